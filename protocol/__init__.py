@@ -1,0 +1,1 @@
+"""What hospital and server must agree on. Imports neither of them."""

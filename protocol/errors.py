@@ -1,0 +1,54 @@
+"""Every error that a person can cause and mend.
+
+    WardroundError
+    ├── ConfigurationError   a setting: unknown key, wrong type, out of range
+    ├── ContractError        the feature contract contradicts itself or the model file
+    ├── TableError           a hospital's table: missing file, column, wrong type
+    ├── Refusal              a hospital says no; ``clause`` is all that may leave it
+    └── ReleaseRejected      the server says no to a release; ``reason`` is a fixed word
+
+The text is one line: the value, the bound, the remedy; never a patient's data. Commands print it and
+exit with code 2.
+"""
+
+
+class WardroundError(Exception):
+    """Base of all expected errors; ``str(error)`` is one line for the person on the spot."""
+
+
+class ConfigurationError(WardroundError):
+    """A setting is unknown, of the wrong type, or out of range."""
+
+
+class ContractError(WardroundError):
+    """A feature contract is inconsistent, or does not fit the model file at hand."""
+
+
+class TableError(WardroundError):
+    """A table cannot be read as the contract asks; counts rows, shows no values."""
+
+
+class Refusal(WardroundError):
+    """A hospital refuses a plan. Only ``clause`` leaves the hospital, never the text."""
+
+    def __init__(self, clause: str, detail: str) -> None:
+        """Keep the clause's name apart from the detail that stays on the spot."""
+        super().__init__(f"{clause}: {detail}")
+        self.clause = clause
+        self.detail = detail
+
+
+class ReleaseRejected(WardroundError):
+    """The server screens out one release; the round goes on without it."""
+
+    def __init__(self, hospital: str, reason: str) -> None:
+        """Name the hospital and a reason from a fixed list."""
+        super().__init__(f"release of {hospital} rejected: {reason}")
+        self.hospital = hospital
+        self.reason = reason
+
+
+def require(holds: bool, key: str, value: object, allowed: str) -> None:
+    """Raise ConfigurationError ``key=value: allowed …`` unless ``holds``."""
+    if not holds:
+        raise ConfigurationError(f"{key}={value}: {allowed}")

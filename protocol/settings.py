@@ -1,0 +1,101 @@
+"""A study's settings: frozen, keyword-only, checked once at the entrance.
+
+What affects privacy (``PrivacySettings``, ``TrainingSettings``) is kept apart from what only shapes the
+model or the run. ``protocol.terms`` joins them into the signed terms of one study.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from protocol.errors import require
+
+NOISE_MODES = ("local", "distributed")
+MODEL_KINDS = ("additive", "wide_deep", "mlp")
+OPTIMIZERS = ("sgd", "adam")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacySettings:
+    """The target guarantee: (ε, δ) for adding or removing one patient at one hospital.
+
+    clip_norm bounds the L2 norm of one patient's gradient. noise is ``local`` (each release is private
+    by itself) or ``distributed`` (only the sum is; simulation only).
+    """
+
+    epsilon: float = 1.0
+    delta: float = 1e-5
+    clip_norm: float = 1.0
+    noise: str = "local"
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(0 < self.epsilon < math.inf, "privacy.epsilon", self.epsilon, "must be greater than 0 and finite")
+        require(0 < self.delta < 1, "privacy.delta", self.delta, "must lie between 0 and 1, below 1/patients")
+        require(
+            0 < self.clip_norm < math.inf, "privacy.clip_norm", self.clip_norm, "must be greater than 0 and finite"
+        )
+        require(self.noise in NOISE_MODES, "privacy.noise", self.noise, f"must be one of {', '.join(NOISE_MODES)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Rounds and steps. Public: nothing here may depend on patients' data.
+
+    public_patients maps each hospital to its declared number of training patients; empty in a simulation
+    means the true counts rounded to one digit. local_learning_rate is used by ``local_steps > 1`` alone.
+    learning_rate, momentum and tail_average (share of the last rounds averaged) are the server's.
+    """
+
+    rounds: int = 40
+    local_steps: int = 1
+    sampling_rate: float = 1.0
+    public_patients: Mapping[str, int] = field(default_factory=dict)
+    local_learning_rate: float = 0.5
+    optimizer: str = "sgd"
+    learning_rate: float = 1.0
+    momentum: float = 0.9
+    tail_average: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(1 <= self.rounds <= 100_000, "training.rounds", self.rounds, "must be from 1 to 100000")
+        require(1 <= self.local_steps <= 10_000, "training.local_steps", self.local_steps, "must be from 1 to 10000")
+        require(
+            0 < self.sampling_rate <= 1,
+            "training.sampling_rate",
+            self.sampling_rate,
+            "must be greater than 0 and at most 1 (1 is full participation)",
+        )
+        for hospital, patients in self.public_patients.items():
+            require(patients >= 1, f"training.public_patients.{hospital}", patients, "must be at least 1")
+        for key in ("local_learning_rate", "learning_rate"):
+            value = getattr(self, key)
+            require(0 < value < math.inf, f"training.{key}", value, "must be greater than 0 and finite")
+        require(
+            self.optimizer in OPTIMIZERS,
+            "training.optimizer",
+            self.optimizer,
+            f"must be one of {', '.join(OPTIMIZERS)}",
+        )
+        require(0 <= self.momentum < 1, "training.momentum", self.momentum, "must be at least 0 and below 1")
+        require(0 <= self.tail_average <= 1, "training.tail_average", self.tail_average, "must be from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Which model, and its hidden layers (``wide_deep`` and ``mlp`` only)."""
+
+    kind: str = "additive"
+    hidden: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the kind and that hidden layers stand where they belong."""
+        require(self.kind in MODEL_KINDS, "model.kind", self.kind, f"must be one of {', '.join(MODEL_KINDS)}")
+        require(all(width >= 1 for width in self.hidden), "model.hidden", list(self.hidden), "widths must be at least 1")
+        require(
+            (self.kind == "additive") == (not self.hidden),
+            "model.hidden",
+            list(self.hidden),
+            "must be empty for additive and name at least one layer for the others",
+        )

@@ -1,0 +1,145 @@
+"""Terms of a study, and the plan of one of its rounds: what an operator signs and a hospital checks."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.contract import Contract, contract_from_mapping
+from protocol.errors import ConfigurationError, require
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What the operator proposes; a hospital's policy may only tighten it.
+
+    noise_multiplier is σ ÷ clip_norm of one step's sum: at one hospital (``local``) or over all
+    (``distributed``). training.public_patients names every planned hospital. reply_delay_seconds is when
+    a reply leaves the hospital, counted from the plan's arrival. simulation marks terms under which seeds
+    are allowed; real hospitals refuse it. expires_at is ISO 8601, UTC.
+    """
+
+    study: str
+    contract: Contract
+    model: ModelSettings
+    privacy: PrivacySettings
+    training: TrainingSettings
+    noise_multiplier: float
+    reply_delay_seconds: float = 0.0
+    expires_at: str = "2100-01-01T00:00:00+00:00"
+    simulation: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what no single group of settings can check."""
+        require(bool(self.study), "study", repr(self.study), "must not be empty")
+        require(self.noise_multiplier > 0, "noise_multiplier", self.noise_multiplier, "must be greater than 0")
+        require(bool(self.training.public_patients), "training.public_patients", "{}", "must name every hospital")
+        if self.privacy.noise == "distributed":
+            require(
+                self.training.local_steps == 1,
+                "training.local_steps",
+                self.training.local_steps,
+                "must be 1 with privacy.noise=distributed",
+            )
+            require(
+                self.simulation, "privacy.noise", "distributed", "needs secure aggregation: for simulations only"
+            )
+
+    @property
+    def hospitals(self) -> tuple[str, ...]:
+        """Planned hospitals, in the order of their public counts."""
+        return tuple(self.training.public_patients)
+
+    @property
+    def hospital_noise_stddev(self) -> float:
+        """Standard deviation that one hospital adds to each coordinate of one step's clipped sum."""
+        stddev = self.noise_multiplier * self.privacy.clip_norm
+        return stddev if self.privacy.noise == "local" else stddev / len(self.hospitals) ** 0.5
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical form, hex."""
+        return hashlib.sha256(canonical_json(terms_to_mapping(self))).hexdigest()
+
+
+def canonical_json(value: object) -> bytes:
+    """The one byte string that stands for plain data: sorted keys, no spaces, UTF-8, finite numbers."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def terms_to_mapping(terms: Terms) -> dict[str, object]:
+    """Plain data for signing, files and messages; ``terms_from_mapping`` is its inverse."""
+    plain: dict[str, object] = {
+        "study": terms.study,
+        "contract": terms.contract.to_mapping(),
+        "model": {"kind": terms.model.kind, "hidden": list(terms.model.hidden)},
+        "privacy": asdict(terms.privacy),
+        "training": {**asdict(terms.training), "public_patients": dict(terms.training.public_patients)},
+        "noise_multiplier": terms.noise_multiplier,
+        "reply_delay_seconds": terms.reply_delay_seconds,
+        "expires_at": terms.expires_at,
+        "simulation": terms.simulation,
+    }
+    return plain
+
+
+def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
+    """Read terms from plain data; anything that does not fit is one ConfigurationError."""
+    try:
+        fields = dict(plain)
+        model = dict(fields.pop("model"))  # type: ignore[call-overload]
+        model["hidden"] = tuple(model.get("hidden", ()))
+        return Terms(
+            contract=contract_from_mapping(fields.pop("contract")),  # type: ignore[arg-type]
+            model=ModelSettings(**model),
+            privacy=PrivacySettings(**fields.pop("privacy")),  # type: ignore[arg-type]
+            training=TrainingSettings(**fields.pop("training")),  # type: ignore[arg-type]
+            **fields,  # type: ignore[arg-type]
+        )
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ConfigurationError(f"terms: not of the expected form ({type(error).__name__})") from error
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RoundPlan:
+    """What the server asks of one hospital in one round.
+
+    weights: float32 [parameters], in the model's fixed order. ledger_head is the head of the hospital's
+    ledger that its last release carried (None before the first). Neither it, signatures nor expiry are
+    part of what makes two plans the same.
+    """
+
+    study: str
+    hospital: str
+    round: int
+    terms_fingerprint: str
+    weights: NDArray[np.float32]
+    ledger_head: str | None = None
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 of the weights' bytes, little-endian, hex."""
+        return hashlib.sha256(np.ascontiguousarray(self.weights, dtype="<f4").tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Release:
+    """Bytes that leave a hospital: the noised clipped sum, or the noised difference of weights.
+
+    vector: float32 [parameters], on the public grid. ledger_head is the head of the hospital's ledger
+    after this release was charged. simulation marks what seeds produced.
+    """
+
+    study: str
+    hospital: str
+    round: int
+    terms_fingerprint: str
+    weights_digest: str
+    vector: NDArray[np.float32] = field(repr=False)
+    ledger_head: str = ""
+    simulation: bool = False

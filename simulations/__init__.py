@@ -1,0 +1,1 @@
+"""What a researcher runs; may import everything else."""
