@@ -1,7 +1,6 @@
 """Terms of a study, and the plan of one of its rounds: what an operator signs and a hospital checks."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -9,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.canonical import fingerprint
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError, require
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
@@ -64,12 +64,7 @@ class Terms:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the canonical form, hex."""
-        return hashlib.sha256(canonical_json(terms_to_mapping(self))).hexdigest()
-
-
-def canonical_json(value: object) -> bytes:
-    """The one byte string that stands for plain data: sorted keys, no spaces, UTF-8, finite numbers."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        return fingerprint(terms_to_mapping(self))
 
 
 def terms_to_mapping(terms: Terms) -> dict[str, object]:

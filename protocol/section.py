@@ -1,0 +1,143 @@
+"""Reading plain mappings (from YAML or JSON) key by key; what is wrong is one line naming key, value, allowed."""
+
+import math
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from protocol.errors import ConfigurationError
+
+_REQUIRED = object()
+
+
+def shown(value: object) -> str:
+    """A value for an error's line: one line, at most 60 characters."""
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+class Section:
+    """One mapping under the dotted ``path``; every key that is read is noted, ``finish`` refuses the others.
+
+    Each reader returns a checked, plain Python value or raises ConfigurationError; without ``default`` the
+    key must be there. A null counts as absent.
+    """
+
+    def __init__(self, plain: object, path: str) -> None:
+        """Take a mapping with text keys."""
+        if not isinstance(plain, Mapping) or not all(isinstance(key, str) for key in plain):
+            raise ConfigurationError(f"{path}={shown(plain)}: must be a mapping of names to values")
+        self.path = path
+        self._plain = dict(plain)
+        self._read: set[str] = set()
+
+    def fail(self, key: str, allowed: str) -> ConfigurationError:
+        """The error to raise for ``key``: path, value, what is allowed."""
+        return ConfigurationError(f"{self.path}.{key}={shown(self._plain.get(key))}: {allowed}")
+
+    def value(self, key: str, default: object = _REQUIRED) -> object:
+        """The value as it stands."""
+        self._read.add(key)
+        value = self._plain.get(key)
+        if value is not None:
+            return value
+        if default is _REQUIRED:
+            raise ConfigurationError(f"{self.path}.{key}: is missing")
+        return default
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there and not null."""
+        return self._plain.get(key) is not None
+
+    def text(self, key: str, default: object = _REQUIRED) -> str:
+        """A text that is not empty, stripped."""
+        value = self.value(key, default)
+        if not isinstance(value, str) or (not value.strip() and value is not default):
+            raise self.fail(key, "must be a text that is not empty")
+        return value.strip()
+
+    def optional_text(self, key: str) -> str | None:
+        """A text, or None where the key is absent."""
+        return self.text(key) if self.has(key) else None
+
+    def choice(self, key: str, allowed: tuple[str, ...], default: object = _REQUIRED) -> str:
+        """One of a few words."""
+        value = self.value(key, default)
+        if not isinstance(value, str) or value not in allowed:
+            raise self.fail(key, f"must be one of {', '.join(allowed)}")
+        return value
+
+    def integer(self, key: str, at_least: int, at_most: int, default: object = _REQUIRED, note: str = "") -> int:
+        """A whole number within bounds; ``note`` stands after the value in the error."""
+        value = self.value(key, default)
+        where = f"{self.path}.{key}={shown(value)}{note and f' ({note})'}"
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
+            raise ConfigurationError(f"{where}: must be a whole number")
+        if value < at_least:
+            raise ConfigurationError(f"{where}: must be at least {at_least}")
+        if value > at_most:
+            raise ConfigurationError(f"{where}: must be at most {at_most}")
+        return int(value)
+
+    def boolean(self, key: str, default: object = _REQUIRED) -> bool:
+        """true or false."""
+        value = self.value(key, default)
+        if not isinstance(value, bool):
+            raise self.fail(key, "must be true or false")
+        return value
+
+    def texts(self, key: str, default: object = _REQUIRED) -> tuple[str, ...]:
+        """A list of different texts; whole numbers are taken as text, booleans are refused.
+
+        YAML reads an unquoted No as false, which no column would then match: hence the refusal.
+        """
+        value = self.value(key, default)
+        if not isinstance(value, (list, tuple)):
+            raise self.fail(key, "must be a list")
+        if any(isinstance(item, bool) for item in value):
+            raise self.fail(key, 'must be texts; put yes, no, true and false in quotes, as in ["No"]')
+        if not all(isinstance(item, (str, int, float)) for item in value):
+            raise self.fail(key, "must be a list of texts")
+        items = tuple(str(item).strip() for item in value)
+        if len(set(items)) < len(items) or "" in items:
+            raise self.fail(key, "must be different texts, none empty")
+        return items
+
+    def numbers(self, key: str, default: object = _REQUIRED) -> tuple[float, ...]:
+        """A list of finite numbers, strictly ascending."""
+        value = self.value(key, default)
+        if not isinstance(value, (list, tuple)):
+            raise self.fail(key, "must be a list of numbers")
+        if any(isinstance(item, bool) or not isinstance(item, (int, float)) for item in value):
+            raise self.fail(key, "must be a list of numbers")
+        if not all(abs(item) < 1e15 and math.isfinite(item) for item in value):
+            raise self.fail(key, "must be numbers below 1e15 in size")
+        numbers = tuple(float(item) for item in value)
+        if any(low >= high for low, high in zip(numbers, numbers[1:], strict=False)):
+            raise self.fail(key, "must be ascending")
+        return numbers
+
+    def bounds(self, key: str) -> tuple[float, float]:
+        """A pair [low, high] with low < high."""
+        numbers = self.numbers(key)
+        if len(numbers) != 2:
+            raise self.fail(key, "must be a pair [low, high]")
+        return numbers[0], numbers[1]
+
+    def section(self, key: str, default: object = _REQUIRED) -> "Section":
+        """A mapping within."""
+        return Section(self.value(key, default), f"{self.path}.{key}")
+
+    def keys(self) -> tuple[str, ...]:
+        """All keys of the mapping."""
+        return tuple(self._plain)
+
+    def finish(self) -> None:
+        """Refuse keys that nobody read."""
+        for key in self._plain:
+            if key not in self._read:
+                close = get_close_matches(key, self._read, n=1)
+                hint = f"did you mean {close[0]}? " if close else ""
+                raise ConfigurationError(
+                    f"{self.path}.{key}: unknown key; {hint}allowed: {', '.join(sorted(self._read))}"
+                )
