@@ -1,0 +1,97 @@
+"""What makes a synthetic patient engage: the public tables of effects, on the logit scale.
+
+A code of -1 is a value that is not recorded. It has no effect, so that the true probability rests on
+what stands in the tables and nothing else.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Codes = NDArray[np.int64]
+Reals = NDArray[np.float64]
+
+TOPICS = ("screening", "appointment_reminder", "medication_refill", "chronic_care", "maternity", "wellness")
+CHANNELS = ("sms", "email", "portal", "phone")
+TONES = ("friendly", "neutral", "urgent")
+LENGTHS = ("short", "medium", "long")
+SEXES = ("F", "M")
+LANGUAGES = ("english", "spanish", "other")
+INSURANCES = ("private", "public", "none")
+EMPLOYMENTS = ("employed", "unemployed", "retired", "student")
+
+AGE_EDGES = (30, 45, 60, 75)
+HOUR_EDGES = (9, 12, 17)
+LEAD_EDGES = (1, 3, 8, 15)
+DISTANCE_EDGES = (2.0, 5.0, 10.0, 20.0)
+STEP_EDGES = (4000.0, 8000.0)
+
+INTERCEPT = -0.28
+TOPIC_EFFECT = (-0.10, 0.75, 0.40, 0.05, 0.45, -0.65)
+CHANNEL_EFFECT = (0.30, -0.40, -0.10, 0.20)
+TONE_EFFECT = (0.10, 0.0, -0.05)
+LENGTH_EFFECT = (0.15, 0.0, -0.20)
+LINK_EFFECT = (0.0, 0.20)
+WEEKEND_EFFECT = (0.0, -0.25)
+LEAD_EFFECT = (0.45, 0.25, 0.0, -0.20, -0.45)
+AGE_EFFECT = (-0.40, -0.15, 0.05, 0.30, 0.15)
+SEX_EFFECT = (0.08, -0.08)
+LANGUAGE_EFFECT = (0.05, -0.10, -0.20)
+INSURANCE_EFFECT = (0.15, -0.05, -0.35)
+EMPLOYMENT_EFFECT = (0.05, -0.20, 0.10, -0.10)
+CONDITION_EFFECT = (0.0, 0.15)
+DISTANCE_EFFECT = (0.20, 0.10, 0.0, -0.15, -0.35)
+STEP_EFFECT = (-0.30, 0.0, 0.30)
+
+# Rows: topics, channels, hours, topics. Columns: ages, ages, employments, tones.
+TOPIC_AGE = (
+    (-0.70, -0.30, 0.40, 0.55, 0.05),
+    (0.20, 0.10, 0.0, -0.10, -0.20),
+    (-0.45, -0.20, 0.05, 0.30, 0.30),
+    (-0.35, -0.15, 0.0, 0.20, 0.30),
+    (0.25, -0.25, 0.0, 0.0, 0.0),
+    (0.65, 0.35, -0.15, -0.40, -0.45),
+)
+CHANNEL_AGE = (
+    (0.25, 0.20, 0.05, -0.20, -0.40),
+    (0.05, 0.15, 0.15, -0.05, -0.35),
+    (0.60, 0.35, -0.05, -0.45, -0.70),
+    (-0.75, -0.40, 0.0, 0.45, 0.70),
+)
+HOUR_EMPLOYMENT = (
+    (0.10, -0.25, -0.20, -0.40),
+    (-0.30, 0.25, 0.40, 0.05),
+    (-0.45, 0.20, 0.30, 0.15),
+    (0.55, -0.10, -0.45, 0.30),
+)
+TOPIC_TONE = (
+    (0.10, 0.0, -0.15),
+    (-0.15, 0.0, 0.30),
+    (-0.10, 0.0, 0.25),
+    (0.15, 0.0, -0.10),
+    (0.30, 0.0, -0.40),
+    (0.30, 0.0, -0.50),
+)
+
+
+def effect(table: Sequence[float] | Reals, codes: Codes) -> Reals:
+    """Effect of each code, 0 where it is -1."""
+    return np.append(np.asarray(table, dtype=np.float64), 0.0)[codes]
+
+
+def crossed_effect(table: Sequence[Sequence[float]] | Reals, first: Codes, second: Codes) -> Reals:
+    """Effect of each pair of codes, 0 where either is -1."""
+    padded = np.pad(np.asarray(table, dtype=np.float64), ((0, 1), (0, 1)))
+    return padded[first, second]
+
+
+def band(values: Reals | Codes, edges: Sequence[float]) -> Codes:
+    """Index of the band [edge, next edge) of each value; -1 where the value is negative or NaN."""
+    codes = np.searchsorted(np.asarray(edges, dtype=np.float64), values, side="right").astype(np.int64)
+    return np.where(values >= 0, codes, -1)
+
+
+def sigmoid(logits: Reals) -> Reals:
+    """1 / (1 + exp(-logits))."""
+    return 1.0 / (1.0 + np.exp(-logits))
