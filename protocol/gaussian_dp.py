@@ -1,0 +1,48 @@
+"""The Gaussian mechanism's exact guarantee, in double precision and without further packages.
+
+A Gaussian mechanism of sensitivity 1 and standard deviation 1/μ is "μ-GDP"; μ² adds up over releases
+(Dong, Roth and Su 2019). Its (ε, δ) curve is that of Balle and Wang 2018, Theorem 8.
+"""
+
+import math
+
+_SERIES_FROM = 25.0
+
+
+def gaussian_delta(parameter: float, epsilon: float) -> float:
+    """Give δ(ε) of the Gaussian mechanism with parameter μ > 0: Φ(μ/2 - ε/μ) - exp(ε) Φ(-μ/2 - ε/μ)."""
+    near = epsilon / parameter - parameter / 2
+    return math.exp(_log_tail(near)) - math.exp(epsilon + _log_tail(near + parameter))
+
+
+def gaussian_epsilon(parameter: float, delta: float) -> float:
+    """Give the smallest ε ≥ 0 with δ(ε) <= delta, from above: the bracket's safe end is returned."""
+    if parameter == 0 or gaussian_delta(parameter, 0.0) <= delta:
+        return 0.0
+    low, high = 0.0, parameter**2 / 2 + parameter * math.sqrt(2 * math.log(1 / delta))
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (low, middle) if gaussian_delta(parameter, middle) <= delta else (middle, high)
+    return high
+
+
+def gaussian_parameter(epsilon: float, delta: float) -> float:
+    """Give the largest μ whose ε at ``delta`` is at most ``epsilon``, from below."""
+    low, high = 0.0, 1.0
+    while gaussian_epsilon(high, delta) <= epsilon:
+        low, high = high, 2 * high
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if gaussian_epsilon(middle, delta) <= epsilon else (low, middle)
+    return low
+
+
+def _log_tail(x: float) -> float:
+    """Natural logarithm of the standard normal's mass above x, to about 1e-12 relative mass everywhere."""
+    if x < _SERIES_FROM:
+        return math.log(math.erfc(x / math.sqrt(2)) / 2)
+    inverse = x**-2
+    series = 1 - inverse * (1 - 3 * inverse * (1 - 5 * inverse * (1 - 7 * inverse * (1 - 9 * inverse))))
+    return -x * x / 2 - math.log(x * math.sqrt(2 * math.pi)) + math.log(series)
