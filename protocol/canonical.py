@@ -5,15 +5,16 @@ import json
 
 
 def canonical_json(value: object) -> bytes:
-    """Sorted keys, no spaces, UTF-8, finite numbers; ``ValueError`` for NaN and infinity."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    """Write sorted keys, no spaces, UTF-8, finite numbers; ``ValueError`` for NaN and infinity."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
 
 
 def fingerprint(value: object) -> str:
-    """SHA-256 of the canonical form, hex."""
+    """Hash the canonical form with SHA-256, hex."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
 def canonical_number(number: float) -> int | float:
-    """1.0 as 1, so that a number has one spelling: ``canonical_number(20.0)`` is ``20``."""
+    """Write 1.0 as 1, so that a number has one spelling: ``canonical_number(20.0)`` is ``20``."""
     return int(number) if float(number).is_integer() and abs(number) < 2**53 else float(number)

@@ -17,6 +17,7 @@ from protocol.section import Section
 TABLES = ("messages", "patients", "consents")
 CONSENT_COLUMNS = ("kind", "value", "granted_at", "withdrawn_at", "expires_at")
 WIDEST_DESIGN = 1_000_000
+HOSPITAL_COLUMN = "hospital"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ class Contract:
         return fingerprint(self.to_mapping())
 
     def columns(self, table: str) -> tuple[str, ...]:
-        """The only columns ever read from ``messages``, ``patients`` or ``consents``; none: not read at all.
+        """Name the only columns ever read of ``messages``, ``patients`` or ``consents``; none: not read.
 
         The hospital's column is not among them: only a simulation that splits a table asks for it.
         """
@@ -97,14 +98,17 @@ class Contract:
             extra = (self.decided_at, self.outcome_at, self.label.column, self.topic and self.topic.column)
             used = [c for c in extra if c] + used
         elif table == "consents":
-            used = list(CONSENT_COLUMNS) if self.reads_consents else []
+            used = list(CONSENT_COLUMNS)
         elif table not in TABLES:
             raise ContractError(f"table={table}: must be one of {', '.join(TABLES)}")
         return tuple(dict.fromkeys([self.patient, *used])) if used else ()
 
     @property
-    def reads_consents(self) -> bool:
-        """Whether the consents table is needed: for the purpose, a sensitive topic, or a source."""
+    def needs_consents(self) -> bool:
+        """Whether nobody passes in full without the consents table: purpose, sensitive topic, or source.
+
+        A consents table that is there is always read: an opt-out counts where no consent is needed.
+        """
         sensitive = self.topic is not None and bool(self.topic.sensitive)
         return self.consent.required or sensitive or any(f.source for f in self.features)
 
@@ -159,16 +163,14 @@ def contract_from_mapping(plain: Mapping[str, object]) -> Contract:
         outcome_at=section.optional_text("outcome_at"),
         label=_label(section.section("label")),
         events_per_patient=section.integer("events_per_patient", 1, 10_000, note="K"),
-        retention_days=section.integer("retention_days", 1, 36_500) if section.has("retention_days") else None,
+        retention_days=_retention_days(section),
         consent=_consent(section.section("consent", {})),
-        topic=_topic(section.section("topic")) if section.has("topic") else None,
+        topic=_topic(section),
         unknown_patients=section.boolean("unknown_patients", True),
         features=_features(section.section("features")),
         crosses=_crosses(section),
         groups=section.texts("groups", ()),
     )
-    section.value("retention_days", None)
-    section.value("topic", None)
     section.finish()
     _check_times(contract)
     _check_columns(contract)
@@ -177,9 +179,8 @@ def contract_from_mapping(plain: Mapping[str, object]) -> Contract:
 
 
 def _label(section: Section) -> Label:
-    label = Label(
-        column=section.text("column"), engaged=section.texts("engaged"), not_engaged=section.texts("not_engaged")
-    )
+    column = section.text("column")
+    label = Label(column=column, engaged=section.texts("engaged"), not_engaged=section.texts("not_engaged"))
     section.finish()
     for key, words in (("engaged", label.engaged), ("not_engaged", label.not_engaged)):
         if not words:
@@ -191,7 +192,7 @@ def _label(section: Section) -> Label:
 
 
 def comparable(text: str) -> str | float:
-    """What two texts are compared by: the number they spell ("0" and "0.0" are one), else the text."""
+    """Give what two texts are compared by: the number they spell ("0" and "0.0" are one), else the text."""
     try:
         return float(text)
     except ValueError:
@@ -205,7 +206,16 @@ def _consent(section: Section) -> Consent:
     return consent
 
 
-def _topic(section: Section) -> Topic:
+def _retention_days(section: Section) -> int | None:
+    if section.value("retention_days", None) is None:
+        return None
+    return section.integer("retention_days", 1, 36_500)
+
+
+def _topic(contract: Section) -> Topic | None:
+    if contract.value("topic", None) is None:
+        return None
+    section = contract.section("topic")
     topic = Topic(column=section.text("column"), sensitive=tuple(sorted(section.texts("sensitive", ()))))
     section.finish()
     return topic
@@ -230,12 +240,13 @@ def _crosses(section: Section) -> tuple[tuple[str, str], ...]:
 
 def _check_times(contract: Contract) -> None:
     if (contract.decided_at is None) != (contract.outcome_at is None):
-        raise ContractError("contract.decided_at, contract.outcome_at: give both, or neither for events without time")
+        raise ContractError("contract.decided_at and contract.outcome_at: give both, or neither")
     if contract.decided_at is not None:
         return
     for feature in contract.features:
         if feature.kind == "history":
-            raise ContractError(f"contract.features.{feature.name}: kind=history needs decided_at and outcome_at")
+            where = f"contract.features.{feature.name}"
+            raise ContractError(f"{where}: kind=history needs decided_at and outcome_at")
     for key, holds in (
         ("retention_days", contract.retention_days is None),
         ("unknown_patients", contract.unknown_patients),
@@ -246,42 +257,43 @@ def _check_times(contract: Contract) -> None:
 
 
 def _check_columns(contract: Contract) -> None:
-    roles = {contract.label.column: "label", contract.patient: "patient's identifier"}
+    roles = {contract.label.column: "the label", contract.patient: "the patient's identifier"}
     if len(roles) == 1:
         raise ContractError(f"contract.label.column={contract.patient}: is the patient's identifier")
     if contract.hospital is not None:
-        roles[contract.hospital] = "hospital"
-    for feature in contract.features:
-        for column in feature.columns:
-            if column in roles:
-                raise ContractError(
-                    f"contract.features.{feature.name}: column={column} is the {roles[column]}, never a feature"
-                )
-    for key in ("decided_at", "outcome_at"):
-        column = getattr(contract, key)
+        roles[contract.hospital] = "the hospital"
+    roles.setdefault(HOSPITAL_COLUMN, "reserved for the hospital in simulations")
+    uses = [(f"features.{f.name}", column) for f in contract.features for column in f.columns]
+    uses += [("decided_at", contract.decided_at or ""), ("outcome_at", contract.outcome_at or "")]
+    if contract.topic is not None:
+        uses.append(("topic", contract.topic.column))
+    for key, column in uses:
         if column in roles:
-            raise ContractError(f"contract.{key}={column}: is the {roles[column]}'s column")
-    if contract.topic is not None and contract.topic.column in roles:
-        raise ContractError(f"contract.topic.column={contract.topic.column}: is the {roles[contract.topic.column]}")
+            raise ContractError(f"contract.{key}: column={column} is {roles[column]}; choose another column")
 
 
 def _check_crosses_and_groups(contract: Contract) -> None:
     sizes = {feature.name: len(feature.labels) for feature in contract.features}
+    for group in contract.groups:
+        _check_binned("contract.groups", group, sizes)
     width = 1 + sum(sizes.values())
-    for position, (name, names) in enumerate(
-        [("crosses", pair) for pair in contract.crosses] + [("groups", (group,)) for group in contract.groups]
-    ):
-        for feature in names:
-            where = f"contract.{name}: {list(names) if name == 'crosses' else feature}"
-            if feature not in sizes:
-                raise ContractError(f"{where}: unknown feature {feature}; allowed: {', '.join(sizes)}")
-            if not sizes[feature]:
-                raise ContractError(f"{where}: {feature} has a range; needs bins (edges)")
-        if name == "crosses":
-            if names[0] == names[1]:
-                raise ContractError(f"contract.crosses: {list(names)}: crosses a feature with itself")
-            if any(set(names) == set(other) for other in contract.crosses[:position]):
-                raise ContractError(f"contract.crosses: {list(names)}: stands twice")
-            width += sizes[names[0]] * sizes[names[1]]
+    for position, (first, second) in enumerate(contract.crosses):
+        where = f"contract.crosses: [{first}, {second}]"
+        _check_binned(where, first, sizes)
+        _check_binned(where, second, sizes)
+        if first == second:
+            raise ContractError(f"{where}: crosses a feature with itself")
+        if any({first, second} == set(other) for other in contract.crosses[:position]):
+            raise ContractError(f"{where}: stands twice")
+        width += sizes[first] * sizes[second]
     if width > WIDEST_DESIGN:
-        raise ContractError(f"contract: {width} columns of the design, must be at most {WIDEST_DESIGN}; use fewer bins")
+        raise ContractError(
+            f"contract: design of {width} columns, must be at most {WIDEST_DESIGN}; use fewer bins"
+        )
+
+
+def _check_binned(where: str, name: str, sizes: Mapping[str, int]) -> None:
+    if name not in sizes:
+        raise ContractError(f"{where}: unknown feature {name}; allowed: {', '.join(sizes)}")
+    if not sizes[name]:
+        raise ContractError(f"{where}: {name} has a range; must be a feature with bins (edges)")

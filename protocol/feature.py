@@ -1,6 +1,7 @@
 """One feature of a contract: what is read, and into which public bins or range it goes."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from protocol.canonical import canonical_number
 from protocol.errors import ConfigurationError
@@ -68,13 +69,15 @@ class Feature:
         if whole and self.kind in _FROM_ZERO and edges[0] >= 1:
             first = "0" if edges[0] == 1 else f"0 to {edges[0] - 1}"
         middle = []
-        for low, high in zip(edges, edges[1:], strict=False):
-            last = high - 1
-            middle.append((f"{low}" if low == last else f"{low} to {last}") if whole else f"{low} to under {high}")
+        for low, high in pairwise(edges):
+            if whole:
+                middle.append(f"{low}" if low == high - 1 else f"{low} to {high - 1}")
+            else:
+                middle.append(f"{low} to under {high}")
         return (first, *middle, f"{edges[-1]} or more")
 
     def to_mapping(self) -> dict[str, object]:
-        """The YAML form without defaults; inverse of ``feature_from_section``."""
+        """Write the YAML form without defaults; inverse of ``feature_from_section``."""
         plain: dict[str, object] = {"kind": self.kind}
         if self.table != "messages":
             plain["table"] = self.table
@@ -115,7 +118,8 @@ def feature_from_section(name: str, section: Section) -> Feature:
             )
     elif kind in ("numeric", "gap_days", "hour"):
         edges, bounds = _edges_or_range(section)
-        valid = section.bounds("valid") if kind != "hour" and section.value("valid", None) is not None else None
+        if kind != "hour" and section.value("valid", None) is not None:
+            valid = section.bounds("valid")
     source = section.optional_text("source")
     section.finish()
     return Feature(

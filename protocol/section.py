@@ -1,8 +1,9 @@
-"""Reading plain mappings (from YAML or JSON) key by key; what is wrong is one line naming key, value, allowed."""
+"""Plain mappings (from YAML or JSON) read key by key; an error is one line: key, value, what is allowed."""
 
 import math
 from collections.abc import Mapping
 from difflib import get_close_matches
+from itertools import pairwise
 
 from protocol.errors import ConfigurationError
 
@@ -10,7 +11,7 @@ _REQUIRED = object()
 
 
 def shown(value: object) -> str:
-    """A value for an error's line: one line, at most 60 characters."""
+    """Write a value for an error's line: one line, at most 60 characters."""
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     text = " ".join(text.split())
     return text if len(text) <= 60 else text[:57] + "..."
@@ -32,11 +33,11 @@ class Section:
         self._read: set[str] = set()
 
     def fail(self, key: str, allowed: str) -> ConfigurationError:
-        """The error to raise for ``key``: path, value, what is allowed."""
+        """Make the error for ``key``: path, value, what is allowed."""
         return ConfigurationError(f"{self.path}.{key}={shown(self._plain.get(key))}: {allowed}")
 
     def value(self, key: str, default: object = _REQUIRED) -> object:
-        """The value as it stands."""
+        """Read the value as it stands."""
         self._read.add(key)
         value = self._plain.get(key)
         if value is not None:
@@ -50,26 +51,26 @@ class Section:
         return self._plain.get(key) is not None
 
     def text(self, key: str, default: object = _REQUIRED) -> str:
-        """A text that is not empty, stripped."""
+        """Read a text that is not empty, stripped."""
         value = self.value(key, default)
         if not isinstance(value, str) or (not value.strip() and value is not default):
             raise self.fail(key, "must be a text that is not empty")
         return value.strip()
 
     def optional_text(self, key: str) -> str | None:
-        """A text, or None where the key is absent."""
+        """Read a text, or None where the key is absent."""
         return self.text(key) if self.has(key) else None
 
     def choice(self, key: str, allowed: tuple[str, ...], default: object = _REQUIRED) -> str:
-        """One of a few words."""
+        """Read one of a few words."""
         value = self.value(key, default)
         if not isinstance(value, str) or value not in allowed:
             raise self.fail(key, f"must be one of {', '.join(allowed)}")
         return value
 
-    def integer(self, key: str, at_least: int, at_most: int, default: object = _REQUIRED, note: str = "") -> int:
-        """A whole number within bounds; ``note`` stands after the value in the error."""
-        value = self.value(key, default)
+    def integer(self, key: str, at_least: int, at_most: int, note: str = "") -> int:
+        """Read a whole number within bounds; ``note`` stands after the value in the error."""
+        value = self.value(key)
         where = f"{self.path}.{key}={shown(value)}{note and f' ({note})'}"
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
             raise ConfigurationError(f"{where}: must be a whole number")
@@ -80,14 +81,14 @@ class Section:
         return int(value)
 
     def boolean(self, key: str, default: object = _REQUIRED) -> bool:
-        """true or false."""
+        """Read true or false."""
         value = self.value(key, default)
         if not isinstance(value, bool):
             raise self.fail(key, "must be true or false")
         return value
 
     def texts(self, key: str, default: object = _REQUIRED) -> tuple[str, ...]:
-        """A list of different texts; whole numbers are taken as text, booleans are refused.
+        """Read a list of different texts; numbers are taken as text, booleans are refused.
 
         YAML reads an unquoted No as false, which no column would then match: hence the refusal.
         """
@@ -104,7 +105,7 @@ class Section:
         return items
 
     def numbers(self, key: str, default: object = _REQUIRED) -> tuple[float, ...]:
-        """A list of finite numbers, strictly ascending."""
+        """Read a list of finite numbers, strictly ascending."""
         value = self.value(key, default)
         if not isinstance(value, (list, tuple)):
             raise self.fail(key, "must be a list of numbers")
@@ -113,23 +114,23 @@ class Section:
         if not all(abs(item) < 1e15 and math.isfinite(item) for item in value):
             raise self.fail(key, "must be numbers below 1e15 in size")
         numbers = tuple(float(item) for item in value)
-        if any(low >= high for low, high in zip(numbers, numbers[1:], strict=False)):
+        if any(low >= high for low, high in pairwise(numbers)):
             raise self.fail(key, "must be ascending")
         return numbers
 
     def bounds(self, key: str) -> tuple[float, float]:
-        """A pair [low, high] with low < high."""
+        """Read a pair [low, high] with low < high."""
         numbers = self.numbers(key)
         if len(numbers) != 2:
             raise self.fail(key, "must be a pair [low, high]")
         return numbers[0], numbers[1]
 
     def section(self, key: str, default: object = _REQUIRED) -> "Section":
-        """A mapping within."""
+        """Read a mapping within."""
         return Section(self.value(key, default), f"{self.path}.{key}")
 
     def keys(self) -> tuple[str, ...]:
-        """All keys of the mapping."""
+        """List all keys of the mapping."""
         return tuple(self._plain)
 
     def finish(self) -> None:
