@@ -1,0 +1,46 @@
+# Everything runs in .venv, which is rebuilt when pyproject.toml or constraints.txt change.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+
+# Nothing here talks to anyone.
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: help venv demo test test-slow check format clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+venv: $(STAMP) ## Make .venv with everything, from constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[postgresql,server,simulation,dev]'
+	touch $@
+
+demo: $(STAMP) ## Train one private model across twenty synthetic hospitals, and show what it cost and bought
+	$(BIN)/wardround-simulate experiment=demo output_dir=outputs/demo
+
+test: $(STAMP) ## Run the default tests, on both cores
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -n 2 -m 'not slow and not soak'
+
+test-slow: $(STAMP) ## Run the tests that take minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -m 'slow and not soak'
+
+check: $(STAMP) ## Run ruff, mypy (strict) and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Let ruff format and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove .venv, caches and build files; keep outputs/
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

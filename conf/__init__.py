@@ -1,0 +1,1 @@
+"""Hydra groups, and the one place that composes them into frozen settings."""

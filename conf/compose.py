@@ -1,0 +1,150 @@
+"""The one place where composed configuration, plain mappings of text, becomes frozen, checked settings."""
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from conf.settings import (
+    DataSettings,
+    FederationSettings,
+    PersonalizationSettings,
+    ReportSettings,
+    StudySettings,
+)
+from protocol.contract import Contract, contract_from_mapping
+from protocol.errors import ConfigurationError
+from protocol.section import shown
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+
+T = TypeVar("T")
+
+ROOT_KEYS = ("study", "seed", "output_dir")
+GROUPS = ("data", "contract", "model", "privacy", "training", "personalization", "federation", "report")
+
+
+def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) -> StudySettings:
+    """Check a composed configuration and freeze it.
+
+    output_dir: this run's folder where it is not the configuration's (a job of a sweep). Errors:
+    ConfigurationError or ContractError, one line with the key, the value and what is allowed.
+    """
+    refuse_unknown(plain, ROOT_KEYS + GROUPS, "")
+    own_dir = typed(plain.get("output_dir"), Path, "output_dir")
+    data = _data(_section(plain, "data"))
+    return StudySettings(
+        study=typed(plain.get("study"), str, "study"),
+        seed=typed(plain.get("seed"), int, "seed"),
+        output_dir=output_dir or own_dir,
+        data=data,
+        contract=_contract(plain.get("contract"), data.contract),
+        model=build(ModelSettings, _section(plain, "model"), "model"),
+        privacy=build(PrivacySettings, _section(plain, "privacy"), "privacy"),
+        training=build(TrainingSettings, _section(plain, "training"), "training"),
+        personalization=build(PersonalizationSettings, _section(plain, "personalization"), "personalization"),
+        federation=build(FederationSettings, _section(plain, "federation"), "federation"),
+        report=build(ReportSettings, _section(plain, "report"), "report"),
+    )
+
+
+def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
+    """Plain data for a run's ``config.yaml``; ``study_settings`` reads it back to equal settings."""
+    paths = {key: str(value) for key in ("path", "contract") if (value := getattr(settings.data, key)) is not None}
+    training = {**asdict(settings.training), "public_patients": dict(settings.training.public_patients) or None}
+    return {
+        "study": settings.study,
+        "seed": settings.seed,
+        "output_dir": str(settings.output_dir),
+        "data": {"name": settings.data.name, **paths, **settings.data.population},
+        "contract": None if settings.data.contract else settings.contract.to_mapping(),
+        "model": {"kind": settings.model.kind, "hidden": list(settings.model.hidden)},
+        "privacy": asdict(settings.privacy),
+        "training": training,
+        "personalization": asdict(settings.personalization),
+        "federation": asdict(settings.federation),
+        "report": asdict(settings.report),
+    }
+
+
+def build(kind: type[T], plain: Mapping[str, object], path: str) -> T:
+    """Make the frozen dataclass ``kind`` from the mapping under ``path``: no unknown key, no wrong type.
+
+    A null stands for the field's default. Ranges are the dataclass's own checks.
+    """
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    refuse_unknown(plain, names, f"{path}.")
+    given = {key: value for key, value in plain.items() if value is not None}
+    return kind(**{key: typed(value, hints[key], f"{path}.{key}") for key, value in given.items()})
+
+
+def refuse_unknown(plain: Mapping[str, object], allowed: typing.Sequence[str], prefix: str) -> None:
+    """Raise for the first key that is not allowed, with the nearest one that is."""
+    for key, value in plain.items():
+        if key not in allowed:
+            close = get_close_matches(str(key), allowed, n=1)
+            hint = f"did you mean {prefix}{close[0]}? " if close else ""
+            raise ConfigurationError(f"{prefix}{key}={shown(value)}: unknown key; {hint}allowed: {', '.join(allowed)}")
+
+
+def typed(value: object, hint: Any, path: str) -> Any:
+    """The value as the type that ``hint`` names, or an error that says in words what was expected."""
+    expected = _EXPECTED.get(hint)
+    if isinstance(hint, types.UnionType):
+        return typed(value, typing.get_args(hint)[0], path)
+    if expected is not None:
+        kinds, words = expected
+        # A bool is an int to Python, not to a reader.
+        if isinstance(value, kinds) and (hint is bool or not isinstance(value, bool)):
+            return hint(value)
+        raise ConfigurationError(f"{path}={shown(value)}: must be {words}")
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(typed(item, typing.get_args(hint)[0], path) for item in value)
+    if typing.get_origin(hint) is Mapping and isinstance(value, Mapping):
+        kind = typing.get_args(hint)[1]
+        return {str(key): typed(item, kind, f"{path}.{key}") for key, item in value.items()}
+    words = "a list, as in [16,8]" if typing.get_origin(hint) is tuple else "a mapping, as in {north: 400}"
+    raise ConfigurationError(f"{path}={shown(value)}: must be {words}")
+
+
+_EXPECTED: dict[Any, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "a text"),
+    Path: ((str, Path), "a path"),
+}
+
+
+def _section(plain: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = plain.get(key)
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{key}={shown(value)}: must be a group of settings (choose one: {key}=OPTION)")
+    return value
+
+
+def _data(plain: Mapping[str, object]) -> DataSettings:
+    if plain.get("name") != "synthetic":
+        return build(DataSettings, plain, "data")
+    return DataSettings(name="synthetic", population={key: plain[key] for key in plain if key != "name"})
+
+
+def _contract(plain: object, path: Path | None) -> Contract:
+    if path is None:
+        return contract_from_mapping(typing.cast(Mapping[str, object], plain))
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"data.contract={path}: cannot be read ({_cause(error)})") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"data.contract={path}: is not YAML ({shown(error)})") from error
+    return contract_from_mapping(read)
+
+
+def _cause(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__

@@ -1,0 +1,118 @@
+"""What shapes one run around its terms: data, personal part, carrier, report; and the whole ``StudySettings``."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from protocol.contract import Contract
+from protocol.errors import require
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+
+DATA_NAMES = ("synthetic", "noshow", "heart", "table")
+PERSONALIZATION_KINDS = ("none", "intercept_slope", "last_layer")
+FEDERATION_KINDS = ("in_process", "flower")
+
+_STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which tables. path is None for ``synthetic`` alone; contract is the YAML file of ``table``.
+
+    population holds the sizes of a synthetic federation, keys of ``simulations.population``'s settings,
+    which check their ranges; empty for the others. Relative paths start where the command was started.
+    """
+
+    name: str
+    path: Path | None = None
+    contract: Path | None = None
+    population: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that each kind of data has what it reads."""
+        require(self.name in DATA_NAMES, "data.name", self.name, f"must be one of {', '.join(DATA_NAMES)}")
+        synthetic, own = self.name == "synthetic", self.name == "table"
+        require(
+            synthetic == (self.path is None),
+            "data.path",
+            self.path or "null",
+            "must be left out for data=synthetic" if synthetic else f"data={self.name} needs a path to its table",
+        )
+        require(
+            own == (self.contract is not None),
+            "data.contract",
+            self.contract or "null",
+            "data=table needs a path to its contract file" if own else "belongs to data=table alone",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonalizationSettings:
+    """What each hospital fits for itself, on its training patients, once the shared model is frozen."""
+
+    kind: str = "intercept_slope"
+
+    def __post_init__(self) -> None:
+        """Check the kind."""
+        allowed = f"must be one of {', '.join(PERSONALIZATION_KINDS)}"
+        require(self.kind in PERSONALIZATION_KINDS, "personalization.kind", self.kind, allowed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FederationSettings:
+    """What carries the messages: a function call, or Flower's simulation engine on Ray."""
+
+    kind: str = "in_process"
+
+    def __post_init__(self) -> None:
+        """Check the kind."""
+        allowed = f"must be one of {', '.join(FEDERATION_KINDS)}"
+        require(self.kind in FEDERATION_KINDS, "federation.kind", self.kind, allowed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """progress: a live bar on the terminal. html: write ``report.html``."""
+
+    progress: bool = True
+    html: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """Everything that one simulated study needs, composed and checked once.
+
+    seed draws tables, split and noise: simulations only. output_dir is this run's own folder (in a sweep,
+    this job's).
+    """
+
+    study: str
+    seed: int
+    output_dir: Path
+    data: DataSettings
+    contract: Contract
+    model: ModelSettings
+    privacy: PrivacySettings
+    training: TrainingSettings
+    personalization: PersonalizationSettings
+    federation: FederationSettings
+    report: ReportSettings
+
+    def __post_init__(self) -> None:
+        """Check what no single group can check."""
+        allowed = "must start with a letter or digit and hold at most 64 of letters, digits, '.', '_', '-'"
+        require(_STUDY.fullmatch(self.study) is not None, "study", self.study, allowed)
+        require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2**63 - 1")
+        require(
+            self.personalization.kind != "last_layer" or bool(self.model.hidden),
+            "personalization.kind",
+            self.personalization.kind,
+            "needs a model with hidden layers (model=wide_deep or model=mlp)",
+        )
+        require(
+            self.privacy.noise == "local" or self.training.local_steps == 1,
+            "training.local_steps",
+            self.training.local_steps,
+            "must be 1 with privacy.noise=distributed",
+        )
