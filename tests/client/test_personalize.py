@@ -1,0 +1,131 @@
+"""Personal parts: the exact ridge answer, shrinkage for poor hospitals, and nothing shared is touched."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from client.cohort import Cohort
+from client.personalize import (
+    PersonalDesign,
+    choose_personal,
+    fit_personal,
+    fold_of_patient,
+    hospital_of_event,
+    last_layer,
+    offset_and_slope,
+    personal_logits,
+)
+
+
+def cohort_of(patients_per_hospital: list[int], seed: int = 0) -> Cohort:
+    rng = np.random.default_rng(seed)
+    patients = sum(patients_per_hospital)
+    events_per_patient = rng.integers(1, 5, patients)
+    events = int(events_per_patient.sum())
+    return Cohort(
+        bins=np.zeros((events, 1), dtype=np.int32),
+        values=np.zeros((events, 0), dtype=np.float32),
+        labels=(rng.random(events) < 0.4).astype(float),
+        rows=np.arange(events),
+        known=np.ones(events, dtype=bool),
+        tokens=rng.integers(0, 256, (patients, 16), dtype=np.uint8),
+        events_from=np.r_[0, np.cumsum(events_per_patient)],
+        patients_from=np.r_[0, np.cumsum(patients_per_hospital)],
+    )
+
+
+def with_labels(cohort: Cohort, probability: np.ndarray, seed: int) -> Cohort:
+    rng = np.random.default_rng(seed)
+    cohort.labels[:] = rng.random(cohort.event_count) < probability
+    return cohort
+
+
+@pytest.mark.parametrize("columns", [2, 12])
+def test_each_hospital_gets_the_exact_minimum(columns: int) -> None:
+    cohort = cohort_of([30, 0, 3, 200])
+    rng = np.random.default_rng(1)
+    inputs = rng.normal(size=(cohort.event_count, columns))
+    shared, precision = rng.normal(size=columns), rng.uniform(0.5, 20, columns)
+    design = PersonalDesign(rng.normal(size=cohort.event_count), inputs, shared, precision)
+    found = fit_personal(design, cohort)
+    weight = (1 / cohort.events_per_patient)[cohort.patient_of_event]
+    for hospital in range(4):
+        own = hospital_of_event(cohort) == hospital
+
+        def loss(at: np.ndarray, own: np.ndarray = own) -> float:
+            logits = design.fixed[own] + inputs[own] @ at
+            each = weight[own] * (np.logaddexp(0, logits) - cohort.labels[own] * logits)
+            return float(each.sum() + 0.5 * (precision * (at - shared) ** 2).sum())
+
+        reference = minimize(loss, shared, method="BFGS", options={"gtol": 1e-9})
+        np.testing.assert_allclose(found[hospital], reference.x, atol=1e-4)
+
+
+def test_empty_tiny_and_one_class_hospitals_stay_near_the_shared_model() -> None:
+    cohort = cohort_of([0, 1, 5, 4000])
+    cohort.labels[hospital_of_event(cohort) == 2] = 1
+    logits = np.random.default_rng(2).normal(size=cohort.event_count)
+    truth = 1 / (1 + np.exp(-(0.8 + 0.6 * logits)))
+    large = hospital_of_event(cohort) == 3
+    cohort.labels[large] = np.random.default_rng(3).random(large.sum()) < truth[large]
+    found = fit_personal(offset_and_slope(logits), cohort)
+    np.testing.assert_array_equal(found[0], [0, 1])
+    assert np.abs(found[1] - [0, 1]).max() < 0.2
+    assert np.abs(found[2] - [0, 1]).max() < 0.6
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[3], [0.8, 0.6], atol=0.1)
+
+
+def test_many_hospitals_at_once_equal_one_by_one() -> None:
+    cohort = cohort_of([5, 40, 0, 12, 300], seed=4)
+    logits = np.random.default_rng(5).normal(size=cohort.event_count)
+    together = fit_personal(offset_and_slope(logits), cohort)
+    where = hospital_of_event(cohort)
+    for index in range(5):
+        alone = fit_personal(offset_and_slope(logits[where == index]), cohort.hospital(index))
+        np.testing.assert_allclose(together[index], alone[0], atol=1e-7)
+
+
+def test_the_last_layer_starts_from_the_shared_logit() -> None:
+    cohort = cohort_of([20, 0])
+    rng = np.random.default_rng(6)
+    activations, shared = rng.normal(size=(cohort.event_count, 16)), rng.normal(size=16)
+    logits = activations @ shared + 0.7
+    design = last_layer(logits, activations, shared)
+    at_shared = np.tile(design.shared, (2, 1))
+    np.testing.assert_allclose(personal_logits(design, at_shared, cohort), logits)
+    before = shared.copy(), logits.copy()
+    fitted = fit_personal(design, cohort)
+    np.testing.assert_array_equal(shared, before[0])
+    np.testing.assert_array_equal(logits, before[1])
+    np.testing.assert_array_equal(fitted[1], design.shared)
+
+
+def test_inputs_that_are_not_finite_or_huge_do_no_harm() -> None:
+    cohort = cohort_of([50, 50])
+    logits = np.random.default_rng(7).normal(size=cohort.event_count)
+    clean = fit_personal(offset_and_slope(logits), cohort)
+    logits[0], logits[1] = np.nan, np.inf
+    spoiled = fit_personal(offset_and_slope(logits), cohort)
+    assert np.isfinite(spoiled).all()
+    np.testing.assert_array_equal(spoiled[1], clean[1])
+    logits[0], logits[1] = 1e6, -1e6
+    assert np.isfinite(fit_personal(offset_and_slope(logits), cohort)).all()
+
+
+def test_a_hospital_that_differs_chooses_its_own_part_and_one_that_does_not_keeps_the_shared() -> None:
+    cohort = cohort_of([800, 800, 0, 2], seed=8)
+    logits = np.random.default_rng(9).normal(size=cohort.event_count)
+    shift = np.array([1.5, 0.0, 0.0, 0.0])[hospital_of_event(cohort)]
+    with_labels(cohort, 1 / (1 + np.exp(-(logits + shift))), seed=10)
+    chosen = choose_personal(offset_and_slope(logits), cohort)
+    assert chosen[0]
+    assert not chosen[2]
+    np.testing.assert_array_equal(chosen, choose_personal(offset_and_slope(logits), cohort))
+
+
+def test_folds_hold_whole_patients_and_are_about_equal() -> None:
+    tokens = np.random.default_rng(11).integers(0, 256, (4000, 16), dtype=np.uint8)
+    folds = fold_of_patient(tokens, 4)
+    assert np.abs(np.bincount(folds, minlength=4) / 4000 - 0.25).max() < 0.05
+    np.testing.assert_array_equal(folds[:10], fold_of_patient(tokens[:10], 4))
