@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.layout import Layout
+
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
@@ -115,4 +117,18 @@ def concatenate(cohorts: Sequence[Cohort]) -> Cohort:
         tokens=np.concatenate([c.tokens for c in cohorts]),
         events_from=chain([c.events_from for c in cohorts]),
         patients_from=chain([c.patients_from for c in cohorts]),
+    )
+
+
+def no_patients(layout: Layout, hospitals: int) -> Cohort:
+    """Give the cohort of hospitals that have nobody to learn from."""
+    return Cohort(
+        bins=np.empty((0, len(layout.features)), np.int32),
+        values=np.empty((0, len(layout.values)), np.float32),
+        labels=np.empty(0),
+        rows=np.empty(0, np.int64),
+        known=np.empty(0, np.bool_),
+        tokens=np.empty((0, 16), np.uint8),
+        events_from=np.zeros(1, np.int64),
+        patients_from=np.zeros(hospitals + 1, np.int64),
     )

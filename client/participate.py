@@ -1,0 +1,158 @@
+"""One round at a hospital, top to bottom: policy → charge → gate → features → training → release.
+
+The same function serves one hospital's agent and a simulation of ten thousand: hospitals of one round are
+computed together, but each has its own policy, ledger and noise, and its release depends on its own
+patients alone. What stands behind ``Admit`` is the gate (``client.gate``) and the encoder
+(``client.features``): in an agent under the consent that holds now, in a simulation prepared once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.budget import Charge
+from client.cohort import Cohort, no_patients
+from client.ledger import Ledger, Receipt
+from client.policy import Policy, permit
+from client.train import private_update
+from protocol.accounting import PrivacyEvent
+from protocol.errors import Refusal
+from protocol.randomness import Keystream
+from protocol.terms import Release, RoundPlan, Terms
+from protocol.wire import decode_release, encode_release
+
+
+@dataclass(frozen=True)
+class Ward:
+    """One hospital as a round sees it: its limits, its record, its clock, and its own randomness."""
+
+    hospital: str
+    policy: Policy
+    ledger: Ledger
+    clock: Callable[[], datetime]
+    stream: Callable[[RoundPlan], Keystream]
+
+
+Admit = Callable[[Sequence[Ward], Terms], Cohort]
+
+
+def participate(
+    plans: Sequence[RoundPlan], wards: Sequence[Ward], terms: Terms, operator: str, admit: Admit
+) -> list[Release | Refusal]:
+    """Answer one plan per ward, in order: with a release, or with the refusal of a clause.
+
+    operator is the public key that verified the terms. admit gives the training patients of the wards it
+    is handed, hospital by hospital, and is called only once every one of them has been charged.
+
+    Guarantees: nothing is computed before its charge is durable (rule 3); a repeat returns the stored
+    bytes and costs nothing (rule 4); after the charge nothing in the tables decides whether a reply
+    comes (rule 2). test_participate.py holds each.
+    """
+    receipts = [_charge(plan, ward, terms, operator) for plan, ward in zip(plans, wards, strict=True)]
+    due = [i for i, receipt in enumerate(receipts) if isinstance(receipt, Receipt) and receipt.stored is None]
+    vectors = _learn([plans[i] for i in due], [wards[i] for i in due], terms, admit)
+    answers = list(map(_answer_of, receipts))
+    for i, vector in zip(due, vectors, strict=True):
+        answers[i] = _release(plans[i], wards[i], terms, operator, receipts[i], vector)
+    return answers  # type: ignore[return-value]
+
+
+def charge_of(plan: RoundPlan, terms: Terms, operator: str) -> Charge:
+    """Say what one round costs one hospital, before anything of it is computed.
+
+    With distributed noise the event is that of the sum over hospitals, which holds under secure
+    aggregation only; such terms are for simulations.
+    """
+    training = terms.training
+    return Charge(
+        operator=operator,
+        study=terms.study,
+        terms=terms.fingerprint,
+        round=plan.round,
+        weights_digest=plan.weights_digest,
+        event=PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.local_steps),
+    )
+
+
+def _charge(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> Receipt | Refusal:
+    now = ward.ledger.now(ward.clock())
+    try:
+        _check_plan(plan, ward, terms)
+        permit(ward.policy, terms, operator, ward.ledger, now)
+        return ward.ledger.charge(charge_of(plan, terms, operator), ward.policy.caps, now)
+    except Refusal as refusal:
+        return refusal
+
+
+def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms) -> None:
+    rounds = terms.training.rounds
+    checks = (
+        ("hospital", plan.hospital, ward.hospital),
+        ("study", plan.study, terms.study),
+        ("terms", plan.terms_fingerprint[:12], terms.fingerprint[:12]),
+    )
+    for clause, asked, expected in checks:
+        if asked != expected:
+            raise Refusal(clause, f"the plan says {asked}, expected {expected}")
+    if not 1 <= plan.round <= rounds:
+        raise Refusal("round", f"round={plan.round}: these terms have rounds 1 to {rounds}")
+    if not ward.ledger.knows(plan.ledger_head):
+        raise Refusal("ledger_head", "the plan's head is not in this ledger: an old copy was put back; restore the newest")
+
+
+def _learn(
+    plans: Sequence[RoundPlan], wards: Sequence[Ward], terms: Terms, admit: Admit
+) -> NDArray[np.float32]:
+    """Compute the vectors that leave: float32 [wards, parameters]."""
+    if not plans:
+        return np.empty((0, 0), np.float32)
+    weights = _stacked_weights(plans)
+    layout = terms.contract.layout
+
+    def update(cohort: Cohort) -> NDArray[np.float32]:
+        streams = [ward.stream(plan) for ward, plan in zip(wards, plans, strict=True)]
+        return private_update(terms, layout, weights, cohort, streams).astype(np.float32)
+
+    try:
+        return update(admit(wards, terms))
+    except Exception:
+        if terms.simulation:
+            raise
+        # Whether the tables can be learned from must not show: a fault yields noise of the same size.
+        return update(no_patients(layout, len(wards)))
+
+
+def _stacked_weights(plans: Sequence[RoundPlan]) -> NDArray[np.float64]:
+    if all(plan.weights is plans[0].weights or plan.weights_digest == plans[0].weights_digest for plan in plans):
+        return plans[0].weights[np.newaxis].astype(np.float64)
+    return np.stack([plan.weights for plan in plans]).astype(np.float64)
+
+
+def _release(
+    plan: RoundPlan, ward: Ward, terms: Terms, operator: str, receipt: Receipt | Refusal, vector: NDArray[np.float32]
+) -> Release:
+    """Store the release durably, then hand it out; of two computations of one charge the first leaves."""
+    release = Release(
+        study=plan.study,
+        hospital=plan.hospital,
+        round=plan.round,
+        terms_fingerprint=terms.fingerprint,
+        weights_digest=plan.weights_digest,
+        vector=vector,
+        ledger_head=receipt.head if isinstance(receipt, Receipt) else "",
+        simulation=terms.simulation,
+    )
+    now = ward.ledger.now(ward.clock())
+    expires_at = datetime.fromisoformat(terms.expires_at).astimezone(UTC)
+    payload = encode_release(release)
+    kept = ward.ledger.released(charge_of(plan, terms, operator), payload, expires_at, now)
+    return release if kept is payload else decode_release(kept)
+
+
+def _answer_of(receipt: Receipt | Refusal) -> Release | Refusal | None:
+    if isinstance(receipt, Refusal):
+        return receipt
+    return decode_release(receipt.stored) if receipt.stored is not None else None
