@@ -1,0 +1,72 @@
+"""Turn a stream of screened releases into one estimate of the mean gradient over all planned patients.
+
+Averaging hospitals' *means* would let the smallest hospital's noise rule; so noised sums are added and the
+total divided by a public denominator: the declared patients of all *planned* hospitals, never of those that
+happened to reply, whose number would otherwise change each release's weight.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.terms import Terms
+
+
+class Aggregate(Protocol):
+    """One round's running aggregate. A rule that withstands bad releases is another class with these two."""
+
+    def add(self, hospital: str, vector: NDArray[np.float64]) -> None:
+        """Take in one screened release; ``vector`` is float64 [parameters] and may be overwritten."""
+
+    def gradient(self) -> NDArray[np.float64]:
+        """Estimate the mean loss's gradient, float64 [parameters]; descent goes against it."""
+
+
+@dataclass(eq=False)
+class WeightedSum:
+    """Σ weight × release, in place: memory is one vector, whatever the number of hospitals.
+
+    With one local step a release is a noised sum of clipped gradients, and its weight is one over the
+    expected number of sampled patients. With several it is a difference of weights (after minus before),
+    and its weight is minus the hospital's public share (the pseudo-gradient of Reddi et al. 2021, Alg. 2).
+    """
+
+    total: NDArray[np.float64]
+    weights: dict[str, float]
+
+    def add(self, hospital: str, vector: NDArray[np.float64]) -> None:
+        """Add one release; overwrites ``vector``."""
+        vector *= self.weights[hospital]
+        self.total += vector
+
+    def gradient(self) -> NDArray[np.float64]:
+        """Give the sum so far."""
+        return self.total
+
+
+def begin(terms: Terms, parameters: int) -> Aggregate:
+    """Start one round's aggregate for vectors of this length."""
+    return WeightedSum(total=np.zeros(parameters), weights=release_weights(terms))
+
+
+def release_weights(terms: Terms) -> dict[str, float]:
+    """Give the public factor of each planned hospital's release; see ``WeightedSum``."""
+    training = terms.training
+    patients = sum(training.public_patients.values())
+    if training.local_steps == 1:
+        return dict.fromkeys(training.public_patients, 1 / (training.sampling_rate * patients))
+    return {hospital: -declared / patients for hospital, declared in training.public_patients.items()}
+
+
+def reason_to_discard(terms: Terms, accepted_count: int) -> str:
+    """Say why a round's sum must not be used; empty where it may.
+
+    With ``privacy.noise=distributed`` each hospital adds a share of the noise, and ε is stated for all
+    planned shares: a sum of fewer is less private than the terms say. Nothing is refunded either way.
+    """
+    planned = len(terms.training.public_patients)
+    if terms.privacy.noise == "distributed" and accepted_count < planned:
+        return f"{accepted_count} of {planned} noise shares"
+    return "" if accepted_count else "no release"

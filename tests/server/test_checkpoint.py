@@ -1,0 +1,150 @@
+"""Checkpoints: the same state back, whatever byte is damaged, whenever the writer dies."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from protocol.errors import ConfigurationError
+from server import checkpoint, rounds
+
+
+def advance(terms, make_release, count):
+    state = rounds.init(terms)
+    states = [state]
+    for step in range(count):
+        releases = [make_release(plan, np.full(6, step + 1)) for plan in rounds.plans(state, terms)]
+        state, _ = rounds.apply(state, terms, releases)
+        states.append(state)
+    return states
+
+
+def assert_same(one, other):
+    assert (one.study, one.terms_fingerprint, one.round) == (
+        other.study,
+        other.terms_fingerprint,
+        other.round,
+    )
+    assert dict(one.ledger_heads) == dict(other.ledger_heads)
+    assert (one.optimizer.steps, one.tail.count) == (other.optimizer.steps, other.tail.count)
+    np.testing.assert_array_equal(one.weights, other.weights)
+    np.testing.assert_array_equal(one.optimizer.first_moment, other.optimizer.first_moment)
+    np.testing.assert_array_equal(one.optimizer.second_moment, other.optimizer.second_moment)
+    np.testing.assert_array_equal(one.tail.mean, other.tail.mean)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_study_goes_on_as_if_never_stopped(optimizer, tmp_path, make_terms, make_release):
+    terms = make_terms(optimizer=optimizer, learning_rate=0.1)
+    states = advance(terms, make_release, 4)
+    for state in states[:3]:
+        checkpoint.save_state(tmp_path, state)
+    resumed = checkpoint.resume(tmp_path, terms)
+    assert_same(resumed.state, states[2])
+    assert resumed.notes == resumed.lost_rounds == ()
+    state = resumed.state
+    for step in (2, 3):
+        releases = [make_release(plan, np.full(6, step + 1)) for plan in rounds.plans(state, terms)]
+        state, _ = rounds.apply(state, terms, releases)
+    assert_same(state, states[4])
+
+
+def test_nothing_to_resume(tmp_path, make_terms):
+    assert checkpoint.resume(tmp_path / "absent", make_terms()) is None
+    assert checkpoint.resume(tmp_path, make_terms()) is None
+
+
+def test_only_the_newest_are_kept(tmp_path, make_terms, make_release):
+    for state in advance(make_terms(), make_release, 4):
+        checkpoint.save_state(tmp_path, state)
+    assert sorted(path.name[:12] for path in tmp_path.iterdir()) == [
+        "round-000003",
+        "round-000004",
+        "round-000005",
+    ]
+
+
+def damage(path, position):
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+def test_any_damaged_byte_is_found(tmp_path, make_terms, make_release):
+    terms = make_terms()
+    path = checkpoint.save_state(tmp_path, advance(terms, make_release, 1)[1])
+    content = path.read_bytes()
+    for position in range(0, len(content), 7):
+        damage(path, position)
+        with pytest.raises(ConfigurationError, match="all 1 checkpoints"):
+            checkpoint.resume(tmp_path, terms)
+        path.write_bytes(content)
+    path.write_bytes(content[:-1])
+    with pytest.raises(ConfigurationError, match="damaged"):
+        checkpoint.resume(tmp_path, terms)
+
+
+def test_a_damaged_newest_falls_back_to_a_round_never_announced(tmp_path, make_terms, make_release):
+    terms = make_terms(rounds=6)
+    states = advance(terms, make_release, 3)
+    for state in states[1:]:
+        path = checkpoint.save_state(tmp_path, state)
+    damage(path, 500)
+    resumed = checkpoint.resume(tmp_path, terms)
+    assert resumed.lost_rounds == (3, 4)
+    assert resumed.state.round == 5
+    np.testing.assert_array_equal(resumed.state.weights, states[2].weights)
+    assert "damaged" in resumed.notes[0]
+    assert "rounds 3 to 4 are lost" in resumed.notes[1]
+
+
+def test_a_damaged_last_state_ends_the_study(tmp_path, make_terms, make_release):
+    terms = make_terms()
+    for state in advance(terms, make_release, 4):
+        path = checkpoint.save_state(tmp_path, state)
+    damage(path, 500)
+    resumed = checkpoint.resume(tmp_path, terms)
+    assert resumed.lost_rounds == (4,)
+    assert rounds.finished(resumed.state, terms)
+
+
+def test_other_terms_are_refused(tmp_path, make_terms):
+    checkpoint.save_state(tmp_path, rounds.init(make_terms()))
+    with pytest.raises(ConfigurationError, match="other terms"):
+        checkpoint.resume(tmp_path, make_terms(rounds=9))
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_crash_while_writing_leaves_the_one_before(call, tmp_path, make_terms, make_release, monkeypatch):
+    terms = make_terms()
+    before, after = advance(terms, make_release, 1)
+    checkpoint.save_state(tmp_path, before)
+
+    def crash(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (checkpoint.Path, "replace")), crash)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save_state(tmp_path, after)
+    monkeypatch.undo()
+    assert_same(checkpoint.resume(tmp_path, terms).state, before)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_leftover_of_a_killed_writer_is_ignored(tmp_path, make_terms):
+    terms = make_terms()
+    state = rounds.init(terms)
+    path = checkpoint.save_state(tmp_path, state)
+    (tmp_path / "round-000002-0.part").write_bytes(b"half")
+    assert_same(checkpoint.resume(tmp_path, terms).state, state)
+    checkpoint.save_state(tmp_path, replace(state, round=2))
+    assert path.exists()
+
+
+def test_the_name_is_no_way_around_the_check(tmp_path, make_terms):
+    terms = make_terms()
+    path = checkpoint.save_state(tmp_path, rounds.init(terms))
+    path.rename(tmp_path / f"round-000003-{'0' * 64}.safetensors")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        checkpoint.resume(tmp_path, terms)
