@@ -44,7 +44,8 @@ class TrainingSettings:
 
     public_patients maps each hospital to its declared number of training patients; empty in a simulation
     means the true counts rounded to one digit. local_learning_rate is used by ``local_steps > 1`` alone.
-    learning_rate, momentum and tail_average (share of the last rounds averaged) are the server's.
+    learning_rate, momentum and tail_average (share of the last rounds averaged) are the server's;
+    learning_rate 0 leaves the choice to the study's public rule (``server.propose``).
     """
 
     rounds: int = 40
@@ -53,7 +54,7 @@ class TrainingSettings:
     public_patients: Mapping[str, int] = field(default_factory=dict)
     local_learning_rate: float = 0.5
     optimizer: str = "sgd"
-    learning_rate: float = 1.0
+    learning_rate: float = 0.0
     momentum: float = 0.9
     tail_average: float = 0.5
 
@@ -69,9 +70,14 @@ class TrainingSettings:
         )
         for hospital, patients in self.public_patients.items():
             require(patients >= 1, f"training.public_patients.{hospital}", patients, "must be at least 1")
-        for key in ("local_learning_rate", "learning_rate"):
-            value = getattr(self, key)
-            require(0 < value < math.inf, f"training.{key}", value, "must be greater than 0 and finite")
+        local_rate = self.local_learning_rate
+        require(0 < local_rate < math.inf, "training.local_learning_rate", local_rate, "must be greater than 0")
+        require(
+            0 <= self.learning_rate < math.inf,
+            "training.learning_rate",
+            self.learning_rate,
+            "must be greater than 0 (null: chosen by the study's rule)",
+        )
         require(
             self.optimizer in OPTIMIZERS,
             "training.optimizer",

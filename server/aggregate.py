@@ -3,6 +3,10 @@
 Averaging hospitals' *means* would let the smallest hospital's noise rule; so noised sums are added and the
 total divided by a public denominator: the declared patients of all *planned* hospitals, never of those that
 happened to reply, whose number would otherwise change each release's weight.
+
+Under local noise every hospital adds as much noise as the largest, however few patients it has: a release
+is then weighted by a power of its declared size, which trades a little of the small hospitals' say for much
+less noise. Under distributed noise the shares are one whole, and weights are equal.
 """
 
 from dataclasses import dataclass
@@ -28,8 +32,7 @@ class Aggregate(Protocol):
 class WeightedSum:
     """Σ weight × release, in place: memory is one vector, whatever the number of hospitals.
 
-    With one local step a release is a noised sum of clipped gradients, and its weight is one over the
-    expected number of sampled patients. With several it is a difference of weights (after minus before),
+    With one local step a release is a noised sum of clipped gradients. With several it is a difference of weights (after minus before),
     and its weight is minus the hospital's public share (the pseudo-gradient of Reddi et al. 2021, Alg. 2).
     """
 
@@ -51,13 +54,23 @@ def begin(terms: Terms, parameters: int) -> Aggregate:
     return WeightedSum(total=np.zeros(parameters), weights=release_weights(terms))
 
 
+SIZE_EXPONENT = 0.5
+"""0 weights patients alike; 1 is least noise where hospitals are alike (weights ∝ signal ÷ noise)."""
+
+
 def release_weights(terms: Terms) -> dict[str, float]:
-    """Give the public factor of each planned hospital's release; see ``WeightedSum``."""
-    training = terms.training
-    patients = sum(training.public_patients.values())
-    if training.local_steps == 1:
-        return dict.fromkeys(training.public_patients, 1 / (training.sampling_rate * patients))
-    return {hospital: -declared / patients for hospital, declared in training.public_patients.items()}
+    """Give the public factor of each planned hospital's release; see ``WeightedSum``.
+
+    One local step: ``declared**a / (rate · Σ declared**(1 + a))``, so that the expected sum is a weighted
+    mean over patients; a is ``SIZE_EXPONENT`` under local noise and 0 under distributed.
+    """
+    declared = terms.training.public_patients
+    if terms.training.local_steps > 1:
+        patients = sum(declared.values())
+        return {hospital: -count / patients for hospital, count in declared.items()}
+    exponent = SIZE_EXPONENT if terms.privacy.noise == "local" else 0.0
+    total = terms.training.sampling_rate * sum(count ** (1 + exponent) for count in declared.values())
+    return {hospital: count**exponent / total for hospital, count in declared.items()}
 
 
 def reason_to_discard(terms: Terms, accepted_count: int) -> str:
