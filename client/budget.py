@@ -18,8 +18,8 @@ CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon
 class Charge:
     """One release, before it is computed: who asks, for what, and by which mechanism.
 
-    operator is the operator's first public key (``Ledger.identify``); terms and weights_digest are SHA-256
-    in hex; event is what the release costs, its count being the noised steps.
+    operator is the public key that verified the terms; terms and weights_digest are SHA-256 in hex; event
+    is what the release costs, its count being the noised steps.
     """
 
     operator: str
@@ -33,12 +33,14 @@ class Charge:
     def __post_init__(self) -> None:
         """Check what no ledger may hold."""
         if self.account not in ACCOUNTS or self.round < 0:
-            raise ConfigurationError(f"account={self.account!r}, round={self.round}: no such account or round")
+            raise ConfigurationError(
+                f"account={self.account!r}, round={self.round}: no such account or round"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caps:
-    """Largest composed ε at the policy's one δ: for a study, for an operator, for life. Infinity is no cap."""
+    """Largest composed ε at the policy's one δ: for a study, an operator, for life. Infinity is no cap."""
 
     delta: float
     study: float = math.inf
@@ -48,7 +50,7 @@ class Caps:
 
 @dataclass(frozen=True)
 class Spent:
-    """Composed ε of one account at one δ, after a charge: of its study, its operator, and all studies ever."""
+    """Composed ε of one account at one δ after a charge: of its study, its operator, all studies ever."""
 
     study: float
     operator: float
@@ -74,7 +76,7 @@ def _count(counts: Counts, mechanism: Mechanism, count: int) -> None:
 
 
 class Budget:
-    """Events counted by account, operator and study; a study is an operator's own, so nobody spends another's."""
+    """Events counted by account, operator and study; a study is its operator's own, not another's of that name."""
 
     def __init__(self) -> None:
         """Start with nothing spent."""
@@ -95,16 +97,26 @@ class Budget:
                     _count(total, mechanism, count)
         return total
 
-    def spent(self, account: str, delta: float, study: str | None = None, operator: str | None = None) -> float:
-        """Composed ε of an account: for life, of an operator, or of a study."""
-        return composed_epsilon(self.counts(account, operator, study), delta)
+    def spent(
+        self,
+        account: str,
+        delta: float,
+        study: str | None = None,
+        operator: str | None = None,
+        further: PrivacyEvent | None = None,
+    ) -> float:
+        """Compose ε of an account: for life, of an operator or a study; as if ``further`` were charged."""
+        counts = self.counts(account, operator, study)
+        if further is not None:
+            _count(counts, (further.noise_multiplier, further.sampling_rate), further.count)
+        return composed_epsilon(counts, delta)
 
     def after(self, charge: Charge, delta: float) -> Spent:
         """Composed ε as it would stand after this charge; nothing is counted."""
         return Spent(*(composed_epsilon(counts, delta) for counts in self._after(charge)))
 
     def check(self, charge: Charge, caps: Caps) -> None:
-        """Refuse the charge that would exceed a cap (clauses ``max_epsilon_…``); composes where a cap is finite."""
+        """Refuse the charge that would exceed a cap (clause ``max_epsilon_…``); an infinite one is free."""
         limits = (caps.study, caps.operator, caps.life)
         if limits == (math.inf, math.inf, math.inf):
             return
@@ -119,7 +131,11 @@ class Budget:
 
     def _after(self, charge: Charge) -> tuple[Counts, Counts, Counts]:
         event, account, operator = charge.event, charge.account, charge.operator
-        scopes = self.counts(account, operator, charge.study), self.counts(account, operator), self.counts(account)
+        scopes = (
+            self.counts(account, operator, charge.study),
+            self.counts(account, operator),
+            self.counts(account),
+        )
         for counts in scopes:
             _count(counts, (event.noise_multiplier, event.sampling_rate), event.count)
         return scopes

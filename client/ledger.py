@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from client.budget import Budget, Caps, Charge
+from protocol.accounting import PrivacyEvent
 from protocol.errors import Refusal
 
 Key = tuple[str, str, str, int]
@@ -42,7 +43,7 @@ class Ledger(Protocol):
         """Whether an entry has this hash; None (no release yet) is known to every ledger."""
 
     def identify(self, key: str) -> str | None:
-        """Return the first key of an operator's rotations, under which it is accounted; None once revoked or rotated away."""
+        """Return the first key of an operator's rotations, which names its account; None once out of use."""
 
     def decision(self, terms: str) -> str | None:
         """Return the last decision on terms by their fingerprint: ``approved``, ``declined`` or None."""
@@ -64,23 +65,37 @@ class Ledger(Protocol):
     def released(self, charge: Charge, payload: bytes, expires_at: datetime, now: datetime) -> bytes:
         """Store the bytes durably before they leave; returns the bytes that may leave (the first stored)."""
 
-    def spent(self, account: str, delta: float, study: str | None = None, operator: str | None = None) -> float:
-        """Composed ε of an account: for life, of an operator, or of a study."""
+    def spent(
+        self,
+        account: str,
+        delta: float,
+        study: str | None = None,
+        operator: str | None = None,
+        further: PrivacyEvent | None = None,
+    ) -> float:
+        """Compose ε of an account: for life, of an operator or a study; as if ``further`` were charged."""
+
+    def rounds_charged(self, operator: str, terms: str, account: str = "training") -> int:
+        """Count the rounds charged under these terms."""
 
 
 NO_ENTRY = "0" * 64
 
 
-def repeat_of(charge: Charge, weights_digest: str, head: str, answered: bool, stored: bytes | None) -> Receipt:
+def repeat_of(
+    charge: Charge, weights_digest: str, head: str, answered: bool, stored: bytes | None
+) -> Receipt:
     """Return the receipt of a round charged before, or refuse other weights and deleted bytes (rule 4)."""
     if charge.weights_digest != weights_digest:
         raise Refusal(
             "weights",
-            f"round={charge.round} was charged for weights {weights_digest[:12]}, not {charge.weights_digest[:12]}; "
-            "ask for the next round",
+            f"round={charge.round} with weights {charge.weights_digest[:12]}: was charged for weights "
+            f"{weights_digest[:12]}; ask for the next round",
         )
     if answered and stored is None:
-        raise Refusal("answered", f"round={charge.round} was answered and its bytes are deleted; ask for the next round")
+        raise Refusal(
+            "answered", f"round={charge.round} was answered and its bytes are deleted; ask for the next round"
+        )
     return Receipt(head, repeat=True, stored=stored)
 
 
@@ -132,7 +147,9 @@ class MemoryLedger:
         self._budget.check(charge, caps)
         self._budget.add(charge)
         self._time = self.now(now)
-        self.head = hashlib.sha256(f"{self.head}{charge.terms}{charge.round}{charge.weights_digest}".encode()).hexdigest()
+        self.head = hashlib.sha256(
+            f"{self.head}{charge.terms}{charge.round}{charge.weights_digest}".encode()
+        ).hexdigest()
         self._heads.add(self.head)
         self._charged[key] = (charge.weights_digest, self.head)
         return Receipt(self.head, repeat=False, stored=None)
@@ -148,9 +165,20 @@ class MemoryLedger:
         self._last[(*key[:3], 0)] = (charge.round, payload)
         return payload
 
-    def spent(self, account: str, delta: float, study: str | None = None, operator: str | None = None) -> float:
+    def spent(
+        self,
+        account: str,
+        delta: float,
+        study: str | None = None,
+        operator: str | None = None,
+        further: PrivacyEvent | None = None,
+    ) -> float:
         """See ``Ledger.spent``."""
-        return self._budget.spent(account, delta, study, operator)
+        return self._budget.spent(account, delta, study, operator, further)
+
+    def rounds_charged(self, operator: str, terms: str, account: str = "training") -> int:
+        """See ``Ledger.rounds_charged``."""
+        return sum(key[:3] == (operator, terms, account) for key in self._charged)
 
     def _stored(self, key: Key) -> bytes | None:
         round_number, payload = self._last.get((*key[:3], 0), (-1, None))
