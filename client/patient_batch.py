@@ -1,0 +1,59 @@
+"""Patients as Opacus wants them: one item of a batch is one patient ``[K, width]``, with a mask."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from client.cohort import Cohort
+from protocol.design import dense_rows
+from protocol.errors import ConfigurationError
+from protocol.layout import Layout
+
+
+class PatientBatch:
+    """Patients, padded: rows [patients, K, width], labels and shares [patients, K].
+
+    shares is one over the patient's number of events, and 0 where there is no event: mask and mean in one.
+    """
+
+    def __init__(self, rows: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor) -> None:
+        """Take tensors as they are; ``pad_patients`` makes them."""
+        self.rows, self.labels, self.shares = rows, labels, shares
+
+    def __len__(self) -> int:
+        """Give the number of patients."""
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        """Show nothing of patients."""
+        return "PatientBatch(…)"
+
+    def only(self, chosen: torch.Tensor) -> "PatientBatch":
+        """Keep the chosen patients (bool [patients])."""
+        return PatientBatch(self.rows[chosen], self.labels[chosen], self.shares[chosen])
+
+    def losses(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logistic loss [patients]: the mean over each patient's events; logits: [patients, K]."""
+        if logits.shape != self.labels.shape:
+            raise flattened(len(logits), len(self))
+        each = nn.functional.binary_cross_entropy_with_logits(logits, self.labels, reduction="none")
+        return (each * self.shares).sum(dim=1)
+
+
+def pad_patients(layout: Layout, cohort: Cohort, dtype: torch.dtype = torch.float64) -> PatientBatch:
+    """Pad every patient to the largest number of events."""
+    counts = cohort.events_per_patient
+    slots: NDArray[np.bool_] = np.arange(int(counts.max(initial=1))) < counts[:, np.newaxis]
+    rows, labels = np.zeros((*slots.shape, layout.width)), np.zeros(slots.shape)
+    rows[slots], labels[slots] = dense_rows(layout, cohort), cohort.labels
+    shares = slots / np.maximum(counts, 1)[:, np.newaxis]
+    return PatientBatch(*(torch.tensor(array, dtype=dtype) for array in (rows, labels, shares)))
+
+
+def flattened(found: int, patients: int) -> ConfigurationError:
+    """Say that gradients per event pass for gradients per patient."""
+    return ConfigurationError(
+        f"model: gradients of {found} items for {patients} patients (keep the patient dimension first in "
+        f"every layer: flattening events would protect events, not patients)"
+    )
