@@ -1,0 +1,140 @@
+"""A patient's behaviour up to each event's cut-off: never the event itself, never a later day's outcome.
+
+The cut-off is the moment at which an event was decided. Other events count if they were decided strictly
+before it; their outcome counts as known if its *day* lies before the cut-off's day (a message sent in the
+morning must not know what happened at noon, and a table's midnight timestamps hide the hour). Sorting,
+running sums and binary searches only: ten million events take seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+DAY_MICROSECONDS = 86_400_000_000
+_FIRST_DAY, _DAY_RANGE = -(1 << 20), 1 << 23  # the years 1 to 9999, with room
+_BATCH_EVENTS = 1_000_000  # whole patients at a time: working arrays stay small
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """One entry per event, int32 [events].
+
+    count: events decided before the cut-off. known: those of them whose outcome is known; engaged: those
+    that engaged. last_day: day (since 1970) of the last known outcome, where known > 0. same_day: events
+    decided before the cut-off whose outcome falls on the same day as this one's.
+    """
+
+    count: NDArray[np.int32]
+    known: NDArray[np.int32]
+    engaged: NDArray[np.int32]
+    last_day: NDArray[np.int32]
+    same_day: NDArray[np.int32]
+
+    def __repr__(self) -> str:
+        """Show no contents."""
+        return "History(…)"
+
+    def statistic(self, name: str, cutoff_days: Integers) -> NDArray[np.float64]:
+        """One of ``protocol.feature.STATISTICS`` per event, float64 [events], NaN where missing."""
+        none = self.known == 0
+        if name == "rate":
+            return np.where(none, np.nan, self.engaged / np.maximum(self.known, 1))
+        if name == "days_since":
+            return np.where(none, np.nan, cutoff_days - self.last_day)
+        counts: Mapping[str, NDArray[np.int32]] = {
+            "count": self.count,
+            "engaged": self.engaged,
+            "missed": self.known - self.engaged,
+            "pending": self.count - self.known,
+            "same_day": self.same_day,
+        }
+        return counts[name].astype(np.float64)
+
+
+def days_of(moments: Integers) -> Integers:
+    """Days since 1970 of microseconds since 1970."""
+    return moments // DAY_MICROSECONDS
+
+
+def behavioural_history(
+    patients: NDArray[np.integer],
+    decided: Integers,
+    outcome_days: NDArray[np.integer],
+    labels: NDArray[np.int8],
+) -> History:
+    """History of each event among the same patient's events.
+
+    patients: index of the patient, ascending; decided: microseconds since 1970, ascending per patient;
+    outcome_days: days since 1970, none before its event was decided; labels: 1 engaged, 0 not, -1 unreadable
+    (such an outcome never becomes known). All [events].
+
+    Guarantees (test_history.py): an event's row depends on the same patient's other events only, and on
+    no label whose outcome day is the cut-off's day or later. ValueError for events out of order.
+    """
+    same = patients[1:] == patients[:-1]
+    if np.any(patients[1:] < patients[:-1]) or np.any(same & (decided[1:] < decided[:-1])):
+        raise ValueError("events must be sorted by patient, then by decided")
+    out = [np.zeros(len(patients), np.int32) for _ in range(5)]
+    starts = np.concatenate([[0], np.flatnonzero(~same) + 1, [len(patients)]])[: len(patients) + 1]
+    first = 0
+    while first < len(patients):
+        # The last patient's start within reach ends a batch; a patient larger than a batch is one by itself.
+        reach = np.searchsorted(starts, first + _BATCH_EVENTS, side="right") - 1
+        stop = int(starts[reach]) if starts[reach] > first else int(starts[reach + 1])
+        batch = slice(first, stop)
+        rows = _of_batch(patients[batch], decided[batch], outcome_days[batch], labels[batch])
+        for whole, part in zip(out, rows, strict=True):
+            whole[batch] = part
+        first = stop
+    return History(*out)
+
+
+def _of_batch(
+    patients: NDArray[np.integer],
+    decided: Integers,
+    outcome_days: NDArray[np.integer],
+    labels: NDArray[np.int8],
+) -> tuple[Integers, ...]:
+    changes = np.concatenate([[True], patients[1:] != patients[:-1]])
+    ordinal = np.cumsum(changes) - 1  # of the patient within the batch
+    start = np.flatnonzero(changes)[ordinal]
+    ties = changes | np.concatenate([[True], decided[1:] != decided[:-1]])
+    count = _last_true(ties) - start
+    base = ordinal * _DAY_RANGE - _FIRST_DAY  # day 1970-01-01 of each patient, on one axis of all
+    outcome_keys = base + outcome_days
+    order = np.argsort(outcome_keys, kind="stable")
+    cutoff_keys = base + days_of(decided)
+    known, engaged, last_day = _known_outcomes(base, cutoff_keys, outcome_keys[order], labels[order])
+    return count, known, engaged, last_day, _same_day(outcome_keys, decided, order)
+
+
+def _known_outcomes(
+    base: Integers, cutoff_keys: Integers, outcome_keys: Integers, labels: NDArray[np.int8]
+) -> tuple[Integers, Integers, Integers]:
+    readable = labels >= 0
+    keys = outcome_keys[readable]
+    running = np.concatenate([[0], np.cumsum(labels[readable], dtype=np.int64)])
+    before = np.searchsorted(keys, cutoff_keys, side="left")
+    earlier_patients = np.searchsorted(keys, base + _FIRST_DAY, side="left")
+    known = before - earlier_patients
+    padded = np.concatenate([[0], keys])
+    last_day = np.where(known > 0, padded[before] - base, 0)
+    return known, running[before] - running[earlier_patients], last_day
+
+
+def _same_day(outcome_keys: Integers, decided: Integers, order: Integers) -> Integers:
+    """Count, per event, those of equal patient and outcome day decided strictly before it."""
+    keys, moments = outcome_keys[order], decided[order]
+    new_day = np.concatenate([[True], keys[1:] != keys[:-1]])
+    new_moment = new_day | np.concatenate([[True], moments[1:] != moments[:-1]])
+    counts = np.empty(len(order), np.int64)
+    counts[order] = _last_true(new_moment) - _last_true(new_day)
+    return counts
+
+
+def _last_true(flags: NDArray[np.bool_]) -> Integers:
+    """Index of the last True at or before each position; the first flag is True."""
+    return np.flatnonzero(flags).take(np.cumsum(flags) - 1)

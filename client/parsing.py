@@ -1,0 +1,121 @@
+"""Reading a column's cells, whatever type a source gave them: text, number, truth value, moment, word.
+
+Every expression works row by row: what a cell becomes never depends on another row. What does not parse
+becomes null. Sources may hand over text throughout (CSV) or typed columns (Parquet, a database).
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
+TRUE_TEXTS = ("1", "true", "t", "yes", "y")
+FALSE_TEXTS = ("0", "false", "f", "no", "n")
+_ISO_FORMATS = (("%Y-%m-%d %H:%M:%S", 19), ("%Y-%m-%d", 10), ("%Y-%m-%d %H:%M", 16))
+
+
+def is_given(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Whether the cell holds anything: not null, not NaN, not one of the usual words for missing."""
+    cell = pl.col(name)
+    if dtype.is_float():
+        return cell.is_not_null() & cell.is_not_nan()
+    if _is_text(dtype):
+        return cell.is_not_null() & ~text(name, dtype).str.to_lowercase().is_in(MISSING_TEXTS)
+    return cell.is_not_null()
+
+
+def text(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Strip the text; a number without fraction is written as a whole one, so that 1.0 is "1"."""
+    cell = pl.col(name)
+    if dtype.is_float():
+        # Cells that are not whole are cast as they stand: only the branch that is taken matters.
+        whole = cell.cast(pl.Int64, strict=False)
+        return pl.when(cell == whole).then(whole.cast(pl.String)).otherwise(cell.cast(pl.String))
+    return cell.cast(pl.String, strict=False).str.strip_chars()
+
+
+def number(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Float64; infinite and NaN cells count as missing."""
+    if not (dtype.is_numeric() or dtype == pl.Boolean or _is_text(dtype)):
+        return pl.lit(None, pl.Float64)
+    cell = text(name, dtype) if _is_text(dtype) else pl.col(name)
+    value = cell.cast(pl.Float64, strict=False)
+    return pl.when(value.is_finite()).then(value)
+
+
+def truth(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Boolean of 0 and 1, yes and no, true and false."""
+    if dtype == pl.Boolean:
+        return pl.col(name)
+    if dtype.is_numeric():
+        cell = pl.col(name)
+        return pl.when(cell == 1).then(True).when(cell == 0).then(False)
+    words = text(name, dtype).str.to_lowercase()
+    return pl.when(words.is_in(TRUE_TEXTS)).then(True).when(words.is_in(FALSE_TEXTS)).then(False)
+
+
+def word_index(name: str, dtype: pl.DataType, words: Sequence[str]) -> pl.Expr:
+    """Position in ``words`` (Int32), null where the cell is none of them; "0" and "0.0" are the same word."""
+    cell = text(name, dtype)
+    index = cell.replace_strict(list(words), list(range(len(words))), default=None, return_dtype=pl.Int32)
+    numeric = {float(word): i for i, word in enumerate(words) if _spells_number(word)}
+    if not numeric:
+        return index
+    by_value = number(name, dtype).replace_strict(
+        list(numeric), list(numeric.values()), default=None, return_dtype=pl.Int32
+    )
+    return pl.coalesce(index, by_value)
+
+
+def moment(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Datetime in microseconds without zone: ISO 8601 text as written, zoned types and offsets as UTC."""
+    cell = pl.col(name)
+    if isinstance(dtype, pl.Datetime):
+        if dtype.time_zone is not None:
+            cell = cell.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return cell.cast(pl.Datetime("us"))
+    if dtype == pl.Date:
+        return cell.cast(pl.Datetime("us"))
+    if _is_text(dtype):
+        return text(name, dtype).map_batches(
+            _moments_of_texts, return_dtype=pl.Datetime("us"), is_elementwise=True
+        )
+    return pl.lit(None, pl.Datetime("us"))
+
+
+def _is_text(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, (pl.String, pl.Categorical, pl.Enum))
+
+
+def _spells_number(word: str) -> bool:
+    try:
+        return float(word) == float(word)
+    except ValueError:
+        return False
+
+
+def _moments_of_texts(texts: pl.Series) -> pl.Series:
+    """Parse ISO 8601; a format is tried on all rows only while rows are left that may have it."""
+    head = texts.str.slice(0, 19).str.replace("T", " ", literal=True)
+    lengths = head.str.len_bytes()
+    moments = pl.Series(texts.name, [None], pl.Datetime("us")).new_from_index(0, len(texts))
+    for form, length in _ISO_FORMATS:
+        rows = lengths == length
+        if rows.any():
+            parsed = head.str.to_datetime(form, time_unit="us", strict=False, exact=True)
+            moments = parsed if rows.all() else parsed.zip_with(rows, moments)
+    return _shifted_to_utc(texts, moments)
+
+
+def _shifted_to_utc(texts: pl.Series, moments: pl.Series) -> pl.Series:
+    tail = texts.str.slice(19)
+    plain = (tail == "") | (tail == "Z") | tail.is_null()
+    if plain.all():
+        return moments
+    rows = pl.DataFrame({"tail": tail, "moment": moments})
+    form = r"^(?:[.,]\d+)?\s*(?:Z|UTC|(?:([+-])(\d\d):?(\d\d)?))?$"
+    parts = pl.col("tail").str.extract_groups(form)
+    minutes = parts.struct[1].cast(pl.Int64) * 60 + parts.struct[2].cast(pl.Int64).fill_null(0)
+    signed = pl.when(parts.struct[0] == "-").then(-minutes).otherwise(minutes).fill_null(0)
+    shifted = pl.col("moment") - pl.duration(minutes=signed)
+    return rows.select(pl.when(pl.col("tail").str.contains(form)).then(shifted).alias(texts.name)).to_series()
