@@ -4,7 +4,6 @@ The true probability of engagement is known, so that a report can show the best 
 reach; it stands beside the tables, never in them. Same seed, same tables, on every machine.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 
@@ -12,10 +11,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from client.tables import Tables
 from protocol.errors import require
 from simulations.population_consents import draw_consents
-from simulations.population_export import FIRST_DAY, export_messages, export_patients, hospital_names
-from simulations.population_messages import LONGEST_LEAD_DAYS, draw_messages
+from simulations.population_export import (
+    FIRST_DAY,
+    export_messages,
+    export_patients,
+    hospital_names,
+    log_order,
+)
+from simulations.population_messages import LONGEST_LEAD_DAYS, draw_messages, draw_outcomes, message_logit
 from simulations.population_patients import draw_hospitals, draw_patients, power_law_sizes, stream
 
 
@@ -38,7 +44,7 @@ class PopulationSettings:
     size_exponent: float = 1.5
     span_days: int = 548
     hospital_shift: float = 1.0
-    trait_stddev: float = 0.5
+    trait_stddev: float = 0.6
     missing_share: float = 0.02
     faulty_share: float = 0.004
     unfairness: float = 0.0
@@ -85,6 +91,11 @@ class Population:
     true_probability: NDArray[np.float64] = field(repr=False)
     as_of: datetime
 
+    @property
+    def tables(self) -> Tables:
+        """The same tables as the gate takes them."""
+        return Tables(self.messages, self.patients, self.consents)
+
 
 def draw_population(settings: PopulationSettings, seed: int) -> Population:
     """Draw a federation. Guarantee: equal settings and seed give equal tables on every machine."""
@@ -94,17 +105,20 @@ def draw_population(settings: PopulationSettings, seed: int) -> Population:
     )
     names = hospital_names(settings.hospitals)
     hospitals = draw_hospitals(stream(seed, 0), sizes, settings.hospital_shift)
-    patients = draw_patients(stream(seed, 1), hospitals, settings.missing_share, settings.unfairness)
-    messages = draw_messages(
-        stream(seed, 2), hospitals, patients, settings.messages, settings.span_days, settings.trait_stddev
-    )
+    patients = draw_patients(stream(seed, 1), hospitals, settings.missing_share)
+    twice = int(settings.messages * settings.faulty_share / 2)
+    messages = draw_messages(stream(seed, 2), patients, settings.messages - twice, settings.span_days)
+    logit = message_logit(hospitals, patients, messages)
+    logit -= settings.unfairness * (patients.language > 0)[messages.patient]
+    outcomes = draw_outcomes(stream(seed, 3), logit, patients, messages, settings.trait_stddev)
+    rows = log_order(stream(seed, 4), patients, messages, twice)
     last_day = settings.span_days + LONGEST_LEAD_DAYS + 1
-    table, true_probability = export_messages(stream(seed, 3), names, patients, messages, settings.faulty_share)
+    faulty = settings.faulty_share
     return Population(
         hospitals=names,
-        messages=table,
-        patients=export_patients(stream(seed, 4), names, patients, settings.faulty_share),
-        consents=draw_consents(stream(seed, 5), names, patients, last_day),
-        true_probability=true_probability,
+        messages=export_messages(stream(seed, 5), names, patients, messages, outcomes.engaged, rows, faulty),
+        patients=export_patients(stream(seed, 6), names, patients, faulty),
+        consents=draw_consents(stream(seed, 7), names, patients, last_day),
+        true_probability=outcomes.probability[rows],
         as_of=datetime.combine(FIRST_DAY + timedelta(days=last_day), time(), tzinfo=UTC),
     )

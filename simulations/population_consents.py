@@ -16,9 +16,10 @@ CHOOSERS = 0.12
 WEARABLE = "wearable"
 
 
-def dates(rng: Generator, rows: Codes, last_day: int, withdrawn: float, expired: float) -> dict[str, pl.Series]:
-    """When each consent was granted, and for some when it was withdrawn or expired before last_day."""
-    count = len(rows)
+def dates(
+    rng: Generator, count: int, last_day: int, withdrawn: float, expired: float
+) -> dict[str, pl.Series]:
+    """Date when each consent was granted, and for some when it was withdrawn or expired before last_day."""
     granted = np.floor(rng.random(count) * 0.4 * last_day).astype(np.int64)
     ended = granted + 1 + np.floor(rng.random(count) * (last_day - granted - 1)).astype(np.int64)
     fate = rng.random(count)
@@ -32,7 +33,7 @@ def dates(rng: Generator, rows: Codes, last_day: int, withdrawn: float, expired:
 
 
 def chosen_topics(rng: Generator, patients: Patients) -> NDArray[np.bool_]:
-    """bool [patients, topics]: rows of all False are patients who chose nothing and accept what is not sensitive."""
+    """Draw who chose which topics: bool [patients, topics]; who chose none accepts all but sensitive ones."""
     count = len(patients.hospital)
     mothers = (patients.sex == 0) & (patients.age <= 45) & (rng.random(count) < 0.5)
     choosers = rng.random(count) < CHOOSERS
@@ -40,7 +41,7 @@ def chosen_topics(rng: Generator, patients: Patients) -> NDArray[np.bool_]:
     # Who opts in to maternity messages says so by a topic row, and so must name the other topics as well.
     chosen[mothers] |= rng.random((int(mothers.sum()), len(TOPICS))) < 0.85
     chosen[:, TOPICS.index("maternity")] = mothers
-    return chosen & (mothers | choosers)[:, None]
+    return np.asarray(chosen & (mothers | choosers)[:, None])
 
 
 def draw_consents(rng: Generator, names: Sequence[str], patients: Patients, last_day: int) -> pl.DataFrame:
@@ -62,7 +63,7 @@ def draw_consents(rng: Generator, names: Sequence[str], patients: Patients, last
                 "patient": identity.gather(of),
                 "kind": pl.repeat(kind, len(of), eager=True),
                 "value": value,
-                **dates(rng, of, last_day, withdrawn, expired),
+                **dates(rng, len(of), last_day, withdrawn, expired),
             }
         )
 

@@ -1,7 +1,7 @@
 """The synthetic population as a hospital system would export it: text columns, gaps, a few faulty rows."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, time
+from datetime import date, time
 
 import numpy as np
 import polars as pl
@@ -19,8 +19,8 @@ from simulations.population_effects import (
     Codes,
     Reals,
 )
-from simulations.population_messages import LONGEST_LEAD_DAYS, Messages
-from simulations.population_patients import Hospitals, Patients, bell, stream
+from simulations.population_messages import Messages
+from simulations.population_patients import Patients
 
 PURPOSE = "patient_engagement"
 FIRST_DAY = date(2024, 1, 1)  # a Monday
@@ -38,7 +38,7 @@ def rendered(values: Reals, digits: int) -> pl.Series:
 
 
 def spoilt(rng: Generator, column: pl.Series, texts: Sequence[str], share: float) -> pl.Series:
-    """The column with a share of its entries replaced, in turn, by texts that a real export holds."""
+    """Replace a share of the entries, in turn, by texts that a real export holds."""
     rows = np.flatnonzero(rng.random(len(column)) < share)
     if len(rows) == 0:
         return column
@@ -86,29 +86,32 @@ def export_patients(rng: Generator, names: Sequence[str], patients: Patients, fa
     )
 
 
-def log_order(rng: Generator, patients: Patients, messages: Messages, faulty: float) -> Codes:
-    """Messages in the order of a log: by hospital, then time. A few are entered twice, at random."""
+def log_order(rng: Generator, patients: Patients, messages: Messages, twice: int) -> Codes:
+    """Messages in the order of a log: by hospital, then time; so many, at random, are entered twice."""
     count = len(messages.patient)
-    twice = np.flatnonzero(rng.random(count) < faulty / 2)
-    rows = np.concatenate([np.arange(count), twice])
+    rows = np.concatenate([np.arange(count), np.floor(rng.random(twice) * count).astype(np.int64)])
     when = messages.day[rows] * 1440 + messages.minute[rows]
     span = int(when.max(initial=0)) + 1
     return rows[np.argsort(patients.hospital[messages.patient[rows]] * span + when, kind="stable")]
 
 
 def export_messages(
-    rng: Generator, names: Sequence[str], patients: Patients, messages: Messages, faulty: float
-) -> tuple[pl.DataFrame, Reals]:
-    """One row per message, and the true probability of each row."""
-    rows = log_order(rng, patients, messages, faulty)
+    rng: Generator,
+    names: Sequence[str],
+    patients: Patients,
+    messages: Messages,
+    engaged: Codes,
+    rows: Codes,
+    faulty: float,
+) -> pl.DataFrame:
+    """One row for each of rows, which are positions in messages and in engaged."""
     day, patient = messages.day[rows], messages.patient[rows]
     clock = [time(minute // 60, minute % 60).strftime("T%H:%M:00") for minute in range(1440)]
     decided = dated(day) + named(clock, messages.minute[rows])
     # An outcome dated before its decision: someone typed the day of another message.
     early = (rng.random(len(rows)) < faulty / 4) & (day >= 3)
     outcome = dated(np.where(early, day - 3, messages.outcome_day[rows]))
-    engaged = spoilt(rng, named(("0", "1"), messages.engaged[rows]), ("", "?"), faulty / 4)
-    table = pl.DataFrame(
+    return pl.DataFrame(
         {
             "hospital": named(names, patients.hospital[patient]),
             "patient": patient_names(patients).gather(patient),
@@ -119,7 +122,6 @@ def export_messages(
             "tone": named(TONES, messages.tone[rows]),
             "length": named(LENGTHS, messages.length[rows]),
             "has_link": named(("0", "1"), messages.link[rows]),
-            "engaged": engaged,
+            "engaged": spoilt(rng, named(("0", "1"), engaged[rows]), ("", "?"), faulty / 4),
         }
     )
-    return table, messages.probability[rows]

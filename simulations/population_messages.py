@@ -14,7 +14,6 @@ from simulations.population_effects import (
     AGE_EDGES,
     CHANNEL_AGE,
     CHANNEL_EFFECT,
-    CHANNELS,
     HOUR_EDGES,
     HOUR_EMPLOYMENT,
     INTERCEPT,
@@ -27,6 +26,8 @@ from simulations.population_effects import (
     TOPIC_EFFECT,
     TOPIC_TONE,
     TOPICS,
+    TRAIT_SHARES,
+    TRAIT_VALUES,
     WEEKEND_EFFECT,
     Codes,
     Reals,
@@ -35,23 +36,24 @@ from simulations.population_effects import (
     effect,
     sigmoid,
 )
-from simulations.population_patients import Hospitals, Patients, pick
+from simulations.population_patients import Hospitals, Patients, patient_logit, pick
 
 TOPIC_SHARES = (0.18, 0.30, 0.17, 0.17, 0.02, 0.16)
 CHANNEL_SHARES = (0.40, 0.25, 0.20, 0.15)
+TONE_SHARES = (0.40, 0.35, 0.25)
+LENGTH_SHARES = (0.45, 0.35, 0.20)
+LINK_SHARES = (0.40, 0.60)
 # Shares of the hours from 7 to 20.
 HOUR_SHARES = (3, 8, 11, 12, 11, 7, 7, 9, 9, 8, 6, 4, 3, 2)
 WEEKEND_SHARE_KEPT = 0.35
 LONGEST_LEAD_DAYS = 30
-# The trait's five values, in standard deviations, and their shares: a binomial's.
-TRAIT_VALUES = (-2.0, -1.0, 0.0, 1.0, 2.0)
-TRAIT_SHARES = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 @dataclass(frozen=True, eq=False)
 class Messages:
-    """By message, patient after patient. day and outcome_day count from the first day of the span; minute
-    is that of the day. engaged: 0 or 1. probability: see the module.
+    """By message, patient after patient: int64 [messages] each.
+
+    day and outcome_day count from the first day of the span; minute is that of the day.
     """
 
     patient: Codes
@@ -63,6 +65,12 @@ class Messages:
     tone: Codes
     length: Codes
     link: Codes
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """engaged: 0 or 1 by message. probability: float64 [messages], given the tables before the decision."""
+
     engaged: Codes
     probability: Reals
 
@@ -70,7 +78,7 @@ class Messages:
 def share_out(activity: Reals, total: int) -> Codes:
     """Messages of each patient: whole numbers summing to total, in proportion to activity."""
     reached = np.cumsum(activity)
-    return np.diff(np.rint(reached * (total / reached[-1])).astype(np.int64), prepend=0)
+    return np.asarray(np.diff(np.rint(reached * (total / reached[-1])).astype(np.int64), prepend=0))
 
 
 def draw_topics(rng: Generator, patients: Patients, patient: Codes) -> Codes:
@@ -78,10 +86,11 @@ def draw_topics(rng: Generator, patients: Patients, patient: Codes) -> Codes:
     maternity = TOPICS.index("maternity")
     eligible = (patients.sex == 0) & (patients.age <= 45)
     chronic = patients.conditions.sum(axis=1) > 0
+    chronic_care, wellness = TOPICS.index("chronic_care"), TOPICS.index("wellness")
     topic = pick(rng, TOPIC_SHARES, len(patient))
     topic = np.where(eligible[patient] & (rng.random(len(patient)) < 0.18), maternity, topic)
     topic = np.where(~eligible[patient] & (topic == maternity), TOPICS.index("appointment_reminder"), topic)
-    return np.where(~chronic[patient] & (topic == TOPICS.index("chronic_care")), TOPICS.index("wellness"), topic)
+    return np.where(~chronic[patient] & (topic == chronic_care), wellness, topic)
 
 
 def draw_days(rng: Generator, count: int, span_days: int) -> Codes:
@@ -118,52 +127,56 @@ def known_trait(patient: Codes, day: Codes, outcome_day: Codes, engaged: Codes, 
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def draw_messages(
-    rng: Generator, hospitals: Hospitals, patients: Patients, total: int, span_days: int, trait_stddev: float
-) -> Messages:
-    """Draw all messages of all hospitals at once."""
+def draw_messages(rng: Generator, patients: Patients, total: int, span_days: int) -> Messages:
+    """Draw who is sent what and when, for all hospitals at once."""
     patient = np.repeat(np.arange(len(patients.hospital)), share_out(patients.activity, total))
-    topic = draw_topics(rng, patients, patient)
-    channel = pick(rng, CHANNEL_SHARES, total)
-    tone, length = pick(rng, (0.4, 0.35, 0.25), total), pick(rng, (0.45, 0.35, 0.20), total)
-    link = (rng.random(total) < 0.6).astype(np.int64)
     day = draw_days(rng, total, span_days)
     hour = 7 + pick(rng, np.asarray(HOUR_SHARES) / sum(HOUR_SHARES), total)
-    minute = 60 * hour + np.floor(60 * rng.random(total)).astype(np.int64)
     uniform = rng.random(total)
-    lead = np.floor((LONGEST_LEAD_DAYS + 1) * uniform * uniform).astype(np.int64)
-    hospital, age = patients.hospital[patient], band(patients.recorded_age, AGE_EDGES)[patient]
-    logit = (
-        (INTERCEPT + hospitals.base)[hospital]
-        + patients.logit[patient]
-        + effect(TOPIC_EFFECT, topic)
-        + effect(CHANNEL_EFFECT, channel)
-        + hospitals.topic[hospital, topic]
-        + hospitals.channel[hospital, channel]
-        + effect(TONE_EFFECT, tone)
-        + effect(LENGTH_EFFECT, length)
-        + effect(LINK_EFFECT, link)
-        + effect(WEEKEND_EFFECT, (day % 7 >= 5).astype(np.int64))
-        + effect(LEAD_EFFECT, band(lead, LEAD_EDGES))
-        + crossed_effect(TOPIC_AGE, topic, age)
-        + crossed_effect(CHANNEL_AGE, channel, age)
-        + crossed_effect(HOUR_EMPLOYMENT, band(hour, HOUR_EDGES), patients.employment[patient])
-        + crossed_effect(TOPIC_TONE, topic, tone)
-    )
-    log_odds = logit[:, None] + trait_stddev * np.asarray(TRAIT_VALUES)
-    own = log_odds[np.arange(total), patients.propensity[patient]]
-    engaged = (rng.random(total) < sigmoid(own)).astype(np.int64)
-    trait = known_trait(patient, day, day + lead, engaged, log_odds)
     return Messages(
         patient=patient,
         day=day,
-        minute=minute,
-        outcome_day=day + lead,
-        topic=topic,
-        channel=channel,
-        tone=tone,
-        length=length,
-        link=link,
-        engaged=engaged,
-        probability=(trait * sigmoid(log_odds)).sum(axis=1),
+        minute=60 * hour + np.floor(60 * rng.random(total)).astype(np.int64),
+        outcome_day=day + np.floor((LONGEST_LEAD_DAYS + 1) * uniform * uniform).astype(np.int64),
+        topic=draw_topics(rng, patients, patient),
+        channel=pick(rng, CHANNEL_SHARES, total),
+        tone=pick(rng, TONE_SHARES, total),
+        length=pick(rng, LENGTH_SHARES, total),
+        link=pick(rng, LINK_SHARES, total),
     )
+
+
+def message_logit(hospitals: Hospitals, patients: Patients, messages: Messages) -> Reals:
+    """Give the log-odds of engaging but for the trait: float64 [messages]."""
+    patient, topic, channel = messages.patient, messages.topic, messages.channel
+    hospital, age = patients.hospital[patient], band(patients.recorded_age, AGE_EDGES)[patient]
+    hour = band(messages.minute // 60, HOUR_EDGES)
+    own = hospitals.base[patients.hospital] + patient_logit(patients)
+    main = (
+        effect(TOPIC_EFFECT, topic)
+        + effect(CHANNEL_EFFECT, channel)
+        + effect(TONE_EFFECT, messages.tone)
+        + effect(LENGTH_EFFECT, messages.length)
+        + effect(LINK_EFFECT, messages.link)
+        + effect(WEEKEND_EFFECT, (messages.day % 7 >= 5).astype(np.int64))
+        + effect(LEAD_EFFECT, band(messages.outcome_day - messages.day, LEAD_EDGES))
+    )
+    crosses = (
+        crossed_effect(TOPIC_AGE, topic, age)
+        + crossed_effect(CHANNEL_AGE, channel, age)
+        + crossed_effect(HOUR_EMPLOYMENT, hour, patients.employment[patient])
+        + crossed_effect(TOPIC_TONE, topic, messages.tone)
+    )
+    shifts = hospitals.topic[hospital, topic] + hospitals.channel[hospital, channel]
+    return INTERCEPT + own[patient] + main + crosses + shifts
+
+
+def draw_outcomes(
+    rng: Generator, logit: Reals, patients: Patients, messages: Messages, trait_stddev: float
+) -> Outcomes:
+    """Draw who engages, and work out how probable that was before each message."""
+    log_odds = logit[:, None] + trait_stddev * np.asarray(TRAIT_VALUES)
+    own = log_odds[np.arange(len(logit)), patients.trait[messages.patient]]
+    engaged = (rng.random(len(logit)) < sigmoid(own)).astype(np.int64)
+    trait = known_trait(messages.patient, messages.day, messages.outcome_day, engaged, log_odds)
+    return Outcomes(engaged=engaged, probability=(trait * sigmoid(log_odds)).sum(axis=1))

@@ -24,6 +24,7 @@ from simulations.population_effects import (
     STEP_EDGES,
     STEP_EFFECT,
     TOPICS,
+    TRAIT_SHARES,
     Codes,
     Reals,
     band,
@@ -36,9 +37,10 @@ INSURANCE_SHARES = (0.48, 0.42, 0.10)
 
 @dataclass(frozen=True, eq=False)
 class Hospitals:
-    """sizes: patients of each hospital. The rest are shifts: base [hospitals], topic [hospitals, topics],
-    channel [hospitals, channels] in logits; age in years; mix in logits of the shares of languages and
-    insurances.
+    """How many patients each hospital has, and how it differs from the others.
+
+    base [hospitals], topic [hospitals, topics] and channel [hospitals, channels]: shifts in logits. age:
+    shift in years. mix [hospitals, 2]: tilt of the shares of languages and of insurances.
     """
 
     sizes: Codes
@@ -51,10 +53,11 @@ class Hospitals:
 
 @dataclass(frozen=True, eq=False)
 class Patients:
-    """True values by patient; recorded_* and codes hold -1 (reals: NaN) where the export has a gap.
+    """By patient, hospital after hospital; number counts within the hospital.
 
-    hospital and number (within the hospital) identify. propensity: 0..4, the persistent trait that no
-    table holds. logit: what the patient's own recorded values add.
+    age, sex, employment … : int64; -1 (reals: NaN) where the export has a gap. age is the true one and
+    recorded_age may have a gap. conditions: [patients, 3], 0 or 1: diabetes, hypertension, asthma. trait:
+    0..4, the persistent propensity that no table holds. activity: messages are sent in proportion to it.
     """
 
     hospital: Codes
@@ -69,13 +72,12 @@ class Patients:
     distance_km: Reals
     daily_steps: Reals
     resting_heart_rate: Reals
-    propensity: Codes
+    trait: Codes
     activity: Reals
-    logit: Reals
 
 
 def stream(seed: int, part: int) -> Generator:
-    """The generator of one part of the population, independent of the other parts."""
+    """Give the generator of one part of the population, independent of the other parts."""
     return Generator(PCG64(SeedSequence([seed, part])))
 
 
@@ -96,22 +98,23 @@ def pick(rng: Generator, shares: Sequence[float] | Reals, rows: Codes | int) -> 
 
 
 def hide(rng: Generator, codes: Codes, share: float) -> Codes:
-    """The same codes with a share of them set to -1, as not recorded."""
+    """Set a share of the codes to -1, as not recorded."""
     return np.where(rng.random(len(codes)) < share, -1, codes)
 
 
 def power_law_sizes(hospitals: int, patients: int, smallest: int, largest: int, exponent: float) -> Codes:
-    """Patients of each hospital, largest first: rank ** -exponent within [smallest, largest], summing to patients."""
+    """Share patients out, largest hospital first, as rank ** -exponent within [smallest, largest]."""
     weights = np.arange(1, hospitals + 1, dtype=np.float64) ** -exponent
     low, high = 0.0, largest / weights[-1]
     for _ in range(100):
         middle = (low + high) / 2
-        low, high = (middle, high) if np.clip(middle * weights, smallest, largest).sum() < patients else (low, middle)
+        enough = np.clip(middle * weights, smallest, largest).sum() >= patients
+        low, high = (low, middle) if enough else (middle, high)
     exact = np.clip(high * weights, smallest, largest)
-    sizes = np.floor(exact + 1e-6).astype(np.int64)
+    sizes: Codes = np.floor(exact + 1e-6).astype(np.int64)
     # Rounding down leaves less than one patient per hospital: hand these out where there is room.
     room = np.flatnonzero(sizes < largest)
-    sizes[room[: patients - sizes.sum()]] += 1
+    sizes[room[: patients - int(sizes.sum())]] += 1
     return sizes
 
 
@@ -120,9 +123,9 @@ def draw_hospitals(rng: Generator, sizes: Codes, shift: float) -> Hospitals:
     count = len(sizes)
     return Hospitals(
         sizes=sizes,
-        base=0.22 * shift * bell(rng, count),
-        topic=0.15 * shift * bell(rng, (count, len(TOPICS))),
-        channel=0.15 * shift * bell(rng, (count, len(CHANNELS))),
+        base=0.15 * shift * bell(rng, count),
+        topic=0.12 * shift * bell(rng, (count, len(TOPICS))),
+        channel=0.12 * shift * bell(rng, (count, len(CHANNELS))),
         age=7.0 * shift * bell(rng, count),
         mix=0.5 * shift * bell(rng, (count, 2)),
     )
@@ -132,7 +135,7 @@ def tilted(shares: Sequence[float], tilt: Reals) -> Reals:
     """Shares by hospital: [hospitals, values], the first value's odds multiplied by 2 ** tilt."""
     table = np.tile(np.asarray(shares, dtype=np.float64), (len(tilt), 1))
     table[:, 0] *= np.exp2(tilt)
-    return table / table.sum(axis=1, keepdims=True)
+    return np.asarray(table / table.sum(axis=1, keepdims=True))
 
 
 def draw_employment(rng: Generator, age: Codes) -> Codes:
@@ -144,53 +147,56 @@ def draw_employment(rng: Generator, age: Codes) -> Codes:
     return np.where(age < 26, young, np.where(age >= 65, old, working))
 
 
-def draw_patients(rng: Generator, hospitals: Hospitals, missing: float, unfairness: float) -> Patients:
-    """Draw every hospital's patients at once; missing is the mean share of gaps in a column."""
+def draw_conditions(rng: Generator, age: Codes) -> Codes:
+    """Diabetes and hypertension, more frequent with age, and asthma: int64 [patients, 3], 0 or 1."""
+    risk = np.clip((age - 20) / 100, 0.02, 0.6)
+    shares = np.stack([0.5 * risk, risk, np.full(len(age), 0.1)], axis=1)
+    return (rng.random(shares.shape) < shares).astype(np.int64)
+
+
+def draw_wearables(rng: Generator, age: Codes) -> tuple[Reals, Reals]:
+    """Daily steps and resting heart rate; NaN for who wears nothing, as most of the old."""
+    wears = rng.random(len(age)) < np.clip(0.55 - 0.004 * (age - 40), 0.1, 0.6)
+    steps = np.rint(np.clip(7500 - 60 * (age - 50) + 2600 * bell(rng, len(age)), 300, 25000))
+    pulse = np.rint(70 + 8 * bell(rng, len(age)))
+    return np.where(wears, steps, np.nan), np.where(wears, pulse, np.nan)
+
+
+def draw_patients(rng: Generator, hospitals: Hospitals, missing: float) -> Patients:
+    """Draw every hospital's patients at once; missing is the usual share of gaps in a column."""
     hospital = np.repeat(np.arange(len(hospitals.sizes)), hospitals.sizes)
     count = len(hospital)
-    number = np.arange(count) - np.repeat(np.cumsum(hospitals.sizes) - hospitals.sizes, hospitals.sizes)
     age = np.clip(np.rint(51 + hospitals.age[hospital] + 19 * bell(rng, count)), 16, 99).astype(np.int64)
-    sex = pick(rng, (0.56, 0.44), count)
-    language = pick(rng, tilted(LANGUAGE_SHARES, hospitals.mix[:, 0]), hospital)
-    insurance = pick(rng, tilted(INSURANCE_SHARES, hospitals.mix[:, 1]), hospital)
-    risk = np.clip((age - 20) / 100, 0.02, 0.6)
-    conditions = np.stack([rng.random(count) < share for share in (0.5 * risk, risk, np.full(count, 0.1))], axis=1)
-    distance_km = np.rint(10 * 6.0 * rng.random(count) / (0.12 + rng.random(count))) / 10
-    wears = rng.random(count) < np.clip(0.55 - 0.004 * (age - 40), 0.1, 0.6)
-    steps = np.rint(np.clip(7500 - 60 * (age - 50) + 2600 * bell(rng, count), 300, 25000))
-    pulse = np.rint(70 + 8 * bell(rng, count))
-    employment = hide(rng, draw_employment(rng, age), 1.5 * missing)
-    recorded_age, language = hide(rng, age, 0.5 * missing), hide(rng, language, missing)
-    insurance = hide(rng, insurance, missing)
-    distance_km = np.where(rng.random(count) < missing, np.nan, distance_km)
-    propensity = pick(rng, (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16), count)
-    activity = -np.log1p(-rng.random(count))
-    steps = np.where(wears, steps, np.nan)
-    logit = (
-        effect(AGE_EFFECT, band(recorded_age, AGE_EDGES))
-        + effect(SEX_EFFECT, sex)
-        + effect(LANGUAGE_EFFECT, language)
-        + effect(INSURANCE_EFFECT, insurance)
-        + effect(EMPLOYMENT_EFFECT, employment)
-        + conditions @ np.full(3, CONDITION_EFFECT[1])
-        + effect(DISTANCE_EFFECT, band(distance_km, DISTANCE_EDGES))
-        + effect(STEP_EFFECT, band(steps, STEP_EDGES))
-        - unfairness * (language > 0)
-    )
+    uniform = rng.random(count)
+    distance_km = np.rint(60 * uniform / (0.12 + rng.random(count))) / 10
+    steps, pulse = draw_wearables(rng, age)
     return Patients(
         hospital=hospital,
-        number=number,
+        number=np.arange(count) - np.repeat(np.cumsum(hospitals.sizes) - hospitals.sizes, hospitals.sizes),
         age=age,
-        recorded_age=recorded_age,
-        sex=sex,
-        language=language,
-        insurance=insurance,
-        employment=employment,
-        conditions=conditions.astype(np.int64),
-        distance_km=distance_km,
+        recorded_age=hide(rng, age, 0.5 * missing),
+        sex=pick(rng, (0.56, 0.44), count),
+        language=hide(rng, pick(rng, tilted(LANGUAGE_SHARES, hospitals.mix[:, 0]), hospital), missing),
+        insurance=hide(rng, pick(rng, tilted(INSURANCE_SHARES, hospitals.mix[:, 1]), hospital), missing),
+        employment=hide(rng, draw_employment(rng, age), 1.5 * missing),
+        conditions=draw_conditions(rng, age),
+        distance_km=np.where(rng.random(count) < missing, np.nan, distance_km),
         daily_steps=steps,
-        resting_heart_rate=np.where(wears, pulse, np.nan),
-        propensity=propensity,
-        activity=activity,
-        logit=logit,
+        resting_heart_rate=pulse,
+        trait=pick(rng, TRAIT_SHARES, count),
+        activity=-np.log1p(-rng.random(count)),
+    )
+
+
+def patient_logit(patients: Patients) -> Reals:
+    """Add up what a patient's recorded values do to the log-odds of engaging: float64 [patients]."""
+    return np.asarray(
+        effect(AGE_EFFECT, band(patients.recorded_age, AGE_EDGES))
+        + effect(SEX_EFFECT, patients.sex)
+        + effect(LANGUAGE_EFFECT, patients.language)
+        + effect(INSURANCE_EFFECT, patients.insurance)
+        + effect(EMPLOYMENT_EFFECT, patients.employment)
+        + effect(CONDITION_EFFECT, patients.conditions).sum(axis=1)
+        + effect(DISTANCE_EFFECT, band(patients.distance_km, DISTANCE_EDGES))
+        + effect(STEP_EFFECT, band(patients.daily_steps, STEP_EDGES))
     )
