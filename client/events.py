@@ -12,6 +12,7 @@ from client.tables import Tables
 from protocol.contract import HOSPITAL_COLUMN, Contract
 
 UNREADABLE_LABEL = -1
+_POSITION = "row:"  # no contract column of the name "row" may collide with it
 
 
 def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
@@ -25,7 +26,7 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
         raise ValueError("tables without messages")
     schema = frame.collect_schema()
     keep = [
-        pl.col("row"),
+        pl.col(_POSITION).alias("row"),
         identifier(contract.patient, schema).alias(PATIENT),
         _label(contract, schema).alias("label"),
         *([identifier(HOSPITAL_COLUMN, schema)] if tables.by_hospital else []),
@@ -36,7 +37,7 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
     if contract.topic is not None:
         topic = parsing.text(contract.topic.column, schema[contract.topic.column]).str.to_lowercase()
         keep.append(pl.when(topic != "").then(topic).alias("topic"))
-    rows = read_features(frame.with_row_index("row"), contract, "messages", keep)
+    rows = read_features(frame.with_row_index(_POSITION), contract, "messages", keep)
     return rows.collect(engine="streaming")
 
 

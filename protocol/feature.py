@@ -53,7 +53,7 @@ class Feature:
         if not self.binned:
             return ()
         if self.kind == "categorical":
-            return (*self.vocabulary, OTHER)
+            return (*self.vocabulary, OTHER if OTHER not in self.vocabulary else "any other")
         if self.kind == "boolean":
             return ("no", "yes", MISSING)
         if self.kind == "weekday":
