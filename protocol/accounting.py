@@ -11,7 +11,7 @@ rounds ε up. ``independent_epsilon`` is the second opinion.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,7 @@ from protocol.errors import require
 from protocol.gaussian_dp import gaussian_epsilon, gaussian_parameter
 
 _ROUND_UP = 1.0 + 1e-6
-_FINE, _COARSE = 1e-4, 1e-2  # tolerated relative excess of the discretised ε: to state it, to search by it
+_FINE, _COARSE = 1e-3, 3e-2  # tolerated relative excess of the discretised ε: to state it, to search by it
 _DIGITS = 5  # significant digits of a noise multiplier
 
 
@@ -84,8 +84,8 @@ def noise_multiplier_for(epsilon: float, delta: float, sampling_rate: float, ste
     else:
         # The central limit of Bu et al. 2020 is a good first guess and no more than that.
         guess = math.log1p((parameter / sampling_rate) ** 2 / steps) ** -0.5
-        coarse = _smallest(lambda m: cost(m, _COARSE) <= epsilon, guess, 1.2, 1e-3)
-        multiplier = _smallest(lambda m: cost(m) <= epsilon, coarse, 1.004, 3e-5)
+        coarse = _root(lambda m: cost(m, _COARSE) - epsilon, guess, 1.2, 1e-3)
+        multiplier = _root(lambda m: cost(m) - epsilon, coarse, 1.004, 1e-5)
     multiplier = _ceil_digits(multiplier)
     while cost(multiplier) > epsilon:
         multiplier = _ceil_digits(multiplier * (1 + 10.0**-_DIGITS))
@@ -133,16 +133,19 @@ def epsilon_by_adversary(
 def independent_epsilon(events: Iterable[PrivacyEvent], delta: float) -> float:
     """Compose by Rényi differential privacy (Mironov 2017), which shares no code or idea with the primary.
 
-    It is an upper bound as well. Slack, measured: at most 12 % above the exact ε at full participation for
-    ε from 0.5 to 10, at most 25 % with sampling. So ``compose_epsilon`` must lie below it, and not below
-    three quarters of it.
+    It is an upper bound as well, so ``compose_epsilon`` must never exceed it. Slack, measured at δ=1e-5
+    for ε from 0.1 to 10: the exact ε is at least 0.88 of it at full participation and 0.7 at rates from
+    0.1; at smaller rates it is loose for few steps (down to a quarter) and checks from above only.
     """
     from dp_accounting import dp_event
     from dp_accounting.rdp import RdpAccountant
 
     require(0 < delta < 1, "delta", delta, "must lie between 0 and 1, below 1/patients")
-    accountant = RdpAccountant()
-    for event in merge_events(events):
+    merged = merge_events(events)
+    # Between whole orders the sampled series converges badly, and by a logged warning.
+    whole = [*range(2, 65), 80, 128, 256, 512, 1024] if any(e.sampling_rate < 1 for e in merged) else None
+    accountant = RdpAccountant(whole)
+    for event in merged:
         step: Any = dp_event.GaussianDpEvent(event.noise_multiplier)
         if event.sampling_rate < 1:
             step = dp_event.PoissonSampledDpEvent(event.sampling_rate, step)
@@ -158,7 +161,7 @@ def _composed(merged: tuple[PrivacyEvent, ...], delta: float, tolerance: float) 
     parameter = math.sqrt(math.fsum(event.count / event.noise_multiplier**2 for event in full))
     if not sampled:
         return gaussian_epsilon(parameter, delta) * _ROUND_UP
-    interval = _interval(parameter, sampled, delta, tolerance)
+    interval = _interval(parameter, sampled, tolerance)
     loss = _sampled_loss(sampled[0], interval)
     for event in sampled[1:]:
         loss = loss.compose(_sampled_loss(event, interval))
@@ -167,15 +170,15 @@ def _composed(merged: tuple[PrivacyEvent, ...], delta: float, tolerance: float) 
     return float(loss.get_epsilon_for_delta(delta)) * _ROUND_UP
 
 
-def _interval(parameter: float, sampled: Sequence[PrivacyEvent], delta: float, tolerance: float) -> float:
-    """Choose the grid of privacy losses: n steps on a grid of width h add about n h² to ε (measured).
+def _interval(parameter: float, sampled: Sequence[PrivacyEvent], tolerance: float) -> float:
+    """Choose the grid of privacy losses: n steps on a grid of width h add about n h²/4 to their variance.
 
     A power of two, so that a growing history finds its parts in the cache.
     """
     steps = sum(event.count for event in sampled)
     variance = parameter**2 + sum(_central_limit_variance(event) for event in sampled)
-    rough = min(max(gaussian_epsilon(math.sqrt(variance), delta), 0.01), 1e4)
-    exponent = math.floor(math.log2(math.sqrt(tolerance * rough / steps)))
+    tolerance *= min(len(sampled), 4)  # many kinds of events: a coarser grid, so that they take no longer
+    exponent = math.floor(math.log2(4 * tolerance * variance / steps) / 2)
     return math.ldexp(1.0, min(max(exponent, -20), -7))
 
 
@@ -184,7 +187,7 @@ def _central_limit_variance(event: PrivacyEvent) -> float:
     return event.count * event.sampling_rate**2 * math.expm1(min(event.noise_multiplier**-2, 20.0))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def _step_loss(multiplier: float, rate: float, interval: float) -> Any:
     from dp_accounting.pld import privacy_loss_distribution
 
@@ -193,23 +196,22 @@ def _step_loss(multiplier: float, rate: float, interval: float) -> Any:
     )
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def _sampled_loss(event: PrivacyEvent, interval: float) -> Any:
     return _step_loss(event.noise_multiplier, event.sampling_rate, interval).self_compose(event.count)
 
 
-def _smallest(holds: Any, guess: float, spread: float, precision: float) -> float:
-    """Find the smallest value where a condition holds that holds for all greater ones, from a guess."""
+def _root(excess: Callable[[float], float], guess: float, spread: float, precision: float) -> float:
+    """Find where a falling function crosses 0, from a guess: bracket by factors of spread, then Brent."""
+    from scipy.optimize import brentq
+
     high = guess
-    while not holds(high):
+    while excess(high) > 0:
         high *= spread
     low = high / spread
-    while holds(low):
+    while excess(low) <= 0:
         low, high = low / spread, low
-    while high / low > 1 + precision:
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
+    return float(brentq(excess, low, high, xtol=1e-300, rtol=precision))
 
 
 def _ceil_digits(value: float) -> float:

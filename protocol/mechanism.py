@@ -43,13 +43,13 @@ def clip_factors(norms: NDArray[np.floating], clip_norm: float) -> NDArray[np.fl
 def grid_step(stddev: float) -> float:
     """Give the public grid's step for noise of this size: the power of two in (s/2, s], s = stddev/1024.
 
-    ConfigurationError unless stddev is positive, finite and large enough for such a step to exist.
+    ConfigurationError unless stddev is finite and large enough for such a step to exist.
     """
-    require(0 < stddev < math.inf, "noise stddev", stddev, "must be greater than 0 and finite")
+    require(
+        2.0**-900 <= stddev < math.inf, "noise stddev", stddev, "must be from 2**-900 upwards, and finite"
+    )
     _, exponent = math.frexp(stddev / GRID_CELLS_PER_STDDEV)
-    step = math.ldexp(1.0, exponent - 1)
-    require(step >= 2.0**-1000, "noise stddev", stddev, "too small for a grid: raise clip norm or noise")
-    return step
+    return math.ldexp(1.0, exponent - 1)
 
 
 def round_to_grid(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:

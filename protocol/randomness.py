@@ -17,6 +17,7 @@ import hmac
 import math
 import os
 from collections.abc import Sequence
+from typing import NoReturn
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -49,6 +50,10 @@ class Keystream:
     def __repr__(self) -> str:
         """Show that there is a key, not which."""
         return "Keystream(…)"
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        """Refuse to be copied or pickled: two copies of one stream would add the same noise twice."""
+        raise TypeError("a Keystream can be neither copied nor pickled: derive a child, or pass the key on")
 
     def words(self, count: int) -> bytes:
         """Return the next ``count`` 64-bit words of the stream as little-endian bytes."""
