@@ -114,7 +114,8 @@ def _learn(
 
     def update(cohort: Cohort) -> NDArray[np.float32]:
         streams = [ward.stream(plan) for ward, plan in zip(wards, plans, strict=True)]
-        return private_update(terms, layout, weights, cohort, streams).astype(np.float32)
+        hospitals = [ward.hospital for ward in wards]
+        return private_update(terms, layout, weights, cohort, streams, hospitals).astype(np.float32)
 
     try:
         return update(admit(wards, terms))
