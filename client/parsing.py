@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import polars as pl
 
 MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
-TRUE_TEXTS = ("1", "true", "t", "yes", "y")
-FALSE_TEXTS = ("0", "false", "f", "no", "n")
+TRUE_TEXTS = ("true", "t", "yes", "y")
+FALSE_TEXTS = ("false", "f", "no", "n")
 _ISO_FORMATS = (("%Y-%m-%d %H:%M:%S", 19), ("%Y-%m-%d", 10), ("%Y-%m-%d %H:%M", 16))
 
 
@@ -47,11 +47,12 @@ def truth(name: str, dtype: pl.DataType) -> pl.Expr:
     """Boolean of 0 and 1, yes and no, true and false."""
     if dtype == pl.Boolean:
         return pl.col(name)
-    if dtype.is_numeric():
-        cell = pl.col(name)
-        return pl.when(cell == 1).then(True).when(cell == 0).then(False)
-    words = text(name, dtype).str.to_lowercase()
-    return pl.when(words.is_in(TRUE_TEXTS)).then(True).when(words.is_in(FALSE_TEXTS)).then(False)
+    value = number(name, dtype)
+    yes, no = value == 1, value == 0
+    if _is_text(dtype):
+        words = text(name, dtype).str.to_lowercase()
+        yes, no = yes | words.is_in(TRUE_TEXTS), no | words.is_in(FALSE_TEXTS)
+    return pl.when(yes).then(True).when(no).then(False)
 
 
 def word_index(name: str, dtype: pl.DataType, words: Sequence[str]) -> pl.Expr:
