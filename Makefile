@@ -36,7 +36,7 @@ check: $(STAMP) ## Run ruff, mypy (strict) and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: $(STAMP) ## Let ruff format and mend what it can
 	$(BIN)/ruff check --fix .

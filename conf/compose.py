@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import yaml
 
 from conf.settings import (
+    DATA_NAMES,
     DataSettings,
     FederationSettings,
     PersonalizationSettings,
@@ -54,8 +55,13 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
 
 def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
     """Plain data for a run's ``config.yaml``; ``study_settings`` reads it back to equal settings."""
-    paths = {key: str(value) for key in ("path", "contract") if (value := getattr(settings.data, key)) is not None}
-    training = {**asdict(settings.training), "public_patients": dict(settings.training.public_patients) or None}
+    paths = {
+        key: str(value) for key in ("path", "contract") if (value := getattr(settings.data, key)) is not None
+    }
+    training = {
+        **asdict(settings.training),
+        "public_patients": dict(settings.training.public_patients) or None,
+    }
     return {
         "study": settings.study,
         "seed": settings.seed,
@@ -89,7 +95,9 @@ def refuse_unknown(plain: Mapping[str, object], allowed: typing.Sequence[str], p
         if key not in allowed:
             close = get_close_matches(str(key), allowed, n=1)
             hint = f"did you mean {prefix}{close[0]}? " if close else ""
-            raise ConfigurationError(f"{prefix}{key}={shown(value)}: unknown key; {hint}allowed: {', '.join(allowed)}")
+            raise ConfigurationError(
+                f"{prefix}{key}={shown(value)}: unknown key; {hint}allowed: {', '.join(allowed)}"
+            )
 
 
 def typed(value: object, hint: Any, path: str) -> Any:
@@ -124,14 +132,17 @@ _EXPECTED: dict[Any, tuple[tuple[type, ...], str]] = {
 def _section(plain: Mapping[str, object], key: str) -> Mapping[str, object]:
     value = plain.get(key)
     if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{key}={shown(value)}: must be a group of settings (choose one: {key}=OPTION)")
+        raise ConfigurationError(
+            f"{key}={shown(value)}: must be a group of settings (choose one: {key}=OPTION)"
+        )
     return value
 
 
 def _data(plain: Mapping[str, object]) -> DataSettings:
-    if plain.get("name") != "synthetic":
+    name = typed(plain.get("name"), str, "data.name")
+    if name in DATA_NAMES and name != "synthetic":
         return build(DataSettings, plain, "data")
-    return DataSettings(name="synthetic", population={key: plain[key] for key in plain if key != "name"})
+    return DataSettings(name=name, population={key: plain[key] for key in plain if key != "name"})
 
 
 def _contract(plain: object, path: Path | None) -> Contract:

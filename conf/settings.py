@@ -1,4 +1,4 @@
-"""What shapes one run around its terms: data, personal part, carrier, report; and the whole ``StudySettings``."""
+"""What shapes one run around its terms: data, personal part, carrier, report; and all of them together."""
 
 import re
 from collections.abc import Mapping
@@ -37,7 +37,9 @@ class DataSettings:
             synthetic == (self.path is None),
             "data.path",
             self.path or "null",
-            "must be left out for data=synthetic" if synthetic else f"data={self.name} needs a path to its table",
+            "must be left out for data=synthetic"
+            if synthetic
+            else f"data={self.name} needs a path to its table",
         )
         require(
             own == (self.contract is not None),

@@ -1,0 +1,138 @@
+"""The door of the commands that take Hydra's overrides: run a job or a sweep, and say errors in one line.
+
+By itself Hydra prints several lines for a wrong setting and exits with 1, and an exception in one job ends
+a sweep. Here a person's error is one line on standard error, the other jobs of a sweep go on, and the
+exit code is 2.
+"""
+
+import os
+import re
+import sys
+import traceback
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from conf.explain import explain
+from protocol.errors import WardroundError
+
+if TYPE_CHECKING:
+    from conf.settings import StudySettings
+
+OK, FAULT, USER_ERROR, STOPPED = 0, 1, 2, 130
+
+_OVERRIDE = re.compile(r"~|[+]{0,2}[A-Za-z_][\w./@:-]*=")
+
+
+def run(
+    config_name: str,
+    job: Callable[["StudySettings"], object],
+    after_sweep: Callable[[Path], object] | None = None,
+) -> int:
+    """Compose the command line's study, or each of a sweep's, and hand it to ``job``.
+
+    after_sweep gets the sweep's folder once all jobs have ended, failed ones included. Returns the exit
+    code: 0; 2 when a person can mend what went wrong; 1 for a fault of ours in a sweep; 130 when stopped.
+    ``--help`` and its like leave by SystemExit. In a single run, a fault of ours is raised.
+    """
+    # Hydra would else print errors itself, in several lines, and exit with 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    jobs = _Jobs(job)
+    try:
+        _read_flags()
+        hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)(jobs)()
+    except KeyboardInterrupt:
+        jobs.code = STOPPED
+        _say("stopped")
+    except (HydraException, OmegaConfBaseException, ArgumentTypeError) as error:
+        jobs.failed(explain(error, sys.argv[1:], config_name))
+    except (OSError, ValueError) as error:
+        if jobs.started:
+            raise
+        # Before the first job these are Hydra's own: a folder that cannot be made, a range without a step.
+        jobs.failed(explain(error, sys.argv[1:], config_name))
+    if jobs.sweep_dir is not None and after_sweep is not None:
+        after_sweep(jobs.sweep_dir)
+    return jobs.code
+
+
+class _Jobs:
+    """The task that Hydra calls, once or for each job of a sweep; keeps the exit code."""
+
+    def __init__(self, job: Callable[["StudySettings"], object]) -> None:
+        self._job = job
+        self.code = OK
+        self.started = False
+        self.sweep_dir: Path | None = None
+
+    def __call__(self, config: DictConfig) -> None:
+        """Run one job. An error raised from here would make Hydra print more, and end a sweep."""
+        own = HydraConfig.get()
+        sweeping = own.mode == RunMode.MULTIRUN
+        self.started = True
+        if sweeping:
+            self.sweep_dir = _near(Path(own.sweep.dir))
+        try:
+            self._job(_settings(config, _near(Path(own.runtime.output_dir))))
+        except WardroundError as error:
+            self.failed(str(error))
+        except OmegaConfBaseException as error:
+            self.failed(explain(error, [], ""))
+        except Exception:
+            if not sweeping:
+                raise
+            traceback.print_exc()
+            self.code = self.code or FAULT
+
+    def failed(self, line: str) -> None:
+        """Say what a person can mend."""
+        _say(line)
+        self.code = USER_ERROR
+
+
+def _settings(config: DictConfig, output_dir: Path) -> "StudySettings":
+    # Only a run needs the contract's and the settings' modules; --help does not wait for them.
+    from conf.compose import study_settings
+
+    plain = OmegaConf.to_container(config, resolve=True)
+    if not isinstance(plain, dict):
+        raise TypeError("a composed configuration is a mapping")
+    return study_settings({str(key): value for key, value in plain.items()}, output_dir)
+
+
+def _read_flags() -> None:
+    """Say wrong flags in one line; let overrides stand before, between and after flags."""
+    arguments = sys.argv[1:]
+    if "--version" in arguments:
+        sys.stdout.write(f"wardround {version('wardround')}\n")
+        sys.exit(OK)
+    overrides = [argument for argument in arguments if _OVERRIDE.match(argument)]
+    flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
+    sys.argv[1:] = flags + overrides
+    parser = get_args_parser()
+    parser.error = _refuse_flags  # type: ignore[method-assign]
+    parser.parse_args()
+
+
+def _refuse_flags(message: str) -> NoReturn:
+    raise ArgumentTypeError(message)
+
+
+def _near(path: Path) -> Path:
+    """The path as a person would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(" ".join(line.split()) + "\n")

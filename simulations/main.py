@@ -1,0 +1,46 @@
+"""``wardround-simulate``, the researcher's command: compose a study, run it, map errors to exit codes.
+
+Nothing heavy is imported until a study runs, so that ``--help`` answers at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conf.settings import StudySettings
+
+# Nothing that a study starts reports to anyone.
+QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def main() -> int:
+    """Run the command line; return its exit code (2: something a person can mend, said in one line)."""
+    os.environ.update(QUIET)
+    try:
+        from conf.door import run
+    except ModuleNotFoundError as error:
+        if error.name not in ("hydra", "omegaconf"):
+            raise
+        sys.stderr.write("hydra-core is not installed: pip install 'wardround[simulation]'\n")
+        return 2
+    return run("simulate", simulate, write_frontier)
+
+
+def simulate(settings: "StudySettings") -> None:
+    """Run one study and leave its files in ``settings.output_dir``."""
+    from simulations.compare import run
+
+    run(settings)
+
+
+def write_frontier(sweep_dir: Path) -> None:
+    """Gather the runs of a sweep into one table and plot."""
+    from simulations.sweep import write_frontier as write
+
+    write(sweep_dir)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The door: exit codes, one line per error, sweeps that outlive a failing job."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conf import door
+from conf.settings import StudySettings
+from protocol.errors import TableError
+
+ROOT = Path(__file__).parents[2]
+
+
+class Jobs:
+    """A job that records its settings; seed 13 is a user's error, seed 99 a fault of ours."""
+
+    def __init__(self) -> None:
+        self.settings: list[StudySettings] = []
+        self.frontiers: list[Path] = []
+
+    def run(self, settings: StudySettings) -> None:
+        self.settings.append(settings)
+        if settings.seed == 13:
+            raise TableError("table: column 'age'\nis missing")
+        if settings.seed == 99:
+            raise RuntimeError("a fault of ours")
+
+    def door(self, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["wardround-simulate", *arguments])
+        return door.run("simulate", self.run, self.frontiers.append)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+
+def test_a_run_gets_its_settings_and_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Jobs()
+    assert jobs.door(monkeypatch, "privacy.epsilon=2", "output_dir=here") == 0
+    assert [(s.privacy.epsilon, s.output_dir) for s in jobs.settings] == [(2.0, Path("here"))]
+    assert list(Path("here").iterdir()) == []
+    assert jobs.frontiers == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            "privacy.epsilonn=1",
+            "privacy.epsilonn=1: unknown key; did you mean privacy.epsilon? allowed: privacy.eps",
+        ),
+        ("+privacy.epsilonn=1", "privacy.epsilonn=1: unknown key; did you mean privacy.epsilon?"),
+        ("sed=3", "sed=3: unknown key; did you mean seed? allowed: "),
+        ("modle=mlp", "modle=mlp: unknown key; did you mean model? allowed: "),
+        (
+            "data=noshow data.pth=x",
+            "data.pth=x: unknown key; did you mean data.path? allowed: data.name, data.path",
+        ),
+        ("hydra.sweeps=3", "hydra.sweeps: unknown key of Hydra's; see --hydra-help"),
+        ("~contrct", "~contrct: unknown key; did you mean contract? allowed: "),
+        ("model=cnn", "model=cnn: must be one of additive, mlp, wide_deep"),
+        ("-m model=cnn,mlp", "model=cnn: must be one of additive, mlp, wide_deep"),
+        ("privacy=[strict,lax]", "privacy=lax: must be one of relaxed, standard, strict"),
+        ("+model=mlp", "model: chosen already; write model=OPTION, without +"),
+        ("privacy.epsilon=0", "privacy.epsilon=0.0: must be greater than 0 and finite"),
+        ("privacy.epsilon=", "privacy.epsilon=: must be a number"),
+        ("privacy.epsilon", "privacy.epsilon: cannot be read; write key=value"),
+        ("seed=[1", "seed=[1: cannot be read; write key=value"),
+        ("seed=0,1", "seed=0,1: several values are a sweep and need -m"),
+        ("seed=${nothing}", "seed: Interpolation key 'nothing' not found"),
+        ("seed=13", "table: column 'age' is missing"),
+        ("output_dir=/dev/null/x", "output_dir=/dev/null/x: "),
+        ("--colour", "unrecognized arguments: --colour; see --help"),
+        ("--config-name elsewhere", "Cannot find primary config 'elsewhere'."),
+        ("-m --cfg job", "Only one of --run, --multirun"),
+        ("data=noshow", "data.path=null: data=noshow needs a path"),
+        ("contract.crosses=[[age,heigth]]", "contract.crosses"),
+        ("contract.events_per_patient=0", "contract.events_per_patient=0 (K): must be at least 1"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str, line: str
+) -> None:
+    assert Jobs().door(monkeypatch, *arguments.split(" ")) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(line)
+    assert printed.err.count("\n") == 1
+    assert "Error executing" not in printed.out
+
+
+def test_a_fault_of_ours_is_raised_in_a_single_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        Jobs().door(monkeypatch, "seed=99")
+
+
+@pytest.mark.parametrize(("seeds", "code"), [("0,13,2", 2), ("0,99,2", 1), ("99,13,2", 2), ("0,1,2", 0)])
+def test_a_failing_job_leaves_the_others_and_the_frontier(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seeds: str, code: int
+) -> None:
+    jobs = Jobs()
+    assert jobs.door(monkeypatch, f"seed={seeds}", "output_dir=sweep", "-m") == code
+    expected = [int(seed) for seed in seeds.split(",")]
+    assert [s.seed for s in jobs.settings] == expected
+    assert [s.output_dir for s in jobs.settings] == [Path(f"sweep/seed={seed}") for seed in expected]
+    assert jobs.frontiers == [Path("sweep")]
+    assert ("Traceback" in capsys.readouterr().err) == (99 in expected)
+
+
+def test_a_presets_values_yield_to_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Jobs()
+    assert jobs.door(monkeypatch, "training.rounds=3", "experiment=quick") == 0
+    assert (jobs.settings[0].study, jobs.settings[0].training.rounds) == ("quick", 3)
+
+
+def test_flags_and_overrides_may_stand_in_any_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        assert Jobs().door(patched, "privacy.epsilon=2", "--cfg", "job", "seed=5") == 0
+    composed = capsys.readouterr().out
+    assert "epsilon: 2" in composed
+    assert "seed: 5" in composed
+
+
+def test_help_explains_every_group_and_ten_settings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        Jobs().door(monkeypatch, "--help")
+    text = capsys.readouterr().out
+    assert left.value.code == 0
+    groups = [folder.name for folder in (ROOT / "conf").iterdir() if any(folder.glob("*.yaml"))]
+    for group in groups:
+        assert f"\n  {group} " in text
+        assert f"\n{group}: " in text
+    settings = text.partition("The ten settings that matter most")[2].partition("\n--cfg")[0]
+    assert len([line for line in settings.splitlines() if line.startswith("  ")]) == 10
+    assert max(len(line) for line in text.splitlines()) <= 110
+
+
+def test_asking_for_help_waits_for_nothing_heavy() -> None:
+    program = (
+        "import sys, conf.door, simulations.main\n"
+        "print({'torch', 'flwr', 'polars', 'opacus', 'scipy', 'ray'} & set(sys.modules))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout.strip() == "set()"
