@@ -11,6 +11,7 @@ clip norm suits all layers (bounded activations: Papernot et al. 2021). What the
 """
 
 import hashlib
+from collections.abc import Iterator
 from math import prod, sqrt
 
 import numpy as np
@@ -119,19 +120,29 @@ def predict_probabilities(
     return np.asarray(expit(predict_logits(model, layout, weights, events)))
 
 
-def _hidden_logits(
-    model: ModelSettings, layout: Layout, named: Named, events: Events, rows_at_once: int = 65_536
+def last_activations(
+    model: ModelSettings, layout: Layout, weights: NDArray[np.float64], events: Events
 ) -> NDArray[np.float64]:
+    """float64 [events, last hidden width]: what the last layer of wide_deep and mlp multiplies."""
+    blocks = _activations(model, layout, named_parameters(model, layout, weights), events)
+    return np.concatenate([*blocks, np.empty((0, model.hidden[-1]))])
+
+
+def _hidden_logits(model: ModelSettings, layout: Layout, named: Named, events: Events) -> NDArray[np.float64]:
     """What the hidden layers add to the logit, in blocks that bound the memory of activations."""
+    blocks = [activation @ named["output.weight"] for activation in _activations(model, layout, named, events)]
+    return np.concatenate([*blocks, np.empty(0)]) + named.get("output.bias", np.zeros(1))
+
+
+def _activations(
+    model: ModelSettings, layout: Layout, named: Named, events: Events, rows_at_once: int = 65_536
+) -> Iterator[NDArray[np.float64]]:
     columns = active_main_columns(layout, events)
     entries = active_entries(columns, events.values, main_scale(model, layout))
     inputs = sparse_rows(columns, entries, layout.main_width)
-    logits = np.zeros(len(columns))
     for start in range(0, len(columns), rows_at_once):
-        block = slice(start, start + rows_at_once)
-        activation = inputs[block]
+        activation = inputs[start : start + rows_at_once]
         for index, width in enumerate(model.hidden):
             hidden = activation @ named[f"hidden{index}.weight"] + named[f"hidden{index}.bias"]
             activation = np.tanh(hidden) / sqrt(width)
-        logits[block] = activation @ named["output.weight"]
-    return logits + named.get("output.bias", np.zeros(1))
+        yield activation
