@@ -47,6 +47,11 @@ class Caps:
     operator: float = math.inf
     life: float = math.inf
 
+    @property
+    def limits(self) -> tuple[float, float, float]:
+        """The caps in the order of ``CAP_CLAUSES``."""
+        return self.study, self.operator, self.life
+
 
 @dataclass(frozen=True)
 class Spent:
@@ -76,7 +81,7 @@ def _count(counts: Counts, mechanism: Mechanism, count: int) -> None:
 
 
 class Budget:
-    """Events counted by account, operator and study; a study is its operator's own, not another's of that name."""
+    """Events counted by account, operator and study; two operators' studies of one name stay apart."""
 
     def __init__(self) -> None:
         """Start with nothing spent."""
@@ -117,7 +122,7 @@ class Budget:
 
     def check(self, charge: Charge, caps: Caps) -> None:
         """Refuse the charge that would exceed a cap (clause ``max_epsilon_…``); an infinite one is free."""
-        limits = (caps.study, caps.operator, caps.life)
+        limits = caps.limits
         if limits == (math.inf, math.inf, math.inf):
             return
         for clause, cap, counts in zip(CAP_CLAUSES, limits, self._after(charge), strict=True):
@@ -125,7 +130,7 @@ class Budget:
             if not after <= cap:
                 raise Refusal(
                     clause,
-                    f"epsilon={after:.6g} after this release would exceed {cap:g} (policy.yaml: {clause}); "
+                    f"epsilon={after:.8g} after this release would exceed {cap:g} (policy.yaml: {clause}); "
                     f"{charge.account} account, delta={caps.delta:g}; nothing was spent",
                 )
 

@@ -45,8 +45,8 @@ class Ledger(Protocol):
     def identify(self, key: str) -> str | None:
         """Return the first key of an operator's rotations, which names its account; None once out of use."""
 
-    def decision(self, terms: str) -> str | None:
-        """Return the last decision on terms by their fingerprint: ``approved``, ``declined`` or None."""
+    def decision(self, terms: str, operator: str) -> str | None:
+        """Return a person's last decision on an operator's terms: ``approved``, ``declined`` or None."""
 
     def now(self, clock: datetime) -> datetime:
         """Return the later of the clock and the last entry."""
@@ -123,7 +123,7 @@ class MemoryLedger:
         """Return the key itself: simulated operators do not rotate keys."""
         return key
 
-    def decision(self, terms: str) -> str | None:
+    def decision(self, terms: str, operator: str) -> str | None:
         """Nobody decides in a simulation; its policy asks for no approval."""
         return None
 
@@ -160,7 +160,8 @@ class MemoryLedger:
         stored = self._stored(key)
         if stored is not None:
             return stored
-        require_charged(key in self._charged, charge)
+        if key not in self._charged:
+            raise never_charged(charge)
         self._answered.add(key)
         self._last[(*key[:3], 0)] = (charge.round, payload)
         return payload
@@ -189,7 +190,6 @@ def _key(charge: Charge) -> Key:
     return charge.operator, charge.terms, charge.account, charge.round
 
 
-def require_charged(charged: bool, charge: Charge) -> None:
-    """Refuse to store a release that nobody charged: a fault of the caller, stopped before bytes leave."""
-    if not charged:
-        raise Refusal("ledger", f"round={charge.round} was never charged; charge first")
+def never_charged(charge: Charge) -> Refusal:
+    """Return the refusal of a release that nobody charged: the caller's fault, stopped before bytes leave."""
+    return Refusal("ledger", f"round={charge.round}: was never charged; charge first")

@@ -148,12 +148,8 @@ def _clauses(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: d
     if policy.simulation:
         return
     yield _one_of("noise", "privacy.noise", terms.privacy.noise, ("local",))
-    yield Clause(
-        "expires_at",
-        f"expires_at={shown(terms.expires_at)}",
-        f"later than {now.isoformat()}",
-        _lives(terms, now),
-    )
+    expiry = f"expires_at={shown(terms.expires_at)}"
+    yield Clause("expires_at", expiry, f"later than {now.isoformat()}", _lives(terms, now))
     first = ledger.identify(operator)
     known = first is not None and not {operator, first}.isdisjoint(policy.operators.values())
     yield Clause("operators", f"operator={operator}", _listed(policy.operators), known)
@@ -161,11 +157,10 @@ def _clauses(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: d
     yield _one_of("models", "model.kind", terms.model.kind, policy.models)
     yield from _how(policy, terms)
     yield from _how_much(policy, terms)
-    decision = ledger.decision(terms.fingerprint)
+    decision = ledger.decision(terms.fingerprint, operator)
     approved = decision == "approved" or (decision is None and not policy.require_approval)
-    yield Clause(
-        "approval", f"terms {terms.fingerprint} are {decision or 'pending'}", "approved terms", approved
-    )
+    asked = f"terms {terms.fingerprint} are {decision or 'pending'}"
+    yield Clause("approval", asked, "approved terms", approved)
 
 
 def _what(policy: Policy, contract: Contract) -> Iterator[Clause]:
@@ -177,14 +172,11 @@ def _what(policy: Policy, contract: Contract) -> Iterator[Clause]:
     if policy.features:
         read = {f"{table}.{column}" for table in TABLES for column in contract.columns(table)}
         unlisted = ", ".join(sorted(read - set(policy.features)))
-        yield Clause(
-            "features", f"columns={shown(unlisted or 'all listed')}", _listed(policy.features), not unlisted
-        )
-    consent = contract.consent.required
-    allowed = "true" if policy.require_consent else "true or false"
-    yield Clause(
-        "require_consent", f"consent.required={consent}", allowed, consent or not policy.require_consent
-    )
+        asked = f"columns={shown(unlisted or 'all listed')}"
+        yield Clause("features", asked, _listed(policy.features), not unlisted)
+    consent, allowed = contract.consent.required, "true" if policy.require_consent else "true or false"
+    holds = consent or not policy.require_consent
+    yield Clause("require_consent", f"consent.required={consent}", allowed, holds)
     most = policy.max_events_per_patient
     yield _at_most("max_events_per_patient", "events_per_patient", contract.events_per_patient, most)
 
@@ -201,13 +193,9 @@ def _how(policy: Policy, terms: Terms) -> Iterator[Clause]:
 
 def _how_much(policy: Policy, terms: Terms) -> Iterator[Clause]:
     cost = _cost(policy, terms)
-    yield Clause(
-        "epsilon",
-        f"composed epsilon={cost:.6g}",
-        f"{terms.privacy.epsilon:g}, as the terms say",
-        cost <= terms.privacy.epsilon,
-    )
-    for name, cap in zip(CAP_CLAUSES, _caps(policy), strict=True):
+    stated = terms.privacy.epsilon
+    yield Clause("epsilon", f"composed epsilon={cost:.8g}", f"{stated:g}, as the terms say", cost <= stated)
+    for name, cap in zip(CAP_CLAUSES, policy.caps.limits, strict=True):
         yield _at_most(name, "epsilon of the study", cost, cap)
 
 
@@ -216,13 +204,9 @@ def _rest_of_budget(policy: Policy, terms: Terms, operator: str, ledger: Ledger)
     left = terms.training.rounds - ledger.rounds_charged(payer, terms.fingerprint)
     further = _events(terms, left) if left > 0 else None
     scopes = ((terms.study, payer), (None, payer), (None, None))
-    for name, cap, (study, by) in zip(CAP_CLAUSES, _caps(policy), scopes, strict=True):
+    for name, cap, (study, by) in zip(CAP_CLAUSES, policy.caps.limits, scopes, strict=True):
         after = ledger.spent("training", policy.delta, study, by, further)
         yield _at_most(name, "epsilon after the last round, with all that was spent", after, cap)
-
-
-def _caps(policy: Policy) -> tuple[float, float, float]:
-    return policy.max_epsilon_per_study, policy.max_epsilon_per_operator, policy.max_epsilon_for_life
 
 
 def _events(terms: Terms, rounds: int) -> PrivacyEvent:
@@ -251,8 +235,8 @@ def _one_of(name: str, key: str, value: str, allowed: tuple[str, ...]) -> Clause
 
 
 def _at_least(name: str, key: str, value: float, least: float) -> Clause:
-    return Clause(name, f"{key}={value:.6g}", f"at least {least:g}", value >= least)
+    return Clause(name, f"{key}={value:.8g}", f"at least {least:g}", value >= least)
 
 
 def _at_most(name: str, key: str, value: float, most: float) -> Clause:
-    return Clause(name, f"{key}={value:.6g}", f"at most {most:g}", value <= most)
+    return Clause(name, f"{key}={value:.8g}", f"at most {most:g}", value <= most)

@@ -4,6 +4,7 @@
     ├── ConfigurationError   a setting: unknown key, wrong type, out of range
     ├── ContractError        the feature contract contradicts itself or the model file
     ├── TableError           a hospital's table: missing file, column, wrong type
+    ├── LedgerError          a ledger is missing, or was altered, shortened or put back
     ├── Refusal              a hospital says no; ``clause`` is all that may leave it
     └── ReleaseRejected      the server says no to a release; ``reason`` is a fixed word
 
@@ -26,6 +27,10 @@ class ContractError(WardroundError):
 
 class TableError(WardroundError):
     """A table cannot be read as the contract asks; counts rows, shows no values."""
+
+
+class LedgerError(WardroundError):
+    """A ledger, or an export of one, is missing or is not what its hospital wrote."""
 
 
 class Refusal(WardroundError):
