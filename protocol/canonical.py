@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 
 
 def canonical_json(value: object) -> bytes:
@@ -18,3 +19,12 @@ def fingerprint(value: object) -> str:
 def canonical_number(number: float) -> int | float:
     """Write 1.0 as 1, so that a number has one spelling: ``canonical_number(20.0)`` is ``20``."""
     return int(number) if float(number).is_integer() and abs(number) < 2**53 else float(number)
+
+
+def comparable(text: str) -> str | float:
+    """Give what two texts are compared by: the number they spell ("0" and "0.0" are one), else the text."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text.strip()
+    return number if math.isfinite(number) else text.strip()

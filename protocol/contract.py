@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from protocol.canonical import canonical_number, fingerprint
+from protocol.canonical import canonical_number, comparable, fingerprint
 from protocol.errors import ConfigurationError, ContractError
 from protocol.feature import Feature, feature_from_section
 from protocol.layout import Field, Layout
@@ -189,14 +189,6 @@ def _label(section: Section) -> Label:
     if both:
         raise ContractError(f"contract.label: {sorted(map(str, both))[0]} is both engaged and not_engaged")
     return label
-
-
-def comparable(text: str) -> str | float:
-    """Give what two texts are compared by: the number they spell ("0" and "0.0" are one), else the text."""
-    try:
-        return float(text)
-    except ValueError:
-        return text.strip()
 
 
 def _consent(section: Section) -> Consent:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import pairwise
 
+from protocol.canonical import canonical_number, comparable
 from protocol.errors import ConfigurationError
 
 _REQUIRED = object()
@@ -99,8 +100,8 @@ class Section:
             raise self.fail(key, 'must be texts; put yes, no, true and false in quotes, as in ["No"]')
         if not all(isinstance(item, (str, int, float)) for item in value):
             raise self.fail(key, "must be a list of texts")
-        items = tuple(str(item).strip() for item in value)
-        if len(set(items)) < len(items) or "" in items:
+        items = tuple(_as_text(item) for item in value)
+        if len({comparable(item) for item in items}) < len(items) or "" in items:
             raise self.fail(key, "must be different texts, none empty")
         return items
 
@@ -142,3 +143,9 @@ class Section:
                 raise ConfigurationError(
                     f"{self.path}.{key}: unknown key; {hint}allowed: {', '.join(sorted(self._read))}"
                 )
+
+
+def _as_text(item: str | int | float) -> str:
+    if isinstance(item, str) or not math.isfinite(item):
+        return str(item).strip()
+    return str(canonical_number(item))
