@@ -6,6 +6,7 @@
     ├── TableError           a hospital's table: missing file, column, wrong type
     ├── LedgerError          a ledger is missing, or was altered, shortened or put back
     ├── Refusal              a hospital says no; ``clause`` is all that may leave it
+    ├── MessageError         bytes that arrived are not a plan or a release
     └── ReleaseRejected      the server says no to a release; ``reason`` is a fixed word
 
 The text is one line: the value, the bound, the remedy; never a patient's data. Commands print it and
@@ -31,6 +32,10 @@ class TableError(WardroundError):
 
 class LedgerError(WardroundError):
     """A ledger, or an export of one, is missing or is not what its hospital wrote."""
+
+
+class MessageError(WardroundError):
+    """Bytes are not a plan or a release; names the part and its bound, repeats nothing that was sent."""
 
 
 class Refusal(WardroundError):
