@@ -1,32 +1,21 @@
 """The methods side by side: each gives a probability for every event of the same held-out patients."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from client import personalize
 from client.cohort import Cohort
-from client.train import clipped_sums, private_update
-from protocol.model import (
-    column_scale,
-    initial_weights,
-    last_activations,
-    named_parameters,
-    predict_logits,
-    predict_probabilities,
-)
+from protocol.model import last_activations, named_parameters, predict_logits, predict_probabilities
 from protocol.randomness import Keystream, derive_key
 from protocol.terms import Terms
-from server.propose import LARGEST_STEP, step_size
-from simulations.baselines import alone_ridge, descend, descend_together, pooled_boosting, pooled_ridge
+from simulations.baselines import pooled_boosting
+from simulations.descents import alone_models, alone_private_models, federated_model, pooled_model
 from simulations.federation import Federation
 
 Floats = NDArray[np.float64]
-UNCLIPPED = 1e100
-POOLED_ROUNDS = 300
-"""Full-batch steps for pooled models that have no convex solver."""
 UNORDERED = ("categorical", "boolean")
 
 
@@ -43,16 +32,21 @@ class Contest:
 def compare(contest: Contest) -> dict[str, Floats]:
     """Score all methods: key of ``simulations.scores`` → float64 [held-out events] probabilities."""
     federation, terms = contest.federation, contest.terms
-    contract = federation.contract
-    unordered = [f.kind in UNORDERED for f in contract.features if f.binned]
-    alone = _alone(federation, terms)
+    layout, training, heldout = terms.contract.layout, federation.training, federation.heldout
+    unordered = [feature.kind in UNORDERED for feature in terms.contract.features if feature.binned]
+
+    def own_noise(round_number: int) -> Sequence[Keystream]:
+        # Other noise than the federation's: alone and together must not share their luck.
+        parts = [("alone", federation.seed, name, round_number) for name in federation.hospitals]
+        return [Keystream(derive_key(*part)) for part in parts]
+
     return {
-        "pooled_boosting": pooled_boosting(federation.training, federation.heldout, unordered, federation.seed),
-        "pooled": _predict(terms, _pooled(federation, terms), federation.heldout),
-        "local": _predict_each(terms, alone, federation.heldout),
-        "local_private": _predict_each(terms, _alone_private(federation, terms), federation.heldout),
-        "federated": _predict(terms, _federated(federation, terms), federation.heldout),
-        "federated_private": _predict(terms, contest.weights, federation.heldout),
+        "pooled_boosting": pooled_boosting(training, heldout, unordered, federation.seed),
+        "pooled": _predict(terms, pooled_model(terms, layout, training), heldout),
+        "local": _predict_each(terms, alone_models(terms, layout, training), heldout),
+        "local_private": _predict_each(terms, alone_private_models(terms, layout, training, own_noise), heldout),
+        "federated": _predict(terms, federated_model(terms, layout, training), heldout),
+        "federated_private": _predict(terms, contest.weights, heldout),
         "personalised": personalised(contest),
     }
 
@@ -81,72 +75,6 @@ def _personal_design(contest: Contest, cohort: Cohort) -> personalize.PersonalDe
         return personalize.offset_and_slope(logits)
     shared = named_parameters(model, layout, contest.weights)["output.weight"]
     return personalize.last_layer(logits, last_activations(model, layout, contest.weights, cohort), shared)
-
-
-def _pooled(federation: Federation, terms: Terms) -> Floats:
-    layout = terms.contract.layout
-    if terms.model.kind == "additive":
-        return pooled_ridge(layout, column_scale(terms.model, layout), federation.training)
-    return _without_privacy(federation.training.pooled(), terms, POOLED_ROUNDS)
-
-
-def _federated(federation: Federation, terms: Terms) -> Floats:
-    return _without_privacy(federation.training, terms, terms.training.rounds)
-
-
-def _without_privacy(cohort: Cohort, terms: Terms, rounds: int) -> Floats:
-    """Give the study's own rounds without clip and noise, at the largest stable step."""
-    layout = terms.contract.layout
-    training = replace(terms.training, rounds=rounds, optimizer="sgd", learning_rate=LARGEST_STEP)
-
-    def step(weights: Floats) -> Floats:
-        return clipped_sums(terms.model, layout, weights, cohort, UNCLIPPED)
-
-    return descend_together(step, initial_weights(terms.model, layout), float(cohort.patient_count), training)
-
-
-def _alone(federation: Federation, terms: Terms) -> Floats:
-    layout = terms.contract.layout
-    if terms.model.kind == "additive":
-        return alone_ridge(layout, column_scale(terms.model, layout), federation.training)
-    cohort = federation.training
-    training = replace(terms.training, optimizer="sgd", learning_rate=LARGEST_STEP)
-
-    def step(weights: Floats) -> Floats:
-        return clipped_sums(terms.model, layout, weights, cohort, UNCLIPPED)
-
-    patients = np.maximum(federation.training_patients, 1).astype(np.float64)
-    return descend(step, _initial(terms, cohort.hospital_count), patients, training)
-
-
-def _alone_private(federation: Federation, terms: Terms) -> Floats:
-    """Each hospital by itself under the same guarantee: its own noise in full, its own step size."""
-    layout, cohort = terms.contract.layout, federation.training
-    alone = replace(terms, privacy=replace(terms.privacy, noise="local"))
-    names = terms.hospitals
-    patients = np.array([terms.training.public_patients[name] for name in names], np.float64)
-    steps = np.array([_step_alone(alone, name) for name in names])
-    rounds = iter(range(terms.training.rounds))
-
-    def step(weights: Floats) -> Floats:
-        number = next(rounds)
-        keys = [derive_key("alone", federation.seed, name, terms.fingerprint, number) for name in names]
-        sums = private_update(alone, layout, weights, cohort, [Keystream(key) for key in keys], names)
-        # Several local steps give a difference of weights, which descent adds.
-        return sums if terms.training.local_steps == 1 else -sums * patients[:, None]
-
-    denominators = terms.training.sampling_rate * patients if terms.training.local_steps == 1 else patients
-    training = replace(terms.training, learning_rate=1.0)
-    return descend(step, _initial(terms, len(names)), denominators / steps, training)
-
-
-def _step_alone(alone: Terms, hospital: str) -> float:
-    patients: Mapping[str, int] = {hospital: alone.training.public_patients[hospital]}
-    return step_size(replace(alone, training=replace(alone.training, public_patients=patients)))
-
-
-def _initial(terms: Terms, hospitals: int) -> Floats:
-    return np.tile(initial_weights(terms.model, terms.contract.layout), (hospitals, 1))
 
 
 def _predict(terms: Terms, weights: Floats, cohort: Cohort) -> Floats:

@@ -1,0 +1,168 @@
+"""One simulated study from settings to files, told once: tables → terms → private rounds → comparison → report."""
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from client.participate import participate
+from conf.compose import settings_to_mapping
+from conf.settings import StudySettings
+from protocol.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary, independent_epsilon
+from protocol.errors import Refusal
+from protocol.model import predict_logits
+from protocol.terms import Release, RoundPlan, Terms
+from server.propose import propose
+from server.rounds import RoundState, RoundSummary, reported_weights
+from simulations import metrics
+from simulations.comparison import Contest, compare
+from simulations.federation import Federation, load_federation
+from simulations.run_files import RunFiles, write_run
+from simulations.summary import PrivacyFacts, Results, RoundRow
+from simulations.progress import Watcher, watch
+
+OPERATOR = "simulation"
+ACCOUNTANT = "PLD (dp-accounting); full participation by the analytic Gaussian mechanism"
+
+OnRound = Callable[[RoundSummary, RoundState], None]
+
+
+def run(settings: StudySettings) -> RunFiles:
+    """Run the study and leave its files in ``settings.output_dir``.
+
+    Errors: those of ``protocol.errors``; nothing is written then.
+    """
+    started = time.perf_counter()
+    federation = load_federation(settings.data, settings.contract, settings.seed)
+    terms = simulated_terms(settings, federation)
+    loaded = time.perf_counter()
+    with watch(settings.report.progress, terms) as watcher:
+        diary = Diary(federation, terms, watcher)
+        state = train(settings, federation, terms, diary.note)
+        watcher.say("comparing with alone, pooled and without privacy")
+        weights = reported_weights(state)
+        contest = Contest(federation, terms, weights, settings.personalization.kind)
+        probabilities = compare(contest)
+    results = Results(
+        study=settings.study,
+        settings=settings_to_mapping(settings),
+        contract=settings.contract,
+        model=settings.model,
+        weights=weights,
+        hospitals=federation.hospitals,
+        training_patients=federation.training_patients,
+        heldout=federation.heldout,
+        probabilities=probabilities,
+        rounds=diary.rows,
+        privacy=privacy_facts(terms),
+        seconds={"data": loaded - started, "train": diary.seconds, "total": time.perf_counter() - started},
+        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        seed=settings.seed,
+        data_fingerprint=federation.data_fingerprint,
+        terms_fingerprint=terms.fingerprint,
+        true_probability=federation.true_probability,
+        gate=federation.counts,
+        public_patients=terms.training.public_patients,
+    )
+    files = write_run(results, settings.output_dir, html=settings.report.html)
+    return files
+
+
+def simulated_terms(settings: StudySettings, federation: Federation) -> Terms:
+    """Propose the study's terms, marked as a simulation."""
+    return propose(
+        study=settings.study,
+        contract=settings.contract,
+        model=settings.model,
+        privacy=settings.privacy,
+        training=settings.training,
+        public_patients=federation.public_patients(settings.training.public_patients),
+        simulation=True,
+    )
+
+
+def train(settings: StudySettings, federation: Federation, terms: Terms, on_round: OnRound) -> RoundState:
+    """Run the private rounds, carried by a function call or by Flower's simulation engine on Ray."""
+    if settings.federation.kind == "flower":
+        from simulations.flower import run_on_ray
+
+        return run_on_ray(terms, federation, on_round=on_round)
+    from simulations.in_process import run as run_in_process
+
+    return run_in_process(terms, answers(federation, terms), on_round=on_round)
+
+
+def answers(federation: Federation, terms: Terms) -> Callable[[Sequence[RoundPlan]], list[Release | Refusal]]:
+    """Give what answers a round's plans: every planned hospital's own ward."""
+    wards = {ward.hospital: ward for ward in federation.wards(terms)}
+
+    def answer(plans: Sequence[RoundPlan]) -> list[Release | Refusal]:
+        return participate(plans, [wards[plan.hospital] for plan in plans], terms, OPERATOR, federation.admit)
+
+    return answer
+
+
+@dataclass
+class Diary:
+    """What is noted of each round; looking at held-out patients is left out of the seconds of training."""
+
+    federation: Federation
+    terms: Terms
+    watcher: Watcher
+    rows: list[RoundRow] = field(default_factory=list)
+    seconds: float = 0.0
+    _since: float = field(default_factory=time.perf_counter)
+
+    def note(self, summary: RoundSummary, state: RoundState) -> None:
+        """Note one closed round, and show it."""
+        took = time.perf_counter() - self._since
+        self.seconds += took
+        row = RoundRow(
+            round=summary.round,
+            seconds=took,
+            epsilon=self._spent(summary.round),
+            auc=self._auc(state),
+        )
+        self.rows.append(row)
+        self.watcher.round(row)
+        self._since = time.perf_counter()
+
+    def _spent(self, rounds: int) -> float:
+        event = replace(step_event(self.terms), count=rounds * self.terms.training.local_steps)
+        return compose_epsilon([event], self.terms.privacy.delta)
+
+    def _auc(self, state: RoundState) -> float:
+        heldout = self.federation.heldout
+        logits = predict_logits(self.terms.model, self.terms.contract.layout, reported_weights(state), heldout)
+        return metrics.auc(heldout.labels, logits)
+
+
+def step_event(terms: Terms) -> PrivacyEvent:
+    """Give the cost of all private steps of the study to one patient."""
+    training = terms.training
+    return PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.rounds * training.local_steps)
+
+
+def privacy_facts(terms: Terms) -> PrivacyFacts:
+    """Say what the study costs a patient, against each adversary."""
+    event, privacy, training = step_event(terms), terms.privacy, terms.training
+    steps = training.rounds * training.local_steps
+    epsilon = compose_epsilon([event], privacy.delta)
+    hospitals = len(terms.hospitals)
+    colluding = min(1, hospitals - 1)
+    return PrivacyFacts(
+        noise=privacy.noise,
+        target_epsilon=privacy.epsilon,
+        delta=privacy.delta,
+        clip_norm=privacy.clip_norm,
+        accountant=ACCOUNTANT,
+        events=[event],
+        hospital_epsilon=np.full(hospitals, epsilon),
+        epsilon_by_adversary=epsilon_by_adversary(
+            privacy.noise, terms.noise_multiplier, hospitals, training.sampling_rate, steps, privacy.delta, colluding
+        ),
+        colluding=colluding,
+        independent_epsilon=independent_epsilon([event], privacy.delta),
+    )
