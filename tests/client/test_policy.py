@@ -1,0 +1,291 @@
+"""Terms against a hospital's policy, clause by clause."""
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.budget import Charge
+from client.ledger import MemoryLedger
+from client.policy import Policy, at_approval, forecast, permit, simulation_policy
+from protocol.accounting import PrivacyEvent, compose_epsilon, noise_multiplier_for
+from protocol.contract import contract_from_mapping
+from protocol.errors import Refusal
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.signing import new_key
+from protocol.terms import Terms
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+OPERATOR = new_key().public
+CONTRACT: dict[str, Any] = {
+    "name": "small",
+    "version": 1,
+    "purpose": "engagement",
+    "patient": "patient",
+    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
+    "events_per_patient": 4,
+    "features": {
+        "age": {"kind": "numeric", "column": "age", "table": "patients", "edges": [20, 40, 60]},
+        "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms"]},
+    },
+}
+READ = (
+    *(f"messages.{column}" for column in ("patient", "opened", "channel")),
+    *(f"patients.{column}" for column in ("patient", "age")),
+    *(
+        f"consents.{column}"
+        for column in ("patient", "kind", "value", "granted_at", "withdrawn_at", "expires_at")
+    ),
+)
+TERMS = Terms(
+    study="tea",
+    contract=contract_from_mapping(CONTRACT),
+    model=ModelSettings(),
+    privacy=PrivacySettings(epsilon=1.0, delta=1e-5),
+    training=TrainingSettings(rounds=20, public_patients={"north": 1000, "south": 300_000}),
+    noise_multiplier=noise_multiplier_for(1.0, 1e-5, 1.0, 20),
+    expires_at="2031-01-01T00:00:00+00:00",
+)
+POLICY = Policy(
+    delta=1e-5,
+    operators={"consortium": OPERATOR},
+    purposes=("engagement",),
+    contracts=("small",),
+    features=READ,
+    models=("additive",),
+    max_epsilon_per_study=1.0,
+    max_epsilon_per_operator=2.0,
+    max_epsilon_for_life=3.0,
+    max_rounds=20,
+    max_events_per_patient=4,
+    min_clip_norm=0.5,
+    max_clip_norm=2.0,
+    min_noise_multiplier=10.0,
+    min_patients=100,
+    require_approval=False,
+)
+
+
+class Decided(MemoryLedger):
+    """A ledger that holds one decision, and operators out of use."""
+
+    def __init__(self, decision: str | None = None, retired: tuple[str, ...] = (), first: str | None = None):
+        super().__init__()
+        self._decision, self._retired, self._first = decision, retired, first
+
+    def decision(self, terms: str, operator: str) -> str | None:
+        return self._decision
+
+    def identify(self, key: str) -> str | None:
+        return None if key in self._retired else self._first or key
+
+
+def _with(terms: Terms, **changes: Any) -> Terms:
+    for group in ("privacy", "training", "model"):
+        if group in changes:
+            changes[group] = replace(getattr(terms, group), **changes[group])
+    if "contract" in changes:
+        changes["contract"] = contract_from_mapping({**CONTRACT, **changes["contract"]})
+    return replace(terms, **changes)
+
+
+def _refused(
+    policy: Policy, terms: Terms, operator: str = OPERATOR, ledger: MemoryLedger | None = None
+) -> Refusal:
+    with pytest.raises(Refusal) as refusal:
+        permit(policy, terms, operator, ledger or MemoryLedger(), NOW)
+    assert "\n" not in str(refusal.value)
+    return refusal.value
+
+
+def test_terms_within_the_policy_are_permitted() -> None:
+    permit(POLICY, TERMS, OPERATOR, MemoryLedger(), NOW)
+
+
+def test_the_defaults_allow_nothing() -> None:
+    answer = forecast(Policy(delta=1e-5), TERMS, OPERATOR, MemoryLedger(), NOW)
+    allowed = {clause.name for clause in answer.clauses if clause.holds}
+    # What holds is about the terms themselves; everything that a policy must grant is refused.
+    assert allowed == {"simulation", "noise", "expires_at", "require_consent", "delta", "epsilon"}
+
+
+LOOSER: dict[str, dict[str, Any]] = {
+    "simulation": {"simulation": True},
+    "noise": {"simulation": True, "privacy": {"noise": "distributed"}},
+    "expires_at": {"expires_at": "2029-12-31T23:59:59+00:00"},
+    "purposes": {"contract": {"purpose": "advertising"}},
+    "contracts": {"contract": {"name": "large"}},
+    "features": {"contract": {"features": {"income": {"kind": "numeric", "column": "income", "edges": [1]}}}},
+    "require_consent": {"contract": {"consent": {"required": False, "basis": "public interest"}}},
+    "models": {"model": {"kind": "mlp", "hidden": (4,)}},
+    "max_events_per_patient": {"contract": {"events_per_patient": 5}},
+    "delta": {"privacy": {"delta": 2e-5}},
+    "min_clip_norm": {"privacy": {"clip_norm": 0.49}},
+    "max_clip_norm": {"privacy": {"clip_norm": 2.01}},
+    "min_noise_multiplier": {"noise_multiplier": 9.99},
+    "max_rounds": {"training": {"rounds": 21}},
+    "epsilon": {"privacy": {"epsilon": 0.99}},
+    "max_epsilon_per_study": {"privacy": {"epsilon": 9.0}, "noise_multiplier": 12.0},
+}
+
+
+@pytest.mark.parametrize("clause", LOOSER)
+def test_terms_looser_in_one_clause_are_refused_for_that_clause(clause: str) -> None:
+    terms, policy = _with(TERMS, **LOOSER[clause]), POLICY
+    if clause == "noise":  # only simulated terms can say distributed: let them in as far as this clause
+        names = [
+            c.name for c in forecast(policy, terms, OPERATOR, MemoryLedger(), NOW).clauses if not c.holds
+        ]
+        assert names[:2] == ["simulation", "noise"]
+        return
+    refusal = _refused(policy, terms)
+    assert refusal.clause == clause
+
+
+@pytest.mark.parametrize(
+    ("clause", "cap"),
+    [("max_epsilon_per_operator", "max_epsilon_per_operator"), ("max_epsilon_for_life",) * 2],
+)
+def test_a_study_that_alone_exceeds_a_wider_cap_is_refused(clause: str, cap: str) -> None:
+    assert _refused(replace(POLICY, **{cap: 0.9}), TERMS).clause == clause
+
+
+def test_every_clause_of_a_forecast_is_tried_by_a_looser_proposal() -> None:
+    clauses = {clause.name for clause in forecast(POLICY, TERMS, OPERATOR, MemoryLedger(), NOW).clauses}
+    elsewhere = {"operators", "approval", "max_epsilon_per_operator", "max_epsilon_for_life"}
+    assert clauses == LOOSER.keys() | elsewhere
+
+
+def test_a_refusal_shows_both_values() -> None:
+    text = str(_refused(POLICY, _with(TERMS, privacy={"clip_norm": 2.5})))
+    assert "clip_norm=2.5" in text
+    assert "at most 2" in text
+    assert "policy.yaml" in text
+
+
+def test_only_listed_operators_with_a_key_in_use() -> None:
+    stranger, first = new_key().public, new_key().public
+    assert _refused(POLICY, TERMS, stranger).clause == "operators"
+    assert _refused(POLICY, TERMS, ledger=Decided(retired=(OPERATOR,))).clause == "operators"
+    # After a rotation the policy may name the first key or the one in use.
+    permit(replace(POLICY, operators={"consortium": first}), TERMS, OPERATOR, Decided(first=first), NOW)
+    permit(POLICY, TERMS, OPERATOR, Decided(first=first), NOW)
+
+
+def test_a_contract_is_allowed_by_name_by_fingerprint_or_by_its_columns() -> None:
+    ledger = MemoryLedger()
+    permit(
+        replace(POLICY, contracts=(TERMS.contract.fingerprint,), features=()), TERMS, OPERATOR, ledger, NOW
+    )
+    permit(replace(POLICY, contracts=(), features=READ), TERMS, OPERATOR, ledger, NOW)
+    permit(replace(POLICY, contracts=("small",), features=()), TERMS, OPERATOR, ledger, NOW)
+    assert _refused(replace(POLICY, contracts=(), features=()), TERMS).clause == "contracts"
+    assert _refused(replace(POLICY, contracts=("other",), features=READ), TERMS).clause == "contracts"
+
+
+@pytest.mark.parametrize("column", READ)
+def test_each_column_that_is_read_must_be_listed(column: str) -> None:
+    features = tuple(name for name in READ if name != column)
+    refusal = _refused(replace(POLICY, features=features), TERMS)
+    assert refusal.clause == "features"
+    assert column in str(refusal)
+
+
+def test_a_person_approves_by_default() -> None:
+    asking = replace(POLICY, require_approval=True)
+    assert Policy(delta=1e-5).require_approval
+    assert _refused(asking, TERMS).clause == "approval"
+    permit(asking, TERMS, OPERATOR, Decided("approved"), NOW)
+    assert _refused(asking, TERMS, ledger=Decided("declined")).clause == "approval"
+    assert _refused(POLICY, TERMS, ledger=Decided("declined")).clause == "approval"
+
+
+@pytest.mark.parametrize("expiry", ["", "tomorrow", "2031-01-01", "2031-01-01T00:00:00"])
+def test_an_expiry_that_is_no_date_with_its_zone_is_past(expiry: str) -> None:
+    assert _refused(POLICY, replace(TERMS, expires_at=expiry)).clause == "expires_at"
+
+
+def test_a_simulation_policy_permits_simulations_and_nothing_else() -> None:
+    policy = simulation_policy(1e-5)
+    permit(policy, replace(TERMS, simulation=True), "anybody", MemoryLedger(), NOW)
+    assert _refused(policy, TERMS).clause == "simulation"
+    assert _refused(POLICY, replace(TERMS, simulation=True)).clause == "simulation"
+
+
+def _charge(round_number: int) -> Charge:
+    event = PrivacyEvent(TERMS.noise_multiplier, 1.0, 1)
+    terms = TERMS.fingerprint
+    return Charge(
+        operator=OPERATOR, study="tea", terms=terms, round=round_number, weights_digest="0" * 64, event=event
+    )
+
+
+def test_a_forecast_tells_the_cost_and_spends_nothing() -> None:
+    ledger = MemoryLedger()
+    answer = forecast(POLICY, TERMS, OPERATOR, ledger, NOW)
+    exact = compose_epsilon([PrivacyEvent(TERMS.noise_multiplier, 1.0, 20)], 1e-5)
+    assert answer.permitted
+    assert answer.epsilon == exact <= 1.0
+    assert (ledger.spent("training", 1e-5), ledger.head) == (0.0, "0" * 64)
+
+
+def test_a_forecast_counts_rounds_already_charged_once() -> None:
+    ledger = MemoryLedger()
+    for number in range(1, 8):
+        ledger.charge(_charge(number), POLICY.caps, NOW)
+    assert forecast(POLICY, TERMS, OPERATOR, ledger, NOW).permitted
+
+
+def test_a_forecast_sees_that_the_rest_of_the_budget_does_not_last() -> None:
+    ledger = MemoryLedger()
+    for number, study in enumerate(("coffee", "milk", "water") * 20):
+        other = replace(_charge(number), study=study, terms="f" * 64, operator=f"other {study}")
+        ledger.charge(other, replace(POLICY.caps, study=math.inf, operator=math.inf), NOW)
+    answer = forecast(replace(POLICY, max_epsilon_for_life=2.0), TERMS, OPERATOR, ledger, NOW)
+    refused = [clause for clause in answer.clauses if not clause.holds]
+    assert [clause.name for clause in refused] == ["max_epsilon_for_life"]
+    both = compose_epsilon([PrivacyEvent(TERMS.noise_multiplier, 1.0, 80)], 1e-5)
+    assert f"={both:.8g}" in refused[0].asked
+    # The terms alone are within the policy: rounds are refused one by one, from the one that does not fit.
+    permit(replace(POLICY, max_epsilon_for_life=2.0), TERMS, OPERATOR, ledger, NOW)
+
+
+@given(
+    rounds=st.integers(1, 40),
+    steps=st.integers(1, 5),
+    noise=st.floats(0.5, 50),
+    clip_norm=st.floats(0.01, 10),
+    epsilon=st.floats(0.1, 10),
+)
+def test_whatever_is_permitted_is_within_every_limit(
+    rounds: int, steps: int, noise: float, clip_norm: float, epsilon: float
+) -> None:
+    terms = _with(
+        TERMS,
+        privacy={"epsilon": epsilon, "clip_norm": clip_norm},
+        training={"rounds": rounds, "local_steps": steps},
+        noise_multiplier=noise,
+    )
+    try:
+        permit(POLICY, terms, OPERATOR, MemoryLedger(), NOW)
+    except Refusal:
+        return
+    cost = compose_epsilon([PrivacyEvent(noise, 1.0, rounds * steps)], 1e-5)
+    assert cost <= min(epsilon, POLICY.max_epsilon_per_study)
+    assert rounds <= 20
+    assert noise >= 10
+    assert 0.5 <= clip_norm <= 2
+
+
+def test_a_person_answers_for_what_depends_on_the_tables() -> None:
+    def held(hospital: str, eligible: int) -> dict[str, bool]:
+        return {clause.name: clause.holds for clause in at_approval(POLICY, TERMS, hospital, eligible)}
+
+    assert held("north", 100) == {"hospital": True, "min_patients": True, "delta": True}
+    assert held("north", 99) == {"hospital": True, "min_patients": False, "delta": True}
+    assert held("south", 100)["delta"] is False  # 1e-5 is not below 1/300000
+    assert held("east", 100)["hospital"] is False

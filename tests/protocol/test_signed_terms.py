@@ -1,0 +1,159 @@
+"""The signed terms file: what it proves, and what it refuses."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.contract import contract_from_mapping
+from protocol.errors import ConfigurationError
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.signed_terms import (
+    LARGEST_FILE,
+    load_terms,
+    save_terms,
+    sign_terms,
+    signed_terms_from_bytes,
+    signed_terms_to_bytes,
+)
+from protocol.signing import new_key
+from protocol.terms import Terms
+
+KEY = new_key()
+TERMS = Terms(
+    study="tea",
+    contract=contract_from_mapping(
+        {
+            "name": "small",
+            "version": 1,
+            "purpose": "engagement",
+            "patient": "patient",
+            "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
+            "events_per_patient": 4,
+            "features": {"age": {"kind": "numeric", "column": "age", "edges": [20, 40, 60]}},
+        }
+    ),
+    model=ModelSettings(),
+    privacy=PrivacySettings(),
+    training=TrainingSettings(public_patients={"north": 100}),
+    noise_multiplier=20.0,
+)
+FILE = signed_terms_to_bytes(sign_terms(TERMS, KEY))
+
+
+def _resigned(change: Any) -> bytes:
+    plain = json.loads(FILE)
+    change(plain)
+    return json.dumps(plain).encode()
+
+
+def test_terms_survive_their_file(tmp_path: Path) -> None:
+    save_terms(sign_terms(TERMS, KEY), tmp_path / "terms.json")
+    signed = load_terms(tmp_path / "terms.json")
+    assert signed.operator == KEY.public
+    assert signed.terms.fingerprint == TERMS.fingerprint
+    with pytest.raises(ConfigurationError, match="never overwritten"):
+        save_terms(signed, tmp_path / "terms.json")
+
+
+@given(position=st.integers(0, len(FILE) - 2), byte=st.integers(0, 255))
+def test_a_changed_byte_never_gives_other_terms(position: int, byte: int) -> None:
+    changed = FILE[:position] + bytes([byte]) + FILE[position + 1 :]
+    try:
+        signed = signed_terms_from_bytes(changed)
+    except ConfigurationError as error:
+        assert "\n" not in str(error)
+    else:
+        assert signed.terms.fingerprint == TERMS.fingerprint
+        assert signed.operator == KEY.public
+
+
+def test_every_term_is_under_the_signature() -> None:
+    for changed in (
+        replace(TERMS, study="coffee"),
+        replace(TERMS, noise_multiplier=2.0),
+        replace(TERMS, reply_delay_seconds=1.0),
+        replace(TERMS, expires_at="2101-01-01T00:00:00+00:00"),
+        replace(TERMS, simulation=True),
+        replace(TERMS, privacy=PrivacySettings(epsilon=2.0)),
+        replace(TERMS, training=TrainingSettings(public_patients={"north": 101})),
+        replace(TERMS, model=ModelSettings(kind="mlp", hidden=(4,))),
+    ):
+        forged = replace(sign_terms(TERMS, KEY), terms=changed)
+        with pytest.raises(ConfigurationError, match="signature"):
+            signed_terms_from_bytes(signed_terms_to_bytes(forged))
+
+
+def test_another_key_does_not_fit() -> None:
+    forged = replace(sign_terms(TERMS, KEY), operator=new_key().public)
+    with pytest.raises(ConfigurationError, match="signature"):
+        signed_terms_from_bytes(signed_terms_to_bytes(forged))
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "value"),
+    [
+        ("training", "rounds", 2.5),
+        ("training", "rounds", True),
+        ("training", "public_patients", {"north": 1.5}),
+        ("training", "public_patients", ["north"]),
+        ("training", "learning_rate", "1"),
+        ("privacy", "epsilon", "1"),
+        ("privacy", "epsilon", True),
+        ("privacy", "secret", 1),
+        ("model", "hidden", [1.5]),
+        ("model", "kind", ["additive"]),
+        ("", "simulation", "no"),
+        ("", "simulation", 0),
+        ("", "study", ["tea"]),
+        ("", "expires_at", 1),
+        ("", "noise_multiplier", None),
+        ("", "reply_delay_seconds", float("inf")),
+        ("", "reply_delay_seconds", float("nan")),
+        ("", "contract", 3),
+    ],
+)
+def test_a_value_of_another_type_is_one_line(group: str, key: str, value: object) -> None:
+    def change(plain: Any) -> None:
+        (plain["terms"][group] if group else plain["terms"])[key] = value
+
+    with pytest.raises(ConfigurationError) as error:
+        signed_terms_from_bytes(_resigned(change))
+    assert "\n" not in str(error.value)
+    assert "signature does not fit" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"format":"wardround-terms-1"}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":1,"a":2}',
+        b"1" * 10_000,
+        FILE[:-20],
+        b" " * (LARGEST_FILE + 1),
+        FILE.replace(b'"format"', b'"extra":1,"format"'),
+        FILE.replace(b'"terms":', b'"terms":[],"terms":'),
+        FILE.replace(b"20.0", b"2e999"),
+    ],
+)
+def test_what_is_no_terms_file_is_one_line(payload: bytes) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        signed_terms_from_bytes(payload)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_missing_or_endless_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_terms(tmp_path / "none.json")
+    with pytest.raises(ConfigurationError, match="larger"):
+        load_terms(Path("/dev/zero"))

@@ -1,0 +1,134 @@
+"""Keys, signatures, and the files that keep them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.errors import ConfigurationError
+from protocol.signing import (
+    Purpose,
+    checked_public_key,
+    key_fingerprint,
+    load_key,
+    load_public_key,
+    new_key,
+    save_key,
+    verifies,
+)
+
+KEY = new_key()
+
+
+def test_a_signature_fits_its_payload_its_purpose_and_its_key_alone() -> None:
+    signature = KEY.sign(Purpose.PLAN, b"plan")
+    assert verifies(KEY.public, Purpose.PLAN, b"plan", signature)
+    assert not verifies(KEY.public, Purpose.PLAN, b"plan!", signature)
+    assert not verifies(KEY.public, Purpose.RELEASE, b"plan", signature)
+    assert not verifies(new_key().public, Purpose.PLAN, b"plan", signature)
+
+
+def test_purposes_cannot_run_into_payloads() -> None:
+    purposes = [purpose.value for purpose in Purpose]
+    assert not any(a != b and b.startswith(a) for a in purposes for b in purposes)
+
+
+@given(position=st.integers(0, 511))
+def test_any_flipped_bit_of_a_signature_is_seen(position: int) -> None:
+    signature = bytearray(KEY.sign(Purpose.PLAN, b"plan"))
+    signature[position // 8] ^= 1 << position % 8
+    assert not verifies(KEY.public, Purpose.PLAN, b"plan", bytes(signature))
+
+
+@given(st.binary(max_size=80), st.text(max_size=60))
+def test_malformed_signatures_and_keys_verify_nothing(signature: bytes, public: str) -> None:
+    assert not verifies(KEY.public, Purpose.PLAN, b"plan", signature)
+    assert not verifies(public, Purpose.PLAN, b"plan", KEY.sign(Purpose.PLAN, b"plan"))
+
+
+def test_a_key_survives_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "operator.key"
+    save_key(KEY, path)
+    assert load_key(path).public == KEY.public
+    assert load_public_key(tmp_path / "operator.key.pub") == KEY.public
+    assert verifies(KEY.public, Purpose.TERMS, b"terms", load_key(path).sign(Purpose.TERMS, b"terms"))
+
+
+def test_only_the_owner_reads_a_private_key_whatever_the_umask(tmp_path: Path) -> None:
+    path = tmp_path / "operator.key"
+    before = os.umask(0)
+    try:
+        save_key(KEY, path)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_private_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "operator.key"
+    save_key(KEY, path)
+    path.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        load_key(path)
+
+
+def test_a_key_file_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "operator.key"
+    save_key(KEY, path)
+    with pytest.raises(ConfigurationError, match="never overwritten"):
+        save_key(new_key(), path)
+    assert load_key(path).public == KEY.public
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00", b"-----BEGIN PRIVATE KEY-----\n", b"x" * 100_000])
+def test_what_is_no_key_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "operator.key"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    for load in (load_key, load_public_key):
+        with pytest.raises(ConfigurationError) as error:
+            load(path)
+        assert "\n" not in str(error.value)
+
+
+def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "operator.key"
+    private = generate_private_key(SECP256R1())
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(pem)
+    path.chmod(0o600)
+    with pytest.raises(ConfigurationError, match="Ed25519"):
+        load_key(path)
+
+
+def test_a_missing_key_is_one_line(tmp_path: Path) -> None:
+    for load in (load_key, load_public_key):
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            load(tmp_path / "none.key")
+
+
+def test_a_public_key_has_one_spelling() -> None:
+    # 43 letters carry 258 bits: the last two are free, and only one of four spellings is taken.
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    taken = 0
+    for letter in last:
+        try:
+            taken += bool(checked_public_key(KEY.public[:-1] + letter))
+        except ConfigurationError:
+            continue
+    assert taken == len(last) // 4
+
+
+def test_a_private_key_never_shows_itself() -> None:
+    assert repr(KEY) == f"SigningKey({KEY.public})"
+
+
+def test_fingerprints_are_for_people_to_compare() -> None:
+    assert key_fingerprint(KEY.public) == key_fingerprint(KEY.public) != key_fingerprint(new_key().public)
+    assert len(key_fingerprint(KEY.public).split()) == 8
