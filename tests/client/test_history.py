@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client import history
@@ -59,6 +59,7 @@ def statistics(arrays):
     return {name: found.statistic(name, days_of(arrays[1])) for name in STATISTICS}
 
 
+@settings(deadline=None)
 @given(events=EVENTS, batch=st.sampled_from([1, 3, 1_000_000]))
 def test_each_statistic_equals_its_definition(events, batch):
     arrays = columns(events)
@@ -70,6 +71,7 @@ def test_each_statistic_equals_its_definition(events, batch):
         np.testing.assert_array_equal(found[name], np.array(expected, np.float64), err_msg=name)
 
 
+@settings(deadline=None)
 @given(events=EVENTS, flips=st.lists(st.sampled_from([-1, 0, 1]), min_size=30, max_size=30))
 def test_no_label_from_the_cutoffs_day_on_matters(events, flips):
     patients, decided, outcome_days, labels = columns(events)
@@ -83,6 +85,7 @@ def test_no_label_from_the_cutoffs_day_on_matters(events, flips):
             np.testing.assert_array_equal(after[name][i], before[name][i], err_msg=name)
 
 
+@settings(deadline=None)
 @given(own=EVENTS, others=EVENTS)
 def test_other_patients_rows_never_matter(own, others):
     own = [(7, *event[1:]) for event in own]
@@ -94,7 +97,7 @@ def test_other_patients_rows_never_matter(own, others):
 
 
 def test_a_booking_of_the_same_evening_does_not_know_what_happened_at_noon():
-    """The no-show table: appointments carry midnight, bookings their hour; comparing timestamps would leak."""
+    """The no-show table: appointments carry midnight, bookings their hour; timestamps would leak."""
     decided = np.array([9, 9 * 24 + 10, 9 * 24 + 18], np.int64) * (DAY_MICROSECONDS // 24)
     found = behavioural_history(
         np.zeros(3, np.uint32), decided, np.array([1, 9, 9]), np.array([1, 0, 0], np.int8)
