@@ -1,9 +1,9 @@
-"""Clipped sum of wide_deep and mlp in closed form: one forward and one backward pass, no gradient per patient.
+"""Clipped sum of wide_deep and mlp in closed form: one forward and one backward pass for all patients.
 
 Every layer is linear in its inputs x, so a patient's squared norm is, summed over layers,
 ``sum_ij (x_i·x_j + bias)(d_i·d_j)`` over pairs of the patient's events, d the layer's output gradients
-(Li et al. 2022; Bu et al. 2023, "Differentially private optimization on large model at small cost": book-keeping).
-Output gradients are then scaled by the patient's clip factor, and one product per layer gives the sum.
+(Li et al. 2022). Output gradients are then scaled by the patient's clip factor, and one product per layer
+gives the sum (Bu et al. 2023, "Differentially private optimization on large model at small cost").
 """
 
 from math import sqrt
@@ -36,27 +36,29 @@ def clipped_sum_dense(
 
     weights: float64 [1 or hospitals of the part, parameters]. Guarantee: one patient moves their
     hospital's row by at most clip_norm and no other row at all; a patient whose gradient is not finite
-    adds zero. With dtype float32 activations and output gradients are single, and norms allow for it.
+    adds zero. With dtype float32 the two passes and the norms are single precision, and norms are taken
+    larger by what that may lose; sums over patients are double whatever the dtype.
     """
-    named = {name: w.astype(dtype, copy=False) for name, w in named_parameters(model, layout, weights).items()}
+    named = named_parameters(model, layout, weights.astype(dtype))
     with np.errstate(over="ignore", invalid="ignore"):
         activations, logits = _forward(model, named, part)
         gradients = (expit(logits) - part.labels) * part.shares
         deltas = _backward(model, named, part, activations, gradients.astype(dtype))
-        norms = _patient_norms(part, activations, deltas, gradients, "output.bias" in named, np.dtype(dtype))
+        norms = _patient_norms(part, activations, deltas, gradients, "output.bias" in named)
     finite = np.isfinite(norms)
     if not finite.all():
         return clipped_sum_dense(model, layout, part.keep(finite), weights, clip_norm, dtype)
     factors = clip_factors(norms, clip_norm)[part.owners]
     gradients *= factors
-    for delta in deltas:
-        delta *= factors[:, np.newaxis].astype(dtype, copy=False)
+    deltas = [delta * factors[:, np.newaxis] for delta in deltas]
+    activations = [activation.astype(np.float64, copy=False) for activation in activations]
     return _sums(model, layout, part, activations, deltas, gradients)
 
 
 def _forward(model: ModelSettings, named: Named, part: Prepared) -> tuple[list[Floats], NDArray[np.float64]]:
     """Hidden activations, layer by layer, and the logit of each event."""
-    segments, activations = part.segments, []
+    segments = part.segments
+    activations: list[Floats] = []
     for index, width in enumerate(model.hidden):
         weight, bias = named[f"hidden{index}.weight"], segments.spread(named[f"hidden{index}.bias"])
         hidden = segments.apply(activations[-1], weight) if index else _apply_rows(_of(part.main), weight)
@@ -98,12 +100,12 @@ def _patient_norms(
     deltas: list[Floats],
     gradients: NDArray[np.float64],
     output_bias: bool,
-    dtype: np.dtype[np.floating],
 ) -> NDArray[np.float64]:
     """float64 [patients]: norm of each patient's gradient over all layers, never below the true one."""
     main, pairs, single = _of(part.main), part.pairs, len(part.pairs.first) == 0
     squared = gradients**2 * (_row_squares(activations[-1]) + output_bias)
-    twice = gradients[pairs.first] * gradients[pairs.second] * (_pair_dots(activations[-1], pairs) + output_bias)
+    twice = _pair_dots(activations[-1], pairs) + output_bias
+    twice *= gradients[pairs.first] * gradients[pairs.second]
     for index, delta in enumerate(deltas):
         inputs = _row_squares(activations[index - 1]) if index else main.squares
         squared += (inputs + 1) * _row_squares(delta)
@@ -117,7 +119,7 @@ def _patient_norms(
     total = part.per_patient(squared)
     if not single:
         total += 2 * np.bincount(part.owners[pairs.first], twice, part.patient_count)
-    rounding = ROUNDING if dtype == np.float64 else _ROUNDING_SINGLE
+    rounding = ROUNDING if activations[-1].dtype == np.float64 else _ROUNDING_SINGLE
     return safe_norms(total, part.per_patient(np.sqrt(bound)), rounding)
 
 
@@ -131,17 +133,18 @@ def _sums(
 ) -> NDArray[np.float64]:
     """One product per layer, hospital by hospital."""
     segments = part.segments
-    parts: Named = {}
+    parts: dict[str, Floats] = {}
     if part.linear is not None:
         parts["linear"] = part.linear.block.T @ gradients
     for index, delta in enumerate(deltas):
         inputs = segments.products(activations[index - 1], delta) if index else _of(part.main).block.T @ delta
         parts[f"hidden{index}.weight"] = inputs
-        parts[f"hidden{index}.bias"] = segments.sums(delta, np.ones(len(delta), delta.dtype))
-    parts["output.weight"] = segments.sums(activations[-1], gradients.astype(activations[-1].dtype))
+        parts[f"hidden{index}.bias"] = segments.sums(delta, np.ones(len(delta)))
+    parts["output.weight"] = segments.sums(activations[-1], gradients)
     if model.kind == "mlp":
         parts["output.bias"] = segments.sums(gradients[:, np.newaxis], np.ones(len(gradients)))
-    return np.concatenate([block.reshape(segments.count, -1) for block in parts.values()], axis=1, dtype=np.float64)
+    flat = [block.reshape(segments.count, -1) for block in parts.values()]
+    return np.concatenate(flat, axis=1, dtype=np.float64)
 
 
 def _of(rows: Rows | None) -> Rows:

@@ -1,4 +1,4 @@
-"""Clipped sum by Opacus: ghost clipping, or hooks that hold every patient's gradient; the oracle of the others.
+"""Clipped sum by Opacus, the oracle of the closed forms: ghost clipping, or hooks (a gradient per patient).
 
 Works for any torch module that keeps the patient dimension first. Ghost clipping: Li et al. 2022; Opacus
 calls it fast gradient clipping. Importing this file imports Opacus (slow): import it where it is used.
@@ -22,6 +22,9 @@ from client.quiet_opacus import (
 )
 from protocol.mechanism import clip_factors
 from protocol.modules import to_vector
+
+_LAYER_MARKS = ("activations", "max_batch_len", "autograd_grad_sample_hooks")
+_PARAMETER_MARKS = ("grad_sample", "summed_grad", "_norm_sample", "_forward_counter", "_current_grad_sample")
 
 
 def clipped_sum_opacus(
@@ -102,7 +105,7 @@ def _hooks(
     try:
         with _quiet_hooks():
             batch.losses(wrapped(batch.rows)).sum().backward()
-        samples = [parameter.grad_sample for parameter in module.parameters()]
+        samples = [parameter.grad_sample for parameter in module.parameters()]  # type: ignore[attr-defined]
         for sample in samples:
             _check_patients(sample, len(batch))
         norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples]).norm(dim=0)
@@ -122,16 +125,16 @@ def _check_patients(per_patient: torch.Tensor, patients: int) -> None:
         raise flattened(per_patient.shape[0], patients)
 
 
-def _unwrap(wrapped: nn.Module, module: nn.Module) -> None:
+def _unwrap(wrapped: GradSampleModule | GradSampleModuleFastGradientClipping, module: nn.Module) -> None:
     """Leave the module as it was before Opacus hooked into it."""
     wrapped.remove_hooks()
     for layer in module.modules():
-        for name in ("activations", "max_batch_len", "autograd_grad_sample_hooks"):
+        for name in _LAYER_MARKS:
             if name in layer.__dict__:
                 delattr(layer, name)
     for parameter in module.parameters():
         parameter.grad = None
-        for name in ("grad_sample", "summed_grad", "_norm_sample", "_forward_counter", "_current_grad_sample"):
+        for name in _PARAMETER_MARKS:
             if hasattr(parameter, name):
                 delattr(parameter, name)
 

@@ -1,4 +1,4 @@
-"""Opacus's optimiser with noise from a cryptographic stream; how the clipped sum came about is not its affair."""
+"""Opacus's optimiser with noise from a cryptographic stream; where the clipped sum comes from is open."""
 
 import numpy as np
 import torch

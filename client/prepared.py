@@ -23,6 +23,7 @@ from protocol.model import column_scale, main_scale
 from protocol.settings import ModelSettings
 
 MEMORY_BYTES = 1 << 30
+_DENSE_EVENTS_AT_ONCE = 8192  # hidden activations of one part should stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ class Prepared:
 
     def per_patient(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum over each patient's events: float64 [events] -> float64 [patients]."""
-        return np.bincount(self.owners, terms, self.patient_count)
+        return np.bincount(self.owners, terms, self.patient_count).astype(np.float64, copy=False)
 
     def keep(self, chosen: NDArray[np.bool_]) -> "Prepared":
         """Leave out the events of patients who are not ``chosen`` (bool [patients]); indices stay."""
@@ -121,13 +122,14 @@ def prepared_parts(
     half of the memory, they are kept for as long as the cohort itself and found again next round (a
     cohort's arrays are never changed); otherwise each is built, used and dropped.
     """
-    key = (model, layout, np.dtype(dtype).str, memory_bytes)
+    key = (model, layout, np.dtype(dtype).str if model.hidden else "", memory_bytes)
     known = _cache.setdefault(cohort, {})
     if key in known:
         yield from known[key]
         return
     held, working = _bytes_per_event(model, layout)
-    bounds = _part_bounds(cohort, max(memory_bytes // 2 // (held + working), 1))
+    fitting = max(memory_bytes // 2 // (held + working), 1)
+    bounds = _part_bounds(cohort, min(fitting, _DENSE_EVENTS_AT_ONCE) if model.hidden else fitting)
     parts = (_prepare(model, layout, cohort, dtype, first, last) for first, last in bounds)
     if held * cohort.event_count <= memory_bytes // 2:
         known.clear()

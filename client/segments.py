@@ -46,7 +46,7 @@ class Segments:
     def sums(self, rows: NDArray[np.floating], weights: NDArray[np.floating]) -> NDArray[np.floating]:
         """Weighted sum of each hospital's rows: [rows, b] and [rows] -> [hospitals, b]."""
         if self.count == 1:
-            return (weights @ rows)[np.newaxis]
+            return np.asarray(weights @ rows)[np.newaxis]
         parts = (weights, np.arange(self.rows), self.starts)
         return np.asarray(sparse.csr_matrix(parts, shape=(self.count, self.rows), copy=False) @ rows)
 
@@ -63,7 +63,7 @@ class Segments:
     def apply(self, inputs: NDArray[np.floating], matrices: NDArray[np.floating]) -> NDArray[np.floating]:
         """Each hospital's rows through its own matrix: [rows, a] and [1 or hospitals, a, b] -> [rows, b]."""
         if len(matrices) == 1:
-            return inputs @ matrices[0]
+            return np.asarray(inputs @ matrices[0])
         result = np.empty((self.rows, matrices.shape[2]), inputs.dtype)
         for hospitals, rows, real in self._size_classes:
             result[rows[real]] = (inputs[rows] @ matrices[hospitals])[real]

@@ -1,4 +1,4 @@
-"""The private step of a round: clip each patient's gradient, sum, add noise; for one hospital or many at once.
+"""The private step of a round: clip each patient's gradient, sum, add noise; one hospital or many at once.
 
 DP-SGD (Abadi et al. 2016) with the patient as the unit: the loss of a patient is the mean over that
 patient's events, one item is one patient. How the clipped sum is computed is chosen by the model
@@ -38,6 +38,9 @@ def private_update(
 ) -> Vectors:
     """Compute what each hospital releases in one round: float64 [hospitals, parameters].
 
+    A real hospital goes through Opacus's optimiser (``client.patient_optimizer``), a simulation computes all
+    hospitals as one batch; both draw the same noise.
+
     weights: float64 [1 or hospitals, parameters]. Row h draws sample and noise of step s from the child
     ``("step", s)`` of ``streams[h]`` alone. hospitals names the rows (the planned hospitals by default);
     only their public numbers of patients are looked up, and only for ``local_steps > 1``.
@@ -49,10 +52,26 @@ def private_update(
     Guarantee: every step of every hospital adds noise of ``terms.hospital_noise_stddev`` to a sum that one
     patient moves by at most ``privacy.clip_norm``, whether or not anybody was sampled.
     """
+    if cohort.hospital_count == 1 and not terms.simulation:
+        return _update_with_opacus(terms, layout, weights, cohort, streams[0], hospitals, memory_bytes)
+    return update_together(terms, layout, weights, cohort, streams, hospitals, memory_bytes)
+
+
+def update_together(
+    terms: Terms,
+    layout: Layout,
+    weights: Vectors,
+    cohort: Cohort,
+    streams: Sequence[Keystream],
+    hospitals: Sequence[str] | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Vectors:
+    """Compute ``private_update`` for all hospitals as one batch, without torch."""
     training = terms.training
     if training.local_steps == 1:
         return _noised_step(terms, layout, weights, cohort, streams, 0, memory_bytes)
-    rates = _step_sizes(terms, cohort.hospital_count, hospitals)
+    patients = _public_patients(terms, cohort.hospital_count, hospitals)
+    rates = training.local_learning_rate / patients[:, np.newaxis]
     current = np.repeat(weights, cohort.hospital_count // len(weights), axis=0)
     for step in range(training.local_steps):
         current = current - rates * _noised_step(terms, layout, current, cohort, streams, step, memory_bytes)
@@ -68,12 +87,13 @@ def clipped_sums(
     engine: str = "auto",
     *,
     sampled: NDArray[np.bool_] | None = None,
-    dtype: DTypeLike = np.float64,
+    dtype: DTypeLike = np.float32,
     memory_bytes: int = MEMORY_BYTES,
 ) -> Vectors:
     """Sum each hospital's clipped per-patient gradients: float64 [hospitals, parameters], no noise yet.
 
     weights: float64 [1 or hospitals, parameters]. sampled: bool [patients], who takes part (all, if None).
+    dtype: of hidden layers' forward and backward pass; sums over patients are float64 whatever it is.
     Guarantee: adding or removing one patient, however many events, moves that hospital's row by at most
     clip_norm (in L2) and no other row; a patient whose gradient is not finite adds zero.
     """
@@ -104,7 +124,7 @@ def engine_of(model: ModelSettings, engine: str = "auto") -> str:
 def draw_sample(cohort: Cohort, rate: float, streams: Sequence[Keystream]) -> NDArray[np.bool_] | None:
     """Poisson draw over patients, bool [patients]; None for full participation.
 
-    Each patient is drawn by their token and their hospital's stream alone, so who else is there changes nothing.
+    Each patient is drawn by their token and their hospital's stream alone: who else is there changes nothing.
     """
     if rate >= 1:
         return None
@@ -137,10 +157,40 @@ def _noised_step(
     return add_noise(sums, terms.hospital_noise_stddev, children)
 
 
-def _step_sizes(terms: Terms, count: int, hospitals: Sequence[str] | None) -> Vectors:
-    """Local learning rate ÷ public patients, float64 [hospitals, 1]."""
+def _public_patients(terms: Terms, count: int, hospitals: Sequence[str] | None) -> Vectors:
+    """Declared numbers of training patients, float64 [hospitals]."""
     names = terms.hospitals if hospitals is None else hospitals
     if len(names) != count:
         raise ValueError(f"{len(names)} hospitals named for {count} rows: name the hospitals of these rows")
-    patients = np.array([terms.training.public_patients[name] for name in names], np.float64)
-    return terms.training.local_learning_rate / patients[:, np.newaxis]
+    return np.array([terms.training.public_patients[name] for name in names], np.float64)
+
+
+def _update_with_opacus(
+    terms: Terms,
+    layout: Layout,
+    weights: Vectors,
+    cohort: Cohort,
+    stream: Keystream,
+    hospitals: Sequence[str] | None,
+    memory_bytes: int,
+) -> Vectors:
+    """Compute a real hospital's round through Opacus's optimiser; only the clipped sum is ours."""
+    from client.train_with_opacus import update_with_opacus
+
+    def clipped_sum(current: Vectors, child: Keystream) -> Vectors:
+        sampled = draw_sample(cohort, terms.training.sampling_rate, [child])
+        return clipped_sums(
+            terms.model,
+            layout,
+            current[np.newaxis],
+            cohort,
+            terms.privacy.clip_norm,
+            sampled=sampled,
+            memory_bytes=memory_bytes,
+        )[0]
+
+    # The denominator matters to several local steps only; one step releases the sum itself.
+    known = hospitals is not None or terms.training.local_steps > 1 or len(terms.hospitals) == 1
+    patients = _public_patients(terms, 1, hospitals)[0] if known else 1
+    update = update_with_opacus(terms, layout, weights[0], int(patients), stream, clipped_sum)
+    return np.asarray(update)[np.newaxis]

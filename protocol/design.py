@@ -61,9 +61,7 @@ def active_entries(
     return entries
 
 
-def sparse_rows(
-    columns: NDArray[np.int32], entries: NDArray[np.float64], width: int
-) -> sparse.csr_matrix:
+def sparse_rows(columns: NDArray[np.int32], entries: NDArray[np.float64], width: int) -> sparse.csr_matrix:
     """Rows of active columns as a CSR matrix [events, width]; shares memory with its arguments."""
     rows, active = columns.shape
     starts = np.arange(rows + 1, dtype=np.int64) * active

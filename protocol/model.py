@@ -130,7 +130,8 @@ def last_activations(
 
 def _hidden_logits(model: ModelSettings, layout: Layout, named: Named, events: Events) -> NDArray[np.float64]:
     """What the hidden layers add to the logit, in blocks that bound the memory of activations."""
-    blocks = [activation @ named["output.weight"] for activation in _activations(model, layout, named, events)]
+    last = _activations(model, layout, named, events)
+    blocks = [activation @ named["output.weight"] for activation in last]
     return np.concatenate([*blocks, np.empty(0)]) + named.get("output.bias", np.zeros(1))
 
 

@@ -32,7 +32,8 @@ class EngagementModule(nn.Module):
         self.column_scale = torch.tensor(column_scale(model, layout), dtype=dtype)
         self.main_scale = torch.tensor(main_scale(model, layout), dtype=dtype)
         bins = 1 + sum(field.size for field in layout.features)
-        self.main_columns = torch.tensor([*range(1, bins), *range(layout.width - len(layout.values), layout.width)])
+        ranged = range(layout.width - len(layout.values), layout.width)
+        self.main_columns = torch.tensor([*range(1, bins), *ranged])
         if model.kind != "mlp":
             self.linear = _linear(layout.width, 1, False, dtype)
         inputs = [layout.main_width, *model.hidden]
