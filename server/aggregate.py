@@ -32,8 +32,9 @@ class Aggregate(Protocol):
 class WeightedSum:
     """Σ weight × release, in place: memory is one vector, whatever the number of hospitals.
 
-    With one local step a release is a noised sum of clipped gradients. With several it is a difference of weights (after minus before),
-    and its weight is minus the hospital's public share (the pseudo-gradient of Reddi et al. 2021, Alg. 2).
+    With one local step a release is a noised sum of clipped gradients. With several it is a difference of
+    weights (after minus before), and its weight is minus the hospital's public share (the pseudo-gradient
+    of Reddi et al. 2021, Alg. 2).
     """
 
     total: NDArray[np.float64]

@@ -121,8 +121,8 @@ def skip_to(state: RoundState, round_number: int) -> RoundState:
 def _check_belongs(state: RoundState, terms: Terms) -> None:
     if state.terms_fingerprint != terms.fingerprint:
         raise ConfigurationError(
-            f"round state of study {state.study!r} belongs to other terms ({state.terms_fingerprint[:12]}, not "
-            f"{terms.fingerprint[:12]}): resume with its own terms, or start in an empty folder"
+            f"round state of study {state.study!r} has other terms: {state.terms_fingerprint[:12]}, not "
+            f"{terms.fingerprint[:12]}; resume with its own terms, or start in an empty folder"
         )
     if finished(state, terms):
         raise ConfigurationError(
@@ -163,7 +163,7 @@ def _plan(state: RoundState, hospital: str, weights: NDArray[np.float32]) -> Rou
         round=state.round,
         terms_fingerprint=state.terms_fingerprint,
         weights=weights,
-        ledger_head=state.ledger_heads.get(hospital),
+        ledger_head=state.ledger_heads.get(hospital) or None,
     )
 
 

@@ -112,7 +112,7 @@ def norm_bound(expected: Expected, hospital: str) -> float:
 
     One step's noised sum is S + Z. ‖S‖ ≤ clip_norm × patients in the sample (``sampled_patients_bound``);
     ‖Z‖ ≤ ``gaussian_norm_bound``. With several local steps the release is a difference of weights,
-    −η/(q·n) Σ(S_t + Z_t): the sums add up by the triangle inequality, while ΣZ_t is one Gaussian of
+    −η/n Σ(S_t + Z_t), n declared: the sums add up by the triangle inequality, while ΣZ_t is one Gaussian of
     √steps times the deviation, since each step's noise is independent of all before it.
     """
     terms = expected.terms
@@ -121,7 +121,7 @@ def norm_bound(expected: Expected, hospital: str) -> float:
     sums = terms.privacy.clip_norm * sampled_patients_bound(declared, training.sampling_rate)
     if training.local_steps == 1:
         return (sums + expected.noise_norm) * _ROUNDING_SLACK
-    scale = training.local_learning_rate / (training.sampling_rate * declared)
+    scale = training.local_learning_rate / declared
     steps = training.local_steps
     return scale * (steps * sums + math.sqrt(steps) * expected.noise_norm) * _ROUNDING_SLACK
 

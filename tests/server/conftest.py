@@ -28,6 +28,7 @@ def _terms(
 ) -> Terms:
     training.setdefault("public_patients", HOSPITALS)
     training.setdefault("rounds", 4)
+    training.setdefault("learning_rate", 1.0)
     return Terms(
         study="tea",
         contract=contract_from_mapping(CONTRACT),

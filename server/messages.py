@@ -1,0 +1,65 @@
+"""The server's half of the converter between plans and releases and Flower's messages.
+
+The bytes are those of ``protocol.wire``; Flower's records only hold them. A plan is cut in two, its header
+and its weights, so that all plans of a round share one Flower array, which Flower sends and stores once.
+The hospital's half is in ``client.app``.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+
+from protocol.errors import MessageError
+from protocol.terms import Release, RoundPlan
+from protocol.wire import decode_release, encode_plan
+from server.screen import NoRelease
+
+_CLAUSE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def plan_messages(plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
+    """Write one message per plan of one round to its hospital's node; Flower drops it after ``seconds``."""
+    if not plans:
+        return []
+    data = np.ascontiguousarray(plans[0].weights, dtype="<f4").tobytes()
+    # Raw numbers under a type of our own: nobody will take them for .npy, whose header is parsed as Python.
+    weights = ArrayRecord({"weights": Array("float32", plans[0].weights.shape, "float32.le", data)})
+    return [
+        Message(
+            RecordDict({"plan": ConfigRecord({"header": _header(plan, len(data))}), "weights": weights}),
+            nodes[plan.hospital],
+            MessageType.TRAIN,
+            ttl=seconds,
+            group_id=str(plan.round),
+        )
+        for plan in plans
+    ]
+
+
+def release_of(message: Message, hospital: str) -> Release | NoRelease:
+    """Read the reply of one hospital's node, or say what stands there instead; never raises on bad content.
+
+    A reply that names another hospital than its node's is no release: nobody speaks for others.
+    """
+    if message.has_error():
+        return NoRelease(hospital, "error")
+    answer = message.content.get("answer")
+    if not isinstance(answer, ConfigRecord):
+        return NoRelease(hospital, "malformed")
+    clause, payload = answer.get("refused"), answer.get("release")
+    if isinstance(clause, str) and _CLAUSE.fullmatch(clause):
+        return NoRelease(hospital, f"refused: {clause}")
+    try:
+        release = decode_release(payload) if isinstance(payload, bytes) else None
+    except MessageError:
+        release = None
+    if release is None:
+        return NoRelease(hospital, "malformed")
+    return release if release.hospital == hospital else NoRelease(hospital, "wrong hospital")
+
+
+def _header(plan: RoundPlan, vector_bytes: int) -> bytes:
+    payload = encode_plan(plan)
+    return payload[: len(payload) - vector_bytes]
