@@ -312,7 +312,7 @@ def test_the_contract_fits_the_tables(federation: Population) -> None:
 )
 def test_a_million_messages_in_ten_seconds(sizes: dict[str, int]) -> None:
     settings = PopulationSettings(messages=1_000_000, **sizes)
-    start = time.perf_counter()
+    start = time.process_time()  # not the wall clock: other tests run beside this one
     population = draw_population(settings, seed=0)
-    assert time.perf_counter() - start <= 10
+    assert time.process_time() - start <= 10
     assert population.messages.height == 1_000_000
