@@ -43,7 +43,7 @@ def run(
 
     after_sweep gets the sweep's folder once all jobs have ended, failed ones included. Returns the exit
     code: 0; 2 when a person can mend what went wrong; 1 for a fault of ours in a sweep; 130 when stopped.
-    ``--help`` and its like leave by SystemExit. In a single run, a fault of ours is raised.
+    ``--hydra-help`` and its like leave by SystemExit. In a single run, a fault of ours is raised.
     """
     # Hydra would else print errors itself, in several lines, and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"

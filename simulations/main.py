@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conf.help import help_text
+
 if TYPE_CHECKING:
     from conf.settings import StudySettings
 
@@ -18,6 +20,9 @@ QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_U
 def main() -> int:
     """Run the command line; return its exit code (2: something a person can mend, said in one line)."""
     os.environ.update(QUIET)
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        sys.stdout.write(help_text("simulate"))
+        return 0
     try:
         from conf.door import run
     except ModuleNotFoundError as error:

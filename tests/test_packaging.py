@@ -123,7 +123,8 @@ def test_an_editable_install_follows_the_source(source: Path, tmp_path: Path) ->
     (site,) = tmp_path.glob("lib/python*/site-packages")
     program = (
         f"import site, sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in str(f)]\n"
-        f"site.addsitedir({str(site)!r})\n"
+        f"for name in [n for n in sys.modules if '__editable__' in n]: del sys.modules[name]\n"
+        f"sys.path.insert(0, {str(site)!r}); site.addsitedir({str(site)!r})\n"
         "import conf, simulations.main\n"
         "print(conf.__file__); sys.argv[1:] = ['--cfg', 'job']; sys.exit(simulations.main.main())"
     )

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from conf import door
+from conf.help import help_text
 from conf.settings import StudySettings
 from protocol.errors import TableError
+from simulations.main import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,20 +128,32 @@ def test_flags_and_overrides_may_stand_in_any_order(
     assert "seed: 5" in composed
 
 
-def test_help_explains_every_group_and_ten_settings(
+def test_help_explains_every_group_and_option_and_ten_settings(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as left:
-        Jobs().door(monkeypatch, "--help")
+    monkeypatch.setattr(sys, "argv", ["wardround-simulate", "data=noshow", "--help"])
+    assert main() == 0
     text = capsys.readouterr().out
-    assert left.value.code == 0
-    groups = [folder.name for folder in (ROOT / "conf").iterdir() if any(folder.glob("*.yaml"))]
-    for group in groups:
-        assert f"\n  {group} " in text
-        assert f"\n{group}: " in text
-    settings = text.partition("The ten settings that matter most")[2].partition("\n--cfg")[0]
-    assert len([line for line in settings.splitlines() if line.startswith("  ")]) == 10
+    explained = text.partition("Groups (")[2].partition("\nThe ten settings")[0]
+    options: dict[str, set[str]] = {}
+    for file in (ROOT / "conf").glob("*/*.yaml"):
+        options.setdefault(file.parent.name, set()).add(file.stem)
+    for group, names in options.items():
+        lines = explained.partition(f"\n  {group} ")[2].splitlines()
+        listed = {name.split("(")[0].strip() for name in lines[1].split("|")} - {""}
+        assert listed == names
+    settings = text.partition("The ten settings that matter most")[2].partition("\n\n")[0].splitlines()[1:]
+    assert len(settings) == 10
     assert max(len(line) for line in text.splitlines()) <= 110
+
+
+def test_each_setting_in_the_help_exists(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [line.split()[0] for line in help_text("simulate").partition("The ten")[2].splitlines()[1:11]]
+    for key in keys:
+        assert Jobs().door(monkeypatch, f"{key}x=1") == 2
+        assert f"did you mean {key}?" in capsys.readouterr().err
 
 
 def test_asking_for_help_waits_for_nothing_heavy() -> None:
