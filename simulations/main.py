@@ -35,7 +35,7 @@ def main() -> int:
 
 def simulate(settings: "StudySettings") -> None:
     """Run one study and leave its files in ``settings.output_dir``."""
-    from simulations.compare import run
+    from simulations.study import run
 
     run(settings)
 
