@@ -37,10 +37,10 @@ def text(name: str, dtype: pl.DataType) -> pl.Expr:
 def number(name: str, dtype: pl.DataType) -> pl.Expr:
     """Float64; infinite and NaN cells count as missing."""
     if not (dtype.is_numeric() or dtype == pl.Boolean or _is_text(dtype)):
-        return pl.lit(None, pl.Float64)
+        return _nothing(name, pl.Float64())
     cell = text(name, dtype) if _is_text(dtype) else pl.col(name)
     value = cell.cast(pl.Float64, strict=False)
-    return pl.when(value.is_finite()).then(value)
+    return pl.when(value.is_finite()).then(value).alias(name)
 
 
 def truth(name: str, dtype: pl.DataType) -> pl.Expr:
@@ -81,7 +81,11 @@ def moment(name: str, dtype: pl.DataType) -> pl.Expr:
         return text(name, dtype).map_batches(
             _moments_of_texts, return_dtype=pl.Datetime("us"), is_elementwise=True
         )
-    return pl.lit(None, pl.Datetime("us"))
+    return _nothing(name, pl.Datetime("us"))
+
+
+def _nothing(name: str, dtype: pl.DataType) -> pl.Expr:
+    return pl.when(pl.col(name).is_null()).then(pl.lit(None, dtype)).alias(name)
 
 
 def _is_text(dtype: pl.DataType) -> bool:
