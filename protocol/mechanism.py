@@ -32,7 +32,6 @@ def clip_factors(norms: NDArray[np.floating], clip_norm: float) -> NDArray[np.fl
     within = exact <= clip_norm * (1.0 - _NORM_MARGIN)
     factors = np.ones_like(exact)
     np.divide(clip_norm * (1.0 - _NORM_MARGIN), exact, out=factors, where=usable & ~within)
-    np.minimum(factors, 1.0, out=factors)
     factors[~usable] = 0.0
     # A quotient that was rounded up (by much, where it is denormal) gives one unit in the last place back.
     above = factors * np.where(usable, exact, 0.0) > clip_norm

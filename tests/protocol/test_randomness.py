@@ -64,6 +64,15 @@ def test_derived_keys_are_equal_only_for_equal_parts(first: list, second: list) 
     assert (derive_key(*first) == derive_key(*second)) == same
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(("a", "b"), ("asb",)), ((1, 2), (12,)), ((b"", b""), (b"b",)), (("1",), (1,)), ((), ("",))],
+)
+def test_no_two_lists_of_parts_run_together(first: tuple, second: tuple) -> None:
+    assert derive_key(*first) != derive_key(*second)
+    assert Keystream(KEY).child(*first).words(4) != Keystream(KEY).child(*second).words(4)
+
+
 @pytest.mark.parametrize("part", [1.5, True, None, ("a",)])
 def test_key_parts_of_other_types_are_refused(part: object) -> None:
     with pytest.raises(TypeError, match="key part of type"):

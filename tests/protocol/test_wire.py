@@ -225,6 +225,11 @@ def test_other_spellings_of_the_same_header_are_refused() -> None:
             decode_plan(forged(other, whole[-16:]))
 
 
+def test_a_long_header_is_refused_before_it_is_read() -> None:
+    with pytest.raises(MessageError, match="prefix"):
+        decode_plan(forged(b"[" + b"0," * 3000 + b"0]"))
+
+
 def test_other_magic_is_refused() -> None:
     with pytest.raises(MessageError, match="prefix"):
         decode_plan(b"wardrnd2" + encode_plan(PLAN)[8:])
