@@ -16,11 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.cohort import Cohort
+from client.ridge import design_matrix, fit_effects
+from protocol.layout import Layout
 
 Floats = NDArray[np.float64]
 OFFSET_STDDEV, SLOPE_STDDEV = 0.5, 0.25
 """Prior spread between hospitals of the offset (log-odds) and of the slope around 1: public, not fitted."""
 LAST_LAYER_STDDEV = 0.25
+EFFECTS_RIDGE = 30.0
+"""1 ÷ prior variance between hospitals of each effect of the additive model: a spread of 0.18 in log-odds."""
 FEW_COLUMNS = 8
 
 
@@ -138,6 +142,21 @@ def personal_logits(design: PersonalDesign, weights: Floats, cohort: Cohort) -> 
     """Logits float64 [events] under each hospital's own personal weights [hospitals, J]."""
     personal: Floats = (design.inputs * weights[hospital_of_event(cohort)]).sum(axis=1)
     return design.fixed + personal
+
+
+def fit_personal_effects(layout: Layout, cohort: Cohort, shared_logits: Floats) -> Floats:
+    """Each hospital's own effects on top of the shared model, float64 [hospitals, D], shrunk towards none.
+
+    Finer than offset and slope, which cannot change the order of a hospital's own patients. shared_logits:
+    float64 [events] of the frozen model on ``cohort`` (training patients only).
+    """
+    return fit_effects(layout, cohort, shared_logits, EFFECTS_RIDGE)
+
+
+def personal_effects_logits(layout: Layout, effects: Floats, cohort: Cohort, shared_logits: Floats) -> Floats:
+    """Logits float64 [events] under the shared model and each hospital's own effects [hospitals, D]."""
+    own = design_matrix(layout, cohort, 0, cohort.hospital_count) @ effects.ravel()
+    return np.asarray(shared_logits + own)
 
 
 def choose_personal(design: PersonalDesign, cohort: Cohort, folds: int = 4) -> NDArray[np.bool_]:
