@@ -36,8 +36,8 @@ def _number(least: float, most: float) -> _Check:
     return lambda value: type(value) in (int, float) and least <= value <= most  # type: ignore[operator]
 
 
-def _whole(most: int) -> _Check:
-    return lambda value: type(value) is int and 0 <= value <= most
+def _whole(least: int, most: int) -> _Check:
+    return lambda value: type(value) is int and least <= value <= most
 
 
 def _key(value: object) -> bool:
@@ -56,7 +56,7 @@ def _time(value: object) -> bool:
 
 _DIGEST, _WORD = _text("[0-9a-f]{64}"), _text("[a-z0-9_.]{1,64}")
 _NAME, _REASON = _printable(200), _printable(500)
-_POSITIVE, _EPSILON, _SHARE, _ROUND = _number(1e-9, 1e9), _number(0, 1e9), _number(1e-12, 1), _whole(10**9)
+_POSITIVE, _EPSILON, _SHARE, _ROUND = _number(1e-9, 1e9), _number(0, 1e9), _number(1e-12, 1), _whole(0, 10**9)
 _STUDY: dict[str, _Check] = {"operator": _key, "study": _NAME, "terms": _DIGEST}
 _PERSON: dict[str, _Check] = {"reason": _REASON, "person": _NAME}
 
@@ -68,7 +68,7 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
         "account": lambda value: value in ACCOUNTS,
         "noise_multiplier": _POSITIVE,
         "sampling_rate": _SHARE,
-        "steps": _ROUND,
+        "steps": _whole(1, 10**9),
         "delta": _SHARE,
         "epsilon_study": _EPSILON,
         "epsilon_operator": _EPSILON,
@@ -88,7 +88,7 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "revoked": {"operator": _key, **_PERSON},
     "note": {"topic": _WORD, **_PERSON},
 }
-_CHAIN: dict[str, _Check] = {"sequence": _whole(10**12), "time": _time, "previous": _DIGEST}
+_CHAIN: dict[str, _Check] = {"sequence": _whole(1, 10**12), "time": _time, "previous": _DIGEST}
 
 
 @dataclass(frozen=True)

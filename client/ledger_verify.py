@@ -46,9 +46,9 @@ def verify(content: bytes, public: str, held_head: str | None = None) -> Verifie
     entries = _entries(content)
     chain = Chain()
     for entry in entries:
-        chain.follow(entry)
         if not signed_by(entry, public):
             raise LedgerError(f"entry {entry.sequence} is not signed by {public}")
+        chain.follow(entry)
     if held_head is not None and held_head not in chain.heads:
         raise LedgerError(
             f"head {held_head}: is not in this ledger; entries were cut off, or an old copy was put back"
