@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from client.budget import Budget, Charge
 from client.ledger import NO_ENTRY, Key
@@ -10,6 +11,14 @@ from protocol.accounting import PrivacyEvent
 from protocol.errors import LedgerError
 
 REFUSALS_A_DAY = 1000
+
+
+class Charged(NamedTuple):
+    """A charging entry's hash, and the digest of the weights that it was for."""
+
+    hash: str
+    weights: str
+
 
 Scope = tuple[str, str | None, str | None]
 
@@ -27,10 +36,10 @@ class Chain:
         self.head = NO_ENTRY
         self.time = datetime.min.replace(tzinfo=UTC)
         self.heads: dict[str, int] = {}
-        self.charges: dict[Key, Entry] = {}
+        self.charges: dict[Key, Charged] = {}
         self.released: set[str] = set()
         self.budget = Budget()
-        self._stated: dict[Scope, tuple[float, float, str]] = {}
+        self.stated: dict[Scope, tuple[float, float, str]] = {}
         self._decisions: dict[tuple[str, str], str] = {}
         self._first_key: dict[str, str] = {}
         self._key_in_use: dict[str, str | None] = {}
@@ -76,7 +85,7 @@ class Chain:
         """Return the last decision on an operator's terms."""
         return self._decisions.get((terms, self.first_key(operator)))
 
-    def find(self, operator: str, terms: str, account: str, round_number: int) -> Entry | None:
+    def find(self, operator: str, terms: str, account: str, round_number: int) -> Charged | None:
         """Find the charge of a round."""
         return self.charges.get((self.first_key(operator), terms, account, round_number))
 
@@ -103,7 +112,7 @@ class Chain:
     ) -> float:
         """Compose ε, or read it off the last charge in scope, if the same code composed it at this δ."""
         first = None if operator is None else self.first_key(operator)
-        stated = self._stated.get((account, first, study))
+        stated = self.stated.get((account, first, study))
         if further is None and stated is not None and stated[1:] == (delta, code):
             return stated[0]
         return self.budget.spent(account, delta, study, first, further)
@@ -115,11 +124,11 @@ class Chain:
             raise LedgerError(
                 f"entry {entry.sequence} charges a round again, or under an operator's later key"
             )
-        self.charges[key] = entry
+        self.charges[key] = Charged(entry.hash, charge.weights_digest)
         self.budget.add(charge)
         fields = entry.fields
         for scope, name in zip(_scopes(charge), ("study", "operator", "life"), strict=True):
-            self._stated[scope] = (
+            self.stated[scope] = (
                 float(fields[f"epsilon_{name}"]),
                 float(fields["delta"]),
                 str(fields["code"]),

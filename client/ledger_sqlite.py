@@ -9,7 +9,7 @@ from pathlib import Path
 
 from client.budget import Caps, Charge
 from client.ledger import Receipt, never_charged, repeat_of
-from client.ledger_chain import Chain
+from client.ledger_chain import Chain, Charged
 from client.ledger_entries import Entry, Field, charge_fields, make_entry, signed_by, utc_text
 from client.ledger_store import Store, create_store
 from protocol.accounting import PrivacyEvent
@@ -163,10 +163,9 @@ class SqliteLedger:
         with self._writing(now):
             pass
 
-    def _repeat(self, charge: Charge, entry: Entry) -> Receipt:
-        answered = entry.hash in self._chain.released
-        weights = str(entry.fields["weights"])
-        return repeat_of(charge, weights, entry.hash, answered, self._store.kept(entry.hash))
+    def _repeat(self, charge: Charge, before: Charged) -> Receipt:
+        answered = before.hash in self._chain.released
+        return repeat_of(charge, before.weights, before.hash, answered, self._store.kept(before.hash))
 
     def _append(self, kind: str, now: datetime, fields: dict[str, Field]) -> str:
         chain = self._chain

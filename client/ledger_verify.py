@@ -80,17 +80,13 @@ def _entries(content: bytes) -> list[Entry]:
 
 def _recomposed(chain: Chain, account: str) -> float:
     """Compose an account again, and compare with what its last charge stated."""
-    charged = [entry for entry in chain.charges.values() if entry.fields["account"] == account]
-    if not charged:
+    if (account, None, None) not in chain.stated:
         return 0.0
-    last = charged[-1]
-    epsilon, stated = (
-        chain.budget.spent(account, float(last.fields["delta"])),
-        float(last.fields["epsilon_life"]),
-    )
+    stated, delta, _ = chain.stated[account, None, None]
+    epsilon = chain.budget.spent(account, delta)
     if stated < epsilon * (1 - _UNDERSTATED):
         raise LedgerError(
-            f"entry {last.sequence} states epsilon={stated:.6g}, its charges compose to {epsilon:.6g}"
+            f"{account} account: epsilon={stated:.6g} is stated, its charges compose to {epsilon:.6g}"
         )
     return epsilon
 

@@ -79,11 +79,11 @@ def test_everything_survives_a_restart(ledger: SqliteLedger, path: Path) -> None
 
 
 def test_three_studies_with_different_mechanisms_and_two_restarts(ledger: SqliteLedger, path: Path) -> None:
-    studies = {"tea": (20.0, 6), "milk": (9.0, 3), "water": (33.0, 8)}
+    studies = {"tea": (20.0, 1.0, 1, 6), "milk": (9.0, 1.0, 2, 3), "water": (1.2, 0.05, 5, 2)}
     events = []
-    for study, (sigma, rounds) in studies.items():
+    for study, (sigma, rate, steps, rounds) in studies.items():
         for number in range(rounds):
-            events.append(PrivacyEvent(sigma, 1.0, 1))
+            events.append(PrivacyEvent(sigma, rate, steps))
             ledger.charge(_charge(number, study=study, terms=_digest(study), event=events[-1]), CAPS, NOW)
         ledger = _reopened(ledger, path)
     exact = compose_epsilon(events, DELTA)
@@ -165,6 +165,13 @@ def test_the_database_itself_only_appends(ledger: SqliteLedger, path: Path, stat
     ledger.charge(_charge(), CAPS, NOW)
     with sqlite3.connect(path) as other, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         other.execute(statement)
+    other.close()
+
+
+def test_the_database_itself_takes_a_round_once(ledger: SqliteLedger, path: Path) -> None:
+    ledger.charge(_charge(), CAPS, NOW)
+    with sqlite3.connect(path) as other, pytest.raises(sqlite3.IntegrityError, match="charged_once"):
+        other.execute("INSERT INTO entries SELECT 3, kind, body, 'x', '' FROM entries WHERE sequence = 2")
     other.close()
 
 
