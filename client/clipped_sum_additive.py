@@ -26,8 +26,7 @@ def clipped_sum_additive(
     rows = part.linear
     if rows is None:
         raise ValueError("the part was prepared for another model")
-    logits = rows.shared @ weights[0] if len(weights) == 1 else rows.block @ weights.ravel()
-    gradients = (expit(logits) - part.labels) * part.shares
+    gradients = (expit(rows.dot(weights)) - part.labels) * part.shares
     with np.errstate(over="ignore", invalid="ignore"):
         squared = part.per_patient(gradients * (rows.gram @ gradients))
         bound = part.per_patient(np.abs(gradients) * np.sqrt(rows.squares))

@@ -70,7 +70,7 @@ def _forward(model: ModelSettings, named: Named, part: Prepared) -> tuple[list[F
     if "output.bias" in named:
         logits += segments.spread(named["output.bias"])[:, 0]
     if "linear" in named:
-        logits += _apply_rows(_of(part.linear), named["linear"][..., np.newaxis])[:, 0]
+        logits += _of(part.linear).dot(named["linear"].astype(np.float64, copy=False))
     return activations, logits
 
 
@@ -155,7 +155,7 @@ def _of(rows: Rows | None) -> Rows:
 
 def _apply_rows(rows: Rows, matrices: Floats) -> Floats:
     """Sparse rows through matrices [1 or hospitals, width, b]: [events, b]."""
-    if len(matrices) == 1:
+    if len(matrices) == 1 and rows.shared is not None:
         return np.asarray(rows.shared @ matrices[0])
     return np.asarray(rows.block @ matrices.reshape(-1, matrices.shape[2]))
 

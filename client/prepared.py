@@ -22,8 +22,9 @@ from protocol.layout import Layout
 from protocol.model import column_scale, main_scale
 from protocol.settings import ModelSettings
 
-MEMORY_BYTES = 1 << 30
-_DENSE_EVENTS_AT_ONCE = 8192  # hidden activations of one part should stay in the processor's cache
+MEMORY_BYTES = 1 << 31
+_EVENTS_AT_ONCE = 1 << 18
+_DENSE_EVENTS_AT_ONCE = 1 << 13  # hidden activations of one part should stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +47,22 @@ class Pairs:
 class Rows:
     """Sparse inputs of a first layer, and their inner products within each patient.
 
-    shared: [events, width]. block: [events, hospitals * width], each hospital in columns of its own (the
-    same object where there is one hospital). squares: float64 [events], x_i·x_i. products: float64
+    block: [events, hospitals * width], each hospital in columns of its own. shared: [events, width], the
+    same with columns in common (the same object where there is one hospital; None where a copy of the
+    weights per hospital is cheap, as for a vector). squares: float64 [events], x_i·x_i. products: float64
     [pairs], x_i·x_j. gram: [events, events], squares on the diagonal and twice the products above it.
     """
 
-    shared: sparse.csr_matrix
     block: sparse.csr_matrix
+    shared: sparse.csr_matrix | None
     squares: NDArray[np.float64]
     products: NDArray[np.float64]
     gram: sparse.csr_matrix
+
+    def dot(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Each row times its hospital's vector: [1 or hospitals, width] -> float64 [events]."""
+        hospitals = self.block.shape[1] // vectors.shape[1]
+        return np.asarray(self.block @ np.broadcast_to(vectors, (hospitals, vectors.shape[1])).ravel())
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +136,7 @@ def prepared_parts(
         return
     held, working = _bytes_per_event(model, layout)
     fitting = max(memory_bytes // 2 // (held + working), 1)
-    bounds = _part_bounds(cohort, min(fitting, _DENSE_EVENTS_AT_ONCE) if model.hidden else fitting)
+    bounds = _part_bounds(cohort, min(fitting, _DENSE_EVENTS_AT_ONCE if model.hidden else _EVENTS_AT_ONCE))
     parts = (_prepare(model, layout, cohort, dtype, first, last) for first, last in bounds)
     if held * cohort.event_count <= memory_bytes // 2:
         known.clear()
@@ -141,8 +148,9 @@ def prepared_parts(
 
 def _bytes_per_event(model: ModelSettings, layout: Layout) -> tuple[int, int]:
     """Bytes that one event's design takes, and what a step needs besides."""
-    active = 1 + len(layout.fields) + len(layout.values)
-    return 16 * active * (2 if model.kind == "wide_deep" else 1) + 64, 24 * sum(model.hidden) + 64
+    linear = 0 if model.kind == "mlp" else 1 + len(layout.fields) + len(layout.values)
+    main = len(layout.features) + len(layout.values) if model.hidden else 0
+    return 12 * linear + 16 * main + 128, 12 * (linear + main) + 24 * sum(model.hidden) + 64
 
 
 def _part_bounds(cohort: Cohort, events: int) -> list[tuple[int, int]]:
@@ -169,7 +177,7 @@ def _prepare(
     if model.kind != "mlp":
         columns = active_columns(layout, part)
         entries = active_entries(columns, part.values, column_scale(model, layout))
-        linear = _rows(columns, entries, layout.width, segments, pairs, np.float64)
+        linear = _rows(columns, entries, layout.width, segments, pairs, np.float64, keep_shared=False)
     if model.hidden:
         columns = active_main_columns(layout, part)
         entries = active_entries(columns, part.values, main_scale(model, layout))
@@ -206,6 +214,7 @@ def _rows(
     segments: Segments,
     pairs: Pairs,
     dtype: DTypeLike,
+    keep_shared: bool = True,
 ) -> Rows:
     """Rows from active columns and their entries."""
     first, second = pairs.first, pairs.second
@@ -221,7 +230,7 @@ def _rows(
         shifts = np.repeat((segments.of_row * width).astype(wide), columns.shape[1])
         parts = (shared.data, shared.indices + shifts, shared.indptr)
         block = sparse.csr_matrix(parts, shape=(len(columns), segments.count * width), copy=False)
-    return Rows(shared, block, squares, products, _gram(squares, products, pairs))
+    return Rows(block, shared if keep_shared else None, squares, products, _gram(squares, products, pairs))
 
 
 def _gram(squares: NDArray[np.float64], products: NDArray[np.float64], pairs: Pairs) -> sparse.csr_matrix:
@@ -237,7 +246,9 @@ def _keep_rows(
     """The rows of kept events."""
     if rows is None:
         return None
-    shared = rows.shared[kept]
-    block = shared if rows.block is rows.shared else rows.block[kept]
+    block = rows.block[kept]
+    shared = rows.shared
+    if shared is not None:
+        shared = block if shared is rows.block else shared[kept]
     squares, products = rows.squares[kept], rows.products[in_pair]
-    return Rows(shared, block, squares, products, _gram(squares, products, pairs))
+    return Rows(block, shared, squares, products, _gram(squares, products, pairs))

@@ -179,7 +179,7 @@ def _update_with_opacus(
 
     def clipped_sum(current: Vectors, child: Keystream) -> Vectors:
         sampled = draw_sample(cohort, terms.training.sampling_rate, [child])
-        return clipped_sums(
+        sums = clipped_sums(
             terms.model,
             layout,
             current[np.newaxis],
@@ -187,7 +187,8 @@ def _update_with_opacus(
             terms.privacy.clip_norm,
             sampled=sampled,
             memory_bytes=memory_bytes,
-        )[0]
+        )
+        return np.asarray(sums[0])
 
     # The denominator matters to several local steps only; one step releases the sum itself.
     known = hospitals is not None or terms.training.local_steps > 1 or len(terms.hospitals) == 1
