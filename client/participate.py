@@ -100,7 +100,10 @@ def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms) -> None:
     if not 1 <= plan.round <= rounds:
         raise Refusal("round", f"round={plan.round}: these terms have rounds 1 to {rounds}")
     if not ward.ledger.knows(plan.ledger_head):
-        raise Refusal("ledger_head", "the plan's head is not in this ledger: an old copy was put back; restore the newest")
+        raise Refusal(
+            "ledger_head",
+            "the plan's head is not in this ledger: an old copy was put back; restore the newest",
+        )
 
 
 def _learn(
@@ -127,13 +130,20 @@ def _learn(
 
 
 def _stacked_weights(plans: Sequence[RoundPlan]) -> NDArray[np.float64]:
-    if all(plan.weights is plans[0].weights or plan.weights_digest == plans[0].weights_digest for plan in plans):
+    if all(
+        plan.weights is plans[0].weights or plan.weights_digest == plans[0].weights_digest for plan in plans
+    ):
         return plans[0].weights[np.newaxis].astype(np.float64)
     return np.stack([plan.weights for plan in plans]).astype(np.float64)
 
 
 def _release(
-    plan: RoundPlan, ward: Ward, terms: Terms, operator: str, receipt: Receipt | Refusal, vector: NDArray[np.float32]
+    plan: RoundPlan,
+    ward: Ward,
+    terms: Terms,
+    operator: str,
+    receipt: Receipt | Refusal,
+    vector: NDArray[np.float32],
 ) -> Release:
     """Store the release durably, then hand it out; of two computations of one charge the first leaves."""
     release = Release(

@@ -50,7 +50,9 @@ def propose(
         contract=contract,
         model=model,
         privacy=privacy,
-        training=replace(training, public_patients=dict(public_patients), learning_rate=training.learning_rate or 1.0),
+        training=replace(
+            training, public_patients=dict(public_patients), learning_rate=training.learning_rate or 1.0
+        ),
         noise_multiplier=noise_multiplier_for(privacy.epsilon, privacy.delta, training.sampling_rate, steps),
         simulation=simulation,
     )

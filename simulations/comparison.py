@@ -44,7 +44,9 @@ def compare(contest: Contest) -> dict[str, Floats]:
         "pooled_boosting": pooled_boosting(training, heldout, unordered, federation.seed),
         "pooled": _predict(terms, pooled_model(terms, layout, training), heldout),
         "local": _predict_each(terms, alone_models(terms, layout, training), heldout),
-        "local_private": _predict_each(terms, alone_private_models(terms, layout, training, own_noise), heldout),
+        "local_private": _predict_each(
+            terms, alone_private_models(terms, layout, training, own_noise), heldout
+        ),
         "federated": _predict(terms, federated_model(terms, layout, training), heldout),
         "federated_private": _predict(terms, contest.weights, heldout),
         "personalised": personalised(contest),
@@ -83,7 +85,9 @@ def _predict(terms: Terms, weights: Floats, cohort: Cohort) -> Floats:
 
 def _predict_each(terms: Terms, weights: Floats, cohort: Cohort) -> Floats:
     """Predict each hospital's events with that hospital's own weights [hospitals, parameters]."""
-    parts = [_predict(terms, weights[index], cohort.hospital(index)) for index in range(cohort.hospital_count)]
+    parts = [
+        _predict(terms, weights[index], cohort.hospital(index)) for index in range(cohort.hospital_count)
+    ]
     return np.concatenate(parts)
 
 

@@ -66,7 +66,11 @@ class Federation:
                 for name, count in zip(self.hospitals, self.training_patients, strict=True)
             }
         for name in sorted(set(declared) ^ set(self.hospitals)):
-            known = "is not a hospital of these tables" if name in declared else "is missing: declare every hospital"
+            known = (
+                "is not a hospital of these tables"
+                if name in declared
+                else "is missing: declare every hospital"
+            )
             raise ConfigurationError(f"training.public_patients.{name}: {known}")
         return {name: declared[name] for name in self.hospitals}
 

@@ -31,6 +31,12 @@ class Watcher:
 @contextmanager
 def watch(shown: bool, terms: Terms) -> Iterator[Watcher]:
     """Show a study's private rounds as they close, on standard error."""
-    columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(12), TimeElapsedColumn(), TextColumn("{task.fields[seen]}"))
+    columns = (
+        TextColumn("round"),
+        MofNCompleteColumn(),
+        BarColumn(12),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[seen]}"),
+    )
     with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
         yield Watcher(bar, bar.add_task("rounds", total=terms.training.rounds, seen=""))

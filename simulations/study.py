@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from rich.console import Console
 
 from client.participate import participate
 from conf.compose import settings_to_mapping
@@ -21,6 +22,7 @@ from simulations.comparison import Contest, compare
 from simulations.federation import Federation, load_federation
 from simulations.run_files import RunFiles, write_run
 from simulations.summary import PrivacyFacts, Results, RoundRow
+from simulations.table import print_run
 from simulations.progress import Watcher, watch
 
 OPERATOR = "simulation"
@@ -67,6 +69,7 @@ def run(settings: StudySettings) -> RunFiles:
         public_patients=terms.training.public_patients,
     )
     files = write_run(results, settings.output_dir, html=settings.report.html)
+    print_run(results, files, Console())
     return files
 
 
@@ -135,14 +138,18 @@ class Diary:
 
     def _auc(self, state: RoundState) -> float:
         heldout = self.federation.heldout
-        logits = predict_logits(self.terms.model, self.terms.contract.layout, reported_weights(state), heldout)
+        logits = predict_logits(
+            self.terms.model, self.terms.contract.layout, reported_weights(state), heldout
+        )
         return metrics.auc(heldout.labels, logits)
 
 
 def step_event(terms: Terms) -> PrivacyEvent:
     """Give the cost of all private steps of the study to one patient."""
     training = terms.training
-    return PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.rounds * training.local_steps)
+    return PrivacyEvent(
+        terms.noise_multiplier, training.sampling_rate, training.rounds * training.local_steps
+    )
 
 
 def privacy_facts(terms: Terms) -> PrivacyFacts:
@@ -161,7 +168,13 @@ def privacy_facts(terms: Terms) -> PrivacyFacts:
         events=[event],
         hospital_epsilon=np.full(hospitals, epsilon),
         epsilon_by_adversary=epsilon_by_adversary(
-            privacy.noise, terms.noise_multiplier, hospitals, training.sampling_rate, steps, privacy.delta, colluding
+            privacy.noise,
+            terms.noise_multiplier,
+            hospitals,
+            training.sampling_rate,
+            steps,
+            privacy.delta,
+            colluding,
         ),
         colluding=colluding,
         independent_epsilon=independent_epsilon([event], privacy.delta),

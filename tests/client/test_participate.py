@@ -141,7 +141,9 @@ def test_other_weights_for_a_charged_round_are_refused() -> None:
 
 def test_noise_differs_between_hospitals_and_rounds() -> None:
     place = desk(counts=(0, 0))
-    releases = [vector for number in (1, 2) for vector in vectors(place.answer(plans_of(place.terms, number)))]
+    releases = [
+        vector for number in (1, 2) for vector in vectors(place.answer(plans_of(place.terms, number)))
+    ]
     for i, one in enumerate(releases):
         for other in releases[i + 1 :]:
             assert not np.any(one == other)
@@ -149,7 +151,9 @@ def test_noise_differs_between_hospitals_and_rounds() -> None:
 
 @pytest.mark.statistical  # each bound fails by chance less than once in 10,000 seeds; the seed is fixed
 def test_an_empty_hospital_releases_noise_of_the_right_size() -> None:
-    terms = make_terms(training=TrainingSettings(rounds=400, learning_rate=1.0, public_patients={"north": 50, "south": 50}))
+    terms = make_terms(
+        training=TrainingSettings(rounds=400, learning_rate=1.0, public_patients={"north": 50, "south": 50})
+    )
     place = desk(terms, counts=(0, 0))
     drawn = np.concatenate([v for n in range(1, 401) for v in vectors(place.answer(plans_of(terms, n)))])
     stddev = terms.noise_multiplier * terms.privacy.clip_norm
@@ -186,7 +190,9 @@ def test_a_fault_in_a_simulation_is_raised() -> None:
         ({"ledger_head": "f" * 64}, "ledger_head"),
     ],
 )
-def test_a_plan_that_is_not_this_hospitals_is_refused_by_its_clause(change: dict[str, Any], clause: str) -> None:
+def test_a_plan_that_is_not_this_hospitals_is_refused_by_its_clause(
+    change: dict[str, Any], clause: str
+) -> None:
     place = desk()
     plans = plans_of(place.terms)
     answers = place.answer([replace(plans[0], **change), plans[1]])
