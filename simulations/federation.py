@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from client import parsing
 from client.cohort import Cohort, concatenate
 from client.features import encode
-from client import parsing
 from client.gate import admit
 from client.ledger import MemoryLedger
 from client.participate import Ward
@@ -167,7 +167,7 @@ def _passed(
 
 
 def _day_after_last(tables: Tables, contract: Contract) -> datetime:
-    """Today in a simulation on a real table: two days after its last outcome, so that every outcome is known."""
+    """Two days after the last outcome: today in a simulation, when every outcome is known."""
     if contract.outcome_at is None:
         return UNDATED
     messages = tables.messages.lazy()

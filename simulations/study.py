@@ -1,4 +1,4 @@
-"""One simulated study from settings to files, told once: tables → terms → private rounds → comparison → report."""
+"""One simulated study, told once: tables → terms → private rounds → comparison → files."""
 
 import resource
 import time
@@ -20,10 +20,10 @@ from server.rounds import RoundState, RoundSummary, reported_weights
 from simulations import metrics
 from simulations.comparison import Contest, compare
 from simulations.federation import Federation, load_federation
+from simulations.progress import Watcher, watch
 from simulations.run_files import RunFiles, write_run
 from simulations.summary import PrivacyFacts, Results, RoundRow
 from simulations.table import print_run
-from simulations.progress import Watcher, watch
 
 OPERATOR = "simulation"
 ACCOUNTANT = "PLD (dp-accounting); full participation by the analytic Gaussian mechanism"

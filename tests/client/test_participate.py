@@ -158,7 +158,7 @@ def test_an_empty_hospital_releases_noise_of_the_right_size() -> None:
     drawn = np.concatenate([v for n in range(1, 401) for v in vectors(place.answer(plans_of(terms, n)))])
     stddev = terms.noise_multiplier * terms.privacy.clip_norm
     assert drawn.std() == pytest.approx(stddev, rel=0.05)
-    assert not drawn.std() == pytest.approx(stddev * 2 / 3, rel=0.05)
+    assert drawn.std() != pytest.approx(stddev * 2 / 3, rel=0.05)
     assert abs(drawn.mean()) < 4 * stddev / len(drawn) ** 0.5
 
 
