@@ -180,11 +180,14 @@ def test_a_batch_of_hospitals_equals_one_by_one(
 ) -> None:
     cohort = cohort_of(tuple(patients), events, seed)
     weights = weights_of(model, 1 if shared else len(patients), seed)
-    together = clipped_sums(model, LAYOUT, weights, cohort, 0.3)
-    for index in range(len(patients)):
-        own = weights if shared else weights[[index]]
-        alone = clipped_sums(model, LAYOUT, own, cohort.hospital(index), 0.3)[0]
-        assert np.linalg.norm(together[index] - alone) <= 1e-6 * np.linalg.norm(alone)
+    for dtype, tolerance in ((np.float64, 1e-9), (np.float32, 1e-6)):
+        together = clipped_sums(model, LAYOUT, weights, cohort, 0.3, dtype=dtype)
+        for index in range(len(patients)):
+            own = weights if shared else weights[[index]]
+            alone = clipped_sums(model, LAYOUT, own, cohort.hospital(index), 0.3, dtype=dtype)[0]
+            # Patients may cancel out: what is left is then compared with what one patient may weigh.
+            scale = max(np.linalg.norm(alone), 0.3) if patients[index] else 0
+            assert np.linalg.norm(together[index] - alone) <= tolerance * scale
 
 
 @each_model
