@@ -21,6 +21,9 @@ from protocol.gaussian_dp import gaussian_epsilon, gaussian_parameter
 
 _ROUND_UP = 1.0 + 1e-6
 _FINE, _COARSE = 1e-3, 3e-2  # tolerated relative excess of the discretised ε: to state it, to search by it
+_LEAST_SAMPLED_NOISE = (
+    0.1  # below it losses are in the hundreds; sampling is not credited there, a safe bound
+)
 _DIGITS = 5  # significant digits of a noise multiplier
 
 
@@ -56,8 +59,9 @@ def compose_epsilon(events: Iterable[PrivacyEvent], delta: float) -> float:
     """Compose releases into the patient ε at ``delta``, adding or removing one patient; 0 without events.
 
     Guarantee: never below the exact ε for δ ≥ 1e-10, above it by 1e-6 relative at full participation and
-    by about 1e-3 with sampling. The order of events and how they are grouped do not matter. Thousands of
-    entries cost as little as their distinct (noise multiplier, rate) pairs; results are cached.
+    by about 1e-3 with sampling (noise multipliers under 0.1 count as unsampled). The order of events and
+    how they are grouped do not matter. Thousands of entries cost as little as their distinct pairs of
+    noise multiplier and rate; results are cached.
     ConfigurationError unless 0 < delta < 1.
     """
     require(0 < delta < 1, "delta", delta, "must lie between 0 and 1, below 1/patients")
@@ -156,8 +160,8 @@ def independent_epsilon(events: Iterable[PrivacyEvent], delta: float) -> float:
 @lru_cache(maxsize=1024)
 def _composed(merged: tuple[PrivacyEvent, ...], delta: float, tolerance: float) -> float:
     """Compose merged events; with sampling, discretise for about this relative excess."""
-    full = [event for event in merged if event.sampling_rate == 1.0]
-    sampled = [event for event in merged if event.sampling_rate < 1.0]
+    sampled = [e for e in merged if e.sampling_rate < 1.0 and e.noise_multiplier >= _LEAST_SAMPLED_NOISE]
+    full = [event for event in merged if event not in sampled]
     parameter = math.sqrt(math.fsum(event.count / event.noise_multiplier**2 for event in full))
     if not sampled:
         return gaussian_epsilon(parameter, delta) * _ROUND_UP

@@ -308,6 +308,21 @@ def test_one_hospital_alone_shares_with_nobody() -> None:
 
 
 @pytest.mark.parametrize(
+    ("epsilon", "delta", "rate", "steps"),
+    [
+        (1e-6, 1e-5, 0.01, 10),
+        (1e-12, 1e-9, 1.0, 3),
+        (1e5, 1e-5, 1.0, 3),
+        (1e5, 1e-5, 0.5, 10),
+        (1.0, 1e-10, 0.05, 200),
+    ],
+)
+def test_extreme_targets_are_met(epsilon: float, delta: float, rate: float, steps: int) -> None:
+    event = PrivacyEvent(noise_multiplier_for(epsilon, delta, rate, steps), rate, steps)
+    assert compose_epsilon([event], delta) <= epsilon
+
+
+@pytest.mark.parametrize(
     "call",
     [
         lambda: PrivacyEvent(0.0),
