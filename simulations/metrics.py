@@ -13,24 +13,37 @@ Floats = NDArray[np.float64]
 TINY = float(np.finfo(np.float64).eps)
 
 
-def auc(labels: Floats, scores: Floats) -> float:
+def auc(labels: Floats, scores: Floats | NDArray[np.int64]) -> float:
     """Area under the ROC curve, ties counted half; NaN where only one class is present."""
     return float(auc_by_segment(labels, scores, np.zeros(len(labels), dtype=np.int64), 1)[0])
 
 
-def auc_by_segment(labels: Floats, scores: Floats, segments: NDArray[np.int64], count: int) -> Floats:
+def dense_ranks(scores: Floats | NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64 [events], the place of each score among the distinct ones: all that an AUC asks of scores."""
+    order = np.argsort(scores)
+    ranks = np.empty(len(scores), dtype=np.int64)
+    ranks[order] = np.cumsum(np.r_[0, np.diff(scores[order]) != 0]) if len(scores) else 0
+    return ranks
+
+
+def auc_by_segment(
+    labels: Floats, scores: Floats | NDArray[np.int64], segments: NDArray[np.int64], count: int
+) -> Floats:
     """AUC within each of ``count`` segments: float64 [count], NaN where a segment has one class or none.
 
-    labels, scores: [events]; segments: the segment of each event. The Mann-Whitney statistic from mean
-    ranks: one lexsort for all segments.
+    labels: [events]; scores: [events], or their ``dense_ranks`` where several splits follow; segments: the
+    segment of each event. The Mann-Whitney statistic from mean ranks: one sort for all segments.
     """
     if not len(labels):
         return np.full(count, np.nan)
-    order = np.lexsort((scores, segments))
-    score, segment, label = scores[order], segments[order], labels[order]
-    starts_tie = np.r_[True, (score[1:] != score[:-1]) | (segment[1:] != segment[:-1])]
+    ranks = scores if np.issubdtype(scores.dtype, np.integer) else dense_ranks(scores)
+    # One integer key sorts by segment, then score: several times faster than a sort by two keys.
+    key = segments * (int(ranks.max()) + 1) + ranks
+    order = np.argsort(key)
+    key, segment, label = key[order], segments[order], labels[order]
+    starts_tie = np.r_[True, key[1:] != key[:-1]]
     first = np.flatnonzero(starts_tie)
-    last = np.r_[first[1:], len(score)]
+    last = np.r_[first[1:], len(key)]
     mean_rank = ((first + last + 1) / 2)[np.cumsum(starts_tie) - 1]
     events = np.bincount(segments, minlength=count)
     mean_rank -= (np.cumsum(events) - events)[segment]

@@ -28,7 +28,7 @@ METHODS = (
     Method("pooled_boosting", "Pooled boosting", "every record in one place"),
     Method("pooled", "Pooled, same model", "every record in one place"),
     Method("federated", "Together", "federated, without privacy"),
-    Method("personalised", "Together, private, personalised", "plus each hospital's own part", private=True),
+    Method("personalised", "Personalised, private", "together, plus each hospital's own part", private=True),
     Method("federated_private", "Together, private", "federated: what a study releases", private=True),
     Method("local", "Alone", "each hospital by itself"),
     Method("local_private", "Alone, private", "each hospital by itself", private=True),
@@ -67,11 +67,12 @@ def score_methods(heldout: Cohort, probabilities: Mapping[str, Floats]) -> dict[
 
 def _score(heldout: Cohort, hospital: NDArray[np.int64], scores: Floats) -> Scores:
     labels, count = heldout.labels, heldout.hospital_count
-    by_hospital = metrics.auc_by_segment(labels, scores, hospital, count)
-    by_history = metrics.auc_by_segment(labels, scores, heldout.known.astype(np.int64), 2)
+    ranks = metrics.dense_ranks(scores)
+    by_hospital = metrics.auc_by_segment(labels, ranks, hospital, count)
+    by_history = metrics.auc_by_segment(labels, ranks, heldout.known.astype(np.int64), 2)
     mean, left_out = metrics.macro_auc(by_hospital)
     return Scores(
-        auc=metrics.auc(labels, scores),
+        auc=metrics.auc(labels, ranks),
         macro_auc=mean,
         one_class=left_out,
         log_loss=metrics.log_loss(labels, scores),

@@ -17,7 +17,7 @@ def comparison_table(results: Results) -> Table:
     title = f"{results.study}: {len(results.hospitals):,} hospitals, held-out patients"
     table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
     table.add_column("method", no_wrap=True)
-    for column in ("patient ε", "AUC", "AUC by\nhospital", "log-loss", "calibr.\nerror"):
+    for column in ("ε", "AUC", "AUC by\nhospital", "log-loss", "calibr.\nerror"):
         table.add_column(column, justify="right", no_wrap=True)
     for method in METHODS:
         if method.key not in results.scores:

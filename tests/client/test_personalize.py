@@ -3,18 +3,22 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from sklearn.metrics import roc_auc_score
 
 from client.cohort import Cohort
 from client.personalize import (
     PersonalDesign,
     choose_personal,
     fit_personal,
+    fit_personal_effects,
     fold_of_patient,
     hospital_of_event,
     last_layer,
     offset_and_slope,
+    personal_effects_logits,
     personal_logits,
 )
+from protocol.layout import Field, Layout
 
 
 def cohort_of(patients_per_hospital: list[int], seed: int = 0) -> Cohort:
@@ -129,3 +133,23 @@ def test_folds_hold_whole_patients_and_are_about_equal() -> None:
     folds = fold_of_patient(tokens, 4)
     assert np.abs(np.bincount(folds, minlength=4) / 4000 - 0.25).max() < 0.05
     np.testing.assert_array_equal(folds[:10], fold_of_patient(tokens[:10], 4))
+
+
+def test_own_effects_reorder_a_hospital_that_differs_and_leave_an_empty_one() -> None:
+    layout = Layout(features=(Field("topic", ("a", "b", "c")),), crosses=(), values=())
+    training, heldout = cohort_of([1500, 1500, 0], seed=12), cohort_of([1500, 1500, 5], seed=13)
+    effect = np.array([[1.0, 0.0, -1.0], [-1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    for cohort in (training, heldout):
+        cohort.bins[:, 0] = np.random.default_rng(14).integers(0, 3, cohort.event_count)
+        truth = 1 / (1 + np.exp(-effect[hospital_of_event(cohort), cohort.bins[:, 0]]))
+        with_labels(cohort, truth, seed=15)
+    shared = [np.array([0.5, 0.0, -0.5])[cohort.bins[:, 0]] for cohort in (training, heldout)]
+    own = fit_personal_effects(layout, training, shared[0])
+    logits = personal_effects_logits(layout, own, heldout, shared[1])
+    second = hospital_of_event(heldout) == 1
+    assert roc_auc_score(heldout.labels[second], shared[1][second]) < 0.4
+    assert roc_auc_score(heldout.labels[second], logits[second]) > 0.6
+    np.testing.assert_array_equal(own[2], 0)
+    np.testing.assert_array_equal(
+        logits[hospital_of_event(heldout) == 2], shared[1][hospital_of_event(heldout) == 2]
+    )

@@ -1,4 +1,4 @@
-"""Small federations whose truth is known, for the tests of baselines, summary and report."""
+"""Small federations whose truth is known, and the results of a run over one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from client.cohort import Cohort
-from protocol.layout import Field, Layout
+from protocol.accounting import PrivacyEvent
+from protocol.contract import Contract, contract_from_mapping
+from protocol.layout import Layout
+from protocol.settings import ModelSettings
+from simulations.summary import PrivacyFacts, Results, RoundRow
+
+EFFECTS = np.array([[0.9, 0.0, -0.9], [-0.6, 0.1, 0.6], [0.0, 0.3, 0.0]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +25,46 @@ class Small:
     truth: np.ndarray
 
 
-def small_layout() -> Layout:
-    age = Field("age", ("under 40", "40 or more", "missing"))
-    channel = Field("channel", ("sms", "phone", "other"))
-    cross = Field("age × channel", tuple(f"{a}{b}" for a in "012" for b in "012"), ("age", "channel"))
-    return Layout(features=(age, channel), crosses=(cross,), values=("lead_days",))
+def small_contract() -> Contract:
+    return contract_from_mapping(
+        {
+            "name": "small",
+            "version": 1,
+            "purpose": "tests",
+            "patient": "patient",
+            "decided_at": "decided",
+            "outcome_at": "outcome",
+            "label": {"column": "engaged", "engaged": ["1"], "not_engaged": ["0"]},
+            "events_per_patient": 4,
+            "features": {
+                "age": {"kind": "numeric", "column": "age", "edges": [40]},
+                "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["<sms>", "phone"]},
+                "lead": {"kind": "numeric", "column": "lead", "range": [0, 30]},
+            },
+            "crosses": [["age", "channel"]],
+        }
+    )
+
+
+def small_cohort(patients_per_hospital: list[int], seed: int) -> tuple[Cohort, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    patients = sum(patients_per_hospital)
+    events_per_patient = rng.integers(1, 5, patients)
+    events = int(events_per_patient.sum())
+    bins = rng.integers(0, 3, (events, 2)).astype(np.int32)
+    values = rng.uniform(-1, 1, (events, 1)).astype(np.float32)
+    truth = 1 / (1 + np.exp(-(EFFECTS[bins[:, 0], bins[:, 1]] + values[:, 0] - 0.4)))
+    cohort = Cohort(
+        bins=bins,
+        values=values,
+        labels=(rng.random(events) < truth).astype(float),
+        rows=np.arange(events),
+        known=rng.random(events) < 0.5,
+        tokens=rng.integers(0, 256, (patients, 16), dtype=np.uint8),
+        events_from=np.r_[0, np.cumsum(events_per_patient)].astype(np.int64),
+        patients_from=np.r_[0, np.cumsum(patients_per_hospital)].astype(np.int64),
+    )
+    return cohort, truth
 
 
 @pytest.fixture
@@ -31,24 +72,71 @@ def small() -> Callable[..., Small]:
     """``small(patients_per_hospital, seed)``: hospitals of these sizes, 1 to 4 events per patient."""
 
     def make(patients_per_hospital: list[int], seed: int = 0) -> Small:
-        rng = np.random.default_rng(seed)
-        patients = sum(patients_per_hospital)
-        events_per_patient = rng.integers(1, 5, patients)
-        events = int(events_per_patient.sum())
-        bins = rng.integers(0, 3, (events, 2)).astype(np.int32)
-        values = rng.uniform(-1, 1, (events, 1)).astype(np.float32)
-        effects = np.array([[0.9, 0.0, -0.9], [-0.6, 0.1, 0.6], [0.0, 0.3, 0.0]])
-        truth = 1 / (1 + np.exp(-(effects[bins[:, 0], bins[:, 1]] + values[:, 0] - 0.4)))
-        cohort = Cohort(
-            bins=bins,
-            values=values,
-            labels=(rng.random(events) < truth).astype(float),
-            rows=np.arange(events),
-            known=rng.random(events) < 0.5,
-            tokens=rng.integers(0, 256, (patients, 16), dtype=np.uint8),
-            events_from=np.r_[0, np.cumsum(events_per_patient)].astype(np.int64),
-            patients_from=np.r_[0, np.cumsum(patients_per_hospital)].astype(np.int64),
-        )
-        return Small(small_layout(), cohort, truth)
+        return Small(small_contract().layout, *small_cohort(patients_per_hospital, seed))
 
     return make
+
+
+@pytest.fixture
+def contract() -> Contract:
+    return small_contract()
+
+
+@pytest.fixture
+def example() -> Callable[..., Results]:
+    """``example(hospitals, noise)``: results with one empty, one one-class and one hostile name."""
+    return example_results
+
+
+def example_results(hospitals: int = 6, noise: str = "local", **changes: object) -> Results:
+    rng = np.random.default_rng(7)
+    sizes = [0, 3, *rng.integers(20, 60, hospitals - 2).tolist()]
+    heldout, truth = small_cohort(sizes, 3)
+    heldout.labels[: heldout.events_from[3]] = 1
+
+    def blurred(strength: float) -> np.ndarray:
+        logit = np.log(truth / (1 - truth)) + rng.normal(size=len(truth)) * strength
+        return 1 / (1 + np.exp(-logit))
+
+    keys = (
+        "pooled_boosting",
+        "pooled",
+        "federated",
+        "personalised",
+        "federated_private",
+        "local",
+        "local_private",
+    )
+    probabilities = {key: blurred(0.1 * index) for index, key in enumerate(keys)}
+    probabilities["local_private"] = blurred(4.0)
+    weaker = 3.2 if noise == "distributed" else 0.99
+    facts = PrivacyFacts(
+        noise=noise,
+        target_epsilon=1.0,
+        delta=1e-5,
+        clip_norm=1.0,
+        accountant="a test",
+        events=(PrivacyEvent(16.7, 1.0, 3),),
+        hospital_epsilon=np.full(hospitals, 0.99),
+        epsilon_by_adversary={"model": 0.99, "server": weaker},
+    )
+    fields: dict[str, object] = {
+        "study": "example",
+        "settings": {"study": "example", "seed": 0, "privacy": {"epsilon": 1.0, "noise": noise}},
+        "contract": small_contract(),
+        "model": ModelSettings(),
+        "weights": rng.normal(size=small_contract().layout.width),
+        "hospitals": ["<script>alert(1)</script>", *(f"hospital {index}" for index in range(1, hospitals))],
+        "training_patients": np.array(sizes) * 3,
+        "heldout": heldout,
+        "probabilities": probabilities,
+        "rounds": [RoundRow(round=r, seconds=0.1, epsilon=0.33 * r, auc=0.5 + 0.05 * r) for r in (1, 2, 3)],
+        "privacy": facts,
+        "seconds": {"data": 1.0, "train": 2.0, "total": 4.0},
+        "peak_rss_mb": 300.0,
+        "seed": 0,
+        "data_fingerprint": "ab" * 32,
+        "true_probability": truth,
+        "gate": {"consent_missing": 12},
+    }
+    return Results(**{**fields, **changes})

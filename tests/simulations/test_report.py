@@ -1,0 +1,142 @@
+"""report.html: one file, nothing fetched, names escaped, every promised part there, quick."""
+
+import re
+import time
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from protocol.settings import ModelSettings
+from simulations import charts, plots
+from simulations.effects import additive_effects, short_labels
+from simulations.report import compact_delta, render_report
+
+
+class Tags(HTMLParser):
+    """Collects tags, attributes, and checks that tags close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.attributes += attrs
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def parsed(page: str) -> Tags:
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    return tags
+
+
+@pytest.mark.parametrize("noise", ["local", "distributed"])
+def test_the_page_is_self_contained_and_escapes_names(example: Callable, noise: str) -> None:
+    page = render_report(example(noise=noise))
+    tags = parsed(page)
+    assert not tags.seen & {"script", "link", "iframe", "object", "img"}
+    assert not [value for name, value in tags.attributes if name in ("src", "href") or name.startswith("on")]
+    assert "url(" not in page
+    assert set(re.findall(r"https?://[^\s\"'<]+", page)) <= {"http://www.w3.org/2000/svg"}
+    assert "<script>" not in page
+    assert "<sms>" not in page
+    assert "nan" not in re.sub(r"<[^>]+>", " ", page).lower().split()
+
+
+def test_the_page_shows_every_part(example: Callable) -> None:
+    results = example()
+    page = render_report(results)
+    for part in (
+        "Side by side", "Round by round", "Each hospital", "What it cost", "What was released", "Calibration",
+        "What the private model learned", "What this does not protect", "To repeat it",
+    ):  # fmt: skip
+        assert part in page
+    for scores in results.scores.values():
+        assert f"{scores.auc:.3f}" in page
+    assert "Assumes secure aggregation" not in page
+    assert results.contract.fingerprint in page
+
+
+def test_distributed_noise_is_headed_by_its_assumption_and_its_weaker_epsilon(example: Callable) -> None:
+    page = render_report(example(noise="distributed"))
+    banner = page[page.index('class="banner"') : page.index('class="tiles"')]
+    assert "Assumes secure aggregation" in banner
+    assert "<strong>3.2</strong>" in banner
+
+
+def test_the_page_stands_with_little(example: Callable) -> None:
+    parsed(render_report(example(probabilities={}, true_probability=None, rounds=[])))
+    only = {"federated_private": example().probabilities["federated_private"]}
+    parsed(render_report(example(probabilities=only, rounds=[], gate={})))
+    deep = ModelSettings(kind="mlp", hidden=(4,))
+    count = example().contract.layout.main_width * 4 + 4 + 4 + 1
+    page = render_report(example(model=deep, weights=np.zeros(count)))
+    assert "What the private model learned" not in page
+
+
+def test_two_thousand_hospitals_are_scored_and_rendered_in_two_seconds(example: Callable) -> None:
+    results = example(hospitals=2_000)
+    started = time.process_time()
+    page = render_report(results)
+    assert time.process_time() - started < 2
+    assert len(page) < 2_000_000
+
+
+def test_effects_are_the_models_and_centred(example: Callable) -> None:
+    results = example()
+    layout = results.contract.layout
+    found = {
+        effect.name: effect for effect in additive_effects(results.contract, results.model, results.weights)
+    }
+    assert set(found) == {"age", "channel", "lead", "age × channel"}
+    scale = 1 / np.sqrt(1 + len(layout.fields) + len(layout.values))
+    for offset, field in zip(layout.offsets, layout.fields, strict=True):
+        part = results.weights[offset : offset + field.size] * scale
+        np.testing.assert_allclose(found[field.name].values, part - part.mean())
+    np.testing.assert_allclose(found["lead"].values, np.array([-1, 1]) * results.weights[-1] * scale)
+
+
+def test_labels_of_bins_are_short(example: Callable) -> None:
+    features = {feature.name: feature for feature in example().contract.features}
+    assert short_labels(features["age"]) == ("<40", "≥40", "–")
+    assert short_labels(features["channel"]) == ("<sms>", "phone", "other")
+
+
+def test_numbers_for_a_reader() -> None:
+    assert plots.number(-0.0004) == "0.000"
+    assert plots.number(-0.5, 1) == "−0.5"
+    assert plots.number(float("nan")) == "–"
+    assert plots.tick_labels([0.68, 0.7, 0.72]) == ["0.68", "0.70", "0.72"]
+    assert plots.linear_ticks(0.0, 1.0, 5) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert plots.linear_ticks(1.0, 1.0, 5) == [1.0]
+    assert compact_delta(1e-5) == "10⁻⁵"
+    assert compact_delta(3e-6) == "3e-06"
+
+
+def test_labels_are_spread_apart_in_their_order() -> None:
+    placed = plots.spread([100, 101, 102, 300], 15, 0, 320)
+    assert placed == sorted(placed)
+    assert min(np.diff(placed)) >= 15
+
+
+def test_charts_of_nothing() -> None:
+    nothing = np.zeros(0)
+    none = np.zeros(0, dtype=np.int64)
+    charts.rounds_chart([], [], {})
+    charts.gain_chart([], none, nothing)
+    charts.hospitals_chart(["a"], np.array([3]), {"together": np.array([np.nan])})
+    charts.rounds_chart([1], [float("nan")], {"pooled": float("nan")})

@@ -1,0 +1,192 @@
+"""summary.json and the other files of a run: true, whole, and tied to their contract."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from rich.console import Console
+from sklearn.metrics import log_loss, roc_auc_score
+
+from protocol.contract import contract_from_mapping
+from protocol.errors import ConfigurationError, ContractError
+from protocol.model_file import load_model
+from simulations import run_files
+from simulations.run_files import metrics_table, write_run, write_whole
+from simulations.scores import METHOD_KEYS
+from simulations.summary import summarise
+from simulations.table import print_run
+
+FILES = {
+    "summary.json",
+    "metrics.parquet",
+    "model.safetensors",
+    "config.yaml",
+    "manifest.json",
+    "report.html",
+}
+
+
+def test_summary_has_every_key_and_the_right_numbers(example: Callable) -> None:
+    results = example()
+    summary = json.loads(json.dumps(summarise(results), allow_nan=False))
+    for measure in ("auc", "macro_auc"):
+        assert set(summary[measure]) == set(METHOD_KEYS)
+    labels = results.heldout.labels
+    for key in METHOD_KEYS:
+        scores = results.true_probability if key == "best_possible" else results.probabilities[key]
+        assert summary["auc"][key] == pytest.approx(roc_auc_score(labels, scores))
+        assert summary["log_loss"][key] == pytest.approx(log_loss(labels, scores))
+    assert summary["hospitals"] == 6
+    assert summary["patients"] == results.training_patients.sum() + results.heldout.patient_count
+    assert summary["macro_left_out"] == 2
+    assert (summary["rounds"], summary["noise"], summary["delta"]) == (3, "local", 1e-5)
+    assert summary["patient_epsilon"] == 0.99
+    assert summary["mechanism"]["events"] == [{"noise_multiplier": 16.7, "sampling_rate": 1.0, "count": 3}]
+    assert set(summary["seconds"]) == {"data", "train", "total"}
+    assert summary["peak_rss_mb"] == 300.0
+
+
+def test_share_better_together_compares_the_private_two_hospital_by_hospital(example: Callable) -> None:
+    results = example()
+    where = results.heldout.hospital_of_patient[results.heldout.patient_of_event]
+    better = []
+    for hospital in range(6):
+        own = where == hospital
+        labels = results.heldout.labels[own]
+        if len(np.unique(labels)) == 2:
+            pair = [
+                roc_auc_score(labels, results.probabilities[k][own])
+                for k in ("federated_private", "local_private")
+            ]
+            better.append(pair[0] > pair[1])
+    assert len(better) == 4
+    assert summarise(results)["share_better_together"] == pytest.approx(np.mean(better))
+
+
+def test_what_was_not_run_is_null(example: Callable) -> None:
+    scores = example().probabilities
+    summary = summarise(
+        example(probabilities={"federated_private": scores["federated_private"]}, true_probability=None)
+    )
+    assert summary["auc"]["best_possible"] is None
+    assert summary["macro_auc"]["local"] is None
+    assert summary["share_better_together"] is None
+
+
+def test_largest_epsilon_over_hospitals_is_stated(example: Callable) -> None:
+    facts = example().privacy
+    epsilon = np.array([0.2, 0.9, 0.4, 0.1, 0.3, 0.2])
+    changed = type(facts)(**{**vars(facts), "hospital_epsilon": epsilon})
+    assert summarise(example(privacy=changed))["patient_epsilon"] == 0.9
+
+
+def test_arrays_that_do_not_belong_together_are_refused(example: Callable) -> None:
+    with pytest.raises(ConfigurationError, match="one finite number per held-out event"):
+        example(probabilities={"pooled": np.zeros(3)})
+    with pytest.raises(ConfigurationError, match="unknown method ours"):
+        example(probabilities={"ours": example().true_probability})
+    with pytest.raises(ConfigurationError, match="one finite number"):
+        example(true_probability=np.full(example().heldout.event_count, np.nan))
+    with pytest.raises(ConfigurationError, match="differ in length"):
+        example(training_patients=np.array([1]))
+
+
+def test_every_file_is_written_and_agrees(example: Callable, tmp_path: Path) -> None:
+    results = example(noise="distributed")
+    write_run(results, tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert "secure aggregation" in summary["warnings"][0]
+    frame = pl.read_parquet(tmp_path / "run" / "metrics.parquet")
+    overall = frame.filter(
+        pl.col("hospital").is_null(), pl.col("round").is_null(), pl.col("patients") == "all"
+    )
+    for key in METHOD_KEYS:
+        value = overall.filter(pl.col("method") == key, pl.col("metric") == "auc")["value"].item()
+        assert value == pytest.approx(summary["auc"][key])
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == results.settings
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert set(manifest["files"]) == FILES - {"manifest.json"}
+    assert manifest["seeds"] == {"seed": 0}
+    assert manifest["versions"]["numpy"] == np.__version__
+
+
+def test_metrics_are_long_with_nulls_for_what_does_not_exist(example: Callable) -> None:
+    frame = metrics_table(example())
+    one = frame.filter(
+        pl.col("method") == "pooled", pl.col("metric") == "auc", pl.col("hospital") == "hospital 1"
+    )
+    assert one["value"].to_list() == [None]
+    rounds = frame.filter(pl.col("round").is_not_null(), pl.col("metric") == "auc").sort("round")
+    assert rounds["value"].to_list() == pytest.approx([0.55, 0.6, 0.65])
+    assert set(frame["patients"]) == {"all", "known", "unknown"}
+    assert not any(math.isnan(value) for value in frame["value"].drop_nulls())
+
+
+def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_files.os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_summary_comes_last(example: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(run_files, "write_whole", lambda path, content: written.append(path.name))
+    write_run(example(), tmp_path)
+    assert written[-1] == "summary.json"
+    assert set(written) == FILES
+
+
+def test_the_model_file_comes_back_and_fits_its_contract_only(example: Callable, tmp_path: Path) -> None:
+    results = example()
+    path = write_run(results, tmp_path, html=False).model
+    stored = load_model(path, results.contract)
+    np.testing.assert_array_equal(stored.weights, results.weights)
+    assert stored.model == results.model
+    assert stored.facts["simulation"] == "true"
+    other = contract_from_mapping({**results.contract.to_mapping(), "version": 2})
+    with pytest.raises(ContractError, match=r"model of contract small .*not of small") as caught:
+        load_model(path, other)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_models_are_refused_in_one_line(example: Callable, tmp_path: Path) -> None:
+    contract = example().contract
+    with pytest.raises(ConfigurationError, match="no such file"):
+        load_model(tmp_path / "missing.safetensors", contract)
+    whole = write_run(example(), tmp_path, html=False).model.read_bytes()
+    damaged = tmp_path / "damaged.safetensors"
+    for content in (b"", b"\x80\x04pickle", whole[:100], whole[:-8], b"\xff" * 64):
+        damaged.write_bytes(content)
+        with pytest.raises(ContractError, match="not a safetensors file"):
+            load_model(damaged, contract)
+    broken = example(weights=np.full(contract.layout.width, np.nan))
+    with pytest.raises(ContractError, match="not finite"):
+        load_model(write_run(broken, tmp_path / "nan", html=False).model, contract)
+
+
+def test_the_terminal_fits_80_columns_without_colour(example: Callable, tmp_path: Path) -> None:
+    results = example(noise="distributed")
+    console = Console(width=80, no_color=True, record=True, force_terminal=False)
+    with console.capture() as captured:
+        print_run(results, write_run(results, tmp_path), console)
+    text = captured.get()
+    assert "…" not in text
+    assert "secure aggregation" in text
+    assert "sees each hospital's share: ε = 3.2" in text
+    assert f"{results.scores['federated_private'].auc:.3f}" in text
+    assert "report.html" in text
+    assert max(map(len, text.splitlines()[:-2])) <= 80
