@@ -43,20 +43,34 @@ def standing_consents(
         *(parsing.text(name, schema[name]).str.to_lowercase() for name in ("kind", "value")),
         *dated,
         *faults,
-    )
+    ).filter(_asked(contract))
     known = read.join(people.lazy().select("index", *identity), on=identity, how="inner")
     return _last_words(known, without_zone(now)).collect()
 
 
+def _asked(contract: Contract) -> pl.Expr:
+    """Rows that this contract asks about."""
+    purpose = (pl.col("kind") == "purpose") & (pl.col("value") == contract.purpose.lower())
+    sources = [source.lower() for source in contract.sources]
+    source = (pl.col("kind") == "source") & pl.col("value").is_in(sources)
+    return purpose | source | ((pl.col("kind") == "topic") & pl.lit(contract.topic is not None))
+
+
 def _last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
-    granted = pl.col("granted_at").filter(pl.col("granted_at") <= now).max()
-    latest = pl.col("granted_at") == granted
-    # Of grants of the same moment the one that expires first holds; a null never expires.
-    expired = latest & (pl.col("expires_at_unreadable") | (pl.col("expires_at") <= now))
-    withdrawn = pl.col("withdrawn_at_unreadable") | (pl.col("withdrawn_at") >= granted)
-    return rows.group_by(KEYS).agg(
-        active=granted.is_not_null() & ~expired.fill_null(False).any() & ~withdrawn.fill_null(False).any()
+    past = pl.when(pl.col("granted_at") <= now).then(pl.col("granted_at").dt.timestamp("us"))
+    expired = pl.col("expires_at_unreadable") | (pl.col("expires_at") <= now).fill_null(False)
+    # The lowest bit says "expired": of grants of the same moment one that has expired weighs more.
+    grant = rows.with_columns(grant=past * 2 + expired.cast(pl.Int64))
+    last = grant.group_by(KEYS).agg(
+        pl.col("grant").max(),
+        pl.col("withdrawn_at").max().dt.timestamp("us"),
+        pl.col("withdrawn_at_unreadable").any(),
     )
+    withdrawn = pl.col("withdrawn_at_unreadable") | (
+        pl.col("withdrawn_at") >= pl.col("grant") // 2
+    ).fill_null(False)
+    standing = pl.col("grant").is_not_null() & (pl.col("grant") % 2 == 0) & ~withdrawn
+    return last.select(*KEYS, active=standing.fill_null(False))
 
 
 def _date(name: str, schema: pl.Schema) -> pl.Expr:
@@ -65,3 +79,17 @@ def _date(name: str, schema: pl.Schema) -> pl.Expr:
 
 def _unreadable(name: str, schema: pl.Schema) -> pl.Expr:
     return parsing.is_given(name, schema[name]) & parsing.moment(name, schema[name]).is_null()
+
+
+def next_change(rows: pl.LazyFrame | None, now: datetime) -> datetime | None:
+    """Return the first moment after ``now`` (without zone) at which a grant begins or expires, if any.
+
+    Until then, and while the table is the same, consents stand as they stand at ``now``.
+    """
+    if rows is None:
+        return None
+    schema, after = rows.collect_schema(), pl.lit(without_zone(now))
+    dates = [parsing.moment(name, schema[name]).alias(name) for name in ("granted_at", "expires_at")]
+    first = [pl.col(name).filter(pl.col(name) > after).min() for name in ("granted_at", "expires_at")]
+    moments = rows.select(dates).select(pl.min_horizontal(first)).collect().item()
+    return moments if isinstance(moments, datetime) else None

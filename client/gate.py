@@ -39,10 +39,13 @@ class Admitted:
     counts: dict[str, int] = field(repr=False)
 
 
-def admit(tables: Tables, contract: Contract, key: bytes, now: datetime) -> Admitted:
+def admit(
+    tables: Tables, contract: Contract, key: bytes, now: datetime, kept_until: datetime | None = None
+) -> Admitted:
     """Pass the tables through the gate as consent and retention stand at ``now``.
 
-    key: the hospital's secret; in a federation's tables each hospital's key is derived from it.
+    key: the hospital's secret; in a federation's tables each hospital's key is derived from it. kept_until:
+    an event whose retention ends before it is left out already, for whoever keeps the result (``now``, if None).
     Guarantees (test_gate.py): a patient's rows depend on that patient's own rows of the tables, on the
     contract, key and now alone, bit for bit; at most K events per training patient. TableError for a
     missing column; nothing that the cells hold raises.
@@ -53,7 +56,7 @@ def admit(tables: Tables, contract: Contract, key: bytes, now: datetime) -> Admi
     events, people = _identified(events, tables, contract, key)
     consents = standing_consents(tables.part("consents", contract), contract, people, now)
     events = _with_consents(events, people, consents, contract)
-    events = _set_aside(events, _limits(contract, now), counts)
+    events = _set_aside(events, _limits(contract, kept_until or now), counts)
     events = _with_patient_features(events, people, tables, contract)
     events = _without_sources(events, people, consents, contract, counts)
     events = _with_history(events, contract)
@@ -87,10 +90,10 @@ def _faults(contract: Contract, now: datetime, by_hospital: bool) -> list[Rule]:
     return rules
 
 
-def _limits(contract: Contract, now: datetime) -> list[Rule]:
+def _limits(contract: Contract, kept_until: datetime) -> list[Rule]:
     rules: list[Rule] = []
     if contract.retention_days is not None:
-        oldest = now - timedelta(days=contract.retention_days)
+        oldest = kept_until - timedelta(days=contract.retention_days)
         rules.append(("past retention", pl.col("decided") < _microseconds(oldest)))
     rules.append(("no consent for the purpose", ~pl.col("consented")))
     if contract.topic is not None:

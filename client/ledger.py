@@ -78,6 +78,9 @@ class Ledger(Protocol):
     def rounds_charged(self, operator: str, terms: str, account: str = "training") -> int:
         """Count the rounds charged under these terms."""
 
+    def last_round(self, operator: str, terms: str, account: str = "training") -> int:
+        """Return the highest round charged under these terms; 0 before the first."""
+
 
 NO_ENTRY = "0" * 64
 
@@ -180,6 +183,10 @@ class MemoryLedger:
     def rounds_charged(self, operator: str, terms: str, account: str = "training") -> int:
         """See ``Ledger.rounds_charged``."""
         return sum(key[:3] == (operator, terms, account) for key in self._charged)
+
+    def last_round(self, operator: str, terms: str, account: str = "training") -> int:
+        """See ``Ledger.last_round``."""
+        return max((key[3] for key in self._charged if key[:3] == (operator, terms, account)), default=0)
 
     def _stored(self, key: Key) -> bytes | None:
         round_number, payload = self._last.get((*key[:3], 0), (-1, None))

@@ -94,6 +94,11 @@ class Chain:
         first = self.first_key(operator)
         return sum(key[:3] == (first, terms, account) for key in self.charges)
 
+    def last_round(self, operator: str, terms: str, account: str) -> int:
+        """Return the highest round charged under these terms; 0 before the first."""
+        first = self.first_key(operator)
+        return max((key[3] for key in self.charges if key[:3] == (first, terms, account)), default=0)
+
     def takes_refusal(self, time: datetime, fields: Mapping[str, Field]) -> bool:
         """Whether a refusal is worth an entry: no repeat within a day, nor a flood."""
         key = _refusal_key(time, fields)

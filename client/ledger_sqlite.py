@@ -77,6 +77,11 @@ class SqliteLedger:
         with self._reading() as chain:
             return chain.rounds_charged(operator, terms, account)
 
+    def last_round(self, operator: str, terms: str, account: str = "training") -> int:
+        """See ``Ledger.last_round``."""
+        with self._reading() as chain:
+            return chain.last_round(operator, terms, account)
+
     def spent(
         self,
         account: str,

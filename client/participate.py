@@ -6,6 +6,7 @@ patients alone. What stands behind ``Admit`` is the gate (``client.gate``) and t
 (``client.features``): in an agent under the consent that holds now, in a simulation prepared once.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,21 +20,33 @@ from client.ledger import Ledger, Receipt
 from client.policy import Policy, permit
 from client.train import private_update
 from protocol.accounting import PrivacyEvent
-from protocol.errors import Refusal
+from protocol.errors import Refusal, TableAway, TableError
+from protocol.model import parameter_count
 from protocol.randomness import Keystream
 from protocol.terms import Release, RoundPlan, Terms
 from protocol.wire import decode_release, encode_release
 
 
+logger = logging.getLogger("wardround.hospital")
+
+
+def _always_ready(terms: Terms) -> None:
+    """Ask nothing more of terms that the policy permits."""
+
+
 @dataclass(frozen=True)
 class Ward:
-    """One hospital as a round sees it: its limits, its record, its clock, and its own randomness."""
+    """One hospital as a round sees it: its limits, its record, its clock, and its own randomness.
+
+    ready: asked about terms that the policy permits, before anything is charged; raises Refusal.
+    """
 
     hospital: str
     policy: Policy
     ledger: Ledger
     clock: Callable[[], datetime]
     stream: Callable[[RoundPlan], Keystream]
+    ready: Callable[[Terms], None] = _always_ready
 
 
 Admit = Callable[[Sequence[Ward], Terms], Cohort]
@@ -49,7 +62,7 @@ def participate(
 
     Guarantees: nothing is computed before its charge is durable (rule 3); a repeat returns the stored
     bytes and costs nothing (rule 4); after the charge nothing in the tables decides whether a reply
-    comes (rule 2). test_participate.py holds each.
+    comes (rule 2). test_participate.py holds each. Raises TableAway where a database does not answer.
     """
     receipts = [_charge(plan, ward, terms, operator) for plan, ward in zip(plans, wards, strict=True)]
     due = [i for i, receipt in enumerate(receipts) if isinstance(receipt, Receipt) and receipt.stored is None]
@@ -82,6 +95,8 @@ def _charge(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> Receipt
     try:
         _check_plan(plan, ward, terms)
         permit(ward.policy, terms, operator, ward.ledger, now)
+        _check_round(plan, ward, terms, operator)
+        ward.ready(terms)
         return ward.ledger.charge(charge_of(plan, terms, operator), ward.policy.caps, now)
     except Refusal as refusal:
         return refusal
@@ -97,6 +112,8 @@ def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms) -> None:
     for clause, asked, expected in checks:
         if asked != expected:
             raise Refusal(clause, f"the plan says {asked}, expected {expected}")
+    if plan.hospital not in terms.training.public_patients:
+        raise Refusal("hospital", f"hospital={plan.hospital}: is not one that the terms name")
     if not 1 <= plan.round <= rounds:
         raise Refusal("round", f"round={plan.round}: these terms have rounds 1 to {rounds}")
     if not ward.ledger.knows(plan.ledger_head):
@@ -104,6 +121,16 @@ def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms) -> None:
             "ledger_head",
             "the plan's head is not in this ledger: an old copy was put back; restore the newest",
         )
+
+
+def _check_round(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> None:
+    """Refuse weights of another model, and to begin a round older than the last: budget spent for nothing."""
+    parameters = parameter_count(terms.model, terms.contract.layout)
+    if len(plan.weights) != parameters:
+        raise Refusal("parameters", f"{len(plan.weights)} weights: this model has {parameters}")
+    last = ward.ledger.last_round(operator, terms.fingerprint)
+    if plan.round < last and ward.ledger.find(operator, terms.fingerprint, plan.round) is None:
+        raise Refusal("order", f"round={plan.round}: round {last} was charged before; ask for a later one")
 
 
 def _learn(
@@ -122,11 +149,19 @@ def _learn(
 
     try:
         return update(admit(wards, terms))
-    except Exception:
+    except TableAway:
+        raise  # late, and charged: the same plan computes once more when the database is back
+    except Exception as error:
         if terms.simulation:
             raise
+        logger.warning("round %d: noise alone (%s)", plans[0].round, _said(error))
         # Whether the tables can be learned from must not show: a fault yields noise of the same size.
         return update(no_patients(layout, len(wards)))
+
+
+def _said(error: Exception) -> str:
+    """Say what went wrong without a patient's value: only our own errors' texts are known to hold none."""
+    return str(error) if isinstance(error, TableError) else type(error).__name__
 
 
 def _stacked_weights(plans: Sequence[RoundPlan]) -> NDArray[np.float64]:

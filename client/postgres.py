@@ -13,7 +13,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from client.tables import missing_column
-from protocol.errors import TableError
+from protocol.errors import TableAway, TableError
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,13 @@ class PostgresSource:
             "42501": "no permission; grant SELECT on it to this user",
         }
         reason = reasons.get(state, "cannot be read; check address, user and that the server runs")
-        return TableError(f"{where}: {reason}{state and f' (SQLSTATE {state})'}")
+        kind = TableAway if _is_away(error, state) else TableError
+        return kind(f"{where}: {reason}{state and f' (SQLSTATE {state})'}")
+
+
+def _is_away(error: Any, state: str) -> bool:
+    """Whether the server itself is missing: no connection, no resources, shut down; never what cells hold."""
+    return state[:2] in ("08", "53", "57") or (not state and getattr(error.status_code, "name", "") == "IO")
 
 
 def _frame(pyarrow: Any, table: Any) -> pl.DataFrame:

@@ -1,0 +1,184 @@
+"""The hospital's agent: holds tables, policy and ledger, and alone computes what leaves the hospital.
+
+It answers one thing: a signed plan in, a signed release or a clause's name out. Told top to bottom:
+read the request → the operator's signatures → policy, ledger and charge → gate, features, training →
+store → sign. ``client.socket_door`` carries the bytes; the story of a round is ``client.participate``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+
+from client.agree import agree
+from client.cohort import Cohort
+from client.home import Home, load_home
+from client.ledger_sqlite import SqliteLedger
+from client.participate import Ward, participate
+from client.policy import Policy
+from client.simulated import simulated_stream
+from client.socket_door import Reply, SocketDoor
+from client.terms_folder import keep_pending
+from client.warm import WarmFeatures
+from protocol.envelope import decode_request, encode_answer, request_signing_bytes, sign_release
+from protocol.errors import LedgerError, MessageError, Refusal, TableAway, WardroundError
+from protocol.randomness import Keystream, fresh_keystream
+from protocol.signed_terms import SignedTerms, signed_terms_from_bytes
+from protocol.signing import Purpose, verifies
+from protocol.terms import Release, RoundPlan, Terms
+from protocol.wire import decode_plan
+
+logger = logging.getLogger("wardround.hospital")
+
+NO_REPLY = Reply(None)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A plan with the terms that it belongs to; one operator's signature over each was verified."""
+
+    signed: SignedTerms
+    plan: RoundPlan
+
+
+class Agent:
+    """One hospital's answers. Safe for threads; computes one release at a time."""
+
+    def __init__(self, home: Home, ledger: SqliteLedger) -> None:
+        """Take a home and its open ledger; tables and policy are read when a plan needs them."""
+        self._home = home
+        self._ledger = ledger
+        self._policy = home.policy
+        self._features = WarmFeatures(home.source, home.patients_key)
+        self._agreed: set[str] = set()
+        self._turn = Lock()
+
+    def answer(self, payload: bytes) -> Reply:
+        """Answer one request; never raises, whatever the bytes are.
+
+        A release leaves at the delay that its terms set; a refusal, which depends on terms, policy, ledger
+        and clock alone, at once. Without a reply (a database is away) the hospital is late: who asked asks again.
+        """
+        asked = None
+        try:
+            asked = read_request(payload, self._now())
+            with self._turn:
+                release = self._participate(asked)
+            answer = encode_answer(sign_release(release, self._home.key))
+            logger.info("study %s, round %d: released", asked.plan.study, asked.plan.round)
+            return Reply(answer, asked.signed.terms.reply_delay_seconds)
+        except Refusal as refusal:
+            return self._refused(refusal, asked)
+        except LedgerError as error:
+            return self._refused(Refusal("ledger", str(error)), asked)
+        except TableAway as error:
+            logger.warning("late: %s", error)
+        except Exception as error:
+            # The type alone: a text of others may quote what it was given.
+            logger.error("late: %s", type(error).__name__)
+        return NO_REPLY
+
+    def _participate(self, asked: Asked) -> Release:
+        terms, operator = asked.signed.terms, asked.signed.operator
+        policy = self._policy_for(operator)
+        ward = Ward(self._home.hospital, policy, self._ledger, self._now, self._stream, self._ready)
+        (answer,) = participate([asked.plan], [ward], terms, operator, self._admit)
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer
+
+    def _policy_for(self, operator: str) -> Policy:
+        """Read the policy in force; a simulated hospital permits simulations only, of its listed operators."""
+        try:
+            policy = self._policy.current()
+        except WardroundError as error:
+            raise Refusal("policy", str(error)) from error
+        if self._home.simulation is None:
+            return policy
+        if operator not in policy.operators.values():
+            raise Refusal("operators", f"operator={operator}: is not listed (policy.yaml: operators)")
+        return replace(policy, simulation=True)
+
+    def _ready(self, terms: Terms) -> None:
+        """Before anything is charged: refuse where closed form and Opacus disagree on this study's shapes."""
+        if terms.simulation or terms.fingerprint in self._agreed:
+            return
+        try:
+            agree(terms.model, terms.contract.layout, terms.contract.events_per_patient)
+        except WardroundError as error:
+            raise Refusal("agreement", str(error)) from error
+        self._agreed.add(terms.fingerprint)
+
+    def _admit(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
+        """Pass the tables through the gate as consent stands now; the clock is never behind the ledger's."""
+        now = self._now()
+        if self._home.simulation is None:
+            now = self._ledger.now(now)
+        return self._features.training(terms.contract, now)
+
+    def _stream(self, plan: RoundPlan) -> Keystream:
+        simulation = self._home.simulation
+        if simulation is None:
+            return fresh_keystream()
+        return simulated_stream(simulation.seed, self._home.hospital)(plan)
+
+    def _now(self) -> datetime:
+        simulation = self._home.simulation
+        if simulation is not None and simulation.as_of is not None:
+            return simulation.as_of
+        return datetime.now(UTC)
+
+    def _refused(self, refusal: Refusal, asked: Asked | None) -> Reply:
+        """Record a refusal, keep terms that only want a person's word, and say the clause's name."""
+        operator, study, number = "", "", 0
+        if asked is not None:
+            operator, study, number = asked.signed.operator, asked.plan.study, asked.plan.round
+            if refusal.clause == "approval":
+                keep_pending(self._home.terms_folder, asked.signed)
+        logger.warning("refused: %s", refusal)
+        with suppress(Refusal, LedgerError, WardroundError):  # a disk that takes no entry changes no answer
+            self._ledger.refuse(refusal.clause, operator, study, number, self._now())
+        return Reply(encode_answer(refusal))
+
+
+def read_request(payload: bytes, now: datetime) -> Asked:
+    """Read a request and verify the operator's signatures; Refusal by ``message``, ``terms``, ``plan``,
+    ``signature`` or ``expired``. Whether the operator is one of the hospital's, the policy says."""
+    try:
+        request = decode_request(payload)
+    except MessageError as error:
+        raise Refusal("message", str(error)) from error
+    try:
+        signed = signed_terms_from_bytes(request.terms)
+    except WardroundError as error:
+        raise Refusal("terms", "these are no terms with an operator's signature") from error
+    try:
+        plan = decode_plan(request.plan)
+    except MessageError as error:
+        raise Refusal("plan", str(error)) from error
+    signing_bytes = request_signing_bytes(plan, request.expires_at)
+    if not verifies(signed.operator, Purpose.PLAN, signing_bytes, request.signature):
+        raise Refusal("signature", "the plan is not signed by the operator of these terms")
+    if now.timestamp() >= request.expires_at:
+        raise Refusal("expired", f"the plan expired {now.timestamp() - request.expires_at:.0f} s ago")
+    return Asked(signed, plan)
+
+
+def run_agent(folder: Path) -> None:
+    """Serve a hospital's home folder until SIGTERM or SIGINT. Raises WardroundError where it cannot start."""
+    home = load_home(folder)
+    ledger = home.open_ledger()
+    try:
+        home.policy.current()
+        if home.simulation is not None:
+            logger.warning("SIMULATION: noise from a seed protects nobody; real studies are refused")
+        import client.train_with_opacus  # noqa: F401 (seconds, paid before the first plan)
+
+        door = SocketDoor(home.socket, Agent(home, ledger).answer)
+        asyncio.run(door.serve())
+    finally:
+        ledger.close()

@@ -1,0 +1,157 @@
+"""A hospital's home folder, read once and checked: what the agent and the commands stand on.
+
+    HOME/hospital.yaml     this file's settings (below)
+    HOME/policy.yaml       the hospital's limits (client.policy_file), read again at every plan
+    HOME/ledger.sqlite     the record of every release (client.ledger_sqlite)
+    HOME/keys/hospital.key the Ed25519 key that signs releases and the ledger
+    HOME/keys/patients.key 64 hexadecimal digits: the secret behind patients' tokens; never changed, never shared
+    HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
+
+hospital.yaml:
+
+    hospital: north                      # the name by which terms and plans know this hospital
+    socket: run/agent.sock               # where the agent listens; its folder is the agent's own
+    tables:                              # where the tables are, see client.mapping
+      messages: {path: tables/messages.csv}
+    # For a simulation with invented patients only; real studies refuse such a hospital:
+    # simulation: {seed: 7, as_of: 2026-01-01T00:00:00+00:00}
+
+Paths are relative to the home folder.
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import yaml
+
+from client.ledger_sqlite import SqliteLedger, open_ledger
+from client.mapping import source_from_mapping
+from client.policy_file import PolicyFile
+from client.tables import TableSource
+from protocol.errors import ConfigurationError
+from protocol.section import Section
+from protocol.signing import SigningKey, load_key, read_bounded
+
+SETTINGS, POLICY, LEDGER = "hospital.yaml", "policy.yaml", "ledger.sqlite"
+HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys/hospital.key", "keys/patients.key", "terms"
+LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
+_LARGEST_FILE = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """What makes a hospital a simulated one: noise from a seed, and the moment its gate takes for now."""
+
+    seed: int
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Home:
+    """One hospital's settings and secrets. patients_key: the secret behind tokens and the training split."""
+
+    folder: Path
+    hospital: str
+    socket: Path
+    source: TableSource = field(repr=False)
+    key: SigningKey
+    patients_key: bytes = field(repr=False)
+    simulation: Simulation | None = None
+
+    @property
+    def policy(self) -> PolicyFile:
+        """The policy's file; ``current()`` reads it."""
+        return PolicyFile(self.folder / POLICY)
+
+    @property
+    def terms_folder(self) -> Path:
+        """Where arrived terms are kept."""
+        return self.folder / TERMS
+
+    def open_ledger(self) -> SqliteLedger:
+        """Open the ledger; LedgerError where it is missing, altered, or another hospital's."""
+        return open_ledger(self.folder / LEDGER, self.key, program_version())
+
+
+def load_home(folder: Path) -> Home:
+    """Read hospital.yaml and the keys; ConfigurationError is one line with the remedy.
+
+    Neither tables nor policy nor ledger are opened here: they may be missing until they are needed.
+    """
+    folder = folder.absolute()
+    section = Section(_read_yaml(folder / SETTINGS), "hospital.yaml")
+    socket = folder / section.text("socket", "run/agent.sock")
+    if len(str(socket).encode()) > LONGEST_SOCKET:
+        raise ConfigurationError(f"hospital.yaml.socket={socket}: at most {LONGEST_SOCKET} bytes; use a shorter path")
+    tables = section.value("tables")
+    if not isinstance(tables, dict):
+        raise section.fail("tables", "must name the messages, and patients and consents where there are such")
+    home = Home(
+        folder=folder,
+        hospital=section.text("hospital"),
+        socket=socket,
+        source=source_from_mapping(tables, folder),
+        key=load_key(folder / HOSPITAL_KEY),
+        patients_key=load_patients_key(folder / PATIENTS_KEY),
+        simulation=_simulation(section),
+    )
+    section.finish()
+    return home
+
+
+def load_patients_key(path: Path) -> bytes:
+    """Read the secret behind patients' tokens: 32 bytes in hexadecimal; refuses a file that others may read."""
+    try:
+        mode = path.stat().st_mode & 0o777
+        content = read_bounded(path, 1000).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise ConfigurationError(f"key={path}: cannot be read ({error.strerror})") from error
+    if mode & 0o077:
+        raise ConfigurationError(f"key={path}: others may read it (mode {mode:o}); chmod 600 {path}")
+    if not re.fullmatch("[0-9a-f]{64}", content):
+        raise ConfigurationError(f"key={path}: must be 64 hexadecimal digits; restore it from the newest copy")
+    return bytes.fromhex(content)
+
+
+def program_version() -> str:
+    """Name the installed program, as it stands in every charge."""
+    try:
+        return f"wardround {version('wardround')}"
+    except PackageNotFoundError:
+        return "wardround, not installed"
+
+
+def _simulation(section: Section) -> Simulation | None:
+    if not section.has("simulation"):
+        return None
+    part = section.section("simulation")
+    as_of = part.value("as_of", None)
+    if isinstance(as_of, str):
+        try:
+            as_of = datetime.fromisoformat(as_of)
+        except ValueError as error:
+            raise part.fail("as_of", "must be a moment, as in 2026-01-01T00:00:00+00:00") from error
+    if as_of is not None and not isinstance(as_of, datetime):
+        raise part.fail("as_of", "must be a moment, as in 2026-01-01T00:00:00+00:00")
+    seed = part.integer("seed", 0, 2**63)
+    part.finish()
+    zoned = as_of if as_of is None or as_of.tzinfo else as_of.replace(tzinfo=UTC)
+    return Simulation(seed=seed, as_of=zoned)
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        content = read_bounded(path, _LARGEST_FILE)
+    except OSError as error:
+        raise ConfigurationError(f"home={path}: cannot be read ({error.strerror}); run init first") from error
+    if len(content) > _LARGEST_FILE:
+        raise ConfigurationError(f"home={path}: larger than {_LARGEST_FILE} bytes")
+    try:
+        return yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise ConfigurationError(f"home={path}: is not plain YAML{where}") from error
