@@ -4,11 +4,12 @@ import hashlib
 import json
 import math
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical_json(value: object) -> bytes:
     """Write sorted keys, no spaces, UTF-8, finite numbers; ``ValueError`` for NaN and infinity."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    return _ENCODER.encode(value).encode()
 
 
 def fingerprint(value: object) -> str:

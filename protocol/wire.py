@@ -22,6 +22,7 @@ from protocol.canonical import canonical_json
 from protocol.errors import MessageError
 from protocol.terms import Release, RoundPlan
 
+_DIGEST = re.compile("[0-9a-f]{64}")
 LARGEST_VECTOR = 2**24  # parameters
 LARGEST_HEADER = 4096  # bytes
 _MAGIC = b"wardrnd1"
@@ -131,7 +132,7 @@ def _decode(
 def _parse(text: bytes) -> dict[str, Any]:
     """Parse a header in its one spelling; writing it anew shows repeated keys, spaces, NaN and the like."""
     try:
-        header = json.loads(text)
+        header = json.loads(text.decode())
         canonical = canonical_json(header) == text
     except (ValueError, RecursionError):
         _refuse("header", "must be JSON")
@@ -141,7 +142,7 @@ def _parse(text: bytes) -> dict[str, Any]:
 
 
 def _check(header: Header, kind: str, fields: Mapping[str, Any]) -> None:
-    if header.get("kind") != kind or set(header) != {"kind", *fields}:
+    if header.get("kind") != kind or len(header) != 1 + len(fields) or not header.keys() > fields.keys():
         _refuse("header", f"must be a {kind} with {', '.join(fields)}")
     for key, (holds, allowed) in fields.items():
         if not holds(header[key]):
@@ -163,7 +164,7 @@ def _is_name(value: object) -> bool:
 
 
 def _is_digest(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def _is_whole(first: int, last: int) -> Callable[[object], bool]:

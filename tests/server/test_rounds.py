@@ -87,6 +87,16 @@ def test_the_heads_are_echoed_in_the_next_plan(make_terms, make_release):
     assert heads == {"north": "01" + "ab" * 31, "south": "01" + "ab" * 31, "west": None}
 
 
+def test_a_head_is_kept_over_rounds_that_a_hospital_misses(make_terms, make_release):
+    terms = make_terms()
+    state, _ = rounds.apply(
+        rounds.init(terms), terms, map(make_release, rounds.plans(rounds.init(terms), terms))
+    )
+    state, _ = rounds.apply(state, terms, map(make_release, rounds.plans(state, terms)[:1]))
+    heads = {plan.hospital: plan.ledger_head[:2] for plan in rounds.plans(state, terms)}
+    assert heads == {"north": "02", "south": "01", "west": "01"}
+
+
 def test_apply_leaves_its_state_alone(make_terms, make_release):
     terms = make_terms()
     state = rounds.init(terms)

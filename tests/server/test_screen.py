@@ -113,6 +113,15 @@ def test_sampled_patients_bound_holds_at_its_rate(declared, rate):
     assert stats.binom.sf(math.floor(bound), patients, rate) <= FALSE_ALARM_RATE
 
 
+def test_noise_of_several_steps_grows_by_their_root(make_terms):
+    def bound(steps):
+        terms = make_terms(local_steps=steps, noise_multiplier=1e6)
+        _, expected = screening(terms)
+        return norm_bound(expected, "north")
+
+    assert bound(64) / bound(4) == pytest.approx(4, rel=0.01)
+
+
 def test_honest_several_step_difference_passes(make_terms, make_release):
     """Worst honest case: every patient's gradient at the clip norm, all in one direction, plus noise."""
     terms = make_terms(local_steps=20, local_learning_rate=0.3, noise_multiplier=5.0)
