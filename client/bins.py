@@ -3,6 +3,8 @@
 What comes out per feature is one column: its bin (missing or other is the last), or a float32 in [-1, 1].
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -11,7 +13,6 @@ from client import parsing
 from protocol.contract import Contract
 from protocol.feature import Feature
 
-_MOMENT = "moment:"
 _CLOCKED = ("hour", "weekday", "month", "gap_days")
 
 
@@ -50,14 +51,24 @@ def bin_numbers(feature: Feature, numbers: NDArray[np.float64]) -> NDArray[np.ge
     return bins.astype(np.uint8 if bin_type(feature) is pl.UInt8 else np.uint16)
 
 
-def read_features(frame: pl.LazyFrame, contract: Contract, table: str, keep: list[pl.Expr]) -> pl.LazyFrame:
-    """Columns ``keep`` and one per feature of the table (history excepted) instead of the raw columns."""
+def moment_column(column: str) -> str:
+    """Name under which ``read_features`` has a column's parsed moment for ``keep`` to refer to."""
+    return f"moment:{column}"
+
+
+def read_features(
+    frame: pl.LazyFrame, contract: Contract, table: str, keep: Sequence[pl.Expr], moments: Sequence[str] = ()
+) -> pl.LazyFrame:
+    """Columns ``keep`` and one per feature of the table (history excepted) instead of the raw columns.
+
+    moments: further columns to parse as moments.
+    """
     schema = frame.collect_schema()
     features = [f for f in contract.features if f.table == table and f.kind != "history"]
-    clocked = dict.fromkeys(c for f in features if f.kind in _CLOCKED for c in f.columns)
-    moments = [parsing.moment(column, schema[column]).alias(_MOMENT + column) for column in clocked]
+    clocked = dict.fromkeys([*moments, *(c for f in features if f.kind in _CLOCKED for c in f.columns)])
+    parsed = [parsing.moment(column, schema[column]).alias(moment_column(column)) for column in clocked]
     columns = [_expression(f, schema).alias(feature_column(f.name)) for f in features]
-    return frame.with_columns(moments).select(*keep, *columns)
+    return frame.with_columns(parsed).select(*keep, *columns)
 
 
 def _expression(feature: Feature, schema: pl.Schema) -> pl.Expr:
@@ -68,7 +79,7 @@ def _expression(feature: Feature, schema: pl.Schema) -> pl.Expr:
     if feature.kind == "boolean":
         return parsing.truth(column, schema[column]).cast(kind).fill_null(missing)
     if feature.kind in ("weekday", "month"):
-        clock = pl.col(_MOMENT + column).dt
+        clock = pl.col(moment_column(column)).dt
         index = clock.weekday() if feature.kind == "weekday" else clock.month()
         return (index.cast(pl.Int32) - 1).fill_null(missing).cast(kind)
     return _number(feature, schema).map_batches(
@@ -82,6 +93,6 @@ def _number(feature: Feature, schema: pl.Schema) -> pl.Expr:
     if feature.kind == "numeric":
         return parsing.number(feature.columns[0], schema[feature.columns[0]])
     if feature.kind == "hour":
-        return pl.col(_MOMENT + feature.columns[0]).dt.hour().cast(pl.Float64)
-    days = [pl.col(_MOMENT + column).dt.date().cast(pl.Int32) for column in feature.columns]
+        return pl.col(moment_column(feature.columns[0])).dt.hour().cast(pl.Float64)
+    days = [pl.col(moment_column(column)).dt.date().cast(pl.Int32) for column in feature.columns]
     return (days[1] - days[0]).cast(pl.Float64)

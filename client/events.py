@@ -6,7 +6,7 @@ Only the contract's columns are read, as a stream, and each cell becomes a bin o
 import polars as pl
 
 from client import parsing
-from client.bins import bin_type, feature_column, missing_value, read_features
+from client.bins import bin_type, feature_column, missing_value, moment_column, read_features
 from client.identity import PATIENT
 from client.tables import Tables
 from protocol.contract import HOSPITAL_COLUMN, Contract
@@ -31,13 +31,13 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
         _label(contract, schema).alias("label"),
         *([identifier(HOSPITAL_COLUMN, schema)] if tables.by_hospital else []),
     ]
-    for name, column in (("decided", contract.decided_at), ("outcome", contract.outcome_at)):
-        if column is not None:
-            keep.append(parsing.moment(column, schema[column]).dt.timestamp("us").alias(name))
+    times = {"decided": contract.decided_at, "outcome": contract.outcome_at}
+    moments = {name: column for name, column in times.items() if column is not None}
+    keep += [pl.col(moment_column(column)).dt.timestamp("us").alias(name) for name, column in moments.items()]
     if contract.topic is not None:
         topic = parsing.text(contract.topic.column, schema[contract.topic.column]).str.to_lowercase()
         keep.append(pl.when(topic != "").then(topic).alias("topic"))
-    rows = read_features(frame.with_row_index(_POSITION), contract, "messages", keep)
+    rows = read_features(frame.with_row_index(_POSITION), contract, "messages", keep, list(moments.values()))
     return rows.collect(engine="streaming")
 
 

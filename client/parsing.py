@@ -49,10 +49,11 @@ def truth(name: str, dtype: pl.DataType) -> pl.Expr:
         return pl.col(name)
     value = number(name, dtype)
     yes, no = value == 1, value == 0
-    if _is_text(dtype):
-        words = text(name, dtype).str.to_lowercase()
-        yes, no = yes | words.is_in(TRUE_TEXTS), no | words.is_in(FALSE_TEXTS)
-    return pl.when(yes).then(True).when(no).then(False)
+    if not _is_text(dtype):
+        return pl.when(yes).then(True).when(no).then(False)
+    words = text(name, dtype).str.to_lowercase()
+    yes, no = yes | words.is_in(TRUE_TEXTS), no | words.is_in(FALSE_TEXTS)
+    return _per_distinct(name, dtype, pl.when(yes).then(True).when(no).then(False), pl.Boolean())
 
 
 def word_index(name: str, dtype: pl.DataType, words: Sequence[str]) -> pl.Expr:
@@ -61,11 +62,11 @@ def word_index(name: str, dtype: pl.DataType, words: Sequence[str]) -> pl.Expr:
     index = cell.replace_strict(list(words), list(range(len(words))), default=None, return_dtype=pl.Int32)
     numeric = {float(word): i for i, word in enumerate(words) if _spells_number(word)}
     if not numeric:
-        return index
+        return _per_distinct(name, dtype, index, pl.Int32())
     by_value = number(name, dtype).replace_strict(
         list(numeric), list(numeric.values()), default=None, return_dtype=pl.Int32
     )
-    return pl.coalesce(index, by_value)
+    return _per_distinct(name, dtype, pl.coalesce(index, by_value), pl.Int32())
 
 
 def moment(name: str, dtype: pl.DataType) -> pl.Expr:
@@ -82,6 +83,23 @@ def moment(name: str, dtype: pl.DataType) -> pl.Expr:
             _moments_of_texts, return_dtype=pl.Datetime("us"), is_elementwise=True
         )
     return _nothing(name, pl.Datetime("us"))
+
+
+def _per_distinct(name: str, dtype: pl.DataType, parse: pl.Expr, out: pl.DataType) -> pl.Expr:
+    """Parse each distinct text of a batch once: columns of few words are the rule."""
+
+    def parsed(cells: pl.Series) -> pl.Series:
+        return cells.alias(name).to_frame().select(parse.alias(name)).to_series()
+
+    def parse_batch(cells: pl.Series) -> pl.Series:
+        distinct = cells.unique()
+        if 4 * len(distinct) >= len(cells):  # an empty batch too
+            return parsed(cells)
+        return cells.replace_strict(distinct, parsed(distinct), return_dtype=out)
+
+    if not _is_text(dtype):
+        return parse
+    return pl.col(name).map_batches(parse_batch, return_dtype=out, is_elementwise=True)
 
 
 def _nothing(name: str, dtype: pl.DataType) -> pl.Expr:
