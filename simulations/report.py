@@ -21,12 +21,12 @@ ADVERSARIES = {
     "model": ("whoever gets the model", "the released weights of every round"),
     "server": ("the server", "each hospital's release by itself"),
     "server_and_hospitals": (
-        "the server with {t} other hospitals",
-        "each release, and what those hospitals know",
+        "the server with {t}",
+        "each release, and what they know",
     ),
     "secure_sum_and_hospitals": (
-        "a server that sees sums only, with {t} other hospitals",
-        "the sum of releases less those hospitals' shares of noise",
+        "a server that sees sums only, with {t}",
+        "the sum of releases, less their shares of noise",
     ),
 }
 _KINDS = {
@@ -155,7 +155,8 @@ def _adversaries(results: Results) -> list[dict[str, object]]:
         who, sees = ADVERSARIES.get(key, (key.replace("_", " "), ""))
         bar = Markup(charts.epsilon_bar(epsilon, largest))  # noqa: S704
         assumes = key in ("model", "secure_sum_and_hospitals") and privacy.noise == "distributed"
-        who = who.format(t=privacy.colluding)
+        others = "one other hospital" if privacy.colluding == 1 else f"{privacy.colluding} other hospitals"
+        who = who.format(t=others)
         rows.append({"who": who, "sees": sees, "epsilon": epsilon, "bar": bar, "assumes": assumes})
     return rows
 

@@ -13,8 +13,9 @@ from typing import Any
 import polars as pl
 import yaml
 from markupsafe import Markup
+from rich.console import Console
 
-from simulations.frontier_view import Frontier, FrontierRow, frontier_chart
+from simulations.frontier_view import Frontier, FrontierRow, frontier_chart, frontier_table
 from simulations.report import environment
 from simulations.run_files import write_whole
 from simulations.scores import METHOD_KEYS, METHODS
@@ -77,7 +78,9 @@ def _read_job(folder: Path) -> Job:
 
 
 def _with_overrides(folder: Path) -> str:
-    """Name a failed job by its folder and, where Hydra wrote them, its overrides."""
+    """Name a failed job by its folder and, where that is only a number, the overrides that Hydra noted."""
+    if not folder.name.isdigit():
+        return folder.name
     try:
         overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
         return f"{folder.name} ({' '.join(map(str, overrides))})"
@@ -167,3 +170,11 @@ def _long_table(frontier: Frontier) -> pl.DataFrame:
         "sd": pl.Float64,
     }  # fmt: skip
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col("sd").fill_nan(None))
+
+
+def show_frontier(sweep_dir: Path, console: Console) -> Frontier:
+    """Write the frontier's files, then print its table and where the page is."""
+    frontier = write_frontier(sweep_dir)
+    console.print(frontier_table(frontier))
+    console.print(f"Frontier: {sweep_dir / 'frontier.html'}", soft_wrap=True, markup=False, highlight=False)
+    return frontier

@@ -11,7 +11,9 @@ import pytest
 from protocol.settings import ModelSettings
 from simulations import charts, plots
 from simulations.effects import additive_effects, short_labels
+from simulations.figure import headline_figure
 from simulations.report import compact_delta, render_report
+from simulations.summary import summarise
 
 
 class Tags(HTMLParser):
@@ -140,3 +142,12 @@ def test_charts_of_nothing() -> None:
     charts.gain_chart([], none, nothing)
     charts.hospitals_chart(["a"], np.array([3]), {"together": np.array([np.nan])})
     charts.rounds_chart([1], [float("nan")], {"pooled": float("nan")})
+
+
+def test_the_readme_figure_stands_alone(example: Callable) -> None:
+    summary = summarise(example())
+    figure = headline_figure(summary)
+    parsed(figure)
+    for key in ("local_private", "federated_private", "pooled_boosting", "best_possible"):
+        assert f"{summary['auc'][key]:.3f}" in figure
+    parsed(headline_figure({**summary, "auc": dict.fromkeys(summary["auc"])}))

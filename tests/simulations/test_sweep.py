@@ -10,9 +10,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from simulations.frontier_view import frontier_table
 from simulations.summary import summarise
-from simulations.sweep import write_frontier
+from simulations.sweep import show_frontier, write_frontier
 
 
 @pytest.fixture
@@ -55,15 +54,14 @@ def test_rows_are_means_over_seeds_with_their_spread(sweep: Path) -> None:
 
 
 def test_failed_jobs_are_named_everywhere(sweep: Path) -> None:
-    frontier = write_frontier(sweep)
+    console = Console(width=80, no_color=True)
+    with console.capture() as captured:
+        frontier = show_frontier(sweep, console)
     assert frontier.failed == ("4 (privacy.epsilon=2.0 seed=1)", "9")
     assert json.loads((sweep / "frontier.json").read_text())["failed"] == list(frontier.failed)
     page = (sweep / "frontier.html").read_text()
     assert "2 jobs" in page
     assert "4 (privacy.epsilon=2.0 seed=1); 9" in page
-    console = Console(width=80, no_color=True)
-    with console.capture() as captured:
-        console.print(frontier_table(frontier))
     assert "failed: 4 (privacy.epsilon=2.0 seed=1), 9" in captured.get()
     assert "0.711 ±0.001" in captured.get()
 
