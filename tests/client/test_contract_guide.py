@@ -1,0 +1,87 @@
+"""docs/contract.md is true: its contracts are read, its table passes the gate, its errors are these."""
+
+import io
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from client.features import encode
+from client.gate import admit
+from client.mapping import source_from_mapping
+from client.tables import Tables
+from protocol.contract import contract_from_mapping
+from protocol.errors import WardroundError
+from protocol.feature import KINDS, STATISTICS
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "contract.md").read_text()
+
+
+def section(title):
+    return GUIDE.split(f"## {title}")[1].split("\n## ")[0]
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
+
+
+def test_the_no_show_contract_step_by_step_is_the_one_that_ships():
+    told = yaml.safe_load("\n".join(blocks(section("The no-show table, step by step"), "yaml")))
+    contract = contract_from_mapping({**told, "crosses": told["crosses"][:2]})
+    shipped = contract_from_mapping(yaml.safe_load((ROOT / "conf" / "contract" / "noshow.yaml").read_text()))
+    assert set(contract.features) <= set(shipped.features)
+    assert set(map(tuple, told["crosses"])) <= set(shipped.crosses)
+    for key in (
+        "purpose",
+        "patient",
+        "label",
+        "decided_at",
+        "outcome_at",
+        "events_per_patient",
+        "consent",
+        "groups",
+    ):
+        assert getattr(contract, key) == getattr(shipped, key), key
+
+
+def test_the_table_of_ones_own_passes():
+    text = section("A table of your own, without Python")
+    contract = contract_from_mapping(yaml.safe_load(blocks(text, "yaml")[0]))
+    table = pl.read_csv(io.StringIO(blocks(text, "")[0]), infer_schema=False).rename({"clinic": "hospital"})
+    admitted = admit(Tables(table), contract, b"key", datetime(2024, 4, 1, tzinfo=UTC))
+    cohort = encode(pl.concat([admitted.training, admitted.heldout]), contract)
+    assert (cohort.patient_count, cohort.hospital_count) == (2, 2)
+
+
+def test_each_kind_and_statistic_is_explained():
+    for word in (*KINDS, *STATISTICS):
+        assert f"`{word}`" in section("Reference"), word
+
+
+def test_mappings_are_read():
+    for block in blocks(section("A hospital's mapping"), "yaml"):
+        assert source_from_mapping(yaml.safe_load(block), Path()).has("messages")
+
+
+@pytest.mark.parametrize(
+    ("start", "changes"),
+    [
+        ("contract.events_per_patient=0", {"events_per_patient": 0}),
+        ("contract.featurs", {"featurs": {}}),
+        ("contract.crosses: [lead, agee]", {"crosses": [["lead", "agee"]]}),
+        (
+            "contract.label.engaged=[False]",
+            {"label": {"column": "x", "engaged": [False], "not_engaged": ["1"]}},
+        ),
+    ],
+)
+def test_mistakes_read_as_shown(start, changes):
+    line = next(line for line in section("Mistakes").splitlines() if line.startswith(start))
+    plain = yaml.safe_load((ROOT / "conf" / "contract" / "noshow.yaml").read_text())
+    with pytest.raises(WardroundError) as caught:
+        contract_from_mapping({**plain, **changes})
+    assert str(caught.value).startswith(line.split("age, hour")[0].rstrip("…"))
