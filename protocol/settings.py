@@ -98,7 +98,7 @@ class ModelSettings:
     def __post_init__(self) -> None:
         """Check the kind and that hidden layers stand where they belong."""
         require(self.kind in MODEL_KINDS, "model.kind", self.kind, f"must be one of {', '.join(MODEL_KINDS)}")
-        require(all(width >= 1 for width in self.hidden), "model.hidden", list(self.hidden), "widths must be at least 1")
+        require(all(width >= 1 for width in self.hidden), "model.hidden", list(self.hidden), "must be at least 1")
         require(
             (self.kind == "additive") == (not self.hidden),
             "model.hidden",

@@ -104,8 +104,8 @@ def one_digit(count: int) -> int:
     """Round to one significant digit, at least 1: 7,717 → 8,000."""
     if count < 1:
         return 1
-    unit = 10 ** int(math.log10(count))
-    return max(1, round(count / unit) * unit)
+    unit = 10.0 ** int(math.log10(count))
+    return max(1, int(round(count / unit) * unit))
 
 
 def load_federation(data: DataSettings, contract: Contract, seed: int) -> Federation:

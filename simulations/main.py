@@ -42,9 +42,11 @@ def simulate(settings: "StudySettings") -> None:
 
 def write_frontier(sweep_dir: Path) -> None:
     """Gather the runs of a sweep into one table and plot."""
-    from simulations.sweep import write_frontier as write
+    from rich.console import Console
 
-    write(sweep_dir)
+    from simulations.sweep import show_frontier
+
+    show_frontier(sweep_dir, Console())
 
 
 if __name__ == "__main__":
