@@ -5,12 +5,15 @@ becomes null. Sources may hand over text throughout (CSV) or typed columns (Parq
 """
 
 from collections.abc import Sequence
+from datetime import date
 
 import polars as pl
 
 MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 TRUE_TEXTS = ("true", "t", "yes", "y")
 FALSE_TEXTS = ("false", "f", "no", "n")
+_EPOCH = date(1970, 1, 1).toordinal()
+_CALENDAR = ((1, 1, 1), (9999, 12, 31))
 _ISO_FORMATS = (("%Y-%m-%d %H:%M:%S", 19), ("%Y-%m-%d", 10), ("%Y-%m-%d %H:%M", 16))
 
 
@@ -72,12 +75,15 @@ def word_index(name: str, dtype: pl.DataType, words: Sequence[str]) -> pl.Expr:
 def moment(name: str, dtype: pl.DataType) -> pl.Expr:
     """Datetime in microseconds without zone: ISO 8601 text as written, zoned types and offsets as UTC."""
     cell = pl.col(name)
-    if isinstance(dtype, pl.Datetime):
-        if dtype.time_zone is not None:
-            cell = cell.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return cell.cast(pl.Datetime("us"))
-    if dtype == pl.Date:
-        return cell.cast(pl.Datetime("us"))
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+        cell = cell.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    if isinstance(dtype, (pl.Datetime, pl.Date)):
+        # Databases know "infinity" and the year 294276: days so far off would not fit history's arithmetic.
+        return (
+            pl.when(_within_calendar(cell, dtype))
+            .then(cell.cast(pl.Datetime("us"), strict=False))
+            .alias(name)
+        )
     if _is_text(dtype):
         return text(name, dtype).map_batches(
             _moments_of_texts, return_dtype=pl.Datetime("us"), is_elementwise=True
@@ -100,6 +106,13 @@ def _per_distinct(name: str, dtype: pl.DataType, parse: pl.Expr, out: pl.DataTyp
     if not _is_text(dtype):
         return parse
     return pl.col(name).map_batches(parse_batch, return_dtype=out, is_elementwise=True)
+
+
+def _within_calendar(cell: pl.Expr, dtype: pl.Datetime | pl.Date) -> pl.Expr:
+    unit = dtype.time_unit if isinstance(dtype, pl.Datetime) else "d"
+    a_day = {"d": 1, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}[unit]
+    first, last = (date(year, month, day).toordinal() - _EPOCH for year, month, day in _CALENDAR)
+    return cell.to_physical().cast(pl.Int64).is_between(first * a_day, last * a_day)
 
 
 def _nothing(name: str, dtype: pl.DataType) -> pl.Expr:

@@ -174,7 +174,7 @@ def test_cells_that_do_not_parse_are_counted_never_shown():
 
 
 def moments(cells):
-    series = pl.Series("cell", cells)
+    series = pl.Series("cell", cells)  # a list, or a typed series
     return series.to_frame().select(parsing.moment("cell", series.dtype))["cell"].to_list()
 
 
@@ -200,6 +200,10 @@ def test_moments_are_read_by_row():
     assert moments([datetime(2016, 4, 29, 18, tzinfo=zone)]) == [datetime(2016, 4, 29, 16)]
     assert moments([date(2016, 4, 29)]) == [datetime(2016, 4, 29)]
     assert moments([5]) == [None]
+    for unit in (pl.Date, pl.Datetime("ms"), pl.Datetime("us"), pl.Datetime("ns"), pl.Datetime("us", "UTC")):
+        extremes = pl.Series([2**31 - 1, 1 - 2**31] if unit == pl.Date else [2**62, -(2**62)]).cast(unit)
+        years = [m and 1 <= m.year <= 9999 for m in moments(extremes)]
+        assert years == [None, None] or unit == pl.Datetime("ns"), unit
 
 
 def test_words_compare_as_text_and_as_numbers():
