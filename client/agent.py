@@ -147,7 +147,8 @@ class Agent:
 
 def read_request(payload: bytes, now: datetime) -> Asked:
     """Read a request and verify the operator's signatures; Refusal by ``message``, ``terms``, ``plan``,
-    ``signature`` or ``expired``. Whether the operator is one of the hospital's, the policy says."""
+    ``signature`` or ``expired``. Whether the operator is one of the hospital's, the policy says.
+    """
     try:
         request = decode_request(payload)
     except MessageError as error:

@@ -85,7 +85,9 @@ def load_home(folder: Path) -> Home:
     section = Section(_read_yaml(folder / SETTINGS), "hospital.yaml")
     socket = folder / section.text("socket", "run/agent.sock")
     if len(str(socket).encode()) > LONGEST_SOCKET:
-        raise ConfigurationError(f"hospital.yaml.socket={socket}: at most {LONGEST_SOCKET} bytes; use a shorter path")
+        raise ConfigurationError(
+            f"hospital.yaml.socket={socket}: at most {LONGEST_SOCKET} bytes; use a shorter path"
+        )
     tables = section.value("tables")
     if not isinstance(tables, dict):
         raise section.fail("tables", "must name the messages, and patients and consents where there are such")
@@ -112,7 +114,9 @@ def load_patients_key(path: Path) -> bytes:
     if mode & 0o077:
         raise ConfigurationError(f"key={path}: others may read it (mode {mode:o}); chmod 600 {path}")
     if not re.fullmatch("[0-9a-f]{64}", content):
-        raise ConfigurationError(f"key={path}: must be 64 hexadecimal digits; restore it from the newest copy")
+        raise ConfigurationError(
+            f"key={path}: must be 64 hexadecimal digits; restore it from the newest copy"
+        )
     return bytes.fromhex(content)
 
 

@@ -26,7 +26,6 @@ from protocol.randomness import Keystream
 from protocol.terms import Release, RoundPlan, Terms
 from protocol.wire import decode_release, encode_release
 
-
 logger = logging.getLogger("wardround.hospital")
 
 

@@ -90,7 +90,8 @@ class PostgresSource:
 
 def _is_away(error: Any, state: str) -> bool:
     """Whether the server itself is missing: no connection, no resources, shut down; never what cells hold."""
-    return state[:2] in ("08", "53", "57") or (not state and getattr(error.status_code, "name", "") == "IO")
+    status = getattr(getattr(error, "status_code", None), "name", "")
+    return isinstance(error, OSError) or state[:2] in ("08", "53", "57") or (not state and status == "IO")
 
 
 def _frame(pyarrow: Any, table: Any) -> pl.DataFrame:

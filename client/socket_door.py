@@ -145,7 +145,9 @@ def listening_socket(path: Path) -> socket.socket:
     path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     mode = stat.S_IMODE(path.parent.stat().st_mode)
     if mode & 0o007:
-        raise ConfigurationError(f"socket={path}: others may enter its folder (mode {mode:o}); chmod 750 {path.parent}")
+        raise ConfigurationError(
+            f"socket={path}: others may enter its folder (mode {mode:o}); chmod 750 {path.parent}"
+        )
     _remove_dead(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o777 & ~SOCKET_MODE)
@@ -165,7 +167,9 @@ def _remove_dead(path: Path) -> None:
     if not path.exists() and not path.is_symlink():
         return
     if not path.is_socket():
-        raise ConfigurationError(f"socket={path}: is there and is no socket; remove it, or choose another path")
+        raise ConfigurationError(
+            f"socket={path}: is there and is no socket; remove it, or choose another path"
+        )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
         try:
             trial.connect(str(path))

@@ -22,7 +22,9 @@ def keep_pending(folder: Path, signed: SignedTerms) -> None:
     with suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
         if len(list(folder.glob(f"*{_SUFFIX}"))) >= MOST_KEPT:
-            logger.warning("terms: %d files are kept already; decide on some and remove their files", MOST_KEPT)
+            logger.warning(
+                "terms: %d files are kept already; decide on some and remove their files", MOST_KEPT
+            )
             return
     try:
         write_new(path, signed_terms_to_bytes(signed), 0o644)

@@ -33,6 +33,11 @@ class _Kept:
     until: datetime
     cohort: Cohort = field(repr=False)
 
+    def stands(self, contract: Contract, stamp: Stamp, now: datetime) -> bool:
+        """Whether a cohort made anew would be the same."""
+        same = self.contract == contract.fingerprint and self.stamp == stamp != ()
+        return same and self.since <= now < self.until
+
 
 class WarmFeatures:
     """The training patients of one hospital as they stand now; the last study's stay in memory, never on disk."""
@@ -50,10 +55,8 @@ class WarmFeatures:
         TableError, TableAway, and whatever a broken file makes its reader raise.
         """
         stamp = stamp_of(self._source)
-        kept = self._kept
-        if kept is not None and kept.contract == contract.fingerprint and kept.stamp == stamp:
-            if stamp and kept.since <= now < kept.until:
-                return kept.cohort
+        if self._kept is not None and self._kept.stands(contract, stamp, now):
+            return self._kept.cohort
         self._kept = None  # two cohorts at once would double the memory
         made = self._make(contract, now, stamp)
         if stamp and _settled(stamp):

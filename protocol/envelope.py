@@ -88,7 +88,9 @@ def decode_request(payload: bytes) -> Request:
     magic, length, expires_at, signature = _REQUEST.unpack_from(payload)
     end = _REQUEST.size + length
     if magic != _REQUEST_MAGIC or length > LARGEST_FILE or end > len(payload):
-        raise MessageError(f"request: must be {_REQUEST_MAGIC.decode()} and terms of at most {LARGEST_FILE} bytes")
+        raise MessageError(
+            f"request: must be {_REQUEST_MAGIC.decode()} and terms of at most {LARGEST_FILE} bytes"
+        )
     return Request(payload[_REQUEST.size : end], payload[end:], expires_at, signature)
 
 

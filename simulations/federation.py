@@ -6,7 +6,7 @@ training and held-out patients and all noise come from the seed, which is what m
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -21,12 +21,13 @@ from client.ledger import MemoryLedger
 from client.participate import Ward
 from client.policy import simulation_policy
 from client.readable import check_types
+from client.simulated import simulated_stream
 from client.tables import Tables
 from conf.settings import DataSettings
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError, TableError
-from protocol.randomness import Keystream, derive_key
-from protocol.terms import RoundPlan, Terms
+from protocol.randomness import derive_key
+from protocol.terms import Terms
 
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
 """Today, for tables whose events have no time."""
@@ -89,15 +90,6 @@ class Federation:
             return self.training
         place = {name: index for index, name in enumerate(self.hospitals)}
         return concatenate([self.training.hospital(place[ward.hospital]) for ward in wards])
-
-
-def simulated_stream(seed: int, hospital: str) -> Callable[[RoundPlan], Keystream]:
-    """Give a hospital's randomness in a simulation: its own for every study and round, fixed by the seed."""
-
-    def stream(plan: RoundPlan) -> Keystream:
-        return Keystream(derive_key("noise", seed, hospital, plan.study, plan.terms_fingerprint, plan.round))
-
-    return stream
 
 
 def one_digit(count: int) -> int:
