@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from client.budget import Caps, Charge
+from client.ledger import Receipt
 from client.ledger_sqlite import SqliteLedger, create_ledger, open_ledger
 from client.ledger_verify import export, verify
 from protocol.accounting import PrivacyEvent, compose_epsilon
@@ -254,6 +255,25 @@ def test_ten_rounds_asked_for_at_once_are_each_charged_once(ledger: SqliteLedger
     with ThreadPoolExecutor(10) as threads:
         assert sum(threads.map(answer, range(10))) == 7
     assert ledger.spent("training", DELTA) == cap
+
+
+def test_whoever_comes_second_waits_and_finds_the_first_charge(ledger: SqliteLedger, path: Path) -> None:
+    second = open_ledger(path, KEY, "test")
+    with ThreadPoolExecutor(1) as threads:
+        started: list[Future[Receipt]] = []
+        overtook = []
+
+        def interfere(statement: str) -> None:
+            if statement.startswith("SELECT body") and not started:
+                started.append(threads.submit(second.charge, _charge(), CAPS, NOW))
+                overtook.extend(wait(started, timeout=0.3).done)
+
+        ledger._store._db.set_trace_callback(interfere)
+        first = ledger.charge(_charge(), CAPS, NOW)
+        ledger._store._db.set_trace_callback(None)
+        assert not overtook
+        assert (first.repeat, started[0].result()) == (False, Receipt(first.head, repeat=True, stored=None))
+    second.close()
 
 
 _RACER = """

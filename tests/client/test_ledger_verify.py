@@ -185,6 +185,23 @@ def test_entries_that_contradict_each_other_are_found_though_signed(fault: str) 
         verify(export(_chain(*BAD_CHAINS[fault])), KEY.public)
 
 
+def test_a_second_release_of_a_charge_is_found_though_signed() -> None:
+    entries = _chain(("charged", _charged(1, 1)))
+    for number in (2, 3):
+        kind, fields = _released(entries[0].hash)
+        entries.append(make_entry(kind, number, NOW + timedelta(days=1), entries[-1].hash, fields, KEY))
+    assert verify(export(entries[:2]), KEY.public).entries == 2
+    with pytest.raises(LedgerError, match="released before"):
+        verify(export(entries), KEY.public)
+
+
+def test_a_number_left_out_is_found_though_signed() -> None:
+    first = _chain(("note", {"topic": "begun", **PERSON}))[0]
+    third = make_entry("note", 3, NOW + timedelta(days=1), first.hash, {"topic": "third", **PERSON}, KEY)
+    with pytest.raises(LedgerError, match="does not follow"):
+        verify(export([first, third]), KEY.public)
+
+
 def test_time_that_runs_backwards_is_found() -> None:
     first = _chain(("note", {"topic": "begun", **PERSON}))[0]
     second = make_entry("note", 2, NOW - timedelta(days=1), first.hash, {"topic": "back", **PERSON}, KEY)

@@ -160,6 +160,20 @@ def test_every_clause_of_a_forecast_is_tried_by_a_looser_proposal() -> None:
     assert clauses == LOOSER.keys() | elsewhere
 
 
+def test_a_smaller_delta_is_another_delta_and_refused() -> None:
+    assert _refused(POLICY, _with(TERMS, privacy={"delta": 5e-6})).clause == "delta"
+
+
+def test_every_noised_step_counts_and_sampling_too() -> None:
+    refusal = _refused(POLICY, _with(TERMS, training={"local_steps": 2}))
+    cost = compose_epsilon([PrivacyEvent(TERMS.noise_multiplier, 1.0, 40)], 1e-5)
+    assert refusal.clause == "epsilon"
+    assert f"={cost:.8g}" in str(refusal)
+    permit(
+        POLICY, _with(TERMS, training={"local_steps": 2, "sampling_rate": 0.1}), OPERATOR, MemoryLedger(), NOW
+    )
+
+
 def test_a_refusal_shows_both_values() -> None:
     text = str(_refused(POLICY, _with(TERMS, privacy={"clip_norm": 2.5})))
     assert "clip_norm=2.5" in text
