@@ -132,6 +132,7 @@ CASES = [
     ([consent(), consent(granted="2024-05-02", withdrawn="2024-05-01")], True),
     ([consent(), consent(granted=None, withdrawn="2024-05-01")], False),
     ([consent(granted="2024-05-03"), consent(granted=None, withdrawn="2024-05-01")], True),
+    ([consent(), consent(granted=None, withdrawn="yesterday")], False),
     ([consent(expires="2024-06-01")], False),
     ([consent(expires="next year")], False),
     ([consent(expires="2024-06-02")], True),
