@@ -14,18 +14,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 
-from client.agree import agree
 from client.cohort import Cohort
 from client.home import Home, load_home
-from client.ledger_sqlite import SqliteLedger
-from client.participate import Ward, participate
+from client.ledger.sqlite import SqliteLedger
+from client.participate import Ward, participate, said
 from client.policy import Policy
 from client.simulated import simulated_stream
 from client.socket_door import Reply, SocketDoor
 from client.terms_folder import keep_pending
+from client.train.agree import agree
 from client.warm import WarmFeatures
 from protocol.envelope import decode_request, encode_answer, request_signing_bytes, sign_release
-from protocol.errors import LedgerError, MessageError, Refusal, TableAway, WardroundError
+from protocol.errors import LedgerError, MessageError, Refusal, WardroundError
 from protocol.randomness import Keystream, fresh_keystream
 from protocol.signed_terms import SignedTerms, signed_terms_from_bytes
 from protocol.signing import Purpose, verifies
@@ -75,11 +75,8 @@ class Agent:
             return self._refused(refusal, asked)
         except LedgerError as error:
             return self._refused(Refusal("ledger", str(error)), asked)
-        except TableAway as error:
-            logger.warning("late: %s", error)
         except Exception as error:
-            # The type alone: a text of others may quote what it was given.
-            logger.error("late: %s", type(error).__name__)
+            logger.warning("late: %s", said(error))
         return NO_REPLY
 
     def _participate(self, asked: Asked) -> Release:
@@ -146,8 +143,9 @@ class Agent:
 
 
 def read_request(payload: bytes, now: datetime) -> Asked:
-    """Read a request and verify the operator's signatures; Refusal by ``message``, ``terms``, ``plan``,
-    ``signature`` or ``expired``. Whether the operator is one of the hospital's, the policy says.
+    """Read a request and verify the operator's signatures; whether the operator may ask, the policy says.
+
+    Refusal by clause ``message``, ``terms``, ``plan``, ``signature`` or ``expired``.
     """
     try:
         request = decode_request(payload)
@@ -177,7 +175,7 @@ def run_agent(folder: Path) -> None:
         home.policy.current()
         if home.simulation is not None:
             logger.warning("SIMULATION: noise from a seed protects nobody; real studies are refused")
-        import client.train_with_opacus  # noqa: F401 (seconds, paid before the first plan)
+        import client.train.with_opacus  # noqa: F401 (seconds, paid before the first plan)
 
         door = SocketDoor(home.socket, Agent(home, ledger).answer)
         asyncio.run(door.serve())

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from client.bins import feature_column
 from client.cohort import Cohort
-from client.identity import tokens_of
+from client.gate.bins import feature_column
+from client.gate.identity import tokens_of
 from protocol.contract import HOSPITAL_COLUMN, Contract
 
 Number = TypeVar("Number", np.int32, np.float32)

@@ -2,7 +2,7 @@
 
     HOME/hospital.yaml     this file's settings (below)
     HOME/policy.yaml       the hospital's limits (client.policy_file), read again at every plan
-    HOME/ledger.sqlite     the record of every release (client.ledger_sqlite)
+    HOME/ledger.sqlite     the record of every release (client.ledger.sqlite)
     HOME/keys/hospital.key the Ed25519 key that signs releases and the ledger
     HOME/keys/patients.key 64 hexadecimal digits: the secret behind patients' tokens; never changed, never shared
     HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
@@ -11,7 +11,7 @@ hospital.yaml:
 
     hospital: north                      # the name by which terms and plans know this hospital
     socket: run/agent.sock               # where the agent listens; its folder is the agent's own
-    tables:                              # where the tables are, see client.mapping
+    tables:                              # where the tables are, see client.tables.mapping
       messages: {path: tables/messages.csv}
     # For a simulation with invented patients only; real studies refuse such a hospital:
     # simulation: {seed: 7, as_of: 2026-01-01T00:00:00+00:00}
@@ -27,10 +27,10 @@ from pathlib import Path
 
 import yaml
 
-from client.ledger_sqlite import SqliteLedger, open_ledger
-from client.mapping import source_from_mapping
+from client.ledger.sqlite import SqliteLedger, open_ledger
 from client.policy_file import PolicyFile
-from client.tables import TableSource
+from client.tables.mapping import source_from_mapping
+from client.tables.source import TableSource
 from protocol.errors import ConfigurationError
 from protocol.section import Section
 from protocol.signing import SigningKey, load_key, read_bounded

@@ -2,23 +2,25 @@
 
 The same function serves one hospital's agent and a simulation of ten thousand: hospitals of one round are
 computed together, but each has its own policy, ledger and noise, and its release depends on its own
-patients alone. What stands behind ``Admit`` is the gate (``client.gate``) and the encoder
+patients alone. What stands behind ``Admit`` is the gate (``client.gate.admit``) and the encoder
 (``client.features``): in an agent under the consent that holds now, in a simulation prepared once.
 """
 
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from client.budget import Charge
 from client.cohort import Cohort, no_patients
-from client.ledger import Ledger, Receipt
+from client.ledger.budget import Charge
+from client.ledger.port import Ledger, Receipt
 from client.policy import Policy, permit
-from client.train import private_update
+from client.train.update import private_update
 from protocol.accounting import PrivacyEvent
 from protocol.errors import Refusal, TableAway, TableError
 from protocol.model import parameter_count
@@ -49,6 +51,8 @@ class Ward:
 
 
 Admit = Callable[[Sequence[Ward], Terms], Cohort]
+Compute = Callable[[Terms, NDArray[np.float64], Cohort, Sequence[Keystream], Sequence[str]], NDArray[np.float64]]
+"""Terms, weights [1 or wards, parameters], patients, streams, hospitals' names → noised vectors [wards, …]."""
 
 
 def participate(
@@ -63,9 +67,22 @@ def participate(
     bytes and costs nothing (rule 4); after the charge nothing in the tables decides whether a reply
     comes (rule 2). test_participate.py holds each. Raises TableAway where a database does not answer.
     """
-    receipts = [_charge(plan, ward, terms, operator) for plan, ward in zip(plans, wards, strict=True)]
+    return answer_plans("training", plans, wards, terms, operator, admit, _update)
+
+
+def answer_plans(
+    account: str,
+    plans: Sequence[RoundPlan],
+    wards: Sequence[Ward],
+    terms: Terms,
+    operator: str,
+    admit: Admit,
+    compute: Compute,
+) -> list[Release | Refusal]:
+    """Answer plans of one account by what ``compute`` makes of its patients: see ``participate``."""
+    receipts = [_charge(account, plan, ward, terms, operator) for plan, ward in zip(plans, wards, strict=True)]
     due = [i for i, receipt in enumerate(receipts) if isinstance(receipt, Receipt) and receipt.stored is None]
-    vectors = _learn([plans[i] for i in due], [wards[i] for i in due], terms, admit)
+    vectors = _computed([plans[i] for i in due], [wards[i] for i in due], terms, admit, compute)
     answers = list(map(_answer_of, receipts))
     for i, vector in zip(due, vectors, strict=True):
         answers[i] = _release(plans[i], wards[i], terms, operator, receipts[i], vector)
@@ -78,20 +95,26 @@ def charge_of(plan: RoundPlan, terms: Terms, operator: str) -> Charge:
     With distributed noise the event is that of the sum over hospitals, which holds under secure
     aggregation only; such terms are for simulations.
     """
-    training = terms.training
+    training, evaluation = terms.training, terms.evaluation
+    event = PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.local_steps)
+    if plan.account == "held_out" and evaluation is not None:
+        event = PrivacyEvent(evaluation.noise_multiplier)
     return Charge(
         operator=operator,
         study=terms.study,
         terms=terms.fingerprint,
         round=plan.round,
         weights_digest=plan.weights_digest,
-        event=PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.local_steps),
+        event=event,
+        account=plan.account,
     )
 
 
-def _charge(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> Receipt | Refusal:
+def _charge(account: str, plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> Receipt | Refusal:
     now = ward.ledger.now(ward.clock())
     try:
+        if plan.account != account:
+            raise Refusal("account", f"account={plan.account}: expected {account}")
         _check_plan(plan, ward, terms)
         permit(ward.policy, terms, operator, ward.ledger, now)
         _check_round(plan, ward, terms, operator)
@@ -102,7 +125,6 @@ def _charge(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> Receipt
 
 
 def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms) -> None:
-    rounds = terms.training.rounds
     checks = (
         ("hospital", plan.hospital, ward.hospital),
         ("study", plan.study, terms.study),
@@ -113,8 +135,13 @@ def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms) -> None:
             raise Refusal(clause, f"the plan says {asked}, expected {expected}")
     if plan.hospital not in terms.training.public_patients:
         raise Refusal("hospital", f"hospital={plan.hospital}: is not one that the terms name")
-    if not 1 <= plan.round <= rounds:
-        raise Refusal("round", f"round={plan.round}: these terms have rounds 1 to {rounds}")
+    rounds = range(1, terms.training.rounds + 1)
+    if plan.account == "held_out":
+        named = terms.evaluation.rounds if terms.evaluation else ()
+        if plan.round not in named:
+            raise Refusal("round", f"round={plan.round}: these terms evaluate after {list(named)}")
+    elif plan.round not in rounds:
+        raise Refusal("round", f"round={plan.round}: these terms have rounds 1 to {len(rounds)}")
     if not ward.ledger.knows(plan.ledger_head):
         raise Refusal(
             "ledger_head",
@@ -127,40 +154,54 @@ def _check_round(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> No
     parameters = parameter_count(terms.model, terms.contract.layout)
     if len(plan.weights) != parameters:
         raise Refusal("parameters", f"{len(plan.weights)} weights: this model has {parameters}")
-    last = ward.ledger.last_round(operator, terms.fingerprint)
-    if plan.round < last and ward.ledger.find(operator, terms.fingerprint, plan.round) is None:
+    last = ward.ledger.last_round(operator, terms.fingerprint, plan.account)
+    known = ward.ledger.find(operator, terms.fingerprint, plan.round, plan.account)
+    if plan.round < last and known is None:
         raise Refusal("order", f"round={plan.round}: round {last} was charged before; ask for a later one")
 
 
-def _learn(
-    plans: Sequence[RoundPlan], wards: Sequence[Ward], terms: Terms, admit: Admit
+def _update(
+    terms: Terms,
+    weights: NDArray[np.float64],
+    cohort: Cohort,
+    streams: Sequence[Keystream],
+    hospitals: Sequence[str],
+) -> NDArray[np.float64]:
+    return private_update(terms, terms.contract.layout, weights, cohort, streams, hospitals)
+
+
+def _computed(
+    plans: Sequence[RoundPlan], wards: Sequence[Ward], terms: Terms, admit: Admit, compute: Compute
 ) -> NDArray[np.float32]:
-    """Compute the vectors that leave: float32 [wards, parameters]."""
+    """Compute the vectors that leave: float32 [wards, length]."""
     if not plans:
         return np.empty((0, 0), np.float32)
     weights = _stacked_weights(plans)
-    layout = terms.contract.layout
+    hospitals = [ward.hospital for ward in wards]
 
-    def update(cohort: Cohort) -> NDArray[np.float32]:
+    def vectors(cohort: Cohort) -> NDArray[np.float32]:
         streams = [ward.stream(plan) for ward, plan in zip(wards, plans, strict=True)]
-        hospitals = [ward.hospital for ward in wards]
-        return private_update(terms, layout, weights, cohort, streams, hospitals).astype(np.float32)
+        return compute(terms, weights, cohort, streams, hospitals).astype(np.float32)
 
     try:
-        return update(admit(wards, terms))
+        return vectors(admit(wards, terms))
     except TableAway:
         raise  # late, and charged: the same plan computes once more when the database is back
     except Exception as error:
         if terms.simulation:
             raise
-        logger.warning("round %d: noise alone (%s)", plans[0].round, _said(error))
+        logger.warning("round %d: noise alone (%s)", plans[0].round, said(error))
         # Whether the tables can be learned from must not show: a fault yields noise of the same size.
-        return update(no_patients(layout, len(wards)))
+        return vectors(no_patients(terms.contract.layout, len(wards)))
 
 
-def _said(error: Exception) -> str:
-    """Say what went wrong without a patient's value: only our own errors' texts are known to hold none."""
-    return str(error) if isinstance(error, TableError) else type(error).__name__
+def said(error: Exception) -> str:
+    """Say what went wrong without a patient's value: our own errors' text, of others type and place alone."""
+    if isinstance(error, TableError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return type(error).__name__ + place
 
 
 def _stacked_weights(plans: Sequence[RoundPlan]) -> NDArray[np.float64]:
@@ -189,6 +230,7 @@ def _release(
         vector=vector,
         ledger_head=receipt.head if isinstance(receipt, Receipt) else "",
         simulation=terms.simulation,
+        account=plan.account,
     )
     now = ward.ledger.now(ward.clock())
     expires_at = datetime.fromisoformat(terms.expires_at).astimezone(UTC)

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from client.budget import CAP_CLAUSES, Caps
-from client.ledger import Ledger
+from client.ledger.budget import CAP_CLAUSES, Caps
+from client.ledger.port import Ledger
 from protocol.accounting import PrivacyEvent, compose_epsilon
 from protocol.contract import TABLES, Contract
 from protocol.errors import Refusal

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from client.cohort import Cohort
-from client.consent import next_change
 from client.features import encode
-from client.gate import admit
-from client.tables import FileSource, TableSource, read_tables
+from client.gate.admit import admit
+from client.gate.consent import next_change
+from client.tables.source import FileSource, TableSource, read_tables
 from protocol.contract import Contract
 
 logger = logging.getLogger("wardround.hospital")

@@ -20,7 +20,7 @@ _STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class DataSettings:
     """Which tables. path is None for ``synthetic`` alone; contract is the YAML file of ``table``.
 
-    population holds the sizes of a synthetic federation, keys of ``simulations.population``'s settings,
+    population holds the sizes of a synthetic federation, keys of ``simulations.population.draw``'s settings,
     which check their ranges; empty for the others. Relative paths start where the command was started.
     """
 

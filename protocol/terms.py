@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from protocol.canonical import fingerprint
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError, require
+from protocol.evaluation import EvaluationSettings, FairnessSettings
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+
+ACCOUNTS = ("training", "held_out")
+"""The two parts of a hospital's patients: those learned from, and those measured on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,8 @@ class Terms:
     noise_multiplier is σ ÷ clip_norm of one step's sum: at one hospital (``local``) or over all
     (``distributed``). training.public_patients names every planned hospital. reply_delay_seconds is when
     a reply leaves the hospital, counted from the plan's arrival. simulation marks terms under which seeds
-    are allowed; real hospitals refuse it. expires_at is ISO 8601, UTC.
+    are allowed; real hospitals refuse it. expires_at is ISO 8601, UTC. evaluation: the noised tables of
+    held-out patients, None where no model of the study is evaluated.
     """
 
     study: str
@@ -33,6 +38,8 @@ class Terms:
     reply_delay_seconds: float = 0.0
     expires_at: str = "2100-01-01T00:00:00+00:00"
     simulation: bool = False
+    evaluation: EvaluationSettings | None = None
+    fairness: FairnessSettings = FairnessSettings()
 
     def __post_init__(self) -> None:
         """Check what no single group of settings can check."""
@@ -49,6 +56,19 @@ class Terms:
             require(
                 self.simulation, "privacy.noise", "distributed", "needs secure aggregation: for simulations only"
             )
+        if self.evaluation is not None:
+            self._check_evaluation(self.evaluation)
+
+    def _check_evaluation(self, evaluation: EvaluationSettings) -> None:
+        last, rounds = self.training.rounds + (self.fairness.mitigation != "none"), list(evaluation.rounds)
+        require(
+            bool(rounds) and rounds[-1] <= last,
+            "evaluation.rounds",
+            rounds,
+            f"must be from 1 to {self.training.rounds} (one more is the model as mitigated)",
+        )
+        multiplier = evaluation.noise_multiplier
+        require(multiplier > 0, "evaluation.noise_multiplier", multiplier, "must be greater than 0")
 
     @property
     def hospitals(self) -> tuple[str, ...]:
@@ -59,6 +79,12 @@ class Terms:
     def hospital_noise_stddev(self) -> float:
         """Standard deviation that one hospital adds to each coordinate of one step's clipped sum."""
         stddev = self.noise_multiplier * self.privacy.clip_norm
+        return stddev if self.privacy.noise == "local" else stddev / len(self.hospitals) ** 0.5
+
+    @property
+    def table_noise_stddev(self) -> float:
+        """Standard deviation that one hospital adds to each cell of its tables of held-out patients."""
+        stddev = self.evaluation.noise_multiplier if self.evaluation else 0.0
         return stddev if self.privacy.noise == "local" else stddev / len(self.hospitals) ** 0.5
 
     @cached_property
@@ -79,7 +105,11 @@ def terms_to_mapping(terms: Terms) -> dict[str, object]:
         "reply_delay_seconds": terms.reply_delay_seconds,
         "expires_at": terms.expires_at,
         "simulation": terms.simulation,
+        "fairness": asdict(terms.fairness),
+        "evaluation": None,
     }
+    if terms.evaluation is not None:
+        plain["evaluation"] = {**asdict(terms.evaluation), "rounds": list(terms.evaluation.rounds)}
     return plain
 
 
@@ -89,15 +119,23 @@ def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
         fields = dict(plain)
         model = dict(fields.pop("model"))  # type: ignore[call-overload]
         model["hidden"] = tuple(model.get("hidden", ()))
+        evaluation = fields.pop("evaluation", None)
         return Terms(
             contract=contract_from_mapping(fields.pop("contract")),  # type: ignore[arg-type]
             model=ModelSettings(**model),
             privacy=PrivacySettings(**fields.pop("privacy")),  # type: ignore[arg-type]
             training=TrainingSettings(**fields.pop("training")),  # type: ignore[arg-type]
+            fairness=FairnessSettings(**fields.pop("fairness", {})),  # type: ignore[arg-type]
+            evaluation=None if evaluation is None else _evaluation(evaluation),  # type: ignore[arg-type]
             **fields,  # type: ignore[arg-type]
         )
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ConfigurationError(f"terms: not of the expected form ({type(error).__name__})") from error
+
+
+def _evaluation(plain: Mapping[str, object]) -> EvaluationSettings:
+    rounds = tuple(int(number) for number in plain["rounds"])  # type: ignore[attr-defined]
+    return EvaluationSettings(**{**plain, "rounds": rounds})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,7 +144,8 @@ class RoundPlan:
 
     weights: float32 [parameters], in the model's fixed order. ledger_head is the head of the hospital's
     ledger that its last release carried (None before the first). Neither it, signatures nor expiry are
-    part of what makes two plans the same.
+    part of what makes two plans the same. account: whose budget pays, and so what is asked: an update from
+    ``training`` patients, or the tables of ``held_out`` ones under these weights.
     """
 
     study: str
@@ -115,6 +154,7 @@ class RoundPlan:
     terms_fingerprint: str
     weights: NDArray[np.float32]
     ledger_head: str | None = None
+    account: str = "training"
 
     @cached_property
     def weights_digest(self) -> str:
@@ -124,9 +164,9 @@ class RoundPlan:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Release:
-    """Bytes that leave a hospital: the noised clipped sum, or the noised difference of weights.
+    """Bytes that leave a hospital: the noised clipped sum, the noised difference of weights, or noised tables.
 
-    vector: float32 [parameters], on the public grid. ledger_head is the head of the hospital's ledger
+    vector: float32 [parameters], or [table_size] of account ``held_out``, on the public grid. ledger_head is the head of the hospital's ledger
     after this release was charged. simulation marks what seeds produced.
     """
 
@@ -138,3 +178,4 @@ class Release:
     vector: NDArray[np.float32] = field(repr=False)
     ledger_head: str = ""
     simulation: bool = False
+    account: str = "training"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from protocol.canonical import canonical_json
 from protocol.errors import MessageError
-from protocol.terms import Release, RoundPlan
+from protocol.terms import ACCOUNTS, Release, RoundPlan
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 LARGEST_VECTOR = 2**24  # parameters
@@ -67,7 +67,8 @@ def plan_signing_bytes(plan: RoundPlan) -> bytes:
 def release_signing_bytes(release: Release) -> bytes:
     """Give what a hospital signs: canonical JSON of every label and the SHA-256 of the vector's bytes.
 
-    The labels are study, hospital, round, terms, digest of the weights answered, ledger head, simulation.
+    The labels are study, hospital, round, terms, digest of the weights answered, ledger head, simulation,
+    account.
     """
     vector = np.ascontiguousarray(release.vector, dtype="<f4")
     return canonical_json(
@@ -83,6 +84,7 @@ def _plan_header(plan: RoundPlan) -> dict[str, object]:
         "round": plan.round,
         "terms_fingerprint": plan.terms_fingerprint,
         "ledger_head": plan.ledger_head,
+        "account": plan.account,
     }
 
 
@@ -96,6 +98,7 @@ def _release_header(release: Release) -> dict[str, object]:
         "weights_digest": release.weights_digest,
         "ledger_head": release.ledger_head,
         "simulation": release.simulation,
+        "account": release.account,
     }
 
 
@@ -177,6 +180,7 @@ _LABELS: dict[str, Any] = {
     "round": (_is_whole(0, LARGEST_ROUND), f"must be from 0 to {LARGEST_ROUND}"),
     "terms_fingerprint": (_is_digest, "must be 64 hexadecimal digits"),
     "parameters": (_is_whole(0, LARGEST_VECTOR), f"must be at most {LARGEST_VECTOR}"),
+    "account": (lambda value: value in ACCOUNTS, f"must be one of {', '.join(ACCOUNTS)}"),
 }
 _PLAN_FIELDS = _LABELS | {
     "ledger_head": (

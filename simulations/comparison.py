@@ -30,7 +30,7 @@ class Contest:
 
 
 def compare(contest: Contest) -> dict[str, Floats]:
-    """Score all methods: key of ``simulations.scores`` → float64 [held-out events] probabilities."""
+    """Score all methods: key of ``simulations.report.scores`` → float64 [held-out events] probabilities."""
     federation, terms = contest.federation, contest.terms
     layout, training, heldout = terms.contract.layout, federation.training, federation.heldout
     unordered = [feature.kind in UNORDERED for feature in terms.contract.features if feature.binned]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
-from client import parsing
-from client.tables import Tables, missing_column, scan_file
+from client.tables import parsing
+from client.tables.source import Tables, missing_column, scan_file
 from protocol.contract import HOSPITAL_COLUMN, Contract
 from protocol.errors import TableError
 

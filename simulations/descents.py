@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.cohort import Cohort
-from client.train import clipped_sums, private_update
+from client.train.update import clipped_sums, private_update
 from protocol.layout import Layout
 from protocol.model import column_scale, initial_weights
 from protocol.randomness import Keystream

@@ -13,16 +13,16 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from client import parsing
 from client.cohort import Cohort, concatenate
 from client.features import encode
-from client.gate import admit
-from client.ledger import MemoryLedger
+from client.gate.admit import admit
+from client.ledger.port import MemoryLedger
 from client.participate import Ward
 from client.policy import simulation_policy
-from client.readable import check_types
 from client.simulated import simulated_stream
-from client.tables import Tables
+from client.tables import parsing
+from client.tables.readable import check_types
+from client.tables.source import Tables
 from conf.settings import DataSettings
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError, TableError
@@ -124,7 +124,7 @@ def load_federation(data: DataSettings, contract: Contract, seed: int) -> Federa
 
 def _synthetic(data: DataSettings, contract: Contract, seed: int) -> Federation:
     from conf.compose import build
-    from simulations.population import PopulationSettings, draw_population
+    from simulations.population.draw import PopulationSettings, draw_population
 
     drawn = draw_population(build(PopulationSettings, data.population, "data"), seed)
     tables = Tables(drawn.messages, drawn.patients, drawn.consents)

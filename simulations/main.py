@@ -44,7 +44,7 @@ def write_frontier(sweep_dir: Path) -> None:
     """Gather the runs of a sweep into one table and plot."""
     from rich.console import Console
 
-    from simulations.sweep import show_frontier
+    from simulations.report.sweep import show_frontier
 
     show_frontier(sweep_dir, Console())
 

@@ -20,10 +20,10 @@ from server.rounds import RoundState, RoundSummary, reported_weights
 from simulations import metrics
 from simulations.comparison import Contest, compare
 from simulations.federation import Federation, load_federation
-from simulations.progress import Watcher, watch
-from simulations.run_files import RunFiles, write_run
-from simulations.summary import PrivacyFacts, Results, RoundRow
-from simulations.table import print_run
+from simulations.report.progress import Watcher, watch
+from simulations.report.run_files import RunFiles, write_run
+from simulations.report.summary import PrivacyFacts, Results, RoundRow
+from simulations.report.table import print_run
 
 OPERATOR = "simulation"
 ACCOUNTANT = "PLD (dp-accounting); full participation by the analytic Gaussian mechanism"

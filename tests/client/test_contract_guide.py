@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from client.features import encode
-from client.gate import admit
-from client.mapping import source_from_mapping
-from client.tables import Tables
+from client.gate.admit import admit
+from client.tables.mapping import source_from_mapping
+from client.tables.source import Tables
 from protocol.contract import contract_from_mapping
 from protocol.errors import WardroundError
 from protocol.feature import KINDS, STATISTICS

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.bins import bin_numbers
 from client.features import encode
-from client.gate import admit
-from client.tables import Tables
+from client.gate.admit import admit
+from client.gate.bins import bin_numbers
+from client.tables.source import Tables
 from protocol.contract import contract_from_mapping
 from protocol.feature import Feature
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.features import encode
-from client.gate import admit
-from client.identity import drawn_events, hospital_key, identify, tokens_of
-from client.tables import Tables
+from client.gate.admit import admit
+from client.gate.identity import drawn_events, hospital_key, identify, tokens_of
+from client.tables.source import Tables
 from protocol.contract import contract_from_mapping
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client import history
-from client.history import DAY_MICROSECONDS, behavioural_history, days_of
+from client.gate import history
+from client.gate.history import DAY_MICROSECONDS, behavioural_history, days_of
 from protocol.feature import STATISTICS
 
 # Few patients, days and hours, so that same-day events, equal moments and duplicates are the rule.

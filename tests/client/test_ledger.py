@@ -14,9 +14,9 @@ from dp_accounting.pld import PLDAccountant
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.budget import Budget, Caps, Charge
-from client.ledger import Ledger, MemoryLedger
-from client.ledger_sqlite import create_ledger
+from client.ledger.budget import Budget, Caps, Charge
+from client.ledger.port import Ledger, MemoryLedger
+from client.ledger.sqlite import create_ledger
 from protocol.accounting import PrivacyEvent, compose_epsilon
 from protocol.errors import ConfigurationError, Refusal
 from protocol.signing import new_key

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from client.budget import Caps, Charge
-from client.ledger_sqlite import create_ledger, open_ledger
-from client.ledger_verify import export, verify
+from client.ledger.budget import Caps, Charge
+from client.ledger.sqlite import create_ledger, open_ledger
+from client.ledger.verify import export, verify
 from protocol.accounting import PrivacyEvent, compose_epsilon
 from protocol.signing import SigningKey, load_key, new_key, save_key
 
@@ -32,8 +32,8 @@ _SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from datetime import UTC, datetime
-from client.budget import Caps, Charge
-from client.ledger_sqlite import open_ledger
+from client.ledger.budget import Caps, Charge
+from client.ledger.sqlite import open_ledger
 from protocol.accounting import PrivacyEvent
 from protocol.signing import load_key
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.budget import ACCOUNTS, Charge
-from client.ledger_entries import FIELDS, Entry, Field, charge_fields, make_entry
-from client.ledger_verify import Verified, export, verify
+from client.ledger.budget import Charge
+from client.ledger.entries import FIELDS, Entry, Field, charge_fields, make_entry
+from client.ledger.verify import Verified, export, verify
 from protocol.accounting import PrivacyEvent, compose_epsilon
 from protocol.errors import ConfigurationError, LedgerError
 from protocol.signing import SigningKey, new_key

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from client.cohort import Cohort, concatenate, no_patients
-from client.ledger import MemoryLedger
+from client.ledger.port import MemoryLedger
 from client.participate import Ward, participate
 from client.policy import Policy, simulation_policy
 from protocol.accounting import PrivacyEvent, compose_epsilon
@@ -213,7 +213,7 @@ def test_the_release_is_near_the_clipped_sum_where_noise_is_small() -> None:
     terms = make_terms(noise_multiplier=1e-6)
     place = desk(terms)
     layout = terms.contract.layout
-    from client.train import clipped_sums
+    from client.train.update import clipped_sums
 
     weights = rounds.init(terms).weights[np.newaxis]
     exact = clipped_sums(terms.model, layout, weights, place.cohort, terms.privacy.clip_norm)

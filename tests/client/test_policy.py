@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.budget import Charge
-from client.ledger import MemoryLedger
+from client.ledger.budget import Charge
+from client.ledger.port import MemoryLedger
 from client.policy import Policy, at_approval, forecast, permit, simulation_policy
 from protocol.accounting import PrivacyEvent, compose_epsilon, noise_multiplier_for
 from protocol.contract import contract_from_mapping

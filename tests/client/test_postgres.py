@@ -10,11 +10,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from client.gate import admit
-from client.mapping import source_from_mapping
-from client.postgres import PostgresSource
-from client.readable import check_types
-from client.tables import Tables, read_tables
+from client.gate.admit import admit
+from client.tables.mapping import source_from_mapping
+from client.tables.postgres import PostgresSource
+from client.tables.readable import check_types
+from client.tables.source import Tables, read_tables
 from protocol.contract import contract_from_mapping
 from protocol.errors import TableError
 

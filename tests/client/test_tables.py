@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import polars as pl
 import pytest
 
-from client import parsing
-from client.gate import admit
-from client.mapping import source_from_mapping
-from client.readable import check_types, count_unreadable
-from client.tables import FileSource, Tables, read_tables, scan_file
+from client.gate.admit import admit
+from client.tables import parsing
+from client.tables.mapping import source_from_mapping
+from client.tables.readable import check_types, count_unreadable
+from client.tables.source import FileSource, Tables, read_tables, scan_file
 from protocol.contract import contract_from_mapping
 from protocol.errors import ConfigurationError, TableError
 

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.agree import random_cohort
 from client.cohort import Cohort, concatenate
-from client.patient_batch import pad_patients
-from client.train import clipped_sums, draw_sample, private_update, update_together
+from client.train.agree import random_cohort
+from client.train.patient_batch import pad_patients
+from client.train.update import clipped_sums, draw_sample, private_update, update_together
 from protocol.errors import ConfigurationError
 from protocol.layout import Field, Layout
 from protocol.mechanism import add_noise
@@ -292,7 +292,7 @@ def test_several_steps_want_to_know_whose_patients_they_divide_by() -> None:
 def test_neither_torch_s_nor_numpy_s_generator_is_drawn_from(
     model: ModelSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    importlib.import_module("client.train_with_opacus")  # SciPy's own import makes a generator for its manual
+    importlib.import_module("client.train.with_opacus")  # SciPy's own import makes a generator for its manual
 
     def refuse(*arguments: object, **_: object) -> None:
         if isinstance(arguments[0], torch.Tensor) and arguments[0].is_meta:

@@ -13,14 +13,14 @@ from opacus.accountants import RDPAccountant
 from opacus.optimizers import DPOptimizer
 from torch import nn
 
-import client.agree
-from client.agree import agree, random_cohort
-from client.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
+import client.train.agree
 from client.cohort import Cohort
-from client.patient_batch import pad_patients
-from client.patient_optimizer import PatientOptimizer
-from client.train import clipped_sums, private_update
-from client.train_with_opacus import update_with_opacus
+from client.train.agree import agree, random_cohort
+from client.train.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
+from client.train.patient_batch import pad_patients
+from client.train.patient_optimizer import PatientOptimizer
+from client.train.update import clipped_sums, private_update
+from client.train.with_opacus import update_with_opacus
 from protocol.errors import ConfigurationError, WardroundError
 from protocol.layout import Field, Layout
 from protocol.mechanism import add_noise
@@ -221,16 +221,16 @@ def test_a_closed_form_that_is_off_stops_the_study(
         sums = clipped_sums(*args, **kwargs)
         return sums * (1 + 3e-5) if args[5:] == ("closed_form",) else sums
 
-    monkeypatch.setattr(client.agree, "clipped_sums", off)
+    monkeypatch.setattr(client.train.agree, "clipped_sums", off)
     with pytest.raises(WardroundError, match=r"differ by 3\.0e-05: at most 1e-05 is allowed"):
         agree(model, LAYOUT, events_per_patient=3)
 
 
 def test_importing_opacus_leaves_logging_alone_and_the_private_step_needs_no_torch() -> None:
     code = (
-        "import logging, sys, client.train\n"
+        "import logging, sys, client.train.update\n"
         "assert 'torch' not in sys.modules\n"
-        "import client.train_with_opacus\n"
+        "import client.train.with_opacus\n"
         "assert logging.root.handlers == [] and logging.root.level == logging.WARNING"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -12,7 +12,7 @@ from conf.compose import build, settings_to_mapping, study_settings
 from conf.settings import FederationSettings, PersonalizationSettings, ReportSettings, StudySettings
 from protocol.errors import WardroundError
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from simulations.population import PopulationSettings
+from simulations.population.draw import PopulationSettings
 
 CONF = Path(__file__).parents[2] / "conf"
 NEEDED = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from client.agree import random_cohort
-from client.patient_batch import pad_patients
+from client.train.agree import random_cohort
+from client.train.patient_batch import pad_patients
 from protocol.design import dense_rows
 from protocol.errors import ContractError
 from protocol.layout import Field, Layout

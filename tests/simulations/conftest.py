@@ -11,7 +11,7 @@ from protocol.accounting import PrivacyEvent
 from protocol.contract import Contract, contract_from_mapping
 from protocol.layout import Layout
 from protocol.settings import ModelSettings
-from simulations.summary import PrivacyFacts, Results, RoundRow
+from simulations.report.summary import PrivacyFacts, Results, RoundRow
 
 EFFECTS = np.array([[0.9, 0.0, -0.9], [-0.6, 0.1, 0.6], [0.0, 0.3, 0.0]])
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from protocol.settings import ModelSettings
-from simulations import charts, plots
-from simulations.effects import additive_effects, short_labels
-from simulations.figure import headline_figure
-from simulations.report import compact_delta, render_report
-from simulations.summary import summarise
+from simulations.report import charts, plots
+from simulations.report.effects import additive_effects, short_labels
+from simulations.report.figure import headline_figure
+from simulations.report.page import compact_delta, render_report
+from simulations.report.summary import summarise
 
 
 class Tags(HTMLParser):

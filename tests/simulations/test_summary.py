@@ -15,11 +15,11 @@ from sklearn.metrics import log_loss, roc_auc_score
 from protocol.contract import contract_from_mapping
 from protocol.errors import ConfigurationError, ContractError
 from protocol.model_file import load_model
-from simulations import run_files
-from simulations.run_files import metrics_table, write_run, write_whole
-from simulations.scores import METHOD_KEYS
-from simulations.summary import summarise
-from simulations.table import print_run
+from simulations.report import run_files
+from simulations.report.run_files import metrics_table, write_run, write_whole
+from simulations.report.scores import METHOD_KEYS
+from simulations.report.summary import summarise
+from simulations.report.table import print_run
 
 FILES = {
     "summary.json",

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from simulations.summary import summarise
-from simulations.sweep import show_frontier, write_frontier
+from simulations.report.summary import summarise
+from simulations.report.sweep import show_frontier, write_frontier
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What stands between a hospital's tables and a tensor."""

@@ -1,0 +1,234 @@
+"""The gate: what stands between a hospital's tables and a tensor, in the order in which it is asked.
+
+readable row → retention → purpose and consent → topics → sources → minimum necessary → history → at most
+K events, training or held-out. Every step decides per patient: rows of others never matter. The counts by
+reason stay in the hospital.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from client.gate.bins import bin_numbers, feature_column, missing_value
+from client.gate.consent import standing_consents, without_zone
+from client.gate.events import UNREADABLE_LABEL, read_events, read_patients
+from client.gate.history import DAY_MICROSECONDS, behavioural_history, days_of
+from client.gate.identity import PATIENT, drawn_events, identify
+from client.tables.source import Tables
+from protocol.contract import HOSPITAL_COLUMN, Contract
+
+Rule = tuple[str, pl.Expr]
+
+
+@dataclass(frozen=True, eq=False)
+class Admitted:
+    """Events that may be learned from (training), measured on (heldout), or only scored (undecided).
+
+    Rows sorted by hospital, patient's token, then time; columns row (position in the messages), hospital
+    (in a federation), token_high, token_low, label (1, 0; -1 in undecided), known, one per feature.
+    undecided: outcome not known yet, or not readable. counts: events set aside per reason, then what passed.
+    """
+
+    training: pl.DataFrame = field(repr=False)
+    heldout: pl.DataFrame = field(repr=False)
+    undecided: pl.DataFrame = field(repr=False)
+    counts: dict[str, int] = field(repr=False)
+
+
+def admit(
+    tables: Tables, contract: Contract, key: bytes, now: datetime, kept_until: datetime | None = None
+) -> Admitted:
+    """Pass the tables through the gate as consent and retention stand at ``now``.
+
+    key: the hospital's secret; in a federation's tables each hospital's key is derived from it. kept_until:
+    an event whose retention ends before it is left out already, for whoever keeps the result (``now``, if None).
+    Guarantees (test_gate.py): a patient's rows depend on that patient's own rows of the tables, on the
+    contract, key and now alone, bit for bit; at most K events per training patient. TableError for a
+    missing column; nothing that the cells hold raises.
+    """
+    counts: dict[str, int] = {}
+    events = read_events(tables, contract)
+    events = _set_aside(events, _faults(contract, now, tables.by_hospital), counts)
+    events, people = _identified(events, tables, contract, key)
+    consents = standing_consents(tables.part("consents", contract), contract, people, now)
+    events = _with_consents(events, people, consents, contract)
+    events = _set_aside(events, _limits(contract, kept_until or now), counts)
+    events = _with_patient_features(events, people, tables, contract)
+    events = _without_sources(events, people, consents, contract, counts)
+    events = _with_history(events, contract)
+    if not contract.unknown_patients:
+        events = _set_aside(events, [("patient without history", ~pl.col("known"))], counts)
+    return _parted(events, people, contract, now, counts)
+
+
+def _set_aside(events: pl.DataFrame, rules: Sequence[Rule], counts: dict[str, int]) -> pl.DataFrame:
+    """Drop the events that a rule is true of; each counts under the first such rule."""
+    if not rules:
+        return events
+    first = pl.coalesce(pl.when(broken).then(pl.lit(i, pl.UInt8)) for i, (_, broken) in enumerate(rules))
+    verdict = events.select(first.alias("rule")).to_series()
+    broken_by = np.bincount(verdict.drop_nulls().to_numpy(), minlength=len(rules))
+    counts.update({reason: int(number) for (reason, _), number in zip(rules, broken_by, strict=True)})
+    return events.filter(verdict.is_null()) if broken_by.any() else events
+
+
+def _faults(contract: Contract, now: datetime, by_hospital: bool) -> list[Rule]:
+    identity = (PATIENT, HOSPITAL_COLUMN) if by_hospital else (PATIENT,)
+    nameless = pl.any_horizontal(pl.col(name).is_null() for name in identity)
+    rules = [("no identifier", nameless)]
+    if contract.decided_at is not None:
+        decided, outcome = pl.col("decided"), pl.col("outcome")
+        rules += [
+            ("unreadable date", decided.is_null() | outcome.is_null()),
+            ("outcome before decision", _day(outcome) < _day(decided)),
+            ("decided in the future", decided > _microseconds(now)),
+        ]
+    return rules
+
+
+def _limits(contract: Contract, kept_until: datetime) -> list[Rule]:
+    rules: list[Rule] = []
+    if contract.retention_days is not None:
+        oldest = kept_until - timedelta(days=contract.retention_days)
+        rules.append(("past retention", pl.col("decided") < _microseconds(oldest)))
+    rules.append(("no consent for the purpose", ~pl.col("consented")))
+    if contract.topic is not None:
+        sensitive = pl.col("topic").is_in([topic.lower() for topic in contract.topic.sensitive])
+        rules += [
+            ("sensitive topic without opt-in", sensitive & ~pl.col("chosen")),
+            ("topic not chosen", ~pl.col("chosen") & (pl.col("chooser") | pl.col("topic").is_null())),
+        ]
+    return rules
+
+
+def _day(moment: pl.Expr) -> pl.Expr:
+    return moment // DAY_MICROSECONDS
+
+
+def _microseconds(moment: datetime) -> int:
+    return int((without_zone(moment) - datetime(1970, 1, 1)) / timedelta(microseconds=1))
+
+
+def _identified(
+    events: pl.DataFrame, tables: Tables, contract: Contract, key: bytes
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Replace identifiers by ``index`` into people; the text lives on in people until the gate is passed."""
+    identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in events.columns]
+    people = identify(events.select(identity).unique(), key)
+    events = events.join(people.select("index", *identity), on=identity, how="left", maintain_order="left")
+    return events.drop(identity), people
+
+
+def _with_consents(
+    events: pl.DataFrame, people: pl.DataFrame, consents: pl.DataFrame, contract: Contract
+) -> pl.DataFrame:
+    """Add consented, and for a contract with topics chooser and chosen, per event."""
+    purpose = consents.filter(kind="purpose", value=contract.purpose.lower())
+    active = _flags(purpose.filter("active"), people)
+    consented = active if contract.consent.required else active | ~_flags(purpose, people)
+    events = events.with_columns(consented=pl.Series(consented).gather(events["index"]))
+    if contract.topic is None:
+        return events
+    topics = consents.filter(kind="topic")
+    chooser = pl.Series(_flags(topics, people)).gather(events["index"])
+    chosen = topics.filter("active").select("index", topic="value", chosen=pl.lit(True))
+    events = events.join(chosen, on=["index", "topic"], how="left", maintain_order="left")
+    return events.with_columns(pl.col("chosen").fill_null(False), chooser=chooser)
+
+
+def _flags(rows: pl.DataFrame, people: pl.DataFrame) -> NDArray[np.bool_]:
+    """Which patients have a row: bool [patients]."""
+    flags = np.zeros(len(people), np.bool_)
+    flags[rows["index"].to_numpy()] = True
+    return flags
+
+
+def _with_patient_features(
+    events: pl.DataFrame, people: pl.DataFrame, tables: Tables, contract: Contract
+) -> pl.DataFrame:
+    features = read_patients(tables, contract, people)
+    return events.with_columns(features[name].gather(events["index"]) for name in features.columns)
+
+
+def _without_sources(
+    events: pl.DataFrame,
+    people: pl.DataFrame,
+    consents: pl.DataFrame,
+    contract: Contract,
+    counts: dict[str, int],
+) -> pl.DataFrame:
+    """Turn what comes from a source without the patient's opt-in into missing values."""
+    for source in contract.sources:
+        active = consents.filter(pl.col("active"), kind="source", value=source.lower())
+        opted_in = pl.Series(_flags(active, people)).gather(events["index"])
+        counts[f"source {source} without opt-in (values only)"] = int((~opted_in).sum())
+        events = events.with_columns(
+            pl.when(opted_in)
+            .then(pl.col(name))
+            .otherwise(pl.lit(missing_value(f), events.schema[name]))
+            .alias(name)
+            for f in contract.features
+            if f.source == source and (name := feature_column(f.name))
+        )
+    return events
+
+
+def _with_history(events: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Sort by patient and time; add known and the history features."""
+    if contract.decided_at is None:
+        return events.sort("index", maintain_order=True).with_columns(known=pl.lit(False))
+    events = events.sort("index", "decided", "outcome", maintain_order=True)
+    decided = events["decided"].to_numpy()
+    labels = events["label"].to_numpy()
+    history = behavioural_history(
+        events["index"].to_numpy(), decided, days_of(events["outcome"].to_numpy()), labels
+    )
+    columns = {"known": pl.Series(history.count > 0)}
+    for feature in contract.features:
+        if feature.statistic is not None:
+            numbers = history.statistic(feature.statistic, days_of(decided))
+            columns[feature_column(feature.name)] = pl.Series(bin_numbers(feature, numbers))
+    return events.with_columns(**columns)
+
+
+def _parted(
+    events: pl.DataFrame, people: pl.DataFrame, contract: Contract, now: datetime, counts: dict[str, int]
+) -> Admitted:
+    due = np.ones(len(events), np.bool_)
+    if contract.outcome_at is not None:
+        due = days_of(events["outcome"].to_numpy()) < _microseconds(now) // DAY_MICROSECONDS
+    readable = events["label"].to_numpy() != UNREADABLE_LABEL
+    heldout = people["heldout"].gather(events["index"]).to_numpy()
+    training = due & readable & ~heldout
+    drawn = _drawn(events["index"].to_numpy()[training], people, contract.events_per_patient)
+    counts["outcome not yet known"] = int((~due).sum())
+    counts["unreadable label"] = int((due & ~readable).sum())
+    counts["beyond K events of a training patient"] = int((~drawn).sum())
+    training[training] = drawn
+    events = events.with_columns(label=pl.when(pl.Series(due)).then("label").otherwise(UNREADABLE_LABEL))
+    parts = {"training": training, "heldout": due & readable & heldout, "undecided": ~(due & readable)}
+    frames = {}
+    for name, chosen in parts.items():
+        rows = events.filter(pl.Series(chosen))
+        counts[f"{name} events"], counts[f"{name} patients"] = len(rows), rows["index"].n_unique()
+        frames[name] = _with_tokens(rows, people, contract)
+    return Admitted(**frames, counts=counts)
+
+
+def _drawn(patients: NDArray[np.integer], people: pl.DataFrame, most: int) -> NDArray[np.bool_]:
+    starts = np.concatenate([[0], np.cumsum(np.bincount(patients, minlength=len(people)))])
+    return drawn_events(people["seed"].to_numpy(), starts, most)
+
+
+def _with_tokens(events: pl.DataFrame, people: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Minimum necessary: features, label and the patient's token; identifiers and moments end here."""
+    columns = ["token_high", "token_low"]
+    if HOSPITAL_COLUMN in people.columns:
+        columns.append(HOSPITAL_COLUMN)
+    tokens = [people[name].gather(events["index"]).alias(name) for name in columns]
+    features = [feature_column(feature.name) for feature in contract.features]
+    return events.select("row", "label", "known", *features).with_columns(tokens)

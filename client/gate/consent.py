@@ -1,0 +1,95 @@
+"""What each patient's consents come to at one moment: the last word of each, doubt counting as no.
+
+A consent row speaks of one patient, kind (purpose, topic or source) and value. It is active when its latest
+past grant is later than every withdrawal and has not expired. A date that cannot be read counts against
+it: as no grant, as withdrawn, as expired. A withdrawal counts at once, even if a clock dates it ahead.
+"""
+
+from datetime import UTC, datetime
+
+import polars as pl
+
+from client.gate.identity import PATIENT
+from client.tables import parsing
+from protocol.contract import HOSPITAL_COLUMN, Contract
+
+KEYS = ("index", "kind", "value")
+
+
+def without_zone(now: datetime) -> datetime:
+    """Write a moment as UTC without zone; one without zone is taken as UTC."""
+    return now if now.tzinfo is None else now.astimezone(UTC).replace(tzinfo=None)
+
+
+def standing_consents(
+    rows: pl.LazyFrame | None, contract: Contract, people: pl.DataFrame, now: datetime
+) -> pl.DataFrame:
+    """One row per patient (``index``), kind and value that people spoke of, and whether it is ``active``.
+
+    rows: the consents table, or None for nobody having said anything. Kinds and values in lower case.
+    """
+    if rows is None:
+        columns = {"index": pl.UInt32, "kind": pl.String, "value": pl.String, "active": pl.Boolean}
+        return pl.DataFrame(schema=columns)
+    schema = rows.collect_schema()
+    identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in people.columns]
+    dated = [_date(name, schema) for name in ("granted_at", "withdrawn_at", "expires_at")]
+    faults = [
+        _unreadable(name, schema).alias(f"{name}_unreadable") for name in ("withdrawn_at", "expires_at")
+    ]
+    read = rows.select(
+        parsing.text(contract.patient, schema[contract.patient]).alias(PATIENT),
+        *(parsing.text(name, schema[name]) for name in (HOSPITAL_COLUMN,) if name in schema),
+        *(parsing.text(name, schema[name]).str.to_lowercase() for name in ("kind", "value")),
+        *dated,
+        *faults,
+    ).filter(_asked(contract))
+    known = read.join(people.lazy().select("index", *identity), on=identity, how="inner")
+    return _last_words(known, without_zone(now)).collect()
+
+
+def _asked(contract: Contract) -> pl.Expr:
+    """Rows that this contract asks about."""
+    purpose = (pl.col("kind") == "purpose") & (pl.col("value") == contract.purpose.lower())
+    sources = [source.lower() for source in contract.sources]
+    source = (pl.col("kind") == "source") & pl.col("value").is_in(sources)
+    return purpose | source | ((pl.col("kind") == "topic") & pl.lit(contract.topic is not None))
+
+
+def _last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
+    past = pl.when(pl.col("granted_at") <= now).then(pl.col("granted_at").dt.timestamp("us"))
+    expired = pl.col("expires_at_unreadable") | (pl.col("expires_at") <= now).fill_null(False)
+    # The lowest bit says "expired": of grants of the same moment one that has expired weighs more.
+    grant = rows.with_columns(grant=past * 2 + expired.cast(pl.Int64))
+    last = grant.group_by(KEYS).agg(
+        pl.col("grant").max(),
+        pl.col("withdrawn_at").max().dt.timestamp("us"),
+        pl.col("withdrawn_at_unreadable").any(),
+    )
+    withdrawn = pl.col("withdrawn_at_unreadable") | (
+        pl.col("withdrawn_at") >= pl.col("grant") // 2
+    ).fill_null(False)
+    standing = pl.col("grant").is_not_null() & (pl.col("grant") % 2 == 0) & ~withdrawn
+    return last.select(*KEYS, active=standing.fill_null(False))
+
+
+def _date(name: str, schema: pl.Schema) -> pl.Expr:
+    return parsing.moment(name, schema[name]).alias(name)
+
+
+def _unreadable(name: str, schema: pl.Schema) -> pl.Expr:
+    return parsing.is_given(name, schema[name]) & parsing.moment(name, schema[name]).is_null()
+
+
+def next_change(rows: pl.LazyFrame | None, now: datetime) -> datetime | None:
+    """Return the first moment after ``now`` (without zone) at which a grant begins or expires, if any.
+
+    Until then, and while the table is the same, consents stand as they stand at ``now``.
+    """
+    if rows is None:
+        return None
+    schema, after = rows.collect_schema(), pl.lit(without_zone(now))
+    dates = [parsing.moment(name, schema[name]).alias(name) for name in ("granted_at", "expires_at")]
+    first = [pl.col(name).filter(pl.col(name) > after).min() for name in ("granted_at", "expires_at")]
+    moments = rows.select(dates).select(pl.min_horizontal(first)).collect().item()
+    return moments if isinstance(moments, datetime) else None

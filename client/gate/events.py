@@ -1,0 +1,77 @@
+"""Messages and patients as compact columns: moments, label, topic and one column per feature, no raw cells.
+
+Only the contract's columns are read, as a stream, and each cell becomes a bin or a moment at once.
+"""
+
+import polars as pl
+
+from client.gate.bins import bin_type, feature_column, missing_value, moment_column, read_features
+from client.gate.identity import PATIENT
+from client.tables import parsing
+from client.tables.source import Tables
+from protocol.contract import HOSPITAL_COLUMN, Contract
+
+UNREADABLE_LABEL = -1
+_POSITION = "row:"  # no contract column of the name "row" may collide with it
+
+
+def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
+    """One row per message: row, patient (text), hospital (in a federation), label, features.
+
+    With times in the contract also decided and outcome (microseconds since 1970, Int64), with topics also
+    topic (lower case). label is 1, 0 or -1 where it is unreadable; everything else unreadable is null.
+    """
+    frame = tables.part("messages", contract)
+    if frame is None:
+        raise ValueError("tables without messages")
+    schema = frame.collect_schema()
+    keep = [
+        pl.col(_POSITION).alias("row"),
+        identifier(contract.patient, schema).alias(PATIENT),
+        _label(contract, schema).alias("label"),
+        *([identifier(HOSPITAL_COLUMN, schema)] if tables.by_hospital else []),
+    ]
+    times = {"decided": contract.decided_at, "outcome": contract.outcome_at}
+    moments = {name: column for name, column in times.items() if column is not None}
+    keep += [pl.col(moment_column(column)).dt.timestamp("us").alias(name) for name, column in moments.items()]
+    if contract.topic is not None:
+        topic = parsing.text(contract.topic.column, schema[contract.topic.column]).str.to_lowercase()
+        keep.append(pl.when(topic != "").then(topic).alias("topic"))
+    rows = read_features(frame.with_row_index(_POSITION), contract, "messages", keep, list(moments.values()))
+    return rows.collect(engine="streaming")
+
+
+def read_patients(tables: Tables, contract: Contract, people: pl.DataFrame) -> pl.DataFrame:
+    """Features of the patients table, row by row for ``people``; missing where a patient has no row there.
+
+    A patient entered twice counts as first entered.
+    """
+    features = [f for f in contract.features if f.table == "patients"]
+    frame = tables.part("patients", contract) if features else None
+    if frame is None:
+        return people.select(
+            pl.lit(missing_value(f), column_type).alias(feature_column(f.name))
+            for f, column_type in ((f, bin_type(f)) for f in features)
+        )
+    schema = frame.collect_schema()
+    identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in people.columns]
+    names = {PATIENT: contract.patient, HOSPITAL_COLUMN: HOSPITAL_COLUMN}
+    keep = [identifier(names[name], schema).alias(name) for name in identity]
+    rows = read_features(frame, contract, "patients", keep).collect(engine="streaming")
+    rows = rows.unique(identity, keep="first", maintain_order=True)
+    joined = people.select(identity).join(rows, on=identity, how="left", maintain_order="left")
+    return joined.select(
+        pl.col(feature_column(f.name)).fill_null(pl.lit(missing_value(f), bin_type(f))) for f in features
+    )
+
+
+def identifier(column: str, schema: pl.Schema) -> pl.Expr:
+    """Text of an identifier; null where the cell says missing."""
+    dtype = schema[column]
+    return pl.when(parsing.is_given(column, dtype)).then(parsing.text(column, dtype)).alias(column)
+
+
+def _label(contract: Contract, schema: pl.Schema) -> pl.Expr:
+    label = contract.label
+    index = parsing.word_index(label.column, schema[label.column], (*label.not_engaged, *label.engaged))
+    return (index >= len(label.not_engaged)).cast(pl.Int8).fill_null(UNREADABLE_LABEL)

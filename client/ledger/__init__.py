@@ -1,0 +1,1 @@
+"""The record of every release and of the ε that it cost."""

@@ -1,0 +1,146 @@
+"""What has been spent: privacy events by account, operator and study, and the ε that they compose to.
+
+The two accounts, training and held-out, are of different patients and never compose with each other.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+from protocol.accounting import PrivacyEvent, compose_epsilon
+from protocol.errors import ConfigurationError, Refusal
+from protocol.terms import ACCOUNTS
+
+CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon_for_life")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Charge:
+    """One release, before it is computed: who asks, for what, and by which mechanism.
+
+    operator is the public key that verified the terms; terms and weights_digest are SHA-256 in hex; event
+    is what the release costs, its count being the noised steps.
+    """
+
+    operator: str
+    study: str
+    terms: str
+    round: int
+    weights_digest: str
+    event: PrivacyEvent
+    account: str = "training"
+
+    def __post_init__(self) -> None:
+        """Check what no ledger may hold."""
+        if self.account not in ACCOUNTS or self.round < 0:
+            raise ConfigurationError(
+                f"account={self.account!r}, round={self.round}: no such account or round"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caps:
+    """Largest composed ε at the policy's one δ: for a study, an operator, for life. Infinity is no cap."""
+
+    delta: float
+    study: float = math.inf
+    operator: float = math.inf
+    life: float = math.inf
+
+    @property
+    def limits(self) -> tuple[float, float, float]:
+        """The caps in the order of ``CAP_CLAUSES``."""
+        return self.study, self.operator, self.life
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Composed ε of one account at one δ after a charge: of its study, its operator, all studies ever."""
+
+    study: float
+    operator: float
+    life: float
+
+
+Mechanism = tuple[float, float]
+Counts = dict[Mechanism, int]
+
+
+@lru_cache(maxsize=65_536)
+def _composed(counts: tuple[tuple[Mechanism, int], ...], delta: float) -> float:
+    return compose_epsilon([PrivacyEvent(sigma, rate, count) for (sigma, rate), count in counts], delta)
+
+
+def composed_epsilon(counts: Counts, delta: float) -> float:
+    """ε of so many events of each mechanism at δ, never below the exact value; kept once computed."""
+    return _composed(tuple(sorted(counts.items())), delta) if counts else 0.0
+
+
+def _count(counts: Counts, mechanism: Mechanism, count: int) -> None:
+    counts[mechanism] = counts.get(mechanism, 0) + count
+
+
+class Budget:
+    """Events counted by account, operator and study; two operators' studies of one name stay apart."""
+
+    def __init__(self) -> None:
+        """Start with nothing spent."""
+        self._studies: dict[tuple[str, str, str], Counts] = {}
+
+    def add(self, charge: Charge) -> None:
+        """Count one charge."""
+        event = charge.event
+        counts = self._studies.setdefault((charge.account, charge.operator, charge.study), {})
+        _count(counts, (event.noise_multiplier, event.sampling_rate), event.count)
+
+    def counts(self, account: str, operator: str | None = None, study: str | None = None) -> Counts:
+        """Events of an account, of one operator or study where named."""
+        total: Counts = {}
+        for (of, by, name), counts in self._studies.items():
+            if of == account and operator in (None, by) and study in (None, name):
+                for mechanism, count in counts.items():
+                    _count(total, mechanism, count)
+        return total
+
+    def spent(
+        self,
+        account: str,
+        delta: float,
+        study: str | None = None,
+        operator: str | None = None,
+        further: PrivacyEvent | None = None,
+    ) -> float:
+        """Compose ε of an account: for life, of an operator or a study; as if ``further`` were charged."""
+        counts = self.counts(account, operator, study)
+        if further is not None:
+            _count(counts, (further.noise_multiplier, further.sampling_rate), further.count)
+        return composed_epsilon(counts, delta)
+
+    def after(self, charge: Charge, delta: float) -> Spent:
+        """Composed ε as it would stand after this charge; nothing is counted."""
+        return Spent(*(composed_epsilon(counts, delta) for counts in self._after(charge)))
+
+    def check(self, charge: Charge, caps: Caps) -> None:
+        """Refuse the charge that would exceed a cap (clause ``max_epsilon_…``); an infinite one is free."""
+        limits = caps.limits
+        if limits == (math.inf, math.inf, math.inf):
+            return
+        for clause, cap, counts in zip(CAP_CLAUSES, limits, self._after(charge), strict=True):
+            after = 0.0 if cap == math.inf else composed_epsilon(counts, caps.delta)
+            if not after <= cap:
+                raise Refusal(
+                    clause,
+                    f"epsilon={after:.8g} after this release would exceed {cap:g} (policy.yaml: {clause}); "
+                    f"{charge.account} account, delta={caps.delta:g}; nothing was spent",
+                )
+
+    def _after(self, charge: Charge) -> tuple[Counts, Counts, Counts]:
+        event, account, operator = charge.event, charge.account, charge.operator
+        scopes = (
+            self.counts(account, operator, charge.study),
+            self.counts(account, operator),
+            self.counts(account),
+        )
+        for counts in scopes:
+            _count(counts, (event.noise_multiplier, event.sampling_rate), event.count)
+        return scopes

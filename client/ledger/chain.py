@@ -1,0 +1,168 @@
+"""What a chain of ledger entries says, followed entry after entry by a hospital's agent and by an auditor."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from client.ledger.budget import Budget, Charge
+from client.ledger.entries import Entry, Field, charge_of_entry, require_next
+from client.ledger.port import NO_ENTRY, Key
+from protocol.accounting import PrivacyEvent
+from protocol.errors import LedgerError
+
+REFUSALS_A_DAY = 1000
+
+
+class Charged(NamedTuple):
+    """A charging entry's hash, and the digest of the weights that it was for."""
+
+    hash: str
+    weights: str
+
+
+Scope = tuple[str, str | None, str | None]
+
+
+class Chain:
+    """Everything that follows from the entries so far.
+
+    Guarantee: entries are followed in their order only, each holding the hash of the one before; a round
+    is charged once and released once. Signatures are the caller's to check.
+    """
+
+    def __init__(self) -> None:
+        """Start before the first entry."""
+        self.sequence = 0
+        self.head = NO_ENTRY
+        self.time = datetime.min.replace(tzinfo=UTC)
+        self.heads: dict[str, int] = {}
+        self.charges: dict[Key, Charged] = {}
+        self.released: set[str] = set()
+        self.budget = Budget()
+        self.stated: dict[Scope, tuple[float, float, str]] = {}
+        self._decisions: dict[tuple[str, str], str] = {}
+        self._first_key: dict[str, str] = {}
+        self._key_in_use: dict[str, str | None] = {}
+        self._refusal_day: Field = ""
+        self._refusals: set[tuple[Field, ...]] = set()
+
+    def follow(self, entry: Entry) -> None:
+        """Take in the next entry; LedgerError where it cannot be the next."""
+        require_next(entry, self.sequence + 1, self.head, self.time)
+        operator = str(entry.fields.get("operator", ""))
+        match entry.kind:
+            case "charged":
+                self._follow_charge(entry)
+            case "released":
+                self._follow_release(str(entry.fields["charge"]))
+            case "approved" | "declined":
+                self._decisions[str(entry.fields["terms"]), self.first_key(operator)] = entry.kind
+            case "rotated":
+                self._follow_rotation(operator, str(entry.fields["successor"]))
+            case "revoked":
+                self._key_in_use[self.first_key(operator)] = None
+            case "refused":
+                self._follow_refusal(_refusal_key(entry.time, entry.fields))
+        self.sequence, self.head, self.time = entry.sequence, entry.hash, entry.time
+        self.heads[entry.hash] = entry.sequence
+
+    def first_key(self, key: str) -> str:
+        """Return the first key of an operator, in use or not: the name of its account."""
+        return self._first_key.get(key, key)
+
+    def identify(self, key: str) -> str | None:
+        """Return the first key of the operator that uses this key now; None for a key out of use."""
+        first = self.first_key(key)
+        return first if self._key_in_use.get(first, first) == key else None
+
+    def can_rotate(self, operator: str, successor: str) -> bool:
+        """Whether a key is in use and its successor is new: two operators' accounts never become one."""
+        charged = {key[0] for key in self.charges}
+        known = charged | self._first_key.keys() | self._key_in_use.keys() | {operator}
+        return self.identify(operator) is not None and successor not in known
+
+    def decision(self, terms: str, operator: str) -> str | None:
+        """Return the last decision on an operator's terms."""
+        return self._decisions.get((terms, self.first_key(operator)))
+
+    def find(self, operator: str, terms: str, account: str, round_number: int) -> Charged | None:
+        """Find the charge of a round."""
+        return self.charges.get((self.first_key(operator), terms, account, round_number))
+
+    def rounds_charged(self, operator: str, terms: str, account: str) -> int:
+        """Count the rounds charged under these terms."""
+        first = self.first_key(operator)
+        return sum(key[:3] == (first, terms, account) for key in self.charges)
+
+    def last_round(self, operator: str, terms: str, account: str) -> int:
+        """Return the highest round charged under these terms; 0 before the first."""
+        first = self.first_key(operator)
+        return max((key[3] for key in self.charges if key[:3] == (first, terms, account)), default=0)
+
+    def takes_refusal(self, time: datetime, fields: Mapping[str, Field]) -> bool:
+        """Whether a refusal is worth an entry: no repeat within a day, nor a flood."""
+        key = _refusal_key(time, fields)
+        return self._refusal_day != key[0] or (
+            key not in self._refusals and len(self._refusals) < REFUSALS_A_DAY
+        )
+
+    def spent(
+        self,
+        account: str,
+        delta: float,
+        study: str | None,
+        operator: str | None,
+        further: PrivacyEvent | None,
+        code: str,
+    ) -> float:
+        """Compose ε, or read it off the last charge in scope, if the same code composed it at this δ."""
+        first = None if operator is None else self.first_key(operator)
+        stated = self.stated.get((account, first, study))
+        if further is None and stated is not None and stated[1:] == (delta, code):
+            return stated[0]
+        return self.budget.spent(account, delta, study, first, further)
+
+    def _follow_charge(self, entry: Entry) -> None:
+        charge = charge_of_entry(entry)
+        key = (charge.operator, charge.terms, charge.account, charge.round)
+        if key in self.charges or charge.operator != self.first_key(charge.operator):
+            raise LedgerError(
+                f"entry {entry.sequence} charges a round again, or under an operator's later key"
+            )
+        self.charges[key] = Charged(entry.hash, charge.weights_digest)
+        self.budget.add(charge)
+        fields = entry.fields
+        for scope, name in zip(_scopes(charge), ("study", "operator", "life"), strict=True):
+            self.stated[scope] = (
+                float(fields[f"epsilon_{name}"]),
+                float(fields["delta"]),
+                str(fields["code"]),
+            )
+
+    def _follow_release(self, charge: str) -> None:
+        if charge not in self.heads or charge in self.released:
+            raise LedgerError(
+                f"entry {self.sequence + 1} releases what was not charged, or was released before"
+            )
+        self.released.add(charge)
+
+    def _follow_refusal(self, key: tuple[Field, ...]) -> None:
+        if self._refusal_day != key[0]:
+            self._refusal_day, self._refusals = key[0], set()
+        self._refusals.add(key)
+
+    def _follow_rotation(self, operator: str, successor: str) -> None:
+        if not self.can_rotate(operator, successor):
+            raise LedgerError(f"entry {self.sequence + 1} rotates a key out of use, or to a key known before")
+        first = self.first_key(operator)
+        self._first_key[successor] = first
+        self._key_in_use[first] = successor
+
+
+def _scopes(charge: Charge) -> tuple[Scope, Scope, Scope]:
+    account, operator = charge.account, charge.operator
+    return (account, operator, charge.study), (account, operator, None), (account, None, None)
+
+
+def _refusal_key(time: datetime, fields: Mapping[str, Field]) -> tuple[Field, ...]:
+    return (f"{time:%F}", *(value for _, value in sorted(fields.items())))

@@ -1,0 +1,200 @@
+"""Entries of a ledger: which fields each kind has, their canonical form, hash and signature.
+
+Fields are digests, public keys, names, numbers and times: there is no place for a patient's data, nor for
+anything computed from it. The one free text is the reason that a person types for a decision.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from client.ledger.budget import Charge
+from protocol.accounting import PrivacyEvent
+from protocol.canonical import canonical_json
+from protocol.errors import ConfigurationError, LedgerError
+from protocol.signing import Purpose, SigningKey, checked_public_key, verifies
+
+LARGEST_ENTRY = 16_384
+
+Field = str | int | float
+_Check = Callable[[object], bool]
+
+
+def _text(pattern: str) -> _Check:
+    compiled = re.compile(pattern)
+    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
+
+
+def _printable(most: int) -> _Check:
+    return lambda value: isinstance(value, str) and len(value) <= most and value.isprintable()
+
+
+def _number(least: float, most: float) -> _Check:
+    return lambda value: type(value) in (int, float) and least <= value <= most  # type: ignore[operator]
+
+
+def _whole(least: int, most: int) -> _Check:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _key(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(checked_public_key(value))
+    except ConfigurationError:
+        return False
+
+
+def _time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and utc_text(datetime.fromisoformat(value)) == value
+    except ValueError:
+        return False
+
+
+_DIGEST, _WORD = _text("[0-9a-f]{64}"), _text("[a-z0-9_.]{1,64}")
+_NAME, _REASON = _printable(200), _printable(500)
+_POSITIVE, _EPSILON, _SHARE, _ROUND = _number(1e-9, 1e9), _number(0, 1e9), _number(1e-12, 1), _whole(0, 10**9)
+_STUDY: dict[str, _Check] = {"operator": _key, "study": _NAME, "terms": _DIGEST}
+_PERSON: dict[str, _Check] = {"reason": _REASON, "person": _NAME}
+
+FIELDS: Mapping[str, Mapping[str, _Check]] = {
+    "charged": {
+        **_STUDY,
+        "round": _ROUND,
+        "weights": _DIGEST,
+        "account": lambda value: value in ACCOUNTS,
+        "noise_multiplier": _POSITIVE,
+        "sampling_rate": _SHARE,
+        "steps": _whole(1, 10**9),
+        "delta": _SHARE,
+        "epsilon_study": _EPSILON,
+        "epsilon_operator": _EPSILON,
+        "epsilon_life": _EPSILON,
+        "code": _NAME,
+    },
+    "released": {"charge": _DIGEST, "release": _DIGEST, "expires_at": _time},
+    "refused": {
+        "operator": lambda value: value == "" or _key(value),
+        "study": _NAME,
+        "round": _ROUND,
+        "clause": _WORD,
+    },
+    "approved": {**_STUDY, **_PERSON},
+    "declined": {**_STUDY, **_PERSON},
+    "rotated": {"operator": _key, "successor": _key, **_PERSON},
+    "revoked": {"operator": _key, **_PERSON},
+    "note": {"topic": _WORD, **_PERSON},
+}
+_CHAIN: dict[str, _Check] = {"sequence": _whole(1, 10**12), "time": _time, "previous": _DIGEST}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One signed entry. body is its canonical JSON; hash the SHA-256 of body; signature is hex."""
+
+    kind: str
+    sequence: int
+    time: datetime
+    previous: str
+    fields: Mapping[str, Field]
+    body: bytes
+    hash: str
+    signature: str
+
+
+def make_entry(
+    kind: str, sequence: int, time: datetime, previous: str, fields: Mapping[str, Field], key: SigningKey
+) -> Entry:
+    """Check the fields against their kind, and sign; ConfigurationError names a field that does not fit."""
+    chain = {"kind": kind, "sequence": sequence, "time": utc_text(time), "previous": previous}
+    fault = _fault({**fields, **chain})
+    if fault:
+        raise ConfigurationError(
+            f"{fault}: does not fit an entry of kind {kind}; texts have one line and a limit"
+        )
+    body = canonical_json({**fields, **chain})
+    return read_entry(body, key.sign(Purpose.LEDGER, body).hex())
+
+
+def read_entry(body: bytes, signature: str) -> Entry:
+    """Read a body in its one spelling, every field as its kind declares; LedgerError else.
+
+    The signature is kept and not checked here (``signed_by``): that of a chain's last entry covers all.
+    """
+    try:
+        plain = json.loads(body)
+        canonical = isinstance(plain, dict) and canonical_json(plain) == body
+    except (ValueError, RecursionError):
+        canonical = False
+    if len(body) > LARGEST_ENTRY or not canonical or _fault(plain):
+        raise LedgerError("an entry is not of the form that this ledger writes: it was altered")
+    fields = {name: value for name, value in plain.items() if name not in _CHAIN and name != "kind"}
+    time = datetime.fromisoformat(plain["time"])
+    digest = hashlib.sha256(body).hexdigest()
+    return Entry(plain["kind"], plain["sequence"], time, plain["previous"], fields, body, digest, signature)
+
+
+def signed_by(entry: Entry, public: str) -> bool:
+    """Whether the hospital's key signed the entry, its signature in its one spelling."""
+    if not re.fullmatch("[0-9a-f]{128}", entry.signature):
+        return False
+    return verifies(public, Purpose.LEDGER, entry.body, bytes.fromhex(entry.signature))
+
+
+def require_next(entry: Entry, sequence: int, previous: str, time: datetime) -> None:
+    """Refuse an entry that does not follow the one before it in number, hash and time."""
+    if entry.sequence != sequence or entry.previous != previous or entry.time < time:
+        raise LedgerError(
+            f"entry {entry.sequence} does not follow entry {sequence - 1}: some were removed, added or moved"
+        )
+
+
+def charge_fields(charge: Charge) -> dict[str, Field]:
+    """Spell what a charge says, without what the ledger adds to it."""
+    event = charge.event
+    return {
+        "operator": charge.operator,
+        "study": charge.study,
+        "terms": charge.terms,
+        "round": charge.round,
+        "weights": charge.weights_digest,
+        "account": charge.account,
+        "noise_multiplier": event.noise_multiplier,
+        "sampling_rate": event.sampling_rate,
+        "steps": event.count,
+    }
+
+
+def charge_of_entry(entry: Entry) -> Charge:
+    """Read the charge back."""
+    fields = entry.fields
+    return Charge(
+        operator=str(fields["operator"]),
+        study=str(fields["study"]),
+        terms=str(fields["terms"]),
+        round=int(fields["round"]),
+        weights_digest=str(fields["weights"]),
+        event=PrivacyEvent(
+            float(fields["noise_multiplier"]), float(fields["sampling_rate"]), int(fields["steps"])
+        ),
+        account=str(fields["account"]),
+    )
+
+
+def utc_text(time: datetime) -> str:
+    """Spell a time in UTC, to the microsecond, so that texts sort as times do."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _fault(plain: Mapping[str, object]) -> str | None:
+    kind = plain.get("kind")
+    checks = FIELDS.get(kind) if isinstance(kind, str) else None
+    if checks is None:
+        return "kind"
+    checks = {**checks, **_CHAIN}
+    for name in plain.keys() - checks.keys() - {"kind"}:
+        return f"unknown field {name}"
+    return next((name for name, holds in checks.items() if name not in plain or not holds(plain[name])), None)

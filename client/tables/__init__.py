@@ -1,0 +1,1 @@
+"""Where tables come from: files and databases behind one small port."""

@@ -1,0 +1,1 @@
+"""The private step: clip each patient's gradient, sum, add noise."""

@@ -1,0 +1,80 @@
+"""Before a real study charges anything: check that the closed form and Opacus give the same clipped sum."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.cohort import Cohort
+from client.train.update import clipped_sums
+from protocol.errors import WardroundError
+from protocol.layout import Layout
+from protocol.model import parameter_count
+from protocol.randomness import Keystream, derive_key
+from protocol.settings import ModelSettings
+
+TOLERANCE = 1e-5
+ENGINES = ("ghost", "hooks")
+
+
+def agree(
+    model: ModelSettings,
+    layout: Layout,
+    events_per_patient: int,
+    patients: int = 12,
+    tolerance: float = TOLERANCE,
+) -> float:
+    """Compare closed form and Opacus on a random batch of a study's shapes: the largest relative difference.
+
+    Two invented hospitals of ``patients`` patients, 1 to ``events_per_patient`` events each, random
+    weights, in float64, with a clip norm that half of the patients exceed. No patient data is touched.
+    Raises WardroundError above ``tolerance``: nothing may be charged then.
+    """
+    stream = Keystream(derive_key("agree", model.kind, layout.width, *model.hidden))
+    cohort = random_cohort(layout, (patients, patients), events_per_patient, stream)
+    weights = stream.gaussian(parameter_count(model, layout))[np.newaxis]
+    clip_norm = _middle_norm(model, layout, weights, cohort)
+    ours = clipped_sums(model, layout, weights, cohort, clip_norm, "closed_form", dtype=np.float64)
+    worst = 0.0
+    for engine in ENGINES:
+        theirs = clipped_sums(model, layout, weights, cohort, clip_norm, engine)
+        difference = float(np.linalg.norm(ours - theirs)) / max(float(np.linalg.norm(theirs)), 1e-300)
+        worst = max(worst, difference)
+        if not difference <= tolerance:
+            raise WardroundError(
+                f"closed form and Opacus {engine} differ by {difference:.1e}: at most {tolerance:.0e} is "
+                f"allowed (nothing was charged; reinstall with constraints.txt, or report this)"
+            )
+    return worst
+
+
+def random_cohort(
+    layout: Layout, patients: tuple[int, ...], events_per_patient: int, stream: Keystream
+) -> Cohort:
+    """Invent ``patients[h]`` patients at hospital h, each with 1 to ``events_per_patient`` events."""
+    total = sum(patients)
+    counts = 1 + (stream.uniform(total) * events_per_patient).astype(np.int64)
+    events = int(counts.sum())
+    bins = [np.floor(stream.uniform(events) * field.size) for field in layout.features]
+    ranged = [2 * stream.uniform(events) - 1 for _ in layout.values]
+    return Cohort(
+        bins=_columns(bins, events).astype(np.int32),
+        values=_columns(ranged, events).astype(np.float32),
+        labels=(stream.uniform(events) < 0.5).astype(np.float64),
+        rows=np.arange(events),
+        known=np.zeros(events, np.bool_),
+        tokens=np.frombuffer(stream.words(2 * total), np.uint8).reshape(total, 16),
+        events_from=np.concatenate([[0], np.cumsum(counts)]),
+        patients_from=np.concatenate([[0], np.cumsum(patients)]).astype(np.int64),
+    )
+
+
+def _columns(columns: Sequence[NDArray[np.float64]], events: int) -> NDArray[np.float64]:
+    return np.stack(columns, axis=1) if columns else np.zeros((events, 0))
+
+
+def _middle_norm(model: ModelSettings, layout: Layout, weights: NDArray[np.float64], cohort: Cohort) -> float:
+    """Median norm of the patients' gradients: with a clip norm that nobody reaches, a sum is the gradient."""
+    alone = [cohort.take(np.array([patient])).pooled() for patient in range(cohort.patient_count)]
+    norms = [np.linalg.norm(clipped_sums(model, layout, weights, one, 1e12)) for one in alone]
+    return float(np.median(norms))

@@ -1,0 +1,181 @@
+"""Clipped sum of wide_deep and mlp in closed form: one forward and one backward pass for all patients.
+
+Every layer is linear in its inputs x, so a patient's squared norm is, summed over layers,
+``sum_ij (x_i·x_j + bias)(d_i·d_j)`` over pairs of the patient's events, d the layer's output gradients
+(Li et al. 2022). Output gradients are then scaled by the patient's clip factor, and one product per layer
+gives the sum (Bu et al. 2023, "Differentially private optimization on large model at small cost").
+"""
+
+from math import sqrt
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy.special import expit
+
+from client.train.clipped_sum_additive import ROUNDING, safe_norms
+from client.train.prepared import Pairs, Prepared, Rows
+from protocol.layout import Layout
+from protocol.mechanism import clip_factors
+from protocol.model import Named, named_parameters
+from protocol.settings import ModelSettings
+
+_ROUNDING_SINGLE = 1e-5
+
+Floats = NDArray[np.floating]
+
+
+def clipped_sum_dense(
+    model: ModelSettings,
+    layout: Layout,
+    part: Prepared,
+    weights: NDArray[np.float64],
+    clip_norm: float,
+    dtype: DTypeLike = np.float64,
+) -> NDArray[np.float64]:
+    """Sum each hospital's clipped per-patient gradients: float64 [hospitals of the part, parameters].
+
+    weights: float64 [1 or hospitals of the part, parameters]. Guarantee: one patient moves their
+    hospital's row by at most clip_norm and no other row at all; a patient whose gradient is not finite
+    adds zero. With dtype float32 the two passes and the norms are single precision, and norms are taken
+    larger by what that may lose; sums over patients are double whatever the dtype.
+    """
+    named = named_parameters(model, layout, weights.astype(dtype))
+    with np.errstate(over="ignore", invalid="ignore"):
+        activations, logits = _forward(model, named, part)
+        gradients = (expit(logits) - part.labels) * part.shares
+        deltas = _backward(model, named, part, activations, gradients.astype(dtype))
+        norms = _patient_norms(part, activations, deltas, gradients, "output.bias" in named)
+    finite = np.isfinite(norms)
+    if not finite.all():
+        return clipped_sum_dense(model, layout, part.keep(finite), weights, clip_norm, dtype)
+    factors = clip_factors(norms, clip_norm)[part.owners]
+    gradients *= factors
+    deltas = [delta * factors[:, np.newaxis] for delta in deltas]
+    activations = [activation.astype(np.float64, copy=False) for activation in activations]
+    return _sums(model, layout, part, activations, deltas, gradients)
+
+
+def _forward(model: ModelSettings, named: Named, part: Prepared) -> tuple[list[Floats], NDArray[np.float64]]:
+    """Hidden activations, layer by layer, and the logit of each event."""
+    segments = part.segments
+    activations: list[Floats] = []
+    for index, width in enumerate(model.hidden):
+        weight, bias = named[f"hidden{index}.weight"], segments.spread(named[f"hidden{index}.bias"])
+        hidden = segments.apply(activations[-1], weight) if index else _apply_rows(_of(part.main), weight)
+        hidden += bias
+        np.tanh(hidden, out=hidden)
+        hidden *= hidden.dtype.type(1 / sqrt(width))
+        activations.append(hidden)
+    logits = _rows_dot(activations[-1], segments.spread(named["output.weight"])).astype(np.float64)
+    if "output.bias" in named:
+        logits += segments.spread(named["output.bias"])[:, 0]
+    if "linear" in named:
+        logits += _of(part.linear).dot(named["linear"].astype(np.float64, copy=False))
+    return activations, logits
+
+
+def _backward(
+    model: ModelSettings, named: Named, part: Prepared, activations: list[Floats], gradients: Floats
+) -> list[Floats]:
+    """Gradient of each event's loss with respect to what each hidden layer computes before its tanh."""
+    deltas: list[Floats] = []
+    for index in reversed(range(len(model.hidden))):
+        if deltas:
+            weight = named[f"hidden{index + 1}.weight"]
+            delta = part.segments.apply(deltas[0], weight.transpose(0, 2, 1))
+        else:
+            delta = gradients[:, np.newaxis] * part.segments.spread(named["output.weight"])
+        width = model.hidden[index]
+        slope = activations[index] * activations[index]
+        slope *= slope.dtype.type(-sqrt(width))
+        slope += slope.dtype.type(1 / sqrt(width))  # activations are tanh / sqrt(width)
+        delta *= slope
+        deltas.insert(0, delta)
+    return deltas
+
+
+def _patient_norms(
+    part: Prepared,
+    activations: list[Floats],
+    deltas: list[Floats],
+    gradients: NDArray[np.float64],
+    output_bias: bool,
+) -> NDArray[np.float64]:
+    """float64 [patients]: norm of each patient's gradient over all layers, never below the true one."""
+    main, pairs, single = _of(part.main), part.pairs, len(part.pairs.first) == 0
+    squared = gradients**2 * (_row_squares(activations[-1]) + output_bias)
+    twice = _pair_dots(activations[-1], pairs) + output_bias
+    twice *= gradients[pairs.first] * gradients[pairs.second]
+    for index, delta in enumerate(deltas):
+        inputs = _row_squares(activations[index - 1]) if index else main.squares
+        squared += (inputs + 1) * _row_squares(delta)
+        if not single:
+            products = _pair_dots(activations[index - 1], pairs) if index else main.products
+            twice += (products + 1) * _pair_dots(delta, pairs)
+    bound = squared
+    if part.linear is not None:
+        bound = squared + gradients**2 * part.linear.squares
+        squared = squared + gradients * (part.linear.gram @ gradients)
+    total = part.per_patient(squared)
+    if not single:
+        total += 2 * np.bincount(part.owners[pairs.first], twice, part.patient_count)
+    rounding = ROUNDING if activations[-1].dtype == np.float64 else _ROUNDING_SINGLE
+    return safe_norms(total, part.per_patient(np.sqrt(bound)), rounding)
+
+
+def _sums(
+    model: ModelSettings,
+    layout: Layout,
+    part: Prepared,
+    activations: list[Floats],
+    deltas: list[Floats],
+    gradients: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """One product per layer, hospital by hospital."""
+    segments = part.segments
+    parts: dict[str, Floats] = {}
+    if part.linear is not None:
+        parts["linear"] = part.linear.block.T @ gradients
+    for index, delta in enumerate(deltas):
+        inputs = segments.products(activations[index - 1], delta) if index else _of(part.main).block.T @ delta
+        parts[f"hidden{index}.weight"] = inputs
+        parts[f"hidden{index}.bias"] = segments.sums(delta, np.ones(len(delta)))
+    parts["output.weight"] = segments.sums(activations[-1], gradients)
+    if model.kind == "mlp":
+        parts["output.bias"] = segments.sums(gradients[:, np.newaxis], np.ones(len(gradients)))
+    flat = [block.reshape(segments.count, -1) for block in parts.values()]
+    return np.concatenate(flat, axis=1, dtype=np.float64)
+
+
+def _of(rows: Rows | None) -> Rows:
+    if rows is None:
+        raise ValueError("the part was prepared for another model")
+    return rows
+
+
+def _apply_rows(rows: Rows, matrices: Floats) -> Floats:
+    """Sparse rows through matrices [1 or hospitals, width, b]: [events, b]."""
+    if len(matrices) == 1 and rows.shared is not None:
+        return np.asarray(rows.shared @ matrices[0])
+    return np.asarray(rows.block @ matrices.reshape(-1, matrices.shape[2]))
+
+
+def _row_squares(rows: Floats) -> Floats:
+    return np.asarray(np.einsum("ij,ij->i", rows, rows))
+
+
+def _rows_dot(rows: Floats, vectors: Floats) -> Floats:
+    """Each row times its vector, [events, b] and [1 or events, b] -> [events]."""
+    return rows @ vectors[0] if len(vectors) == 1 else np.asarray(np.einsum("ij,ij->i", rows, vectors))
+
+
+def _pair_dots(rows: Floats, pairs: Pairs) -> NDArray[np.float64]:
+    """Inner product of the two rows of each pair, float64 [pairs]."""
+    dots = np.empty(len(pairs.first))
+    for lag, (start, stop) in enumerate(zip(pairs.lag_from[:-1], pairs.lag_from[1:], strict=True), start=1):
+        first = pairs.first[start:stop]
+        if 3 * len(first) > len(rows):  # most rows have a partner: walking all in order beats gathering
+            dots[start:stop] = np.einsum("ij,ij->i", rows[:-lag], rows[lag:])[first]
+        else:
+            dots[start:stop] = np.einsum("ij,ij->i", rows[first], rows[first + lag])
+    return dots

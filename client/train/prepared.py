@@ -1,0 +1,254 @@
+"""What a cohort's design fixes once for all rounds: sparse rows, and inner products within each patient.
+
+The norm of a patient's gradient needs no gradient: for one linear layer it is
+``sum_ij (x_i·x_j)(d_i·d_j)`` over pairs of that patient's events, x the layer's inputs and d its output
+gradients (Goodfellow 2015, "Efficient per-example gradient computations"; Li et al. 2022, "Large language
+models can be strong differentially private learners", ghost clipping). The x_i·x_j of the first layer
+never change, so they are computed here, once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import DTypeLike, NDArray
+
+from client.cohort import Cohort
+from client.train.segments import Segments
+from protocol.design import active_columns, active_entries, active_main_columns, sparse_rows
+from protocol.layout import Layout
+from protocol.model import column_scale, main_scale
+from protocol.settings import ModelSettings
+
+MEMORY_BYTES = 1 << 31
+_EVENTS_AT_ONCE = 1 << 18
+_DENSE_EVENTS_AT_ONCE = 1 << 13  # hidden activations of one part should stay in the processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of events of one patient, nearest first: lag t pairs event i with event i + t.
+
+    first: int64 [pairs], the earlier event. lag_from: int64 [lags + 1], where lag t + 1 begins.
+    """
+
+    first: NDArray[np.int64]
+    lag_from: NDArray[np.int64]
+
+    @property
+    def second(self) -> NDArray[np.int64]:
+        """int64 [pairs], the later event."""
+        return self.first + np.repeat(np.arange(1, len(self.lag_from)), np.diff(self.lag_from))
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Sparse inputs of a first layer, and their inner products within each patient.
+
+    block: [events, hospitals * width], each hospital in columns of its own. shared: [events, width], the
+    same with columns in common (the same object where there is one hospital; None where a copy of the
+    weights per hospital is cheap, as for a vector). squares: float64 [events], x_i·x_i. products: float64
+    [pairs], x_i·x_j. gram: [events, events], squares on the diagonal and twice the products above it.
+    """
+
+    block: sparse.csr_matrix
+    shared: sparse.csr_matrix | None
+    squares: NDArray[np.float64]
+    products: NDArray[np.float64]
+    gram: sparse.csr_matrix
+
+    def dot(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Each row times its hospital's vector: [1 or hospitals, width] -> float64 [events]."""
+        hospitals = self.block.shape[1] // vectors.shape[1]
+        return np.asarray(self.block @ np.broadcast_to(vectors, (hospitals, vectors.shape[1])).ravel())
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Patients of consecutive hospitals (``hospitals``: first and one past the last), ready for every round.
+
+    patients_from: the cohort's indices of this part's first patient and one past its last. shares:
+    float64 [events], one over the patient's number of events, which makes the loss a per-patient mean.
+    """
+
+    hospitals: tuple[int, int]
+    patients_from: tuple[int, int]
+    segments: Segments
+    owners: NDArray[np.int64]
+    labels: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    pairs: Pairs
+    linear: Rows | None
+    main: Rows | None
+
+    @property
+    def patient_count(self) -> int:
+        """Patients in this part."""
+        return self.patients_from[1] - self.patients_from[0]
+
+    def per_patient(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum over each patient's events: float64 [events] -> float64 [patients]."""
+        return np.bincount(self.owners, terms, self.patient_count).astype(np.float64, copy=False)
+
+    def keep(self, chosen: NDArray[np.bool_]) -> "Prepared":
+        """Leave out the events of patients who are not ``chosen`` (bool [patients]); indices stay."""
+        if chosen.all():
+            return self
+        kept = chosen[self.owners]
+        position = np.cumsum(kept) - 1
+        in_pair = kept[self.pairs.first]
+        lag_from = np.concatenate([[0], np.cumsum(in_pair)])[self.pairs.lag_from]
+        pairs = Pairs(position[self.pairs.first[in_pair]], lag_from)
+        return replace(
+            self,
+            segments=Segments(np.concatenate([[0], np.cumsum(kept)])[self.segments.starts]),
+            owners=self.owners[kept],
+            labels=self.labels[kept],
+            shares=self.shares[kept],
+            pairs=pairs,
+            linear=_keep_rows(self.linear, kept, in_pair, pairs),
+            main=_keep_rows(self.main, kept, in_pair, pairs),
+        )
+
+
+_cache: "WeakKeyDictionary[Cohort, dict[object, list[Prepared]]]" = WeakKeyDictionary()
+
+
+def prepared_parts(
+    model: ModelSettings,
+    layout: Layout,
+    cohort: Cohort,
+    dtype: DTypeLike = np.float64,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Iterator[Prepared]:
+    """Walk a cohort in parts whose work fits in ``memory_bytes``, whatever the federation's size.
+
+    A part may hold many hospitals or some patients of a large one. Where all parts together take at most
+    half of the memory, they are kept for as long as the cohort itself and found again next round (a
+    cohort's arrays are never changed); otherwise each is built, used and dropped.
+    """
+    key = (model, layout, np.dtype(dtype).str if model.hidden else "", memory_bytes)
+    known = _cache.setdefault(cohort, {})
+    if key in known:
+        yield from known[key]
+        return
+    held, working = _bytes_per_event(model, layout)
+    fitting = max(memory_bytes // 2 // (held + working), 1)
+    bounds = _part_bounds(cohort, min(fitting, _DENSE_EVENTS_AT_ONCE if model.hidden else _EVENTS_AT_ONCE))
+    parts = (_prepare(model, layout, cohort, dtype, first, last) for first, last in bounds)
+    if held * cohort.event_count <= memory_bytes // 2:
+        known.clear()
+        known[key] = list(parts)
+        yield from known[key]
+    else:
+        yield from parts
+
+
+def _bytes_per_event(model: ModelSettings, layout: Layout) -> tuple[int, int]:
+    """Bytes that one event's design takes, and what a step needs besides."""
+    linear = 0 if model.kind == "mlp" else 1 + len(layout.fields) + len(layout.values)
+    main = len(layout.features) + len(layout.values) if model.hidden else 0
+    return 12 * linear + 16 * main + 128, 12 * (linear + main) + 24 * sum(model.hidden) + 64
+
+
+def _part_bounds(cohort: Cohort, events: int) -> list[tuple[int, int]]:
+    """Ranges of patients with at most ``events`` events each, or a single patient with more."""
+    bounds, first = [], 0
+    while first < cohort.patient_count:
+        limit = int(cohort.events_from[first]) + events
+        last = max(int(np.searchsorted(cohort.events_from, limit, side="right")) - 1, first + 1)
+        bounds.append((first, last))
+        first = last
+    return bounds
+
+
+def _prepare(
+    model: ModelSettings, layout: Layout, cohort: Cohort, dtype: DTypeLike, first: int, last: int
+) -> Prepared:
+    """Prepare patients first:last."""
+    part = cohort.take(np.arange(first, last)) if last - first < cohort.patient_count else cohort
+    occupied = np.flatnonzero(np.diff(part.patients_from))
+    hospitals = (int(occupied[0]), int(occupied[-1]) + 1)
+    segments = Segments(part.events_from[part.patients_from[hospitals[0] : hospitals[1] + 1]])
+    pairs = _pairs(part)
+    linear = main = None
+    if model.kind != "mlp":
+        columns = active_columns(layout, part)
+        entries = active_entries(columns, part.values, column_scale(model, layout))
+        linear = _rows(columns, entries, layout.width, segments, pairs, np.float64, keep_shared=False)
+    if model.hidden:
+        columns = active_main_columns(layout, part)
+        entries = active_entries(columns, part.values, main_scale(model, layout))
+        main = _rows(columns, entries, layout.main_width, segments, pairs, dtype)
+    return Prepared(
+        hospitals=hospitals,
+        patients_from=(first, last),
+        segments=segments,
+        owners=part.patient_of_event,
+        labels=part.labels,
+        shares=np.repeat(1 / np.maximum(part.events_per_patient, 1), part.events_per_patient),
+        pairs=pairs,
+        linear=linear,
+        main=main,
+    )
+
+
+def _pairs(cohort: Cohort) -> Pairs:
+    """All pairs of events of one patient."""
+    later = np.repeat(cohort.events_from[1:], cohort.events_per_patient) - np.arange(cohort.event_count) - 1
+    firsts, rows, lag = [], np.flatnonzero(later), 1
+    while len(rows):
+        firsts.append(rows)
+        lag += 1
+        rows = rows[later[rows] >= lag]
+    lag_from = np.cumsum([0, *(len(rows) for rows in firsts)])
+    return Pairs(np.concatenate([np.empty(0, np.int64), *firsts]), lag_from)
+
+
+def _rows(
+    columns: NDArray[np.int32],
+    entries: NDArray[np.float64],
+    width: int,
+    segments: Segments,
+    pairs: Pairs,
+    dtype: DTypeLike,
+    keep_shared: bool = True,
+) -> Rows:
+    """Rows from active columns and their entries."""
+    first, second = pairs.first, pairs.second
+    products = np.zeros(len(first))
+    for column, entry in zip(columns.T, entries.T, strict=True):
+        column, entry = np.ascontiguousarray(column), np.ascontiguousarray(entry)
+        products += (column[first] == column[second]) * (entry[first] * entry[second])
+    squares = np.einsum("ij,ij->i", entries, entries)
+    shared = sparse_rows(columns, entries.astype(dtype, copy=False), width)
+    block = shared
+    if segments.count > 1:
+        wide = np.int32 if segments.count * width < 2**31 else np.int64
+        shifts = np.repeat((segments.of_row * width).astype(wide), columns.shape[1])
+        parts = (shared.data, shared.indices + shifts, shared.indptr)
+        block = sparse.csr_matrix(parts, shape=(len(columns), segments.count * width), copy=False)
+    return Rows(block, shared if keep_shared else None, squares, products, _gram(squares, products, pairs))
+
+
+def _gram(squares: NDArray[np.float64], products: NDArray[np.float64], pairs: Pairs) -> sparse.csr_matrix:
+    events = np.arange(len(squares))
+    entries = np.concatenate([squares, 2 * products])
+    places = (np.concatenate([events, pairs.first]), np.concatenate([events, pairs.second]))
+    return sparse.csr_matrix((entries, places), shape=(len(squares), len(squares)))
+
+
+def _keep_rows(
+    rows: Rows | None, kept: NDArray[np.bool_], in_pair: NDArray[np.bool_], pairs: Pairs
+) -> Rows | None:
+    """The rows of kept events."""
+    if rows is None:
+        return None
+    block = rows.block[kept]
+    shared = rows.shared
+    if shared is not None:
+        shared = block if shared is rows.block else shared[kept]
+    squares, products = rows.squares[kept], rows.products[in_pair]
+    return Rows(block, shared, squares, products, _gram(squares, products, pairs))

@@ -1,0 +1,197 @@
+"""The private step of a round: clip each patient's gradient, sum, add noise; one hospital or many at once.
+
+DP-SGD (Abadi et al. 2016) with the patient as the unit: the loss of a patient is the mean over that
+patient's events, one item is one patient. How the clipped sum is computed is chosen by the model
+(``engine_of``); Opacus is the oracle of the closed forms (``agree``) and the fallback for other models.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from client.cohort import Cohort
+from client.train.clipped_sum_additive import clipped_sum_additive
+from client.train.clipped_sum_dense import clipped_sum_dense
+from client.train.prepared import MEMORY_BYTES, prepared_parts
+from protocol.errors import require
+from protocol.layout import Layout
+from protocol.mechanism import add_noise
+from protocol.model import parameter_count
+from protocol.randomness import Keystream
+from protocol.settings import ModelSettings
+from protocol.terms import Terms
+
+ENGINES = ("auto", "closed_form", "ghost", "hooks")
+
+Vectors = NDArray[np.float64]
+
+
+def private_update(
+    terms: Terms,
+    layout: Layout,
+    weights: Vectors,
+    cohort: Cohort,
+    streams: Sequence[Keystream],
+    hospitals: Sequence[str] | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Vectors:
+    """Compute what each hospital releases in one round: float64 [hospitals, parameters].
+
+    A real hospital goes through Opacus's optimiser (``client.train.patient_optimizer``), a simulation computes all
+    hospitals as one batch; both draw the same noise.
+
+    weights: float64 [1 or hospitals, parameters]. Row h draws sample and noise of step s from the child
+    ``("step", s)`` of ``streams[h]`` alone. hospitals names the rows (the planned hospitals by default);
+    only their public numbers of patients are looked up, and only for ``local_steps > 1``.
+
+    Returns, for ``local_steps == 1``, the noised clipped **sum of gradients**: to descend, subtract it. For
+    more, the **difference of weights** after steps of ``local_learning_rate`` × noised sum ÷ the hospital's
+    public patients: to descend, add it.
+
+    Guarantee: every step of every hospital adds noise of ``terms.hospital_noise_stddev`` to a sum that one
+    patient moves by at most ``privacy.clip_norm``, whether or not anybody was sampled.
+    """
+    if cohort.hospital_count == 1 and not terms.simulation:
+        return _update_with_opacus(terms, layout, weights, cohort, streams[0], hospitals, memory_bytes)
+    return update_together(terms, layout, weights, cohort, streams, hospitals, memory_bytes)
+
+
+def update_together(
+    terms: Terms,
+    layout: Layout,
+    weights: Vectors,
+    cohort: Cohort,
+    streams: Sequence[Keystream],
+    hospitals: Sequence[str] | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Vectors:
+    """Compute ``private_update`` for all hospitals as one batch, without torch."""
+    training = terms.training
+    if training.local_steps == 1:
+        return _noised_step(terms, layout, weights, cohort, streams, 0, memory_bytes)
+    patients = _public_patients(terms, cohort.hospital_count, hospitals)
+    rates = training.local_learning_rate / patients[:, np.newaxis]
+    current = np.repeat(weights, cohort.hospital_count // len(weights), axis=0)
+    for step in range(training.local_steps):
+        current = current - rates * _noised_step(terms, layout, current, cohort, streams, step, memory_bytes)
+    return current - weights
+
+
+def clipped_sums(
+    model: ModelSettings,
+    layout: Layout,
+    weights: Vectors,
+    cohort: Cohort,
+    clip_norm: float,
+    engine: str = "auto",
+    *,
+    sampled: NDArray[np.bool_] | None = None,
+    dtype: DTypeLike = np.float32,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Vectors:
+    """Sum each hospital's clipped per-patient gradients: float64 [hospitals, parameters], no noise yet.
+
+    weights: float64 [1 or hospitals, parameters]. sampled: bool [patients], who takes part (all, if None).
+    dtype: of hidden layers' forward and backward pass; sums over patients are float64 whatever it is.
+    Guarantee: adding or removing one patient, however many events, moves that hospital's row by at most
+    clip_norm (in L2) and no other row; a patient whose gradient is not finite adds zero.
+    """
+    if engine_of(model, engine) != "closed_form":
+        # Here and not above: the closed form must not wait seconds for torch and Opacus.
+        from client.train.with_opacus import opacus_sums
+
+        chosen_patients = cohort if sampled is None else cohort.take(np.flatnonzero(sampled))
+        return opacus_sums(model, layout, weights, chosen_patients, clip_norm, engine, memory_bytes)
+    sums = np.zeros((cohort.hospital_count, parameter_count(model, layout)))
+    for part in prepared_parts(model, layout, cohort, dtype, memory_bytes):
+        first, last = part.hospitals
+        part_weights = weights if len(weights) == 1 else weights[first:last]
+        chosen = part if sampled is None else part.keep(sampled[slice(*part.patients_from)])
+        if model.kind == "additive":
+            sums[first:last] += clipped_sum_additive(chosen, part_weights, clip_norm)
+        else:
+            sums[first:last] += clipped_sum_dense(model, layout, chosen, part_weights, clip_norm, dtype)
+    return sums
+
+
+def engine_of(model: ModelSettings, engine: str = "auto") -> str:
+    """Choose the engine: the closed form, which knows all of ``MODEL_KINDS``, unless another is asked for."""
+    require(engine in ENGINES, "engine", engine, f"must be one of {', '.join(ENGINES)}")
+    return "closed_form" if engine == "auto" else engine
+
+
+def draw_sample(cohort: Cohort, rate: float, streams: Sequence[Keystream]) -> NDArray[np.bool_] | None:
+    """Poisson draw over patients, bool [patients]; None for full participation.
+
+    Each patient is drawn by their token and their hospital's stream alone: who else is there changes nothing.
+    """
+    if rate >= 1:
+        return None
+    bounds = zip(cohort.patients_from[:-1], cohort.patients_from[1:], strict=True)
+    parts = [s.keyed_uniform(cohort.tokens[a:b]) for s, (a, b) in zip(streams, bounds, strict=True)]
+    return np.asarray(np.concatenate(parts) < rate)
+
+
+def _noised_step(
+    terms: Terms,
+    layout: Layout,
+    weights: Vectors,
+    cohort: Cohort,
+    streams: Sequence[Keystream],
+    step: int,
+    memory_bytes: int,
+) -> Vectors:
+    """One step: draw, clip and sum, add noise."""
+    children = [stream.child("step", step) for stream in streams]
+    sampled = draw_sample(cohort, terms.training.sampling_rate, children)
+    sums = clipped_sums(
+        terms.model,
+        layout,
+        weights,
+        cohort,
+        terms.privacy.clip_norm,
+        sampled=sampled,
+        memory_bytes=memory_bytes,
+    )
+    return add_noise(sums, terms.hospital_noise_stddev, children)
+
+
+def _public_patients(terms: Terms, count: int, hospitals: Sequence[str] | None) -> Vectors:
+    """Declared numbers of training patients, float64 [hospitals]."""
+    names = terms.hospitals if hospitals is None else hospitals
+    if len(names) != count:
+        raise ValueError(f"{len(names)} hospitals named for {count} rows: name the hospitals of these rows")
+    return np.array([terms.training.public_patients[name] for name in names], np.float64)
+
+
+def _update_with_opacus(
+    terms: Terms,
+    layout: Layout,
+    weights: Vectors,
+    cohort: Cohort,
+    stream: Keystream,
+    hospitals: Sequence[str] | None,
+    memory_bytes: int,
+) -> Vectors:
+    """Compute a real hospital's round through Opacus's optimiser; only the clipped sum is ours."""
+    from client.train.with_opacus import update_with_opacus
+
+    def clipped_sum(current: Vectors, child: Keystream) -> Vectors:
+        sampled = draw_sample(cohort, terms.training.sampling_rate, [child])
+        sums = clipped_sums(
+            terms.model,
+            layout,
+            current[np.newaxis],
+            cohort,
+            terms.privacy.clip_norm,
+            sampled=sampled,
+            memory_bytes=memory_bytes,
+        )
+        return np.asarray(sums[0])
+
+    # The denominator matters to several local steps only; one step releases the sum itself.
+    known = hospitals is not None or terms.training.local_steps > 1 or len(terms.hospitals) == 1
+    patients = _public_patients(terms, 1, hospitals)[0] if known else 1
+    update = update_with_opacus(terms, layout, weights[0], int(patients), stream, clipped_sum)
+    return np.asarray(update)[np.newaxis]

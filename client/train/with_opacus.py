@@ -1,0 +1,80 @@
+"""Opacus at work: its optimiser round one hospital's private steps, and its clipped sums as engine or oracle.
+
+Importing this file imports torch and Opacus (seconds): ``client.train.update`` does so only where it must.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from client.cohort import Cohort
+from client.train.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
+from client.train.patient_batch import pad_patients
+from client.train.patient_optimizer import PatientOptimizer
+from protocol.layout import Layout
+from protocol.modules import build_module, load_vector, to_vector
+from protocol.randomness import Keystream
+from protocol.settings import ModelSettings
+from protocol.terms import Terms
+
+Vectors = NDArray[np.float64]
+StepHook = Callable[[PatientOptimizer], None]
+
+
+def update_with_opacus(
+    terms: Terms,
+    layout: Layout,
+    weights: Vectors,
+    public_patients: int,
+    stream: Keystream,
+    clipped_sum: Callable[[Vectors, Keystream], Vectors],
+    step_hook: StepHook | None = None,
+) -> Vectors:
+    """Run one hospital's round through Opacus's optimiser: float64 [parameters], as ``private_update`` gives.
+
+    clipped_sum gives [parameters] for the current weights and the step's stream, by whatever engine.
+    step_hook is called after noise is added and before the step, as Opacus's accountants expect.
+    """
+    training, clip_norm = terms.training, terms.privacy.clip_norm
+    module = build_module(terms.model, layout)
+    load_vector(module, weights)
+    optimizer = PatientOptimizer(
+        torch.optim.SGD(module.parameters(), lr=training.local_learning_rate / public_patients),
+        noise_stddev=terms.hospital_noise_stddev,
+        clip_norm=clip_norm,
+        expected_batch_size=max(round(training.sampling_rate * public_patients), 1),
+    )
+    if step_hook is not None:
+        optimizer.attach_step_hook(step_hook)
+    for step in range(training.local_steps):
+        child = stream.child("step", step)
+        noised = optimizer.step_on(clipped_sum(to_vector(module.parameters()), child), child)
+    return noised if training.local_steps == 1 else to_vector(module.parameters()) - weights
+
+
+def opacus_sums(
+    model: ModelSettings,
+    layout: Layout,
+    weights: Vectors,
+    cohort: Cohort,
+    clip_norm: float,
+    engine: str,
+    memory_bytes: int,
+) -> Vectors:
+    """Clipped sums by Opacus, hospital by hospital: float64 [hospitals, parameters]. See ``clipped_sums``."""
+    module = build_module(model, layout)
+    if engine == "auto":
+        engine = "ghost" if ghost_supports(module) else "hooks"
+    rows = np.zeros((cohort.hospital_count, weights.shape[1]))
+    for index in range(cohort.hospital_count):
+        load_vector(module, weights[index if len(weights) > 1 else 0])
+        ward = cohort.hospital(index)
+        widest = int(ward.events_per_patient.max(initial=1))
+        bytes_per_patient = 8 * (4 * layout.width * widest + (weights.shape[1] if engine == "hooks" else 0))
+        at_once = max(memory_bytes // bytes_per_patient, 1)
+        for first in range(0, ward.patient_count, at_once):
+            part = ward.take(np.arange(first, min(first + at_once, ward.patient_count)))
+            rows[index] += clipped_sum_opacus(module, pad_patients(layout, part), clip_norm, engine)
+    return rows

@@ -1,0 +1,1 @@
+"""The synthetic federation: hospitals, patients, messages, consents."""

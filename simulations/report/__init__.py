@@ -1,0 +1,1 @@
+"""What a researcher sees: summary, files, page, table, frontier."""

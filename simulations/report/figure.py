@@ -1,0 +1,49 @@
+"""The README's figure, from a run's summary: each hospital alone → together → every record in one place."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from simulations.report.plots import Drawing, Scale, number, padded, tick_labels
+from simulations.report.run_files import write_whole
+
+STYLE = """<style>
+text{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#24292f}
+.tick,.axis{font-size:12px;fill:#59636e}.strong{font-weight:600}.grid{stroke:#d1d9e0;stroke-width:1}
+.mark.alone{fill:#c8690a}.mark.together{fill:#0b63b0}
+.mark.pooled{fill:none;stroke:#6b7684;stroke-width:2}
+@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.tick,.axis{fill:#9198a1}.grid{stroke:#3d444d}
+.mark.alone{fill:#f2a24b}.mark.together{fill:#63aef2}.mark.pooled{stroke:#97a3b2}}
+</style>"""
+
+
+def write_headline_figure(summary: Mapping[str, Any], path: Path) -> None:
+    """Write a standalone SVG, light and dark. summary: a run's summary.json; what was not run is left out."""
+    write_whole(path, headline_figure(summary).encode())
+
+
+def headline_figure(summary: Mapping[str, Any]) -> str:
+    """AUC on held-out patients of the methods that the README's first screen compares."""
+    epsilon = f"patient ε = {summary['patient_epsilon']:.2g}"
+    rows = [
+        ("alone", f"each hospital alone, {epsilon}", summary["auc"]["local_private"]),
+        ("together", f"together, {epsilon}", summary["auc"]["federated_private"]),
+        ("pooled", "every record in one place, no privacy", summary["auc"]["pooled_boosting"]),
+        ("pooled", "best possible", summary["auc"]["best_possible"]),
+    ]
+    rows = [row for row in rows if row[2] is not None]
+    drawing = Drawing(760, 74 + 30 * len(rows), "AUC alone, together and pooled")
+    drawing.parts.append(STYLE)
+    x, bottom = Scale(*padded([row[2] for row in rows], 0.1), 290, 690), 20 + 30 * len(rows)
+    ticks = x.ticks(5)
+    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
+        drawing.line(x(tick), 10, x(tick), bottom, "grid")
+        drawing.text(x(tick), bottom + 18, label, "tick", "middle")
+    assumes = "; together assumes secure aggregation" if summary["noise"] == "distributed" else ""
+    drawing.text(490, bottom + 40, f"AUC on held-out patients (0.5 is chance){assumes}", "axis", "middle")
+    for row, (kind, name, value) in enumerate(rows):
+        weight = " strong" if kind == "together" else ""
+        drawing.text(270, 32 + 30 * row, name, f"label{weight}", "end")
+        drawing.dot(x(value), 28 + 30 * row, 6.5, f"mark {kind}")
+        drawing.text(x(value) + 13, 32 + 30 * row, number(value), f"label{weight}")
+    return drawing.svg()

@@ -1,0 +1,210 @@
+"""The files of a run, each written whole or not at all; summary.json comes last: the rest is then there."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import yaml
+
+from protocol.model_file import model_bytes
+from simulations.report.scores import Scores
+from simulations.report.summary import Results, summarise
+
+PACKAGES = (
+    "torch",
+    "opacus",
+    "flwr",
+    "numpy",
+    "scipy",
+    "polars",
+    "scikit-learn",
+    "dp-accounting",
+    "hydra-core",
+)
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Where a run's files are; report is None where no page was asked for."""
+
+    summary: Path
+    metrics: Path
+    model: Path
+    config: Path
+    manifest: Path
+    report: Path | None
+
+
+def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
+    """Write every file of the run into ``folder``, which is made where it is missing."""
+    summary = summarise(results)
+    contents = {
+        "metrics.parquet": _parquet(metrics_table(results)),
+        "model.safetensors": model_bytes(results.contract, results.model, results.weights, _facts(results)),
+        "config.yaml": yaml.safe_dump(results.settings, sort_keys=False, allow_unicode=True).encode(),
+    }
+    if html:
+        from simulations.report.page import render_report  # Jinja is not needed for a run without a page
+
+        contents["report.html"] = render_report(results).encode()
+    last = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    manifest = _manifest(results, {**contents, "summary.json": last})
+    contents["manifest.json"] = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in {**contents, "summary.json": last}.items():
+        write_whole(folder / name, content)
+    if not html:
+        (folder / "report.html").unlink(missing_ok=True)  # one of an earlier run would contradict this one
+    return RunFiles(
+        summary=folder / "summary.json",
+        metrics=folder / "metrics.parquet",
+        model=folder / "model.safetensors",
+        config=folder / "config.yaml",
+        manifest=folder / "manifest.json",
+        report=folder / "report.html" if html else None,
+    )
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path`` whole, or leave what was there: a temporary neighbour, then a rename."""
+    neighbour = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with neighbour.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        neighbour.replace(path)
+    finally:
+        neighbour.unlink(missing_ok=True)
+
+
+def metrics_table(results: Results) -> pl.DataFrame:
+    """Long form: method, hospital (null: all), patients (all, known, unknown), round, metric, value.
+
+    A metric that does not exist (AUC of one class) is null.
+    """
+    frames = [_overall(key, scores) for key, scores in results.scores.items()]
+    frames += [_by_hospital(key, scores, results) for key, scores in results.scores.items()]
+    frames.append(_by_round(results))
+    return pl.concat(frames).with_columns(pl.col("value").fill_nan(None))
+
+
+def _frame(method: str, metric: list[str], value: list[float], **columns: list[object]) -> pl.DataFrame:
+    empty: list[object] = [None] * len(value)
+    return pl.DataFrame(
+        {
+            "method": [method] * len(value),
+            "hospital": columns.get("hospital", empty),
+            "patients": columns.get("patients", ["all"] * len(value)),
+            "round": columns.get("round", empty),
+            "metric": metric,
+            "value": value,
+        },
+        schema={
+            "method": pl.String, "hospital": pl.String, "patients": pl.String,
+            "round": pl.Int64, "metric": pl.String, "value": pl.Float64,
+        },
+    )  # fmt: skip
+
+
+def _overall(key: str, scores: Scores) -> pl.DataFrame:
+    rows: list[tuple[str, str, float]] = [
+        ("auc", "all", scores.auc),
+        ("auc", "known", scores.auc_known),
+        ("auc", "unknown", scores.auc_unknown),
+        ("macro_auc", "all", scores.macro_auc),
+        ("log_loss", "all", scores.log_loss),
+        ("calibration_error", "all", scores.calibration.expected_error),
+        ("calibration_slope", "all", scores.calibration.slope),
+        ("calibration_intercept", "all", scores.calibration.intercept),
+    ]
+    metric, patients, value = zip(*rows, strict=True)
+    return _frame(key, list(metric), list(value), patients=list(patients))
+
+
+def _by_hospital(key: str, scores: Scores, results: Results) -> pl.DataFrame:
+    hospitals: list[object] = [*results.hospitals, *results.hospitals]
+    value = np.concatenate([scores.hospital_auc, scores.hospital_log_loss]).tolist()
+    count = len(results.hospitals)
+    return _frame(key, ["auc"] * count + ["log_loss"] * count, value, hospital=hospitals)
+
+
+def _by_round(results: Results) -> pl.DataFrame:
+    names = ("auc", "epsilon", "seconds")
+    rows = [(name, row.round, float(getattr(row, name))) for name in names for row in results.rounds]
+    return _frame(
+        "federated_private",
+        [row[0] for row in rows],
+        [row[2] for row in rows],
+        round=[row[1] for row in rows],
+    )
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _facts(results: Results) -> dict[str, str]:
+    return {
+        "study": results.study,
+        "terms_fingerprint": results.terms_fingerprint,
+        "patient_epsilon": repr(results.privacy.patient_epsilon),
+        "delta": repr(results.privacy.delta),
+        "noise": results.privacy.noise,
+        "simulation": "true",
+    }
+
+
+def _manifest(results: Results, contents: Mapping[str, bytes]) -> dict[str, object]:
+    return {
+        "study": results.study,
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "platform": platform.platform(),
+        "seeds": {"seed": results.seed},
+        "data_fingerprint": results.data_fingerprint,
+        "contract_fingerprint": results.contract.fingerprint,
+        "terms_fingerprint": results.terms_fingerprint,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("wardround", *PACKAGES):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """Commit of the checkout that this code runs from; None where it is installed, or git is not there."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():  # an installed copy may stand inside somebody else's repository
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()

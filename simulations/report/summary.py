@@ -1,0 +1,211 @@
+"""What a run found, as one frozen value, and the summary that other programs read."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.cohort import Cohort
+from protocol.accounting import PrivacyEvent
+from protocol.contract import Contract
+from protocol.errors import ConfigurationError
+from protocol.settings import ModelSettings
+from simulations import metrics
+from simulations.report.scores import METHOD_KEYS, Scores, score_methods
+
+Floats = NDArray[np.float64]
+SECURE_AGGREGATION_WARNING = (
+    "assumes secure aggregation: each hospital adds a share of the noise, and only the sum is private"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundRow:
+    """One private federated round: seconds it took, patient ε spent so far, AUC on held-out patients.
+
+    The AUC is read without noise, so it exists in simulations only; NaN where it was not looked at.
+    """
+
+    round: int
+    seconds: float
+    epsilon: float
+    auc: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PrivacyFacts:
+    """What privacy cost.
+
+    events compose to the stated ε: every private step and every other private release of the study.
+    hospital_epsilon: float64 [hospitals], patient ε against whoever gets the model. epsilon_by_adversary: as
+    ``protocol.accounting.epsilon_by_adversary`` gives it; colluding is its number of hospitals.
+    independent_epsilon: a second accountant's, None where it was not asked.
+    """
+
+    noise: str
+    target_epsilon: float
+    delta: float
+    clip_norm: float
+    accountant: str
+    events: Sequence[PrivacyEvent]
+    hospital_epsilon: Floats
+    epsilon_by_adversary: Mapping[str, float]
+    colluding: int = 0
+    independent_epsilon: float | None = None
+
+    @property
+    def patient_epsilon(self) -> float:
+        """Largest patient ε over hospitals, against whoever gets the model."""
+        return float(np.max(self.hospital_epsilon))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Results:
+    """Everything that summary, files, table and report need; ``simulations.report.run_files.write_run`` takes it.
+
+    settings: the composed study, plain data. weights: float64 [parameters], the shared private model.
+    hospitals: names, in the order of the cohort's. training_patients: int64 [hospitals], admitted for
+    training. heldout: the held-out patients, all their events. probabilities: method → float64 [events] over
+    ``heldout``; keys of ``METHOD_KEYS`` without ``best_possible``, a missing key was not run.
+    true_probability: float64 [events] where the data is synthetic. seconds: keys data, train (the private
+    rounds alone), total. gate: counts by reason of what the gate set aside (simulation only).
+    public_patients: as the terms declare them.
+    """
+
+    study: str
+    settings: Mapping[str, object]
+    contract: Contract
+    model: ModelSettings
+    weights: Floats
+    hospitals: Sequence[str]
+    training_patients: NDArray[np.int64]
+    heldout: Cohort
+    probabilities: Mapping[str, Floats]
+    rounds: Sequence[RoundRow]
+    privacy: PrivacyFacts
+    seconds: Mapping[str, float]
+    peak_rss_mb: float
+    seed: int
+    data_fingerprint: str
+    terms_fingerprint: str = ""
+    true_probability: Floats | None = None
+    gate: Mapping[str, int] = field(default_factory=dict)
+    public_patients: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the arrays belong together, so that no number is put beside the wrong name."""
+        unknown = set(self.probabilities) - set(METHOD_KEYS[1:])
+        if unknown:
+            raise ConfigurationError(f"probabilities: unknown method {sorted(unknown)[0]}")
+        for key, scores in self._all_probabilities().items():
+            if scores.shape != (self.heldout.event_count,) or not np.isfinite(scores).all():
+                raise ConfigurationError(f"probabilities.{key}: must be one finite number per held-out event")
+        lengths = {len(self.hospitals), len(self.training_patients), len(self.privacy.hospital_epsilon)}
+        if lengths != {self.heldout.hospital_count}:
+            raise ConfigurationError(
+                "results: hospitals, training_patients, hospital_epsilon differ in length"
+            )
+
+    def _all_probabilities(self) -> dict[str, Floats]:
+        known = {} if self.true_probability is None else {"best_possible": self.true_probability}
+        return {**known, **self.probabilities}
+
+    @cached_property
+    def scores(self) -> dict[str, Scores]:
+        """Each method's scores on the held-out patients, computed once."""
+        return score_methods(self.heldout, self._all_probabilities())
+
+    @property
+    def share_better_together(self) -> float:
+        """Share of hospitals whose AUC is greater together, private, than alone, private; NaN if not run."""
+        if not {"federated_private", "local_private"} <= set(self.scores):
+            return math.nan
+        together, alone = self.scores["federated_private"], self.scores["local_private"]
+        return metrics.share_better(together.hospital_auc, alone.hospital_auc)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must be told before any figure."""
+        return (SECURE_AGGREGATION_WARNING,) if self.privacy.noise == "distributed" else ()
+
+
+def summarise(results: Results) -> dict[str, object]:
+    """Plain data of summary.json: numbers, or None where one does not exist.
+
+    patients counts training and held-out together. patient_epsilon is the largest over hospitals, against
+    whoever gets the model. macro_auc leaves out macro_left_out hospitals, whose held-out patients have one
+    class.
+    """
+    privacy = results.privacy
+    training, heldout = int(results.training_patients.sum()), results.heldout.patient_count
+    plain: dict[str, object] = {
+        "study": results.study,
+        "simulation": True,
+        "warnings": list(results.warnings),
+        "hospitals": len(results.hospitals),
+        "patients": training + heldout,
+        "training_patients": training,
+        "heldout_patients": heldout,
+        "heldout_events": results.heldout.event_count,
+        "rounds": len(results.rounds),
+        "noise": privacy.noise,
+        "delta": privacy.delta,
+        "target_epsilon": privacy.target_epsilon,
+        "patient_epsilon": privacy.patient_epsilon,
+        "epsilon_by_adversary": dict(privacy.epsilon_by_adversary),
+        "independent_epsilon": privacy.independent_epsilon,
+        **_by_method(results.scores),
+        "share_better_together": results.share_better_together,
+        "mechanism": {
+            "clip_norm": privacy.clip_norm,
+            "accountant": privacy.accountant,
+            "events": [asdict(event) for event in privacy.events],
+        },
+        "model": {"kind": results.model.kind, "parameters": len(results.weights)},
+        "contract": {
+            "name": results.contract.name,
+            "version": results.contract.version,
+            "fingerprint": results.contract.fingerprint,
+        },
+        "seed": results.seed,
+        "gate": dict(results.gate),
+        "seconds": dict(results.seconds),
+        "peak_rss_mb": results.peak_rss_mb,
+    }
+    without_nan: dict[str, object] = _null_where_nan(plain)  # type: ignore[assignment]
+    return without_nan
+
+
+def _by_method(scores: Mapping[str, Scores]) -> dict[str, object]:
+    """Each measure with one value per method; None for methods that were not run."""
+
+    def of(name: str) -> dict[str, float | None]:
+        return {key: getattr(scores[key], name) if key in scores else None for key in METHOD_KEYS}
+
+    left_out = next((found.one_class for found in scores.values()), 0)
+    calibration = {
+        key: {
+            "expected_error": scores[key].calibration.expected_error,
+            "slope": scores[key].calibration.slope,
+            "intercept": scores[key].calibration.intercept,
+        }
+        for key in scores
+    }
+    measures = ("auc", "macro_auc", "log_loss", "auc_known", "auc_unknown")
+    return {**{name: of(name) for name in measures}, "macro_left_out": left_out, "calibration": calibration}
+
+
+def _null_where_nan(value: object) -> object:
+    """JSON has no NaN and no infinity: None instead, at any depth; numpy scalars become Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _null_where_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_null_where_nan(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

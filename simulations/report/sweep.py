@@ -1,0 +1,180 @@
+"""A sweep's frontier: what accuracy each ε bought, over every job that ended; those that failed are named."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import polars as pl
+import yaml
+from markupsafe import Markup
+from rich.console import Console
+
+from simulations.report.frontier_view import Frontier, FrontierRow, frontier_chart, frontier_table
+from simulations.report.page import environment
+from simulations.report.run_files import write_whole
+from simulations.report.scores import METHOD_KEYS, METHODS
+
+NOT_COMPARED = ("seed", "output_dir", "study")
+NEEDED = {"patient_epsilon", "delta", "noise", "seed", "auc", "macro_auc"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep: its folder's name, its flat settings, its summary (None: it failed)."""
+
+    name: str
+    settings: Mapping[str, object]
+    summary: Mapping[str, Any] | None
+
+
+def write_frontier(sweep_dir: Path) -> Frontier:
+    """Read each job's summary and write frontier.json, .parquet and .html; failed jobs are named in all."""
+    frontier = frontier_of(read_jobs(sweep_dir))
+    plain = {"rows": [_plain(row) for row in frontier.rows], "failed": list(frontier.failed)}
+    write_whole(sweep_dir / "frontier.json", json.dumps(plain, indent=2, ensure_ascii=False).encode() + b"\n")
+    buffer = BytesIO()
+    _long_table(frontier).write_parquet(buffer)
+    write_whole(sweep_dir / "frontier.parquet", buffer.getvalue())
+    page = (
+        environment()
+        .get_template("frontier.html")
+        .render(
+            sweep=sweep_dir.resolve().name,
+            frontier=frontier,
+            others=any(row.other_settings for row in frontier.rows),
+            runs=sum(len(row.seeds) for row in frontier.rows),
+            private=[method for method in METHODS if method.private],
+            chart=Markup(frontier_chart(frontier.rows)),  # noqa: S704 (escaped in Drawing)
+        )
+    )
+    write_whole(sweep_dir / "frontier.html", page.encode())
+    return frontier
+
+
+def read_jobs(sweep_dir: Path) -> list[Job]:
+    """Every job's folder under ``sweep_dir`` in the order of their numbers or names."""
+    folders = [
+        folder for folder in sweep_dir.iterdir() if folder.is_dir() and not folder.name.startswith(".")
+    ]
+    order = sorted(folders, key=lambda folder: (not folder.name.isdigit(), folder.name.zfill(9)))
+    return [_read_job(folder) for folder in order]
+
+
+def _read_job(folder: Path) -> Job:
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return Job(_with_overrides(folder), {}, None)
+    if not isinstance(summary, dict) or not set(summary) >= NEEDED:
+        return Job(_with_overrides(folder), {}, None)
+    return Job(folder.name, flat(settings), summary)
+
+
+def _with_overrides(folder: Path) -> str:
+    """Name a failed job by its folder and, where that is only a number, the overrides that Hydra noted."""
+    if not folder.name.isdigit():
+        return folder.name
+    try:
+        overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        return f"{folder.name} ({' '.join(map(str, overrides))})"
+    except (OSError, ValueError, TypeError, yaml.YAMLError):
+        return folder.name
+
+
+def flat(settings: object, prefix: str = "") -> dict[str, object]:
+    """Nested settings as dotted keys; lists become text so that they can be compared."""
+    if not isinstance(settings, Mapping):
+        return {prefix: settings if isinstance(settings, str | int | float | None) else repr(settings)}
+    found: dict[str, object] = {}
+    for key, value in settings.items():
+        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def frontier_of(jobs: Sequence[Job]) -> Frontier:
+    """Group the jobs that ended by the settings that differ over the sweep, seeds together."""
+    ended = [job for job in jobs if job.summary is not None]
+    keys = sorted({key for job in ended for key in job.settings})
+    compared = [key for key in keys if key.split(".")[0] not in NOT_COMPARED]
+    varied = [key for key in compared if len({repr(job.settings.get(key)) for job in ended}) > 1]
+    groups: dict[str, list[Job]] = defaultdict(list)
+    for job in ended:
+        groups[repr([job.settings.get(key) for key in varied])].append(job)
+    rows = [_row(group, varied) for group in groups.values()]
+    rows.sort(key=lambda row: (row.noise, row.epsilon))
+    return Frontier(tuple(rows), tuple(job.name for job in jobs if job.summary is None))
+
+
+def _row(jobs: Sequence[Job], varied: Sequence[str]) -> FrontierRow:
+    summaries = [dict(job.summary or {}) for job in jobs]
+    return FrontierRow(
+        settings={key: jobs[0].settings.get(key) for key in varied},
+        noise=summaries[0]["noise"],
+        epsilon=fmean(float(summary["patient_epsilon"]) for summary in summaries),
+        delta=float(summaries[0]["delta"]),
+        seeds=tuple(int(summary["seed"]) for summary in summaries),
+        auc=_spreads([summary["auc"] for summary in summaries]),
+        macro_auc=_spreads([summary["macro_auc"] for summary in summaries]),
+    )
+
+
+def _spreads(measures: Sequence[Mapping[str, float | None]]) -> dict[str, tuple[float, float]]:
+    found = {}
+    for key in METHOD_KEYS:
+        values = [float(value) for measure in measures if (value := measure.get(key)) is not None]
+        if values:
+            found[key] = fmean(values), stdev(values) if len(values) > 1 else math.nan
+    return found
+
+
+def _plain(row: FrontierRow) -> dict[str, object]:
+    def measure(found: Mapping[str, tuple[float, float]]) -> dict[str, object]:
+        return {
+            key: {"mean": mean, "sd": None if math.isnan(sd) else sd} for key, (mean, sd) in found.items()
+        }
+
+    plain: dict[str, object] = {
+        "settings": dict(row.settings), "noise": row.noise, "epsilon": row.epsilon, "delta": row.delta,
+        "seeds": list(row.seeds), "auc": measure(row.auc), "macro_auc": measure(row.macro_auc),
+    }  # fmt: skip
+    return plain
+
+
+def _long_table(frontier: Frontier) -> pl.DataFrame:
+    rows = [
+        (
+            row.noise,
+            row.epsilon,
+            row.delta,
+            json.dumps(dict(row.settings)),
+            len(row.seeds),
+            key,
+            metric,
+            mean,
+            sd,
+        )
+        for row in frontier.rows
+        for metric, found in (("auc", row.auc), ("macro_auc", row.macro_auc))
+        for key, (mean, sd) in found.items()
+    ]
+    schema = {
+        "noise": pl.String, "epsilon": pl.Float64, "delta": pl.Float64, "settings": pl.String,
+        "seeds": pl.Int64, "method": pl.String, "metric": pl.String, "mean": pl.Float64,
+        "sd": pl.Float64,
+    }  # fmt: skip
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col("sd").fill_nan(None))
+
+
+def show_frontier(sweep_dir: Path, console: Console) -> Frontier:
+    """Write the frontier's files, then print its table and where the page is."""
+    frontier = write_frontier(sweep_dir)
+    console.print(frontier_table(frontier))
+    console.print(f"Frontier: {sweep_dir / 'frontier.html'}", soft_wrap=True, markup=False, highlight=False)
+    return frontier

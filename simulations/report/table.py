@@ -1,0 +1,64 @@
+"""The terminal's view of a run: one table that reads in 80 columns and without colour."""
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from simulations.report.page import compact_delta, percent
+from simulations.report.plots import number
+from simulations.report.run_files import RunFiles
+from simulations.report.scores import METHODS
+from simulations.report.summary import Results
+
+
+def comparison_table(results: Results) -> Table:
+    """Put methods beside each other: AUC over all events, averaged over hospitals, log-loss, calibration."""
+    title = f"{results.study}: {len(results.hospitals):,} hospitals, held-out patients"
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("method", no_wrap=True)
+    for column in ("ε", "AUC", "AUC by\nhospital", "log-loss", "calibr.\nerror"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for method in METHODS:
+        if method.key not in results.scores:
+            continue
+        found = results.scores[method.key]
+        cells = [
+            f"{results.privacy.patient_epsilon:.2f}" if method.private else "none",
+            number(found.auc),
+            number(found.macro_auc),
+            number(found.log_loss),
+            number(found.calibration.expected_error),
+        ]
+        cells[0] = "–" if method.key == "best_possible" else cells[0]
+        table.add_row(method.title, *cells, style="bold" if method.key == "federated_private" else "")
+    return table
+
+
+def print_run(results: Results, files: RunFiles, console: Console) -> None:
+    """The table, what privacy cost against whom, what to be told first, and where the files are."""
+    console.print(comparison_table(results))
+    for line in closing_lines(results):
+        console.print(Text(line))
+    console.print(Text(f"Report: {files.report or files.summary}"), soft_wrap=True)
+
+
+def closing_lines(results: Results) -> list[str]:
+    """Sentences under the table."""
+    privacy, lines = results.privacy, []
+    delta = compact_delta(privacy.delta)
+    lines.append(f"Patient ε = {privacy.patient_epsilon:.3f} at δ = {delta}, against whoever gets the model.")
+    if privacy.noise == "distributed":
+        seen = privacy.epsilon_by_adversary.get("server")
+        lines.insert(0, "WARNING: this ε assumes secure aggregation (noise=distributed; simulation only).")
+        if seen is not None:
+            lines.append(f"Against a server that sees each hospital's share: ε = {seen:.1f}.")
+    if "local_private" in results.scores:
+        share = percent(results.share_better_together)
+        lines.append(f"{share} of hospitals do better together than alone at the same ε.")
+    left_out = next((scores.one_class for scores in results.scores.values()), 0)
+    if left_out:
+        lines.append(f"The hospitals' mean leaves out {left_out} whose held-out patients have one class.")
+    seconds = ", ".join(f"{name} {value:.1f} s" for name, value in results.seconds.items())
+    lines.append(f"Time: {seconds}. Peak memory: {results.peak_rss_mb:,.0f} MB.")
+    return lines
