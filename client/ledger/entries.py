@@ -16,6 +16,7 @@ from protocol.accounting import PrivacyEvent
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError, LedgerError
 from protocol.signing import Purpose, SigningKey, checked_public_key, verifies
+from protocol.terms import ACCOUNTS
 
 LARGEST_ENTRY = 16_384
 
