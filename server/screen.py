@@ -21,6 +21,7 @@ REASONS = (
     "wrong round",
     "wrong terms",
     "wrong weights",
+    "wrong account",
     "simulated",
     "repeated",
     "wrong dtype",
@@ -32,6 +33,8 @@ REASONS = (
 FALSE_ALARM_RATE = 1e-12
 # Public counts may be rounded to one digit, so that the true one is below 1.5 times the declared one.
 COUNT_SLACK = 1.5
+# A hospital's keyed split may hold out more patients than expected, where it has few.
+HELD_OUT_SLACK = 50
 _ROUNDING_SLACK = 1 + 2.0**-20  # the vector arrives in float32
 
 
@@ -55,16 +58,21 @@ class Expected:
     weights_digest: str
     parameters: int
     noise_norm: float
+    account: str
 
 
-def expect(terms: Terms, round_number: int, weights_digest: str, parameters: int) -> Expected:
+def expect(
+    terms: Terms, round_number: int, weights_digest: str, parameters: int, account: str = "training"
+) -> Expected:
     """Prepare a round's screening: parameters is the length of every release's vector."""
+    stddev = terms.hospital_noise_stddev if account == "training" else terms.table_noise_stddev
     return Expected(
         terms=terms,
         round=round_number,
         weights_digest=weights_digest,
         parameters=parameters,
-        noise_norm=gaussian_norm_bound(terms.hospital_noise_stddev, parameters),
+        noise_norm=gaussian_norm_bound(stddev, parameters),
+        account=account,
     )
 
 
@@ -95,6 +103,7 @@ def _wrong_label(release: Release, expected: Expected, accepted: Container[str])
         (release.round == expected.round, "wrong round"),
         (release.terms_fingerprint == terms.fingerprint, "wrong terms"),
         (release.weights_digest == expected.weights_digest, "wrong weights"),
+        (release.account == expected.account, "wrong account"),
         (terms.simulation or not release.simulation, "simulated"),
         (release.hospital not in accepted, "repeated"),
     )
@@ -113,11 +122,14 @@ def norm_bound(expected: Expected, hospital: str) -> float:
     One step's noised sum is S + Z. ‖S‖ ≤ clip_norm × patients in the sample (``sampled_patients_bound``);
     ‖Z‖ ≤ ``gaussian_norm_bound``. With several local steps the release is a difference of weights,
     −η/n Σ(S_t + Z_t), n declared: the sums add up by the triangle inequality, while ΣZ_t is one Gaussian of
-    √steps times the deviation, since each step's noise is independent of all before it.
+    √steps times the deviation, since each step's noise is independent of all before it. A held-out patient
+    moves tables by at most 1, and the held-out are fewer than those declared for training.
     """
     terms = expected.terms
     training = terms.training
     declared = training.public_patients[hospital]
+    if expected.account == "held_out":
+        return (COUNT_SLACK * (declared + HELD_OUT_SLACK) + expected.noise_norm) * _ROUNDING_SLACK
     sums = terms.privacy.clip_norm * sampled_patients_bound(declared, training.sampling_rate)
     if training.local_steps == 1:
         return (sums + expected.noise_norm) * _ROUNDING_SLACK

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from protocol.accounting import PrivacyEvent, compose_epsilon
 from protocol.errors import ConfigurationError, Refusal
-from protocol.terms import ACCOUNTS
+from protocol.terms import ACCOUNTS as ACCOUNTS
 
 CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon_for_life")
 

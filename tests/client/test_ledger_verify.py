@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.ledger.budget import Charge
+from client.ledger.budget import ACCOUNTS, Charge
 from client.ledger.entries import FIELDS, Entry, Field, charge_fields, make_entry
 from client.ledger.verify import Verified, export, verify
 from protocol.accounting import PrivacyEvent, compose_epsilon
