@@ -85,8 +85,9 @@ def stamp_of(source: TableSource) -> Stamp:
 
 
 def _settled(stamp: Stamp) -> bool:
-    """Whether the files are old enough that a further change would show in their times."""
-    return time.time_ns() - max(times for *_, times in stamp) > _SETTLED_NANOSECONDS
+    """Whether the files are old enough that a further change would show in one of their times."""
+    latest = max(min(changed, written) for _, _, _, written, changed in stamp)
+    return time.time_ns() - latest > _SETTLED_NANOSECONDS
 
 
 def _next_midnight(now: datetime) -> datetime:
