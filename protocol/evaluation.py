@@ -33,8 +33,8 @@ class EvaluationSettings:
     enabled: bool = True
     rounds: tuple[int, ...] = ()
     epsilon: float = 1.0
-    score_bins: int = 40
-    overall_share: float = 0.4
+    score_bins: int = 50
+    overall_share: float = 0.3
     noise_multiplier: float = 0.0
 
     def __post_init__(self) -> None:

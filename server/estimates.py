@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from protocol.evaluation import TableRow
 
 Floats = NDArray[np.float64]
+_LEAST_SIGNAL = 5.0
+"""Below so many standard deviations of its noise, a denominator says too little to divide by."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ class Estimate:
         return self.value - reach, self.value + reach
 
 
+_NOTHING = Estimate(math.nan, math.nan, math.nan)
+
+
 @dataclass(frozen=True, eq=False)
 class Tables:
     """What the sum of releases says: noised, consistent counts of held-out patients.
@@ -58,26 +63,51 @@ class Tables:
     hospitals: int
 
 
-Measure = Callable[[Floats], tuple[float, Floats]]
-"""Counts [2, bins] → value and gradient [2, bins]."""
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """A function of counts [2, bins] that gives its value and gradient [2, bins].
+
+    denominators: what it divides by, each the sum of counts · [2, bins]. Where noise could make one vanish,
+    the measure does not exist, and no interval is told that would not hold.
+    """
+
+    of: Callable[[Floats], tuple[float, Floats]]
+    denominators: tuple[Floats, ...]
 
 
 def estimate(tables: Tables, measure: Measure, row: int = 0) -> Estimate:
-    """Read a measure off one table."""
-    value, gradient = measure(tables.counts[row])
+    """Read a measure off one table; NaN where noise leaves it undetermined."""
+    if not _determined(tables, measure, row):
+        return _NOTHING
+    value, gradient = measure.of(tables.counts[row])
     return _with_errors(tables, value, {row: gradient})
 
 
 def difference(tables: Tables, measure: Measure, first: int, second: int) -> Estimate:
     """Read a measure's difference, first less second, off the tables of two groups of one attribute."""
-    one, upward = measure(tables.counts[first])
-    other, downward = measure(tables.counts[second])
+    if not (_determined(tables, measure, first) and _determined(tables, measure, second)):
+        return _NOTHING
+    one, upward = measure.of(tables.counts[first])
+    other, downward = measure.of(tables.counts[second])
     return _with_errors(tables, one - other, {first: upward, second: -downward})
 
 
+def _determined(tables: Tables, measure: Measure, row: int) -> bool:
+    """Whether no denominator of the measure is lost in noise.
+
+    Expected from the table's total and the shares among all events, not from the denominator itself: to
+    show a number only when its own noise happened to be upward would make its interval wrong.
+    """
+    everyone = tables.counts[0]
+    for denominator in measure.denominators:
+        share = float((everyone * denominator).sum()) / max(float(everyone.sum()), 1e-9)
+        noise = _with_errors(tables, 0.0, {row: denominator}).noise
+        if not share * float(tables.counts[row].sum()) > _LEAST_SIGNAL * noise:
+            return False
+    return True
+
+
 def _with_errors(tables: Tables, value: float, gradients: dict[int, Floats]) -> Estimate:
-    if not math.isfinite(value):
-        return Estimate(math.nan, math.nan, math.nan)
     rows = list(gradients)
     slopes = np.stack([gradients[row].ravel() for row in rows])
     noise = float(np.einsum("ic,ij,jc->", slopes, tables.covariance[np.ix_(rows, rows)], slopes))
@@ -88,27 +118,27 @@ def _with_errors(tables: Tables, value: float, gradients: dict[int, Floats]) -> 
 def ratio(numerator: Floats, denominator: Floats) -> Measure:
     """Σ counts · numerator ÷ Σ counts · denominator; both [2, bins]."""
 
-    def measure(counts: Floats) -> tuple[float, Floats]:
+    def of(counts: Floats) -> tuple[float, Floats]:
         total = float((counts * denominator).sum())
-        if total <= 0:
-            return math.nan, np.zeros_like(counts)
         value = float((counts * numerator).sum()) / total
         return value, (numerator - value * denominator) / total
 
-    return measure
+    return Measure(of, (denominator,))
 
 
-def patients(counts: Floats) -> tuple[float, Floats]:
+def patients(bins: int) -> Measure:
     """Number of held-out patients in the table (of a group: by the share of their events in it)."""
-    return float(counts.sum()), np.ones_like(counts)
+    return Measure(lambda counts: (float(counts.sum()), np.ones((2, bins))), ())
 
 
-def auc(counts: Floats) -> tuple[float, Floats]:
-    """Area under the ROC curve; NaN without both labels."""
+def auc(bins: int) -> Measure:
+    """Area under the ROC curve."""
+    return Measure(_auc, (_selected(bins, 0, (1.0, 0.0)), _selected(bins, 0, (0.0, 1.0))))
+
+
+def _auc(counts: Floats) -> tuple[float, Floats]:
     negatives, positives = counts
     total_negatives, total_positives = float(negatives.sum()), float(positives.sum())
-    if total_negatives <= 0 or total_positives <= 0:
-        return math.nan, np.zeros_like(counts)
     below = (np.cumsum(negatives) - negatives / 2) / total_negatives
     above = 1 - (np.cumsum(positives) - positives / 2) / total_positives
     value = float(positives @ below) / total_positives

@@ -144,9 +144,9 @@ def evaluate_tables(tables: Tables, confidence: float) -> Evaluation:
     return Evaluation(
         round=tables.round,
         hospitals=tables.hospitals,
-        patients=estimates.estimate(tables, estimates.patients),
+        patients=estimates.estimate(tables, estimates.patients(bins)),
         prevalence=estimates.estimate(tables, estimates.prevalence(bins)),
-        auc=estimates.estimate(tables, estimates.auc),
+        auc=estimates.estimate(tables, estimates.auc(bins)),
         log_loss=estimates.estimate(tables, estimates.log_loss(probabilities)),
         calibration_gap=estimates.estimate(tables, estimates.calibration_gap(probabilities)),
         roc=tuple(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from protocol.accounting import noise_multiplier_for
 from protocol.contract import Contract
 from protocol.errors import require
+from protocol.evaluation import EvaluationSettings, FairnessSettings
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.terms import Terms
 from server.aggregate import release_weights
@@ -30,6 +31,8 @@ def propose(
     training: TrainingSettings,
     public_patients: Mapping[str, int],
     simulation: bool,
+    evaluation: EvaluationSettings | None = None,
+    fairness: FairnessSettings | None = None,
 ) -> Terms:
     """Compose terms whose whole study costs each patient at most ``privacy.epsilon`` at ``privacy.delta``.
 
@@ -55,10 +58,24 @@ def propose(
         ),
         noise_multiplier=noise_multiplier_for(privacy.epsilon, privacy.delta, training.sampling_rate, steps),
         simulation=simulation,
+        fairness=fairness or FairnessSettings(),
     )
+    terms = replace(terms, evaluation=_planned_evaluation(terms, evaluation))
     if training.learning_rate:
         return terms
     return replace(terms, training=replace(terms.training, learning_rate=step_size(terms)))
+
+
+def _planned_evaluation(terms: Terms, asked: EvaluationSettings | None) -> EvaluationSettings | None:
+    """Name the rounds, one more for the model as mitigated, and find the noise that all of them need."""
+    if asked is None or not asked.enabled:
+        return None
+    last = terms.training.rounds
+    rounds = asked.rounds or (last,)
+    if terms.fairness.mitigation != "none" and rounds[-1] <= last:
+        rounds = (*rounds, last + 1)
+    noise = noise_multiplier_for(asked.epsilon, terms.privacy.delta, 1.0, len(rounds))
+    return replace(asked, rounds=rounds, noise_multiplier=noise)
 
 
 def gradient_noise_stddev(terms: Terms) -> float:
