@@ -58,6 +58,7 @@ class SocketDoor:
         self._threads = ThreadPoolExecutor(self._limits.connections, "answer")
         self._held: dict[_Connection, int] = {}
         self._reading: set[_Connection] = set()
+        self._open: set[_Connection] = set()
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT; the answer being computed is finished and stored.
@@ -77,11 +78,24 @@ class SocketDoor:
             server.close()
             with contextlib.suppress(OSError):
                 self._path.unlink()
-            for connection in list(self._held):
-                connection.cancel()
+            await self._hang_up()
             self._threads.shutdown(wait=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _hang_up(self) -> None:
+        """End every connection, those that were being accepted too, and let the loop close what they abort."""
+        for _ in range(5):
+            connections = list(self._open)
+            for connection in connections:
+                connection.cancel()
+            await asyncio.gather(*connections, return_exceptions=True)
+            await asyncio.sleep(0)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.ensure_future(self._serve_one(reader, writer))
+        self._open.add(connection)
+        connection.add_done_callback(self._open.discard)
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = asyncio.current_task()
         if connection is None:
             raise RuntimeError("a connection is served by a task")

@@ -387,13 +387,13 @@ def test_noise_and_draws_never_touch_torchs_or_numpys_generators(approved, terms
         monkeypatch.setattr(torch.Tensor, name, forbidden)
     for name in ("default_rng", "normal", "random", "rand", "randn", "uniform", "standard_normal", "poisson"):
         monkeypatch.setattr(np.random, name, forbidden)
-    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     sampled = terms_with(study="sampled", training={"sampling_rate": 0.5, "local_steps": 1})
     approved.approve(sampled)
     noise = [approved.released(2).release.vector, approved.released(1, sampled).release.vector]
     assert all(np.abs(vector).max() > 0 for vector in noise)
     assert torch.equal(torch.get_rng_state(), torch_state)
-    assert (np.random.get_state()[1] == numpy_state).all()
+    assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002
 
 
 def test_every_release_has_fresh_noise(approved, make_hospital):

@@ -1,0 +1,199 @@
+"""The agent's socket: who may open it, and that nobody who misuses it keeps others waiting."""
+
+import asyncio
+import contextlib
+import socket
+import stat
+import struct
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from client.socket_door import LENGTH, Limits, Reply, SocketDoor, listening_socket, seconds_until_due
+from protocol.envelope import LARGEST_REQUEST
+from protocol.errors import ConfigurationError
+
+LIMITS = Limits(connections=8, held_bytes=2 * LARGEST_REQUEST, transfer_seconds=20.0)
+
+
+class Served:
+    """A door that echoes in capitals; ``slow`` waits for a word, ``away`` hangs up, ``later`` is delayed."""
+
+    def __init__(self, path):
+        self.path, self.word, self.asked = path, threading.Event(), []
+        self.door = SocketDoor(path, self.answer, LIMITS)
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.serve()))
+        self.thread.start()
+        while not path.is_socket():
+            time.sleep(0.01)
+
+    async def serve(self):
+        self.loop, self.task = asyncio.get_running_loop(), asyncio.current_task()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.door.serve()
+
+    def answer(self, payload):
+        self.asked.append(payload)
+        if payload == b"slow":
+            self.word.wait(60)
+        if payload == b"away":
+            return Reply(None)
+        return Reply(payload.upper(), 1.5 if payload == b"later" else 0.0)
+
+    def stop(self):
+        self.word.set()
+        self.loop.call_soon_threadsafe(self.task.cancel)
+        self.thread.join(60)
+
+
+@pytest.fixture
+def served(tmp_path):
+    made = Served(tmp_path / "run/agent.sock")
+    yield made
+    made.stop()
+    assert not made.path.exists()
+
+
+def connect(served):
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(60)
+    client.connect(str(served.path))
+    return client
+
+
+def ask(served, payload):
+    with connect(served) as client:
+        client.sendall(LENGTH.pack(len(payload)) + payload)
+        received = b""
+        while part := client.recv(65536):
+            received += part
+    return received
+
+
+def answered(payload):
+    return LENGTH.pack(len(payload)) + payload
+
+
+def test_one_request_one_answer(served):
+    assert ask(served, b"hello") == answered(b"HELLO")
+    assert ask(served, b"") == answered(b"")
+    large = b"a" * 5_000_000
+    assert ask(served, large) == answered(large.upper())
+
+
+def test_the_group_alone_may_open_it(served):
+    assert stat.S_IMODE(served.path.stat().st_mode) == 0o660
+    assert stat.S_IMODE(served.path.parent.stat().st_mode) == 0o750
+
+
+def test_a_folder_open_to_others_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run").chmod(0o755)
+    with pytest.raises(ConfigurationError, match="chmod 750"):
+        listening_socket(tmp_path / "run/agent.sock")
+
+
+def test_a_second_agent_is_refused_and_a_dead_ones_socket_replaced(served, tmp_path):
+    with pytest.raises(ConfigurationError, match="another agent"):
+        listening_socket(served.path)
+    dead = tmp_path / "run/dead.sock"
+    listening_socket(dead).close()
+    listening_socket(dead).close()
+    (tmp_path / "run/file").write_text("")
+    with pytest.raises(ConfigurationError, match="no socket"):
+        listening_socket(tmp_path / "run/file")
+
+
+def test_hanging_up_anywhere_disturbs_nobody(served):
+    whole = LENGTH.pack(5) + b"hello"
+    for sent in range(len(whole) + 1):
+        client = connect(served)
+        client.sendall(whole[:sent])
+        client.close()
+    assert ask(served, b"hello") == answered(b"HELLO")
+    assert set(served.asked) == {b"hello"}
+
+
+def test_lengths_beyond_the_largest_request_are_cut_off_unread(served):
+    for length in (LARGEST_REQUEST + 1, 2**32 - 1):
+        with connect(served) as client:
+            client.sendall(struct.pack("<I", length))
+            assert client.recv(1) == b""
+    assert served.asked == []
+
+
+def test_whoever_trickles_gives_way(served):
+    trickling = [connect(served) for _ in range(20)]
+    for client in trickling:
+        with contextlib.suppress(OSError):  # gave way already
+            client.sendall(LENGTH.pack(1000) + b"x")
+    assert ask(served, b"hello") == answered(b"HELLO")
+    for client in trickling:
+        client.close()
+
+
+def test_announced_bytes_are_bounded(served):
+    hoarding = [connect(served) for _ in range(4)]
+    for client in hoarding:
+        with contextlib.suppress(OSError):
+            client.sendall(LENGTH.pack(LARGEST_REQUEST))
+    assert ask(served, b"a" * 10_000) == answered(b"A" * 10_000)
+    assert sum(served.door._held.values()) <= LIMITS.held_bytes
+    for client in hoarding:
+        client.close()
+
+
+def test_what_is_being_computed_never_gives_way(served):
+    with ThreadPoolExecutor(4) as threads:
+        slow = [threads.submit(ask, served, b"slow") for _ in range(4)]
+        while len(served.asked) < 4:
+            time.sleep(0.01)
+        trickling = [connect(served) for _ in range(20)]
+        assert ask(served, b"hello") == answered(b"HELLO")
+        served.word.set()
+        assert [one.result() for one in slow] == [answered(b"SLOW")] * 4
+        for client in trickling:
+            client.close()
+
+
+def test_without_an_answer_the_line_is_cut(served):
+    with connect(served) as client:
+        client.sendall(LENGTH.pack(4) + b"away")
+        assert client.recv(1) == b""
+
+
+def test_a_reply_leaves_not_before_its_time(served):
+    begun = time.monotonic()
+    assert ask(served, b"later") == answered(b"LATER")
+    assert time.monotonic() - begun >= 1.5
+
+
+@pytest.mark.parametrize(
+    ("delay", "elapsed", "wait"),
+    [
+        (0.0, 3.0, 0.0),
+        (10.0, 0.0, 10.0),
+        (10.0, 4.0, 6.0),
+        (10.0, 10.0, 0.0),
+        (10.0, 10.5, 9.5),  # late, by whole delays only
+        (10.0, 39.0, 1.0),
+        (-5.0, 3.0, 0.0),
+        (1e300, 0.0, 86_400.0),
+    ],
+)
+def test_when_a_reply_is_due(delay, elapsed, wait):
+    assert seconds_until_due(delay, elapsed) == pytest.approx(wait)
+
+
+def test_nothing_stays_open(served):
+    for _ in range(50):
+        connect(served).close()
+        ask(served, b"hello")
+    deadline = time.monotonic() + 60
+    while served.door._open and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not served.door._open
+    assert not served.door._held
+    assert not served.door._reading
