@@ -16,17 +16,22 @@ from conf.settings import (
     FederationSettings,
     PersonalizationSettings,
     ReportSettings,
+    ReviewSettings,
     StudySettings,
 )
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError
+from protocol.evaluation import EvaluationSettings, FairnessSettings
 from protocol.section import shown
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 
 T = TypeVar("T")
 
 ROOT_KEYS = ("study", "seed", "output_dir")
-GROUPS = ("data", "contract", "model", "privacy", "training", "personalization", "federation", "report")
+GROUPS = (
+    "data", "contract", "model", "privacy", "training", "personalization", "evaluation", "fairness", "review",
+    "federation", "report",
+)  # fmt: skip
 
 
 def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) -> StudySettings:
@@ -48,6 +53,9 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
         privacy=build(PrivacySettings, _section(plain, "privacy"), "privacy"),
         training=build(TrainingSettings, _section(plain, "training"), "training"),
         personalization=build(PersonalizationSettings, _section(plain, "personalization"), "personalization"),
+        evaluation=build(EvaluationSettings, _section(plain, "evaluation"), "evaluation"),
+        fairness=build(FairnessSettings, _section(plain, "fairness"), "fairness"),
+        review=build(ReviewSettings, _section(plain, "review"), "review"),
         federation=build(FederationSettings, _section(plain, "federation"), "federation"),
         report=build(ReportSettings, _section(plain, "report"), "report"),
     )
@@ -72,6 +80,9 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
         "privacy": asdict(settings.privacy),
         "training": training,
         "personalization": asdict(settings.personalization),
+        "evaluation": {**asdict(settings.evaluation), "rounds": list(settings.evaluation.rounds)},
+        "fairness": asdict(settings.fairness),
+        "review": {**asdict(settings.review), "approved_by": list(settings.review.approved_by)},
         "federation": asdict(settings.federation),
         "report": asdict(settings.report),
     }
@@ -148,12 +159,17 @@ def _data(plain: Mapping[str, object]) -> DataSettings:
 def _contract(plain: object, path: Path | None) -> Contract:
     if path is None:
         return contract_from_mapping(typing.cast(Mapping[str, object], plain))
+    return read_contract(path, "data.contract")
+
+
+def read_contract(path: Path, key: str) -> Contract:
+    """Read a contract's YAML file; errors name the setting ``key`` that named the file."""
     try:
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"data.contract={path}: cannot be read ({_cause(error)})") from error
+        raise ConfigurationError(f"{key}={path}: cannot be read ({_cause(error)})") from error
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"data.contract={path}: is not YAML ({shown(error)})") from error
+        raise ConfigurationError(f"{key}={path}: is not YAML ({shown(error)})") from error
     return contract_from_mapping(read)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from protocol.contract import Contract
 from protocol.errors import require
+from protocol.evaluation import EvaluationSettings, FairnessSettings
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 
 DATA_NAMES = ("synthetic", "noshow", "heart", "table")
@@ -82,6 +83,30 @@ class ReportSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReviewSettings:
+    """Who answers for the model, and until when it may be used without another look.
+
+    days: from the day of release to ``review_by``. approved_by: who approved the study, for the model card.
+    exception_by, exception_reason: a person's signature under fairness limits that were not shown to hold.
+    """
+
+    days: int = 365
+    approved_by: tuple[str, ...] = ()
+    exception_by: str = ""
+    exception_reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that texts are short lines, and that an exception has both a name and a reason."""
+        require(1 <= self.days <= 3650, "review.days", self.days, "must be from 1 to 3650")
+        for text in (*self.approved_by, self.exception_by, self.exception_reason):
+            short = len(text) <= 500 and text.isprintable()
+            require(short, "review", "…", "names and reasons must be one line of at most 500 characters")
+        person, reason = bool(self.exception_by.strip()), bool(self.exception_reason.strip())
+        missing = "exception_reason" if person else "exception_by"
+        require(person == reason, f"review.{missing}", "''", "an exception needs a person's name and a reason")
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudySettings:
     """Everything that one simulated study needs, composed and checked once.
 
@@ -100,6 +125,9 @@ class StudySettings:
     personalization: PersonalizationSettings
     federation: FederationSettings
     report: ReportSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+    fairness: FairnessSettings = FairnessSettings()
+    review: ReviewSettings = ReviewSettings()
 
     def __post_init__(self) -> None:
         """Check what no single group can check."""
@@ -117,4 +145,11 @@ class StudySettings:
             "training.local_steps",
             self.training.local_steps,
             "must be 1 with privacy.noise=distributed",
+        )
+        mitigation = self.fairness.mitigation
+        require(
+            mitigation == "none" or (self.evaluation.enabled and self.model.kind != "mlp"),
+            "fairness.mitigation",
+            mitigation,
+            "needs a private evaluation, and a model with effects per bin (additive or wide_deep)",
         )

@@ -1,0 +1,56 @@
+"""The release gate: whether a model may be used, decided by what was measured and by a named person."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from conf.settings import ReviewSettings
+from server.fairness import HELD, Audit, Verdict
+
+
+@dataclass(frozen=True)
+class Review:
+    """The gate's answer. blocks: why the model may not be used as it is, one line each; an exception lifts
+    the limits that were not shown to hold, never a missing evaluation."""
+
+    releasable: bool
+    review_by: date
+    blocks: tuple[str, ...]
+    exception_by: str = ""
+    exception_reason: str = ""
+
+    def to_facts(self) -> Mapping[str, str]:
+        """Texts for the model file's metadata."""
+        facts = {"releasable": "yes" if self.releasable else "no", "review_by": self.review_by.isoformat()}
+        if self.blocks:
+            facts["review_blocks"] = "; ".join(self.blocks)
+        if self.exception_by:
+            facts |= {"exception_by": self.exception_by, "exception_reason": self.exception_reason}
+        return facts
+
+
+def review(found: Audit | None, settings: ReviewSettings, today: date) -> Review:
+    """Decide from the audit of the model as it is released; None where it was not evaluated."""
+    unmet = () if found is None else tuple(v for v in found.verdicts if v.outcome != HELD)
+    blocks = tuple(_sentence(verdict) for verdict in unmet)
+    signed = bool(settings.exception_by and unmet)
+    if found is None:
+        blocks = ("it was not evaluated on held-out patients",)
+    return Review(
+        releasable=found is not None and (not unmet or signed),
+        review_by=today + timedelta(days=settings.days),
+        blocks=blocks,
+        exception_by=settings.exception_by if signed else "",
+        exception_reason=settings.exception_reason if signed else "",
+    )
+
+
+def _sentence(verdict: Verdict) -> str:
+    measure = verdict.measure.replace("_", " ")
+    if verdict.worst is None:
+        return f"{measure} by {verdict.attribute}: not shown to be within {verdict.limit:g}; too few patients to tell"
+    worst = verdict.worst
+    return (
+        f"{measure} by {verdict.attribute}: {worst.first} and {worst.second} differ by {worst.size:.3f}, "
+        f"limit {verdict.limit:g} {verdict.outcome}"
+    )
