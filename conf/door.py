@@ -13,7 +13,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -26,8 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from conf.explain import explain
 from protocol.errors import WardroundError
 
-if TYPE_CHECKING:
-    from conf.settings import StudySettings
+Compose = Callable[[dict[str, object], Path], object]
 
 OK, FAULT, USER_ERROR, STOPPED = 0, 1, 2, 130
 
@@ -36,18 +35,20 @@ _OVERRIDE = re.compile(r"~|[+]{0,2}[A-Za-z_][\w./@:-]*=")
 
 def run(
     config_name: str,
-    job: Callable[["StudySettings"], object],
+    job: Callable[[Any], object],
     after_sweep: Callable[[Path], object] | None = None,
+    compose: Compose | None = None,
 ) -> int:
-    """Compose the command line's study, or each of a sweep's, and hand it to ``job``.
+    """Compose the command line's settings, or each of a sweep's, and hand them to ``job``.
 
+    compose freezes a composed configuration, given the run's folder (``study_settings``, if None).
     after_sweep gets the sweep's folder once all jobs have ended, failed ones included. Returns the exit
     code: 0; 2 when a person can mend what went wrong; 1 for a fault of ours in a sweep; 130 when stopped.
     ``--hydra-help`` and its like leave by SystemExit. In a single run, a fault of ours is raised.
     """
     # Hydra would else print errors itself, in several lines, and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    jobs = _Jobs(job)
+    jobs = _Jobs(job, compose or _study_settings)
     try:
         _read_flags()
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)(jobs)()
@@ -69,8 +70,9 @@ def run(
 class _Jobs:
     """The task that Hydra calls, once or for each job of a sweep; keeps the exit code."""
 
-    def __init__(self, job: Callable[["StudySettings"], object]) -> None:
+    def __init__(self, job: Callable[[Any], object], compose: Compose) -> None:
         self._job = job
+        self._compose = compose
         self.code = OK
         self.started = False
         self.sweep_dir: Path | None = None
@@ -83,7 +85,7 @@ class _Jobs:
         if sweeping:
             self.sweep_dir = _near(Path(own.sweep.dir))
         try:
-            self._job(_settings(config, _near(Path(own.runtime.output_dir))))
+            self._job(self._compose(_plain(config), _near(Path(own.runtime.output_dir))))
         except WardroundError as error:
             self.failed(str(error))
         except OmegaConfBaseException as error:
@@ -100,14 +102,18 @@ class _Jobs:
         self.code = USER_ERROR
 
 
-def _settings(config: DictConfig, output_dir: Path) -> "StudySettings":
+def _study_settings(plain: dict[str, object], output_dir: Path) -> object:
     # Only a run needs the contract's and the settings' modules; --help does not wait for them.
     from conf.compose import study_settings
 
+    return study_settings(plain, output_dir)
+
+
+def _plain(config: DictConfig) -> dict[str, object]:
     plain = OmegaConf.to_container(config, resolve=True)
     if not isinstance(plain, dict):
         raise TypeError("a composed configuration is a mapping")
-    return study_settings({str(key): value for key, value in plain.items()}, output_dir)
+    return {str(key): value for key, value in plain.items()}
 
 
 def _read_flags() -> None:

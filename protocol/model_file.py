@@ -49,16 +49,7 @@ def load_model(path: Path, contract: Contract) -> StoredModel:
     ConfigurationError where there is no such file; ContractError where it is no model of Wardround's, of
     another contract, or of other shapes.
     """
-    if not path.is_file():
-        raise ConfigurationError(f"{path}: no such file; give a model.safetensors")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, ValueError, TypeError) as error:
-        raise ContractError(
-            f"{path}: not a safetensors file; give the model.safetensors of a study"
-        ) from error
+    metadata, parts = _read(path)
     if metadata.get("format") != FORMAT:
         raise ContractError(
             f"{path}: not a model of Wardround (format {FORMAT}); give a study's model.safetensors"
@@ -70,6 +61,24 @@ def load_model(path: Path, contract: Contract) -> StoredModel:
             f"use the model or the contract that belongs to it"
         )
     return _assemble(path, contract, parts, metadata)
+
+
+def contract_fingerprint(path: Path) -> str:
+    """Say which contract a model file names; empty where it names none. Raises as ``load_model`` does."""
+    return _read(path)[0].get("contract_fingerprint", "")
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.float64]]]:
+    if not path.is_file():
+        raise ConfigurationError(f"{path}: no such file; give a model.safetensors")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            return dict(file.metadata() or {}), parts
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise ContractError(
+            f"{path}: not a safetensors file; give the model.safetensors of a study"
+        ) from error
 
 
 def _assemble(

@@ -1,0 +1,165 @@
+"""The home folder: permissions, keys, policy, certificates, ledger, socket."""
+
+import grp
+import os
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from client.checks.finding import Finding, fault, ok, warn
+from client.door_state import answers
+from client.home import HOSPITAL_KEY, LEDGER, PATIENTS_KEY, POLICY, SETTINGS, TERMS, Home
+from client.ledger.sqlite import SqliteLedger
+from client.ledger.verify import export, verify
+from client.policy import Policy
+from client.tables.source import FileSource
+from protocol.signing import key_fingerprint, load_public_key, read_bounded
+
+SOON = timedelta(days=30)
+CERTIFICATES = ("*.pem", "*.crt", "certificates/*.pem", "certificates/*.crt")
+_LARGEST_CERTIFICATE = 2**20
+
+
+def permissions(home: Home) -> Iterator[Finding]:
+    """Look who may read the home, its keys and the tables, beside their owner."""
+    open_to_others = [
+        name
+        for name in (".", "keys", SETTINGS, POLICY, LEDGER, HOSPITAL_KEY, PATIENTS_KEY, TERMS)
+        if (home.folder / name).exists() and _others_may(home.folder / name)
+    ]
+    for name in open_to_others:
+        path = home.folder / name
+        yield warn("files", f"{path}: others may read it", f"chmod o-rwx {path}")
+    if isinstance(home.source, FileSource):
+        for table, path in home.source.paths.items():
+            if path.exists() and _others_may(path):
+                yield warn(
+                    "files", f"{table}: every user of this machine may read {path}", f"chmod o-rwx {path}"
+                )
+    if not os.access(home.folder / LEDGER, os.W_OK):
+        yield fault(
+            "files", f"{LEDGER} cannot be written by this user", "run as the agent's user, or chown it"
+        )
+    elif not open_to_others:
+        yield ok("files", "settings, policy, keys and ledger are this user's alone")
+
+
+def _others_may(path: Path) -> bool:
+    return bool(stat.S_IMODE(path.stat().st_mode) & 0o007) and not _behind_closed_door(path)
+
+
+def _behind_closed_door(path: Path) -> bool:
+    """Whether a parent folder keeps others out, whatever the file itself says."""
+    return any(not parent.stat().st_mode & stat.S_IXOTH for parent in path.absolute().parents)
+
+
+def keys(home: Home) -> Iterator[Finding]:
+    """Show the hospital's fingerprint, and that the public half belongs to the private one."""
+    public = home.folder / f"{HOSPITAL_KEY}.pub"
+    if not public.exists() or load_public_key(public) != home.key.public:
+        yield warn(
+            "keys",
+            f"{public.name} is not the public half of hospital.key",
+            f"echo {home.key.public} > {public}",
+        )
+    yield ok("keys", f"this hospital's key has the fingerprint {key_fingerprint(home.key.public)}")
+
+
+def policy(current: Policy) -> Iterator[Finding]:
+    """Look whether the policy allows anything at all."""
+    missing = [
+        name
+        for name, allowed in (
+            ("operators", current.operators),
+            ("purposes", current.purposes),
+            ("contracts or features", current.contracts or current.features),
+            ("models", current.models),
+            ("max_epsilon_per_study", current.max_epsilon_per_study),
+            ("max_epsilon_per_operator", current.max_epsilon_per_operator),
+            ("max_epsilon_for_life", current.max_epsilon_for_life),
+            ("max_rounds", current.max_rounds),
+            ("max_events_per_patient", current.max_events_per_patient),
+            ("max_clip_norm", current.max_clip_norm),
+        )
+        if not allowed
+    ]
+    if missing:
+        yield fault("policy", f"allows nothing: {', '.join(missing)} is empty", f"fill it in {POLICY}")
+        return
+    names = ", ".join(current.operators)
+    yield ok(
+        "policy",
+        f"allows {names}; ε at most {current.max_epsilon_per_study:g} per study, "
+        f"{current.max_epsilon_for_life:g} for life",
+    )
+    if not current.require_approval:
+        yield warn("policy", "studies run without a person's approval", f"require_approval: true in {POLICY}")
+    if not current.require_consent:
+        yield warn("policy", "contracts without consent are allowed", f"require_consent: true in {POLICY}")
+
+
+def ledger(opened: SqliteLedger, home: Home, current: Policy) -> Iterator[Finding]:
+    """Check every hash and signature, recompose ε, and say what is left."""
+    checked = verify(export(opened.entries()), home.key.public)
+    spent = opened.spent("training", current.delta)
+    life = current.max_epsilon_for_life
+    text = f"{checked.entries} entries, all signed and in place; ε spent {spent:.3g} of {life:g}"
+    if spent >= life:
+        yield fault("ledger", text, "the budget for life is used up: no study can learn here")
+    else:
+        yield ok("ledger", text)
+
+
+def certificates(home: Home, now: datetime | None = None) -> Iterator[Finding]:
+    """Read the dates of every certificate in the home."""
+    now = now or datetime.now(UTC)
+    found = sorted({path for pattern in CERTIFICATES for path in home.folder.glob(pattern)})
+    for path in found:
+        yield from _dated(path, now)
+    if not found:
+        yield ok("certificates", "none in the home: not joined to a server yet")
+
+
+def _dated(path: Path, now: datetime) -> Iterator[Finding]:
+    from cryptography import x509
+
+    try:
+        first = min(x509.load_pem_x509_certificates(read_bounded(path, _LARGEST_CERTIFICATE)),
+                    key=lambda one: one.not_valid_after_utc)  # fmt: skip
+    except (ValueError, OSError):
+        yield fault("certificates", f"{path.name} is not a PEM certificate", "ask the operator for it again")
+        return
+    until = first.not_valid_after_utc
+    if until <= now:
+        yield fault(
+            "certificates", f"{path.name} expired on {until:%Y-%m-%d}", "ask the operator for a new one"
+        )
+    elif first.not_valid_before_utc > now:
+        yield fault(
+            "certificates",
+            f"{path.name} is valid from {first.not_valid_before_utc:%Y-%m-%d}",
+            "look at the clock",
+        )
+    elif until - now < SOON:
+        yield warn(
+            "certificates", f"{path.name} expires on {until:%Y-%m-%d}", "ask the operator for a new one"
+        )
+    else:
+        yield ok("certificates", f"{path.name} is valid until {until:%Y-%m-%d}")
+
+
+def socket(home: Home) -> Iterator[Finding]:
+    """Look whether an agent answers, or could."""
+    folder = home.socket.parent
+    if answers(home.socket):
+        group = grp.getgrgid(home.socket.stat().st_gid).gr_name
+        yield ok("socket", f"an agent answers at {home.socket}; the group {group} may ask it")
+    elif folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o007:
+        yield fault("socket", f"others may enter {folder}", f"chmod 750 {folder}")
+    elif folder.exists() and not os.access(folder, os.W_OK):
+        yield fault(
+            "socket", f"{folder} cannot be written by this user", "run as the agent's user, or chown it"
+        )
+    else:
+        yield ok("socket", f"free at {home.socket}; start the agent when a study is approved")

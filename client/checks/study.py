@@ -1,0 +1,117 @@
+"""The tables against a study: reached, columns and types, cells that parse, consent, eligible patients."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from client.checks.finding import Finding, fault, ok, warn
+from client.gate.admit import admit
+from client.gate.coverage import consent_coverage
+from client.home import Home
+from client.ledger.port import Ledger
+from client.policy import Policy, at_approval, forecast
+from client.tables.readable import MOST_UNREADABLE, count_unreadable
+from client.tables.source import Tables, read_tables
+from client.train.agree import agree
+from protocol.contract import TABLES, Contract
+from protocol.signed_terms import SignedTerms
+
+FEW_CONSENTED = 0.2
+
+
+def tables(home: Home, contract: Contract) -> Iterator[Finding]:
+    """Reach every table and find every column of the contract, and count the cells that do not parse."""
+    read = read_tables(home.source, contract)
+    listed = [name for name in TABLES if getattr(read, name) is not None]
+    for name in listed:
+        read.part(name, contract)
+    columns = sum(len(contract.columns(name)) for name in listed)
+    yield ok("tables", f"{', '.join(listed)} answer, with all {columns} columns of contract {contract.name}")
+    yield from _readable(read, contract)
+
+
+def _readable(read: Tables, contract: Contract) -> Iterator[Finding]:
+    found = count_unreadable(read, contract)
+    for one in found:
+        if one.unreadable > MOST_UNREADABLE * one.given:
+            yield fault(
+                "types",
+                f"{one.table}.{one.column}: {one.unreadable:,} of {one.given:,} cells are not {one.wanted}",
+                "name the right column in hospital.yaml, or mend the export",
+            )
+    given, bad = sum(one.given for one in found), sum(one.unreadable for one in found)
+    if not any(one.rows for one in found if one.table == "messages"):
+        yield fault(
+            "types", "the messages have no row", "look at the export, or at the path in hospital.yaml"
+        )
+    elif all(one.unreadable <= MOST_UNREADABLE * one.given for one in found):
+        worst = max(found, key=lambda one: one.unreadable / max(one.given, 1))
+        most = f", most in {worst.table}.{worst.column}" if worst.unreadable else ""
+        yield ok(
+            "types", f"{bad / max(given, 1):.2%} of {given:,} cells do not parse{most}; they count as missing"
+        )
+
+
+def consent(home: Home, contract: Contract, now: datetime) -> Iterator[Finding]:
+    """Say which share of the patients may be learned from, and who chose topics and sources."""
+    covered = consent_coverage(read_tables(home.source, contract), contract, home.patients_key, now)
+    if covered.patients == 0:
+        yield fault(
+            "consent", "no message has a patient's identifier", "name the patient's column in hospital.yaml"
+        )
+        return
+    share = covered.consented / covered.patients
+    text = f"{share:.0%} of {covered.patients:,} patients consent to {contract.purpose}"
+    if covered.topic_choosers:
+        text += f"; {covered.topic_choosers:,} chose topics"
+    for source, count in covered.by_source.items():
+        text += f"; {count:,} opted in to {source}"
+    if covered.consented == 0:
+        yield fault("consent", text, "look at kind, value and dates in the consents")
+    elif share < FEW_CONSENTED:
+        yield warn("consent", text, "look at kind and value in the consents, if that is not so")
+    else:
+        yield ok("consent", text)
+
+
+def eligible(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> Iterator[Finding]:
+    """Compare eligible patients with the policy's floor, and δ with the declared number."""
+    contract = signed.terms.contract
+    counts = admit(read_tables(home.source, contract), contract, home.patients_key, now).counts
+    patients = counts["training patients"]
+    broken = [c for c in at_approval(policy, signed.terms, home.hospital, patients) if not c.holds]
+    remedies = {
+        "hospital": "correct `hospital` in hospital.yaml, or ask the operator to name it so",
+        "min_patients": "wait for more patients, or lower the floor in policy.yaml",
+        "delta": "ask the operator for terms with a smaller δ",
+    }
+    for clause in broken:
+        yield fault("patients", f"{clause.asked}; needed: {clause.allowed}", remedies[clause.name])
+    if not broken:
+        yield ok(
+            "patients",
+            f"{patients:,} may be learned from today (floor {policy.min_patients:,}); δ fits their number",
+        )
+
+
+def terms(
+    home: Home, policy: Policy, ledger: Ledger, signed: SignedTerms, now: datetime
+) -> Iterator[Finding]:
+    """Say whether policy and budget allow the study, approval aside."""
+    seen = forecast(policy, signed.terms, signed.operator, ledger, now)
+    broken = [clause for clause in seen.clauses if not clause.holds and clause.name != "approval"]
+    for clause in broken:
+        text = f"clause {clause.name}: {clause.asked}; allowed: {clause.allowed}"
+        yield fault("terms", text, "change policy.yaml if you mean to allow it, or decline")
+    if not broken:
+        decision = ledger.decision(signed.terms.fingerprint, signed.operator) or "waiting for approval"
+        yield ok(
+            "terms",
+            f"{signed.terms.study} would cost ε = {seen.epsilon:.3g}; policy and budget allow it; {decision}",
+        )
+
+
+def agreement(signed: SignedTerms) -> Iterator[Finding]:
+    """Check that the closed form and Opacus clip alike on this machine, for the study's shapes."""
+    contract = signed.terms.contract
+    worst = agree(signed.terms.model, contract.layout, contract.events_per_patient)
+    yield ok("training", f"closed form and Opacus agree to {worst:.0e}")

@@ -1,0 +1,10 @@
+"""``agent``: answer signed plans at the socket, until stopped."""
+
+from argparse import Namespace
+
+from client.agent import run_agent
+
+
+def run(options: Namespace) -> None:
+    """Serve the home folder until SIGTERM or SIGINT."""
+    run_agent(options.home)

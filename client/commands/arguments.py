@@ -1,0 +1,175 @@
+"""What may be typed after ``wardround-hospital``: every command with its arguments. Imports nothing heavy."""
+
+import os
+from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NoReturn
+
+from protocol.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Command:
+    """One word of the command line. module: the file under client/commands that runs it."""
+
+    name: str
+    module: str
+    summary: str
+    add: Callable[[ArgumentParser], object] = lambda parser: None
+
+
+class OneLineParser(ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigurationError in the place of usage and exit."""
+        raise ConfigurationError(f"{message}; see {self.prog} --help")
+
+
+def _init(parser: ArgumentParser) -> None:
+    parser.add_argument("--operator", metavar="KEY", help="the operator's public key, or its file")
+    parser.add_argument("--terms", type=Path, metavar="FILE", help="a study's signed terms to prepare for")
+    parser.add_argument("--hospital", metavar="NAME", help="this hospital's name (the home folder's)")
+
+
+def _terms(parser: ArgumentParser) -> None:
+    parser.add_argument("terms", metavar="TERMS", help="a signed terms file, or the name of a study")
+
+
+def _optional_terms(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--terms", metavar="TERMS", help="a signed terms file or study, where several contracts are known"
+    )
+
+
+def _doctor(parser: ArgumentParser) -> None:
+    parser.add_argument("terms", nargs="?", metavar="TERMS", help="look at this study alone")
+
+
+def _decision(parser: ArgumentParser) -> None:
+    _terms(parser)
+    parser.add_argument("--reason", required=True, help="why; kept in the ledger, one line")
+    parser.add_argument("--person", metavar="NAME", help="who decides (the user's name)")
+    parser.add_argument("--yes", action="store_true", help="answer for what is shown without being asked")
+
+
+def _ledger(parser: ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="show|verify|export", required=True)
+    show = actions.add_parser("show", help="the last entries", parents=[_common(inner=True)])
+    show.add_argument("--last", type=int, default=20, metavar="N", help="how many (20)")
+    verify = actions.add_parser(
+        "verify", help="check every entry; works away from here", parents=[_common(inner=True)]
+    )
+    verify.add_argument("file", nargs="?", type=Path, metavar="EXPORT", help="an export (this ledger)")
+    verify.add_argument(
+        "--key", metavar="KEY", help="the hospital's public key, or its file (this hospital's)"
+    )
+    verify.add_argument("--head", metavar="HASH", help="a head that somebody else kept")
+    export = actions.add_parser(
+        "export", help="write all entries, without stored bytes", parents=[_common(inner=True)]
+    )
+    export.add_argument("file", type=Path, metavar="OUT", help="a new file")
+
+
+def _score(parser: ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a study's model.safetensors")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a new .csv or .parquet file")
+    _optional_terms(parser)
+    parser.add_argument("--personal", action="store_true", help="adjust to this hospital's own patients")
+    parser.add_argument(
+        "--identify", action="store_true", help="write identifier and time of each message beside its score"
+    )
+    parser.add_argument(
+        "--accept-unreviewed", metavar="REASON", help="use a model that nobody released; recorded"
+    )
+    parser.add_argument("--person", metavar="NAME", help="who accepts (the user's name)")
+
+
+def _notice(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "out", nargs="?", type=Path, metavar="OUT", help="a new .html file (notice.html here)"
+    )
+    parser.add_argument(
+        "--contact", metavar="TEXT", help="whom a patient asks, as in 'privacy office, 555 0100'"
+    )
+    parser.add_argument("--name", metavar="TEXT", help="the hospital's name for patients")
+
+
+def _operators(parser: ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="list|rotate|revoke", required=True)
+    actions.add_parser(
+        "list", help="operators and whether their keys are in use", parents=[_common(inner=True)]
+    )
+    rotate = actions.add_parser(
+        "rotate", help="a new key takes the old one's account", parents=[_common(inner=True)]
+    )
+    revoke = actions.add_parser("revoke", help="a key is out of use for good", parents=[_common(inner=True)])
+    for action in (rotate, revoke):
+        action.add_argument("key", metavar="KEY", help="the operator's public key, or its file")
+    rotate.add_argument("successor", metavar="NEW", help="the new public key, or its file")
+    for action in (rotate, revoke):
+        action.add_argument("--reason", required=True, help="why; kept in the ledger, one line")
+        action.add_argument("--person", metavar="NAME", help="who decides (the user's name)")
+
+
+COMMANDS = (
+    Command("init", "init", "write policy, settings, keys and an empty ledger; overwrites nothing", _init),
+    Command(
+        "doctor", "doctor", "check everything that a study needs; exit 0 only when one could run", _doctor
+    ),
+    Command("forecast", "forecast", "what a study would cost, clause by clause; spends nothing", _terms),
+    Command("rehearse", "rehearse", "one round against a throwaway ledger; nothing leaves", _terms),
+    Command("studies", "studies", "the studies that were proposed, and what was decided"),
+    Command("approve", "decide", "a person's yes to a study, recorded with a reason", _decision),
+    Command("decline", "decide", "a person's no to a study, recorded with a reason", _decision),
+    Command("operators", "operators", "list, rotate or revoke the keys of operators", _operators),
+    Command("agent", "agent", "answer signed plans at the socket, until stopped"),
+    Command("status", "status", "budget left, next round possible, last releases"),
+    Command("ledger", "ledger", "show, verify or export the record of every release", _ledger),
+    Command("gate", "gate", "who passes today, by reason, and the columns read", _optional_terms),
+    Command("score", "score", "one probability per message, with reasons", _score),
+    Command("notice", "notice", "the page for patients, from contract, policy and ledger", _notice),
+)
+
+
+def parser() -> OneLineParser:
+    """Build the whole command line."""
+    top = OneLineParser(
+        prog="wardround-hospital",
+        formatter_class=RawDescriptionHelpFormatter,
+        description="What a hospital runs: its limits, its record, its own say.",
+        epilog="The home folder is named by --home, by WARDROUND_HOME, or is the current one.\n"
+        "Exit codes: 0; 2 with one line that says what to mend.",
+    )
+    top.add_argument("--version", action="version", version=_version())
+    words = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        one = words.add_parser(
+            command.name, help=command.summary, description=command.summary, parents=[_common()]
+        )
+        command.add(one)
+        one.set_defaults(module=command.module)
+    return top
+
+
+def _common(inner: bool = False) -> OneLineParser:
+    """Options of every command; those of an inner word leave alone what stood before it."""
+    common = OneLineParser(add_help=False, argument_default=SUPPRESS if inner else None)
+    home = SUPPRESS if inner else Path(os.environ.get("WARDROUND_HOME", "."))
+    common.add_argument("--home", type=Path, default=home, metavar="DIR", help="the home folder")
+    off = SUPPRESS if inner else False
+    common.add_argument("--json", action="store_true", default=off, help="answer for a machine to read")
+    common.add_argument(
+        "--verbose", "-v", action="store_true", default=off, help="log each step on standard error"
+    )
+    return common
+
+
+def _version() -> str:
+    try:
+        return f"wardround {version('wardround')}"
+    except PackageNotFoundError:
+        return "wardround, not installed"

@@ -1,0 +1,81 @@
+"""``approve`` and ``decline``: what a person decides about a study, in the ledger with a reason."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from client.commands.desk import Desk, open_desk, person
+from client.commands.forecast import refuse_unless_permitted, show
+from client.commands.terminal import clause_table, clauses_to_plain, say, say_json
+from client.gate.admit import admit
+from client.policy import Clause, at_approval, forecast
+from client.tables.source import read_tables
+from client.terms_folder import keep_pending
+from protocol.errors import ConfigurationError, Refusal
+from protocol.signed_terms import SignedTerms
+
+
+def run(options: Namespace) -> None:
+    """Decide on a study; at approval the person sees, and answers for, what depends on the tables."""
+    with open_desk(options.home) as desk:
+        signed = desk.find(options.terms)
+        checks: Sequence[Clause] = ()
+        if options.command == "approve":
+            checks = _checked(desk, signed, options)
+        kind = "approved" if options.command == "approve" else "declined"
+        who = person(options.person)
+        head = desk.ledger.decide(
+            kind,
+            desk.now,
+            operator=signed.operator,
+            study=signed.terms.study,
+            terms=signed.terms.fingerprint,
+            reason=options.reason,
+            person=who,
+        )
+        keep_pending(desk.home.terms_folder, signed)
+    if options.json:
+        facts = {"study": signed.terms.study, "terms": signed.terms.fingerprint, "decision": kind}
+        say_json({**facts, "person": who, "head": head, "answered_for": clauses_to_plain(checks)})
+        return
+    say(f"{signed.terms.study} is {kind} by {who}; ledger entry {head[:12]}…")
+    if kind == "approved":
+        say("The agent answers this study's plans from now on: wardround-hospital agent")
+    else:
+        say("Its plans are refused from now on. What has left already stays spent.")
+
+
+def _checked(desk: Desk, signed: SignedTerms, options: Namespace) -> Sequence[Clause]:
+    """Show cost and clauses, count the eligible patients, and have the person answer for both."""
+    seen = forecast(desk.policy, signed.terms, signed.operator, desk.ledger, desk.now)
+    if not options.json:
+        show(desk, signed, seen)
+    refuse_unless_permitted(seen)
+    checks = at_approval(desk.policy, signed.terms, desk.home.hospital, eligible_patients(desk, signed))
+    if not options.json:
+        clause_table("What depends on your tables, and you answer for", checks)
+    for clause in checks:
+        if not clause.holds:
+            raise Refusal(
+                clause.name, f"{clause.asked}; this hospital allows {clause.allowed}; nothing was recorded"
+            )
+    if not options.yes:
+        _ask(signed.terms.study)
+    return checks
+
+
+def eligible_patients(desk: Desk, signed: SignedTerms) -> int:
+    """Count the training patients who pass the gate now."""
+    contract = signed.terms.contract
+    tables = read_tables(desk.home.source, contract)
+    return admit(tables, contract, desk.home.patients_key, desk.now).counts["training patients"]
+
+
+def _ask(study: str) -> None:
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            "approve: nobody is at the terminal to answer; say --yes to answer beforehand"
+        )
+    say("", f"Do you approve {study}, and answer for these figures? Type the study's name to say yes:")
+    if sys.stdin.readline().strip() != study:
+        raise ConfigurationError(f"approve: {study} was not approved; nothing was recorded")

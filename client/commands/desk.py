@@ -1,0 +1,109 @@
+"""What most commands stand on: a home, its open ledger, the policy in force, the moment, and the studies known."""
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from client.home import Home, load_home
+from client.ledger.sqlite import SqliteLedger
+from client.policy import Policy
+from client.terms_folder import kept_terms
+from protocol.contract import Contract
+from protocol.errors import ConfigurationError
+from protocol.section import shown
+from protocol.signed_terms import SignedTerms, load_terms
+from protocol.signing import checked_public_key, load_public_key
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """One hospital's side of a command.
+
+    policy is what the agent applies: a simulated hospital's permits simulations alone. now: never behind the
+    ledger's last entry.
+    """
+
+    home: Home
+    ledger: SqliteLedger
+    policy: Policy
+    now: datetime
+
+    def known(self) -> list[SignedTerms]:
+        """Terms that arrived, were prepared for or were decided on."""
+        return kept_terms(self.home.terms_folder)
+
+    def find(self, name: str) -> SignedTerms:
+        """Read a terms file, or find kept terms by their study's name or the start of their fingerprint."""
+        if Path(name).is_file():
+            return load_terms(Path(name))
+        known = self.known()
+        found = [s for s in known if s.terms.study == name or s.terms.fingerprint.startswith(name.lower())]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            there = ", ".join(sorted({s.terms.study for s in known})) or "none"
+            raise ConfigurationError(f"terms={shown(name)}: no such file, and no such study (known: {there})")
+        several = ", ".join(s.terms.fingerprint[:12] for s in found)
+        raise ConfigurationError(f"terms={shown(name)}: {len(found)} terms go by it; name one: {several}")
+
+    def decision(self, signed: SignedTerms) -> str:
+        """``approved``, ``declined`` or ``pending``."""
+        return self.ledger.decision(signed.terms.fingerprint, signed.operator) or "pending"
+
+    def contract(self, terms: str | None) -> Contract:
+        """The contract of the terms named, or the one contract of all known terms that nobody declined."""
+        if terms is not None:
+            return self.find(terms).terms.contract
+        standing = [signed for signed in self.known() if self.decision(signed) != "declined"]
+        contracts = {signed.terms.contract.fingerprint: signed.terms.contract for signed in standing}
+        if len(contracts) == 1:
+            return next(iter(contracts.values()))
+        if not contracts:
+            raise ConfigurationError("terms: none are known here; name the operator's file with --terms FILE")
+        names = ", ".join(sorted({signed.terms.study for signed in standing}))
+        raise ConfigurationError(f"terms: several contracts are known; choose a study with --terms: {names}")
+
+    def operator_name(self, key: str) -> str:
+        """The policy's name for an operator's key, or the key's beginning."""
+        names = {public: name for name, public in self.policy.operators.items()}
+        return names.get(key) or names.get(self.ledger.identify(key) or "") or f"{key[:16]}…"
+
+
+@contextmanager
+def open_desk(folder: Path) -> Iterator[Desk]:
+    """Open a hospital's home; one line of WardroundError where something is missing or wrong."""
+    home = load_home(folder)
+    ledger = home.open_ledger()
+    try:
+        yield Desk(home, ledger, policy_in_force(home), moment(home, ledger))
+    finally:
+        ledger.close()
+
+
+def policy_in_force(home: Home) -> Policy:
+    """Read the policy as the agent applies it."""
+    policy = home.policy.current()
+    return policy if home.simulation is None else replace(policy, simulation=True)
+
+
+def moment(home: Home, ledger: SqliteLedger) -> datetime:
+    """What the gate takes for now: a simulated hospital's own date, else the later of clock and ledger."""
+    if home.simulation is not None and home.simulation.as_of is not None:
+        return home.simulation.as_of
+    return ledger.now(datetime.now(UTC))
+
+
+def public_key(text: str) -> str:
+    """Read a public key: its line, or the file that holds it."""
+    return checked_public_key(text) if text.startswith("ed25519:") else load_public_key(Path(text))
+
+
+def person(name: str | None) -> str:
+    """Name who decides: as given, or the user of this session."""
+    try:
+        return name or getpass.getuser()
+    except (OSError, KeyError):
+        raise ConfigurationError("person: this session has no user's name; give --person NAME") from None

@@ -1,0 +1,119 @@
+"""``doctor``: everything that can be known offline, one line each with its remedy."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+
+from client.checks import files, machine
+from client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
+from client.commands.desk import Desk, moment, policy_in_force
+from client.commands.terminal import say, say_json, table
+from client.home import Home, load_home
+from client.ledger.sqlite import SqliteLedger
+from client.policy import Policy
+from protocol.errors import ConfigurationError, WardroundError
+from protocol.signed_terms import SignedTerms
+
+
+def run(options: Namespace) -> None:
+    """Look at everything; exit code 0 only when a study could run."""
+    findings = list(_findings(options))
+    if options.json:
+        say_json([asdict(finding) for finding in findings])
+    else:
+        rows = [(f.state, f.topic, f"{f.text}. Remedy: {f.remedy}" if f.remedy else f.text) for f in findings]
+        table("", ("", "what", "how it stands"), rows)
+    faults = sum(finding.state == FAULT for finding in findings)
+    if faults:
+        raise ConfigurationError(
+            f"doctor: {faults} of {len(findings)} lines keep a study from running; mend the FAULTs"
+        )
+    if not options.json:
+        warnings = sum(finding.state == WARN for finding in findings)
+        say(f"A study could run.{f' Look at the {warnings} warnings.' if warnings else ''}")
+
+
+def _findings(options: Namespace) -> Iterator[Finding]:
+    yield from guarded("versions", machine.versions)
+    try:
+        home = load_home(options.home)
+    except WardroundError as error:
+        yield failed("home", error)
+        return
+    yield ok("home", f"{home.hospital} at {home.folder}")
+    yield from guarded("files", lambda: files.permissions(home))
+    yield from guarded("keys", lambda: files.keys(home))
+    yield from guarded("certificates", lambda: files.certificates(home))
+    yield from guarded("disk", lambda: machine.disks(home))
+    yield from guarded("socket", lambda: files.socket(home))
+    if home.simulation is not None:
+        yield Finding(
+            "home", WARN, "is a simulated hospital: its noise protects nobody", "remove `simulation` for real"
+        )
+    yield from _with_policy(home, options)
+
+
+def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
+    try:
+        policy = policy_in_force(home)
+    except WardroundError as error:
+        yield failed("policy", error)
+        return
+    yield from guarded("policy", lambda: files.policy(policy))
+    try:
+        ledger = home.open_ledger()
+    except WardroundError as error:
+        yield failed("ledger", error)
+        return
+    try:
+        yield from guarded("ledger", lambda: files.ledger(ledger, home, policy))
+        entries = ledger.entries()
+        yield from guarded("clock", lambda: machine.clock(entries[-1].time if entries else None))
+        yield from _with_studies(home, policy, ledger, options)
+    finally:
+        ledger.close()
+
+
+def _with_studies(home: Home, policy: Policy, ledger: SqliteLedger, options: Namespace) -> Iterator[Finding]:
+    desk = Desk(home, ledger, policy, moment(home, ledger))
+    try:
+        studies = _studies(desk, options.terms)
+    except WardroundError as error:
+        yield failed("terms", error)
+        return
+    if not studies:
+        remedy = "wardround-hospital doctor FILE, with the operator's signed terms"
+        yield fault(
+            "terms", "no study is known, so tables and limits have nothing to be held against", remedy
+        )
+    for signed in studies:
+        yield from _study(desk, signed)
+
+
+def _studies(desk: Desk, name: str | None) -> list[SignedTerms]:
+    if name is not None:
+        return [desk.find(name)]
+    return [
+        signed for signed in desk.known() if desk.decision(signed) != "declined" and _lives(signed, desk.now)
+    ]
+
+
+def _lives(signed: SignedTerms, now: datetime) -> bool:
+    try:
+        return now < datetime.fromisoformat(signed.terms.expires_at)
+    except (TypeError, ValueError):
+        return True  # the clause expires_at says what is wrong with it
+
+
+def _study(desk: Desk, signed: SignedTerms) -> Iterator[Finding]:
+    from client.checks import study  # torch and polars: seconds
+
+    home, policy, contract, now = desk.home, desk.policy, signed.terms.contract, desk.now
+    yield from guarded("terms", lambda: study.terms(home, policy, desk.ledger, signed, now))
+    reached = guarded("tables", lambda: study.tables(home, contract))
+    yield from reached
+    if all(finding.state == OK for finding in reached):
+        yield from guarded("consent", lambda: study.consent(home, contract, now))
+        yield from guarded("patients", lambda: study.eligible(home, policy, signed, now))
+    yield from guarded("training", lambda: study.agreement(signed))

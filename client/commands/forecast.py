@@ -1,0 +1,59 @@
+"""``forecast``: what a study would cost, clause by clause; nothing is spent."""
+
+from argparse import Namespace
+
+from client.commands.desk import Desk, open_desk
+from client.commands.terminal import bar, clause_table, clauses_to_plain, say, say_json
+from client.policy import Forecast, forecast
+from protocol.errors import Refusal
+from protocol.signed_terms import SignedTerms
+
+
+def run(options: Namespace) -> None:
+    """Show cost and clauses; a clause that does not hold (approval aside) is exit code 2."""
+    with open_desk(options.home) as desk:
+        signed = desk.find(options.terms)
+        seen = forecast(desk.policy, signed.terms, signed.operator, desk.ledger, desk.now)
+        if options.json:
+            say_json(_plain(desk, signed, seen))
+        else:
+            show(desk, signed, seen)
+        refuse_unless_permitted(seen)
+
+
+def refuse_unless_permitted(seen: Forecast) -> None:
+    """Raise Refusal by the first clause that does not hold; a person's approval may still be open."""
+    for clause in seen.clauses:
+        if not clause.holds and clause.name != "approval":
+            raise Refusal(clause.name, f"{clause.asked}; this hospital allows {clause.allowed} (policy.yaml)")
+
+
+def show(desk: Desk, signed: SignedTerms, seen: Forecast) -> None:
+    """Write a study's terms in a few lines, every clause, and what it would leave of the budget."""
+    terms, policy = signed.terms, desk.policy
+    training = terms.training
+    say(f"Study {terms.study} of {desk.operator_name(signed.operator)}: {desk.decision(signed)}")
+    say(
+        f"  {training.rounds} rounds, {terms.model.kind} model, contract {terms.contract.name} "
+        f"{terms.contract.version}, until {terms.expires_at[:10]}"
+    )
+    say(f"  costs each patient ε = {seen.epsilon:.4g} at δ = {policy.delta:g}, all rounds together", "")
+    clause_table("", seen.clauses)
+    spent = desk.ledger.spent("training", policy.delta)
+    if policy.max_epsilon_for_life > 0:
+        say(
+            f"Budget for life: [{bar(spent / policy.max_epsilon_for_life)}] "
+            f"{spent:.4g} of {policy.max_epsilon_for_life:g} spent. Nothing was spent now."
+        )
+
+
+def _plain(desk: Desk, signed: SignedTerms, seen: Forecast) -> dict[str, object]:
+    return {
+        "study": signed.terms.study,
+        "terms": signed.terms.fingerprint,
+        "decision": desk.decision(signed),
+        "epsilon": seen.epsilon,
+        "delta": desk.policy.delta,
+        "permitted": all(c.holds for c in seen.clauses if c.name != "approval"),
+        "clauses": clauses_to_plain(seen.clauses),
+    }

@@ -1,0 +1,44 @@
+"""``gate``: who passes today, by reason, and the columns that are read. The counts stay in the hospital."""
+
+from argparse import Namespace
+
+from client.commands.desk import open_desk
+from client.commands.terminal import say, say_json, table
+from client.gate.admit import admit
+from client.tables.source import read_tables
+from protocol.contract import TABLES
+
+PASSED = ("training", "heldout", "undecided")
+
+
+def run(options: Namespace) -> None:
+    """Pass the tables through the gate as it stands now, and count."""
+    with open_desk(options.home) as desk:
+        contract = desk.contract(options.terms)
+        tables = read_tables(desk.home.source, contract)
+        counts = admit(tables, contract, desk.home.patients_key, desk.now).counts
+        moment = desk.now
+    read = {name: contract.columns(name) for name in TABLES if getattr(tables, name) is not None}
+    passed = {
+        f"{part} {what}": counts.pop(f"{part} {what}") for part in PASSED for what in ("patients", "events")
+    }
+    if options.json:
+        facts = {"contract": contract.name, "version": contract.version, "at": moment.isoformat()}
+        say_json({**facts, "set_aside": counts, "passed": passed, "columns": read})
+        return
+    say(f"The gate under contract {contract.name} {contract.version} at {moment:%Y-%m-%d %H:%M} UTC", "")
+    table(
+        "Messages set aside, each for the first reason",
+        ("reason", "messages"),
+        [(reason, f"{count:,}") for reason, count in counts.items()],
+        right=("messages",),
+    )
+    meaning = {
+        "training": "learned from",
+        "heldout": "measured on only",
+        "undecided": "outcome not known: scored only",
+    }
+    table("What passed", ("part", "patients", "messages"),
+          [(meaning[part], f"{passed[f'{part} patients']:,}", f"{passed[f'{part} events']:,}") for part in PASSED],
+          right=("patients", "messages"))  # fmt: skip
+    table("Columns read, and no others", ("table", "columns"), [(n, ", ".join(c)) for n, c in read.items()])

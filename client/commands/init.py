@@ -1,0 +1,43 @@
+"""``init``: a new home folder."""
+
+from argparse import Namespace
+
+from client.commands.desk import public_key
+from client.commands.terminal import say, say_json
+from client.home import LEDGER, POLICY, SETTINGS
+from client.new_home import NewHome, begin_home
+from protocol.errors import ConfigurationError
+from protocol.signed_terms import load_terms
+from protocol.signing import key_fingerprint
+
+
+def run(options: Namespace) -> None:
+    """Write policy, settings, keys and an empty ledger; nothing that is there is touched."""
+    folder = options.home.absolute()
+    signed = load_terms(options.terms) if options.terms else None
+    operator = public_key(options.operator) if options.operator else None
+    if operator and signed and operator != signed.operator:
+        raise ConfigurationError(
+            "operator: the terms are signed by another key; ask the operator which of the two is right"
+        )
+    operators = (("operator", operator),) if operator else ()
+    new = NewHome(hospital=options.hospital or folder.name, operators=operators, signed=signed)
+    public = begin_home(folder, new)
+    if options.json:
+        say_json({"home": str(folder), "hospital": new.hospital, "key": public, "operator": operator})
+        return
+    say(f"A home for {new.hospital} at {folder}", "")
+    say(f"  {SETTINGS:20}where your tables are: edit paths, and names that differ")
+    say(f"  {POLICY:20}your limits: read it through, it is commented")
+    say("  keys/hospital.key   signs what leaves; .pub beside it is its public half")
+    say("  keys/patients.key   hides identifiers; keep a copy in a safe")
+    say(f"  {LEDGER:20}the record of every release; empty", "")
+    if operator:
+        say(
+            "Allowed to propose studies: the operator whose key has the fingerprint",
+            f"  {key_fingerprint(operator)}",
+        )
+        say("Compare it with the operator by telephone.")
+    else:
+        say("No operator is allowed yet: add the key to policy.yaml.")
+    say("", "Next: wardround-hospital doctor")

@@ -1,0 +1,106 @@
+"""``ledger show|verify|export``: the record of every release."""
+
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+from client.commands.desk import open_desk, public_key
+from client.commands.terminal import say, say_json, table
+from client.home import load_home
+from client.ledger.entries import Entry
+from client.ledger.verify import Verified, export, verify
+from protocol.errors import LedgerError
+from protocol.signing import read_bounded, write_new
+
+LARGEST_EXPORT = 2**31
+
+
+def run(options: Namespace) -> None:
+    """Show the last entries, check all, or write them out."""
+    {"show": _show, "verify": _verify, "export": _export}[options.action](options)
+
+
+def _show(options: Namespace) -> None:
+    with open_desk(options.home) as desk:
+        entries = desk.ledger.entries()
+    last = entries[-max(options.last, 1) :]
+    if options.json:
+        say_json([{"kind": e.kind, "sequence": e.sequence, "time": e.time.isoformat(), "hash": e.hash,
+                   "previous": e.previous, **e.fields} for e in last])  # fmt: skip
+        return
+    rows = [(str(e.sequence), f"{e.time:%Y-%m-%d %H:%M:%S}", e.kind, describe(e), e.hash[:8]) for e in last]
+    table(
+        f"Ledger: {len(entries)} entries",
+        ("no.", "time (UTC)", "entry", "what", "hash"),
+        rows,
+        right=("no.",),
+    )
+
+
+def describe(entry: Entry) -> str:
+    """Say in words what an entry records."""
+    fields = entry.fields
+    match entry.kind:
+        case "charged":
+            return (
+                f"{fields['study']}, round {fields['round']}: ε = {fields['epsilon_life']:.4g} for life, "
+                f"{fields['account']} account"
+            )
+        case "released":
+            return f"release {str(fields['release'])[:12]}… kept until {str(fields['expires_at'])[:10]}"
+        case "refused":
+            return f"{fields['study'] or 'a request'}: clause {fields['clause']}"
+        case "approved" | "declined":
+            return f"{fields['study']}, by {fields['person']}: {fields['reason']}"
+        case "rotated" | "revoked":
+            return f"{str(fields['operator'])[:16]}…, by {fields['person']}: {fields['reason']}"
+        case _:
+            return " ".join(str(fields[name]) for name in ("topic", "person", "reason") if fields.get(name))
+
+
+def _verify(options: Namespace) -> None:
+    if options.file is None:
+        with open_desk(options.home) as desk:
+            content, key = export(desk.ledger.entries()), desk.home.key.public
+    else:
+        content, key = _read(options.file), None
+    if options.key:
+        key = public_key(options.key)
+    if key is None:
+        key = load_home(options.home).key.public
+    checked = verify(content, key, options.head)
+    if options.json:
+        say_json({**asdict(checked), "first": checked.first.isoformat(), "last": checked.last.isoformat()})
+    else:
+        _say_verified(checked)
+
+
+def _say_verified(checked: Verified) -> None:
+    say(f"Good: {checked.entries} entries, each signed and in its place")
+    say(f"  from    {checked.first:%Y-%m-%d %H:%M} to {checked.last:%Y-%m-%d %H:%M} UTC")
+    say(f"  head    {checked.head}")
+    for account, epsilon in checked.epsilon.items():
+        say(f"  ε       {epsilon:.6g} composed over the {account.replace('_', '-')} account")
+    say(f"What this cannot know: {checked.unknown}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        content = read_bounded(path, LARGEST_EXPORT)
+    except OSError as error:
+        raise LedgerError(f"ledger={path}: cannot be read ({error.strerror})") from error
+    if len(content) > LARGEST_EXPORT:
+        raise LedgerError(f"ledger={path}: larger than {LARGEST_EXPORT} bytes")
+    return content
+
+
+def _export(options: Namespace) -> None:
+    with open_desk(options.home) as desk:
+        entries = desk.ledger.entries()
+        write_new(options.file, export(entries), 0o600)
+        head = entries[-1].hash
+    if options.json:
+        say_json({"file": str(options.file), "entries": len(entries), "head": head})
+    else:
+        say(f"{len(entries)} entries written to {options.file}; head {head}")
+        say("Give the head to whoever will check this file, by another way than the file.")

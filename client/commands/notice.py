@@ -1,0 +1,54 @@
+"""``notice``: the page for patients, from the actual contract, policy and ledger."""
+
+import json
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+from client.commands.desk import Desk, open_desk
+from client.commands.terminal import say, say_json
+from client.home import POLICY
+from client.notice.facts import Facts, gather
+from client.notice.page import notice_html
+from client.notice.words import plain
+from protocol.signing import read_bounded, write_new
+
+CONTACT = "the hospital's privacy officer"
+_LARGEST_POLICY = 2**20
+
+
+def run(options: Namespace) -> None:
+    """Write the page; never overwrites, since a hospital keeps what it has shown."""
+    out: Path = options.out or Path("notice.html")
+    with open_desk(options.home) as desk:
+        facts = _facts(desk, options)
+    write_new(out, notice_html(facts).encode(), 0o644)
+    if options.json:
+        contracts = [f"{c.name} {c.version} {c.fingerprint}" for c in facts.contracts]
+        say_json(
+            json.loads(json.dumps({**asdict(facts), "contracts": contracts, "out": str(out)}, default=str))
+        )
+        return
+    say(
+        f"Written to {out}: {len(facts.running)} running and {len(facts.studies) - len(facts.running)} ended studies"
+    )
+    say(
+        f"It says: at most {facts.so_far.right_of_100} of 100 guesses are right so far, {facts.ever.right_of_100} ever."
+    )
+    if options.contact is None:
+        say(
+            "Patients are sent to “the hospital's privacy officer”; say --contact TEXT for a name and a telephone."
+        )
+
+
+def _facts(desk: Desk, options: Namespace) -> Facts:
+    return gather(
+        hospital=options.name or plain(desk.home.hospital),
+        contact=options.contact or CONTACT,
+        known=desk.known(),
+        policy=desk.policy,
+        policy_text=read_bounded(desk.home.folder / POLICY, _LARGEST_POLICY),
+        ledger=desk.ledger,
+        names={signed.operator: desk.operator_name(signed.operator) for signed in desk.known()},
+        now=desk.now,
+    )

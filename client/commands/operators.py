@@ -1,0 +1,42 @@
+"""``operators``: whose terms are read, with the fingerprints to compare; rotation and revocation of their keys."""
+
+from argparse import Namespace
+
+from client.commands.desk import Desk, open_desk, person, public_key
+from client.commands.terminal import say, say_json, table
+from protocol.signing import key_fingerprint
+
+
+def run(options: Namespace) -> None:
+    """List operators, or record that a key was exchanged or is out of use."""
+    with open_desk(options.home) as desk:
+        if options.action == "list":
+            _list(desk, options.json)
+            return
+        fields = {
+            "operator": public_key(options.key),
+            "reason": options.reason,
+            "person": person(options.person),
+        }
+        kind = "revoked"
+        if options.action == "rotate":
+            kind, fields["successor"] = "rotated", public_key(options.successor)
+        head = desk.ledger.decide(kind, desk.now, **fields)
+    if options.json:
+        say_json({"kind": kind, "head": head, **fields})
+    else:
+        say(f"{kind}: {key_fingerprint(fields['operator'])}; ledger entry {head[:12]}…")
+
+
+def _list(desk: Desk, as_json: bool) -> None:
+    rows = []
+    for name, key in desk.policy.operators.items():
+        rows.append({"name": name, "key": key, "fingerprint": key_fingerprint(key),
+                     "in_use": desk.ledger.identify(key) is not None})  # fmt: skip
+    if as_json:
+        say_json(rows)
+    elif not rows:
+        say("policy.yaml allows no operator")
+    else:
+        cells = [(str(r["name"]), str(r["fingerprint"]), "yes" if r["in_use"] else "no") for r in rows]
+        table("Operators", ("name", "fingerprint of the key", "in use"), cells)

@@ -1,0 +1,38 @@
+"""``rehearse``: one round against a throwaway ledger; nothing leaves."""
+
+from argparse import Namespace
+from dataclasses import asdict
+
+from client.commands.desk import open_desk
+from client.commands.forecast import refuse_unless_permitted
+from client.commands.terminal import say, say_json
+from client.policy import forecast
+from client.rehearse import Rehearsal, rehearse
+
+
+def run(options: Namespace) -> None:
+    """Compute one round with the hospital's own tables, then throw it away."""
+    with open_desk(options.home) as desk:
+        signed = desk.find(options.terms)
+        refuse_unless_permitted(forecast(desk.policy, signed.terms, signed.operator, desk.ledger, desk.now))
+        before = desk.ledger.head
+        done = rehearse(desk.home, desk.policy, signed, desk.now)
+        unchanged = desk.ledger.head == before
+    if options.json:
+        say_json({"study": signed.terms.study, "ledger_unchanged": unchanged, **asdict(done)})
+        return
+    _show(signed.terms.study, done, signed.terms.reply_delay_seconds)
+
+
+def _show(study: str, done: Rehearsal, delay_seconds: float) -> None:
+    say(f"Rehearsal of one round of {study}", "")
+    say(f"  learned from        {done.patients:,} patients, {done.events:,} messages")
+    say(f"  would have left     {done.numbers:,} numbers with noise, {done.size_bytes:,} bytes, signed")
+    say(f"  would have cost     ε = {done.epsilon_of_round:.4g} for this one round")
+    for part, seconds in done.seconds.items():
+        say(f"  {seconds:8.2f} s          {part}")
+    say("", "The release was thrown away. Nothing left this machine, and nothing was spent.")
+    if done.late:
+        say(
+            f"A reply leaves {delay_seconds:g} s after its plan; this round took longer: the hospital would be late."
+        )

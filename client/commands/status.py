@@ -1,0 +1,107 @@
+"""``status``: what is left of the budget, which round could be next, what left last."""
+
+from argparse import Namespace
+from collections.abc import Iterable
+
+from client.commands.desk import Desk, open_desk
+from client.commands.ledger import describe
+from client.commands.terminal import bar, say, say_json, table
+from client.door_state import answers
+from client.ledger.budget import ACCOUNTS, CAP_CLAUSES
+from client.ledger.entries import Entry
+from protocol.accounting import PrivacyEvent
+from protocol.signed_terms import SignedTerms
+
+LAST = 5
+
+
+def run(options: Namespace) -> None:
+    """Show where the hospital stands; everything is read off policy, ledger and socket."""
+    with open_desk(options.home) as desk:
+        entries = desk.ledger.entries()
+        facts: dict[str, object] = {
+            "hospital": desk.home.hospital,
+            "agent": answers(desk.home.socket),
+            "delta": desk.policy.delta,
+            "head": desk.ledger.head,
+        }
+        budget = _budget(desk, entries)
+        next_rounds = [
+            _next_round(desk, signed) for signed in desk.known() if desk.decision(signed) == "approved"
+        ]
+        pending = sorted(s.terms.study for s in desk.known() if desk.decision(s) == "pending")
+    last = [entry for entry in entries if entry.kind in ("charged", "released", "refused")][-LAST:]
+    if options.json:
+        releases = [{"kind": e.kind, "time": e.time.isoformat(), **e.fields} for e in last]
+        say_json({**facts, "budget": budget, "next": next_rounds, "pending": pending, "last": releases})
+    else:
+        _show(facts, budget, next_rounds, pending, last)
+
+
+def _budget(desk: Desk, entries: Iterable[Entry]) -> list[dict[str, object]]:
+    """Spent and cap of each scope that was ever charged; for life always."""
+    charged = {(str(e.fields["operator"]), str(e.fields["study"])) for e in entries if e.kind == "charged"}
+    scopes: list[tuple[str, str | None, str | None]] = [("for life", None, None)]
+    scopes += [
+        (f"operator {desk.operator_name(key)}", None, key) for key in sorted({key for key, _ in charged})
+    ]
+    scopes += [(f"study {study}", study, key) for key, study in sorted(charged)]
+    caps = dict(zip(CAP_CLAUSES, desk.policy.caps.limits, strict=True))
+    rows: list[dict[str, object]] = []
+    for account in ACCOUNTS:
+        for name, study, key in scopes:
+            spent = desk.ledger.spent(account, desk.policy.delta, study, key)
+            clause = CAP_CLAUSES[0 if study else 1 if key else 2]
+            if spent > 0 or (account, name) == ("training", "for life"):
+                rows.append({"account": account, "scope": name, "spent": spent, "cap": caps[clause]})
+    return rows
+
+
+def _next_round(desk: Desk, signed: SignedTerms) -> dict[str, object]:
+    """Say which round could be next, or the first cap that would not hold."""
+    terms, ledger = signed.terms, desk.ledger
+    payer = ledger.identify(signed.operator) or signed.operator
+    event = PrivacyEvent(terms.noise_multiplier, terms.training.sampling_rate, terms.training.local_steps)
+    following = ledger.last_round(payer, terms.fingerprint) + 1
+    scopes = ((terms.study, payer), (None, payer), (None, None))
+    answer = f"round {following} of {terms.training.rounds}"
+    if following > terms.training.rounds:
+        answer = "all rounds are charged"
+    for clause, cap, (study, key) in zip(CAP_CLAUSES, desk.policy.caps.limits, scopes, strict=True):
+        after = ledger.spent("training", desk.policy.delta, study, key, event)
+        if following <= terms.training.rounds and after > cap:
+            answer = f"none: {clause} would be {after:.4g} of {cap:g}"
+            break
+    return {"study": terms.study, "next": answer, "expires_at": terms.expires_at}
+
+
+def _show(
+    facts: dict[str, object],
+    budget: list[dict[str, object]],
+    next_rounds: list[dict[str, object]],
+    pending: list[str],
+    last: list[Entry],
+) -> None:
+    say(f"{facts['hospital']}: the agent {'answers' if facts['agent'] else 'does not run'}", "")
+    rows = []
+    for row in budget:
+        spent, cap = float(str(row["spent"])), float(str(row["cap"]))
+        share = spent / cap if cap > 0 else 1.0
+        rows.append(
+            (str(row["scope"]), str(row["account"]).replace("_", "-"), bar(share), f"{spent:.3g} of {cap:g}")
+        )
+    table(f"ε spent, at δ = {facts['delta']:g}", ("scope", "account", "", "spent"), rows, right=("spent",))
+    if next_rounds:
+        table(
+            "Next", ("study", "next round possible"), [(str(r["study"]), str(r["next"])) for r in next_rounds]
+        )
+    for study in pending:
+        say(f"Waiting for a person's word: {study} (forecast {study}, then approve or decline)")
+    if last:
+        table(
+            "Last",
+            ("time (UTC)", "entry", "what"),
+            [(f"{e.time:%Y-%m-%d %H:%M}", e.kind, describe(e)) for e in last],
+        )
+    else:
+        say("Nothing has left this hospital.")

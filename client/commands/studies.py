@@ -1,0 +1,46 @@
+"""``studies``: what was proposed, and what was decided."""
+
+from argparse import Namespace
+
+from client.commands.desk import Desk, open_desk
+from client.commands.terminal import say, say_json, table
+from protocol.accounting import PrivacyEvent, compose_epsilon
+from protocol.signed_terms import SignedTerms
+
+
+def run(options: Namespace) -> None:
+    """List the studies whose terms are kept."""
+    with open_desk(options.home) as desk:
+        rows = [_row(desk, signed) for signed in desk.known()]
+    if options.json:
+        say_json(rows)
+    elif not rows:
+        say(
+            "No study was proposed yet. Terms arrive with a study's first plan, or with: forecast FILE, approve FILE"
+        )
+    else:
+        cells = [
+            (str(r["study"]), str(r["operator"]), str(r["decision"]), f"{r['rounds_charged']} of {r['rounds']}",
+             f"{r['epsilon']:.3g}", str(r["expires_at"])[:10], str(r["terms"])[:8])
+            for r in rows
+        ]  # fmt: skip
+        columns = ("study", "operator", "decision", "rounds", "ε", "until", "terms")
+        table("Studies", columns, cells, right=("rounds", "ε"))
+
+
+def _row(desk: Desk, signed: SignedTerms) -> dict[str, object]:
+    terms, training = signed.terms, signed.terms.training
+    payer = desk.ledger.identify(signed.operator) or signed.operator
+    event = PrivacyEvent(
+        terms.noise_multiplier, training.sampling_rate, training.rounds * training.local_steps
+    )
+    return {
+        "study": terms.study,
+        "operator": desk.operator_name(signed.operator),
+        "decision": desk.decision(signed),
+        "rounds": training.rounds,
+        "rounds_charged": desk.ledger.rounds_charged(payer, terms.fingerprint),
+        "epsilon": compose_epsilon([event], desk.policy.delta),
+        "expires_at": terms.expires_at,
+        "terms": terms.fingerprint,
+    }

@@ -1,0 +1,44 @@
+"""Consent coverage: how many of the patients who have messages may be learned from, counted for the doctor."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from client.gate.consent import standing_consents
+from client.gate.events import identifier
+from client.gate.identity import PATIENT, identify
+from client.tables.source import Tables
+from protocol.contract import Contract
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Numbers of patients with a message: all, who consent to the purpose now, who chose topics, by source."""
+
+    patients: int
+    consented: int
+    topic_choosers: int
+    by_source: dict[str, int]
+
+
+def consent_coverage(tables: Tables, contract: Contract, key: bytes, now: datetime) -> Coverage:
+    """Count patients by what their consents come to at ``now``; the tables are one hospital's."""
+    frame = tables.part("messages", contract)
+    if frame is None:
+        raise ValueError("tables without messages")
+    names = frame.select(identifier(contract.patient, frame.collect_schema()).alias(PATIENT))
+    people = identify(names.drop_nulls().unique().collect(engine="streaming"), key)
+    said = standing_consents(tables.part("consents", contract), contract, people, now)
+    purpose = said.filter(kind="purpose", value=contract.purpose.lower())
+    active = purpose.filter("active")["index"].n_unique()
+    refused = purpose.filter(~pl.col("active"))["index"].n_unique()
+    return Coverage(
+        patients=len(people),
+        consented=active if contract.consent.required else len(people) - refused,
+        topic_choosers=said.filter(kind="topic")["index"].n_unique(),
+        by_source={
+            source: said.filter(pl.col("active"), kind="source", value=source.lower())["index"].n_unique()
+            for source in contract.sources
+        },
+    )

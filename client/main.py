@@ -1,0 +1,70 @@
+"""``wardround-hospital``, the hospital's command: one word, a home folder, plain answers.
+
+Only the chosen command's own modules are imported, so that ``--help`` answers at once. Whatever a person
+can mend is one line on standard error and exit code 2; no traceback is ever shown, since it may quote data.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from argparse import Namespace
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from client.commands.arguments import parser
+from protocol.errors import WardroundError
+
+OK, FAULT, USER_ERROR, STOPPED = 0, 1, 2, 130
+_ROOT = Path(__file__).parents[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; return its exit code: 0; 2 for what a person can mend; 1 for a fault of ours."""
+    try:
+        options = parser().parse_args(arguments)
+        _log_to_standard_error(options)
+        import_module(f"client.commands.{options.module}").run(options)
+    except WardroundError as error:
+        return _said(str(error), USER_ERROR)
+    except KeyboardInterrupt:
+        return _said("stopped", STOPPED)
+    except BrokenPipeError:
+        # Whoever read the output has left; the interpreter's own flush at exit must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        return _said(_fault(error), FAULT)
+    return OK
+
+
+def _log_to_standard_error(options: Namespace) -> None:
+    """Write our own log alone: those of the libraries may quote what they were given."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    quiet = logging.INFO if options.module == "agent" else logging.ERROR
+    logger = logging.getLogger("wardround")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.DEBUG if options.verbose else quiet)
+
+
+def _fault(error: Exception) -> str:
+    """Name the type and our own line: the text of an error of others may hold a patient's value."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_ours(frame.filename)]
+    where = f" at {Path(frames[-1].filename).relative_to(_ROOT)}:{frames[-1].lineno}" if frames else ""
+    return f"fault: {type(error).__name__}{where}; a fault of the program, please report this line"
+
+
+def _is_ours(filename: str) -> bool:
+    path = Path(filename)
+    return path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in ("client", "protocol")
+
+
+def _said(line: str, code: int) -> int:
+    sys.stderr.write(" ".join(line.split()) + "\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

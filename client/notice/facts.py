@@ -1,0 +1,144 @@
+"""What the notice states: read off the approved contracts, the policy and the ledger, and nothing else."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from client.gate.identity import HELDOUT_SHARE
+from client.ledger.budget import ACCOUNTS
+from client.ledger.entries import Entry
+from client.ledger.sqlite import SqliteLedger
+from client.notice.odds import Odds, odds
+from client.policy import Policy
+from protocol.contract import TABLES, Contract
+from protocol.errors import ConfigurationError
+from protocol.model import parameter_count
+from protocol.signed_terms import SignedTerms
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFacts:
+    """One study that was approved, or that has learned here.
+
+    releases counts what has left under it; numbers are those of one training release.
+    """
+
+    name: str
+    operator: str
+    purpose: str
+    approved_at: datetime | None
+    expires_at: datetime
+    rounds: int
+    rounds_charged: int
+    releases: int
+    numbers: int
+    ended: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Everything that the page says.
+
+    contracts: those of its studies, each once. so_far: against whoever sees all that has left; per_study, ever:
+    the most that the policy allows, for one study and over all that there will be.
+    """
+
+    hospital: str
+    contact: str
+    at: datetime
+    studies: tuple[StudyFacts, ...]
+    contracts: tuple[Contract, ...]
+    tables: tuple[tuple[str, tuple[str, ...]], ...]
+    so_far: Odds
+    ever: Odds
+    per_study: Odds
+    delta: float
+    heldout_share: float
+    require_approval: bool
+    ledger_entries: int
+    ledger_head: str
+    policy_digest: str
+
+    @property
+    def running(self) -> tuple[StudyFacts, ...]:
+        """Studies that may still learn."""
+        return tuple(study for study in self.studies if not study.ended)
+
+
+def gather(
+    *,
+    hospital: str,
+    contact: str,
+    known: Sequence[SignedTerms],
+    policy: Policy,
+    policy_text: bytes,
+    ledger: SqliteLedger,
+    names: dict[str, str],
+    now: datetime,
+) -> Facts:
+    """Read the facts. known: terms whose decisions the ledger holds; names: an operator's key to its name."""
+    entries = ledger.entries()
+    _require_known_terms(entries, known)
+    charged = {entry.fields["terms"] for entry in entries if entry.kind == "charged"}
+    decisions = {s.terms.fingerprint: ledger.decision(s.terms.fingerprint, s.operator) for s in known}
+    told = [
+        s for s in known if decisions[s.terms.fingerprint] == "approved" or s.terms.fingerprint in charged
+    ]
+    contracts = {s.terms.contract.fingerprint: s.terms.contract for s in told}
+    spent = max(ledger.spent(account, policy.delta) for account in ACCOUNTS)
+    return Facts(
+        hospital=hospital,
+        contact=contact,
+        at=now,
+        studies=tuple(_study(s, entries, names, decisions[s.terms.fingerprint], now) for s in told),
+        contracts=tuple(contracts.values()),
+        tables=_tables(tuple(contracts.values())),
+        so_far=odds(spent, policy.delta),
+        ever=odds(max(policy.max_epsilon_for_life, spent), policy.delta),
+        per_study=odds(policy.max_epsilon_per_study, policy.delta),
+        delta=policy.delta,
+        heldout_share=HELDOUT_SHARE,
+        require_approval=policy.require_approval,
+        ledger_entries=len(entries),
+        ledger_head=ledger.head,
+        policy_digest=hashlib.sha256(policy_text).hexdigest(),
+    )
+
+
+def _tables(contracts: Sequence[Contract]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Columns read of each table, over all contracts."""
+    columns = {table: [c for contract in contracts for c in contract.columns(table)] for table in TABLES}
+    return tuple((table, tuple(dict.fromkeys(listed))) for table, listed in columns.items() if listed)
+
+
+def _require_known_terms(entries: Sequence[Entry], known: Sequence[SignedTerms]) -> None:
+    """Refuse to tell half: a study that was charged, and whose terms are not here, may have read anything."""
+    here = {signed.terms.fingerprint for signed in known}
+    for entry in entries:
+        if entry.kind == "charged" and entry.fields["terms"] not in here:
+            raise ConfigurationError(
+                f"notice: study {entry.fields['study']} was charged, and its terms {str(entry.fields['terms'])[:12]}… "
+                f"are not in terms/; put the operator's signed file there"
+            )
+
+
+def _study(
+    signed: SignedTerms, entries: Sequence[Entry], names: dict[str, str], decision: str | None, now: datetime
+) -> StudyFacts:
+    terms = signed.terms
+    own = [entry for entry in entries if entry.fields.get("terms") == terms.fingerprint]
+    charged = {entry.hash: entry.fields["account"] for entry in own if entry.kind == "charged"}
+    expires_at = datetime.fromisoformat(terms.expires_at)
+    return StudyFacts(
+        name=terms.study,
+        operator=names.get(signed.operator, "an operator that is no longer listed"),
+        purpose=terms.contract.purpose,
+        approved_at=max((entry.time for entry in own if entry.kind == "approved"), default=None),
+        expires_at=expires_at,
+        rounds=terms.training.rounds,
+        rounds_charged=sum(account == "training" for account in charged.values()),
+        releases=sum(entry.kind == "released" and entry.fields["charge"] in charged for entry in entries),
+        numbers=parameter_count(terms.model, terms.contract.layout),
+        ended=expires_at <= now or decision == "declined",
+    )

@@ -1,0 +1,49 @@
+"""The notice as one self-contained HTML page: no script, nothing loaded from elsewhere."""
+
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from client.notice.facts import Facts
+from client.notice.odds import Odds, odds
+from client.notice.words import count_words, listed, plain, used_features
+
+
+def notice_html(facts: Facts) -> str:
+    """Say the facts to patients. Whatever contract, policy or ledger hold is escaped."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"plain": plain, "listed": listed, "day": lambda moment: f"{moment:%-d %B %Y}"}
+    source = files("client.notice").joinpath("notice.html").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        facts=facts,
+        coin=odds(0.0, facts.delta),
+        used=used_features,
+        dots=dots,
+        count=count_words,
+        share=_share,
+        one_in=_one_in,
+    )
+
+
+def dots(shown: Odds) -> Markup:
+    """Draw a hundred guesses, ten by ten: those that may be right are full."""
+    marks = [
+        f'<circle cx="{8 + 16 * (i % 10)}" cy="{8 + 16 * (i // 10)}" r="5.5" '
+        f'class="{"right" if i < shown.right_of_100 else "wrong"}"/>'
+        for i in range(100)
+    ]
+    label = f"{shown.right_of_100} of 100 guesses right"
+    # Numbers of our own making only.
+    return Markup(f'<svg viewBox="0 0 160 160" role="img" aria-label="{label}">{"".join(marks)}</svg>')  # noqa: S704
+
+
+def _share(part: float) -> str:
+    """Write a share as people say it."""
+    return {0.25: "one patient in four", 0.2: "one patient in five"}.get(part, f"{part:.0%} of the patients")
+
+
+def _one_in(chance: float) -> str:
+    return f"1 in {round(1 / chance):,}"

@@ -1,0 +1,79 @@
+"""Plain words for what a contract reads: a feature as a patient would put it, and the bands it is read in."""
+
+from dataclasses import dataclass
+
+from protocol.canonical import canonical_number
+from protocol.contract import Contract
+from protocol.feature import MISSING, OTHER, Feature
+
+_HISTORY = {
+    "count": "how many messages you had before",
+    "engaged": "how many earlier messages you acted on",
+    "missed": "how many earlier messages you did not act on",
+    "rate": "which share of the earlier messages you acted on",
+    "days_since": "how long ago the last known outcome was",
+    "pending": "how many earlier messages were still open",
+    "same_day": "how many other messages were for the same day",
+}
+
+
+@dataclass(frozen=True)
+class Used:
+    """One feature: its name, the table and columns it is read from (none for history), and how it is read."""
+
+    name: str
+    columns: str
+    how: str
+    source: str | None
+
+
+def plain(name: str) -> str:
+    """Write a name of the contract as words: ``past_rate`` is "past rate"."""
+    return name.replace("_", " ").strip()
+
+
+def count_words(amount: int, one: str, many: str | None = None) -> str:
+    """Write a number with its word: ``1 message``, ``2 messages``."""
+    return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+
+
+def listed(words: list[str] | tuple[str, ...], last: str = "and") -> str:
+    """Join words as a sentence does: ``a, b and c``."""
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def used_features(contract: Contract, table: str | None) -> list[Used]:
+    """Describe the features read from one table, or (None) those made of a patient's own history."""
+    return [
+        Used(plain(f.name), ", ".join(f.columns), _how(f), f.source)
+        for f in contract.features
+        if (f.kind == "history") == (table is None) and (table is None or f.table == table)
+    ]
+
+
+def _how(feature: Feature) -> str:
+    bands = [label for label in feature.labels if label not in (MISSING, OTHER)]
+    if feature.kind == "history":
+        what = _HISTORY[feature.statistic or "count"]
+        return f"{what}{_bands(bands)}" if bands else what
+    if not feature.binned:
+        low, high = feature.range or (0.0, 0.0)
+        return f"as a number between {canonical_number(low)} and {canonical_number(high)}"
+    if feature.kind == "categorical":
+        return (
+            f"one of {listed([plain(b) for b in feature.vocabulary], 'or')}; anything else counts as “other”"
+        )
+    if feature.kind == "boolean":
+        return "yes or no"
+    if feature.kind in ("weekday", "month"):
+        return f"the {feature.kind} only"
+    if feature.kind == "gap_days":
+        start, end = feature.columns
+        return f"days from “{plain(start)}” to “{plain(end)}”{_bands(bands)}"
+    if feature.kind == "hour":
+        return f"the hour of the day{_bands(bands)}"
+    return f"never exactly{_bands(bands)}"
+
+
+def _bands(bands: list[str]) -> str:
+    return f", in bands: {' · '.join(bands)}"

@@ -1,0 +1,69 @@
+"""``wardround-serve``, the operator's command: its first word says what to do, the rest is Hydra's.
+
+``hydra.main`` has no sub-commands: the word is taken off the command line before Hydra sees it. Nothing heavy
+is imported until a word runs, so that ``--help`` answers at once.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from conf.help import help_text
+from protocol.errors import WardroundError
+
+OK, USER_ERROR = 0, 2
+# Nothing that a study starts reports to anyone.
+QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def terms() -> int:
+    """Write a signed terms file."""
+    from conf.door import run
+    from conf.proposal import proposal
+    from server.sign_terms import write_terms
+
+    return run("serve", write_terms, compose=proposal)
+
+
+def key() -> int:
+    """Make the operator's signing key."""
+    from server.sign_terms import make_key
+
+    make_key(sys.argv[1:])
+    return OK
+
+
+WORDS: Mapping[str, Callable[[], int]] = {"key": key, "terms": terms}
+
+
+def main() -> int:
+    """Run the command line; return its exit code (2: something a person can mend, said in one line)."""
+    os.environ.update(QUIET)
+    if len(sys.argv) < 2 or {"-h", "--help"} & set(sys.argv[1:]):
+        sys.stdout.write(help_text("serve"))
+        return OK
+    if sys.argv[1] == "--version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"wardround {version('wardround')}\n")
+        return OK
+    word = sys.argv.pop(1)
+    if word not in WORDS:
+        return _refused(f"{word}: no such word; must be one of {', '.join(WORDS)}")
+    try:
+        return WORDS[word]()
+    except WardroundError as error:
+        return _refused(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in ("hydra", "omegaconf"):
+            raise
+        return _refused("hydra-core is not installed: pip install 'wardround[server]'")
+
+
+def _refused(line: str) -> int:
+    sys.stderr.write(" ".join(line.split()) + "\n")
+    return USER_ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

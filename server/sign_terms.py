@@ -1,0 +1,53 @@
+"""From an operator's proposal to a signed terms file, and the key that signs it."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from conf.proposal import Proposal
+from protocol.errors import ConfigurationError
+from protocol.signed_terms import SignedTerms, save_terms, sign_terms
+from protocol.signing import key_fingerprint, load_key, new_key, save_key
+from server.propose import propose
+
+
+def write_terms(proposal: Proposal) -> None:
+    """Find the study's noise, sign its terms, write the file, and say what it costs; never overwrites."""
+    signed = signed_terms(proposal, datetime.now(UTC))
+    save_terms(signed, proposal.out)
+    terms = signed.terms
+    sys.stdout.write(
+        f"{proposal.out}: terms of {terms.study} for {len(terms.hospitals)} hospitals, "
+        f"{terms.training.rounds} rounds at ε = {terms.privacy.epsilon:g}, δ = {terms.privacy.delta:g}, "
+        f"noise multiplier {terms.noise_multiplier:g}, until {terms.expires_at[:10]}\n"
+        f"fingerprint {terms.fingerprint}\n"
+    )
+
+
+def signed_terms(proposal: Proposal, now: datetime) -> SignedTerms:
+    """Compose and sign the terms of a proposal, valid from now."""
+    key = load_key(proposal.key)
+    terms = propose(
+        study=proposal.study,
+        contract=proposal.contract,
+        model=proposal.model,
+        privacy=proposal.privacy,
+        training=proposal.training,
+        public_patients=proposal.training.public_patients,
+        simulation=proposal.simulation,
+    )
+    expires_at = (now + timedelta(days=proposal.valid_days)).isoformat(timespec="seconds")
+    delay = proposal.reply_delay_seconds
+    return sign_terms(replace(terms, expires_at=expires_at, reply_delay_seconds=delay), key)
+
+
+def make_key(arguments: Sequence[str]) -> None:
+    """Make a signing key from ``out=FILE``; its public half, for hospitals, is FILE.pub."""
+    if len(arguments) != 1 or not arguments[0].startswith("out=") or arguments[0] == "out=":
+        raise ConfigurationError("key: say out=FILE, as in wardround-serve key out=operator.key")
+    path, key = Path(arguments[0].removeprefix("out=")), new_key()
+    save_key(key, path)
+    sys.stdout.write(f"{path}: keep it secret\n{path}.pub: give it to the hospitals; by telephone, compare\n")
+    sys.stdout.write(f"  {key_fingerprint(key.public)}\n")
