@@ -175,9 +175,15 @@ def run_agent(folder: Path) -> None:
         home.policy.current()
         if home.simulation is not None:
             logger.warning("SIMULATION: noise from a seed protects nobody; real studies are refused")
-        import client.train.with_opacus  # noqa: F401 (seconds, paid before the first plan)
-
+        _import_slow_parts()
         door = SocketDoor(home.socket, Agent(home, ledger).answer)
         asyncio.run(door.serve())
     finally:
         ledger.close()
+
+
+def _import_slow_parts() -> None:
+    """Pay for torch and Opacus before the first plan, not within its round."""
+    import torch._dynamo  # noqa: F401 (the first optimiser would import it)
+
+    import client.train.with_opacus  # noqa: F401

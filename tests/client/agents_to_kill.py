@@ -1,0 +1,131 @@
+"""Agents for ``test_kill.py``: each is a process of its own, and one place in the code may be made deadly.
+
+Reads lines "HOME PLACE" and forks an agent for each, so that torch is imported once. The places are
+patched in from outside: the installed code knows nothing of them.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch._dynamo  # noqa: F401 (what the first optimiser would import, in every child)
+
+import client.agent
+import client.ledger.sqlite
+import client.participate
+import client.socket_door
+import client.train.with_opacus
+import client.warm
+from client.agent import Agent, run_agent
+from client.ledger.sqlite import SqliteLedger
+from client.ledger.store import Store
+
+
+def die() -> None:
+    """End as a power cut would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before(holder: Any, name: str) -> Callable[[], None]:
+    return lambda: wrap(holder, name, first=True)
+
+
+def after(holder: Any, name: str) -> Callable[[], None]:
+    return lambda: wrap(holder, name, first=False)
+
+
+def wrap(holder: Any, name: str, first: bool) -> None:
+    function = getattr(holder, name)
+
+    def deadly(*arguments: Any, **settings: Any) -> Any:
+        if first:
+            die()
+        function(*arguments, **settings)
+        die()
+
+    setattr(holder, name, deadly)
+
+
+def before_commit(kind: str) -> Callable[[], None]:
+    """Die with the entry of this kind written, and its transaction open."""
+
+    def patch() -> None:
+        append = Store.append
+
+        def deadly(self: Store, entry: Any) -> None:
+            append(self, entry)
+            if entry.kind == kind:
+                die()
+
+        Store.append = deadly  # type: ignore[method-assign]
+
+    return patch
+
+
+def half_sent() -> None:
+    async def deadly(writer: Any, payload: bytes) -> None:
+        writer.write(client.socket_door.LENGTH.pack(len(payload)) + payload[: len(payload) // 2])
+        await writer.drain()
+        die()
+
+    client.socket_door._write = deadly
+
+
+# In the order in which a plan comes by.
+PLACES: dict[str, Callable[[], None]] = {
+    "request read": before(Agent, "answer"),
+    "signatures verified": after(client.agent, "read_request"),
+    "policy read": after(Agent, "_policy_for"),
+    "terms permitted": after(client.participate, "permit"),
+    "engines compared": after(Agent, "_ready"),
+    "before the charge": before(SqliteLedger, "charge"),
+    "charge written, not committed": before_commit("charged"),
+    "charged": after(SqliteLedger, "charge"),
+    "tables opened": after(client.warm, "read_tables"),
+    "gate passed": after(client.warm, "admit"),
+    "features encoded": after(client.warm, "encode"),
+    "trained": after(client.participate, "private_update"),
+    "release written": after(client.participate, "encode_release"),
+    "bytes stored, not committed": after(Store, "keep"),
+    "release entered, not committed": before_commit("released"),
+    "released": after(SqliteLedger, "released"),
+    "before signing": before(client.agent, "sign_release"),
+    "signed": after(client.agent, "sign_release"),
+    "before sending": before(client.socket_door, "_write"),
+    "half sent": half_sent,
+}
+
+
+def serve(home: Path, place: str) -> None:
+    """Be an agent until killed or told to stop."""
+    client.agent.agree = lambda *arguments: 0.0
+    if place in PLACES:
+        PLACES[place]()
+    try:
+        run_agent(home)
+    except BaseException as error:
+        print(f"agent: {error!r}", file=sys.stderr, flush=True)
+        os._exit(1)
+    os._exit(0)
+
+
+def main() -> None:
+    """Fork an agent per line; children are reaped by nobody's waiting."""
+    logging.basicConfig(level=logging.CRITICAL)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    print("\n".join(PLACES), end="\n\n", flush=True)
+    for line in sys.stdin:
+        home, place = line.rstrip("\n").split("\t")
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            serve(Path(home), place)
+        print(child, flush=True)
+
+
+if __name__ == "__main__":
+    main()
