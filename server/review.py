@@ -1,10 +1,12 @@
 """The release gate: whether a model may be used, decided by what was measured and by a named person."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from conf.settings import ReviewSettings
+from server.evaluation import Evaluation
 from server.fairness import HELD, Audit, Verdict
 
 
@@ -29,15 +31,20 @@ class Review:
         return facts
 
 
-def review(found: Audit | None, settings: ReviewSettings, today: date) -> Review:
-    """Decide from the audit of the model as it is released; None where it was not evaluated."""
+def review(
+    evaluation: Evaluation | None, found: Audit | None, settings: ReviewSettings, today: date
+) -> Review:
+    """Decide from what was measured of the model as it is released; None where it was not evaluated."""
     unmet = () if found is None else tuple(v for v in found.verdicts if v.outcome != HELD)
     blocks = tuple(_sentence(verdict) for verdict in unmet)
     signed = bool(settings.exception_by and unmet)
-    if found is None:
+    measured = evaluation is not None and math.isfinite(evaluation.auc.value)
+    if evaluation is None:
         blocks = ("it was not evaluated on held-out patients",)
+    elif not measured:
+        blocks = ("its evaluation is lost in noise: too few held-out patients for this ε", *blocks)
     return Review(
-        releasable=found is not None and (not unmet or signed),
+        releasable=measured and (not unmet or signed),
         review_by=today + timedelta(days=settings.days),
         blocks=blocks,
         exception_by=settings.exception_by if signed else "",

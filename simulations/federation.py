@@ -77,7 +77,8 @@ class Federation:
 
     def wards(self, terms: Terms) -> list[Ward]:
         """Give every hospital a policy, an empty ledger, a standing clock and its own seeded noise."""
-        budget = terms.privacy.epsilon * (1 + 1e-9)
+        heldout = terms.evaluation.epsilon if terms.evaluation else 0.0
+        budget = max(terms.privacy.epsilon, heldout) * (1 + 1e-9)
         policy = simulation_policy(terms.privacy.delta, budget)
         return [
             Ward(name, policy, MemoryLedger(), lambda: self.as_of, simulated_stream(self.seed, name))
@@ -86,10 +87,17 @@ class Federation:
 
     def admit(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
         """Give the training patients of these wards; the gate was passed when the federation was made."""
+        return self._of(self.training, wards)
+
+    def admit_heldout(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
+        """Give the held-out patients of these wards."""
+        return self._of(self.heldout, wards)
+
+    def _of(self, cohort: Cohort, wards: Sequence[Ward]) -> Cohort:
         if len(wards) == len(self.hospitals):
-            return self.training
+            return cohort
         place = {name: index for index, name in enumerate(self.hospitals)}
-        return concatenate([self.training.hospital(place[ward.hospital]) for ward in wards])
+        return concatenate([cohort.hospital(place[ward.hospital]) for ward in wards])
 
 
 def one_digit(count: int) -> int:

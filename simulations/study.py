@@ -4,10 +4,12 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import numpy as np
 from rich.console import Console
 
+from client.evaluate import evaluate
 from client.participate import participate
 from conf.compose import settings_to_mapping
 from conf.settings import StudySettings
@@ -15,8 +17,11 @@ from protocol.accounting import PrivacyEvent, compose_epsilon, epsilon_by_advers
 from protocol.errors import Refusal
 from protocol.model import predict_logits
 from protocol.terms import Release, RoundPlan, Terms
+from server.assess import Ask, Assessment, Finding, assess, evaluate_round
+from server.evaluation import due
 from server.propose import propose
-from server.rounds import RoundState, RoundSummary, reported_weights
+from server.rounds import RoundState, RoundSummary, finished, reported_weights
+from server.screen import NoRelease
 from simulations import metrics
 from simulations.comparison import Contest, compare
 from simulations.federation import Federation, load_federation
@@ -28,6 +33,7 @@ from simulations.report.table import print_run
 OPERATOR = "simulation"
 ACCOUNTANT = "PLD (dp-accounting); full participation by the analytic Gaussian mechanism"
 
+Answer = Callable[[Sequence[RoundPlan]], list[Release | Refusal]]
 OnRound = Callable[[RoundSummary, RoundState], None]
 
 
@@ -41,10 +47,13 @@ def run(settings: StudySettings) -> RunFiles:
     terms = simulated_terms(settings, federation)
     loaded = time.perf_counter()
     with watch(settings.report.progress, terms) as watcher:
-        diary = Diary(federation, terms, watcher)
-        state = train(settings, federation, terms, diary.note)
+        answer = answers(federation, terms)
+        diary = Diary(federation, terms, watcher, answer)
+        state = train(settings, federation, terms, answer, diary.note)
+        today = datetime.now(UTC).date()
+        assessment = assess(terms, state, asking(answer), settings.review, today, diary.findings)
         watcher.say("comparing with alone, pooled and without privacy")
-        weights = reported_weights(state)
+        weights = assessment.weights
         contest = Contest(federation, terms, weights, settings.personalization.kind)
         probabilities = compare(contest)
     results = Results(
@@ -58,7 +67,10 @@ def run(settings: StudySettings) -> RunFiles:
         heldout=federation.heldout,
         probabilities=probabilities,
         rounds=diary.rows,
-        privacy=privacy_facts(terms),
+        privacy=privacy_facts(terms, assessment),
+        terms=terms,
+        assessment=assessment,
+        approved_by=settings.review.approved_by,
         seconds={"data": loaded - started, "train": diary.seconds, "total": time.perf_counter() - started},
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         seed=settings.seed,
@@ -83,10 +95,14 @@ def simulated_terms(settings: StudySettings, federation: Federation) -> Terms:
         training=settings.training,
         public_patients=federation.public_patients(settings.training.public_patients),
         simulation=True,
+        evaluation=settings.evaluation,
+        fairness=settings.fairness,
     )
 
 
-def train(settings: StudySettings, federation: Federation, terms: Terms, on_round: OnRound) -> RoundState:
+def train(
+    settings: StudySettings, federation: Federation, terms: Terms, answer: Answer, on_round: OnRound
+) -> RoundState:
     """Run the private rounds, carried by a function call or by Flower's simulation engine on Ray."""
     if settings.federation.kind == "flower":
         from simulations.flower import run_on_ray
@@ -94,17 +110,30 @@ def train(settings: StudySettings, federation: Federation, terms: Terms, on_roun
         return run_on_ray(terms, federation, on_round=on_round)
     from simulations.in_process import run as run_in_process
 
-    return run_in_process(terms, answers(federation, terms), on_round=on_round)
+    return run_in_process(terms, answer, on_round=on_round)
 
 
-def answers(federation: Federation, terms: Terms) -> Callable[[Sequence[RoundPlan]], list[Release | Refusal]]:
-    """Give what answers a round's plans: every planned hospital's own ward."""
+def answers(federation: Federation, terms: Terms) -> Answer:
+    """Give what answers a round's or an evaluation's plans: every planned hospital's own ward."""
     wards = {ward.hospital: ward for ward in federation.wards(terms)}
 
     def answer(plans: Sequence[RoundPlan]) -> list[Release | Refusal]:
-        return participate(plans, [wards[plan.hospital] for plan in plans], terms, OPERATOR, federation.admit)
+        own = [wards[plan.hospital] for plan in plans]
+        if plans[0].account == "held_out":
+            return evaluate(plans, own, terms, OPERATOR, federation.admit_heldout)
+        return participate(plans, own, terms, OPERATOR, federation.admit)
 
     return answer
+
+
+def asking(answer: Answer) -> Ask:
+    """Turn refusals into what a server sees of them."""
+
+    def ask(plans: Sequence[RoundPlan]) -> list[Release | NoRelease]:
+        pairs = zip(plans, answer(plans), strict=True)
+        return [NoRelease(plan.hospital, a.clause) if isinstance(a, Refusal) else a for plan, a in pairs]
+
+    return ask
 
 
 @dataclass
@@ -114,6 +143,8 @@ class Diary:
     federation: Federation
     terms: Terms
     watcher: Watcher
+    answer: Answer
+    findings: list[Finding] = field(default_factory=list)
     rows: list[RoundRow] = field(default_factory=list)
     seconds: float = 0.0
     _since: float = field(default_factory=time.perf_counter)
@@ -130,6 +161,9 @@ class Diary:
         )
         self.rows.append(row)
         self.watcher.round(row)
+        if due(state, self.terms) and not finished(state, self.terms):
+            weights = reported_weights(state)
+            self.findings.append(evaluate_round(self.terms, state, asking(self.answer), weights))
         self._since = time.perf_counter()
 
     def _spent(self, rounds: int) -> float:
@@ -152,8 +186,8 @@ def step_event(terms: Terms) -> PrivacyEvent:
     )
 
 
-def privacy_facts(terms: Terms) -> PrivacyFacts:
-    """Say what the study costs a patient, against each adversary."""
+def privacy_facts(terms: Terms, assessment: Assessment) -> PrivacyFacts:
+    """Say what the study costs a patient of either account, against each adversary."""
     event, privacy, training = step_event(terms), terms.privacy, terms.training
     steps = training.rounds * training.local_steps
     epsilon = compose_epsilon([event], privacy.delta)
@@ -166,6 +200,8 @@ def privacy_facts(terms: Terms) -> PrivacyFacts:
         clip_norm=privacy.clip_norm,
         accountant=ACCOUNTANT,
         events=[event],
+        evaluation_event=assessment.event,
+        evaluation_epsilon=assessment.epsilon,
         hospital_epsilon=np.full(hospitals, epsilon),
         epsilon_by_adversary=epsilon_by_adversary(
             privacy.noise,

@@ -17,6 +17,7 @@ import polars as pl
 import yaml
 
 from protocol.model_file import model_bytes
+from server.model_card import CardFacts, card_html, card_markdown
 from simulations.report.scores import Scores
 from simulations.report.summary import Results, summarise
 
@@ -43,6 +44,7 @@ class RunFiles:
     config: Path
     manifest: Path
     report: Path | None
+    card: Path | None = None
 
 
 def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
@@ -53,6 +55,7 @@ def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
         "model.safetensors": model_bytes(results.contract, results.model, results.weights, _facts(results)),
         "config.yaml": yaml.safe_dump(results.settings, sort_keys=False, allow_unicode=True).encode(),
     }
+    contents |= _card(results)
     if html:
         from simulations.report.page import render_report  # Jinja is not needed for a run without a page
 
@@ -72,7 +75,25 @@ def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
         config=folder / "config.yaml",
         manifest=folder / "manifest.json",
         report=folder / "report.html" if html else None,
+        card=folder / "model_card.html" if results.assessment else None,
     )
+
+
+def _card(results: Results) -> dict[str, bytes]:
+    """Write the model card, where there is an assessment to write it from."""
+    if results.terms is None or results.assessment is None:
+        return {}
+    facts = CardFacts(
+        terms=results.terms,
+        assessment=results.assessment,
+        epsilon_by_adversary=results.privacy.epsilon_by_adversary,
+        parameters=len(results.weights),
+        approved_by=results.approved_by,
+    )
+    return {
+        "model_card.html": card_html(facts).encode(),
+        "model_card.md": card_markdown(facts).encode(),
+    }
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -164,6 +185,7 @@ def _facts(results: Results) -> dict[str, str]:
         "delta": repr(results.privacy.delta),
         "noise": results.privacy.noise,
         "simulation": "true",
+        **(results.assessment.review.to_facts() if results.assessment else {}),
     }
 
 

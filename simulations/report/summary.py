@@ -13,7 +13,10 @@ from protocol.accounting import PrivacyEvent
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError
 from protocol.settings import ModelSettings
+from protocol.terms import Terms
+from server.assess import Assessment
 from simulations import metrics
+from simulations.report.assessed import exact_measures, summary_of
 from simulations.report.scores import METHOD_KEYS, Scores, score_methods
 
 Floats = NDArray[np.float64]
@@ -39,7 +42,8 @@ class RoundRow:
 class PrivacyFacts:
     """What privacy cost.
 
-    events compose to the stated ε: every private step and every other private release of the study.
+    events compose to the stated ε: every private step and every other release about training patients.
+    evaluation_event is what held-out patients paid, on their own account, None for nothing.
     hospital_epsilon: float64 [hospitals], patient ε against whoever gets the model. epsilon_by_adversary: as
     ``protocol.accounting.epsilon_by_adversary`` gives it; colluding is its number of hospitals.
     independent_epsilon: a second accountant's, None where it was not asked.
@@ -55,6 +59,8 @@ class PrivacyFacts:
     epsilon_by_adversary: Mapping[str, float]
     colluding: int = 0
     independent_epsilon: float | None = None
+    evaluation_event: PrivacyEvent | None = None
+    evaluation_epsilon: float = 0.0
 
     @property
     def patient_epsilon(self) -> float:
@@ -72,7 +78,7 @@ class Results:
     ``heldout``; keys of ``METHOD_KEYS`` without ``best_possible``, a missing key was not run.
     true_probability: float64 [events] where the data is synthetic. seconds: keys data, train (the private
     rounds alone), total. gate: counts by reason of what the gate set aside (simulation only).
-    public_patients: as the terms declare them.
+    public_patients: as the terms declare them. terms, assessment: what the model card is written from.
     """
 
     study: str
@@ -94,6 +100,9 @@ class Results:
     true_probability: Floats | None = None
     gate: Mapping[str, int] = field(default_factory=dict)
     public_patients: Mapping[str, int] = field(default_factory=dict)
+    terms: Terms | None = None
+    assessment: Assessment | None = None
+    approved_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together, so that no number is put beside the wrong name."""
@@ -163,7 +172,9 @@ def summarise(results: Results) -> dict[str, object]:
             "clip_norm": privacy.clip_norm,
             "accountant": privacy.accountant,
             "events": [asdict(event) for event in privacy.events],
+            "held_out_events": [asdict(privacy.evaluation_event)] if privacy.evaluation_event else [],
         },
+        **_assessed(results),
         "model": {"kind": results.model.kind, "parameters": len(results.weights)},
         "contract": {
             "name": results.contract.name,
@@ -177,6 +188,13 @@ def summarise(results: Results) -> dict[str, object]:
     }
     without_nan: dict[str, object] = _null_where_nan(plain)  # type: ignore[assignment]
     return without_nan
+
+
+def _assessed(results: Results) -> dict[str, object]:
+    if results.assessment is None:
+        return {}
+    shared = results.probabilities.get("federated_private")
+    return summary_of(results.assessment, None if shared is None else exact_measures(results.heldout, shared))
 
 
 def _by_method(scores: Mapping[str, Scores]) -> dict[str, object]:

@@ -1,0 +1,262 @@
+"""The model card: what a model is, what it cost, how good and how fair it is, and who answers for it.
+
+Written from the run's facts alone: the signed terms and what was measured privately. Nothing in it was read
+off a patient's table without noise. After Mitchell et al. 2019, "Model cards for model reporting".
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from protocol.contract import TABLES
+from protocol.terms import Terms
+from server.assess import Assessment, Finding
+from server.card_text import Block, Grid, Items, Section, to_html, to_markdown
+from server.estimates import Estimate
+from server.fairness import Audit
+
+ADVERSARIES = {
+    "model": "whoever gets the model",
+    "server": "the server, which sees each hospital's release",
+    "server_and_hospitals": "the server together with another hospital",
+    "secure_sum_and_hospitals": "a server that sees sums only, with another hospital (assumes secure aggregation)",
+}
+MEASURES = {
+    "selection": "selection rate",
+    "true_positive": "true positive rate",
+    "false_positive": "false positive rate",
+    "auc": "AUC",
+    "calibration": "predicted less observed",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CardFacts:
+    """What the card is written from. epsilon_by_adversary: as ``protocol.accounting`` gives it."""
+
+    terms: Terms
+    assessment: Assessment
+    epsilon_by_adversary: Mapping[str, float]
+    parameters: int
+    approved_by: tuple[str, ...] = ()
+
+
+def card_html(facts: CardFacts) -> str:
+    """One self-contained page."""
+    return to_html(_title(facts), mark(facts), facts.assessment.review.releasable, sections(facts))
+
+
+def card_markdown(facts: CardFacts) -> str:
+    """The same as Markdown."""
+    return to_markdown(_title(facts), mark(facts), sections(facts))
+
+
+def mark(facts: CardFacts) -> str:
+    """Say in one line whether the model may be used."""
+    review = facts.assessment.review
+    if not review.releasable:
+        return f"Not releasable: {'; '.join(review.blocks)}."
+    signed = f", by the exception that {review.exception_by} signed" if review.exception_by else ""
+    simulated = " (simulation: not for real patients)" if facts.terms.simulation else ""
+    return f"Releasable{signed}, to be reviewed by {review.review_by.isoformat()}{simulated}."
+
+
+def sections(facts: CardFacts) -> tuple[Section, ...]:
+    """Give the card's contents in their order."""
+    return (
+        Section("What it is", _what(facts)),
+        Section("Data contract", _contract(facts)),
+        Section("Consent", _consent(facts)),
+        Section("Privacy: what it cost a patient", _privacy(facts)),
+        Section("Accuracy", _accuracy(facts)),
+        Section("Fairness", _fairness(facts)),
+        Section("Limits of use", _limits(facts)),
+        Section("Who answers for it", _people(facts)),
+    )
+
+
+def _title(facts: CardFacts) -> str:
+    return f"Model card: {facts.terms.study}"
+
+
+def _what(facts: CardFacts) -> tuple[Block, ...]:
+    terms = facts.terms
+    contract = terms.contract
+    outcome = f"{contract.label.column} is one of {', '.join(contract.label.engaged)}"
+    return (
+        f"Predicts the chance that a patient engages with a message ({outcome}), for the purpose "
+        f"{contract.purpose}.",
+        Items(
+            (
+                f"model: {terms.model.kind}, {facts.parameters:,} parameters",
+                f"trained together by {len(terms.hospitals):,} hospitals in {terms.training.rounds:,} rounds",
+                f"terms {terms.fingerprint}",
+                f"contract {contract.name} {contract.version}, {contract.fingerprint}",
+            )
+        ),
+    )
+
+
+def _contract(facts: CardFacts) -> tuple[Block, ...]:
+    contract = facts.terms.contract
+    columns = tuple(
+        (table, ", ".join(contract.columns(table))) for table in TABLES if contract.columns(table)
+    )
+    retention = f"{contract.retention_days} days" if contract.retention_days else "no limit"
+    declared = sum(facts.terms.training.public_patients.values())
+    return (
+        "The only columns that are read:",
+        Grid(("table", "columns"), columns),
+        Items(
+            (
+                f"at most {contract.events_per_patient} events of a patient are learned from",
+                f"events are kept: {retention}",
+                f"training patients that the hospitals declared: {declared:,}",
+                f"groups looked at for fairness: {', '.join(contract.groups) or 'none'}",
+            )
+        ),
+    )
+
+
+def _consent(facts: CardFacts) -> tuple[Block, ...]:
+    consent = facts.terms.contract.consent
+    required = "An active consent to the purpose was required" if consent.required else "No consent was required"
+    blocks: list[Block] = [f"{required}. Basis: {consent.basis or 'not stated'}."]
+    topic = facts.terms.contract.topic
+    if topic is not None and topic.sensitive:
+        blocks.append(f"Topics that needed an opt-in of their own: {', '.join(topic.sensitive)}.")
+    blocks.append("Consent was checked at every round; the influence of earlier rounds remains, bounded by ε.")
+    return tuple(blocks)
+
+
+def _privacy(facts: CardFacts) -> tuple[Block, ...]:
+    terms, assessment = facts.terms, facts.assessment
+    rows = [(ADVERSARIES.get(key, key), f"{epsilon:.3f}") for key, epsilon in facts.epsilon_by_adversary.items()]
+    if assessment.event is not None:
+        rows.append(("anyone, of a held-out patient (evaluation)", f"{assessment.epsilon:.3f}"))
+    shared = terms.privacy.noise == "distributed"
+    return (
+        "For one patient with all events at one hospital: whoever looks, the chance of anything that they could "
+        f"conclude changes by a factor of at most e^ε, but for a chance of δ = {terms.privacy.delta:g}.",
+        Grid(("against", "patient ε"), tuple(rows)),
+        f"Each patient's gradient was clipped to {terms.privacy.clip_norm:g}; noise was "
+        + ("shared between hospitals: the first line assumes secure aggregation." if shared else
+           "added in full at each hospital."),
+    )  # fmt: skip
+
+
+def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
+    found = facts.assessment.released
+    if found is None:
+        return ("Not evaluated.",)
+    e = found.evaluation
+    level = e.confidence
+    rows = [
+        ("AUC", interval_text(e.auc, level)),
+        ("log-loss (nats)", interval_text(e.log_loss, level)),
+        ("predicted less observed", interval_text(e.calibration_gap, level)),
+        ("share that engages", interval_text(e.prevalence, level)),
+        ("held-out patients", interval_text(e.patients, level, 0)),
+    ]
+    return (
+        f"On held-out patients of {e.hospitals:,} hospitals, from noised tables of label × score; every patient "
+        f"weighs the same. {level:.0%} intervals include the noise and the draw of the patients.",
+        Grid(("measure", f"estimate [{level:.0%} interval]"), tuple(rows)),
+    )
+
+
+def _fairness(facts: CardFacts) -> tuple[Block, ...]:
+    found = facts.assessment.released
+    if found is None:
+        return ("Not audited: the model was not evaluated.",)
+    audit = found.audit
+    if not audit.groups:
+        return ("The contract names no groups.",)
+    blocks: list[Block] = [
+        f"Selected: scores from {audit.threshold:.2f}. Groups with too few patients for the noise are suppressed.",
+        Grid(("group", "patients", *MEASURES.values()), tuple(_group_rows(audit))),
+        "Largest differences between two groups:",
+        Grid(("attribute", "measure", "groups", "difference"), tuple(_gap_rows(audit))),
+    ]
+    if audit.verdicts:
+        blocks += ["Limits:", Grid(("attribute", "measure", "limit", "outcome"), tuple(_verdict_rows(audit)))]
+    else:
+        blocks.append("The study set no limits.")
+    return (*blocks, *_mitigation(facts))
+
+
+def _group_rows(audit: Audit) -> list[tuple[str, ...]]:
+    rows = []
+    for group in audit.groups:
+        cells = [interval_text(group.measures[name], audit.confidence) for name in MEASURES if group.measures]
+        cells = cells or ["suppressed", *[""] * (len(MEASURES) - 1)]
+        number = "" if group.suppressed else f"{group.patients.value:,.0f}"
+        rows.append((f"{group.attribute}: {group.label}", number, *cells))
+    return rows
+
+
+def _gap_rows(audit: Audit) -> list[tuple[str, ...]]:
+    rows = []
+    for attribute in dict.fromkeys(group.attribute for group in audit.groups):
+        for measure, name in MEASURES.items():
+            gap = audit.largest(attribute, measure)
+            if gap is not None and gap.size >= 0:
+                pair = f"{gap.first} less {gap.second}"
+                rows.append((attribute, name, pair, interval_text(gap.difference, audit.confidence)))
+    return rows
+
+
+def _verdict_rows(audit: Audit) -> list[tuple[str, ...]]:
+    return [(v.attribute, MEASURES[v.measure], f"{v.limit:g}", v.outcome) for v in audit.verdicts]
+
+
+def _mitigation(facts: CardFacts) -> tuple[Block, ...]:
+    assessment, kind = facts.assessment, facts.terms.fairness.mitigation
+    if assessment.before is None or assessment.after is None:
+        return ()
+    rows = [("AUC", "", *(interval_text(f.evaluation.auc, f.audit.confidence) for f in _both(assessment)))]
+    for attribute in assessment.offsets:
+        for measure, name in MEASURES.items():
+            gaps = [found.audit.largest(attribute, measure) for found in _both(assessment)]
+            sizes = [f"{gap.size:.3f}" if gap is not None and gap.size >= 0 else "–" for gap in gaps]
+            rows.append((f"largest gap: {name}", attribute, *sizes))
+    return (
+        f"Mitigation {kind.replace('_', ' ')}: each group's scores were moved by an offset, chosen from the noised "
+        "tables; then the model was evaluated once more.",
+        Grid(("", "attribute", "before", "after"), tuple(rows)),
+    )
+
+
+def _both(assessment: Assessment) -> tuple[Finding, ...]:
+    return tuple(found for found in (assessment.before, assessment.after) if found is not None)
+
+
+def _limits(facts: CardFacts) -> tuple[Block, ...]:
+    contract = facts.terms.contract
+    lines = [
+        f"For the purpose {contract.purpose} only; not for clinical decisions, nor to decide who gets care.",
+        "It says how patients like these have engaged, not why; a low score is no reason to send nothing.",
+        "Patients of hospitals that took no part, and times other than those of the tables, were not looked at.",
+        "Groups that are suppressed, or that the contract does not name, were not audited.",
+    ]
+    if facts.terms.simulation:
+        lines.insert(0, "A simulation: its noise came from a seed and protects nobody. Not for use with real patients.")
+    return (Items(tuple(lines)),)
+
+
+def _people(facts: CardFacts) -> tuple[Block, ...]:
+    review = facts.assessment.review
+    lines = [f"approved by: {name}" for name in facts.approved_by] or ["approved by: nobody named"]
+    lines.append(f"review by: {review.review_by.isoformat()}")
+    if review.exception_by:
+        lines.append(f"exception signed by {review.exception_by}: {review.exception_reason}")
+    lines += [f"open: {block}" for block in review.blocks]
+    return (Items(tuple(lines)),)
+
+
+def interval_text(found: Estimate, level: float, digits: int = 3) -> str:
+    """Write ``value [low, high]``, or an en dash for what does not exist."""
+    if not math.isfinite(found.value):
+        return "–"
+    low, high = found.interval(level)
+    return f"{found.value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
