@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 
 from client.cohort import Cohort
+from client.evaluate import evaluate
 from client.home import Home, load_home
 from client.ledger.sqlite import SqliteLedger
 from client.participate import Ward, participate, said
@@ -53,7 +54,8 @@ class Agent:
         self._home = home
         self._ledger = ledger
         self._policy = home.policy
-        self._features = WarmFeatures(home.source, home.patients_key)
+        standing = home.simulation is not None and home.simulation.as_of is not None
+        self._features = WarmFeatures(home.source, home.patients_key, standing)
         self._agreed: set[str] = set()
         self._turn = Lock()
 
@@ -83,7 +85,10 @@ class Agent:
         terms, operator = asked.signed.terms, asked.signed.operator
         policy = self._policy_for(operator)
         ward = Ward(self._home.hospital, policy, self._ledger, self._now, self._stream, self._ready)
-        (answer,) = participate([asked.plan], [ward], terms, operator, self._admit)
+        if asked.plan.account == "held_out":
+            (answer,) = evaluate([asked.plan], [ward], terms, operator, self._admit_heldout)
+        else:
+            (answer,) = participate([asked.plan], [ward], terms, operator, self._admit_training)
         if isinstance(answer, Refusal):
             raise answer
         return answer
@@ -110,12 +115,18 @@ class Agent:
             raise Refusal("agreement", str(error)) from error
         self._agreed.add(terms.fingerprint)
 
-    def _admit(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
+    def _admit_training(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
+        return self._admit("training", terms)
+
+    def _admit_heldout(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
+        return self._admit("held_out", terms)
+
+    def _admit(self, account: str, terms: Terms) -> Cohort:
         """Pass the tables through the gate as consent stands now; the clock is never behind the ledger's."""
         now = self._now()
         if self._home.simulation is None:
             now = self._ledger.now(now)
-        return self._features.training(terms.contract, now)
+        return self._features.patients(account, terms.contract, now)
 
     def _stream(self, plan: RoundPlan) -> Keystream:
         simulation = self._home.simulation

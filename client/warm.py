@@ -7,6 +7,7 @@ counted in days: an event goes at the start (UTC) of the day in which its retent
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -25,52 +26,55 @@ Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    """A cohort, what it was made from, and the moment until which it stands."""
+    """The patients of each account, what they were made from, and the moment until which they stand."""
 
     contract: str
     stamp: Stamp
     since: datetime
     until: datetime
-    cohort: Cohort = field(repr=False)
+    cohorts: Mapping[str, Cohort] = field(repr=False)
 
     def stands(self, contract: Contract, stamp: Stamp, now: datetime) -> bool:
-        """Whether a cohort made anew would be the same."""
+        """Whether patients read anew would be the same."""
         same = self.contract == contract.fingerprint and self.stamp == stamp != ()
-        return same and self.since <= now < self.until
+        return same and (self.since == now or self.since <= now < self.until)
 
 
 class WarmFeatures:
-    """The training patients of one hospital as they stand now; the last study's stay in memory, never on disk."""
+    """One hospital's patients as they stand now; the last study's stay in memory, never on disk."""
 
-    def __init__(self, source: TableSource, patients_key: bytes) -> None:
-        """Name the tables and the secret behind tokens; nothing is read yet."""
+    def __init__(self, source: TableSource, patients_key: bytes, clock_stands: bool = False) -> None:
+        """Name the tables and the secret behind tokens; nothing is read yet. clock_stands: in a simulation."""
         self._source = source
         self._key = patients_key
+        self._clock_stands = clock_stands
         self._kept: _Kept | None = None
 
-    def training(self, contract: Contract, now: datetime) -> Cohort:
-        """Give the patients who may be learned from at ``now``.
+    def patients(self, account: str, contract: Contract, now: datetime) -> Cohort:
+        """Give the patients who at ``now`` may be learned from (``training``) or measured on (``held_out``).
 
-        Guarantee: whoever must not be learned from at ``now`` is not in it (test_agent_consent.py). Raises
+        Guarantee: whoever has not consented at ``now`` is not in it (test_agent_consent.py). Raises
         TableError, TableAway, and whatever a broken file makes its reader raise.
         """
         stamp = stamp_of(self._source)
-        if self._kept is not None and self._kept.stands(contract, stamp, now):
-            return self._kept.cohort
-        self._kept = None  # two cohorts at once would double the memory
-        made = self._make(contract, now, stamp)
-        if stamp and _settled(stamp):
+        if self._kept is None or not self._kept.stands(contract, stamp, now):
+            self._kept = None  # two states at once would double the memory
+            made = self._make(contract, now, stamp)
+            if not stamp or not _settled(stamp):
+                return made.cohorts[account]
             self._kept = made
-        return made.cohort
+        return self._kept.cohorts[account]
 
     def _make(self, contract: Contract, now: datetime, stamp: Stamp) -> _Kept:
         tables = read_tables(self._source, contract)
-        midnight = _next_midnight(now)
+        midnight = now if self._clock_stands else _next_midnight(now)
         change = next_change(tables.part("consents", contract), now)
         until = midnight if change is None else min(midnight, change.replace(tzinfo=UTC))
         admitted = admit(tables, contract, self._key, now, kept_until=midnight)
         logger.info("tables read and encoded")
-        return _Kept(contract.fingerprint, stamp, now, until, encode(admitted.training, contract))
+        parts = {"training": admitted.training, "held_out": admitted.heldout}
+        cohorts = {account: encode(events, contract) for account, events in parts.items()}
+        return _Kept(contract.fingerprint, stamp, now, until, cohorts)
 
 
 def stamp_of(source: TableSource) -> Stamp:

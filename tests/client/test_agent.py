@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from client.features import encode
 from client.ledger.verify import export, verify
 from client.terms_folder import kept_terms
 from protocol.contract import contract_from_mapping
 from protocol.envelope import decode_answer, encode_request, sign_request, signed_by_hospital
 from protocol.errors import LedgerError, TableAway, WardroundError
+from protocol.evaluation import EvaluationSettings, table_size
 from protocol.settings import ModelSettings
 from protocol.signed_terms import sign_terms, signed_terms_to_bytes
 from protocol.signing import new_key
@@ -403,6 +405,34 @@ def test_every_release_has_fresh_noise(approved, make_hospital):
     third = other.released(1).release.vector
     assert not np.allclose(first, second)
     assert not np.allclose(first, third)
+
+
+# ---- private evaluation ----
+
+
+def test_evaluation_is_answered_from_held_out_patients_on_their_own_account(
+    approved, terms_with, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(
+        "client.warm.encode", lambda frame, contract: seen.append(frame) or encode(frame, contract)
+    )
+    terms = terms_with(evaluation=EvaluationSettings(rounds=(2,), noise_multiplier=5.0))
+    approved.approve(terms)
+    approved.released(1, terms)
+    assert approved.clause(1, terms, account="held_out") == "round"
+    answer = approved.released(2, terms, account="held_out")
+    assert signed_by_hospital(answer, approved.key.public)
+    assert len(answer.release.vector) == table_size(terms.contract, terms.evaluation)
+    assert [entry.fields["account"] for entry in approved.entries("charged")] == ["training", "held_out"]
+    # Neither account stands in the other's way.
+    approved.released(2, terms)
+    training, heldout = (
+        {tuple(row) for row in part.select("token_high", "token_low").rows()} for part in seen[:2]
+    )
+    assert training
+    assert heldout
+    assert not training & heldout
 
 
 # ---- a simulated hospital ----
