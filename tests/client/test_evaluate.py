@@ -1,0 +1,241 @@
+"""Private evaluation at a hospital: one patient moves the tables by at most 1, and the other account pays."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from client.cohort import Cohort, concatenate, no_patients
+from client.evaluate import evaluate, noised_tables, scaled_tables
+from client.ledger.port import MemoryLedger
+from client.participate import Ward, participate
+from client.policy import simulation_policy
+from protocol.accounting import PrivacyEvent, compose_epsilon
+from protocol.contract import contract_from_mapping
+from protocol.errors import Refusal
+from protocol.evaluation import EvaluationSettings, table_factors, table_rows, table_size
+from protocol.model import parameter_count
+from protocol.randomness import Keystream, derive_key
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.terms import Release, RoundPlan, Terms, terms_from_mapping, terms_to_mapping
+
+HOSPITALS = ("north", "south")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SETTINGS = EvaluationSettings(rounds=(2, 3), score_bins=7, noise_multiplier=4.0)
+
+
+def contract(groups: Sequence[str] = ("age", "sex")):
+    return contract_from_mapping(
+        {
+            "name": "small",
+            "version": 1,
+            "purpose": "engagement",
+            "patient": "patient",
+            "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
+            "events_per_patient": 4,
+            "consent": {"required": False},
+            "features": {
+                "age": {"kind": "numeric", "column": "age", "edges": [20, 40, 60]},
+                "sex": {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]},
+            },
+            "groups": list(groups),
+        }
+    )
+
+
+TERMS = Terms(
+    study="tea",
+    contract=contract(),
+    model=ModelSettings(),
+    privacy=PrivacySettings(),
+    training=TrainingSettings(rounds=3, learning_rate=1.0, public_patients=dict.fromkeys(HOSPITALS, 50)),
+    noise_multiplier=5.0,
+    simulation=True,
+    evaluation=SETTINGS,
+)
+PARAMETERS = parameter_count(TERMS.model, TERMS.contract.layout)
+
+
+def cohort_of(events: Sequence[int], seed: int = 0, hospitals: int = 1) -> Cohort:
+    """Patients with these numbers of events, in as many hospitals of about the same size."""
+    draw = np.random.default_rng(seed)
+    count = sum(events)
+    sizes = [field.size for field in TERMS.contract.layout.features]
+    return Cohort(
+        bins=np.stack([draw.integers(0, size, count) for size in sizes], axis=1).astype(np.int32),
+        values=np.empty((count, 0), np.float32),
+        labels=draw.integers(0, 2, count).astype(np.float64),
+        rows=np.arange(count),
+        known=np.zeros(count, np.bool_),
+        tokens=draw.integers(0, 256, (len(events), 16)).astype(np.uint8),
+        events_from=np.concatenate([[0], np.cumsum(events)]).astype(np.int64),
+        patients_from=np.linspace(0, len(events), hospitals + 1).astype(np.int64),
+    )
+
+
+def plans_of(round_number: int = 3, account: str = "held_out", **changes: object) -> list[RoundPlan]:
+    weights = np.linspace(-1, 1, PARAMETERS).astype(np.float32)
+    return [
+        RoundPlan(
+            study="tea",
+            hospital=hospital,
+            round=round_number,
+            terms_fingerprint=TERMS.fingerprint,
+            weights=weights,
+            account=account,
+            **changes,
+        )
+        for hospital in HOSPITALS
+    ]
+
+
+def wards_of(epsilon: float = np.inf) -> list[Ward]:
+    def ward(name: str) -> Ward:
+        def stream(plan: RoundPlan) -> Keystream:
+            return Keystream(derive_key(name, plan.round))
+
+        return Ward(name, simulation_policy(1e-5, epsilon), MemoryLedger(), lambda: NOW, stream)
+
+    return [ward(name) for name in HOSPITALS]
+
+
+def admit(wards: Sequence[Ward], terms: Terms) -> Cohort:
+    cohort = cohort_of([1, 2, 3, 4], seed=1, hospitals=2)
+    return concatenate([cohort.hospital(HOSPITALS.index(ward.hospital)) for ward in wards])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    events=st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    who=st.integers(0, 7),
+    groups=st.sampled_from([(), ("age",), ("age", "sex")]),
+    share=st.floats(0.01, 0.99),
+    seed=st.integers(0, 10**6),
+)
+def test_one_patient_moves_the_tables_together_by_at_most_one(events, who, groups, share, seed) -> None:
+    who %= len(events)
+    asked = replace(SETTINGS, overall_share=share)
+    everyone = cohort_of(events, seed)
+    # Alike events of one patient fall into one cell, which is the worst case.
+    if seed % 2:
+        everyone.bins[:] = everyone.bins[0]
+        everyone.labels[:] = 1
+    others = everyone.take(np.delete(np.arange(len(events)), who))
+    draw = np.random.default_rng(seed)
+    scores = draw.normal(size=everyone.event_count) * 5
+    scores[draw.random(len(scores)) < 0.05] = np.nan
+    if seed % 2:
+        scores[:] = 0.3
+    kept = everyone.patient_of_event != who
+    with_patient = scaled_tables(contract(groups), asked, scores, everyone)
+    without = scaled_tables(contract(groups), asked, scores[kept], others)
+    assert np.linalg.norm(with_patient - without) <= 1
+    if seed % 2:  # the bound is not slack: less noise than is charged would show
+        assert np.linalg.norm(with_patient - without) > 1 - 1e-6
+
+
+def test_every_event_stands_once_in_every_attribute_with_its_patients_weight() -> None:
+    cohort = cohort_of([1, 2, 5, 3], hospitals=2)
+    rows, factors = table_rows(TERMS.contract), table_factors(TERMS.contract, SETTINGS)
+    tables = scaled_tables(TERMS.contract, SETTINGS, np.zeros(cohort.event_count), cohort)
+    assert tables.shape == (2, table_size(TERMS.contract, SETTINGS))
+    counts = tables.reshape(2, len(rows), 2, -1) / factors[:, None, None]
+    for attribute in ("", "age", "sex"):
+        own = [i for i, row in enumerate(rows) if row.attribute == attribute]
+        assert counts[:, own].sum(axis=(1, 2, 3)) == pytest.approx([2, 2])
+    weights = (1 / cohort.events_per_patient)[cohort.patient_of_event]
+    assert counts[:, 0, 1].sum() == pytest.approx((weights * cohort.labels).sum())
+
+
+def test_it_is_charged_on_the_held_out_account_alone() -> None:
+    wards = wards_of()
+    answers = evaluate(plans_of(2), wards, TERMS, "key", admit)
+    evaluate(plans_of(3), wards, TERMS, "key", admit)
+    assert all(isinstance(answer, Release) and answer.account == "held_out" for answer in answers)
+    for ward in wards:
+        assert ward.ledger.spent("held_out", 1e-5) == compose_epsilon([PrivacyEvent(4.0, 1.0, 2)], 1e-5)
+        assert ward.ledger.spent("training", 1e-5) == 0
+
+
+def test_a_repeat_is_free_and_identical_and_training_rounds_stay_possible() -> None:
+    wards = wards_of()
+    first = evaluate(plans_of(3), wards, TERMS, "key", admit)
+    spent = wards[0].ledger.spent("held_out", 1e-5)
+    again = evaluate(plans_of(3), wards, TERMS, "key", admit)
+    assert spent == wards[0].ledger.spent("held_out", 1e-5)
+    for one, other in zip(first, again, strict=True):
+        assert isinstance(one, Release) and isinstance(other, Release)
+        assert one.vector.tobytes() == other.vector.tobytes()
+    learned = participate(plans_of(1, account="training"), wards, TERMS, "key", admit)
+    assert all(isinstance(answer, Release) for answer in learned)
+
+
+@pytest.mark.parametrize(
+    ("asked", "clause"),
+    [
+        (plans_of(1), "round"),
+        (plans_of(3, account="training"), "account"),
+        ([replace(plan, weights=plan.weights[1:]) for plan in plans_of(3)], "parameters"),
+        ([replace(plan, terms_fingerprint="ab" * 32) for plan in plans_of(3)], "terms"),
+    ],
+)
+def test_what_the_terms_do_not_name_is_refused_and_spends_nothing(asked, clause) -> None:
+    wards = wards_of()
+    answers = evaluate(asked, wards, TERMS, "key", admit)
+    assert [answer.clause for answer in answers if isinstance(answer, Refusal)] == [clause] * 2
+    assert wards[0].ledger.spent("held_out", 1e-5) == 0
+
+
+def test_a_held_out_plan_is_not_answered_by_training_and_without_evaluation_by_nobody() -> None:
+    (answer, _) = participate(plans_of(3), wards_of(), TERMS, "key", admit)
+    assert isinstance(answer, Refusal) and answer.clause == "account"
+    silent = replace(TERMS, evaluation=None)
+    plans = [replace(plan, terms_fingerprint=silent.fingerprint) for plan in plans_of(3)]
+    (answer, _) = evaluate(plans, wards_of(), silent, "key", admit)
+    assert isinstance(answer, Refusal) and answer.clause == "round"
+
+
+def test_a_budget_that_is_spent_refuses() -> None:
+    (answer, _) = evaluate(plans_of(3), wards_of(epsilon=0.1), TERMS, "key", admit)
+    assert isinstance(answer, Refusal) and answer.clause == "max_epsilon_for_life"
+
+
+@pytest.mark.parametrize(("factor", "fits"), [(1.0, True), (2 / 3, False), (1.5, False)])
+def test_empty_hospitals_release_noise_of_the_right_size(factor: float, fits: bool) -> None:
+    nobody = no_patients(TERMS.contract.layout, 40)
+    streams = [Keystream(derive_key("noise", i)) for i in range(40)]
+    weights = np.zeros((1, PARAMETERS))
+    noise = noised_tables(TERMS, weights, nobody, streams, [])
+    deviation = noise.std() / (factor * TERMS.table_noise_stddev)
+    assert (abs(deviation - 1) < 0.02) == fits  # its own standard deviation is 0.006
+    assert abs(np.corrcoef(noise[0], noise[1])[0, 1]) < 0.5
+
+
+def test_training_and_evaluation_of_one_round_do_not_share_their_noise() -> None:
+    key, nobody = derive_key("same"), no_patients(TERMS.contract.layout, 1)
+    tables = noised_tables(TERMS, np.zeros((1, PARAMETERS)), nobody, [Keystream(key)], [])[0]
+    for stream in (Keystream(key), Keystream(key).child("step", 0)):
+        same = stream.gaussian(len(tables)) * TERMS.table_noise_stddev
+        assert np.abs(tables - same).max() > TERMS.table_noise_stddev
+
+
+def test_shared_noise_adds_up_to_one_hospitals() -> None:
+    shared = replace(TERMS, privacy=PrivacySettings(noise="distributed"))
+    assert shared.table_noise_stddev == pytest.approx(TERMS.table_noise_stddev / 2**0.5)
+
+
+def test_weights_that_give_no_number_still_give_a_reply() -> None:
+    huge = np.full(PARAMETERS, np.finfo(np.float32).max, np.float32)
+    plans = [replace(plan, weights=huge) for plan in plans_of(3)]
+    answers = evaluate(plans, wards_of(), TERMS, "key", admit)
+    assert all(isinstance(answer, Release) and np.isfinite(answer.vector).all() for answer in answers)
+
+
+def test_terms_with_an_evaluation_survive_the_way_through_plain_data() -> None:
+    assert terms_from_mapping(terms_to_mapping(TERMS)) == TERMS
+    assert terms_from_mapping(terms_to_mapping(TERMS)).fingerprint == TERMS.fingerprint
+    assert replace(TERMS, evaluation=None).fingerprint != TERMS.fingerprint
