@@ -65,18 +65,21 @@ def read_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoR
     settings = settings_of(terms)
     size = table_size(terms.contract, settings)
     expected = expect(terms, asked.round, asked.weights_digest, size, account="held_out")
-    total, accepted = np.zeros(size), set[str]()
+    total, accepted, reasons = np.zeros(size), set[str](), set[str]()
     for release in releases:
         if isinstance(release, NoRelease):
+            reasons.add(release.reason)
             continue
         try:
             total += screen(release, expected, accepted)
-        except ReleaseRejected:
+        except ReleaseRejected as error:
+            reasons.add(error.reason)
             continue
         accepted.add(release.hospital)
     discarded = reason_to_discard(terms, len(accepted))
     if discarded:
-        raise ConfigurationError(f"evaluation after round {asked.round}: {discarded}; nothing can be said of it")
+        why = f" ({', '.join(sorted(reasons))})" if reasons else ""
+        raise ConfigurationError(f"evaluation after round {asked.round}: {discarded}{why}; ask once more")
     return consistent_tables(terms, asked.round, total, len(accepted))
 
 

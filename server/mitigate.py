@@ -8,7 +8,7 @@ contract, and the linear part of the model has one weight for each of their bins
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +17,30 @@ from protocol.errors import ConfigurationError
 from protocol.evaluation import FairnessSettings
 from protocol.model import column_scale, named_parameters
 from protocol.terms import Terms
+from server import estimates
 from server.estimates import Tables
 from server.fairness import HELD, Audit, Group
 
 Floats = NDArray[np.float64]
 MEASURE = {"equal_selection": "selection", "equal_opportunity": "true_positive", "calibration": "calibration"}
-_LEAST_STRENGTH = 0.6
-"""At least this share of every group's distance from the whole is taken away: less would not halve a gap."""
+_LEAST_AIM = 0.6
+"""Where noise allows, this share of every group's distance from the whole is taken away: more than half."""
 _WITHIN_LIMIT = 0.5
 """Where there is a limit the aim is this share of it, so that noise leaves room for an interval."""
+_STRENGTHS = np.arange(1.0, 0.0, -0.05)
+_COST_MARGIN = 0.9
 _LARGEST_OFFSET = 3.0
 
 
 def group_offsets(tables: Tables, settings: FairnessSettings, found: Audit) -> dict[str, Floats]:
     """Choose each group's offset, in log-odds, of every attribute with a limit that was not shown to hold.
 
-    attribute → float64 [groups], 0 for suppressed groups. No more is moved than the limits ask, or than
-    halves the gap: moving groups costs AUC.
+    attribute → float64 [groups], 0 for suppressed groups. No more is moved than the limits ask, and no more
+    than costs ``max_auc_cost``, as the same tables foresee it.
     """
     unmet = dict.fromkeys(v.attribute for v in found.verdicts if v.outcome != HELD)
-    return {attribute: _offsets(tables, settings, found, attribute) for attribute in unmet}
+    cost = _COST_MARGIN * settings.max_auc_cost / max(len(unmet), 1)
+    return {attribute: _offsets(tables, settings, found, attribute, cost) for attribute in unmet}
 
 
 def mitigated_weights(terms: Terms, weights: Floats, offsets: Mapping[str, Floats]) -> Floats:
@@ -59,14 +63,39 @@ def mitigated_weights(terms: Terms, weights: Floats, offsets: Mapping[str, Float
     return result
 
 
-def _offsets(tables: Tables, settings: FairnessSettings, found: Audit, attribute: str) -> Floats:
+def _offsets(
+    tables: Tables, settings: FairnessSettings, found: Audit, attribute: str, cost: float
+) -> Floats:
     measure = MEASURE[settings.mitigation]
     gap, limit = found.largest(attribute, measure), settings.limits[measure]
     size = gap.size if gap is not None else 0.0
     aim = _WITHIN_LIMIT * limit if limit < 1 else math.inf
-    strength = max(_LEAST_STRENGTH, 1 - aim / size if size > 0 else 0.0)
+    wanted = max(_LEAST_AIM, 1 - aim / size if size > 0 else 0.0)
     groups = [group for group in found.groups if group.attribute == attribute]
-    return np.array([_offset(tables, settings, found, group, strength) for group in groups])
+    for strength in _STRENGTHS[_STRENGTHS <= wanted + 1e-9]:
+        offsets = np.array([_offset(tables, settings, found, group, float(strength)) for group in groups])
+        if foreseen_auc_cost(tables, [group.row for group in groups], offsets) <= cost:
+            return offsets
+    return np.zeros(len(groups))
+
+
+def foreseen_auc_cost(tables: Tables, rows: Sequence[int], offsets: Floats) -> float:
+    """Foresee by how much the AUC of all events falls when the groups in these rows move by these offsets."""
+    moved = sum(tables.counts[row] @ _moving(tables.probabilities, d) for row, d in zip(rows, offsets, strict=True))
+    auc = estimates.auc(len(tables.probabilities)).of
+    return auc(tables.counts[0])[0] - auc(np.asarray(moved))[0]
+
+
+def _moving(probabilities: Floats, offset: float) -> Floats:
+    """Give the share [bins, bins] of each bin that an offset moves to each other bin."""
+    bins = len(probabilities)
+    after = 1 / (1 + np.exp(-(np.log(probabilities / (1 - probabilities)) + offset)))
+    place = np.clip(after * bins - 0.5, 0, bins - 1)
+    low = np.minimum(place.astype(int), bins - 2)
+    shares = np.zeros((bins, bins))
+    shares[np.arange(bins), low] = 1 - (place - low)
+    shares[np.arange(bins), low + 1] = place - low
+    return shares
 
 
 def _offset(tables: Tables, settings: FairnessSettings, found: Audit, group: Group, strength: float) -> float:

@@ -107,7 +107,8 @@ def train(
     if settings.federation.kind == "flower":
         from simulations.flower import run_on_ray
 
-        return run_on_ray(terms, federation, on_round=on_round)
+        # Workers keep the ledgers of training; what is evaluated here begins ledgers of its own.
+        return replace(run_on_ray(terms, federation, on_round=on_round), ledger_heads={})
     from simulations.in_process import run as run_in_process
 
     return run_in_process(terms, answer, on_round=on_round)
