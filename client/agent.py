@@ -164,7 +164,7 @@ def read_request(payload: bytes, now: datetime) -> Asked:
         raise Refusal("message", str(error)) from error
     try:
         signed = signed_terms_from_bytes(request.terms)
-    except WardroundError as error:
+    except Exception as error:  # whatever strangers write, one clause
         raise Refusal("terms", "these are no terms with an operator's signature") from error
     try:
         plan = decode_plan(request.plan)

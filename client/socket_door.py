@@ -27,6 +27,7 @@ logger = logging.getLogger("wardround.hospital")
 LENGTH = struct.Struct("<I")
 SOCKET_MODE, FOLDER_MODE = 0o660, 0o750
 _LONGEST_DELAY_SECONDS = 86_400.0
+_CLOSING_TURNS = 20  # of the loop; a connection takes several to be accepted and closed
 _Connection = asyncio.Task[None]
 
 
@@ -83,7 +84,7 @@ class SocketDoor:
 
     async def _hang_up(self) -> None:
         """End every connection, those that were being accepted too, and let the loop close what they abort."""
-        for _ in range(5):
+        for _ in range(_CLOSING_TURNS):
             connections = list(self._open)
             for connection in connections:
                 connection.cancel()
@@ -156,7 +157,9 @@ def seconds_until_due(delay_seconds: float, elapsed_seconds: float) -> float:
 
 def listening_socket(path: Path) -> socket.socket:
     """Bind the socket, 0660 in a folder that others cannot enter; a dead agent's socket is replaced."""
-    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
+        path.parent.chmod(FOLDER_MODE)  # whatever the umask is, the group may enter
     mode = stat.S_IMODE(path.parent.stat().st_mode)
     if mode & 0o007:
         raise ConfigurationError(

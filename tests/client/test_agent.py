@@ -195,6 +195,12 @@ def test_the_engines_are_compared_once_before_each_study_and_never_for_strangers
     assert compared[0] == (other.model, other.contract.layout, 4)
 
 
+def test_the_engines_agree_on_this_study(make_hospital):
+    hospital = make_hospital()  # nothing is taken for granted here
+    hospital.approve()
+    hospital.released(1)
+
+
 # ---- whatever the tables hold (rule 2) ----
 
 

@@ -1,6 +1,8 @@
 """A thousand plans that are mutated, cut, replayed or forged: no crash, no charge, and a clause for each."""
 
+import json
 import struct
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from protocol.envelope import Request, decode_answer, decode_request, encode_request, sign_request
 from protocol.errors import Refusal
-from protocol.signed_terms import sign_terms, signed_terms_to_bytes
+from protocol.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
 from protocol.signing import new_key
 
 UNREAD = {"message", "terms", "plan", "signature", "expired"}
@@ -101,6 +103,45 @@ def test_forged_with_a_key_of_their_own(
         assert clause in UNREAD
     else:
         assert clause in UNREAD | {"hospital", "study", "terms", "round", "operators"}
+
+
+NUMBERS = st.one_of(
+    st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False), st.just(10**4000)
+)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=20)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+def places(plain, path=()):
+    """All places in nested mappings and lists."""
+    items = plain.items() if isinstance(plain, dict) else enumerate(plain) if isinstance(plain, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@given(data=st.data())
+@PLAIN
+def test_terms_with_anything_in_any_place(target, data):
+    honest = decode_request(target.second)
+    file = json.loads(honest.terms)
+    path = data.draw(st.sampled_from(list(places(file))))
+    holder = file
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = data.draw(JSON)
+    forged = json.dumps(file).encode()
+    try:
+        understood = signed_terms_from_bytes(forged).terms
+    except Exception:
+        assert refusal_of(target, encode_request(replace(honest, terms=forged))) == "terms"
+    else:  # another spelling of the same: null for a default, 1.0 for 1
+        assert understood.fingerprint == target.terms.fingerprint
 
 
 def test_parts_of_honest_requests_do_not_combine(target, terms_with):

@@ -98,6 +98,7 @@ def test_a_folder_open_to_others_is_refused(tmp_path):
 def test_a_second_agent_is_refused_and_a_dead_ones_socket_replaced(served, tmp_path):
     with pytest.raises(ConfigurationError, match="another agent"):
         listening_socket(served.path)
+    assert ask(served, b"hello") == answered(b"HELLO")
     dead = tmp_path / "run/dead.sock"
     listening_socket(dead).close()
     listening_socket(dead).close()
