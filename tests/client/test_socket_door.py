@@ -28,6 +28,8 @@ class Served:
         self.thread.start()
         while not path.is_socket():
             time.sleep(0.01)
+        ask(self, b"ready?")
+        self.asked.clear()
 
     async def serve(self):
         self.loop, self.task = asyncio.get_running_loop(), asyncio.current_task()
