@@ -35,6 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:
+        if type(error).__module__.startswith(
+            "polars"
+        ):  # read lazily: what a file holds shows when it is used
+            return _said(
+                f"tables: cannot be read ({type(error).__name__}); mend the export, or its path", USER_ERROR
+            )
         return _said(_fault(error), FAULT)
     return OK
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from protocol.errors import WardroundError
+from protocol.errors import LedgerError, WardroundError
 
 OK, WARN, FAULT = "ok", "warn", "FAULT"
 
@@ -49,4 +49,7 @@ def guarded(topic: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]
 def failed(topic: str, error: WardroundError) -> Finding:
     """Turn one of our errors into a fault; its remedy stands after the last semicolon."""
     said, _, remedy = str(error).rpartition("; ")
-    return fault(topic, said or remedy, remedy if said else "mend what the line says")
+    if said:
+        return fault(topic, said, remedy)
+    whole = "restore the newest copy" if isinstance(error, LedgerError) else "mend what the line says"
+    return fault(topic, remedy, whole)

@@ -33,6 +33,7 @@ def odds(epsilon: float, delta: float) -> Odds:
     """
     if epsilon == 0.0:
         return Odds(0.0, 50, 1.0)
-    right = 1 / (1 + math.exp(-epsilon)) + delta / (1 + math.exp(epsilon))
-    times = min(math.exp(epsilon) + delta / OUTSIDERS_NAMED, 1 / OUTSIDERS_NAMED)
+    exponent = min(epsilon, 700.0)  # beyond, the exponential overflows, and everything is known anyway
+    right = 1 / (1 + math.exp(-exponent)) + delta / (1 + math.exp(exponent))
+    times = min(math.exp(exponent) + delta / OUTSIDERS_NAMED, 1 / OUTSIDERS_NAMED)
     return Odds(epsilon, min(math.ceil(100 * right - 1e-9), 100), math.ceil(10 * times - 1e-9) / 10)

@@ -20,6 +20,8 @@ def notice_html(facts: Facts) -> str:
     return environment.from_string(source).render(
         facts=facts,
         coin=odds(0.0, facts.delta),
+        choices=_choices(facts),
+        consent_needed=all(contract.consent.required for contract in facts.contracts),
         used=used_features,
         dots=dots,
         count=count_words,
@@ -38,6 +40,13 @@ def dots(shown: Odds) -> Markup:
     label = f"{shown.right_of_100} of 100 guesses right"
     # Numbers of our own making only.
     return Markup(f'<svg viewBox="0 0 160 160" role="img" aria-label="{label}">{"".join(marks)}</svg>')  # noqa: S704
+
+
+def _choices(facts: Facts) -> str:
+    """Name what a patient may say no to by itself; empty where there is no such thing."""
+    topics = ["a single topic"] if any(contract.topic for contract in facts.contracts) else []
+    sources = sorted({plain(source) for contract in facts.contracts for source in contract.sources})
+    return listed([*topics, *(f"the source “{source}”" for source in sources)], "or")
 
 
 def _share(part: float) -> str:

@@ -105,10 +105,12 @@ class FileSource:
         except (pl.exceptions.PolarsError, OSError) as error:
             raise TableError(f"{table}: {path.name} cannot be read ({type(error).__name__})") from None
         rename = self.renames.get(table, {})
-        for column in columns:
-            if rename.get(column, column) not in present:
-                named = rename.get(column, column)
-                raise TableError(f"{table}: {path.name}: {missing_column(named, present)}")
+        named = [rename.get(column, column) for column in columns]
+        # A file without a header has a patient's cells in its place: unless one name is right, show none.
+        header = present if set(named) & set(present) else []
+        for name in named:
+            if name not in present:
+                raise TableError(f"{table}: {path.name}: {missing_column(name, header)}")
         return frame.select(pl.col(rename.get(column, column)).alias(column) for column in columns)
 
 

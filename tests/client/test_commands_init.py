@@ -1,0 +1,140 @@
+"""``init``: a home that is complete, private, commented, and never written over."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from client.home import load_home
+from client.main import main
+from client.policy_file import policy_from_yaml
+from protocol.signed_terms import save_terms, sign_terms
+from protocol.signing import new_key, save_key
+
+KEYS = ("hospital.yaml", "policy.yaml", "ledger.sqlite", "keys/hospital.key", "keys/patients.key")
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Path:
+    save_key(new_key(), tmp_path / "operator.key")
+    return tmp_path / "operator.key.pub"
+
+
+def init(home: Path, *arguments: str) -> int:
+    return main(["init", "--home", str(home), *arguments])
+
+
+def test_a_new_home_opens_and_allows_that_operator_alone(tmp_path: Path, operator: Path) -> None:
+    assert init(tmp_path / "north", "--operator", str(operator)) == 0
+    home = load_home(tmp_path / "north")
+    home.open_ledger().close()
+    policy = home.policy.current()
+    assert home.hospital == "north"
+    assert list(policy.operators.values()) == [operator.read_text().strip()]
+    assert policy.require_approval
+    assert policy.require_consent
+    assert policy.contracts == ()  # deny by default: no study can run until one is listed
+    assert (
+        0
+        < policy.max_epsilon_per_study
+        <= policy.max_epsilon_per_operator
+        <= policy.max_epsilon_for_life
+        < 10
+    )
+
+
+def test_without_an_operator_nobody_is_allowed(tmp_path: Path) -> None:
+    assert init(tmp_path / "north") == 0
+    assert load_home(tmp_path / "north").policy.current().operators == {}
+
+
+def test_terms_fill_in_what_a_study_is_about_and_never_how_much_it_may_cost(
+    tmp_path: Path, operator: Path, terms_with
+) -> None:
+    from protocol.signing import load_key
+
+    terms = terms_with(privacy={"epsilon": 9.0, "delta": 1e-6})
+    save_terms(sign_terms(terms, load_key(operator.with_suffix(""))), tmp_path / "tea.terms")
+    arguments = ("--operator", str(operator), "--terms", str(tmp_path / "tea.terms"))
+    assert init(tmp_path / "north", *arguments) == 0
+    policy = load_home(tmp_path / "north").policy.current()
+    assert policy.contracts == (terms.contract.fingerprint,)
+    assert policy.purposes == ("engagement",)
+    assert policy.delta == 1e-6
+    assert policy.max_epsilon_per_study < 9.0
+    text = (tmp_path / "north/hospital.yaml").read_text()
+    for table in ("messages", "patients", "consents"):
+        assert f"{table}:" in text
+        assert all(column in text for column in terms.contract.columns(table))
+    assert len(list((tmp_path / "north/terms").iterdir())) == 1
+
+
+def test_terms_of_another_key_than_the_operators_are_refused(
+    tmp_path: Path, operator: Path, terms_with, capsys
+) -> None:
+    save_terms(sign_terms(terms_with(), new_key()), tmp_path / "tea.terms")
+    assert init(tmp_path / "north", "--operator", str(operator), "--terms", str(tmp_path / "tea.terms")) == 2
+    assert "signed by another key" in capsys.readouterr().err
+    assert not (tmp_path / "north").exists()
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_nothing_is_overwritten(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "north"
+    (home / name).parent.mkdir(parents=True)
+    (home / name).write_text("mine")
+    assert init(home) == 2
+    assert "nothing is overwritten" in capsys.readouterr().err
+    assert (home / name).read_text() == "mine"
+    assert [path for path in home.rglob("*") if path.is_file()] == [home / name]
+
+
+def test_a_second_init_leaves_the_first_as_it_was(tmp_path: Path) -> None:
+    home = tmp_path / "north"
+    assert init(home) == 0
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    assert init(home) == 2
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+
+
+def test_the_folder_and_its_secrets_are_their_owners_alone(tmp_path: Path) -> None:
+    home = tmp_path / "north"
+    assert init(home) == 0
+    for name in (".", "keys", "terms"):
+        assert stat.S_IMODE((home / name).stat().st_mode) == 0o700
+    for name in KEYS:
+        assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
+
+
+def test_two_homes_share_no_secret(tmp_path: Path) -> None:
+    assert init(tmp_path / "north") == init(tmp_path / "south") == 0
+    north, south = load_home(tmp_path / "north"), load_home(tmp_path / "south")
+    assert north.key.public != south.key.public
+    assert north.patients_key != south.patients_key
+
+
+@pytest.mark.parametrize("name", ["", "../north", "north hospital", "n" * 65])
+def test_a_hospitals_name_is_one_word(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(tmp_path / "north", f"--hospital={name}") == (0 if name == "" else 2)
+    assert ("--hospital NAME" in capsys.readouterr().err) == (name != "")
+
+
+def test_every_key_of_the_policy_stands_in_the_file_with_a_comment(tmp_path: Path) -> None:
+    assert init(tmp_path / "north") == 0
+    content = (tmp_path / "north/policy.yaml").read_bytes()
+    listed = set(yaml.safe_load(content))
+    policy_from_yaml(content)
+    known = {
+        "delta", "operators", "purposes", "contracts", "models", "max_epsilon_per_study", "max_epsilon_per_operator",
+        "max_epsilon_for_life", "max_rounds", "max_events_per_patient", "min_clip_norm", "max_clip_norm",
+        "min_noise_multiplier", "min_patients", "require_consent", "require_approval",
+    }  # fmt: skip
+    assert listed == known
+    assert content.count(b"#") > 15
+
+
+def test_json_gives_the_public_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(tmp_path / "north", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["key"] == load_home(tmp_path / "north").key.public

@@ -1,0 +1,244 @@
+"""Nothing personal is ever said: marked values, every kind of fault, every command, every file and every byte."""
+
+import gzip
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from client.main import main
+from protocol.model import parameter_count
+from protocol.model_file import model_bytes
+from protocol.settings import ModelSettings
+from protocol.signed_terms import save_terms, sign_terms
+
+MARK = "QSECRETQ"
+NUMBER = "8675309"
+"""What every planted cell holds: letters or digits that stand nowhere else."""
+
+TABLES = ("messages", "patients", "consents")
+
+
+def marked() -> dict[str, pl.DataFrame]:
+    """Good tables whose identifiers and free columns are marked, and rows in which every cell is."""
+    patients = [f"{MARK}-{number}" for number in range(30)]
+    good = [
+        (
+            name,
+            f"2024-01-{1 + day:02d}",
+            f"2024-02-{1 + day:02d}",
+            str(day % 2),
+            "sms",
+            "screening",
+            f"{MARK} note",
+        )
+        for name in patients
+        for day in range(5)
+    ]
+    bad = [
+        (f"{MARK}-x", MARK, MARK, MARK, MARK, MARK, MARK),
+        (
+            f"{MARK}-0",
+            f"2024-01-01 {MARK}",
+            f"{NUMBER}-01-01",
+            NUMBER,
+            f"sms {MARK}",
+            f"maternity{MARK}",
+            NUMBER,
+        ),
+        (NUMBER, "2024-01-01", "2023-01-01", "1", MARK, MARK, ""),
+        ("", "", "", "", "", "", ""),
+    ]
+    consents = [(name, "purpose", "engagement", "2023-01-01", "", "") for name in patients]
+    consents += [
+        (f"{MARK}-{number}", "purpose", "billing", "2023-01-01", "2023-02-01", "2023-03-01")
+        for number in range(40)
+    ]
+    consents += [(patients[0], "topic", MARK, MARK, MARK, MARK), (patients[1], MARK, MARK, NUMBER, "", "")]
+    people = [(name, "33" if number % 3 else f"{NUMBER}.5", MARK) for number, name in enumerate(patients)]
+    people += [(f"{MARK}-y", MARK, MARK), (patients[0], NUMBER, MARK)]
+    return {
+        "messages": pl.DataFrame(
+            good + bad, ["patient", "decided", "due", "opened", "channel", "topic", "note"], orient="row"
+        ),
+        "patients": pl.DataFrame(people, ["patient", "age", "diagnosis"], orient="row"),
+        "consents": pl.DataFrame(
+            consents, ["patient", "kind", "value", "granted_at", "withdrawn_at", "expires_at"], orient="row"
+        ),
+    }
+
+
+def as_they_are(folder: Path) -> None:
+    """Leave the tables, good rows and bad ones."""
+
+
+def missing_column(folder: Path) -> None:
+    frame = pl.read_csv(folder / "messages.csv", infer_schema=False)
+    frame.rename({"topic": f"{MARK[0:4]}topic"}).write_csv(folder / "messages.csv")
+
+
+def no_header(folder: Path) -> None:
+    for table in TABLES:
+        path = folder / f"{table}.csv"
+        path.write_text("\n".join(path.read_text().splitlines()[1:]) + "\n")
+
+
+def wrong_types(folder: Path) -> None:
+    frame = pl.read_csv(folder / "patients.csv", infer_schema=False)
+    frame.with_columns(age=pl.lit(f"{MARK} years")).write_csv(folder / "patients.csv")
+
+
+def ragged(folder: Path) -> None:
+    path = folder / "messages.csv"
+    path.write_text(
+        path.read_text() + f"{MARK},{MARK},{MARK},{MARK},{MARK},{MARK},{MARK},{MARK},{MARK},{MARK}\n{MARK}\n"
+    )
+
+
+def open_quote(folder: Path) -> None:
+    path = folder / "messages.csv"
+    path.write_text(path.read_text() + f'"{MARK},{MARK}')
+
+
+def not_utf8(folder: Path) -> None:
+    path = folder / "messages.csv"
+    path.write_bytes(path.read_bytes() + f"{MARK}".encode() + b"\xff\xfe\x00" + f",{MARK}\n".encode())
+
+
+def not_gzip(folder: Path) -> None:
+    content = gzip.compress((folder / "messages.csv").read_bytes())
+    (folder / "messages.csv.gz").write_bytes(content[: len(content) // 2] + MARK.encode())
+    _point("messages.csv", "messages.csv.gz", folder)
+
+
+def broken_parquet(folder: Path) -> None:
+    pl.read_csv(folder / "messages.csv", infer_schema=False).write_parquet(
+        folder / "messages.parquet", compression="uncompressed"
+    )
+    content = bytearray((folder / "messages.parquet").read_bytes())
+    content[100:140] = (MARK * 5).encode()
+    (folder / "messages.parquet").write_bytes(bytes(content))
+    _point("messages.csv", "messages.parquet", folder)
+
+
+def nested_parquet(folder: Path) -> None:
+    frame = pl.read_csv(folder / "messages.csv", infer_schema=False)
+    frame.with_columns(topic=pl.concat_list("topic", "note"), decided=pl.struct("note")).write_parquet(
+        folder / "m.parquet"
+    )
+    _point("messages.csv", "m.parquet", folder)
+
+
+def empty_file(folder: Path) -> None:
+    (folder / "consents.csv").write_text("")
+
+
+def no_consents(folder: Path) -> None:
+    (folder / "consents.csv").unlink()
+
+
+def _point(before: str, after: str, folder: Path) -> None:
+    path = folder / "hospital.yaml"
+    path.write_text(path.read_text().replace(before, after))
+
+
+FAULTS: tuple[Callable[[Path], None], ...] = (
+    as_they_are, missing_column, no_header, wrong_types, ragged, open_quote, not_utf8, not_gzip, broken_parquet,
+    nested_parquet,     empty_file, no_consents,
+)  # fmt: skip
+
+
+@pytest.fixture
+def everything_said(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> Iterator[list[str]]:
+    """Collect what is written to both standard streams, by any thread or library, and every log record."""
+    caplog.set_level(logging.DEBUG)
+    said: list[str] = []
+    yield said
+    said += [record.getMessage() + str(record.exc_info or "") for record in caplog.records]
+
+
+def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[list[str]]:
+    terms, model = str(folder / "tea.terms"), str(folder / "model.safetensors")
+    each = [
+        ["doctor", terms], ["forecast", terms], ["rehearse", terms], ["gate", "--terms", terms],
+        ["approve", terms, "--reason", "x", "--yes"], ["studies"], ["status"],
+        ["score", model, "{out}.csv", "--terms", terms, "--personal"],
+        ["score", model, "{out}.parquet", "--terms", terms, "--accept-unreviewed", "x"],
+        ["ledger", "show"], ["ledger", "verify"], ["ledger", "export", "{out}.jsonl"], ["notice", "{out}.html"],
+        ["decline", terms, "--reason", "y"],
+    ]  # fmt: skip
+    ran = []
+    for number, command in enumerate(each):
+        for form in forms:
+            out = str(folder / "written" / f"{number}{len(form)}")
+            filled = [word.replace("{out}", out) for word in command]
+            ran.append([*filled, "--verbose", "--home", str(hospital.folder), *form])
+    return ran
+
+
+@pytest.mark.parametrize("break_it", FAULTS, ids=lambda fault: fault.__name__)
+def test_no_command_says_or_writes_anything_personal(
+    hospital, tmp_path: Path, break_it: Callable[[Path], None], everything_said: list[str], capfd, monkeypatch
+) -> None:
+    monkeypatch.setenv("POLARS_VERBOSE", "1")
+    for target in ("client.rehearse.agree", "client.checks.study.agree"):
+        monkeypatch.setattr(target, lambda *arguments: 0.0)
+    hospital.write_tables(marked())
+    break_it(hospital.folder)
+    (tmp_path / "written").mkdir()
+    save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")
+    _save_model(hospital, tmp_path / "model.safetensors")
+    forms = [[], ["--json"]] if break_it is as_they_are else [[]]
+    codes = {main(command) for command in commands(hospital, tmp_path, forms)}
+    assert codes == ({0} if break_it in (as_they_are, ragged) else {0, 2})
+    _answers(hospital, everything_said)
+    everything_said += list(capfd.readouterr())
+    assert len("".join(everything_said)) > 5000  # the commands did speak
+    _search(everything_said, [tmp_path / "written", hospital.folder], tmp_path)
+
+
+def _save_model(hospital: Any, path: Path) -> None:
+    contract = hospital.terms.contract
+    weights = np.linspace(-1, 1, parameter_count(ModelSettings(), contract.layout))
+    facts = {"releasable": "yes", "review_by": "2990-01-01", "simulation": "false"}
+    path.write_bytes(model_bytes(contract, ModelSettings(), weights, facts))
+
+
+def _answers(hospital: Any, said: list[str]) -> None:
+    """Ask the agent for a pending and for an approved round, and keep the bytes."""
+    said.append(hospital.agent.answer(hospital.request(1)).payload.decode("latin-1"))
+    hospital.approve()
+    said.append(hospital.agent.answer(hospital.request(1)).payload.decode("latin-1"))
+    hospital.stop()
+
+
+def _search(said: list[str], folders: list[Path], tmp_path: Path) -> None:
+    for text in said:
+        assert MARK not in text
+        assert NUMBER not in text
+    searched = 0
+    for folder in folders:
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            if path.parent == folder and path.name.split(".")[0] in (*TABLES, "m"):
+                continue  # the hospital's own tables
+            content = path.read_bytes()
+            assert MARK.encode() not in content, path
+            assert NUMBER.encode() not in content, path
+            searched += 1
+    assert searched > 5
+
+
+def test_the_search_finds_what_is_planted(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(f"… {MARK}-3 …")
+    with pytest.raises(AssertionError):
+        _search([], [tmp_path], tmp_path)
+    shutil.rmtree(tmp_path / "log", ignore_errors=True)
+    with pytest.raises(AssertionError):
+        _search([f"age {NUMBER}.5"], [], tmp_path)

@@ -1,0 +1,291 @@
+"""The notice is true: each stated fact follows the contract, the policy and the ledger, and changes with them."""
+
+import html
+import json
+import math
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.main import main
+from client.notice.odds import OUTSIDERS_NAMED, odds
+from protocol.accounting import PrivacyEvent, compose_epsilon
+from protocol.gaussian_dp import gaussian_epsilon
+from protocol.signed_terms import save_terms, sign_terms
+
+Notice = Callable[..., str]
+
+
+class Text(HTMLParser):
+    """The words of a page, and whatever it would load or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.loads: list[str] = []
+        self._quiet = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._quiet = tag == "style"
+        names = dict(attrs)
+        if tag in ("script", "link", "iframe", "img", "object") or {"src", "href", "onload", "onclick"} & set(
+            names
+        ):
+            self.loads.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._quiet = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._quiet:
+            self.words.append(data)
+
+
+def words_of(page: str) -> str:
+    reader = Text()
+    reader.feed(page)
+    return " ".join(" ".join(reader.words).split())
+
+
+@pytest.fixture
+def write(hospital, tmp_path: Path) -> Callable[..., str]:
+    """Write the notice and give the page as it stands in the file."""
+    count = iter(range(100))
+
+    def page(*arguments: str) -> str:
+        out = tmp_path / f"notice-{next(count)}.html"
+        assert main(["notice", str(out), "--home", str(hospital.folder), "--json", *arguments]) == 0
+        return out.read_text(encoding="utf-8")
+
+    return page
+
+
+@pytest.fixture
+def read(write: Callable[..., str]) -> Notice:
+    return lambda *arguments: words_of(write(*arguments))
+
+
+def approve(hospital, terms=None) -> None:
+    terms = terms or hospital.terms
+    path = hospital.folder / f"{terms.fingerprint}.given"
+    save_terms(sign_terms(terms, hospital.operator), path)
+    assert (
+        main(["approve", str(path), "--home", str(hospital.folder), "--reason", "ok", "--yes", "--json"]) == 0
+    )
+
+
+def test_without_a_study_it_says_that_nothing_is_learned(read: Notice) -> None:
+    said = read()
+    assert "No study learns from patients here at this time." in said
+    assert "Nobody has been allowed to learn from patients here." in said
+    assert "is right in at most 50 of 100 guesses" in said
+
+
+def test_the_study_the_operator_and_the_dates_are_the_ledgers(hospital, read: Notice, terms_with) -> None:
+    hospital.terms = terms_with(study="spring tea", expires_at="2990-05-01T00:00:00+00:00")
+    approve(hospital)
+    said = read()
+    approved = hospital.entries("approved")[0].time
+    for fact in (
+        "spring tea running Purpose: engagement Proposed by: consortium",
+        f"Approved by a person here: {approved:%-d %B %Y}",
+        "Until: 1 May 2990",
+        "0 of 12 rounds so far; 0 lists of sums have left.",
+        "The study spring tea may learn until 1 May 2990; then the hospital deletes its copies of what left.",
+    ):
+        assert fact in said
+
+
+def test_what_is_used_is_every_feature_of_the_contract_in_its_bands(hospital, read: Notice) -> None:
+    approve(hospital)
+    said = read()
+    for fact in (
+        "age never exactly, in bands: under 20 · 20 to under 40 · 40 to under 60 · 60 or more",
+        "channel one of sms or email; anything else counts as “other”",
+        "topic one of screening or maternity",
+        "past how many earlier messages you acted on, in bands: 0 · 1 · 2 or more",
+        "as your record says in “opened”",
+        "Only if you agreed to this purpose, “engagement”, and only as long as you agree.",
+        "Messages of the last 7300 days; older ones are left out.",
+        "A message drops out 7300 days after it was decided on.",
+        "At most 4 messages of yours count; if there are more, chance picks them.",
+        "If you chose topics, only messages on those.",
+        "Messages on maternity only if you said yes to that topic by name.",
+        "You can also say no to a single topic alone.",
+    ):
+        assert fact in said
+
+
+def test_what_is_not_used_is_everything_beyond_the_columns_that_are_read(hospital, read: Notice) -> None:
+    approve(hospital)
+    said = read()
+    contract = hospital.terms.contract
+    assert "for 6 columns of the messages, 2 columns of the patients and 6 columns of the consents" in said
+    for table in ("messages", "patients", "consents"):
+        assert f"Columns read of the {table}: {', '.join(contract.columns(table))}." in said
+    assert "For one patient in four, chosen by chance and for good, messages are never learned from" in said
+
+
+def test_a_contract_without_consent_topics_or_retention_says_so(hospital, read: Notice, terms_with) -> None:
+    hospital.write_policy(require_consent=False)
+    plain = {
+        "consent": {"required": False, "basis": "public interest, by law 12"},
+        "topic": None,
+        "retention_days": None,
+    }
+    features = {"steps": {"kind": "numeric", "column": "steps", "range": [0, 100], "source": "wearable"}}
+    path = hospital.folder / "messages.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{lines[0]},steps", *(f"{line},5" for line in lines[1:])]) + "\n")
+    hospital.terms = terms_with(contract={**plain, "features": features})
+    approve(hospital)
+    said = read()
+    for fact in (
+        "Without your asking first, unless you said no to this purpose, “engagement”.",
+        "The basis is: public interest, by law 12.",
+        "Messages of any age: this study sets no limit.",
+        "Values from “wearable” only if you said yes to that source; otherwise they count as missing.",
+        "steps only with your yes as a number between 0 and 100",
+        "Whoever has said no gets no prediction from this result",
+    ):
+        assert fact in said
+    assert "If you chose topics" not in said
+    assert "Only if you agreed" not in said
+
+
+def test_how_much_is_the_ledgers_epsilon_in_guesses_and_odds(hospital, read: Notice) -> None:
+    approve(hospital)
+    for number in (1, 2, 3):
+        hospital.released(number)
+    hospital.stop()
+    epsilon = compose_epsilon([PrivacyEvent(hospital.terms.noise_multiplier, 1.0, 3)], 1e-5)
+    so_far, ever, study = odds(epsilon, 1e-5), odds(5.0, 1e-5), odds(1.0, 1e-5)
+    said = read()
+    for fact in (
+        f"is right in at most {so_far.right_of_100} of 100 guesses",
+        f"{so_far.right_of_100} of 100 right, at most, with all that has left so far",
+        f"{ever.right_of_100} of 100 right, at most, when all that the hospital's limits will ever allow has left",
+        f"rise by at most {so_far.times:.1f} times so far",
+        f"One study may make that {study.times:.1f} times, all studies ever {ever.times:.1f} times",
+        f"ε = {epsilon:.3g} so far, at most 5 over all studies, δ = 1e-05 (1 in 100,000)",
+        "3 of 12 rounds so far; 3 lists of sums have left. The list of one round holds "
+        f"{hospital.terms.contract.layout.width} numbers.",
+    ):
+        assert fact in said
+    assert 50 < so_far.right_of_100 < study.right_of_100 < ever.right_of_100
+
+
+def test_a_declined_or_expired_study_has_ended_and_what_it_learned_still_counts(
+    hospital, read: Notice
+) -> None:
+    approve(hospital)
+    hospital.released()
+    hospital.stop()
+    before = read()
+    assert main(["decline", "tea", "--home", str(hospital.folder), "--reason", "no", "--json"]) == 0
+    said = read()
+    assert "tea ended" in said
+    assert "tea running" not in said
+    assert "No study learns from patients here at this time." in said
+    share = re.compile(r"is right in at most (\d+) of 100")
+    assert share.findall(said) == share.findall(before) != ["50"]
+
+
+def test_who_decides_follows_the_policy(hospital, read: Notice) -> None:
+    approve(hospital)
+    assert "A person at north decides on each one." in read()
+    hospital.write_policy(require_approval=False)
+    assert "at present no person has to approve a study" in read()
+
+
+def test_it_names_whom_to_ask_and_what_saying_no_can_and_cannot_do(hospital, read: Notice) -> None:
+    approve(hospital)
+    said = read("--contact", "the privacy office, 555 0100", "--name", "North Hospital")
+    for fact in (
+        "For patients of North Hospital",
+        "Ask the privacy office, 555 0100 . You need not give a reason.",
+        "From the next computation on, nothing is learned from you any more.",  # test_agent_consent.py
+        "Sums that have left cannot be called back, and may be sent once more exactly as they were.",
+        "Your care does not depend on it.",
+        "Whoever has not agreed gets no prediction from this result",  # test_score.py
+    ):
+        assert fact in said
+
+
+def test_it_can_be_traced_to_what_it_was_written_from(hospital, read: Notice) -> None:
+    import hashlib
+
+    approve(hospital)
+    said = read()
+    assert hospital.terms.contract.fingerprint in said
+    assert hashlib.sha256((hospital.folder / "policy.yaml").read_bytes()).hexdigest() in said
+    assert f"Ledger's head: {hospital.entries('approved')[0].hash}" in said
+
+
+def test_a_study_whose_terms_are_lost_stops_the_page(hospital, approved, tmp_path: Path, capsys) -> None:
+    hospital.released()
+    hospital.stop()
+    assert main(["notice", str(tmp_path / "n.html"), "--home", str(hospital.folder)]) == 2
+    assert "terms" in capsys.readouterr().err
+    assert not (tmp_path / "n.html").exists()
+
+
+def test_the_page_loads_and_runs_nothing(hospital, write: Callable[..., str]) -> None:
+    approve(hospital)
+    page = write()
+    reader = Text()
+    reader.feed(page)
+    assert reader.loads == []
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+
+
+def test_what_an_operator_names_cannot_become_markup(hospital, write: Callable[..., str], terms_with) -> None:
+    hospital.terms = terms_with(
+        study="<script>alert(1)</script>", contract={"consent": {"basis": "<b onclick=x>"}}
+    )
+    approve(hospital)
+    page = write("--contact", "<img src=x>", "--name", "<i>North</i>")
+    for markup in ("<script>alert", "<b onclick", "<img src", "<i>North"):
+        assert markup not in page
+        assert html.escape(markup) in page
+
+
+def test_it_never_overwrites_and_json_holds_its_facts(hospital, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "notice.html"
+    assert main(["notice", str(out), "--home", str(hospital.folder), "--json"]) == 0
+    facts: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert (facts["hospital"], facts["studies"], facts["so_far"]["right_of_100"]) == ("north", [], 50)
+    before = out.read_bytes()
+    assert main(["notice", str(out), "--home", str(hospital.folder)]) == 2
+    assert out.read_bytes() == before
+
+
+def normal_tail(z: float) -> float:
+    return math.erfc(z / math.sqrt(2)) / 2
+
+
+@given(st.floats(0.05, 4.0), st.sampled_from([1e-3, 1e-5, 1e-8]))
+def test_no_guess_and_no_test_against_gaussian_noise_beats_what_the_page_says(
+    shift: float, delta: float
+) -> None:
+    """The best attack on a Gaussian release is known exactly (Dong, Roth and Su 2019, theorem 2.7)."""
+    said = odds(gaussian_epsilon(shift, delta), delta)
+    assert 100 * normal_tail(-shift / 2) <= said.right_of_100 + 1e-9
+    threshold = 2.32634788  # a little above the normal's 99 % point
+    assert normal_tail(threshold) <= OUTSIDERS_NAMED
+    named = normal_tail(threshold - shift)
+    assert named / OUTSIDERS_NAMED <= said.times + 1e-6
+
+
+def test_nothing_spent_is_a_coins_toss_and_one_is_74_of_100() -> None:
+    assert (odds(0.0, 1e-5).right_of_100, odds(0.0, 1e-5).times) == (50, 1.0)
+    assert (odds(1.0, 1e-5).right_of_100, odds(1.0, 1e-5).times) == (74, 2.8)
+    assert odds(50.0, 1e-5).right_of_100 == odds(1e9, 1e-5).right_of_100 == 100

@@ -1,0 +1,128 @@
+"""``wardround-serve key`` and ``terms``: a file that a hospital can read, whose noise pays for its ε."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from protocol.accounting import PrivacyEvent, compose_epsilon
+from protocol.signed_terms import load_terms
+from protocol.signing import load_public_key
+from server.main import main
+
+HOSPITALS = "training.public_patients={north: 1200, south: 800}"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["wardround-serve", *arguments])
+    return main()
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> Path:
+    assert serve(monkeypatch, "key", "out=operator.key") == 0
+    return Path("operator.key")
+
+
+def terms(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    given = ("study=tea", "key=operator.key", "out=tea.terms", HOSPITALS)
+    names = {argument.split("=")[0] for argument in arguments}
+    return serve(monkeypatch, "terms", *(g for g in given if g.split("=")[0] not in names), *arguments)
+
+
+def test_terms_are_signed_by_the_key_real_and_within_their_epsilon(
+    key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (
+        terms(
+            monkeypatch, "privacy.epsilon=2", "training.rounds=20", "valid_days=10", "reply_delay_seconds=5"
+        )
+        == 0
+    )
+    signed = load_terms(Path("tea.terms"))
+    made = signed.terms
+    assert signed.operator == load_public_key(Path("operator.key.pub"))
+    assert not made.simulation
+    assert dict(made.training.public_patients) == {"north": 1200, "south": 800}
+    assert made.reply_delay_seconds == 5.0
+    assert 1.99 < compose_epsilon([PrivacyEvent(made.noise_multiplier, 1.0, 20)], 1e-5) <= 2.0
+    left = datetime.fromisoformat(made.expires_at) - datetime.now(UTC)
+    assert timedelta(days=9) < left <= timedelta(days=10)
+    assert sorted(path.name for path in Path().iterdir()) == ["operator.key", "operator.key.pub", "tea.terms"]
+
+
+def test_a_contract_of_the_operators_own_is_read_from_its_file(
+    key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("own.yaml").write_text(
+        "{name: own, version: 1, purpose: help, patient: p, label: {column: y, engaged: [a], not_engaged: [b]},"
+        " events_per_patient: 2, unknown_patients: false, features: {x: {kind: boolean, column: x}}}"
+    )
+    assert terms(monkeypatch, "contract_file=own.yaml") == 0
+    assert load_terms(Path("tea.terms")).terms.contract.name == "own"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("training.public_patients=null",), "training.public_patients=null: must name every hospital"),
+        (("study=null",), "study: is missing"),
+        (("privacy.epsilon=0",), "privacy.epsilon=0.0: must be greater than 0"),
+        (("privacy.delta=0.01",), "privacy.delta=0.01: must be below 1/patients"),
+        (("privacy.noise=distributed",), "privacy.noise=distributed: needs secure aggregation"),
+        (("valid_days=0",), "valid_days=0: must be from 1"),
+        (("key=nowhere.key",), "key=nowhere.key: cannot be read"),
+        (("privacy.epsilonn=1",), "privacy.epsilonn=1: unknown key; did you mean privacy.epsilon?"),
+        (("contract_file=none.yaml",), "contract_file=none.yaml: cannot be read"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_writes_nothing(
+    key: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    line: str,
+) -> None:
+    capsys.readouterr()
+    assert terms(monkeypatch, *arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(line)
+    assert printed.err.count("\n") == 1
+    assert not Path("tea.terms").exists()
+
+
+def test_nothing_is_overwritten(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert terms(monkeypatch) == 0
+    before = Path("tea.terms").read_bytes()
+    assert terms(monkeypatch) == 2
+    assert serve(monkeypatch, "key", "out=operator.key") == 2
+    assert Path("tea.terms").read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", [("dance",), ("key",), ("key", "out=")])
+def test_a_wrong_word_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert serve(monkeypatch, *arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_imports_nothing_heavy() -> None:
+    root = Path(__file__).parents[2]
+    program = (
+        "import sys; sys.argv = ['wardround-serve', '--help']\n"
+        "from server.main import main; code = main()\n"
+        "sys.exit(code or bool({'hydra', 'torch', 'flwr', 'polars'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-P", "-c", program], env={"PYTHONPATH": str(root)}, capture_output=True,
+                         text=True, timeout=60)  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "wardround-serve terms" in ran.stdout
