@@ -128,7 +128,7 @@ def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms) -> None:
     checks = (
         ("hospital", plan.hospital, ward.hospital),
         ("study", plan.study, terms.study),
-        ("terms", plan.terms_fingerprint[:12], terms.fingerprint[:12]),
+        ("terms", plan.terms_fingerprint, terms.fingerprint),
     )
     for clause, asked, expected in checks:
         if asked != expected:

@@ -20,7 +20,7 @@ from protocol.errors import require
 from protocol.gaussian_dp import gaussian_epsilon, gaussian_parameter
 
 _ROUND_UP = 1.0 + 1e-6
-_FINE, _COARSE = 1e-3, 3e-2  # tolerated relative excess of the discretised ε: to state it, to search by it
+_FINE, _COARSE = 1e-4, 3e-2  # tolerated relative excess of the discretised ε: to state it, to search by it
 _LEAST_SAMPLED_NOISE = (
     0.1  # below it losses are in the hundreds; sampling is not credited there, a safe bound
 )
@@ -59,7 +59,7 @@ def compose_epsilon(events: Iterable[PrivacyEvent], delta: float) -> float:
     """Compose releases into the patient ε at ``delta``, adding or removing one patient; 0 without events.
 
     Guarantee: never below the exact ε for δ ≥ 1e-10, above it by 1e-6 relative at full participation and
-    by about 1e-3 with sampling (noise multipliers under 0.1 count as unsampled). The order of events and
+    by about 1e-4 with sampling (noise multipliers under 0.1 count as unsampled). The order of events and
     how they are grouped do not matter. Thousands of entries cost as little as their distinct pairs of
     noise multiplier and rate; results are cached.
     ConfigurationError unless 0 < delta < 1.
@@ -138,7 +138,7 @@ def independent_epsilon(events: Iterable[PrivacyEvent], delta: float) -> float:
     """Compose by Rényi differential privacy (Mironov 2017), which shares no code or idea with the primary.
 
     It is an upper bound as well, so ``compose_epsilon`` must never exceed it. Slack, measured at δ=1e-5
-    for ε from 0.1 to 10: the exact ε is at least 0.88 of it at full participation and 0.7 at rates from
+    for ε from 0.1 to 10: the exact ε is at least 0.8 of it at full participation and 0.7 at rates from
     0.1; at smaller rates it is loose for few steps (down to a quarter) and checks from above only.
     """
     from dp_accounting import dp_event

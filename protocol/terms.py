@@ -89,8 +89,10 @@ class Terms:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the canonical form, hex."""
-        return fingerprint(terms_to_mapping(self))
+        """SHA-256 of the canonical form without the expiry, hex: extending a study does not make it another."""
+        plain = terms_to_mapping(self)
+        del plain["expires_at"]
+        return fingerprint(plain)
 
 
 def terms_to_mapping(terms: Terms) -> dict[str, object]:
