@@ -11,7 +11,7 @@ from protocol.evaluation import EvaluationSettings, FairnessSettings
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 
 DATA_NAMES = ("synthetic", "noshow", "heart", "table")
-PERSONALIZATION_KINDS = ("none", "intercept_slope", "last_layer")
+PERSONALIZATION_KINDS = ("none", "mixture", "intercept_slope", "last_layer")
 FEDERATION_KINDS = ("in_process", "flower")
 
 _STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -54,7 +54,7 @@ class DataSettings:
 class PersonalizationSettings:
     """What each hospital fits for itself, on its training patients, once the shared model is frozen."""
 
-    kind: str = "intercept_slope"
+    kind: str = "mixture"
 
     def __post_init__(self) -> None:
         """Check the kind."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from client import personalize
 from client.cohort import Cohort
+from client.personal_mixture import fit_mixture, mixture_logits
 from protocol.model import last_activations, named_parameters, predict_logits, predict_probabilities
 from protocol.randomness import Keystream, derive_key
 from protocol.terms import Terms
@@ -56,16 +57,21 @@ def compare(contest: Contest) -> dict[str, Floats]:
 def personalised(contest: Contest) -> Floats:
     """Probabilities float64 [held-out events] of the shared private model with each hospital's own part.
 
-    Fitted on training patients only; a hospital whose own part does not help them keeps the shared model.
+    Fitted and chosen on training patients only: ``mixture`` weighs shared, personal and local by
+    cross-validation, the other kinds keep the shared model where the own part does not help.
     """
     federation, terms = contest.federation, contest.terms
     if contest.personal_kind == "none":
         return _predict(terms, contest.weights, federation.heldout)
     training = _personal_design(contest, federation.training)
+    heldout = _personal_design(contest, federation.heldout)
+    if contest.personal_kind == "mixture":
+        layout = terms.contract.layout
+        mixture = fit_mixture(layout, federation.training, training)
+        return _probabilities(mixture_logits(layout, mixture, federation.heldout, heldout))
     fitted = personalize.fit_personal(training, federation.training)
     helps = personalize.choose_personal(training, federation.training)
     own = np.where(helps[:, None], fitted, training.shared)
-    heldout = _personal_design(contest, federation.heldout)
     return _probabilities(personalize.personal_logits(heldout, own, federation.heldout))
 
 

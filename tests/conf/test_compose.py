@@ -117,7 +117,7 @@ def test_public_patients_are_declared_by_hospital() -> None:
         ("training.public_patients", 7, "training.public_patients=7: must be a mapping"),
         ("model.hidden", 16, "model.hidden=16: must be a list"),
         ("model.hidden", [16], "model.hidden=[16]: must be empty for additive"),
-        ("personalization.kind", "ditto", "personalization.kind=ditto: must be one of none, intercept_slope"),
+        ("personalization.kind", "ditto", "personalization.kind=ditto: must be one of none, mixture, intercept_slope"),
         ("personalization.kind", "last_layer", "personalization.kind=last_layer: needs a model"),
         ("federation.kind", "grpc", "federation.kind=grpc: must be one of in_process, flower"),
         ("report.html", "yes", "report.html=yes: must be true or false"),

@@ -1,0 +1,122 @@
+"""A hospital's choice between the shared model, its own part, its own effects, and a model of its own.
+
+Made on the hospital's training patients, after the shared model is frozen; neither the choice nor what
+follows from it leaves the hospital (DESIGN §4, rule 10). The candidates are mixed by exponential weights of
+their cross-validated losses (Catoni 2004; Dalalyan and Tsybakov 2008), which loses at most the logarithm of a
+candidate's prior against the best single one, and is steadier where two are about as good. All hospitals are
+fitted at once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.cohort import Cohort
+from client.personalize import (
+    EFFECTS_RIDGE,
+    PersonalDesign,
+    fit_personal,
+    fold_of_patient,
+    hospital_of_event,
+    personal_effects_logits,
+    personal_logits,
+)
+from client.ridge import RIDGE, fit_effects
+from protocol.layout import Layout
+
+Floats = NDArray[np.float64]
+CANDIDATES = ("shared", "own_part", "own_effects", "alone")
+PRIOR = (0.0, 0.5, 1.0, 3.0)
+"""Penalty of each candidate in nats: the simpler one is believed until the hospital's patients say otherwise."""
+FOLDS, FOLD_ITERATIONS, LAST_ITERATIONS = 4, 25, 60
+
+
+@dataclass(frozen=True, eq=False)
+class PersonalMixture:
+    """All candidates of all hospitals, and how much each counts.
+
+    personal: float64 [hospitals, J] on a ``PersonalDesign``. effects: [hospitals, D] on top of the shared logit;
+    alone: [hospitals, D] from nothing. weights: [hospitals, 4], each row adds up to 1.
+    """
+
+    personal: Floats
+    effects: Floats
+    alone: Floats
+    weights: Floats
+
+
+def fit_mixture(layout: Layout, cohort: Cohort, design: PersonalDesign) -> PersonalMixture:
+    """Fit every hospital's candidates and weigh them, on training patients only.
+
+    design describes the frozen shared model on ``cohort``. A hospital without patients keeps the shared model.
+    """
+    parts = _fit(layout, cohort, design, LAST_ITERATIONS)
+    weights = _weights(_cross_validated_losses(layout, cohort, design))
+    weights[np.diff(cohort.patients_from) == 0] = np.eye(len(CANDIDATES))[0]
+    return PersonalMixture(*parts, weights)
+
+
+def mixture_logits(
+    layout: Layout, mixture: PersonalMixture, cohort: Cohort, design: PersonalDesign
+) -> Floats:
+    """Logits float64 [events]: each hospital's weighted mean of its candidates' logits."""
+    parts = (mixture.personal, mixture.effects, mixture.alone)
+    weights = mixture.weights[hospital_of_event(cohort)]
+    mixed: Floats = np.einsum("ec,ce->e", weights, _logits(layout, parts, cohort, design))
+    return mixed
+
+
+_Parts = tuple[Floats, Floats, Floats]
+
+
+def _fit(layout: Layout, cohort: Cohort, design: PersonalDesign, iterations: int) -> _Parts:
+    shared = design.fixed + design.inputs @ design.shared
+    return (
+        fit_personal(design, cohort),
+        fit_effects(layout, cohort, shared, EFFECTS_RIDGE, iterations=iterations),
+        fit_effects(layout, cohort, None, RIDGE, iterations=iterations),
+    )
+
+
+def _logits(layout: Layout, parts: _Parts, cohort: Cohort, design: PersonalDesign) -> Floats:
+    """float64 [4, events], in the order of ``CANDIDATES``; a shared logit that is no number counts as 0."""
+    personal, effects, alone = parts
+    shared = np.nan_to_num(design.fixed + design.inputs @ design.shared, posinf=0.0, neginf=0.0)
+    own = np.nan_to_num(personal_logits(design, personal, cohort), posinf=0.0, neginf=0.0)
+    nothing = np.zeros(cohort.event_count)
+    return np.stack(
+        [
+            shared,
+            own,
+            personal_effects_logits(layout, effects, cohort, shared),
+            personal_effects_logits(layout, alone, cohort, nothing),
+        ]
+    )
+
+
+def _cross_validated_losses(layout: Layout, cohort: Cohort, design: PersonalDesign) -> Floats:
+    """Sum over patients of the mean loss, each predicted by fits without that patient: float64 [4, hospitals]."""
+    patient_fold = fold_of_patient(cohort.tokens, FOLDS)
+    event_fold = patient_fold[cohort.patient_of_event]
+    losses = np.zeros((len(CANDIDATES), cohort.hospital_count))
+    for fold in range(FOLDS):
+        kept = cohort.take(np.flatnonzero(patient_fold != fold))
+        out = cohort.take(np.flatnonzero(patient_fold == fold))
+        parts = _fit(layout, kept, _part_of(design, event_fold != fold), FOLD_ITERATIONS)
+        logits = _logits(layout, parts, out, _part_of(design, event_fold == fold))
+        each = np.logaddexp(0.0, logits) - out.labels * logits
+        each /= out.events_per_patient[out.patient_of_event]
+        hospital = hospital_of_event(out)
+        losses += [np.bincount(hospital, loss, minlength=cohort.hospital_count) for loss in each]
+    return losses
+
+
+def _part_of(design: PersonalDesign, events: NDArray[np.bool_]) -> PersonalDesign:
+    return PersonalDesign(design.fixed[events], design.inputs[events], design.shared, design.precision)
+
+
+def _weights(losses: Floats) -> Floats:
+    penalised = losses + np.array(PRIOR)[:, np.newaxis]
+    likelihood = np.exp(-(penalised - penalised.min(axis=0)))
+    return np.ascontiguousarray((likelihood / likelihood.sum(axis=0)).T)
