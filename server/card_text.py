@@ -58,7 +58,7 @@ def to_markdown(title: str, mark: str, sections: Sequence[Section]) -> str:
 def to_html(title: str, mark: str, good: bool, sections: Sequence[Section]) -> str:
     """Write one page that fetches nothing and runs nothing; every text is escaped."""
     body = "".join(
-        f"<section><h2>{html.escape(section.title)}</h2>{''.join(map(_html, section.blocks))}</section>\n"
+        f"<section><h2>{html.escape(section.title)}</h2>{''.join(map(block_html, section.blocks))}</section>\n"
         for section in sections
     )
     policy = "default-src 'none'; style-src 'unsafe-inline'"
@@ -87,7 +87,8 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
-def _html(block: Block) -> str:
+def block_html(block: Block) -> str:
+    """Write one block as HTML, escaped."""
     if isinstance(block, str):
         return f"<p>{html.escape(block)}</p>"
     if isinstance(block, Items):

@@ -75,6 +75,11 @@ def sections(facts: CardFacts) -> tuple[Section, ...]:
     )
 
 
+def measured_sections(facts: CardFacts) -> tuple[Section, ...]:
+    """Give what was measured privately, for a report."""
+    return Section("Accuracy", _accuracy(facts)), Section("Fairness", _fairness(facts))
+
+
 def _title(facts: CardFacts) -> str:
     return f"Model card: {facts.terms.study}"
 
@@ -162,6 +167,13 @@ def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
         f"On held-out patients of {e.hospitals:,} hospitals, from noised tables of label × score; every patient "
         f"weighs the same. {level:.0%} intervals include the noise and the draw of the patients.",
         Grid(("measure", f"estimate [{level:.0%} interval]"), tuple(rows)),
+        "By range of scores: the middle of the range, and the share that engaged.",
+        Grid(("score", "observed"), tuple((f"{p:.2f}", interval_text(o, level)) for p, o in e.calibration)),
+        "From the highest scores down: share selected among those who did not engage, and among those who did.",
+        Grid(
+            ("false positive rate", "true positive rate"),
+            tuple((interval_text(fpr, level), interval_text(tpr, level)) for fpr, tpr in e.roc[1:-1]),
+        ),
     )
 
 

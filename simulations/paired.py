@@ -4,6 +4,7 @@ DeLong, DeLong and Clarke-Pearson 1988, with patients as clusters (Obuchowski 19
 independent, and both scores see the same ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -28,6 +29,36 @@ class PairedDifference:
     def upper(self, level: float = 0.95) -> Floats:
         """Upper end of the two-sided interval at this level."""
         return self.value + NormalDist().inv_cdf((1 + level) / 2) * self.error
+
+
+@dataclass(frozen=True)
+class NoWorseOff:
+    """Of the hospitals with enough patients: which share is not worse off than alone, and who the others are.
+
+    A hospital is worse off where the whole interval of its AUC, personalised less alone, lies below 0.
+    ``alone`` sees its records without any privacy.
+    """
+
+    share: float
+    hospitals: int
+    least_patients: int
+    confidence: float
+    exceptions: tuple[str, ...]
+
+
+LEAST_PATIENTS = 200
+
+
+def no_worse_off(
+    found: PairedDifference, hospitals: Sequence[str], patients: NDArray[np.int64], confidence: float = 0.95
+) -> NoWorseOff:
+    """Count among hospitals with at least ``LEAST_PATIENTS`` and both classes; NaN share where there is none."""
+    counted = (patients >= LEAST_PATIENTS) & ~np.isnan(found.value)
+    worse = counted & (found.upper(confidence) < 0)
+    number = int(counted.sum())
+    share = 1 - float(worse.sum()) / number if number else float("nan")
+    named = tuple(hospitals[index] for index in np.flatnonzero(worse))
+    return NoWorseOff(share, number, LEAST_PATIENTS, confidence, named)
 
 
 def auc_difference(heldout: Cohort, first: Floats, second: Floats) -> PairedDifference:

@@ -50,6 +50,7 @@ def summary_of(assessment: Assessment, exact: Mapping[str, float] | None) -> dic
             "hospitals": released.evaluation.hospitals,
             "confidence": released.evaluation.confidence,
             **_evaluated(released),
+            **_curves(released),
             "exact": None if exact is None else dict(exact),
         },
         "fairness": None if released is None else {
@@ -67,6 +68,14 @@ def _evaluated(found: Finding) -> dict[str, object]:
     e = found.evaluation
     names = ("auc", "log_loss", "calibration_gap", "prevalence", "patients")
     return {name: _estimate(getattr(e, name), e.confidence) for name in names}
+
+
+def _curves(found: Finding) -> dict[str, object]:
+    e = found.evaluation
+    return {
+        "calibration": [{"predicted": p, "observed": _estimate(o, e.confidence)} for p, o in e.calibration],
+        "roc": [{"fpr": _estimate(f, e.confidence), "tpr": _estimate(t, e.confidence)} for f, t in e.roc],
+    }
 
 
 def _estimate(found: Estimate, level: float) -> dict[str, float]:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from simulations.report import charts, effects
+from simulations.report.card import measured
 from simulations.report.plots import compact, number, spread_text
 from simulations.report.scores import METHODS, Scores
 from simulations.report.summary import Results
@@ -48,6 +49,7 @@ def render_report(results: Results) -> str:
         plots={name: Markup(svg) for name, svg in _plots(results).items()},  # noqa: S704 (escaped in Drawing)
         calibrations=[Markup(svg) for svg in _calibrations(results)],  # noqa: S704
         effects=_effects(results),
+        measured=measured(results),
         hospital_rows=_hospital_rows(results),
         hospitals_in_chart=charts.MOST_ROWS,
         config=yaml.safe_dump(results.settings, sort_keys=False, allow_unicode=True),

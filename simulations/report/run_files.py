@@ -17,7 +17,7 @@ import polars as pl
 import yaml
 
 from protocol.model_file import model_bytes
-from server.model_card import CardFacts, card_html, card_markdown
+from simulations.report.card import card_files
 from simulations.report.scores import Scores
 from simulations.report.summary import Results, summarise
 
@@ -55,7 +55,7 @@ def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
         "model.safetensors": model_bytes(results.contract, results.model, results.weights, _facts(results)),
         "config.yaml": yaml.safe_dump(results.settings, sort_keys=False, allow_unicode=True).encode(),
     }
-    contents |= _card(results)
+    contents |= card_files(results)
     if html:
         from simulations.report.page import render_report  # Jinja is not needed for a run without a page
 
@@ -77,23 +77,6 @@ def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
         report=folder / "report.html" if html else None,
         card=folder / "model_card.html" if results.assessment else None,
     )
-
-
-def _card(results: Results) -> dict[str, bytes]:
-    """Write the model card, where there is an assessment to write it from."""
-    if results.terms is None or results.assessment is None:
-        return {}
-    facts = CardFacts(
-        terms=results.terms,
-        assessment=results.assessment,
-        epsilon_by_adversary=results.privacy.epsilon_by_adversary,
-        parameters=len(results.weights),
-        approved_by=results.approved_by,
-    )
-    return {
-        "model_card.html": card_html(facts).encode(),
-        "model_card.md": card_markdown(facts).encode(),
-    }
 
 
 def write_whole(path: Path, content: bytes) -> None:

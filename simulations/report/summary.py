@@ -16,6 +16,7 @@ from protocol.settings import ModelSettings
 from protocol.terms import Terms
 from server.assess import Assessment
 from simulations import metrics
+from simulations.paired import NoWorseOff, auc_difference, no_worse_off
 from simulations.report.assessed import exact_measures, summary_of
 from simulations.report.scores import METHOD_KEYS, Scores, score_methods
 
@@ -135,6 +136,15 @@ class Results:
         together, alone = self.scores["federated_private"], self.scores["local_private"]
         return metrics.share_better(together.hospital_auc, alone.hospital_auc)
 
+    @cached_property
+    def no_worse_off(self) -> NoWorseOff | None:
+        """Whether any hospital would have been better off alone; None where one of the two was not run."""
+        if not {"personalised", "local"} <= set(self.probabilities):
+            return None
+        found = auc_difference(self.heldout, self.probabilities["personalised"], self.probabilities["local"])
+        patients = self.training_patients + np.diff(self.heldout.patients_from)
+        return no_worse_off(found, self.hospitals, patients)
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader must be told before any figure."""
@@ -168,6 +178,7 @@ def summarise(results: Results) -> dict[str, object]:
         "independent_epsilon": privacy.independent_epsilon,
         **_by_method(results.scores),
         "share_better_together": results.share_better_together,
+        "no_worse_off": None if results.no_worse_off is None else asdict(results.no_worse_off),
         "mechanism": {
             "clip_norm": privacy.clip_norm,
             "accountant": privacy.accountant,

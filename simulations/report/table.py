@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from server.model_card import interval_text
 from simulations.report.page import compact_delta, percent
 from simulations.report.plots import number
 from simulations.report.run_files import RunFiles
@@ -41,6 +42,8 @@ def print_run(results: Results, files: RunFiles, console: Console) -> None:
     for line in closing_lines(results):
         console.print(Text(line))
     console.print(Text(f"Report: {files.report or files.summary}"), soft_wrap=True)
+    if files.card is not None:
+        console.print(Text(f"Model card: {files.card}"), soft_wrap=True)
 
 
 def closing_lines(results: Results) -> list[str]:
@@ -56,9 +59,30 @@ def closing_lines(results: Results) -> list[str]:
     if "local_private" in results.scores:
         share = percent(results.share_better_together)
         lines.append(f"{share} of hospitals do better together than alone at the same ε.")
+    lines += _assessed_lines(results)
     left_out = next((scores.one_class for scores in results.scores.values()), 0)
     if left_out:
         lines.append(f"The hospitals' mean leaves out {left_out} whose held-out patients have one class.")
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in results.seconds.items())
     lines.append(f"Time: {seconds}. Peak memory: {results.peak_rss_mb:,.0f} MB.")
+    return lines
+
+
+def _assessed_lines(results: Results) -> list[str]:
+    """Say what was measured privately, whether anybody is worse off, and whether the model may be used."""
+    lines = []
+    found = results.no_worse_off
+    if found is not None and found.hospitals:
+        who = f" (worse: {', '.join(found.exceptions)})" if found.exceptions else ""
+        share = f"{percent(found.share)} of {found.hospitals} hospitals with at least {found.least_patients} patients"
+        lines.append(f"{share} are no worse off, personalised, than alone without privacy{who}.")
+    if results.assessment is None:
+        return lines
+    released, review = results.assessment.released, results.assessment.review
+    if released is not None:
+        auc = interval_text(released.evaluation.auc, released.evaluation.confidence)
+        spent = results.privacy.evaluation_epsilon
+        lines.append(f"Private evaluation, patients weighing the same: AUC {auc}; held-out patients' ε = {spent:.3f}.")
+    blocks = f": {'; '.join(review.blocks)}" if review.blocks else ""
+    lines.append(f"Releasable: {'yes' if review.releasable else 'no'}{blocks}.")
     return lines
