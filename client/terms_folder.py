@@ -1,7 +1,7 @@
-"""Signed terms that arrived, one file each: HOME/terms/FINGERPRINT.terms. Their state is the ledger's to say."""
+"""Signed terms that arrived, one file each: HOME/terms/FINGERPRINT-OPERATOR.terms; the ledger says their state."""
 
+import hashlib
 import logging
-from contextlib import suppress
 from pathlib import Path
 
 from protocol.errors import ConfigurationError, WardroundError
@@ -15,19 +15,26 @@ _SUFFIX = ".terms"
 
 
 def keep_pending(folder: Path, signed: SignedTerms) -> None:
-    """Keep terms for a person to decide on; at most ``MOST_KEPT`` files, and a full disk is only logged."""
-    path = folder / f"{signed.terms.fingerprint}{_SUFFIX}"
-    if path.exists():
-        return
-    with suppress(OSError):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if len(list(folder.glob(f"*{_SUFFIX}"))) >= MOST_KEPT:
-            logger.warning(
-                "terms: %d files are kept already; decide on some and remove their files", MOST_KEPT
-            )
-            return
+    """Keep an operator's terms for a person to decide on; a later expiry replaces the same terms' earlier one.
+
+    At most ``MOST_KEPT`` files; that they are full, or the disk, is only logged.
+    """
+    operator = hashlib.sha256(signed.operator.encode()).hexdigest()[:8]
+    path = folder / f"{signed.terms.fingerprint}-{operator}{_SUFFIX}"
+    payload = signed_terms_to_bytes(signed)
     try:
-        write_new(path, signed_terms_to_bytes(signed), 0o644)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if path.exists() and path.read_bytes() == payload:
+            return
+        if not path.exists() and len(list(folder.glob(f"*{_SUFFIX}"))) >= MOST_KEPT:
+            logger.warning("terms: %d are kept already; decide on some and remove their files", MOST_KEPT)
+            return
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        write_new(fresh, payload, 0o644)
+        fresh.replace(path)
+    except OSError as error:
+        logger.warning("terms: not kept (%s)", error.strerror)
     except ConfigurationError as error:
         logger.warning("terms: not kept: %s", error)
 

@@ -204,6 +204,11 @@ class Hospital:
         assert isinstance(answer, Refusal), answer
         return answer.clause
 
+    @property
+    def epsilon(self) -> float:
+        """What the training patients have paid for life."""
+        return self.agent._ledger.spent("training", 1e-5)
+
     def entries(self, kind: str) -> list[Entry]:
         """The ledger's entries of one kind."""
         return [entry for entry in self.agent._ledger.entries() if entry.kind == kind]

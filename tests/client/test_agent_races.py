@@ -1,0 +1,87 @@
+"""Plans that come at once, disks that take no entry, ledgers put back or altered."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from client.ledger.verify import export, verify
+from protocol.envelope import decode_answer
+from protocol.errors import LedgerError
+from protocol.wire import encode_release
+
+
+def test_two_plans_for_one_round_at_once_get_the_same_bytes_for_one_charge(approved):
+    request = approved.request()
+    with ThreadPoolExecutor(8) as threads:
+        replies = list(threads.map(lambda _: approved.agent.answer(request).payload, range(8)))
+    assert len(set(replies)) == 1
+    assert len(approved.entries("charged")) == len(approved.entries("released")) == 1
+
+
+def test_two_sets_of_weights_for_one_round_at_once_get_one_release(approved):
+    requests = [approved.request(weights=approved.plan().weights + np.float32(n)) for n in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda one: decode_answer(approved.agent.answer(one).payload), requests))
+    assert sorted(getattr(answer, "clause", "released") for answer in answers) == ["released"] + 3 * [
+        "weights"
+    ]
+    assert len(approved.entries("charged")) == 1
+
+
+def test_ten_rounds_in_parallel_are_charged_once_each_or_refused_for_their_order(approved):
+    requests = [approved.request(number) for number in range(1, 11)]
+    with ThreadPoolExecutor(10) as threads:
+        answers = list(threads.map(lambda one: decode_answer(approved.agent.answer(one).payload), requests))
+    released = [number for number, answer in enumerate(answers, 1) if hasattr(answer, "release")]
+    assert released
+    assert all(answer.clause == "order" for answer in answers if not hasattr(answer, "release"))
+    assert [entry.fields["round"] for entry in approved.entries("charged")] == released
+    assert len({encode_release(a.release) for a in answers if hasattr(a, "release")}) == len(released)
+    verify(export(approved.agent._ledger.entries()), approved.key.public)
+
+
+def test_a_full_disk_refuses_the_charge_and_nothing_is_spent_or_sent(approved):
+    database = approved.agent._ledger._store._db
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    clauses = [approved.ask(number) for number in range(1, 9)]
+    full = [answer for answer in clauses if getattr(answer, "clause", "") == "ledger"]
+    assert full, "the disk never was full"
+    charged, released = len(approved.entries("charged")), len(approved.entries("released"))
+    assert sum(hasattr(answer, "release") for answer in clauses) == released <= charged
+    database.execute("PRAGMA max_page_count = 1000000")
+    approved.released(9)
+
+
+def test_a_read_only_disk_refuses_the_charge(approved):
+    approved.agent._ledger._store._db.execute("PRAGMA query_only = ON")
+    assert approved.clause() == "ledger"
+    approved.agent._ledger._store._db.execute("PRAGMA query_only = OFF")
+    assert approved.epsilon == 0.0
+    approved.released()
+
+
+def test_an_old_ledger_put_back_is_refused_at_the_next_plan(approved):
+    approved.released(1)
+    approved.stop()
+    old = {path: path.read_bytes() for path in approved.folder.glob("ledger.sqlite*")}
+    head = approved.released(2).release.ledger_head
+    approved.stop()
+    for path in approved.folder.glob("ledger.sqlite*"):
+        path.unlink()
+    for path, content in old.items():
+        path.write_bytes(content)
+    assert approved.clause(3, ledger_head=head) == "ledger_head"
+
+
+def test_an_altered_ledger_refuses(approved):
+    approved.released(1)
+    approved.stop()
+    with sqlite3.connect(approved.folder / "ledger.sqlite") as database:
+        database.execute("DROP TRIGGER never_updated")
+        database.execute("UPDATE entries SET body = replace(body, '\"round\":1', '\"round\":2')")
+    database.close()
+    with pytest.raises(LedgerError):
+        approved.agent  # noqa: B018

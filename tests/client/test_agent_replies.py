@@ -1,0 +1,143 @@
+"""An approved study gets its reply whatever the tables hold, and the reply tells nothing of them."""
+
+import os
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+
+from client.ledger.verify import export
+from protocol.envelope import decode_answer
+from protocol.errors import TableAway
+
+
+def no_messages(hospital, tables, monkeypatch):
+    hospital.write_tables({name: frame.clear() for name, frame in tables.items()})
+
+
+def missing_file(hospital, tables, monkeypatch):
+    (hospital.folder / "messages.csv").unlink()
+
+
+def missing_column(hospital, tables, monkeypatch):
+    hospital.write_tables({"messages": tables["messages"].drop("opened")})
+
+
+def no_table(hospital, tables, monkeypatch):
+    (hospital.folder / "messages.csv").write_bytes(os.urandom(4096))
+
+
+def empty_file(hospital, tables, monkeypatch):
+    (hospital.folder / "consents.csv").write_bytes(b"")
+
+
+def error_in_training(hospital, tables, monkeypatch):
+    def fail(model, layout, weights, cohort, clip_norm, **settings):
+        if cohort.patient_count:
+            raise ZeroDivisionError("MARK-inside-training")
+        return np.zeros((1, weights.shape[1]))
+
+    monkeypatch.setattr("client.train.update.clipped_sums", fail)
+
+
+def no_memory(hospital, tables, monkeypatch):
+    def fail(*arguments, **settings):
+        raise MemoryError
+
+    monkeypatch.setattr("client.warm.encode", fail)
+
+
+FAULTS = (no_messages, missing_file, missing_column, no_table, empty_file, error_in_training, no_memory)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_reply_of_the_same_size_and_kind_comes_whatever_the_tables_hold(
+    approved, tables_of, monkeypatch, caplog, fault
+):
+    usual = approved.agent.answer(approved.request(1))
+    fault(approved, tables_of(), monkeypatch)
+    reply = approved.agent.answer(approved.request(2))
+    assert len(reply.payload) == len(usual.payload)
+    assert reply.delay_seconds == usual.delay_seconds
+    vector = decode_answer(reply.payload).release.vector
+    # It is noise of the usual size: 15 coordinates, each within 8 standard deviations, not all zero.
+    assert 0 < np.abs(vector).max() < 8 * approved.terms.hospital_noise_stddev
+    assert len(approved.entries("charged")) == len(approved.entries("released")) == 2
+    assert "MARK" not in caplog.text
+
+
+@pytest.mark.parametrize("size", [3e38, 1e30, -3e38])
+def test_weights_crafted_to_overflow_get_their_reply(approved, size):
+    weights = np.full_like(approved.plan().weights, size)
+    weights[::2] *= -1
+    vector = approved.released(weights=weights).release.vector
+    assert np.isfinite(vector).all()
+    assert np.linalg.norm(vector) < 41 + 8 * approved.terms.hospital_noise_stddev * len(vector) ** 0.5
+    assert len(approved.entries("charged")) == 1
+
+
+def test_weights_that_are_not_finite_are_no_plan(approved):
+    request = approved.request()
+    for number in (np.nan, np.inf):
+        poisoned = request[:-4] + np.float32(number).tobytes()
+        assert decode_answer(approved.agent.answer(poisoned).payload).clause == "plan"
+
+
+def test_a_database_that_is_away_makes_the_hospital_late_and_the_same_plan_computes_later(
+    approved, monkeypatch
+):
+    request = approved.request()
+    with monkeypatch.context() as away:
+
+        def fail(*arguments):
+            raise TableAway("messages: does not answer")
+
+        away.setattr("client.warm.read_tables", fail)
+        assert approved.agent.answer(request).payload is None
+        assert len(approved.entries("charged")) == 1
+        assert not approved.entries("released")
+    assert decode_answer(approved.agent.answer(request).payload).release.round == 1
+    assert len(approved.entries("charged")) == len(approved.entries("released")) == 1
+
+
+def test_the_reply_leaves_at_the_delay_of_the_terms(approved, terms_with):
+    terms = terms_with(reply_delay_seconds=2.5)
+    approved.approve(terms)
+    assert approved.agent.answer(approved.request(1, terms)).delay_seconds == 2.5
+    assert approved.agent.answer(approved.request(20, terms)).delay_seconds == 0.0  # a refusal
+
+
+MARKS = ("MARKPATIENT", "MARKVALUE", "31337", "1987-06-05")
+
+
+def marked(frame, every):
+    """The frame with every so many cells replaced by a mark."""
+    rows = [
+        [MARKS[(r + c) % len(MARKS)] if (r + c) % every == 0 else cell for c, cell in enumerate(row)]
+        for r, row in enumerate(frame.rows())
+    ]
+    return pl.DataFrame(rows, frame.schema, orient="row")
+
+
+def test_nothing_personal_in_logs_errors_ledger_release_or_folder(approved, tables_of, monkeypatch, caplog):
+    caplog.set_level(0)
+    tables, written = tables_of(), []
+    rounds = iter(range(1, 13))
+    for table in tables:
+        for every in (1, 3):
+            approved.write_tables({**tables, table: marked(tables[table], every)})
+            written.append(approved.agent.answer(approved.request(next(rounds))).payload)
+    approved.write_tables({table: marked(frame, 2) for table, frame in tables.items()})
+    for fault in (missing_column, error_in_training, no_memory, no_table):
+        with monkeypatch.context() as broken:
+            fault(approved, {table: marked(frame, 2) for table, frame in tables.items()}, broken)
+            written.append(approved.agent.answer(approved.request(next(rounds))).payload)
+    assert len(approved.entries("released")) == len(written) == 10
+    written += [bytes(export(approved.agent._ledger.entries())), caplog.text.encode()]
+    written += [
+        path.read_bytes() for path in approved.folder.rglob("*") if path.is_file() and path.suffix != ".csv"
+    ]
+    found = [re.search("|".join(MARKS).encode(), content) for content in written]
+    assert not any(found)
+    assert re.search(MARKS[0].encode(), (approved.folder / "consents.csv").read_bytes())
