@@ -51,6 +51,9 @@ def _checked(desk: Desk, signed: SignedTerms, options: Namespace) -> Sequence[Cl
     if not options.json:
         show(desk, signed, seen)
     refuse_unless_permitted(seen)
+    others = sum(clause.name != "approval" for clause in seen.clauses)
+    if not options.json:
+        say(f"  keeps to all {others} other clauses of the policy (forecast lists them)")
     checks = at_approval(desk.policy, signed.terms, desk.home.hospital, eligible_patients(desk, signed))
     if not options.json:
         clause_table("What depends on your tables, and you answer for", checks)

@@ -18,6 +18,8 @@ def run(options: Namespace) -> None:
             say_json(_plain(desk, signed, seen))
         else:
             show(desk, signed, seen)
+            clause_table("", seen.clauses)
+            show_budget(desk)
         refuse_unless_permitted(seen)
 
 
@@ -29,22 +31,22 @@ def refuse_unless_permitted(seen: Forecast) -> None:
 
 
 def show(desk: Desk, signed: SignedTerms, seen: Forecast) -> None:
-    """Write a study's terms in a few lines, every clause, and what it would leave of the budget."""
-    terms, policy = signed.terms, desk.policy
+    """Write a study's terms in a few lines."""
+    terms = signed.terms
     training = terms.training
     say(f"Study {terms.study} of {desk.operator_name(signed.operator)}: {desk.decision(signed)}")
     say(
         f"  {training.rounds} rounds, {terms.model.kind} model, contract {terms.contract.name} "
         f"{terms.contract.version}, until {terms.expires_at[:10]}"
     )
-    say(f"  costs each patient ε = {seen.epsilon:.4g} at δ = {policy.delta:g}, all rounds together", "")
-    clause_table("", seen.clauses)
-    spent = desk.ledger.spent("training", policy.delta)
-    if policy.max_epsilon_for_life > 0:
-        say(
-            f"Budget for life: [{bar(spent / policy.max_epsilon_for_life)}] "
-            f"{spent:.4g} of {policy.max_epsilon_for_life:g} spent. Nothing was spent now."
-        )
+    say(f"  costs each patient ε = {seen.epsilon:.4g} at δ = {desk.policy.delta:g}, all rounds together")
+
+
+def show_budget(desk: Desk) -> None:
+    """Write what is spent of the budget for life."""
+    spent, life = desk.ledger.spent("training", desk.policy.delta), desk.policy.max_epsilon_for_life
+    if life > 0:
+        say(f"Budget for life: [{bar(spent / life)}] {spent:.4g} of {life:g} spent. Nothing was spent now.")
 
 
 def _plain(desk: Desk, signed: SignedTerms, seen: Forecast) -> dict[str, object]:

@@ -68,6 +68,7 @@ def _word(clause: Clause) -> str:
 
 def _shortened(text: str) -> str:
     """Shorten fingerprints, keys and times, which a person compares by their beginning; JSON has them whole."""
+    text = re.sub(r"(\w)=(?=\S)", r"\1 = ", text)  # words, at which a cell may fold
     text = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}(\.\.\.)?", r"\1…", text)
     text = re.sub(r"\b(ed25519:\w{8})[\w-]{35}", r"\1…", text)
     return re.sub(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+(\+00:00)?", r"\1 \2", text)

@@ -210,9 +210,9 @@ def test_the_last_day_of_review_still_counts() -> None:
     refuse_unreviewed(stored, date(2026, 5, 1), real=True)
     with pytest.raises(ConfigurationError):
         refuse_unreviewed(stored, date(2026, 5, 2), real=True)
+    unmarked = StoredModel(ModelSettings(), np.zeros(1), {"releasable": "yes", "review_by": "2990-01-01"})
     with pytest.raises(ConfigurationError):  # a missing mark counts as the worse one
-        unmarked = {"releasable": "yes", "review_by": "2990-01-01"}
-        refuse_unreviewed(StoredModel(ModelSettings(), np.zeros(1), unmarked), date(2026, 5, 1), real=True)
+        refuse_unreviewed(unmarked, date(2026, 5, 1), real=True)
 
 
 def test_a_model_of_another_contract_is_refused(hospital, model: Path, score: Score, tmp_path: Path) -> None:

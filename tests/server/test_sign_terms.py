@@ -64,7 +64,7 @@ def test_a_contract_of_the_operators_own_is_read_from_its_file(
 ) -> None:
     Path("own.yaml").write_text(
         "{name: own, version: 1, purpose: help, patient: p, label: {column: y, engaged: [a], not_engaged: [b]},"
-        " events_per_patient: 2, unknown_patients: false, features: {x: {kind: boolean, column: x}}}"
+        " events_per_patient: 2, decided_at: d, outcome_at: o, features: {x: {kind: boolean, column: x}}}"
     )
     assert terms(monkeypatch, "contract_file=own.yaml") == 0
     assert load_terms(Path("tea.terms")).terms.contract.name == "own"

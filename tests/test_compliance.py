@@ -1,0 +1,48 @@
+"""The compliance page names tests that exist, for every rule that it must speak of."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/compliance.md").read_text(encoding="utf-8")
+CITED = re.compile(r"`(test_\w+)`")
+PAGES = ("compliance.md", "hospital.md", "staff.md")
+
+
+@pytest.fixture(scope="module")
+def written() -> set[str]:
+    """Names of all tests."""
+    files = (ROOT / "tests").rglob("test_*.py")
+    return {
+        name
+        for file in files
+        for name in re.findall(r"^def (test_\w+)\(", file.read_text("utf-8"), re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_test_that_a_page_names_exists(page: str, written: set[str]) -> None:
+    named = set(CITED.findall((ROOT / "docs" / page).read_text(encoding="utf-8")))
+    assert named <= written
+    assert named or page == "staff.md"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["164.502(b)", "164.508", "164.312(a)", "5(1)(a)", "5(1)(e)", "7", "17", "21", "25", "30", "32", "35"],
+)
+def test_each_rule_is_spoken_of(rule: str) -> None:
+    assert f"**{rule}**" in PAGE
+
+
+def test_every_row_names_a_test_or_whose_duty_it_is() -> None:
+    rows = [
+        line
+        for line in PAGE.splitlines()
+        if line.startswith("|") and not re.match(r"\|(---| rule| article)", line)
+    ]
+    assert len(rows) > 40
+    for row in rows:
+        assert CITED.search(row) or "**the hospital's own duty**" in row, row
