@@ -1,15 +1,16 @@
 """The methods side by side: each gives a probability for every event of the same held-out patients."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from client import personalize
 from client.cohort import Cohort
-from client.personal_mixture import fit_mixture, mixture_logits
-from protocol.model import last_activations, named_parameters, predict_logits, predict_probabilities
+from client.personal_scores import personal_scores
+from client.train.prepared import MEMORY_BYTES
+from protocol.model import predict_probabilities
 from protocol.randomness import Keystream, derive_key
 from protocol.terms import Terms
 from simulations.baselines import pooled_boosting
@@ -17,21 +18,39 @@ from simulations.descents import alone_models, alone_private_models, federated_m
 from simulations.federation import Federation
 
 Floats = NDArray[np.float64]
+METHODS = (
+    "pooled_boosting", "pooled", "local", "local_private", "federated", "federated_private", "personalised",
+)  # fmt: skip
 UNORDERED = ("categorical", "boolean")
 
 
 @dataclass(frozen=True, eq=False)
 class Contest:
-    """What every method gets: the federation, the terms, and the shared private weights [parameters]."""
+    """What every method gets: the federation, the terms, and the shared private weights [parameters].
+
+    memory_bytes bounds what the steps of one method hold besides the patients.
+    """
 
     federation: Federation
     terms: Terms
     weights: Floats
     personal_kind: str
+    memory_bytes: int = MEMORY_BYTES
 
 
-def compare(contest: Contest) -> dict[str, Floats]:
-    """Score all methods: key of ``simulations.report.scores`` → float64 [held-out events] probabilities."""
+def compare(contest: Contest, workers: int = 1) -> dict[str, Floats]:
+    """Score all methods: key of ``simulations.report.scores`` → float64 [held-out events] probabilities.
+
+    Methods share nothing that they change, so ``workers`` threads take one each, the longest first; what they
+    find is the same with one. NumPy, SciPy and scikit-learn let others run while they compute.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        running = {key: pool.submit(method) for key, method in _methods(contest).items()}
+        return {key: running[key].result() for key in METHODS}
+
+
+def _methods(contest: Contest) -> dict[str, Callable[[], Floats]]:
+    """What scores each method, the slowest first."""
     federation, terms = contest.federation, contest.terms
     layout, training, heldout = terms.contract.layout, federation.training, federation.heldout
     unordered = [feature.kind in UNORDERED for feature in terms.contract.features if feature.binned]
@@ -41,48 +60,31 @@ def compare(contest: Contest) -> dict[str, Floats]:
         parts = [("alone", federation.seed, name, round_number) for name in federation.hospitals]
         return [Keystream(derive_key(*part)) for part in parts]
 
+    memory = contest.memory_bytes
     return {
-        "pooled_boosting": pooled_boosting(training, heldout, unordered, federation.seed),
-        "pooled": _predict(terms, pooled_model(terms, layout, training), heldout),
-        "local": _predict_each(terms, alone_models(terms, layout, training), heldout),
-        "local_private": _predict_each(
-            terms, alone_private_models(terms, layout, training, own_noise), heldout
+        "pooled_boosting": lambda: pooled_boosting(training, heldout, unordered, federation.seed),
+        "personalised": lambda: personalised(contest),
+        "local": lambda: _predict_each(terms, alone_models(terms, layout, training, memory), heldout),
+        "pooled": lambda: _predict(terms, pooled_model(terms, layout, training, memory), heldout),
+        "local_private": lambda: _predict_each(
+            terms, alone_private_models(terms, layout, training, own_noise, memory), heldout
         ),
-        "federated": _predict(terms, federated_model(terms, layout, training), heldout),
-        "federated_private": _predict(terms, contest.weights, heldout),
-        "personalised": personalised(contest),
+        "federated": lambda: _predict(terms, federated_model(terms, layout, training, memory), heldout),
+        "federated_private": lambda: _predict(terms, contest.weights, heldout),
     }
 
 
 def personalised(contest: Contest) -> Floats:
     """Probabilities float64 [held-out events] of the shared private model with each hospital's own part.
 
-    Fitted and chosen on training patients only: ``mixture`` weighs shared, personal and local by
-    cross-validation, the other kinds keep the shared model where the own part does not help.
+    Fitted and chosen on training patients only.
     """
     federation, terms = contest.federation, contest.terms
-    if contest.personal_kind == "none":
-        return _predict(terms, contest.weights, federation.heldout)
-    training = _personal_design(contest, federation.training)
-    heldout = _personal_design(contest, federation.heldout)
-    if contest.personal_kind == "mixture":
-        layout = terms.contract.layout
-        mixture = fit_mixture(layout, federation.training, training)
-        return _probabilities(mixture_logits(layout, mixture, federation.heldout, heldout))
-    fitted = personalize.fit_personal(training, federation.training)
-    helps = personalize.choose_personal(training, federation.training)
-    own = np.where(helps[:, None], fitted, training.shared)
-    return _probabilities(personalize.personal_logits(heldout, own, federation.heldout))
-
-
-def _personal_design(contest: Contest, cohort: Cohort) -> personalize.PersonalDesign:
-    terms = contest.terms
-    model, layout = terms.model, terms.contract.layout
-    logits = predict_logits(model, layout, contest.weights, cohort)
-    if not model.hidden or contest.personal_kind == "intercept_slope":
-        return personalize.offset_and_slope(logits)
-    shared = named_parameters(model, layout, contest.weights)["output.weight"]
-    return personalize.last_layer(logits, last_activations(model, layout, contest.weights, cohort), shared)
+    training, heldout = federation.training, federation.heldout
+    layout = terms.contract.layout
+    return _probabilities(
+        personal_scores(contest.personal_kind, terms.model, layout, contest.weights, training, heldout)
+    )
 
 
 def _predict(terms: Terms, weights: Floats, cohort: Cohort) -> Floats:
