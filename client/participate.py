@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from client.cohort import Cohort, no_patients
 from client.ledger.budget import Charge
 from client.ledger.port import Ledger, Receipt
 from client.policy import Policy, permit
+from client.train.prepared import MEMORY_BYTES
 from client.train.update import private_update
 from protocol.accounting import PrivacyEvent
 from protocol.errors import Refusal, TableAway, TableError
@@ -51,23 +53,31 @@ class Ward:
 
 
 Admit = Callable[[Sequence[Ward], Terms], Cohort]
-Compute = Callable[[Terms, NDArray[np.float64], Cohort, Sequence[Keystream], Sequence[str]], NDArray[np.float64]]
+Compute = Callable[
+    [Terms, NDArray[np.float64], Cohort, Sequence[Keystream], Sequence[str]], NDArray[np.float64]
+]
 """Terms, weights [1 or wards, parameters], patients, streams, hospitals' names → noised vectors [wards, …]."""
 
 
 def participate(
-    plans: Sequence[RoundPlan], wards: Sequence[Ward], terms: Terms, operator: str, admit: Admit
+    plans: Sequence[RoundPlan],
+    wards: Sequence[Ward],
+    terms: Terms,
+    operator: str,
+    admit: Admit,
+    memory_bytes: int = MEMORY_BYTES,
 ) -> list[Release | Refusal]:
     """Answer one plan per ward, in order: with a release, or with the refusal of a clause.
 
     operator is the public key that verified the terms. admit gives the training patients of the wards it
-    is handed, hospital by hospital, and is called only once every one of them has been charged.
+    is handed, hospital by hospital, and is called only once every one of them has been charged. memory_bytes
+    bounds what the step holds besides these patients.
 
     Guarantees: nothing is computed before its charge is durable (rule 3); a repeat returns the stored
     bytes and costs nothing (rule 4); after the charge nothing in the tables decides whether a reply
     comes (rule 2). test_participate.py holds each. Raises TableAway where a database does not answer.
     """
-    return answer_plans("training", plans, wards, terms, operator, admit, _update)
+    return answer_plans("training", plans, wards, terms, operator, admit, partial(_update, memory_bytes))
 
 
 def answer_plans(
@@ -80,7 +90,9 @@ def answer_plans(
     compute: Compute,
 ) -> list[Release | Refusal]:
     """Answer plans of one account by what ``compute`` makes of its patients: see ``participate``."""
-    receipts = [_charge(account, plan, ward, terms, operator) for plan, ward in zip(plans, wards, strict=True)]
+    receipts = [
+        _charge(account, plan, ward, terms, operator) for plan, ward in zip(plans, wards, strict=True)
+    ]
     due = [i for i, receipt in enumerate(receipts) if isinstance(receipt, Receipt) and receipt.stored is None]
     vectors = _computed([plans[i] for i in due], [wards[i] for i in due], terms, admit, compute)
     answers = list(map(_answer_of, receipts))
@@ -161,13 +173,14 @@ def _check_round(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> No
 
 
 def _update(
+    memory_bytes: int,
     terms: Terms,
     weights: NDArray[np.float64],
     cohort: Cohort,
     streams: Sequence[Keystream],
     hospitals: Sequence[str],
 ) -> NDArray[np.float64]:
-    return private_update(terms, terms.contract.layout, weights, cohort, streams, hospitals)
+    return private_update(terms, terms.contract.layout, weights, cohort, streams, hospitals, memory_bytes)
 
 
 def _computed(

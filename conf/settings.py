@@ -12,7 +12,7 @@ from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 
 DATA_NAMES = ("synthetic", "noshow", "heart", "table")
 PERSONALIZATION_KINDS = ("none", "mixture", "intercept_slope", "last_layer")
-FEDERATION_KINDS = ("in_process", "flower")
+FEDERATION_KINDS = ("in_process", "grid", "flower")
 
 _STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -64,14 +64,23 @@ class PersonalizationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FederationSettings:
-    """What carries the messages: a function call, or Flower's simulation engine on Ray."""
+    """What carries plans and releases: a function call, Flower's messages, or its engine on Ray.
+
+    memory_mb bounds, in MiB, what one step may hold of the federation's design besides the patients
+    themselves; less means that designs are built anew each round. workers: threads that compare methods.
+    """
 
     kind: str = "in_process"
+    memory_mb: int = 2048
+    workers: int = 2
 
     def __post_init__(self) -> None:
-        """Check the kind."""
+        """Check kind and ranges."""
         allowed = f"must be one of {', '.join(FEDERATION_KINDS)}"
         require(self.kind in FEDERATION_KINDS, "federation.kind", self.kind, allowed)
+        in_range = 16 <= self.memory_mb <= 1 << 20
+        require(in_range, "federation.memory_mb", self.memory_mb, "must be from 16 to 1048576")
+        require(1 <= self.workers <= 256, "federation.workers", self.workers, "must be from 1 to 256")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +112,9 @@ class ReviewSettings:
             require(short, "review", "…", "names and reasons must be one line of at most 500 characters")
         person, reason = bool(self.exception_by.strip()), bool(self.exception_reason.strip())
         missing = "exception_reason" if person else "exception_by"
-        require(person == reason, f"review.{missing}", "''", "an exception needs a person's name and a reason")
+        require(
+            person == reason, f"review.{missing}", "''", "an exception needs a person's name and a reason"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +136,9 @@ class StudySettings:
     personalization: PersonalizationSettings
     federation: FederationSettings
     report: ReportSettings
-    evaluation: EvaluationSettings = EvaluationSettings()
-    fairness: FairnessSettings = FairnessSettings()
-    review: ReviewSettings = ReviewSettings()
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    fairness: FairnessSettings = field(default_factory=FairnessSettings)
+    review: ReviewSettings = field(default_factory=ReviewSettings)
 
     def __post_init__(self) -> None:
         """Check what no single group can check."""

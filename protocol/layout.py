@@ -1,6 +1,7 @@
 """Where each feature stands in a model: fields of bins, crosses, ranged values, and their public scale."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class Layout:
     crosses: tuple[Field, ...]
     values: tuple[str, ...]
 
-    @property
+    @cached_property
     def fields(self) -> tuple[Field, ...]:
         """Features, then crosses."""
         return self.features + self.crosses
 
-    @property
+    @cached_property
     def offsets(self) -> tuple[int, ...]:
         """First column of each of ``fields``."""
         offsets, column = [], 1
@@ -46,12 +47,12 @@ class Layout:
             column += field.size
         return tuple(offsets)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Number of columns, the intercept included."""
         return 1 + sum(field.size for field in self.fields) + len(self.values)
 
-    @property
+    @cached_property
     def main_width(self) -> int:
         """Columns of features' bins and values, without intercept and crosses: what hidden layers read."""
         return sum(field.size for field in self.features) + len(self.values)

@@ -113,6 +113,17 @@ def reported_weights(state: RoundState) -> NDArray[np.float64]:
     return state.tail.mean if state.tail.count else state.weights
 
 
+def check_attended(summary: RoundSummary, silence: str = "no answer") -> None:
+    """ConfigurationError where no hospital gave a release in this round: nothing is gained by going on."""
+    if summary.accepted:
+        return
+    reasons = sorted({one.reason for one in summary.rejected})
+    raise ConfigurationError(
+        f"round {summary.round}: 0 of {summary.planned} hospitals gave a release "
+        f"({', '.join(reasons) or silence}); mend it and resume"
+    )
+
+
 def skip_to(state: RoundState, round_number: int) -> RoundState:
     """Give up the rounds before ``round_number``: announced, charged, and their results lost."""
     return replace(state, round=round_number)

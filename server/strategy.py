@@ -13,10 +13,10 @@ from pathlib import Path
 from flwr.serverapp import Grid
 
 from protocol.errors import ConfigurationError, require
-from protocol.terms import Release, Terms
+from protocol.terms import Release, RoundPlan, Terms
 from server import rounds
 from server.checkpoint import save_state
-from server.messages import plan_messages, release_of
+from server.messages import PLAIN, Letters
 from server.rounds import RoundState, RoundSummary
 from server.screen import NoRelease
 
@@ -35,6 +35,18 @@ class Limits:
         """Check that every wait is bounded."""
         for key, value in vars(self).items():
             require(0 < value <= 30 * 86_400, key, value, "must be greater than 0 and at most 30 days")
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A hospital's connected node, and since when it is (as Flower spells it)."""
+
+    node: int
+    since: str
+
+
+Roster = Callable[[], Mapping[str, Presence]]
+LOOK_AGAIN_SECONDS = 1.0  # between two looks at who is connected
 
 
 def run_rounds(
@@ -59,23 +71,34 @@ def run_rounds(
         state, summary = run_round(grid, nodes, terms, state, limits)
         if on_round is not None:
             on_round(summary, state)
-        _stop_if_nobody_takes_part(summary, limits)
+        rounds.check_attended(summary, f"no answer within {limits.round_seconds:.0f} s")
     if checkpoints is not None:
         save_state(checkpoints, state)
     return state
 
 
 def run_round(
-    grid: Grid, nodes: Mapping[str, int], terms: Terms, state: RoundState, limits: Limits
+    grid: Grid,
+    nodes: Mapping[str, int],
+    terms: Terms,
+    state: RoundState,
+    limits: Limits,
+    *,
+    letters: Letters = PLAIN,
+    roster: Roster | None = None,
 ) -> tuple[RoundState, RoundSummary]:
-    """Announce one round, take in what comes before its deadline, and close it."""
+    """Announce one round, take in what comes before its deadline, and close it.
+
+    letters: how plans and answers are written. With a roster, a hospital that connects, or connects again,
+    before the deadline is asked then: its earlier message is lost with the process that had taken it, and by
+    the repeat rule the second is free.
+    """
     deadline = time.monotonic() + limits.round_seconds
-    plans = rounds.plans(state, terms)
-    messages = plan_messages(plans, nodes, limits.round_seconds)
-    sent = set(grid.push_messages(messages))
-    pairs = zip(messages, plans, strict=True)
-    waiting = {m.metadata.message_id: plan.hospital for m, plan in pairs if m.metadata.message_id in sent}
-    return rounds.apply(state, terms, _answers(grid, waiting, deadline, limits.poll_seconds))
+    plans = {plan.hospital: plan for plan in rounds.plans(state, terms)}
+    collection = _Collection(grid, plans, letters, deadline)
+    if roster is None:
+        collection.ask(nodes)
+    return rounds.apply(state, terms, collection.answers(limits.poll_seconds, roster))
 
 
 def wait_for_nodes(grid: Grid, count: int, limits: Limits) -> list[int]:
@@ -91,25 +114,49 @@ def wait_for_nodes(grid: Grid, count: int, limits: Limits) -> list[int]:
     return nodes[:count]
 
 
-def _answers(
-    grid: Grid, waiting: dict[str, str], deadline: float, poll_seconds: float
-) -> Iterator[Release | NoRelease]:
-    """Yield replies as they come, until all are in or the deadline has passed."""
-    while waiting:
-        for message in grid.pull_messages(list(waiting)):
-            hospital = waiting.pop(message.metadata.reply_to_message_id, None)
-            if hospital is not None:
-                yield release_of(message, hospital)
-        if not waiting or time.monotonic() > deadline:
-            return
-        time.sleep(poll_seconds)
+class _Collection:
+    """One round's messages on their way."""
 
+    def __init__(
+        self, grid: Grid, plans: Mapping[str, RoundPlan], letters: Letters, deadline: float
+    ) -> None:
+        self._grid, self._plans, self._letters, self._deadline = grid, plans, letters, deadline
+        self._waiting: dict[str, str] = {}  # hospitals by the message that asked them
+        self._open = set(plans)
+        self._asked: dict[str, Presence] = {}
 
-def _stop_if_nobody_takes_part(summary: RoundSummary, limits: Limits) -> None:
-    if summary.accepted:
-        return
-    reasons = sorted({one.reason for one in summary.rejected})
-    why = ", ".join(reasons) or f"no answer within {limits.round_seconds:.0f} s"
-    raise ConfigurationError(
-        f"round {summary.round}: 0 of {summary.planned} hospitals gave a release ({why}); mend it and resume"
-    )
+    def ask(self, nodes: Mapping[str, int]) -> None:
+        """Send the plans of these hospitals to their nodes."""
+        plans = [plan for hospital, plan in self._plans.items() if hospital in nodes]
+        messages = self._letters.write(plans, nodes, max(self._deadline - time.monotonic(), 1.0))
+        sent = set(self._grid.push_messages(messages)) if messages else set()
+        pairs = zip(messages, plans, strict=True)
+        ids = {m.metadata.message_id: plan.hospital for m, plan in pairs if m.metadata.message_id in sent}
+        self._waiting.update(ids)
+
+    def answers(self, poll_seconds: float, roster: Roster | None) -> Iterator[Release | NoRelease]:
+        """Yield one answer of each hospital as they come, until all are in or the deadline has passed."""
+        look_at = 0.0
+        while self._open if roster else self._waiting:
+            if roster is not None and time.monotonic() >= look_at:
+                self._ask_who_came(roster())
+                look_at = time.monotonic() + LOOK_AGAIN_SECONDS
+            yield from self._pulled()
+            if time.monotonic() > self._deadline:
+                return
+            if self._waiting or roster is not None:
+                time.sleep(poll_seconds)
+
+    def _ask_who_came(self, present: Mapping[str, Presence]) -> None:
+        came = {h: p for h, p in present.items() if h in self._open and self._asked.get(h) != p}
+        self._asked.update(came)
+        if came:
+            self.ask({hospital: presence.node for hospital, presence in came.items()})
+
+    def _pulled(self) -> Iterator[Release | NoRelease]:
+        for message in self._grid.pull_messages(list(self._waiting)) if self._waiting else ():
+            hospital = self._waiting.pop(message.metadata.reply_to_message_id, None)
+            if hospital is None or hospital not in self._open:
+                continue
+            self._open.discard(hospital)
+            yield self._letters.read(message, hospital)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.cohort import Cohort
+from client.train.prepared import MEMORY_BYTES
 from client.train.update import clipped_sums, private_update
 from protocol.layout import Layout
 from protocol.model import column_scale, initial_weights
@@ -27,22 +28,24 @@ POOLED_ROUNDS = 200
 """Full-batch Adam steps of the models that have no convex solver, where nothing but time limits them."""
 
 
-def pooled_model(terms: Terms, layout: Layout, training: Cohort) -> Floats:
+def pooled_model(terms: Terms, layout: Layout, training: Cohort, memory_bytes: int = MEMORY_BYTES) -> Floats:
     """Weights float64 [D] of the study's model on all records in one place, without privacy."""
     if terms.model.kind == "additive":
         return pooled_ridge(layout, column_scale(terms.model, layout), training)
-    weights: Floats = _descend_plainly(terms, layout, training.pooled())[0]
+    weights: Floats = _descend_plainly(terms, layout, training.pooled(), memory_bytes)[0]
     return weights
 
 
-def alone_models(terms: Terms, layout: Layout, training: Cohort) -> Floats:
+def alone_models(terms: Terms, layout: Layout, training: Cohort, memory_bytes: int = MEMORY_BYTES) -> Floats:
     """Weights float64 [H, D] of the study's model at each hospital alone, without privacy."""
     if terms.model.kind == "additive":
         return alone_ridge(layout, column_scale(terms.model, layout), training)
-    return _descend_plainly(terms, layout, training)
+    return _descend_plainly(terms, layout, training, memory_bytes)
 
 
-def federated_model(terms: Terms, layout: Layout, training: Cohort) -> Floats:
+def federated_model(
+    terms: Terms, layout: Layout, training: Cohort, memory_bytes: int = MEMORY_BYTES
+) -> Floats:
     """Weights float64 [D] of the same rounds over the same hospitals, without clip and noise.
 
     Full participation. The step is the largest that is stable, since no noise asks for a smaller one.
@@ -54,26 +57,32 @@ def federated_model(terms: Terms, layout: Layout, training: Cohort) -> Floats:
 
     def step(weights: Floats, round_number: int) -> Floats:
         if terms.training.local_steps > 1:
-            return _averaged_difference(terms, layout, weights, training)
-        sums = clipped_sums(terms.model, layout, weights, training, NO_CLIP)
+            return _averaged_difference(terms, layout, weights, training, memory_bytes)
+        sums = clipped_sums(terms.model, layout, weights, training, NO_CLIP, memory_bytes=memory_bytes)
         return np.asarray(sums.sum(axis=0, keepdims=True) / total)
 
     found: Floats = descend(step, _initial(terms, layout, 1), replace(terms.training, learning_rate=rate))[0]
     return found
 
 
-def _averaged_difference(terms: Terms, layout: Layout, weights: Floats, training: Cohort) -> Floats:
+def _averaged_difference(
+    terms: Terms, layout: Layout, weights: Floats, training: Cohort, memory_bytes: int
+) -> Floats:
     """FedAvg's round (McMahan et al. 2017), weighted by public patients: minus the mean difference [1, D]."""
     public = np.array(list(terms.training.public_patients.values()), dtype=np.float64)[:, None]
     current = np.repeat(weights, training.hospital_count, axis=0)
     for _ in range(terms.training.local_steps):
-        sums = clipped_sums(terms.model, layout, current, training, NO_CLIP)
+        sums = clipped_sums(terms.model, layout, current, training, NO_CLIP, memory_bytes=memory_bytes)
         current = current - terms.training.local_learning_rate * sums / public
     return np.asarray(((weights - current) * public).sum(axis=0, keepdims=True) / public.sum())
 
 
 def alone_private_models(
-    terms: Terms, layout: Layout, training: Cohort, streams: Callable[[int], Sequence[Keystream]]
+    terms: Terms,
+    layout: Layout,
+    training: Cohort,
+    streams: Callable[[int], Sequence[Keystream]],
+    memory_bytes: int = MEMORY_BYTES,
 ) -> Floats:
     """Weights float64 [H, D] of each hospital alone under the same mechanism, ε and rounds; all at once.
 
@@ -87,7 +96,7 @@ def alone_private_models(
     several = terms.training.local_steps > 1
 
     def step(weights: Floats, round_number: int) -> Floats:
-        update = private_update(terms, layout, weights, training, streams(round_number))
+        update = private_update(terms, layout, weights, training, streams(round_number), None, memory_bytes)
         return -update if several else rates * update / counts
 
     rate = terms.training.learning_rate if several or terms.training.optimizer == "adam" else 1.0
@@ -112,12 +121,14 @@ def descend(step: Step, initial: Floats, training: TrainingSettings) -> Floats:
     return tail.mean if tail.count else weights
 
 
-def _descend_plainly(terms: Terms, layout: Layout, training: Cohort) -> Floats:
+def _descend_plainly(terms: Terms, layout: Layout, training: Cohort, memory_bytes: int) -> Floats:
     """Full-batch Adam on the per-patient mean loss of each hospital of ``training``, without privacy."""
     counts = np.maximum(np.diff(training.patients_from), 1).astype(np.float64)[:, None]
 
     def step(weights: Floats, round_number: int) -> Floats:
-        return clipped_sums(terms.model, layout, weights, training, NO_CLIP) / counts
+        return (
+            clipped_sums(terms.model, layout, weights, training, NO_CLIP, memory_bytes=memory_bytes) / counts
+        )
 
     settings = TrainingSettings(
         rounds=POOLED_ROUNDS, optimizer="adam", learning_rate=ADAM_STEP, tail_average=0.1

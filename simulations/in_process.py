@@ -1,27 +1,19 @@
-"""A Flower Grid without processes: the messages of a round go together into one call.
+"""A study's rounds in one process: plans go into one function call, releases come out of it.
 
-They are real Flower messages through the same converter as anywhere else; only the carrying is a function
-call, so that the hospitals of a round can be computed as one batch.
+The same plans, hospitals and rounds as anywhere else; no message is written, so that a round costs what its
+arithmetic costs. ``simulations.grid`` carries the same in Flower's messages.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from itertools import count
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
-from flwr.app import Message, RecordDict
-from flwr.serverapp import Grid
-from flwr.supercore.run import Run
-from flwr.supercore.task_identity import TaskIdentity
-
-from client.app import plan_of, reply
 from protocol.errors import Refusal
 from protocol.terms import Release, RoundPlan, Terms
 from server import rounds
-from server.rounds import RoundState
-from server.strategy import Limits, OnRound, run_rounds
+from server.rounds import RoundState, RoundSummary
+from server.screen import NoRelease
 
 Answer = Callable[[Sequence[RoundPlan]], Sequence[Release | Refusal]]
+OnRound = Callable[[RoundSummary, RoundState], None]
 
 
 def run(
@@ -29,89 +21,27 @@ def run(
     answer: Answer,
     *,
     state: RoundState | None = None,
-    checkpoints: Path | None = None,
     on_round: OnRound | None = None,
 ) -> RoundState:
     """Run all rounds of a study in this process, from ``state`` or the beginning; gives the last state.
 
     answer takes the plans of one round and gives, in their order, each hospital's release or refusal. What it
     raises ends the run. on_round is called after each round with its summary and the new state.
+    ConfigurationError where in some round no hospital gave a release.
     """
-    grid = InProcessGrid(len(terms.hospitals), answer)
-    nodes = dict(zip(terms.hospitals, grid.get_node_ids(), strict=True))
-    start = state or rounds.init(terms)
-    return run_rounds(grid, nodes, terms, start, limits=Limits(), checkpoints=checkpoints, on_round=on_round)
+    state = state or rounds.init(terms)
+    while not rounds.finished(state, terms):
+        state, summary = rounds.apply(state, terms, _answered(rounds.plans(state, terms), answer))
+        if on_round is not None:
+            on_round(summary, state)
+        rounds.check_attended(summary)
+    return state
 
 
-class InProcessGrid(Grid):
-    """Nodes 1 to ``node_count``; pulling a round's messages computes all of its answers in one call."""
-
-    def __init__(self, node_count: int, answer: Answer) -> None:
-        """Take the number of nodes and what answers a batch of plans."""
-        self._node_count = node_count
-        self._answer = answer
-        self._ids = map(str, count(1))
-        self._pending: dict[str, Message] = {}
-        self._run = Run.create_empty(run_id=1)
-        # Flower stamps messages with the identity of its process, which here is this one.
-        TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, 1
-
-    def set_run(self, run: Run) -> None:
-        """Set the run that this grid belongs to."""
-        self._run = run
-
-    @property
-    def run(self) -> Run:
-        """The run that this grid belongs to."""
-        return self._run
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Give all nodes: they are always there."""
-        return range(1, self._node_count + 1)
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Make a message as Flower's own constructor does."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Take messages in; nothing is computed yet."""
-        ids = []
-        for message in messages:
-            identity = next(self._ids)
-            message.metadata.__dict__["_message_id"] = identity  # as Flower's own grids do
-            self._pending[identity] = message
-            ids.append(identity)
-        return ids
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterator[Message]:
-        """Compute the answers to these messages together and yield the replies one by one."""
-        found = (self._pending.pop(identity, None) for identity in message_ids)
-        messages = [message for message in found if message is not None]
-        if messages:
-            answers = self._answer(_plans_of(messages))
-            for message, answer in zip(messages, answers, strict=True):
-                yield reply(message, answer)
-
-    def send_and_receive(
-        self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> Iterable[Message]:
-        """Push, then pull; nothing can be late."""
-        return self.pull_messages(self.push_messages(messages))
-
-
-def _plans_of(messages: Sequence[Message]) -> list[RoundPlan]:
-    """Read the plans; those whose messages share one record of weights share one array."""
-    shared: dict[int, RoundPlan] = {}
-    plans = []
-    for message in messages:
-        plan = plan_of(message)
-        first = shared.setdefault(id(message.content["weights"]), plan)
-        plans.append(plan if first is plan else replace(plan, weights=first.weights))
-    return plans
+def _answered(plans: Sequence[RoundPlan], answer: Answer) -> Iterator[Release | NoRelease]:
+    """Give the answers as a server sees them: of a refusal the clause's name alone."""
+    for plan, answered in zip(plans, answer(plans), strict=True):
+        if isinstance(answered, Refusal):
+            yield NoRelease(plan.hospital, f"refused: {answered.clause}")
+        else:
+            yield answered

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from client.evaluate import evaluate
 from client.participate import participate
+from client.train.prepared import MEMORY_BYTES
 from conf.compose import settings_to_mapping
 from conf.settings import StudySettings
 from protocol.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary, independent_epsilon
@@ -25,6 +26,7 @@ from server.screen import NoRelease
 from simulations import metrics
 from simulations.comparison import Contest, compare
 from simulations.federation import Federation, load_federation
+from simulations.in_process import run as run_in_process
 from simulations.report.progress import Watcher, watch
 from simulations.report.run_files import RunFiles, write_run
 from simulations.report.summary import PrivacyFacts, Results, RoundRow
@@ -45,17 +47,18 @@ def run(settings: StudySettings) -> RunFiles:
     started = time.perf_counter()
     federation = load_federation(settings.data, settings.contract, settings.seed)
     terms = simulated_terms(settings, federation)
+    memory_bytes = settings.federation.memory_mb << 20
     loaded = time.perf_counter()
     with watch(settings.report.progress, terms) as watcher:
-        answer = answers(federation, terms)
+        answer = answers(federation, terms, memory_bytes)
         diary = Diary(federation, terms, watcher, answer)
         state = train(settings, federation, terms, answer, diary.note)
         today = datetime.now(UTC).date()
         assessment = assess(terms, state, asking(answer), settings.review, today, diary.findings)
         watcher.say("comparing with alone, pooled and without privacy")
         weights = assessment.weights
-        contest = Contest(federation, terms, weights, settings.personalization.kind)
-        probabilities = compare(contest)
+        contest = Contest(federation, terms, weights, settings.personalization.kind, memory_bytes)
+        probabilities = compare(contest, settings.federation.workers)
     results = Results(
         study=settings.study,
         settings=settings_to_mapping(settings),
@@ -103,18 +106,20 @@ def simulated_terms(settings: StudySettings, federation: Federation) -> Terms:
 def train(
     settings: StudySettings, federation: Federation, terms: Terms, answer: Answer, on_round: OnRound
 ) -> RoundState:
-    """Run the private rounds, carried by a function call or by Flower's simulation engine on Ray."""
+    """Run the private rounds, carried by a function call, Flower's messages, or its engine on Ray."""
     if settings.federation.kind == "flower":
         from simulations.flower import run_on_ray
 
         # Workers keep the ledgers of training; what is evaluated here begins ledgers of its own.
         return replace(run_on_ray(terms, federation, on_round=on_round), ledger_heads={})
-    from simulations.in_process import run as run_in_process
+    if settings.federation.kind == "grid":
+        from simulations.grid import run_over_grid
 
+        return run_over_grid(terms, answer, on_round=on_round)
     return run_in_process(terms, answer, on_round=on_round)
 
 
-def answers(federation: Federation, terms: Terms) -> Answer:
+def answers(federation: Federation, terms: Terms, memory_bytes: int = MEMORY_BYTES) -> Answer:
     """Give what answers a round's or an evaluation's plans: every planned hospital's own ward."""
     wards = {ward.hospital: ward for ward in federation.wards(terms)}
 
@@ -122,7 +127,7 @@ def answers(federation: Federation, terms: Terms) -> Answer:
         own = [wards[plan.hospital] for plan in plans]
         if plans[0].account == "held_out":
             return evaluate(plans, own, terms, OPERATOR, federation.admit_heldout)
-        return participate(plans, own, terms, OPERATOR, federation.admit)
+        return participate(plans, own, terms, OPERATOR, federation.admit, memory_bytes)
 
     return answer
 

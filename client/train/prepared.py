@@ -131,17 +131,19 @@ def prepared_parts(
     """
     key = (model, layout, np.dtype(dtype).str if model.hidden else "", memory_bytes)
     known = _cache.setdefault(cohort, {})
-    if key in known:
-        yield from known[key]
+    kept = known.get(key)
+    if kept is not None:
+        yield from kept
         return
     held, working = _bytes_per_event(model, layout)
     fitting = max(memory_bytes // 2 // (held + working), 1)
     bounds = _part_bounds(cohort, min(fitting, _DENSE_EVENTS_AT_ONCE if model.hidden else _EVENTS_AT_ONCE))
     parts = (_prepare(model, layout, cohort, dtype, first, last) for first, last in bounds)
     if held * cohort.event_count <= memory_bytes // 2:
+        kept = list(parts)
         known.clear()
-        known[key] = list(parts)
-        yield from known[key]
+        known[key] = kept
+        yield from kept
     else:
         yield from parts
 

@@ -11,7 +11,7 @@ from protocol.errors import ConfigurationError
 from protocol.terms import terms_to_mapping
 from server.app import app, read_terms
 from server.checkpoint import resume
-from simulations.in_process import InProcessGrid
+from simulations.grid import InProcessGrid
 
 
 def context(terms, folder):

@@ -11,7 +11,7 @@ from protocol.errors import ConfigurationError, Refusal
 from server import rounds
 from server.checkpoint import resume
 from server.strategy import Limits, run_rounds, wait_for_nodes
-from simulations.in_process import InProcessGrid
+from simulations.grid import InProcessGrid
 
 NODES = {"north": 1, "south": 2, "west": 3}
 QUICK = Limits(nodes_seconds=0.1, round_seconds=0.1, poll_seconds=0.01)

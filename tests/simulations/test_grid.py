@@ -1,0 +1,69 @@
+"""A function call and Flower's messages end in the same weights; Flower's engine has a test of its own."""
+
+import numpy as np
+import pytest
+
+from client.participate import participate
+from client.train.agree import random_cohort
+from conf.settings import FederationSettings
+from protocol.errors import ConfigurationError, Refusal
+from protocol.randomness import Keystream
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.terms import Terms
+from simulations import in_process
+from simulations.federation import UNDATED, Federation
+from simulations.grid import run_over_grid
+
+HOSPITALS = ("north", "south", "west")
+
+
+@pytest.fixture
+def federation(contract):
+    cohort = random_cohort(contract.layout, (30, 1, 50), 4, Keystream(bytes(32)))
+    return Federation(contract, HOSPITALS, cohort, cohort, seed=3, as_of=UNDATED, data_fingerprint="")
+
+
+@pytest.fixture
+def terms(contract):
+    return Terms(
+        study="tea",
+        contract=contract,
+        model=ModelSettings(),
+        privacy=PrivacySettings(epsilon=5.0),
+        training=TrainingSettings(public_patients=dict.fromkeys(HOSPITALS, 30), rounds=3, learning_rate=0.5),
+        noise_multiplier=20.0,
+        simulation=True,
+    )
+
+
+def answering(federation, terms, **options):
+    wards = federation.wards(terms)
+    return lambda plans: participate(plans, wards, terms, "simulation", federation.admit, **options)
+
+
+def test_messages_change_nothing(federation, terms):
+    called = in_process.run(terms, answering(federation, terms))
+    carried = run_over_grid(terms, answering(federation, terms))
+    np.testing.assert_array_equal(called.weights, carried.weights)
+    assert dict(called.ledger_heads) == dict(carried.ledger_heads)
+    assert np.any(called.weights != 0)
+
+
+def test_less_memory_gives_the_same_weights(federation, terms):
+    much = in_process.run(terms, answering(federation, terms))
+    little = in_process.run(terms, answering(federation, terms, memory_bytes=20_000))
+    np.testing.assert_allclose(much.weights, little.weights, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("run", [in_process.run, run_over_grid])
+def test_a_round_in_which_all_refuse_ends_the_run(terms, run):
+    with pytest.raises(
+        ConfigurationError, match=r"round 1: 0 of 3 hospitals gave a release .refused: purposes"
+    ):
+        run(terms, lambda plans: [Refusal("purposes", "x") for _ in plans])
+
+
+@pytest.mark.parametrize(("key", "value"), [("memory_mb", 1), ("workers", 0), ("kind", "pigeon")])
+def test_wrong_settings_name_key_and_value(key, value):
+    with pytest.raises(ConfigurationError, match=f"federation.{key}={value}"):
+        FederationSettings(**{key: value})
