@@ -11,7 +11,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help venv demo test test-slow check format clean
+.PHONY: help venv demo test test-slow soak check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ test: $(STAMP) ## Run the default tests, on both cores
 
 test-slow: $(STAMP) ## Run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -m 'slow and not soak'
+
+soak: $(STAMP) ## Repeat kills and long runs, for minutes; by hand
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -m soak
 
 check: $(STAMP) ## Run ruff, mypy (strict) and import-linter
 	$(BIN)/ruff check .
