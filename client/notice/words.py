@@ -76,4 +76,5 @@ def _how(feature: Feature) -> str:
 
 
 def _bands(bands: list[str]) -> str:
-    return f", in bands: {' · '.join(bands)}"
+    unbroken = [band.replace(" ", "\N{NO-BREAK SPACE}") for band in bands]
+    return f", in bands: {' · '.join(unbroken)}"
