@@ -39,7 +39,7 @@ class Terms:
     expires_at: str = "2100-01-01T00:00:00+00:00"
     simulation: bool = False
     evaluation: EvaluationSettings | None = None
-    fairness: FairnessSettings = FairnessSettings()
+    fairness: FairnessSettings = field(default_factory=FairnessSettings)
 
     def __post_init__(self) -> None:
         """Check what no single group of settings can check."""
@@ -168,8 +168,8 @@ class RoundPlan:
 class Release:
     """Bytes that leave a hospital: the noised clipped sum, the noised difference of weights, or noised tables.
 
-    vector: float32 [parameters], or [table_size] of account ``held_out``, on the public grid. ledger_head is the head of the hospital's ledger
-    after this release was charged. simulation marks what seeds produced.
+    vector: float32 [parameters], or [table_size] of account ``held_out``, on the public grid. ledger_head is
+    the head of the hospital's ledger after this release was charged. simulation marks what seeds produced.
     """
 
     study: str

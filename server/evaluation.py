@@ -8,6 +8,7 @@ consistency"), which makes all of them more exact and costs nothing.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,7 +162,7 @@ def evaluate_tables(tables: Tables, confidence: float) -> Evaluation:
         ),
         calibration=tuple(
             _calibration_point(tables, int(low), int(high))
-            for low, high in zip(edges[:-1], edges[1:], strict=True)
+            for low, high in pairwise(edges)
         ),
         confidence=confidence,
     )

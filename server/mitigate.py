@@ -27,7 +27,7 @@ _LEAST_AIM = 0.6
 """Where noise allows, this share of every group's distance from the whole is taken away: more than half."""
 _WITHIN_LIMIT = 0.5
 """Where there is a limit the aim is this share of it, so that noise leaves room for an interval."""
-_STRENGTHS = np.arange(1.0, 0.0, -0.05)
+STRENGTHS = tuple((np.arange(20, 0, -1) / 20).tolist())
 _COST_MARGIN = 0.9
 _LARGEST_OFFSET = 3.0
 
@@ -72,8 +72,8 @@ def _offsets(
     aim = _WITHIN_LIMIT * limit if limit < 1 else math.inf
     wanted = max(_LEAST_AIM, 1 - aim / size if size > 0 else 0.0)
     groups = [group for group in found.groups if group.attribute == attribute]
-    for strength in _STRENGTHS[_STRENGTHS <= wanted + 1e-9]:
-        offsets = np.array([_offset(tables, settings, found, group, float(strength)) for group in groups])
+    for strength in [share for share in STRENGTHS if share <= wanted + 1e-9]:
+        offsets = np.array([_offset(tables, settings, found, group, strength) for group in groups])
         if foreseen_auc_cost(tables, [group.row for group in groups], offsets) <= cost:
             return offsets
     return np.zeros(len(groups))

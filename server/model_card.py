@@ -208,7 +208,7 @@ def _group_rows(audit: Audit) -> list[tuple[str, ...]]:
 
 
 def _gap_rows(audit: Audit) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for attribute in dict.fromkeys(group.attribute for group in audit.groups):
         for measure, name in MEASURES.items():
             gap = audit.largest(attribute, measure)

@@ -12,8 +12,11 @@ from server.fairness import HELD, Audit, Verdict
 
 @dataclass(frozen=True)
 class Review:
-    """The gate's answer. blocks: why the model may not be used as it is, one line each; an exception lifts
-    the limits that were not shown to hold, never a missing evaluation."""
+    """The gate's answer.
+
+    blocks: why the model may not be used as it is, one line each. An exception lifts the limits that were not
+    shown to hold, never a missing evaluation.
+    """
 
     releasable: bool
     review_by: date

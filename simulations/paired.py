@@ -57,7 +57,7 @@ def no_worse_off(
     worse = counted & (found.upper(confidence) < 0)
     number = int(counted.sum())
     share = 1 - float(worse.sum()) / number if number else float("nan")
-    named = tuple(hospitals[index] for index in np.flatnonzero(worse))
+    named = tuple(hospitals[index] for index in np.flatnonzero(worse).tolist())
     return NoWorseOff(share, number, LEAST_PATIENTS, confidence, named)
 
 

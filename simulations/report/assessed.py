@@ -39,7 +39,7 @@ def weighted_auc(labels: Floats, scores: Floats, weights: Floats) -> float:
 
 
 def summary_of(assessment: Assessment, exact: Mapping[str, float] | None) -> dict[str, object]:
-    """Give the keys of summary.json: evaluation_epsilon, evaluation, fairness, releasable, review_by …"""
+    """Give the keys of summary.json: evaluation_epsilon, evaluation, fairness, releasable and what follows."""
     review, released = assessment.review, assessment.released
     return {
         "evaluation_epsilon": assessment.epsilon if assessment.event else None,

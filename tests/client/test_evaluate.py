@@ -168,7 +168,8 @@ def test_a_repeat_is_free_and_identical_and_training_rounds_stay_possible() -> N
     again = evaluate(plans_of(3), wards, TERMS, "key", admit)
     assert spent == wards[0].ledger.spent("held_out", 1e-5)
     for one, other in zip(first, again, strict=True):
-        assert isinstance(one, Release) and isinstance(other, Release)
+        assert isinstance(one, Release)
+        assert isinstance(other, Release)
         assert one.vector.tobytes() == other.vector.tobytes()
     learned = participate(plans_of(1, account="training"), wards, TERMS, "key", admit)
     assert all(isinstance(answer, Release) for answer in learned)
@@ -192,16 +193,19 @@ def test_what_the_terms_do_not_name_is_refused_and_spends_nothing(asked, clause)
 
 def test_a_held_out_plan_is_not_answered_by_training_and_without_evaluation_by_nobody() -> None:
     (answer, _) = participate(plans_of(3), wards_of(), TERMS, "key", admit)
-    assert isinstance(answer, Refusal) and answer.clause == "account"
+    assert isinstance(answer, Refusal)
+    assert answer.clause == "account"
     silent = replace(TERMS, evaluation=None)
     plans = [replace(plan, terms_fingerprint=silent.fingerprint) for plan in plans_of(3)]
     (answer, _) = evaluate(plans, wards_of(), silent, "key", admit)
-    assert isinstance(answer, Refusal) and answer.clause == "round"
+    assert isinstance(answer, Refusal)
+    assert answer.clause == "round"
 
 
 def test_a_budget_that_is_spent_refuses() -> None:
     (answer, _) = evaluate(plans_of(3), wards_of(epsilon=0.1), TERMS, "key", admit)
-    assert isinstance(answer, Refusal) and answer.clause == "max_epsilon_for_life"
+    assert isinstance(answer, Refusal)
+    assert answer.clause == "max_epsilon_for_life"
 
 
 @pytest.mark.parametrize(("factor", "fits"), [(1.0, True), (2 / 3, False), (1.5, False)])

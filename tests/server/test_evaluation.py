@@ -138,7 +138,7 @@ def test_intervals_cover_the_exact_numbers_at_their_level(noise: str) -> None:
 def test_whole_intervals_cover_the_population() -> None:
     """Fresh patients each time: the interval of noise and sampling covers the truth of a large draw."""
     of = terms()
-    logits, labels, groups = drawn(0, 400_000)
+    logits, labels, _groups = drawn(0, 400_000)
     truth = roc_auc_score(labels, logits)
     draw, covered = np.random.default_rng(4), 0
     for seed in range(100):
@@ -163,7 +163,8 @@ def test_what_is_lost_in_noise_does_not_exist() -> None:
     of = terms("local")
     logits, labels, groups = drawn(0, 60)
     found = evaluate_tables(consistent_tables(of, 2, summed(of, logits, labels, groups), 2), 0.95)
-    assert np.isnan(found.auc.value) and np.isnan(found.prevalence.value)
+    assert np.isnan(found.auc.value)
+    assert np.isnan(found.prevalence.value)
     assert np.isfinite(found.patients.value)
 
 
@@ -187,7 +188,8 @@ def test_releases_are_screened_and_a_missing_share_discards_them_all() -> None:
     of = terms()
     state = rounds.skip_to(rounds.init(of), 3)
     asked = plans(state, of, rounds.reported_weights(state))
-    assert {plan.account for plan in asked} == {"held_out"} and {plan.round for plan in asked} == {2}
+    assert {plan.account for plan in asked} == {"held_out"}
+    assert {plan.round for plan in asked} == {2}
     total = summed(of, *drawn(0, 3000))
     good = answers_of(of, asked, total)
     assert read_tables(of, asked[0], good).counts[0].sum() == pytest.approx(3000, rel=1e-4)
@@ -218,7 +220,8 @@ def test_the_terms_plan_one_more_evaluation_for_a_mitigated_model() -> None:
         evaluation=EvaluationSettings(rounds=(1, 2), epsilon=0.7),
         fairness=FairnessSettings(mitigation="equal_selection"),
     )
-    assert of.evaluation is not None and of.evaluation.rounds == (1, 2, 3)
+    assert of.evaluation is not None
+    assert of.evaluation.rounds == (1, 2, 3)
     from protocol.accounting import PrivacyEvent, compose_epsilon
 
     spent = compose_epsilon([PrivacyEvent(of.evaluation.noise_multiplier, 1.0, 3)], 1e-5)

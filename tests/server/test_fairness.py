@@ -92,7 +92,8 @@ def test_a_limit_holds_only_where_it_is_shown(shift: float, limit: float, noise:
 def test_an_attribute_that_cannot_be_audited_does_not_hold() -> None:
     bins, labels, groups = events()
     found = audit(tables_of(bins, labels, groups), FairnessSettings(max_auc_gap=0.5, min_group_patients=2500))
-    assert found.verdicts[0].outcome == NOT_SHOWN and found.verdicts[0].worst is None
+    assert found.verdicts[0].outcome == NOT_SHOWN
+    assert found.verdicts[0].worst is None
 
 
 @pytest.mark.parametrize("kind", ["equal_selection", "equal_opportunity", "calibration"])
@@ -114,7 +115,8 @@ def test_offsets_move_the_groups_towards_each_other(kind: str) -> None:
     offsets = group_offsets(tables, settings, before)["sex"]
     after = audit(tables_of(binned(scored + offsets[groups]), labels, groups), settings)
     sizes = [found.largest("sex", measure) for found in (before, after)]
-    assert sizes[0] is not None and sizes[1] is not None
+    assert sizes[0] is not None
+    assert sizes[1] is not None
     assert sizes[1].size < 0.5 * sizes[0].size
     assert offsets[2] == 0  # suppressed
 
@@ -147,22 +149,28 @@ def reviewed(limit: float, noise: float = 1.0, **settings: object):
 
 
 def test_the_gate_opens_where_limits_hold_or_a_person_signs() -> None:
-    assert reviewed(1.0).releasable and not reviewed(1.0).blocks
+    assert reviewed(1.0).releasable
+    assert not reviewed(1.0).blocks
     stopped = reviewed(0.1)
     assert not stopped.releasable
     assert stopped.blocks[0].startswith("selection by sex: F and M differ by 0.3")
     signed = reviewed(0.1, exception_by="Dr. A. Weiss", exception_reason="calls go to both groups alike")
-    assert signed.releasable and signed.blocks and signed.exception_by == "Dr. A. Weiss"
-    assert signed.to_facts()["releasable"] == "yes" and "exception_reason" in signed.to_facts()
+    assert signed.releasable
+    assert signed.blocks
+    assert signed.exception_by == "Dr. A. Weiss"
+    assert signed.to_facts()["releasable"] == "yes"
+    assert "exception_reason" in signed.to_facts()
     needless = reviewed(1.0, exception_by="Dr. A. Weiss", exception_reason="just in case")
     assert needless.exception_by == ""
 
 
 def test_what_was_not_measured_is_never_releasable() -> None:
     nobody = review(None, None, ReviewSettings(exception_by="A", exception_reason="B"), TODAY)
-    assert not nobody.releasable and nobody.to_facts()["releasable"] == "no"
+    assert not nobody.releasable
+    assert nobody.to_facts()["releasable"] == "no"
     lost = reviewed(0.1, noise=1e4, exception_by="A", exception_reason="B")
-    assert not lost.releasable and "lost in noise" in lost.blocks[0]
+    assert not lost.releasable
+    assert "lost in noise" in lost.blocks[0]
 
 
 def test_review_falls_due() -> None:
@@ -179,4 +187,5 @@ def test_half_an_exception_is_refused(settings: dict[str, object]) -> None:
 
 def test_an_estimate_without_a_value_has_no_interval() -> None:
     low, high = Estimate(np.nan, np.nan, np.nan).interval(0.95)
-    assert np.isnan(low) and np.isnan(high)
+    assert np.isnan(low)
+    assert np.isnan(high)

@@ -54,7 +54,8 @@ def test_one_class_and_no_patients_have_no_difference(small: Callable) -> None:
     cohort = small([3, 0, 50]).cohort
     cohort.labels[: cohort.events_from[3]] = 1
     found = auc_difference(cohort, *scored(cohort, 0))
-    assert np.isnan(found.value[:2]).all() and np.isfinite(found.value[2])
+    assert np.isnan(found.value[:2]).all()
+    assert np.isfinite(found.value[2])
 
 
 def test_only_hospitals_that_are_clearly_worse_count_as_exceptions(small: Callable) -> None:
@@ -64,11 +65,14 @@ def test_only_hospitals_that_are_clearly_worse_count_as_exceptions(small: Callab
     good = cohort.labels + draw.normal(size=cohort.event_count)
     noise = draw.normal(size=cohort.event_count)
     personalised = np.where((hospital == 1) | (hospital == 3), noise, good)
-    found = no_worse_off(auc_difference(cohort, personalised, good), ["a", "b", "c", "d"], np.array([400, 400, 400, 25]))
-    assert found.exceptions == ("b",) and found.hospitals == 3
+    patients = np.array([400, 400, 400, 25])
+    found = no_worse_off(auc_difference(cohort, personalised, good), ["a", "b", "c", "d"], patients)
+    assert found.exceptions == ("b",)
+    assert found.hospitals == 3
     assert found.share == pytest.approx(2 / 3)
     nobody = no_worse_off(auc_difference(cohort, good, good), ["a", "b", "c", "d"], np.zeros(4, np.int64))
-    assert np.isnan(nobody.share) and not nobody.exceptions
+    assert np.isnan(nobody.share)
+    assert not nobody.exceptions
 
 
 def test_exact_measures_weigh_every_patient_the_same(small: Callable) -> None:

@@ -1,0 +1,175 @@
+"""The model card says what the run's facts say, in Markdown and HTML, and no text from data becomes markup."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from conf.settings import ReviewSettings
+from protocol.contract import contract_from_mapping
+from protocol.evaluation import EvaluationSettings, FairnessSettings
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.terms import Release, RoundPlan, Terms
+from server import rounds
+from server.assess import Assessment, assess
+from server.model_card import CardFacts, card_html, card_markdown
+from server.propose import propose
+from server.screen import NoRelease
+
+TODAY = date(2026, 3, 1)
+
+
+def terms_of(**fairness: object) -> Terms:
+    contract = contract_from_mapping(
+        {
+            "name": "small",
+            "version": 3,
+            "purpose": "reminders | <b>bold</b>",
+            "patient": "patient",
+            "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
+            "events_per_patient": 4,
+            "consent": {"required": True, "basis": "a [signed](form) & more"},
+            "features": {"sex": {"kind": "categorical", "column": "sex", "vocabulary": ["<i>F", "M"]}},
+            "groups": ["sex"],
+        }
+    )
+    return propose(
+        study="tea",
+        contract=contract,
+        model=ModelSettings(),
+        privacy=PrivacySettings(),
+        training=TrainingSettings(rounds=2),
+        public_patients={"north": 4000, "south": 6000},
+        simulation=True,
+        evaluation=EvaluationSettings(score_bins=10),
+        fairness=FairnessSettings(**fairness),  # type: ignore[arg-type]
+    )
+
+
+def answering(terms: Terms, shift: float):
+    """Hospitals whose tables have scores that tell, lower by ``shift`` bins for the second group."""
+
+    def ask(plans: list[RoundPlan]) -> list[Release]:
+        counts = np.zeros((4, 2, 10))
+        for group, size in ((1, 2000.0), (2, 1500.0)):
+            middle = 6 - shift * (group == 2)
+            for label, where in ((0, middle - 1), (1, middle + 1)):
+                bump = np.exp(-((np.arange(10) - where) ** 2) / 4)
+                counts[group, label] = size / 2 * bump / bump.sum()
+        counts[0] = counts[1:].sum(axis=0)
+        from protocol.evaluation import table_factors
+
+        factors = table_factors(terms.contract, terms.evaluation)  # type: ignore[arg-type]
+        vector = (counts * factors[:, None, None]).ravel().astype(np.float32)
+        return [
+            Release(
+                study="tea",
+                hospital=plan.hospital,
+                round=plan.round,
+                terms_fingerprint=terms.fingerprint,
+                weights_digest=plan.weights_digest,
+                vector=vector,
+                simulation=True,
+                account=plan.account,
+            )
+            for plan in plans
+        ]
+
+    return ask
+
+
+def assessed(terms: Terms, shift: float = 0.0, **settings: object) -> Assessment:
+    state = rounds.skip_to(rounds.init(terms), 3)
+    review = ReviewSettings(**settings)  # type: ignore[arg-type]
+    return assess(terms, state, answering(terms, shift), review, TODAY)
+
+
+def facts_of(terms: Terms, assessment: Assessment, *people: str) -> CardFacts:
+    return CardFacts(
+        terms=terms,
+        assessment=assessment,
+        epsilon_by_adversary={"model": 0.9876, "server": 1.2345},
+        parameters=4,
+        approved_by=people,
+    )
+
+
+def test_it_says_what_the_facts_say() -> None:
+    terms = terms_of()
+    facts = facts_of(terms, assessed(terms), "Dr. Weiss")
+    for card in (card_markdown(facts), card_html(facts)):
+        for text in (
+            terms.fingerprint,
+            terms.contract.fingerprint,
+            "0.988",
+            "1.234",
+            "2027-03-01",
+            "approved by: Dr. Weiss",
+            "10,000",
+            "Releasable",
+            "simulation",
+            "1e-05",
+        ):
+            assert text in card, text
+        auc = facts.assessment.released.evaluation.auc  # type: ignore[union-attr]
+        assert f"{auc.value:.3f}" in card
+
+
+def test_texts_from_data_cannot_become_markup() -> None:
+    terms = terms_of()
+    facts = facts_of(terms, assessed(terms), "<script>alert(1)</script>")
+    page, text = card_html(facts), card_markdown(facts)
+    assert "<script" not in page
+    assert "<b>bold" not in page
+    assert "<i>F" not in page
+    assert "default-src 'none'" in page
+    assert "\\[signed\\](form)" in text
+    assert "\\<script\\>" in text
+    # A cell that holds a bar would open another column.
+    lines = [line for line in text.splitlines() if line.startswith("| sex")]
+    assert lines
+    assert all("<i>" not in line for line in lines)
+
+
+def test_an_unmet_limit_is_on_top_and_an_exception_beside_its_reason() -> None:
+    terms = terms_of(max_selection_gap=0.1)
+    stopped = card_markdown(facts_of(terms, assessed(terms, shift=3.0)))
+    assert "**Not releasable: selection by sex" in stopped
+    signed = assessed(terms, shift=3.0, exception_by="Dr. Weiss", exception_reason="both groups are called")
+    card = card_markdown(facts_of(terms, signed))
+    assert "**Releasable, by the exception that Dr. Weiss signed" in card
+    assert "both groups are called" in card
+    assert "limit 0.1 exceeded" in card
+
+
+def test_the_effect_of_a_mitigation_is_shown() -> None:
+    terms = terms_of(max_selection_gap=0.1, mitigation="equal_selection", max_auc_cost=0.1)
+    found = assessed(terms, shift=3.0)
+    assert [finding.evaluation.round for finding in found.findings] == [2, 3]
+    assert "Mitigation equal selection" in card_markdown(facts_of(terms, found))
+
+
+def test_without_an_evaluation_there_is_a_card_but_no_release() -> None:
+    terms = replace(terms_of(), evaluation=None)
+    found = assess(terms, rounds.skip_to(rounds.init(terms), 3), lambda plans: [], ReviewSettings(), TODAY)
+    card = card_markdown(facts_of(terms, found))
+    assert "Not releasable: it was not evaluated" in card
+    assert "Not evaluated." in card
+    assert found.epsilon == 0
+    assert found.event is None
+
+
+def test_refusals_are_named_where_nobody_answers() -> None:
+    from protocol.errors import ConfigurationError
+
+    terms = terms_of()
+    state = rounds.skip_to(rounds.init(terms), 3)
+    with pytest.raises(ConfigurationError, match=r"no release \(refused: max_epsilon_for_life\)"):
+        assess(
+            terms,
+            state,
+            lambda plans: [NoRelease(plan.hospital, "refused: max_epsilon_for_life") for plan in plans],
+            ReviewSettings(),
+            TODAY,
+        )
