@@ -7,7 +7,7 @@ A clause is named as its key in policy.yaml; ``client.policy_file`` reads that f
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from client.ledger.budget import CAP_CLAUSES, Caps
@@ -96,10 +96,12 @@ def permit(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: dat
 class Forecast:
     """What a study would cost and whether it may be run to its end: every clause, with both values.
 
-    epsilon is the composed ε of the study's training releases at the policy's δ, by themselves.
+    epsilon is the composed ε of the study's training releases at the policy's δ, by themselves;
+    heldout_epsilon that of its evaluations, which other patients pay for (0 without any).
     """
 
     epsilon: float
+    heldout_epsilon: float
     clauses: tuple[Clause, ...]
 
     @property
@@ -114,7 +116,8 @@ def forecast(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: d
         *_clauses(policy, terms, operator, ledger, now),
         *_rest_of_budget(policy, terms, operator, ledger),
     ]
-    return Forecast(_cost(policy, terms), tuple(clauses))
+    cost = _cost(policy, terms)
+    return Forecast(cost["training"], cost.get("held_out", 0.0), tuple(clauses))
 
 
 def at_approval(policy: Policy, terms: Terms, hospital: str, eligible_patients: int) -> tuple[Clause, ...]:
@@ -192,31 +195,42 @@ def _how(policy: Policy, terms: Terms) -> Iterator[Clause]:
 
 
 def _how_much(policy: Policy, terms: Terms) -> Iterator[Clause]:
-    cost = _cost(policy, terms)
-    stated = terms.privacy.epsilon
-    yield Clause("epsilon", f"composed epsilon={cost:.8g}", f"{stated:g}, as the terms say", cost <= stated)
-    for name, cap in zip(CAP_CLAUSES, policy.caps.limits, strict=True):
-        yield _at_most(name, "epsilon of the study", cost, cap)
+    stated = {"training": terms.privacy.epsilon}
+    if terms.evaluation is not None:
+        stated["held_out"] = terms.evaluation.epsilon
+    for account, cost in _cost(policy, terms).items():
+        asked = f"composed epsilon of {account} patients={cost:.8g}"
+        yield Clause("epsilon", asked, f"{stated[account]:g}, as the terms say", cost <= stated[account])
+        for name, cap in zip(CAP_CLAUSES, policy.caps.limits, strict=True):
+            yield _at_most(name, f"epsilon of the study, {account} patients", cost, cap)
 
 
 def _rest_of_budget(policy: Policy, terms: Terms, operator: str, ledger: Ledger) -> Iterator[Clause]:
     payer = ledger.identify(operator) or operator
-    left = terms.training.rounds - ledger.rounds_charged(payer, terms.fingerprint)
-    further = _events(terms, left) if left > 0 else None
     scopes = ((terms.study, payer), (None, payer), (None, None))
-    for name, cap, (study, by) in zip(CAP_CLAUSES, policy.caps.limits, scopes, strict=True):
-        after = ledger.spent("training", policy.delta, study, by, further)
-        yield _at_most(name, "epsilon after the last round, with all that was spent", after, cap)
+    for account, release, count in _releases(terms):
+        left = count - ledger.rounds_charged(payer, terms.fingerprint, account)
+        further = replace(release, count=release.count * left) if left > 0 else None
+        for name, cap, (study, by) in zip(CAP_CLAUSES, policy.caps.limits, scopes, strict=True):
+            after = ledger.spent(account, policy.delta, study, by, further)
+            asked = f"epsilon after the last round, with all that was spent, {account} patients"
+            yield _at_most(name, asked, after, cap)
 
 
-def _events(terms: Terms, rounds: int) -> PrivacyEvent:
-    return PrivacyEvent(
-        terms.noise_multiplier, terms.training.sampling_rate, rounds * terms.training.local_steps
-    )
+def _releases(terms: Terms) -> Iterator[tuple[str, PrivacyEvent, int]]:
+    """Give each account's releases under the terms: the event of one, and how many there are."""
+    training = terms.training
+    event = PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.local_steps)
+    yield "training", event, training.rounds
+    if terms.evaluation is not None:
+        yield "held_out", PrivacyEvent(terms.evaluation.noise_multiplier), len(terms.evaluation.rounds)
 
 
-def _cost(policy: Policy, terms: Terms) -> float:
-    return compose_epsilon([_events(terms, terms.training.rounds)], policy.delta)
+def _cost(policy: Policy, terms: Terms) -> dict[str, float]:
+    return {
+        account: compose_epsilon([replace(release, count=release.count * count)], policy.delta)
+        for account, release, count in _releases(terms)
+    }
 
 
 def _lives(terms: Terms, now: datetime) -> bool:

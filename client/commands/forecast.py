@@ -40,6 +40,8 @@ def show(desk: Desk, signed: SignedTerms, seen: Forecast) -> None:
         f"{terms.contract.version}, until {terms.expires_at[:10]}"
     )
     say(f"  costs each patient ε = {seen.epsilon:.4g} at δ = {desk.policy.delta:g}, all rounds together")
+    if seen.heldout_epsilon:
+        say(f"  and each held-out patient, who is measured on instead, ε = {seen.heldout_epsilon:.4g}")
 
 
 def show_budget(desk: Desk) -> None:
@@ -55,6 +57,7 @@ def _plain(desk: Desk, signed: SignedTerms, seen: Forecast) -> dict[str, object]
         "terms": signed.terms.fingerprint,
         "decision": desk.decision(signed),
         "epsilon": seen.epsilon,
+        "heldout_epsilon": seen.heldout_epsilon,
         "delta": desk.policy.delta,
         "permitted": all(c.holds for c in seen.clauses if c.name != "approval"),
         "clauses": clauses_to_plain(seen.clauses),

@@ -15,6 +15,7 @@ from client.policy import Policy, at_approval, forecast, permit, simulation_poli
 from protocol.accounting import PrivacyEvent, compose_epsilon, noise_multiplier_for
 from protocol.contract import contract_from_mapping
 from protocol.errors import Refusal
+from protocol.evaluation import EvaluationSettings
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.signing import new_key
 from protocol.terms import Terms
@@ -303,3 +304,16 @@ def test_a_person_answers_for_what_depends_on_the_tables() -> None:
     assert held("north", 99) == {"hospital": True, "min_patients": False, "delta": True}
     assert held("south", 100)["delta"] is False  # 1e-5 is not below 1/300000
     assert held("east", 100)["hospital"] is False
+
+
+def test_evaluation_is_policed_and_forecast_on_its_own_account() -> None:
+    evaluation = EvaluationSettings(rounds=(2, 4), epsilon=0.5, noise_multiplier=12.0)
+    terms = replace(TERMS, evaluation=evaluation)
+    cost = compose_epsilon([PrivacyEvent(12.0, 1.0, 2)], POLICY.delta)
+    seen = forecast(POLICY, terms, OPERATOR, MemoryLedger(), NOW)
+    assert seen.heldout_epsilon == cost
+    asked = [clause.asked for clause in seen.clauses if "held_out" in clause.asked]
+    assert len(asked) == 7
+    dear = replace(TERMS, evaluation=replace(evaluation, noise_multiplier=0.5))
+    broken = {c.name for c in forecast(POLICY, dear, OPERATOR, MemoryLedger(), NOW).clauses if not c.holds}
+    assert {"epsilon", "max_epsilon_per_study", "max_epsilon_for_life"} <= broken
