@@ -55,8 +55,7 @@ class FairnessSettings:
     Limits are on the largest difference between two groups of one attribute (fairlearn's definitions);
     1 is no limit. selected_share: events with the highest scores that count as selected. min_group_patients:
     groups whose noised number of held-out patients is smaller are suppressed. confidence: level of every
-    interval. mitigation: what is changed when a limit is not met (``server.mitigate``), for at most
-    max_auc_cost.
+    interval. mitigation: what is done where a limit is not shown to hold (``server.mitigate``).
     """
 
     max_selection_gap: float = 1.0
@@ -68,7 +67,6 @@ class FairnessSettings:
     min_group_patients: int = 100
     confidence: float = 0.95
     mitigation: str = "none"
-    max_auc_cost: float = 0.01
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -79,7 +77,6 @@ class FairnessSettings:
         require(0.5 <= level < 1, "fairness.confidence", level, "must be at least 0.5 and below 1")
         least = self.min_group_patients
         require(least >= 1, "fairness.min_group_patients", least, "must be at least 1")
-        require(0 <= self.max_auc_cost <= 1, "fairness.max_auc_cost", self.max_auc_cost, "must be from 0 to 1")
         allowed = f"must be one of {', '.join(MITIGATIONS)}"
         require(self.mitigation in MITIGATIONS, "fairness.mitigation", self.mitigation, allowed)
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from conf.settings import ReviewSettings
 from protocol.accounting import PrivacyEvent, compose_epsilon
 from protocol.terms import Release, RoundPlan, Terms
+from server.estimates import Tables
 from server.evaluation import Evaluation, due, evaluate_tables, plans, read_tables, settings_of
-from server.fairness import HELD, Audit, audit
-from server.mitigate import group_offsets, mitigated_weights
+from server.fairness import HELD, Audit, Selection, audit
+from server.mitigate import changes_scores, group_offsets, group_thresholds, mitigated_weights
 from server.review import Review, review
 from server.rounds import RoundState, finished, reported_weights
 from server.screen import NoRelease
@@ -36,9 +37,10 @@ class Finding:
 class Assessment:
     """What the study may say of its model, and whether it may be used.
 
-    weights: float64 [parameters], of the model to release, mitigated where that was done. findings: one per
-    evaluation, in order. before: of the shared model; after: of the mitigated one; None where there was none.
-    offsets: by attribute, float64 [groups]. event: what all of it cost a held-out patient, None for nothing.
+    weights: float64 [parameters], of the model to release, recalibrated where that was the mitigation.
+    findings: one per evaluation, in order. before: of the shared model; after: with the mitigation; None where
+    there was none. offsets: by attribute, float64 [groups]. thresholds: attribute → group → score from which
+    events are selected, where the mitigation is of that kind. event: what all of it cost a held-out patient.
     """
 
     weights: Floats
@@ -46,6 +48,7 @@ class Assessment:
     before: Finding | None
     after: Finding | None
     offsets: dict[str, Floats]
+    thresholds: dict[str, dict[str, float]]
     event: PrivacyEvent | None
     epsilon: float
     review: Review
@@ -56,13 +59,9 @@ class Assessment:
         return self.after or self.before
 
 
-def evaluate_round(
-    terms: Terms, state: RoundState, ask: Ask, weights: Floats, round_number: int | None = None
-) -> Finding:
-    """Ask for one evaluation and read it; by default that of the last closed round."""
-    asked = plans(state, terms, weights, round_number)
-    tables = read_tables(terms, asked[0], ask(asked))
-    return Finding(evaluate_tables(tables, terms.fairness.confidence), audit(tables, terms.fairness))
+def evaluate_round(terms: Terms, state: RoundState, ask: Ask, weights: Floats) -> Finding:
+    """Ask for the evaluation of the last closed round, and read it."""
+    return _finding(terms, _tables(terms, state, ask, weights))
 
 
 def assess(
@@ -79,31 +78,63 @@ def assess(
     an evaluation got no answer.
     """
     weights = reported_weights(state)
-    findings, offsets = list(earlier), dict[str, Floats]()
-    before = after = None
+    findings, mitigated = list(earlier), None
+    before = None
     if finished(state, terms) and due(state, terms):
-        asked = plans(state, terms, weights)
-        tables = read_tables(terms, asked[0], ask(asked))
-        found = audit(tables, terms.fairness)
-        before = Finding(evaluate_tables(tables, terms.fairness.confidence), found)
+        tables = _tables(terms, state, ask, weights)
+        before = _finding(terms, tables)
         findings.append(before)
-        unmet = any(verdict.outcome != HELD for verdict in found.verdicts)
+        unmet = any(verdict.outcome != HELD for verdict in before.audit.verdicts)
         if unmet and terms.fairness.mitigation != "none":
-            offsets = group_offsets(tables, terms.fairness, found)
-            weights = mitigated_weights(terms, weights, offsets)
-            after = evaluate_round(terms, state, ask, weights, settings_of(terms).rounds[-1])
-            findings.append(after)
+            mitigated = _mitigate(terms, state, ask, weights, tables, before)
+            findings.append(mitigated.finding)
+    after = mitigated.finding if mitigated else None
     event = PrivacyEvent(settings_of(terms).noise_multiplier, 1.0, len(findings)) if findings else None
     released = after or before
     return Assessment(
-        weights=weights,
+        weights=mitigated.weights if mitigated else weights,
         findings=tuple(findings),
         before=before,
         after=after,
-        offsets=offsets,
+        offsets=mitigated.offsets if mitigated else {},
+        thresholds=mitigated.thresholds if mitigated else {},
         event=event,
         epsilon=compose_epsilon([event], terms.privacy.delta) if event else 0.0,
         review=review(
             released.evaluation if released else None, released.audit if released else None, settings, today
         ),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Mitigated:
+    weights: Floats
+    finding: Finding
+    offsets: dict[str, Floats]
+    thresholds: dict[str, dict[str, float]]
+
+
+def _mitigate(
+    terms: Terms, state: RoundState, ask: Ask, weights: Floats, tables: Tables, before: Finding
+) -> _Mitigated:
+    """Choose offsets, and measure by one more evaluation what they do."""
+    offsets = group_offsets(tables, terms.fairness, before.audit)
+    moved = mitigated_weights(terms, weights, offsets)
+    again = _tables(terms, state, ask, moved, settings_of(terms).rounds[-1])
+    if changes_scores(terms.fairness):
+        return _Mitigated(moved, _finding(terms, again), offsets, {})
+    by = Selection(again, before.audit.first_selected)
+    # The scores stay, and with them AUC and calibration; the second tables say who is selected.
+    finding = Finding(before.evaluation, audit(tables, terms.fairness, by))
+    return _Mitigated(weights, finding, offsets, group_thresholds(before.audit, offsets))
+
+
+def _tables(
+    terms: Terms, state: RoundState, ask: Ask, weights: Floats, round_number: int | None = None
+) -> Tables:
+    asked = plans(state, terms, weights, round_number)
+    return read_tables(terms, asked[0], ask(asked))
+
+
+def _finding(terms: Terms, tables: Tables) -> Finding:
+    return Finding(evaluate_tables(tables, terms.fairness.confidence), audit(tables, terms.fairness))

@@ -17,6 +17,7 @@ from protocol.evaluation import FairnessSettings
 from server import estimates
 from server.estimates import Estimate, Measure, Tables
 
+RATES = ("selection", "true_positive", "false_positive")
 HELD, EXCEEDED, NOT_SHOWN = "held", "exceeded", "not shown"
 _LEAST_SIGNAL = 5.0
 """Groups whose number is below so many standard deviations of its noise are suppressed."""
@@ -82,15 +83,30 @@ class Audit:
         return max(found, key=lambda gap: gap.size, default=None)
 
 
-def audit(tables: Tables, settings: FairnessSettings) -> Audit:
-    """Look at every group and every pair of groups of each attribute."""
-    first = first_selected_bin(tables, settings.selected_share)
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """How events are selected where not by the released scores themselves: by other scores, from a fixed bin."""
+
+    tables: Tables
+    first_selected: int
+
+
+def audit(tables: Tables, settings: FairnessSettings, by: Selection | None = None) -> Audit:
+    """Look at every group and every pair of groups of each attribute.
+
+    tables: of the released scores. by: the tables of what selects, where that is something else; rates are
+    then read off those.
+    """
+    first = by.first_selected if by else first_selected_bin(tables, settings.selected_share)
     measures = audited_measures(tables, first)
+    read = {name: by.tables if by and name in RATES else tables for name in measures}
     groups = tuple(
-        _group(tables, row, measures, settings) for row in range(len(tables.rows)) if tables.rows[row].attribute
+        _group(tables, row, measures, read, settings)
+        for row in range(len(tables.rows))
+        if tables.rows[row].attribute
     )
     gaps = tuple(
-        Gap(one.attribute, name, one.label, other.label, _gap(tables, measure, one, other))
+        Gap(one.attribute, name, one.label, other.label, _gap(read[name], measure, one, other))
         for one, other in combinations([group for group in groups if not group.suppressed], 2)
         if one.attribute == other.attribute
         for name, measure in measures.items()
@@ -118,10 +134,18 @@ def audited_measures(tables: Tables, first_selected: int) -> dict[str, Measure]:
     }
 
 
-def _group(tables: Tables, row: int, measures: Mapping[str, Measure], settings: FairnessSettings) -> Group:
+def _group(
+    tables: Tables,
+    row: int,
+    measures: Mapping[str, Measure],
+    read: Mapping[str, Tables],
+    settings: FairnessSettings,
+) -> Group:
     number = estimates.estimate(tables, estimates.patients(len(tables.probabilities)), row)
     suppressed = number.value < max(settings.min_group_patients, _LEAST_SIGNAL * number.noise)
-    found = {} if suppressed else {name: estimates.estimate(tables, m, row) for name, m in measures.items()}
+    found = {} if suppressed else {
+        name: estimates.estimate(read[name], measure, row) for name, measure in measures.items()
+    }
     return Group(tables.rows[row].attribute, tables.rows[row].label, row, number, suppressed, found)
 
 

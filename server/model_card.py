@@ -232,11 +232,18 @@ def _mitigation(facts: CardFacts) -> tuple[Block, ...]:
             gaps = [found.audit.largest(attribute, measure) for found in _both(assessment)]
             sizes = [f"{gap.size:.3f}" if gap is not None and gap.size >= 0 else "–" for gap in gaps]
             rows.append((f"largest gap: {name}", attribute, *sizes))
-    return (
-        f"Mitigation {kind.replace('_', ' ')}: each group's scores were moved by an offset, chosen from the noised "
-        "tables; then the model was evaluated once more.",
-        Grid(("", "attribute", "before", "after"), tuple(rows)),
+    how = "events are selected from a score of their group's own" if assessment.thresholds else (
+        "each group's scores were moved by an offset"
     )
+    blocks: list[Block] = [
+        f"Mitigation {kind.replace('_', ' ')}: {how}, chosen from the noised tables; one more evaluation measured "
+        "the effect. It holds for whoever selects so.",
+        Grid(("", "attribute", "before", "after"), tuple(rows)),
+    ]
+    for attribute, groups in assessment.thresholds.items():
+        cells = tuple((f"{attribute}: {label}", f"{score:.3f}") for label, score in groups.items())
+        blocks.append(Grid(("group", "selected from a score of"), cells))
+    return tuple(blocks)
 
 
 def _both(assessment: Assessment) -> tuple[Finding, ...]:

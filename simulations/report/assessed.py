@@ -125,6 +125,7 @@ def _mitigated(assessment: Assessment) -> dict[str, object] | None:
         return None
     return {
         "offsets": {name: offsets.tolist() for name, offsets in assessment.offsets.items()},
+        "thresholds": assessment.thresholds,
         "before": {**_evaluated(assessment.before), "gaps": _sizes(assessment.before)},
         "after": {**_evaluated(assessment.after), "gaps": _sizes(assessment.after)},
     }

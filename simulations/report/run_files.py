@@ -168,8 +168,17 @@ def _facts(results: Results) -> dict[str, str]:
         "delta": repr(results.privacy.delta),
         "noise": results.privacy.noise,
         "simulation": "true",
-        **(results.assessment.review.to_facts() if results.assessment else {}),
+        **_release_facts(results),
     }
+
+
+def _release_facts(results: Results) -> dict[str, str]:
+    """Say whether the model may be used, until when, and from which scores its groups are selected."""
+    if results.assessment is None:
+        return {}
+    thresholds = results.assessment.thresholds
+    selecting = {"group_thresholds": json.dumps(thresholds, ensure_ascii=False)} if thresholds else {}
+    return {**results.assessment.review.to_facts(), **selecting}
 
 
 def _manifest(results: Results, contents: Mapping[str, bytes]) -> dict[str, object]:

@@ -144,10 +144,14 @@ def test_an_unmet_limit_is_on_top_and_an_exception_beside_its_reason() -> None:
 
 
 def test_the_effect_of_a_mitigation_is_shown() -> None:
-    terms = terms_of(max_selection_gap=0.1, mitigation="equal_selection", max_auc_cost=0.1)
+    terms = terms_of(max_selection_gap=0.1, mitigation="equal_selection")
     found = assessed(terms, shift=3.0)
-    assert [finding.evaluation.round for finding in found.findings] == [2, 3]
-    assert "Mitigation equal selection" in card_markdown(facts_of(terms, found))
+    assert found.event is not None
+    assert found.event.count == 2
+    card = card_markdown(facts_of(terms, found))
+    assert "Mitigation equal selection" in card
+    assert f"| sex: M | {found.thresholds['sex']['M']:.3f} |" in card
+    assert found.thresholds["sex"]["M"] < found.thresholds["sex"]["<i>F"]
 
 
 def test_without_an_evaluation_there_is_a_card_but_no_release() -> None:
