@@ -11,7 +11,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help venv demo test test-slow soak check format clean
+.PHONY: help venv parts demo test test-slow soak check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[postgresql,server,simulation,dev]'
 	touch $@
+
+parts: ## Install what some tests need from Debian's packages (asks for root)
+	scripts/install-parts.sh
 
 demo: $(STAMP) ## Train one private model across twenty synthetic hospitals, and show what it cost and bought
 	$(BIN)/wardround-simulate experiment=demo output_dir=outputs/demo

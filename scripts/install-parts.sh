@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Install the real parts that some tests need, from Debian's packages: a PostgreSQL server.
+# The tests start and stop it themselves, as a user who is not root, in a folder of their own.
+set -euo pipefail
+
+has_postgresql() {
+    command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
+}
+
+if has_postgresql; then
+    exit 0
+fi
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    as_root=(sudo)
+fi
+# The server package would start a cluster of its own; nobody asked for that.
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" mkdir -p /etc/postgresql-common
+echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+"${as_root[@]}" apt-get install -qq -y --no-install-recommends postgresql
+has_postgresql
