@@ -3,7 +3,7 @@
 The same in a simulation and in a real study; who carries the plans (``ask``) is not known here.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.settings import ReviewSettings
-from protocol.accounting import PrivacyEvent, compose_epsilon
+from protocol.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary
 from protocol.terms import Release, RoundPlan, Terms
 from server.estimates import Tables
 from server.evaluation import Evaluation, due, evaluate_tables, plans, read_tables, settings_of
@@ -40,7 +40,8 @@ class Assessment:
     weights: float64 [parameters], of the model to release, recalibrated where that was the mitigation.
     findings: one per evaluation, in order. before: of the shared model; after: with the mitigation; None where
     there was none. offsets: by attribute, float64 [groups]. thresholds: attribute → group → score from which
-    events are selected, where the mitigation is of that kind. event: what all of it cost a held-out patient.
+    events are selected, where the mitigation is of that kind. event: what all of it cost a held-out patient;
+    epsilon: against whoever gets the model, and epsilon_by_adversary against each, as for training patients.
     """
 
     weights: Floats
@@ -51,6 +52,7 @@ class Assessment:
     thresholds: dict[str, dict[str, float]]
     event: PrivacyEvent | None
     epsilon: float
+    epsilon_by_adversary: Mapping[str, float]
     review: Review
 
     @property
@@ -100,9 +102,19 @@ def assess(
         thresholds=mitigated.thresholds if mitigated else {},
         event=event,
         epsilon=compose_epsilon([event], terms.privacy.delta) if event else 0.0,
+        epsilon_by_adversary=_by_adversary(terms, event) if event else {},
         review=review(
             released.evaluation if released else None, released.audit if released else None, settings, today
         ),
+    )
+
+
+def _by_adversary(terms: Terms, event: PrivacyEvent) -> dict[str, float]:
+    """Give a held-out patient's ε against each adversary; one other hospital may collude."""
+    hospitals = len(terms.hospitals)
+    noise, delta = terms.privacy.noise, terms.privacy.delta
+    return epsilon_by_adversary(
+        noise, event.noise_multiplier, hospitals, 1.0, event.count, delta, min(1, hospitals - 1)
     )
 
 

@@ -136,14 +136,17 @@ def _consent(facts: CardFacts) -> tuple[Block, ...]:
 
 def _privacy(facts: CardFacts) -> tuple[Block, ...]:
     terms, assessment = facts.terms, facts.assessment
-    rows = [(ADVERSARIES.get(key, key), f"{epsilon:.3f}") for key, epsilon in facts.epsilon_by_adversary.items()]
-    if assessment.event is not None:
-        rows.append(("anyone, of a held-out patient (evaluation)", f"{assessment.epsilon:.3f}"))
+    measured = assessment.epsilon_by_adversary
+    rows = [
+        (ADVERSARIES.get(key, key), f"{epsilon:.3f}", f"{measured[key]:.3f}" if key in measured else "–")
+        for key, epsilon in facts.epsilon_by_adversary.items()
+    ]
     shared = terms.privacy.noise == "distributed"
     return (
         "For one patient with all events at one hospital: whoever looks, the chance of anything that they could "
         f"conclude changes by a factor of at most e^ε, but for a chance of δ = {terms.privacy.delta:g}.",
-        Grid(("against", "patient ε"), tuple(rows)),
+        Grid(("against", "ε of a training patient", "ε of a held-out patient"), tuple(rows)),
+        "A patient is one or the other, for good: the two never add up.",
         f"Each patient's gradient was clipped to {terms.privacy.clip_norm:g}; noise was "
         + ("shared between hospitals: the first line assumes secure aggregation." if shared else
            "added in full at each hospital."),
@@ -157,10 +160,10 @@ def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
     e = found.evaluation
     level = e.confidence
     rows = [
-        ("AUC", interval_text(e.auc, level)),
+        ("AUC", interval_text(e.auc, level, share=True)),
         ("log-loss (nats)", interval_text(e.log_loss, level)),
         ("predicted less observed", interval_text(e.calibration_gap, level)),
-        ("share that engages", interval_text(e.prevalence, level)),
+        ("share that engages", interval_text(e.prevalence, level, share=True)),
         ("held-out patients", interval_text(e.patients, level, 0)),
     ]
     return (
@@ -168,11 +171,11 @@ def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
         f"weighs the same. {level:.0%} intervals include the noise and the draw of the patients.",
         Grid(("measure", f"estimate [{level:.0%} interval]"), tuple(rows)),
         "By range of scores: the middle of the range, and the share that engaged.",
-        Grid(("score", "observed"), tuple((f"{p:.2f}", interval_text(o, level)) for p, o in e.calibration)),
+        Grid(("score", "observed"), tuple((f"{p:.2f}", interval_text(o, level, share=True)) for p, o in e.calibration)),
         "From the highest scores down: share selected among those who did not engage, and among those who did.",
         Grid(
             ("false positive rate", "true positive rate"),
-            tuple((interval_text(fpr, level), interval_text(tpr, level)) for fpr, tpr in e.roc[1:-1]),
+            tuple((interval_text(f, level, share=True), interval_text(t, level, share=True)) for f, t in e.roc[1:-1]),
         ),
     )
 
@@ -200,7 +203,11 @@ def _fairness(facts: CardFacts) -> tuple[Block, ...]:
 def _group_rows(audit: Audit) -> list[tuple[str, ...]]:
     rows = []
     for group in audit.groups:
-        cells = [interval_text(group.measures[name], audit.confidence) for name in MEASURES if group.measures]
+        cells = [
+            interval_text(group.measures[name], audit.confidence, share=name != "calibration")
+            for name in MEASURES
+            if group.measures
+        ]
         cells = cells or ["suppressed", *[""] * (len(MEASURES) - 1)]
         number = "" if group.suppressed else f"{group.patients.value:,.0f}"
         rows.append((f"{group.attribute}: {group.label}", number, *cells))
@@ -273,9 +280,10 @@ def _people(facts: CardFacts) -> tuple[Block, ...]:
     return (Items(tuple(lines)),)
 
 
-def interval_text(found: Estimate, level: float, digits: int = 3) -> str:
-    """Write ``value [low, high]``, or an en dash for what does not exist."""
+def interval_text(found: Estimate, level: float, digits: int = 3, *, share: bool = False) -> str:
+    """Write ``value [low, high]``, or an en dash for what does not exist; a share stays from 0 to 1."""
     if not math.isfinite(found.value):
         return "–"
-    low, high = found.interval(level)
-    return f"{found.value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
+    numbers = (found.value, *found.interval(level))
+    value, low, high = (min(max(number, 0.0), 1.0) for number in numbers) if share else numbers
+    return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"

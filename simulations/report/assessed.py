@@ -46,6 +46,7 @@ def summary_of(assessment: Assessment, exact: Mapping[str, float] | None) -> dic
         "evaluation": None if released is None else {
             "account": ACCOUNT,
             "releases": len(assessment.findings),
+            "epsilon_by_adversary": dict(assessment.epsilon_by_adversary),
             "round": released.evaluation.round,
             "hospitals": released.evaluation.hospitals,
             "confidence": released.evaluation.confidence,
