@@ -1,7 +1,8 @@
 """What an operator proposes, composed from the groups of ``conf/serve.yaml`` and checked once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from conf.compose import build, read_contract, refuse_unknown, typed
@@ -12,6 +13,7 @@ from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 KEYS = (
     "study", "contract", "contract_file", "model", "privacy", "training",
     "valid_days", "reply_delay_seconds", "simulation", "key", "out",
+    "home", "round_seconds", "quorum", "wait_seconds",
 )  # fmt: skip
 
 
@@ -41,6 +43,56 @@ class Proposal:
             "null",
             "must name every hospital with its declared training patients, as in {north: 1200}",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """How a study is run. home: the operator's folder. proposal: None where the study's terms exist already.
+
+    round_seconds: a round's deadline. quorum: the share of the planned hospitals that must have answered by
+    then, else the same round is asked again. wait_seconds: how long that goes on, or an absent server is
+    waited for. now: the moment from which new terms are valid.
+    """
+
+    study: str
+    home: Path
+    round_seconds: float
+    quorum: float
+    wait_seconds: float
+    now: datetime
+    proposal: Proposal | None = None
+
+    def __post_init__(self) -> None:
+        """Check that every wait ends, and that a round needs at least somebody."""
+        for key in ("round_seconds", "wait_seconds"):
+            value = getattr(self, key)
+            require(0 < value <= 30 * 86_400, key, value, "must be greater than 0 and at most 30 days")
+        require(0 < self.quorum <= 1, "quorum", self.quorum, "must be greater than 0 and at most 1")
+
+
+def serving(plain: Mapping[str, object], output_dir: Path | None = None) -> Serving:
+    """Check what ``train`` was given; key and terms file are the home's own."""
+    home = typed(plain.get("home"), Path, "home")
+    study = typed(plain.get("study"), str, "study") if plain.get("study") else None
+    if study is None:
+        raise ConfigurationError("study: is missing; say study=…")
+    for key in ("key", "out"):
+        if plain.get(key) is not None:
+            raise ConfigurationError(f"{key}={plain[key]}: is for the word terms; train uses the home's own")
+    own = {"key": str(home / "operator.key"), "out": str(home / "studies" / study / "study.terms")}
+    if plain.get("training", {}).get("public_patients") is None:  # type: ignore[attr-defined]
+        return _serving(plain, study, home, None)
+    return _serving(plain, study, home, proposal({**plain, **own}, output_dir))
+
+
+def _serving(plain: Mapping[str, object], study: str, home: Path, proposed: Proposal | None) -> Serving:
+    seconds = {key: typed(plain.get(key), float, key) for key in ("round_seconds", "quorum", "wait_seconds")}
+    return Serving(study=study, home=home, now=datetime.now(UTC), proposal=proposed, **seconds)
+
+
+def resuming(plain: Mapping[str, object], output_dir: Path | None = None) -> Serving:
+    """Check what ``resume`` was given: terms stay as they were signed."""
+    return replace(serving({**plain, "training": {}}, output_dir), proposal=None)
 
 
 def proposal(plain: Mapping[str, object], output_dir: Path | None = None) -> Proposal:

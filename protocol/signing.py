@@ -28,6 +28,7 @@ class Purpose(Enum):
     PLAN = b"wardround plan\n"
     RELEASE = b"wardround release\n"
     LEDGER = b"wardround ledger entry\n"
+    JOIN = b"wardround request to join\n"
 
 
 class SigningKey:

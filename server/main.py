@@ -7,11 +7,12 @@ is imported until a word runs, so that ``--help`` answers at once.
 import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from conf.help import help_text
 from protocol.errors import WardroundError
 
-OK, USER_ERROR = 0, 2
+OK, USER_ERROR, STOPPED = 0, 2, 130
 # Nothing that a study starts reports to anyone.
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
@@ -33,7 +34,105 @@ def key() -> int:
     return OK
 
 
-WORDS: Mapping[str, Callable[[], int]] = {"key": key, "terms": terms}
+def train() -> int:
+    """Run a study over the hospitals that are let in."""
+    from conf.door import run
+    from conf.proposal import serving
+    from server.serve import train as job
+
+    return run("serve", job, compose=serving)
+
+
+def resume() -> int:
+    """Go on with a study that was stopped, or killed."""
+    from conf.door import run
+    from conf.proposal import resuming
+    from server.serve import train as job
+
+    return run("serve", job, compose=resuming)
+
+
+def plan() -> int:
+    """Say what a study would cost; nothing is signed and nobody is asked."""
+    from conf.door import run
+    from conf.proposal import serving
+    from server.forecast import say_plan
+
+    return run("serve", say_plan, compose=serving)
+
+
+def provision() -> int:
+    """Make certificates, keys and kits."""
+    from server import provision as job
+
+    job.provision(sys.argv[1:])
+    return OK
+
+
+def enrol() -> int:
+    """Let a hospital in by its request."""
+    from server import provision as job
+
+    job.enrol(sys.argv[1:])
+    return OK
+
+
+def revoke() -> int:
+    """Shut a hospital out."""
+    from server import provision as job
+
+    job.revoke(sys.argv[1:])
+    return OK
+
+
+def renew() -> int:
+    """Renew the server's certificate."""
+    from server import provision as job
+
+    job.renew(sys.argv[1:])
+    return OK
+
+
+def up() -> int:
+    """Start the server."""
+    from server.up import up as job
+
+    job(sys.argv[1:])
+    return OK
+
+
+def status() -> int:
+    """Say how the server and its studies stand."""
+    from server.status import status as job
+
+    job(sys.argv[1:])
+    return OK
+
+
+def stop() -> int:
+    """Stop a study after its round."""
+    from server.serve import stop as job
+    from server.words import options
+
+    said = options("stop", sys.argv[1:], {"study": None, "home": "."})
+    sys.stdout.write(job(Path(said["home"]), said["study"]) + "\n")
+    return OK
+
+
+WORDS: Mapping[str, Callable[[], int]] = {
+    "provision": provision,
+    "enrol": enrol,
+    "revoke": revoke,
+    "renew": renew,
+    "up": up,
+    "plan": plan,
+    "train": train,
+    "status": status,
+    "stop": stop,
+    "resume": resume,
+    "key": key,
+    "terms": terms,
+}
 
 
 def main() -> int:
@@ -54,6 +153,9 @@ def main() -> int:
         return WORDS[word]()
     except WardroundError as error:
         return _refused(str(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return STOPPED
     except ModuleNotFoundError as error:
         if error.name not in ("hydra", "omegaconf"):
             raise

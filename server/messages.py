@@ -7,6 +7,8 @@ The hospital's half is in ``client.app``.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
@@ -16,11 +18,30 @@ from protocol.terms import Release, RoundPlan
 from protocol.wire import decode_release, encode_plan
 from server.screen import NoRelease
 
+
+class Letters(Protocol):
+    """How a server writes the plans of a round, and reads what comes back."""
+
+    def write(self, plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
+        """Write one message per plan to its hospital's node, to be dropped after ``seconds``."""
+
+    def read(self, message: Message, hospital: str) -> Release | NoRelease:
+        """Read the reply of one hospital's node; never raises, whatever it holds."""
+
+
 _CLAUSE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def plan_messages(plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
     """Write one message per plan of one round to its hospital's node; Flower drops it after ``seconds``."""
+    heads = [{"header": _header(plan)} for plan in plans]
+    return messages_of(plans, heads, nodes, seconds)
+
+
+def messages_of(
+    plans: Sequence[RoundPlan], heads: Sequence[dict[str, bytes]], nodes: Mapping[str, int], seconds: float
+) -> list[Message]:
+    """Write messages that each hold a head of their own, and share one array of weights."""
     if not plans:
         return []
     data = np.ascontiguousarray(plans[0].weights, dtype="<f4").tobytes()
@@ -28,13 +49,13 @@ def plan_messages(plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds:
     weights = ArrayRecord({"weights": Array("float32", plans[0].weights.shape, "float32.le", data)})
     return [
         Message(
-            RecordDict({"plan": ConfigRecord({"header": _header(plan, len(data))}), "weights": weights}),
+            RecordDict({"plan": ConfigRecord(dict(head)), "weights": weights}),
             nodes[plan.hospital],
             MessageType.TRAIN,
             ttl=seconds,
             group_id=str(plan.round),
         )
-        for plan in plans
+        for plan, head in zip(plans, heads, strict=True)
     ]
 
 
@@ -60,6 +81,22 @@ def release_of(message: Message, hospital: str) -> Release | NoRelease:
     return release if release.hospital == hospital else NoRelease(hospital, "wrong hospital")
 
 
-def _header(plan: RoundPlan, vector_bytes: int) -> bytes:
+def _header(plan: RoundPlan) -> bytes:
     payload = encode_plan(plan)
-    return payload[: len(payload) - vector_bytes]
+    return payload[: len(payload) - 4 * len(plan.weights)]
+
+
+@dataclass(frozen=True)
+class PlainLetters:
+    """Plans and releases without signatures: for simulations, whose hospitals are this process's own."""
+
+    def write(self, plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
+        """Write plans as ``client.app`` reads them."""
+        return plan_messages(plans, nodes, seconds)
+
+    def read(self, message: Message, hospital: str) -> Release | NoRelease:
+        """Read what ``client.app`` wrote."""
+        return release_of(message, hospital)
+
+
+PLAIN = PlainLetters()

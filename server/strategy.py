@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flwr.app import Message
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from protocol.errors import ConfigurationError, require
@@ -46,6 +48,7 @@ class Presence:
 
 
 Roster = Callable[[], Mapping[str, Presence]]
+_LOST = {ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE, ErrorCode.NODE_UNAVAILABLE}
 LOOK_AGAIN_SECONDS = 1.0  # between two looks at who is connected
 
 
@@ -114,12 +117,15 @@ def wait_for_nodes(grid: Grid, count: int, limits: Limits) -> list[int]:
     return nodes[:count]
 
 
+def _lost_on_the_way(message: Message) -> bool:
+    """Whether Flower, not the hospital, says that nothing will come of a message: its node went away."""
+    return message.has_error() and message.error.code in _LOST
+
+
 class _Collection:
     """One round's messages on their way."""
 
-    def __init__(
-        self, grid: Grid, plans: Mapping[str, RoundPlan], letters: Letters, deadline: float
-    ) -> None:
+    def __init__(self, grid: Grid, plans: Mapping[str, RoundPlan], letters: Letters, deadline: float) -> None:
         self._grid, self._plans, self._letters, self._deadline = grid, plans, letters, deadline
         self._waiting: dict[str, str] = {}  # hospitals by the message that asked them
         self._open = set(plans)
@@ -156,7 +162,7 @@ class _Collection:
     def _pulled(self) -> Iterator[Release | NoRelease]:
         for message in self._grid.pull_messages(list(self._waiting)) if self._waiting else ():
             hospital = self._waiting.pop(message.metadata.reply_to_message_id, None)
-            if hospital is None or hospital not in self._open:
+            if hospital is None or hospital not in self._open or _lost_on_the_way(message):
                 continue
             self._open.discard(hospital)
             yield self._letters.read(message, hospital)

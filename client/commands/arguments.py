@@ -33,6 +33,11 @@ def _init(parser: ArgumentParser) -> None:
     parser.add_argument("--operator", metavar="KEY", help="the operator's public key, or its file")
     parser.add_argument("--terms", type=Path, metavar="FILE", help="a study's signed terms to prepare for")
     parser.add_argument("--hospital", metavar="NAME", help="this hospital's name (the home folder's)")
+    parser.add_argument("--request", action="store_true", help="write a request to join, for the operator")
+
+
+def _join(parser: ArgumentParser) -> None:
+    parser.add_argument("kit", type=Path, metavar="KIT", help="the operator's kit for this hospital")
 
 
 def _terms(parser: ArgumentParser) -> None:
@@ -117,6 +122,7 @@ def _operators(parser: ArgumentParser) -> None:
 
 COMMANDS = (
     Command("init", "init", "write policy, settings, keys and an empty ledger; overwrites nothing", _init),
+    Command("join", "join", "take the operator's kit: address, certificate; write the request to join", _join),
     Command(
         "doctor", "doctor", "check everything that a study needs; exit 0 only when one could run", _doctor
     ),
@@ -127,6 +133,8 @@ COMMANDS = (
     Command("decline", "decide", "a person's no to a study, recorded with a reason", _decision),
     Command("operators", "operators", "list, rotate or revoke the keys of operators", _operators),
     Command("agent", "agent", "answer signed plans at the socket, until stopped"),
+    Command("supernode", "supernode", "carry messages between the server and the agent, until stopped"),
+    Command("up", "up", "agent and supernode as one user: for demonstrations"),
     Command("status", "status", "budget left, next round possible, last releases"),
     Command("ledger", "ledger", "show, verify or export the record of every release", _ledger),
     Command("gate", "gate", "who passes today, by reason, and the columns read", _optional_terms),

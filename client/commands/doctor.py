@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
-from client.checks import files, machine
+from client.checks import files, machine, server
 from client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
 from client.commands.desk import Desk, moment, policy_in_force
 from client.commands.terminal import say, say_json, table
@@ -47,6 +47,7 @@ def _findings(options: Namespace) -> Iterator[Finding]:
     yield from guarded("certificates", lambda: files.certificates(home))
     yield from guarded("disk", lambda: machine.disks(home))
     yield from guarded("socket", lambda: files.socket(home))
+    yield from guarded("server", lambda: server.reach(home))
     if home.simulation is not None:
         yield Finding(
             "home", WARN, "is a simulated hospital: its noise protects nobody", "remove `simulation` for real"

@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from client.commands.desk import public_key
+from client.commands.join import request_file
 from client.commands.terminal import say, say_json
 from client.home import LEDGER, POLICY, SETTINGS
 from client.new_home import NewHome, begin_home
@@ -23,8 +24,10 @@ def run(options: Namespace) -> None:
     operators = (("operator", operator),) if operator else ()
     new = NewHome(hospital=options.hospital or folder.name, operators=operators, signed=signed)
     public = begin_home(folder, new)
+    asked = request_file(folder, new.hospital) if options.request else None
     if options.json:
-        say_json({"home": str(folder), "hospital": new.hospital, "key": public, "operator": operator})
+        plain = {"home": str(folder), "hospital": new.hospital, "key": public, "operator": operator}
+        say_json(plain | ({"request": str(asked)} if asked else {}))
         return
     say(f"A home for {new.hospital} at {folder}", "")
     say(f"  {SETTINGS:20}where your tables are: edit paths, and names that differ")
@@ -40,4 +43,6 @@ def run(options: Namespace) -> None:
         say("Compare it with the operator by telephone.")
     else:
         say("No operator is allowed yet: add the key to policy.yaml.")
+    if asked:
+        say("", f"Send the operator {asked.name}; it holds no secret. The kit that comes back is for join.")
     say("", "Next: wardround-hospital doctor")

@@ -1,0 +1,83 @@
+"""``up``: agent and SuperNode together, as one user. For demonstrations: the isolation between them is lost."""
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from client.supernode import FOLDER, load_node_settings
+
+logger = logging.getLogger("wardround.hospital")
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+STEADY_SECONDS = 120.0  # whoever ran so long is started again at once
+_STOP_SECONDS = 20.0
+
+
+@dataclass(eq=False)
+class Kept:
+    """One child process that is started again when it ends, after a pause that doubles."""
+
+    word: str
+    home: Path
+    process: subprocess.Popen[bytes] | None = None
+    pause: float = FIRST_PAUSE_SECONDS
+    due: float = 0.0
+    started: float = field(default=0.0)
+
+    def look(self, now: float) -> None:
+        """Start the process when it is due; note when it ended."""
+        if self.process is None:
+            if now >= self.due:
+                self._start(now)
+            return
+        code = self.process.poll()
+        if code is None:
+            return
+        self.process = None
+        self.pause = FIRST_PAUSE_SECONDS if now - self.started > STEADY_SECONDS else self.pause
+        self.due = now + self.pause
+        logger.warning("%s ended with %d; again in %.0f s", self.word, code, self.pause)
+        self.pause = min(2 * self.pause, LONGEST_PAUSE_SECONDS)
+
+    def stop(self) -> None:
+        """End the process, kindly first."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _start(self, now: float) -> None:
+        self.started = now
+        line = [sys.executable, "-P", "-m", "client.main", self.word, "--home", str(self.home)]
+        self.process = subprocess.Popen(line)
+
+
+def run(options: Namespace) -> None:
+    """Keep both running until SIGTERM or SIGINT."""
+    home = options.home.absolute()
+    settings = load_node_settings(home / FOLDER)
+    sys.stderr.write(
+        "WARNING: agent and SuperNode run as one user, so that code which the server ships could read tables; "
+        "for patients' data use the two systemd units (deploy/)\n"
+        f"{settings.hospital}: waits for plans from {settings.address}\n"
+    )
+    sys.stderr.flush()
+    both = [Kept("agent", home), Kept("supernode", home)]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            for one in both:
+                one.look(time.monotonic())
+            time.sleep(0.2)
+    finally:
+        for one in both:
+            one.stop()

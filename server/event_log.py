@@ -1,0 +1,60 @@
+"""A study's event log: one JSON object per line, for machines; what a person sees on the way is printed from it."""
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from server.rounds import RoundSummary
+
+
+class EventLog:
+    """Appends events to a file, each in one write, and says them on standard error where they are for people."""
+
+    def __init__(self, path: Path, quiet: bool = False) -> None:
+        """Name the file; its folder is made."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._quiet = quiet
+
+    def write(self, event: str, line: str = "", **facts: object) -> None:
+        """Append one event; line is its words for a person."""
+        plain = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")
+        if line and not self._quiet:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    def round(self, summary: RoundSummary, seconds: float, rounds: int) -> None:
+        """Append a closed round: who took part, who was late, who was refused; no figure of any patient."""
+        rejected = {one.hospital: one.reason for one in summary.rejected}
+        took_part = f"{len(summary.accepted)} of {summary.planned} hospitals"
+        line = f"round {summary.round} of {rounds}: {took_part}, {seconds:.1f} s"
+        line += "".join(f"; {hospital}: {reason}" for hospital, reason in rejected.items())
+        line += f"; no answer from {', '.join(summary.missing)}" if summary.missing else ""
+        self.write(
+            "round",
+            line,
+            round=summary.round,
+            seconds=round(seconds, 3),
+            accepted=list(summary.accepted),
+            rejected=rejected,
+            missing=list(summary.missing),
+            discarded=summary.discarded,
+            update_norm=summary.update_norm,
+        )
+
+
+def read_events(path: Path) -> list[Mapping[str, object]]:
+    """Read a log; a last line that was cut short by a crash is left out."""
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found

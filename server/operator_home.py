@@ -1,0 +1,106 @@
+"""The operator's home folder: keys, certificates, the hospitals let in, and one folder per study.
+
+    HOME/operator.json         the address at which hospitals reach the server
+    HOME/operator.key          signs terms and plans (its public half, .pub, goes into every kit)
+    HOME/tls/                  root.{crt,key}: the certificate authority; server.{crt,key}: the SuperLink's
+    HOME/secrets/              control: who may submit a run; executor: who may carry one out
+    HOME/hospitals/NAME.json   a hospital's accepted request to join; removing it revokes the hospital
+    HOME/studies/NAME/         terms, checkpoints/, events.jsonl, model.safetensors
+    HOME/superlink/            Flower's own state, and the empty folder that its process runs in
+
+Everything but the public halves is readable by its owner alone.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from protocol.errors import ConfigurationError
+from protocol.kit import JoinRequest, checked_address, checked_name, load_join_request
+from protocol.signing import SigningKey, load_key, read_bounded
+
+SETTINGS = "operator.json"
+_LARGEST = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class OperatorHome:
+    """Where everything of an operator lies. address: ``HOST:PORT`` as hospitals dial it."""
+
+    folder: Path
+    address: str
+
+    @property
+    def port(self) -> int:
+        """The address's port."""
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def local_address(self) -> str:
+        """The same server, as this machine's own commands reach it."""
+        return f"127.0.0.1:{self.port}"
+
+    def key(self) -> SigningKey:
+        """Read the key that signs terms and plans."""
+        return load_key(self.folder / "operator.key")
+
+    def tls(self, name: str) -> Path:
+        """Name a file of the certificates' folder."""
+        return self.folder / "tls" / name
+
+    def secret(self, name: str) -> bytes:
+        """Read a shared secret; refuses a file that others may read."""
+        path = self.folder / "secrets" / name
+        try:
+            if path.stat().st_mode & 0o077:
+                raise ConfigurationError(f"secret={path}: others may read it; chmod 600 {path}")
+            return read_bounded(path, _LARGEST)
+        except OSError as error:
+            raise ConfigurationError(f"secret={path}: cannot be read; run provision") from error
+
+    def hospitals(self) -> dict[str, JoinRequest]:
+        """Read every hospital that was let in and not revoked, by name."""
+        found = (load_join_request(path) for path in sorted((self.folder / "hospitals").glob("*.json")))
+        return {one.hospital: one for one in found}
+
+    def study(self, name: str) -> "StudyFolder":
+        """Name a study's folder."""
+        return StudyFolder(self.folder / "studies" / checked_name(name))
+
+
+@dataclass(frozen=True, eq=False)
+class StudyFolder:
+    """One study's files at the operator."""
+
+    folder: Path
+    terms: Path = field(init=False)
+    checkpoints: Path = field(init=False)
+    events: Path = field(init=False)
+    stop: Path = field(init=False)
+    model: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Name the files."""
+        names = {
+            "terms": "study.terms",
+            "checkpoints": "checkpoints",
+            "events": "events.jsonl",
+            "stop": "stop",
+            "model": "model.safetensors",
+        }
+        for part, name in names.items():
+            object.__setattr__(self, part, self.folder / name)
+
+
+def load_operator_home(folder: Path) -> OperatorHome:
+    """Read an operator's home; ConfigurationError where it was never provisioned."""
+    folder = folder.absolute()
+    try:
+        plain = json.loads(read_bounded(folder / SETTINGS, _LARGEST))
+        return OperatorHome(folder, checked_address(plain["address"]))
+    except OSError as error:
+        raise ConfigurationError(
+            f"home={folder}: holds no {SETTINGS}; run wardround-serve provision home={folder} first"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"home={folder / SETTINGS}: must hold an address") from error

@@ -1,0 +1,119 @@
+"""``provision``, ``enrol``, ``revoke``, ``renew``: who may take part, before any study."""
+
+import secrets
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from protocol.canonical import canonical_json
+from protocol.errors import ConfigurationError
+from protocol.kit import (
+    Kit,
+    checked_address,
+    checked_name,
+    load_join_request,
+    save_join_request,
+    save_kit,
+)
+from protocol.signing import key_fingerprint, new_key, save_key, write_new
+from server.certificates import ROOT_DAYS, SERVER_DAYS, Signed, new_root, new_server
+from server.operator_home import SETTINGS, OperatorHome, load_operator_home
+from server.words import names, options
+
+DEFAULT_ADDRESS = "127.0.0.1:8443"
+
+
+def provision(arguments: Sequence[str]) -> None:
+    """Make certificate authority, server certificate and signing key, where they are missing, and a kit each."""
+    said = options(
+        "provision", arguments, {"hospitals": None, "out": "kits", "home": ".", "address": DEFAULT_ADDRESS}
+    )
+    hospitals = [checked_name(name) for name in names(said["hospitals"])]
+    folder, out = Path(said["home"]).absolute(), Path(said["out"])
+    if (folder / SETTINGS).exists():
+        home = load_operator_home(folder)
+        if (
+            "address" in {argument.partition("=")[0] for argument in arguments}
+            and home.address != said["address"]
+        ):
+            raise ConfigurationError(
+                f"address={said['address']}: this home serves {home.address}; choose another home"
+            )
+    else:
+        home = begin_operator_home(folder, said["address"])
+    out.mkdir(parents=True, exist_ok=True)
+    operator = home.key().public
+    root = home.tls("root.crt").read_text(encoding="ascii")
+    for hospital in hospitals:
+        kit = Kit(hospital=hospital, address=home.address, root_certificate=root, operator=operator)
+        save_kit(kit, out / f"{hospital}.kit")
+        sys.stdout.write(f"{out / hospital}.kit: give it to {hospital}; it holds no secret\n")
+    sys.stdout.write(f"operator's key, to compare by telephone: {key_fingerprint(operator)}\n")
+    sys.stdout.write("then: wardround-serve enrol request=FILE for each hospital's answer\n")
+
+
+def begin_operator_home(folder: Path, address: str) -> OperatorHome:
+    """Write a new operator's home, its secrets readable by their owner alone."""
+    checked_address(address)
+    for part in (".", "tls", "secrets", "hospitals", "studies", "superlink", "superlink/empty"):
+        (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+    now = datetime.now(UTC)
+    root = new_root("Wardround study root", now)
+    save_key(new_key(), folder / "operator.key")
+    _save_pair(root, folder / "tls", "root")
+    _save_pair(new_server(root, address.rpartition(":")[0], now), folder / "tls", "server")
+    for name in ("control", "executor"):
+        write_new(folder / "secrets" / name, secrets.token_hex(32).encode(), 0o600)
+    # Last: whoever finds it finds all the rest.
+    write_new(folder / SETTINGS, canonical_json({"address": address}) + b"\n", 0o644)
+    sys.stdout.write(f"{folder}: root certificate for {ROOT_DAYS} days, server's for {SERVER_DAYS}\n")
+    return load_operator_home(folder)
+
+
+def enrol(arguments: Sequence[str]) -> None:
+    """Let a hospital in by its request; a changed SuperNode key needs the same signing key as before."""
+    said = options("enrol", arguments, {"request": None, "home": "."})
+    home = load_operator_home(Path(said["home"]))
+    asked = load_join_request(Path(said["request"]))
+    path = home.folder / "hospitals" / f"{asked.hospital}.json"
+    if path.exists():
+        known = load_join_request(path)
+        if known.signing_key != asked.signing_key:
+            raise ConfigurationError(
+                f"request={said['request']}: {asked.hospital} is enrolled with another signing key; "
+                f"if the hospital says so by telephone: wardround-serve revoke hospital={asked.hospital}, then enrol"
+            )
+        path.unlink()
+    save_join_request(asked, path)
+    sys.stdout.write(
+        f"{asked.hospital} is enrolled; compare by telephone: {key_fingerprint(asked.signing_key)}\n"
+    )
+
+
+def revoke(arguments: Sequence[str]) -> None:
+    """Shut a hospital out: its node is unregistered and its releases no longer count."""
+    said = options("revoke", arguments, {"hospital": None, "home": "."})
+    home = load_operator_home(Path(said["home"]))
+    path = home.folder / "hospitals" / f"{checked_name(said['hospital'])}.json"
+    if not path.exists():
+        known = ", ".join(home.hospitals()) or "none"
+        raise ConfigurationError(f"hospital={said['hospital']}: is not enrolled (enrolled: {known})")
+    path.unlink()
+    sys.stdout.write(f"{said['hospital']} is revoked; a running server shuts it out within seconds\n")
+
+
+def renew(arguments: Sequence[str]) -> None:
+    """Make a new server certificate under the same root; hospitals notice nothing."""
+    home = load_operator_home(Path(options("renew", arguments, {"home": "."})["home"]))
+    root = Signed(home.tls("root.crt").read_bytes(), home.tls("root.key").read_bytes())
+    pair = new_server(root, home.address.rpartition(":")[0], datetime.now(UTC))
+    for name in ("server.crt", "server.key"):
+        home.tls(name).unlink(missing_ok=True)
+    _save_pair(pair, home.folder / "tls", "server")
+    sys.stdout.write(f"server certificate renewed for {SERVER_DAYS} days; restart wardround-serve up\n")
+
+
+def _save_pair(pair: Signed, folder: Path, name: str) -> None:
+    write_new(folder / f"{name}.key", pair.key, 0o600)
+    write_new(folder / f"{name}.crt", pair.certificate, 0o644)

@@ -1,0 +1,59 @@
+"""Plans signed by the operator, answers signed by hospitals: how a server writes to agents, by way of the shim."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from flwr.app import ConfigRecord, Message
+
+from protocol.envelope import decode_answer, request_head, sign_request, signed_by_hospital
+from protocol.errors import MessageError, Refusal
+from protocol.signed_terms import SignedTerms, signed_terms_to_bytes
+from protocol.signing import SigningKey
+from protocol.terms import Release, RoundPlan
+from server.messages import messages_of
+from server.screen import NoRelease
+
+CLOCKS_APART = timedelta(hours=6)
+"""By how much a hospital's clock may be ahead before a fresh plan looks expired to it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SignedLetters:
+    """One study's letters. keys: each enrolled hospital's signing key; key: the one that signed the terms."""
+
+    signed: SignedTerms
+    key: SigningKey = field(repr=False)
+    keys: Mapping[str, str]
+
+    def write(self, plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
+        """Sign each plan until its deadline, and clocks that are hours off."""
+        terms = signed_terms_to_bytes(self.signed)
+        until = datetime.fromtimestamp(time.time() + seconds, UTC) + CLOCKS_APART
+        heads = []
+        for plan in plans:
+            request = sign_request(terms, plan, until, self.key)
+            heads.append({"head": request_head(request, len(plan.weights))})
+        return messages_of(plans, heads, nodes, seconds)
+
+    def read(self, message: Message, hospital: str) -> Release | NoRelease:
+        """Read an agent's answer; a release counts only with its own hospital's signature."""
+        if message.has_error():
+            return NoRelease(hospital, "error")
+        record = message.content.get("answer")
+        payload = record.get("answer") if isinstance(record, ConfigRecord) else None
+        if not isinstance(payload, bytes):
+            late = isinstance(record, ConfigRecord) and record.get("late") is True
+            return NoRelease(hospital, "late" if late else "malformed")
+        try:
+            answer = decode_answer(payload)
+        except MessageError:
+            return NoRelease(hospital, "malformed")
+        if isinstance(answer, Refusal):
+            return NoRelease(hospital, f"refused: {answer.clause}")
+        if answer.release.hospital != hospital:
+            return NoRelease(hospital, "wrong hospital")
+        if hospital not in self.keys or not signed_by_hospital(answer, self.keys[hospital]):
+            return NoRelease(hospital, "wrong signature")
+        return answer.release

@@ -1,0 +1,49 @@
+"""``status``: how the server, its certificates, its hospitals and its studies stand."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from server.certificates import days_left
+from server.event_log import read_events
+from server.operator_home import OperatorHome, load_operator_home
+from server.words import options
+
+
+def status(arguments: Sequence[str]) -> None:
+    """Write lines for a person, or with ``json=true`` one JSON value."""
+    said = options("status", arguments, {"home": ".", "json": "false"})
+    home = load_operator_home(Path(said["home"]))
+    plain = standing(home)
+    if said["json"] == "true":
+        sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+        return
+    sys.stdout.write(f"server {home.address}: {'up' if plain['up'] else 'down'}\n")
+    certificates = plain["certificate_days_left"]
+    sys.stdout.write("certificates: " + ", ".join(f"{k} {v} days" for k, v in certificates.items()) + "\n")  # type: ignore[attr-defined]
+    sys.stdout.write(f"hospitals: {', '.join(plain['hospitals']) or 'none enrolled'}\n")  # type: ignore[arg-type]
+    for study in plain["studies"]:  # type: ignore[attr-defined]
+        sys.stdout.write(f"study {study['study']}: {study['state']}, round {study['round']}, {study['at']}\n")
+
+
+def standing(home: OperatorHome) -> dict[str, object]:
+    """Give all of it as plain data; asks nobody but this machine's files and port."""
+    from server.superlink import answers
+
+    folders = sorted(path for path in (home.folder / "studies").glob("*") if path.is_dir())
+    return {
+        "up": answers(home),
+        "address": home.address,
+        "certificate_days_left": {name: days_left(home.tls(f"{name}.crt")) for name in ("root", "server")},
+        "hospitals": list(home.hospitals()),
+        "studies": [_study(folder.name, read_events(home.study(folder.name).events)) for folder in folders],
+    }
+
+
+def _study(name: str, events: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    closed = [event["round"] for event in events if event.get("event") == "round"]
+    last = events[-1] if events else {"event": "no event yet", "time": "never"}
+    words = {"round": "running", "announced": "running"}
+    state = words.get(str(last["event"]), str(last["event"]))
+    return {"study": name, "state": state, "round": closed[-1] if closed else 0, "at": last["time"]}

@@ -1,0 +1,195 @@
+"""The operator's door to a running SuperLink: register nodes, submit a study's run, carry it out.
+
+The SuperLink runs nobody's server code: it is started without an executor, and a run is carried out by
+whoever holds the executor's secret, which is the process of ``wardround-serve train`` itself. So the key
+that signs plans is never where a submitted app could read it.
+"""
+
+import hashlib
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+
+import httpx
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from flwr.cli.build import build_fab_from_disk
+from flwr.common.constant import SubStatus
+from flwr.common.serde import fab_to_proto, run_from_proto
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    RegisterNodeRequest,
+    StartRunRequest,
+    UnregisterNodeRequest,
+)
+from flwr.proto.runtime_pb2 import AcquireTaskRequest, PullTaskInputRequest, PushTaskOutputRequest
+from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.fab import Fab
+from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.protobuf.client import ProtobufCall, ProtobufClientInterceptor, ProtobufRequestContext
+from flwr.supercore.run import RunNotRunningException
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.superlink.grid import HttpGrid as HttpGrid  # what a study's rounds are carried by
+
+from protocol.errors import ConfigurationError
+from server.operator_home import OperatorHome
+from server.strategy import Presence
+from server.superlink_process import SECRET_HEADER
+
+CLAIM_SECONDS = 60.0
+RETRY_SECONDS = 20.0  # how long one call is repeated before the server counts as away
+CLAIM_PAUSE_SECONDS = 0.05
+_ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
+
+
+@dataclass(frozen=True)
+class _ControlSecret:
+    """Send the operator's secret with every call to Control."""
+
+    secret: bytes
+
+    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
+        context.request.headers[SECRET_HEADER.decode()] = self.secret.decode()
+        return call_next(context)
+
+
+def answers(home: OperatorHome) -> bool:
+    """Tell whether somebody listens at the server's port on this machine."""
+    with socket.socket() as trial, suppress(OSError):
+        trial.settimeout(1.0)
+        trial.connect(("127.0.0.1", home.port))
+        return True
+    return False
+
+
+def node_key_bytes(openssh: str) -> bytes:
+    """Give a SuperNode's public key as Flower keeps it."""
+    key = serialization.load_ssh_public_key(openssh.encode("ascii"))
+    if not isinstance(key, EllipticCurvePublicKey):
+        raise ConfigurationError("request.node_key: is not an EC key; the hospital makes another with join")
+    return bytes(public_key_to_bytes(key))
+
+
+def reconcile_nodes(home: OperatorHome) -> tuple[list[str], list[str]]:
+    """Register the nodes of all enrolled hospitals, shut out all others; names of who came and keys of who went."""
+    wanted = {node_key_bytes(one.node_key): name for name, one in home.hospitals().items()}
+    with _control(home) as control:
+        known = {
+            bytes(node.public_key): node.node_id for node in control.ListNodes(ListNodesRequest()).nodes_info
+        }
+        came, went = [], []
+        for key, name in wanted.items():
+            if key not in known:
+                control.RegisterNode(RegisterNodeRequest(public_key=key))
+                came.append(name)
+        for key, node_id in known.items():
+            if key not in wanted:
+                control.UnregisterNode(UnregisterNodeRequest(node_id=node_id))
+                went.append(str(node_id))
+    return came, went
+
+
+def roster(grid: HttpGrid, home: OperatorHome) -> dict[str, Presence]:
+    """Give the presence of each enrolled hospital whose node is connected now."""
+    keys = {node_key_bytes(one.node_key): name for name, one in home.hospitals().items()}
+    found = {}
+    for node in grid.get_nodes():
+        hospital = keys.get(bytes(node.public_key))
+        if hospital is not None:
+            found[hospital] = Presence(int(node.node_id), node.last_activated_at)
+    return found
+
+
+class ServerAway(Exception):
+    """The SuperLink does not answer, or has forgotten the run: open another."""
+
+
+@contextmanager
+def open_run(home: OperatorHome) -> Iterator[HttpGrid]:
+    """Submit the shim as a run and carry it out in this process; the run ends with the block.
+
+    ServerAway where the server goes away meanwhile. ConfigurationError where none answers at first, or the
+    run cannot be claimed in ``CLAIM_SECONDS``.
+    """
+    try:
+        with _run(home) as grid:
+            yield grid
+    except (httpx.HTTPError, RunNotRunningException) as error:
+        raise ServerAway(type(error).__name__) from error
+
+
+@contextmanager
+def _run(home: OperatorHome) -> Iterator[HttpGrid]:
+    if not answers(home):
+        raise ConfigurationError(
+            f"no server answers at {home.local_address}; start it with wardround-serve up"
+        )
+    root = home.tls("root.crt").read_bytes()
+    run_id = _submit(home)
+    grid = HttpGrid(home.local_address, root_certificates=root, token=_claim(home, run_id, root))
+    grid._retry_invoker.max_time = RETRY_SECONDS
+    client = grid._runtime_client
+    heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
+    heartbeat.start()
+    status, details = SubStatus.FAILED, "the study stopped"
+    try:
+        task = client.PullTaskInput(PullTaskInputRequest())
+        # Flower stamps messages with the identity of the process that sends them.
+        TaskIdentity.task_id, TaskIdentity.run_id = task.task_id, task.run.run_id
+        TaskIdentity.node_id = task.context.node_id
+        grid.set_run(run_from_proto(task.run))
+        yield grid
+        status, details = SubStatus.COMPLETED, ""
+    finally:
+        with suppress(httpx.HTTPError):
+            grid._retry_invoker.max_tries = 1  # whoever stops must not wait for a server that is gone
+            client.PushTaskOutput(PushTaskOutputRequest(sub_status=status, details=details))
+        heartbeat.stop()
+        grid.close()
+
+
+def _submit(home: OperatorHome) -> int:
+    with as_file(files("server").joinpath("shim")) as folder:
+        content = build_fab_from_disk(folder)
+    fab = Fab(hashlib.sha256(content).hexdigest(), content, {})
+    with _control(home) as control:
+        return int(control.StartRun(StartRunRequest(fab=fab_to_proto(fab))).run_id)
+
+
+def _claim(home: OperatorHome, run_id: int, root: bytes) -> str:
+    """Take the run's task. Tasks of other runs that nobody carries out any more are taken too, and let lapse."""
+    interceptors: list[ProtobufClientInterceptor] = [
+        RuntimeVersionHttpInterceptor(component_name="SuperExec"),
+        SuperExecAuthHttpInterceptor(master_secret=home.secret("executor"), protected_methods=_ACQUIRE),
+    ]
+    client = RuntimeHttpClient.from_server_address(home.local_address, False, root, interceptors)
+    deadline = time.monotonic() + CLAIM_SECONDS
+    try:
+        while time.monotonic() < deadline:
+            answer = client.AcquireTask(AcquireTaskRequest(supported_task_types=["flwr-serverapp"]))
+            if answer.token and answer.task.run_id == run_id:
+                return str(answer.token)
+            time.sleep(CLAIM_PAUSE_SECONDS)
+    finally:
+        client.close()
+    raise ConfigurationError(f"the server gave no task for run {run_id} in {CLAIM_SECONDS:.0f} s; restart it")
+
+
+@contextmanager
+def _control(home: OperatorHome) -> Iterator[ControlHttpClient]:
+    client = ControlHttpClient.from_server_address(
+        home.local_address,
+        False,
+        home.tls("root.crt").read_bytes(),
+        [_ControlSecret(home.secret("control"))],
+    )
+    try:
+        yield client
+    finally:
+        client.close()

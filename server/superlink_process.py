@@ -1,0 +1,94 @@
+"""Flower's SuperLink behind a doorkeeper: started by ``wardround-serve up``, with Flower's own arguments.
+
+Flower 1.41 serves its three APIs at one port: Fleet for the hospitals, Control for whoever submits runs and
+registers nodes, Runtime for whoever carries runs out. Fleet asks for a node's key and Runtime for a token, but
+Control asks for nothing: anyone who reaches the port could have an app of their own run at every hospital. Here
+Control answers only to the secret that the operator's own commands send, and no request may be larger than
+the largest message.
+"""
+
+import hmac
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from protocol.envelope import LARGEST_REQUEST
+
+SECRET_HEADER = b"x-wardround-control"
+LARGEST_BODY = LARGEST_REQUEST + 2**20
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+_App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
+
+
+class Doorkeeper:
+    """An ASGI app that lets through what Flower's app may see."""
+
+    def __init__(self, app: _App, secret: bytes, largest_body: int = LARGEST_BODY) -> None:
+        """Wrap Flower's app. secret: what Control's callers must send."""
+        self._app = app
+        self._secret = secret
+        self._largest = largest_body
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        """Answer one request, or hand it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        if not self._may_enter(scope["path"], headers.get(SECRET_HEADER, b"")):
+            await _refuse(send, 403)
+            return
+        declared = headers.get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > self._largest:
+            await _refuse(send, 413)
+            return
+        await self._app(scope, _bounded(receive, self._largest), send)
+
+    def _may_enter(self, path: str, sent: bytes) -> bool:
+        if path.startswith(("/v1/fleet/", "/v1/runtime/")) and ".." not in path:
+            return True
+        return hmac.compare_digest(sent, self._secret)
+
+
+def _bounded(receive: _Receive, most: int) -> _Receive:
+    """Hang up on a body that goes on beyond what was declared, or declares nothing."""
+    received = 0
+
+    async def bounded() -> _Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        return message if received <= most else {"type": "http.disconnect"}
+
+    return bounded
+
+
+async def _refuse(send: _Send, status: int) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def main() -> None:
+    """Serve as ``flower-superlink`` does; WARDROUND_CONTROL names the file of the secret."""
+    import uvicorn
+    from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
+    from flwr.superlink.main import create_app
+
+    config = _parse_superlink_lifespan_config()
+    secret = Path(os.environ["WARDROUND_CONTROL"]).read_bytes()
+    uvicorn.run(
+        Doorkeeper(create_app(config, SuperLinkLifespan), secret),
+        host=config.host,
+        port=config.port,
+        log_level="warning",
+        ssl_keyfile=config.ssl_keyfile,
+        ssl_certfile=config.ssl_certfile,
+        workers=1,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""``up``: Flower's SuperLink with TLS and the nodes of the enrolled hospitals alone, until stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from protocol.errors import ConfigurationError
+from server.certificates import WARN_DAYS, days_left
+from server.operator_home import OperatorHome, load_operator_home
+from server.superlink import answers, reconcile_nodes
+from server.words import options
+
+LOOK_SECONDS = 1.0
+START_SECONDS = 60.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+
+
+def up(arguments: Sequence[str]) -> None:
+    """Serve until SIGTERM or SIGINT; ``bind=0.0.0.0`` to be reached from elsewhere than this machine."""
+    said = options("up", arguments, {"home": ".", "bind": "127.0.0.1"})
+    home = load_operator_home(Path(said["home"]))
+    _check(home)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        process = _start(home, said["bind"])
+        begun = time.monotonic()
+        try:
+            _keep(home, process)
+        finally:
+            _end(process)
+        pause = FIRST_PAUSE_SECONDS if time.monotonic() - begun > LONGEST_PAUSE_SECONDS else pause
+        _say(f"the server ended with {process.returncode}; again in {pause:.0f} s")
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _check(home: OperatorHome) -> None:
+    if answers(home):
+        raise ConfigurationError(
+            f"address={home.local_address}: somebody listens there already; stop them first"
+        )
+    left = days_left(home.tls("server.crt"))
+    if left < 0:
+        raise ConfigurationError("tls/server.crt: has expired; wardround-serve renew")
+    if left < WARN_DAYS:
+        _say(f"WARNING: the server's certificate expires in {left} days; wardround-serve renew")
+
+
+def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
+    """Start the SuperLink in an empty folder: its own code comes from the installation alone."""
+    line = [
+        sys.executable, "-P", "-m", "server.superlink_process",
+        "--host", bind, "--port", str(home.port),
+        "--ssl-certfile", str(home.tls("server.crt")),
+        "--ssl-keyfile", str(home.tls("server.key")),
+        "--ssl-ca-certfile", str(home.tls("root.crt")),
+        "--enable-supernode-auth", "--isolation", "process",
+        "--superexec-auth-secret-file", str(home.folder / "secrets/executor"),
+        "--database", str(home.folder / "superlink/state.sqlite"),
+    ]  # fmt: skip
+    environment = {
+        **os.environ,
+        "FLWR_HOME": str(home.folder / "superlink"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "WARDROUND_CONTROL": str(home.folder / "secrets/control"),
+    }
+    return subprocess.Popen(line, cwd=home.folder / "superlink/empty", env=environment)
+
+
+def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
+    """Hold the list of nodes to the folder of hospitals while the process lives."""
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(home) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    _say(f"serving {home.address}; hospitals enrolled: {', '.join(home.hospitals()) or 'none yet'}")
+    seen: object = None
+    while process.poll() is None:
+        listing = sorted(
+            (path.name, path.stat().st_mtime_ns) for path in (home.folder / "hospitals").glob("*.json")
+        )
+        if listing != seen:
+            came, went = reconcile_nodes(home)
+            seen = listing
+            _say(*(f"{name} may connect" for name in came), *(f"node {node} is shut out" for node in went))
+        time.sleep(LOOK_SECONDS)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

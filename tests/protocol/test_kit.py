@@ -1,0 +1,88 @@
+"""Kits and requests to join: read back as written; altered, foreign and overlong files are one error."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from client.supernode import node_public_key
+from protocol.errors import ConfigurationError
+from protocol.kit import (
+    Kit,
+    checked_address,
+    load_join_request,
+    load_kit,
+    save_join_request,
+    save_kit,
+    sign_join_request,
+)
+from protocol.signing import new_key
+from server.certificates import new_root
+
+
+@pytest.fixture
+def kit():
+    root = new_root("root", datetime.now(UTC)).certificate.decode()
+    return Kit(
+        hospital="north",
+        address="study.example:8443",
+        root_certificate=root,
+        operator=new_key().public,
+    )
+
+
+def test_a_kit_is_read_back_and_holds_no_private_key(kit, tmp_path):
+    save_kit(kit, tmp_path / "north.kit")
+    assert load_kit(tmp_path / "north.kit") == kit
+    assert "PRIVATE" not in (tmp_path / "north.kit").read_text()
+    with pytest.raises(ConfigurationError, match="never overwritten"):
+        save_kit(kit, tmp_path / "north.kit")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hospital": "../north"},
+        {"hospital": 7},
+        {"address": "study.example"},
+        {"address": "a b:1"},
+        {"address": "h:70000"},
+        {"operator": "ed25519:x"},
+        {"root_certificate": "-----BEGIN CERTIFICATE-----"},
+        {"format": "other"},
+        {"more": "x"},
+    ],
+)
+def test_a_spoilt_kit_is_one_error(kit, tmp_path, change):
+    save_kit(kit, tmp_path / "north.kit")
+    plain = json.loads((tmp_path / "north.kit").read_text()) | change
+    (tmp_path / "spoilt").write_text(json.dumps(plain))
+    with pytest.raises(ConfigurationError):
+        load_kit(tmp_path / "spoilt")
+
+
+def test_a_request_is_signed_by_the_hospitals_key(tmp_path):
+    key, path = new_key(), tmp_path / "north.request"
+    asked = sign_join_request("north", node_public_key(tmp_path / "node"), key)
+    save_join_request(asked, path)
+    assert load_join_request(path) == asked
+    assert asked.signing_key == key.public
+
+
+@pytest.mark.parametrize("part", ["hospital", "node_key", "signing_key", "signature"])
+def test_a_request_with_any_part_of_another_is_refused(tmp_path, part):
+    paths = []
+    for number, name in enumerate(("north", "south")):
+        paths.append(tmp_path / f"{name}.request")
+        node = node_public_key(tmp_path / str(number))
+        save_join_request(sign_join_request(name, node, new_key()), paths[-1])
+    mixed = json.loads(paths[0].read_text()) | {part: json.loads(paths[1].read_text())[part]}
+    (tmp_path / "mixed").write_text(json.dumps(mixed))
+    with pytest.raises(ConfigurationError, match="signature"):
+        load_join_request(tmp_path / "mixed")
+
+
+def test_addresses():
+    assert checked_address("[::1]:8443") == "[::1]:8443"
+    with pytest.raises(ConfigurationError, match="HOST:PORT"):
+        checked_address("http://study:8443")

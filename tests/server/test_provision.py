@@ -1,0 +1,190 @@
+"""Provisioning: certificates that TLS accepts, kits without secrets, who is let in and shut out; the Doorkeeper."""
+
+import asyncio
+import socket
+import ssl
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from client.supernode import load_node_settings, server_days_left, write_node_settings
+from protocol.errors import ConfigurationError
+from protocol.kit import load_kit, sign_join_request
+from protocol.signing import new_key
+from server.certificates import Signed, days_left, new_root, new_server
+from server.main import main
+from server.operator_home import load_operator_home
+from server.provision import begin_operator_home
+from server.superlink_process import Doorkeeper
+
+
+def serve(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["wardround-serve", *arguments])
+    return main()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert serve(monkeypatch, "provision", "hospitals=[north,south]", "out=kits", "home=op") == 0
+    capsys.readouterr()
+    return load_operator_home(Path("op"))
+
+
+def request_of(name, tmp_path, key=None):
+    from client.supernode import node_public_key
+    from protocol.kit import save_join_request
+
+    path = tmp_path / f"{name}-{datetime.now(UTC).timestamp()}.request"
+    node = node_public_key(tmp_path / f"{path.name}.node")
+    save_join_request(sign_join_request(name, node, key or new_key()), path)
+    return path
+
+
+def test_provision_writes_kits_and_secrets_for_the_owner_alone(home):
+    kit = load_kit(Path("kits/north.kit"))
+    assert kit.operator == home.key().public
+    assert kit.address == home.address
+    private = [
+        *(home.folder / "secrets").iterdir(),
+        home.tls("root.key"),
+        home.tls("server.key"),
+        home.folder / "operator.key",
+    ]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in private)
+    assert days_left(home.tls("server.crt")) > 300
+
+
+def test_more_kits_later_have_the_same_root_and_key(home, monkeypatch):
+    assert serve(monkeypatch, "provision", "hospitals=[west]", "out=kits", "home=op") == 0
+    first, later = load_kit(Path("kits/north.kit")), load_kit(Path("kits/west.kit"))
+    assert (first.root_certificate, first.operator) == (later.root_certificate, later.operator)
+
+
+def test_a_hospital_is_let_in_changes_its_node_key_and_is_shut_out(home, monkeypatch, tmp_path, capsys):
+    key = new_key()
+    assert serve(monkeypatch, "enrol", f"request={request_of('north', tmp_path, key)}", "home=op") == 0
+    before = home.hospitals()["north"]
+    assert serve(monkeypatch, "enrol", f"request={request_of('north', tmp_path, key)}", "home=op") == 0
+    assert home.hospitals()["north"].node_key != before.node_key
+    assert serve(monkeypatch, "enrol", f"request={request_of('north', tmp_path)}", "home=op") == 2
+    assert "another signing key" in capsys.readouterr().err
+    assert home.hospitals()["north"].signing_key == key.public
+    assert serve(monkeypatch, "revoke", "hospital=north", "home=op") == 0
+    assert home.hospitals() == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("provision",), "say hospitals="),
+        (("provision", "hospitals=[a/b]"), "must be letters"),
+        (("provision", "hospitals=[a]", "home=op", "address=other:1"), "this home serves"),
+        (("enrol", "request=none", "home=op"), "cannot be read"),
+        (("revoke", "hospital=north", "home=op"), "is not enrolled"),
+        (("up", "home=nowhere"), "run wardround-serve provision"),
+        (("up", "port=1"), "unknown"),
+        (("stop", "study=tea", "home=op"), "is not here"),
+        (("resume", "study=tea", "home=op"), "has no terms here"),
+        (("train", "home=op"), "say study="),
+        (("train", "study=tea", "home=op", "quorum=0"), "quorum=0"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line(home, monkeypatch, capsys, arguments, said):
+    assert serve(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def answering(certificate, key):
+    """Answer one TLS handshake; gives the port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        with listening, listening.accept()[0] as plain:
+            try:
+                context.wrap_socket(plain, server_side=True).close()
+            except (ssl.SSLError, OSError):
+                return
+
+    threading.Thread(target=answer, daemon=True).start()
+    return listening.getsockname()[1]
+
+
+def test_a_hospital_reaches_the_server_and_nobody_else(home, tmp_path):
+    write_node_settings(tmp_path / "node", load_kit(Path("kits/north.kit")), tmp_path / "agent.sock")
+    settings = load_node_settings(tmp_path / "node")
+
+    def reached_at(port):
+        object.__setattr__(settings, "address", f"127.0.0.1:{port}")
+        return server_days_left(settings)
+
+    assert reached_at(answering(home.tls("server.crt"), home.tls("server.key"))) > 300
+    other = begin_operator_home(tmp_path / "other", "127.0.0.1:8443")
+    with pytest.raises(ConfigurationError, match="not accepted"):
+        reached_at(answering(other.tls("server.crt"), other.tls("server.key")))
+    root = Signed(home.tls("root.crt").read_bytes(), home.tls("root.key").read_bytes())
+    old = new_server(root, "127.0.0.1", datetime.now(UTC) - timedelta(days=500))
+    (tmp_path / "old.crt").write_bytes(old.certificate)
+    (tmp_path / "old.key").write_bytes(old.key)
+    assert days_left(tmp_path / "old.crt") < 0
+    with pytest.raises(ConfigurationError, match="expired"):
+        reached_at(answering(tmp_path / "old.crt", tmp_path / "old.key"))
+    with pytest.raises(ConfigurationError, match="cannot be reached"):
+        reached_at(1)
+
+
+def test_a_root_signs_for_the_host_it_is_asked_for():
+    root = new_root("root", datetime.now(UTC))
+    assert b"BEGIN CERTIFICATE" in new_server(root, "study.example", datetime.now(UTC)).certificate
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/v1/fleet/PullMessages", [], 200),
+        ("/v1/runtime/AcquireTask", [], 200),
+        ("/v1/control/StartRun", [], 403),
+        ("/v1/control/StartRun", [(b"x-wardround-control", b"guess")], 403),
+        ("/v1/control/StartRun", [(b"x-wardround-control", b"secret")], 200),
+        ("/docs", [], 403),
+        ("/v1/fleet/../control/StartRun", [(b"content-length", b"9")], 403),
+        ("/v1/fleet/PushObject", [(b"content-length", b"2147483648")], 413),
+    ],
+)
+def test_the_doorkeeper_lets_through_what_may_pass(path, headers, status):
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message):
+        sent.append(message.get("status"))
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "path": path, "headers": headers}
+    asyncio.run(Doorkeeper(app, b"secret")(scope, receive, send))
+    assert sent[0] == status
+
+
+def test_a_body_that_declares_nothing_is_cut_off():
+    bodies = [{"type": "http.request", "body": b"x" * 60, "more_body": True}] * 2
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.extend([(await receive())["type"], (await receive())["type"]])
+
+    async def receive():
+        return bodies.pop()
+
+    scope = {"type": "http", "path": "/v1/fleet/PushObject", "headers": []}
+    asyncio.run(Doorkeeper(app, b"secret", largest_body=100)(scope, receive, lambda message: None))
+    assert seen == ["http.request", "http.disconnect"]
