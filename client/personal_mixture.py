@@ -2,9 +2,8 @@
 
 Made on the hospital's training patients, after the shared model is frozen; neither the choice nor what
 follows from it leaves the hospital (DESIGN §4, rule 10). The candidates are mixed by exponential weights of
-their cross-validated losses (Catoni 2004; Dalalyan and Tsybakov 2008), which loses at most the logarithm of a
-candidate's prior against the best single one, and is steadier where two are about as good. All hospitals are
-fitted at once.
+their cross-validated losses (Catoni 2004; Dalalyan and Tsybakov 2008), which is steadier than a choice where two are
+about as good. All hospitals are fitted at once.
 """
 
 from dataclasses import dataclass
@@ -26,9 +25,10 @@ from client.ridge import RIDGE, fit_effects
 from protocol.layout import Layout
 
 Floats = NDArray[np.float64]
-CANDIDATES = ("shared", "own_part", "own_effects", "alone")
-PRIOR = (0.0, 0.5, 1.0, 3.0)
-"""Penalty of each candidate in nats: the simpler one is believed until the hospital's patients say otherwise."""
+CANDIDATES = ("shared", "own_part", "own_effects", "freer_effects", "alone")
+EFFECTS_RIDGES = (EFFECTS_RIDGE, EFFECTS_RIDGE / 3)
+TEMPER = 0.5
+"""Losses count by half: the folds' are themselves uncertain (Grünwald 2012; chosen on synthetic federations)."""
 FOLDS, FOLD_ITERATIONS, LAST_ITERATIONS = 4, 25, 60
 
 
@@ -36,12 +36,12 @@ FOLDS, FOLD_ITERATIONS, LAST_ITERATIONS = 4, 25, 60
 class PersonalMixture:
     """All candidates of all hospitals, and how much each counts.
 
-    personal: float64 [hospitals, J] on a ``PersonalDesign``. effects: [hospitals, D] on top of the shared logit;
-    alone: [hospitals, D] from nothing. weights: [hospitals, 4], each row adds up to 1.
+    personal: float64 [hospitals, J] on a ``PersonalDesign``. effects: two of [hospitals, D], on top of the own
+    part's logit; alone: [hospitals, D], from nothing. weights: [hospitals, 5], each row adds up to 1.
     """
 
     personal: Floats
-    effects: Floats
+    effects: tuple[Floats, ...]
     alone: Floats
     weights: Floats
 
@@ -67,36 +67,31 @@ def mixture_logits(
     return mixed
 
 
-_Parts = tuple[Floats, Floats, Floats]
+_Parts = tuple[Floats, tuple[Floats, ...], Floats]
 
 
 def _fit(layout: Layout, cohort: Cohort, design: PersonalDesign, iterations: int) -> _Parts:
-    shared = design.fixed + design.inputs @ design.shared
+    personal = fit_personal(design, cohort)
+    own = personal_logits(design, personal, cohort)
     return (
-        fit_personal(design, cohort),
-        fit_effects(layout, cohort, shared, EFFECTS_RIDGE, iterations=iterations),
+        personal,
+        tuple(fit_effects(layout, cohort, own, ridge, iterations=iterations) for ridge in EFFECTS_RIDGES),
         fit_effects(layout, cohort, None, RIDGE, iterations=iterations),
     )
 
 
 def _logits(layout: Layout, parts: _Parts, cohort: Cohort, design: PersonalDesign) -> Floats:
-    """float64 [4, events], in the order of ``CANDIDATES``; a shared logit that is no number counts as 0."""
+    """float64 [5, events], in the order of ``CANDIDATES``; a logit that is no number counts as 0."""
     personal, effects, alone = parts
     shared = np.nan_to_num(design.fixed + design.inputs @ design.shared, posinf=0.0, neginf=0.0)
     own = np.nan_to_num(personal_logits(design, personal, cohort), posinf=0.0, neginf=0.0)
+    finer = [personal_effects_logits(layout, each, cohort, own) for each in effects]
     nothing = np.zeros(cohort.event_count)
-    return np.stack(
-        [
-            shared,
-            own,
-            personal_effects_logits(layout, effects, cohort, shared),
-            personal_effects_logits(layout, alone, cohort, nothing),
-        ]
-    )
+    return np.stack([shared, own, *finer, personal_effects_logits(layout, alone, cohort, nothing)])
 
 
 def _cross_validated_losses(layout: Layout, cohort: Cohort, design: PersonalDesign) -> Floats:
-    """Sum over patients of the mean loss, each predicted by fits without that patient: float64 [4, hospitals]."""
+    """Sum over patients of the mean loss, each predicted by fits without that patient: float64 [5, hospitals]."""
     patient_fold = fold_of_patient(cohort.tokens, FOLDS)
     event_fold = patient_fold[cohort.patient_of_event]
     losses = np.zeros((len(CANDIDATES), cohort.hospital_count))
@@ -117,6 +112,5 @@ def _part_of(design: PersonalDesign, events: NDArray[np.bool_]) -> PersonalDesig
 
 
 def _weights(losses: Floats) -> Floats:
-    penalised = losses + np.array(PRIOR)[:, np.newaxis]
-    likelihood = np.exp(-(penalised - penalised.min(axis=0)))
+    likelihood = np.exp(-TEMPER * (losses - losses.min(axis=0)))
     return np.ascontiguousarray((likelihood / likelihood.sum(axis=0)).T)
