@@ -11,7 +11,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help venv parts demo test test-slow soak check format clean
+.PHONY: help venv parts demo federation test test-slow soak bench check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ parts: ## Install what some tests need from Debian's packages (asks for root)
 demo: $(STAMP) ## Train one private model across twenty synthetic hospitals, and show what it cost and bought
 	$(BIN)/wardround-simulate experiment=demo output_dir=outputs/demo
 
+federation: $(STAMP) ## Run one server and three hospitals as processes over TLS, one of them killed on the way
+	$(BIN)/python -P -m simulations.loopback
+
 test: $(STAMP) ## Run the default tests, on both cores
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -n 2 -m 'not slow and not soak'
 
@@ -37,6 +40,9 @@ test-slow: $(STAMP) ## Run the tests that take minutes
 
 soak: $(STAMP) ## Repeat kills and long runs, for minutes; by hand
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -m soak
+
+bench: $(STAMP) ## Measure speed, beside PyTorch, Opacus, Flower and pfl; BENCH="--only a,d --quick" for less
+	$(BIN)/python -P -m simulations.bench $(BENCH)
 
 check: $(STAMP) ## Run ruff, mypy (strict) and import-linter
 	$(BIN)/ruff check .
@@ -49,4 +55,4 @@ format: $(STAMP) ## Let ruff format and mend what it can
 	$(BIN)/ruff format .
 
 clean: ## Remove .venv, caches and build files; keep outputs/
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-pfl build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

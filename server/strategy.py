@@ -49,6 +49,7 @@ class Presence:
 
 Roster = Callable[[], Mapping[str, Presence]]
 _LOST = {ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE, ErrorCode.NODE_UNAVAILABLE}
+ABSENT_SECONDS = 10.0  # how long a round waits for hospitals that are not even connected
 LOOK_AGAIN_SECONDS = 1.0  # between two looks at who is connected
 
 
@@ -142,13 +143,16 @@ class _Collection:
 
     def answers(self, poll_seconds: float, roster: Roster | None) -> Iterator[Release | NoRelease]:
         """Yield one answer of each hospital as they come, until all are in or the deadline has passed."""
-        look_at = 0.0
+        look_at, begun, connected = 0.0, time.monotonic(), set(self._open)
         while self._open if roster else self._waiting:
             if roster is not None and time.monotonic() >= look_at:
-                self._ask_who_came(roster())
+                present = roster()
+                connected = set(present)
+                self._ask_who_came(present)
                 look_at = time.monotonic() + LOOK_AGAIN_SECONDS
             yield from self._pulled()
-            if time.monotonic() > self._deadline:
+            everybody_there = time.monotonic() - begun > ABSENT_SECONDS and not self._open & connected
+            if everybody_there or time.monotonic() > self._deadline:
                 return
             if self._waiting or roster is not None:
                 time.sleep(poll_seconds)

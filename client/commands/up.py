@@ -13,7 +13,8 @@ from client.supernode import FOLDER, load_node_settings
 
 logger = logging.getLogger("wardround.hospital")
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+# Flower lets a killed SuperNode's key in again only when its last heartbeat is half a minute old and more.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 8.0
 STEADY_SECONDS = 120.0  # whoever ran so long is started again at once
 _STOP_SECONDS = 20.0
 

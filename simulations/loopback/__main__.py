@@ -1,0 +1,111 @@
+"""``make federation``: one server and three hospitals as processes, over TLS; one hospital killed on the way."""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from protocol.errors import ConfigurationError, WardroundError
+from protocol.model_file import load_model
+from protocol.signed_terms import load_terms
+from simulations.loopback.federation import OPERATOR, Loopback
+from simulations.loopback.postgres import ThrowAwayPostgres, installed
+from simulations.loopback.replay import largest_difference, replay
+
+HOSPITALS = ("north", "south", "west")
+STUDY, KILLED, IN_DATABASE = "federation", "west", "south"
+TOLERANCE = 1e-6
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demonstration; 0 when everything that it shows holds."""
+    parser = argparse.ArgumentParser(prog="python -m simulations.loopback", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("outputs/federation"), help="made anew")
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args(arguments)
+    shutil.rmtree(options.folder, ignore_errors=True)
+    begun = time.monotonic()
+    try:
+        with ExitStack() as stack:
+            _demonstrate(stack.enter_context(Loopback(options.folder, HOSPITALS)), stack, options.rounds)
+    except WardroundError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    _say(f"all of it held, in {time.monotonic() - begun:.0f} s; everything is in {options.folder}")
+    return 0
+
+
+def _demonstrate(loopback: Loopback, stack: ExitStack, rounds: int) -> None:
+    _say("a certificate authority, three kits, three hospitals that join with keys of their own")
+    loopback.provision()
+    if installed():
+        database = ThrowAwayPostgres()
+        stack.callback(database.stop)
+        tables = database.load(loopback.home(IN_DATABASE) / "tables")
+        loopback.use_postgresql(IN_DATABASE, database.uri, tables)
+        _say(f"{IN_DATABASE}'s tables are in PostgreSQL")
+    else:
+        _say("PostgreSQL is not installed (scripts/install-parts.sh): all three hospitals read files")
+    settings = loopback.settings(STUDY, rounds, "round_seconds=60", "wait_seconds=120", "quorum=0.6")
+    loopback.approve(STUDY, *settings)
+    _say("signed terms, approved by a person at each; server and hospitals start")
+    loopback.start_server()
+    for name in HOSPITALS:
+        loopback.start_hospital(name)
+    loopback.start_study(*settings)
+    _round_closed(loopback, rounds // 3)
+    loopback.kill(KILLED)
+    _say(f"round {rounds // 3} is closed; {KILLED}: agent and SuperNode killed (SIGKILL), and started again")
+    loopback.start_hospital(KILLED)
+    code = loopback.wait_study(200.0)
+    if code:
+        raise ConfigurationError(f"the study ended with {code}: {loopback.log('study')[-2000:]}")
+    _report(loopback, rounds)
+
+
+def _round_closed(loopback: Loopback, number: int) -> None:
+    loopback.await_event(
+        STUDY, lambda event: event.get("event") == "round" and event["round"] == number, 150.0
+    )
+
+
+def _report(loopback: Loopback, rounds: int) -> None:
+    """Check what the demonstration claims, and say it."""
+    folder = loopback.home(OPERATOR) / "studies" / STUDY
+    signed = load_terms(folder / "study.terms")
+    closed = [event for event in loopback.events(STUDY) if event["event"] == "round"]
+    for event in closed:
+        _say(_line(event))
+    accepted: list[list[str]] = [event["accepted"] for event in closed]  # type: ignore[misc]
+    if len(closed) != rounds:
+        raise ConfigurationError(f"{len(closed)} rounds were closed, must be {rounds}")
+    state = replay(signed, accepted, loopback.folder)
+    model = load_model(folder / "model.safetensors", signed.terms.contract)
+    apart = largest_difference(signed.terms, state, model.weights)
+    if not apart <= TOLERANCE:
+        raise ConfigurationError(f"the model is {apart:.2g} away from the agents' stored releases")
+    _say(f"the model equals rounds.apply over the agents' stored releases: at most {apart:.1e} apart")
+    for name in loopback.hospitals:
+        verified = json.loads(loopback.hospital(name, "ledger", "verify", "--json"))
+        took_part = sum(name in hospitals for hospitals in accepted)
+        _say(f"{name}: ledger verified ({verified['entries']} entries); in {took_part} of {rounds} rounds")
+    seconds = sorted(float(event["seconds"]) for event in closed)  # type: ignore[arg-type]
+    _say(f"a round took {seconds[len(seconds) // 2]:.1f} s (median); report: {folder / 'report.json'}")
+
+
+def _line(event: Mapping[str, object]) -> str:
+    missing = f"; no answer from {event['missing']}" if event["missing"] else ""
+    return f"  round {event['round']}: {event['accepted']}, {float(event['seconds']):.1f} s{missing}"  # type: ignore[arg-type]
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

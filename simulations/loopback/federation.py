@@ -1,0 +1,209 @@
+"""An operator and hospitals on this machine, each with its own home, driven by their own commands alone."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from protocol.errors import ConfigurationError
+from server.event_log import read_events
+from simulations.invented import write_tables
+
+OPERATOR = "operator"
+PATIENTS = 1500
+DECLARED = 1000
+
+
+class Loopback:
+    """A folder with one home for the operator and one per hospital, and the processes started from it.
+
+    Use as a context: whatever still runs is ended at its end.
+    """
+
+    def __init__(self, folder: Path, hospitals: Sequence[str]) -> None:
+        """Take an empty or new folder; nothing is made yet."""
+        self.folder = folder.absolute()
+        self.hospitals = tuple(hospitals)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.address = f"127.0.0.1:{_free_port()}"
+
+    def __enter__(self) -> "Loopback":
+        """Make the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End every process."""
+        for name in list(self.processes):
+            self.stop(name)
+
+    def home(self, name: str) -> Path:
+        """A hospital's home, or the operator's."""
+        return self.folder / name
+
+    def provision(self) -> None:
+        """Operator's certificates and kits; each hospital joins and is let in."""
+        listed = f"[{','.join(self.hospitals)}]"
+        kits = self.folder / "kits"
+        self.serve("provision", f"hospitals={listed}", f"out={kits}", f"address={self.address}")
+        for number, name in enumerate(self.hospitals):
+            self.hospital(name, "join", str(kits / f"{name}.kit"))
+            write_tables(self.home(name) / "tables", PATIENTS, number, datetime.now(UTC))
+            self._allow(name)
+            self.serve("enrol", f"request={self.home(name) / name}.request")
+
+    def use_postgresql(self, name: str, uri: str, tables: Sequence[str]) -> None:
+        """Point a hospital's settings at a database, and take its files away."""
+        listed = "".join(f"  {table}: {{table: {table}}}\n" for table in tables)
+        settings = self.home(name) / "hospital.yaml"
+        settings.write_text(f"hospital: {name}\ntables:\n  postgresql: {uri}\n{listed}", encoding="utf-8")
+        shutil.rmtree(self.home(name) / "tables")
+
+    def settings(self, study: str, rounds: int, *more: str) -> list[str]:
+        """A study's overrides."""
+        declared = ",".join(f"{name}:{DECLARED}" for name in self.hospitals)
+        public = f"training.public_patients={{{declared}}}"
+        return [f"study={study}", f"training.rounds={rounds}", public, *more]
+
+    def approve(self, study: str, *settings: str) -> None:
+        """Hand the signed terms to every hospital, where a person approves them."""
+        terms = self.folder / f"{study}.terms"
+        key = self.home(OPERATOR) / "operator.key"
+        self._run(["server.main", "terms", f"key={key}", f"out={terms}", *settings])
+        for name in self.hospitals:
+            self.hospital(name, "approve", str(terms), "--yes", "--person", "steward", "--reason", "loopback")
+
+    def serve(self, word: str, *arguments: str) -> str:
+        """Run one of the operator's commands to its end; what it wrote."""
+        return self._run(["server.main", word, f"home={self.home(OPERATOR)}", *arguments])
+
+    def hospital(self, name: str, word: str, *arguments: str) -> str:
+        """Run one of a hospital's commands to its end; what it wrote."""
+        return self._run(["client.main", word, *arguments, "--home", str(self.home(name))])
+
+    def start_server(self) -> None:
+        """Start the operator's server."""
+        self._start("server", ["server.main", "up", f"home={self.home(OPERATOR)}"])
+
+    def start_hospital(self, name: str) -> None:
+        """Start a hospital's agent and SuperNode."""
+        self._start(name, ["client.main", "up", "--home", str(self.home(name))])
+
+    def start_study(self, *settings: str, word: str = "train") -> None:
+        """Start running a study."""
+        self._start("study", ["server.main", word, f"home={self.home(OPERATOR)}", *settings])
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a part and everything that it started, at once."""
+        process = self.processes.pop(name)
+        for number in sorted(_descendants(process.pid), reverse=True):
+            _signal(number, signal.SIGKILL)
+        _signal(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def stop(self, name: str) -> None:
+        """End a part as systemd would; kill what does not go."""
+        process = self.processes[name]
+        process.terminate()
+        try:
+            process.wait(15)
+            del self.processes[name]
+        except subprocess.TimeoutExpired:
+            self.kill(name)
+
+    def wait_study(self, seconds: float) -> int:
+        """Wait for the study's process; its exit code."""
+        code = self.processes["study"].wait(seconds)
+        del self.processes["study"]
+        return code
+
+    def events(self, study: str) -> list[Mapping[str, object]]:
+        """The study's event log."""
+        return read_events(self.home(OPERATOR) / "studies" / study / "events.jsonl")
+
+    def await_event(
+        self, study: str, fits: Callable[[Mapping[str, object]], bool], seconds: float
+    ) -> Mapping[str, object]:
+        """Wait for an event; ConfigurationError with the study's last lines where it does not come."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = next((event for event in self.events(study) if fits(event)), None)
+            if found is not None:
+                return found
+            time.sleep(0.1)
+        raise ConfigurationError(f"no such event in {seconds:.0f} s; {self.log('study')[-2000:]}")
+
+    def log(self, name: str) -> str:
+        """What a part wrote."""
+        path = self.folder / f"{name}.log"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def _allow(self, name: str) -> None:
+        """Allow the demonstration's contract, as a steward would by hand."""
+        path = self.home(name) / "policy.yaml"
+        text = re.sub(r"(?m)^contracts:.*$", "contracts: [synthetic]", path.read_text(encoding="utf-8"))
+        path.write_text(text, encoding="utf-8")
+
+    def _run(self, arguments: list[str]) -> str:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ConfigurationError(
+                f"{' '.join(arguments[:2])} ended with {done.returncode}: {done.stderr.strip()}"
+            )
+        return done.stdout
+
+    def _start(self, name: str, arguments: list[str]) -> None:
+        environment = {"OMP_NUM_THREADS": "1", **os.environ}
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-P", "-m", *arguments],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+
+
+def _descendants(pid: int) -> list[int]:
+    """Processes started by this one, and by those, from /proc."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(after_name[1]), []).append(int(path.parent.name))
+    found, waiting = [], [pid]
+    while waiting:
+        for child in children.get(waiting.pop(), []):
+            found.append(child)
+            waiting.append(child)
+    return found
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
