@@ -44,8 +44,11 @@ def compare(contest: Contest, workers: int = 1) -> dict[str, Floats]:
     Methods share nothing that they change, so ``workers`` threads take one each, the longest first; what they
     find is the same with one. NumPy, SciPy and scikit-learn let others run while they compute.
     """
+    methods = _methods(contest)
+    if workers == 1:
+        return {key: methods[key]() for key in METHODS}
     with ThreadPoolExecutor(workers) as pool:
-        running = {key: pool.submit(method) for key, method in _methods(contest).items()}
+        running = {key: pool.submit(method) for key, method in methods.items()}
         return {key: running[key].result() for key in METHODS}
 
 

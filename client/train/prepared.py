@@ -125,9 +125,9 @@ def prepared_parts(
 ) -> Iterator[Prepared]:
     """Walk a cohort in parts whose work fits in ``memory_bytes``, whatever the federation's size.
 
-    A part may hold many hospitals or some patients of a large one. Where all parts together take at most
-    half of the memory, they are kept for as long as the cohort itself and found again next round (a
-    cohort's arrays are never changed); otherwise each is built, used and dropped.
+    A part may hold many hospitals or some patients of a large one. Where all parts and the work on one of
+    them fit, they are kept for as long as the cohort itself and found again next round (a cohort's arrays are
+    never changed); otherwise each is built, used and dropped.
     """
     key = (model, layout, np.dtype(dtype).str if model.hidden else "", memory_bytes)
     known = _cache.setdefault(cohort, {})
@@ -137,9 +137,10 @@ def prepared_parts(
         return
     held, working = _bytes_per_event(model, layout)
     fitting = max(memory_bytes // 2 // (held + working), 1)
-    bounds = _part_bounds(cohort, min(fitting, _DENSE_EVENTS_AT_ONCE if model.hidden else _EVENTS_AT_ONCE))
+    at_once = min(fitting, _DENSE_EVENTS_AT_ONCE if model.hidden else _EVENTS_AT_ONCE)
+    bounds = _part_bounds(cohort, at_once)
     parts = (_prepare(model, layout, cohort, dtype, first, last) for first, last in bounds)
-    if held * cohort.event_count <= memory_bytes // 2:
+    if held * cohort.event_count + (held + working) * at_once <= memory_bytes:
         kept = list(parts)
         known.clear()
         known[key] = kept

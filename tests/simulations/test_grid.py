@@ -11,6 +11,7 @@ from protocol.randomness import Keystream
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.terms import Terms
 from simulations import in_process
+from simulations.comparison import METHODS, Contest, compare
 from simulations.federation import UNDATED, Federation
 from simulations.grid import run_over_grid
 
@@ -67,3 +68,12 @@ def test_a_round_in_which_all_refuse_ends_the_run(terms, run):
 def test_wrong_settings_name_key_and_value(key, value):
     with pytest.raises(ConfigurationError, match=f"federation.{key}={value}"):
         FederationSettings(**{key: value})
+
+
+def test_methods_side_by_side_find_what_they_find_one_after_the_other(federation, terms):
+    weights = in_process.run(terms, answering(federation, terms)).weights
+    contest = Contest(federation, terms, weights, "none")
+    alone, together = compare(contest, workers=1), compare(contest, workers=3)
+    assert tuple(alone) == tuple(together) == METHODS
+    for key in METHODS:
+        np.testing.assert_array_equal(alone[key], together[key])
