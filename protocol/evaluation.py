@@ -39,13 +39,27 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        require(0 < self.epsilon < math.inf, "evaluation.epsilon", self.epsilon, "must be greater than 0 and finite")
-        require(2 <= self.score_bins <= 1000, "evaluation.score_bins", self.score_bins, "must be from 2 to 1000")
-        require(0 < self.overall_share < 1, "evaluation.overall_share", self.overall_share, "must lie between 0 and 1")
+        require(
+            0 < self.epsilon < math.inf,
+            "evaluation.epsilon",
+            self.epsilon,
+            "must be greater than 0 and finite",
+        )
+        require(
+            2 <= self.score_bins <= 1000, "evaluation.score_bins", self.score_bins, "must be from 2 to 1000"
+        )
+        require(
+            0 < self.overall_share < 1,
+            "evaluation.overall_share",
+            self.overall_share,
+            "must lie between 0 and 1",
+        )
         ascending = all(a < b for a, b in zip((0, *self.rounds), self.rounds, strict=False))
         require(ascending, "evaluation.rounds", list(self.rounds), "must be ascending and at least 1")
         multiplier = self.noise_multiplier
-        require(0 <= multiplier < math.inf, "evaluation.noise_multiplier", multiplier, "must be greater than 0")
+        require(
+            0 <= multiplier < math.inf, "evaluation.noise_multiplier", multiplier, "must be greater than 0"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +85,9 @@ class FairnessSettings:
     def __post_init__(self) -> None:
         """Check ranges."""
         for measure, limit in self.limits.items():
-            require(0 <= limit <= 1, f"fairness.max_{measure}_gap", limit, "must be from 0 to 1 (1: no limit)")
+            require(
+                0 <= limit <= 1, f"fairness.max_{measure}_gap", limit, "must be from 0 to 1 (1: no limit)"
+            )
         share, level = self.selected_share, self.confidence
         require(0 < share < 1, "fairness.selected_share", share, "must lie between 0 and 1")
         require(0.5 <= level < 1, "fairness.confidence", level, "must be at least 0.5 and below 1")

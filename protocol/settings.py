@@ -30,12 +30,19 @@ class PrivacySettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        require(0 < self.epsilon < math.inf, "privacy.epsilon", self.epsilon, "must be greater than 0 and finite")
+        require(
+            0 < self.epsilon < math.inf, "privacy.epsilon", self.epsilon, "must be greater than 0 and finite"
+        )
         require(0 < self.delta < 1, "privacy.delta", self.delta, "must lie between 0 and 1, below 1/patients")
         require(
-            0 < self.clip_norm < math.inf, "privacy.clip_norm", self.clip_norm, "must be greater than 0 and finite"
+            0 < self.clip_norm < math.inf,
+            "privacy.clip_norm",
+            self.clip_norm,
+            "must be greater than 0 and finite",
         )
-        require(self.noise in NOISE_MODES, "privacy.noise", self.noise, f"must be one of {', '.join(NOISE_MODES)}")
+        require(
+            self.noise in NOISE_MODES, "privacy.noise", self.noise, f"must be one of {', '.join(NOISE_MODES)}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +68,12 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         """Check ranges."""
         require(1 <= self.rounds <= 100_000, "training.rounds", self.rounds, "must be from 1 to 100000")
-        require(1 <= self.local_steps <= 10_000, "training.local_steps", self.local_steps, "must be from 1 to 10000")
+        require(
+            1 <= self.local_steps <= 10_000,
+            "training.local_steps",
+            self.local_steps,
+            "must be from 1 to 10000",
+        )
         require(
             0 < self.sampling_rate <= 1,
             "training.sampling_rate",
@@ -71,7 +83,9 @@ class TrainingSettings:
         for hospital, patients in self.public_patients.items():
             require(patients >= 1, f"training.public_patients.{hospital}", patients, "must be at least 1")
         local_rate = self.local_learning_rate
-        require(0 < local_rate < math.inf, "training.local_learning_rate", local_rate, "must be greater than 0")
+        require(
+            0 < local_rate < math.inf, "training.local_learning_rate", local_rate, "must be greater than 0"
+        )
         require(
             0 <= self.learning_rate < math.inf,
             "training.learning_rate",
@@ -85,7 +99,9 @@ class TrainingSettings:
             f"must be one of {', '.join(OPTIMIZERS)}",
         )
         require(0 <= self.momentum < 1, "training.momentum", self.momentum, "must be at least 0 and below 1")
-        require(0 <= self.tail_average <= 1, "training.tail_average", self.tail_average, "must be from 0 to 1")
+        require(
+            0 <= self.tail_average <= 1, "training.tail_average", self.tail_average, "must be from 0 to 1"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +114,9 @@ class ModelSettings:
     def __post_init__(self) -> None:
         """Check the kind and that hidden layers stand where they belong."""
         require(self.kind in MODEL_KINDS, "model.kind", self.kind, f"must be one of {', '.join(MODEL_KINDS)}")
-        require(all(width >= 1 for width in self.hidden), "model.hidden", list(self.hidden), "must be at least 1")
+        require(
+            all(width >= 1 for width in self.hidden), "model.hidden", list(self.hidden), "must be at least 1"
+        )
         require(
             (self.kind == "additive") == (not self.hidden),
             "model.hidden",

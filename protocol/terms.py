@@ -44,8 +44,12 @@ class Terms:
     def __post_init__(self) -> None:
         """Check what no single group of settings can check."""
         require(bool(self.study), "study", repr(self.study), "must not be empty")
-        require(self.noise_multiplier > 0, "noise_multiplier", self.noise_multiplier, "must be greater than 0")
-        require(bool(self.training.public_patients), "training.public_patients", "{}", "must name every hospital")
+        require(
+            self.noise_multiplier > 0, "noise_multiplier", self.noise_multiplier, "must be greater than 0"
+        )
+        require(
+            bool(self.training.public_patients), "training.public_patients", "{}", "must name every hospital"
+        )
         if self.privacy.noise == "distributed":
             require(
                 self.training.local_steps == 1,
@@ -54,7 +58,10 @@ class Terms:
                 "must be 1 with privacy.noise=distributed",
             )
             require(
-                self.simulation, "privacy.noise", "distributed", "needs secure aggregation: for simulations only"
+                self.simulation,
+                "privacy.noise",
+                "distributed",
+                "needs secure aggregation: for simulations only",
             )
         if self.evaluation is not None:
             self._check_evaluation(self.evaluation)

@@ -160,10 +160,7 @@ def evaluate_tables(tables: Tables, confidence: float) -> Evaluation:
             )
             for edge in edges[::-1]
         ),
-        calibration=tuple(
-            _calibration_point(tables, int(low), int(high))
-            for low, high in pairwise(edges)
-        ),
+        calibration=tuple(_calibration_point(tables, int(low), int(high)) for low, high in pairwise(edges)),
         confidence=confidence,
     )
 

@@ -143,9 +143,11 @@ def _group(
 ) -> Group:
     number = estimates.estimate(tables, estimates.patients(len(tables.probabilities)), row)
     suppressed = number.value < max(settings.min_group_patients, _LEAST_SIGNAL * number.noise)
-    found = {} if suppressed else {
-        name: estimates.estimate(read[name], measure, row) for name, measure in measures.items()
-    }
+    found = (
+        {}
+        if suppressed
+        else {name: estimates.estimate(read[name], measure, row) for name, measure in measures.items()}
+    )
     return Group(tables.rows[row].attribute, tables.rows[row].label, row, number, suppressed, found)
 
 
@@ -169,6 +171,10 @@ def _verdict(found: Audit, attribute: str, measure: str, limit: float) -> Verdic
     outcome = NOT_SHOWN
     if any(low > limit or high < -limit for low, high in intervals):
         outcome = EXCEEDED
-    elif gaps and len(intervals) == len(gaps) and all(-limit <= low and high <= limit for low, high in intervals):
+    elif (
+        gaps
+        and len(intervals) == len(gaps)
+        and all(-limit <= low and high <= limit for low, high in intervals)
+    ):
         outcome = HELD
     return Verdict(attribute, measure, limit, outcome, found.largest(attribute, measure))

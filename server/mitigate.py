@@ -35,7 +35,11 @@ def group_offsets(tables: Tables, settings: FairnessSettings, found: Audit) -> d
     unmet = dict.fromkeys(v.attribute for v in found.verdicts if v.outcome != HELD)
     return {
         attribute: np.array(
-            [_offset(tables, settings, found, group) for group in found.groups if group.attribute == attribute]
+            [
+                _offset(tables, settings, found, group)
+                for group in found.groups
+                if group.attribute == attribute
+            ]
         )
         for attribute in unmet
     }
@@ -53,7 +57,8 @@ def group_thresholds(found: Audit, offsets: Mapping[str, Floats]) -> dict[str, d
     """
     common = _logit(found.threshold)
     labels = {
-        attribute: [group.label for group in found.groups if group.attribute == attribute] for attribute in offsets
+        attribute: [group.label for group in found.groups if group.attribute == attribute]
+        for attribute in offsets
     }
     return {
         attribute: {
@@ -101,7 +106,9 @@ def _offset(tables: Tables, settings: FairnessSettings, found: Audit, group: Gro
 def _share_above(by_bin: Floats) -> Floats:
     """Share of a table above each edge, float64 [bins + 1], made to fall from 1 to 0 where noise has it rise."""
     above = np.append(np.cumsum(by_bin[::-1])[::-1], 0.0) / float(by_bin.sum())
-    falling: Floats = np.clip((np.minimum.accumulate(above) + np.maximum.accumulate(above[::-1])[::-1]) / 2, 0, 1)
+    falling: Floats = np.clip(
+        (np.minimum.accumulate(above) + np.maximum.accumulate(above[::-1])[::-1]) / 2, 0, 1
+    )
     return falling
 
 

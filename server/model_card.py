@@ -125,12 +125,16 @@ def _contract(facts: CardFacts) -> tuple[Block, ...]:
 
 def _consent(facts: CardFacts) -> tuple[Block, ...]:
     consent = facts.terms.contract.consent
-    required = "An active consent to the purpose was required" if consent.required else "No consent was required"
+    required = (
+        "An active consent to the purpose was required" if consent.required else "No consent was required"
+    )
     blocks: list[Block] = [f"{required}. Basis: {consent.basis or 'not stated'}."]
     topic = facts.terms.contract.topic
     if topic is not None and topic.sensitive:
         blocks.append(f"Topics that needed an opt-in of their own: {', '.join(topic.sensitive)}.")
-    blocks.append("Consent was checked at every round; the influence of earlier rounds remains, bounded by ε.")
+    blocks.append(
+        "Consent was checked at every round; the influence of earlier rounds remains, bounded by ε."
+    )
     return tuple(blocks)
 
 
@@ -171,11 +175,17 @@ def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
         f"weighs the same. {level:.0%} intervals include the noise and the draw of the patients.",
         Grid(("measure", f"estimate [{level:.0%} interval]"), tuple(rows)),
         "By range of scores: the middle of the range, and the share that engaged.",
-        Grid(("score", "observed"), tuple((f"{p:.2f}", interval_text(o, level, share=True)) for p, o in e.calibration)),
+        Grid(
+            ("score", "observed"),
+            tuple((f"{p:.2f}", interval_text(o, level, share=True)) for p, o in e.calibration),
+        ),
         "From the highest scores down: share selected among those who did not engage, and among those who did.",
         Grid(
             ("false positive rate", "true positive rate"),
-            tuple((interval_text(f, level, share=True), interval_text(t, level, share=True)) for f, t in e.roc[1:-1]),
+            tuple(
+                (interval_text(f, level, share=True), interval_text(t, level, share=True))
+                for f, t in e.roc[1:-1]
+            ),
         ),
     )
 
@@ -239,8 +249,10 @@ def _mitigation(facts: CardFacts) -> tuple[Block, ...]:
             gaps = [found.audit.largest(attribute, measure) for found in _both(assessment)]
             sizes = [f"{gap.size:.3f}" if gap is not None and gap.size >= 0 else "–" for gap in gaps]
             rows.append((f"largest gap: {name}", attribute, *sizes))
-    how = "events are selected from a score of their group's own" if assessment.thresholds else (
-        "each group's scores were moved by an offset"
+    how = (
+        "events are selected from a score of their group's own"
+        if assessment.thresholds
+        else ("each group's scores were moved by an offset")
     )
     blocks: list[Block] = [
         f"Mitigation {kind.replace('_', ' ')}: {how}, chosen from the noised tables; one more evaluation measured "
@@ -266,7 +278,9 @@ def _limits(facts: CardFacts) -> tuple[Block, ...]:
         "Groups that are suppressed, or that the contract does not name, were not audited.",
     ]
     if facts.terms.simulation:
-        lines.insert(0, "A simulation: its noise came from a seed and protects nobody. Not for use with real patients.")
+        lines.insert(
+            0, "A simulation: its noise came from a seed and protects nobody. Not for use with real patients."
+        )
     return (Items(tuple(lines)),)
 
 

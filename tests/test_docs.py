@@ -22,5 +22,7 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
 def test_every_link_and_source_file_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     links = [page.parent / link for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text)]
-    sources = [ROOT / name for name in re.findall(r"`((?:protocol|client|server|simulations|conf)/[\w/.-]+)`", text)]
+    sources = [
+        ROOT / name for name in re.findall(r"`((?:protocol|client|server|simulations|conf)/[\w/.-]+)`", text)
+    ]
     assert [str(path) for path in links + sources if not path.exists()] == []

@@ -122,7 +122,9 @@ def _operators(parser: ArgumentParser) -> None:
 
 COMMANDS = (
     Command("init", "init", "write policy, settings, keys and an empty ledger; overwrites nothing", _init),
-    Command("join", "join", "take the operator's kit: address, certificate; write the request to join", _join),
+    Command(
+        "join", "join", "take the operator's kit: address, certificate; write the request to join", _join
+    ),
     Command(
         "doctor", "doctor", "check everything that a study needs; exit 0 only when one could run", _doctor
     ),

@@ -82,7 +82,9 @@ def _assessed_lines(results: Results) -> list[str]:
     if released is not None:
         auc = interval_text(released.evaluation.auc, released.evaluation.confidence)
         spent = results.privacy.evaluation_epsilon
-        lines.append(f"Private evaluation, patients weighing the same: AUC {auc}; held-out patients' ε = {spent:.3f}.")
+        lines.append(
+            f"Private evaluation, patients weighing the same: AUC {auc}; held-out patients' ε = {spent:.3f}."
+        )
     blocks = f": {'; '.join(review.blocks)}" if review.blocks else ""
     lines.append(f"Releasable: {'yes' if review.releasable else 'no'}{blocks}.")
     return lines

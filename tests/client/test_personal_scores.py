@@ -69,7 +69,9 @@ def frozen(cohort: Cohort) -> Cohort:
     return cohort
 
 
-def release_after(kind: str, model: ModelSettings, weights: np.ndarray, cohort: Cohort, clip: float) -> np.ndarray:
+def release_after(
+    kind: str, model: ModelSettings, weights: np.ndarray, cohort: Cohort, clip: float
+) -> np.ndarray:
     """A hospital personalises, as it may at any time, and is then asked for its next release, before noise."""
     personal_scores(kind, model, LAYOUT, weights, cohort, cohort)
     return clipped_sums(model, LAYOUT, weights[None], cohort, clip, dtype=np.float64)
@@ -78,7 +80,9 @@ def release_after(kind: str, model: ModelSettings, weights: np.ndarray, cohort: 
 @pytest.mark.parametrize(("kind", "name"), METHODS)
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**6), clip=st.sampled_from([0.05, 1.0]), scale=st.sampled_from([0.0, 1.0, 30.0]))
-def test_one_patient_moves_a_release_by_at_most_the_clip_norm_with_each_method_on(kind, name, seed, clip, scale):
+def test_one_patient_moves_a_release_by_at_most_the_clip_norm_with_each_method_on(
+    kind, name, seed, clip, scale
+):
     model = MODELS[name]
     draw = np.random.default_rng(seed)
     weights = draw.normal(size=parameter_count(model, LAYOUT)) * scale
@@ -95,7 +99,9 @@ def test_one_patient_moves_a_release_by_at_most_the_clip_norm_with_each_method_o
 
 
 @pytest.mark.parametrize(("kind", "name"), METHODS)
-def test_one_held_out_patient_moves_the_tables_by_at_most_one_with_each_method_on(kind: str, name: str) -> None:
+def test_one_held_out_patient_moves_the_tables_by_at_most_one_with_each_method_on(
+    kind: str, name: str
+) -> None:
     model, cohort = MODELS[name], frozen(cohort_of([15], 3))
     weights = np.random.default_rng(0).normal(size=parameter_count(model, LAYOUT))
     weights.flags.writeable = False
@@ -132,11 +138,19 @@ def test_an_evaluation_release_scores_the_plans_weights_and_nothing_else() -> No
 
 def test_nothing_that_computes_a_release_imports_personalisation() -> None:
     root = Path(client.__file__).parent
-    releasing = ["participate.py", "evaluate.py", "agent.py", "warm.py", *(p.name for p in root.glob("app.py"))]
+    releasing = [
+        "participate.py",
+        "evaluate.py",
+        "agent.py",
+        "warm.py",
+        *(p.name for p in root.glob("app.py")),
+    ]
     files = [root / name for name in releasing] + sorted((root / "train").glob("*.py"))
     for file in files:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            names = (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            )
             module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
             assert not any("personal" in text for text in (*names, module)), file
 
@@ -163,7 +177,9 @@ def test_each_hospital_leans_to_what_fits_its_patients() -> None:
     assert mixture.weights[3, alone] < 0.3
     scores = personal_scores("mixture", ModelSettings(), LAYOUT, weights, cohort, cohort)
     second = hospital == 1
-    gain = roc_auc_score(cohort.labels[second], scores[second]) - roc_auc_score(cohort.labels[second], logits[second])
+    gain = roc_auc_score(cohort.labels[second], scores[second]) - roc_auc_score(
+        cohort.labels[second], logits[second]
+    )
     assert gain > 0.03
 
 

@@ -54,7 +54,11 @@ def drawn(seed: int, count: int = PATIENTS) -> tuple[np.ndarray, np.ndarray, np.
     draw = np.random.default_rng(seed)
     truth = draw.normal(0.4, 1.2, count)
     labels = (draw.random(count) < 1 / (1 + np.exp(-truth))).astype(float)
-    return truth * 0.9 + 0.1, labels, np.stack([draw.integers(0, 4, count), draw.integers(0, 2, count)], axis=1)
+    return (
+        truth * 0.9 + 0.1,
+        labels,
+        np.stack([draw.integers(0, 4, count), draw.integers(0, 2, count)], axis=1),
+    )
 
 
 def summed(of: Terms, logits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -149,7 +153,9 @@ def test_whole_intervals_cover_the_population() -> None:
     assert 82 <= covered <= 98  # of 90 expected, three standard deviations
 
 
-@pytest.mark.parametrize("measure", [estimates.auc(5), estimates.true_positive_rate(5, 2), estimates.prevalence(5)])
+@pytest.mark.parametrize(
+    "measure", [estimates.auc(5), estimates.true_positive_rate(5, 2), estimates.prevalence(5)]
+)
 def test_gradients_are_those_of_finite_differences(measure) -> None:
     counts = np.random.default_rng(0).uniform(5, 50, (2, 5))
     value, gradient = measure.of(counts)

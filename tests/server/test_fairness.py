@@ -98,7 +98,11 @@ def test_an_attribute_that_cannot_be_audited_does_not_hold() -> None:
 
 @pytest.mark.parametrize("kind", ["equal_selection", "equal_opportunity", "calibration"])
 def test_offsets_move_the_groups_towards_each_other(kind: str) -> None:
-    measure = {"equal_selection": "selection", "equal_opportunity": "true_positive", "calibration": "calibration"}[kind]
+    measure = {
+        "equal_selection": "selection",
+        "equal_opportunity": "true_positive",
+        "calibration": "calibration",
+    }[kind]
     settings = FairnessSettings(**{f"max_{measure}_gap": 0.01}, mitigation=kind)
     draw = np.random.default_rng(1)
     logits = draw.normal(size=20_000)
@@ -119,7 +123,9 @@ def test_offsets_move_the_groups_towards_each_other(kind: str) -> None:
         after = audit(moved, settings)
     else:  # thresholds leave the scores alone
         assert after.largest("sex", "auc").difference == before.largest("sex", "auc").difference
-        assert after.largest("sex", "calibration").difference == before.largest("sex", "calibration").difference
+        assert (
+            after.largest("sex", "calibration").difference == before.largest("sex", "calibration").difference
+        )
         own = np.array(list(group_thresholds(before, {"sex": offsets})["sex"].values()))
         selected = 1 / (1 + np.exp(-scored)) >= own[groups]
         assert abs(selected[groups == 0].mean() - selected[groups == 1].mean()) < 0.15

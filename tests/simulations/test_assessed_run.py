@@ -46,7 +46,10 @@ def test_summary_files_and_model_say_the_same(settings_of, tmp_path: Path) -> No
     settings = settings_of(tmp_path, "evaluation.epsilon=4", "evaluation.rounds=[2,4]")
     files = study.run(settings)
     summary = json.loads(files.summary.read_text(encoding="utf-8"))
-    for events, stated in (("events", summary["patient_epsilon"]), ("held_out_events", summary["evaluation_epsilon"])):
+    for events, stated in (
+        ("events", summary["patient_epsilon"]),
+        ("held_out_events", summary["evaluation_epsilon"]),
+    ):
         spent = compose_epsilon([PrivacyEvent(**event) for event in summary["mechanism"][events]], 1e-4)
         assert spent == pytest.approx(stated)
     assert 3.99 < summary["evaluation_epsilon"] <= 4.0
@@ -80,7 +83,9 @@ def test_without_evaluation_nothing_is_released_about_the_held_out(settings_of, 
 def test_training_patients_never_enter_evaluation_nor_the_reverse(settings_of, tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     federation = load_federation(settings.data, settings.contract, 0)
-    tokens = [{token.tobytes() for token in part.tokens} for part in (federation.training, federation.heldout)]
+    tokens = [
+        {token.tobytes() for token in part.tokens} for part in (federation.training, federation.heldout)
+    ]
     assert not tokens[0] & tokens[1]
     assert not set(federation.training.rows.tolist()) & set(federation.heldout.rows.tolist())
     terms = study.simulated_terms(settings, federation)

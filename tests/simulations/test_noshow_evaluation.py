@@ -29,7 +29,9 @@ TABLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "noshow.csv.gz
 def test_the_error_of_the_auc_and_the_cover_of_its_intervals(noise: str) -> None:
     """200 repetitions; coverage of 95 % falls below 89 % by chance once in 10,000."""
     with initialize_config_module("conf", version_base="1.3"):
-        plain = OmegaConf.to_container(compose("simulate", ["data=noshow", f"data.path={TABLE}"]), resolve=True)
+        plain = OmegaConf.to_container(
+            compose("simulate", ["data=noshow", f"data.path={TABLE}"]), resolve=True
+        )
     settings = study_settings(plain, Path("unused"))  # type: ignore[arg-type]
     contract = replace(settings.contract, groups=("sex", "age", "welfare", "hypertension"))
     federation = load_federation(settings.data, contract, seed=0)
@@ -61,4 +63,3 @@ def test_the_error_of_the_auc_and_the_cover_of_its_intervals(noise: str) -> None
     assert min(covered.values()) >= 178, covered
     if noise == "distributed":
         assert np.sqrt(np.mean(np.square(errors))) <= 0.005
-

@@ -16,7 +16,9 @@ def scored(cohort: Cohort, seed: int) -> tuple[np.ndarray, np.ndarray]:
     draw = np.random.default_rng(seed)
     patient = draw.normal(size=cohort.patient_count)[cohort.patient_of_event]
     common = cohort.labels + patient + draw.normal(size=cohort.event_count)
-    return common + draw.normal(size=len(common)) * 0.5, np.round(common + draw.normal(size=len(common)) * 1.5, 1)
+    return common + draw.normal(size=len(common)) * 0.5, np.round(
+        common + draw.normal(size=len(common)) * 1.5, 1
+    )
 
 
 def test_the_mean_placement_of_either_class_is_the_auc(small: Callable) -> None:
@@ -46,7 +48,9 @@ def test_differences_and_their_errors_are_those_of_a_bootstrap_over_patients(sma
         drawn = []
         for _ in range(150):
             rows = np.concatenate([events[i] for i in draw.integers(0, len(events), len(events))])
-            drawn.append(roc_auc_score(part.labels[rows], one[rows]) - roc_auc_score(part.labels[rows], other[rows]))
+            drawn.append(
+                roc_auc_score(part.labels[rows], one[rows]) - roc_auc_score(part.labels[rows], other[rows])
+            )
         assert found.error[index] == pytest.approx(np.std(drawn), rel=0.25)
 
 
@@ -79,6 +83,8 @@ def test_exact_measures_weigh_every_patient_the_same(small: Callable) -> None:
     found = small([60])
     weights = (1 / found.cohort.events_per_patient)[found.cohort.patient_of_event]
     exact = exact_measures(found.cohort, found.truth)
-    assert exact["auc"] == pytest.approx(roc_auc_score(found.cohort.labels, found.truth, sample_weight=weights))
+    assert exact["auc"] == pytest.approx(
+        roc_auc_score(found.cohort.labels, found.truth, sample_weight=weights)
+    )
     assert exact["patients"] == 60
     assert np.isnan(weighted_auc(np.ones(3), np.arange(3.0), np.ones(3)))

@@ -61,7 +61,9 @@ def test_the_audit_finds_it_with_its_sign_and_size(planted) -> None:
     federation, terms, shared, found = planted
     assert found.before is not None
     (gap,) = [
-        g for g in found.before.audit.gaps if (g.measure, g.first, g.second) == ("selection", "english", "spanish")
+        g
+        for g in found.before.audit.gaps
+        if (g.measure, g.first, g.second) == ("selection", "english", "spanish")
     ]
     truth = selection_gap(federation, terms, shared, found.before.audit.first_selected)
     assert truth > 0.25
@@ -72,7 +74,6 @@ def test_the_audit_finds_it_with_its_sign_and_size(planted) -> None:
 
 def test_the_limit_stops_the_release(planted) -> None:
     *_, found = planted
-
 
     stopped = review(found.before.evaluation, found.before.audit, ReviewSettings(), date(2026, 1, 1))
     assert not stopped.releasable
@@ -93,7 +94,9 @@ def test_the_mitigation_halves_it_and_costs_no_auc(planted) -> None:
 def test_the_second_evaluation_finds_what_is_left(planted) -> None:
     federation, terms, shared, found = planted
     (gap,) = [
-        g for g in found.after.audit.gaps if (g.measure, g.first, g.second) == ("selection", "english", "spanish")
+        g
+        for g in found.after.audit.gaps
+        if (g.measure, g.first, g.second) == ("selection", "english", "spanish")
     ]
     rule = mitigated_weights(terms, shared, found.offsets)
     low, high = gap.difference.interval(0.999)
@@ -106,7 +109,9 @@ def test_the_stated_thresholds_select_as_was_measured(planted) -> None:
     language = heldout.bins[:, names.index("language")]
     scores = predict_probabilities(terms.model, terms.contract.layout, shared, heldout)
     own = np.array(list(found.thresholds["language"].values()))
-    rule = predict_logits(terms.model, terms.contract.layout, mitigated_weights(terms, shared, found.offsets), heldout)
+    rule = predict_logits(
+        terms.model, terms.contract.layout, mitigated_weights(terms, shared, found.offsets), heldout
+    )
     measured = score_bins(rule, terms.evaluation) >= found.before.audit.first_selected
     assert (measured == (scores >= own[language])).mean() > 0.999
 
