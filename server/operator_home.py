@@ -78,6 +78,7 @@ class StudyFolder:
     events: Path = field(init=False)
     stop: Path = field(init=False)
     model: Path = field(init=False)
+    run: Path = field(init=False)
 
     def __post_init__(self) -> None:
         """Name the files."""
@@ -87,6 +88,7 @@ class StudyFolder:
             "events": "events.jsonl",
             "stop": "stop",
             "model": "model.safetensors",
+            "run": "run",
         }
         for part, name in names.items():
             object.__setattr__(self, part, self.folder / name)

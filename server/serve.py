@@ -33,6 +33,8 @@ from server.strategy import Limits, Roster, run_round
 from server.superlink import HttpGrid, ServerAway, answers, open_run, roster
 
 LOOK_SECONDS = 0.5
+GATHER_SECONDS = 60.0
+"""How long a study that begins, or goes on, waits for all of its hospitals to connect."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +120,12 @@ def _run(study: Study, state: RoundState) -> RoundState:
     while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
         _await_server(study)
         try:
-            with open_run(study.home) as grid:
+            with open_run(study.home, study.folder.run) as grid:
                 letters = SignedLetters(
                     signed=study.signed, key=study.home.key(), keys=_signing_keys(study.home)
                 )
                 present = partial(roster, grid, study.home)
+                _await_hospitals(study, present)
                 while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
                     state = _one_round(study, state, grid, letters, present)
         except ServerAway as away:
@@ -135,7 +138,24 @@ def _run(study: Study, state: RoundState) -> RoundState:
     return state
 
 
-def _one_round(study: Study, state: RoundState, grid: HttpGrid, letters: Letters, present: Roster) -> RoundState:
+def _await_hospitals(study: Study, present: Roster) -> None:
+    """Wait for all planned hospitals for a while; who comes later is asked when he comes."""
+    deadline = time.monotonic() + min(GATHER_SECONDS, study.serving.wait_seconds)
+    said: list[str] = []
+    while time.monotonic() < deadline:
+        connected = present()
+        missing = [name for name in study.terms.hospitals if name not in connected]
+        if not missing:
+            return
+        if missing != said:
+            study.log.write("waiting", f"waiting for {', '.join(missing)} to connect", hospitals=missing)
+            said = missing
+        time.sleep(LOOK_SECONDS)
+
+
+def _one_round(
+    study: Study, state: RoundState, grid: HttpGrid, letters: Letters, present: Roster
+) -> RoundState:
     """Ask for one round until enough have answered; ConfigurationError after ``wait_seconds`` in vain."""
     save_state(study.folder.checkpoints, state)
     given_up = time.monotonic() + study.serving.wait_seconds

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import httpx
 from cryptography.hazmat.primitives import serialization
@@ -23,6 +24,7 @@ from flwr.proto.control_pb2 import (
     ListNodesRequest,
     RegisterNodeRequest,
     StartRunRequest,
+    StopRunRequest,
     UnregisterNodeRequest,
 )
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, PullTaskInputRequest, PushTaskOutputRequest
@@ -111,27 +113,31 @@ class ServerAway(Exception):
 
 
 @contextmanager
-def open_run(home: OperatorHome) -> Iterator[HttpGrid]:
+def open_run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
     """Submit the shim as a run and carry it out in this process; the run ends with the block.
 
+    run_file keeps the run's number: a run that was killed is stopped first, or its hospitals would go on
+    waiting for the rest of its last message.
     ServerAway where the server goes away meanwhile. ConfigurationError where none answers at first, or the
     run cannot be claimed in ``CLAIM_SECONDS``.
     """
     try:
-        with _run(home) as grid:
+        with _run(home, run_file) as grid:
             yield grid
     except (httpx.HTTPError, RunNotRunningException) as error:
         raise ServerAway(type(error).__name__) from error
 
 
 @contextmanager
-def _run(home: OperatorHome) -> Iterator[HttpGrid]:
+def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
     if not answers(home):
         raise ConfigurationError(
             f"no server answers at {home.local_address}; start it with wardround-serve up"
         )
     root = home.tls("root.crt").read_bytes()
+    _stop_earlier(home, run_file)
     run_id = _submit(home)
+    run_file.write_text(str(run_id), encoding="ascii")
     grid = HttpGrid(home.local_address, root_certificates=root, token=_claim(home, run_id, root))
     grid._retry_invoker.max_time = RETRY_SECONDS
     client = grid._runtime_client
@@ -152,6 +158,14 @@ def _run(home: OperatorHome) -> Iterator[HttpGrid]:
             client.PushTaskOutput(PushTaskOutputRequest(sub_status=status, details=details))
         heartbeat.stop()
         grid.close()
+
+
+def _stop_earlier(home: OperatorHome, run_file: Path) -> None:
+    number = run_file.read_text(encoding="ascii") if run_file.exists() else ""
+    if number.isdigit():
+        # It may have ended, or the server may have forgotten it: then there is nothing to stop.
+        with suppress(httpx.HTTPStatusError), _control(home) as control:
+            control.StopRun(StopRunRequest(run_id=int(number)))
 
 
 def _submit(home: OperatorHome) -> int:

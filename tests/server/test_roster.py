@@ -1,0 +1,192 @@
+"""Rounds with a roster: who connects late or again is asked then; the absent are not waited for; signed letters."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.common.constant import ErrorCode
+from flwr.supercore.task_identity import TaskIdentity
+
+from protocol.envelope import decode_request, encode_answer, sign_release
+from protocol.errors import Refusal
+from protocol.signed_terms import sign_terms
+from protocol.signing import new_key
+from protocol.wire import decode_plan
+from server import rounds, strategy
+from server.signed_letters import SignedLetters
+from server.strategy import Limits, Presence, run_round
+
+LIMITS = Limits(round_seconds=2.0, poll_seconds=0.01)
+NODES = {"north": 1, "south": 2, "west": 3}
+EVERYBODY = {name: Presence(node, "1") for name, node in NODES.items()}
+
+
+class Agents:
+    """A grid whose nodes answer as agents do; each answer is a function of the plan, None for silence."""
+
+    def __init__(self, answer):
+        TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, 1
+        self.answer = answer
+        self.asked = []
+        self.replies = []
+
+    def push_messages(self, messages):
+        ids = []
+        for message in messages:
+            identity = str(len(self.asked) + 1)
+            message.metadata.__dict__["_message_id"] = identity
+            data = message.content["weights"]["weights"].data
+            request = decode_request(message.content["plan"]["head"] + data)
+            plan = decode_plan(request.plan)
+            self.asked.append((plan.hospital, message.metadata.dst_node_id))
+            answered = self.answer(plan)
+            if isinstance(answered, Error):
+                self.replies.append(Message(answered, reply_to=message))
+            elif answered is not None:
+                record = ConfigRecord(answered if isinstance(answered, dict) else {"answer": answered})
+                self.replies.append(Message(RecordDict({"answer": record}), reply_to=message))
+            ids.append(identity)
+        return ids
+
+    def pull_messages(self, ids):
+        found = [reply for reply in self.replies if reply.metadata.reply_to_message_id in ids]
+        self.replies = [reply for reply in self.replies if reply not in found]
+        return found
+
+
+@pytest.fixture
+def operator():
+    return new_key()
+
+
+@pytest.fixture
+def keys():
+    return {name: new_key() for name in NODES}
+
+
+@pytest.fixture
+def play(make_terms, operator, keys):
+    """Close one round; the summary."""
+
+    def play(grid, roster=lambda: EVERYBODY, limits=LIMITS):
+        terms = make_terms(rounds=2)
+        public = {name: key.public for name, key in keys.items()}
+        letters = SignedLetters(signed=sign_terms(terms, operator), key=operator, keys=public)
+        state = rounds.init(terms)
+        return run_round(grid, {}, terms, state, limits, letters=letters, roster=roster)[1]
+
+    return play
+
+
+@pytest.fixture
+def honest(make_release, keys):
+    return lambda plan: encode_answer(sign_release(make_release(plan), keys[plan.hospital]))
+
+
+def test_everybody_is_asked_once_at_its_own_node(play, honest):
+    grid = Agents(honest)
+    assert set(play(grid).accepted) == set(NODES)
+    assert sorted(grid.asked) == sorted(NODES.items())
+
+
+def test_who_connects_within_the_round_is_asked_then(play, honest, monkeypatch):
+    monkeypatch.setattr(strategy, "LOOK_AGAIN_SECONDS", 0.05)
+    began = time.monotonic()
+
+    def roster():
+        late = time.monotonic() - began > 0.3
+        return EVERYBODY if late else {name: EVERYBODY[name] for name in ("north", "south")}
+
+    assert set(play(Agents(honest), roster).accepted) == set(NODES)
+
+
+def test_who_restarts_within_the_round_is_asked_again(play, honest, monkeypatch):
+    """The first message is lost with the SuperNode that had taken it; Flower says so, or says nothing."""
+    monkeypatch.setattr(strategy, "LOOK_AGAIN_SECONDS", 0.05)
+    lost = {"south": Error(code=ErrorCode.NODE_UNAVAILABLE), "west": None}
+    grid = Agents(lambda plan: lost.pop(plan.hospital) if plan.hospital in lost else honest(plan))
+    began = time.monotonic()
+
+    def roster():
+        since = "2" if time.monotonic() - began > 0.3 else "1"
+        return {name: replace(presence, since=since) for name, presence in EVERYBODY.items()}
+
+    assert set(play(grid, roster).accepted) == set(NODES)
+    assert sorted(name for name, _ in grid.asked) == ["north", "south", "south", "west", "west"]
+
+
+def test_a_round_does_not_wait_for_who_is_not_connected(play, honest, monkeypatch):
+    monkeypatch.setattr(strategy, "ABSENT_SECONDS", 0.2)
+    monkeypatch.setattr(strategy, "LOOK_AGAIN_SECONDS", 0.05)
+    there = {name: EVERYBODY[name] for name in ("north", "south")}
+    began = time.monotonic()
+    summary = play(Agents(honest), lambda: there, Limits(round_seconds=30.0, poll_seconds=0.01))
+    assert time.monotonic() - began < 5
+    assert summary.missing == ("west",)
+
+
+def test_who_is_late_is_left_out_at_the_deadline(play, honest):
+    grid = Agents(lambda plan: None if plan.hospital == "west" else honest(plan))
+    began = time.monotonic()
+    summary = play(grid, limits=Limits(round_seconds=0.3, poll_seconds=0.01))
+    assert 0.3 <= time.monotonic() - began < 5
+    assert (set(summary.accepted), summary.missing) == ({"north", "south"}, ("west",))
+
+
+def spoilt(kind, plan, make_release, keys):
+    other = next(name for name in NODES if name != plan.hospital)
+    release = make_release(plan)
+    return {
+        "late": {"late": True},
+        "error": Error(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION),
+        "malformed": b"\x00" * 100,
+        "refused: purposes": encode_answer(Refusal("purposes", "here alone")),
+        "wrong signature": encode_answer(sign_release(release, new_key())),
+        "wrong hospital": encode_answer(sign_release(replace(release, hospital=other), keys[other])),
+        "not finite": encode_answer(
+            sign_release(make_release(plan, np.full(6, np.nan)), keys[plan.hospital])
+        ),
+        "norm out of bound": encode_answer(
+            sign_release(make_release(plan, np.full(6, 1e12)), keys[plan.hospital])
+        ),
+        "wrong shape": encode_answer(sign_release(make_release(plan, np.zeros(5)), keys[plan.hospital])),
+        "wrong round": encode_answer(sign_release(replace(release, round=2), keys[plan.hospital])),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "late",
+        "error",
+        "malformed",
+        "refused: purposes",
+        "wrong signature",
+        "wrong hospital",
+        "not finite",
+        "norm out of bound",
+        "wrong shape",
+        "wrong round",
+    ],
+)
+def test_what_is_no_good_release_is_named_and_the_round_goes_on(play, honest, make_release, keys, kind):
+    def answer(plan):
+        return spoilt(kind, plan, make_release, keys) if plan.hospital == "west" else honest(plan)
+
+    summary = play(Agents(answer))
+    assert set(summary.accepted) == {"north", "south"}
+    assert [(one.hospital, one.reason) for one in summary.rejected] == [("west", kind)]
+
+
+def test_a_revoked_hospital_does_not_count(play, honest, keys):
+    del keys["west"]
+    keys_before = dict(keys)
+
+    def answer(plan):
+        return honest(plan) if plan.hospital in keys_before else b"\x00" * 100
+
+    there = {name: EVERYBODY[name] for name in keys}
+    summary = play(Agents(answer), lambda: there, Limits(round_seconds=0.5, poll_seconds=0.01))
+    assert set(summary.accepted) == {"north", "south"}

@@ -1,0 +1,108 @@
+"""A round below its quorum: the state stays, the same round is asked again, and the wait ends with who was lacking."""
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from conf.proposal import Serving
+from protocol.errors import ConfigurationError
+from protocol.signed_terms import sign_terms
+from server import rounds, serve
+from server.checkpoint import resume
+from server.event_log import EventLog, read_events
+from server.operator_home import load_operator_home
+from server.provision import begin_operator_home
+from server.rounds import RoundSummary
+from server.screen import NoRelease
+
+
+@pytest.fixture
+def study(make_terms, tmp_path, capsys):
+    home = begin_operator_home(tmp_path / "op", "127.0.0.1:8443")
+    folder = home.study("tea")
+    terms = sign_terms(replace(make_terms(rounds=2), simulation=False), home.key())
+    settings = Serving(
+        study="tea",
+        home=home.folder,
+        round_seconds=1.0,
+        quorum=0.6,
+        wait_seconds=0.5,
+        now=datetime.now(UTC),
+    )
+    return serve.Study(load_operator_home(home.folder), folder, terms, settings, EventLog(folder.events))
+
+
+def closing(monkeypatch, *accepted):
+    """Let each round that is asked be accepted by the next of these; what was asked."""
+    asked, turns = [], itertools.chain(accepted, itertools.repeat(accepted[-1]))
+
+    def run_round(grid, nodes, terms, state, limits, *, letters, roster):
+        asked.append((state.round, state.weights.copy()))
+        names = next(turns)
+        rejected = () if "west" in names else (NoRelease("west", "refused: approval"),)
+        missing = tuple(name for name in terms.hospitals if name not in (*names, "west"))
+        summary = RoundSummary(
+            study=terms.study,
+            round=state.round,
+            planned=3,
+            accepted=names,
+            rejected=rejected,
+            missing=missing,
+            discarded="",
+            gradient_norm=1.0,
+            update_norm=1.0,
+        )
+        return replace(state, round=state.round + 1, weights=state.weights + 1), summary
+
+    monkeypatch.setattr(serve, "run_round", run_round)
+    monkeypatch.setattr(serve, "LOOK_SECONDS", 0.01)
+    return asked
+
+
+def test_a_round_below_its_quorum_is_asked_again_with_the_same_weights(study, monkeypatch):
+    asked = closing(monkeypatch, ("north",), ("north",), ("north", "south"))
+    state = rounds.init(study.terms)
+    after = serve._one_round(study, state, None, None, None)
+    assert [number for number, _ in asked] == [1, 1, 1]
+    assert all(np.array_equal(weights, state.weights) for _, weights in asked)
+    assert after.round == 2
+    assert resume(study.folder.checkpoints, study.terms).state.round == 2
+    kinds = [event["event"] for event in read_events(study.folder.events)]
+    assert kinds == ["announced", "below_quorum", "announced", "below_quorum", "announced", "round"]
+
+
+def test_the_wait_ends_and_says_who_was_lacking(study, monkeypatch):
+    closing(monkeypatch, ("north",))
+    state = rounds.init(study.terms)
+    with pytest.raises(ConfigurationError, match=r"1 of 3 .*west: refused: approval; no answer from south"):
+        serve._one_round(study, state, None, None, None)
+    assert resume(study.folder.checkpoints, study.terms).state.round == 1
+
+
+def test_a_stop_between_two_askings_leaves_the_round_for_resume(study, monkeypatch):
+    closing(monkeypatch, ("north",))
+    study.folder.stop.touch()
+    assert serve._one_round(study, rounds.init(study.terms), None, None, None).round == 1
+
+
+def test_terms_of_a_study_never_change_under_it(study, make_terms):
+    serve._terms(study.folder, study.signed)
+    assert serve._terms(study.folder, None).terms == study.terms
+    other = sign_terms(replace(make_terms(rounds=3), simulation=False), study.home.key())
+    with pytest.raises(ConfigurationError, match="exists with other terms"):
+        serve._terms(study.folder, other)
+
+
+def test_a_study_needs_a_quorum_of_enrolled_hospitals(study):
+    with pytest.raises(ConfigurationError, match="north, south, west are not enrolled"):
+        serve._check_enrolled(study)
+
+
+def test_a_log_cut_short_by_a_crash_is_read_up_to_there(study):
+    study.log.write("started", study="tea")
+    with study.folder.events.open("a") as file:
+        file.write('{"event": "rou')
+    assert [event["event"] for event in read_events(study.folder.events)] == ["started"]

@@ -1,0 +1,78 @@
+"""A federation of real processes over TLS: kills of the study, of the server and of a hospital; nothing twice.
+
+Takes minutes: Flower starts a process per message, and lets a killed SuperNode back in after half a minute.
+"""
+
+import json
+from collections import Counter
+
+import pytest
+
+from client.home import load_home
+from protocol.model_file import load_model
+from protocol.signed_terms import load_terms
+from simulations.loopback.federation import OPERATOR, Loopback
+from simulations.loopback.replay import largest_difference, replay
+
+pytestmark = [pytest.mark.slow, pytest.mark.flower]
+
+ROUNDS = 6
+
+
+@pytest.fixture(scope="module")
+def loopback(tmp_path_factory):
+    with Loopback(tmp_path_factory.mktemp("l"), ["north", "south"]) as loopback:
+        loopback.provision()
+        settings = loopback.settings("tea", ROUNDS, "round_seconds=40", "wait_seconds=120", "quorum=1")
+        loopback.approve("tea", *settings)
+        loopback.start_server()
+        for name in loopback.hospitals:
+            loopback.start_hospital(name)
+        loopback.start_study(*settings)
+        yield loopback
+
+
+def announced(number):
+    return lambda event: event["event"] == "announced" and event["round"] == number
+
+
+def charges(loopback, name):
+    ledger = load_home(loopback.home(name)).open_ledger()
+    try:
+        return Counter(entry.fields["round"] for entry in ledger.entries() if entry.kind == "charged")
+    finally:
+        ledger.close()
+
+
+def test_a_study_survives_kills_and_equals_its_stored_releases(loopback):
+    loopback.await_event("tea", announced(2), 120)
+    loopback.kill("study")
+    loopback.start_study("study=tea", "round_seconds=40", "wait_seconds=120", "quorum=1", word="resume")
+    loopback.await_event("tea", announced(4), 120)
+    loopback.kill("server")
+    loopback.start_server()
+    assert loopback.wait_study(240) == 0, loopback.log("study")[-3000:]
+    events = loopback.events("tea")
+    closed = [event for event in events if event["event"] == "round"]
+    assert [event["round"] for event in closed] == list(range(1, ROUNDS + 1))
+    assert "resumed" in {event["event"] for event in events}
+    assert "below_quorum" not in {event["event"] for event in events}
+    folder = loopback.home(OPERATOR) / "studies/tea"
+    signed = load_terms(folder / "study.terms")
+    state = replay(signed, [event["accepted"] for event in closed], loopback.folder)
+    model = load_model(folder / "model.safetensors", signed.terms.contract)
+    assert largest_difference(signed.terms, state, model.weights) <= 1e-6
+    for name in loopback.hospitals:
+        assert charges(loopback, name) == Counter(range(1, ROUNDS + 1))
+        assert json.loads(loopback.hospital(name, "ledger", "verify", "--json"))["entries"] > 2 * ROUNDS
+    forecast = loopback.serve("plan", "study=tea")
+    spent = json.loads(loopback.hospital("north", "studies", "--json"))[0]
+    assert spent["rounds_charged"] == ROUNDS
+    assert f"ε = {spent['epsilon']:.4g}" in forecast
+
+
+def test_a_revoked_hospital_is_shut_out_and_the_quorum_holds(loopback):
+    loopback.serve("revoke", "hospital=south")
+    settings = loopback.settings("late", 1, "round_seconds=8", "wait_seconds=8", "quorum=1")
+    with pytest.raises(Exception, match="south are not enrolled"):
+        loopback.serve("train", *settings)
