@@ -90,6 +90,10 @@ def _terms(folder: StudyFolder, composed: SignedTerms | None) -> SignedTerms:
 
 
 def _check_enrolled(study: Study) -> None:
+    if study.terms.privacy.noise != "local":
+        raise ConfigurationError(
+            f"privacy.noise={study.terms.privacy.noise}: needs secure aggregation, which does not exist yet; use local"
+        )
     enrolled = study.home.hospitals()
     unknown = [name for name in study.terms.hospitals if name not in enrolled]
     if len(study.terms.hospitals) - len(unknown) < study.quorum:
