@@ -50,7 +50,7 @@ def _demonstrate(loopback: Loopback, stack: ExitStack, rounds: int) -> None:
         _say(f"{IN_DATABASE}'s tables are in PostgreSQL")
     else:
         _say("PostgreSQL is not installed (scripts/install-parts.sh): all three hospitals read files")
-    settings = loopback.settings(STUDY, rounds, "round_seconds=60", "wait_seconds=120", "quorum=0.6")
+    settings = loopback.settings(STUDY, rounds, "round_seconds=45", "wait_seconds=120", "quorum=0.6")
     loopback.approve(STUDY, *settings)
     _say("signed terms, approved by a person at each; server and hospitals start")
     loopback.start_server()
