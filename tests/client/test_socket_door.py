@@ -26,9 +26,11 @@ class Served:
         self.door = SocketDoor(path, self.answer, LIMITS)
         self.thread = threading.Thread(target=lambda: asyncio.run(self.serve()))
         self.thread.start()
-        while not path.is_socket():
+        for _ in range(6000):
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                ask(self, b"ready?")
+                break
             time.sleep(0.01)
-        ask(self, b"ready?")
         self.asked.clear()
 
     async def serve(self):
