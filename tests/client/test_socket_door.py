@@ -63,7 +63,11 @@ def served(tmp_path):
 def connect(served):
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(60)
-    client.connect(str(served.path))
+    try:
+        client.connect(str(served.path))
+    except OSError:
+        client.close()
+        raise
     return client
 
 
