@@ -29,6 +29,8 @@ from protocol.errors import ConfigurationError, TableError
 from protocol.randomness import derive_key
 from protocol.terms import Terms
 
+OPERATOR = "simulation"
+"""Whose studies a simulated ledger records: nobody signs them."""
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
 """Today, for tables whose events have no time."""
 

@@ -30,10 +30,9 @@ from protocol.terms import Release, RoundPlan, Terms
 from server import rounds
 from server.rounds import RoundState
 from server.strategy import Limits, OnRound, run_rounds, wait_for_nodes
-from simulations.federation import Federation
+from simulations.federation import OPERATOR, Federation
 from simulations.shared_federation import open_shared, write_shared
 
-OPERATOR = "simulation"
 LIMITS = Limits(nodes_seconds=120, round_seconds=3600, poll_seconds=0.05)
 
 

@@ -25,14 +25,13 @@ from server.rounds import RoundState, RoundSummary, finished, reported_weights
 from server.screen import NoRelease
 from simulations import metrics
 from simulations.comparison import Contest, compare
-from simulations.federation import Federation, load_federation
+from simulations.federation import OPERATOR, Federation, load_federation
 from simulations.in_process import run as run_in_process
 from simulations.report.progress import Watcher, watch
 from simulations.report.run_files import RunFiles, write_run
 from simulations.report.summary import PrivacyFacts, Results, RoundRow
 from simulations.report.table import print_run
 
-OPERATOR = "simulation"
 ACCOUNTANT = "PLD (dp-accounting); full participation by the analytic Gaussian mechanism"
 
 Answer = Callable[[Sequence[RoundPlan]], list[Release | Refusal]]
