@@ -12,7 +12,8 @@ from protocol.errors import require
 
 NOISE_MODES = ("local", "distributed")
 MODEL_KINDS = ("additive", "wide_deep", "mlp")
-OPTIMIZERS = ("sgd", "adam")
+OPTIMIZERS = ("sgd", "adam", "newton")
+AGGREGATES = ("sum", "trimmed", "median")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +53,21 @@ class TrainingSettings:
     public_patients maps each hospital to its declared number of training patients; empty in a simulation
     means the true counts rounded to one digit. local_learning_rate is used by ``local_steps > 1`` alone.
     learning_rate, momentum and tail_average (share of the last rounds averaged) are the server's;
-    learning_rate 0 leaves the choice to the study's public rule (``server.propose``).
+    learning_rate 0 leaves the choice to the study's public rule (``server.propose``). In the first
+    ``moment_rounds`` rounds each hospital releases the sum of its patients' mean design rows instead of
+    gradients: what ``optimizer=newton`` learns the curvature from, by the same mechanism at the same cost.
+    aggregate is how the server joins releases (``server.aggregate``). proximal is FedProx's pull towards
+    the round's weights, used by ``local_steps > 1`` alone.
     """
 
     rounds: int = 40
+    moment_rounds: int = 0
     local_steps: int = 1
     sampling_rate: float = 1.0
     public_patients: Mapping[str, int] = field(default_factory=dict)
     local_learning_rate: float = 0.5
+    proximal: float = 0.0
+    aggregate: str = "sum"
     optimizer: str = "sgd"
     learning_rate: float = 0.0
     momentum: float = 0.9
@@ -97,6 +105,21 @@ class TrainingSettings:
             "training.optimizer",
             self.optimizer,
             f"must be one of {', '.join(OPTIMIZERS)}",
+        )
+        require(
+            self.aggregate in AGGREGATES,
+            "training.aggregate",
+            self.aggregate,
+            f"must be one of {', '.join(AGGREGATES)}",
+        )
+        require(
+            0 <= self.moment_rounds < self.rounds,
+            "training.moment_rounds",
+            self.moment_rounds,
+            f"must be at least 0 and below training.rounds={self.rounds}",
+        )
+        require(
+            0 <= self.proximal < math.inf, "training.proximal", self.proximal, "must be at least 0 and finite"
         )
         require(0 <= self.momentum < 1, "training.momentum", self.momentum, "must be at least 0 and below 1")
         require(
