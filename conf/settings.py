@@ -157,6 +157,12 @@ class StudySettings:
             self.training.local_steps,
             "must be 1 with privacy.noise=distributed",
         )
+        require(
+            self.privacy.noise == "local" or self.training.aggregate == "sum",
+            "training.aggregate",
+            self.training.aggregate,
+            "must be sum with privacy.noise=distributed: single releases are not to be looked at",
+        )
         mitigation = self.fairness.mitigation
         require(
             mitigation == "none" or (self.evaluation.enabled and self.model.kind != "mlp"),

@@ -63,8 +63,22 @@ class Terms:
                 "distributed",
                 "needs secure aggregation: for simulations only",
             )
+        if self.training.aggregate != "sum":
+            self._check_robust()
         if self.evaluation is not None:
             self._check_evaluation(self.evaluation)
+
+    def _check_robust(self) -> None:
+        """A robust rule compares releases one by one, and needs an odd one out."""
+        rule = self.training.aggregate
+        require(
+            self.privacy.noise == "local",
+            "training.aggregate",
+            rule,
+            "must be sum with privacy.noise=distributed: single releases are not to be looked at",
+        )
+        count = len(self.hospitals)
+        require(count >= 3, "training.aggregate", rule, f"needs at least 3 hospitals, here {count}; use sum")
 
     def _check_evaluation(self, evaluation: EvaluationSettings) -> None:
         last, rounds = self.training.rounds + (self.fairness.mitigation != "none"), list(evaluation.rounds)

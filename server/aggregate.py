@@ -7,8 +7,12 @@ happened to reply, whose number would otherwise change each release's weight.
 Under local noise every hospital adds as much noise as the largest, however few patients it has: a release
 is then weighted by a power of its declared size, which trades a little of the small hospitals' say for much
 less noise. Under distributed noise the shares are one whole, and weights are equal.
+
+The sum takes what passes the screen as it comes. ``training.aggregate=trimmed`` or ``median`` withstands a
+minority of liars, at the cost of more noise and of holding a round's releases (``server.robust``).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.terms import Terms
+from server import robust
 
 
 class Aggregate(Protocol):
@@ -51,7 +56,14 @@ class WeightedSum:
 
 
 def begin(terms: Terms, parameters: int) -> Aggregate:
-    """Start one round's aggregate for vectors of this length."""
+    """Start one round's aggregate for vectors of this length.
+
+    ConfigurationError where a robust rule would have to hold more than ``robust.LARGEST_ROWS`` bytes.
+    """
+    rule = terms.training.aggregate
+    if rule != "sum":
+        declared = terms.training.public_patients
+        return robust.begin_order_statistic(rule, declared, mean_scales(terms), parameters)
     return WeightedSum(total=np.zeros(parameters), weights=release_weights(terms))
 
 
@@ -74,8 +86,35 @@ def release_weights(terms: Terms) -> dict[str, float]:
     return {hospital: count**exponent / total for hospital, count in declared.items()}
 
 
-def reason_to_discard(terms: Terms, accepted_count: int) -> str:
-    """Say why a round's sum must not be used; empty where it may.
+def mean_scales(terms: Terms) -> dict[str, float]:
+    """Give the factor that makes a planned hospital's release its own estimate of the mean gradient.
+
+    One local step: 1 ÷ (rate · declared patients). Several: −1, since a release is a difference of weights.
+    """
+    training = terms.training
+    if training.local_steps > 1:
+        return dict.fromkeys(training.public_patients, -1.0)
+    return {name: 1 / (training.sampling_rate * count) for name, count in training.public_patients.items()}
+
+
+def noise_gain(terms: Terms) -> float:
+    """Standard deviation of the noise in one coordinate of ``gradient()`` when every release's is 1.
+
+    Of a round with one local step in which all planned hospitals take part. The median's is at most √(π/2)
+    times that of the sum where no hospital's vote is capped, the trimmed mean's between the two.
+    """
+    rule, declared = terms.training.aggregate, terms.training.public_patients
+    if rule == "sum":
+        return math.sqrt(sum(weight * weight for weight in release_weights(terms).values()))
+    stddevs = np.array([1 / (terms.training.sampling_rate * count) for count in declared.values()])
+    votes = robust.votes(np.array(list(declared.values())))
+    return robust.noise_stddev(stddevs, votes, robust.cut_of(rule, len(declared)))
+
+
+def reason_to_discard(terms: Terms, accepted_count: int, rule: str = "sum") -> str:
+    """Say why what a round gave must not be used; empty where it may.
+
+    A robust rule needs three releases: of two that disagree nobody can say which one lies.
 
     With ``privacy.noise=distributed`` each hospital adds a share of the noise, and ε is stated for all
     planned shares: a sum of fewer is less private than the terms say. Nothing is refunded either way.
@@ -83,4 +122,6 @@ def reason_to_discard(terms: Terms, accepted_count: int) -> str:
     planned = len(terms.training.public_patients)
     if terms.privacy.noise == "distributed" and accepted_count < planned:
         return f"{accepted_count} of {planned} noise shares"
+    if rule != "sum" and 0 < accepted_count < robust.FEWEST:
+        return f"{accepted_count} releases, training.aggregate={rule} needs {robust.FEWEST}"
     return "" if accepted_count else "no release"

@@ -91,16 +91,17 @@ def apply(
 ) -> tuple[RoundState, RoundSummary]:
     """Close a round: take in its releases and give the next round's state, with a summary.
 
-    One pass; holds one release at a time, so memory does not grow with the number of hospitals. The sums are
-    float64 and in the order of arrival. Releases that do not pass ``screen`` are named in the summary and
-    left out. Guarantee: what goes into the weights is at most one release per planned hospital, screened.
+    One pass. With ``training.aggregate=sum`` it holds one release at a time, so memory does not grow with the
+    number of hospitals. The sums are float64 and in the order of arrival. Releases that do not pass ``screen``
+    are named in the summary and left out. Guarantee: what goes into the weights is at most one release per
+    planned hospital, screened.
     """
     _check_belongs(state, terms)
     parameters = len(state.weights)
     digest = _plan(state, terms.hospitals[0], _announced(state)).weights_digest
     aggregate = begin(terms, parameters)
     heads, rejected = _take_in(releases, expect(terms, state.round, digest, parameters), aggregate)
-    discarded = reason_to_discard(terms, len(heads))
+    discarded = reason_to_discard(terms, len(heads), terms.training.aggregate)
     gradient = np.zeros(parameters) if discarded else aggregate.gradient()
     after = replace(state, round=state.round + 1, ledger_heads={**state.ledger_heads, **heads})
     if not discarded:

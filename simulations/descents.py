@@ -107,7 +107,7 @@ def alone_private_models(
 def _only(terms: Terms, hospital: str) -> Terms:
     """The same terms for a federation of one hospital."""
     public = {hospital: terms.training.public_patients[hospital]}
-    return replace(terms, training=replace(terms.training, public_patients=public))
+    return replace(terms, training=replace(terms.training, public_patients=public, aggregate="sum"))
 
 
 def descend(step: Step, initial: Floats, training: TrainingSettings) -> Floats:
