@@ -2,9 +2,10 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from server.rounds import RoundSummary
 
@@ -17,6 +18,7 @@ class EventLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._quiet = quiet
+        self._end_cut_line()
 
     def write(self, event: str, line: str = "", **facts: object) -> None:
         """Append one event; line is its words for a person."""
@@ -26,6 +28,13 @@ class EventLog:
         if line and not self._quiet:
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
+
+    def _end_cut_line(self) -> None:
+        """A line that a full disk cut short must not swallow the next one."""
+        content = self._path.read_bytes() if self._path.exists() else b""
+        if content and not content.endswith(b"\n"):
+            with self._path.open("ab") as file:
+                file.write(b"\n")
 
     def round(self, summary: RoundSummary, seconds: float, rounds: int) -> None:
         """Append a closed round: who took part, who was late, who was refused; no figure of any patient."""
@@ -45,6 +54,13 @@ class EventLog:
             discarded=summary.discarded,
             update_norm=summary.update_norm,
         )
+
+
+def closed_rounds(events: Iterable[Mapping[str, object]]) -> dict[int, Mapping[str, Any]]:
+    """Give the closed rounds by number. A round is logged before its state is saved: killed in between, it is
+    asked and closed again, and what was said last is what stands in the weights.
+    """
+    return {int(str(event["round"])): event for event in events if event.get("event") == "round"}
 
 
 def read_events(path: Path) -> list[Mapping[str, object]]:

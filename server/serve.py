@@ -7,6 +7,7 @@ What is durable is on disk before what depends on it leaves: a server killed any
 same round and the same weights.
 """
 
+import errno
 import math
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ from protocol.terms import Terms
 from server import rounds
 from server.checkpoint import resume as resume_checkpoint
 from server.checkpoint import save_state
-from server.event_log import EventLog, read_events
+from server.event_log import EventLog, closed_rounds, read_events
 from server.messages import Letters
 from server.operator_home import OperatorHome, StudyFolder, load_operator_home
 from server.rounds import RoundState, RoundSummary
@@ -35,6 +36,8 @@ from server.superlink import HttpGrid, ServerAway, answers, open_run, roster
 LOOK_SECONDS = 0.5
 GATHER_SECONDS = 60.0
 """How long a study that begins, or goes on, waits for all of its hospitals to connect."""
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +69,17 @@ def train(serving: Serving) -> None:
     study = Study(home, folder, _terms(folder, composed), serving, EventLog(folder.events))
     _check_enrolled(study)
     folder.stop.unlink(missing_ok=True)
-    state = _first_state(study)
-    state = _run(study, state)
-    if rounds.finished(state, study.terms):
-        _finish(study, state)
+    try:
+        state = _run(study, _first_state(study))
+        if rounds.finished(state, study.terms):
+            _finish(study, state)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise ConfigurationError(
+            f"{folder.folder}: cannot be written ({error.strerror}); make room there and resume "
+            f"study={serving.study} (what was charged is answered again for free)"
+        ) from error
 
 
 def _terms(folder: StudyFolder, composed: SignedTerms | None) -> SignedTerms:
@@ -169,8 +179,9 @@ def _one_round(
         begun = time.monotonic()
         after, summary = run_round(grid, {}, study.terms, state, limits, letters=letters, roster=present)
         if len(summary.accepted) >= study.quorum:
-            save_state(study.folder.checkpoints, after)
+            # Logged first: killed in between, the round is closed again, and never missing from the log.
             study.log.round(summary, time.monotonic() - begun, study.terms.training.rounds)
+            save_state(study.folder.checkpoints, after)
             return after
         _below_quorum(study, summary)
         if study.folder.stop.exists():
@@ -234,10 +245,10 @@ def _finish(study: Study, state: RoundState) -> None:
 
 def _report(study: Study, state: RoundState) -> dict[str, object]:
     """Count by hospital what the log says; ε is what the terms promise each patient at most."""
-    closed = [event for event in read_events(study.folder.events) if event.get("event") == "round"]
-    took_part = Counter(name for event in closed for name in event["accepted"])  # type: ignore[attr-defined]
+    closed = closed_rounds(read_events(study.folder.events)).values()
+    took_part = Counter(name for event in closed for name in event["accepted"])
     hospitals = {name: took_part[name] for name in study.terms.hospitals}
-    seconds = [float(event["seconds"]) for event in closed]  # type: ignore[arg-type]
+    seconds = [float(event["seconds"]) for event in closed]
     return {
         "study": study.terms.study,
         "terms": study.terms.fingerprint,

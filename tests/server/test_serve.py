@@ -12,7 +12,7 @@ from protocol.errors import ConfigurationError
 from protocol.signed_terms import sign_terms
 from server import rounds, serve
 from server.checkpoint import resume
-from server.event_log import EventLog, read_events
+from server.event_log import EventLog, closed_rounds, read_events
 from server.operator_home import load_operator_home
 from server.provision import begin_operator_home
 from server.rounds import RoundSummary
@@ -112,3 +112,26 @@ def test_a_log_cut_short_by_a_crash_is_read_up_to_there(study):
     with study.folder.events.open("a") as file:
         file.write('{"event": "rou')
     assert [event["event"] for event in read_events(study.folder.events)] == ["started"]
+    EventLog(study.folder.events).write("resumed")
+    assert [event["event"] for event in read_events(study.folder.events)] == ["started", "resumed"]
+
+
+def test_a_round_that_could_not_be_saved_is_in_the_log_and_counts_as_said_last(study, monkeypatch):
+    closing(monkeypatch, ("north", "south"), ("north", "west"))
+    state, save_state, saved = rounds.init(study.terms), serve.save_state, []
+
+    def full_at_the_second(folder, state):
+        saved.append(state.round)
+        if len(saved) == 2:
+            raise OSError(28, "No space left on device")
+        return save_state(folder, state)
+
+    monkeypatch.setattr(serve, "save_state", full_at_the_second)
+    with pytest.raises(OSError, match="No space"):
+        serve._one_round(study, state, None, None, None)
+    again = resume(study.folder.checkpoints, study.terms).state
+    assert again.round == 1
+    serve._one_round(study, again, None, None, None)
+    closed = closed_rounds(read_events(study.folder.events))
+    assert {number: event["accepted"] for number, event in closed.items()} == {1: ["north", "west"]}
+    assert serve._report(study, state)["rounds_by_hospital"] == {"north": 1, "south": 0, "west": 1}
