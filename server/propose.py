@@ -13,7 +13,7 @@ from protocol.errors import require
 from protocol.evaluation import EvaluationSettings, FairnessSettings
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.terms import Terms
-from server.aggregate import release_weights
+from server.aggregate import noise_gain
 
 EFFECT_STDDEV = 1.0
 """Expected size of one scaled weight, the prior of the step-size rule; chosen on synthetic federations."""
@@ -80,7 +80,7 @@ def _planned_evaluation(terms: Terms, asked: EvaluationSettings | None) -> Evalu
 
 def gradient_noise_stddev(terms: Terms) -> float:
     """Standard deviation of the noise in one coordinate of a round's mean gradient (one local step)."""
-    return terms.hospital_noise_stddev * math.sqrt(sum(w * w for w in release_weights(terms).values()))
+    return terms.hospital_noise_stddev * noise_gain(terms)
 
 
 def step_size(terms: Terms) -> float:
