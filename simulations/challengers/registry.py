@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 
 from protocol.errors import ConfigurationError
 from protocol.settings import PrivacySettings
+from simulations.challengers.boosting import boosting
 from simulations.challengers.channel import Attempt
+from simulations.challengers.local_steps import fedavg, fedprox, mean_regularised
+from simulations.challengers.newton import newton, variant
 from simulations.federation import Federation
 
 Challenger = Callable[[Federation, PrivacySettings, int], Attempt]
@@ -13,9 +16,18 @@ Challenger = Callable[[Federation, PrivacySettings, int], Attempt]
 ``privacy.epsilon``, ``delta`` and ``noise`` are the target; a challenger has a clip norm of its own.
 """
 
-CHALLENGERS: Mapping[str, Challenger] = {}
+CHALLENGERS: Mapping[str, Challenger] = {
+    "boosting": boosting,
+    "newton_gram": newton(variant(), "newton_gram"),
+    "newton_gram_identity": newton(variant(prior="identity"), "newton_gram_identity"),
+    "newton_gram_hierarchical": newton(variant(prior="hierarchical"), "newton_gram_hierarchical"),
+    "newton_gram_weighted": newton(variant(weight_exponent=0.5), "newton_gram_weighted"),
+    "fedavg": fedavg,
+    "fedprox": fedprox,
+    "mean_regularised": mean_regularised,
+}
 """Methods from elsewhere; what ships is run by the study's own rounds (``simulations.study``)."""
-LOCAL_ONLY: frozenset[str] = frozenset()
+LOCAL_ONLY = frozenset({"fedavg", "fedprox", "mean_regularised"})
 """Methods whose every release must be private by itself: there is no sum that could share the noise."""
 
 

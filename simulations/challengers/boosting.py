@@ -1,0 +1,139 @@
+"""Private additive boosting by noised histogram sums, federated.
+
+DP-EBM: Nori, Caruana, Bu, Shen and Kulkarni 2021, "Accuracy, interpretability, and differential privacy via
+explainable boosting", Alg. 2: cyclic over features, trees of random splits, residual sums with noise. Summed
+over hospitals as in Maddock et al. 2022, "Federated boosted decision trees with differential privacy". Here the
+unit is the patient: each adds the mean over at most K events, clipped in L2 over the histogram's bins.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from client.cohort import Cohort
+from protocol.accounting import noise_multiplier_for
+from protocol.contract import Contract
+from protocol.settings import PrivacySettings
+from simulations.challengers.additive import bound_rows
+from simulations.challengers.channel import Attempt, Channel
+from simulations.challengers.prior import ORDERED
+from simulations.federation import Federation
+
+Floats = NDArray[np.float64]
+VALUE_BINS = 8
+"""Equal public bins of a ranged value in [−1, 1]."""
+CURVATURE = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoostingSettings:
+    """Chosen on synthetic federations.
+
+    epochs: passes over all fields; count_steps: what the release of all counts costs, in histogram releases.
+    clip_norm bounds a patient's residual histogram; a leaf's effect is learning_rate × noised residual sum ÷
+    (0.2 × noised count + ridge), the ridge being the noise of all epochs' mean ÷ effect_stddev. leaves: the
+    most leaves of an ordered field's random tree; a vocabulary or a cross has one leaf per bin.
+    """
+
+    epochs: int = 8
+    count_steps: float = 8.0
+    clip_norm: float = 0.5
+    learning_rate: float = 0.5
+    effect_stddev: float = 0.5
+    leaves: int = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """One field's bins: bins int64 [events], their number, and whether they have an order (missing last)."""
+
+    bins: NDArray[np.int64]
+    size: int
+    ordered: bool
+
+
+def boosting(federation: Federation, privacy: PrivacySettings, seed: int) -> Attempt:
+    """Boost with the chosen settings."""
+    return boost(BoostingSettings(), federation, privacy, seed)
+
+
+def boost(settings: BoostingSettings, federation: Federation, privacy: PrivacySettings, seed: int) -> Attempt:
+    """Fit intercept and effects in cycles; every histogram is one release."""
+    training, contract = federation.training, federation.contract
+    channel = Channel.open(federation, privacy, seed, "boosting")
+    known, asked = histograms(contract, training), histograms(contract, federation.heldout)
+    releases = settings.epochs * len(known) + math.ceil(settings.count_steps)
+    multiplier = noise_multiplier_for(privacy.epsilon, privacy.delta, 1.0, releases)
+    counts = _counts(known, training, channel, multiplier / math.sqrt(settings.count_steps))
+    stddev = channel.mean_stddev(settings.clip_norm, multiplier)
+    ridge = stddev / math.sqrt(settings.epochs) / settings.effect_stddev
+    draws = np.random.default_rng(seed)  # of split points, which are public; noise comes from the channel
+    logits, found = np.zeros(training.event_count), np.zeros(federation.heldout.event_count)
+    for _ in range(settings.epochs):
+        for field, target, count in zip(known, asked, counts, strict=True):
+            residuals = training.labels - expit(logits)
+            sums = residual_sums(field, residuals, training, settings.clip_norm)
+            mean = channel.mean(sums, settings.clip_norm, multiplier)
+            leaf = _random_leaves(field, settings.leaves, draws)
+            effect = (
+                settings.learning_rate * _per_leaf(mean, leaf) / (CURVATURE * _per_leaf(count, leaf) + ridge)
+            )
+            logits += effect[leaf][field.bins]
+            found += effect[leaf][target.bins]
+    return Attempt(found, channel.spent)
+
+
+def histograms(contract: Contract, cohort: Cohort) -> list[Histogram]:
+    """All fields: one bin for all (the intercept), features, crosses, ranged values."""
+    layout = contract.layout
+    bins = {field.name: cohort.bins[:, index].astype(np.int64) for index, field in enumerate(layout.features)}
+    sizes = {field.name: field.size for field in layout.features}
+    ordered = {f.name for f in contract.features if f.binned and f.kind in ORDERED}
+    found = [Histogram(np.zeros(cohort.event_count, np.int64), 1, False)]
+    found += [Histogram(bins[name], sizes[name], name in ordered) for name in sizes]
+    for cross in layout.crosses:
+        first, second = cross.parents
+        found.append(Histogram(bins[first] * sizes[second] + bins[second], cross.size, False))
+    for column in cohort.values.T:
+        value_bins = np.minimum((column + 1) / 2 * VALUE_BINS, VALUE_BINS - 1).astype(np.int64)
+        found.append(Histogram(value_bins, VALUE_BINS, True))
+    return found
+
+
+def residual_sums(field: Histogram, residuals: Floats, cohort: Cohort, clip_norm: float) -> Floats:
+    """Sum per-patient mean residuals by hospital and bin: float64 [hospitals, size].
+
+    Guarantee: one patient moves one row by at most clip_norm in L2.
+    """
+    owners = cohort.patient_of_event
+    amounts = residuals / cohort.events_per_patient[owners]
+    factors = bound_rows(
+        owners * field.size + field.bins, amounts, cohort.patient_count, field.size, clip_norm
+    )
+    places = cohort.hospital_of_patient[owners] * field.size + field.bins
+    cells = np.bincount(places, amounts * factors[owners], minlength=cohort.hospital_count * field.size)
+    return cells.reshape(cohort.hospital_count, field.size).astype(np.float64)
+
+
+def _counts(known: Sequence[Histogram], cohort: Cohort, channel: Channel, multiplier: float) -> list[Floats]:
+    """Noised shares of every bin, all fields in one release: a patient's part has norm at most √fields."""
+    ones = np.ones(cohort.event_count)
+    tables = np.hstack([residual_sums(field, ones, cohort, 1.0) for field in known])
+    released = np.maximum(channel.mean(tables, math.sqrt(len(known)), multiplier), 0.0)
+    return np.split(released, np.cumsum([field.size for field in known])[:-1])
+
+
+def _random_leaves(field: Histogram, leaves: int, draws: np.random.Generator) -> NDArray[np.int64]:
+    """Leaf of each bin, int64 [size]: random cuts of the order, the last bin (missing) by itself."""
+    if not field.ordered or field.size <= leaves:
+        return np.arange(field.size)
+    cuts = draws.choice(np.arange(1, field.size - 1), leaves - 2, replace=False)
+    return np.searchsorted(np.sort(np.append(cuts, field.size - 1)), np.arange(field.size), side="right")
+
+
+def _per_leaf(bins: Floats, leaf: NDArray[np.int64]) -> Floats:
+    return np.asarray(np.bincount(leaf, bins))
