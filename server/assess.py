@@ -1,10 +1,10 @@
 """After the last round: evaluate privately → audit → mitigate and evaluate again → decide on the release.
 
-The same in a simulation and in a real study; who carries the plans (``ask``) is not known here.
+The same in a simulation and in a real study; who carries the plans (``measure``) is not known here.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -23,6 +23,8 @@ from server.screen import NoRelease
 
 Floats = NDArray[np.float64]
 Ask = Callable[[Sequence[RoundPlan]], Iterable[Release | NoRelease]]
+Measure = Callable[[Sequence[RoundPlan]], Tables]
+"""From the plans of one evaluation to its tables; where they are kept, nobody need be asked again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +63,20 @@ class Assessment:
         return self.after or self.before
 
 
-def evaluate_round(terms: Terms, state: RoundState, ask: Ask, weights: Floats) -> Finding:
+def measuring(terms: Terms, ask: Ask) -> Measure:
+    """Turn what carries plans into what measures: whoever answers is screened and summed up at once."""
+    return lambda asked: read_tables(terms, asked[0], ask(asked))
+
+
+def evaluate_round(terms: Terms, state: RoundState, measure: Measure, weights: Floats) -> Finding:
     """Ask for the evaluation of the last closed round, and read it."""
-    return _finding(terms, _tables(terms, state, ask, weights))
+    return finding_of(terms, measure(plans(state, terms, weights)))
 
 
 def assess(
     terms: Terms,
     state: RoundState,
-    ask: Ask,
+    measure: Measure,
     settings: ReviewSettings,
     today: date,
     earlier: Sequence[Finding] = (),
@@ -83,30 +90,59 @@ def assess(
     findings, mitigated = list(earlier), None
     before = None
     if finished(state, terms) and due(state, terms):
-        tables = _tables(terms, state, ask, weights)
-        before = _finding(terms, tables)
+        tables = measure(plans(state, terms, weights))
+        before = finding_of(terms, tables)
         findings.append(before)
         unmet = any(verdict.outcome != HELD for verdict in before.audit.verdicts)
         if unmet and terms.fairness.mitigation != "none":
-            mitigated = _mitigate(terms, state, ask, weights, tables, before)
+            mitigated = _mitigate(terms, state, measure, weights, tables, before)
             findings.append(mitigated.finding)
+    return _assessment(terms, weights, findings, before, mitigated, settings, today)
+
+
+def unmeasured(
+    terms: Terms, state: RoundState, settings: ReviewSettings, today: date, evaluations: int = 0
+) -> Assessment:
+    """Say of a model that nothing is known of it: not releasable.
+
+    evaluations: how many were asked for all the same; held-out patients have paid for them.
+    """
+    nothing = _assessment(terms, reported_weights(state), [], None, None, settings, today)
+    return with_cost(terms, nothing, evaluations) if evaluations else nothing
+
+
+def _assessment(
+    terms: Terms,
+    weights: Floats,
+    findings: Sequence[Finding],
+    before: Finding | None,
+    mitigated: "_Mitigated | None",
+    settings: ReviewSettings,
+    today: date,
+) -> Assessment:
     after = mitigated.finding if mitigated else None
-    event = PrivacyEvent(settings_of(terms).noise_multiplier, 1.0, len(findings)) if findings else None
     released = after or before
-    return Assessment(
+    evaluation, audited = (released.evaluation, released.audit) if released else (None, None)
+    made = Assessment(
         weights=mitigated.weights if mitigated else weights,
         findings=tuple(findings),
         before=before,
         after=after,
         offsets=mitigated.offsets if mitigated else {},
         thresholds=mitigated.thresholds if mitigated else {},
-        event=event,
-        epsilon=compose_epsilon([event], terms.privacy.delta) if event else 0.0,
-        epsilon_by_adversary=_by_adversary(terms, event) if event else {},
-        review=review(
-            released.evaluation if released else None, released.audit if released else None, settings, today
-        ),
+        event=None,
+        epsilon=0.0,
+        epsilon_by_adversary={},
+        review=review(evaluation, audited, settings, today),
     )
+    return with_cost(terms, made, len(findings)) if findings else made
+
+
+def with_cost(terms: Terms, made: Assessment, evaluations: int) -> Assessment:
+    """State what ``evaluations`` evaluations cost a held-out patient, also where some gave nothing."""
+    event = PrivacyEvent(settings_of(terms).noise_multiplier, 1.0, evaluations)
+    epsilon = compose_epsilon([event], terms.privacy.delta)
+    return replace(made, event=event, epsilon=epsilon, epsilon_by_adversary=_by_adversary(terms, event))
 
 
 def _by_adversary(terms: Terms, event: PrivacyEvent) -> dict[str, float]:
@@ -127,26 +163,20 @@ class _Mitigated:
 
 
 def _mitigate(
-    terms: Terms, state: RoundState, ask: Ask, weights: Floats, tables: Tables, before: Finding
+    terms: Terms, state: RoundState, measure: Measure, weights: Floats, tables: Tables, before: Finding
 ) -> _Mitigated:
     """Choose offsets, and measure by one more evaluation what they do."""
     offsets = group_offsets(tables, terms.fairness, before.audit)
     moved = mitigated_weights(terms, weights, offsets)
-    again = _tables(terms, state, ask, moved, settings_of(terms).rounds[-1])
+    again = measure(plans(state, terms, moved, settings_of(terms).rounds[-1]))
     if changes_scores(terms.fairness):
-        return _Mitigated(moved, _finding(terms, again), offsets, {})
+        return _Mitigated(moved, finding_of(terms, again), offsets, {})
     by = Selection(again, before.audit.first_selected)
     # The scores stay, and with them AUC and calibration; the second tables say who is selected.
     finding = Finding(before.evaluation, audit(tables, terms.fairness, by))
     return _Mitigated(weights, finding, offsets, group_thresholds(before.audit, offsets))
 
 
-def _tables(
-    terms: Terms, state: RoundState, ask: Ask, weights: Floats, round_number: int | None = None
-) -> Tables:
-    asked = plans(state, terms, weights, round_number)
-    return read_tables(terms, asked[0], ask(asked))
-
-
-def _finding(terms: Terms, tables: Tables) -> Finding:
+def finding_of(terms: Terms, tables: Tables) -> Finding:
+    """Read one evaluation's tables."""
     return Finding(evaluate_tables(tables, terms.fairness.confidence), audit(tables, terms.fairness))

@@ -58,30 +58,69 @@ def plans(
     ]
 
 
-def read_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRelease]) -> Tables:
+@dataclass(frozen=True, eq=False)
+class TableSum:
+    """One evaluation as the server has it: the sum of screened releases, and who is in it.
+
+    total: float64 [table_size], of the hospitals in ``accepted``. missing: those of whom nothing came.
+    """
+
+    round: int
+    weights_digest: str
+    planned: int
+    total: Floats
+    accepted: tuple[str, ...]
+    rejected: tuple[NoRelease, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRelease]) -> TableSum:
     """Screen and sum up the releases of one evaluation; ``asked`` is any of its plans.
 
-    ConfigurationError where nobody answered, or where noise was shared and a share is missing.
+    Those that do not pass are named and left out. One pass; holds one release at a time.
     """
-    settings = settings_of(terms)
-    size = table_size(terms.contract, settings)
+    size = table_size(terms.contract, settings_of(terms))
     expected = expect(terms, asked.round, asked.weights_digest, size, account="held_out")
-    total, accepted, reasons = np.zeros(size), set[str](), set[str]()
+    total, accepted, rejected = np.zeros(size), dict[str, None](), list[NoRelease]()
     for release in releases:
         if isinstance(release, NoRelease):
-            reasons.add(release.reason)
+            rejected.append(release)
             continue
         try:
             total += screen(release, expected, accepted)
         except ReleaseRejected as error:
-            reasons.add(error.reason)
+            rejected.append(NoRelease(error.hospital, error.reason))
             continue
-        accepted.add(release.hospital)
-    discarded = reason_to_discard(terms, len(accepted))
+        accepted[release.hospital] = None
+    heard = {*accepted, *(one.hospital for one in rejected)}
+    missing = tuple(name for name in terms.hospitals if name not in heard)
+    return TableSum(
+        round=asked.round,
+        weights_digest=asked.weights_digest,
+        planned=len(terms.hospitals),
+        total=total,
+        accepted=tuple(accepted),
+        rejected=tuple(rejected),
+        missing=missing,
+    )
+
+
+def tables_of(terms: Terms, found: TableSum) -> Tables:
+    """Give the tables of a sum.
+
+    ConfigurationError where nobody answered, or where noise was shared and a share is missing.
+    """
+    discarded = reason_to_discard(terms, len(found.accepted))
     if discarded:
+        reasons = {one.reason for one in found.rejected}
         why = f" ({', '.join(sorted(reasons))})" if reasons else ""
-        raise ConfigurationError(f"evaluation after round {asked.round}: {discarded}{why}; ask once more")
-    return consistent_tables(terms, asked.round, total, len(accepted))
+        raise ConfigurationError(f"evaluation after round {found.round}: {discarded}{why}; ask once more")
+    return consistent_tables(terms, found.round, found.total, len(found.accepted))
+
+
+def read_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRelease]) -> Tables:
+    """Screen, sum up and read the releases of one evaluation. Raises as ``tables_of`` does."""
+    return tables_of(terms, sum_tables(terms, asked, releases))
 
 
 def consistent_tables(terms: Terms, round_number: int, total: Floats, hospitals: int) -> Tables:

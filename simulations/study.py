@@ -18,14 +18,15 @@ from protocol.accounting import PrivacyEvent, compose_epsilon, epsilon_by_advers
 from protocol.errors import Refusal
 from protocol.model import predict_logits
 from protocol.terms import Release, RoundPlan, Terms
-from server.assess import Ask, Assessment, Finding, assess, evaluate_round
+from server.assess import Ask, Assessment, Finding, assess, evaluate_round, measuring
 from server.evaluation import due
 from server.propose import propose
 from server.rounds import RoundState, RoundSummary, finished, reported_weights
 from server.screen import NoRelease
 from simulations import metrics
 from simulations.comparison import Contest, compare
-from simulations.federation import OPERATOR, Federation, load_federation
+from simulations.encoded_cache import load_cached
+from simulations.federation import OPERATOR, Federation
 from simulations.in_process import run as run_in_process
 from simulations.report.progress import Watcher, watch
 from simulations.report.run_files import RunFiles, write_run
@@ -44,7 +45,7 @@ def run(settings: StudySettings) -> RunFiles:
     Errors: those of ``protocol.errors``; nothing is written then.
     """
     started = time.perf_counter()
-    federation = load_federation(settings.data, settings.contract, settings.seed)
+    federation = load_cached(settings)
     terms = simulated_terms(settings, federation)
     memory_bytes = settings.federation.memory_mb << 20
     loaded = time.perf_counter()
@@ -53,7 +54,9 @@ def run(settings: StudySettings) -> RunFiles:
         diary = Diary(federation, terms, watcher, answer)
         state = train(settings, federation, terms, answer, diary.note)
         today = datetime.now(UTC).date()
-        assessment = assess(terms, state, asking(answer), settings.review, today, diary.findings)
+        assessment = assess(
+            terms, state, measuring(terms, asking(answer)), settings.review, today, diary.findings
+        )
         watcher.say("comparing with alone, pooled and without privacy")
         weights = assessment.weights
         contest = Contest(federation, terms, weights, settings.personalization.kind, memory_bytes)
@@ -168,7 +171,8 @@ class Diary:
         self.watcher.round(row)
         if due(state, self.terms) and not finished(state, self.terms):
             weights = reported_weights(state)
-            self.findings.append(evaluate_round(self.terms, state, asking(self.answer), weights))
+            measure = measuring(self.terms, asking(self.answer))
+            self.findings.append(evaluate_round(self.terms, state, measure, weights))
         self._since = time.perf_counter()
 
     def _spent(self, rounds: int) -> float:

@@ -15,9 +15,10 @@ from protocol.errors import ConfigurationError
 from protocol.settings import ModelSettings
 from protocol.terms import Terms
 from server.assess import Assessment
+from server.measured import summary_of
 from simulations import metrics
 from simulations.paired import NoWorseOff, auc_difference, no_worse_off
-from simulations.report.assessed import exact_measures, summary_of
+from simulations.report.assessed import exact_measures
 from simulations.report.scores import METHOD_KEYS, Scores, score_methods
 
 Floats = NDArray[np.float64]

@@ -1,5 +1,6 @@
 """The model card says what the run's facts say, in Markdown and HTML, and no text from data becomes markup."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -12,7 +13,7 @@ from protocol.evaluation import EvaluationSettings, FairnessSettings
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.terms import Release, RoundPlan, Terms
 from server import rounds
-from server.assess import Assessment, assess
+from server.assess import Assessment, assess, measuring
 from server.model_card import CardFacts, card_html, card_markdown
 from server.propose import propose
 from server.screen import NoRelease
@@ -82,7 +83,7 @@ def answering(terms: Terms, shift: float):
 def assessed(terms: Terms, shift: float = 0.0, **settings: object) -> Assessment:
     state = rounds.skip_to(rounds.init(terms), 3)
     review = ReviewSettings(**settings)  # type: ignore[arg-type]
-    return assess(terms, state, answering(terms, shift), review, TODAY)
+    return assess(terms, state, measuring(terms, answering(terms, shift)), review, TODAY)
 
 
 def facts_of(terms: Terms, assessment: Assessment, *people: str) -> CardFacts:
@@ -156,7 +157,8 @@ def test_the_effect_of_a_mitigation_is_shown() -> None:
 
 def test_without_an_evaluation_there_is_a_card_but_no_release() -> None:
     terms = replace(terms_of(), evaluation=None)
-    found = assess(terms, rounds.skip_to(rounds.init(terms), 3), lambda plans: [], ReviewSettings(), TODAY)
+    nobody = measuring(terms, lambda plans: [])
+    found = assess(terms, rounds.skip_to(rounds.init(terms), 3), nobody, ReviewSettings(), TODAY)
     card = card_markdown(facts_of(terms, found))
     assert "Not releasable: it was not evaluated" in card
     assert "Not evaluated." in card
@@ -169,11 +171,15 @@ def test_refusals_are_named_where_nobody_answers() -> None:
 
     terms = terms_of()
     state = rounds.skip_to(rounds.init(terms), 3)
+
+    def refused(plans: Sequence[RoundPlan]) -> list[NoRelease]:
+        return [NoRelease(plan.hospital, "refused: max_epsilon_for_life") for plan in plans]
+
     with pytest.raises(ConfigurationError, match=r"no release \(refused: max_epsilon_for_life\)"):
         assess(
             terms,
             state,
-            lambda plans: [NoRelease(plan.hospital, "refused: max_epsilon_for_life") for plan in plans],
+            measuring(terms, refused),
             ReviewSettings(),
             TODAY,
         )

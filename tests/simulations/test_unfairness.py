@@ -12,7 +12,7 @@ from conf.compose import study_settings
 from conf.settings import ReviewSettings
 from protocol.evaluation import score_bins
 from protocol.model import predict_logits, predict_probabilities
-from server.assess import Assessment, assess
+from server.assess import Assessment, assess, measuring
 from server.mitigate import mitigated_weights
 from server.review import review
 from simulations import study
@@ -40,7 +40,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Federation, objec
     terms = study.simulated_terms(settings, federation)
     answer = study.answers(federation, terms)
     state = study.train(settings, federation, terms, answer, lambda summary, state: None)
-    found = assess(terms, state, study.asking(answer), ReviewSettings(), date(2026, 1, 1))
+    found = assess(terms, state, measuring(terms, study.asking(answer)), ReviewSettings(), date(2026, 1, 1))
     shared = study.reported_weights(state)
     return federation, terms, shared, found
 
