@@ -22,12 +22,12 @@ CHALLENGERS: Mapping[str, Challenger] = {
     "newton_gram_identity": newton(variant(prior="identity"), "newton_gram_identity"),
     "newton_gram_hierarchical": newton(variant(prior="hierarchical"), "newton_gram_hierarchical"),
     "newton_gram_weighted": newton(variant(weight_exponent=0.5), "newton_gram_weighted"),
-    "fedavg": fedavg,
+    "fedavg_tuned": fedavg,
     "fedprox": fedprox,
     "mean_regularised": mean_regularised,
 }
 """Methods from elsewhere; what ships is run by the study's own rounds (``simulations.study``)."""
-LOCAL_ONLY = frozenset({"fedavg", "fedprox", "mean_regularised"})
+LOCAL_ONLY = frozenset({"fedavg_tuned", "fedprox", "mean_regularised"})
 """Methods whose every release must be private by itself: there is no sum that could share the noise."""
 
 
