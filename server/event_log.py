@@ -57,8 +57,9 @@ class EventLog:
 
 
 def closed_rounds(events: Iterable[Mapping[str, object]]) -> dict[int, Mapping[str, Any]]:
-    """Give the closed rounds by number. A round is logged before its state is saved: killed in between, it is
-    asked and closed again, and what was said last is what stands in the weights.
+    """Give the closed rounds by number, each as it was said last: so it stands in the weights.
+
+    A round is logged before its state is saved; a study killed in between asks and closes it again.
     """
     return {int(str(event["round"])): event for event in events if event.get("event") == "round"}
 
