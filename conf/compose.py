@@ -51,7 +51,7 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
         contract=_contract(plain.get("contract"), data.contract),
         model=build(ModelSettings, _section(plain, "model"), "model"),
         privacy=build(PrivacySettings, _section(plain, "privacy"), "privacy"),
-        training=build(TrainingSettings, _section(plain, "training"), "training"),
+        training=training_settings(_section(plain, "training")),
         personalization=build(PersonalizationSettings, _section(plain, "personalization"), "personalization"),
         evaluation=build(EvaluationSettings, _section(plain, "evaluation"), "evaluation"),
         fairness=build(FairnessSettings, _section(plain, "fairness"), "fairness"),
@@ -83,7 +83,10 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
         "evaluation": {**asdict(settings.evaluation), "rounds": list(settings.evaluation.rounds)},
         "fairness": asdict(settings.fairness),
         "review": {**asdict(settings.review), "approved_by": list(settings.review.approved_by)},
-        "federation": asdict(settings.federation),
+        "federation": {
+            **asdict(settings.federation),
+            "cache_dir": str(settings.federation.cache_dir) if settings.federation.cache_dir else None,
+        },
         "report": asdict(settings.report),
     }
 
@@ -98,6 +101,12 @@ def build(kind: type[T], plain: Mapping[str, object], path: str) -> T:
     refuse_unknown(plain, names, f"{path}.")
     given = {key: value for key, value in plain.items() if value is not None}
     return kind(**{key: typed(value, hints[key], f"{path}.{key}") for key, value in given.items()})
+
+
+def training_settings(plain: Mapping[str, object]) -> TrainingSettings:
+    """Build the training section: an optimiser of null is ``auto``, like every other null the rule's choice."""
+    chosen = {"optimizer": "auto"} if plain.get("optimizer", "") is None else {}
+    return build(TrainingSettings, {**plain, **chosen}, "training")
 
 
 def refuse_unknown(plain: Mapping[str, object], allowed: typing.Sequence[str], prefix: str) -> None:

@@ -68,11 +68,16 @@ class FederationSettings:
 
     memory_mb bounds, in MiB, what one step may hold of the federation's design besides the patients
     themselves; less means that designs are built anew each round. workers: threads that compare methods.
+    cache: whether encoded patients are kept on disk for the next run, in ``cache_dir/encoded`` (None: the
+    user's cache folder), all entries together at most cache_mb MiB.
     """
 
     kind: str = "in_process"
     memory_mb: int = 2048
     workers: int = 2
+    cache: bool = True
+    cache_dir: Path | None = None
+    cache_mb: int = 2048
 
     def __post_init__(self) -> None:
         """Check kind and ranges."""
@@ -81,6 +86,9 @@ class FederationSettings:
         in_range = 16 <= self.memory_mb <= 1 << 20
         require(in_range, "federation.memory_mb", self.memory_mb, "must be from 16 to 1048576")
         require(1 <= self.workers <= 256, "federation.workers", self.workers, "must be from 1 to 256")
+        require(
+            1 <= self.cache_mb <= 1 << 20, "federation.cache_mb", self.cache_mb, "must be from 1 to 1048576"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

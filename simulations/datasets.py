@@ -89,8 +89,17 @@ def read_table(path: Path | str, contract: Contract) -> Dataset:
     return _dataset(_split(_collect(Path(path), columns), contract.hospital), {}, {})
 
 
+def heart_files(folder: Path | str) -> list[Path]:
+    """Name the files that ``read_heart`` reads."""
+    return [_heart_file(Path(folder), hospital) for hospital in HEART_HOSPITALS]
+
+
+def _heart_file(folder: Path, hospital: str) -> Path:
+    return folder / f"processed.{hospital}.data"
+
+
 def _heart_hospital(folder: Path, hospital: str) -> pl.DataFrame:
-    path = folder / f"processed.{hospital}.data"
+    path = _heart_file(folder, hospital)
     if not path.is_file():
         raise TableError(
             f"data.path={folder}: no file {path.name}; give the folder that holds processed.*.data"

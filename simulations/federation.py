@@ -33,6 +33,8 @@ OPERATOR = "simulation"
 """Whose studies a simulated ledger records: nobody signs them."""
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
 """Today, for tables whose events have no time."""
+LOOKED_AT = "two days after the last outcome"
+"""Today, for a table whose events have times."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,6 +74,16 @@ class PopulationSettings:
             f"must be from {low} to {high} (data.smallest and data.largest times {self.hospitals} hospitals)",
         )
 
+    @property
+    def last_day(self) -> int:
+        """Days from the first to the one on which the study looks at the tables."""
+        return self.span_days + LONGEST_LEAD_DAYS + 1
+
+    @property
+    def as_of(self) -> datetime:
+        """When the study looks at the tables: every outcome is known by then."""
+        return datetime.combine(FIRST_DAY + timedelta(days=self.last_day), time(), tzinfo=UTC)
+
 
 @dataclass(frozen=True, eq=False)
 class Population:
@@ -112,13 +122,12 @@ def draw_population(settings: PopulationSettings, seed: int) -> Population:
     logit -= settings.unfairness * (patients.language > 0)[messages.patient]
     outcomes = draw_outcomes(stream(seed, 3), logit, patients, messages, settings.trait_stddev)
     rows = log_order(stream(seed, 4), patients, messages, twice)
-    last_day = settings.span_days + LONGEST_LEAD_DAYS + 1
     faulty = settings.faulty_share
     return Population(
         hospitals=names,
         messages=export_messages(stream(seed, 5), names, patients, messages, outcomes.engaged, rows, faulty),
         patients=export_patients(stream(seed, 6), names, patients, faulty),
-        consents=draw_consents(stream(seed, 7), names, patients, last_day),
+        consents=draw_consents(stream(seed, 7), names, patients, settings.last_day),
         true_probability=outcomes.probability[rows],
-        as_of=datetime.combine(FIRST_DAY + timedelta(days=last_day), time(), tzinfo=UTC),
+        as_of=settings.as_of,
     )
