@@ -12,7 +12,6 @@ from client.train.clipped_sum_additive import clipped_sum_additive
 from client.train.prepared import prepared_parts
 from protocol.design import active_columns, active_entries, sparse_rows
 from protocol.layout import Layout
-from protocol.mechanism import clip_factors
 from protocol.model import column_scale, predict_logits
 from protocol.settings import ModelSettings
 from simulations.federation import Federation
@@ -76,16 +75,6 @@ def logits_of(federation: Federation, weights: Floats) -> Floats:
         return predict_logits(MODEL, layout, weights, heldout)
     parts = [predict_logits(MODEL, layout, own, heldout.hospital(index)) for index, own in enumerate(weights)]
     return np.concatenate(parts)
-
-
-def bound_rows(keys: NDArray[np.int64], amounts: Floats, rows: int, width: int, bound: float) -> Floats:
-    """Factor [rows] that brings each row of the sparse matrix Σ amounts at keys within ``bound`` in L2.
-
-    keys: row · width + column of each amount; repeated keys add up.
-    """
-    places, inverse = np.unique(keys, return_inverse=True)
-    cells = np.bincount(inverse, amounts)
-    return clip_factors(np.sqrt(np.bincount(places // width, cells**2, minlength=rows)), bound)
 
 
 def _by_hospital(layout: Layout, cohort: Cohort) -> Iterator[tuple[int, sparse.csr_matrix, slice]]:

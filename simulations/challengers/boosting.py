@@ -17,8 +17,8 @@ from scipy.special import expit
 from client.cohort import Cohort
 from protocol.accounting import noise_multiplier_for
 from protocol.contract import Contract
+from protocol.mechanism import clip_factors
 from protocol.settings import PrivacySettings
-from simulations.challengers.additive import bound_rows
 from simulations.challengers.channel import Attempt, Channel
 from simulations.challengers.prior import ORDERED
 from simulations.federation import Federation
@@ -49,11 +49,23 @@ class BoostingSettings:
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """One field's bins: bins int64 [events], their number, and whether they have an order (missing last)."""
+    """One field's bins: bins int64 [events], their number, and whether they have an order (missing last).
+
+    cells: int64 [events], the patient's own bin that each event falls into, numbered over all patients;
+    owners: int64 [cells], the patient of each. Fixed by the design, as bins are.
+    """
 
     bins: NDArray[np.int64]
     size: int
     ordered: bool
+    cells: NDArray[np.int64]
+    owners: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, cohort: Cohort, bins: NDArray[np.int64], size: int, ordered: bool = False) -> "Histogram":
+        """Number the cells once for all rounds."""
+        places, cells = np.unique(cohort.patient_of_event * size + bins, return_inverse=True)
+        return cls(bins, size, ordered, cells, places // size)
 
 
 def boosting(federation: Federation, privacy: PrivacySettings, seed: int) -> Attempt:
@@ -93,14 +105,14 @@ def histograms(contract: Contract, cohort: Cohort) -> list[Histogram]:
     bins = {field.name: cohort.bins[:, index].astype(np.int64) for index, field in enumerate(layout.features)}
     sizes = {field.name: field.size for field in layout.features}
     ordered = {f.name for f in contract.features if f.binned and f.kind in ORDERED}
-    found = [Histogram(np.zeros(cohort.event_count, np.int64), 1, False)]
-    found += [Histogram(bins[name], sizes[name], name in ordered) for name in sizes]
+    found = [Histogram.of(cohort, np.zeros(cohort.event_count, np.int64), 1)]
+    found += [Histogram.of(cohort, bins[name], sizes[name], name in ordered) for name in sizes]
     for cross in layout.crosses:
         first, second = cross.parents
-        found.append(Histogram(bins[first] * sizes[second] + bins[second], cross.size, False))
+        found.append(Histogram.of(cohort, bins[first] * sizes[second] + bins[second], cross.size))
     for column in cohort.values.T:
         value_bins = np.minimum((column + 1) / 2 * VALUE_BINS, VALUE_BINS - 1).astype(np.int64)
-        found.append(Histogram(value_bins, VALUE_BINS, True))
+        found.append(Histogram.of(cohort, value_bins, VALUE_BINS, ordered=True))
     return found
 
 
@@ -109,14 +121,14 @@ def residual_sums(field: Histogram, residuals: Floats, cohort: Cohort, clip_norm
 
     Guarantee: one patient moves one row by at most clip_norm in L2.
     """
-    owners = cohort.patient_of_event
-    amounts = residuals / cohort.events_per_patient[owners]
-    factors = bound_rows(
-        owners * field.size + field.bins, amounts, cohort.patient_count, field.size, clip_norm
-    )
-    places = cohort.hospital_of_patient[owners] * field.size + field.bins
-    cells = np.bincount(places, amounts * factors[owners], minlength=cohort.hospital_count * field.size)
-    return cells.reshape(cohort.hospital_count, field.size).astype(np.float64)
+    amounts = np.bincount(field.cells, residuals / cohort.events_per_patient[cohort.patient_of_event])
+    norms = np.sqrt(np.bincount(field.owners, amounts**2, minlength=cohort.patient_count))
+    amounts = amounts * clip_factors(norms, clip_norm)[field.owners]
+    bins = np.empty(len(amounts), np.int64)
+    bins[field.cells] = field.bins
+    places = cohort.hospital_of_patient[field.owners] * field.size + bins
+    sums = np.bincount(places, amounts, minlength=cohort.hospital_count * field.size)
+    return sums.reshape(cohort.hospital_count, field.size).astype(np.float64)
 
 
 def _counts(known: Sequence[Histogram], cohort: Cohort, channel: Channel, multiplier: float) -> list[Floats]:

@@ -8,6 +8,7 @@ from simulations.challengers.boosting import boosting
 from simulations.challengers.channel import Attempt
 from simulations.challengers.local_steps import fedavg, fedprox, mean_regularised
 from simulations.challengers.newton import newton, variant
+from simulations.challengers.personal import ADAM, WIDE_DEEP, personal
 from simulations.federation import Federation
 
 Challenger = Callable[[Federation, PrivacySettings, int], Attempt]
@@ -25,6 +26,10 @@ CHALLENGERS: Mapping[str, Challenger] = {
     "fedavg_tuned": fedavg,
     "fedprox": fedprox,
     "mean_regularised": mean_regularised,
+    "wide_deep": personal("none", WIDE_DEEP, ADAM),
+    "frozen_body": personal("last_layer", WIDE_DEEP, ADAM),
+    "offset_and_slope": personal("intercept_slope"),
+    "mixture": personal("mixture"),
 }
 """Methods from elsewhere; what ships is run by the study's own rounds (``simulations.study``)."""
 LOCAL_ONLY = frozenset({"fedavg_tuned", "fedprox", "mean_regularised"})
