@@ -54,9 +54,9 @@ class Ward:
 
 Admit = Callable[[Sequence[Ward], Terms], Cohort]
 Compute = Callable[
-    [Terms, NDArray[np.float64], Cohort, Sequence[Keystream], Sequence[str]], NDArray[np.float64]
+    [Terms, int, NDArray[np.float64], Cohort, Sequence[Keystream], Sequence[str]], NDArray[np.float64]
 ]
-"""Terms, weights [1 or wards, parameters], patients, streams, hospitals' names → noised vectors [wards, …]."""
+"""Terms, round, weights [1 or wards, parameters], patients, streams, names → noised vectors [wards, …]."""
 
 
 def participate(
@@ -67,7 +67,7 @@ def participate(
     admit: Admit,
     memory_bytes: int = MEMORY_BYTES,
 ) -> list[Release | Refusal]:
-    """Answer one plan per ward, in order: with a release, or with the refusal of a clause.
+    """Answer one plan per ward, all of one round, in order: with a release, or with the refusal of a clause.
 
     operator is the public key that verified the terms. admit gives the training patients of the wards it
     is handed, hospital by hospital, and is called only once every one of them has been charged. memory_bytes
@@ -75,7 +75,8 @@ def participate(
 
     Guarantees: nothing is computed before its charge is durable (rule 3); a repeat returns the stored
     bytes and costs nothing (rule 4); after the charge nothing in the tables decides whether a reply
-    comes (rule 2). test_participate.py holds each. Raises TableAway where a database does not answer.
+    comes (rule 2). test_participate.py holds each. Raises TableAway where a database does not answer, and
+    ValueError for plans of several rounds, which may ask for different things.
     """
     return answer_plans("training", plans, wards, terms, operator, admit, partial(_update, memory_bytes))
 
@@ -175,12 +176,14 @@ def _check_round(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> No
 def _update(
     memory_bytes: int,
     terms: Terms,
+    round_number: int,
     weights: NDArray[np.float64],
     cohort: Cohort,
     streams: Sequence[Keystream],
     hospitals: Sequence[str],
 ) -> NDArray[np.float64]:
-    return private_update(terms, terms.contract.layout, weights, cohort, streams, hospitals, memory_bytes)
+    layout, moments = terms.contract.layout, terms.training.asks_moments(round_number)
+    return private_update(terms, layout, weights, cohort, streams, hospitals, memory_bytes, moments=moments)
 
 
 def _computed(
@@ -189,12 +192,12 @@ def _computed(
     """Compute the vectors that leave: float32 [wards, length]."""
     if not plans:
         return np.empty((0, 0), np.float32)
-    weights = _stacked_weights(plans)
+    round_number, weights = _round_of(plans), _stacked_weights(plans)
     hospitals = [ward.hospital for ward in wards]
 
     def vectors(cohort: Cohort) -> NDArray[np.float32]:
         streams = [ward.stream(plan) for ward, plan in zip(wards, plans, strict=True)]
-        return compute(terms, weights, cohort, streams, hospitals).astype(np.float32)
+        return compute(terms, round_number, weights, cohort, streams, hospitals).astype(np.float32)
 
     try:
         return vectors(admit(wards, terms))
@@ -203,7 +206,7 @@ def _computed(
     except Exception as error:
         if terms.simulation:
             raise
-        logger.warning("round %d: noise alone (%s)", plans[0].round, said(error))
+        logger.warning("round %d: noise alone (%s)", round_number, said(error))
         # Whether the tables can be learned from must not show: a fault yields noise of the same size.
         return vectors(no_patients(terms.contract.layout, len(wards)))
 
@@ -215,6 +218,14 @@ def said(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return type(error).__name__ + place
+
+
+def _round_of(plans: Sequence[RoundPlan]) -> int:
+    """Give the round that all plans of one call share: it decides what they ask for."""
+    rounds = sorted({plan.round for plan in plans})
+    if len(rounds) > 1:
+        raise ValueError(f"plans of rounds {rounds} in one call: answer one round at a time")
+    return rounds[0]
 
 
 def _stacked_weights(plans: Sequence[RoundPlan]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from protocol.errors import require
 
 NOISE_MODES = ("local", "distributed")
 MODEL_KINDS = ("additive", "wide_deep", "mlp")
-OPTIMIZERS = ("sgd", "adam", "newton")
+OPTIMIZERS = ("auto", "sgd", "adam", "newton")
 AGGREGATES = ("sum", "trimmed", "median")
 
 
@@ -52,10 +52,11 @@ class TrainingSettings:
 
     public_patients maps each hospital to its declared number of training patients; empty in a simulation
     means the true counts rounded to one digit. local_learning_rate is used by ``local_steps > 1`` alone.
-    learning_rate, momentum and tail_average (share of the last rounds averaged) are the server's;
-    learning_rate 0 leaves the choice to the study's public rule (``server.propose``). In the first
-    ``moment_rounds`` rounds each hospital releases the sum of its patients' mean design rows instead of
-    gradients: what ``optimizer=newton`` learns the curvature from, by the same mechanism at the same cost.
+    optimizer, learning_rate, momentum and tail_average (share of the last rounds averaged) are the server's;
+    ``auto``, learning_rate 0, moment_rounds 0 of newton and tail_average None leave the choice to the study's
+    public rule (``server.propose``); terms carry what was chosen. In the first ``moment_rounds`` rounds each
+    hospital releases the sum of its patients' mean design rows instead of gradients: what ``optimizer=newton``
+    learns the curvature from, by the same mechanism at the same cost. momentum is of sgd and adam alone.
     aggregate is how the server joins releases (``server.aggregate``). proximal is FedProx's pull towards
     the round's weights, used by ``local_steps > 1`` alone.
     """
@@ -71,7 +72,11 @@ class TrainingSettings:
     optimizer: str = "sgd"
     learning_rate: float = 0.0
     momentum: float = 0.9
-    tail_average: float = 0.5
+    tail_average: float | None = None
+
+    def asks_moments(self, round_number: int) -> bool:
+        """Whether hospitals release mean design rows in this round, and not gradients."""
+        return 1 <= round_number <= self.moment_rounds
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -123,7 +128,26 @@ class TrainingSettings:
         )
         require(0 <= self.momentum < 1, "training.momentum", self.momentum, "must be at least 0 and below 1")
         require(
-            0 <= self.tail_average <= 1, "training.tail_average", self.tail_average, "must be from 0 to 1"
+            self.tail_average is None or 0 <= self.tail_average <= 1,
+            "training.tail_average",
+            self.tail_average,
+            "must be from 0 to 1 (null: chosen by the study's rule)",
+        )
+        self._check_moments()
+
+    def _check_moments(self) -> None:
+        """Moment rounds are read by newton alone, and are one step's sum."""
+        require(
+            not self.moment_rounds or self.optimizer in ("newton", "auto"),
+            "training.moment_rounds",
+            self.moment_rounds,
+            f"must be 0 with training.optimizer={self.optimizer}: newton alone reads them",
+        )
+        require(
+            self.optimizer != "newton" or self.local_steps == 1,
+            "training.local_steps",
+            self.local_steps,
+            "must be 1 with training.optimizer=newton",
         )
 
 

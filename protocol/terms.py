@@ -65,8 +65,17 @@ class Terms:
             )
         if self.training.aggregate != "sum":
             self._check_robust()
+        self._check_optimizer()
         if self.evaluation is not None:
             self._check_evaluation(self.evaluation)
+
+    def _check_optimizer(self) -> None:
+        training = self.training
+        require(training.optimizer != "auto", "training.optimizer", "auto", "must be resolved in terms")
+        if training.optimizer == "newton":
+            kind, rounds = self.model.kind, training.moment_rounds
+            require(kind == "additive", "model.kind", kind, "must be additive with training.optimizer=newton")
+            require(rounds >= 1, "training.moment_rounds", rounds, "must be at least 1 in terms with newton")
 
     def _check_robust(self) -> None:
         """A robust rule compares releases one by one, and needs an odd one out."""
@@ -187,7 +196,7 @@ class RoundPlan:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Release:
-    """Bytes that leave a hospital: the noised clipped sum, the noised difference of weights, or noised tables.
+    """Bytes that leave a hospital: a noised sum (gradients, mean rows), a noised difference of weights, or tables.
 
     vector: float32 [parameters], or [table_size] of account ``held_out``, on the public grid. ledger_head is
     the head of the hospital's ledger after this release was charged. simulation marks what seeds produced.

@@ -28,7 +28,7 @@ from server.optimize import OptimizerState, TailAverage
 from server.rounds import RoundState, skip_to
 
 KEPT = 3  # newest checkpoints that stay on disk
-_FORMAT = "wardround-round-state-1"
+_FORMAT = "wardround-round-state-2"
 _NAME = re.compile(r"round-(\d{6,9})-([0-9a-f]{64})\.safetensors")
 
 
@@ -53,7 +53,7 @@ def save_state(folder: Path, state: RoundState) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     content = _encode(state)
     path = folder / f"round-{state.round:06d}-{hashlib.sha256(content).hexdigest()}.safetensors"
-    _write_durably(path, content)
+    write_durably(path, content)
     for _, old in _named_files(folder)[KEPT:]:
         old.unlink(missing_ok=True)
     return path
@@ -96,6 +96,7 @@ def _encode(state: RoundState) -> bytes:
         "weights": state.weights,
         "first_moment": state.optimizer.first_moment,
         "second_moment": state.optimizer.second_moment,
+        "mean_row": state.optimizer.mean_row,
         "tail_mean": state.tail.mean,
     }
     plain = {
@@ -103,6 +104,7 @@ def _encode(state: RoundState) -> bytes:
         "terms_fingerprint": state.terms_fingerprint,
         "round": state.round,
         "optimizer_steps": state.optimizer.steps,
+        "row_count": state.optimizer.row_count,
         "tail_count": state.tail.count,
         "ledger_heads": dict(state.ledger_heads),
     }
@@ -121,6 +123,8 @@ def _decode(content: bytes) -> RoundState:
             first_moment=tensors["first_moment"],
             second_moment=tensors["second_moment"],
             steps=plain["optimizer_steps"],
+            mean_row=tensors["mean_row"],
+            row_count=plain["row_count"],
         ),
         tail=TailAverage(mean=tensors["tail_mean"], count=plain["tail_count"]),
         ledger_heads=plain["ledger_heads"],
@@ -154,7 +158,8 @@ def _named_files(folder: Path) -> list[tuple[int, Path]]:
     return sorted(((int(name[1]), path) for name, path in found if name), reverse=True)
 
 
-def _write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes) -> None:
+    """Put a file there whole and durably, in the place of what was there; OSError leaves that as it was."""
     temporary = path.with_suffix(".part")
     try:
         with temporary.open("wb") as file:

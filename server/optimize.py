@@ -1,18 +1,21 @@
-"""The server's optimiser and tail average, as pure functions over small frozen states.
+"""The server's optimisers and tail average, as pure functions over small frozen states.
 
 SGD with momentum: Polyak 1964. Adam: Kingma and Ba 2015, Alg. 1, at the server as in Reddi et al. 2021,
 "Adaptive federated optimization" (FedAdam), whose second-moment decay and τ are taken. Tail averaging:
-Polyak and Juditsky 1992; over the last share of rounds as in Jain et al. 2018. All of it reads releases
-only, so it is post-processing and costs no ε.
+Polyak and Juditsky 1992; over the last share of rounds as in Jain et al. 2018. Newton: ``server.newton``. All
+of it reads releases only, so it is post-processing and costs no ε.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.settings import TrainingSettings
+from protocol.terms import Terms
+from server.newton import averaged_noise_stddev, gain_of
+from server.propose import gradient_noise_stddev, tail_share
 
 SECOND_MOMENT_DECAY = 0.99
 ADAPTIVITY = 1e-3  # τ of Reddi et al. 2021: keeps a coordinate of little noise from taking huge steps
@@ -20,14 +23,18 @@ ADAPTIVITY = 1e-3  # τ of Reddi et al. 2021: keeps a coordinate of little noise
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OptimizerState:
-    """first_moment: velocity (sgd) or mean of gradients (adam); second_moment: adam's, empty for sgd.
+    """first_moment: velocity (sgd) or mean of gradients (adam); second_moment: adam's; each empty if unused.
 
-    Both float64, [parameters]. steps counts the updates made.
+    mean_row: newton's, the aggregated mean design row over ``row_count`` moment rounds; empty before the first.
+    All float64, [parameters]. steps counts the updates made. What follows from mean_row and the terms, as the
+    gain does, is not part of the state: a replay of the releases finds it again.
     """
 
     first_moment: NDArray[np.float64]
     second_moment: NDArray[np.float64]
     steps: int
+    mean_row: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    row_count: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,18 +46,45 @@ class TailAverage:
 
 
 def init(training: TrainingSettings, parameters: int) -> OptimizerState:
-    """Start with no momentum."""
+    """Start with no momentum, and nothing known of the design."""
+    first = 0 if training.optimizer == "newton" else parameters
     second = parameters if training.optimizer == "adam" else 0
-    return OptimizerState(first_moment=np.zeros(parameters), second_moment=np.zeros(second), steps=0)
+    return OptimizerState(first_moment=np.zeros(first), second_moment=np.zeros(second), steps=0)
+
+
+def take_moments(state: OptimizerState, mean_row: NDArray[np.float64]) -> OptimizerState:
+    """Take in one moment round's aggregate, float64 [parameters]: the state keeps the mean over such rounds."""
+    count = state.row_count + 1
+    known = state.mean_row if state.row_count else np.zeros_like(mean_row)
+    return replace(state, mean_row=known + (mean_row - known) / count, row_count=count)
 
 
 def apply(
+    state: OptimizerState,
+    terms: Terms,
+    weights: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+) -> tuple[OptimizerState, NDArray[np.float64]]:
+    """Make one update, nothing in place: gives the new state and weights, float64 [parameters].
+
+    newton whose moment rounds were all discarded takes an even design for granted: slower, never unstable by
+    the noise of moments.
+    """
+    if terms.training.optimizer != "newton":
+        return first_order(state, terms.training, weights, gradient)
+    noise = gradient_noise_stddev(terms)
+    gain = gain_of(terms, state.mean_row, noise / math.sqrt(max(state.row_count, 1)))
+    after = gain.step(weights, gradient, averaged_noise_stddev(terms, noise), terms.training.learning_rate)
+    return replace(state, steps=state.steps + 1), after
+
+
+def first_order(
     state: OptimizerState,
     training: TrainingSettings,
     weights: NDArray[np.float64],
     gradient: NDArray[np.float64],
 ) -> tuple[OptimizerState, NDArray[np.float64]]:
-    """Make one update, nothing in place: gives the new state and weights, float64 [parameters]."""
+    """Make one update of sgd or adam. Rows of [rows, parameters] go each its own way."""
     if training.optimizer == "adam":
         return _adam(state, training, weights, gradient)
     velocity = training.momentum * state.first_moment + gradient
@@ -82,7 +116,7 @@ def extend_tail(
     tail: TailAverage, training: TrainingSettings, round_number: int, weights: NDArray[np.float64]
 ) -> TailAverage:
     """Take in the weights after this round, where it belongs to the last ``tail_average`` share of rounds."""
-    if round_number <= training.rounds - math.ceil(training.tail_average * training.rounds):
+    if round_number <= training.rounds - math.ceil(tail_share(training) * training.rounds):
         return tail
     count = tail.count + 1
     return TailAverage(mean=tail.mean + (weights - tail.mean) / count, count=count)

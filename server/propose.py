@@ -1,6 +1,6 @@
-"""From an operator's settings to the terms of a study: σ for the target ε, and the server's step size.
+"""From an operator's settings to the terms of a study: σ for the target ε, the server's method and step size.
 
-Both follow from public quantities alone: settings, declared patients, number of hospitals.
+All follow from public quantities alone: settings, declared patients, number of hospitals.
 """
 
 import math
@@ -11,6 +11,7 @@ from protocol.accounting import noise_multiplier_for
 from protocol.contract import Contract
 from protocol.errors import require
 from protocol.evaluation import EvaluationSettings, FairnessSettings
+from protocol.model import parameter_count
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.terms import Terms
 from server.aggregate import noise_gain
@@ -20,6 +21,15 @@ EFFECT_STDDEV = 1.0
 LARGEST_STEP = 12.0
 """Rows have norm ≤ 1, so curvature is ≤ ¼, and heavy-ball descent is stable below 2 (1 + momentum) ÷ ¼."""
 ADAM_STEP = 0.02
+NEWTON_STEP = 0.4
+"""η: after t rounds (1 − η)^t of the way is left; larger steps pass on more of each round's noise."""
+NEWTON_LEAST_ROUNDS = 8
+"""Below, the moment round costs more of the budget than curvature gives back."""
+NEWTON_WIDEST = 2_000
+"""Parameters: the server factors matrices of this size once per study, in seconds and 32 MB each."""
+TAIL_SHARE = 0.5
+NEWTON_TAIL_SHARE = 0.6
+"""Share of the last rounds averaged: newton has arrived sooner."""
 
 
 def propose(
@@ -47,6 +57,7 @@ def propose(
         privacy.delta,
         f"must be below 1/patients, here 1/{largest} = {1 / largest:.2g}",
     )
+    training = choose_method(model, parameter_count(model, contract.layout), training)
     steps = training.rounds * training.local_steps
     terms = Terms(
         study=study,
@@ -64,6 +75,46 @@ def propose(
     if training.learning_rate:
         return terms
     return replace(terms, training=replace(terms.training, learning_rate=step_size(terms)))
+
+
+def choose_method(model: ModelSettings, parameters: int, training: TrainingSettings) -> TrainingSettings:
+    """Resolve the server's optimiser, moment rounds, momentum and tail average, as terms carry them.
+
+    ``auto`` is newton with one moment round where that applies (additive model, one local step, full
+    participation, rounds and parameters within bounds), else sgd; a learning rate that was set is sgd's. From
+    public quantities only; what the user set stays. ConfigurationError where newton was asked for and its
+    matrices would be too large, or its step unstable.
+    """
+    chosen = training.optimizer
+    if chosen == "auto":
+        applies = (
+            model.kind == "additive"
+            and training.local_steps == 1
+            and training.sampling_rate == 1
+            and training.rounds >= NEWTON_LEAST_ROUNDS
+            and parameters <= NEWTON_WIDEST
+            and not training.learning_rate
+        )
+        chosen = "newton" if applies else "sgd"
+    if chosen != "newton":
+        return replace(training, optimizer=chosen, tail_average=tail_share(training))
+    require(
+        parameters <= NEWTON_WIDEST,
+        "training.optimizer",
+        "newton",
+        f"with {parameters} parameters must have at most {NEWTON_WIDEST}; use fewer bins or crosses, or sgd",
+    )
+    rate = training.learning_rate
+    require(rate <= 1, "training.learning_rate", rate, "must be at most 1 with training.optimizer=newton")
+    resolved = replace(training, optimizer=chosen, moment_rounds=max(training.moment_rounds, 1), momentum=0.0)
+    return replace(resolved, tail_average=tail_share(resolved))
+
+
+def tail_share(training: TrainingSettings) -> float:
+    """Give the share of the last rounds to average: what was set, or the optimiser's own."""
+    if training.tail_average is not None:
+        return training.tail_average
+    return NEWTON_TAIL_SHARE if training.optimizer == "newton" else TAIL_SHARE
 
 
 def _planned_evaluation(terms: Terms, asked: EvaluationSettings | None) -> EvaluationSettings | None:
@@ -96,5 +147,7 @@ def step_size(terms: Terms) -> float:
         return 1.0
     if training.optimizer == "adam":
         return ADAM_STEP
+    if training.optimizer == "newton":
+        return NEWTON_STEP
     averaged = gradient_noise_stddev(terms) / math.sqrt(training.rounds)
     return min(LARGEST_STEP, (1 - training.momentum) * EFFECT_STDDEV / (averaged * training.rounds))

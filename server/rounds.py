@@ -43,7 +43,7 @@ class RoundSummary:
 
     planned counts hospitals; missing are those of whom nothing came. discarded says why the round's sum was
     not used, and is empty otherwise; a discarded round is charged all the same. gradient_norm is that of the
-    noised mean gradient, update_norm that of the change in weights.
+    noised mean gradient (in a moment round, of the mean design row), update_norm that of the change in weights.
     """
 
     study: str
@@ -180,7 +180,9 @@ def _plan(state: RoundState, hospital: str, weights: NDArray[np.float32]) -> Rou
 
 
 def _step(state: RoundState, terms: Terms, gradient: NDArray[np.float64]) -> RoundState:
-    optimizer, weights = optimize.apply(state.optimizer, terms.training, state.weights, gradient)
+    if terms.training.asks_moments(state.round - 1):
+        return replace(state, optimizer=optimize.take_moments(state.optimizer, gradient))
+    optimizer, weights = optimize.apply(state.optimizer, terms, state.weights, gradient)
     # Weights travel as float32: beyond its range every hospital would be sent infinities.
     if not np.abs(weights).max(initial=0.0) < np.finfo(np.float32).max:
         raise ConfigurationError(

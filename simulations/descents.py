@@ -1,5 +1,6 @@
 """Baselines by the study's own rounds and server optimiser: without privacy, or each hospital alone."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -15,8 +16,10 @@ from protocol.randomness import Keystream
 from protocol.settings import TrainingSettings
 from protocol.terms import Terms
 from server import optimize
+from server.fisher import uniform_shares
+from server.newton import design_gain
 from server.optimize import OptimizerState, TailAverage
-from server.propose import ADAM_STEP, LARGEST_STEP, step_size
+from server.propose import ADAM_STEP, LARGEST_STEP, gradient_noise_stddev, step_size
 from simulations.baselines import alone_ridge, pooled_ridge
 
 Floats = NDArray[np.float64]
@@ -24,6 +27,7 @@ Step = Callable[[Floats, int], Floats]
 """(weights [H, D], round) → what to subtract, float64 [H, D]: a gradient, or minus a difference."""
 
 NO_CLIP = 1e12
+PLAIN_MOMENTUM = 0.9
 POOLED_ROUNDS = 200
 """Full-batch Adam steps of the models that have no convex solver, where nothing but time limits them."""
 
@@ -48,12 +52,15 @@ def federated_model(
 ) -> Floats:
     """Weights float64 [D] of the same rounds over the same hospitals, without clip and noise.
 
-    Full participation. The step is the largest that is stable, since no noise asks for a smaller one.
+    Full participation. The step is the largest that is stable, since no noise asks for a smaller one; newton,
+    which is made for noise, gives way to momentum at that step in every round.
     """
     total = float(sum(terms.training.public_patients.values()))
-    rate = terms.training.learning_rate
-    if terms.training.local_steps == 1:
-        rate = LARGEST_STEP if terms.training.optimizer == "sgd" else rate
+    settings = terms.training
+    if settings.optimizer == "newton":
+        settings = replace(settings, optimizer="sgd", moment_rounds=0, momentum=PLAIN_MOMENTUM)
+    if settings.local_steps == 1 and settings.optimizer == "sgd":
+        settings = replace(settings, learning_rate=LARGEST_STEP)
 
     def step(weights: Floats, round_number: int) -> Floats:
         if terms.training.local_steps > 1:
@@ -61,7 +68,7 @@ def federated_model(
         sums = clipped_sums(terms.model, layout, weights, training, NO_CLIP, memory_bytes=memory_bytes)
         return np.asarray(sums.sum(axis=0, keepdims=True) / total)
 
-    found: Floats = descend(step, _initial(terms, layout, 1), replace(terms.training, learning_rate=rate))[0]
+    found: Floats = descend(step, _initial(terms, layout, 1), settings)[0]
     return found
 
 
@@ -87,9 +94,13 @@ def alone_private_models(
     """Weights float64 [H, D] of each hospital alone under the same mechanism, ε and rounds; all at once.
 
     streams(round) gives every hospital's randomness, which must be other than the federation's. Each hospital
-    adds the whole noise, and takes the step that the study's own rule would give a federation of it alone.
+    adds the whole noise, and takes the step that the study's own rule would give a federation of it alone: by
+    newton with the gain of an even design and the noise of that hospital, since one hospital's own moments
+    would be mostly noise; so every round is one of gradients.
     """
     terms = replace(terms, privacy=replace(terms.privacy, noise="local"))
+    if terms.training.optimizer == "newton":
+        return _alone_by_newton(terms, layout, training, streams, memory_bytes)
     public = terms.training.public_patients
     counts = np.array(list(public.values()), dtype=np.float64)[:, None]
     rates = np.array([step_size(_only(terms, name)) for name in public])[:, None]
@@ -104,6 +115,27 @@ def alone_private_models(
     return descend(step, _initial(terms, layout, training.hospital_count), settings)
 
 
+def _alone_by_newton(
+    terms: Terms,
+    layout: Layout,
+    training: Cohort,
+    streams: Callable[[int], Sequence[Keystream]],
+    memory_bytes: int,
+) -> Floats:
+    settings, public = terms.training, terms.training.public_patients
+    gain = design_gain(terms, uniform_shares(layout))
+    counts = np.array(list(public.values()), dtype=np.float64)[:, None]
+    noise = np.array([gradient_noise_stddev(_only(terms, name)) for name in public])[:, None]
+    averaged = noise / math.sqrt(settings.rounds)
+
+    def step(weights: Floats, round_number: int) -> Floats:
+        update = private_update(terms, layout, weights, training, streams(round_number), None, memory_bytes)
+        return weights - gain.step(weights, update / counts, averaged, settings.learning_rate)
+
+    whole_steps = replace(settings, optimizer="sgd", moment_rounds=0, momentum=0.0, learning_rate=1.0)
+    return descend(step, _initial(terms, layout, training.hospital_count), whole_steps)
+
+
 def _only(terms: Terms, hospital: str) -> Terms:
     """The same terms for a federation of one hospital."""
     public = {hospital: terms.training.public_patients[hospital]}
@@ -116,7 +148,7 @@ def descend(step: Step, initial: Floats, training: TrainingSettings) -> Floats:
     state = OptimizerState(first_moment=np.zeros_like(initial), second_moment=second, steps=0)
     weights, tail = initial, TailAverage(mean=np.zeros_like(initial), count=0)
     for round_number in range(1, training.rounds + 1):
-        state, weights = optimize.apply(state, training, weights, step(weights, round_number))
+        state, weights = optimize.first_order(state, training, weights, step(weights, round_number))
         tail = optimize.extend_tail(tail, training, round_number, weights)
     return tail.mean if tail.count else weights
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from client.train.prepared import Prepared
+from client.train.prepared import Prepared, Rows
 from protocol.mechanism import clip_factors
 
 ROUNDING = 1e-11
@@ -23,18 +23,33 @@ def clipped_sum_additive(
     weights: float64 [1 or hospitals of the part, width]. Guarantee: one patient moves their hospital's
     row by at most clip_norm and no other row at all; a patient whose gradient is not finite adds zero.
     """
-    rows = part.linear
-    if rows is None:
-        raise ValueError("the part was prepared for another model")
-    gradients = (expit(rows.dot(weights)) - part.labels) * part.shares
+    gradients = (expit(_rows(part).dot(weights)) - part.labels) * part.shares
+    return clipped_row_sums(part, gradients, clip_norm)
+
+
+def clipped_row_sums(
+    part: Prepared, coefficients: NDArray[np.float64], clip_norm: float
+) -> NDArray[np.float64]:
+    """Sum each hospital's patients' ``sum_i c_i x_i``, each clipped: float64 [hospitals of the part, width].
+
+    coefficients: float64 [events], c. Guarantee: as ``clipped_sum_additive``'s.
+    """
+    rows = _rows(part)
     with np.errstate(over="ignore", invalid="ignore"):
-        squared = part.per_patient(gradients * (rows.gram @ gradients))
-        bound = part.per_patient(np.abs(gradients) * np.sqrt(rows.squares))
+        squared = part.per_patient(coefficients * (rows.gram @ coefficients))
+        bound = part.per_patient(np.abs(coefficients) * np.sqrt(rows.squares))
         norms = safe_norms(squared, bound, ROUNDING)
-    if not np.isfinite(norms).all():
-        return clipped_sum_additive(part.keep(np.isfinite(norms)), weights, clip_norm)
-    gradients *= clip_factors(norms, clip_norm)[part.owners]
-    return np.asarray(rows.block.T @ gradients).reshape(part.segments.count, -1)
+    finite = np.isfinite(norms)
+    if not finite.all():
+        return clipped_row_sums(part.keep(finite), coefficients[finite[part.owners]], clip_norm)
+    clipped = coefficients * clip_factors(norms, clip_norm)[part.owners]
+    return np.asarray(rows.block.T @ clipped).reshape(part.segments.count, -1)
+
+
+def _rows(part: Prepared) -> Rows:
+    if part.linear is None:
+        raise ValueError("the part was prepared for another model")
+    return part.linear
 
 
 def safe_norms(

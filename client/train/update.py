@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from client.cohort import Cohort
 from client.train.clipped_sum_additive import clipped_sum_additive
 from client.train.clipped_sum_dense import clipped_sum_dense
+from client.train.moments import moment_sums
 from client.train.prepared import MEMORY_BYTES, prepared_parts
 from protocol.errors import require
 from protocol.layout import Layout
@@ -35,6 +36,8 @@ def private_update(
     streams: Sequence[Keystream],
     hospitals: Sequence[str] | None = None,
     memory_bytes: int = MEMORY_BYTES,
+    *,
+    moments: bool = False,
 ) -> Vectors:
     """Compute what each hospital releases in one round: float64 [hospitals, parameters].
 
@@ -43,7 +46,9 @@ def private_update(
 
     weights: float64 [1 or hospitals, parameters]. Row h draws sample and noise of step s from the child
     ``("step", s)`` of ``streams[h]`` alone. hospitals names the rows (the planned hospitals by default);
-    only their public numbers of patients are looked up, and only for ``local_steps > 1``.
+    only their public numbers of patients are looked up, and only for ``local_steps > 1``. moments: whether this
+    round asks for mean design rows (``client.train.moments``): weights are then read by nobody, and the noised
+    sum is that of rows in the place of gradients. All else is the same: sample, bound, noise, path.
 
     Returns, for ``local_steps == 1``, the noised clipped **sum of gradients**: to descend, subtract it. For
     more, the **difference of weights** after steps of ``local_learning_rate`` × noised sum ÷ the hospital's
@@ -53,8 +58,10 @@ def private_update(
     patient moves by at most ``privacy.clip_norm``, whether or not anybody was sampled.
     """
     if cohort.hospital_count == 1 and not terms.simulation:
-        return _update_with_opacus(terms, layout, weights, cohort, streams[0], hospitals, memory_bytes)
-    return update_together(terms, layout, weights, cohort, streams, hospitals, memory_bytes)
+        return _update_with_opacus(
+            terms, layout, weights, cohort, streams[0], hospitals, memory_bytes, moments
+        )
+    return update_together(terms, layout, weights, cohort, streams, hospitals, memory_bytes, moments=moments)
 
 
 def update_together(
@@ -65,11 +72,13 @@ def update_together(
     streams: Sequence[Keystream],
     hospitals: Sequence[str] | None = None,
     memory_bytes: int = MEMORY_BYTES,
+    *,
+    moments: bool = False,
 ) -> Vectors:
     """Compute ``private_update`` for all hospitals as one batch, without torch."""
     training = terms.training
     if training.local_steps == 1:
-        return _noised_step(terms, layout, weights, cohort, streams, 0, memory_bytes)
+        return _noised_step(terms, layout, weights, cohort, streams, 0, memory_bytes, moments)
     patients = _public_patients(terms, cohort.hospital_count, hospitals)
     rates = training.local_learning_rate / patients[:, np.newaxis]
     current = np.repeat(weights, cohort.hospital_count // len(weights), axis=0)
@@ -141,20 +150,29 @@ def _noised_step(
     streams: Sequence[Keystream],
     step: int,
     memory_bytes: int,
+    moments: bool = False,
 ) -> Vectors:
-    """One step: draw, clip and sum, add noise."""
+    """One step: draw, bound and sum, add noise."""
     children = [stream.child("step", step) for stream in streams]
-    sampled = draw_sample(cohort, terms.training.sampling_rate, children)
-    sums = clipped_sums(
-        terms.model,
-        layout,
-        weights,
-        cohort,
-        terms.privacy.clip_norm,
-        sampled=sampled,
-        memory_bytes=memory_bytes,
-    )
+    sums = _bounded_sums(terms, layout, weights, cohort, children, memory_bytes, moments)
     return add_noise(sums, terms.hospital_noise_stddev, children)
+
+
+def _bounded_sums(
+    terms: Terms,
+    layout: Layout,
+    weights: Vectors,
+    cohort: Cohort,
+    children: Sequence[Keystream],
+    memory_bytes: int,
+    moments: bool,
+) -> Vectors:
+    """Draw the step's patients, then sum their clipped gradients or their mean rows."""
+    sampled = draw_sample(cohort, terms.training.sampling_rate, children)
+    model, clip_norm = terms.model, terms.privacy.clip_norm
+    if moments:
+        return moment_sums(model, layout, cohort, clip_norm, sampled=sampled, memory_bytes=memory_bytes)
+    return clipped_sums(model, layout, weights, cohort, clip_norm, sampled=sampled, memory_bytes=memory_bytes)
 
 
 def _public_patients(terms: Terms, count: int, hospitals: Sequence[str] | None) -> Vectors:
@@ -173,22 +191,14 @@ def _update_with_opacus(
     stream: Keystream,
     hospitals: Sequence[str] | None,
     memory_bytes: int,
+    moments: bool,
 ) -> Vectors:
     """Compute a real hospital's round through Opacus's optimiser; only the clipped sum is ours."""
     from client.train.with_opacus import update_with_opacus
 
     def clipped_sum(current: Vectors, child: Keystream) -> Vectors:
-        sampled = draw_sample(cohort, terms.training.sampling_rate, [child])
-        sums = clipped_sums(
-            terms.model,
-            layout,
-            current[np.newaxis],
-            cohort,
-            terms.privacy.clip_norm,
-            sampled=sampled,
-            memory_bytes=memory_bytes,
-        )
-        return np.asarray(sums[0])
+        own = current[np.newaxis]
+        return np.asarray(_bounded_sums(terms, layout, own, cohort, [child], memory_bytes, moments)[0])
 
     # The denominator matters to several local steps only; one step releases the sum itself.
     known = hospitals is not None or terms.training.local_steps > 1 or len(terms.hospitals) == 1

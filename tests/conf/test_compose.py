@@ -59,7 +59,8 @@ def checked(plain: dict[str, object]) -> None:
 def test_defaults_in_the_files_are_those_of_the_settings(default: dict[str, object]) -> None:
     study = study_settings(default)
     assert study.privacy == PrivacySettings()
-    assert study.training == TrainingSettings()
+    # Terms made in code carry a method; only what a person asks for can leave it open.
+    assert study.training == TrainingSettings(optimizer="auto")
     assert study.model == ModelSettings()
     assert study.personalization == PersonalizationSettings()
     assert study.federation == FederationSettings()

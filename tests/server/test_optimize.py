@@ -13,7 +13,7 @@ GRADIENTS = np.random.default_rng(0).normal(size=(30, 5))
 def run(training):
     state, weights = optimize.init(training, 5), np.ones(5)
     for gradient in GRADIENTS:
-        state, weights = optimize.apply(state, training, weights, gradient)
+        state, weights = optimize.first_order(state, training, weights, gradient)
     return state, weights
 
 
@@ -44,7 +44,7 @@ def test_adam_equals_torch():
 def test_apply_changes_nothing_in_place(optimizer):
     training = TrainingSettings(optimizer=optimizer)
     state, weights, gradient = optimize.init(training, 5), np.ones(5), np.ones(5)
-    optimize.apply(state, training, weights, gradient)
+    optimize.first_order(state, training, weights, gradient)
     np.testing.assert_array_equal(state.first_moment, np.zeros(5))
     np.testing.assert_array_equal(weights, np.ones(5))
     np.testing.assert_array_equal(gradient, np.ones(5))
