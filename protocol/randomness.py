@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from numpy.typing import NDArray
 
 KEY_BYTES = 32
@@ -45,7 +45,7 @@ class Keystream:
         if len(key) != KEY_BYTES:
             raise ValueError(f"key of {len(key)} bytes: must have {KEY_BYTES}")
         self._key = key
-        self._encryptor = Cipher(algorithms.AES(key), _FIRST_COUNTER).encryptor()
+        self._encryptor: CipherContext | None = None  # many a stream only has children
 
     def __repr__(self) -> str:
         """Show that there is a key, not which."""
@@ -57,6 +57,8 @@ class Keystream:
 
     def words(self, count: int) -> bytes:
         """Return the next ``count`` 64-bit words of the stream as little-endian bytes."""
+        if self._encryptor is None:
+            self._encryptor = Cipher(algorithms.AES(self._key), _FIRST_COUNTER).encryptor()
         return self._encryptor.update(bytes(8 * count))
 
     def uniform(self, count: int) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 from rich.console import Console
@@ -16,17 +17,16 @@ from conf.compose import settings_to_mapping
 from conf.settings import StudySettings
 from protocol.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary, independent_epsilon
 from protocol.errors import Refusal
-from protocol.model import predict_logits
 from protocol.terms import Release, RoundPlan, Terms
 from server.assess import Ask, Assessment, Finding, assess, evaluate_round, measuring
 from server.evaluation import due
 from server.propose import propose
 from server.rounds import RoundState, RoundSummary, finished, reported_weights
 from server.screen import NoRelease
-from simulations import metrics
 from simulations.comparison import Contest, compare
 from simulations.encoded_cache import load_cached
 from simulations.federation import OPERATOR, Federation
+from simulations.held_out import HeldOutScore
 from simulations.in_process import run as run_in_process
 from simulations.report.progress import Watcher, watch
 from simulations.report.run_files import RunFiles, write_run
@@ -51,7 +51,7 @@ def run(settings: StudySettings) -> RunFiles:
     loaded = time.perf_counter()
     with watch(settings.report.progress, terms) as watcher:
         answer = answers(federation, terms, memory_bytes)
-        diary = Diary(federation, terms, watcher, answer)
+        diary = Diary(federation, terms, watcher, answer, memory_bytes)
         state = train(settings, federation, terms, answer, diary.note)
         today = datetime.now(UTC).date()
         assessment = assess(
@@ -152,6 +152,7 @@ class Diary:
     terms: Terms
     watcher: Watcher
     answer: Answer
+    memory_bytes: int = MEMORY_BYTES
     findings: list[Finding] = field(default_factory=list)
     rows: list[RoundRow] = field(default_factory=list)
     seconds: float = 0.0
@@ -165,7 +166,7 @@ class Diary:
             round=summary.round,
             seconds=took,
             epsilon=self._spent(summary.round),
-            auc=self._auc(state),
+            auc=self._heldout.auc(reported_weights(state)),
         )
         self.rows.append(row)
         self.watcher.round(row)
@@ -179,12 +180,11 @@ class Diary:
         event = replace(step_event(self.terms), count=rounds * self.terms.training.local_steps)
         return compose_epsilon([event], self.terms.privacy.delta)
 
-    def _auc(self, state: RoundState) -> float:
-        heldout = self.federation.heldout
-        logits = predict_logits(
-            self.terms.model, self.terms.contract.layout, reported_weights(state), heldout
-        )
-        return metrics.auc(heldout.labels, logits)
+    @cached_property
+    def _heldout(self) -> HeldOutScore:
+        model, layout = self.terms.model, self.terms.contract.layout
+        # An eighth beside the designs of training patients, three times as many and twice as dear.
+        return HeldOutScore(model, layout, self.federation.heldout, self.memory_bytes // 8)
 
 
 def step_event(terms: Terms) -> PrivacyEvent:

@@ -64,6 +64,8 @@ class Spent:
 
 Mechanism = tuple[float, float]
 Counts = dict[Mechanism, int]
+Scope = tuple[str, str | None, str | None]
+"""Account, operator and study, None for all; a study is looked at within its operator."""
 
 
 @lru_cache(maxsize=65_536)
@@ -118,15 +120,14 @@ class Budget:
 
     def after(self, charge: Charge, delta: float) -> Spent:
         """Composed ε as it would stand after this charge; nothing is counted."""
-        return Spent(*(composed_epsilon(counts, delta) for counts in self._after(charge)))
+        return Spent(*(composed_epsilon(self._after(charge, scope), delta) for scope in _scopes(charge)))
 
     def check(self, charge: Charge, caps: Caps) -> None:
         """Refuse the charge that would exceed a cap (clause ``max_epsilon_…``); an infinite one is free."""
-        limits = caps.limits
-        if limits == (math.inf, math.inf, math.inf):
-            return
-        for clause, cap, counts in zip(CAP_CLAUSES, limits, self._after(charge), strict=True):
-            after = 0.0 if cap == math.inf else composed_epsilon(counts, caps.delta)
+        for clause, cap, scope in zip(CAP_CLAUSES, caps.limits, _scopes(charge), strict=True):
+            if cap == math.inf:
+                continue
+            after = composed_epsilon(self._after(charge, scope), caps.delta)
             if not after <= cap:
                 raise Refusal(
                     clause,
@@ -134,13 +135,14 @@ class Budget:
                     f"{charge.account} account, delta={caps.delta:g}; nothing was spent",
                 )
 
-    def _after(self, charge: Charge) -> tuple[Counts, Counts, Counts]:
-        event, account, operator = charge.event, charge.account, charge.operator
-        scopes = (
-            self.counts(account, operator, charge.study),
-            self.counts(account, operator),
-            self.counts(account),
-        )
-        for counts in scopes:
-            _count(counts, (event.noise_multiplier, event.sampling_rate), event.count)
-        return scopes
+    def _after(self, charge: Charge, scope: Scope) -> Counts:
+        counts = self.counts(*scope)
+        event = charge.event
+        _count(counts, (event.noise_multiplier, event.sampling_rate), event.count)
+        return counts
+
+
+def _scopes(charge: Charge) -> tuple[Scope, Scope, Scope]:
+    """What a charge adds to: its study, its operator, everything of its account."""
+    account, operator = charge.account, charge.operator
+    return (account, operator, charge.study), (account, operator, None), (account, None, None)

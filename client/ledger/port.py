@@ -116,6 +116,7 @@ class MemoryLedger:
         self._charged: dict[Key, tuple[str, str]] = {}
         self._answered: set[Key] = set()
         self._last: dict[Key, tuple[int, bytes]] = {}
+        self._latest: dict[tuple[str, str, str], int] = {}
         self._time = datetime.min.replace(tzinfo=UTC)
 
     def knows(self, head: str | None) -> bool:
@@ -155,6 +156,7 @@ class MemoryLedger:
         ).hexdigest()
         self._heads.add(self.head)
         self._charged[key] = (charge.weights_digest, self.head)
+        self._latest[key[:3]] = max(charge.round, self._latest.get(key[:3], 0))
         return Receipt(self.head, repeat=False, stored=None)
 
     def released(self, charge: Charge, payload: bytes, expires_at: datetime, now: datetime) -> bytes:
@@ -186,7 +188,7 @@ class MemoryLedger:
 
     def last_round(self, operator: str, terms: str, account: str = "training") -> int:
         """See ``Ledger.last_round``."""
-        return max((key[3] for key in self._charged if key[:3] == (operator, terms, account)), default=0)
+        return self._latest.get((operator, terms, account), 0)
 
     def _stored(self, key: Key) -> bytes | None:
         round_number, payload = self._last.get((*key[:3], 0), (-1, None))

@@ -23,7 +23,7 @@ STAGES = (
     ("rounds", "noise (all methods)", "mechanism.py", "add_noise"),
     ("rounds", "bytes, ledger", "participate.py", "_release"),
     ("rounds", "screening", "screen.py", "screen"),
-    ("rounds", "held-out AUC of each round", "study.py", "_auc"),
+    ("rounds", "held-out AUC of each round", "held_out.py", "auc"),
     ("methods", "pooled boosting", "baselines.py", "pooled_boosting"),
     ("methods", "personal part", "comparison.py", "personalised"),
     ("methods", "alone, without privacy", "descents.py", "alone_models"),

@@ -108,3 +108,8 @@ def test_ten_thousand_hospitals_in_one_sort() -> None:
     started = time.perf_counter()
     metrics.auc_by_segment(labels, scores, segments, 10_000)
     assert time.perf_counter() - started < 2.0
+
+
+def test_auc_of_one_class_is_not_a_number() -> None:
+    for labels in (np.zeros(3), np.ones(3), np.empty(0)):
+        assert np.isnan(metrics.auc(labels, np.arange(len(labels), dtype=float)))
