@@ -10,6 +10,7 @@ In a deployment the folder belongs to a user of its own, who can read no table, 
 
 import json
 import os
+import secrets
 import socket
 import ssl
 import sys
@@ -28,7 +29,7 @@ from protocol.kit import Kit, checked_address, checked_name
 from protocol.signing import read_bounded, write_new
 
 FOLDER = "supernode"
-POLL_SECONDS = "0.1"  # how often Flower looks whether a message has come for the app; its default is 1 s
+RUNNER_FILE = "runner.key"  # in the folder flwr, made anew at each start: who holds it may take messages
 _LARGEST = 100_000
 
 
@@ -128,15 +129,17 @@ def server_days_left(settings: NodeSettings, now: datetime | None = None) -> int
 
 
 def command(settings: NodeSettings) -> list[str]:
-    """Give the command line of Flower's SuperNode."""
+    """Give the command line of Flower's SuperNode with its runner (``client.supernode_process``)."""
     return [
-        str(Path(sys.executable).parent / "flower-supernode"),
+        sys.executable, "-P", "-m", "client.supernode_process",
         "--superlink", settings.address,
         "--root-certificates", str(settings.folder / "root.crt"),
         "--auth-supernode-private-key", str(settings.folder / "node.key"),
         "--node-config", f'agent="{settings.socket}"',
         "--host", "127.0.0.1",
         "--port", str(_free_port()),
+        "--isolation", "process",
+        "--superexec-auth-secret-file", str(settings.folder / "flwr" / RUNNER_FILE),
     ]  # fmt: skip
 
 
@@ -149,7 +152,8 @@ def environment(settings: NodeSettings, inherited: Mapping[str, str]) -> dict[st
         "FLWR_HOME": str(settings.folder / "flwr"),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": POLL_SECONDS,
+        "OMP_NUM_THREADS": "1",  # it forks, and computes nothing
+        "OPENBLAS_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
@@ -157,7 +161,11 @@ def environment(settings: NodeSettings, inherited: Mapping[str, str]) -> dict[st
 def become_supernode(folder: Path) -> None:
     """Replace this process by Flower's SuperNode, in an empty folder; returns only by raising."""
     settings = load_node_settings(folder)
-    (settings.folder / "empty").mkdir(mode=0o700, exist_ok=True)
+    for part in ("empty", "flwr"):
+        (settings.folder / part).mkdir(mode=0o700, exist_ok=True)
+    secret = settings.folder / "flwr" / RUNNER_FILE
+    secret.unlink(missing_ok=True)
+    write_new(secret, secrets.token_bytes(32), 0o600)
     os.chdir(settings.folder / "empty")
     line = command(settings)
     try:

@@ -6,7 +6,7 @@ number, replies go one by one into the stream that ``rounds.apply`` takes, and e
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Limits:
 
     nodes_seconds: float = 120.0
     round_seconds: float = 600.0
-    poll_seconds: float = 0.02
+    poll_seconds: float = 0.1
 
     def __post_init__(self) -> None:
         """Check that every wait is bounded."""
@@ -97,12 +97,25 @@ def run_round(
     before the deadline is asked then: its earlier message is lost with the process that had taken it, and by
     the repeat rule the second is free.
     """
+    answers = collect(grid, nodes, rounds.plans(state, terms), limits, letters=letters, roster=roster)
+    return rounds.apply(state, terms, answers)
+
+
+def collect(
+    grid: Grid,
+    nodes: Mapping[str, int],
+    plans: Sequence[RoundPlan],
+    limits: Limits,
+    *,
+    letters: Letters = PLAIN,
+    roster: Roster | None = None,
+) -> Iterator[Release | NoRelease]:
+    """Ask for what these plans say, and yield one answer of each hospital as they come before the deadline."""
     deadline = time.monotonic() + limits.round_seconds
-    plans = {plan.hospital: plan for plan in rounds.plans(state, terms)}
-    collection = _Collection(grid, plans, letters, deadline)
+    collection = _Collection(grid, {plan.hospital: plan for plan in plans}, letters, deadline)
     if roster is None:
         collection.ask(nodes)
-    return rounds.apply(state, terms, collection.answers(limits.poll_seconds, roster))
+    yield from collection.answers(limits.poll_seconds, roster)
 
 
 def wait_for_nodes(grid: Grid, count: int, limits: Limits) -> list[int]:

@@ -1,0 +1,158 @@
+"""Flower's SuperNode at a hospital, with Flower's own arguments; ``wardround-hospital supernode`` becomes it.
+
+Two processes of the SuperNode's user. One is Flower's SuperNode. The other, the runner, has imported Flower
+before the first message and forks for each: the fork does what ``flwr-clientapp`` does (it loads the shim that
+the server shipped), without the seconds that a new program needs to import. Neither holds data; both stand where
+server/shim may run, see deploy/wardround-supernode.service.
+
+Flower 1.41 fixes three times that suit rounds of minutes: 3 s between two looks for messages, 0.5 s between two
+looks for an answer, and a heartbeat of 30 s, after two of which a killed node's key is let in again. They are
+set here (test_supernode_process.py fails where Flower no longer has them).
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import httpx
+from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.supercore import heartbeat
+from flwr.supercore.constant import TaskType
+from flwr.supercore.inflatable.inflatable_utils import pull_objects
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode import fleet_http_connection, start_client_internal
+from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode, flower_supernode
+from flwr.supernode.runtime.run_clientapp import run_clientapp
+
+FLOWERS_PAUSE_SECONDS = 3.0
+LOOK_SECONDS = 0.25  # the shortest pause between two looks for messages
+PATIENCE = 0.1  # the share of the time waited so far that the next pause may take
+ANSWER_SECONDS = 0.05  # between two looks for the app's answer, in this process's memory
+PARTS_SECONDS = 0.05  # the first pause before asking again for a message's parts; doubles
+TASK_SECONDS = 1.0  # how often the runner looks for a task that nobody woke it for; Flower's default
+HEARTBEAT_SECONDS = 10  # the least that Flower's server takes
+_ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
+
+
+class Pauses:
+    """Stands where Flower's SuperNode expects the module ``time``, and pauses by another rule.
+
+    After a message it looks often; where none comes the pauses grow to Flower's own, so that no message waits
+    longer than a tenth of the time since the last one (or LOOK_SECONDS), and an idle hospital asks seldom.
+    """
+
+    def __init__(
+        self,
+        on_message: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """on_message: called when Flower begins to wait for the app's answer to a message."""
+        self._on_message, self._clock, self._sleep = on_message, clock, sleep
+        self._last = clock()
+        self._answering = False
+
+    def sleep(self, seconds: float) -> None:
+        """Pause in the place of ``time.sleep``: of 3 s between messages, of less within one."""
+        if seconds >= FLOWERS_PAUSE_SECONDS:
+            self._answering = False
+            waited = self._clock() - self._last
+            self._sleep(min(seconds, max(LOOK_SECONDS, PATIENCE * waited)))
+            return
+        if not self._answering:
+            self._answering = True
+            self._on_message()
+        self._sleep(min(seconds, ANSWER_SECONDS))
+        self._last = self._clock()
+
+
+def main() -> None:
+    """Start the runner, then be the SuperNode until a signal comes."""
+    options = _parse_args_run_supernode().parse_args()
+    secret = Path(options.superexec_auth_secret_file).read_bytes()
+    waiting, wake = os.pipe()
+    # Before the SuperNode has threads: a fork copies none of them, but their locks.
+    runner = _fork(
+        "wardround-runner", lambda: _serve(f"{options.host}:{options.port}", secret, waiting, wake)
+    )
+    os.close(waiting)
+    os.set_blocking(wake, False)
+    _set_times(runner, wake)
+    flower_supernode()
+
+
+def _set_times(runner: int, wake: int) -> None:
+    def on_message() -> None:
+        with suppress(BlockingIOError, BrokenPipeError):
+            os.write(wake, b".")
+        if os.waitpid(runner, os.WNOHANG) != (0, 0):
+            signal.raise_signal(signal.SIGTERM)  # without a runner no message is answered: start both again
+
+    start_client_internal.time = Pauses(on_message)  # type: ignore[assignment, attr-defined]
+    # A message's parts may still be on their way to the server when it is seen there.
+    start_client_internal.pull_objects = partial(pull_objects, initial_backoff=PARTS_SECONDS)  # type: ignore[attr-defined]
+    for module in (heartbeat, fleet_http_connection):
+        module.HEARTBEAT_DEFAULT_INTERVAL = HEARTBEAT_SECONDS  # type: ignore[attr-defined]
+
+
+def _serve(address: str, secret: bytes, waiting: int, wake: int) -> None:
+    """Be the runner: take tasks from the SuperNode and fork for each, until the SuperNode is gone."""
+    os.close(wake)
+    client = RuntimeHttpClient.from_server_address(
+        address,
+        insecure=True,  # this machine's loopback, as between Flower's own two processes
+        root_certificates=None,
+        interceptors=[
+            RuntimeVersionHttpInterceptor(component_name="SuperExec"),
+            SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=_ACQUIRE),
+        ],
+    )
+    asked = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
+    me = os.getpid()
+    while True:
+        ready, _, _ = select.select([waiting], [], [], TASK_SECONDS)
+        if ready and not os.read(waiting, 4096):
+            return  # the SuperNode has ended
+        _bury()
+        with suppress(httpx.HTTPError):  # it is still starting, or already stopping
+            token = client.AcquireTask(asked).token
+            if token:
+                run = partial(run_clientapp, address, token, insecure=True, parent_pid=me)
+                _fork("wardround-shim", run)
+
+
+def _bury() -> None:
+    """Let forks that have ended go."""
+    with suppress(ChildProcessError):  # none is left
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+
+
+def _fork(name: str, act: Callable[[], None]) -> int:
+    """Run ``act`` in a copy of this process that never returns; gives the copy's number."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
+        Path("/proc/self/comm").write_text(name, encoding="ascii")  # for ps and top
+        act()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The hospital's SuperNode process: it pauses by its own rule, and what it changes in Flower is still there."""
+
+import inspect
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from flwr.common import constant
+from flwr.superlink.grid import http_grid
+from flwr.supernode import fleet_http_connection, start_client_internal
+
+from client import supernode_process
+from client.supernode_process import (
+    ANSWER_SECONDS,
+    FLOWERS_PAUSE_SECONDS,
+    HEARTBEAT_SECONDS,
+    LOOK_SECONDS,
+    Pauses,
+    _bury,
+    _fork,
+)
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self):
+        self.now = 100.0
+        self.slept = []
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_after_a_message_it_looks_often_and_without_any_as_seldom_as_flower(clock):
+    pauses = Pauses(lambda: None, clock, clock.sleep)
+    while clock.now < 300:
+        pauses.sleep(FLOWERS_PAUSE_SECONDS)
+    assert clock.slept[0] == LOOK_SECONDS
+    assert clock.slept == sorted(clock.slept)
+    assert clock.slept[-1] == FLOWERS_PAUSE_SECONDS
+    pauses.sleep(0.5)
+    assert clock.slept[-1] == ANSWER_SECONDS
+    pauses.sleep(FLOWERS_PAUSE_SECONDS)
+    assert clock.slept[-1] == LOOK_SECONDS
+
+
+def test_no_message_waits_longer_than_a_tenth_of_the_time_since_the_last(clock):
+    pauses = Pauses(lambda: None, clock, clock.sleep)
+    begun = clock.now
+    for _ in range(100):
+        waited = clock.now - begun
+        pauses.sleep(FLOWERS_PAUSE_SECONDS)
+        assert clock.slept[-1] <= max(LOOK_SECONDS, 0.1 * waited)
+
+
+def test_the_runner_is_woken_once_per_message(clock):
+    woken = []
+    pauses = Pauses(lambda: woken.append(clock.now), clock, clock.sleep)
+    for _ in range(2):
+        pauses.sleep(FLOWERS_PAUSE_SECONDS)
+        for _ in range(3):
+            pauses.sleep(0.5)
+    assert len(woken) == 2
+
+
+def test_a_fork_says_its_name_and_ends_by_its_own_code(tmp_path):
+    said = tmp_path / "said"
+    child = _fork("wardround-shim", lambda: said.write_bytes(Path("/proc/self/comm").read_bytes()))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert said.read_text().strip() == "wardround-shim"
+    child = _fork("wardround-shim", lambda: sys.exit(3))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+def test_forks_that_ended_are_let_go():
+    child = _fork("wardround-shim", lambda: None)
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        _bury()
+        time.sleep(0.01)
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_flower_still_has_what_is_set_here():
+    loop = inspect.getsource(start_client_internal)
+    pauses = [float(seconds) for seconds in re.findall(r"time\.sleep\(([0-9.]+)\)", loop)]
+    assert sorted(pauses) == [0.5, 0.5, FLOWERS_PAUSE_SECONDS]
+    assert set(re.findall(r"\btime\.(\w+)", loop)) == {"sleep"}, "Pauses stands in for the whole module"
+    assert start_client_internal.pull_objects is supernode_process.pull_objects
+    assert http_grid.pull_objects.__name__ == "pull_objects"
+    assert "initial_backoff" in inspect.signature(supernode_process.pull_objects).parameters
+    for module in (supernode_process.heartbeat, fleet_http_connection):
+        assert module.HEARTBEAT_DEFAULT_INTERVAL == constant.HEARTBEAT_DEFAULT_INTERVAL
+    assert constant.HEARTBEAT_MIN_INTERVAL <= HEARTBEAT_SECONDS < constant.HEARTBEAT_DEFAULT_INTERVAL
