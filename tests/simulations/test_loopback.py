@@ -1,6 +1,6 @@
-"""A federation of real processes over TLS: kills of the study, of the server and of a hospital; nothing twice.
+"""A federation of real processes over TLS, by their own commands: equal to its stored releases; who is shut out.
 
-Takes minutes: Flower starts a process per message, and lets a killed SuperNode back in after half a minute.
+What happens when parts of it break: ``reliability/``.
 """
 
 import json
@@ -16,7 +16,7 @@ from simulations.loopback.replay import largest_difference, replay
 
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
 
-ROUNDS = 6
+ROUNDS = 3
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,6 @@ def loopback(tmp_path_factory):
         yield loopback
 
 
-def announced(number):
-    return lambda event: event["event"] == "announced" and event["round"] == number
-
-
 def charges(loopback, name):
     ledger = load_home(loopback.home(name)).open_ledger()
     try:
@@ -44,19 +40,11 @@ def charges(loopback, name):
         ledger.close()
 
 
-def test_a_study_survives_kills_and_equals_its_stored_releases(loopback):
-    loopback.await_event("tea", announced(2), 120)
-    loopback.kill("study")
-    loopback.start_study("study=tea", "round_seconds=40", "wait_seconds=120", "quorum=1", word="resume")
-    loopback.await_event("tea", announced(4), 120)
-    loopback.kill("server")
-    loopback.start_server()
+def test_a_study_equals_its_stored_releases_and_costs_what_was_planned(loopback):
     assert loopback.wait_study(240) == 0, loopback.log("study")[-3000:]
     events = loopback.events("tea")
     closed = [event for event in events if event["event"] == "round"]
     assert [event["round"] for event in closed] == list(range(1, ROUNDS + 1))
-    assert "resumed" in {event["event"] for event in events}
-    assert "below_quorum" not in {event["event"] for event in events}
     folder = loopback.home(OPERATOR) / "studies/tea"
     signed = load_terms(folder / "study.terms")
     state = replay(signed, [event["accepted"] for event in closed], loopback.folder)

@@ -1,0 +1,263 @@
+"""One federation of real processes for all tests here, each part started alone, held at places and killed there."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from client.home import load_home
+from protocol.accounting import PrivacyEvent, compose_epsilon
+from protocol.model_file import load_model
+from protocol.signed_terms import load_terms
+from server import rounds
+from server.event_log import closed_rounds
+from simulations.loopback.federation import OPERATOR, Loopback
+from simulations.loopback.replay import largest_difference, stored_release
+
+HERE = Path(__file__).parent
+PLACES, CLOCK = HERE / "places.py", HERE / "clock"
+EPSILON = "privacy.epsilon=0.1"  # many studies share the hospitals' budget for life
+ALL_ROUNDS = 10**6
+STEP_SECONDS = 180.0
+
+
+class Stage:
+    """A loopback federation whose parts can be held and killed one by one."""
+
+    def __init__(self, loopback: Loopback) -> None:
+        self.loopback = loopback
+        self.hospitals = loopback.hospitals
+        self.places = loopback.folder / "places"
+        self.places.mkdir()
+        self.open_gate(ALL_ROUNDS)
+        self.settings: dict[str, list[str]] = {}
+        self.supernode_clocks: dict[str, float] = {}
+        self.pause_until = 0.0
+
+    def start(self, part, command, **environment):
+        """Start a part from a command line of Python's; its output goes to PART.log."""
+        told = {
+            "OMP_NUM_THREADS": "1",
+            **os.environ,
+            "WARDROUND_PLACES": str(self.places),
+            "WARDROUND_PART": part,
+        }
+        with (self.loopback.folder / f"{part}.log").open("ab") as log:
+            self.loopback.processes[part] = subprocess.Popen(
+                [sys.executable, "-P", *map(str, command)],
+                cwd=self.loopback.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**told, **environment},
+                start_new_session=True,
+            )
+
+    def start_agent(self, name, clock_seconds=0):
+        home = ("--home", self.loopback.home(name))
+        self.start(f"{name}-agent", [PLACES, "client.main", "agent", *home], **shifted(clock_seconds))
+
+    def start_supernode(self, name, clock_seconds=0):
+        home = ("--home", self.loopback.home(name))
+        self.supernode_clocks[name] = clock_seconds
+        word = [HERE / "supernode.py"] if clock_seconds else ["-m", "client.main"]
+        self.start(f"{name}-supernode", [*word, "supernode", *home], **shifted(clock_seconds))
+
+    def tend(self):
+        """Start a SuperNode again that ended by itself, as systemd would: Flower turns away a key still in use."""
+        for name in self.hospitals:
+            process = self.loopback.processes.get(f"{name}-supernode")
+            if process is not None and process.poll() is not None and time.monotonic() > self.pause_until:
+                self.pause_until = time.monotonic() + 2
+                self.start_supernode(name, self.supernode_clocks.get(name, 0))
+
+    def lay_line(self, name):
+        """Lead a hospital's connection through a process of its own."""
+        path, port = self.loopback.home(name) / "supernode/settings.json", free_port()
+        plain = json.loads(path.read_text())
+        self.start("line", [HERE / "proxy.py", port, plain["address"].rpartition(":")[2]])
+        path.write_text(json.dumps({**plain, "address": f"127.0.0.1:{port}"}))
+
+    def start_study(self, study, word="train", *more):
+        settings = self.settings[study] if word == "train" else [f"study={study}", *self.settings[study][4:]]
+        home = f"home={self.loopback.home(OPERATOR)}"
+        self.start("study", [PLACES, "server.main", word, home, *settings, *more])
+
+    def propose(self, study, rounds, *more):
+        """Name a study's settings; these hospitals' policies ask for nobody's approval."""
+        self.settings[study] = self.loopback.settings(study, rounds, EPSILON, *more)
+
+    def start_again(self, part, study=None):
+        """Start a part that was killed, as systemd would; the SuperLink's own door starts it again by itself."""
+        name, _, kind = part.rpartition("-")
+        if part == "study":
+            self.start_study(study, "resume")
+        elif kind == "agent":
+            self.start_agent(name)
+        elif kind == "supernode":
+            self.start_supernode(name)
+
+    def kill(self, part, asked_by=0):
+        """SIGKILL one part alone: ``study``, ``superlink``, ``NAME-agent``, ``NAME-supernode`` or a shim by number."""
+        if part == "shim":
+            os.kill(asked_by, signal.SIGKILL)
+        elif part == "superlink":
+            os.kill(self.superlink(), signal.SIGKILL)
+        else:
+            process = self.loopback.processes.pop(part)
+            process.kill()
+            process.wait()
+
+    def superlink(self):
+        """The process number of the server's SuperLink, a child of ``wardround-serve up``."""
+        parent, deadline = self.loopback.processes["server"].pid, time.monotonic() + 60
+        while time.monotonic() < deadline:
+            children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+            for child in children:
+                with suppress(OSError):
+                    if b"superlink_process" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        return int(child)
+            time.sleep(0.1)
+        raise AssertionError("no SuperLink runs")
+
+    def open_gate(self, number):
+        """Let the study begin rounds up to this number."""
+        part = self.places / "gate.part"
+        part.write_text(str(number))
+        part.rename(self.places / "gate")
+
+    def arm(self, part, place):
+        (self.places / f"{part}.{place}.armed").touch()
+
+    def disarm(self, part, place):
+        """Whether nobody had come by."""
+        try:
+            (self.places / f"{part}.{place}.armed").unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def let_go(self, part, place):
+        (self.places / f"{part}.{place}.reached").unlink()
+
+    def reached(self, part, place):
+        """Who stands at the place, or None."""
+        try:
+            return json.loads((self.places / f"{part}.{place}.reached").read_text())
+        except FileNotFoundError:
+            return None
+
+    def closed(self, study):
+        """The study's closed rounds by number, as the log says last."""
+        return closed_rounds(self.loopback.events(study))
+
+    def wait(self, holds, what, seconds=STEP_SECONDS):
+        """Wait until something holds; its value."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            value = holds()
+            if value:
+                return value
+            self.tend()
+            time.sleep(0.05)
+        raise AssertionError(f"not in {seconds:.0f} s: {what}; study: {self.loopback.log('study')[-3000:]}")
+
+    def await_closed(self, study, number, seconds=STEP_SECONDS):
+        return self.wait(lambda: self.closed(study).get(number), f"round {number} closed", seconds)
+
+    def await_end(self, study, seconds=STEP_SECONDS):
+        assert self.loopback.wait_study(seconds) == 0, self.loopback.log("study")[-3000:]
+
+    def charges(self, name, terms):
+        ledger = load_home(self.loopback.home(name)).open_ledger()
+        try:
+            entries = [entry for entry in ledger.entries() if entry.kind == "charged"]
+        finally:
+            ledger.close()
+        study = [entry for entry in entries if entry.fields["terms"] == terms.fingerprint]
+        return Counter(entry.fields["round"] for entry in study), entries
+
+    def check(self, study, lost=()):
+        """What must hold of every study that ended, whatever happened on the way."""
+        folder = self.loopback.home(OPERATOR) / "studies" / study
+        signed = load_terms(folder / "study.terms")
+        closed = self.closed(study)
+        assert sorted({*closed, *lost}) == list(range(1, signed.terms.training.rounds + 1))
+        state = rounds.init(signed.terms)
+        for number in range(1, signed.terms.training.rounds + 1):
+            if number in lost:
+                state = rounds.skip_to(state, number + 1)
+                continue
+            accepted = closed[number]["accepted"]
+            assert len(accepted) == len(set(accepted))
+            releases = [stored_release(signed, name, number, self.loopback.home(name)) for name in accepted]
+            state, _ = rounds.apply(state, signed.terms, releases)
+        model = load_model(folder / "model.safetensors", signed.terms.contract)
+        assert largest_difference(signed.terms, state, model.weights) <= 1e-6
+        for name in self.hospitals:
+            self._check_ledger(name, signed.terms, closed)
+        return closed
+
+    def rounds_charged(self, name, study):
+        folder = self.loopback.home(OPERATOR) / "studies" / study
+        return set(self.charges(name, load_terms(folder / "study.terms").terms)[0])
+
+    def _check_ledger(self, name, terms, closed):
+        """Charged once or not at all; whoever was counted was charged; ε is that of what was charged."""
+        charges, everything = self.charges(name, terms)
+        assert set(charges.values()) <= {1}
+        assert {number for number, event in closed.items() if name in event["accepted"]} <= set(charges)
+        verified = json.loads(self.loopback.hospital(name, "ledger", "verify", "--json"))
+        events = [
+            PrivacyEvent(
+                entry.fields["noise_multiplier"], entry.fields["sampling_rate"], entry.fields["steps"]
+            )
+            for entry in everything
+        ]
+        delta = load_home(self.loopback.home(name)).policy.current().delta
+        assert verified["epsilon"]["training"] == pytest.approx(compose_epsilon(events, delta), rel=1e-6)
+
+
+def free_port():
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return trial.getsockname()[1]
+
+
+def approve_nothing(policy):
+    text = policy.read_text().replace("require_approval: true", "require_approval: false")
+    policy.write_text(text.replace("max_epsilon_for_life: 2.0", "max_epsilon_for_life: 3.0"))
+
+
+def shifted(seconds):
+    return {"PYTHONPATH": str(CLOCK), "WARDROUND_CLOCK_SHIFT": str(seconds)} if seconds else {}
+
+
+@pytest.fixture
+def make_stage():
+    """Another federation than the one that the tests share."""
+    return Stage
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory):
+    """North and south, enrolled; south's line to the server can be cut."""
+    with Loopback(tmp_path_factory.mktemp("r"), ["north", "south"]) as loopback:
+        loopback.provision()
+        made = Stage(loopback)
+        for name in loopback.hospitals:
+            approve_nothing(loopback.home(name) / "policy.yaml")
+        made.lay_line("south")
+        loopback.start_server()
+        for name in loopback.hospitals:
+            made.start_agent(name)
+            made.start_supernode(name)
+        yield made

@@ -1,0 +1,88 @@
+"""SIGKILL of each process in each phase of a round: one federation, one kill a round.
+
+Whoever comes by a phase is held there while the victim is killed and started again, so that each kill falls
+where it is said to. A round that the victim cannot reach (Flower lets a killed SuperNode's key in again after
+half a minute) is repeated with the next one.
+"""
+
+import itertools
+
+import pytest
+
+pytestmark = pytest.mark.flower
+
+PHASES = {
+    "before the announcement": "study",
+    "plan received": "agent",
+    "charged": "agent",
+    "computed": "agent",
+    "release stored": "agent",
+    "release arrived": "study",
+    "aggregated": "study",
+    "checkpoint written": "study",
+}
+VICTIMS = ("study", "superlink", "agent", "supernode", "shim")
+AT_WORK = [phase for phase, holder in PHASES.items() if holder == "agent"]  # when there is a shim
+EVERY_PLACE = [
+    (victim, phase) for phase in PHASES for victim in VICTIMS if victim != "shim" or phase in AT_WORK
+]
+ONE_EACH = [
+    ("study", "release arrived"),
+    ("superlink", "computed"),
+    ("agent", "charged"),
+    ("shim", "release stored"),
+    ("study", "checkpoint written"),
+    ("supernode", "plan received"),
+]
+
+
+def walk(stage, study, places, spare_rounds):
+    """Kill once in each round, in this order; the places in the order of the rounds in which they fell."""
+    stage.open_gate(0)
+    stage.propose(study, len(places) + spare_rounds, "round_seconds=100", "wait_seconds=300", "quorum=0.5")
+    stage.start_study(study)
+    number, hospitals = 0, itertools.cycle(stage.hospitals)
+    for victim, phase in places:
+        hospital = next(hospitals)
+        while True:
+            number += 1
+            if kill_once(stage, study, number, hospital, victim, phase):
+                break
+    stage.open_gate(10**6)
+    stage.await_end(study, 60.0 * spare_rounds)
+    return stage.check(study)
+
+
+def kill_once(stage, study, number, hospital, victim, phase):
+    """Let one round begin and kill in it; whether the phase was reached before the round was closed."""
+    holder = "study" if PHASES[phase] == "study" else f"{hospital}-agent"
+    part = victim if victim in ("study", "superlink", "shim") else f"{hospital}-{victim}"
+    stage.arm(holder, phase)
+    stage.open_gate(number)
+    who = stage.wait(
+        lambda: stage.reached(holder, phase) or (number in stage.closed(study) and "missed"),
+        f"{phase} in round {number}",
+    )
+    if who == "missed" and stage.disarm(holder, phase):
+        return False
+    who = stage.wait(lambda: stage.reached(holder, phase), phase, 10)
+    stage.kill(part, who["asked_by"])
+    stage.let_go(holder, phase)
+    stage.start_again(part, study)
+    stage.await_closed(study, number)
+    return True
+
+
+@pytest.mark.slow
+def test_killed_once_in_each_process(stage):
+    closed = walk(stage, "kills", ONE_EACH, 3)
+    assert any(event["rejected"] for event in closed.values())  # the shim's: Flower reports a crashed app
+    events = {event["event"] for event in stage.loopback.events("kills")}
+    assert {"resumed", "finished"} <= events
+    assert len(ONE_EACH) <= len(closed)
+
+
+@pytest.mark.soak
+def test_killed_at_every_place(stage):
+    assert len(EVERY_PLACE) >= 20
+    walk(stage, "walk", EVERY_PLACE, 16)
