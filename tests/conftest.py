@@ -16,9 +16,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn ``… is not installed`` from a reason to skip into a failure."""
+    """Turn ``… is not installed`` and ``… are lacking`` from reasons to skip into a failure."""
     report = yield
-    if os.environ.get("CI") and report.skipped and "is not installed" in str(report.longrepr):
+    lacking = any(words in str(report.longrepr) for words in ("is not installed", "are lacking"))
+    if os.environ.get("CI") and report.skipped and lacking:
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: {report.longrepr}"
     return report
