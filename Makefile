@@ -11,7 +11,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help venv parts demo federation test test-slow soak bench check format clean
+.PHONY: help venv parts demo federation test test-slow soak bench bench-accuracy check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ soak: $(STAMP) ## Repeat kills and long runs, for minutes; by hand
 
 bench: $(STAMP) ## Measure speed, beside PyTorch, Opacus, Flower and pfl; BENCH="--only a,d --quick" for less
 	$(BIN)/python -P -m simulations.bench $(BENCH)
+
+bench-accuracy: $(STAMP) ## Measure accuracy at each ε and write docs/results.*; ACCURACY="--data DIR --only noshow,heart --quick"
+	$(BIN)/python -P -m simulations.accuracy $(ACCURACY)
 
 check: $(STAMP) ## Run ruff, mypy (strict) and import-linter
 	$(BIN)/ruff check .
