@@ -1,12 +1,19 @@
-"""The server: reached over TLS, and who it says it is."""
+"""The server: reached over TLS, who it says it is, and whose clock it keeps."""
 
+import http.client
+import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
-from client.checks.finding import Finding, ok, warn
+from client.checks.finding import Finding, fault, ok, warn
 from client.home import Home
-from client.supernode import FOLDER, load_node_settings, server_days_left
+from client.supernode import FOLDER, NodeSettings, load_node_settings, server_days_left
 
 WARN_DAYS = 30
+# Flower 1.41 takes no word from a SuperNode whose clock is further ahead of the server's, or further behind.
+AHEAD, BEHIND = timedelta(seconds=5), timedelta(seconds=305)
+_GRAIN = timedelta(seconds=2)  # the server tells whole seconds, and its answer is on the way for some time
 
 
 def reach(home: Home) -> Iterator[Finding]:
@@ -24,3 +31,34 @@ def reach(home: Home) -> Iterator[Finding]:
         yield warn("server", text, "remind the operator: wardround-serve renew")
     else:
         yield ok("server", text)
+    yield from _clocks(settings)
+
+
+def _clocks(settings: NodeSettings) -> Iterator[Finding]:
+    apart = clock_ahead(settings)
+    if apart is None or -BEHIND <= apart <= AHEAD + _GRAIN:
+        return
+    way = "ahead of" if apart > timedelta() else "behind"
+    yield fault(
+        "clock",
+        f"is {abs(apart)} {way} the server's: the server takes no word from this SuperNode",
+        "set the clock, and keep it by NTP",
+    )
+
+
+def clock_ahead(settings: NodeSettings, now: datetime | None = None) -> timedelta | None:
+    """Say by how much this machine's clock is ahead of the server's; None where the server does not tell."""
+    host, _, port = settings.address.rpartition(":")
+    trust = ssl.create_default_context(cafile=str(settings.folder / "root.crt"))
+    asked = http.client.HTTPSConnection(host.strip("[]"), int(port), timeout=5.0, context=trust)
+    try:
+        asked.request("HEAD", "/")
+        told = asked.getresponse().getheader("Date")
+        if told is None:
+            return None
+        here = now or datetime.now(UTC)
+        return here.replace(microsecond=0) - parsedate_to_datetime(told)
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        asked.close()

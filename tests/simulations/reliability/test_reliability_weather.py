@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from client.checks.server import clock_ahead
+from client.supernode import load_node_settings
 from server.certificates import Signed, new_server
 from server.operator_home import load_operator_home
 from simulations.loopback.federation import OPERATOR
@@ -166,6 +168,9 @@ def test_clocks_an_hour_apart(stage):
     number = begin(stage, "clocks", 16, "round_seconds=30") + 1
     stage.kill("south-supernode")
     stage.start_supernode("south", HOUR)
+    assert abs(clock_ahead(load_node_settings(stage.loopback.home("north") / "supernode"))) < timedelta(
+        seconds=5
+    )
     away = rounds_until(stage, "clocks", number, lambda event: event["accepted"] == ["north"])
     for name in stage.hospitals:
         stage.kill(f"{name}-agent")
