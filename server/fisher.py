@@ -26,15 +26,6 @@ RANGED_SPREAD = 1 / 3
 FITTING_ROUNDS = 50
 
 
-def uniform_shares(layout: Layout) -> Floats:
-    """Mean row float64 [width] of a population spread evenly over bins: what to assume where nothing is known."""
-    shares = np.zeros(layout.width)
-    shares[0] = 1.0
-    for field, place in _places(layout).values():
-        shares[place] = 1 / field.size
-    return shares
-
-
 def bin_shares(layout: Layout, mean_row: Floats, noise_stddev: float) -> Floats:
     """Turn a noised, unscaled mean row into consistent shares: float64 [width].
 

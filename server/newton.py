@@ -23,7 +23,7 @@ from scipy.linalg import block_diag
 from protocol.contract import Contract
 from protocol.model import column_scale
 from protocol.terms import Terms
-from server.fisher import bin_shares, fisher_information, second_moments, uniform_shares
+from server.fisher import bin_shares, fisher_information, second_moments
 
 Floats = NDArray[np.float64]
 
@@ -104,7 +104,7 @@ def gain_of(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Gain:
     """Give the gain for a released mean row; a pure function that remembers its last result.
 
     mean_row: float64 [width] as aggregated, in units of the clip norm × scaled rows, with noise of
-    ``row_noise_stddev``; empty where no moment round gave anything: then the gain of an even design.
+    ``row_noise_stddev``.
     """
     key = (terms.fingerprint, mean_row.tobytes())
     if key not in _latest:
@@ -116,8 +116,6 @@ def gain_of(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Gain:
 
 def _shares(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Floats:
     layout = terms.contract.layout
-    if not len(mean_row):
-        return uniform_shares(layout)
     unit = terms.privacy.clip_norm * column_scale(terms.model, layout)
     return bin_shares(layout, mean_row / unit, row_noise_stddev / float(unit.min()))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from protocol.settings import TrainingSettings
 from protocol.terms import Terms
 from server.newton import averaged_noise_stddev, gain_of
-from server.propose import gradient_noise_stddev, tail_share
+from server.propose import gradient_noise_stddev, tail_share, without_moments
 
 SECOND_MOMENT_DECAY = 0.99
 ADAPTIVITY = 1e-3  # τ of Reddi et al. 2021: keeps a coordinate of little noise from taking huge steps
@@ -23,7 +23,7 @@ ADAPTIVITY = 1e-3  # τ of Reddi et al. 2021: keeps a coordinate of little noise
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OptimizerState:
-    """first_moment: velocity (sgd) or mean of gradients (adam); second_moment: adam's; each empty if unused.
+    """first_moment: velocity (sgd) or mean of gradients (adam); second_moment: adam's, empty otherwise.
 
     mean_row: newton's, the aggregated mean design row over ``row_count`` moment rounds; empty before the first.
     All float64, [parameters]. steps counts the updates made. What follows from mean_row and the terms, as the
@@ -47,9 +47,8 @@ class TailAverage:
 
 def init(training: TrainingSettings, parameters: int) -> OptimizerState:
     """Start with no momentum, and nothing known of the design."""
-    first = 0 if training.optimizer == "newton" else parameters
     second = parameters if training.optimizer == "adam" else 0
-    return OptimizerState(first_moment=np.zeros(first), second_moment=np.zeros(second), steps=0)
+    return OptimizerState(first_moment=np.zeros(parameters), second_moment=np.zeros(second), steps=0)
 
 
 def take_moments(state: OptimizerState, mean_row: NDArray[np.float64]) -> OptimizerState:
@@ -67,13 +66,15 @@ def apply(
 ) -> tuple[OptimizerState, NDArray[np.float64]]:
     """Make one update, nothing in place: gives the new state and weights, float64 [parameters].
 
-    newton whose moment rounds were all discarded takes an even design for granted: slower, never unstable by
-    the noise of moments.
+    newton whose moment rounds were all discarded goes on as sgd with momentum would: the curvature of a design
+    that is only supposed could make its steps diverge.
     """
     if terms.training.optimizer != "newton":
         return first_order(state, terms.training, weights, gradient)
+    if not state.row_count:
+        return first_order(state, without_moments(terms), weights, gradient)
     noise = gradient_noise_stddev(terms)
-    gain = gain_of(terms, state.mean_row, noise / math.sqrt(max(state.row_count, 1)))
+    gain = gain_of(terms, state.mean_row, noise / math.sqrt(state.row_count))
     after = gain.step(weights, gradient, averaged_noise_stddev(terms, noise), terms.training.learning_rate)
     return replace(state, steps=state.steps + 1), after
 
@@ -88,7 +89,7 @@ def first_order(
     if training.optimizer == "adam":
         return _adam(state, training, weights, gradient)
     velocity = training.momentum * state.first_moment + gradient
-    after = OptimizerState(first_moment=velocity, second_moment=state.second_moment, steps=state.steps + 1)
+    after = replace(state, first_moment=velocity, steps=state.steps + 1)
     return after, weights - training.learning_rate * velocity
 
 

@@ -20,6 +20,7 @@ EFFECT_STDDEV = 1.0
 """Expected size of one scaled weight, the prior of the step-size rule; chosen on synthetic federations."""
 LARGEST_STEP = 12.0
 """Rows have norm ≤ 1, so curvature is ≤ ¼, and heavy-ball descent is stable below 2 (1 + momentum) ÷ ¼."""
+MOMENTUM = 0.9
 ADAM_STEP = 0.02
 NEWTON_STEP = 0.4
 """η: after t rounds (1 − η)^t of the way is left; larger steps pass on more of each round's noise."""
@@ -132,6 +133,12 @@ def _planned_evaluation(terms: Terms, asked: EvaluationSettings | None) -> Evalu
 def gradient_noise_stddev(terms: Terms) -> float:
     """Standard deviation of the noise in one coordinate of a round's mean gradient (one local step)."""
     return terms.hospital_noise_stddev * noise_gain(terms)
+
+
+def without_moments(terms: Terms) -> TrainingSettings:
+    """Give the settings of the same study by sgd with momentum, at the step of its rule: no moments are needed."""
+    plain = replace(terms.training, optimizer="sgd", moment_rounds=0, momentum=MOMENTUM, tail_average=None)
+    return replace(plain, learning_rate=step_size(replace(terms, training=plain)))
 
 
 def step_size(terms: Terms) -> float:

@@ -1,6 +1,5 @@
 """Baselines by the study's own rounds and server optimiser: without privacy, or each hospital alone."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -16,10 +15,8 @@ from protocol.randomness import Keystream
 from protocol.settings import TrainingSettings
 from protocol.terms import Terms
 from server import optimize
-from server.fisher import uniform_shares
-from server.newton import design_gain
 from server.optimize import OptimizerState, TailAverage
-from server.propose import ADAM_STEP, LARGEST_STEP, gradient_noise_stddev, step_size
+from server.propose import ADAM_STEP, LARGEST_STEP, step_size, without_moments
 from simulations.baselines import alone_ridge, pooled_ridge
 
 Floats = NDArray[np.float64]
@@ -27,7 +24,6 @@ Step = Callable[[Floats, int], Floats]
 """(weights [H, D], round) → what to subtract, float64 [H, D]: a gradient, or minus a difference."""
 
 NO_CLIP = 1e12
-PLAIN_MOMENTUM = 0.9
 POOLED_ROUNDS = 200
 """Full-batch Adam steps of the models that have no convex solver, where nothing but time limits them."""
 
@@ -58,7 +54,7 @@ def federated_model(
     total = float(sum(terms.training.public_patients.values()))
     settings = terms.training
     if settings.optimizer == "newton":
-        settings = replace(settings, optimizer="sgd", moment_rounds=0, momentum=PLAIN_MOMENTUM)
+        settings = without_moments(terms)
     if settings.local_steps == 1 and settings.optimizer == "sgd":
         settings = replace(settings, learning_rate=LARGEST_STEP)
 
@@ -94,13 +90,12 @@ def alone_private_models(
     """Weights float64 [H, D] of each hospital alone under the same mechanism, ε and rounds; all at once.
 
     streams(round) gives every hospital's randomness, which must be other than the federation's. Each hospital
-    adds the whole noise, and takes the step that the study's own rule would give a federation of it alone: by
-    newton with the gain of an even design and the noise of that hospital, since one hospital's own moments
-    would be mostly noise; so every round is one of gradients.
+    adds the whole noise, and takes the step that the study's own rule would give a federation of it alone, by
+    sgd where the federation has newton, since one hospital's own moments would be mostly noise.
     """
     terms = replace(terms, privacy=replace(terms.privacy, noise="local"))
     if terms.training.optimizer == "newton":
-        return _alone_by_newton(terms, layout, training, streams, memory_bytes)
+        terms = replace(terms, training=without_moments(terms))
     public = terms.training.public_patients
     counts = np.array(list(public.values()), dtype=np.float64)[:, None]
     rates = np.array([step_size(_only(terms, name)) for name in public])[:, None]
@@ -113,27 +108,6 @@ def alone_private_models(
     rate = terms.training.learning_rate if several or terms.training.optimizer == "adam" else 1.0
     settings = replace(terms.training, learning_rate=rate)
     return descend(step, _initial(terms, layout, training.hospital_count), settings)
-
-
-def _alone_by_newton(
-    terms: Terms,
-    layout: Layout,
-    training: Cohort,
-    streams: Callable[[int], Sequence[Keystream]],
-    memory_bytes: int,
-) -> Floats:
-    settings, public = terms.training, terms.training.public_patients
-    gain = design_gain(terms, uniform_shares(layout))
-    counts = np.array(list(public.values()), dtype=np.float64)[:, None]
-    noise = np.array([gradient_noise_stddev(_only(terms, name)) for name in public])[:, None]
-    averaged = noise / math.sqrt(settings.rounds)
-
-    def step(weights: Floats, round_number: int) -> Floats:
-        update = private_update(terms, layout, weights, training, streams(round_number), None, memory_bytes)
-        return weights - gain.step(weights, update / counts, averaged, settings.learning_rate)
-
-    whole_steps = replace(settings, optimizer="sgd", moment_rounds=0, momentum=0.0, learning_rate=1.0)
-    return descend(step, _initial(terms, layout, training.hospital_count), whole_steps)
 
 
 def _only(terms: Terms, hospital: str) -> Terms:

@@ -31,12 +31,15 @@ def assert_same(one, other):
     np.testing.assert_array_equal(one.weights, other.weights)
     np.testing.assert_array_equal(one.optimizer.first_moment, other.optimizer.first_moment)
     np.testing.assert_array_equal(one.optimizer.second_moment, other.optimizer.second_moment)
+    np.testing.assert_array_equal(one.optimizer.mean_row, other.optimizer.mean_row)
+    assert one.optimizer.row_count == other.optimizer.row_count
     np.testing.assert_array_equal(one.tail.mean, other.tail.mean)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "newton"])
 def test_a_study_goes_on_as_if_never_stopped(optimizer, tmp_path, make_terms, make_release):
-    terms = make_terms(optimizer=optimizer, learning_rate=0.1)
+    moment_rounds = 1 if optimizer == "newton" else 0
+    terms = make_terms(optimizer=optimizer, learning_rate=0.1, moment_rounds=moment_rounds)
     states = advance(terms, make_release, 4)
     for state in states[:3]:
         checkpoint.save_state(tmp_path, state)

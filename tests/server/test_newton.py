@@ -1,0 +1,268 @@
+"""Newton at the server: its gain between nothing and everything, its fixed point, its rounds and its rule."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from protocol.contract import contract_from_mapping
+from protocol.errors import ConfigurationError
+from protocol.model import column_scale
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from server import newton, rounds
+from server.fisher import bin_shares
+from server.propose import (
+    NEWTON_LEAST_ROUNDS,
+    NEWTON_STEP,
+    NEWTON_TAIL_SHARE,
+    NEWTON_WIDEST,
+    choose_method,
+    gradient_noise_stddev,
+    propose,
+    without_moments,
+)
+
+
+def even_shares(layout):
+    return bin_shares(layout, np.zeros(layout.width), 0.0)
+
+
+NEWTON = {"optimizer": "newton", "moment_rounds": 1, "learning_rate": 0.5}
+
+
+@pytest.fixture
+def terms(make_terms):
+    crossed = copy.deepcopy(make_terms().contract.to_mapping())
+    crossed["features"]["sms"] = {"kind": "boolean", "column": "sms"}
+    crossed["features"]["score"] = {"kind": "numeric", "column": "score", "range": [0, 1]}
+    crossed["crosses"] = [["age", "sms"]]
+    return replace(make_terms(**NEWTON, rounds=20), contract=contract_from_mapping(crossed))
+
+
+@pytest.fixture
+def gain(terms):
+    return newton.design_gain(terms, even_shares(terms.contract.layout))
+
+
+def plain_gain(terms, fisher, noise_stddev):
+    covariance = newton.EFFECT_STDDEV**2 * newton.prior_covariance(terms.contract)
+    inner = fisher @ covariance @ fisher + noise_stddev**2 * np.eye(len(fisher))
+    return covariance @ fisher @ np.linalg.inv(inner)
+
+
+def test_the_prior_links_neighbouring_bins_and_crosses_of_them(terms) -> None:
+    layout, covariance = terms.contract.layout, newton.prior_covariance(terms.contract)
+    assert covariance.shape == (layout.width, layout.width)
+    assert np.linalg.eigvalsh(covariance).min() > 0
+    by_name = {field.name: start for field, start in zip(layout.fields, layout.offsets, strict=True)}
+    age, sms, cross = by_name["age"], by_name["sms"], by_name["age × sms"]
+    near = np.exp(-1 / newton.BIN_DISTANCE)
+    np.testing.assert_allclose(covariance[age, age : age + 5], [1, near, near**2, near**3, 0])
+    np.testing.assert_allclose(covariance[sms : sms + 3, sms : sms + 3], np.eye(3))
+    assert covariance[cross, cross + 3] == pytest.approx(near)  # one age bin on, same sms
+    assert covariance[cross, cross + 1] == 0  # same age bin, other sms
+    assert covariance[0, 0] == newton.INTERCEPT_VARIANCE
+    assert covariance[-1, -1] == 1
+
+
+@pytest.mark.parametrize("noise", [1e-3, 0.1])
+def test_the_factored_gain_is_the_posterior_mean_s(terms, gain, noise) -> None:
+    vectors = np.random.default_rng(0).normal(size=(3, len(gain.fisher)))
+    expected = vectors @ plain_gain(terms, gain.fisher, noise).T
+    np.testing.assert_allclose(gain.posterior(vectors, noise), expected, rtol=1e-6, atol=1e-9)
+    by_row = gain.posterior(vectors, np.array([[noise], [1.0], [2.0]]))
+    np.testing.assert_allclose(by_row[0], gain.posterior(vectors[0], noise), rtol=1e-12)
+    np.testing.assert_allclose(by_row[2], gain.posterior(vectors[2], 2.0), rtol=1e-12)
+
+
+def test_without_noise_the_gain_inverts_and_in_noise_it_vanishes(gain) -> None:
+    seen = gain.fisher @ np.random.default_rng(1).normal(size=len(gain.fisher))
+    exact = gain.posterior(seen, 1e-9)
+    np.testing.assert_allclose(gain.fisher @ exact, seen, atol=1e-6 * np.abs(seen).max())
+    assert np.linalg.norm(gain.posterior(seen, 1e6)) < 1e-9 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("rate", [0.3, 1.0])
+def test_the_fixed_point_is_the_posterior_mean_and_every_direction_contracts_alike(terms, gain, rate) -> None:
+    generator, noise = np.random.default_rng(2), 0.02
+    optimum, disturbance = generator.normal(size=(2, len(gain.fisher)))
+    disturbance *= noise
+    posterior = plain_gain(terms, gain.fisher, noise) @ (gain.fisher @ optimum - disturbance)
+    weights = start = 10 * generator.normal(size=len(gain.fisher))
+    for step in range(1, 61):
+        gradient = gain.fisher @ (weights - optimum) + disturbance
+        weights = gain.step(weights, gradient, noise, rate)
+        np.testing.assert_allclose(weights - posterior, (1 - rate) ** step * (start - posterior), atol=1e-6)
+
+
+def even_releases(state, terms, make_release, shares=None):
+    """What hospitals whose design is even would send without noise, in the units of a moment round."""
+    layout = terms.contract.layout
+    row = even_shares(layout) if shares is None else shares
+    row = terms.privacy.clip_norm * column_scale(terms.model, layout) * row
+    public = terms.training.public_patients
+    return [make_release(plan, public[plan.hospital] * row) for plan in rounds.plans(state, terms)]
+
+
+def test_a_moment_round_moves_no_weights_and_the_next_round_uses_it(terms, make_release) -> None:
+    state = rounds.init(terms)
+    after, summary = rounds.apply(state, terms, even_releases(state, terms, make_release))
+    np.testing.assert_array_equal(after.weights, state.weights)
+    assert (summary.update_norm, after.tail.count, after.optimizer.steps) == (0, 0, 0)
+    assert after.optimizer.row_count == 1
+    layout = terms.contract.layout
+    row = column_scale(terms.model, layout) * even_shares(layout)
+    np.testing.assert_allclose(after.optimizer.mean_row, row, rtol=1e-6)
+
+    gradient = np.random.default_rng(3).normal(size=layout.width) / layout.width
+    public = terms.training.public_patients
+    sent = [make_release(plan, public[plan.hospital] * gradient) for plan in rounds.plans(after, terms)]
+    stepped, _ = rounds.apply(after, terms, sent)
+    noise = newton.averaged_noise_stddev(terms, gradient_noise_stddev(terms))
+    even = newton.design_gain(terms, even_shares(layout))
+    np.testing.assert_allclose(stepped.weights, -0.5 * even.posterior(gradient, noise), rtol=1e-2, atol=1e-6)
+
+
+def test_what_moments_say_changes_the_step(terms, make_release) -> None:
+    layout, found = terms.contract.layout, []
+    skewed = even_shares(layout)
+    skewed[1:6] = [0.8, 0.05, 0.05, 0.05, 0.05]
+    for shares in (None, skewed):
+        state = rounds.init(terms)
+        state, _ = rounds.apply(state, terms, even_releases(state, terms, make_release, shares))
+        sent = [make_release(plan, np.ones(layout.width)) for plan in rounds.plans(state, terms)]
+        found.append(rounds.apply(state, terms, sent)[0].weights)
+    assert np.abs(found[0] - found[1]).max() > 0.01 * np.abs(found[0]).max()
+
+
+def test_moments_of_several_rounds_are_averaged(make_terms, make_release) -> None:
+    terms = make_terms(optimizer="newton", moment_rounds=2, learning_rate=0.5, noise_multiplier=1e-3)
+    state = rounds.init(terms)
+    for size in (1, 3):
+        releases = [make_release(plan, np.full(6, size)) for plan in rounds.plans(state, terms)]
+        state, _ = rounds.apply(state, terms, releases)
+    once = rounds.apply(
+        rounds.init(terms),
+        terms,
+        [make_release(p, np.full(6, 2)) for p in rounds.plans(rounds.init(terms), terms)],
+    )[0]
+    np.testing.assert_allclose(state.optimizer.mean_row, once.optimizer.mean_row, rtol=1e-6)
+    assert state.optimizer.row_count == 2
+
+
+def test_without_a_moment_round_the_study_goes_on_by_sgd(terms, make_release) -> None:
+    plain = replace(terms, training=without_moments(terms))
+    assert (plain.training.optimizer, plain.training.momentum) == ("sgd", 0.9)
+    found = []
+    for one in (terms, plain):
+        state, summary = rounds.apply(rounds.init(one), one, [])
+        assert summary.discarded == "no release"
+        for size in (0.1, 0.2):
+            sent = [make_release(plan, np.full_like(plan.weights, size)) for plan in rounds.plans(state, one)]
+            state, _ = rounds.apply(state, one, sent)
+        found.append(state.weights)
+    assert np.abs(found[0]).max() > 0
+    np.testing.assert_array_equal(*found)
+
+
+def test_one_hospital_alone_in_the_moment_round_says_the_same_of_shares(terms, make_release) -> None:
+    layout = terms.contract.layout
+    terms = replace(terms, noise_multiplier=1e-6)
+    state = rounds.init(terms)
+    releases = even_releases(state, terms, make_release)
+    few, many = (rounds.apply(state, terms, part)[0].optimizer for part in (releases[:1], releases))
+    gains = [newton.gain_of(terms, one.mean_row, gradient_noise_stddev(terms)) for one in (few, many)]
+    np.testing.assert_allclose(gains[0].fisher, gains[1].fisher, atol=1e-5)
+    assert len(gains[0].fisher) == layout.width
+
+
+def test_the_gain_is_found_once_per_study(terms, monkeypatch) -> None:
+    calls = []
+    real = newton.design_gain
+    monkeypatch.setattr(newton, "design_gain", lambda *given: calls.append(1) or real(*given))
+    row = np.full(terms.contract.layout.width, 0.1)
+    first = newton.gain_of(terms, row, 0.01)
+    assert newton.gain_of(terms, row.copy(), 0.01) is first
+    assert newton.gain_of(terms, 2 * row, 0.01) is not first
+    assert len(calls) == 2
+
+
+RULE = {"model": ModelSettings(), "parameters": 300, "training": TrainingSettings(optimizer="auto")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "training"),
+    [
+        ({}, {"rounds": NEWTON_LEAST_ROUNDS - 1}),
+        ({}, {"local_steps": 2}),
+        ({}, {"sampling_rate": 0.5}),
+        ({}, {"learning_rate": 2.0}),
+        ({"parameters": NEWTON_WIDEST + 1}, {}),
+        ({"model": ModelSettings(kind="mlp", hidden=(4,))}, {}),
+    ],
+)
+def test_the_rule_falls_back_to_sgd(changes, training) -> None:
+    open_choice = replace(RULE["training"], **training)
+    chosen = choose_method(**{**RULE, "training": open_choice, **changes})
+    assert (chosen.optimizer, chosen.moment_rounds, chosen.momentum) == ("sgd", 0, 0.9)
+    assert chosen.tail_average == 0.5
+    assert replace(chosen, optimizer="auto", tail_average=None) == open_choice
+
+
+def test_the_rule_chooses_newton_where_it_applies() -> None:
+    chosen = choose_method(**RULE)
+    assert (chosen.optimizer, chosen.moment_rounds, chosen.momentum) == ("newton", 1, 0)
+    assert chosen.tail_average == NEWTON_TAIL_SHARE
+    kept = choose_method(**{**RULE, "training": replace(RULE["training"], tail_average=0.2, moment_rounds=3)})
+    assert (kept.tail_average, kept.moment_rounds) == (0.2, 3)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_what_the_user_sets_stays(optimizer) -> None:
+    asked = TrainingSettings(optimizer=optimizer, momentum=0.3, tail_average=0.1, learning_rate=0.2)
+    assert choose_method(**{**RULE, "training": asked}) == asked
+
+
+def test_terms_carry_what_was_chosen(make_terms) -> None:
+    made = make_terms()
+    terms = propose(
+        study="tea",
+        contract=made.contract,
+        model=made.model,
+        privacy=PrivacySettings(),
+        training=TrainingSettings(optimizer="auto"),
+        public_patients=made.training.public_patients,
+        simulation=True,
+    )
+    training = terms.training
+    assert (training.optimizer, training.moment_rounds, training.learning_rate) == ("newton", 1, NEWTON_STEP)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "auto"}, "training.optimizer=auto: must be resolved"),
+        ({"optimizer": "newton"}, "training.moment_rounds=0: must be at least 1"),
+        ({"optimizer": "newton", "local_steps": 2}, "training.local_steps=2: must be 1 with"),
+        (
+            {"optimizer": "sgd", "moment_rounds": 1},
+            "training.moment_rounds=1: must be 0 with training.optimizer=sgd",
+        ),
+    ],
+)
+def test_terms_that_do_not_fit_are_refused(make_terms, changes, message) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        make_terms(**changes)
+
+
+def test_newton_is_for_the_additive_model_within_bounds(make_terms) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"model.kind=mlp: must be additive with training.optimizer=newton"
+    ):
+        replace(make_terms(**NEWTON), model=ModelSettings(kind="mlp", hidden=(4,)))
+    asked = TrainingSettings(optimizer="newton")
+    with pytest.raises(ConfigurationError, match=r"newton: with 2001 parameters must have at most 2000; use"):
+        choose_method(ModelSettings(), NEWTON_WIDEST + 1, asked)
+    with pytest.raises(ConfigurationError, match=r"learning_rate=1.5: must be at most 1"):
+        choose_method(ModelSettings(), 30, replace(asked, learning_rate=1.5))
