@@ -1,9 +1,10 @@
 """Private additive boosting by noised histogram sums, federated.
 
 DP-EBM: Nori, Caruana, Bu, Shen and Kulkarni 2021, "Accuracy, interpretability, and differential privacy via
-explainable boosting", Alg. 2: cyclic over features, trees of random splits, residual sums with noise. Summed
-over hospitals as in Maddock et al. 2022, "Federated boosted decision trees with differential privacy". Here the
-unit is the patient: each adds the mean over at most K events, clipped in L2 over the histogram's bins.
+explainable boosting", Alg. 2: cyclic over features, residual sums with noise. Each public bin is a leaf: they
+are few, and trees of random splits that join them (3, 4 or 6 leaves) lost on synthetic federations.
+Summed over hospitals as in Maddock et al. 2022, "Federated boosted decision trees with differential privacy".
+Here the unit is the patient: each adds the mean over at most K events, clipped in L2 over the histogram's bins.
 """
 
 import math
@@ -20,7 +21,6 @@ from protocol.contract import Contract
 from protocol.mechanism import clip_factors
 from protocol.settings import PrivacySettings
 from simulations.challengers.channel import Attempt, Channel
-from simulations.challengers.prior import ORDERED
 from simulations.federation import Federation
 
 Floats = NDArray[np.float64]
@@ -35,21 +35,19 @@ class BoostingSettings:
 
     epochs: passes over all fields; count_steps: what the release of all counts costs, in histogram releases.
     clip_norm bounds a patient's residual histogram; a leaf's effect is learning_rate × noised residual sum ÷
-    (0.2 × noised count + ridge), the ridge being the noise of all epochs' mean ÷ effect_stddev. leaves: the
-    most leaves of an ordered field's random tree; a vocabulary or a cross has one leaf per bin.
+    (0.2 × noised count + ridge), the ridge being the noise of all epochs' mean ÷ effect_stddev.
     """
 
-    epochs: int = 8
-    count_steps: float = 8.0
+    epochs: int = 3
+    count_steps: float = 2.0
     clip_norm: float = 0.5
-    learning_rate: float = 0.5
-    effect_stddev: float = 0.5
-    leaves: int = 4
+    learning_rate: float = 0.8
+    effect_stddev: float = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """One field's bins: bins int64 [events], their number, and whether they have an order (missing last).
+    """One field's bins: bins int64 [events], from 0, and their number.
 
     cells: int64 [events], the patient's own bin that each event falls into, numbered over all patients;
     owners: int64 [cells], the patient of each. Fixed by the design, as bins are.
@@ -57,15 +55,14 @@ class Histogram:
 
     bins: NDArray[np.int64]
     size: int
-    ordered: bool
     cells: NDArray[np.int64]
     owners: NDArray[np.int64]
 
     @classmethod
-    def of(cls, cohort: Cohort, bins: NDArray[np.int64], size: int, ordered: bool = False) -> "Histogram":
+    def of(cls, cohort: Cohort, bins: NDArray[np.int64], size: int) -> "Histogram":
         """Number the cells once for all rounds."""
         places, cells = np.unique(cohort.patient_of_event * size + bins, return_inverse=True)
-        return cls(bins, size, ordered, cells, places // size)
+        return cls(bins, size, cells, places // size)
 
 
 def boosting(federation: Federation, privacy: PrivacySettings, seed: int) -> Attempt:
@@ -83,19 +80,15 @@ def boost(settings: BoostingSettings, federation: Federation, privacy: PrivacySe
     counts = _counts(known, training, channel, multiplier / math.sqrt(settings.count_steps))
     stddev = channel.mean_stddev(settings.clip_norm, multiplier)
     ridge = stddev / math.sqrt(settings.epochs) / settings.effect_stddev
-    draws = np.random.default_rng(seed)  # of split points, which are public; noise comes from the channel
     logits, found = np.zeros(training.event_count), np.zeros(federation.heldout.event_count)
     for _ in range(settings.epochs):
         for field, target, count in zip(known, asked, counts, strict=True):
             residuals = training.labels - expit(logits)
             sums = residual_sums(field, residuals, training, settings.clip_norm)
             mean = channel.mean(sums, settings.clip_norm, multiplier)
-            leaf = _random_leaves(field, settings.leaves, draws)
-            effect = (
-                settings.learning_rate * _per_leaf(mean, leaf) / (CURVATURE * _per_leaf(count, leaf) + ridge)
-            )
-            logits += effect[leaf][field.bins]
-            found += effect[leaf][target.bins]
+            effect = settings.learning_rate * mean / (CURVATURE * count + ridge)
+            logits += effect[field.bins]
+            found += effect[target.bins]
     return Attempt(found, channel.spent)
 
 
@@ -104,15 +97,14 @@ def histograms(contract: Contract, cohort: Cohort) -> list[Histogram]:
     layout = contract.layout
     bins = {field.name: cohort.bins[:, index].astype(np.int64) for index, field in enumerate(layout.features)}
     sizes = {field.name: field.size for field in layout.features}
-    ordered = {f.name for f in contract.features if f.binned and f.kind in ORDERED}
     found = [Histogram.of(cohort, np.zeros(cohort.event_count, np.int64), 1)]
-    found += [Histogram.of(cohort, bins[name], sizes[name], name in ordered) for name in sizes]
+    found += [Histogram.of(cohort, bins[name], sizes[name]) for name in sizes]
     for cross in layout.crosses:
         first, second = cross.parents
         found.append(Histogram.of(cohort, bins[first] * sizes[second] + bins[second], cross.size))
     for column in cohort.values.T:
         value_bins = np.minimum((column + 1) / 2 * VALUE_BINS, VALUE_BINS - 1).astype(np.int64)
-        found.append(Histogram.of(cohort, value_bins, VALUE_BINS, ordered=True))
+        found.append(Histogram.of(cohort, value_bins, VALUE_BINS))
     return found
 
 
@@ -121,10 +113,11 @@ def residual_sums(field: Histogram, residuals: Floats, cohort: Cohort, clip_norm
 
     Guarantee: one patient moves one row by at most clip_norm in L2.
     """
-    amounts = np.bincount(field.cells, residuals / cohort.events_per_patient[cohort.patient_of_event])
-    norms = np.sqrt(np.bincount(field.owners, amounts**2, minlength=cohort.patient_count))
-    amounts = amounts * clip_factors(norms, clip_norm)[field.owners]
-    bins = np.empty(len(amounts), np.int64)
+    shares = 1.0 / cohort.events_per_patient[cohort.patient_of_event]
+    cells: Floats = np.bincount(field.cells, residuals * shares).astype(np.float64)
+    norms = np.sqrt(np.bincount(field.owners, cells**2, minlength=cohort.patient_count))
+    amounts = cells * clip_factors(norms, clip_norm)[field.owners]
+    bins = np.empty(len(cells), np.int64)
     bins[field.cells] = field.bins
     places = cohort.hospital_of_patient[field.owners] * field.size + bins
     sums = np.bincount(places, amounts, minlength=cohort.hospital_count * field.size)
@@ -137,15 +130,3 @@ def _counts(known: Sequence[Histogram], cohort: Cohort, channel: Channel, multip
     tables = np.hstack([residual_sums(field, ones, cohort, 1.0) for field in known])
     released = np.maximum(channel.mean(tables, math.sqrt(len(known)), multiplier), 0.0)
     return np.split(released, np.cumsum([field.size for field in known])[:-1])
-
-
-def _random_leaves(field: Histogram, leaves: int, draws: np.random.Generator) -> NDArray[np.int64]:
-    """Leaf of each bin, int64 [size]: random cuts of the order, the last bin (missing) by itself."""
-    if not field.ordered or field.size <= leaves:
-        return np.arange(field.size)
-    cuts = draws.choice(np.arange(1, field.size - 1), leaves - 2, replace=False)
-    return np.searchsorted(np.sort(np.append(cuts, field.size - 1)), np.arange(field.size), side="right")
-
-
-def _per_leaf(bins: Floats, leaf: NDArray[np.int64]) -> Floats:
-    return np.asarray(np.bincount(leaf, bins))

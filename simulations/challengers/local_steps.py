@@ -31,16 +31,16 @@ class LocalSettings:
 
     rounds: int = 20
     local_steps: int = 4
-    learning_rate: float = 2.0
+    learning_rate: float = 6.0
     pull: float = 0.0
     own: bool = False
-    clip_norm: float = 1.0
+    clip_norm: float = 0.5
     tail: float = 0.5
 
 
 FEDAVG = LocalSettings()
-FEDPROX = LocalSettings(pull=0.1)
-MEAN_REGULARISED = LocalSettings(rounds=40, local_steps=1, pull=0.3, own=True)
+FEDPROX = LocalSettings(pull=0.03)
+MEAN_REGULARISED = LocalSettings(rounds=40, local_steps=1, pull=1.0, own=True, clip_norm=0.3)
 
 
 def fedavg(federation: Federation, privacy: PrivacySettings, seed: int) -> Attempt:

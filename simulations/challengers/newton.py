@@ -36,10 +36,10 @@ class NewtonSettings:
     """
 
     steps: int = 40
-    gram_steps: float = 1.0
-    clip_norm: float = 1.0
-    effect_stddev: float = 0.6
-    step_size: float = 0.4
+    gram_steps: float = 2.0
+    clip_norm: float = 0.4
+    effect_stddev: float = 0.9
+    step_size: float = 0.5
     tail: float = 0.6
     prior: str = "kernel"
     weight_exponent: float = 0.0

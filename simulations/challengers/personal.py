@@ -18,7 +18,7 @@ from simulations.in_process import run
 from simulations.study import answers, step_event
 
 ADDITIVE, WIDE_DEEP = ModelSettings(), ModelSettings(kind="wide_deep", hidden=(16,))
-STANDARD, ADAM = TrainingSettings(), TrainingSettings(optimizer="adam", learning_rate=0.05)
+STANDARD, ADAM = TrainingSettings(optimizer="auto"), TrainingSettings(optimizer="adam", learning_rate=0.05)
 
 
 def personal(

@@ -22,7 +22,7 @@ CHALLENGERS: Mapping[str, Challenger] = {
     "newton_gram": newton(variant(), "newton_gram"),
     "newton_gram_identity": newton(variant(prior="identity"), "newton_gram_identity"),
     "newton_gram_hierarchical": newton(variant(prior="hierarchical"), "newton_gram_hierarchical"),
-    "newton_gram_weighted": newton(variant(weight_exponent=0.5), "newton_gram_weighted"),
+    "newton_gram_weighted": newton(variant(weight_exponent=0.25, clip_norm=0.35), "newton_gram_weighted"),
     "fedavg_tuned": fedavg,
     "fedprox": fedprox,
     "mean_regularised": mean_regularised,
