@@ -1,18 +1,20 @@
 """What an operator proposes, composed from the groups of ``conf/serve.yaml`` and checked once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from conf.compose import build, read_contract, refuse_unknown, typed
+from conf.compose import build, read_contract, refuse_unknown, training_settings, typed
+from conf.settings import ReviewSettings, check_mitigation
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError, require
+from protocol.evaluation import EvaluationSettings, FairnessSettings
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 
 KEYS = (
     "study", "contract", "contract_file", "model", "privacy", "training",
-    "valid_days", "reply_delay_seconds", "simulation", "key", "out",
+    "evaluation", "fairness", "review", "valid_days", "reply_delay_seconds", "simulation", "key", "out",
     "home", "round_seconds", "quorum", "wait_seconds",
 )  # fmt: skip
 
@@ -31,6 +33,8 @@ class Proposal:
     simulation: bool
     key: Path
     out: Path
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    fairness: FairnessSettings = field(default_factory=FairnessSettings)
 
     def __post_init__(self) -> None:
         """Check ranges, and that a real study declares its hospitals."""
@@ -43,6 +47,7 @@ class Proposal:
             "null",
             "must name every hospital with its declared training patients, as in {north: 1200}",
         )
+        check_mitigation(self.fairness, self.evaluation, self.model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,8 @@ class Serving:
 
     round_seconds: a round's deadline. quorum: the share of the planned hospitals that must have answered by
     then, else the same round is asked again. wait_seconds: how long that goes on, or an absent server is
-    waited for. now: the moment from which new terms are valid.
+    waited for. now: the moment from which new terms are valid. review: who answers for the model; a study keeps
+    what it was begun with.
     """
 
     study: str
@@ -61,6 +67,7 @@ class Serving:
     wait_seconds: float
     now: datetime
     proposal: Proposal | None = None
+    review: ReviewSettings | None = None
 
     def __post_init__(self) -> None:
         """Check that every wait ends, and that a round needs at least somebody."""
@@ -87,7 +94,8 @@ def serving(plain: Mapping[str, object], output_dir: Path | None = None) -> Serv
 
 def _serving(plain: Mapping[str, object], study: str, home: Path, proposed: Proposal | None) -> Serving:
     seconds = {key: typed(plain.get(key), float, key) for key in ("round_seconds", "quorum", "wait_seconds")}
-    return Serving(study=study, home=home, now=datetime.now(UTC), proposal=proposed, **seconds)
+    review = None if proposed is None else build(ReviewSettings, _group(plain, "review"), "review")
+    return Serving(study=study, home=home, now=datetime.now(UTC), proposal=proposed, review=review, **seconds)
 
 
 def resuming(plain: Mapping[str, object], output_dir: Path | None = None) -> Serving:
@@ -106,7 +114,9 @@ def proposal(plain: Mapping[str, object], output_dir: Path | None = None) -> Pro
         contract=_contract(plain),
         model=build(ModelSettings, _group(plain, "model"), "model"),
         privacy=build(PrivacySettings, _group(plain, "privacy"), "privacy"),
-        training=build(TrainingSettings, _group(plain, "training"), "training"),
+        training=training_settings(_group(plain, "training")),
+        evaluation=build(EvaluationSettings, _group(plain, "evaluation"), "evaluation"),
+        fairness=build(FairnessSettings, _group(plain, "fairness"), "fairness"),
         valid_days=typed(plain["valid_days"], int, "valid_days"),
         reply_delay_seconds=typed(plain["reply_delay_seconds"], float, "reply_delay_seconds"),
         simulation=typed(plain["simulation"], bool, "simulation"),

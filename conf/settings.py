@@ -171,10 +171,16 @@ class StudySettings:
             self.training.aggregate,
             "must be sum with privacy.noise=distributed: single releases are not to be looked at",
         )
-        mitigation = self.fairness.mitigation
-        require(
-            mitigation == "none" or (self.evaluation.enabled and self.model.kind != "mlp"),
-            "fairness.mitigation",
-            mitigation,
-            "needs a private evaluation, and a model with effects per bin (additive or wide_deep)",
-        )
+        check_mitigation(self.fairness, self.evaluation, self.model)
+
+
+def check_mitigation(
+    fairness: FairnessSettings, evaluation: EvaluationSettings, model: ModelSettings
+) -> None:
+    """ConfigurationError where a mitigation has nothing to be chosen from, or nothing to fold into."""
+    require(
+        fairness.mitigation == "none" or (evaluation.enabled and model.kind != "mlp"),
+        "fairness.mitigation",
+        fairness.mitigation,
+        "needs a private evaluation, and a model with effects per bin (additive or wide_deep)",
+    )

@@ -142,15 +142,15 @@ def with_cost(terms: Terms, made: Assessment, evaluations: int) -> Assessment:
     """State what ``evaluations`` evaluations cost a held-out patient, also where some gave nothing."""
     event = PrivacyEvent(settings_of(terms).noise_multiplier, 1.0, evaluations)
     epsilon = compose_epsilon([event], terms.privacy.delta)
-    return replace(made, event=event, epsilon=epsilon, epsilon_by_adversary=_by_adversary(terms, event))
+    return replace(made, event=event, epsilon=epsilon, epsilon_by_adversary=by_adversary(terms, event))
 
 
-def _by_adversary(terms: Terms, event: PrivacyEvent) -> dict[str, float]:
-    """Give a held-out patient's ε against each adversary; one other hospital may collude."""
+def by_adversary(terms: Terms, event: PrivacyEvent) -> dict[str, float]:
+    """Give a patient's ε against each adversary, of either account; one other hospital may collude."""
     hospitals = len(terms.hospitals)
-    noise, delta = terms.privacy.noise, terms.privacy.delta
+    noise, delta, colluding = terms.privacy.noise, terms.privacy.delta, min(1, hospitals - 1)
     return epsilon_by_adversary(
-        noise, event.noise_multiplier, hospitals, 1.0, event.count, delta, min(1, hospitals - 1)
+        noise, event.noise_multiplier, hospitals, event.sampling_rate, event.count, delta, colluding
     )
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from server.rounds import RoundSummary
 
+ASKED, EVALUATED = "evaluation_announced", "evaluated"
+"""Events of an evaluation on held-out patients: asked for, and closed with its noised measures."""
+
 
 class EventLog:
     """Appends events to a file, each in one write, and says them on standard error where they are for people."""

@@ -109,6 +109,14 @@ def status() -> int:
     return OK
 
 
+def approve() -> int:
+    """Sign an exception to fairness limits."""
+    from server.approve import approve as job
+
+    job(sys.argv[1:])
+    return OK
+
+
 def stop() -> int:
     """Stop a study after its round."""
     from server.serve import stop as job
@@ -130,6 +138,7 @@ WORDS: Mapping[str, Callable[[], int]] = {
     "status": status,
     "stop": stop,
     "resume": resume,
+    "approve": approve,
     "key": key,
     "terms": terms,
 }

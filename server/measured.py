@@ -1,6 +1,9 @@
 """Private evaluation, fairness and release of a model as plain data, for files that programs read."""
 
+import math
 from collections.abc import Mapping
+
+import numpy as np
 
 from server.assess import Assessment, Finding
 from server.estimates import Estimate
@@ -39,18 +42,23 @@ def summary_of(assessment: Assessment, exact: Mapping[str, float] | None = None)
 def _evaluated(found: Finding) -> dict[str, object]:
     e = found.evaluation
     names = ("auc", "log_loss", "calibration_gap", "prevalence", "patients")
-    return {name: _estimate(getattr(e, name), e.confidence) for name in names}
+    return {name: estimate_facts(getattr(e, name), e.confidence) for name in names}
 
 
 def _curves(found: Finding) -> dict[str, object]:
     e = found.evaluation
     return {
-        "calibration": [{"predicted": p, "observed": _estimate(o, e.confidence)} for p, o in e.calibration],
-        "roc": [{"fpr": _estimate(f, e.confidence), "tpr": _estimate(t, e.confidence)} for f, t in e.roc],
+        "calibration": [
+            {"predicted": p, "observed": estimate_facts(o, e.confidence)} for p, o in e.calibration
+        ],
+        "roc": [
+            {"fpr": estimate_facts(f, e.confidence), "tpr": estimate_facts(t, e.confidence)} for f, t in e.roc
+        ],
     }
 
 
-def _estimate(found: Estimate, level: float) -> dict[str, float]:
+def estimate_facts(found: Estimate, level: float) -> dict[str, float]:
+    """Give a number with its interval at this level, and what each error adds to it; NaN where it does not exist."""
     low, high = found.interval(level)
     return {"value": found.value, "low": low, "high": high, "noise": found.noise, "sampling": found.sampling}
 
@@ -64,7 +72,7 @@ def _audited(audit: Audit) -> dict[str, object]:
                 "group": group.label,
                 "suppressed": group.suppressed,
                 "patients": None if group.suppressed else group.patients.value,
-                **{name: _estimate(found, audit.confidence) for name, found in group.measures.items()},
+                **{name: estimate_facts(found, audit.confidence) for name, found in group.measures.items()},
             }
             for group in audit.groups
         ],
@@ -88,7 +96,7 @@ def _gap(gap: Gap, level: float) -> dict[str, object]:
         "measure": gap.measure,
         "first": gap.first,
         "second": gap.second,
-        **_estimate(gap.difference, level),
+        **estimate_facts(gap.difference, level),
     }
 
 
@@ -105,3 +113,16 @@ def _mitigated(assessment: Assessment) -> dict[str, object] | None:
 
 def _sizes(found: Finding) -> list[dict[str, object]]:
     return [_gap(gap, found.audit.confidence) for gap in largest_gaps(found.audit)]
+
+
+def null_where_nan(value: object) -> object:
+    """JSON has no NaN and no infinity: None instead, at any depth; numpy scalars become Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): null_where_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [null_where_nan(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -5,7 +5,8 @@
     HOME/tls/                  root.{crt,key}: the certificate authority; server.{crt,key}: the SuperLink's
     HOME/secrets/              control: who may submit a run; executor: who may carry one out
     HOME/hospitals/NAME.json   a hospital's accepted request to join; removing it revokes the hospital
-    HOME/studies/NAME/         terms, checkpoints/, events.jsonl, model.safetensors
+    HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``plan``
+    HOME/studies/NAME/         terms, checkpoints/, evaluations/, events.jsonl, review.json, model, card, reports
     HOME/superlink/            Flower's own state, and the empty folder that its process runs in
 
 Everything but the public halves is readable by its owner alone.
@@ -79,6 +80,8 @@ class StudyFolder:
     stop: Path = field(init=False)
     model: Path = field(init=False)
     run: Path = field(init=False)
+    evaluations: Path = field(init=False)
+    review: Path = field(init=False)
 
     def __post_init__(self) -> None:
         """Name the files."""
@@ -89,6 +92,8 @@ class StudyFolder:
             "stop": "stop",
             "model": "model.safetensors",
             "run": "run",
+            "evaluations": "evaluations",
+            "review": "review.json",
         }
         for part, name in names.items():
             object.__setattr__(self, part, self.folder / name)

@@ -15,7 +15,7 @@ class Review:
     """The gate's answer.
 
     blocks: why the model may not be used as it is, one line each. An exception lifts the limits that were not
-    shown to hold, never a missing evaluation.
+    shown to hold, never a missing evaluation. limits_unmet: whether an exception would lift all of them.
     """
 
     releasable: bool
@@ -23,6 +23,7 @@ class Review:
     blocks: tuple[str, ...]
     exception_by: str = ""
     exception_reason: str = ""
+    limits_unmet: bool = False
 
     def to_facts(self) -> Mapping[str, str]:
         """Texts for the model file's metadata."""
@@ -52,6 +53,7 @@ def review(
         blocks=blocks,
         exception_by=settings.exception_by if signed else "",
         exception_reason=settings.exception_reason if signed else "",
+        limits_unmet=measured and bool(unmet),
     )
 
 

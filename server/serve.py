@@ -1,36 +1,40 @@
 """A real study from its signed terms to its model: ``train`` and ``resume``.
 
     terms signed → server reached → round state saved → round announced → releases until the deadline
-    → quorum? the state moves on : the same round is asked again (a repeat is free) → … → model, report
+    → quorum? the state moves on : the same round is asked again (a repeat is free) → … → evaluated on
+    held-out patients (server/held_out.py) → model with its marks, card, reports
 
 What is durable is on disk before what depends on it leaves: a server killed anywhere asks again with the
 same round and the same weights.
 """
 
 import errno
-import math
 import time
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from conf.proposal import Serving
-from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
-from protocol.model_file import model_bytes
 from protocol.signed_terms import SignedTerms, load_terms, save_terms
-from protocol.terms import Terms
+from protocol.terms import Release, RoundPlan
 from server import rounds
+from server.assess import Ask, Assessment
 from server.checkpoint import resume as resume_checkpoint
 from server.checkpoint import save_state
-from server.event_log import EventLog, closed_rounds, read_events
+from server.event_log import EventLog
+from server.held_out import Stopped, conclude, evaluate_between, evaluate_last, not_yet_measured
 from server.messages import Letters
 from server.operator_home import OperatorHome, StudyFolder, load_operator_home
-from server.rounds import RoundState, RoundSummary
+from server.review_file import begin_review, keep_release_day
+from server.rounds import RoundState
+from server.screen import NoRelease
+from server.served import Study as Study
+from server.served import attendance_facts, who
 from server.sign_terms import signed_terms
 from server.signed_letters import SignedLetters
-from server.strategy import Limits, Roster, run_round
+from server.strategy import Limits, Roster, collect, run_round
+from server.study_files import write_files
 from server.superlink import HttpGrid, ServerAway, answers, open_run, roster
 
 LOOK_SECONDS = 0.5
@@ -38,27 +42,6 @@ GATHER_SECONDS = 60.0
 """How long a study that begins, or goes on, waits for all of its hospitals to connect."""
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """What stays the same while a study runs."""
-
-    home: OperatorHome
-    folder: StudyFolder
-    signed: SignedTerms
-    serving: Serving
-    log: EventLog
-
-    @property
-    def terms(self) -> Terms:
-        """The study's terms."""
-        return self.signed.terms
-
-    @property
-    def quorum(self) -> int:
-        """The least number of releases that close a round."""
-        return max(1, math.ceil(self.serving.quorum * len(self.terms.hospitals)))
 
 
 def train(serving: Serving) -> None:
@@ -69,10 +52,11 @@ def train(serving: Serving) -> None:
     study = Study(home, folder, _terms(folder, composed), serving, EventLog(folder.events))
     _check_enrolled(study)
     folder.stop.unlink(missing_ok=True)
+    begin_review(folder.review, serving.review)
     try:
-        state = _run(study, _first_state(study))
-        if rounds.finished(state, study.terms):
-            _finish(study, state)
+        found = _run(study, _first_state(study))
+        if found is not None:
+            _finish(study, found)
     except OSError as error:
         if error.errno not in _DISK:
             raise
@@ -129,9 +113,9 @@ def _first_state(study: Study) -> RoundState:
     return resumed.state
 
 
-def _run(study: Study, state: RoundState) -> RoundState:
-    """Run rounds until the last, or until stopped; a server that goes away is waited for."""
-    while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
+def _run(study: Study, state: RoundState) -> Assessment | None:
+    """Run rounds and evaluations to the last, or until stopped; a server that goes away is waited for."""
+    while (found := conclude(study, state)) is None and not study.folder.stop.exists():
         _await_server(study)
         try:
             with open_run(study.home, study.folder.run) as grid:
@@ -139,17 +123,36 @@ def _run(study: Study, state: RoundState) -> RoundState:
                     signed=study.signed, key=study.home.key(), keys=_signing_keys(study.home)
                 )
                 present = partial(roster, grid, study.home)
+                ask = partial(_collected, study, grid, letters, present)
                 _await_hospitals(study, present)
                 while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
+                    evaluate_between(study, state, ask)
                     state = _one_round(study, state, grid, letters, present)
+                _evaluate(study, state, ask)
         except ServerAway as away:
             study.log.write("server_away", f"the server went away ({away})", cause=str(away))
-    if not rounds.finished(state, study.terms):
-        line = (
-            f"stopped before round {state.round}; go on with wardround-serve resume study={study.terms.study}"
-        )
+        except Stopped:
+            break
+    if found is None:
+        at = "its evaluation" if rounds.finished(state, study.terms) else f"round {state.round}"
+        line = f"stopped before {at}; go on with wardround-serve resume study={study.terms.study}"
         study.log.write("stopped", line, round=state.round)
-    return state
+    return found
+
+
+def _collected(
+    study: Study, grid: HttpGrid, letters: Letters, present: Roster, plans: Sequence[RoundPlan]
+) -> Iterator[Release | NoRelease]:
+    limits = Limits(round_seconds=study.serving.round_seconds)
+    return collect(grid, {}, plans, limits, letters=letters, roster=present)
+
+
+def _evaluate(study: Study, state: RoundState, ask: Ask) -> None:
+    """Evaluate a trained model; until it is, what lies in the folder is not marked releasable."""
+    if rounds.finished(state, study.terms) and not study.folder.stop.exists():
+        if conclude(study, state) is None:
+            write_files(study, not_yet_measured(study, state))
+        evaluate_last(study, state, ask)
 
 
 def _await_hospitals(study: Study, present: Roster) -> None:
@@ -183,29 +186,16 @@ def _one_round(
             study.log.round(summary, time.monotonic() - begun, study.terms.training.rounds)
             save_state(study.folder.checkpoints, after)
             return after
-        _below_quorum(study, summary)
+        line = f"round {summary.round}: {who(summary)}, quorum {study.quorum}; asking again"
+        study.log.write("below_quorum", line, round=summary.round, **attendance_facts(summary))
         if study.folder.stop.exists():
             return state
         if time.monotonic() > given_up:
             raise ConfigurationError(
-                f"round {state.round}: {_who(summary)} after {study.serving.wait_seconds:.0f} s, "
+                f"round {state.round}: {who(summary)} after {study.serving.wait_seconds:.0f} s, "
                 f"quorum {study.quorum}; mend it and resume (what was charged is answered again for free)"
             )
         time.sleep(LOOK_SECONDS)
-
-
-def _below_quorum(study: Study, summary: RoundSummary) -> None:
-    line = f"round {summary.round}: {_who(summary)}, quorum {study.quorum}; asking again"
-    rejected = {one.hospital: one.reason for one in summary.rejected}
-    facts = {"accepted": list(summary.accepted), "rejected": rejected, "missing": list(summary.missing)}
-    study.log.write("below_quorum", line, round=summary.round, **facts)
-
-
-def _who(summary: RoundSummary) -> str:
-    parts = [f"{len(summary.accepted)} of {summary.planned} hospitals gave a release"]
-    parts += [f"{one.hospital}: {one.reason}" for one in summary.rejected]
-    parts += [f"no answer from {', '.join(summary.missing)}"] if summary.missing else []
-    return "; ".join(parts)
 
 
 def _signing_keys(home: OperatorHome) -> dict[str, str]:
@@ -226,39 +216,14 @@ def _await_server(study: Study) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def _finish(study: Study, state: RoundState) -> None:
-    """Write the model and the report, and say where they are."""
-    terms = study.terms
-    weights = rounds.reported_weights(state)
-    facts = {
-        "study": terms.study,
-        "terms": terms.fingerprint,
-        "epsilon": f"{terms.privacy.epsilon:g}",
-        "delta": f"{terms.privacy.delta:g}",
-        "simulation": str(terms.simulation).lower(),
-    }
-    study.folder.model.write_bytes(model_bytes(terms.contract, terms.model, weights, facts))
-    report = study.folder.folder / "report.json"
-    report.write_bytes(canonical_json(_report(study, state)) + b"\n")
-    study.log.write("finished", f"{study.folder.model}\n{report}", rounds=state.round - 1)
-
-
-def _report(study: Study, state: RoundState) -> dict[str, object]:
-    """Count by hospital what the log says; ε is what the terms promise each patient at most."""
-    closed = closed_rounds(read_events(study.folder.events)).values()
-    took_part = Counter(name for event in closed for name in event["accepted"])
-    hospitals = {name: took_part[name] for name in study.terms.hospitals}
-    seconds = [float(event["seconds"]) for event in closed]
-    return {
-        "study": study.terms.study,
-        "terms": study.terms.fingerprint,
-        "rounds": study.terms.training.rounds,
-        "rounds_by_hospital": hospitals,
-        "epsilon_at_most": study.terms.privacy.epsilon,
-        "delta": study.terms.privacy.delta,
-        "seconds_per_round": round(sum(seconds) / max(len(seconds), 1), 3),
-        "simulation": study.terms.simulation,
-    }
+def _finish(study: Study, found: Assessment) -> None:
+    """Write the model, its card and the reports, and say where they are."""
+    keep_release_day(study.folder.review)
+    *_, report = paths = write_files(study, found)
+    said = "releasable" if found.review.releasable else f"not releasable: {'; '.join(found.review.blocks)}"
+    lines = "\n".join(str(path) for path in paths if path.suffix in (".safetensors", ".html"))
+    facts = {"rounds": study.terms.training.rounds, "releasable": found.review.releasable}
+    study.log.write("finished", f"the model is {said}\n{lines}", report=str(report), **facts)
 
 
 def stop(folder: Path, name: str) -> str:

@@ -10,6 +10,7 @@ from conf.proposal import Proposal
 from protocol.errors import ConfigurationError
 from protocol.signed_terms import SignedTerms, save_terms, sign_terms
 from protocol.signing import key_fingerprint, load_key, new_key, save_key
+from protocol.terms import Terms
 from server.propose import propose
 
 
@@ -22,6 +23,7 @@ def write_terms(proposal: Proposal) -> None:
         f"{proposal.out}: terms of {terms.study} for {len(terms.hospitals)} hospitals, "
         f"{terms.training.rounds} rounds at ε = {terms.privacy.epsilon:g}, δ = {terms.privacy.delta:g}, "
         f"noise multiplier {terms.noise_multiplier:g}, until {terms.expires_at[:10]}\n"
+        f"{evaluation_words(terms)}\n"
         f"fingerprint {terms.fingerprint}\n"
     )
 
@@ -37,10 +39,23 @@ def signed_terms(proposal: Proposal, now: datetime) -> SignedTerms:
         training=proposal.training,
         public_patients=proposal.training.public_patients,
         simulation=proposal.simulation,
+        evaluation=proposal.evaluation,
+        fairness=proposal.fairness,
     )
     expires_at = (now + timedelta(days=proposal.valid_days)).isoformat(timespec="seconds")
     delay = proposal.reply_delay_seconds
     return sign_terms(replace(terms, expires_at=expires_at, reply_delay_seconds=delay), key)
+
+
+def evaluation_words(terms: Terms) -> str:
+    """Say what is asked of held-out patients."""
+    asked = terms.evaluation
+    if asked is None:
+        return "no evaluation on held-out patients: the model will not be marked releasable"
+    named = ", ".join(
+        f"{number}" if number <= terms.training.rounds else "mitigation" for number in asked.rounds
+    )
+    return f"evaluated on held-out patients after round {named}, at ε = {asked.epsilon:g} for them together"
 
 
 def make_key(arguments: Sequence[str]) -> None:

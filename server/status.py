@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from server.certificates import days_left
-from server.event_log import read_events
+from server.event_log import ASKED, EVALUATED, read_events
 from server.operator_home import OperatorHome, load_operator_home
 from server.words import options
 
@@ -25,6 +25,7 @@ def status(arguments: Sequence[str]) -> None:
     sys.stdout.write(f"hospitals: {', '.join(plain['hospitals']) or 'none enrolled'}\n")  # type: ignore[arg-type]
     for study in plain["studies"]:  # type: ignore[attr-defined]
         sys.stdout.write(f"study {study['study']}: {study['state']}, round {study['round']}, {study['at']}\n")
+        sys.stdout.write(_measured_line(study["evaluated"]))
 
 
 def standing(home: OperatorHome) -> dict[str, object]:
@@ -44,6 +45,29 @@ def standing(home: OperatorHome) -> dict[str, object]:
 def _study(name: str, events: Sequence[Mapping[str, object]]) -> dict[str, object]:
     closed = [event["round"] for event in events if event.get("event") == "round"]
     last = events[-1] if events else {"event": "no event yet", "time": "never"}
-    words = {"round": "running", "announced": "running"}
+    words = dict.fromkeys(("round", "announced", EVALUATED, ASKED), "running")
     state = words.get(str(last["event"]), str(last["event"]))
-    return {"study": name, "state": state, "round": closed[-1] if closed else 0, "at": last["time"]}
+    measured = [event for event in events if event.get("event") == EVALUATED]
+    newest = {key: measured[-1][key] for key in ("round", "auc", "log_loss")} if measured else None
+    verdicts = [event["releasable"] for event in events if event.get("event") == "finished"]
+    releasable = verdicts[-1] if verdicts else None
+    if any(event.get("event") == "exception" for event in events):
+        releasable = True
+    return {
+        "study": name,
+        "state": state,
+        "round": closed[-1] if closed else 0,
+        "at": last["time"],
+        "evaluated": newest,
+        "releasable": releasable,
+    }
+
+
+def _measured_line(measured: Mapping[str, Mapping[str, float | None]] | None) -> str:
+    """Say the newest private evaluation, empty where there was none."""
+    if measured is None:
+        return ""
+    auc = measured["auc"]
+    value, low, high = (auc[key] for key in ("value", "low", "high"))
+    text = "lost in noise" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    return f"  AUC {text} on held-out patients, after round {measured['round']}\n"

@@ -50,7 +50,8 @@ def _demonstrate(loopback: Loopback, stack: ExitStack, rounds: int) -> None:
         _say(f"{IN_DATABASE}'s tables are in PostgreSQL")
     else:
         _say("PostgreSQL is not installed (scripts/install-parts.sh): all three hospitals read files")
-    settings = loopback.settings(STUDY, rounds, "round_seconds=45", "wait_seconds=120", "quorum=0.6")
+    waits = ("round_seconds=45", "wait_seconds=120", "quorum=0.6")
+    settings = loopback.settings(STUDY, rounds, *waits, evaluation="private")
     loopback.approve(STUDY, *settings)
     _say("signed terms, approved by a person at each; server and hospitals start")
     loopback.start_server()
@@ -94,7 +95,20 @@ def _report(loopback: Loopback, rounds: int) -> None:
         took_part = sum(name in hospitals for hospitals in accepted)
         _say(f"{name}: ledger verified ({verified['entries']} entries); in {took_part} of {rounds} rounds")
     seconds = sorted(float(event["seconds"]) for event in closed)  # type: ignore[arg-type]
-    _say(f"a round took {seconds[len(seconds) // 2]:.1f} s (median); report: {folder / 'report.json'}")
+    _say(f"a round took {seconds[len(seconds) // 2]:.1f} s (median)")
+    _measured(loopback, folder)
+
+
+def _measured(loopback: Loopback, folder: Path) -> None:
+    """Say what the private evaluation found, and where report and card are."""
+    found = [event for event in loopback.events(STUDY) if event["event"] == "evaluated"]
+    if len(found) != 1:
+        raise ConfigurationError(f"{len(found)} evaluations were closed, must be 1")
+    auc, hospitals = found[0]["auc"], found[0]["accepted"]
+    _say(f"held-out patients of {hospitals}: AUC {auc['value']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]")  # type: ignore[index]
+    card = (folder / "model_card.md").read_text(encoding="utf-8")
+    _say(f"the card says: {card.splitlines()[2]}")
+    _say(f"card: {folder / 'model_card.html'}; report: {folder / 'report.html'}")
 
 
 def _line(event: Mapping[str, object]) -> str:

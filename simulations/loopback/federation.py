@@ -66,11 +66,11 @@ class Loopback:
         settings.write_text(f"hospital: {name}\ntables:\n  postgresql: {uri}\n{listed}", encoding="utf-8")
         shutil.rmtree(self.home(name) / "tables")
 
-    def settings(self, study: str, rounds: int, *more: str) -> list[str]:
-        """A study's overrides."""
+    def settings(self, study: str, rounds: int, *more: str, evaluation: str = "none") -> list[str]:
+        """A study's overrides. evaluation: ``private`` asks for tables of held-out patients at the end."""
         declared = ",".join(f"{name}:{DECLARED}" for name in self.hospitals)
         public = f"training.public_patients={{{declared}}}"
-        return [f"study={study}", f"training.rounds={rounds}", public, *more]
+        return [f"study={study}", f"training.rounds={rounds}", f"evaluation={evaluation}", public, *more]
 
     def approve(self, study: str, *settings: str) -> None:
         """Hand the signed terms to every hospital, where a person approves them."""

@@ -17,6 +17,7 @@ import polars as pl
 import yaml
 
 from protocol.model_file import model_bytes
+from server.model_facts import release_facts
 from simulations.report.card import card_files
 from simulations.report.scores import Scores
 from simulations.report.summary import Results, summarise
@@ -173,12 +174,7 @@ def _facts(results: Results) -> dict[str, str]:
 
 
 def _release_facts(results: Results) -> dict[str, str]:
-    """Say whether the model may be used, until when, and from which scores its groups are selected."""
-    if results.assessment is None:
-        return {}
-    thresholds = results.assessment.thresholds
-    selecting = {"group_thresholds": json.dumps(thresholds, ensure_ascii=False)} if thresholds else {}
-    return {**results.assessment.review.to_facts(), **selecting}
+    return release_facts(results.assessment) if results.assessment is not None else {}
 
 
 def _manifest(results: Results, contents: Mapping[str, bytes]) -> dict[str, object]:

@@ -15,7 +15,7 @@ from protocol.errors import ConfigurationError
 from protocol.settings import ModelSettings
 from protocol.terms import Terms
 from server.assess import Assessment
-from server.measured import summary_of
+from server.measured import null_where_nan, summary_of
 from simulations import metrics
 from simulations.paired import NoWorseOff, auc_difference, no_worse_off
 from simulations.report.assessed import exact_measures
@@ -198,7 +198,7 @@ def summarise(results: Results) -> dict[str, object]:
         "seconds": dict(results.seconds),
         "peak_rss_mb": results.peak_rss_mb,
     }
-    without_nan: dict[str, object] = _null_where_nan(plain)  # type: ignore[assignment]
+    without_nan: dict[str, object] = null_where_nan(plain)  # type: ignore[assignment]
     return without_nan
 
 
@@ -226,16 +226,3 @@ def _by_method(scores: Mapping[str, Scores]) -> dict[str, object]:
     }
     measures = ("auc", "macro_auc", "log_loss", "auc_known", "auc_unknown")
     return {**{name: of(name) for name in measures}, "macro_left_out": left_out, "calibration": calibration}
-
-
-def _null_where_nan(value: object) -> object:
-    """JSON has no NaN and no infinity: None instead, at any depth; numpy scalars become Python's."""
-    if isinstance(value, Mapping):
-        return {str(key): _null_where_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_null_where_nan(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 
 from conf.proposal import Serving
+from conf.settings import ReviewSettings
 from protocol.errors import ConfigurationError
 from protocol.signed_terms import sign_terms
 from server import rounds, serve
+from server.assess import unmeasured
 from server.checkpoint import resume
 from server.event_log import EventLog, closed_rounds, read_events
 from server.operator_home import load_operator_home
 from server.provision import begin_operator_home
 from server.rounds import RoundSummary
 from server.screen import NoRelease
+from server.study_files import report
 
 
 @pytest.fixture
@@ -134,4 +137,5 @@ def test_a_round_that_could_not_be_saved_is_in_the_log_and_counts_as_said_last(s
     serve._one_round(study, again, None, None, None)
     closed = closed_rounds(read_events(study.folder.events))
     assert {number: event["accepted"] for number, event in closed.items()} == {1: ["north", "west"]}
-    assert serve._report(study, state)["rounds_by_hospital"] == {"north": 1, "south": 0, "west": 1}
+    found = unmeasured(study.terms, state, ReviewSettings(), study.serving.now.date())
+    assert report(study, found)["rounds_by_hospital"] == {"north": 1, "south": 0, "west": 1}

@@ -23,7 +23,8 @@ ROUNDS = 3
 def loopback(tmp_path_factory):
     with Loopback(tmp_path_factory.mktemp("l"), ["north", "south"]) as loopback:
         loopback.provision()
-        settings = loopback.settings("tea", ROUNDS, "round_seconds=40", "wait_seconds=120", "quorum=1")
+        waits = ("round_seconds=40", "wait_seconds=120", "quorum=1")
+        settings = loopback.settings("tea", ROUNDS, *waits, evaluation="private")
         loopback.approve("tea", *settings)
         loopback.start_server()
         for name in loopback.hospitals:
@@ -35,7 +36,8 @@ def loopback(tmp_path_factory):
 def charges(loopback, name):
     ledger = load_home(loopback.home(name)).open_ledger()
     try:
-        return Counter(entry.fields["round"] for entry in ledger.entries() if entry.kind == "charged")
+        charged = [entry.fields for entry in ledger.entries() if entry.kind == "charged"]
+        return Counter((fields["account"], fields["round"]) for fields in charged)
     finally:
         ledger.close()
 
@@ -51,8 +53,14 @@ def test_a_study_equals_its_stored_releases_and_costs_what_was_planned(loopback)
     model = load_model(folder / "model.safetensors", signed.terms.contract)
     assert largest_difference(signed.terms, state, model.weights) <= 1e-6
     for name in loopback.hospitals:
-        assert charges(loopback, name) == Counter(range(1, ROUNDS + 1))
+        rounds = [("training", number) for number in range(1, ROUNDS + 1)]
+        assert charges(loopback, name) == Counter([*rounds, ("held_out", ROUNDS)])
         assert json.loads(loopback.hospital(name, "ledger", "verify", "--json"))["entries"] > 2 * ROUNDS
+    evaluated = [event for event in events if event["event"] == "evaluated"]
+    assert [set(event["accepted"]) for event in evaluated] == [set(loopback.hospitals)]
+    card = (folder / "model_card.md").read_text()
+    assert model.facts["terms_fingerprint"] in card
+    assert json.loads((folder / "evaluation.json").read_text())["evaluation"]["hospitals"] == 2
     forecast = loopback.serve("plan", "study=tea")
     spent = json.loads(loopback.hospital("north", "studies", "--json"))[0]
     assert spent["rounds_charged"] == ROUNDS

@@ -1,0 +1,42 @@
+"""``approve``: a named person signs for fairness limits that were not shown to hold, after the study has ended."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from protocol.errors import ConfigurationError
+from server.checkpoint import resume
+from server.held_out import conclude
+from server.operator_home import load_operator_home
+from server.review_file import sign_exception
+from server.served import Study, look_at
+from server.study_files import write_files
+from server.words import options
+
+
+def approve(arguments: Sequence[str]) -> None:
+    """Record ``person=`` and ``reason=``; write model, card and report again with the exception in them."""
+    said = options("approve", arguments, {"study": None, "person": None, "reason": None, "home": "."})
+    study = look_at(load_operator_home(Path(said["home"])), said["study"])
+    sign(study, said["person"], said["reason"])
+    sys.stdout.write(f"{study.folder.model}: releasable, by the exception that {said['person']} signed\n")
+
+
+def sign(study: Study, person: str, reason: str) -> None:
+    """Sign an exception; ConfigurationError where there is nothing to sign for, or no signature could help."""
+    resumed = resume(study.folder.checkpoints, study.terms)
+    found = None if resumed is None else conclude(study, resumed.state)
+    if resumed is None or found is None:
+        raise ConfigurationError(f"study={study.terms.study}: has not ended; there is no model to sign for")
+    if found.review.releasable:
+        raise ConfigurationError(f"study={study.terms.study}: its model is releasable; nothing to sign for")
+    if not found.review.limits_unmet:
+        raise ConfigurationError(
+            f"study={study.terms.study}: {'; '.join(found.review.blocks)}; an exception lifts limits, not this"
+        )
+    sign_exception(study.folder.review, person, reason)
+    again = conclude(study, resumed.state)
+    if again is None or not again.review.releasable:
+        raise ConfigurationError(f"study={study.terms.study}: is not releasable after the exception")
+    study.log.write("exception", person=person, reason=reason, blocks=list(found.review.blocks))
+    write_files(study, again)

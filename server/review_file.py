@@ -1,0 +1,53 @@
+"""``review.json``: who answers for a served study's model, from which day, and which exception a person signed."""
+
+import json
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from conf.settings import ReviewSettings
+from protocol.canonical import canonical_json
+from protocol.errors import ConfigurationError
+from server.checkpoint import write_durably
+
+_DAY = "released_on"
+
+
+def begin_review(path: Path, settings: ReviewSettings | None) -> None:
+    """Write the settings that a study was begun with; None, or a review that was begun, changes nothing."""
+    if settings is not None and not path.exists():
+        _write(path, settings, "")
+
+
+def load_review(path: Path) -> tuple[ReviewSettings, date]:
+    """Give the review's settings and the day of the release, today where the model was not released yet."""
+    today = datetime.now(UTC).date()
+    if not path.exists():
+        return ReviewSettings(), today
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        day = plain.pop(_DAY)
+        approved_by = tuple(map(str, plain.pop("approved_by")))
+        return ReviewSettings(approved_by=approved_by, **plain), date.fromisoformat(day) if day else today
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigurationError(f"review={path}: is damaged; restore it, or write it again") from error
+
+
+def keep_release_day(path: Path) -> None:
+    """Fix the day of the release: ``review_by`` does not move when the card is written again."""
+    settings, day = load_review(path)
+    _write(path, settings, day.isoformat())
+
+
+def sign_exception(path: Path, person: str, reason: str) -> None:
+    """Put a person's name and reason under limits that were not shown to hold; once, and never changed."""
+    settings, day = load_review(path)
+    if settings.exception_by:
+        raise ConfigurationError(f"exception: {settings.exception_by} signed one before; it is not changed")
+    _write(path, replace(settings, exception_by=person, exception_reason=reason), day.isoformat())
+
+
+def _write(path: Path, settings: ReviewSettings, day: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = {**asdict(settings), "approved_by": list(settings.approved_by), _DAY: day}
+    write_durably(path, canonical_json(plain) + b"\n")

@@ -1,0 +1,81 @@
+"""What stays the same while a study is served, and how its hospitals' attendance is said."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from conf.proposal import Serving
+from protocol.errors import ConfigurationError
+from protocol.signed_terms import SignedTerms, load_terms
+from protocol.terms import Terms
+from server.event_log import EventLog
+from server.operator_home import OperatorHome, StudyFolder
+from server.screen import NoRelease
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What stays the same while a study runs."""
+
+    home: OperatorHome
+    folder: StudyFolder
+    signed: SignedTerms
+    serving: Serving
+    log: EventLog
+
+    @property
+    def terms(self) -> Terms:
+        """The study's terms."""
+        return self.signed.terms
+
+    @property
+    def quorum(self) -> int:
+        """The least number of releases that close a round."""
+        return max(1, math.ceil(self.serving.quorum * len(self.terms.hospitals)))
+
+
+def look_at(home: OperatorHome, name: str) -> Study:
+    """Open a study that exists, to read what it left; nobody is asked anything."""
+    folder = home.study(name)
+    if not folder.terms.exists():
+        raise ConfigurationError(f"study={name}: is not here ({folder.folder})")
+    nobody = Serving(
+        study=name, home=home.folder, round_seconds=1.0, quorum=1.0, wait_seconds=1.0, now=datetime.now(UTC)
+    )
+    return Study(home, folder, load_terms(folder.terms), nobody, EventLog(folder.events))
+
+
+class Attendance(Protocol):
+    """Who answered a round, or an evaluation."""
+
+    @property
+    def planned(self) -> int:
+        """How many hospitals were asked."""
+
+    @property
+    def accepted(self) -> Sequence[str]:
+        """Whose release counts."""
+
+    @property
+    def rejected(self) -> Sequence[NoRelease]:
+        """Who refused, or sent what does not count."""
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """Of whom nothing came."""
+
+
+def who(found: Attendance) -> str:
+    """Say in words who gave a release, who did not and why."""
+    parts = [f"{len(found.accepted)} of {found.planned} hospitals gave a release"]
+    parts += [f"{one.hospital}: {one.reason}" for one in found.rejected]
+    parts += [f"no answer from {', '.join(found.missing)}"] if found.missing else []
+    return "; ".join(parts)
+
+
+def attendance_facts(found: Attendance) -> dict[str, object]:
+    """The same for the event log."""
+    rejected = {one.hospital: one.reason for one in found.rejected}
+    return {"accepted": list(found.accepted), "rejected": rejected, "missing": list(found.missing)}

@@ -1,0 +1,340 @@
+"""A served study's evaluation: asked until a quorum answers, kept, resumed for free; its files and exception."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from conf.proposal import Serving
+from conf.settings import ReviewSettings
+from protocol.contract import contract_from_mapping
+from protocol.errors import ConfigurationError
+from protocol.evaluation import EvaluationSettings, FairnessSettings, table_factors, table_rows
+from protocol.model_file import load_model
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.signed_terms import sign_terms
+from protocol.terms import Release
+from server import held_out, rounds, serve
+from server.approve import sign
+from server.event_log import EventLog, read_events
+from server.operator_home import load_operator_home
+from server.propose import propose
+from server.provision import begin_operator_home
+from server.review_file import begin_review
+from server.screen import NoRelease
+from server.served import look_at
+from server.status import standing
+
+HOSPITALS = {"north": 20_000, "south": 30_000, "west": 60_000}
+CONTRACT = {
+    "name": "small",
+    "version": 1,
+    "purpose": "engagement",
+    "patient": "patient",
+    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
+    "events_per_patient": 4,
+    "consent": {"required": False},
+    "features": {"sex": {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]}},
+    "groups": ["sex"],
+}
+
+
+class Ward:
+    """Hospitals that answer evaluations with exact tables, the second group's scores shifted by ``shift`` bins."""
+
+    def __init__(self, terms, shift=0):
+        self.terms, self.shift, self.asked, self.silent = terms, shift, [], set()
+
+    def __call__(self, plans):
+        for plan in plans:
+            self.asked.append((plan.hospital, plan.round, plan.weights_digest))
+            if plan.hospital in self.silent:
+                yield NoRelease(plan.hospital, "refused: max_epsilon_for_life")
+            else:
+                yield self.release(plan)
+
+    def release(self, plan):
+        asked = self.terms.evaluation
+        bins = asked.score_bins
+        counts = np.zeros((len(table_rows(self.terms.contract)), 2, bins))
+        centre = np.arange(bins) - bins / 2
+        # A threshold per group is asked for in weights that were moved: then the shift is gone.
+        shift = self.shift if plan.round <= self.terms.training.rounds else 0
+        for row, moved in ((1, -shift), (2, shift)):
+            for label in (0, 1):
+                bell = np.exp(-(((centre - moved - (4 if label else -4)) / 6) ** 2))
+                counts[row, label] = 3000 * bell / bell.sum()
+        counts[0] = counts[1:].sum(axis=0)
+        factors = table_factors(self.terms.contract, asked)
+        return Release(
+            study="tea",
+            hospital=plan.hospital,
+            round=plan.round,
+            terms_fingerprint=self.terms.fingerprint,
+            weights_digest=plan.weights_digest,
+            vector=(counts * factors[:, None, None]).ravel().astype(np.float32),
+            account="held_out",
+        )
+
+
+def terms_of(rounds_named=(), **fairness):
+    return propose(
+        study="tea",
+        contract=contract_from_mapping(CONTRACT),
+        model=ModelSettings(),
+        privacy=PrivacySettings(delta=1e-6),
+        training=TrainingSettings(rounds=3),
+        public_patients=HOSPITALS,
+        simulation=False,
+        evaluation=EvaluationSettings(rounds=rounds_named),
+        fairness=FairnessSettings(**fairness),
+    )
+
+
+@pytest.fixture
+def make_study(tmp_path, capsys):
+    def make(terms, **review):
+        home = begin_operator_home(tmp_path / "op", "127.0.0.1:8443")
+        folder = home.study("tea")
+        serving = Serving(
+            study="tea",
+            home=home.folder,
+            round_seconds=1.0,
+            quorum=0.6,
+            wait_seconds=0.05,
+            now=datetime.now(UTC),
+        )
+        signed = sign_terms(terms, home.key())
+        serve._terms(folder, signed)
+        begin_review(folder.review, ReviewSettings(**review))
+        return serve.Study(load_operator_home(home.folder), folder, signed, serving, EventLog(folder.events))
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(held_out, "PAUSE_SECONDS", 0.001)
+
+
+def trained(study, moved=0.25):
+    state = rounds.skip_to(rounds.init(study.terms), study.terms.training.rounds + 1)
+    state = replace(state, weights=state.weights + moved)
+    serve.save_state(study.folder.checkpoints, state)
+    return state
+
+
+def finish(study, ask, state=None):
+    state = state or trained(study)
+    serve._evaluate(study, state, ask)
+    found = held_out.conclude(study, state)
+    serve._finish(study, found)
+    return found
+
+
+def kinds(study):
+    return [event["event"] for event in read_events(study.folder.events)]
+
+
+def facts_of(study):
+    return load_model(study.folder.model, study.terms.contract).facts
+
+
+def test_the_finished_model_is_evaluated_once_and_marked_with_what_was_found(make_study):
+    study = make_study(terms_of(), approved_by=("Dr. Weiss",))
+    ward = Ward(study.terms)
+    found = finish(study, ward)
+    assert [hospital for hospital, _, _ in ward.asked] == ["north", "south", "west"]
+    assert {number for _, number, _ in ward.asked} == {3}
+    assert kinds(study) == ["evaluation_announced", "evaluated", "finished"]
+    assert facts_of(study)["releasable"] == "yes"
+    assert facts_of(study)["simulation"] == "false"
+    folder = study.folder.folder
+    plain = json.loads((folder / "evaluation.json").read_text())
+    assert plain["evaluation"]["auc"]["value"] == pytest.approx(found.before.evaluation.auc.value)
+    assert plain["evaluation"]["auc"]["low"] < plain["evaluation"]["auc"]["value"]
+    assert plain["evaluation_epsilon"] == pytest.approx(1.0, abs=1e-3)
+    for name in ("model_card.md", "model_card.html"):
+        card = (folder / name).read_text()
+        assert "Releasable, to be reviewed by" in card
+        assert f"{found.before.evaluation.auc.value:.3f}" in card
+        assert "approved by: Dr. Weiss" in card
+    assert "Fairness" in (folder / "report.html").read_text()
+    assert json.loads((folder / "report.json").read_text())["releasable"] is True
+
+
+def test_whoever_resumes_a_finished_study_asks_nobody(make_study):
+    study = make_study(terms_of())
+    state = trained(study)
+    finish(study, Ward(study.terms), state)
+    files = [path for path in study.folder.folder.glob("*.*") if path.suffix in (".html", ".md", ".json")]
+    before, marked = {path: path.read_bytes() for path in files}, facts_of(study)
+    serve._finish(study, serve._run(study, state))
+    assert len(before) == 6
+    assert {path: path.read_bytes() for path in files} == before
+    assert facts_of(study) == marked
+
+
+def test_a_killed_server_asks_again_with_the_same_weights(make_study, monkeypatch):
+    study = make_study(terms_of())
+    state, ward = trained(study), Ward(study.terms)
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(held_out, "save_sum", dies)
+        with pytest.raises(KeyboardInterrupt):
+            serve._evaluate(study, state, ward)
+    assert held_out.conclude(study, state) is None
+    assert facts_of(study)["releasable"] == "no"
+    first, ward.asked = ward.asked, []
+    finish(study, ward, state)
+    assert ward.asked == first
+    assert facts_of(study)["releasable"] == "yes"
+
+
+def test_below_the_quorum_the_same_is_asked_again_and_the_wait_ends_unevaluated(make_study):
+    study = make_study(terms_of())
+    ward = Ward(study.terms)
+    ward.silent = {"south", "west"}
+    with pytest.raises(ConfigurationError, match=r"1 of 3 hospitals .*west: refused: max_epsilon_for_life"):
+        finish(study, ward)
+    asked = len(ward.asked)
+    assert asked >= 6
+    assert len(set(ward.asked)) == 3
+    assert facts_of(study)["releasable"] == "no"
+    assert "was not evaluated" in facts_of(study)["review_blocks"]
+    assert json.loads((study.folder.folder / "evaluation.json").read_text())["evaluation_epsilon"] > 0.9
+    ward.silent = {"west"}
+    found = finish(study, ward, trained(study))
+    assert found.released.evaluation.hospitals == 2
+
+
+def test_a_stop_between_two_askings_leaves_the_evaluation_for_resume(make_study):
+    study = make_study(terms_of())
+    ward = Ward(study.terms)
+    ward.silent = set(HOSPITALS)
+    state = trained(study)
+
+    def ask(plans):
+        study.folder.stop.touch()
+        return ward(plans)
+
+    with pytest.raises(held_out.Stopped):
+        serve._evaluate(study, state, ask)
+
+
+def test_evaluations_on_the_way_are_kept_and_counted_and_a_silent_one_stops_nothing(make_study):
+    study = make_study(terms_of(rounds_named=(1, 2, 3)))
+    ward, terms = Ward(study.terms), study.terms
+    first = rounds.skip_to(rounds.init(terms), 2)
+    held_out.evaluate_between(study, first, ward)
+    held_out.evaluate_between(study, first, ward)  # killed and resumed at the same place
+    assert len(ward.asked) == 3
+    ward.silent = set(HOSPITALS)
+    held_out.evaluate_between(study, rounds.skip_to(first, 3), ward)
+    assert kinds(study)[-1] == "not_evaluated"
+    ward.silent = set()
+    found = finish(study, ward)
+    assert [one.evaluation.round for one in found.findings] == [1, 3]
+    assert found.event.count == 3  # what was asked for is paid, whether it was answered or not
+    assert standing_of(study)["evaluated"]["round"] == 3
+
+
+def standing_of(study):
+    (plain,) = standing(study.home)["studies"]
+    return plain
+
+
+def test_status_says_the_newest_evaluation(make_study, capsys):
+    from server.status import status
+
+    study = make_study(terms_of())
+    found = finish(study, Ward(study.terms))
+    plain = standing_of(study)
+    assert plain["evaluated"]["auc"]["value"] == pytest.approx(found.before.evaluation.auc.value)
+    assert plain["releasable"] is True
+    capsys.readouterr()
+    (study.home.folder / "tls").mkdir(exist_ok=True)
+    status([f"home={study.home.folder}"])
+    assert f"AUC {found.before.evaluation.auc.value:.3f}" in capsys.readouterr().out
+
+
+def test_weights_that_were_measured_and_lost_leave_the_model_unevaluated(make_study):
+    study = make_study(terms_of())
+    ward = Ward(study.terms)
+    ward.silent = set(HOSPITALS)
+    with pytest.raises(ConfigurationError, match="0 of 3"):
+        finish(study, ward)
+    lost = trained(study, moved=0.5)
+    ward.silent, ward.asked = set(), []
+    found = held_out.conclude(study, lost)
+    assert found.before is None
+    assert not found.review.releasable
+    assert found.event.count == 1
+    assert ward.asked == []
+
+
+def test_a_damaged_sum_is_asked_for_again(make_study):
+    study = make_study(terms_of())
+    ward, state = Ward(study.terms), trained(study)
+    finish(study, ward, state)
+    (path,) = study.folder.evaluations.iterdir()
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    assert held_out.conclude(study, state) is None
+    finish(study, ward, state)
+    assert len(ward.asked) == 6
+    assert len(set(ward.asked)) == 3
+
+
+def test_a_mitigation_is_measured_by_one_more_evaluation_and_its_thresholds_stand_in_the_model(make_study):
+    study = make_study(terms_of(max_selection_gap=0.2, mitigation="equal_selection"))
+    ward = Ward(study.terms, shift=5)
+    found = finish(study, ward)
+    assert sorted({number for _, number, _ in ward.asked}) == [3, 4]
+    assert found.event.count == 2
+    thresholds = json.loads(facts_of(study)["group_thresholds"])
+    assert thresholds["sex"]["M"] > float(facts_of(study)["selection_threshold"]) > thresholds["sex"]["F"]
+    card = (study.folder.folder / "model_card.md").read_text()
+    assert "Mitigation equal selection" in card
+
+
+def test_a_named_person_signs_for_an_unmet_limit_afterwards(make_study):
+    study = make_study(terms_of(max_selection_gap=0.05))
+    finish(study, Ward(study.terms, shift=5))
+    marked = facts_of(study)
+    assert marked["releasable"] == "no"
+    again = look_at(study.home, "tea")
+    sign(again, "Dr. Weiss", "both groups are called by hand")
+    signed = facts_of(study)
+    assert signed["releasable"] == "yes"
+    assert signed["exception_by"] == "Dr. Weiss"
+    assert signed["review_by"] == marked["review_by"]
+    card = (study.folder.folder / "model_card.md").read_text()
+    assert "by the exception that Dr. Weiss signed" in card
+    assert "both groups are called by hand" in card
+    assert kinds(study)[-1] == "exception"
+    assert standing_of(study)["releasable"] is True
+    with pytest.raises(ConfigurationError, match="nothing to sign for"):
+        sign(again, "Somebody", "else")
+
+
+def test_no_signature_replaces_an_evaluation(make_study):
+    study = make_study(replace(terms_of(), evaluation=None))
+    with pytest.raises(ConfigurationError, match="has not ended"):
+        sign(study, "Dr. Weiss", "in a hurry")
+    finish(study, Ward(study.terms))
+    assert facts_of(study)["releasable"] == "no"
+    with pytest.raises(ConfigurationError, match=r"was not evaluated .*lifts limits, not this"):
+        sign(study, "Dr. Weiss", "in a hurry")
+
+
+def test_an_exception_needs_a_name_and_a_reason(make_study):
+    study = make_study(terms_of(max_selection_gap=0.05))
+    finish(study, Ward(study.terms, shift=5))
+    with pytest.raises(ConfigurationError, match="exception"):
+        sign(study, "Dr. Weiss", " ")
+    assert facts_of(study)["releasable"] == "no"
