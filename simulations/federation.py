@@ -131,7 +131,7 @@ def load_federation(data: DataSettings, contract: Contract, seed: int) -> Federa
         dataset = read_noshow(path) if data.name == "noshow" else read_heart(path)
     as_of = _day_after_last(dataset.tables, contract)
     counts = {**dataset.set_aside, **dataset.faults}
-    return _passed(dataset.tables, contract, dataset.hospitals, seed, as_of, counts)
+    return through_gate(dataset.tables, contract, dataset.hospitals, seed, as_of, counts)
 
 
 def _synthetic(data: DataSettings, contract: Contract, seed: int) -> Federation:
@@ -140,10 +140,10 @@ def _synthetic(data: DataSettings, contract: Contract, seed: int) -> Federation:
 
     drawn = draw_population(build(PopulationSettings, data.population, "data"), seed)
     tables = Tables(drawn.messages, drawn.patients, drawn.consents)
-    return _passed(tables, contract, drawn.hospitals, seed, drawn.as_of, {}, drawn.true_probability)
+    return through_gate(tables, contract, drawn.hospitals, seed, drawn.as_of, {}, drawn.true_probability)
 
 
-def _passed(
+def through_gate(
     tables: Tables,
     contract: Contract,
     hospitals: Sequence[str],
@@ -152,6 +152,7 @@ def _passed(
     counts: Mapping[str, int],
     true_probability: NDArray[np.float64] | None = None,
 ) -> Federation:
+    """Pass tables with an extra column ``hospital`` through the gate, all hospitals at once, and encode them."""
     check_types(tables, contract)
     admitted = admit(tables, contract, derive_key("split", seed), as_of)
     training = encode(admitted.training, contract, hospitals)

@@ -14,7 +14,7 @@ from client.tables.source import Tables
 from protocol.randomness import derive_key
 from protocol.signing import new_key
 from server import rounds
-from simulations.federation import _passed
+from simulations.federation import through_gate
 
 SEED = 5
 WARDS = {"north": range(0, 80, 2), "south": range(1, 80, 2)}
@@ -28,7 +28,7 @@ def federation(tables_of, terms_with):
         for table, frame in tables_of(patients).items():
             parts[table].append(frame.with_columns(hospital=pl.lit(name)))
     tables = Tables(**{table: pl.concat(frames) for table, frames in parts.items()})
-    return _passed(tables, terms_with().contract, list(WARDS), SEED, datetime(2024, 6, 1, tzinfo=UTC), {})
+    return through_gate(tables, terms_with().contract, list(WARDS), SEED, datetime(2024, 6, 1, tzinfo=UTC), {})
 
 
 @pytest.fixture
