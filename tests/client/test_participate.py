@@ -122,6 +122,31 @@ def test_each_hospital_is_charged_the_rounds_event() -> None:
         assert ward.ledger.spent("training", 1e-5) == pytest.approx(expected, rel=1e-9)
 
 
+def test_a_moment_round_costs_what_a_round_costs_and_releases_mean_rows_whatever_the_weights() -> None:
+    training = replace(make_terms().training, optimizer="newton", moment_rounds=1, learning_rate=0.5)
+    terms = make_terms(training=training, noise_multiplier=1e-3)
+    place, other, plain = desk(terms), desk(terms), desk(make_terms(noise_multiplier=1e-3))
+    moments = vectors(place.answer(plans_of(terms, 1)))
+    np.testing.assert_array_equal(moments, vectors(other.answer(plans_of(terms, 1, shift=3.0))))
+    # One feature: two active columns in each row, of 1/√2 each, so the intercept counts patients.
+    np.testing.assert_allclose([row[0] for row in moments], np.array([20, 30]) / np.sqrt(2), atol=0.02)
+    np.testing.assert_allclose([row[1:].sum() for row in moments], np.array([20, 30]) / np.sqrt(2), atol=0.02)
+    plain.answer(plans_of(plain.terms, 1))
+    gradients = [vectors(one.answer(plans_of(one.terms, 2))) for one in (place, plain)]
+    np.testing.assert_array_equal(gradients[0], gradients[1])
+    for one, same in zip(place.wards, plain.wards, strict=True):
+        assert one.ledger.spent("training", 1e-5) == same.ledger.spent("training", 1e-5)
+    with pytest.raises(Refusal, match="weights"):
+        raise place.answer(plans_of(terms, 1, shift=3.0))[0]  # type: ignore[misc]
+
+
+def test_plans_of_two_rounds_are_two_calls() -> None:
+    place = desk()
+    first, second = (plans_of(place.terms, number) for number in (1, 2))
+    with pytest.raises(ValueError, match=r"rounds \[1, 2\] in one call"):
+        place.answer([first[0], second[1]])
+
+
 def test_a_repeat_is_identical_and_free() -> None:
     place = desk()
     first = vectors(place.answer(plans_of(place.terms)))
