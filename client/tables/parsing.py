@@ -6,14 +6,26 @@ becomes null. Sources may hand over text throughout (CSV) or typed columns (Parq
 
 from collections.abc import Sequence
 from datetime import date
+from itertools import product
 
 import polars as pl
 
 MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 TRUE_TEXTS = ("true", "t", "yes", "y")
 FALSE_TEXTS = ("false", "f", "no", "n")
+# Every spelling by itself: text would have to be turned to lower case row by row.
+_MISSING_SPELLINGS = tuple(
+    sorted(
+        {
+            "".join(letters)
+            for word in MISSING_TEXTS
+            for letters in product(*((letter, letter.upper()) for letter in word))
+        }
+    )
+)
 _EPOCH = date(1970, 1, 1).toordinal()
 _CALENDAR = ((1, 1, 1), (9999, 12, 31))
+_DAY_LENGTH = 10
 _ISO_FORMATS = (("%Y-%m-%d %H:%M:%S", 19), ("%Y-%m-%d", 10), ("%Y-%m-%d %H:%M", 16))
 
 
@@ -23,7 +35,7 @@ def is_given(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype.is_float():
         return cell.is_not_null() & cell.is_not_nan()
     if _is_text(dtype):
-        return cell.is_not_null() & ~text(name, dtype).str.to_lowercase().is_in(MISSING_TEXTS)
+        return cell.is_not_null() & ~text(name, dtype).is_in(_MISSING_SPELLINGS)
     return cell.is_not_null()
 
 
@@ -131,7 +143,16 @@ def _spells_number(word: str) -> bool:
 
 
 def _moments_of_texts(texts: pl.Series) -> pl.Series:
-    """Parse ISO 8601; a format is tried on all rows only while rows are left that may have it."""
+    """Parse ISO 8601; of days alone each distinct one once, since there are few."""
+    if (texts.str.len_bytes().max() or 0) <= _DAY_LENGTH:  # type: ignore[operator]
+        distinct = texts.unique()
+        if 4 * len(distinct) < len(texts):
+            return texts.replace_strict(distinct, _parsed_moments(distinct), return_dtype=pl.Datetime("us"))
+    return _parsed_moments(texts)
+
+
+def _parsed_moments(texts: pl.Series) -> pl.Series:
+    """Try a format on all rows only while rows are left that may have it."""
     head = texts.str.slice(0, 19).str.replace("T", " ", literal=True)
     lengths = head.str.len_bytes()
     moments = pl.Series(texts.name, [None], pl.Datetime("us")).new_from_index(0, len(texts))

@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from client.gate.admit import admit
 from client.tables import parsing
@@ -217,3 +219,25 @@ def test_words_compare_as_text_and_as_numbers():
 
 def test_scanning_reads_every_cell_as_text(folder):
     assert set(scan_file(folder / "messages.csv").collect_schema().dtypes()) == {pl.String}
+
+
+@pytest.mark.parametrize("word", parsing.MISSING_TEXTS)
+def test_a_word_for_missing_counts_in_any_case(word: str) -> None:
+    for spelling in (word, word.upper(), word.title(), f" {word.swapcase()} "):
+        frame = pl.DataFrame({"cell": [spelling, f"{spelling}x", None]})
+        given = frame.select(parsing.is_given("cell", pl.String())).to_series()
+        assert given.to_list() == [False, True, False], spelling
+
+
+DAYS = ("2024-02-29", "2024-2-9", "", None, "20240101", "2023-02-29", "0", "2024-01-01")
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.sampled_from(DAYS), max_size=20))
+def test_days_parse_alike_once_and_row_by_row(texts: list[str | None]) -> None:
+    """Repeated days are parsed once per distinct text: no row may tell."""
+    rows = pl.Series("day", [*texts, *texts, *texts, *texts, *texts], pl.String)
+    moment = parsing.moment("day", pl.String())
+    once = rows.to_frame().select(moment).to_series()
+    each = [pl.Series("day", [text], pl.String).to_frame().select(moment).item() for text in texts]
+    assert once.to_list() == each * 5
