@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -32,25 +31,23 @@ from flwr.proto.runtime_pb2 import AcquireTaskRequest, PullTaskInputRequest, Pus
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
-from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufClientInterceptor, ProtobufRequestContext
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.superlink.grid import http_grid
 from flwr.superlink.grid.http_grid import HttpGrid as HttpGrid  # what a study's rounds are carried by
 
 from protocol.errors import ConfigurationError
 from server.operator_home import OperatorHome
 from server.strategy import Presence
+from server.streamed_grid import StreamedGrid
 from server.superlink_process import SECRET_HEADER
 
 CLAIM_SECONDS = 60.0
 RETRY_SECONDS = 20.0  # how long one call is repeated before the server counts as away
 CLAIM_PAUSE_SECONDS = 0.05
-PARTS_SECONDS = 0.05  # the first pause before asking again for a reply's parts; doubles. Flower's is 1 s
 _ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 
 
@@ -139,12 +136,10 @@ def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
             f"no server answers at {home.local_address}; start it with wardround-serve up"
         )
     root = home.tls("root.crt").read_bytes()
-    # A reply may be seen before its parts have come.
-    http_grid.pull_objects = partial(pull_objects, initial_backoff=PARTS_SECONDS)  # type: ignore[attr-defined]
     _stop_earlier(home, run_file)
     run_id = _submit(home)
     run_file.write_text(str(run_id), encoding="ascii")
-    grid = HttpGrid(home.local_address, root_certificates=root, token=_claim(home, run_id, root))
+    grid = StreamedGrid(home.local_address, root_certificates=root, token=_claim(home, run_id, root))
     grid._retry_invoker.max_time = RETRY_SECONDS
     client = grid._runtime_client
     heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
