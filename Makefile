@@ -14,7 +14,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 .PHONY: help venv parts demo federation test test-slow soak bench bench-accuracy check format clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 venv: $(STAMP) ## Make .venv with everything, from constraints.txt
 

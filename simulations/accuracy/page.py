@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -31,7 +31,9 @@ federations, never by these patients.
   *assumes secure aggregation* and is for simulations.
 - ε is for adding or removing one patient with all events at one hospital, composed over the whole study and verified
   by the project's accountant; the run fails where a method spends more than the column says.
-- ε = ∞ (`"inf"` in `results.json`) is the same method with noise of no account (ε = 10⁶).
+- ε = ∞ (`"inf"` in `results.json`) is the same method, its clipping included, with noise of no account (ε = 10⁶).
+- `auc_mean` is the AUC over all held-out events, `macro_auc_mean` the unweighted mean of the hospitals' own AUCs,
+  `accuracy_mean` that of their accuracies at 0.5.
 - *pooled boosting*: gradient boosting on all records in one place, without privacy; *pooled*: the same
   additive model so; *alone*: each hospital's own, without privacy.
 
@@ -58,11 +60,10 @@ def write_results(tasks: Sequence[Task], skipped: Sequence[str], out: Path) -> N
         own = [one for one in found if one.data == case.name]
         if not own:
             continue
-        drawn = not case.only
-        if drawn:
+        if not case.only:
             figure = frontier(case.title, own).encode()
             write_whole(out / "figures" / f"results-{case.name}.svg", figure)
-        sections.append(_case_section(case, own, drawn))
+        sections.append(_case_section(case, own, [r for r in records if r["case"] == case.name]))
     sections += [_personal_section(cases, records, found), heart_section(tasks, found)]
     write_whole(out / "results.json", (rows + "\n").encode())
     write_whole(out / "results.md", "\n".join(section for section in sections if section).encode())
@@ -71,21 +72,17 @@ def write_results(tasks: Sequence[Task], skipped: Sequence[str], out: Path) -> N
 def _intro(records: Sequence[Record], skipped: Sequence[str]) -> str:
     minutes = sum(float(record["cpu_seconds"]) for record in records) / 60
     lines = [INTRO.format(minutes=max(1, round(minutes)))]
-    lines += [f"Left out: {line}.\n" for line in skipped]
-    kinds = {
-        json.dumps(record["training"], sort_keys=True) for record in records if record["method"] == DEFAULT
-    }
-    for kind in sorted(kinds):
-        settings = {key: value for key, value in json.loads(kind).items() if key in SHOWN}
-        lines.append("The default, as it was run" + _words(settings) + ".\n") if len(kinds) == 1 else None
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"Left out: {line}.\n" for line in skipped)])
 
 
 SHOWN = ("optimizer", "rounds", "moment_rounds", "local_steps", "sampling_rate", "aggregate", "tail_average")
 
 
-def _words(settings: Mapping[str, object]) -> str:
-    return ": " + ", ".join(f"`{key}={value}`" for key, value in settings.items())
+def default_as_run(records: Sequence[Record]) -> str:
+    """What the rule chose where a user sets nothing: of one data's records, each choice once."""
+    own = [record["training"] for record in records if record["method"] == DEFAULT]
+    kinds = dict.fromkeys(", ".join(f"`{key}={one[key]}`" for key in SHOWN if key in one) for one in own)
+    return " or ".join(kinds)
 
 
 def _summary_section(cases: Sequence[Case], records: Sequence[Record]) -> str:
@@ -124,11 +121,14 @@ def _gap(data: str, noise: str, epsilon: float, records: Sequence[Record]) -> st
     return f"{fmean(gaps):+.4f}".replace("-", "−") + sd
 
 
-def _case_section(case: Case, found: Sequence[Found], drawn: bool) -> str:
+def _case_section(case: Case, found: Sequence[Found], records: Sequence[Record]) -> str:
     references = [one for one in found if one.noise == "none"]
     seeds = max((one.seeds for one in found), key=len)
-    picture = f"![AUC by ε](figures/results-{case.name}.svg)\n\n" if drawn else ""
-    about = f"δ = {case.delta:g}; {len(seeds)} seeds, {seeds[0]} to {seeds[-1]}."
+    picture = "" if case.only else f"![AUC by ε](figures/results-{case.name}.svg)\n\n"
+    about = (
+        f"Data `{case.name}` in `results.json`; δ = {case.delta:g}; {len(seeds)} seeds, {seeds[0]} to {seeds[-1]}. "
+        f"The default here: {default_as_run(records)}."
+    )
     head = ["without privacy", "AUC", "AUC by hospital", "log-loss", "accuracy by hospital"]
     measures = ("auc", "macro_auc", "log_loss", "accuracy")
     rows = [
@@ -138,7 +138,7 @@ def _case_section(case: Case, found: Sequence[Found], drawn: bool) -> str:
     methods = [one for one in found if one.noise in NOISES and one.method != PERSONALISED]
     defaults = [one for one in methods if one.method == DEFAULT]
     return (
-        f"## {case.title}\n\n{about} Data `{case.name}` in `results.json`.\n\n{picture}{markdown(head, rows)}\n"
+        f"## {case.title}\n\n{about}\n\n{picture}{markdown(head, rows)}\n"
         f"AUC:\n\n{wide_table(methods, 'auc')}\n"
         f"The default's other measures:\n\n{_other_measures(defaults)}"
     )
@@ -197,10 +197,11 @@ def _personal_section(cases: Sequence[Case], records: Sequence[Record], found: S
         "exceptions (in how many seeds)",
     ]
     return (
-        "## Each hospital's own part\n\nMean AUC by hospital of the default method: the shared private model, the same "
-        "with each hospital's own part, and each hospital alone *without* privacy. *No worse off*: of the hospitals "
-        "with at least 200 patients, the share whose personalised AUC is not below that of alone by more than the 95 % "
-        "confidence interval of the difference (patients as clusters), over all seeds.\n\n"
+        "## Each hospital's own part\n\nMean AUC by hospital of the default method: the shared private model, the "
+        "same with each hospital's own part, and each hospital alone *without* privacy. *No worse off*: of the "
+        "hospitals with at least 200 patients, the share whose personalised AUC is not below that of alone by more "
+        "than the 95 % confidence interval of the difference (patients as clusters), over all seeds. Where the two "
+        "are equally good, chance alone counts 2.5 % as worse off.\n\n"
         f"{markdown(head, rows)}"
     )
 
