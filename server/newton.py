@@ -5,11 +5,12 @@ the server sees the average of all rounds' gradients with noise of a public stan
 w* ~ N(0, τ²K), the posterior mean's gain of that linear Gaussian model is F = τ²K H (H τ²K H + s²I)⁻¹
 (Rasmussen and Williams 2006, §2.1 and §2.7; a Wiener filter). The step
 
-    w ← w − η (w + F (ĝ − H w))
+    w ← w − η (w + F (ĝ − H w)),        η = 2 ÷ (t + 1) in gradient t,
 
-has the posterior mean as its fixed point and contracts every direction alike, by 1 − η: badly conditioned and
-well conditioned directions take the same number of rounds, and a parameter that noise hides stays at zero at
-no cost to others. Noisy second-order steps: Avella-Medina, Bradshaw and Loh 2023; Ganesh et al. 2023,
+makes w the posterior mean given the average of all t gradients, each linearised where it was taken and weighted
+by its number, so that later ones, taken nearer to w*, say more (weights as in Lacoste-Julien, Schmidt and Bach
+2012). There is no step size to choose and no average over a tail: badly and well conditioned directions
+arrive together, and a parameter that noise hides stays near zero at no cost to others. Noisy second-order steps: Avella-Medina, Bradshaw and Loh 2023; Ganesh et al. 2023,
 "Faster differentially private convex optimization via second-order methods". All of it reads releases only.
 """
 
@@ -27,7 +28,7 @@ from server.fisher import bin_shares, fisher_information, second_moments
 
 Floats = NDArray[np.float64]
 
-EFFECT_STDDEV = 0.6
+EFFECT_STDDEV = 0.9
 """τ, prior standard deviation of a scaled weight; chosen on synthetic federations."""
 INTERCEPT_VARIANCE = 4.0
 """Of the intercept, in τ²: the base rate is further from one half than an effect is from nothing."""
@@ -120,7 +121,15 @@ def _shares(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Floats:
     return bin_shares(layout, mean_row / unit, row_noise_stddev / float(unit.min()))
 
 
+def rate(count: int) -> float:
+    """η of gradient ``count``, counted from 1: makes each gradient weigh in proportion to its number."""
+    return 2 / (count + 1)
+
+
 def averaged_noise_stddev(terms: Terms, gradient_noise_stddev: float) -> float:
-    """s: standard deviation of one coordinate of the average of the study's gradients."""
-    rounds = terms.training.rounds - terms.training.moment_rounds
-    return gradient_noise_stddev / math.sqrt(rounds)
+    """s: standard deviation of one coordinate of the weighted average of the study's n gradients.
+
+    Weights 1, 2 … n have Σt² ÷ (Σt)² = (4n + 2) ÷ (3n (n + 1)): a third more variance than equal ones.
+    """
+    count = terms.training.rounds - terms.training.moment_rounds
+    return gradient_noise_stddev * math.sqrt((4 * count + 2) / (3 * count * (count + 1)))

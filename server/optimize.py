@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from protocol.settings import TrainingSettings
 from protocol.terms import Terms
-from server.newton import averaged_noise_stddev, gain_of
+from server import newton
 from server.propose import gradient_noise_stddev, tail_share, without_moments
 
 SECOND_MOMENT_DECAY = 0.99
@@ -74,8 +74,9 @@ def apply(
     if not state.row_count:
         return first_order(state, without_moments(terms), weights, gradient)
     noise = gradient_noise_stddev(terms)
-    gain = gain_of(terms, state.mean_row, noise / math.sqrt(state.row_count))
-    after = gain.step(weights, gradient, averaged_noise_stddev(terms, noise), terms.training.learning_rate)
+    gain = newton.gain_of(terms, state.mean_row, noise / math.sqrt(state.row_count))
+    averaged, rate = newton.averaged_noise_stddev(terms, noise), newton.rate(state.steps + 1)
+    after = gain.step(weights, gradient, averaged, rate * terms.training.learning_rate)
     return replace(state, steps=state.steps + 1), after
 
 

@@ -22,15 +22,15 @@ LARGEST_STEP = 12.0
 """Rows have norm ≤ 1, so curvature is ≤ ¼, and heavy-ball descent is stable below 2 (1 + momentum) ÷ ¼."""
 MOMENTUM = 0.9
 ADAM_STEP = 0.02
-NEWTON_STEP = 0.4
-"""η: after t rounds (1 − η)^t of the way is left; larger steps pass on more of each round's noise."""
+NEWTON_STEP = 1.0
+"""Factor of newton's own decreasing rate (``server.newton.rate``)."""
 NEWTON_LEAST_ROUNDS = 8
 """Below, the moment round costs more of the budget than curvature gives back."""
 NEWTON_WIDEST = 2_000
 """Parameters: the server factors matrices of this size once per study, in seconds and 32 MB each."""
 TAIL_SHARE = 0.5
-NEWTON_TAIL_SHARE = 0.6
-"""Share of the last rounds averaged: newton has arrived sooner."""
+NEWTON_TAIL_SHARE = 0.0
+"""Share of the last rounds averaged: newton's weights are an average over all rounds already."""
 
 
 def propose(
@@ -103,7 +103,7 @@ def choose_method(model: ModelSettings, parameters: int, training: TrainingSetti
         parameters <= NEWTON_WIDEST,
         "training.optimizer",
         "newton",
-        f"with {parameters} parameters must have at most {NEWTON_WIDEST}; use fewer bins or crosses, or sgd",
+        f"with {parameters} parameters: must have at most {NEWTON_WIDEST}; use fewer bins or crosses, or sgd",
     )
     rate = training.learning_rate
     require(rate <= 1, "training.learning_rate", rate, "must be at most 1 with training.optimizer=newton")
