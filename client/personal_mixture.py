@@ -67,6 +67,20 @@ def mixture_logits(
     return mixed
 
 
+def mixture_effects(mixture: PersonalMixture, hospital: int, shared: Floats) -> Floats:
+    """Effects float64 [D] of one hospital's mixture, in log-odds per unscaled column.
+
+    shared: those of the additive shared model, whose own part is an offset and a slope. Every candidate is
+    additive in the same columns, and so is their mixture; offsets are left out.
+    """
+    same, own, *finer, alone = mixture.weights[hospital]
+    slope = float(mixture.personal[hospital, 1])
+    effects = (same + slope * (own + sum(finer))) * shared + alone * mixture.alone[hospital]
+    for weight, each in zip(finer, mixture.effects, strict=True):
+        effects = effects + weight * each[hospital]
+    return np.asarray(effects)
+
+
 _Parts = tuple[Floats, tuple[Floats, ...], Floats]
 
 

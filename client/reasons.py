@@ -5,12 +5,19 @@ from numpy.typing import NDArray
 
 from protocol.contract import Contract
 from protocol.design import Events, active_columns
+from protocol.layout import Layout
 from protocol.model import column_scale, named_parameters
 from protocol.settings import ModelSettings
 
 MOST = 3
 _AT_ONCE = 1 << 18
 Floats = NDArray[np.float64]
+
+
+def shared_effects(model: ModelSettings, layout: Layout, weights: Floats) -> Floats:
+    """Give an additive model's effects, float64 [layout.width], in log-odds per unscaled column."""
+    effects: Floats = named_parameters(model, layout, weights)["linear"] * column_scale(model, layout)
+    return effects
 
 
 class Reasons:
@@ -20,10 +27,9 @@ class Reasons:
     reference), in log-odds; crosses count as features of their own.
     """
 
-    def __init__(self, contract: Contract, model: ModelSettings, weights: Floats, slope: float = 1.0) -> None:
-        """weights: float64 [parameters] of an additive model. slope: the personal part's, if there is one."""
-        layout = contract.layout
-        linear = named_parameters(model, layout, weights)["linear"] * column_scale(model, layout) * slope
+    def __init__(self, contract: Contract, effects: Floats) -> None:
+        """effects: float64 [layout.width], in log-odds per unscaled column (``shared_effects``)."""
+        layout, linear = contract.layout, effects
         self._layout = layout
         self._effects = linear.copy()
         texts = [""] * layout.width

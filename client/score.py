@@ -9,25 +9,20 @@ from datetime import date, datetime
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from client.cohort import Cohort
 from client.features import encode
 from client.gate.admit import admit
-from client.personalize import (
-    PersonalDesign,
-    choose_personal,
-    fit_personal,
-    last_layer,
-    offset_and_slope,
-    personal_logits,
-)
-from client.reasons import MOST, Reasons
+from client.personal_mixture import PersonalMixture, fit_mixture, mixture_effects, mixture_logits
+from client.personal_scores import personal_design
+from client.personalize import PersonalDesign
+from client.reasons import MOST, Reasons, shared_effects
+from client.selection import Selection, selection_of
 from client.tables.source import Tables
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError
-from protocol.model import last_activations, named_parameters, predict_logits
+from protocol.model import predict_logits
 from protocol.model_file import StoredModel
 
 _EVERY_EVENT = 2**31 - 1
@@ -58,12 +53,21 @@ def refuse_unreviewed(stored: StoredModel, today: date, real: bool) -> None:
 class Scores:
     """Scores of messages, known patients first.
 
-    frame: row (position in the messages), patient_known, probability, reason_1 … (additive model only).
-    personal: whether the hospital's own part was fitted and chosen.
+    frame: row (position in the messages), patient_known, probability, selected (where the model's groups have
+    thresholds), reason_1 … (additive model only). personal: whether the hospital's own part was mixed in.
     """
 
     frame: pl.DataFrame
     personal: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Scorer:
+    contract: Contract
+    stored: StoredModel
+    mixture: PersonalMixture | None
+    selection: Selection | None
+    reasons: Reasons | None
 
 
 def score(
@@ -71,58 +75,53 @@ def score(
 ) -> Scores:
     """Score every message of the patients who pass the gate at ``now``, also those with no outcome yet.
 
-    personal: fit the hospital's own part on its training patients, and use it if it predicts them better.
+    personal: mix the hospital's own part in, fitted on its training patients (``client.personal_mixture``).
     """
     # All of a patient's messages are scored: the bound of K is one of learning.
     admitted = admit(tables, replace(contract, events_per_patient=_EVERY_EVENT), key, now)
     parts = [encode(part, contract) for part in (admitted.training, admitted.heldout, admitted.undecided)]
-    own = _fitted(contract, stored, parts[0]) if personal else None
-    slope = 1.0 if own is None else float(own[0, 1])
-    additive = stored.model.kind == "additive"
-    reasons = Reasons(contract, stored.model, stored.weights, slope) if additive else None
-    frames = [_scored(contract, stored, part, own, reasons) for part in parts]
-    frame = pl.concat(frames).sort("patient_known", "row", descending=[True, False])
-    return Scores(frame, own is not None)
+    training = encode(admit(tables, contract, key, now).training, contract) if personal else None
+    scorer = _scorer(contract, stored, training)
+    frame = pl.concat([_scored(scorer, part) for part in parts])
+    frame = frame.sort("patient_known", "row", descending=[True, False])
+    return Scores(frame, scorer.mixture is not None)
 
 
-def _scored(
-    contract: Contract,
-    stored: StoredModel,
-    cohort: Cohort,
-    own: NDArray[np.float64] | None,
-    reasons: Reasons | None,
-) -> pl.DataFrame:
-    logits = predict_logits(stored.model, contract.layout, stored.weights, cohort)
-    if own is not None:
-        logits = personal_logits(_design(contract, stored, cohort, logits), own, cohort)
+def _scorer(contract: Contract, stored: StoredModel, training: Cohort | None) -> _Scorer:
+    """Prepare what scores; training: patients to fit the hospital's own part on, None for the shared model."""
+    layout, model = contract.layout, stored.model
+    mixture = None
+    if training is not None and training.patient_count:
+        mixture = fit_mixture(layout, training, _design(contract, stored, training))
+    reasons = None
+    if model.kind == "additive":
+        effects = shared_effects(model, layout, stored.weights)
+        own = effects if mixture is None else mixture_effects(mixture, 0, effects)
+        reasons = Reasons(contract, own)
+    return _Scorer(contract, stored, mixture, selection_of(stored, contract), reasons)
+
+
+def _scored(scorer: _Scorer, cohort: Cohort) -> pl.DataFrame:
+    contract, stored = scorer.contract, scorer.stored
+    shared = predict_logits(stored.model, contract.layout, stored.weights, cohort)
+    logits = shared
+    if scorer.mixture is not None:
+        logits = mixture_logits(contract.layout, scorer.mixture, cohort, _design(contract, stored, cohort))
     columns = {
         "row": pl.Series(cohort.rows, dtype=pl.Int64),
         "patient_known": pl.Series(cohort.known, dtype=pl.Boolean),
         "probability": pl.Series(np.round(expit(logits), 6), dtype=pl.Float64),
     }
-    if reasons is not None:
-        texts = reasons.of(cohort)
+    if scorer.selection is not None:
+        columns["selected"] = pl.Series(scorer.selection.of(contract, cohort, shared), dtype=pl.Boolean)
+    if scorer.reasons is not None:
+        texts = scorer.reasons.of(cohort)
         columns |= {f"reason_{i + 1}": pl.Series(list(texts[:, i]), dtype=pl.String) for i in range(MOST)}
     return pl.DataFrame(columns)
 
 
-def _fitted(contract: Contract, stored: StoredModel, training: Cohort) -> NDArray[np.float64] | None:
-    """Fit the personal weights [1, J]; None where cross-validation prefers the shared model."""
-    logits = predict_logits(stored.model, contract.layout, stored.weights, training)
-    design = _design(contract, stored, training, logits)
-    if training.patient_count == 0 or not choose_personal(design, training)[0]:
-        return None
-    return fit_personal(design, training)
-
-
-def _design(
-    contract: Contract, stored: StoredModel, cohort: Cohort, logits: NDArray[np.float64]
-) -> PersonalDesign:
-    if not stored.model.hidden:
-        return offset_and_slope(logits)
-    activations = last_activations(stored.model, contract.layout, stored.weights, cohort)
-    shared = named_parameters(stored.model, contract.layout, stored.weights)["output.weight"]
-    return last_layer(logits, activations, shared)
+def _design(contract: Contract, stored: StoredModel, cohort: Cohort) -> PersonalDesign:
+    return personal_design("mixture", stored.model, contract.layout, stored.weights, cohort)
 
 
 def with_identity(scores: pl.DataFrame, messages: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

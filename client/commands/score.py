@@ -38,12 +38,16 @@ def run(options: Namespace) -> None:
     counts = {"known": known, "unknown": len(frame) - known}
     if options.json:
         facts = {"out": str(out), "contract": contract.fingerprint, "accepted_unreviewed": accepted}
+        if "selected" in frame.columns:
+            facts["selected"] = int(frame["selected"].sum())
         say_json({**facts, "personal": scores.personal, "messages": counts, "columns": frame.columns})
         return
     rows = [
         ("known patients (with history)", f"{known:,}"),
         ("unknown patients (context alone)", f"{len(frame) - known:,}"),
     ]
+    if "selected" in frame.columns:
+        rows.append(("selected, from their groups' thresholds on", f"{int(frame['selected'].sum()):,}"))
     table(
         f"Scored under contract {contract.name} {contract.version}",
         ("who", "messages"),
@@ -52,8 +56,8 @@ def run(options: Namespace) -> None:
     )
     say(f"Written to {out}: {', '.join(frame.columns)}")
     if options.personal:
-        say("Adjusted to this hospital's patients." if scores.personal
-            else "Not adjusted: this hospital's own part would not predict better.")  # fmt: skip
+        say("Adjusted to this hospital's patients, as far as that predicts them better." if scores.personal
+            else "Not adjusted: no training patient of this hospital passes the gate.")  # fmt: skip
     if accepted:
         say("The model is UNREVIEWED; who accepted it, and why, stands in the ledger.")
     say("Who did not opt in has no score; their care must not depend on it.")

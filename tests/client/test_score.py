@@ -4,6 +4,7 @@ import json
 import math
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,21 @@ import numpy as np
 import polars as pl
 import pytest
 
+from client.cohort import Cohort, concatenate
+from client.features import encode
+from client.gate.admit import admit
 from client.home import load_home
 from client.main import main
+from client.personal_mixture import fit_mixture, mixture_effects, mixture_logits
+from client.personal_scores import personal_design, personal_scores
+from client.reasons import shared_effects
+from client.ridge import design_matrix
 from client.score import refuse_unreviewed
+from client.tables.source import read_tables
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError
-from protocol.model import initial_weights, parameter_count
-from protocol.model_file import StoredModel, model_bytes
+from protocol.model import initial_weights, parameter_count, predict_logits
+from protocol.model_file import StoredModel, load_model, model_bytes
 from protocol.settings import ModelSettings
 from protocol.signed_terms import save_terms, sign_terms
 
@@ -276,3 +285,105 @@ def test_a_score_does_not_depend_on_the_clock_beyond_the_gate(
     assert datetime.now(UTC).year > 2024  # the tables are of 2024, and kept for twenty years
     assert score(model)[0] == score(model, out="again.csv")[0] == 0
     assert (tmp_path / "scores.csv").read_bytes() == (tmp_path / "again.csv").read_bytes()
+
+
+def cohorts(hospital, contract: Contract) -> tuple[Cohort, Cohort]:
+    """The hospital's training patients as learning bounds them, and everybody who is scored."""
+    home = load_home(hospital.folder)
+    tables, now = read_tables(home.source, contract), datetime.now(UTC)
+    everything = admit(tables, replace(contract, events_per_patient=10**6), home.patients_key, now)
+    asked = [encode(part, contract) for part in (everything.training, everything.heldout)]
+    training = encode(admit(tables, contract, home.patients_key, now).training, contract)
+    return training, concatenate(asked).pooled()
+
+
+@pytest.mark.parametrize("kind", ["additive", "wide_deep"])
+def test_personal_scores_are_the_simulations_mixture_for_known_and_unknown_patients(
+    hospital, model: Path, score: Score, tmp_path: Path, kind: str
+) -> None:
+    contract = hospital.terms.contract
+    settings = ModelSettings(kind=kind, hidden=(4,) if kind == "wide_deep" else ())
+    stored = load_model(save_model(model, contract, settings), contract)
+    assert score(model, "--personal")[0] == 0
+    training, asked = cohorts(hospital, contract)
+    expected = personal_scores("mixture", settings, contract.layout, stored.weights, training, asked)
+    by_row = dict(zip(asked.rows.tolist(), (1 / (1 + np.exp(-expected))).tolist(), strict=True))
+    frame = scores(tmp_path)
+    assert set(frame["row"]) == set(by_row)
+    assert set(frame["patient_known"]) == {True, False}
+    for row, probability in frame.select("row", "probability").iter_rows():
+        assert probability == pytest.approx(by_row[row], abs=2e-6)
+    shared = predict_logits(settings, contract.layout, stored.weights, asked)
+    assert np.abs(expected - shared).max() > 0.05
+
+
+def test_the_reasons_under_a_personal_part_are_those_of_the_mixture(hospital, model: Path) -> None:
+    contract, settings = hospital.terms.contract, ModelSettings()
+    weights = weights_of(contract)
+    training, asked = cohorts(hospital, contract)
+    layout = contract.layout
+    mixture = fit_mixture(layout, training, personal_design("mixture", settings, layout, weights, training))
+    logits = mixture_logits(
+        layout, mixture, asked, personal_design("mixture", settings, layout, weights, asked)
+    )
+    effects = mixture_effects(mixture, 0, shared_effects(settings, layout, weights))
+    rest = logits - design_matrix(layout, asked, 0, 1) @ effects
+    np.testing.assert_allclose(rest, rest[0], atol=1e-9)  # an offset, the same for all
+
+
+@pytest.fixture
+def audited(hospital, tmp_path: Path) -> Contract:
+    """The hospital's contract with groups, known to it."""
+    plain = hospital.terms.contract.to_mapping()
+    contract = contract_from_mapping({**plain, "groups": ["channel", "topic"]})
+    (hospital.folder / "terms").mkdir(exist_ok=True)
+    terms = replace(hospital.terms, contract=contract)
+    save_terms(sign_terms(terms, hospital.operator), hospital.folder / "terms/tea.terms")
+    return contract
+
+
+THRESHOLDS = {
+    "channel": {"sms": 0.3, "email": 0.6, "other": 0.5},
+    "topic": {"screening": 0.5, "maternity": 0.4, "other": 0.5},
+}
+
+
+def test_groups_are_selected_by_their_own_thresholds_whatever_the_personal_part_says(
+    hospital, audited: Contract, score: Score, tmp_path: Path
+) -> None:
+    facts = {"group_thresholds": json.dumps(THRESHOLDS), "selection_threshold": "0.5"}
+    model = save_model(tmp_path / "fair.safetensors", audited, **facts)
+    code, said, _ = score(model)
+    assert code == 0
+    messages = pl.read_csv(hospital.folder / "messages.csv", infer_schema=False)
+    frame = scores(tmp_path)
+    for row, probability, selected in frame.select("row", "probability", "selected").iter_rows():
+        cells = messages.row(row, named=True)
+        distances = [
+            logit(THRESHOLDS["channel"][cells["channel"]]),
+            logit(THRESHOLDS["topic"][cells["topic"]]),
+        ]
+        least = sum(distances) - logit(0.5)  # distances from the common threshold add up
+        assert selected == (logit(probability) >= least)
+    assert said["selected"] == frame["selected"].sum()
+    assert 0 < said["selected"] < len(frame)
+    assert score(model, "--personal", out="personal.csv")[0] == 0
+    personal = pl.read_csv(tmp_path / "personal.csv").sort("row")
+    assert personal["selected"].equals(frame["selected"])
+    assert not personal["probability"].equals(frame["probability"])
+
+
+def logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+@pytest.mark.parametrize(
+    "thresholds", ["[]", "{", '{"age": {}}', '{"channel": {"sms": 0.5}}', '{"channel": {"sms": 2}}']
+)
+def test_thresholds_that_fit_no_group_are_refused(
+    audited: Contract, score: Score, tmp_path: Path, thresholds: str
+) -> None:
+    facts = {"group_thresholds": thresholds, "selection_threshold": "0.5"}
+    code, _, line = score(save_model(tmp_path / "bad.safetensors", audited, **facts))
+    assert code == 2
+    assert "group_thresholds" in line
