@@ -8,10 +8,11 @@ from client.commands.desk import Desk, open_desk, person
 from client.commands.forecast import refuse_unless_permitted, show
 from client.commands.terminal import clause_table, clauses_to_plain, say, say_json
 from client.gate.admit import admit
-from client.policy import Clause, at_approval, forecast
+from client.policy import at_approval, forecast
 from client.tables.source import read_tables
 from client.terms_folder import keep_pending
 from protocol.errors import ConfigurationError, Refusal
+from protocol.limits import Clause
 from protocol.signed_terms import SignedTerms
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from client.policy import Clause
+from protocol.limits import Clause
 
 BAR_WIDTH = 24
 

@@ -9,9 +9,8 @@ from functools import lru_cache
 
 from protocol.accounting import PrivacyEvent, compose_epsilon
 from protocol.errors import ConfigurationError, Refusal
+from protocol.limits import CAP_CLAUSES as CAP_CLAUSES
 from protocol.terms import ACCOUNTS as ACCOUNTS
-
-CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon_for_life")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,151 @@
+"""A hospital's limits on a study's terms, and each as a clause: decided from terms, limits and clock alone.
+
+Both sides need them: the hospital refuses by them (``client.policy``), and where it chose to publish them
+(``protocol.published_policy``) the operator sees before a study who would refuse it, and why.
+"""
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from protocol.accounting import PrivacyEvent, compose_epsilon
+from protocol.contract import TABLES, Contract
+from protocol.section import shown
+from protocol.terms import Terms
+
+CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon_for_life")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits that terms may only tighten; the defaults allow nothing.
+
+    contracts lists names or fingerprints, features the ``table.column``s that may be read: where both stand
+    both must hold, where neither stands no contract is allowed. ε caps are at ``delta``, the one δ of all
+    studies.
+    """
+
+    delta: float
+    purposes: tuple[str, ...] = ()
+    contracts: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    max_epsilon_per_study: float = 0.0
+    max_epsilon_per_operator: float = 0.0
+    max_epsilon_for_life: float = 0.0
+    max_rounds: int = 0
+    max_events_per_patient: int = 0
+    min_clip_norm: float = math.inf
+    max_clip_norm: float = 0.0
+    min_noise_multiplier: float = math.inf
+    require_consent: bool = True
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One limit: what is asked, what this hospital allows, and whether that holds."""
+
+    name: str
+    asked: str
+    allowed: str
+    holds: bool
+
+
+def validity_clauses(terms: Terms, now: datetime) -> Iterator[Clause]:
+    """Give what holds for every hospital: noise that needs nobody's help, and terms that have not expired."""
+    yield one_of("noise", "privacy.noise", terms.privacy.noise, ("local",))
+    expiry = f"expires_at={shown(terms.expires_at)}"
+    yield Clause("expires_at", expiry, f"later than {now.isoformat()}", _lives(terms, now))
+
+
+def limit_clauses(limits: Limits, terms: Terms) -> Iterator[Clause]:
+    """Give every clause of the limits about these terms, by themselves: what was spent before is not known here."""
+    yield from _what(limits, terms.contract)
+    yield one_of("models", "model.kind", terms.model.kind, limits.models)
+    yield from _how(limits, terms)
+    yield from _how_much(limits, terms)
+
+
+def releases(terms: Terms) -> Iterator[tuple[str, PrivacyEvent, int]]:
+    """Give each account's releases under the terms: the event of one, and how many there are."""
+    training = terms.training
+    event = PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.local_steps)
+    yield "training", event, training.rounds
+    if terms.evaluation is not None:
+        yield "held_out", PrivacyEvent(terms.evaluation.noise_multiplier), len(terms.evaluation.rounds)
+
+
+def study_epsilon(terms: Terms, delta: float) -> dict[str, float]:
+    """Compose what a study costs a patient of each account who misses none of its releases."""
+    return {
+        account: compose_epsilon([replace(release, count=release.count * count)], delta)
+        for account, release, count in releases(terms)
+    }
+
+
+def _what(limits: Limits, contract: Contract) -> Iterator[Clause]:
+    yield one_of("purposes", "purpose", contract.purpose, limits.purposes)
+    known = not {contract.name, contract.fingerprint}.isdisjoint(limits.contracts)
+    if limits.contracts or not limits.features:
+        asked = f"contract={shown(contract.name)} {contract.fingerprint}"
+        yield Clause("contracts", asked, listed(limits.contracts), known)
+    if limits.features:
+        read = {f"{table}.{column}" for table in TABLES for column in contract.columns(table)}
+        unlisted = ", ".join(sorted(read - set(limits.features)))
+        asked = f"columns={shown(unlisted or 'all listed')}"
+        yield Clause("features", asked, listed(limits.features), not unlisted)
+    consent, allowed = contract.consent.required, "true" if limits.require_consent else "true or false"
+    holds = consent or not limits.require_consent
+    yield Clause("require_consent", f"consent.required={consent}", allowed, holds)
+    most = limits.max_events_per_patient
+    yield at_most("max_events_per_patient", "events_per_patient", contract.events_per_patient, most)
+
+
+def _how(limits: Limits, terms: Terms) -> Iterator[Clause]:
+    delta, clip_norm = terms.privacy.delta, terms.privacy.clip_norm
+    yield Clause("delta", f"delta={delta:g}", f"{limits.delta:g}", delta == limits.delta)
+    yield at_least("min_clip_norm", "clip_norm", clip_norm, limits.min_clip_norm)
+    yield at_most("max_clip_norm", "clip_norm", clip_norm, limits.max_clip_norm)
+    floor = limits.min_noise_multiplier
+    yield at_least("min_noise_multiplier", "noise_multiplier", terms.noise_multiplier, floor)
+    yield at_most("max_rounds", "rounds", terms.training.rounds, limits.max_rounds)
+
+
+def _how_much(limits: Limits, terms: Terms) -> Iterator[Clause]:
+    stated = {"training": terms.privacy.epsilon}
+    if terms.evaluation is not None:
+        stated["held_out"] = terms.evaluation.epsilon
+    caps = (limits.max_epsilon_per_study, limits.max_epsilon_per_operator, limits.max_epsilon_for_life)
+    for account, cost in study_epsilon(terms, limits.delta).items():
+        asked = f"composed epsilon of {account} patients={cost:.8g}"
+        yield Clause("epsilon", asked, f"{stated[account]:g}, as the terms say", cost <= stated[account])
+        for name, cap in zip(CAP_CLAUSES, caps, strict=True):
+            yield at_most(name, f"epsilon of the study, {account} patients", cost, cap)
+
+
+def _lives(terms: Terms, now: datetime) -> bool:
+    try:
+        return now < datetime.fromisoformat(terms.expires_at)
+    except (TypeError, ValueError):  # no date, or one without its time zone
+        return False
+
+
+def listed(allowed: Collection[str]) -> str:
+    """Spell what is allowed."""
+    return shown(", ".join(allowed)) if allowed else "none"
+
+
+def one_of(name: str, key: str, value: str, allowed: tuple[str, ...]) -> Clause:
+    """A value that must be listed."""
+    return Clause(name, f"{key}={shown(value)}", listed(allowed), value in allowed)
+
+
+def at_least(name: str, key: str, value: float, least: float) -> Clause:
+    """A value with a floor."""
+    return Clause(name, f"{key}={value:.8g}", f"at least {least:g}", value >= least)
+
+
+def at_most(name: str, key: str, value: float, most: float) -> Clause:
+    """A value with a cap."""
+    return Clause(name, f"{key}={value:.8g}", f"at most {most:g}", value <= most)
