@@ -108,7 +108,8 @@ def _encode(state: RoundState) -> bytes:
         "tail_count": state.tail.count,
         "ledger_heads": dict(state.ledger_heads),
     }
-    return save(tensors, metadata={"format": _FORMAT, "state": canonical_json(plain).decode()})
+    # One key: safetensors writes several in any order, and one state must have one name on disk.
+    return save(tensors, metadata={_FORMAT: canonical_json(plain).decode()})
 
 
 def _decode(content: bytes) -> RoundState:
@@ -134,10 +135,7 @@ def _decode(content: bytes) -> RoundState:
 def _header(content: bytes) -> Mapping[str, Any]:
     # safetensors reads its metadata from files only: eight bytes of length, then JSON.
     length = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-    if metadata["format"] != _FORMAT:
-        raise ValueError("another format")
-    plain: Mapping[str, Any] = json.loads(metadata["state"])
+    plain: Mapping[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_FORMAT])
     return plain
 
 

@@ -68,6 +68,10 @@ def test_only_the_newest_are_kept(tmp_path, make_terms, make_release):
     ]
 
 
+def test_a_state_has_one_name_however_often_it_is_saved(tmp_path, make_terms):
+    assert len({checkpoint.save_state(tmp_path, rounds.init(make_terms())) for _ in range(20)}) == 1
+
+
 def damage(path, position):
     content = bytearray(path.read_bytes())
     content[position] ^= 1
