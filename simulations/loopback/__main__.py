@@ -1,4 +1,7 @@
-"""``make federation``: one server and three hospitals as processes, over TLS; one hospital killed on the way."""
+"""``make federation``: one server and three hospitals as processes, over TLS; one hospital killed on the way.
+
+With ``--hospitals 12 --rounds 5`` so many hospitals instead, nobody killed, and the server's memory measured.
+"""
 
 import argparse
 import json
@@ -13,6 +16,7 @@ from protocol.errors import ConfigurationError, WardroundError
 from protocol.model_file import load_model
 from protocol.signed_terms import load_terms
 from simulations.loopback.federation import OPERATOR, Loopback
+from simulations.loopback.many import run_many
 from simulations.loopback.postgres import ThrowAwayPostgres, installed
 from simulations.loopback.replay import largest_difference, replay
 
@@ -26,10 +30,14 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m simulations.loopback", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("outputs/federation"), help="made anew")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--hospitals", type=int, help="so many, to measure; without: the demonstration")
     options = parser.parse_args(arguments)
     shutil.rmtree(options.folder, ignore_errors=True)
     begun = time.monotonic()
     try:
+        if options.hospitals:
+            _say(*run_many(options.folder, options.hospitals, options.rounds).lines())
+            return 0
         with ExitStack() as stack:
             _demonstrate(stack.enter_context(Loopback(options.folder, HOSPITALS)), stack, options.rounds)
     except WardroundError as error:
@@ -116,8 +124,8 @@ def _line(event: Mapping[str, object]) -> str:
     return f"  round {event['round']}: {event['accepted']}, {float(event['seconds']):.1f} s{missing}"  # type: ignore[arg-type]
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,8 +54,8 @@ class Loopback:
         listed = f"[{','.join(self.hospitals)}]"
         kits = self.folder / "kits"
         self.serve("provision", f"hospitals={listed}", f"out={kits}", f"address={self.address}")
+        self._at_each(lambda name: self.hospital(name, "join", str(kits / f"{name}.kit")))
         for number, name in enumerate(self.hospitals):
-            self.hospital(name, "join", str(kits / f"{name}.kit"))
             write_tables(self.home(name) / "tables", PATIENTS, number, datetime.now(UTC))
             self._allow(name)
             self.serve("enrol", f"request={self.home(name) / name}.request")
@@ -77,8 +78,8 @@ class Loopback:
         terms = self.folder / f"{study}.terms"
         key = self.home(OPERATOR) / "operator.key"
         self._run(["server.main", "terms", f"key={key}", f"out={terms}", *settings])
-        for name in self.hospitals:
-            self.hospital(name, "approve", str(terms), "--yes", "--person", "steward", "--reason", "loopback")
+        word = ("approve", str(terms), "--yes", "--person", "steward", "--reason", "loopback")
+        self._at_each(lambda name: self.hospital(name, *word))
 
     def serve(self, word: str, *arguments: str) -> str:
         """Run one of the operator's commands to its end; what it wrote."""
@@ -103,7 +104,7 @@ class Loopback:
     def kill(self, name: str) -> None:
         """SIGKILL a part and everything that it started, at once."""
         process = self.processes.pop(name)
-        for number in sorted(_descendants(process.pid), reverse=True):
+        for number in sorted(descendants(process.pid), reverse=True):
             _signal(number, signal.SIGKILL)
         _signal(process.pid, signal.SIGKILL)
         process.wait()
@@ -145,6 +146,12 @@ class Loopback:
         path = self.folder / f"{name}.log"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
+    def _at_each(self, act: Callable[[str], object]) -> None:
+        """Have the hospitals do something at the same time, as they would."""
+        with ThreadPoolExecutor(os.cpu_count()) as people:
+            for _ in people.map(act, self.hospitals):
+                pass
+
     def _allow(self, name: str) -> None:
         """Allow the demonstration's contract, as a steward would by hand."""
         path = self.home(name) / "policy.yaml"
@@ -179,7 +186,7 @@ class Loopback:
             )
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """Processes started by this one, and by those, from /proc."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):

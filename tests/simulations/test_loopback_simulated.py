@@ -65,8 +65,8 @@ def test_a_simulation_over_real_processes_equals_one_process(loopback, as_of):
     forecast = loopback.serve("plan", "study=play")
     for name in loopback.hospitals:
         assert charges(loopback, name, "play") == Counter(range(1, ROUNDS + 1))
-        (spent,) = json.loads(loopback.hospital(name, "studies", "--json"))
-        assert f"ε = {spent['epsilon']:.4g}" in forecast
+        ledger = json.loads(loopback.hospital(name, "ledger", "verify", "--json"))
+        assert f"ε = {ledger['epsilon']['training']:.4g}" in forecast
 
 
 def test_a_real_study_gets_nothing_from_hospitals_with_test_seeds(loopback):

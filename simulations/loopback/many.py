@@ -1,0 +1,86 @@
+"""Many hospitals as processes on one machine: that a study ends, how long its rounds are, what the server keeps."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.errors import ConfigurationError
+from simulations.loopback.federation import Loopback, descendants
+
+STUDY = "many"
+LONGEST_SECONDS = 1800.0
+_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a study of many hospitals took.
+
+    took_part: how many releases each round had. seconds: of each round. server_mib, study_mib: by closed round,
+    the resident memory of Flower's SuperLink and of the process that runs the study.
+    """
+
+    took_part: tuple[int, ...]
+    seconds: tuple[float, ...]
+    server_mib: Mapping[int, float]
+    study_mib: Mapping[int, float]
+
+    def lines(self) -> list[str]:
+        """Say it for a person."""
+        rounds = len(self.seconds)
+        median = sorted(self.seconds)[rounds // 2]
+        return [
+            f"{rounds} rounds, {min(self.took_part)} to {max(self.took_part)} releases each, {median:.1f} s (median)",
+            *(
+                f"memory of {name}: {mib[1]:.0f} MiB after round 1, {mib[rounds]:.0f} MiB after round {rounds}"
+                for name, mib in (("the SuperLink", self.server_mib), ("the study's process", self.study_mib))
+            ),
+        ]
+
+
+def run_many(folder: Path, hospitals: int, rounds: int) -> Measured:
+    """Provision so many hospitals, run one study over them, and measure; ConfigurationError where it fails."""
+    names = [f"hospital-{number:02d}" for number in range(1, hospitals + 1)]
+    with Loopback(folder, names) as loopback:
+        loopback.provision()
+        settings = loopback.settings(STUDY, rounds, "round_seconds=300", "wait_seconds=600", "quorum=1")
+        loopback.approve(STUDY, *settings)
+        loopback.start_server()
+        for name in names:
+            loopback.start_hospital(name)
+        loopback.start_study(*settings)
+        server_mib, study_mib = _watched(loopback)
+        code = loopback.wait_study(60.0)
+        if code:
+            raise ConfigurationError(f"the study ended with {code}: {loopback.log('study')[-2000:]}")
+        closed = [event for event in loopback.events(STUDY) if event["event"] == "round"]
+        return Measured(
+            took_part=tuple(len(event["accepted"]) for event in closed),  # type: ignore[arg-type]
+            seconds=tuple(float(event["seconds"]) for event in closed),  # type: ignore[arg-type]
+            server_mib=server_mib,
+            study_mib=study_mib,
+        )
+
+
+def _watched(loopback: Loopback) -> tuple[dict[int, float], dict[int, float]]:
+    """Read both processes' memory until the study ends; of each count of closed rounds the last reading stays."""
+    server: dict[int, float] = {}
+    study: dict[int, float] = {}
+    process = loopback.processes["study"]
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        closed = sum(event["event"] == "round" for event in loopback.events(STUDY))
+        server[closed] = max(map(_resident_mib, descendants(loopback.processes["server"].pid)), default=0.0)
+        study[closed] = _resident_mib(process.pid) or study.get(closed, 0.0)
+        time.sleep(_LOOK_SECONDS)
+    return server, study
+
+
+def _resident_mib(pid: int) -> float:
+    """Resident memory from /proc; 0 where the process is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)

@@ -1,0 +1,18 @@
+"""Twelve hospitals as processes on this machine: five rounds end, and neither process of the server grows."""
+
+import pytest
+
+from simulations.loopback.many import run_many
+
+pytestmark = [pytest.mark.soak, pytest.mark.flower]
+
+HOSPITALS, ROUNDS = 12, 5
+GROWTH = 1.1
+
+
+def test_twelve_hospitals_finish_five_rounds_in_a_server_that_does_not_grow(tmp_path):
+    measured = run_many(tmp_path / "l", HOSPITALS, ROUNDS)
+    assert measured.took_part == (HOSPITALS,) * ROUNDS
+    for memory in (measured.server_mib, measured.study_mib):
+        assert 10 < memory[1]
+        assert memory[ROUNDS] < GROWTH * memory[1]
