@@ -152,6 +152,13 @@ def test_shared_noise_needs_one_local_step() -> None:
         settings("privacy.noise=distributed", "training=fedavg")
 
 
+@pytest.mark.parametrize("rule", ["trimmed", "median"])
+def test_shared_noise_shows_no_single_release_to_a_robust_rule(rule: str) -> None:
+    with pytest.raises(WardroundError, match=f"training.aggregate={rule}: must be sum with privacy.noise"):
+        settings("privacy.noise=distributed", f"training.aggregate={rule}")
+    assert settings(f"training.aggregate={rule}").training.aggregate == rule
+
+
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
