@@ -1,7 +1,6 @@
 """report.html: one self-contained page of a run, for a person; plots are SVG, nothing is fetched."""
 
 import json
-import math
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -12,7 +11,7 @@ from markupsafe import Markup
 
 from simulations.report import charts, effects
 from simulations.report.card import measured
-from simulations.report.plots import compact, number, spread_text
+from simulations.report.plots import compact, compact_delta, number, percent, spread_text
 from simulations.report.scores import METHODS, Scores
 from simulations.report.summary import Results
 
@@ -72,11 +71,6 @@ def environment() -> Environment:
     return made
 
 
-def percent(share: float) -> str:
-    """Whole per cent, or an en dash."""
-    return f"{100 * share:.0f} %" if math.isfinite(share) else "–"
-
-
 def headline(results: Results) -> str:
     """One sentence: what training together bought, and what it cost."""
     scores, epsilon = results.scores, results.privacy.patient_epsilon
@@ -113,14 +107,6 @@ def _tiles(results: Results) -> list[tuple[str, str, str]]:
             share = percent(results.share_better_together)
             tiles.append((share, "hospitals better together", "than alone at the same ε"))
     return tiles[:4]
-
-
-def compact_delta(delta: float) -> str:
-    """δ as 10⁻⁵ where it is a power of ten, else as it is."""
-    exponent = math.log10(delta)
-    if abs(exponent - round(exponent)) < 1e-9:
-        return "10" + str(round(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{delta:g}"
 
 
 def _comparison(results: Results) -> dict[str, object]:

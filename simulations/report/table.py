@@ -6,8 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from server.model_card import interval_text
-from simulations.report.page import compact_delta, percent
-from simulations.report.plots import number
+from simulations.report.plots import compact_delta, number, percent
 from simulations.report.run_files import RunFiles
 from simulations.report.scores import METHODS
 from simulations.report.summary import Results

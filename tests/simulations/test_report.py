@@ -12,7 +12,8 @@ from protocol.settings import ModelSettings
 from simulations.report import charts, plots
 from simulations.report.effects import additive_effects, short_labels
 from simulations.report.figure import headline_figure
-from simulations.report.page import compact_delta, render_report
+from simulations.report.page import render_report
+from simulations.report.plots import compact_delta
 from simulations.report.summary import summarise
 
 
