@@ -29,6 +29,7 @@ class Purpose(Enum):
     RELEASE = b"wardround release\n"
     LEDGER = b"wardround ledger entry\n"
     JOIN = b"wardround request to join\n"
+    POLICY = b"wardround published policy\n"
 
 
 class SigningKey:

@@ -93,6 +93,10 @@ def _score(parser: ArgumentParser) -> None:
     parser.add_argument("--person", metavar="NAME", help="who accepts (the user's name)")
 
 
+def _policy(parser: ArgumentParser) -> None:
+    parser.add_argument("--publish", type=Path, metavar="FILE", help="write a signed extract for operators")
+
+
 def _notice(parser: ArgumentParser) -> None:
     parser.add_argument(
         "out", nargs="?", type=Path, metavar="OUT", help="a new .html file (notice.html here)"
@@ -139,6 +143,7 @@ COMMANDS = (
     Command("up", "up", "agent and supernode as one user: for demonstrations"),
     Command("status", "status", "budget left, next round possible, last releases"),
     Command("ledger", "ledger", "show, verify or export the record of every release", _ledger),
+    Command("policy", "policy", "the limits in force; --publish: a signed extract for operators", _policy),
     Command("gate", "gate", "who passes today, by reason, and the columns read", _optional_terms),
     Command("score", "score", "one probability per message, with reasons", _score),
     Command("notice", "notice", "the page for patients, from contract, policy and ledger", _notice),

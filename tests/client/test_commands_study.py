@@ -10,6 +10,7 @@ import pytest
 from client.home import load_home
 from client.main import main
 from protocol.accounting import PrivacyEvent, compose_epsilon
+from protocol.published_policy import load_policy
 from protocol.signed_terms import save_terms, sign_terms
 from protocol.signing import new_key
 
@@ -282,3 +283,16 @@ def test_every_table_fits_80_columns_without_colour(hospital, run: Run, file: Pa
         assert (code, line) == (0, ""), command
         assert "\x1b" not in text
         assert max(map(len, text.splitlines())) <= 80, command
+
+
+def test_a_policy_is_shown_and_published_only_where_a_person_says_so(hospital, tmp_path, capsys):
+    path = tmp_path / "north.policy"
+    assert main(["policy", "--home", str(hospital.folder)]) == 0
+    assert "max_rounds" in capsys.readouterr().out
+    assert not path.exists()
+    assert main(["policy", "--home", str(hospital.folder), "--publish", str(path), "--json"]) == 0
+    published = load_policy(path)
+    assert published.hospital == "north"
+    assert published.signing_key == hospital.key.public
+    assert f'"max_rounds": "{published.limits.max_rounds}"' in capsys.readouterr().out
+    assert main(["policy", "--home", str(hospital.folder), "--publish", str(path)]) == 2

@@ -1,0 +1,36 @@
+"""``policy``: the limits in force, and a signed extract of them for operators, where the hospital wants that."""
+
+from argparse import Namespace
+from dataclasses import fields
+
+from client.commands.desk import open_desk
+from client.commands.terminal import say, say_json, table
+from protocol.errors import ConfigurationError
+from protocol.limits import Limits
+from protocol.published_policy import publish_policy, save_policy
+
+
+def run(options: Namespace) -> None:
+    """Show what an extract would hold; with ``--publish FILE``, write it. Nothing is sent anywhere."""
+    with open_desk(options.home) as desk:
+        if desk.home.simulation is not None:
+            raise ConfigurationError(
+                "policy: a simulated hospital permits every simulation; nothing to publish"
+            )
+        published = publish_policy(desk.home.hospital, desk.policy, desk.now, desk.home.key)
+    if options.publish is not None:
+        save_policy(published, options.publish)
+    rows = [(one.name, _shown(getattr(published.limits, one.name))) for one in fields(Limits)]
+    if options.json:
+        say_json({"hospital": published.hospital, "published": str(options.publish or ""), **dict(rows)})
+        return
+    table(f"Limits of {published.hospital} (policy.yaml)", ("limit", "value"), rows)
+    if options.publish is None:
+        say("Operators do not see this. To let one see it before a study: policy --publish FILE")
+    else:
+        say(f"Written to {options.publish}, signed; hand it to the operator if you wish.")
+    say("Not in it: who may propose studies, who approves, how many patients there are, and what was spent.")
+
+
+def _shown(value: object) -> str:
+    return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)

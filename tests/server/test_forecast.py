@@ -1,0 +1,192 @@
+"""``plan``: ε of both accounts as ledgers will say it, and by which clause a hospital would refuse."""
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+
+import pytest
+
+from client.ledger.sqlite import create_ledger
+from client.policy import Policy, forecast, permit
+from protocol.contract import contract_from_mapping
+from protocol.errors import ConfigurationError, Refusal
+from protocol.evaluation import EvaluationSettings
+from protocol.kit import save_join_request, sign_join_request
+from protocol.limits import Limits
+from protocol.published_policy import load_policy, publish_policy, save_policy
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.signed_terms import sign_terms
+from protocol.signing import new_key
+from server.forecast import _cost_lines, conflicts, published_policies
+from server.operator_home import load_operator_home
+from server.propose import propose
+from server.provision import begin_operator_home
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+CONTRACT = {
+    "name": "small",
+    "version": 1,
+    "purpose": "engagement",
+    "patient": "patient",
+    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
+    "events_per_patient": 4,
+    "features": {"sex": {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]}},
+}
+POLICY = Policy(
+    delta=1e-5,
+    operators={"theirs": "ed25519:" + "A" * 43},
+    purposes=("engagement",),
+    contracts=("small",),
+    models=("additive",),
+    max_epsilon_per_study=1.0,
+    max_epsilon_per_operator=2.0,
+    max_epsilon_for_life=3.0,
+    max_rounds=20,
+    max_events_per_patient=4,
+    min_clip_norm=0.5,
+    max_clip_norm=2.0,
+    min_noise_multiplier=1.0,
+    min_patients=777,
+)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return load_operator_home(begin_operator_home(tmp_path / "op", "127.0.0.1:8443").folder)
+
+
+def terms_of(simulation=False, **training):
+    return propose(
+        study="tea",
+        contract=contract_from_mapping(CONTRACT),
+        model=ModelSettings(),
+        privacy=PrivacySettings(),
+        training=TrainingSettings(**{"rounds": 10, **training}),
+        public_patients={"north": 1000, "south": 800},
+        simulation=simulation,
+        evaluation=EvaluationSettings(rounds=(5, 10)),
+    )
+
+
+def published(home, policy=POLICY, name="north", key=None):
+    folder = home.folder / "policies"
+    folder.mkdir(exist_ok=True)
+    save_policy(publish_policy(name, policy, NOW, key or new_key()), folder / f"{name}.policy")
+
+
+def test_both_accounts_cost_what_a_hospitals_own_forecast_says(home, tmp_path):
+    terms = terms_of()
+    ledger = create_ledger(tmp_path / "ledger.sqlite", new_key(), "test", NOW)
+    seen = forecast(POLICY, terms, home.key().public, ledger, NOW)
+    ledger.close()
+    training, held_out = _cost_lines(terms)
+    assert f"ε = {seen.epsilon:.4g} " in training
+    assert f"ε = {seen.heldout_epsilon:.4g} for held-out" in held_out
+    assert "over all evaluations (2)" in held_out
+    assert len(_cost_lines(replace(terms, evaluation=None))) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "clause"),
+    [
+        ({"max_rounds": 9}, "max_rounds"),
+        ({"purposes": ("research",)}, "purposes"),
+        ({"contracts": ("other",)}, "contracts"),
+        ({"models": ("mlp",)}, "models"),
+        ({"delta": 1e-6}, "delta"),
+        ({"max_epsilon_per_study": 0.5}, "max_epsilon_per_study"),
+        ({"max_clip_norm": 0.75}, "max_clip_norm"),
+        ({"min_noise_multiplier": 100.0}, "min_noise_multiplier"),
+        ({"max_events_per_patient": 3}, "max_events_per_patient"),
+    ],
+)
+def test_plan_names_the_clause_by_which_the_hospital_itself_refuses(home, tmp_path, changes, clause):
+    policy = replace(POLICY, operators={"op": home.key().public}, require_approval=False, **changes)
+    published(home, policy)
+    terms = terms_of()
+    lines = conflicts(home, terms, NOW)
+    assert lines[0].startswith(f"north: would refuse by {clause}: ")
+    assert lines[-1] == "south: published no policy"
+    ledger = create_ledger(tmp_path / "ledger.sqlite", new_key(), "test", NOW)
+    with pytest.raises(Refusal) as refused:
+        permit(policy, terms, home.key().public, ledger, NOW)
+    ledger.close()
+    assert refused.value.clause == clause
+
+
+def test_terms_within_every_limit_have_no_conflict(home):
+    published(home)
+    assert conflicts(home, terms_of(), NOW)[0].startswith(
+        "north: no conflict with the policy that it published"
+    )
+    assert "would refuse by simulation" in conflicts(home, terms_of(simulation=True), NOW)[0]
+
+
+def test_what_is_published_is_the_limits_and_nothing_of_patients_or_operators(home, tmp_path):
+    path = tmp_path / "north.policy"
+    save_policy(
+        publish_policy("north", replace(POLICY, max_epsilon_for_life=float("inf")), NOW, new_key()), path
+    )
+    read = load_policy(path)
+    assert read.limits == Limits(
+        **{
+            **{one.name: getattr(POLICY, one.name) for one in fields(Limits)},
+            "max_epsilon_for_life": float("inf"),
+        }
+    )
+    text = path.read_text()
+    assert "777" not in text
+    assert "ed25519:AAAA" not in text
+    for word in ("operators", "min_patients", "approval", "simulation"):
+        assert word not in text
+
+
+def test_a_file_that_the_hospital_did_not_sign_is_refused(home, tmp_path):
+    path = home.folder / "policies" / "north.policy"
+    published(home)
+    text = path.read_text()
+    path.write_text(text.replace('"max_rounds":20', '"max_rounds":2000'))
+    with pytest.raises(ConfigurationError, match="signature does not fit"):
+        published_policies(home)
+    for wrong in (
+        "",
+        "[]",
+        text.replace('"max_rounds":20', '"max_rounds":"20"'),
+        text.replace("-policy-1", "-kit-1"),
+    ):
+        path.write_text(wrong)
+        with pytest.raises(ConfigurationError, match="format wardround-policy-1"):
+            published_policies(home)
+
+
+def test_a_policy_signed_by_another_than_the_enrolled_key_is_refused(home):
+    joined = new_key()
+    node_key = "ecdsa-sha2-nistp384 " + "A" * 100
+    (home.folder / "hospitals").mkdir(exist_ok=True)
+    save_join_request(sign_join_request("north", node_key, joined), home.folder / "hospitals/north.json")
+    published(home, key=joined)
+    assert set(published_policies(home)) == {"north"}
+    (home.folder / "policies/north.policy").unlink()
+    published(home)
+    with pytest.raises(ConfigurationError, match="another key"):
+        published_policies(home)
+
+
+def test_plan_says_it_all_and_signs_nothing(home, capsys):
+    from conf.proposal import Serving
+    from protocol.signed_terms import save_terms
+    from server.forecast import say_plan
+
+    published(home, replace(POLICY, max_rounds=9))
+    terms = terms_of()
+    folder = home.study("tea")
+    folder.folder.mkdir(parents=True)
+    save_terms(sign_terms(terms, home.key()), folder.terms)
+    capsys.readouterr()
+    say_plan(
+        Serving(study="tea", home=home.folder, round_seconds=60.0, quorum=0.5, wait_seconds=60.0, now=NOW)
+    )
+    said = capsys.readouterr().out
+    assert "for held-out patients" in said
+    assert "north: would refuse by max_rounds: rounds=10; it allows at most 9" in said
+    assert "south: is not enrolled" in said
+    assert [path.name for path in folder.folder.iterdir()] == ["study.terms"]
