@@ -12,6 +12,7 @@ from conf.compose import build, settings_to_mapping, study_settings
 from conf.settings import FederationSettings, PersonalizationSettings, ReportSettings, StudySettings
 from protocol.errors import WardroundError
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from server.propose import NEWTON_TAIL_SHARE, choose_method
 from simulations.population.draw import PopulationSettings
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -56,10 +57,32 @@ def checked(plain: dict[str, object]) -> None:
     build(PopulationSettings, study_settings(plain).data.population, "data")
 
 
+@pytest.mark.parametrize(
+    ("overrides", "optimizer", "momentum", "tail"),
+    [
+        ((), "newton", 0.0, NEWTON_TAIL_SHARE),
+        (("training.optimizer=null",), "newton", 0.0, NEWTON_TAIL_SHARE),
+        (("training.optimizer=sgd",), "sgd", 0.9, 0.5),
+        (("training.optimizer=sgd", "training.tail_average=0"), "sgd", 0.9, 0.0),
+        (("model=mlp",), "sgd", 0.9, 0.5),
+        (("training=adam",), "adam", 0.9, 0.5),
+        (("training=fedavg",), "sgd", 0.0, 0.5),
+        (("training=sampled",), "sgd", 0.9, 0.5),
+    ],
+)
+def test_the_training_options_mean_what_they_say(
+    overrides: tuple[str, ...], optimizer: str, momentum: float, tail: float
+) -> None:
+    asked = settings(*overrides)
+    chosen = choose_method(asked.model, 200, asked.training)
+    assert (chosen.optimizer, chosen.momentum, chosen.tail_average) == (optimizer, momentum, tail)
+    assert (chosen.rounds, chosen.local_steps) == (asked.training.rounds, asked.training.local_steps)
+
+
 def test_defaults_in_the_files_are_those_of_the_settings(default: dict[str, object]) -> None:
     study = study_settings(default)
-    assert study.privacy == PrivacySettings()
-    # Terms made in code carry a method; only what a person asks for can leave it open.
+    # Terms made in code carry a method, and bind nobody's gradient; what a person asks for gets the tuned ones.
+    assert study.privacy == PrivacySettings(clip_norm=0.5)
     assert study.training == TrainingSettings(optimizer="auto")
     assert study.model == ModelSettings()
     assert study.personalization == PersonalizationSettings()

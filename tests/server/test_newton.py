@@ -96,6 +96,23 @@ def test_the_fixed_point_is_the_posterior_mean_and_every_direction_contracts_ali
         np.testing.assert_allclose(weights - posterior, (1 - rate) ** step * (start - posterior), atol=1e-6)
 
 
+def test_weights_are_the_posterior_mean_given_the_weighted_average_of_all_gradients(gain) -> None:
+    generator, noise, count = np.random.default_rng(4), 0.02, 7
+    weights, seen = np.zeros(len(gain.fisher)), np.zeros(len(gain.fisher))
+    for number in range(1, count + 1):
+        gradient = generator.normal(size=len(weights))
+        seen += 2 * number / (count * (count + 1)) * (gradient - gain.fisher @ weights)
+        weights = gain.step(weights, gradient, noise, newton.rate(number))
+    np.testing.assert_allclose(weights, -gain.posterior(seen, noise), atol=1e-9 * np.abs(weights).max())
+
+
+def test_the_noise_of_that_average_follows_from_its_weights(make_terms) -> None:
+    terms = make_terms(**NEWTON, rounds=9)
+    numbers = np.arange(1, 9)
+    expected = 3.0 * np.sqrt(np.square(numbers).sum()) / numbers.sum()
+    assert newton.averaged_noise_stddev(terms, 3.0) == pytest.approx(expected)
+
+
 def even_releases(state, terms, make_release, shares=None):
     """What hospitals whose design is even would send without noise, in the units of a moment round."""
     layout = terms.contract.layout
@@ -218,6 +235,12 @@ def test_the_rule_chooses_newton_where_it_applies() -> None:
     assert (kept.tail_average, kept.moment_rounds) == (0.2, 3)
 
 
+def test_moments_that_nobody_would_read_are_refused() -> None:
+    asked = replace(RULE["training"], moment_rounds=1, sampling_rate=0.5)
+    with pytest.raises(ConfigurationError, match=r"moment_rounds=1: must be 0 with training.optimizer=sgd"):
+        choose_method(**{**RULE, "training": asked})
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_what_the_user_sets_stays(optimizer) -> None:
     asked = TrainingSettings(optimizer=optimizer, momentum=0.3, tail_average=0.1, learning_rate=0.2)
@@ -262,7 +285,9 @@ def test_newton_is_for_the_additive_model_within_bounds(make_terms) -> None:
     ):
         replace(make_terms(**NEWTON), model=ModelSettings(kind="mlp", hidden=(4,)))
     asked = TrainingSettings(optimizer="newton")
-    with pytest.raises(ConfigurationError, match=r"newton: with 2001 parameters must have at most 2000; use"):
+    with pytest.raises(
+        ConfigurationError, match=r"newton: with 2001 parameters: must have at most 2000; use"
+    ):
         choose_method(ModelSettings(), NEWTON_WIDEST + 1, asked)
     with pytest.raises(ConfigurationError, match=r"learning_rate=1.5: must be at most 1"):
         choose_method(ModelSettings(), 30, replace(asked, learning_rate=1.5))
