@@ -71,7 +71,7 @@ class Loopback:
         """A study's overrides. evaluation: ``private`` asks for tables of held-out patients at the end."""
         declared = ",".join(f"{name}:{DECLARED}" for name in self.hospitals)
         public = f"training.public_patients={{{declared}}}"
-        return [f"study={study}", f"training.rounds={rounds}", f"evaluation={evaluation}", public, *more]
+        return [f"study={study}", f"training.rounds={rounds}", public, *more, f"evaluation={evaluation}"]
 
     def approve(self, study: str, *settings: str) -> None:
         """Hand the signed terms to every hospital, where a person approves them."""

@@ -278,6 +278,14 @@ def test_weights_that_were_measured_and_lost_leave_the_model_unevaluated(make_st
     assert ward.asked == []
 
 
+def test_tables_of_other_weights_never_speak_for_a_model(make_study):
+    study = make_study(terms_of())
+    finish(study, Ward(study.terms))
+    found = held_out.conclude(study, trained(study, moved=0.5))
+    assert found.before is None
+    assert not found.review.releasable
+
+
 def test_a_damaged_sum_is_asked_for_again(make_study):
     study = make_study(terms_of())
     ward, state = Ward(study.terms), trained(study)

@@ -42,7 +42,10 @@ def charges(loopback, name):
         ledger.close()
 
 
-def test_a_study_equals_its_stored_releases_and_costs_what_was_planned(loopback):
+def test_a_study_killed_in_its_evaluation_equals_its_stored_releases_and_costs_what_was_planned(loopback):
+    loopback.await_event("tea", lambda event: event["event"] == "evaluation_announced", 240)
+    loopback.kill("study")
+    loopback.start_study("study=tea", "round_seconds=40", "wait_seconds=120", "quorum=1", word="resume")
     assert loopback.wait_study(240) == 0, loopback.log("study")[-3000:]
     events = loopback.events("tea")
     closed = [event for event in events if event["event"] == "round"]
