@@ -45,7 +45,12 @@ class Doorkeeper:
         if not declared.isdigit() or int(declared) > self._largest:
             await _refuse(send, 413)
             return
-        await self._app(scope, _bounded(receive, self._largest), send)
+        body = _Body(receive, send, self._largest)
+        try:
+            await self._app(scope, body.receive, body.send)
+        finally:
+            if body.too_large and not body.answered:
+                await _refuse(send, 413)
 
     def _may_enter(self, path: str, sent: bytes) -> bool:
         if path.startswith(("/v1/fleet/", "/v1/runtime/")) and ".." not in path:
@@ -53,21 +58,34 @@ class Doorkeeper:
         return hmac.compare_digest(sent, self._secret)
 
 
-def _bounded(receive: _Receive, most: int) -> _Receive:
-    """Hang up on a body that goes on beyond what was declared, or declares nothing."""
-    received = 0
+class _Body:
+    """One request's body, which ends where it goes on beyond the largest: then the line is closed."""
 
-    async def bounded() -> _Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        return message if received <= most else {"type": "http.disconnect"}
+    def __init__(self, receive: _Receive, send: _Send, largest: int) -> None:
+        self._receive, self._send, self._left = receive, send, largest
+        self.too_large = self.answered = False
 
-    return bounded
+    async def receive(self) -> _Message:
+        """Hand a part on; to the app a body that is too large looks as if its sender had hung up."""
+        if not self.too_large:
+            message = await self._receive()
+            self._left -= len(message.get("body", b""))
+            self.too_large = self._left < 0
+        return {"type": "http.disconnect"} if self.too_large else message
+
+    async def send(self, message: _Message) -> None:
+        """Hand the answer on; what the app says of a body that was cut off is replaced by a refusal."""
+        if self.too_large and not self.answered:
+            self.answered = True
+            await _refuse(self._send, 413)
+        elif not self.too_large:
+            self.answered = True
+            await self._send(message)
 
 
 async def _refuse(send: _Send, status: int) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": []})
+    # Closed: else the rest of a body that nobody wants would still be read.
+    await send({"type": "http.response.start", "status": status, "headers": [(b"connection", b"close")]})
     await send({"type": "http.response.body", "body": b""})
 
 

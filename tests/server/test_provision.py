@@ -175,16 +175,26 @@ def test_the_doorkeeper_lets_through_what_may_pass(path, headers, status):
     assert sent[0] == status
 
 
-def test_a_body_that_declares_nothing_is_cut_off():
-    bodies = [{"type": "http.request", "body": b"x" * 60, "more_body": True}] * 2
-    seen = []
+@pytest.mark.parametrize("own_answer", [True, False])
+def test_a_body_that_declares_nothing_is_cut_off(own_answer):
+    bodies = [{"type": "http.request", "body": b"x" * 60, "more_body": True}] * 3
+    seen, sent = [], []
 
     async def app(scope, receive, send):
-        seen.extend([(await receive())["type"], (await receive())["type"]])
+        seen.extend([(await receive())["type"] for _ in range(3)])
+        if own_answer:
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+            await send({"type": "http.response.body", "body": b"fault"})
 
     async def receive():
         return bodies.pop()
 
+    async def send(message):
+        sent.append(message)
+
     scope = {"type": "http", "path": "/v1/fleet/PushObject", "headers": []}
-    asyncio.run(Doorkeeper(app, b"secret", largest_body=100)(scope, receive, lambda message: None))
-    assert seen == ["http.request", "http.disconnect"]
+    asyncio.run(Doorkeeper(app, b"secret", largest_body=100)(scope, receive, send))
+    assert seen == ["http.request", "http.disconnect", "http.disconnect"]
+    assert len(bodies) == 1
+    assert [message.get("status") for message in sent] == [413, None]
+    assert sent[0]["headers"] == [(b"connection", b"close")]
