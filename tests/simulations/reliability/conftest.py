@@ -155,6 +155,10 @@ class Stage:
         except FileNotFoundError:
             return None
 
+    def activated(self):
+        """How often the server let a SuperNode in."""
+        return self.loopback.log("server").count("[Fleet.ActivateNode] Activated")
+
     def closed(self, study):
         """The study's closed rounds by number, as the log says last."""
         return closed_rounds(self.loopback.events(study))

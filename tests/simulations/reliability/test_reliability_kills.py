@@ -1,8 +1,7 @@
 """SIGKILL of each process in each phase of a round: one federation, one kill a round.
 
 Whoever comes by a phase is held there while the victim is killed and started again, so that each kill falls
-where it is said to. A round that the victim cannot reach (Flower lets a killed SuperNode's key in again after
-half a minute) is repeated with the next one.
+where it is said to. A round that is closed without it (a hospital is not back yet) is repeated with the next.
 """
 
 import itertools
@@ -57,6 +56,7 @@ def kill_once(stage, study, number, hospital, victim, phase):
     """Let one round begin and kill in it; whether the phase was reached before the round was closed."""
     holder = "study" if PHASES[phase] == "study" else f"{hospital}-agent"
     part = victim if victim in ("study", "superlink", "shim") else f"{hospital}-{victim}"
+    before = stage.activated()
     stage.arm(holder, phase)
     stage.open_gate(number)
     who = stage.wait(
@@ -70,6 +70,8 @@ def kill_once(stage, study, number, hospital, victim, phase):
     stage.let_go(holder, phase)
     stage.start_again(part, study)
     stage.await_closed(study, number)
+    if victim == "supernode":
+        stage.wait(lambda: stage.activated() > before, f"{part} to be let in again")
     return True
 
 

@@ -77,7 +77,9 @@ def test_a_damaged_checkpoint_costs_its_rounds_and_no_more(stage):
     number = begin(stage, "damaged", 8, "round_seconds=60")
     stage.wait(lambda: (stage.places / "waiting").read_text() == str(number + 1), "the next round to wait")
     stage.kill("study")
-    for path in (stage.loopback.home(OPERATOR) / "studies/damaged/checkpoints").glob(f"round-{number + 1:06d}-*"):
+    for path in (stage.loopback.home(OPERATOR) / "studies/damaged/checkpoints").glob(
+        f"round-{number + 1:06d}-*"
+    ):
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
