@@ -15,6 +15,7 @@ from protocol.errors import ConfigurationError
 from protocol.settings import PrivacySettings
 from simulations import metrics
 from simulations.challengers import additive, boosting, local_steps, newton, registry
+from simulations.challengers.__main__ import BEGIN, END, PAGE, filled
 from simulations.challengers.channel import Attempt, Channel
 from simulations.challengers.prior import PRIORS
 from simulations.federation import Federation
@@ -162,3 +163,14 @@ def test_noisy_eigenvalues_are_raised_never_lowered() -> None:
     raised = newton.raise_to_noise(matrix, 0.5)
     assert np.linalg.eigvalsh(raised).min() >= 0.5 * 6**0.5 - 1e-9
     assert np.linalg.eigvalsh(raised - matrix).min() > -1e-9
+
+
+def test_tables_go_between_the_pages_marks_and_nowhere_else() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    once = filled(page, "| a table |")
+    assert once.partition(BEGIN)[0] == page.partition(BEGIN)[0]
+    assert once.partition(END)[2] == page.partition(END)[2]
+    assert filled(once, "| a table |") == once
+    assert filled(once, "| newer |").count("| a table |") == 0
+    with pytest.raises(ValueError, match="must hold the lines"):
+        filled("no marks", "| a table |")
