@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from simulations.accuracy.runner import Task
     from simulations.accuracy.summary import Found
 
-PAGE = Path("docs/methods.md")
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "methods.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 DATA = ("noshow", "heart", "synthetic")
 EPSILONS = (1.0, 3.0)
