@@ -34,6 +34,7 @@ from flwr.supernode.runtime.run_clientapp import run_clientapp
 FLOWERS_PAUSE_SECONDS = 3.0
 LOOK_SECONDS = 0.25  # the shortest pause between two looks for messages
 PATIENCE = 0.1  # the share of the time waited so far that the next pause may take
+YIELD = 4.0  # the least pause, in times that the last look took: a busy server is not asked faster than it answers
 ANSWER_SECONDS = 0.05  # between two looks for the app's answer, in this process's memory
 PARTS_SECONDS = 0.05  # the first pause before asking again for a message's parts; doubles
 TASK_SECONDS = 1.0  # how often the runner looks for a task that nobody woke it for; Flower's default
@@ -45,7 +46,8 @@ class Pauses:
     """Stands where Flower's SuperNode expects the module ``time``, and pauses by another rule.
 
     After a message it looks often; where none comes the pauses grow to Flower's own, so that no message waits
-    longer than a tenth of the time since the last one (or LOOK_SECONDS), and an idle hospital asks seldom.
+    longer than a tenth of the time since the last one (or LOOK_SECONDS), and an idle hospital asks seldom. Where
+    the server takes its time the pauses are longer too.
     """
 
     def __init__(
@@ -56,21 +58,23 @@ class Pauses:
     ) -> None:
         """on_message: called when Flower begins to wait for the app's answer to a message."""
         self._on_message, self._clock, self._sleep = on_message, clock, sleep
-        self._last = clock()
+        self._last = self._woke = clock()
         self._answering = False
 
     def sleep(self, seconds: float) -> None:
         """Pause in the place of ``time.sleep``: of 3 s between messages, of less within one."""
         if seconds >= FLOWERS_PAUSE_SECONDS:
             self._answering = False
-            waited = self._clock() - self._last
-            self._sleep(min(seconds, max(LOOK_SECONDS, PATIENCE * waited)))
+            now = self._clock()
+            waited, took = now - self._last, now - self._woke
+            self._sleep(min(seconds, max(LOOK_SECONDS, PATIENCE * waited, YIELD * took)))
+            self._woke = self._clock()
             return
         if not self._answering:
             self._answering = True
             self._on_message()
         self._sleep(min(seconds, ANSWER_SECONDS))
-        self._last = self._clock()
+        self._last = self._woke = self._clock()
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ class Limits:
 
     nodes_seconds: float = 120.0
     round_seconds: float = 600.0
-    poll_seconds: float = 0.1
+    poll_seconds: float = 0.2
 
     def __post_init__(self) -> None:
         """Check that every wait is bounded."""

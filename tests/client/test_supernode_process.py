@@ -66,6 +66,17 @@ def test_no_message_waits_longer_than_a_tenth_of_the_time_since_the_last(clock):
         assert clock.slept[-1] <= max(LOOK_SECONDS, 0.1 * waited)
 
 
+def test_a_server_that_is_slow_to_answer_is_asked_less_often(clock):
+    pauses = Pauses(lambda: None, clock, clock.sleep)
+    pauses.sleep(FLOWERS_PAUSE_SECONDS)
+    for took in (0.1, 0.5, 5.0, 0.01):
+        clock.now += took
+        pauses.sleep(FLOWERS_PAUSE_SECONDS)
+    assert clock.slept[1:] == pytest.approx(
+        [0.4, 2.0, FLOWERS_PAUSE_SECONDS, 0.1 * (clock.now - 100 - clock.slept[-1])]
+    )
+
+
 def test_the_runner_is_woken_once_per_message(clock):
     woken = []
     pauses = Pauses(lambda: woken.append(clock.now), clock, clock.sleep)
