@@ -57,8 +57,7 @@ class TrainingSettings:
     public rule (``server.propose``); terms carry what was chosen. In the first ``moment_rounds`` rounds each
     hospital releases the sum of its patients' mean design rows instead of gradients: what ``optimizer=newton``
     learns the curvature from, by the same mechanism at the same cost. momentum is of sgd and adam alone.
-    aggregate is how the server joins releases (``server.aggregate``). proximal is FedProx's pull towards
-    the round's weights, used by ``local_steps > 1`` alone.
+    aggregate is how the server joins releases (``server.aggregate``).
     """
 
     rounds: int = 40
@@ -67,7 +66,6 @@ class TrainingSettings:
     sampling_rate: float = 1.0
     public_patients: Mapping[str, int] = field(default_factory=dict)
     local_learning_rate: float = 0.5
-    proximal: float = 0.0
     aggregate: str = "sum"
     optimizer: str = "sgd"
     learning_rate: float = 0.0
@@ -122,9 +120,6 @@ class TrainingSettings:
             "training.moment_rounds",
             self.moment_rounds,
             f"must be at least 0 and below training.rounds={self.rounds}",
-        )
-        require(
-            0 <= self.proximal < math.inf, "training.proximal", self.proximal, "must be at least 0 and finite"
         )
         require(0 <= self.momentum < 1, "training.momentum", self.momentum, "must be at least 0 and below 1")
         require(
