@@ -17,6 +17,7 @@ from protocol.envelope import LARGEST_REQUEST
 
 SECRET_HEADER = b"x-wardround-control"
 LARGEST_BODY = LARGEST_REQUEST + 2**20
+_CLOSE = (b"connection", b"close")  # else the rest of a body that nobody wants would still be read
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -45,7 +46,8 @@ class Doorkeeper:
         if not declared.isdigit() or int(declared) > self._largest:
             await _refuse(send, 413)
             return
-        body = _Body(receive, send, self._largest)
+        empty = declared == b"0" and b"transfer-encoding" not in headers
+        body = _Body(receive, send, self._largest, ended=empty)
         try:
             await self._app(scope, body.receive, body.send)
         finally:
@@ -59,10 +61,10 @@ class Doorkeeper:
 
 
 class _Body:
-    """One request's body, which ends where it goes on beyond the largest: then the line is closed."""
+    """One request's body: where it goes on beyond the largest, or beyond its answer, the line is closed."""
 
-    def __init__(self, receive: _Receive, send: _Send, largest: int) -> None:
-        self._receive, self._send, self._left = receive, send, largest
+    def __init__(self, receive: _Receive, send: _Send, largest: int, ended: bool) -> None:
+        self._receive, self._send, self._left, self._ended = receive, send, largest, ended
         self.too_large = self.answered = False
 
     async def receive(self) -> _Message:
@@ -70,6 +72,7 @@ class _Body:
         if not self.too_large:
             message = await self._receive()
             self._left -= len(message.get("body", b""))
+            self._ended = not message.get("more_body", False)
             self.too_large = self._left < 0
         return {"type": "http.disconnect"} if self.too_large else message
 
@@ -79,13 +82,14 @@ class _Body:
             self.answered = True
             await _refuse(self._send, 413)
         elif not self.too_large:
+            if message["type"] == "http.response.start" and not self._ended:
+                message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
             self.answered = True
             await self._send(message)
 
 
 async def _refuse(send: _Send, status: int) -> None:
-    # Closed: else the rest of a body that nobody wants would still be read.
-    await send({"type": "http.response.start", "status": status, "headers": [(b"connection", b"close")]})
+    await send({"type": "http.response.start", "status": status, "headers": [_CLOSE]})
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -198,3 +198,31 @@ def test_a_body_that_declares_nothing_is_cut_off(own_answer):
     assert len(bodies) == 1
     assert [message.get("status") for message in sent] == [413, None]
     assert sent[0]["headers"] == [(b"connection", b"close")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "read", "closes"),
+    [
+        ([], False, False),
+        ([(b"content-length", b"9")], True, False),
+        ([(b"content-length", b"9")], False, True),
+        ([(b"transfer-encoding", b"chunked")], False, True),
+    ],
+)
+def test_a_body_that_is_answered_unread_closes_the_line(headers, read, closes):
+    sent = []
+
+    async def app(scope, receive, send):
+        if read:
+            await receive()
+        await send({"type": "http.response.start", "status": 401, "headers": []})
+
+    async def receive():
+        return {"type": "http.request", "body": b"x" * 9, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/v1/fleet/PushObject", "headers": headers}
+    asyncio.run(Doorkeeper(app, b"secret")(scope, receive, send))
+    assert sent[0]["headers"] == ([(b"connection", b"close")] if closes else [])
