@@ -73,6 +73,7 @@ def resident_kilobytes(pid):
 
 def test_two_gigabytes_are_not_taken(stage):
     """Declared: refused unread. Undeclared: cut off where the largest message ends; memory stays bounded."""
+    stage.wait(lambda: stage.activated() >= 2, "both hospitals to connect")
     before = resident_kilobytes(stage.superlink())
     asked = connection(stage)
     asked.putrequest("POST", "/v1/fleet/PushObject")
@@ -94,6 +95,7 @@ def test_two_gigabytes_are_not_taken(stage):
 
 
 def test_nothing_is_spoken_in_plain_text_and_nothing_is_reported(stage):
+    stage.wait(lambda: stage.activated() >= 2, "both hospitals to connect")
     port = load_operator_home(stage.loopback.home(OPERATOR)).port
     with socket.create_connection(("127.0.0.1", port), 10) as plain:
         plain.sendall(b"GET /docs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
