@@ -13,6 +13,7 @@ from protocol.model import initial_weights, predict_logits
 from protocol.randomness import Keystream, derive_key
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.terms import Terms
+from server.propose import without_moments
 from simulations import descents
 
 
@@ -86,6 +87,19 @@ def test_alone_private_adds_the_whole_noise_also_where_the_federation_shares_it(
     np.testing.assert_array_equal(found[0], found[1])
     again = descents.alone_private_models(terms, contract.layout, cohort, streams(4, "other"))
     assert np.abs(found[0] - again).max() > 0.01
+
+
+def test_where_the_federation_has_newton_the_baselines_descend_by_sgd(
+    small: Callable, contract: Contract
+) -> None:
+    cohort = small([60, 80]).cohort
+    newton = terms_for(contract, cohort, optimizer="newton", moment_rounds=1, learning_rate=1.0, momentum=0.0)
+    plain = replace(newton, training=without_moments(newton))
+    assert plain.training.optimizer == "sgd"
+    alone = [descents.alone_private_models(t, contract.layout, cohort, streams(2)) for t in (newton, plain)]
+    together = [descents.federated_model(t, contract.layout, cohort) for t in (newton, plain)]
+    np.testing.assert_array_equal(*alone)
+    np.testing.assert_array_equal(*together)
 
 
 def test_an_empty_hospital_alone_gets_noise_and_stays_finite(small: Callable, contract: Contract) -> None:
