@@ -33,6 +33,10 @@ class Aggregate(Protocol):
         """Estimate the mean loss's gradient, float64 [parameters]; descent goes against it."""
 
 
+BLOCK = 32_768
+"""Numbers that are weighted and added at a time."""
+
+
 @dataclass(eq=False)
 class WeightedSum:
     """Σ weight × release, in place: memory is one vector, whatever the number of hospitals.
@@ -46,9 +50,12 @@ class WeightedSum:
     weights: dict[str, float]
 
     def add(self, hospital: str, vector: NDArray[np.float64]) -> None:
-        """Add one release; overwrites ``vector``."""
-        vector *= self.weights[hospital]
-        self.total += vector
+        """Add one release; overwrites ``vector``. One pass over memory: a block stays in cache for both steps."""
+        weight = self.weights[hospital]
+        for start in range(0, len(vector), BLOCK):
+            part, sums = vector[start : start + BLOCK], self.total[start : start + BLOCK]
+            part *= weight
+            sums += part
 
     def gradient(self) -> NDArray[np.float64]:
         """Give the sum so far."""
