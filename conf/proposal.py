@@ -35,6 +35,7 @@ class Proposal:
     out: Path
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
+    review: ReviewSettings = field(default_factory=ReviewSettings)
 
     def __post_init__(self) -> None:
         """Check ranges, and that a real study declares its hospitals."""
@@ -94,7 +95,7 @@ def serving(plain: Mapping[str, object], output_dir: Path | None = None) -> Serv
 
 def _serving(plain: Mapping[str, object], study: str, home: Path, proposed: Proposal | None) -> Serving:
     seconds = {key: typed(plain.get(key), float, key) for key in ("round_seconds", "quorum", "wait_seconds")}
-    review = None if proposed is None else build(ReviewSettings, _group(plain, "review"), "review")
+    review = None if proposed is None else proposed.review
     return Serving(study=study, home=home, now=datetime.now(UTC), proposal=proposed, review=review, **seconds)
 
 
@@ -117,6 +118,7 @@ def proposal(plain: Mapping[str, object], output_dir: Path | None = None) -> Pro
         training=training_settings(_group(plain, "training")),
         evaluation=build(EvaluationSettings, _group(plain, "evaluation"), "evaluation"),
         fairness=build(FairnessSettings, _group(plain, "fairness"), "fairness"),
+        review=build(ReviewSettings, _group(plain, "review"), "review"),
         valid_days=typed(plain["valid_days"], int, "valid_days"),
         reply_delay_seconds=typed(plain["reply_delay_seconds"], float, "reply_delay_seconds"),
         simulation=typed(plain["simulation"], bool, "simulation"),

@@ -126,3 +126,43 @@ def test_help_imports_nothing_heavy() -> None:
                          text=True, timeout=60)  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert "wardround-serve terms" in ran.stdout
+
+
+def test_terms_carry_the_evaluation_and_the_limits_that_were_asked_for(
+    key: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("training.rounds=20", "evaluation.rounds=[10,20]", "evaluation.epsilon=0.5", "fairness=limited")
+    assert terms(monkeypatch, *asked) == 0
+    assert "after round 10, 20, mitigation, at ε = 0.5" in capsys.readouterr().out
+    made = load_terms(Path("tea.terms")).terms
+    assert made.evaluation is not None
+    assert made.evaluation.rounds == (10, 20, 21)  # one more measures what a mitigation does
+    spent = compose_epsilon([PrivacyEvent(made.evaluation.noise_multiplier, 1.0, 3)], 1e-5)
+    assert 0.49 < spent <= 0.5
+    assert made.fairness.limits["selection"] == 0.2
+    assert terms(monkeypatch, "evaluation=none", "out=bare.terms") == 0
+    assert "will not be marked releasable" in capsys.readouterr().out
+    assert load_terms(Path("bare.terms")).terms.evaluation is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("evaluation=none", "fairness=limited"), "fairness.mitigation=equal_selection"),
+        (("evaluation.epsilon=0",), "evaluation.epsilon=0"),
+        (("review.days=0",), "review.days=0"),
+        (("review.exception_by=Weiss",), "review.exception_reason"),
+    ],
+)
+def test_wrong_settings_of_evaluation_and_review_are_one_line(
+    key: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    wrong: tuple[str, ...],
+    said: str,
+) -> None:
+    assert terms(monkeypatch, *wrong) == 2
+    line = capsys.readouterr().err
+    assert said in line
+    assert line.count("\n") == 1
+    assert not Path("tea.terms").exists()
