@@ -89,7 +89,20 @@ def main() -> None:
     os.close(waiting)
     os.set_blocking(wake, False)
     _set_times(runner, wake)
-    flower_supernode()
+    _end_with(flower_supernode)
+
+
+def _end_with(act: Callable[[], None]) -> None:
+    """End the process where Flower's main loop gives up (a broken TLS handshake, say).
+
+    A thread of Flower's would keep it alive, deaf to the server, so that nobody starts it again.
+    """
+    try:
+        act()
+    except Exception as error:
+        sys.stderr.write(f"the SuperNode gave up: {type(error).__name__}: {error}\n")
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def _set_times(runner: int, wake: int) -> None:

@@ -3,7 +3,9 @@
 import inspect
 import os
 import re
+import ssl
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -116,3 +118,15 @@ def test_flower_still_has_what_is_set_here():
     for module in (supernode_process.heartbeat, fleet_http_connection):
         assert module.HEARTBEAT_DEFAULT_INTERVAL == constant.HEARTBEAT_DEFAULT_INTERVAL
     assert constant.HEARTBEAT_MIN_INTERVAL <= HEARTBEAT_SECONDS < constant.HEARTBEAT_DEFAULT_INTERVAL
+
+
+def test_a_main_loop_that_gives_up_ends_the_process_though_a_thread_lives_on():
+    def gives_up():
+        threading.Thread(target=time.sleep, args=(60,)).start()
+        raise ssl.SSLEOFError("the line broke in a handshake")
+
+    child = os.fork()
+    if child == 0:
+        supernode_process._end_with(gives_up)
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
