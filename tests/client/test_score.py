@@ -343,7 +343,7 @@ def audited(hospital, tmp_path: Path) -> Contract:
 
 
 THRESHOLDS = {
-    "channel": {"sms": 0.3, "email": 0.6, "other": 0.5},
+    "channel": {"sms": 0.05, "email": 0.95, "other": 0.5},
     "topic": {"screening": 0.5, "maternity": 0.4, "other": 0.5},
 }
 
@@ -365,6 +365,7 @@ def test_groups_are_selected_by_their_own_thresholds_whatever_the_personal_part_
         ]
         least = sum(distances) - logit(0.5)  # distances from the common threshold add up
         assert selected == (logit(probability) >= least)
+    assert not frame["selected"].equals(frame["probability"] >= 0.5)
     assert said["selected"] == frame["selected"].sum()
     assert 0 < said["selected"] < len(frame)
     assert score(model, "--personal", out="personal.csv")[0] == 0
