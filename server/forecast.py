@@ -14,7 +14,7 @@ from protocol.terms import Terms
 from server.operator_home import OperatorHome, load_operator_home
 from server.sign_terms import signed_terms
 
-OVERHEAD_SECONDS = 5.0
+OVERHEAD_SECONDS = 3.0
 """A round on top of the hospitals' own computing and the terms' delay, as measured (docs/reliability.md)."""
 
 
