@@ -17,7 +17,7 @@ from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.signed_terms import sign_terms
 from protocol.terms import Release
 from server import held_out, rounds, serve
-from server.approve import sign
+from server.approve import approve, sign
 from server.event_log import EventLog, read_events
 from server.operator_home import load_operator_home
 from server.propose import propose
@@ -340,9 +340,15 @@ def test_no_signature_replaces_an_evaluation(make_study):
         sign(study, "Dr. Weiss", "in a hurry")
 
 
-def test_an_exception_needs_a_name_and_a_reason(make_study):
+def test_an_exception_needs_a_name_and_a_reason(make_study, capsys):
     study = make_study(terms_of(max_selection_gap=0.05))
     finish(study, Ward(study.terms, shift=5))
     with pytest.raises(ConfigurationError, match="exception"):
         sign(study, "Dr. Weiss", " ")
+    word = ["study=tea", f"home={study.home.folder}", "reason=called by hand"]
+    with pytest.raises(ConfigurationError, match="say person="):
+        approve(word)
     assert facts_of(study)["releasable"] == "no"
+    approve([*word, "person=Dr. Weiss"])
+    assert "by the exception that Dr. Weiss signed" in capsys.readouterr().out
+    assert facts_of(study)["exception_reason"] == "called by hand"
