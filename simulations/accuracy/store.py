@@ -19,7 +19,10 @@ from simulations.accuracy.column import Cell
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("protocol", "client", "server", "conf", "simulations")
 NOT_MEASURED = ("simulations/report/", "simulations/bench/", "simulations/loopback/")
-PRESENTATION = ("__main__.py", "cases.py", "figures.py", "page.py", "runner.py", "store.py", "summary.py")
+PRESENTATION = (
+    "__main__.py", "cases.py", "figures.py", "heart_page.py", "page.py", "runner.py", "store.py", "summary.py",
+    "tables.py",
+)  # fmt: skip
 NOT_IN_FIGURES = ("output_dir", "report", "review", "federation", "study")
 
 
