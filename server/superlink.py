@@ -8,7 +8,7 @@ that signs plans is never where a submitted app could read it.
 import hashlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -27,10 +27,15 @@ from flwr.proto.control_pb2 import (
     StopRunRequest,
     UnregisterNodeRequest,
 )
-from flwr.proto.runtime_pb2 import AcquireTaskRequest, PullTaskInputRequest, PushTaskOutputRequest
+from flwr.proto.runtime_pb2 import (
+    AcquireTaskRequest,
+    PullTaskInputRequest,
+    PushTaskOutputRequest,
+    SendTaskHeartbeatRequest,
+)
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.fab import Fab
-from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+from flwr.supercore.heartbeat import HeartbeatSender
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufClientInterceptor, ProtobufRequestContext
@@ -48,6 +53,7 @@ from server.superlink_process import SECRET_HEADER
 CLAIM_SECONDS = 60.0
 RETRY_SECONDS = 20.0  # how long one call is repeated before the server counts as away
 CLAIM_PAUSE_SECONDS = 0.05
+_UNKNOWN_TOKEN = 401
 _ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 
 
@@ -142,7 +148,8 @@ def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
     grid = StreamedGrid(home.local_address, root_certificates=root, token=_claim(home, run_id, root))
     grid._retry_invoker.max_time = RETRY_SECONDS
     client = grid._runtime_client
-    heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
+    grid._retry_invoker.should_giveup = live_on(grid._retry_invoker.should_giveup)
+    heartbeat = HeartbeatSender(heartbeats(client))
     heartbeat.start()
     status, details = SubStatus.FAILED, "the study stopped"
     try:
@@ -159,6 +166,27 @@ def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
             client.PushTaskOutput(PushTaskOutputRequest(sub_status=status, details=details))
         heartbeat.stop()
         grid.close()
+
+
+def live_on(should_giveup: Callable[[Exception], bool] | None) -> Callable[[Exception], bool]:
+    """Give up on a run whose token the server no longer knows: there Flower would end this whole process."""
+
+    def giving_up(error: Exception) -> bool:
+        refused = isinstance(error, httpx.HTTPStatusError) and error.response.status_code == _UNKNOWN_TOKEN
+        return refused or (should_giveup is not None and should_giveup(error))
+
+    return giving_up
+
+
+def heartbeats(client: RuntimeHttpClient) -> Callable[[], bool]:
+    """Tell the server that the run is carried out; what that fails of, the round's own calls find out."""
+
+    def beat() -> bool:
+        with suppress(httpx.HTTPError, RunNotRunningException):
+            client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+        return True
+
+    return beat
 
 
 def _stop_earlier(home: OperatorHome, run_file: Path) -> None:
