@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from flwr.common import constant
-from flwr.superlink.grid import http_grid
 from flwr.supernode import fleet_http_connection, start_client_internal
 
 from client import supernode_process
@@ -113,7 +112,6 @@ def test_flower_still_has_what_is_set_here():
     assert sorted(pauses) == [0.5, 0.5, FLOWERS_PAUSE_SECONDS]
     assert set(re.findall(r"\btime\.(\w+)", loop)) == {"sleep"}, "Pauses stands in for the whole module"
     assert start_client_internal.pull_objects is supernode_process.pull_objects
-    assert http_grid.pull_objects.__name__ == "pull_objects"
     assert "initial_backoff" in inspect.signature(supernode_process.pull_objects).parameters
     for module in (supernode_process.heartbeat, fleet_http_connection):
         assert module.HEARTBEAT_DEFAULT_INTERVAL == constant.HEARTBEAT_DEFAULT_INTERVAL
