@@ -113,7 +113,9 @@ def _measured(loopback: Loopback, folder: Path) -> None:
     if len(found) != 1:
         raise ConfigurationError(f"{len(found)} evaluations were closed, must be 1")
     auc, hospitals = found[0]["auc"], found[0]["accepted"]
-    _say(f"held-out patients of {hospitals}: AUC {auc['value']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]")  # type: ignore[index]
+    value, low, high = (auc[key] for key in ("value", "low", "high"))  # type: ignore[index]
+    said = "lost in noise" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    _say(f"held-out patients of {hospitals}: AUC {said}")
     card = (folder / "model_card.md").read_text(encoding="utf-8")
     _say(f"the card says: {card.splitlines()[2]}")
     _say(f"card: {folder / 'model_card.html'}; report: {folder / 'report.html'}")
