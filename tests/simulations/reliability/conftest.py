@@ -178,7 +178,9 @@ class Stage:
         return self.wait(lambda: self.closed(study).get(number), f"round {number} closed", seconds)
 
     def await_end(self, study, seconds=STEP_SECONDS):
-        assert self.loopback.wait_study(seconds) == 0, self.loopback.log("study")[-3000:]
+        process = self.loopback.processes["study"]
+        self.wait(lambda: process.poll() is not None, f"{study} to end", seconds)
+        assert self.loopback.wait_study(1) == 0, self.loopback.log("study")[-3000:]
 
     def charges(self, name, terms):
         ledger = load_home(self.loopback.home(name)).open_ledger()

@@ -5,6 +5,7 @@ where it is said to. A round that is closed without it (a hospital is not back y
 """
 
 import itertools
+import time
 
 import pytest
 
@@ -22,6 +23,7 @@ PHASES = {
 }
 VICTIMS = ("study", "superlink", "agent", "supernode", "shim")
 AT_WORK = [phase for phase, holder in PHASES.items() if holder == "agent"]  # when there is a shim
+BACK_SECONDS = 45  # until a SuperNode that ended is let in again
 EVERY_PLACE = [
     (victim, phase) for phase in PHASES for victim in VICTIMS if victim != "shim" or phase in AT_WORK
 ]
@@ -64,6 +66,10 @@ def kill_once(stage, study, number, hospital, victim, phase):
         f"{phase} in round {number}",
     )
     if who == "missed" and stage.disarm(holder, phase):
+        deadline = time.monotonic() + BACK_SECONDS
+        stage.wait(
+            lambda: stage.activated() > before or time.monotonic() > deadline, f"{hospital} to be back"
+        )
         return False
     who = stage.wait(lambda: stage.reached(holder, phase), phase, 10)
     stage.kill(part, who["asked_by"])
