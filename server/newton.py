@@ -29,12 +29,12 @@ from server.fisher import bin_shares, fisher_information, second_moments
 
 Floats = NDArray[np.float64]
 
-EFFECT_STDDEV = 0.9
+EFFECT_STDDEV = 0.7
 """τ, prior standard deviation of a scaled weight; chosen on synthetic federations."""
 INTERCEPT_VARIANCE = 4.0
 """Of the intercept, in τ²: the base rate is further from one half than an effect is from nothing."""
-BIN_DISTANCE = 1.5
-"""Neighbouring bins of an ordered feature correlate by exp(−1 ÷ this), those further apart less."""
+RANGE_DECAY = 2.7
+"""The two ends of an ordered feature correlate by exp(−this), bins between them by their share of the way."""
 ORDERED_KINDS = ("numeric", "hour", "gap_days", "history")
 
 
@@ -82,8 +82,8 @@ def prior_covariance(contract: Contract) -> Floats:
 def _bins_covariance(kind: str, size: int) -> Floats:
     covariance = np.eye(size)
     if kind in ORDERED_KINDS:
-        place = np.arange(size - 1)  # the last bin is "missing"
-        covariance[:-1, :-1] = np.exp(-np.abs(place[:, None] - place) / BIN_DISTANCE)
+        place = np.arange(size - 1) / max(size - 2, 1)  # the last bin is "missing"
+        covariance[:-1, :-1] = np.exp(-RANGE_DECAY * np.abs(place[:, None] - place))
     return covariance
 
 

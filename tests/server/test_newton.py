@@ -57,7 +57,7 @@ def test_the_prior_links_neighbouring_bins_and_crosses_of_them(terms) -> None:
     assert np.linalg.eigvalsh(covariance).min() > 0
     by_name = {field.name: start for field, start in zip(layout.fields, layout.offsets, strict=True)}
     age, sms, cross = by_name["age"], by_name["sms"], by_name["age × sms"]
-    near = np.exp(-1 / newton.BIN_DISTANCE)
+    near = np.exp(-newton.RANGE_DECAY / 3)  # four bins, three steps from end to end
     np.testing.assert_allclose(covariance[age, age : age + 5], [1, near, near**2, near**3, 0])
     np.testing.assert_allclose(covariance[sms : sms + 3, sms : sms + 3], np.eye(3))
     assert covariance[cross, cross + 3] == pytest.approx(near)  # one age bin on, same sms
