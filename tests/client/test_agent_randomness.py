@@ -28,7 +28,9 @@ def federation(tables_of, terms_with):
         for table, frame in tables_of(patients).items():
             parts[table].append(frame.with_columns(hospital=pl.lit(name)))
     tables = Tables(**{table: pl.concat(frames) for table, frames in parts.items()})
-    return through_gate(tables, terms_with().contract, list(WARDS), SEED, datetime(2024, 6, 1, tzinfo=UTC), {})
+    return through_gate(
+        tables, terms_with().contract, list(WARDS), SEED, datetime(2024, 6, 1, tzinfo=UTC), {}
+    )
 
 
 @pytest.fixture
