@@ -138,6 +138,7 @@ def test_any_worker_knows_what_the_others_charged(tmp_path):
     assert len(contexts["west"].state["charged"]) == len(seen) - 1
 
 
+@pytest.mark.slow
 @pytest.mark.flower
 def test_ray_equals_in_process_wherever_it_is_started(tmp_path):
     """Several local steps and Poisson draws use all randomness; another ``client`` lies in the folder.
