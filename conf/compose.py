@@ -43,14 +43,15 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
     refuse_unknown(plain, ROOT_KEYS + GROUPS, "")
     own_dir = typed(plain.get("output_dir"), Path, "output_dir")
     data = _data(_section(plain, "data"))
+    contract = _contract(plain.get("contract"), data.contract)
     return StudySettings(
         study=typed(plain.get("study"), str, "study"),
         seed=typed(plain.get("seed"), int, "seed"),
         output_dir=output_dir or own_dir,
         data=data,
-        contract=_contract(plain.get("contract"), data.contract),
+        contract=contract,
         model=build(ModelSettings, _section(plain, "model"), "model"),
-        privacy=build(PrivacySettings, _section(plain, "privacy"), "privacy"),
+        privacy=privacy_settings(_section(plain, "privacy"), contract),
         training=training_settings(_section(plain, "training")),
         personalization=build(PersonalizationSettings, _section(plain, "personalization"), "personalization"),
         evaluation=build(EvaluationSettings, _section(plain, "evaluation"), "evaluation"),
@@ -101,6 +102,15 @@ def build(kind: type[T], plain: Mapping[str, object], path: str) -> T:
     refuse_unknown(plain, names, f"{path}.")
     given = {key: value for key, value in plain.items() if value is not None}
     return kind(**{key: typed(value, hints[key], f"{path}.{key}") for key, value in given.items()})
+
+
+def privacy_settings(plain: Mapping[str, object], contract: Contract) -> PrivacySettings:
+    """Build the privacy section; a clip norm of null is the norm of a gradient at the contract's expected rate.
+
+    A design row has norm at most 1, so a larger bound would bind few and only add noise.
+    """
+    chosen = {"clip_norm": contract.label.expected_residual} if plain.get("clip_norm", 1) is None else {}
+    return build(PrivacySettings, {**plain, **chosen}, "privacy")
 
 
 def training_settings(plain: Mapping[str, object]) -> TrainingSettings:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from conf.compose import build, read_contract, refuse_unknown, training_settings, typed
+from conf.compose import build, privacy_settings, read_contract, refuse_unknown, training_settings, typed
 from conf.settings import ReviewSettings, check_mitigation
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError, require
@@ -110,11 +110,12 @@ def proposal(plain: Mapping[str, object], output_dir: Path | None = None) -> Pro
     for key in ("study", "key", "out"):
         if plain.get(key) is None:
             raise ConfigurationError(f"{key}: is missing; say {key}=…")
+    contract = _contract(plain)
     return Proposal(
         study=typed(plain["study"], str, "study"),
-        contract=_contract(plain),
+        contract=contract,
         model=build(ModelSettings, _group(plain, "model"), "model"),
-        privacy=build(PrivacySettings, _group(plain, "privacy"), "privacy"),
+        privacy=privacy_settings(_group(plain, "privacy"), contract),
         training=training_settings(_group(plain, "training")),
         evaluation=build(EvaluationSettings, _group(plain, "evaluation"), "evaluation"),
         fairness=build(FairnessSettings, _group(plain, "fairness"), "fairness"),

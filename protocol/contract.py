@@ -22,11 +22,30 @@ HOSPITAL_COLUMN = "hospital"
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """The column that holds the outcome, and the texts that stand for 1 (engaged) and 0."""
+    """The column that holds the outcome, and the texts that stand for 1 (engaged) and 0.
+
+    expected_rate: share of messages that patients are expected to engage with, from public knowledge and never
+    from the tables; None where nobody knows.
+    """
 
     column: str
     engaged: tuple[str, ...]
     not_engaged: tuple[str, ...]
+    expected_rate: float | None = None
+
+    def to_mapping(self) -> dict[str, object]:
+        """Plain data in the YAML format, without defaults."""
+        words = {"engaged": list(self.engaged), "not_engaged": list(self.not_engaged)}
+        rate = {} if self.expected_rate is None else {"expected_rate": self.expected_rate}
+        return {"column": self.column, **words, **rate}
+
+    @property
+    def expected_residual(self) -> float:
+        """Residual of the rarer outcome under a model that knows the expected rate alone, in [0.5, 1).
+
+        Where nobody knows the rate, that of one in five.
+        """
+        return 0.8 if self.expected_rate is None else max(self.expected_rate, 1 - self.expected_rate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +143,7 @@ class Contract:
             "version": self.version,
             "purpose": self.purpose,
             "patient": self.patient,
-            "label": {
-                "column": self.label.column,
-                "engaged": list(self.label.engaged),
-                "not_engaged": list(self.label.not_engaged),
-            },
+            "label": self.label.to_mapping(),
             "events_per_patient": self.events_per_patient,
             "consent": {"required": self.consent.required, "basis": self.consent.basis},
             "unknown_patients": self.unknown_patients,
@@ -178,9 +193,20 @@ def contract_from_mapping(plain: Mapping[str, object]) -> Contract:
     return contract
 
 
+def _expected_rate(section: Section) -> float | None:
+    rate = section.value("expected_rate", None)
+    if rate is None:
+        return None
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1:
+        raise section.fail("expected_rate", "must be a share between 0 and 1, or left out")
+    return float(rate)
+
+
 def _label(section: Section) -> Label:
     column = section.text("column")
-    label = Label(column=column, engaged=section.texts("engaged"), not_engaged=section.texts("not_engaged"))
+    engaged, not_engaged = section.texts("engaged"), section.texts("not_engaged")
+    rate = _expected_rate(section)
+    label = Label(column=column, engaged=engaged, not_engaged=not_engaged, expected_rate=rate)
     section.finish()
     for key, words in (("engaged", label.engaged), ("not_engaged", label.not_engaged)):
         if not words:

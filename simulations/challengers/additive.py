@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from client.cohort import Cohort
 from client.train.clipped_sum_additive import clipped_sum_additive
 from client.train.prepared import prepared_parts
+from protocol.contract import Contract
 from protocol.design import active_columns, active_entries, sparse_rows
 from protocol.layout import Layout
 from protocol.model import column_scale, predict_logits
@@ -86,3 +87,8 @@ def _by_hospital(layout: Layout, cohort: Cohort) -> Iterator[tuple[int, sparse.c
         columns = active_columns(layout, own)
         entries = active_entries(columns, own.values, scale)
         yield int(index), sparse_rows(columns, entries, layout.width), slice(starts[index], starts[index + 1])
+
+
+def clip_norm_at(contract: Contract, at_one_half: float) -> float:
+    """Scale a clip norm that was chosen where half the messages are engaged with to a contract's expected rate."""
+    return at_one_half * contract.label.expected_residual / 0.5

@@ -20,6 +20,7 @@ from protocol.accounting import noise_multiplier_for
 from protocol.contract import Contract
 from protocol.mechanism import clip_factors
 from protocol.settings import PrivacySettings
+from simulations.challengers.additive import clip_norm_at
 from simulations.challengers.channel import Attempt, Channel
 from simulations.federation import Federation
 
@@ -78,14 +79,15 @@ def boost(settings: BoostingSettings, federation: Federation, privacy: PrivacySe
     releases = settings.epochs * len(known) + math.ceil(settings.count_steps)
     multiplier = noise_multiplier_for(privacy.epsilon, privacy.delta, 1.0, releases)
     counts = _counts(known, training, channel, multiplier / math.sqrt(settings.count_steps))
-    stddev = channel.mean_stddev(settings.clip_norm, multiplier)
+    clip_norm = clip_norm_at(contract, settings.clip_norm)
+    stddev = channel.mean_stddev(clip_norm, multiplier)
     ridge = stddev / math.sqrt(settings.epochs) / settings.effect_stddev
     logits, found = np.zeros(training.event_count), np.zeros(federation.heldout.event_count)
     for _ in range(settings.epochs):
         for field, target, count in zip(known, asked, counts, strict=True):
             residuals = training.labels - expit(logits)
-            sums = residual_sums(field, residuals, training, settings.clip_norm)
-            mean = channel.mean(sums, settings.clip_norm, multiplier)
+            sums = residual_sums(field, residuals, training, clip_norm)
+            mean = channel.mean(sums, clip_norm, multiplier)
             effect = settings.learning_rate * mean / (CURVATURE * count + ridge)
             logits += effect[field.bins]
             found += effect[target.bins]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from protocol.accounting import noise_multiplier_for
 from protocol.settings import PrivacySettings
-from simulations.challengers.additive import gradient_sums, logits_of
+from simulations.challengers.additive import clip_norm_at, gradient_sums, logits_of
 from simulations.challengers.channel import Attempt, Channel
 from simulations.federation import Federation
 
@@ -90,7 +90,7 @@ def _local_round(
     centre: Floats,
 ) -> Floats:
     """Take each hospital's private steps; the pull is solved for exactly, so that no strength is unstable."""
-    layout, clip_norm = federation.contract.layout, settings.clip_norm
+    layout, clip_norm = federation.contract.layout, clip_norm_at(federation.contract, settings.clip_norm)
     strength = settings.learning_rate * settings.pull
     for _ in range(settings.local_steps):
         sums = gradient_sums(layout, models, federation.training, clip_norm)

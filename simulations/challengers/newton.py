@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from protocol.accounting import noise_multiplier_for
 from protocol.settings import PrivacySettings
-from simulations.challengers.additive import gradient_sums, gram_matrix, gram_sums, logits_of
+from simulations.challengers.additive import clip_norm_at, gradient_sums, gram_matrix, gram_sums, logits_of
 from simulations.challengers.channel import Attempt, Channel
 from simulations.challengers.prior import PRIORS
 from simulations.federation import Federation
@@ -77,13 +77,14 @@ def _train(
     noise = channel.mean_stddev(1.0, multiplier / math.sqrt(settings.gram_steps))
     curvature = CURVATURE * raise_to_noise(gram_matrix(layout, triangle), noise)
     prior = settings.effect_stddev**2 * PRIORS[settings.prior](federation.contract)
-    averaged = channel.mean_stddev(settings.clip_norm, multiplier) / math.sqrt(gradients)
+    clip_norm = clip_norm_at(federation.contract, settings.clip_norm)
+    averaged = channel.mean_stddev(clip_norm, multiplier) / math.sqrt(gradients)
     gain = prior @ curvature @ np.linalg.inv(curvature @ prior @ curvature + averaged**2 * np.eye(len(prior)))
     pull = np.eye(len(prior)) - gain @ curvature
     weights, tail = np.zeros(len(prior)), []
     for step in range(gradients):
-        sums = gradient_sums(layout, weights[np.newaxis], training, settings.clip_norm, per_patient)
-        gradient = channel.mean(sums, settings.clip_norm, multiplier)
+        sums = gradient_sums(layout, weights[np.newaxis], training, clip_norm, per_patient)
+        gradient = channel.mean(sums, clip_norm, multiplier)
         weights = weights - settings.step_size * (gain @ gradient + pull @ weights)
         if step >= gradients * (1 - settings.tail):
             tail.append(weights)

@@ -148,6 +148,7 @@ def test_order_of_keys_and_spelling_of_numbers_do_not_matter():
         ("features.age.valid", ...),
         ("features.steps.source", ...),
         ("label.engaged", ["no"]),
+        ("label.expected_rate", 0.7),
         ("crosses", [["age", "lead"]]),
         ("groups", []),
         ("hospital", ...),
@@ -256,3 +257,19 @@ def test_canonical_numbers_have_one_spelling():
     assert canonical_json([canonical_number(n) for n in (1, 1.0, 0.1, -0.0, 2.5)]) == b"[1,1,0.1,0,2.5]"
     with pytest.raises(ValueError, match="Out of range"):
         canonical_json(float("nan"))
+
+
+RATE = "label.expected_rate"
+
+
+def test_the_expected_rate_says_how_large_a_first_residual_is():
+    assert contract_from_mapping(changed(RATE, 0.2)).label.expected_residual == 0.8
+    assert contract_from_mapping(changed(RATE, 0.5)).label.expected_residual == 0.5
+    assert contract_from_mapping(changed(RATE, None)).label.expected_residual == 0.8
+    again = contract_from_mapping(contract_from_mapping(changed(RATE, 0.3)).to_mapping())
+    assert again.label.expected_rate == 0.3
+    for wrong in (0, 1, -0.1, True, "half"):
+        with pytest.raises(
+            ConfigurationError, match=r"label.expected_rate=.*must be a share between 0 and 1"
+        ):
+            contract_from_mapping(changed(RATE, wrong))
