@@ -33,6 +33,7 @@ from flwr.proto.runtime_pb2 import (
     PushTaskOutputRequest,
     SendTaskHeartbeatRequest,
 )
+from flwr.supercore.constant import NodeStatus
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.heartbeat import HeartbeatSender
@@ -85,23 +86,32 @@ def node_key_bytes(openssh: str) -> bytes:
     return bytes(public_key_to_bytes(key))
 
 
-def reconcile_nodes(home: OperatorHome) -> tuple[list[str], list[str]]:
-    """Register the nodes of all enrolled hospitals, shut out all others; names of who came and keys of who went."""
+@dataclass(frozen=True)
+class Reconciled:
+    """The list of nodes, held to the folder. came: hospitals; went: nodes; spent: hospitals with a key shut out before."""
+
+    came: list[str]
+    went: list[str]
+    spent: list[str]
+
+
+def reconcile_nodes(home: OperatorHome) -> Reconciled:
+    """Register the nodes of all enrolled hospitals, shut out all others.
+
+    Flower goes on listing a node that was shut out, refuses to shut it out twice, and never takes its key again.
+    """
     wanted = {node_key_bytes(one.node_key): name for name, one in home.hospitals().items()}
     with _control(home) as control:
-        known = {
-            bytes(node.public_key): node.node_id for node in control.ListNodes(ListNodesRequest()).nodes_info
-        }
-        came, went = [], []
-        for key, name in wanted.items():
-            if key not in known:
-                control.RegisterNode(RegisterNodeRequest(public_key=key))
-                came.append(name)
-        for key, node_id in known.items():
-            if key not in wanted:
-                control.UnregisterNode(UnregisterNodeRequest(node_id=node_id))
-                went.append(str(node_id))
-    return came, went
+        known = {bytes(node.public_key): node for node in control.ListNodes(ListNodesRequest()).nodes_info}
+        out = {key for key, node in known.items() if node.status == NodeStatus.UNREGISTERED}
+        came = {key: name for key, name in wanted.items() if key not in known}
+        for key in came:
+            control.RegisterNode(RegisterNodeRequest(public_key=key))
+        went = [node.node_id for key, node in known.items() if key not in wanted and key not in out]
+        for node_id in went:
+            control.UnregisterNode(UnregisterNodeRequest(node_id=node_id))
+    spent = [name for key, name in wanted.items() if key in out]
+    return Reconciled(list(came.values()), [str(node_id) for node_id in went], spent)
 
 
 def roster(grid: HttpGrid, home: OperatorHome) -> dict[str, Presence]:

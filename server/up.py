@@ -17,6 +17,7 @@ from server.words import options
 LOOK_SECONDS = 1.0
 START_SECONDS = 60.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+_SPENT = "its SuperNode's key was shut out before; there, remove supernode/node.key, join again, enrol the new request"
 
 
 def up(arguments: Sequence[str]) -> None:
@@ -85,9 +86,11 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
             (path.name, path.stat().st_mtime_ns) for path in (home.folder / "hospitals").glob("*.json")
         )
         if listing != seen:
-            came, went = reconcile_nodes(home)
+            done = reconcile_nodes(home)
             seen = listing
-            _say(*(f"{name} may connect" for name in came), *(f"node {node} is shut out" for node in went))
+            _say(*(f"{name} may connect" for name in done.came))
+            _say(*(f"node {node} is shut out" for node in done.went))
+            _say(*(f"{name} cannot connect: {_SPENT}" for name in done.spent))
         time.sleep(LOOK_SECONDS)
 
 

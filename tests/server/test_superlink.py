@@ -1,13 +1,17 @@
-"""A server that was away so long that it forgot the run: another is opened. Flower would end the study's process."""
+"""A server that forgot the run: another is opened, where Flower would end the process. Nodes let in and shut out."""
 
 import signal
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from flwr.supercore.constant import NodeStatus
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.superlink.grid import HttpGrid
 
-from server.superlink import heartbeats, live_on
+from server import superlink
+from server.superlink import Reconciled, heartbeats, live_on, reconcile_nodes
 
 ASKED = httpx.Request("POST", "https://127.0.0.1/v1/runtime/pull-messages")
 
@@ -59,3 +63,42 @@ def test_a_grids_calls_all_pass_by_the_one_invoker():
     grid = HttpGrid("127.0.0.1:1", root_certificates=None, token="t")
     assert grid._runtime_client._retry_invoker is grid._retry_invoker
     grid.close()
+
+
+class Control:
+    """Nodes as Flower 1.41 keeps them: one that was shut out stays listed, and neither goes nor comes again."""
+
+    def __init__(self):
+        self.nodes = {}
+
+    def ListNodes(self, request):  # noqa: N802
+        return SimpleNamespace(nodes_info=list(self.nodes.values()))
+
+    def RegisterNode(self, request):  # noqa: N802
+        assert request.public_key not in self.nodes
+        node = SimpleNamespace(
+            public_key=request.public_key, node_id=len(self.nodes) + 1, status=NodeStatus.REGISTERED
+        )
+        self.nodes[request.public_key] = node
+
+    def UnregisterNode(self, request):  # noqa: N802
+        (node,) = (node for node in self.nodes.values() if node.node_id == request.node_id)
+        assert node.status != NodeStatus.UNREGISTERED
+        node.status = NodeStatus.UNREGISTERED
+
+
+def test_who_was_shut_out_stays_out_and_the_server_goes_on(monkeypatch):
+    control, enrolled = Control(), {"north": "n", "south": "s"}
+    monkeypatch.setattr(superlink, "_control", contextmanager(lambda home: iter([control])))
+    monkeypatch.setattr(superlink, "node_key_bytes", str.encode)
+    home = SimpleNamespace(
+        hospitals=lambda: {name: SimpleNamespace(node_key=key) for name, key in enrolled.items()}
+    )
+    assert reconcile_nodes(home) == Reconciled(["north", "south"], [], [])
+    del enrolled["south"]
+    assert reconcile_nodes(home) == Reconciled([], ["2"], [])
+    assert reconcile_nodes(home) == Reconciled([], [], [])  # as after a restart
+    enrolled["south"] = "s"
+    assert reconcile_nodes(home) == Reconciled([], [], ["south"])
+    enrolled["south"] = "another"
+    assert reconcile_nodes(home) == Reconciled(["south"], [], [])
