@@ -44,7 +44,8 @@ def standing(home: OperatorHome) -> dict[str, object]:
 
 def _study(name: str, events: Sequence[Mapping[str, object]]) -> dict[str, object]:
     closed = [event["round"] for event in events if event.get("event") == "round"]
-    last = events[-1] if events else {"event": "no event yet", "time": "never"}
+    run = [event for event in events if event.get("event") != "exception"]  # signed after the end
+    last = run[-1] if run else {"event": "no event yet", "time": "never"}
     words = dict.fromkeys(("round", "announced", EVALUATED, ASKED), "running")
     state = words.get(str(last["event"]), str(last["event"]))
     measured = [event for event in events if event.get("event") == EVALUATED]

@@ -88,7 +88,7 @@ def node_key_bytes(openssh: str) -> bytes:
 
 @dataclass(frozen=True)
 class Reconciled:
-    """The list of nodes, held to the folder. came: hospitals; went: nodes; spent: hospitals with a key shut out before."""
+    """The list of nodes, held to the folder. came: hospitals; went: nodes; spent: those with a spent key."""
 
     came: list[str]
     went: list[str]

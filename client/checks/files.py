@@ -17,7 +17,7 @@ from client.tables.source import FileSource
 from protocol.signing import key_fingerprint, load_public_key, read_bounded
 
 SOON = timedelta(days=30)
-CERTIFICATES = ("*.pem", "*.crt", "certificates/*.pem", "certificates/*.crt")
+CERTIFICATES = ("*.pem", "*.crt", "certificates/*.pem", "certificates/*.crt", "supernode/*.crt")
 _LARGEST_CERTIFICATE = 2**20
 
 

@@ -190,8 +190,11 @@ def test_tables_that_others_may_read_are_a_warning(hospital, doctor: Doctor, mon
     assert any(f["state"] == WARN and "messages: every user" in f["text"] for f in findings)
 
 
+@pytest.mark.parametrize("place", ["root.pem", "supernode/root.crt"])
 @pytest.mark.parametrize(("days", "state"), [(-1, FAULT), (10, WARN), (90, "ok")])
-def test_certificates_are_read_for_their_dates(hospital, doctor: Doctor, days: int, state: str) -> None:
+def test_certificates_are_read_for_their_dates(
+    hospital, doctor: Doctor, days: int, state: str, place: str
+) -> None:
     key, now = generate_private_key(SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
     made = (
@@ -199,7 +202,8 @@ def test_certificates_are_read_for_their_dates(hospital, doctor: Doctor, days: i
         .serial_number(1).not_valid_before(now - timedelta(days=100)).not_valid_after(now + timedelta(days=days))
         .sign(key, hashes.SHA256())
     )  # fmt: skip
-    (hospital.folder / "root.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (hospital.folder / place).parent.mkdir(exist_ok=True)
+    (hospital.folder / place).write_bytes(made.public_bytes(Encoding.PEM))
     code, findings, _ = doctor()
     assert code == (2 if state == FAULT else 0)
     assert [f["state"] for f in findings if f["topic"] == "certificates"] == [state]

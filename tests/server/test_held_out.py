@@ -326,6 +326,7 @@ def test_a_named_person_signs_for_an_unmet_limit_afterwards(make_study):
     assert "both groups are called by hand" in card
     assert kinds(study)[-1] == "exception"
     assert standing_of(study)["releasable"] is True
+    assert standing_of(study)["state"] == "finished"
     with pytest.raises(ConfigurationError, match="nothing to sign for"):
         sign(again, "Somebody", "else")
 
