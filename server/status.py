@@ -5,9 +5,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from protocol.errors import ConfigurationError
+from protocol.signed_terms import load_terms
 from server.certificates import days_left
+from server.checkpoint import resume
 from server.event_log import ASKED, EVALUATED, read_events
-from server.operator_home import OperatorHome, load_operator_home
+from server.operator_home import OperatorHome, StudyFolder, load_operator_home
 from server.words import options
 
 
@@ -38,11 +41,21 @@ def standing(home: OperatorHome) -> dict[str, object]:
         "address": home.address,
         "certificate_days_left": {name: days_left(home.tls(f"{name}.crt")) for name in ("root", "server")},
         "hospitals": list(home.hospitals()),
-        "studies": [_study(folder.name, read_events(home.study(folder.name).events)) for folder in folders],
+        "studies": [_study(home.study(folder.name)) for folder in folders],
     }
 
 
-def _study(name: str, events: Sequence[Mapping[str, object]]) -> dict[str, object]:
+def _heads(study: StudyFolder) -> dict[str, str]:
+    """Give each hospital's ledger head, as its newest counted release told it: exports are checked against it."""
+    try:
+        found = resume(study.checkpoints, load_terms(study.terms).terms)
+    except ConfigurationError:
+        return {}
+    return {} if found is None else dict(found.state.ledger_heads)
+
+
+def _study(study: StudyFolder) -> dict[str, object]:
+    events = read_events(study.events)
     closed = [event["round"] for event in events if event.get("event") == "round"]
     run = [event for event in events if event.get("event") != "exception"]  # signed after the end
     last = run[-1] if run else {"event": "no event yet", "time": "never"}
@@ -55,12 +68,13 @@ def _study(name: str, events: Sequence[Mapping[str, object]]) -> dict[str, objec
     if any(event.get("event") == "exception" for event in events):
         releasable = True
     return {
-        "study": name,
+        "study": study.folder.name,
         "state": state,
         "round": closed[-1] if closed else 0,
         "at": last["time"],
         "evaluated": newest,
         "releasable": releasable,
+        "ledger_heads": _heads(study),
     }
 
 

@@ -249,6 +249,14 @@ def standing_of(study):
     return plain
 
 
+def test_status_says_each_hospitals_newest_ledger_head(make_study):
+    study = make_study(terms_of())
+    assert standing_of(study)["ledger_heads"] == {}
+    state = replace(rounds.skip_to(rounds.init(study.terms), 2), ledger_heads={"north": "ab" * 32})
+    serve.save_state(study.folder.checkpoints, state)
+    assert standing_of(study)["ledger_heads"] == {"north": "ab" * 32}
+
+
 def test_status_says_the_newest_evaluation(make_study, capsys):
     from server.status import status
 
