@@ -56,7 +56,7 @@ def provision(arguments: Sequence[str]) -> None:
 def begin_operator_home(folder: Path, address: str) -> OperatorHome:
     """Write a new operator's home, its secrets readable by their owner alone."""
     checked_address(address)
-    for part in (".", "tls", "secrets", "hospitals", "studies", "superlink", "superlink/empty"):
+    for part in (".", "tls", "secrets", "hospitals", "policies", "studies", "superlink", "superlink/empty"):
         (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
     now = datetime.now(UTC)
     root = new_root("Wardround study root", now)

@@ -22,7 +22,7 @@ from server import rounds
 from server.assess import Ask, Assessment
 from server.checkpoint import resume as resume_checkpoint
 from server.checkpoint import save_state
-from server.event_log import EventLog
+from server.event_log import EventLog, read_events
 from server.held_out import Stopped, conclude, evaluate_between, evaluate_last, not_yet_measured
 from server.messages import Letters
 from server.operator_home import OperatorHome, StudyFolder, load_operator_home
@@ -231,5 +231,7 @@ def stop(folder: Path, name: str) -> str:
     study = load_operator_home(folder).study(name)
     if not study.terms.exists():
         raise ConfigurationError(f"study={name}: is not here ({study.folder})")
+    if any(event.get("event") == "finished" for event in read_events(study.events)):
+        return f"{name} has ended; there is nothing to stop"
     study.stop.touch()
     return f"{name} stops when its round is closed; go on with wardround-serve resume study={name}"
