@@ -91,6 +91,15 @@ def test_a_stop_between_two_askings_leaves_the_round_for_resume(study, monkeypat
     assert serve._one_round(study, rounds.init(study.terms), None, None, None).round == 1
 
 
+def test_a_study_that_has_ended_is_not_stopped(study):
+    study.folder.terms.write_text("terms")
+    assert "stops when its round is closed" in serve.stop(study.home.folder, study.folder.folder.name)
+    study.folder.stop.unlink()
+    study.log.write("finished", "done")
+    assert "has ended" in serve.stop(study.home.folder, study.folder.folder.name)
+    assert not study.folder.stop.exists()
+
+
 def test_terms_of_a_study_never_change_under_it(study, make_terms):
     serve._terms(study.folder, study.signed)
     assert serve._terms(study.folder, None).terms == study.terms
