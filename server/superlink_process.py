@@ -13,10 +13,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
 from protocol.envelope import LARGEST_REQUEST
 
 SECRET_HEADER = b"x-wardround-control"
 LARGEST_BODY = LARGEST_REQUEST + 2**20
+LINGER_SECONDS = 0.5
 _CLOSE = (b"connection", b"close")  # else the rest of a body that nobody wants would still be read
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -93,9 +97,21 @@ async def _refuse(send: _Send, status: int) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+class Line(HttpToolsProtocol):
+    """A line that breaks off where its caller goes on talking after the answer.
+
+    uvicorn closes such a line in TLS's way: uvloop would take in and drop whatever comes for another 30 s.
+    """
+
+    def on_response_complete(self) -> None:
+        """Leave the answer its time to arrive, and hang up."""
+        super().on_response_complete()
+        if self.transport.is_closing() and self.cycle.more_body:
+            self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+
 def main() -> None:
     """Serve as ``flower-superlink`` does; WARDROUND_CONTROL names the file of the secret."""
-    import uvicorn
     from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
     from flwr.superlink.main import create_app
 
@@ -106,6 +122,7 @@ def main() -> None:
         host=config.host,
         port=config.port,
         log_level="warning",
+        http=Line,
         ssl_keyfile=config.ssl_keyfile,
         ssl_certfile=config.ssl_certfile,
         workers=1,

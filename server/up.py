@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
+
 from protocol.errors import ConfigurationError
 from server.certificates import WARN_DAYS, days_left
 from server.operator_home import OperatorHome, load_operator_home
@@ -85,13 +87,22 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
         listing = sorted(
             (path.name, path.stat().st_mtime_ns) for path in (home.folder / "hospitals").glob("*.json")
         )
-        if listing != seen:
-            done = reconcile_nodes(home)
+        if listing != seen and _reconcile(home):
             seen = listing
-            _say(*(f"{name} may connect" for name in done.came))
-            _say(*(f"node {node} is shut out" for node in done.went))
-            _say(*(f"{name} cannot connect: {_SPENT}" for name in done.spent))
         time.sleep(LOOK_SECONDS)
+
+
+def _reconcile(home: OperatorHome) -> bool:
+    """Hold the list once; false where the server did not answer: it ends, or the next look tries again."""
+    try:
+        done = reconcile_nodes(home)
+    except httpx.HTTPError as error:
+        _say(f"the list of nodes could not be held to hospitals/ ({type(error).__name__}); again")
+        return False
+    _say(*(f"{name} may connect" for name in done.came))
+    _say(*(f"node {node} is shut out" for node in done.went))
+    _say(*(f"{name} cannot connect: {_SPENT}" for name in done.spent))
+    return True
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
