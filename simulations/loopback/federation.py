@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,9 +42,10 @@ class Loopback:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End every process."""
-        for name in list(self.processes):
-            self.stop(name)
+        """End every process, whatever happens to one of them."""
+        with ExitStack() as ends:
+            for name in list(self.processes):
+                ends.callback(self.stop, name)
 
     def home(self, name: str) -> Path:
         """A hospital's home, or the operator's."""
@@ -174,6 +176,8 @@ class Loopback:
 
     def _start(self, name: str, arguments: list[str]) -> None:
         environment = {"OMP_NUM_THREADS": "1", **os.environ}
+        if name in self.processes:
+            self.stop(name)
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-P", "-m", *arguments],

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ PLACES, CLOCK = HERE / "places.py", HERE / "clock"
 EPSILON = "privacy.epsilon=0.1"  # many studies share the hospitals' budget for life
 ALL_ROUNDS = 10**6
 STEP_SECONDS = 180.0
+FAILED = pytest.StashKey[bool]()
 
 
 class Stage:
@@ -50,6 +51,8 @@ class Stage:
             "WARDROUND_PLACES": str(self.places),
             "WARDROUND_PART": part,
         }
+        if part in self.loopback.processes:
+            self.loopback.stop(part)
         with (self.loopback.folder / f"{part}.log").open("ab") as log:
             self.loopback.processes[part] = subprocess.Popen(
                 [sys.executable, "-P", *map(str, command)],
@@ -70,6 +73,12 @@ class Stage:
         self.supernode_clocks[name] = clock_seconds
         word = [HERE / "supernode.py"] if clock_seconds else ["-m", "client.main"]
         self.start(f"{name}-supernode", [*word, "supernode", *home], **shifted(clock_seconds))
+
+    def stands(self):
+        """Whether everything still runs that nobody but a test starts again."""
+        always = ["server", "line", *(f"{name}-agent" for name in self.hospitals)]
+        running = self.loopback.processes
+        return all(part in running and running[part].poll() is None for part in always)
 
     def tend(self):
         """Start a SuperNode again that ended by itself, as systemd would: Flower turns away a key still in use."""
@@ -170,12 +179,22 @@ class Stage:
             value = holds()
             if value:
                 return value
+            server = self.loopback.processes.get("server")
+            assert server is None or server.poll() is None, self.loopback.log("server")[-3000:]
             self.tend()
             time.sleep(0.05)
         raise AssertionError(f"not in {seconds:.0f} s: {what}; study: {self.loopback.log('study')[-3000:]}")
 
     def await_closed(self, study, number, seconds=STEP_SECONDS):
-        return self.wait(lambda: self.closed(study).get(number), f"round {number} closed", seconds)
+        """Wait until a round is closed, while its study runs; its event."""
+
+        def closed():
+            ended = self.loopback.processes["study"].poll() is not None
+            event = self.closed(study).get(number)
+            assert event or not ended, self.loopback.log("study")[-3000:]
+            return event
+
+        return self.wait(closed, f"round {number} closed", seconds)
 
     def await_end(self, study, seconds=STEP_SECONDS):
         process = self.loopback.processes["study"]
@@ -253,10 +272,10 @@ def make_stage():
     return Stage
 
 
-@pytest.fixture(scope="session")
-def stage(tmp_path_factory):
+@contextmanager
+def raised(folder):
     """North and south, enrolled; south's line to the server can be cut."""
-    with Loopback(tmp_path_factory.mktemp("r"), ["north", "south"]) as loopback:
+    with Loopback(folder, ["north", "south"]) as loopback:
         loopback.provision()
         made = Stage(loopback)
         for name in loopback.hospitals:
@@ -267,3 +286,44 @@ def stage(tmp_path_factory):
             made.start_agent(name)
             made.start_supernode(name)
         yield made
+
+
+class Stages:
+    """The federation that the tests share, and another in its place after one was left broken."""
+
+    def __init__(self, folders):
+        self._folders, self._ends, self._stage = folders, ExitStack(), None
+
+    def whole(self):
+        if self._stage is None or not self._stage.stands():
+            self.end()
+            self._stage = self._ends.enter_context(raised(self._folders.mktemp("r")))
+        return self._stage
+
+    def end(self):
+        self._stage = None
+        self._ends.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def stages(tmp_path_factory):
+    held = Stages(tmp_path_factory)
+    try:
+        yield held
+    finally:
+        held.end()
+
+
+@pytest.fixture
+def stage(stages, request):
+    """The federation of all tests here; one in which a test failed is not handed to the next."""
+    yield stages.whole()
+    if request.node.stash.get(FAILED, True):
+        stages.end()
