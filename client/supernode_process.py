@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
@@ -92,17 +93,19 @@ def main() -> None:
     _end_with(flower_supernode)
 
 
-def _end_with(act: Callable[[], None]) -> None:
-    """End the process where Flower's main loop gives up (a broken TLS handshake, say).
+def _end_with(act: Callable[[], None]) -> NoReturn:
+    """End the process where Flower's main loop gives up (a broken TLS handshake, say): it raises, or returns.
 
     A thread of Flower's would keep it alive, deaf to the server, so that nobody starts it again.
     """
+    why = "its main loop ended"
     try:
         act()
     except Exception as error:
-        sys.stderr.write(f"the SuperNode gave up: {type(error).__name__}: {error}\n")
-        sys.stderr.flush()
-        os._exit(1)
+        why = f"{type(error).__name__}: {error}"
+    sys.stderr.write(f"the SuperNode gave up: {why}\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _set_times(runner: int, wake: int) -> None:
