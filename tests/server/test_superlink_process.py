@@ -1,0 +1,124 @@
+"""The server's line over TLS, and the list of nodes while the server dies and comes back."""
+
+import http.client
+import ssl
+import threading
+import time
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import httpx
+import pytest
+import uvicorn
+
+from server import up
+from server.certificates import new_root, new_server
+from server.superlink import Reconciled
+from server.superlink_process import Doorkeeper, Line
+
+LARGEST = 2**20
+PATH = "/v1/fleet/PushObject"
+
+
+async def app(scope, receive, send):
+    """Read bodies that declare no length; turn away all others unread."""
+    if scope["type"] != "http":
+        return
+    unread = any(name == b"content-length" for name, _ in scope["headers"])
+    while not unread and (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 401, "headers": []})
+    await send({"type": "http.response.body", "body": b"not enrolled"})
+
+
+@contextmanager
+def served(folder):
+    """A way to open lines to the app behind its doorkeeper, over TLS."""
+    root = new_root("a study", datetime.now(UTC))
+    signed = new_server(root, "127.0.0.1", datetime.now(UTC))
+    for name, content in (
+        ("root.crt", root.certificate),
+        ("server.crt", signed.certificate),
+        ("server.key", signed.key),
+    ):
+        (folder / name).write_bytes(content)
+    tls = {"ssl_certfile": str(folder / "server.crt"), "ssl_keyfile": str(folder / "server.key")}
+    door = Doorkeeper(app, b"secret", largest_body=LARGEST)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            door,
+            host="127.0.0.1",
+            port=0,
+            http=Line,
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            timeout_graceful_shutdown=1,
+            **tls,
+        )
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    trust = ssl.create_default_context(cafile=str(folder / "root.crt"))
+    try:
+        yield lambda: http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=trust)
+    finally:
+        server.should_exit = True
+        thread.join(5)
+
+
+def pour(flood, seconds):
+    """Send parts of a body as long as the line takes them."""
+    begun = time.monotonic()
+    while time.monotonic() < begun + seconds:
+        flood.send(b"%x\r\n%s\r\n" % (LARGEST, b"x" * LARGEST))
+        time.sleep(0.01)
+
+
+def test_a_body_without_end_breaks_the_line(tmp_path):
+    """uvloop by itself would take in whatever comes for 30 s after the refusal."""
+    with served(tmp_path) as line:
+        flood = line()
+        flood.putrequest("POST", PATH)
+        flood.putheader("Transfer-Encoding", "chunked")
+        flood.endheaders()
+        with pytest.raises(OSError):  # noqa: PT011 (a reset or a broken pipe, as the system has it)
+            pour(flood, 10)
+        flood.close()
+
+
+def test_an_honest_body_that_is_answered_unread_gets_its_answer(tmp_path):
+    with served(tmp_path) as line:
+        asked = line()
+        with suppress(OSError):  # the answer may come before the last of the body is gone
+            asked.request("POST", PATH, b"x" * (LARGEST - 1))
+        assert asked.getresponse().status == 401
+        asked.close()
+
+
+def test_a_server_that_dies_while_its_list_is_held_does_not_end_up(monkeypatch, capsys, tmp_path):
+    """The list is held again at the next look, or when the server is back."""
+    (tmp_path / "hospitals").mkdir()
+    answers = [httpx.ConnectError("gone"), httpx.ReadTimeout("slow"), Reconciled(["north"], [], [])]
+
+    def reconcile(home):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(up, "reconcile_nodes", reconcile)
+    monkeypatch.setattr(up, "answers", lambda home: True)
+    monkeypatch.setattr(up, "LOOK_SECONDS", 0.0)
+    home = SimpleNamespace(folder=tmp_path, address="a", hospitals=dict)
+    looks = iter([None] * 4)
+    up._keep(home, SimpleNamespace(poll=lambda: next(looks, -9)))
+    assert not answers
+    said = capsys.readouterr().err
+    assert "(ConnectError); again" in said
+    assert "north may connect" in said
