@@ -40,7 +40,7 @@ class Stage:
         self.places.mkdir()
         self.open_gate(ALL_ROUNDS)
         self.settings: dict[str, list[str]] = {}
-        self.supernode_clocks: dict[str, float] = {}
+        self.started: dict[str, tuple[list[object], dict[str, str]]] = {}
         self.pause_until = 0.0
 
     def start(self, part, command, **environment):
@@ -51,6 +51,7 @@ class Stage:
             "WARDROUND_PLACES": str(self.places),
             "WARDROUND_PART": part,
         }
+        self.started[part] = (command, environment)
         if part in self.loopback.processes:
             self.loopback.stop(part)
         with (self.loopback.folder / f"{part}.log").open("ab") as log:
@@ -70,7 +71,6 @@ class Stage:
 
     def start_supernode(self, name, clock_seconds=0):
         home = ("--home", self.loopback.home(name))
-        self.supernode_clocks[name] = clock_seconds
         word = [HERE / "supernode.py"] if clock_seconds else ["-m", "client.main"]
         self.start(f"{name}-supernode", [*word, "supernode", *home], **shifted(clock_seconds))
 
@@ -83,10 +83,12 @@ class Stage:
     def tend(self):
         """Start a SuperNode again that ended by itself, as systemd would: Flower turns away a key still in use."""
         for name in self.hospitals:
-            process = self.loopback.processes.get(f"{name}-supernode")
+            part = f"{name}-supernode"
+            process = self.loopback.processes.get(part)
             if process is not None and process.poll() is not None and time.monotonic() > self.pause_until:
                 self.pause_until = time.monotonic() + 2
-                self.start_supernode(name, self.supernode_clocks.get(name, 0))
+                command, environment = self.started[part]
+                self.start(part, command, **environment)
 
     def lay_line(self, name):
         """Lead a hospital's connection through a process of its own."""
