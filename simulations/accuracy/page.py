@@ -22,8 +22,8 @@ How accurate a model is at which patient ε. `make bench-accuracy` measures all 
 `results.json` and the figures; nothing here is written by hand. Every figure is a mean over seeds ± its standard
 deviation over them, on held-out patients. A seed draws the tables where they are synthetic, the split into training
 and held-out patients, and all noise. The seeds are fixed, so another run on the same code, packages and processor type
-gives the same figures; other seeds give figures within the spread. The defaults were chosen on synthetic
-federations, never by these patients.
+gives the same figures; other seeds give figures within the spread. Methods were
+tuned on synthetic federations; `methods.md` says where real data was looked at on the way.
 
 - **default** is the method that a user gets who sets nothing; the rows marked `default` in `results.json` are its own
   at each noise mode and ε. A user who sets nothing else has full noise at each hospital (`local`).
