@@ -14,7 +14,7 @@ from server.certificates import Signed, new_server
 from server.operator_home import load_operator_home
 from simulations.loopback.federation import OPERATOR
 
-pytestmark = [pytest.mark.slow, pytest.mark.flower]
+pytestmark = pytest.mark.flower
 
 HOUR = 3600
 
@@ -42,6 +42,7 @@ def end(stage, study, **settings):
     return stage.check(study, **settings)
 
 
+@pytest.mark.slow
 def test_a_line_cut_for_longer_than_the_deadline(stage):
     """Cut between charge and release: left out of the round, charged all the same, in again after it is mended."""
     number = begin(stage, "cut", 12, "round_seconds=30") + 1
@@ -61,6 +62,7 @@ def test_a_line_cut_for_longer_than_the_deadline(stage):
     assert number in stage.rounds_charged("south", "cut")
 
 
+@pytest.mark.slow
 def test_a_slow_hospital_is_left_out_of_its_round_alone(stage):
     number = begin(stage, "slow", 8, "round_seconds=30") + 1
     stage.arm("north-agent", "computed")
@@ -73,6 +75,7 @@ def test_a_slow_hospital_is_left_out_of_its_round_alone(stage):
     assert number in stage.rounds_charged("north", "slow")
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_costs_its_rounds_and_no_more(stage):
     number = begin(stage, "damaged", 8, "round_seconds=60")
     stage.wait(lambda: (stage.places / "waiting").read_text() == str(number + 1), "the next round to wait")
@@ -119,6 +122,7 @@ def fill(filler, process):
                 continue
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_the_server(stage):
     """Full in the middle of a round, and full before an announcement: said in one line, and nothing is lost."""
     folder = stage.loopback.home(OPERATOR) / "studies/full"
@@ -145,6 +149,7 @@ def test_a_full_disk_at_the_server(stage):
         end(stage, "full")
 
 
+@pytest.mark.slow
 def test_an_expired_certificate(stage):
     """The server refuses to start with it, and says what to do; the study waits, and goes on when that is done."""
     number = begin(stage, "expired", 12, "round_seconds=60") + 1
@@ -162,6 +167,7 @@ def test_an_expired_certificate(stage):
     end(stage, "expired")
 
 
+@pytest.mark.soak
 def test_clocks_an_hour_apart(stage):
     """Agents an hour ahead and behind answer as ever. Of a whole machine an hour ahead Flower takes no word."""
     for name, seconds in (("north", HOUR), ("south", -HOUR)):
@@ -183,6 +189,7 @@ def test_clocks_an_hour_apart(stage):
     end(stage, "clocks")
 
 
+@pytest.mark.soak
 def test_a_hospital_that_leaves_for_good(stage):
     number = begin(stage, "left", 6, "round_seconds=60")
     for part in ("south-agent", "south-supernode"):
