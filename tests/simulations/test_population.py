@@ -133,6 +133,7 @@ def test_known_trait_against_a_plain_loop() -> None:
     np.testing.assert_allclose(known_trait(patient, day, day + lead, engaged, log_odds), expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_interactions_are_worth_a_hundredth_of_auc(federation: Population) -> None:
     engaged, rows = labels(federation)
     table = federation.messages.join(federation.patients, on=["hospital", "patient"], how="left")
