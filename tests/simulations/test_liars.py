@@ -149,7 +149,7 @@ def test_over_five_seeds_as_the_threat_model_states_it() -> None:
     assert mean["sum", "none"] - 0.02 < min(mean["trimmed", "none"], mean["median", "none"])
     for rule in RULES:
         assert mean[rule, "flipped"] > mean[rule, "none"] - 0.03
-    assert mean["sum", "scaled"] < 0.62 < 0.68 < min(mean["trimmed", "scaled"], mean["median", "scaled"])
+    assert mean["sum", "scaled"] < 0.69 < 0.71 < min(mean["trimmed", "scaled"], mean["median", "scaled"])
     assert mean["sum", "colluding"] < 0.4 < 0.64 < mean["median", "colluding"]
     assert min(found["trimmed", "colluding"]) < 0.6  # votes near the cut: the trimmed mean gives way
     assert mean["sum", "little"] > max(mean["trimmed", "little"], mean["median", "little"])
