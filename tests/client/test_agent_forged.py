@@ -149,7 +149,7 @@ def test_parts_of_honest_requests_do_not_combine(target, terms_with):
     other = decode_request(target.request(2, terms_with(study="coffee")))
     mixed = [
         Request(first.terms, second.plan, second.expires_at, first.signature),
-        Request(first.terms, second.plan, first.expires_at + 1, second.signature),
+        Request(first.terms, second.plan, second.expires_at + 1, second.signature),
         Request(other.terms, second.plan, second.expires_at, other.signature),
         Request(second.terms, other.plan, other.expires_at, second.signature),
     ]
