@@ -1,6 +1,5 @@
 """One simulated study, told once: tables → terms → private rounds → comparison → files."""
 
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ from simulations.encoded_cache import load_cached
 from simulations.federation import OPERATOR, Federation
 from simulations.held_out import HeldOutScore
 from simulations.in_process import run as run_in_process
+from simulations.memory import peak_mb
 from simulations.report.progress import Watcher, watch
 from simulations.report.run_files import RunFiles, write_run
 from simulations.report.summary import PrivacyFacts, Results, RoundRow
@@ -77,7 +77,7 @@ def run(settings: StudySettings) -> RunFiles:
         assessment=assessment,
         approved_by=settings.review.approved_by,
         seconds={"data": loaded - started, "train": diary.seconds, "total": time.perf_counter() - started},
-        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_rss_mb=peak_mb(),
         seed=settings.seed,
         data_fingerprint=federation.data_fingerprint,
         terms_fingerprint=terms.fingerprint,

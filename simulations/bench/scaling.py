@@ -1,12 +1,10 @@
 """(d) Scaling: hospitals of 100 patients, and parameters; each size in a process of its own."""
 
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +18,7 @@ from server.propose import propose
 from simulations.bench.page import Part
 from simulations.federation import UNDATED, Federation
 from simulations.in_process import run
+from simulations.memory import peak_mb
 from simulations.study import answers
 
 PATIENTS = 100
@@ -103,15 +102,6 @@ def measure(hospitals: int, rounds: int, hidden: tuple[int, ...]) -> dict[str, f
         "microseconds": 1e6 * float(np.median(seconds[1:])) / hospitals,
         "peak_mb": peak_mb(),
     }
-
-
-def peak_mb() -> float:
-    """Peak resident memory of this program in MB; Linux tells it without what the parent process had."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def invent(hospitals: int, rounds: int, hidden: tuple[int, ...]) -> tuple[Federation, Terms]:

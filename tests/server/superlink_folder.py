@@ -39,6 +39,8 @@ from server import rounds
 from server.signed_letters import SignedLetters
 from server.strategy import Limits, Presence, run_round
 from server.streamed_grid import StreamedGrid
+from simulations.memory import peak_mb
+from tests.server.conftest import CONTRACT
 
 
 class SuperLinkFolder:
@@ -105,18 +107,6 @@ class SuperLinkFolder:
         self.confirmed.append(request.message_object_id)
 
 
-CONTRACT = {
-    "name": "small",
-    "version": 1,
-    "purpose": "engagement",
-    "patient": "patient",
-    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 4,
-    "consent": {"required": False},
-    "features": {"age": {"kind": "numeric", "column": "age", "edges": [20, 40, 60]}},
-}
-
-
 def close_a_large_round(folder: Path, hospitals: int, rule: str, kind: type[HttpGrid]) -> dict[str, float]:
     """One round of a million parameters; ``kind``: the grid that is measured."""
     keys = {f"h{index}": new_key() for index in range(hospitals)}
@@ -155,21 +145,15 @@ def close_a_large_round(folder: Path, hospitals: int, rule: str, kind: type[Http
         keys={name: key.public for name, key in keys.items()},
     )
     there = {name: Presence(index, "1") for index, name in enumerate(keys)}
-    before, began = peak_kib(), time.process_time()
+    before, began = round(1024 * peak_mb()), time.process_time()
     _, summary = run_round(grid, {}, terms, state, Limits(), letters=letters, roster=lambda: there)
     return {
         "parameters": len(state.weights),
         "accepted": len(summary.accepted),
         "before_kib": before,
-        "after_kib": peak_kib(),
+        "after_kib": round(1024 * peak_mb()),
         "cpu_seconds": time.process_time() - began,
     }
-
-
-def peak_kib() -> int:
-    """Peak memory of this program. getrusage's would count what the process that started it had, too."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 
 if __name__ == "__main__":
