@@ -16,6 +16,7 @@ second-order methods". All of it reads releases only.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,13 @@ class Gain:
         return np.asarray(weights - rate * (weights + self.posterior(innovations, noise_stddev)))
 
 
-def prior_covariance(contract: Contract) -> Floats:
+def ordered_covariance(bins: int) -> Floats:
+    """Covariance of an ordered feature's bins, float64 [bins, bins]: falls with their distance."""
+    place = np.arange(bins) / max(bins - 1, 1)
+    return np.asarray(np.exp(-RANGE_DECAY * np.abs(place[:, None] - place)))
+
+
+def prior_covariance(contract: Contract, of_bins: Callable[[int], Floats] = ordered_covariance) -> Floats:
     """K, prior covariance of the additive model's scaled weights in units of τ²: float64 [width, width].
 
     Neighbouring bins of an ordered feature are alike, its missing bin and words of a vocabulary stand alone, and
@@ -70,7 +77,9 @@ def prior_covariance(contract: Contract) -> Floats:
     """
     kinds = {feature.name: feature.kind for feature in contract.features}
     layout = contract.layout
-    blocks: dict[str, Floats] = {f.name: _bins_covariance(kinds[f.name], f.size) for f in layout.features}
+    blocks: dict[str, Floats] = {
+        f.name: _bins_covariance(kinds[f.name], f.size, of_bins) for f in layout.features
+    }
     for cross in layout.crosses:
         first, second = cross.parents
         blocks[cross.name] = np.asarray(np.kron(blocks[first], blocks[second]), np.float64)
@@ -79,11 +88,10 @@ def prior_covariance(contract: Contract) -> Floats:
     return np.asarray(covariance[: layout.width, : layout.width])
 
 
-def _bins_covariance(kind: str, size: int) -> Floats:
+def _bins_covariance(kind: str, size: int, of_bins: Callable[[int], Floats]) -> Floats:
     covariance = np.eye(size)
     if kind in ORDERED_KINDS:
-        place = np.arange(size - 1) / max(size - 2, 1)  # the last bin is "missing"
-        covariance[:-1, :-1] = np.exp(-RANGE_DECAY * np.abs(place[:, None] - place))
+        covariance[:-1, :-1] = of_bins(size - 1)  # the last bin is "missing"
     return covariance
 
 
