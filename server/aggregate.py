@@ -14,6 +14,7 @@ minority of liars, at the cost of more noise and of holding a round's releases (
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -113,9 +114,15 @@ def noise_gain(terms: Terms) -> float:
     rule, declared = terms.training.aggregate, terms.training.public_patients
     if rule == "sum":
         return math.sqrt(sum(weight * weight for weight in release_weights(terms).values()))
-    stddevs = np.array([1 / (terms.training.sampling_rate * count) for count in declared.values()])
-    votes = robust.votes(np.array(list(declared.values())))
-    return robust.noise_stddev(stddevs, votes, robust.cut_of(rule, len(declared)))
+    return _robust_gain(rule, tuple(declared.values()), terms.training.sampling_rate)
+
+
+@lru_cache(maxsize=8)
+def _robust_gain(rule: str, declared: tuple[int, ...], sampling_rate: float) -> float:
+    """Measure ``noise_gain`` of a robust rule: newton asks for it in every round, and it costs a round's sorting."""
+    counts = np.array(declared)
+    cut = robust.cut_of(rule, len(declared))
+    return robust.noise_stddev(1 / (sampling_rate * counts), robust.votes(counts), cut)
 
 
 def reason_to_discard(terms: Terms, accepted_count: int, rule: str = "sum") -> str:
