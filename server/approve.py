@@ -32,7 +32,7 @@ def sign(study: Study, person: str, reason: str) -> None:
         raise ConfigurationError(f"study={study.terms.study}: its model is releasable; nothing to sign for")
     if not found.review.limits_unmet:
         raise ConfigurationError(
-            f"study={study.terms.study}: {'; '.join(found.review.blocks)}; an exception lifts limits, not this"
+            f"study={study.terms.study}: {found.review.blocks[0]}; an exception lifts limits, not this"
         )
     sign_exception(study.folder.review, person, reason)
     again = conclude(study, resumed.state)

@@ -11,7 +11,7 @@ patient weighing the same.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from protocol.evaluation import TableRow
 
 Floats = NDArray[np.float64]
+UNBOUNDED = (-math.inf, math.inf)
+SHARE, AMOUNT = (0.0, 1.0), (0.0, math.inf)
 _LEAST_SIGNAL = 5.0
 """Below so many standard deviations of its noise, a denominator says too little to divide by."""
 
@@ -29,18 +31,30 @@ class Estimate:
     """A number with the standard deviations of its two errors; NaN where it does not exist.
 
     noise: by the noise of privacy, against the exact number on the same patients. sampling: by the draw of
-    the patients, against the number on the population that they come from.
+    the patients, against the number on the population that they come from. bounds: what it cannot leave.
     """
 
     value: float
     noise: float
     sampling: float
+    bounds: tuple[float, float] = UNBOUNDED
 
     def interval(self, level: float, *, noise_only: bool = False) -> tuple[float, float]:
         """Give the two-sided interval at this level; noise_only: for the exact number on the same patients."""
         error = self.noise if noise_only else math.hypot(self.noise, self.sampling)
         reach = NormalDist().inv_cdf((1 + level) / 2) * error
-        return self.value - reach, self.value + reach
+        return _within(self.bounds, self.value - reach), _within(self.bounds, self.value + reach)
+
+    def text(self, level: float, digits: int = 3) -> str:
+        """Write ``value [low, high]``, or an en dash for what does not exist."""
+        if not math.isfinite(self.value):
+            return "–"
+        low, high = self.interval(level)
+        return f"{self.value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
+def _within(bounds: tuple[float, float], value: float) -> float:
+    return min(max(value, bounds[0]), bounds[1])
 
 
 _NOTHING = Estimate(math.nan, math.nan, math.nan)
@@ -68,11 +82,13 @@ class Measure:
     """A function of counts [2, bins] that gives its value and gradient [2, bins].
 
     denominators: what it divides by, each the sum of counts · [2, bins]. Where noise could make one vanish,
-    the measure does not exist, and no interval is told that would not hold.
+    the measure does not exist, and no interval is told that would not hold. bounds: what its value cannot
+    leave, however noised the counts.
     """
 
     of: Callable[[Floats], tuple[float, Floats]]
     denominators: tuple[Floats, ...]
+    bounds: tuple[float, float]
 
 
 def estimate(tables: Tables, measure: Measure, row: int = 0) -> Estimate:
@@ -80,7 +96,8 @@ def estimate(tables: Tables, measure: Measure, row: int = 0) -> Estimate:
     if not _determined(tables, measure, row):
         return _NOTHING
     value, gradient = measure.of(tables.counts[row])
-    return _with_errors(tables, value, {row: gradient})
+    found = _with_errors(tables, value, {row: gradient})
+    return replace(found, value=_within(measure.bounds, value), bounds=measure.bounds)
 
 
 def difference(tables: Tables, measure: Measure, first: int, second: int) -> Estimate:
@@ -115,7 +132,7 @@ def _with_errors(tables: Tables, value: float, gradients: dict[int, Floats]) -> 
     return Estimate(value, math.sqrt(max(noise, 0.0)), math.sqrt(max(sampling, 0.0)))
 
 
-def ratio(numerator: Floats, denominator: Floats) -> Measure:
+def ratio(numerator: Floats, denominator: Floats, bounds: tuple[float, float]) -> Measure:
     """Σ counts · numerator ÷ Σ counts · denominator; both [2, bins]."""
 
     def of(counts: Floats) -> tuple[float, Floats]:
@@ -123,17 +140,17 @@ def ratio(numerator: Floats, denominator: Floats) -> Measure:
         value = float((counts * numerator).sum()) / total
         return value, (numerator - value * denominator) / total
 
-    return Measure(of, (denominator,))
+    return Measure(of, (denominator,), bounds)
 
 
 def patients(bins: int) -> Measure:
     """Number of held-out patients in the table (of a group: by the share of their events in it)."""
-    return Measure(lambda counts: (float(counts.sum()), np.ones((2, bins))), ())
+    return Measure(lambda counts: (float(counts.sum()), np.ones((2, bins))), (), AMOUNT)
 
 
 def auc(bins: int) -> Measure:
     """Area under the ROC curve."""
-    return Measure(_auc, (_selected(bins, 0, (1.0, 0.0)), _selected(bins, 0, (0.0, 1.0))))
+    return Measure(_auc, (_selected(bins, 0, (1.0, 0.0)), _selected(bins, 0, (0.0, 1.0))), SHARE)
 
 
 def _auc(counts: Floats) -> tuple[float, Floats]:
@@ -148,35 +165,35 @@ def _auc(counts: Floats) -> tuple[float, Floats]:
 def log_loss(probabilities: Floats) -> Measure:
     """Mean negative log-likelihood in nats, scores taken at the middle of their bins."""
     losses = -np.log(np.stack([1 - probabilities, probabilities]))
-    return ratio(losses, np.ones_like(losses))
+    return ratio(losses, np.ones_like(losses), AMOUNT)
 
 
 def calibration_gap(probabilities: Floats) -> Measure:
     """Mean predicted less observed share of label 1: above 0, too much is promised."""
     gaps = np.stack([probabilities, probabilities - 1])
-    return ratio(gaps, np.ones_like(gaps))
+    return ratio(gaps, np.ones_like(gaps), (-1.0, 1.0))
 
 
 def prevalence(bins: int) -> Measure:
     """Observed share of label 1."""
     label = np.stack([np.zeros(bins), np.ones(bins)])
-    return ratio(label, np.ones_like(label))
+    return ratio(label, np.ones_like(label), SHARE)
 
 
 def selection_rate(bins: int, first_selected: int) -> Measure:
     """Share of events whose score bin is ``first_selected`` or above."""
     selected = _selected(bins, first_selected, (1.0, 1.0))
-    return ratio(selected, np.ones_like(selected))
+    return ratio(selected, np.ones_like(selected), SHARE)
 
 
 def true_positive_rate(bins: int, first_selected: int) -> Measure:
     """Share selected among label 1."""
-    return ratio(_selected(bins, first_selected, (0.0, 1.0)), _selected(bins, 0, (0.0, 1.0)))
+    return ratio(_selected(bins, first_selected, (0.0, 1.0)), _selected(bins, 0, (0.0, 1.0)), SHARE)
 
 
 def false_positive_rate(bins: int, first_selected: int) -> Measure:
     """Share selected among label 0."""
-    return ratio(_selected(bins, first_selected, (1.0, 0.0)), _selected(bins, 0, (1.0, 0.0)))
+    return ratio(_selected(bins, first_selected, (1.0, 0.0)), _selected(bins, 0, (1.0, 0.0)), SHARE)
 
 
 def _selected(bins: int, first: int, labels: tuple[float, float]) -> Floats:

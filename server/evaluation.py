@@ -207,5 +207,7 @@ def evaluate_tables(tables: Tables, confidence: float) -> Evaluation:
 def _calibration_point(tables: Tables, low: int, high: int) -> tuple[float, Estimate]:
     inside = np.zeros((2, len(tables.probabilities)))
     inside[:, low:high] = 1
-    observed = estimates.estimate(tables, estimates.ratio(inside * np.array([[0.0], [1.0]]), inside))
+    observed = estimates.estimate(
+        tables, estimates.ratio(inside * np.array([[0.0], [1.0]]), inside, estimates.SHARE)
+    )
     return float(tables.probabilities[low:high].mean()), observed

@@ -141,14 +141,14 @@ def _say(study: Study, found: TableSum, seconds: float) -> None:
     terms = study.terms
     measured = finding_of(terms, tables_of(terms, found)).evaluation
     level, auc = measured.confidence, measured.auc
-    low, high = auc.interval(level)
-    value = f"{auc.value:.3f} [{low:.3f}, {high:.3f}]" if math.isfinite(auc.value) else "lost in noise"
+    value = auc.text(level) if math.isfinite(auc.value) else "lost in noise"
     estimates = {"auc": estimate_facts(auc, level), "log_loss": estimate_facts(measured.log_loss, level)}
-    mitigated = " (as mitigated)" if found.round > terms.training.rounds else ""
-    line = f"evaluated after round {found.round}{mitigated}: AUC {value}, {who(found)}, {seconds:.1f} s"
+    mitigated = found.round > terms.training.rounds
+    of = "as mitigated" if mitigated else f"after round {found.round}"
+    line = f"evaluated {of}: AUC {value}, {who(found)}, {seconds:.1f} s"
     facts = {name: null_where_nan(one) for name, one in estimates.items()}
     took = {"seconds": round(seconds, 3), **attendance_facts(found)}
-    study.log.write(EVALUATED, line, round=found.round, **facts, **took)
+    study.log.write(EVALUATED, line, round=found.round, mitigated=mitigated, **facts, **took)
 
 
 def _load(study: Study, round_number: int) -> TableSum | None:

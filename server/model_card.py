@@ -4,7 +4,6 @@ Written from the run's facts alone: the signed terms and what was measured priva
 off a patient's table without noise. After Mitchell et al. 2019, "Model cards for model reporting".
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,7 +11,6 @@ from protocol.contract import TABLES
 from protocol.terms import Terms
 from server.assess import Assessment, Finding
 from server.card_text import Block, Grid, Items, Section, to_html, to_markdown
-from server.estimates import Estimate
 from server.fairness import Audit
 
 ADVERSARIES = {
@@ -146,6 +144,11 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
         for key, epsilon in facts.epsilon_by_adversary.items()
     ]
     shared = terms.privacy.noise == "distributed"
+    moments = terms.training.moment_rounds
+    in_place = (
+        f" In {moments} of {terms.training.rounds} rounds the patient's mean row of features stood in the "
+        "gradient's place, clipped and noised alike: from it the server steps by curvature."
+    )
     return (
         "For one patient with all events at one hospital: whoever looks, the chance of anything that they could "
         f"conclude changes by a factor of at most e^ε, but for a chance of δ = {terms.privacy.delta:g}.",
@@ -153,7 +156,7 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
         "A patient is one or the other, for good: the two never add up.",
         f"Each patient's gradient was clipped to {terms.privacy.clip_norm:g}; noise was "
         + ("shared between hospitals: the first line assumes secure aggregation." if shared else
-           "added in full at each hospital."),
+           "added in full at each hospital.") + (in_place if moments else ""),
     )  # fmt: skip
 
 
@@ -164,11 +167,11 @@ def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
     e = found.evaluation
     level = e.confidence
     rows = [
-        ("AUC", interval_text(e.auc, level, share=True)),
-        ("log-loss (nats)", interval_text(e.log_loss, level)),
-        ("predicted less observed", interval_text(e.calibration_gap, level)),
-        ("share that engages", interval_text(e.prevalence, level, share=True)),
-        ("held-out patients", interval_text(e.patients, level, 0)),
+        ("AUC", e.auc.text(level)),
+        ("log-loss (nats)", e.log_loss.text(level)),
+        ("predicted less observed", e.calibration_gap.text(level)),
+        ("share that engages", e.prevalence.text(level)),
+        ("held-out patients", e.patients.text(level, 0)),
     ]
     return (
         f"On held-out patients of {e.hospitals:,} hospitals, from noised tables of label × score; every patient "
@@ -177,15 +180,12 @@ def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
         "By range of scores: the middle of the range, and the share that engaged.",
         Grid(
             ("score", "observed"),
-            tuple((f"{p:.2f}", interval_text(o, level, share=True)) for p, o in e.calibration),
+            tuple((f"{p:.2f}", o.text(level)) for p, o in e.calibration),
         ),
         "From the highest scores down: share selected among those who did not engage, and among those who did.",
         Grid(
             ("false positive rate", "true positive rate"),
-            tuple(
-                (interval_text(f, level, share=True), interval_text(t, level, share=True))
-                for f, t in e.roc[1:-1]
-            ),
+            tuple((f.text(level), t.text(level)) for f, t in e.roc[1:-1]),
         ),
     )
 
@@ -213,11 +213,7 @@ def _fairness(facts: CardFacts) -> tuple[Block, ...]:
 def _group_rows(audit: Audit) -> list[tuple[str, ...]]:
     rows = []
     for group in audit.groups:
-        cells = [
-            interval_text(group.measures[name], audit.confidence, share=name != "calibration")
-            for name in MEASURES
-            if group.measures
-        ]
+        cells = [group.measures[name].text(audit.confidence) for name in MEASURES if group.measures]
         cells = cells or ["suppressed", *[""] * (len(MEASURES) - 1)]
         number = "" if group.suppressed else f"{group.patients.value:,.0f}"
         rows.append((f"{group.attribute}: {group.label}", number, *cells))
@@ -231,7 +227,7 @@ def _gap_rows(audit: Audit) -> list[tuple[str, ...]]:
             gap = audit.largest(attribute, measure)
             if gap is not None and gap.size >= 0:
                 pair = f"{gap.first} less {gap.second}"
-                rows.append((attribute, name, pair, interval_text(gap.difference, audit.confidence)))
+                rows.append((attribute, name, pair, gap.difference.text(audit.confidence)))
     return rows
 
 
@@ -243,7 +239,7 @@ def _mitigation(facts: CardFacts) -> tuple[Block, ...]:
     assessment, kind = facts.assessment, facts.terms.fairness.mitigation
     if assessment.before is None or assessment.after is None:
         return ()
-    rows = [("AUC", "", *(interval_text(f.evaluation.auc, f.audit.confidence) for f in _both(assessment)))]
+    rows = [("AUC", "", *(f.evaluation.auc.text(f.audit.confidence) for f in _both(assessment)))]
     for attribute in assessment.offsets:
         for measure, name in MEASURES.items():
             gaps = [found.audit.largest(attribute, measure) for found in _both(assessment)]
@@ -292,12 +288,3 @@ def _people(facts: CardFacts) -> tuple[Block, ...]:
         lines.append(f"exception signed by {review.exception_by}: {review.exception_reason}")
     lines += [f"open: {block}" for block in review.blocks]
     return (Items(tuple(lines)),)
-
-
-def interval_text(found: Estimate, level: float, digits: int = 3, *, share: bool = False) -> str:
-    """Write ``value [low, high]``, or an en dash for what does not exist; a share stays from 0 to 1."""
-    if not math.isfinite(found.value):
-        return "–"
-    numbers = (found.value, *found.interval(level))
-    value, low, high = (min(max(number, 0.0), 1.0) for number in numbers) if share else numbers
-    return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from protocol.errors import ConfigurationError
 from protocol.signed_terms import load_terms
@@ -62,7 +63,9 @@ def _study(study: StudyFolder) -> dict[str, object]:
     words = dict.fromkeys(("round", "announced", EVALUATED, ASKED), "running")
     state = words.get(str(last["event"]), str(last["event"]))
     measured = [event for event in events if event.get("event") == EVALUATED]
-    newest = {key: measured[-1][key] for key in ("round", "auc", "log_loss")} if measured else None
+    newest = (
+        {key: measured[-1][key] for key in ("round", "mitigated", "auc", "log_loss")} if measured else None
+    )
     verdicts = [event["releasable"] for event in events if event.get("event") == "finished"]
     releasable = verdicts[-1] if verdicts else None
     if any(event.get("event") == "exception" for event in events):
@@ -78,11 +81,12 @@ def _study(study: StudyFolder) -> dict[str, object]:
     }
 
 
-def _measured_line(measured: Mapping[str, Mapping[str, float | None]] | None) -> str:
+def _measured_line(measured: Mapping[str, Any] | None) -> str:
     """Say the newest private evaluation, empty where there was none."""
     if measured is None:
         return ""
     auc = measured["auc"]
     value, low, high = (auc[key] for key in ("value", "low", "high"))
     text = "lost in noise" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
-    return f"  AUC {text} on held-out patients, after round {measured['round']}\n"
+    of = "as mitigated" if measured["mitigated"] else f"after round {measured['round']}"
+    return f"  AUC {text} on held-out patients, {of}\n"

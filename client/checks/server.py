@@ -21,7 +21,9 @@ def reach(home: Home) -> Iterator[Finding]:
     folder = home.folder / FOLDER
     if not (folder / "settings.json").exists():
         yield warn(
-            "server", "this home has not joined one", "wardround-hospital join KIT, with the operator's kit"
+            "server",
+            "this home has not joined one, or its supernode/ was moved to the SuperNode's own user",
+            "wardround-hospital join KIT, with the operator's kit; or read what wardround-supernode logs",
         )
         return
     settings = load_node_settings(folder)

@@ -50,17 +50,18 @@ def request_file(folder: Path, hospital: str) -> Path:
 
 
 def _reached(folder: Path) -> str:
+    settings = load_node_settings(folder / FOLDER)
     try:
-        days = server_days_left(load_node_settings(folder / FOLDER))
+        days = server_days_left(settings)
     except ConfigurationError as error:
         return str(error)
-    return f"reached over TLS; its certificate is valid for {days} more days"
+    return f"server {settings.address}: reached over TLS; its certificate is valid for {days} more days"
 
 
 def _say(kit: Kit, folder: Path, begun: bool, asked: Path, reached: str, key: str) -> None:
     if begun:
         say(f"A home for {kit.hospital} at {folder}: edit hospital.yaml (tables) and policy.yaml (limits)")
-    say(f"server {kit.address}: {reached}", "")
+    say(reached, "")
     say(f"Send the operator {asked}; it holds no secret.", "Compare by telephone, theirs and yours:")
     say(f"  operator  {key_fingerprint(kit.operator)}", f"  hospital  {key_fingerprint(key)}", "")
     say("Next: wardround-hospital doctor, then agent and supernode (systemd), or up for a demonstration")

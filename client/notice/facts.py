@@ -130,6 +130,7 @@ def _study(
     own = [entry for entry in entries if entry.fields.get("terms") == terms.fingerprint]
     charged = {entry.hash: entry.fields["account"] for entry in own if entry.kind == "charged"}
     expires_at = datetime.fromisoformat(terms.expires_at)
+    plans = terms.training.rounds + (len(terms.evaluation.rounds) if terms.evaluation else 0)
     return StudyFacts(
         name=terms.study,
         operator=names.get(signed.operator, "an operator that is no longer listed"),
@@ -140,5 +141,5 @@ def _study(
         rounds_charged=sum(account == "training" for account in charged.values()),
         releases=sum(entry.kind == "released" and entry.fields["charge"] in charged for entry in entries),
         numbers=parameter_count(terms.model, terms.contract.layout),
-        ended=expires_at <= now or decision == "declined",
+        ended=expires_at <= now or decision == "declined" or len(charged) >= plans,
     )

@@ -5,7 +5,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from server.model_card import interval_text
 from simulations.report.plots import compact_delta, number, percent
 from simulations.report.run_files import RunFiles
 from simulations.report.scores import METHODS
@@ -79,7 +78,7 @@ def _assessed_lines(results: Results) -> list[str]:
         return lines
     released, review = results.assessment.released, results.assessment.review
     if released is not None:
-        auc = interval_text(released.evaluation.auc, released.evaluation.confidence)
+        auc = released.evaluation.auc.text(released.evaluation.confidence)
         spent = results.privacy.evaluation_epsilon
         lines.append(
             f"Private evaluation, patients weighing the same: AUC {auc}; held-out patients' ε = {spent:.3f}."

@@ -34,6 +34,7 @@ def test_join_begins_a_home_and_asks_with_keys_made_here(kit, tmp_path, capsys):
     assert code == 0
     plain = json.loads(said.out)
     assert plain["begun"]
+    assert plain["server"].startswith("server=")
     assert "cannot be reached" in plain["server"]
     asked = load_join_request(home / "north.request")
     assert asked.signing_key == (home / "keys/hospital.key.pub").read_text().strip()

@@ -197,6 +197,15 @@ def test_a_declined_or_expired_study_has_ended_and_what_it_learned_still_counts(
     assert share.findall(said) == share.findall(before) != ["50"]
 
 
+def test_a_study_that_was_charged_all_its_plans_has_ended(hospital, read: Notice, terms_with) -> None:
+    terms = terms_with(training={"rounds": 2})
+    approve(hospital, terms)
+    hospital.released(1, terms)
+    assert "tea running" in read()
+    hospital.released(2, terms)
+    assert "tea ended" in read()
+
+
 def test_who_decides_follows_the_policy(hospital, read: Notice) -> None:
     approve(hospital)
     assert "A person at north decides on each one." in read()

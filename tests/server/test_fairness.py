@@ -11,6 +11,7 @@ from protocol.errors import ConfigurationError
 from protocol.evaluation import FairnessSettings, TableRow
 from protocol.model import initial_weights, predict_logits
 from protocol.settings import ModelSettings
+from server import estimates
 from server.estimates import Estimate, Tables
 from server.evaluation import evaluate_tables
 from server.fairness import EXCEEDED, HELD, NOT_SHOWN, Selection, audit
@@ -201,6 +202,17 @@ def test_half_an_exception_is_refused(settings: dict[str, object]) -> None:
 
 
 def test_an_estimate_without_a_value_has_no_interval() -> None:
-    low, high = Estimate(np.nan, np.nan, np.nan).interval(0.95)
-    assert np.isnan(low)
-    assert np.isnan(high)
+    nothing = Estimate(np.nan, np.nan, np.nan)
+    assert np.isnan(nothing.interval(0.95)).all()
+    assert nothing.text(0.95) == "–"
+
+
+def test_what_is_told_of_a_share_stays_a_share_however_noised_its_table() -> None:
+    counts = np.array([[[-40.0, 900.0], [10.0, 300.0]]])
+    noised = Tables(1, ROWS[:1], counts, np.array([[30.0**2]]), np.array([0.25, 0.75]), 3)
+    found = estimates.estimate(noised, estimates.selection_rate(2, 1))
+    assert found.value == 1.0
+    assert found.interval(0.95)[1] == 1.0
+    assert found.interval(0.95)[0] < 1.0
+    wide = estimates.estimate(noised, estimates.false_positive_rate(2, 1))
+    assert wide.text(0.95).endswith(", 1.000]")

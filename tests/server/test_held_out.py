@@ -25,7 +25,7 @@ from server.provision import begin_operator_home
 from server.review_file import begin_review
 from server.screen import NoRelease
 from server.served import look_at
-from server.status import standing
+from server.status import standing, status
 
 HOSPITALS = {"north": 20_000, "south": 30_000, "west": 60_000}
 CONTRACT = {
@@ -257,18 +257,22 @@ def test_status_says_each_hospitals_newest_ledger_head(make_study):
     assert standing_of(study)["ledger_heads"] == {"north": "ab" * 32}
 
 
-def test_status_says_the_newest_evaluation(make_study, capsys):
-    from server.status import status
+def said_by_status(study, capsys):
+    capsys.readouterr()
+    (study.home.folder / "tls").mkdir(exist_ok=True)
+    status([f"home={study.home.folder}"])
+    return capsys.readouterr().out
 
+
+def test_status_says_the_newest_evaluation(make_study, capsys):
     study = make_study(terms_of())
     found = finish(study, Ward(study.terms))
     plain = standing_of(study)
     assert plain["evaluated"]["auc"]["value"] == pytest.approx(found.before.evaluation.auc.value)
     assert plain["releasable"] is True
-    capsys.readouterr()
-    (study.home.folder / "tls").mkdir(exist_ok=True)
-    status([f"home={study.home.folder}"])
-    assert f"AUC {found.before.evaluation.auc.value:.3f}" in capsys.readouterr().out
+    said = said_by_status(study, capsys)
+    assert f"AUC {found.before.evaluation.auc.value:.3f}" in said
+    assert said.rstrip().endswith("on held-out patients, after round 3")
 
 
 def test_weights_that_were_measured_and_lost_leave_the_model_unevaluated(make_study):
@@ -306,7 +310,9 @@ def test_a_damaged_sum_is_asked_for_again(make_study):
     assert len(set(ward.asked)) == 3
 
 
-def test_a_mitigation_is_measured_by_one_more_evaluation_and_its_thresholds_stand_in_the_model(make_study):
+def test_a_mitigation_is_measured_by_one_more_evaluation_and_its_thresholds_stand_in_the_model(
+    make_study, capsys
+):
     study = make_study(terms_of(max_selection_gap=0.2, mitigation="equal_selection"))
     ward = Ward(study.terms, shift=5)
     found = finish(study, ward)
@@ -316,6 +322,8 @@ def test_a_mitigation_is_measured_by_one_more_evaluation_and_its_thresholds_stan
     assert thresholds["sex"]["M"] > float(facts_of(study)["selection_threshold"]) > thresholds["sex"]["F"]
     card = (study.folder.folder / "model_card.md").read_text()
     assert "Mitigation equal selection" in card
+    assert standing_of(study)["evaluated"]["mitigated"] is True
+    assert said_by_status(study, capsys).rstrip().endswith("on held-out patients, as mitigated")
 
 
 def test_a_named_person_signs_for_an_unmet_limit_afterwards(make_study):

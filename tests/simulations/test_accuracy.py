@@ -2,6 +2,9 @@
 
 import json
 import math
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +51,28 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
     tasks = tasks_of(tmp_path_factory.mktemp("store"))
     assert not run_tasks(tasks, 1, lambda line: None)
     return tasks
+
+
+def test_workers_end_with_the_benchmark_that_was_killed() -> None:
+    script = """
+import os, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from simulations.accuracy.runner import end_with_parent
+with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 60)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-P", "-c", script], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        worker = Path(f"/proc/{int(parent.stdout.readline())}")
+        assert worker.exists()
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while worker.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_finished_cell_is_never_run_again_and_a_cut_one_is(finished: list[Task], tmp_path: Path) -> None:
