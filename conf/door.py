@@ -11,6 +11,7 @@ import sys
 import traceback
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -84,12 +85,15 @@ class _Jobs:
         self.started = True
         if sweeping:
             self.sweep_dir = _near(Path(own.sweep.dir))
+        folder = _near(Path(own.runtime.output_dir))
         try:
-            self._job(self._compose(_plain(config), _near(Path(own.runtime.output_dir))))
+            self._job(self._compose(_plain(config), folder))
         except WardroundError as error:
             self.failed(str(error))
+            _remove_empty(folder)
         except OmegaConfBaseException as error:
             self.failed(explain(error, [], ""))
+            _remove_empty(folder)
         except Exception:
             if not sweeping:
                 raise
@@ -138,6 +142,14 @@ def _near(path: Path) -> Path:
     """The path as a person would type it here."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _remove_empty(folder: Path) -> None:
+    """Hydra makes a run's folder before the run: one that failed at once leaves none behind."""
+    with suppress(OSError):
+        folder.rmdir()
+        if not folder.is_absolute():
+            os.removedirs(folder.parent)
 
 
 def _say(line: str) -> None:

@@ -92,6 +92,8 @@ def test_what_a_person_can_mend_is_one_line_and_exit_code_2(
     assert printed.err.startswith(line)
     assert printed.err.count("\n") == 1
     assert "Error executing" not in printed.out
+    if "-m" not in arguments:
+        assert list(Path().iterdir()) == []
 
 
 def test_a_fault_of_ours_is_raised_in_a_single_run(monkeypatch: pytest.MonkeyPatch) -> None:
