@@ -7,6 +7,7 @@ from pathlib import Path
 from protocol.errors import ConfigurationError
 from server.checkpoint import resume
 from server.held_out import conclude
+from server.lock import alone
 from server.operator_home import load_operator_home
 from server.review_file import sign_exception
 from server.served import Study, look_at
@@ -18,7 +19,10 @@ def approve(arguments: Sequence[str]) -> None:
     """Record ``person=`` and ``reason=``; write model, card and report again with the exception in them."""
     said = options("approve", arguments, {"study": None, "person": None, "reason": None, "home": "."})
     study = look_at(load_operator_home(Path(said["home"])), said["study"])
-    sign(study, said["person"], said["reason"])
+    with alone(
+        study.folder.lock, f"study={said['study']}: another process runs it; approve when it has ended"
+    ):
+        sign(study, said["person"], said["reason"])
     sys.stdout.write(f"{study.folder.model}: releasable, by the exception that {said['person']} signed\n")
 
 

@@ -83,7 +83,9 @@ def resume(folder: Path, terms: Terms) -> Resumed | None:
             return Resumed(state=state, lost_rounds=(), notes=tuple(notes))
         lost = tuple(range(state.round, min(newest, terms.training.rounds) + 1))
         notes.append(f"rounds {lost[0]} to {lost[-1]} are lost: charged at the hospitals, not in the weights")
-        return Resumed(state=skip_to(state, newest + 1), lost_rounds=lost, notes=tuple(notes))
+        # Past the last round nothing was announced yet but an evaluation, and that stands in the log.
+        onward = min(newest, terms.training.rounds) + 1
+        return Resumed(state=skip_to(state, onward), lost_rounds=lost, notes=tuple(notes))
     if files:
         raise ConfigurationError(
             f"all {len(files)} checkpoints in {folder} are damaged: restore one, or start anew"

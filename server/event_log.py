@@ -1,6 +1,7 @@
 """A study's event log: one JSON object per line, for machines; what a person sees on the way is printed from it."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -28,6 +29,10 @@ class EventLog:
         plain = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(
+                file.fileno()
+            )  # a round that is in the weights is in the log, whatever happens to the machine
         if line and not self._quiet:
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
@@ -68,13 +73,15 @@ def closed_rounds(events: Iterable[Mapping[str, object]]) -> dict[int, Mapping[s
 
 
 def read_events(path: Path) -> list[Mapping[str, object]]:
-    """Read a log; a last line that was cut short by a crash is left out."""
+    """Read a log; a line that was cut short by a crash is left out."""
     if not path.exists():
         return []
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    found: list[Mapping[str, object]] = []
+    for line in path.read_bytes().split(b"\n"):
         try:
-            found.append(json.loads(line))
+            event = json.loads(line)
         except ValueError:
             continue
+        if isinstance(event, dict):
+            found.append(event)
     return found

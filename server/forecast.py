@@ -12,6 +12,7 @@ from protocol.published_policy import PublishedPolicy, load_policy
 from protocol.signed_terms import load_terms, signed_terms_to_bytes
 from protocol.terms import Terms
 from server.operator_home import OperatorHome, load_operator_home
+from server.served import check_times
 from server.sign_terms import signed_terms
 
 OVERHEAD_SECONDS = 3.0
@@ -30,6 +31,7 @@ def say_plan(serving: Serving) -> None:
             "training.public_patients: is missing; name every hospital, as in {north: 1200}"
         )
     terms, enrolled = signed.terms, home.hospitals()
+    check_times(terms, serving)
     terms_bytes = len(signed_terms_to_bytes(signed))
     per_round = bytes_per_round(terms, terms_bytes)
     rounds, hospitals = terms.training.rounds, terms.hospitals

@@ -29,11 +29,10 @@ from server.evaluation import TableSum, due, sum_tables, tables_of
 from server.event_log import ASKED, EVALUATED, read_events
 from server.kept_sums import load_sum, save_sum
 from server.measured import estimate_facts, null_where_nan
+from server.patience import Patience
 from server.review_file import load_review
 from server.rounds import RoundState, finished, reported_weights
 from server.served import Study, attendance_facts, who
-
-PAUSE_SECONDS = 0.5
 
 
 class NotKept(Exception):
@@ -116,9 +115,9 @@ def _asked(study: Study, ask: Ask, wait_seconds: float) -> Measure:
 
 def _ask(study: Study, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float) -> TableSum:
     """Ask until a quorum has answered, and keep the sum; ConfigurationError after ``wait_seconds`` in vain."""
-    plan, given_up = asked[0], time.monotonic() + wait_seconds
+    plan, patience = asked[0], Patience(wait_seconds, study.folder.stop.exists)
+    study.log.write(ASKED, round=plan.round, weights=plan.weights_digest)
     while True:
-        study.log.write(ASKED, round=plan.round, weights=plan.weights_digest)
         begun = time.monotonic()
         found = sum_tables(study.terms, plan, ask(asked))
         if len(found.accepted) >= study.quorum:
@@ -126,14 +125,14 @@ def _ask(study: Study, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float
             save_sum(study.folder.evaluations, study.terms.fingerprint, found)
             return found
         line = f"evaluation after round {plan.round}: {who(found)}, quorum {study.quorum}"
-        study.log.write("evaluation_below_quorum", line, round=plan.round, **attendance_facts(found))
+        if patience.news(line):
+            study.log.write("evaluation_below_quorum", line, round=plan.round, **attendance_facts(found))
         if study.folder.stop.exists():
             raise Stopped
-        if time.monotonic() >= given_up:
+        if not patience.pause():
             raise ConfigurationError(
                 f"{line}; mend it and resume (what was charged is answered again for free)"
             )
-        time.sleep(PAUSE_SECONDS)
 
 
 def _say(study: Study, found: TableSum, seconds: float) -> None:

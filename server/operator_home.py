@@ -64,6 +64,11 @@ class OperatorHome:
         found = (load_join_request(path) for path in sorted((self.folder / "hospitals").glob("*.json")))
         return {one.hospital: one for one in found}
 
+    def hospital(self, name: str) -> JoinRequest | None:
+        """Read one hospital; None where it was not let in, or was revoked."""
+        path = self.folder / "hospitals" / f"{checked_name(name)}.json"
+        return load_join_request(path) if path.exists() else None
+
     def study(self, name: str) -> "StudyFolder":
         """Name a study's folder."""
         return StudyFolder(self.folder / "studies" / checked_name(name))
@@ -82,6 +87,7 @@ class StudyFolder:
     run: Path = field(init=False)
     evaluations: Path = field(init=False)
     review: Path = field(init=False)
+    lock: Path = field(init=False)
 
     def __post_init__(self) -> None:
         """Name the files."""
@@ -94,6 +100,7 @@ class StudyFolder:
             "run": "run",
             "evaluations": "evaluations",
             "review": "review.json",
+            "lock": "lock",
         }
         for part, name in names.items():
             object.__setattr__(self, part, self.folder / name)

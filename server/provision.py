@@ -12,11 +12,12 @@ from protocol.kit import (
     Kit,
     checked_address,
     checked_name,
+    join_request_bytes,
     load_join_request,
-    save_join_request,
     save_kit,
 )
 from protocol.signing import key_fingerprint, new_key, save_key, write_new
+from server.checkpoint import write_durably
 from server.certificates import ROOT_DAYS, SERVER_DAYS, Signed, new_root, new_server
 from server.operator_home import SETTINGS, OperatorHome, load_operator_home
 from server.words import names, options
@@ -84,8 +85,7 @@ def enrol(arguments: Sequence[str]) -> None:
                 f"request={said['request']}: {asked.hospital} is enrolled with another signing key; "
                 f"if the hospital says so by telephone: wardround-serve revoke hospital={asked.hospital}, then enrol"
             )
-        path.unlink()
-    save_join_request(asked, path)
+    write_durably(path, join_request_bytes(asked))  # never a moment without: up would shut the hospital out
     sys.stdout.write(
         f"{asked.hospital} is enrolled; compare by telephone: {key_fingerprint(asked.signing_key)}\n"
     )

@@ -11,31 +11,34 @@ same round and the same weights.
 import errno
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from conf.proposal import Serving
 from protocol.errors import ConfigurationError
-from protocol.signed_terms import SignedTerms, load_terms, save_terms
+from protocol.signed_terms import SignedTerms, load_terms, save_terms, signed_terms_to_bytes
 from protocol.terms import Release, RoundPlan
 from server import rounds
 from server.assess import Ask, Assessment
 from server.checkpoint import resume as resume_checkpoint
-from server.checkpoint import save_state
+from server.checkpoint import save_state, write_durably
 from server.event_log import EventLog, read_events
 from server.held_out import Stopped, conclude, evaluate_between, evaluate_last, not_yet_measured
+from server.lock import alone
 from server.messages import Letters
 from server.operator_home import OperatorHome, StudyFolder, load_operator_home
+from server.patience import Patience
 from server.review_file import begin_review, keep_release_day
 from server.rounds import RoundState
 from server.screen import NoRelease
 from server.served import Study as Study
-from server.served import attendance_facts, who
+from server.served import attendance_facts, check_times, who
 from server.sign_terms import signed_terms
 from server.signed_letters import SignedLetters
 from server.strategy import Limits, Roster, collect, run_round
 from server.study_files import write_files
-from server.superlink import HttpGrid, ServerAway, answers, open_run, roster
+from server.superlink import HttpGrid, ServerAway, open_run, roster
 
 LOOK_SECONDS = 0.5
 GATHER_SECONDS = 60.0
@@ -49,14 +52,10 @@ def train(serving: Serving) -> None:
     home = load_operator_home(serving.home)
     folder = home.study(serving.study)
     composed = None if serving.proposal is None else signed_terms(serving.proposal, serving.now)
-    study = Study(home, folder, _terms(folder, composed), serving, EventLog(folder.events))
-    _check_enrolled(study)
-    folder.stop.unlink(missing_ok=True)
-    begin_review(folder.review, serving.review)
     try:
-        found = _run(study, _first_state(study))
-        if found is not None:
-            _finish(study, found)
+        signed = _terms(folder, composed)
+        with alone(folder.lock, f"study={serving.study}: another process runs it; stop that one first"):
+            _serve(Study(home, folder, signed, serving, EventLog(folder.events)))
     except OSError as error:
         if error.errno not in _DISK:
             raise
@@ -66,8 +65,20 @@ def train(serving: Serving) -> None:
         ) from error
 
 
+def _serve(study: Study) -> None:
+    _check_enrolled(study)
+    study.folder.stop.unlink(missing_ok=True)
+    begin_review(study.folder.review, study.serving.review)
+    found = _run(study, _first_state(study))
+    if found is not None:
+        _finish(study, found)
+
+
 def _terms(folder: StudyFolder, composed: SignedTerms | None) -> SignedTerms:
-    """Give the study's terms: those on disk, which must be what was composed; new ones are written."""
+    """Give the study's terms: those on disk, which must be what was composed; new ones are written.
+
+    Terms of the same study that are valid for longer take the place of those on disk.
+    """
     if not folder.terms.exists():
         if composed is None:
             raise ConfigurationError(f"study={folder.folder.name}: has no terms here; begin it with train")
@@ -80,7 +91,14 @@ def _terms(folder: StudyFolder, composed: SignedTerms | None) -> SignedTerms:
             f"study={folder.folder.name}: exists with other terms ({signed.terms.fingerprint[:12]}); "
             "resume it as it is, or choose another name"
         )
+    if composed is not None and _valid_until(composed) > _valid_until(signed):
+        write_durably(folder.terms, signed_terms_to_bytes(composed))
+        return composed
     return signed
+
+
+def _valid_until(signed: SignedTerms) -> datetime:
+    return datetime.fromisoformat(signed.terms.expires_at)
 
 
 def _check_enrolled(study: Study) -> None:
@@ -115,22 +133,24 @@ def _first_state(study: Study) -> RoundState:
 
 def _run(study: Study, state: RoundState) -> Assessment | None:
     """Run rounds and evaluations to the last, or until stopped; a server that goes away is waited for."""
+    letters = SignedLetters(
+        signed=study.signed, key=study.home.key(), key_of=partial(_signing_key, study.home)
+    )
+    away = Patience(study.serving.wait_seconds, study.folder.stop.exists)
     while (found := conclude(study, state)) is None and not study.folder.stop.exists():
-        _await_server(study)
+        check_times(study.terms, study.serving)
         try:
             with open_run(study.home, study.folder.run) as grid:
-                letters = SignedLetters(
-                    signed=study.signed, key=study.home.key(), keys=_signing_keys(study.home)
-                )
                 present = partial(roster, grid, study.home)
                 ask = partial(_collected, study, grid, letters, present)
                 _await_hospitals(study, present)
                 while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
                     evaluate_between(study, state, ask)
                     state = _one_round(study, state, grid, letters, present)
+                    away.progressed()
                 _evaluate(study, state, ask)
-        except ServerAway as away:
-            study.log.write("server_away", f"the server went away ({away})", cause=str(away))
+        except ServerAway as cause:
+            _await_server(study, away, str(cause))
         except Stopped:
             break
     if found is None:
@@ -159,7 +179,7 @@ def _await_hospitals(study: Study, present: Roster) -> None:
     """Wait for all planned hospitals for a while; who comes later is asked when he comes."""
     deadline = time.monotonic() + min(GATHER_SECONDS, study.serving.wait_seconds)
     said: list[str] = []
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not study.folder.stop.exists():
         connected = present()
         missing = [name for name in study.terms.hospitals if name not in connected]
         if not missing:
@@ -175,10 +195,10 @@ def _one_round(
 ) -> RoundState:
     """Ask for one round until enough have answered; ConfigurationError after ``wait_seconds`` in vain."""
     save_state(study.folder.checkpoints, state)
-    given_up = time.monotonic() + study.serving.wait_seconds
+    patience = Patience(study.serving.wait_seconds, study.folder.stop.exists)
     limits = Limits(round_seconds=study.serving.round_seconds)
+    study.log.write("announced", round=state.round)
     while True:
-        study.log.write("announced", round=state.round)
         begun = time.monotonic()
         after, summary = run_round(grid, {}, study.terms, state, limits, letters=letters, roster=present)
         if len(summary.accepted) >= study.quorum:
@@ -187,33 +207,32 @@ def _one_round(
             save_state(study.folder.checkpoints, after)
             return after
         line = f"round {summary.round}: {who(summary)}, quorum {study.quorum}; asking again"
-        study.log.write("below_quorum", line, round=summary.round, **attendance_facts(summary))
+        if patience.news(line):
+            study.log.write("below_quorum", line, round=summary.round, **attendance_facts(summary))
         if study.folder.stop.exists():
             return state
-        if time.monotonic() > given_up:
+        if not patience.pause():
             raise ConfigurationError(
                 f"round {state.round}: {who(summary)} after {study.serving.wait_seconds:.0f} s, "
                 f"quorum {study.quorum}; mend it and resume (what was charged is answered again for free)"
             )
-        time.sleep(LOOK_SECONDS)
 
 
-def _signing_keys(home: OperatorHome) -> dict[str, str]:
-    return {name: one.signing_key for name, one in home.hospitals().items()}
+def _signing_key(home: OperatorHome, hospital: str) -> str | None:
+    """Looked up for every answer: a hospital may be let in, or get another key, while its study runs."""
+    found = home.hospital(hospital)
+    return None if found is None else found.signing_key
 
 
-def _await_server(study: Study) -> None:
-    if answers(study.home):
-        return
-    study.log.write("waiting", f"waiting for the server at {study.home.local_address} (wardround-serve up)")
-    deadline = time.monotonic() + study.serving.wait_seconds
-    while not answers(study.home):
-        if time.monotonic() > deadline:
-            raise ConfigurationError(
-                f"the server at {study.home.local_address} is away for {study.serving.wait_seconds:.0f} s; "
-                f"start it (wardround-serve up) and resume study={study.terms.study}"
-            )
-        time.sleep(LOOK_SECONDS)
+def _await_server(study: Study, away: Patience, cause: str) -> None:
+    where = f"the server at {study.home.local_address} does not serve this study ({cause})"
+    if away.news(where):
+        study.log.write("server_away", f"{where}; waiting for it", cause=cause)
+    if not away.pause():
+        raise ConfigurationError(
+            f"{where} for {study.serving.wait_seconds:.0f} s; start or mend it (wardround-serve up) and "
+            f"resume study={study.terms.study}"
+        )
 
 
 def _finish(study: Study, found: Assessment) -> None:

@@ -47,6 +47,19 @@ def look_at(home: OperatorHome, name: str) -> Study:
     return Study(home, folder, load_terms(folder.terms), nobody, EventLog(folder.events))
 
 
+def check_times(terms: Terms, serving: Serving) -> None:
+    """Refuse a deadline that no answer could meet, or terms that are over: hospitals would be charged, or refuse."""
+    if serving.round_seconds <= terms.reply_delay_seconds:
+        raise ConfigurationError(
+            f"round_seconds={serving.round_seconds:g}: must be greater than the terms' "
+            f"reply_delay_seconds={terms.reply_delay_seconds:g}, or every answer is late, and charged; raise it"
+        )
+    if datetime.fromisoformat(terms.expires_at) <= serving.now:
+        raise ConfigurationError(
+            f"terms: were valid until {terms.expires_at}; the same train with valid_days=N extends them"
+        )
+
+
 class Attendance(Protocol):
     """Who answered a round, or an evaluation."""
 

@@ -1,7 +1,7 @@
 """Plans signed by the operator, answers signed by hospitals: how a server writes to agents, by way of the shim."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -21,11 +21,11 @@ CLOCKS_APART = timedelta(hours=6)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SignedLetters:
-    """One study's letters. keys: each enrolled hospital's signing key; key: the one that signed the terms."""
+    """One study's letters. key: the one that signed the terms; key_of: an enrolled hospital's signing key, or None."""
 
     signed: SignedTerms
     key: SigningKey = field(repr=False)
-    keys: Mapping[str, str]
+    key_of: Callable[[str], str | None]
 
     def write(self, plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
         """Sign each plan until its deadline, and clocks that are hours off."""
@@ -54,6 +54,7 @@ class SignedLetters:
             return NoRelease(hospital, f"refused: {answer.clause}")
         if answer.release.hospital != hospital:
             return NoRelease(hospital, "wrong hospital")
-        if hospital not in self.keys or not signed_by_hospital(answer, self.keys[hospital]):
+        key = self.key_of(hospital)
+        if key is None or not signed_by_hospital(answer, key):
             return NoRelease(hospital, "wrong signature")
         return answer.release

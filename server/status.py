@@ -8,6 +8,7 @@ from typing import Any
 
 from protocol.errors import ConfigurationError
 from protocol.signed_terms import load_terms
+from protocol.terms import Terms
 from server.certificates import days_left
 from server.checkpoint import resume
 from server.event_log import ASKED, EVALUATED, read_events
@@ -28,7 +29,10 @@ def status(arguments: Sequence[str]) -> None:
     sys.stdout.write("certificates: " + ", ".join(f"{k} {v} days" for k, v in certificates.items()) + "\n")  # type: ignore[attr-defined]
     sys.stdout.write(f"hospitals: {', '.join(plain['hospitals']) or 'none enrolled'}\n")  # type: ignore[arg-type]
     for study in plain["studies"]:  # type: ignore[attr-defined]
-        sys.stdout.write(f"study {study['study']}: {study['state']}, round {study['round']}, {study['at']}\n")
+        valid = f"; terms valid until {study['valid_until']}" if study["valid_until"] else ""
+        sys.stdout.write(
+            f"study {study['study']}: {study['state']}, round {study['round']}, {study['at']}{valid}\n"
+        )
         sys.stdout.write(_measured_line(study["evaluated"]))
 
 
@@ -46,17 +50,24 @@ def standing(home: OperatorHome) -> dict[str, object]:
     }
 
 
-def _heads(study: StudyFolder) -> dict[str, str]:
+def _terms(study: StudyFolder) -> Terms | None:
+    try:
+        return load_terms(study.terms).terms
+    except ConfigurationError:
+        return None
+
+
+def _heads(study: StudyFolder, terms: Terms) -> dict[str, str]:
     """Give each hospital's ledger head, as its newest counted release told it: exports are checked against it."""
     try:
-        found = resume(study.checkpoints, load_terms(study.terms).terms)
+        found = resume(study.checkpoints, terms)
     except ConfigurationError:
         return {}
     return {} if found is None else dict(found.state.ledger_heads)
 
 
 def _study(study: StudyFolder) -> dict[str, object]:
-    events = read_events(study.events)
+    events, terms = read_events(study.events), _terms(study)
     closed = [event["round"] for event in events if event.get("event") == "round"]
     run = [event for event in events if event.get("event") != "exception"]  # signed after the end
     last = run[-1] if run else {"event": "no event yet", "time": "never"}
@@ -77,7 +88,8 @@ def _study(study: StudyFolder) -> dict[str, object]:
         "at": last["time"],
         "evaluated": newest,
         "releasable": releasable,
-        "ledger_heads": _heads(study),
+        "ledger_heads": {} if terms is None else _heads(study, terms),
+        "valid_until": None if terms is None else terms.expires_at,
     }
 
 

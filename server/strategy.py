@@ -179,7 +179,10 @@ class _Collection:
     def _pulled(self) -> Iterator[Release | NoRelease]:
         for message in self._grid.pull_messages(list(self._waiting)) if self._waiting else ():
             hospital = self._waiting.pop(message.metadata.reply_to_message_id, None)
-            if hospital is None or hospital not in self._open or _lost_on_the_way(message):
+            if hospital is None or hospital not in self._open:
+                continue
+            if _lost_on_the_way(message):
+                self._asked.pop(hospital, None)  # its node may well be there: asked again at the next look
                 continue
             self._open.discard(hospital)
             yield self._letters.read(message, hospital)

@@ -46,6 +46,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid as HttpGrid  # what a study's rounds are carried by
 
 from protocol.errors import ConfigurationError
+from server.lock import in_turn
 from server.operator_home import OperatorHome
 from server.strategy import Presence
 from server.streamed_grid import StreamedGrid
@@ -135,27 +136,36 @@ def open_run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
 
     run_file keeps the run's number: a run that was killed is stopped first, or its hospitals would go on
     waiting for the rest of its last message.
-    ServerAway where the server goes away meanwhile. ConfigurationError where none answers at first, or the
-    run cannot be claimed in ``CLAIM_SECONDS``.
+    ServerAway where the server does not answer, refuses, goes away meanwhile, or gives no task for the run in
+    ``CLAIM_SECONDS``.
     """
     try:
         with _run(home, run_file) as grid:
             yield grid
     except (httpx.HTTPError, RunNotRunningException) as error:
-        raise ServerAway(type(error).__name__) from error
+        raise ServerAway(_in_words(error)) from error
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"it answers {error.response.status_code}"
+    if isinstance(error, RunNotRunningException):
+        return "it has ended the study's run"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager
 def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
     if not answers(home):
-        raise ConfigurationError(
-            f"no server answers at {home.local_address}; start it with wardround-serve up"
-        )
+        raise ServerAway("nobody listens there")
     root = home.tls("root.crt").read_bytes()
     _stop_earlier(home, run_file)
-    run_id = _submit(home)
-    run_file.write_text(str(run_id), encoding="ascii")
-    grid = StreamedGrid(home.local_address, root_certificates=root, token=_claim(home, run_id, root))
+    # Flower gives whoever asks the oldest task: two studies that submit at once would take each other's.
+    with in_turn(home.folder / "superlink/claim.lock"):
+        run_id = _submit(home)
+        run_file.write_text(str(run_id), encoding="ascii")
+        token = _claim(home, run_id, root)
+    grid = StreamedGrid(home.local_address, root_certificates=root, token=token)
     grid._retry_invoker.max_time = RETRY_SECONDS
     client = grid._runtime_client
     grid._retry_invoker.should_giveup = live_on(grid._retry_invoker.should_giveup)
@@ -231,7 +241,7 @@ def _claim(home: OperatorHome, run_id: int, root: bytes) -> str:
             time.sleep(CLAIM_PAUSE_SECONDS)
     finally:
         client.close()
-    raise ConfigurationError(f"the server gave no task for run {run_id} in {CLAIM_SECONDS:.0f} s; restart it")
+    raise ServerAway(f"no task for run {run_id} in {CLAIM_SECONDS:.0f} s")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -81,28 +82,40 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not answers(home) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    _say(f"serving {home.address}; hospitals enrolled: {', '.join(home.hospitals()) or 'none yet'}")
-    seen: object = None
+    _say(f"serving {home.address}")
+    held = _Held()
     while process.poll() is None:
-        listing = sorted(
-            (path.name, path.stat().st_mtime_ns) for path in (home.folder / "hospitals").glob("*.json")
-        )
-        if listing != seen and _reconcile(home):
-            seen = listing
+        held.look(home)
         time.sleep(LOOK_SECONDS)
 
 
-def _reconcile(home: OperatorHome) -> bool:
-    """Hold the list once; false where the server did not answer: it ends, or the next look tries again."""
-    try:
-        done = reconcile_nodes(home)
-    except httpx.HTTPError as error:
-        _say(f"the list of nodes could not be held to hospitals/ ({type(error).__name__}); again")
-        return False
+@dataclass
+class _Held:
+    """The folder of hospitals as the server's list was last held to it, and what was last said to stand against it."""
+
+    listing: object = None
+    trouble: str = ""
+
+    def look(self, home: OperatorHome) -> None:
+        """Hold the list where the folder has changed; where that fails the list stays, and the next look tries again."""
+        try:
+            folder = home.folder / "hospitals"
+            listing = sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.json"))
+            if listing != self.listing:
+                _reconcile(home)
+            self.listing, self.trouble = listing, ""
+        except (ConfigurationError, OSError, httpx.HTTPError) as error:
+            trouble = str(error) if isinstance(error, ConfigurationError) else type(error).__name__
+            if trouble != self.trouble:
+                _say(f"nobody is let in or shut out until hospitals/ can be held to ({trouble})")
+            self.trouble = trouble
+
+
+def _reconcile(home: OperatorHome) -> None:
+    done = reconcile_nodes(home)
     _say(*(f"{name} may connect" for name in done.came))
     _say(*(f"node {node} is shut out" for node in done.went))
     _say(*(f"{name} cannot connect: {_SPENT}" for name in done.spent))
-    return True
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

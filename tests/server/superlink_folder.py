@@ -142,7 +142,7 @@ def close_a_large_round(folder: Path, hospitals: int, rule: str, kind: type[Http
     letters = SignedLetters(
         signed=sign_terms(terms, operator),
         key=operator,
-        keys={name: key.public for name, key in keys.items()},
+        key_of={name: key.public for name, key in keys.items()}.get,
     )
     there = {name: Presence(index, "1") for index, name in enumerate(keys)}
     before, began = round(1024 * peak_mb()), time.process_time()

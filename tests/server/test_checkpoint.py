@@ -114,6 +114,7 @@ def test_a_damaged_last_state_ends_the_study(tmp_path, make_terms, make_release)
     resumed = checkpoint.resume(tmp_path, terms)
     assert resumed.lost_rounds == (4,)
     assert rounds.finished(resumed.state, terms)
+    assert resumed.state.round == terms.training.rounds + 1  # so its evaluation is still due
 
 
 def test_other_terms_are_refused(tmp_path, make_terms):

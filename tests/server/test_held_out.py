@@ -16,7 +16,7 @@ from protocol.model_file import load_model
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.signed_terms import sign_terms
 from protocol.terms import Release
-from server import held_out, rounds, serve
+from server import held_out, patience, rounds, serve
 from server.approve import approve, sign
 from server.event_log import EventLog, read_events
 from server.operator_home import load_operator_home
@@ -116,7 +116,7 @@ def make_study(tmp_path, capsys):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(held_out, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.001)
 
 
 def trained(study, moved=0.25):

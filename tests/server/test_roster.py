@@ -73,7 +73,7 @@ def play(make_terms, operator, keys):
     def play(grid, roster=lambda: EVERYBODY, limits=LIMITS, revoked=()):
         terms = make_terms(rounds=2)
         public = {name: key.public for name, key in keys.items() if name not in revoked}
-        letters = SignedLetters(signed=sign_terms(terms, operator), key=operator, keys=public)
+        letters = SignedLetters(signed=sign_terms(terms, operator), key=operator, key_of=public.get)
         state = rounds.init(terms)
         return run_round(grid, {}, terms, state, limits, letters=letters, roster=roster)[1]
 
@@ -115,6 +115,16 @@ def test_who_restarts_within_the_round_is_asked_again(play, honest, monkeypatch)
 
     assert set(play(grid, roster).accepted) == set(NODES)
     assert sorted(name for name, _ in grid.asked) == ["north", "south", "south", "west", "west"]
+
+
+def test_whose_message_was_lost_is_asked_again_though_its_node_was_there_all_the_time(
+    play, honest, monkeypatch
+):
+    monkeypatch.setattr(strategy, "LOOK_AGAIN_SECONDS", 0.05)
+    lost = {"south": Error(code=ErrorCode.REPLY_MESSAGE_UNAVAILABLE)}
+    grid = Agents(lambda plan: lost.pop(plan.hospital) if plan.hospital in lost else honest(plan))
+    assert set(play(grid).accepted) == set(NODES)
+    assert sorted(name for name, _ in grid.asked) == ["north", "south", "south", "west"]
 
 
 def test_a_round_does_not_wait_for_who_is_not_connected(play, honest, monkeypatch):

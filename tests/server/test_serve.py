@@ -1,25 +1,33 @@
 """A round below its quorum: the state stays, the same round is asked again, and the wait ends with who was lacking."""
 
 import itertools
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
+from client.supernode import node_public_key
 from conf.proposal import Serving
 from conf.settings import ReviewSettings
 from protocol.errors import ConfigurationError
-from protocol.signed_terms import sign_terms
-from server import rounds, serve
+from protocol.kit import save_join_request, sign_join_request
+from protocol.signed_terms import load_terms, sign_terms
+from protocol.signing import new_key
+from server import patience, rounds, serve
+from server.approve import approve
 from server.assess import unmeasured
 from server.checkpoint import resume
 from server.event_log import EventLog, closed_rounds, read_events
+from server.lock import alone
 from server.operator_home import load_operator_home
 from server.provision import begin_operator_home
 from server.rounds import RoundSummary
 from server.screen import NoRelease
+from server.served import check_times
 from server.study_files import report
+from server.superlink import ServerAway
 
 
 @pytest.fixture
@@ -61,7 +69,7 @@ def closing(monkeypatch, *accepted):
         return replace(state, round=state.round + 1, weights=state.weights + 1), summary
 
     monkeypatch.setattr(serve, "run_round", run_round)
-    monkeypatch.setattr(serve, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.01)
     return asked
 
 
@@ -74,7 +82,7 @@ def test_a_round_below_its_quorum_is_asked_again_with_the_same_weights(study, mo
     assert after.round == 2
     assert resume(study.folder.checkpoints, study.terms).state.round == 2
     kinds = [event["event"] for event in read_events(study.folder.events)]
-    assert kinds == ["announced", "below_quorum", "announced", "below_quorum", "announced", "round"]
+    assert kinds == ["announced", "below_quorum", "round"]  # the same thing is said once
 
 
 def test_the_wait_ends_and_says_who_was_lacking(study, monkeypatch):
@@ -108,6 +116,85 @@ def test_terms_of_a_study_never_change_under_it(study, make_terms):
         serve._terms(study.folder, other)
 
 
+def test_the_same_terms_that_are_valid_for_longer_take_the_place_of_those_on_disk(study):
+    def until(year):
+        return sign_terms(replace(study.terms, expires_at=f"{year}-01-01T00:00:00+00:00"), study.home.key())
+
+    serve._terms(study.folder, until(2100))
+    assert serve._terms(study.folder, until(2099)).terms.expires_at.startswith("2100")
+    assert serve._terms(study.folder, until(2101)).terms.expires_at.startswith("2101")
+    assert load_terms(study.folder.terms).terms.expires_at.startswith("2101")
+
+
+def test_terms_that_are_over_and_deadlines_that_no_answer_could_meet_are_refused(study):
+    over = replace(study.terms, expires_at="2020-01-01T00:00:00+00:00")
+    with pytest.raises(ConfigurationError, match=r"valid until 2020.*valid_days=N extends"):
+        check_times(over, study.serving)
+    slow = replace(study.terms, reply_delay_seconds=1.0)
+    with pytest.raises(
+        ConfigurationError, match=r"round_seconds=1: must be greater than .*reply_delay_seconds=1"
+    ):
+        check_times(slow, study.serving)
+    check_times(replace(study.terms, reply_delay_seconds=0.5), study.serving)
+
+
+def test_a_server_that_answers_and_serves_nothing_is_asked_ever_more_seldom_and_not_for_ever(
+    study, monkeypatch
+):
+    tried = []
+
+    @contextmanager
+    def refusing(home, run_file):
+        tried.append(1)
+        raise ServerAway("it answers 403")
+        yield
+
+    monkeypatch.setattr(serve, "open_run", refusing)
+    monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.05)
+    with pytest.raises(
+        ConfigurationError, match=r"does not serve this study \(it answers 403\).*start or mend"
+    ):
+        serve._run(study, rounds.init(study.terms))
+    assert 3 <= len(tried) <= 6  # at 0, 0.05, 0.15, 0.35 and 0.5 s
+    assert [event["event"] for event in read_events(study.folder.events)] == ["server_away"]
+
+
+def test_a_stop_is_heard_while_the_server_is_away(study, monkeypatch):
+    @contextmanager
+    def gone(home, run_file):
+        study.folder.stop.touch()
+        raise ServerAway("nobody listens there")
+        yield
+
+    monkeypatch.setattr(serve, "open_run", gone)
+    patient = replace(study, serving=replace(study.serving, wait_seconds=600.0))
+    assert serve._run(patient, rounds.init(study.terms)) is None
+    assert [event["event"] for event in read_events(study.folder.events)] == ["server_away", "stopped"]
+
+
+def test_one_process_runs_a_study(study, capsys):
+    serve._terms(study.folder, study.signed)
+    with alone(study.folder.lock, "busy"):
+        with pytest.raises(ConfigurationError, match="study=tea: another process runs it"):
+            serve.train(study.serving)
+        with pytest.raises(ConfigurationError, match="study=tea: another process runs it"):
+            approve([f"home={study.home.folder}", "study=tea", "person=A", "reason=b"])
+    with pytest.raises(ConfigurationError, match="are not enrolled"):
+        serve.train(study.serving)
+
+
+def test_whoever_is_let_in_or_gets_another_key_while_a_study_runs_counts_from_then_on(study):
+    path = study.home.folder / "hospitals/north.json"
+    assert serve._signing_key(study.home, "north") is None
+    for key in (new_key(), new_key()):
+        path.unlink(missing_ok=True)
+        node = node_public_key(study.home.folder / "node")
+        save_join_request(sign_join_request("north", node, key), path)
+        assert serve._signing_key(study.home, "north") == key.public
+    path.unlink()
+    assert serve._signing_key(study.home, "north") is None
+
+
 def test_a_study_needs_a_quorum_of_enrolled_hospitals(study):
     with pytest.raises(ConfigurationError, match="north, south, west are not enrolled"):
         serve._check_enrolled(study)
@@ -126,6 +213,14 @@ def test_a_log_cut_short_by_a_crash_is_read_up_to_there(study):
     assert [event["event"] for event in read_events(study.folder.events)] == ["started"]
     EventLog(study.folder.events).write("resumed")
     assert [event["event"] for event in read_events(study.folder.events)] == ["started", "resumed"]
+
+
+def test_a_log_is_read_whatever_stands_in_it(study):
+    study.log.write("exception", person="Dr. M\u2028X", reason="a line\u2028break")
+    content = '{"event": "exception", "person": "Dr. Mü'.encode()[:-1]
+    with study.folder.events.open("ab") as file:
+        file.write(b"17\n" + content)
+    assert [event["person"] for event in read_events(study.folder.events)] == ["Dr. M\u2028X"]
 
 
 def test_a_round_that_could_not_be_saved_is_in_the_log_and_counts_as_said_last(study, monkeypatch):
