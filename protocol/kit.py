@@ -91,7 +91,12 @@ def sign_join_request(hospital: str, node_key: str, key: SigningKey) -> JoinRequ
 
 def save_join_request(asked: JoinRequest, path: Path) -> None:
     """Write a request's file; never overwrites."""
-    write_new(path, canonical_json({"format": REQUEST_FORMAT, **vars(asked)}) + b"\n", 0o644)
+    write_new(path, join_request_bytes(asked), 0o644)
+
+
+def join_request_bytes(asked: JoinRequest) -> bytes:
+    """Give what a request's file holds."""
+    return canonical_json({"format": REQUEST_FORMAT, **vars(asked)}) + b"\n"
 
 
 def load_join_request(path: Path) -> JoinRequest:

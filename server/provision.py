@@ -17,8 +17,8 @@ from protocol.kit import (
     save_kit,
 )
 from protocol.signing import key_fingerprint, new_key, save_key, write_new
-from server.checkpoint import write_durably
 from server.certificates import ROOT_DAYS, SERVER_DAYS, Signed, new_root, new_server
+from server.checkpoint import write_durably
 from server.operator_home import SETTINGS, OperatorHome, load_operator_home
 from server.words import names, options
 

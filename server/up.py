@@ -82,7 +82,8 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not answers(home) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    _say(f"serving {home.address}")
+    enrolled = sorted(path.stem for path in (home.folder / "hospitals").glob("*.json"))
+    _say(f"serving {home.address}; hospitals enrolled: {', '.join(enrolled) or 'none yet'}")
     held = _Held()
     while process.poll() is None:
         held.look(home)
@@ -91,13 +92,13 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class _Held:
-    """The folder of hospitals as the server's list was last held to it, and what was last said to stand against it."""
+    """The folder's listing that the list of nodes was last held to, and what was last said to be in the way."""
 
     listing: object = None
     trouble: str = ""
 
     def look(self, home: OperatorHome) -> None:
-        """Hold the list where the folder has changed; where that fails the list stays, and the next look tries again."""
+        """Hold the list where the folder has changed; where that fails, say so once and leave it to the next look."""
         try:
             folder = home.folder / "hospitals"
             listing = sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.json"))
@@ -105,9 +106,9 @@ class _Held:
                 _reconcile(home)
             self.listing, self.trouble = listing, ""
         except (ConfigurationError, OSError, httpx.HTTPError) as error:
-            trouble = str(error) if isinstance(error, ConfigurationError) else type(error).__name__
+            trouble = type(error).__name__ if isinstance(error, httpx.HTTPError) else str(error)
             if trouble != self.trouble:
-                _say(f"nobody is let in or shut out until hospitals/ can be held to ({trouble})")
+                _say(f"the list of nodes stays as it was: not held to hospitals/ ({trouble}); again")
             self.trouble = trouble
 
 

@@ -1,5 +1,6 @@
 """Keys, signatures, and the files that keep them."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from protocol.signing import (
     new_key,
     save_key,
     verifies,
+    write_new,
 )
 
 KEY = new_key()
@@ -132,3 +134,51 @@ def test_a_private_key_never_shows_itself() -> None:
 def test_fingerprints_are_for_people_to_compare() -> None:
     assert key_fingerprint(KEY.public) == key_fingerprint(KEY.public) != key_fingerprint(new_key().public)
     assert len(key_fingerprint(KEY.public).split()) == 8
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        write_new(tmp_path / "north.json", b"{}", 0o600)
+    assert _names(tmp_path) == []
+
+
+def test_a_crash_leaves_a_hidden_part_that_its_owner_alone_reads(tmp_path: Path) -> None:
+    path = tmp_path / "north.json"
+    child = os.fork()
+    if child == 0:
+        os.umask(0)
+        os.fsync = lambda _: os._exit(9)  # type: ignore[assignment]
+        write_new(path, b"{}", 0o600)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".")
+    assert not [*tmp_path.glob("*.json"), *tmp_path.glob("*.policy")]
+    assert left.stat().st_mode & 0o777 == 0o600
+    write_new(path, b"{}", 0o644)
+    assert path.read_bytes() == b"{}"
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_new_file_is_whole_and_never_in_anothers_place(
+    linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "as on a memory stick")
+
+    if not linked:
+        monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "north.json"
+    write_new(path, b"first", 0o640)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"first", 0o640)
+    with pytest.raises(ConfigurationError, match="never overwritten"):
+        write_new(path, b"second", 0o640)
+    assert (path.read_bytes(), _names(tmp_path)) == (b"first", ["north.json"])

@@ -1,6 +1,7 @@
 """Provisioning: certificates that TLS accepts, kits without secrets, who is let in and shut out; the Doorkeeper."""
 
 import asyncio
+import os
 import socket
 import ssl
 import sys
@@ -75,6 +76,21 @@ def test_a_hospital_is_let_in_changes_its_node_key_and_is_shut_out(home, monkeyp
     assert home.hospitals()["north"].signing_key == key.public
     assert serve(monkeypatch, "revoke", "hospital=north", "home=op") == 0
     assert home.hospitals() == {}
+
+
+def test_a_hospital_that_changes_its_node_key_is_there_at_every_moment(home, monkeypatch, tmp_path):
+    key, sync, seen = new_key(), os.fsync, []
+    assert serve(monkeypatch, "enrol", f"request={request_of('north', tmp_path, key)}", "home=op") == 0
+    before, changed = home.hospitals()["north"], request_of("north", tmp_path, key)
+
+    def look(handle):
+        seen.append(home.hospitals()["north"])
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", look)
+    assert serve(monkeypatch, "enrol", f"request={changed}", "home=op") == 0
+    assert seen[0] == before
+    assert seen[-1] == home.hospitals()["north"] != before
 
 
 @pytest.mark.parametrize(

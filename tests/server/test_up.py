@@ -1,0 +1,55 @@
+"""``up``: what it makes of a folder of hospitals that changes under its eyes."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from protocol.errors import ConfigurationError
+from server import up
+from server.superlink import Reconciled
+
+
+@pytest.fixture
+def home(tmp_path):
+    folder = tmp_path / "hospitals"
+    folder.mkdir()
+    (folder / "north.json").write_text("{}")
+    return SimpleNamespace(folder=tmp_path, address="a")
+
+
+def looks(monkeypatch, home, answers):
+    """Look once for each answer of the list's; what was held."""
+    held, coming = up._Held(), iter(answers)
+
+    def reconcile(_):
+        answer = next(coming)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(up, "reconcile_nodes", reconcile)
+    for _ in answers:
+        held.look(home)
+    return held
+
+
+@pytest.mark.parametrize(
+    "trouble", [ConfigurationError("file=north.json: is damaged"), OSError(5, "an error of the disk")]
+)
+def test_a_file_that_cannot_be_read_is_said_once_and_the_list_stays(trouble, monkeypatch, home, capsys):
+    came = Reconciled(["north"], [], [])
+    held = looks(monkeypatch, home, [trouble, trouble, trouble, came, AssertionError("asked again")])
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "stays as it was" in line] == said[:1]
+    assert said[1:] == ["north may connect"]
+    assert held.trouble == ""
+
+
+def test_a_file_that_goes_between_two_looks_is_left_to_the_next(monkeypatch, home, capsys):
+    (home.folder / "hospitals/south.json").symlink_to("nowhere")  # listed, and not there
+    held = looks(monkeypatch, home, [AssertionError("asked")])
+    assert (held.listing, "No such file" in capsys.readouterr().err) == (None, True)
+    (home.folder / "hospitals/south.json").unlink()
+    monkeypatch.setattr(up, "reconcile_nodes", lambda _: Reconciled([], [], []))
+    held.look(home)
+    assert [name for name, _ in held.listing] == ["north.json"]
