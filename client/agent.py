@@ -36,6 +36,7 @@ from protocol.wire import decode_plan
 logger = logging.getLogger("wardround.hospital")
 
 NO_REPLY = Reply(None)
+FORGET_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,13 @@ class Agent:
         except Exception as error:
             logger.warning("late: %s", said(error))
         return NO_REPLY
+
+    def forget_expired(self) -> None:
+        """Delete stored releases whose terms have expired; what fails is tried again an hour later."""
+        try:
+            self._ledger.forget_expired(self._now())
+        except (Refusal, LedgerError) as error:
+            logger.warning("expired releases could not be deleted: %s", error)
 
     def _participate(self, asked: Asked) -> Release:
         terms, operator = asked.signed.terms, asked.signed.operator
@@ -187,10 +195,25 @@ def run_agent(folder: Path) -> None:
         if home.simulation is not None:
             logger.warning("SIMULATION: noise from a seed protects nobody; real studies are refused")
         _import_slow_parts()
-        door = SocketDoor(home.socket, Agent(home, ledger).answer)
-        asyncio.run(door.serve())
+        agent = Agent(home, ledger)
+        asyncio.run(_serve(SocketDoor(home.socket, agent.answer), agent))
     finally:
         ledger.close()
+
+
+async def _serve(door: SocketDoor, agent: Agent) -> None:
+    """Answer at the door; and keep the word given to patients when no study writes into the ledger any more."""
+
+    async def forget() -> None:
+        while True:
+            await asyncio.to_thread(agent.forget_expired)
+            await asyncio.sleep(FORGET_SECONDS)
+
+    forgetting = asyncio.create_task(forget())
+    try:
+        await door.serve()
+    finally:
+        forgetting.cancel()
 
 
 def _import_slow_parts() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.cohort import Cohort
-from client.ridge import design_matrix, fit_effects
+from client.ridge import design_matrix
 from protocol.layout import Layout
 
 Floats = NDArray[np.float64]
@@ -142,15 +142,6 @@ def personal_logits(design: PersonalDesign, weights: Floats, cohort: Cohort) -> 
     """Logits float64 [events] under each hospital's own personal weights [hospitals, J]."""
     personal: Floats = (design.inputs * weights[hospital_of_event(cohort)]).sum(axis=1)
     return design.fixed + personal
-
-
-def fit_personal_effects(layout: Layout, cohort: Cohort, shared_logits: Floats) -> Floats:
-    """Each hospital's own effects on top of the shared model, float64 [hospitals, D], shrunk towards none.
-
-    Finer than offset and slope, which cannot change the order of a hospital's own patients. shared_logits:
-    float64 [events] of the frozen model on ``cohort`` (training patients only).
-    """
-    return fit_effects(layout, cohort, shared_logits, EFFECTS_RIDGE)
 
 
 def personal_effects_logits(layout: Layout, effects: Floats, cohort: Cohort, shared_logits: Floats) -> Floats:

@@ -51,11 +51,6 @@ def grid_step(stddev: float) -> float:
     return math.ldexp(1.0, exponent - 1)
 
 
-def round_to_grid(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    """Round each value to the nearest multiple of a step that is a power of two, exactly."""
-    return np.asarray(np.rint(values / step) * step, dtype=np.float64)
-
-
 def add_noise(sums: NDArray[np.float64], stddev: float, streams: Sequence[Keystream]) -> NDArray[np.float64]:
     """Add Gaussian noise to each hospital's sum and round to the grid: float64 [H, D] -> float64 [H, D].
 

@@ -60,6 +60,7 @@ class EventLog:
             rejected=rejected,
             missing=list(summary.missing),
             discarded=summary.discarded,
+            gradient_norm=summary.gradient_norm,
             update_norm=summary.update_norm,
         )
 

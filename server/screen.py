@@ -15,20 +15,6 @@ from protocol.errors import ReleaseRejected
 from protocol.mechanism import GRID_CELLS_PER_STDDEV
 from protocol.terms import Release, Terms
 
-REASONS = (
-    "wrong study",
-    "unknown hospital",
-    "wrong round",
-    "wrong terms",
-    "wrong weights",
-    "wrong account",
-    "simulated",
-    "repeated",
-    "wrong dtype",
-    "wrong shape",
-    "not finite",
-    "norm out of bound",
-)
 # The chance that one honest release is refused for its norm: 4e-7 over 10,000 hospitals and 40 rounds.
 FALSE_ALARM_RATE = 1e-12
 # Public counts may be rounded to one digit, so that the true one is below 1.5 times the declared one.

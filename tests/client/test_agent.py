@@ -1,11 +1,13 @@
 """The agent's answers: who is heard, what is charged, and that a reply comes whatever the tables hold."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
+from client import agent
 from client.features import encode
 from client.terms_folder import kept_terms
 from protocol.envelope import decode_answer, encode_request, sign_request, signed_by_hospital
@@ -75,6 +77,29 @@ def test_of_the_same_terms_the_latest_expiry_is_kept_for_each_operator(hospital,
     assert hospital.clause(signer=second) == "approval"
     kept = {signed.operator: signed.terms.expires_at for signed in kept_terms(hospital.folder / "terms")}
     assert kept == {hospital.operator.public: expiry, second.public: hospital.terms.expires_at}
+
+
+def test_stored_releases_go_when_their_terms_expire_though_no_study_asks_any_more(
+    hospital, terms_with, monkeypatch
+):
+    terms = terms_with(expires_at="2090-01-01T00:00:00+00:00")
+    hospital.approve(terms)
+    hospital.released(terms=terms)
+    (charged,) = hospital.entries("charged")
+    kept = hospital.agent._ledger._store.kept
+    assert kept(charged.hash)
+
+    class Door:
+        async def serve(self):
+            while kept(charged.hash):
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(agent, "FORGET_SECONDS", 0.05)
+    monkeypatch.setattr(hospital.agent, "_now", lambda: datetime(2089, 12, 31, tzinfo=UTC))
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(agent._serve(Door(), hospital.agent), 0.5))
+    monkeypatch.setattr(hospital.agent, "_now", lambda: datetime(2090, 1, 1, tzinfo=UTC))
+    asyncio.run(asyncio.wait_for(agent._serve(Door(), hospital.agent), 30))
 
 
 def test_a_folder_of_terms_takes_so_many_and_no_more(hospital, terms_with, monkeypatch):

@@ -7,10 +7,10 @@ from sklearn.metrics import roc_auc_score
 
 from client.cohort import Cohort
 from client.personalize import (
+    EFFECTS_RIDGE,
     PersonalDesign,
     choose_personal,
     fit_personal,
-    fit_personal_effects,
     fold_of_patient,
     hospital_of_event,
     last_layer,
@@ -18,6 +18,7 @@ from client.personalize import (
     personal_effects_logits,
     personal_logits,
 )
+from client.ridge import fit_effects
 from protocol.layout import Field, Layout
 
 
@@ -144,7 +145,7 @@ def test_own_effects_reorder_a_hospital_that_differs_and_leave_an_empty_one() ->
         truth = 1 / (1 + np.exp(-effect[hospital_of_event(cohort), cohort.bins[:, 0]]))
         with_labels(cohort, truth, seed=15)
     shared = [np.array([0.5, 0.0, -0.5])[cohort.bins[:, 0]] for cohort in (training, heldout)]
-    own = fit_personal_effects(layout, training, shared[0])
+    own = fit_effects(layout, training, shared[0], EFFECTS_RIDGE)
     logits = personal_effects_logits(layout, own, heldout, shared[1])
     second = hospital_of_event(heldout) == 1
     assert roc_auc_score(heldout.labels[second], shared[1][second]) < 0.4

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from protocol.errors import ConfigurationError
-from protocol.mechanism import add_noise, clip_factors, grid_step, round_to_grid
-from protocol.randomness import Keystream, derive_key
+from protocol.mechanism import add_noise, clip_factors, grid_step
+from protocol.randomness import Keystream, derive_key, gaussians
 
 EXTREMES = [
     0.0,
@@ -95,12 +95,13 @@ def test_noise_without_a_size_is_refused(stddev: float) -> None:
         add_noise(np.zeros((1, 3)), stddev, streams(1))
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9), st.integers(-30, 10))
-def test_rounding_is_to_the_nearest_multiple(values: list[float], exponent: int) -> None:
-    step = 2.0**exponent
-    rounded = round_to_grid(np.array(values), step)
-    assert np.all(np.abs(rounded - values) <= step / 2)
-    assert np.all(rounded / step == np.rint(rounded / step))
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9), st.floats(1e-6, 1e6))
+def test_a_noised_sum_is_the_nearest_multiple_of_the_grid(values: list[float], stddev: float) -> None:
+    step = grid_step(stddev)
+    noised = add_noise(np.array([values]), stddev, streams(1))
+    exact = np.array([values]) + stddev * gaussians(streams(1), len(values))
+    assert np.all(np.abs(noised - exact) <= step / 2 * (1 + 1e-9))
+    assert np.all(noised / step == np.rint(noised / step))
 
 
 @pytest.mark.statistical
