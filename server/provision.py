@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
 from protocol.kit import (
+    JoinRequest,
     Kit,
     checked_address,
     checked_name,
@@ -77,6 +81,7 @@ def enrol(arguments: Sequence[str]) -> None:
     said = options("enrol", arguments, {"request": None, "home": "."})
     home = load_operator_home(Path(said["home"]))
     asked = load_join_request(Path(said["request"]))
+    _check_keys_are_its_own(home, asked)
     path = home.folder / "hospitals" / f"{asked.hospital}.json"
     if path.exists():
         known = load_join_request(path)
@@ -89,6 +94,35 @@ def enrol(arguments: Sequence[str]) -> None:
     sys.stdout.write(
         f"{asked.hospital} is enrolled; compare by telephone: {key_fingerprint(asked.signing_key)}\n"
     )
+
+
+def _check_keys_are_its_own(home: OperatorHome, asked: JoinRequest) -> None:
+    """Refuse another hospital's key: with one key for two, either could switch the other off."""
+    if not _is_in_its_one_spelling(asked.node_key):
+        raise ConfigurationError(
+            "request.node_key: is no key on a NIST curve as OpenSSH spells it; the hospital joins again"
+        )
+    for name, known in home.hospitals().items():
+        for kind, remedy in (
+            ("node_key", "remove supernode/node.key there, join again"),
+            ("signing_key", "begin a home of its own there, join again"),
+        ):
+            if name != asked.hospital and getattr(known, kind) == getattr(asked, kind):
+                raise ConfigurationError(
+                    f"request.{kind}: {asked.hospital} asks with the key under which {name} is enrolled; "
+                    f"{remedy}, and enrol the new request (only if {name} itself has changed its name: "
+                    f"wardround-serve revoke hospital={name} first)"
+                )
+
+
+def _is_in_its_one_spelling(openssh: str) -> bool:
+    """Whether the text is a key, spelt so that two texts of one key are equal: base 64 leaves bits unread."""
+    try:
+        key = serialization.load_ssh_public_key(openssh.encode("ascii"))
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    spelt = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return spelt.decode("ascii") == openssh
 
 
 def revoke(arguments: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
+import string
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
@@ -11,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from client.supernode import load_node_settings, server_days_left, write_node_settings
+from client.supernode import load_node_settings, node_public_key, server_days_left, write_node_settings
 from protocol.errors import ConfigurationError
-from protocol.kit import load_kit, sign_join_request
+from protocol.kit import load_kit, save_join_request, sign_join_request
 from protocol.signing import new_key
 from server.certificates import Signed, days_left, new_root, new_server
 from server.main import main
@@ -36,9 +37,6 @@ def home(tmp_path, monkeypatch, capsys):
 
 
 def request_of(name, tmp_path, key=None):
-    from client.supernode import node_public_key
-    from protocol.kit import save_join_request
-
     path = tmp_path / f"{name}-{datetime.now(UTC).timestamp()}.request"
     node = node_public_key(tmp_path / f"{path.name}.node")
     save_join_request(sign_join_request(name, node, key or new_key()), path)
@@ -91,6 +89,35 @@ def test_a_hospital_that_changes_its_node_key_is_there_at_every_moment(home, mon
     assert serve(monkeypatch, "enrol", f"request={changed}", "home=op") == 0
     assert seen[0] == before
     assert seen[-1] == home.hospitals()["north"] != before
+
+
+@pytest.mark.parametrize("kind", ["node_key", "signing_key"])
+def test_another_hospitals_key_is_refused(kind, home, monkeypatch, tmp_path, capsys):
+    """Both would be one node, or one voice: whoever is revoked then takes the other along."""
+    key, nodes = new_key(), [node_public_key(tmp_path / str(number)) for number in range(2)]
+    said = {"node_key": (nodes[0], new_key()), "signing_key": (nodes[1], key)}[kind]
+    for name, (node, signs) in {"north": (nodes[0], key), "south": said}.items():
+        save_join_request(sign_join_request(name, node, signs), tmp_path / f"{name}.request")
+    assert serve(monkeypatch, "enrol", f"request={tmp_path}/north.request", "home=op") == 0
+    assert serve(monkeypatch, "enrol", f"request={tmp_path}/south.request", "home=op") == 2
+    error = capsys.readouterr().err
+    assert f"request.{kind}: south asks with the key under which north is enrolled" in error
+    assert list(home.hospitals()) == ["north"]
+    assert serve(monkeypatch, "enrol", f"request={tmp_path}/north.request", "home=op") == 0
+    assert serve(monkeypatch, "revoke", "hospital=north", "home=op") == 0
+    assert serve(monkeypatch, "enrol", f"request={tmp_path}/south.request", "home=op") == 0
+
+
+def test_a_node_key_is_a_key_in_its_one_spelling(home, monkeypatch, tmp_path, capsys):
+    # Of the last letter of 136 bytes in base 64 four bits are free, and readers do not look at them.
+    node, letters = node_public_key(tmp_path / "node"), string.ascii_uppercase + string.ascii_lowercase
+    assert node[-3] in "AQgw"
+    other = node[:-3] + letters[letters.index(node[-3]) + 1] + "=="
+    for number, spelt in enumerate((other, "ecdsa-sha2-nistp384 " + "A" * 100)):
+        path = tmp_path / f"{number}.request"
+        save_join_request(sign_join_request("north", spelt, new_key()), path)
+        assert serve(monkeypatch, "enrol", f"request={path}", "home=op") == 2
+        assert "is no key on a NIST curve" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
