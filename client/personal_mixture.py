@@ -1,7 +1,7 @@
 """A hospital's choice between the shared model, its own part, its own effects, and a model of its own.
 
 Made on the hospital's training patients, after the shared model is frozen; neither the choice nor what
-follows from it leaves the hospital (DESIGN §4, rule 10). The candidates are mixed by exponential weights of
+follows from it leaves the hospital. The candidates are mixed by exponential weights of
 their cross-validated losses (Catoni 2004; Dalalyan and Tsybakov 2008), which is steadier than a choice where two are
 about as good. All hospitals are fitted at once.
 """

@@ -1,7 +1,7 @@
 """Scores under a hospital's own part: fit on its training patients, then score any of its events.
 
 The one door to personalisation. Weights come in and stay as they are; logits come out and stay in the
-hospital. Nothing that computes a release imports it (DESIGN §4, rule 10; test_personal_scores.py).
+hospital. Nothing that computes a release imports it (test_personal_scores.py).
 """
 
 import numpy as np

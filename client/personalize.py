@@ -1,6 +1,6 @@
 """A hospital's personal part, fitted on its own training patients after the shared model is frozen.
 
-Guarantee (DESIGN §4, rule 10): nothing here returns anything that a release reads; the shared weights
+Guarantee (test_personal_scores.py): nothing here returns anything that a release reads; the shared weights
 come in and stay as they are. A personal part is kept in the hospital and never leaves it.
 
 Every personal part is one small ridge regression whose prior mean is the shared model: the additive model

@@ -105,7 +105,7 @@ def epsilon_by_adversary(
     delta: float,
     colluding: int = 0,
 ) -> dict[str, float]:
-    """Give the patient ε of a study against each adversary (rule 6 of the design).
+    """Give the patient ε of a study against each adversary.
 
     noise_multiplier is that of one step's sum: at one hospital (``local``) or over all (``distributed``).
     Keys: ``model``, whoever gets the model; ``server``, which sees each hospital's release by itself;

@@ -168,7 +168,9 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if error.name not in ("hydra", "omegaconf"):
             raise
-        return _refused("hydra-core is not installed: pip install 'wardround[server]'")
+        return _refused(
+            "hydra-core is not installed; in the checkout pip install -c constraints.txt '.[server]'"
+        )
 
 
 def _refused(line: str) -> int:

@@ -28,7 +28,9 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if error.name not in ("hydra", "omegaconf"):
             raise
-        sys.stderr.write("hydra-core is not installed: pip install 'wardround[simulation]'\n")
+        sys.stderr.write(
+            "hydra-core is not installed; in the checkout pip install -c constraints.txt '.[simulation]'\n"
+        )
         return 2
     return run("simulate", simulate, write_frontier)
 

@@ -112,7 +112,10 @@ def test_without_hydra_the_command_names_the_extra(installed: Path, tmp_path: Pa
     )  # fmt: skip
     ran = run(["-c", program], installed, tmp_path)
     assert ran.returncode == 2
-    assert ran.stderr == "hydra-core is not installed: pip install 'wardround[simulation]'\n"
+    assert (
+        ran.stderr
+        == "hydra-core is not installed; in the checkout pip install -c constraints.txt '.[simulation]'\n"
+    )
 
 
 def test_an_editable_install_follows_the_source(source: Path, tmp_path: Path) -> None:

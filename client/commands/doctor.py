@@ -1,4 +1,4 @@
-"""``doctor``: everything that can be known offline, one line each with its remedy."""
+"""``doctor``: everything that this machine, and the server that was joined, can tell; one line each with its remedy."""
 
 from argparse import Namespace
 from collections.abc import Iterator

@@ -117,5 +117,7 @@ def _drivers() -> tuple[Any, Any]:
         import pyarrow
         from adbc_driver_postgresql import dbapi
     except ImportError:
-        raise TableError("PostgreSQL: driver not installed; pip install wardround[postgresql]") from None
+        raise TableError(
+            "PostgreSQL: driver not installed; in the checkout pip install -c constraints.txt '.[postgresql]'"
+        ) from None
     return dbapi, pyarrow

@@ -37,6 +37,7 @@ def test_the_no_show_contract_step_by_step_is_the_one_that_ships():
     assert set(map(tuple, told["crosses"])) <= set(shipped.crosses)
     for key in (
         "purpose",
+        "version",
         "patient",
         "label",
         "decided_at",

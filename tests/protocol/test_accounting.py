@@ -239,7 +239,7 @@ def test_cost_composes_over_restarts() -> None:
 
 
 def test_a_fresh_accountant_per_round_would_understate() -> None:
-    """DESIGN: N=500, B=32, σ=1 looks like 2.25 for one round where twenty cost 7.64."""
+    """N=500, B=32, σ=1 looks like 2.25 for one round where twenty cost 7.64."""
     one = compose_epsilon([PrivacyEvent(1.0, 32 / 500, 16)], DELTA)
     twenty = compose_epsilon([PrivacyEvent(1.0, 32 / 500, 16)] * 20, DELTA)
     assert twenty > 3 * one

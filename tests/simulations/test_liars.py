@@ -119,10 +119,7 @@ def trial() -> Trial:
 
 
 def test_flipped_signs_of_a_fifth_cost_every_rule_little(trial: Trial) -> None:
-    """Under full noise a flipped release looks like an honest one: the mean gradient shrinks, and its sign stays.
-
-    Without liars 0.730, 0.726 and 0.714.
-    """
+    """Under full noise a flipped release looks like an honest one: the mean gradient shrinks, and its sign stays."""
     for rule in RULES:
         assert trial.auc(rule, flipped) > 0.69
 
