@@ -5,6 +5,7 @@ where it is said to. A round that is closed without it (a hospital is not back y
 """
 
 import itertools
+import random
 import time
 
 import pytest
@@ -26,14 +27,6 @@ AT_WORK = [phase for phase, holder in PHASES.items() if holder == "agent"]  # wh
 BACK_SECONDS = 45  # until a SuperNode that ended is let in again
 EVERY_PLACE = [
     (victim, phase) for phase in PHASES for victim in VICTIMS if victim != "shim" or phase in AT_WORK
-]
-ONE_EACH = [
-    ("study", "release arrived"),
-    ("superlink", "computed"),
-    ("agent", "charged"),
-    ("shim", "release stored"),
-    ("study", "checkpoint written"),
-    ("supernode", "plan received"),
 ]
 
 
@@ -82,15 +75,15 @@ def kill_once(stage, study, number, hospital, victim, phase):
 
 
 @pytest.mark.slow
-def test_killed_once_in_each_process(stage):
-    closed = walk(stage, "kills", ONE_EACH, 3)
+def test_killed_at_every_place(stage):
+    assert len(EVERY_PLACE) >= 20
+    closed = walk(stage, "walk", EVERY_PLACE, 16)
     assert any(event["rejected"] for event in closed.values())  # the shim's: Flower reports a crashed app
-    events = {event["event"] for event in stage.loopback.events("kills")}
+    events = {event["event"] for event in stage.loopback.events("walk")}
     assert {"resumed", "finished"} <= events
-    assert len(ONE_EACH) <= len(closed)
 
 
 @pytest.mark.soak
-def test_killed_at_every_place(stage):
-    assert len(EVERY_PLACE) >= 20
-    walk(stage, "walk", EVERY_PLACE, 16)
+@pytest.mark.parametrize("order", range(3))
+def test_killed_at_every_place_in_any_order(stage, order):
+    walk(stage, f"walk-{order}", random.Random(order).sample(EVERY_PLACE, len(EVERY_PLACE)), 20)

@@ -167,7 +167,7 @@ def test_an_expired_certificate(stage):
     end(stage, "expired")
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_clocks_an_hour_apart(stage):
     """Agents an hour ahead and behind answer as ever. Of a whole machine an hour ahead Flower takes no word."""
     for name, seconds in (("north", HOUR), ("south", -HOUR)):
@@ -189,7 +189,7 @@ def test_clocks_an_hour_apart(stage):
     end(stage, "clocks")
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_a_hospital_that_leaves_for_good(stage):
     number = begin(stage, "left", 6, "round_seconds=60")
     for part in ("south-agent", "south-supernode"):
