@@ -30,6 +30,8 @@ from protocol.signing import read_bounded, write_new
 
 FOLDER = "supernode"
 RUNNER_FILE = "runner.key"  # in the folder flwr, made anew at each start: who holds it may take messages
+# Of 127.0.0.0/8, and nobody else's: deploy/wardround-supernode.service lets this one through, and not 127.0.0.1.
+OWN_ADDRESS = "127.83.65.1"
 _LARGEST = 100_000
 
 
@@ -136,7 +138,7 @@ def command(settings: NodeSettings) -> list[str]:
         "--root-certificates", str(settings.folder / "root.crt"),
         "--auth-supernode-private-key", str(settings.folder / "node.key"),
         "--node-config", f'agent="{settings.socket}"',
-        "--host", "127.0.0.1",
+        "--host", OWN_ADDRESS,
         "--port", str(_free_port()),
         "--isolation", "process",
         "--superexec-auth-secret-file", str(settings.folder / "flwr" / RUNNER_FILE),
@@ -178,5 +180,5 @@ def become_supernode(folder: Path) -> None:
 
 def _free_port() -> int:
     with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
+        trial.bind((OWN_ADDRESS, 0))
         return int(trial.getsockname()[1])

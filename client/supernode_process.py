@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
@@ -125,6 +125,7 @@ def _set_times(runner: int, wake: int) -> None:
 def _serve(address: str, secret: bytes, waiting: int, wake: int) -> None:
     """Be the runner: take tasks from the SuperNode and fork for each, until the SuperNode is gone."""
     os.close(wake)
+    httpx.Client = dialling_from(address.rpartition(":")[0])  # type: ignore[misc]
     client = RuntimeHttpClient.from_server_address(
         address,
         insecure=True,  # this machine's loopback, as between Flower's own two processes
@@ -146,6 +147,20 @@ def _serve(address: str, secret: bytes, waiting: int, wake: int) -> None:
             if token:
                 run = partial(run_clientapp, address, token, insecure=True, parent_pid=me)
                 _fork("wardround-shim", run)
+
+
+def dialling_from(host: str) -> type[httpx.Client]:
+    """Give the client of this process and its forks, which dial the SuperNode alone: from the SuperNode's address.
+
+    The kernel would dial all of 127.0.0.0/8 from 127.0.0.1, and from there the unit lets nothing through.
+    """
+
+    class Client(httpx.Client):
+        def __init__(self, **options: Any) -> None:
+            transport = httpx.HTTPTransport(local_address=host, verify=options.get("verify", True))
+            super().__init__(transport=transport, **options)
+
+    return Client
 
 
 def _bury() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from client.commands.up import Kept
 from client.main import main
-from client.supernode import command, environment, load_node_settings, node_public_key
+from client.supernode import OWN_ADDRESS, command, environment, load_node_settings, node_public_key
 from protocol.kit import Kit, load_join_request, save_kit
 from protocol.signing import new_key
 from server.certificates import new_root
@@ -77,7 +77,7 @@ def test_flowers_process_is_told_nothing_but_its_own(kit, tmp_path, capsys):
     assert (told["FLWR_TELEMETRY_ENABLED"], told["FLWR_DISABLE_UPDATE_CHECK"]) == ("0", "1")
     line = command(settings)
     assert "--insecure" not in line
-    assert line[line.index("--host") + 1] == "127.0.0.1"
+    assert line[line.index("--host") + 1] == OWN_ADDRESS
 
 
 def test_a_child_that_ends_is_started_again_after_a_pause_that_doubles(tmp_path, monkeypatch):

@@ -3,6 +3,8 @@
 import inspect
 import os
 import re
+import signal
+import socket
 import ssl
 import sys
 import threading
@@ -14,6 +16,7 @@ from flwr.common import constant
 from flwr.supernode import fleet_http_connection, start_client_internal
 
 from client import supernode_process
+from client.supernode import OWN_ADDRESS
 from client.supernode_process import (
     ANSWER_SECONDS,
     FLOWERS_PAUSE_SECONDS,
@@ -22,6 +25,7 @@ from client.supernode_process import (
     Pauses,
     _bury,
     _fork,
+    _serve,
 )
 
 
@@ -132,3 +136,21 @@ def test_a_main_loop_that_gives_up_ends_the_process_though_a_thread_lives_on(rai
         supernode_process._end_with(gives_up)
         os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def test_the_runner_dials_the_supernode_from_the_one_address_that_the_unit_lets_through():
+    """The kernel alone would dial it from 127.0.0.1."""
+    waiting, wake = os.pipe()
+    with socket.create_server((OWN_ADDRESS, 0)) as supernode:
+        supernode.settimeout(30)
+        address = f"{OWN_ADDRESS}:{supernode.getsockname()[1]}"
+        runner = _fork("wardround-runner", lambda: _serve(address, b"secret", waiting, wake))
+        try:
+            line, caller = supernode.accept()
+            line.close()
+            assert caller[0] == OWN_ADDRESS
+        finally:
+            os.close(waiting)
+            os.close(wake)
+            os.kill(runner, signal.SIGKILL)
+            os.waitpid(runner, 0)
