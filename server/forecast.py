@@ -82,7 +82,10 @@ def conflicts(home: OperatorHome, terms: Terms, now: datetime) -> list[str]:
         ]
         if not broken:
             lines.append(f"{name}: no conflict with the policy that it published ({day})")
-    return lines
+    others = sorted(
+        path.name for path in (home.folder / "policies").glob("[!.]*") if path.suffix != ".policy"
+    )
+    return lines + [f"policies/{name}: is not read; its name must end in .policy" for name in others]
 
 
 def published_policies(home: OperatorHome) -> dict[str, PublishedPolicy]:

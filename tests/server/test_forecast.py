@@ -121,6 +121,14 @@ def test_terms_within_every_limit_have_no_conflict(home):
     assert "would refuse by simulation" in conflicts(home, terms_of(simulation=True), NOW)[0]
 
 
+def test_an_extract_under_another_ending_is_said_and_not_left_out_in_silence(home):
+    published(home)
+    (home.folder / "policies/north.policy").rename(home.folder / "policies/north.extract")
+    lines = conflicts(home, terms_of(), NOW)
+    assert lines[0] == "north: published no policy"
+    assert lines[-1] == "policies/north.extract: is not read; its name must end in .policy"
+
+
 def test_what_is_published_is_the_limits_and_nothing_of_patients_or_operators(home, tmp_path):
     path = tmp_path / "north.policy"
     save_policy(
