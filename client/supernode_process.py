@@ -32,6 +32,8 @@ from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode, flower_supernode
 from flwr.supernode.runtime.run_clientapp import run_clientapp
 
+from protocol.tied import end_with
+
 FLOWERS_PAUSE_SECONDS = 3.0
 LOOK_SECONDS = 0.25  # the shortest pause between two looks for messages
 PATIENCE = 0.1  # the share of the time waited so far that the next pause may take
@@ -171,12 +173,13 @@ def _bury() -> None:
 
 
 def _fork(name: str, act: Callable[[], None]) -> int:
-    """Run ``act`` in a copy of this process that never returns; gives the copy's number."""
-    child = os.fork()
+    """Run ``act`` in a copy of this process that never returns, nor outlives it; gives the copy's number."""
+    parent, child = os.getpid(), os.fork()
     if child:
         return child
     code = 1
     try:
+        end_with(parent)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
         Path("/proc/self/comm").write_text(name, encoding="ascii")  # for ps and top

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from protocol.errors import ConfigurationError
+from protocol.tied import tied
 from server.certificates import WARN_DAYS, days_left
 from server.operator_home import OperatorHome, load_operator_home
 from server.superlink import answers, reconcile_nodes
@@ -56,7 +57,10 @@ def _check(home: OperatorHome) -> None:
 
 
 def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
-    """Start the SuperLink in an empty folder: its own code comes from the installation alone."""
+    """Start the SuperLink in an empty folder: its own code comes from the installation alone.
+
+    It never outlives this process: with nobody to hold its list of nodes, a revoked hospital would stay in.
+    """
     line = [
         sys.executable, "-P", "-m", "server.superlink_process",
         "--host", bind, "--port", str(home.port),
@@ -74,7 +78,7 @@ def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "WARDROUND_CONTROL": str(home.folder / "secrets/control"),
     }
-    return subprocess.Popen(line, cwd=home.folder / "superlink/empty", env=environment)
+    return subprocess.Popen(tied(line), cwd=home.folder / "superlink/empty", env=environment)
 
 
 def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,10 @@
 """In CI a test that lacks its part fails: there, skipping would hide that it never runs."""
 
 import os
-from collections.abc import Generator
+import signal
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,25 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def ends() -> Callable[[int], bool]:
+    """Whether a process that is no child of the test's ends within 20 s; it is killed if not."""
+
+    def ends(pid: int) -> bool:
+        deadline, state = time.monotonic() + 20, Path(f"/proc/{pid}/stat")
+        while time.monotonic() < deadline:
+            try:
+                if state.read_text().rpartition(")")[2].split()[0] == "Z":
+                    return True
+            except OSError:
+                return True
+            time.sleep(0.02)
+        os.kill(pid, signal.SIGKILL)
+        return False
+
+    return ends
 
 
 @pytest.hookimpl(wrapper=True)

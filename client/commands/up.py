@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.supernode import FOLDER, load_node_settings
+from protocol.tied import tied
 
 logger = logging.getLogger("wardround.hospital")
 
@@ -59,7 +60,7 @@ class Kept:
     def _start(self, now: float) -> None:
         self.started = now
         line = [sys.executable, "-P", "-m", "client.main", self.word, "--home", str(self.home)]
-        self.process = subprocess.Popen(line)
+        self.process = subprocess.Popen(tied(line))
 
 
 def run(options: Namespace) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
+from protocol.tied import tied
 from server.event_log import read_events
 from simulations.invented import write_tables
 
@@ -26,7 +27,7 @@ DECLARED = 1000
 class Loopback:
     """A folder with one home for the operator and one per hospital, and the processes started from it.
 
-    Use as a context: whatever still runs is ended at its end.
+    Use as a context, in the main thread: whatever still runs is ended at its end, and with this process.
     """
 
     def __init__(self, folder: Path, hospitals: Sequence[str]) -> None:
@@ -122,8 +123,13 @@ class Loopback:
             self.kill(name)
 
     def wait_study(self, seconds: float) -> int:
-        """Wait for the study's process; its exit code."""
-        code = self.processes["study"].wait(seconds)
+        """Wait for the study's process; its exit code. ConfigurationError where it goes on for longer."""
+        try:
+            code = self.processes["study"].wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise ConfigurationError(
+                f"the study has not ended in {seconds:.0f} s: {self.log('study')[-2000:]}"
+            ) from error
         del self.processes["study"]
         return code
 
@@ -180,7 +186,7 @@ class Loopback:
             self.stop(name)
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-P", "-m", *arguments],
+                tied([sys.executable, "-P", "-m", *arguments]),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +14,7 @@ import polars as pl
 from protocol.errors import ConfigurationError
 
 USER = "steward"
+_START_SECONDS, _STOP_SECONDS, _LOOK_SECONDS = 60.0, 60.0, 0.1
 
 
 def program(name: str) -> str | None:
@@ -21,7 +25,7 @@ def program(name: str) -> str | None:
 
 def installed() -> bool:
     """Tell whether a server can be started here (scripts/install-parts.sh installs one)."""
-    return all(program(name) for name in ("initdb", "pg_ctl", "psql"))
+    return all(program(name) for name in ("initdb", "postgres", "pg_isready", "psql"))
 
 
 class ThrowAwayPostgres:
@@ -37,10 +41,7 @@ class ThrowAwayPostgres:
         if self._user:
             shutil.chown(self.folder, self._user)
         self._run("initdb", "-D", self.folder / "data", "-A", "trust", "-U", USER, "--no-sync")
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off"
-        self._run(
-            "pg_ctl", "-D", self.folder / "data", "-w", "-l", self.folder / "log", "-o", options, "start"
-        )
+        self._server = self._start()
         self.uri = f"postgresql:///postgres?host={self.folder}&user={USER}"
 
     def load(self, tables: Path) -> list[str]:
@@ -56,8 +57,27 @@ class ThrowAwayPostgres:
 
     def stop(self) -> None:
         """Stop the server and remove its folder."""
-        self._run("pg_ctl", "-D", self.folder / "data", "-w", "-m", "fast", "stop")
+        self._server.send_signal(signal.SIGINT)  # fast: whoever is connected is hung up on
+        self._server.wait(_STOP_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Start the server itself, not by pg_ctl, which would leave it behind where this process is killed."""
+        place = ("-D", self.folder / "data", "-k", self.folder, "-c", "listen_addresses=", "-c", "fsync=off")
+        # setpriv (util-linux) is protocol.tied for another user: a change of user unties.
+        line = ["setpriv", "--pdeathsig", "INT", str(program("postgres")), *map(str, place)]
+        with (self.folder / "log").open("ab") as log:
+            server = subprocess.Popen(
+                line, user=self._user, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while server.poll() is None and time.monotonic() < deadline:
+            with suppress(subprocess.CalledProcessError):
+                self._run("pg_isready", "-q", "-h", self.folder)
+                return server
+            time.sleep(_LOOK_SECONDS)
+        server.kill()
+        raise ConfigurationError(f"postgresql: does not start: {(self.folder / 'log').read_text()[-2000:]}")
 
     def _psql(self, statement: str, sent: bytes | None = None) -> None:
         place = ("-h", self.folder, "-U", USER, "-d", "postgres")

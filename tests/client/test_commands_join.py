@@ -1,6 +1,7 @@
 """``join``, ``init --request``, ``supernode`` and ``up``: a home from a kit, and what Flower's process may see."""
 
 import json
+import subprocess
 import sys
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ import pytest
 
 from client.commands.up import Kept
 from client.main import main
+from client.new_home import NewHome, begin_home
 from client.supernode import OWN_ADDRESS, command, environment, load_node_settings, node_public_key
 from protocol.kit import Kit, load_join_request, save_kit
 from protocol.signing import new_key
@@ -96,3 +98,23 @@ def test_a_child_that_ends_is_started_again_after_a_pause_that_doubles(tmp_path,
         now = child.due
     assert pauses == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     child.stop()
+
+
+STARTS = """
+import sys, time
+from pathlib import Path
+from client.commands.up import Kept
+agent = Kept("agent", Path(sys.argv[1]))
+agent.look(0.0)
+print(agent.process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_agent_does_not_outlive_up(tmp_path, ends):
+    begin_home(tmp_path / "north", NewHome(hospital="north"))
+    line = [sys.executable, "-P", "-c", STARTS, tmp_path / "north"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE) as parent:
+        agent = int(parent.stdout.readline())
+        parent.kill()
+    assert ends(agent)

@@ -154,3 +154,21 @@ def test_the_runner_dials_the_supernode_from_the_one_address_that_the_unit_lets_
             os.close(wake)
             os.kill(runner, signal.SIGKILL)
             os.waitpid(runner, 0)
+
+
+def test_a_shim_that_waits_for_the_agent_does_not_outlive_its_runner(ends):
+    """Nor the runner the SuperNode: each is a fork of the other."""
+    said, says = os.pipe()
+    agent, waits = socket.socketpair()
+    runner = os.fork()
+    if runner == 0:
+        os.write(says, b"%d\n" % _fork("wardround-shim", lambda: waits.recv(1)))
+        signal.pause()
+    with os.fdopen(said) as lines:
+        shim = int(lines.readline())
+    os.kill(runner, signal.SIGKILL)
+    os.waitpid(runner, 0)
+    assert ends(shim)
+    for end in (agent, waits):
+        end.close()
+    os.close(says)

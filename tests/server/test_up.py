@@ -1,11 +1,15 @@
 """``up``: what it makes of a folder of hospitals that changes under its eyes."""
 
+import socket
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 
 from protocol.errors import ConfigurationError
 from server import up
+from server.provision import begin_operator_home
 from server.superlink import Reconciled
 
 
@@ -53,3 +57,25 @@ def test_a_file_that_goes_between_two_looks_is_left_to_the_next(monkeypatch, hom
     monkeypatch.setattr(up, "reconcile_nodes", lambda _: Reconciled([], [], []))
     held.look(home)
     assert [name for name, _ in held.listing] == ["north.json"]
+
+
+STARTS = """
+import sys, time
+from pathlib import Path
+from server import up
+from server.operator_home import load_operator_home
+print(up._start(load_operator_home(Path(sys.argv[1])), "127.0.0.1").pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_superlink_does_not_outlive_up(tmp_path, ends):
+    """With nobody to hold its list of nodes, whoever is revoked would stay in."""
+    with socket.create_server(("127.0.0.1", 0)) as trial:
+        port = trial.getsockname()[1]
+    home = begin_operator_home(tmp_path / "op", f"127.0.0.1:{port}")
+    line = [sys.executable, "-P", "-c", STARTS, home.folder]
+    with subprocess.Popen(line, stdout=subprocess.PIPE) as parent:
+        superlink = int(parent.stdout.readline())
+        parent.kill()
+    assert ends(superlink)

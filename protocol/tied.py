@@ -1,0 +1,40 @@
+"""A process that ends with the one that started it, also where that one is killed (SIGKILL). Linux sees to it.
+
+The operator's ``up``, the hospital's and the loopback start their parts so. Elsewhere than on Linux they are
+processes like any other.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+_PR_SET_PDEATHSIG = 1
+
+
+def tied(command: Sequence[str]) -> list[str]:
+    """Give the line that starts ``command`` tied to this process. Start it from the main thread.
+
+    Linux ties it to the thread that starts it: by a thread that ends before its process it would be killed then.
+    """
+    return [sys.executable, "-P", "-m", "protocol.tied", str(os.getpid()), *command]
+
+
+def end_with(parent: int) -> None:
+    """Have this process, just started by the process ``parent``, killed when that ends; at once where it has."""
+    if sys.platform == "linux":
+        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+            raise OSError(ctypes.get_errno(), "prctl")
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def main() -> None:
+    """Tie this process to the one that is named first, and become the command that follows."""
+    end_with(int(sys.argv[1]))
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()
