@@ -33,6 +33,11 @@ RUNNER_FILE = "runner.key"  # in the folder flwr, made anew at each start: who h
 # Of 127.0.0.0/8, and nobody else's: deploy/wardround-supernode.service lets this one through, and not 127.0.0.1.
 OWN_ADDRESS = "127.83.65.1"
 _LARGEST = 100_000
+# By OpenSSL's codes X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED; for all others the kit is not that server's.
+_REMEDIES = {
+    9: "set this machine's clock, or ask the operator to set the server's and renew",
+    10: "ask the operator for wardround-serve renew and a restart of up (and look at this machine's clock)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +123,9 @@ def server_days_left(settings: NodeSettings, now: datetime | None = None) -> int
             certificate = secured.getpeercert(binary_form=True) or b""
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or "TLS fails"
+        remedy = _REMEDIES.get(getattr(error, "verify_code", 0), "ask the operator for a new kit")
         raise ConfigurationError(
-            f"server={settings.address}: its certificate is not accepted ({reason}); ask the operator for a new kit"
+            f"server={settings.address}: its certificate is not accepted ({reason}); {remedy}"
         ) from error
     except OSError as error:
         raise ConfigurationError(

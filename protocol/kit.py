@@ -54,10 +54,14 @@ class JoinRequest:
     signature: str = field(repr=False)
 
 
-def checked_name(name: str) -> str:
-    """Return a hospital's name if it may name files and labels; else ConfigurationError."""
-    allowed = "must be letters, digits, '.', '_', '-', at most 64"
-    require(isinstance(name, str) and _NAME.fullmatch(name) is not None, "hospital", repr(name), allowed)
+def is_name(name: object) -> bool:
+    """Whether a text may name a hospital or a study, and so files and labels."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def checked_name(name: str, key: str = "hospital") -> str:
+    """Return a name if it is one; else ConfigurationError under the setting's key."""
+    require(is_name(name), key, repr(name), "must be letters, digits, '.', '_', '-', at most 64")
     return name
 
 

@@ -57,7 +57,10 @@ def days_left(path: Path, now: datetime | None = None) -> int:
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"certificate={path}: cannot be read; run provision again") from error
+        remedy = (
+            "wardround-serve renew" if path.name == "server.crt" else "restore it from your copy of the home"
+        )
+        raise ConfigurationError(f"certificate={path}: cannot be read; {remedy}") from error
     return (certificate.not_valid_after_utc - (now or datetime.now(UTC))).days
 
 

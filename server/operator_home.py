@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
-from protocol.kit import JoinRequest, checked_address, checked_name, load_join_request
+from protocol.kit import JoinRequest, checked_address, checked_name, is_name, load_join_request
 from protocol.signing import SigningKey, load_key, read_bounded
 
 SETTINGS = "operator.json"
@@ -71,7 +71,12 @@ class OperatorHome:
 
     def study(self, name: str) -> "StudyFolder":
         """Name a study's folder."""
-        return StudyFolder(self.folder / "studies" / checked_name(name))
+        return StudyFolder(self.folder / "studies" / checked_name(name, "study"))
+
+    def studies(self) -> "list[StudyFolder]":
+        """Name all studies' folders, in order; what bears no study's name (lost+found, say) is none."""
+        found = sorted(path for path in (self.folder / "studies").glob("*") if path.is_dir())
+        return [StudyFolder(path) for path in found if is_name(path.name)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -140,11 +140,21 @@ def revoke(arguments: Sequence[str]) -> None:
 def renew(arguments: Sequence[str]) -> None:
     """Make a new server certificate under the same root; hospitals notice nothing."""
     home = load_operator_home(Path(options("renew", arguments, {"home": "."})["home"]))
-    root = Signed(home.tls("root.crt").read_bytes(), home.tls("root.key").read_bytes())
+    try:
+        root = Signed(home.tls("root.crt").read_bytes(), home.tls("root.key").read_bytes())
+    except OSError as error:
+        raise ConfigurationError(
+            f"certificate={error.filename}: cannot be read ({error.strerror}); restore it from your copy of the home"
+        ) from error
     pair = new_server(root, home.address.rpartition(":")[0], datetime.now(UTC))
-    for name in ("server.crt", "server.key"):
-        home.tls(name).unlink(missing_ok=True)
-    _save_pair(pair, home.folder / "tls", "server")
+    for name in ("renewed.key", "renewed.crt"):
+        home.tls(name).unlink(missing_ok=True)  # of a renewal that was killed
+    _save_pair(pair, home.folder / "tls", "renewed")
+    for part in (
+        "key",
+        "crt",
+    ):  # both are on the disk; killed between these two, up says that they do not fit
+        home.tls(f"renewed.{part}").replace(home.tls(f"server.{part}"))
     sys.stdout.write(f"server certificate renewed for {SERVER_DAYS} days; restart wardround-serve up\n")
 
 

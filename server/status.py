@@ -40,13 +40,12 @@ def standing(home: OperatorHome) -> dict[str, object]:
     """Give all of it as plain data; asks nobody but this machine's files and port."""
     from server.superlink import answers
 
-    folders = sorted(path for path in (home.folder / "studies").glob("*") if path.is_dir())
     return {
         "up": answers(home),
         "address": home.address,
         "certificate_days_left": {name: days_left(home.tls(f"{name}.crt")) for name in ("root", "server")},
         "hospitals": list(home.hospitals()),
-        "studies": [_study(home.study(folder.name)) for folder in folders],
+        "studies": [_study(study) for study in home.studies()],
     }
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from server.operator_home import OperatorHome, load_operator_home
 from server.superlink import answers, reconcile_nodes
 from server.words import options
 
+BINDS = ("127.0.0.1", "0.0.0.0")  # noqa: S104 (what this machine's own commands reach at 127.0.0.1)
 LOOK_SECONDS = 1.0
 START_SECONDS = 60.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
@@ -27,6 +29,11 @@ _SPENT = "its SuperNode's key was shut out before; there, remove supernode/node.
 def up(arguments: Sequence[str]) -> None:
     """Serve until SIGTERM or SIGINT; ``bind=0.0.0.0`` to be reached from elsewhere than this machine."""
     said = options("up", arguments, {"home": ".", "bind": "127.0.0.1"})
+    if said["bind"] not in BINDS:
+        raise ConfigurationError(
+            f"bind={said['bind']}: must be 127.0.0.1, for this machine alone, or 0.0.0.0, for the hospitals too; "
+            "this machine's own commands dial 127.0.0.1; by which other address hospitals come a firewall says"
+        )
     home = load_operator_home(Path(said["home"]))
     _check(home)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -50,6 +57,14 @@ def _check(home: OperatorHome) -> None:
             f"address={home.local_address}: somebody listens there already; stop them first"
         )
     left = days_left(home.tls("server.crt"))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            home.tls("server.crt"), home.tls("server.key")
+        )
+    except OSError as error:  # SSLError is one
+        raise ConfigurationError(
+            f"tls/server.key: does not fit tls/server.crt ({error.strerror}); wardround-serve renew"
+        ) from error
     if left < 0:
         raise ConfigurationError("tls/server.crt: has expired; wardround-serve renew")
     if left < WARN_DAYS:

@@ -125,7 +125,8 @@ class SqliteLedger:
 
     def released(self, charge: Charge, payload: bytes, expires_at: datetime, now: datetime) -> bytes:
         """See ``Ledger.released``."""
-        with self._writing(now):
+        stands = "nothing left; the charge stands, and a round that is asked again is computed again for free"
+        with self._writing(now, stands):
             entry = self._chain.find(charge.operator, charge.terms, charge.account, charge.round)
             if entry is None:
                 raise never_charged(charge)
@@ -182,8 +183,8 @@ class SqliteLedger:
         return max(now, self._chain.time)
 
     @contextmanager
-    def _writing(self, now: datetime) -> Iterator[None]:
-        with self._store.writing():
+    def _writing(self, now: datetime, consequence: str = "nothing was spent") -> Iterator[None]:
+        with self._store.writing(consequence):
             self._catch_up()
             forgotten = self._store.forget(utc_text(self._chain_time(now)))
             yield

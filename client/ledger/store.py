@@ -69,10 +69,11 @@ class Store:
             yield
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, consequence: str = "nothing was spent") -> Iterator[None]:
         """Hold the one write lock over all processes; all or nothing is durable when it ends.
 
         Raises Refusal (clause ``ledger``) where the disk is full, read-only or failing: nothing was written.
+        consequence: what that means, for whoever reads the refusal.
         """
         with self._lock:
             try:
@@ -82,7 +83,7 @@ class Store:
             except sqlite3.Error as error:
                 raise Refusal(
                     "ledger",
-                    f"cannot be written ({error}); nothing was spent; free the disk or make it writable",
+                    f"cannot be written ({error}); {consequence}; free the disk or make it writable",
                 ) from error
             finally:
                 if self._db.in_transaction:

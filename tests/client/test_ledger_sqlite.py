@@ -324,6 +324,20 @@ def _start(script: str, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
+def test_a_full_database_says_of_a_release_that_its_charge_stands(ledger: SqliteLedger) -> None:
+    charge = _charge(1)
+    ledger.charge(charge, CAPS, NOW)
+    pages = ledger._store._db.execute("PRAGMA page_count").fetchone()[0]
+    ledger._store._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(Refusal, match="the charge stands") as refused:
+        ledger.released(charge, b"x" * 100_000, LATER, NOW)
+    assert "nothing was spent" not in refused.value.detail
+    assert ledger.spent("training", DELTA) > 0
+    ledger._store._db.execute("PRAGMA max_page_count = 100000")
+    assert ledger.charge(charge, CAPS, NOW).repeat
+    assert ledger.released(charge, b"again", LATER, NOW) == b"again"
+
+
 def test_a_full_database_refuses_and_spends_nothing(ledger: SqliteLedger, path: Path) -> None:
     ledger.charge(_charge(1), CAPS, NOW)
     head = ledger.head

@@ -1,6 +1,8 @@
 """Provisioning: certificates that TLS accepts, kits without secrets, who is let in and shut out; the Doorkeeper."""
 
 import asyncio
+import errno
+import json
 import os
 import socket
 import ssl
@@ -120,6 +122,57 @@ def test_a_node_key_is_a_key_in_its_one_spelling(home, monkeypatch, tmp_path, ca
         assert "is no key on a NIST curve" in capsys.readouterr().err
 
 
+def test_a_folder_that_is_no_study_is_none(home, monkeypatch, capsys):
+    for name in ("tea", "lost+found", "..x"):
+        (home.folder / "studies" / name).mkdir()
+    (home.folder / "studies/notes.txt").touch()
+    assert serve(monkeypatch, "status", "home=op", "json=true") == 0
+    assert [study["study"] for study in json.loads(capsys.readouterr().out)["studies"]] == ["tea"]
+
+
+@pytest.mark.parametrize("lost", ["server.crt", "server.key"])
+def test_a_lost_certificate_is_renewed_as_up_says(lost, home, monkeypatch, capsys):
+    home.tls(lost).unlink()
+    assert serve(monkeypatch, "up", "home=op") == 2
+    assert "wardround-serve renew" in capsys.readouterr().err
+    assert serve(monkeypatch, "renew", "home=op") == 0
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(home.tls("server.crt"), home.tls("server.key"))
+    assert home.tls("server.key").stat().st_mode & 0o077 == 0
+    assert not [*home.tls("").glob("renewed*")]
+
+
+def test_a_pair_that_does_not_fit_is_said_before_anything_starts(home, monkeypatch, capsys):
+    root = Signed(home.tls("root.crt").read_bytes(), home.tls("root.key").read_bytes())
+    home.tls("server.key").write_bytes(new_server(root, "127.0.0.1", datetime.now(UTC)).key)
+    assert serve(monkeypatch, "up", "home=op") == 2
+    assert "does not fit tls/server.crt" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_takes_no_certificate_away(home, monkeypatch, capsys):
+    before, written, sync = home.tls("server.crt").read_bytes(), [], os.fsync
+
+    def fills(handle):
+        written.append(handle)
+        if len(written) == 3:  # a file and its folder for the key, then the certificate's file
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fills)
+    assert serve(monkeypatch, "renew", "home=op") == 2
+    assert "renewed.crt: cannot be written" in capsys.readouterr().err
+    assert home.tls("server.crt").read_bytes() == before
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(home.tls("server.crt"), home.tls("server.key"))
+    monkeypatch.setattr(os, "fsync", sync)
+    assert serve(monkeypatch, "renew", "home=op") == 0
+    assert home.tls("server.crt").read_bytes() != before
+
+
+def test_a_lost_root_is_one_line_with_another_remedy(home, monkeypatch, capsys):
+    home.tls("root.key").unlink()
+    assert serve(monkeypatch, "renew", "home=op") == 2
+    assert "root.key: cannot be read (No such file or directory); restore it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -130,6 +183,9 @@ def test_a_node_key_is_a_key_in_its_one_spelling(home, monkeypatch, tmp_path, ca
         (("revoke", "hospital=north", "home=op"), "is not enrolled"),
         (("up", "home=nowhere"), "run wardround-serve provision"),
         (("up", "port=1"), "unknown"),
+        (("up", "home=op", "bind=10.0.0.5"), "bind=10.0.0.5: must be 127.0.0.1"),
+        (("up", "home=op", "bind=::"), "bind=::: must be 127.0.0.1"),
+        (("stop", "study=../x", "home=op"), "study='../x': must be letters"),
         (("stop", "study=tea", "home=op"), "is not here"),
         (("resume", "study=tea", "home=op"), "has no terms here"),
         (("train", "home=op"), "say study="),
@@ -170,14 +226,14 @@ def test_a_hospital_reaches_the_server_and_nobody_else(home, tmp_path):
 
     assert reached_at(answering(home.tls("server.crt"), home.tls("server.key"))) > 300
     other = begin_operator_home(tmp_path / "other", "127.0.0.1:8443")
-    with pytest.raises(ConfigurationError, match="not accepted"):
+    with pytest.raises(ConfigurationError, match=r"not accepted.*new kit"):
         reached_at(answering(other.tls("server.crt"), other.tls("server.key")))
     root = Signed(home.tls("root.crt").read_bytes(), home.tls("root.key").read_bytes())
     old = new_server(root, "127.0.0.1", datetime.now(UTC) - timedelta(days=500))
     (tmp_path / "old.crt").write_bytes(old.certificate)
     (tmp_path / "old.key").write_bytes(old.key)
     assert days_left(tmp_path / "old.crt") < 0
-    with pytest.raises(ConfigurationError, match="expired"):
+    with pytest.raises(ConfigurationError, match=r"expired.*wardround-serve renew"):
         reached_at(answering(tmp_path / "old.crt", tmp_path / "old.key"))
     with pytest.raises(ConfigurationError, match="cannot be reached"):
         reached_at(1)
