@@ -20,7 +20,7 @@ from server.superlink import answers, reconcile_nodes
 from server.words import options
 
 BINDS = ("127.0.0.1", "0.0.0.0")  # noqa: S104 (what this machine's own commands reach at 127.0.0.1)
-LOOK_SECONDS = 1.0
+LOOK_SECONDS, DAY_SECONDS = 1.0, 86_400.0
 START_SECONDS = 60.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 _SPENT = "its SuperNode's key was shut out before; there, remove supernode/node.key, join again, enrol the new request"
@@ -67,8 +67,14 @@ def _check(home: OperatorHome) -> None:
         ) from error
     if left < 0:
         raise ConfigurationError("tls/server.crt: has expired; wardround-serve renew")
+    _warn_of_expiry(home)
+
+
+def _warn_of_expiry(home: OperatorHome) -> None:
+    left = days_left(home.tls("server.crt"))
     if left < WARN_DAYS:
-        _say(f"WARNING: the server's certificate expires in {left} days; wardround-serve renew")
+        ends = f"expires in {left} days" if left >= 0 else "has expired: nobody can connect"
+        _say(f"WARNING: the server's certificate {ends}; wardround-serve renew, and start up again")
 
 
 def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
@@ -103,9 +109,12 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.1)
     enrolled = sorted(path.stem for path in (home.folder / "hospitals").glob("*.json"))
     _say(f"serving {home.address}; hospitals enrolled: {', '.join(enrolled) or 'none yet'}")
-    held = _Held()
+    held, warned = _Held(), time.monotonic()
     while process.poll() is None:
         held.look(home)
+        if time.monotonic() - warned > DAY_SECONDS:
+            _warn_of_expiry(home)
+            warned = time.monotonic()
         time.sleep(LOOK_SECONDS)
 
 

@@ -24,7 +24,9 @@ def versions() -> Iterator[Finding]:
     try:
         own, wanted = version("wardround"), requires("wardround") or []
     except PackageNotFoundError:
-        yield fault("versions", "wardround is not installed here", "in the checkout pip install -c constraints.txt .")
+        yield fault(
+            "versions", "wardround is not installed here", "in the checkout pip install -c constraints.txt ."
+        )
         return
     wrong = list(_unmet(wanted))
     for name, has, asked in wrong:

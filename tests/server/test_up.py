@@ -79,3 +79,18 @@ def test_the_superlink_does_not_outlive_up(tmp_path, ends):
         superlink = int(parent.stdout.readline())
         parent.kill()
     assert ends(superlink)
+
+
+@pytest.mark.parametrize(("left", "words"), [(12, "expires in 12 days"), (-1, "has expired"), (300, "")])
+def test_a_server_that_runs_for_months_says_when_its_certificate_ends(left, words, monkeypatch, home, capsys):
+    looks_left = iter([None, None, 0])
+    monkeypatch.setattr(up, "days_left", lambda _: left)
+    monkeypatch.setattr(up, "answers", lambda _: True)
+    monkeypatch.setattr(up, "reconcile_nodes", lambda _: Reconciled([], [], []))
+    monkeypatch.setattr(up, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(up, "DAY_SECONDS", 0.0)
+    home.tls = lambda name: home.folder / name
+    up._keep(home, SimpleNamespace(poll=lambda: next(looks_left)))
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "WARNING" in line]
+    assert len(warnings) == (2 if words else 0)
+    assert all(words in line and "wardround-serve renew" in line for line in warnings)

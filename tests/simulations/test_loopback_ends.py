@@ -42,6 +42,7 @@ def clusters():
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.slow
 def test_whoever_ends_the_demonstration_ends_its_processes(how, tmp_path, clusters, ends):
     arguments = ["--folder", tmp_path / "federation", "--rounds", str(int(installed()))]
     line = [sys.executable, "-P", "-c", RUNS, *arguments]
