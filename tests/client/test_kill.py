@@ -140,6 +140,7 @@ def check_every_place(forker, make_hospital, times):
             assert between == expected, place
 
 
+@pytest.mark.slow
 def test_killed_at_every_place_once(forker, make_hospital):
     check_every_place(forker, make_hospital, 1)
 

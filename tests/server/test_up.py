@@ -69,6 +69,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_the_superlink_does_not_outlive_up(tmp_path, ends):
     """With nobody to hold its list of nodes, whoever is revoked would stay in."""
     with socket.create_server(("127.0.0.1", 0)) as trial:

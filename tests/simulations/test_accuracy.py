@@ -53,6 +53,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
     return tasks
 
 
+@pytest.mark.slow
 def test_workers_end_with_the_benchmark_that_was_killed() -> None:
     script = """
 import os, time
