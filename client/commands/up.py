@@ -14,7 +14,7 @@ from protocol.tied import tied
 
 logger = logging.getLogger("wardround.hospital")
 
-# Flower lets a killed SuperNode's key in again only when its last heartbeat is half a minute old and more.
+# Flower lets a killed SuperNode's key in again only when its last heartbeat is 20 s old and more (two beats).
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 8.0
 STEADY_SECONDS = 120.0  # whoever ran so long is started again at once
 _STOP_SECONDS = 20.0
