@@ -103,11 +103,13 @@ class ReportSettings:
 class ReviewSettings:
     """Who answers for the model, and until when it may be used without another look.
 
-    days: from the day of release to ``review_by``. approved_by: who approved the study, for the model card.
-    exception_by, exception_reason: a person's signature under fairness limits that were not shown to hold.
+    days: from the day of release to ``review_by``. min_auc: what the whole interval of the private AUC must lie
+    above, 0 for no limit. approved_by: who approved the study, for the model card. exception_by,
+    exception_reason: a person's signature under limits that were not shown to hold.
     """
 
     days: int = 365
+    min_auc: float = 0.5
     approved_by: tuple[str, ...] = ()
     exception_by: str = ""
     exception_reason: str = ""
@@ -115,6 +117,7 @@ class ReviewSettings:
     def __post_init__(self) -> None:
         """Check that texts are short lines, and that an exception has both a name and a reason."""
         require(1 <= self.days <= 3650, "review.days", self.days, "must be from 1 to 3650")
+        require(0 <= self.min_auc < 1, "review.min_auc", self.min_auc, "must be from 0 (no limit) to below 1")
         for text in (*self.approved_by, self.exception_by, self.exception_reason):
             short = len(text) <= 500 and text.isprintable()
             require(short, "review", "…", "names and reasons must be one line of at most 500 characters")

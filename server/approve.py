@@ -1,4 +1,4 @@
-"""``approve``: a named person signs for fairness limits that were not shown to hold, after the study has ended."""
+"""``approve``: a named person signs for limits that were not shown to hold, after the study has ended."""
 
 import sys
 from collections.abc import Sequence

@@ -110,7 +110,7 @@ def status() -> int:
 
 
 def approve() -> int:
-    """Sign an exception to fairness limits."""
+    """Sign an exception to limits that were not shown to hold."""
     from server.approve import approve as job
 
     job(sys.argv[1:])

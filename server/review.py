@@ -39,14 +39,16 @@ def review(
     evaluation: Evaluation | None, found: Audit | None, settings: ReviewSettings, today: date
 ) -> Review:
     """Decide from what was measured of the model as it is released; None where it was not evaluated."""
-    unmet = () if found is None else tuple(v for v in found.verdicts if v.outcome != HELD)
-    blocks = tuple(_sentence(verdict) for verdict in unmet)
-    signed = bool(settings.exception_by and unmet)
+    unmet = () if found is None else tuple(_sentence(v) for v in found.verdicts if v.outcome != HELD)
     measured = evaluation is not None and math.isfinite(evaluation.auc.value)
+    if measured:
+        unmet = (*_weak(evaluation, settings.min_auc), *unmet)
+    signed = bool(settings.exception_by and unmet)
+    blocks = unmet
     if evaluation is None:
         blocks = ("it was not evaluated on held-out patients",)
     elif not measured:
-        blocks = ("its evaluation is lost in noise: too few held-out patients for this ε", *blocks)
+        blocks = ("its evaluation is lost in noise: too few held-out patients for this ε", *unmet)
     return Review(
         releasable=measured and (not unmet or signed),
         review_by=today + timedelta(days=settings.days),
@@ -55,6 +57,15 @@ def review(
         exception_reason=settings.exception_reason if signed else "",
         limits_unmet=measured and bool(unmet),
     )
+
+
+def _weak(evaluation: Evaluation | None, least: float) -> tuple[str, ...]:
+    """Say that a model was not shown to be better than the least that its operator would use."""
+    if evaluation is None or not least:
+        return ()
+    level = evaluation.confidence
+    low, _ = evaluation.auc.interval(level)
+    return () if low > least else (f"AUC {evaluation.auc.text(level)}: not shown to be above {least:g}",)
 
 
 def _sentence(verdict: Verdict) -> str:

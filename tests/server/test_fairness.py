@@ -189,12 +189,37 @@ def test_what_was_not_measured_is_never_releasable() -> None:
     assert "lost in noise" in lost.blocks[0]
 
 
+def test_a_model_that_is_not_shown_to_be_better_than_a_coin_waits_for_a_person() -> None:
+    bins, labels, groups = events()
+    guessing = tables_of(np.random.default_rng(1).permutation(bins), labels, groups)
+    found = evaluate_tables(guessing, 0.95)
+    no_limits = audit(guessing, FairnessSettings())
+    stopped = review(found, no_limits, ReviewSettings(), TODAY)
+    assert not stopped.releasable
+    assert stopped.limits_unmet
+    assert stopped.blocks[0].startswith(f"AUC {found.auc.text(0.95)}: not shown to be above 0.5")
+    person = {"exception_by": "Dr. A. Weiss", "exception_reason": "a pilot that nobody acts on"}
+    assert review(found, no_limits, ReviewSettings(**person), TODAY).exception_by == "Dr. A. Weiss"
+    assert review(found, no_limits, ReviewSettings(min_auc=0.0), TODAY).releasable
+    good = evaluate_tables(tables_of(bins, labels, groups), 0.95)
+    low, high = good.auc.interval(0.95)
+    assert review(good, None, ReviewSettings(min_auc=low - 0.001), TODAY).releasable
+    assert not review(good, None, ReviewSettings(min_auc=(low + high) / 2), TODAY).releasable
+
+
 def test_review_falls_due() -> None:
     assert reviewed(1.0, days=30).review_by == date(2026, 3, 31)
 
 
 @pytest.mark.parametrize(
-    "settings", [{"exception_by": "A"}, {"exception_reason": "B"}, {"days": 0}, {"exception_by": "A\nB"}]
+    "settings",
+    [
+        {"exception_by": "A"},
+        {"exception_reason": "B"},
+        {"days": 0},
+        {"exception_by": "A\nB"},
+        {"min_auc": 1.0},
+    ],
 )
 def test_half_an_exception_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match="review"):
