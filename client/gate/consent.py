@@ -40,7 +40,7 @@ def standing_consents(
     read = rows.select(
         parsing.text(contract.patient, schema[contract.patient]).alias(PATIENT),
         *(parsing.text(name, schema[name]) for name in (HOSPITAL_COLUMN,) if name in schema),
-        *(parsing.text(name, schema[name]).str.to_lowercase() for name in ("kind", "value")),
+        *(parsing.lower_text(name, schema[name]) for name in ("kind", "value")),
         *dated,
         *faults,
     ).filter(_asked(contract))

@@ -35,7 +35,7 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
     moments = {name: column for name, column in times.items() if column is not None}
     keep += [pl.col(moment_column(column)).dt.timestamp("us").alias(name) for name, column in moments.items()]
     if contract.topic is not None:
-        topic = parsing.text(contract.topic.column, schema[contract.topic.column]).str.to_lowercase()
+        topic = parsing.lower_text(contract.topic.column, schema[contract.topic.column])
         keep.append(pl.when(topic != "").then(topic).alias("topic"))
     rows = read_features(frame.with_row_index(_POSITION), contract, "messages", keep, list(moments.values()))
     return rows.collect(engine="streaming")

@@ -49,6 +49,11 @@ def text(name: str, dtype: pl.DataType) -> pl.Expr:
     return cell.cast(pl.String, strict=False).str.strip_chars()
 
 
+def lower_text(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Stripped text in lower case: for columns of few words."""
+    return _per_distinct(name, dtype, text(name, dtype).str.to_lowercase(), pl.String())
+
+
 def number(name: str, dtype: pl.DataType) -> pl.Expr:
     """Float64; infinite and NaN cells count as missing."""
     if not (dtype.is_numeric() or dtype == pl.Boolean or _is_text(dtype)):
