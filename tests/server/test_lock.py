@@ -1,0 +1,49 @@
+"""Locks: one at a time, in turn or not at all, and gone with the process that held them."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from protocol.errors import ConfigurationError
+from server.lock import alone, in_turn
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from server.lock import alone
+with alone(Path(sys.argv[1]), "busy"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_goes_with_the_process_that_held_it(tmp_path):
+    path = tmp_path / "lock"
+    with subprocess.Popen([sys.executable, "-P", "-c", HOLDS, path], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(ConfigurationError, match="study=tea: busy"), alone(path, "study=tea: busy"):
+            pass
+        holder.kill()
+    with alone(path, "busy"):
+        pass
+
+
+def test_in_turn_one_waits_for_the_other(tmp_path):
+    path, seen, inside = tmp_path / "claim.lock", [], threading.Event()
+
+    def first():
+        with in_turn(path):
+            inside.set()
+            time.sleep(0.2)
+            seen.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait(10)
+    with in_turn(path):
+        seen.append("second")
+    thread.join()
+    assert seen == ["first", "second"]
