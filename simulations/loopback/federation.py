@@ -21,7 +21,7 @@ from simulations.invented import write_tables
 
 OPERATOR = "operator"
 PATIENTS = 1500
-DECLARED = 1000
+DECLARED_SHARE = 2 / 3  # of a hospital's patients: some do not consent, a quarter is held out
 
 
 class Loopback:
@@ -30,10 +30,11 @@ class Loopback:
     Use as a context, in the main thread: whatever still runs is ended at its end, and with this process.
     """
 
-    def __init__(self, folder: Path, hospitals: Sequence[str]) -> None:
-        """Take an empty or new folder; nothing is made yet."""
+    def __init__(self, folder: Path, hospitals: Sequence[str], patients: int = PATIENTS) -> None:
+        """Take an empty or new folder; nothing is made yet. patients: invented ones, at each hospital."""
         self.folder = folder.absolute()
         self.hospitals = tuple(hospitals)
+        self.patients = patients
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.address = f"127.0.0.1:{_free_port()}"
 
@@ -59,7 +60,7 @@ class Loopback:
         self.serve("provision", f"hospitals={listed}", f"out={kits}", f"address={self.address}")
         self._at_each(lambda name: self.hospital(name, "join", str(kits / f"{name}.kit")))
         for number, name in enumerate(self.hospitals):
-            write_tables(self.home(name) / "tables", PATIENTS, number, datetime.now(UTC))
+            write_tables(self.home(name) / "tables", self.patients, number, datetime.now(UTC))
             self._allow(name)
             self.serve("enrol", f"request={self.home(name) / name}.request")
 
@@ -72,7 +73,8 @@ class Loopback:
 
     def settings(self, study: str, rounds: int, *more: str, evaluation: str = "none") -> list[str]:
         """A study's overrides. evaluation: ``private`` asks for tables of held-out patients at the end."""
-        declared = ",".join(f"{name}:{DECLARED}" for name in self.hospitals)
+        count = round(self.patients * DECLARED_SHARE)
+        declared = ",".join(f"{name}:{count}" for name in self.hospitals)
         public = f"training.public_patients={{{declared}}}"
         return [f"study={study}", f"training.rounds={rounds}", public, *more, f"evaluation={evaluation}"]
 

@@ -225,7 +225,7 @@ class Stage:
                 continue
             accepted = closed[number]["accepted"]
             assert len(accepted) == len(set(accepted))
-            releases = [stored_release(signed, name, number, self.loopback.home(name)) for name in accepted]
+            releases = [stored_release(signed, name, state, self.loopback.home(name)) for name in accepted]
             state, _ = rounds.apply(state, signed.terms, releases)
         model = load_model(folder / "model.safetensors", signed.terms.contract)
         assert largest_difference(signed.terms, state, model.weights) <= 1e-6
