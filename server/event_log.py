@@ -30,9 +30,8 @@ class EventLog:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")
             file.flush()
-            os.fsync(
-                file.fileno()
-            )  # a round that is in the weights is in the log, whatever happens to the machine
+            # A round that is in the weights is in the log, whatever happens to the machine.
+            os.fsync(file.fileno())
         if line and not self._quiet:
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()

@@ -150,10 +150,8 @@ def renew(arguments: Sequence[str]) -> None:
     for name in ("renewed.key", "renewed.crt"):
         home.tls(name).unlink(missing_ok=True)  # of a renewal that was killed
     _save_pair(pair, home.folder / "tls", "renewed")
-    for part in (
-        "key",
-        "crt",
-    ):  # both are on the disk; killed between these two, up says that they do not fit
+    # Both are on the disk; killed between these two, up says that they do not fit.
+    for part in ("key", "crt"):
         home.tls(f"renewed.{part}").replace(home.tls(f"server.{part}"))
     sys.stdout.write(f"server certificate renewed for {SERVER_DAYS} days; restart wardround-serve up\n")
 

@@ -67,11 +67,10 @@ def _check(home: OperatorHome) -> None:
         ) from error
     if left < 0:
         raise ConfigurationError("tls/server.crt: has expired; wardround-serve renew")
-    _warn_of_expiry(home)
+    _warn_of_expiry(left)
 
 
-def _warn_of_expiry(home: OperatorHome) -> None:
-    left = days_left(home.tls("server.crt"))
+def _warn_of_expiry(left: int) -> None:
     if left < WARN_DAYS:
         ends = f"expires in {left} days" if left >= 0 else "has expired: nobody can connect"
         _say(f"WARNING: the server's certificate {ends}; wardround-serve renew, and start up again")
@@ -113,7 +112,7 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
     while process.poll() is None:
         held.look(home)
         if time.monotonic() - warned > DAY_SECONDS:
-            _warn_of_expiry(home)
+            _warn_of_expiry(days_left(home.tls("server.crt")))
             warned = time.monotonic()
         time.sleep(LOOK_SECONDS)
 

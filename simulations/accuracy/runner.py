@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 
+from protocol.tied import end_with
 from simulations.accuracy.cases import Case
 from simulations.accuracy.column import Cell, Column, settings_of
 from simulations.accuracy.store import append_record, cell_key, read_records, store_path
@@ -71,23 +71,11 @@ def run_tasks(tasks: Sequence[Task], workers: int, say: Callable[[str], None]) -
             failed += _said(task, lambda task=task: run_task(task), say)  # type: ignore[misc]
         return failed
     # Spawned, not forked: polars' and OpenMP's threads do not survive a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), end_with, (os.getpid(),)) as pool:
         running = {pool.submit(run_task, task): task for task in tasks}
         for future in as_completed(running):
             failed += _said(running[future], future.result, say)
     return failed
-
-
-def end_with_parent() -> None:
-    """Have this worker end when the process that started it is gone, however that ended."""
-
-    def watch() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
 
 
 def _said(task: Task, result: Callable[[], int], say: Callable[[str], None]) -> list[str]:

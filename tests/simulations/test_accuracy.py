@@ -59,8 +59,8 @@ def test_workers_end_with_the_benchmark_that_was_killed() -> None:
 import os, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from simulations.accuracy.runner import end_with_parent
-with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
+from simulations.accuracy.runner import end_with
+with ProcessPoolExecutor(1, get_context("spawn"), end_with, (os.getpid(),)) as pool:
     print(pool.submit(os.getpid).result(), flush=True)
     pool.submit(time.sleep, 60)
     time.sleep(60)
