@@ -13,7 +13,7 @@ hospital.yaml:
     socket: run/agent.sock               # where the agent listens; its folder is the agent's own
     tables:                              # where the tables are, see client.tables.mapping
       messages: {path: tables/messages.csv}
-    # For a simulation with invented patients only; real studies refuse such a hospital:
+    # Written by `init --simulation` alone, for invented patients; real studies refuse such a hospital:
     # simulation: {seed: 7, as_of: 2026-01-01T00:00:00+00:00}
 
 Paths are relative to the home folder.
@@ -31,14 +31,21 @@ from client.ledger.sqlite import SqliteLedger, open_ledger
 from client.policy_file import PolicyFile
 from client.tables.mapping import source_from_mapping
 from client.tables.source import TableSource
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, LedgerError
 from protocol.section import Section
 from protocol.signing import SigningKey, load_key, read_bounded
 
 SETTINGS, POLICY, LEDGER = "hospital.yaml", "policy.yaml", "ledger.sqlite"
 HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys/hospital.key", "keys/patients.key", "terms"
 LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
+LARGEST_SEED = 2**63 - 1
 _LARGEST_FILE = 2**20
+_OTHER_KIND = {
+    True: "hospital.yaml says `simulation`, and this ledger is a real hospital's: nothing is answered; find out who "
+    "wrote that line and remove it (a simulated home is begun by init --simulation in a folder of its own)",
+    False: "this ledger is a simulated hospital's, and hospital.yaml does not say `simulation`: put the line back, "
+    "or begin a real home in another folder (init)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +79,16 @@ class Home:
         return self.folder / TERMS
 
     def open_ledger(self) -> SqliteLedger:
-        """Open the ledger; LedgerError where it is missing, altered, or another hospital's."""
-        return open_ledger(self.folder / LEDGER, self.key, program_version())
+        """Open the ledger; LedgerError where it is missing, altered, or another hospital's.
+
+        Also where settings and ledger differ on whether this home is a simulated one: whoever can write
+        hospital.yaml must not turn a real hospital's noise into one that a seed gives away (rule 9).
+        """
+        ledger = open_ledger(self.folder / LEDGER, self.key, program_version())
+        if ledger.simulated == (self.simulation is not None):
+            return ledger
+        ledger.close()
+        raise LedgerError(_OTHER_KIND[self.simulation is not None])
 
 
 def load_home(folder: Path) -> Home:
@@ -133,17 +148,22 @@ def _simulation(section: Section) -> Simulation | None:
         return None
     part = section.section("simulation")
     as_of = part.value("as_of", None)
-    if isinstance(as_of, str):
-        try:
-            as_of = datetime.fromisoformat(as_of)
-        except ValueError as error:
-            raise part.fail("as_of", "must be a moment, as in 2026-01-01T00:00:00+00:00") from error
-    if as_of is not None and not isinstance(as_of, datetime):
-        raise part.fail("as_of", "must be a moment, as in 2026-01-01T00:00:00+00:00")
-    seed = part.integer("seed", 0, 2**63)
+    try:
+        moment = None if as_of is None else utc_moment(as_of)
+    except ValueError as error:
+        raise part.fail("as_of", "must be a moment, as in 2026-01-01T00:00:00+00:00") from error
+    seed = part.integer("seed", 0, LARGEST_SEED)
     part.finish()
-    zoned = as_of if as_of is None or as_of.tzinfo else as_of.replace(tzinfo=UTC)
-    return Simulation(seed=seed, as_of=zoned)
+    return Simulation(seed=seed, as_of=moment)
+
+
+def utc_moment(value: object) -> datetime:
+    """Read a moment, ISO 8601 or as YAML read it; without a zone it is UTC. ValueError for anything else."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        raise ValueError("not a moment")
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _read_yaml(path: Path) -> object:

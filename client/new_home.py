@@ -9,7 +9,16 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from client.home import HOSPITAL_KEY, LEDGER, PATIENTS_KEY, POLICY, SETTINGS, TERMS, program_version
+from client.home import (
+    HOSPITAL_KEY,
+    LEDGER,
+    PATIENTS_KEY,
+    POLICY,
+    SETTINGS,
+    TERMS,
+    Simulation,
+    program_version,
+)
 from client.ledger.sqlite import create_ledger
 from client.terms_folder import keep_pending
 from protocol.contract import TABLES, Contract
@@ -23,11 +32,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True, kw_only=True)
 class NewHome:
-    """What a home is begun with. operators: a name for each public key. signed: terms to prepare for."""
+    """What a home is begun with. operators: a name for each public key. signed: terms to prepare for.
+
+    simulation: what makes it a simulated hospital, from its ledger's first entry on; None for a real one.
+    """
 
     hospital: str
     operators: tuple[tuple[str, str], ...] = ()
     signed: SignedTerms | None = None
+    simulation: Simulation | None = None
 
 
 def begin_home(folder: Path, new: NewHome) -> str:
@@ -50,7 +63,8 @@ def begin_home(folder: Path, new: NewHome) -> str:
     key = new_key()
     save_key(key, folder / HOSPITAL_KEY)
     write_new(folder / PATIENTS_KEY, f"{secrets.token_hex(32)}\n".encode(), 0o600)
-    create_ledger(folder / LEDGER, key, program_version(), datetime.now(UTC)).close()
+    simulated = new.simulation is not None
+    create_ledger(folder / LEDGER, key, program_version(), datetime.now(UTC), simulated).close()
     write_new(folder / POLICY, policy_text(new).encode(), 0o600)
     write_new(folder / SETTINGS, settings_text(new).encode(), 0o600)
     if new.signed is not None:
@@ -85,7 +99,18 @@ def settings_text(new: NewHome) -> str:
     contract = new.signed.terms.contract if new.signed else None
     tables = [table for table in TABLES if contract is None or _is_read(contract, table)]
     entries = [_table_entry(table, contract) for table in tables]
-    return _template("hospital.yaml").substitute(hospital=new.hospital, tables="\n".join(entries))
+    text = _template("hospital.yaml").substitute(hospital=new.hospital, tables="\n".join(entries))
+    return text + _simulation_text(new.simulation)
+
+
+def _simulation_text(simulation: Simulation | None) -> str:
+    if simulation is None:
+        return ""
+    moment = f", as_of: {simulation.as_of.isoformat()}" if simulation.as_of else ""
+    return (
+        "\n# Noise from this seed protects nobody: for invented patients. The ledger's first entry says so too;\n"
+        f"# a home stays what it was begun as.\nsimulation: {{seed: {simulation.seed}{moment}}}\n"
+    )
 
 
 def _is_read(contract: Contract, table: str) -> bool:

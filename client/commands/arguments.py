@@ -34,6 +34,10 @@ def _init(parser: ArgumentParser) -> None:
     parser.add_argument("--terms", type=Path, metavar="FILE", help="a study's signed terms to prepare for")
     parser.add_argument("--hospital", metavar="NAME", help="this hospital's name (the home folder's)")
     parser.add_argument("--request", action="store_true", help="write a request to join, for the operator")
+    parser.add_argument(
+        "--simulation", metavar="SEED", help="a simulated hospital, for good: its noise protects nobody"
+    )
+    parser.add_argument("--as-of", metavar="MOMENT", help="with --simulation: what its gate takes for now")
 
 
 def _join(parser: ArgumentParser) -> None:

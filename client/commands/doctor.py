@@ -50,7 +50,10 @@ def _findings(options: Namespace) -> Iterator[Finding]:
     yield from guarded("server", lambda: server.reach(home))
     if home.simulation is not None:
         yield Finding(
-            "home", WARN, "is a simulated hospital: its noise protects nobody", "remove `simulation` for real"
+            "home",
+            WARN,
+            "is a simulated hospital: its noise protects nobody",
+            "begin a real home in another folder",
         )
     yield from _with_policy(home, options)
 

@@ -1,13 +1,15 @@
 """``init``: a new home folder."""
 
+import re
 from argparse import Namespace
 
 from client.commands.desk import public_key
 from client.commands.join import request_file
 from client.commands.terminal import say, say_json
-from client.home import LEDGER, POLICY, SETTINGS
+from client.home import LARGEST_SEED, LEDGER, POLICY, SETTINGS, Simulation, utc_moment
 from client.new_home import NewHome, begin_home
 from protocol.errors import ConfigurationError
+from protocol.section import shown
 from protocol.signed_terms import load_terms
 from protocol.signing import key_fingerprint
 
@@ -22,7 +24,10 @@ def run(options: Namespace) -> None:
             "operator: the terms are signed by another key; ask the operator which of the two is right"
         )
     operators = (("operator", operator),) if operator else ()
-    new = NewHome(hospital=options.hospital or folder.name, operators=operators, signed=signed)
+    simulation = _simulation(options.simulation, options.as_of)
+    new = NewHome(
+        hospital=options.hospital or folder.name, operators=operators, signed=signed, simulation=simulation
+    )
     public = begin_home(folder, new)
     asked = request_file(folder, new.hospital) if options.request else None
     if options.json:
@@ -30,6 +35,8 @@ def run(options: Namespace) -> None:
         say_json(plain | ({"request": str(asked)} if asked else {}))
         return
     say(f"A home for {new.hospital} at {folder}", "")
+    if simulation:
+        say("SIMULATED, for good: noise from a seed protects nobody. Use invented patients alone.", "")
     say(f"  {SETTINGS:20}where your tables are: edit paths, and names that differ")
     say(f"  {POLICY:20}your limits: read it through, it is commented")
     say("  keys/hospital.key   signs what leaves; .pub beside it is its public half")
@@ -46,3 +53,21 @@ def run(options: Namespace) -> None:
     if asked:
         say("", f"Send the operator {asked.name}; it holds no secret. The kit that comes back is for join.")
     say("", "Next: wardround-hospital doctor")
+
+
+def _simulation(seed: str | None, as_of: str | None) -> Simulation | None:
+    if seed is None:
+        if as_of is not None:
+            raise ConfigurationError("--as-of: is for a simulated home; give --simulation SEED too")
+        return None
+    if not re.fullmatch("[0-9]{1,19}", seed) or int(seed) > LARGEST_SEED:
+        raise ConfigurationError(
+            f"--simulation={shown(seed)}: must be a whole number from 0 to {LARGEST_SEED}"
+        )
+    try:
+        moment = None if as_of is None else utc_moment(as_of)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--as-of={shown(as_of)}: must be a moment, as in 2026-01-01T00:00:00+00:00"
+        ) from error
+    return Simulation(seed=int(seed), as_of=moment)

@@ -11,6 +11,8 @@ from protocol.accounting import PrivacyEvent
 from protocol.errors import LedgerError
 
 REFUSALS_A_DAY = 1000
+REAL, SIMULATED = "ledger_begun", "simulation_begun"
+"""Topics of a ledger's first entry: whether its home is a real hospital's or a simulated one, for good."""
 
 
 class Charged(NamedTuple):
@@ -35,6 +37,7 @@ class Chain:
         self.sequence = 0
         self.head = NO_ENTRY
         self.time = datetime.min.replace(tzinfo=UTC)
+        self.simulated = False
         self.heads: dict[str, int] = {}
         self.charges: dict[Key, Charged] = {}
         self.released: set[str] = set()
@@ -61,6 +64,8 @@ class Chain:
                 self._follow_rotation(operator, str(entry.fields["successor"]))
             case "revoked":
                 self._key_in_use[self.first_key(operator)] = None
+            case "note":
+                self._follow_note(str(entry.fields["topic"]))
             case "refused":
                 self._follow_refusal(_refusal_key(entry.time, entry.fields))
         self.sequence, self.head, self.time = entry.sequence, entry.hash, entry.time
@@ -145,6 +150,12 @@ class Chain:
                 f"entry {self.sequence + 1} releases what was not charged, or was released before"
             )
         self.released.add(charge)
+
+    def _follow_note(self, topic: str) -> None:
+        """A home is real or simulated from its first entry on: a later beginning is a forger's."""
+        if topic in (REAL, SIMULATED) and self.sequence:
+            raise LedgerError(f"entry {self.sequence + 1} begins a ledger that has begun")
+        self.simulated = self.simulated or topic == SIMULATED
 
     def _follow_refusal(self, key: tuple[Field, ...]) -> None:
         if self._refusal_day != key[0]:

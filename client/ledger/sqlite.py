@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from client.ledger.budget import Caps, Charge
-from client.ledger.chain import Chain, Charged
+from client.ledger.chain import REAL, SIMULATED, Chain, Charged
 from client.ledger.entries import Entry, Field, charge_fields, make_entry, signed_by, utc_text
 from client.ledger.port import Receipt, never_charged, repeat_of
 from client.ledger.store import Store, create_store
@@ -43,6 +43,12 @@ class SqliteLedger:
         """Hash of the last entry, hex."""
         with self._reading() as chain:
             return chain.head
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the first entry says that this is a simulated hospital's."""
+        with self._reading() as chain:
+            return chain.simulated
 
     def knows(self, head: str | None) -> bool:
         """See ``Ledger.knows``."""
@@ -213,10 +219,15 @@ class SqliteLedger:
             )
 
 
-def create_ledger(path: Path, key: SigningKey, code: str, now: datetime) -> SqliteLedger:
-    """Begin a hospital's ledger with an entry that says so; ConfigurationError where the file exists."""
+def create_ledger(
+    path: Path, key: SigningKey, code: str, now: datetime, simulated: bool = False
+) -> SqliteLedger:
+    """Begin a ledger with an entry that says whose it is, a real hospital's or a simulated one's, for good.
+
+    ConfigurationError where the file exists.
+    """
     ledger = SqliteLedger(create_store(path), key, code)
-    ledger.decide("note", now, topic="ledger_begun", reason="", person="")
+    ledger.decide("note", now, topic=SIMULATED if simulated else REAL, reason="", person="")
     return ledger
 
 

@@ -14,7 +14,10 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from client.gate.identity import hospital_key
+from client.home import PATIENTS_KEY, Simulation
 from protocol.errors import ConfigurationError
+from protocol.randomness import derive_key
 from protocol.tied import tied
 from server.event_log import read_events
 from simulations.invented import write_tables
@@ -30,11 +33,21 @@ class Loopback:
     Use as a context, in the main thread: whatever still runs is ended at its end, and with this process.
     """
 
-    def __init__(self, folder: Path, hospitals: Sequence[str], patients: int = PATIENTS) -> None:
-        """Take an empty or new folder; nothing is made yet. patients: invented ones, at each hospital."""
+    def __init__(
+        self,
+        folder: Path,
+        hospitals: Sequence[str],
+        patients: int = PATIENTS,
+        simulation: Simulation | None = None,
+    ) -> None:
+        """Take an empty or new folder; nothing is made yet. patients: invented ones, at each hospital.
+
+        simulation: begins each home as a simulated one; None as a real hospital's.
+        """
         self.folder = folder.absolute()
         self.hospitals = tuple(hospitals)
         self.patients = patients
+        self.simulation = simulation
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.address = f"127.0.0.1:{_free_port()}"
 
@@ -58,11 +71,24 @@ class Loopback:
         listed = f"[{','.join(self.hospitals)}]"
         kits = self.folder / "kits"
         self.serve("provision", f"hospitals={listed}", f"out={kits}", f"address={self.address}")
+        if self.simulation is not None:
+            self._begin_simulated(self.simulation)
         self._at_each(lambda name: self.hospital(name, "join", str(kits / f"{name}.kit")))
         for number, name in enumerate(self.hospitals):
             write_tables(self.home(name) / "tables", self.patients, number, datetime.now(UTC))
             self._allow(name)
             self.serve("enrol", f"request={self.home(name) / name}.request")
+
+    def _begin_simulated(self, simulation: Simulation) -> None:
+        """Begin simulated homes; their secret behind tokens is what a simulation of this seed derives."""
+        key = self.home(OPERATOR) / "operator.key.pub"
+        words = ["init", "--operator", str(key), "--simulation", str(simulation.seed)]
+        if simulation.as_of is not None:
+            words += ["--as-of", simulation.as_of.isoformat()]
+        for name in self.hospitals:
+            self.hospital(name, *words)
+            secret = hospital_key(derive_key("split", simulation.seed), name)
+            (self.home(name) / PATIENTS_KEY).write_text(f"{secret.hex()}\n", encoding="ascii")
 
     def use_postgresql(self, name: str, uri: str, tables: Sequence[str]) -> None:
         """Point a hospital's settings at a database, and take its files away."""

@@ -130,6 +130,14 @@ class Hospital:
         tables = "".join(f"  {t}: {{path: {t}.csv}}\n" for t in ("messages", "patients", "consents"))
         (self.folder / "hospital.yaml").write_text(f"hospital: north\ntables:\n{tables}{more}")
 
+    def become_simulated(self, seed: int, as_of: str = "2024-06-01T00:00:00+00:00") -> None:
+        """Begin the home anew as a simulated one."""
+        self.configure(f"simulation: {{seed: {seed}, as_of: {as_of}}}\n")
+        for path in self.folder.glob("ledger.*"):
+            path.unlink()
+        now = datetime(2024, 6, 1, tzinfo=UTC)
+        create_ledger(self.folder / "ledger.sqlite", self.key, "test", now, simulated=True).close()
+
     def write_policy(self, **changes: Any) -> None:
         """Write policy.yaml."""
         policy = {**POLICY, "operators": {"consortium": self.operator.public}, **changes}

@@ -39,7 +39,7 @@ def north(make_hospital, tables_of, federation):
     hospital = make_hospital()
     hospital.write_tables(tables_of(WARDS["north"]))
     hospital.write_policy(max_epsilon_per_study=50, max_epsilon_per_operator=50, max_epsilon_for_life=50)
-    hospital.configure(f"simulation: {{seed: {SEED}, as_of: {federation.as_of.isoformat()}}}\n")
+    hospital.become_simulated(SEED, federation.as_of.isoformat())
     secret = hospital_key(derive_key("split", SEED), "north")
     (hospital.folder / "keys/patients.key").write_text(secret.hex())
     return hospital
@@ -60,7 +60,7 @@ def test_an_agents_release_equals_that_of_one_process(north, federation, terms_w
 
 
 def test_a_simulated_hospital_takes_simulations_only_and_marks_what_it_releases(hospital, terms_with):
-    hospital.configure("simulation: {seed: 3, as_of: 2024-06-01T00:00:00+00:00}\n")
+    hospital.become_simulated(3)
     assert hospital.clause() == "simulation"
     simulated = terms_with(simulation=True)
     release = hospital.released(1, simulated).release
@@ -73,7 +73,7 @@ def test_a_simulated_hospitals_release_is_fixed_by_its_own_seed(make_hospital, t
     vectors = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         hospital = make_hospital(name)
-        hospital.configure(f"simulation: {{seed: {seed}, as_of: 2024-06-01T00:00:00+00:00}}\n")
+        hospital.become_simulated(seed)
         vectors.append(hospital.released(1, terms_with(simulation=True)).release.vector)
     assert (vectors[0] == vectors[1]).all()
     assert not np.allclose(vectors[0], vectors[2])

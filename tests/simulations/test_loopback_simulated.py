@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from client.home import load_home
+from client.home import Simulation, load_home
 from protocol.model_file import load_model
 from protocol.signed_terms import load_terms
 from simulations.loopback.federation import OPERATOR, Loopback
 from simulations.loopback.replay import largest_difference
-from simulations.loopback.simulated import give_test_seed, in_one_process
+from simulations.loopback.simulated import in_one_process
 
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
 
@@ -29,9 +29,9 @@ def as_of():
 
 @pytest.fixture(scope="module")
 def loopback(tmp_path_factory, as_of):
-    with Loopback(tmp_path_factory.mktemp("l"), ["north", "south"]) as loopback:
+    simulation = Simulation(seed=SEED, as_of=as_of)
+    with Loopback(tmp_path_factory.mktemp("l"), ["north", "south"], simulation=simulation) as loopback:
         loopback.provision()
-        give_test_seed(loopback, SEED, as_of)
         loopback.start_server()
         for name in loopback.hospitals:
             loopback.start_hospital(name)
