@@ -22,12 +22,10 @@ from client.home import (
 from client.ledger.sqlite import create_ledger
 from client.terms_folder import keep_pending
 from protocol.contract import TABLES, Contract
-from protocol.errors import ConfigurationError
-from protocol.section import shown
+from protocol.errors import ConfigurationError, require
 from protocol.signed_terms import SignedTerms
 from protocol.signing import new_key, save_key, write_new
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+from protocol.text import is_name, visible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +46,8 @@ def begin_home(folder: Path, new: NewHome) -> str:
 
     ConfigurationError where one of them is there already: nothing is written then.
     """
-    if not _NAME.fullmatch(new.hospital):
-        raise ConfigurationError(
-            f"hospital={shown(new.hospital)}: must be letters, digits, '.', '_', '-', at most 64; give --hospital NAME"
-        )
+    allowed = "must be letters, digits, '.', '_', '-', at most 64; give --hospital NAME"
+    require(is_name(new.hospital), "hospital", visible(new.hospital, 60), allowed)
     for name in (SETTINGS, POLICY, LEDGER, HOSPITAL_KEY, PATIENTS_KEY):
         if (folder / name).exists():
             raise ConfigurationError(f"home={folder}: {name} is there already; nothing is overwritten")

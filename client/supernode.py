@@ -25,8 +25,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
-from protocol.kit import Kit, checked_address, checked_name
+from protocol.kit import Kit, checked_address
 from protocol.signing import read_bounded, write_new
+from protocol.text import checked_name
 
 FOLDER = "supernode"
 RUNNER_FILE = "runner.key"  # in the folder flwr, made anew at each start: who holds it may take messages

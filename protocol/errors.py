@@ -14,9 +14,18 @@ The text is one line: the value, the bound, the remedy; never a patient's data. 
 exit with code 2.
 """
 
+from protocol.characters import escape
+
+LONGEST_ERROR = 1000  # characters of an error's line
+
 
 class WardroundError(Exception):
-    """Base of all expected errors; ``str(error)`` is one line for the person on the spot."""
+    """Base of all expected errors; ``str(error)`` is one visible line for the person on the spot."""
+
+    def __str__(self) -> str:
+        """Write the line. What others wrote may stand in it, so that nothing in it may move a terminal."""
+        line = escape(super().__str__()[: LONGEST_ERROR + 1])
+        return line if len(line) <= LONGEST_ERROR else line[: LONGEST_ERROR - 3] + "..."
 
 
 class ConfigurationError(WardroundError):

@@ -15,10 +15,10 @@ from pathlib import Path
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError, require
 from protocol.signing import Purpose, SigningKey, checked_public_key, read_bounded, verifies, write_new
+from protocol.text import checked_name
 
 KIT_FORMAT, REQUEST_FORMAT = "wardround-kit-1", "wardround-request-1"
 LARGEST = 64 * 2**10
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ADDRESS = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]):([0-9]{1,5})")
 _NODE_KEY = re.compile(r"ecdsa-sha2-nistp(256|384|521) [A-Za-z0-9+/=]{80,400}")
 _CERTIFICATE = re.compile(
@@ -52,17 +52,6 @@ class JoinRequest:
     node_key: str
     signing_key: str
     signature: str = field(repr=False)
-
-
-def is_name(name: object) -> bool:
-    """Whether a text may name a hospital or a study, and so files and labels."""
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None
-
-
-def checked_name(name: str, key: str = "hospital") -> str:
-    """Return a name if it is one; else ConfigurationError under the setting's key."""
-    require(is_name(name), key, repr(name), "must be letters, digits, '.', '_', '-', at most 64")
-    return name
 
 
 def checked_address(address: str) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
-from protocol.kit import checked_name
 from protocol.limits import Limits
 from protocol.signing import Purpose, SigningKey, checked_public_key, read_bounded, verifies, write_new
+from protocol.text import checked_name
 
 FORMAT = "wardround-policy-1"
 LARGEST = 2**20

@@ -7,15 +7,15 @@ from itertools import pairwise
 
 from protocol.canonical import canonical_number, comparable
 from protocol.errors import ConfigurationError
+from protocol.text import visible
 
 _REQUIRED = object()
 
 
 def shown(value: object) -> str:
-    """Write a value for an error's line: one line, at most 60 characters."""
+    """Write a value for an error's line: one line, at most 60 characters, all visible."""
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:57] + "..."
+    return visible(" ".join(text.split()), 60)
 
 
 class Section:

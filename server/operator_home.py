@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
-from protocol.kit import JoinRequest, checked_address, checked_name, is_name, load_join_request
+from protocol.kit import JoinRequest, checked_address, load_join_request
 from protocol.signing import SigningKey, load_key, read_bounded
+from protocol.text import checked_name, is_name
 
 SETTINGS = "operator.json"
 _LARGEST = 10_000

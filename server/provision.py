@@ -15,12 +15,12 @@ from protocol.kit import (
     JoinRequest,
     Kit,
     checked_address,
-    checked_name,
     join_request_bytes,
     load_join_request,
     save_kit,
 )
 from protocol.signing import key_fingerprint, new_key, save_key, write_new
+from protocol.text import checked_name
 from server.certificates import ROOT_DAYS, SERVER_DAYS, Signed, new_root, new_server
 from server.checkpoint import write_durably
 from server.operator_home import SETTINGS, OperatorHome, load_operator_home
