@@ -20,6 +20,8 @@ from protocol.randomness import Keystream
 from protocol.terms import Release, RoundPlan, Terms
 
 Floats = NDArray[np.float64]
+WEIGHT_UNITS = 2.0**26
+"""A held-out patient's weight, shared by the patient's events, in units that add up exactly."""
 
 
 def evaluate(
@@ -65,13 +67,15 @@ def scaled_tables(contract: Contract, settings: EvaluationSettings, logits: Floa
     """Sum up the tables before noise: float64 [hospitals, table_size], each times its public factor.
 
     Guarantee: adding or removing one patient, with all events, moves a hospital's row by at most 1 in L2
-    norm; the proof stands in ``protocol.evaluation.table_factors``, the test in test_evaluate.py.
+    norm; the proof stands in ``protocol.evaluation.table_factors``, the test in test_evaluate.py. An event weighs a
+    whole number of units, the patient's all together at most ``WEIGHT_UNITS`` = 2²⁶: sums over 2²³ patients and more
+    are exact, whatever the order of additions (Casacuberta et al. 2022).
     """
     rows, factors = table_rows(contract), table_factors(contract, settings)
     cells = 2 * settings.score_bins
     cell = score_bins(logits, settings) + settings.score_bins * (cohort.labels > 0.5)
     hospital = cohort.hospital_of_patient[cohort.patient_of_event]
-    weight = (1.0 / np.maximum(cohort.events_per_patient, 1))[cohort.patient_of_event]
+    weight = np.floor(WEIGHT_UNITS / np.maximum(cohort.events_per_patient, 1))[cohort.patient_of_event]
     columns = [field.name for field in contract.layout.features]
     tables = np.zeros((cohort.hospital_count, len(rows), cells))
     first = 0
@@ -82,7 +86,7 @@ def scaled_tables(contract: Contract, settings: EvaluationSettings, logits: Floa
         sums = np.bincount(place, weight, minlength=cohort.hospital_count * count * cells)
         tables[:, first : first + count] = sums.reshape(-1, count, cells)
         first += count
-    tables *= factors[:, np.newaxis]
+    tables *= (factors / WEIGHT_UNITS)[:, np.newaxis]
     return tables.reshape(cohort.hospital_count, len(rows) * cells)
 
 

@@ -17,7 +17,7 @@ from protocol.errors import require
 
 Floats = NDArray[np.float64]
 MITIGATIONS = ("none", "equal_selection", "equal_opportunity", "calibration")
-_MARGIN = 1 - 2.0**-30  # sums in floating point must not exceed the sensitivity by their rounding
+_MARGIN = 1 - 2.0**-22  # an exact sum over at most 2**23 patients times a factor is rounded, to 2**-53 of it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from scipy.special import expit
 from protocol.design import Events, active_columns, active_entries, active_main_columns, sparse_rows
 from protocol.errors import ContractError
 from protocol.layout import Layout
+from protocol.rowwise import rows_dot, rows_times
 from protocol.settings import ModelSettings
 
 Named = dict[str, NDArray[np.float64]]
@@ -133,7 +134,7 @@ def last_activations(
 def _hidden_logits(model: ModelSettings, layout: Layout, named: Named, events: Events) -> NDArray[np.float64]:
     """What the hidden layers add to the logit, in blocks that bound the memory of activations."""
     last = _activations(model, layout, named, events)
-    blocks = [activation @ named["output.weight"] for activation in last]
+    blocks = [rows_dot(activation, named["output.weight"]) for activation in last]
     return np.concatenate([*blocks, np.empty(0)]) + named.get("output.bias", np.zeros(1))
 
 
@@ -146,6 +147,8 @@ def _activations(
     for start in range(0, len(columns), rows_at_once):
         activation = inputs[start : start + rows_at_once]
         for index, width in enumerate(model.hidden):
-            hidden = activation @ named[f"hidden{index}.weight"] + named[f"hidden{index}.bias"]
-            activation = np.tanh(hidden) / sqrt(width)
+            weight = named[f"hidden{index}.weight"]
+            # The first product is sparse, and goes row by row.
+            hidden = rows_times(activation, weight) if index else activation @ weight
+            activation = np.tanh(hidden + named[f"hidden{index}.bias"]) / sqrt(width)
         yield activation

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from client.train.prepared import Prepared, Rows
-from protocol.mechanism import clip_factors
-
-ROUNDING = 1e-11
-"""Relative error that rounding may leave in a squared norm, of the squared sum of the events' own norms."""
+from client.train.rounding import add_part, norm_allowance, safe_norms
+from protocol.mechanism import TERMS_AT_ONCE, clip_factors
 
 
 def clipped_sum_additive(
@@ -38,26 +36,29 @@ def clipped_row_sums(
     with np.errstate(over="ignore", invalid="ignore"):
         squared = part.per_patient(coefficients * (rows.gram @ coefficients))
         bound = part.per_patient(np.abs(coefficients) * np.sqrt(rows.squares))
-        norms = safe_norms(squared, bound, ROUNDING)
+        # Products over the active columns, then over a patient's events, twice: in rows of the matrix, and of those.
+        terms = rows.active + 2 * part.event_counts.astype(np.float64) + 4
+        norms = safe_norms(squared, bound, norm_allowance(terms, np.float64))
     finite = np.isfinite(norms)
     if not finite.all():
         return clipped_row_sums(part.keep(finite), coefficients[finite[part.owners]], clip_norm)
     clipped = coefficients * clip_factors(norms, clip_norm)[part.owners]
-    return np.asarray(rows.block.T @ clipped).reshape(part.segments.count, -1)
+    return _row_sums(rows, clipped).reshape(part.segments.count, -1)
+
+
+def _row_sums(rows: Rows, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum ``c_i x_i`` over events: float64 [columns of the block], not many plain additions on end."""
+    block = rows.block
+    if len(coefficients) <= TERMS_AT_ONCE:
+        return np.asarray(block.T @ coefficients)
+    sums, lost = np.zeros(block.shape[1]), np.zeros(block.shape[1])
+    for first in range(0, len(coefficients), TERMS_AT_ONCE):
+        some = slice(first, first + TERMS_AT_ONCE)
+        add_part(sums, lost, np.asarray(block[some].T @ coefficients[some]))
+    return sums + lost
 
 
 def _rows(part: Prepared) -> Rows:
     if part.linear is None:
         raise ValueError("the part was prepared for another model")
     return part.linear
-
-
-def safe_norms(
-    squared: NDArray[np.float64], bound: NDArray[np.float64], rounding: float
-) -> NDArray[np.float64]:
-    """Norms that never fall short of the true ones, though a sum of signed terms was rounded.
-
-    squared: float64 [patients]; bound: the sum of the events' own norms, by the triangle inequality an
-    upper bound on the norm, in whose square rounding errors are measured.
-    """
-    return np.sqrt(np.maximum(squared, 0) + rounding * bound**2)

@@ -6,20 +6,20 @@ Every layer is linear in its inputs x, so a patient's squared norm is, summed ov
 gives the sum (Bu et al. 2023, "Differentially private optimization on large model at small cost").
 """
 
+from itertools import pairwise
 from math import sqrt
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.special import expit
 
-from client.train.clipped_sum_additive import ROUNDING, safe_norms
 from client.train.prepared import Pairs, Prepared, Rows
+from client.train.rounding import norm_allowance, safe_norms
 from protocol.layout import Layout
 from protocol.mechanism import clip_factors
 from protocol.model import Named, named_parameters
+from protocol.rowwise import rows_dot
 from protocol.settings import ModelSettings
-
-_ROUNDING_SINGLE = 1e-5
 
 Floats = NDArray[np.floating]
 
@@ -119,8 +119,21 @@ def _patient_norms(
     total = part.per_patient(squared)
     if not single:
         total += 2 * np.bincount(part.owners[pairs.first], twice, part.patient_count)
-    rounding = ROUNDING if activations[-1].dtype == np.float64 else _ROUNDING_SINGLE
-    return safe_norms(total, part.per_patient(np.sqrt(bound)), rounding)
+    return safe_norms(total, part.per_patient(np.sqrt(bound)), _allowance(part, activations))
+
+
+def _allowance(part: Prepared, activations: list[Floats]) -> NDArray[np.float64]:
+    """float64 [patients]: what rounding may lose of a squared norm, by the layers' widths and the patient's events.
+
+    Inner products run over a layer's inputs and outputs, in the passes' own type; pairs of events add up in double.
+    """
+    widths = [_of(part.main).active, *(activation.shape[1] for activation in activations), 1]
+    widest = max(before + after for before, after in pairwise(widths))
+    events = part.event_counts.astype(np.float64)
+    linear = 0 if part.linear is None else part.linear.active
+    return norm_allowance(widest + 8, activations[-1].dtype) + norm_allowance(
+        linear + events * (events + 2) + 8, np.float64
+    )
 
 
 def _sums(
@@ -166,7 +179,9 @@ def _row_squares(rows: Floats) -> Floats:
 
 def _rows_dot(rows: Floats, vectors: Floats) -> Floats:
     """Each row times its vector, [events, b] and [1 or events, b] -> [events]."""
-    return rows @ vectors[0] if len(vectors) == 1 else np.asarray(np.einsum("ij,ij->i", rows, vectors))
+    return (
+        rows_dot(rows, vectors[0]) if len(vectors) == 1 else np.asarray(np.einsum("ij,ij->i", rows, vectors))
+    )
 
 
 def _pair_dots(rows: Floats, pairs: Pairs) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ never change, so they are computed here, once.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -51,6 +52,7 @@ class Rows:
     same with columns in common (the same object where there is one hospital; None where a copy of the
     weights per hospital is cheap, as for a vector). squares: float64 [events], x_i·x_i. products: float64
     [pairs], x_i·x_j. gram: [events, events], squares on the diagonal and twice the products above it.
+    active: entries of a row.
     """
 
     block: sparse.csr_matrix
@@ -58,6 +60,7 @@ class Rows:
     squares: NDArray[np.float64]
     products: NDArray[np.float64]
     gram: sparse.csr_matrix
+    active: int
 
     def dot(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Each row times its hospital's vector: [1 or hospitals, width] -> float64 [events]."""
@@ -87,6 +90,11 @@ class Prepared:
     def patient_count(self) -> int:
         """Patients in this part."""
         return self.patients_from[1] - self.patients_from[0]
+
+    @cached_property
+    def event_counts(self) -> NDArray[np.int64]:
+        """int64 [patients], events of each in this part."""
+        return np.bincount(self.owners, minlength=self.patient_count)
 
     def per_patient(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum over each patient's events: float64 [events] -> float64 [patients]."""
@@ -233,7 +241,8 @@ def _rows(
         shifts = np.repeat((segments.of_row * width).astype(wide), columns.shape[1])
         parts = (shared.data, shared.indices + shifts, shared.indptr)
         block = sparse.csr_matrix(parts, shape=(len(columns), segments.count * width), copy=False)
-    return Rows(block, shared if keep_shared else None, squares, products, _gram(squares, products, pairs))
+    gram = _gram(squares, products, pairs)
+    return Rows(block, shared if keep_shared else None, squares, products, gram, columns.shape[1])
 
 
 def _gram(squares: NDArray[np.float64], products: NDArray[np.float64], pairs: Pairs) -> sparse.csr_matrix:
@@ -254,4 +263,4 @@ def _keep_rows(
     if shared is not None:
         shared = block if shared is rows.block else shared[kept]
     squares, products = rows.squares[kept], rows.products[in_pair]
-    return Rows(block, shared, squares, products, _gram(squares, products, pairs))
+    return Rows(block, shared, squares, products, _gram(squares, products, pairs), rows.active)

@@ -11,6 +11,8 @@ import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
+from protocol.rowwise import rows_times
+
 _SIZE_RATIO = 1.25
 
 
@@ -61,9 +63,12 @@ class Segments:
         return result
 
     def apply(self, inputs: NDArray[np.floating], matrices: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Each hospital's rows through its own matrix: [rows, a] and [1 or hospitals, a, b] -> [rows, b]."""
+        """Each hospital's rows through its own matrix: [rows, a] and [1 or hospitals, a, b] -> [rows, b].
+
+        Guarantee, for one matrix: a row's result is that row's alone, bit for bit.
+        """
         if len(matrices) == 1:
-            return np.asarray(inputs @ matrices[0])
+            return rows_times(inputs, matrices[0])
         result = np.empty((self.rows, matrices.shape[2]), inputs.dtype)
         for hospitals, rows, real in self._size_classes:
             result[rows[real]] = (inputs[rows] @ matrices[hospitals])[real]

@@ -15,9 +15,10 @@ from client.train.clipped_sum_additive import clipped_sum_additive
 from client.train.clipped_sum_dense import clipped_sum_dense
 from client.train.moments import moment_sums
 from client.train.prepared import MEMORY_BYTES, prepared_parts
+from client.train.rounding import add_part
 from protocol.errors import require
 from protocol.layout import Layout
-from protocol.mechanism import add_noise
+from protocol.mechanism import add_noise, ordered_clip_norm
 from protocol.model import parameter_count
 from protocol.randomness import Keystream
 from protocol.settings import ModelSettings
@@ -104,7 +105,8 @@ def clipped_sums(
     weights: float64 [1 or hospitals, parameters]. sampled: bool [patients], who takes part (all, if None).
     dtype: of hidden layers' forward and backward pass; sums over patients are float64 whatever it is.
     Guarantee: adding or removing one patient, however many events, moves that hospital's row by at most
-    clip_norm (in L2) and no other row; a patient whose gradient is not finite adds zero.
+    clip_norm (in L2), but for the order of additions (``protocol.mechanism.ordered_clip_norm``), and no other row;
+    a patient whose gradient is not finite adds zero.
     """
     if engine_of(model, engine) != "closed_form":
         # Here and not above: the closed form must not wait seconds for torch and Opacus.
@@ -112,15 +114,17 @@ def clipped_sums(
 
         chosen_patients = cohort if sampled is None else cohort.take(np.flatnonzero(sampled))
         return opacus_sums(model, layout, weights, chosen_patients, clip_norm, engine, memory_bytes)
-    sums = np.zeros((cohort.hospital_count, parameter_count(model, layout)))
+    sums, lost = np.zeros((2, cohort.hospital_count, parameter_count(model, layout)))
     for part in prepared_parts(model, layout, cohort, dtype, memory_bytes):
         first, last = part.hospitals
         part_weights = weights if len(weights) == 1 else weights[first:last]
         chosen = part if sampled is None else part.keep(sampled[slice(*part.patients_from)])
         if model.kind == "additive":
-            sums[first:last] += clipped_sum_additive(chosen, part_weights, clip_norm)
+            found = clipped_sum_additive(chosen, part_weights, clip_norm)
         else:
-            sums[first:last] += clipped_sum_dense(model, layout, chosen, part_weights, clip_norm, dtype)
+            found = clipped_sum_dense(model, layout, chosen, part_weights, clip_norm, dtype)
+        add_part(sums[first:last], lost[first:last], found)
+    sums += lost
     return sums
 
 
@@ -169,7 +173,7 @@ def _bounded_sums(
 ) -> Vectors:
     """Draw the step's patients, then sum their clipped gradients or their mean rows."""
     sampled = draw_sample(cohort, terms.training.sampling_rate, children)
-    model, clip_norm = terms.model, terms.privacy.clip_norm
+    model, clip_norm = terms.model, ordered_clip_norm(terms.privacy.clip_norm)
     if moments:
         return moment_sums(model, layout, cohort, clip_norm, sampled=sampled, memory_bytes=memory_bytes)
     return clipped_sums(model, layout, weights, cohort, clip_norm, sampled=sampled, memory_bytes=memory_bytes)

@@ -15,7 +15,7 @@ from client.train.moments import moment_sums
 from client.train.update import draw_sample, private_update
 from protocol.design import dense_rows
 from protocol.layout import Field, Layout
-from protocol.mechanism import add_noise
+from protocol.mechanism import add_noise, ordered_clip_norm
 from protocol.model import column_scale
 from protocol.randomness import Keystream, derive_key
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
@@ -124,11 +124,12 @@ def test_moments_are_sampled_and_noised_as_gradients_are(rate: float) -> None:
     update = private_update(terms, LAYOUT, NOWHERE, cohort, streams, moments=True)
     children = [stream("n", h).child("step", 0) for h in range(3)]
     sampled = draw_sample(cohort, rate, children)
-    sums = moment_sums(ADDITIVE, LAYOUT, cohort, 0.5, sampled=sampled)
+    clip_norm = ordered_clip_norm(0.5)
+    sums = moment_sums(ADDITIVE, LAYOUT, cohort, clip_norm, sampled=sampled)
     np.testing.assert_array_equal(update, add_noise(sums, 0.5, children))
     if rate < 1:
         chosen = cohort.take(np.flatnonzero(sampled))
-        np.testing.assert_allclose(sums, moment_sums(ADDITIVE, LAYOUT, chosen, 0.5), rtol=1e-12)
+        np.testing.assert_allclose(sums, moment_sums(ADDITIVE, LAYOUT, chosen, clip_norm), rtol=1e-12)
         assert 0 < chosen.patient_count < cohort.patient_count
 
 

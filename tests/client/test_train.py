@@ -16,7 +16,7 @@ from client.train.patient_batch import pad_patients
 from client.train.update import clipped_sums, draw_sample, private_update, update_together
 from protocol.errors import ConfigurationError
 from protocol.layout import Field, Layout
-from protocol.mechanism import add_noise
+from protocol.mechanism import add_noise, ordered_clip_norm
 from protocol.model import parameter_count
 from protocol.modules import build_module, load_vector, to_vector
 from protocol.randomness import Keystream, derive_key
@@ -236,7 +236,7 @@ def test_nobody_sampled_and_nobody_there_still_release_noise(model: ModelSetting
 def test_the_release_of_one_step_is_the_clipped_sum_plus_its_own_noise(model: ModelSettings) -> None:
     terms, cohort, weights = terms_of(model), cohort_of((5, 7, 1)), weights_of(model)
     update = private_update(terms, LAYOUT, weights, cohort, [stream("n", h) for h in range(3)])
-    sums = clipped_sums(model, LAYOUT, weights, cohort, 0.5)
+    sums = clipped_sums(model, LAYOUT, weights, cohort, ordered_clip_norm(0.5))
     children = [stream("n", h).child("step", 0) for h in range(3)]
     np.testing.assert_array_equal(update, add_noise(sums, 0.5, children))
 
@@ -249,7 +249,7 @@ def test_several_steps_release_the_difference_after_descent() -> None:
     for step in range(2):
         children = [stream("n", h).child("step", step) for h in range(3)]
         current = current - rates * add_noise(
-            clipped_sums(ADDITIVE, LAYOUT, current, cohort, 0.5), 0.5, children
+            clipped_sums(ADDITIVE, LAYOUT, current, cohort, ordered_clip_norm(0.5)), 0.5, children
         )
     update = private_update(terms, LAYOUT, start, cohort, [stream("n", h) for h in range(3)])
     np.testing.assert_allclose(update, current - start, rtol=1e-12, atol=1e-15)

@@ -15,7 +15,7 @@ from torch import nn
 
 import client.train.agree
 from client.cohort import Cohort
-from client.train.agree import agree, random_cohort
+from client.train.agree import agree, of_one_label, random_cohort
 from client.train.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
 from client.train.patient_batch import pad_patients
 from client.train.patient_optimizer import PatientOptimizer
@@ -80,7 +80,7 @@ def studies(draw: st.DrawFn):
     model = ModelSettings(kind=kind, hidden=hidden)
     seed = draw(st.integers(0, 10_000))
     patients = tuple(draw(st.lists(st.integers(0, 5), min_size=1, max_size=3)))
-    cohort = random_cohort(layout, patients, draw(st.integers(1, 12)), stream("cohort", seed))
+    cohort = of_one_label(random_cohort(layout, patients, draw(st.integers(1, 12)), stream("cohort", seed)))
     rows = draw(st.sampled_from([1, len(patients)]))
     count = parameter_count(model, layout)
     weights = draw(st.sampled_from([0.1, 2.0])) * stream("w", seed).gaussian(rows * count).reshape(
