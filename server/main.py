@@ -169,7 +169,7 @@ def main() -> int:
         if error.name not in ("hydra", "omegaconf"):
             raise
         return _refused(
-            "hydra-core is not installed; in the checkout pip install -c constraints.txt '.[server]'"
+            f"hydra-core is not installed; in the checkout scripts/install.sh {sys.prefix} server"
         )
 
 

@@ -29,7 +29,7 @@ def main() -> int:
         if error.name not in ("hydra", "omegaconf"):
             raise
         sys.stderr.write(
-            "hydra-core is not installed; in the checkout pip install -c constraints.txt '.[simulation]'\n"
+            f"hydra-core is not installed; in the checkout scripts/install.sh {sys.prefix} simulation\n"
         )
         return 2
     return run("simulate", simulate, write_frontier)

@@ -25,12 +25,14 @@ def versions() -> Iterator[Finding]:
         own, wanted = version("wardround"), requires("wardround") or []
     except PackageNotFoundError:
         yield fault(
-            "versions", "wardround is not installed here", "in the checkout pip install -c constraints.txt ."
+            "versions",
+            "wardround is not installed here",
+            f"in the checkout scripts/install.sh {sys.prefix} hospital",
         )
         return
     wrong = list(_unmet(wanted))
     for name, has, asked in wrong:
-        yield fault("versions", f"{name} is {has}, needed is {asked}", "reinstall with -c constraints.txt")
+        yield fault("versions", f"{name} is {has}, needed is {asked}", "reinstall: scripts/install.sh")
     if not wrong:
         parts = ", ".join(f"{name} {_version(name)}" for name in SHOWN)
         yield ok("versions", f"wardround {own}, Python {sys.version.split()[0]}, {parts}")

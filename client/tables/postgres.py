@@ -5,6 +5,7 @@ database.
 """
 
 import contextlib
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,6 +119,6 @@ def _drivers() -> tuple[Any, Any]:
         from adbc_driver_postgresql import dbapi
     except ImportError:
         raise TableError(
-            "PostgreSQL: driver not installed; in the checkout pip install -c constraints.txt '.[postgresql]'"
+            f"PostgreSQL: driver not installed; in the checkout scripts/install.sh {sys.prefix} postgresql"
         ) from None
     return dbapi, pyarrow

@@ -44,7 +44,7 @@ def agree(
         if not difference <= tolerance:
             raise WardroundError(
                 f"closed form and Opacus {engine} differ by {difference:.1e}: at most {tolerance:.0e} is "
-                f"allowed (nothing was charged; reinstall with constraints.txt, or report this)"
+                f"allowed (nothing was charged; reinstall by scripts/install.sh, or report this)"
             )
     return worst
 

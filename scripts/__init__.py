@@ -1,0 +1,1 @@
+"""What developers and releases need beside the packages; none of it is installed."""
