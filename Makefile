@@ -1,27 +1,39 @@
-# Everything runs in .venv, which is rebuilt when pyproject.toml or constraints.txt change.
+# Everything runs in .venv, which is rebuilt when pyproject.toml or the lock change.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+LOCK := constraints.txt $(wildcard locks/*.txt)
 
 # Nothing here talks to anyone.
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help venv parts demo federation test test-slow soak bench bench-accuracy check format clean
+.PHONY: help venv lock wheel sbom parts demo federation test test-slow soak bench bench-accuracy check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-venv: $(STAMP) ## Make .venv with everything, from constraints.txt
+venv: $(STAMP) ## Make .venv with everything, from the lock: hashes checked
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[postgresql,server,simulation,dev]'
+	scripts/install.sh .venv everything --editable
 	touch $@
+
+lock: ## Write the lock anew from pyproject.toml (asks the package index); RENEW="numpy scipy" or RENEW=all for newer versions
+	$(BIN)/python -m scripts.lock --renew $(RENEW)
+
+wheel: $(STAMP) ## Build the wheel of the last commit into dist/: the same bytes wherever it is built
+	rm -f dist/wardround-*.whl
+	scripts/wheel.sh $(BIN)/python dist
+
+sbom: wheel ## Write the bill of materials (CycloneDX) of that wheel and of the lock into dist/
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m scripts.sbom dist/wardround.cdx.json --wheel dist/wardround-*.whl
+	cd dist && sha256sum wardround-*.whl wardround.cdx.json > SHA256SUMS
 
 parts: ## Install what some tests need from Debian's packages (asks for root)
 	scripts/install-parts.sh
