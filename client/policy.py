@@ -74,6 +74,12 @@ def permit(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: dat
             raise Refusal(clause.name, f"{clause.asked}; this hospital allows {clause.allowed} (policy.yaml)")
 
 
+def allows_operator(policy: Policy, ledger: Ledger, operator: str) -> bool:
+    """Whether the policy lists this key, or the one that it took the place of; a key out of use is nobody's."""
+    first = ledger.identify(operator)
+    return first is not None and not {operator, first}.isdisjoint(policy.operators.values())
+
+
 @dataclass(frozen=True)
 class Forecast:
     """What a study would cost and whether it may be run to its end: every clause, with both values.
@@ -133,8 +139,7 @@ def _clauses(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: d
     if policy.simulation:
         return
     yield from validity_clauses(terms, now)
-    first = ledger.identify(operator)
-    known = first is not None and not {operator, first}.isdisjoint(policy.operators.values())
+    known = allows_operator(policy, ledger, operator)
     yield Clause("operators", f"operator={operator}", listed(policy.operators), known)
     yield from limit_clauses(policy, terms)
     decision = ledger.decision(terms.fingerprint, operator)

@@ -5,87 +5,81 @@ stay at home. Nothing in it depends on a table or on the ledger. One line of can
 hospital with the key that signs its releases.
 """
 
-import json
 import math
 from dataclasses import MISSING, dataclass, field, fields
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
-from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
 from protocol.limits import Limits
-from protocol.signing import Purpose, SigningKey, checked_public_key, read_bounded, verifies, write_new
+from protocol.signed_file import FileForm, load_content, read_signed, signed_content
+from protocol.signing import Purpose, SigningKey, write_new
 from protocol.text import checked_name
 
-FORMAT = "wardround-policy-1"
-LARGEST = 2**20
+FORM = FileForm(
+    kind="policy",
+    format="wardround-policy-1",
+    purpose=Purpose.POLICY,
+    signer="signing_key",
+    parts=("hospital", "published_at", "limits"),
+    giver="the hospital",
+    most=2**20,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedPolicy:
-    """One hospital's limits on a day. signing_key: the public key that ``signature`` verifies under."""
+    """One hospital's limits on a day. signing_key: the public key that it is signed with. content: the file's bytes."""
 
     hospital: str
     published_at: str
     limits: Limits
     signing_key: str
-    signature: str = field(repr=False)
+    content: bytes = field(repr=False)
 
 
 def publish_policy(hospital: str, limits: Limits, now: datetime, key: SigningKey) -> PublishedPolicy:
     """Sign the limits, and only them, also of a policy that holds more."""
-    day = now.date().isoformat()
     own = Limits(**{one.name: getattr(limits, one.name) for one in fields(Limits)})
-    payload = _signing_bytes(checked_name(hospital), day, own, key.public)
-    signature = key.sign(Purpose.POLICY, payload).hex()
-    return PublishedPolicy(
-        hospital=hospital, published_at=day, limits=own, signing_key=key.public, signature=signature
-    )
+    plain = {
+        "hospital": checked_name(hospital),
+        "published_at": now.date().isoformat(),
+        "limits": _limits_to_plain(own),
+    }
+    return _published(signed_content(FORM, plain, key), "new")
 
 
 def save_policy(published: PublishedPolicy, path: Path) -> None:
     """Write the file; never overwrites."""
-    plain = _plain(published.hospital, published.published_at, published.limits, published.signing_key)
-    write_new(
-        path, canonical_json({**plain, "format": FORMAT, "signature": published.signature}) + b"\n", 0o644
-    )
+    write_new(path, published.content, 0o644)
 
 
 def load_policy(path: Path) -> PublishedPolicy:
     """Read a file and verify its signature; one ConfigurationError for whatever is wrong with it."""
+    return _published(load_content(FORM, path), path)
+
+
+def _published(content: bytes, name: object) -> PublishedPolicy:
+    plain = read_signed(FORM, content, name)
+    checked_name(plain["hospital"], f"policy={name}: hospital")
     try:
-        content = read_bounded(path, LARGEST)
-        plain = json.loads(content) if len(content) <= LARGEST else {}
-        if plain.pop("format") != FORMAT:
-            raise ValueError("another format")
-        signature = bytes.fromhex(plain.pop("signature"))
-        published = PublishedPolicy(
-            **{**plain, "limits": _limits(plain["limits"])}, signature=signature.hex()
-        )
-        payload = canonical_json(plain)
-    except OSError as error:
-        raise ConfigurationError(f"policy={path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigurationError(f"policy={path}: is not a file of the format {FORMAT}") from error
-    checked_name(published.hospital)
-    if not verifies(checked_public_key(published.signing_key), Purpose.POLICY, payload, signature):
-        raise ConfigurationError(f"policy={path}: its signature does not fit; ask the hospital for it again")
-    return published
+        date.fromisoformat(plain["published_at"])
+        limits = _limits(plain["limits"])
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f"policy={name}: does not hold a policy's limits and a day; ask the hospital for it again"
+        ) from error
+    return PublishedPolicy(**{**plain, "limits": limits}, content=content)
 
 
-def _plain(hospital: str, day: str, limits: Limits, signing_key: str) -> dict[str, object]:
+def _limits_to_plain(limits: Limits) -> dict[str, object]:
     values = {one.name: getattr(limits, one.name) for one in fields(Limits)}
     # JSON has no infinity: a limit that is not set stands as null.
     spelled = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in values.items()
     }
-    texts = {name: list(value) if isinstance(value, tuple) else value for name, value in spelled.items()}
-    return {"hospital": hospital, "published_at": day, "limits": texts, "signing_key": signing_key}
-
-
-def _signing_bytes(hospital: str, day: str, limits: Limits, signing_key: str) -> bytes:
-    return canonical_json(_plain(hospital, day, limits, signing_key))
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in spelled.items()}
 
 
 def _limits(plain: dict[str, object]) -> Limits:

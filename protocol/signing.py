@@ -34,6 +34,9 @@ class Purpose(Enum):
     LEDGER = b"wardround ledger entry\n"
     JOIN = b"wardround request to join\n"
     POLICY = b"wardround published policy\n"
+    KIT = b"wardround kit\n"
+    MODEL = b"wardround model files\n"
+    EXCEPTION = b"wardround exception\n"
 
 
 class SigningKey:
@@ -108,7 +111,12 @@ def checked_public_key(text: str) -> str:
 
 def key_fingerprint(public: str) -> str:
     """Spell a public key for two people to compare: the first 16 bytes of its SHA-256, in groups of four."""
-    digest = hashlib.sha256(checked_public_key(public).encode()).hexdigest()[:32]
+    return digits_to_compare(checked_public_key(public).encode())
+
+
+def digits_to_compare(content: bytes) -> str:
+    """Give the first 128 bits of the SHA-256 as 32 hexadecimal digits in groups of four."""
+    digest = hashlib.sha256(content).hexdigest()[:32]
     return " ".join(digest[at : at + 4] for at in range(0, 32, 4))
 
 

@@ -62,13 +62,13 @@ class OperatorHome:
 
     def hospitals(self) -> dict[str, JoinRequest]:
         """Read every hospital that was let in and not revoked, by name."""
-        found = (load_join_request(path) for path in sorted((self.folder / "hospitals").glob("*.json")))
+        found = (_enrolled(path) for path in sorted((self.folder / "hospitals").glob("*.json")))
         return {one.hospital: one for one in found}
 
     def hospital(self, name: str) -> JoinRequest | None:
         """Read one hospital; None where it was not let in, or was revoked."""
         path = self.folder / "hospitals" / f"{checked_name(name)}.json"
-        return load_join_request(path) if path.exists() else None
+        return _enrolled(path) if path.exists() else None
 
     def study(self, name: str) -> "StudyFolder":
         """Name a study's folder."""
@@ -110,6 +110,14 @@ class StudyFolder:
         }
         for part, name in names.items():
             object.__setattr__(self, part, self.folder / name)
+
+
+def _enrolled(path: Path) -> JoinRequest:
+    """Read a hospital that was let in: under its own name, or one could answer as another."""
+    asked = load_join_request(path)
+    if asked.hospital != path.stem:
+        raise ConfigurationError(f"request={path}: is {asked.hospital}'s; remove it, and enrol the right one")
+    return asked
 
 
 def load_operator_home(folder: Path) -> OperatorHome:

@@ -10,16 +10,16 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from protocol.canonical import canonical_json
+from protocol.comparison import require_compared
 from protocol.errors import ConfigurationError
 from protocol.kit import (
     JoinRequest,
-    Kit,
     checked_address,
-    join_request_bytes,
     load_join_request,
     save_kit,
+    sign_kit,
 )
-from protocol.signing import key_fingerprint, new_key, save_key, write_new
+from protocol.signing import new_key, save_key, write_new
 from protocol.text import checked_name
 from server.certificates import ROOT_DAYS, SERVER_DAYS, Signed, new_root, new_server
 from server.checkpoint import write_durably
@@ -48,13 +48,15 @@ def provision(arguments: Sequence[str]) -> None:
     else:
         home = begin_operator_home(folder, said["address"])
     out.mkdir(parents=True, exist_ok=True)
-    operator = home.key().public
+    key = home.key()
     root = home.tls("root.crt").read_text(encoding="ascii")
     for hospital in hospitals:
-        kit = Kit(hospital=hospital, address=home.address, root_certificate=root, operator=operator)
+        kit = sign_kit(hospital, home.address, root, key)
         save_kit(kit, out / f"{hospital}.kit")
-        sys.stdout.write(f"{out / hospital}.kit: give it to {hospital}; it holds no secret\n")
-    sys.stdout.write(f"operator's key, to compare by telephone: {key_fingerprint(operator)}\n")
+        sys.stdout.write(
+            f"{out / hospital}.kit: give it to {hospital}; it holds no secret. Read its fingerprint out by telephone:\n"
+            f"  {kit.fingerprint}\n"
+        )
     sys.stdout.write("then: wardround-serve enrol request=FILE for each hospital's answer\n")
 
 
@@ -77,8 +79,8 @@ def begin_operator_home(folder: Path, address: str) -> OperatorHome:
 
 
 def enrol(arguments: Sequence[str]) -> None:
-    """Let a hospital in by its request; a changed SuperNode key needs the same signing key as before."""
-    said = options("enrol", arguments, {"request": None, "home": "."})
+    """Let a hospital in once a person compared its request; a changed SuperNode key needs the same signing key."""
+    said = options("enrol", arguments, {"request": None, "fingerprint": "", "home": "."})
     home = load_operator_home(Path(said["home"]))
     asked = load_join_request(Path(said["request"]))
     _check_keys_are_its_own(home, asked)
@@ -90,10 +92,11 @@ def enrol(arguments: Sequence[str]) -> None:
                 f"request={said['request']}: {asked.hospital} is enrolled with another signing key; "
                 f"if the hospital says so by telephone: wardround-serve revoke hospital={asked.hospital}, then enrol"
             )
-    write_durably(path, join_request_bytes(asked))  # never a moment without: up would shut the hospital out
-    sys.stdout.write(
-        f"{asked.hospital} is enrolled; compare by telephone: {key_fingerprint(asked.signing_key)}\n"
-    )
+    says = f"{asked.hospital} asks to be let in" + (", where it is already" if path.exists() else "")
+    file, given = f"request={said['request']}", said["fingerprint"] or None
+    require_compared(file, says, asked.fingerprint, given, "fingerprint=", asked.hospital)
+    write_durably(path, asked.content)  # never a moment without: up would shut the hospital out
+    sys.stdout.write(f"{asked.hospital} is enrolled, by the request {asked.fingerprint}\n")
 
 
 def _check_keys_are_its_own(home: OperatorHome, asked: JoinRequest) -> None:

@@ -42,6 +42,9 @@ def _init(parser: ArgumentParser) -> None:
 
 def _join(parser: ArgumentParser) -> None:
     parser.add_argument("kit", type=Path, metavar="KIT", help="the operator's kit for this hospital")
+    parser.add_argument(
+        "--fingerprint", metavar="DIGITS", help="the kit's, as you were told by telephone (asked for)"
+    )
 
 
 def _terms(parser: ArgumentParser) -> None:

@@ -4,7 +4,7 @@ import re
 from argparse import Namespace
 
 from client.commands.desk import public_key
-from client.commands.join import request_file
+from client.commands.join import request_file, request_lines
 from client.commands.terminal import say, say_json
 from client.home import LARGEST_SEED, LEDGER, POLICY, SETTINGS, Simulation, utc_moment
 from client.new_home import NewHome, begin_home
@@ -32,7 +32,9 @@ def run(options: Namespace) -> None:
     asked = request_file(folder, new.hospital) if options.request else None
     if options.json:
         plain = {"home": str(folder), "hospital": new.hospital, "key": public, "operator": operator}
-        say_json(plain | ({"request": str(asked)} if asked else {}))
+        if asked:
+            plain |= {"request": str(asked[0]), "request_fingerprint": asked[1].fingerprint}
+        say_json(plain)
         return
     say(f"A home for {new.hospital} at {folder}", "")
     if simulation:
@@ -51,7 +53,7 @@ def run(options: Namespace) -> None:
     else:
         say("No operator is allowed yet: add the key to policy.yaml.")
     if asked:
-        say("", f"Send the operator {asked.name}; it holds no secret. The kit that comes back is for join.")
+        say("", *request_lines(*asked), "The kit that comes back is for join.")
     say("", "Next: wardround-hospital doctor")
 
 

@@ -3,9 +3,11 @@
 from argparse import Namespace
 from pathlib import Path
 
+from client.commands.desk import open_desk
 from client.commands.terminal import say, say_json
 from client.home import HOSPITAL_KEY, SETTINGS, load_home
 from client.new_home import NewHome, begin_home
+from client.policy import allows_operator
 from client.supernode import (
     FOLDER,
     load_node_settings,
@@ -13,40 +15,71 @@ from client.supernode import (
     server_days_left,
     write_node_settings,
 )
+from protocol.comparison import require_compared
 from protocol.errors import ConfigurationError
-from protocol.kit import Kit, load_kit, save_join_request, sign_join_request
+from protocol.kit import JoinRequest, Kit, load_kit, save_join_request, sign_join_request
 from protocol.signing import key_fingerprint, load_key
 
 
 def run(options: Namespace) -> None:
-    """Begin a home where there is none, take the kit's address and certificate, write the request, look around."""
+    """Have a person compare the kit; then begin a home where there is none, write the request, look around."""
     kit = load_kit(options.kit)
     folder = options.home.absolute()
     begun = not (folder / SETTINGS).exists()
+    listed = begun or _check_home(kit, options.kit, folder)
+    says = f"A kit for {kit.hospital}, whose SuperNode would connect to {kit.address}"
+    file = f"kit={options.kit}"
+    require_compared(file, says, kit.fingerprint, options.fingerprint, "--fingerprint ", "yes")
     if begun:
         begin_home(folder, NewHome(hospital=kit.hospital, operators=(("operator", kit.operator),)))
     home = load_home(folder)
-    if home.hospital != kit.hospital:
-        raise ConfigurationError(
-            f"kit={options.kit}: is {kit.hospital}'s, this home is {home.hospital}'s; take its own"
-        )
     write_node_settings(folder / FOLDER, kit, home.socket)
-    asked = request_file(folder, kit.hospital)
+    path, asked = request_file(folder, kit.hospital)
     reached = _reached(folder)
     if options.json:
-        plain = {"home": str(folder), "begun": begun, "request": str(asked), "server": reached}
-        say_json({**plain, "operator": kit.operator, "key": home.key.public})
+        plain = {"home": str(folder), "begun": begun, "request": str(path), "server": reached}
+        prints = {"kit_fingerprint": kit.fingerprint, "request_fingerprint": asked.fingerprint}
+        say_json(
+            {**plain, "operator": kit.operator, "operator_listed": listed, "key": home.key.public, **prints}
+        )
         return
-    _say(kit, folder, begun, asked, reached, home.key.public)
+    _say(kit, folder, begun, listed)
+    say(reached, "", *request_lines(path, asked), "")
+    say("Next: wardround-hospital doctor, then agent and supernode (systemd), or up for a demonstration")
 
 
-def request_file(folder: Path, hospital: str) -> Path:
+def _check_home(kit: Kit, path: Path, folder: Path) -> bool:
+    """Refuse another hospital's kit, or one of an operator whom the policy does not list; False: it lists nobody."""
+    with open_desk(folder) as desk:
+        if desk.home.hospital != kit.hospital:
+            raise ConfigurationError(
+                f"kit={path}: is {kit.hospital}'s, this home is {desk.home.hospital}'s; take its own"
+            )
+        if desk.policy.operators and not allows_operator(desk.policy, desk.ledger, kit.operator):
+            raise ConfigurationError(
+                f"kit={path}: is signed with a key that policy.yaml does not list, or that is out of use "
+                f"({key_fingerprint(kit.operator)}); nothing was done: ask the operator by telephone, and "
+                "list it under operators, or record its new key: wardround-hospital operators rotate"
+            )
+        return bool(desk.policy.operators)
+
+
+def request_file(folder: Path, hospital: str) -> tuple[Path, JoinRequest]:
     """Write the hospital's request to join, making its SuperNode's key where there is none; an older one goes."""
     key = load_key(folder / HOSPITAL_KEY)
     path = folder / f"{hospital}.request"
     path.unlink(missing_ok=True)
-    save_join_request(sign_join_request(hospital, node_public_key(folder / FOLDER), key), path)
-    return path
+    asked = sign_join_request(hospital, node_public_key(folder / FOLDER), key)
+    save_join_request(asked, path)
+    return path, asked
+
+
+def request_lines(path: Path, asked: JoinRequest) -> tuple[str, ...]:
+    """What a person does with the request."""
+    return (
+        f"Send the operator {path}; it holds no secret. Then read its fingerprint out by telephone:",
+        f"  {asked.fingerprint}",
+    )
 
 
 def _reached(folder: Path) -> str:
@@ -58,10 +91,9 @@ def _reached(folder: Path) -> str:
     return f"server {settings.address}: reached over TLS; its certificate is valid for {days} more days"
 
 
-def _say(kit: Kit, folder: Path, begun: bool, asked: Path, reached: str, key: str) -> None:
+def _say(kit: Kit, folder: Path, begun: bool, listed: bool) -> None:
     if begun:
         say(f"A home for {kit.hospital} at {folder}: edit hospital.yaml (tables) and policy.yaml (limits)")
-    say(reached, "")
-    say(f"Send the operator {asked}; it holds no secret.", "Compare by telephone, theirs and yours:")
-    say(f"  operator  {key_fingerprint(kit.operator)}", f"  hospital  {key_fingerprint(key)}", "")
-    say("Next: wardround-hospital doctor, then agent and supernode (systemd), or up for a demonstration")
+    if not listed:
+        say("policy.yaml lists no operator, so every study is refused; this kit's goes under operators as",
+            f"  operator: {kit.operator}")  # fmt: skip

@@ -17,6 +17,7 @@ from pathlib import Path
 from client.gate.identity import hospital_key
 from client.home import PATIENTS_KEY, Simulation
 from protocol.errors import ConfigurationError
+from protocol.kit import load_join_request, load_kit
 from protocol.randomness import derive_key
 from protocol.tied import tied
 from server.event_log import read_events
@@ -73,11 +74,21 @@ class Loopback:
         self.serve("provision", f"hospitals={listed}", f"out={kits}", f"address={self.address}")
         if self.simulation is not None:
             self._begin_simulated(self.simulation)
-        self._at_each(lambda name: self.hospital(name, "join", str(kits / f"{name}.kit")))
+        self._at_each(lambda name: self.join(name, kits / f"{name}.kit"))
         for number, name in enumerate(self.hospitals):
             write_tables(self.home(name) / "tables", self.patients, number, datetime.now(UTC))
             self._allow(name)
-            self.serve("enrol", f"request={self.home(name) / name}.request")
+            self.enrol(name)
+
+    def join(self, name: str, kit: Path) -> None:
+        """Join with a kit, its fingerprint told by its operator."""
+        self.hospital(name, "join", str(kit), "--fingerprint", load_kit(kit).fingerprint)
+
+    def enrol(self, name: str) -> None:
+        """Let a hospital in, its request's fingerprint told by that hospital."""
+        request = self.home(name) / f"{name}.request"
+        told = load_join_request(request).fingerprint
+        self.serve("enrol", f"request={request}", f"fingerprint={told}")
 
     def _begin_simulated(self, simulation: Simulation) -> None:
         """Begin simulated homes; their secret behind tokens is what a simulation of this seed derives."""

@@ -1,5 +1,7 @@
 """``join``, ``init --request``, ``supernode`` and ``up``: a home from a kit, and what Flower's process may see."""
 
+import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -11,7 +13,8 @@ from client.commands.up import Kept
 from client.main import main
 from client.new_home import NewHome, begin_home
 from client.supernode import OWN_ADDRESS, command, environment, load_node_settings, node_public_key
-from protocol.kit import Kit, load_join_request, save_kit
+from protocol.canonical import canonical_json
+from protocol.kit import load_join_request, load_kit, save_kit, sign_kit
 from protocol.signing import new_key
 from server.certificates import new_root
 
@@ -19,14 +22,14 @@ from server.certificates import new_root
 @pytest.fixture
 def kit(tmp_path):
     root = new_root("root", datetime.now(UTC)).certificate.decode()
-    operator = new_key().public
     path = tmp_path / "north.kit"
-    save_kit(Kit(hospital="north", address="127.0.0.1:1", root_certificate=root, operator=operator), path)
+    save_kit(sign_kit("north", "127.0.0.1:1", root, new_key()), path)
     return path
 
 
 def joined(kit, home, capsys):
-    code = main(["join", str(kit), "--home", str(home), "--json"])
+    told = load_kit(kit).fingerprint
+    code = main(["join", str(kit), "--home", str(home), "--json", "--fingerprint", told])
     return code, capsys.readouterr()
 
 
@@ -118,3 +121,152 @@ def test_the_agent_does_not_outlive_up(tmp_path, ends):
         agent = int(parent.stdout.readline())
         parent.kill()
     assert ends(agent)
+
+
+class Terminal:
+    """A terminal at which somebody types."""
+
+    def __init__(self, typed):
+        self.typed = typed
+
+    def isatty(self):
+        return True
+
+    def readline(self):
+        return f"{self.typed}\n"
+
+
+def changed(kit, path, key=None):
+    """A kit with another root certificate and address, the operator's key as it was, or re-signed by a stranger's."""
+    plain = json.loads(kit.read_bytes())
+    root = new_root("Wardround study root", datetime.now(UTC)).certificate.decode()
+    if key is None:
+        plain |= {"root_certificate": root, "address": "203.0.113.9:443"}
+        path.write_bytes(canonical_json(plain) + b"\n")
+    else:
+        save_kit(sign_kit("north", "203.0.113.9:443", root, key), path)
+    return path
+
+
+def test_a_kit_with_root_and_address_exchanged_is_refused(kit, tmp_path, capsys):
+    other = changed(kit, tmp_path / "other.kit")
+    code = main(["join", str(other), "--home", str(tmp_path / "north"), "--fingerprint", "0"])
+    said = capsys.readouterr()
+    assert (code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert "other.kit: its signature does not fit" in said.err
+    assert not (tmp_path / "north").exists()
+
+
+def test_a_kit_that_a_stranger_signed_has_another_fingerprint(kit, tmp_path, capsys):
+    other, home = changed(kit, tmp_path / "other.kit", new_key()), tmp_path / "north"
+    told = load_kit(kit).fingerprint
+    assert main(["join", str(other), "--home", str(home), "--fingerprint", told]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert f"its fingerprint is {load_kit(other).fingerprint}, another one than you gave" in said.err
+    assert not home.exists()
+    assert main(["join", str(kit), "--home", str(home), "--fingerprint", told.replace(" ", "").upper()]) == 0
+
+
+@pytest.mark.parametrize("part", [slice(0, 4), slice(0, 34), slice(5, 39), slice(0, 0)])
+def test_a_part_of_a_fingerprint_is_none(part, kit, tmp_path):
+    told = load_kit(kit).fingerprint[part]
+    assert main(["join", str(kit), "--home", str(tmp_path / "north"), "--fingerprint", told]) == 2
+    assert not (tmp_path / "north").exists()
+
+
+def test_a_fingerprint_covers_every_part_of_a_kit(tmp_path):
+    """16 bytes of the file's SHA-256, as sha256sum shows them."""
+    key, other = new_key(), new_key()
+    roots = [new_root("root", datetime.now(UTC)).certificate.decode() for _ in range(2)]
+    parts = [
+        ("north", "a.example:1", roots[0], key),
+        ("south", "a.example:1", roots[0], key),
+        ("north", "b.example:1", roots[0], key),
+        ("north", "a.example:1", roots[1], key),
+        ("north", "a.example:1", roots[0], other),
+    ]
+    kits = [sign_kit(*one) for one in parts]
+    assert len({kit.fingerprint for kit in kits}) == len(kits)
+    digest = hashlib.sha256(kits[0].content).hexdigest()
+    assert kits[0].fingerprint.replace(" ", "") == digest[:32]
+
+
+def test_nobody_at_the_terminal_and_no_fingerprint_writes_nothing(kit, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert main(["join", str(kit), "--home", str(tmp_path / "north")]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "give --fingerprint" in said.err
+    assert load_kit(kit).fingerprint not in said.err  # or it is copied from there, and compared with nobody
+    assert not (tmp_path / "north").exists()
+
+
+@pytest.mark.parametrize(("typed", "code"), [("yes", 0), ("", 2), ("y", 2), ("no", 2)])
+def test_a_person_is_shown_the_fingerprint_and_asked_before_anything_is_written(
+    kit, tmp_path, monkeypatch, capsys, typed, code
+):
+    home, seen = tmp_path / "north", []
+
+    class Looks(Terminal):
+        def readline(self):
+            seen.append((home.exists(), capsys.readouterr().err))
+            return super().readline()
+
+    monkeypatch.setattr(sys, "stdin", Looks(typed))
+    assert main(["join", str(kit), "--home", str(home)]) == code
+    ((existed, shown),) = seen
+    assert not existed
+    assert load_kit(kit).fingerprint in shown
+    assert "127.0.0.1:1" in shown
+    assert home.exists() == (code == 0)
+
+
+def test_a_kit_of_an_operator_whom_the_policy_does_not_list_is_refused(kit, tmp_path, capsys):
+    home = tmp_path / "north"
+    joined(kit, home, capsys)
+    before = (home / "supernode/settings.json").read_bytes()
+    code, said = joined(changed(kit, tmp_path / "other.kit", new_key()), home, capsys)
+    assert code == 2
+    assert "policy.yaml does not list" in said.err
+    assert (home / "supernode/settings.json").read_bytes() == before
+
+
+def test_a_kit_signed_by_the_operators_next_key_is_taken_once_that_is_recorded(kit, tmp_path, capsys):
+    home, successor = tmp_path / "north", new_key()
+    joined(kit, home, capsys)
+    after = changed(kit, tmp_path / "after.kit", successor)
+    assert joined(after, home, capsys)[0] == 2
+    words = ["operators", "rotate", load_kit(kit).operator, successor.public, "--reason", "new key"]
+    assert main([*words, "--home", str(home), "--person", "R. Diaz"]) == 0
+    assert joined(after, home, capsys)[0] == 0
+    assert joined(kit, home, capsys)[0] == 2  # the key before is out of use
+
+
+def test_a_home_that_lists_no_operator_is_told_so(kit, tmp_path, capsys):
+    home = tmp_path / "north"
+    assert main(["init", "--home", str(home)]) == 0
+    told = load_kit(kit).fingerprint
+    capsys.readouterr()
+    assert main(["join", str(kit), "--home", str(home), "--fingerprint", told]) == 0
+    assert "policy.yaml lists no operator" in capsys.readouterr().out
+
+
+def test_join_shows_the_fingerprint_of_the_request_that_it_wrote(kit, tmp_path, capsys):
+    home = tmp_path / "north"
+    assert main(["join", str(kit), "--home", str(home), "--fingerprint", load_kit(kit).fingerprint]) == 0
+    assert load_join_request(home / "north.request").fingerprint in capsys.readouterr().out
+    plain = json.loads(joined(kit, home, capsys)[1].out)
+    assert plain["request_fingerprint"] == load_join_request(home / "north.request").fingerprint
+    assert plain["kit_fingerprint"] == load_kit(kit).fingerprint
+
+
+def test_a_kit_of_0_1_0_is_refused_with_what_to_do(kit, tmp_path, capsys):
+    plain = json.loads(kit.read_bytes()) | {"format": "wardround-kit-1"}
+    del plain["signature"]
+    (tmp_path / "old.kit").write_bytes(canonical_json(plain) + b"\n")
+    assert main(["join", str(tmp_path / "old.kit"), "--home", str(tmp_path / "north")]) == 2
+    assert (
+        "is not a file of the format wardround-kit-2; ask the operator for it again"
+        in capsys.readouterr().err
+    )

@@ -53,13 +53,16 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         made.shell(lines.replace("CHECKOUT", "/opt/wardround/code"))
         made.shell(f"install -m 644 {OPERATOR}/kits/north.kit /tmp/north.kit")
         guide = (CHECKOUT / "docs/hospital.md").read_text(encoding="utf-8")
+        told = made.shell("sha256sum /tmp/north.kit").split()[0][:32]
         join, _, enable = block(guide, "useradd --system wardround-agent").partition("systemctl enable")
-        made.shell(join, folder="/opt/wardround/code")
+        made.shell(join.replace("north.kit", f"north.kit --fingerprint {told}"), folder="/opt/wardround/code")
         made.shell(f"{AS_HOSPITAL} python -P -m simulations.invented {HOSPITAL}/tables")
         made.shell(f"sed -i 's/^contracts: .*/contracts: [synthetic]/' {HOSPITAL}/policy.yaml")
         made.shell(f"systemctl enable{enable}")
         made.shell(f"install -m 644 {HOSPITAL}/north.request /tmp/north.request")
-        made.shell(f"{AS_OPERATOR} wardround-serve enrol request=/tmp/north.request home={OPERATOR}")
+        told = made.shell("sha256sum /tmp/north.request").split()[0][:32]
+        enrol = f"enrol request=/tmp/north.request fingerprint={told} home={OPERATOR}"
+        made.shell(f"{AS_OPERATOR} wardround-serve {enrol}")
         terms = (
             f"{AS_OPERATOR} wardround-serve terms key={OPERATOR}/operator.key out=/tmp/spring.terms {STUDY}"
         )

@@ -8,13 +8,13 @@ import pytest
 from client.supernode import node_public_key
 from protocol.errors import ConfigurationError
 from protocol.kit import (
-    Kit,
     checked_address,
     load_join_request,
     load_kit,
     save_join_request,
     save_kit,
     sign_join_request,
+    sign_kit,
 )
 from protocol.signing import new_key
 from server.certificates import new_root
@@ -23,12 +23,7 @@ from server.certificates import new_root
 @pytest.fixture
 def kit():
     root = new_root("root", datetime.now(UTC)).certificate.decode()
-    return Kit(
-        hospital="north",
-        address="study.example:8443",
-        root_certificate=root,
-        operator=new_key().public,
-    )
+    return sign_kit("north", "study.example:8443", root, new_key())
 
 
 def test_a_kit_is_read_back_and_holds_no_private_key(kit, tmp_path):

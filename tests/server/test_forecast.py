@@ -162,7 +162,9 @@ def test_a_file_that_the_hospital_did_not_sign_is_refused(home, tmp_path):
         text.replace("-policy-1", "-kit-1"),
     ):
         path.write_text(wrong)
-        with pytest.raises(ConfigurationError, match="format wardround-policy-1"):
+        with pytest.raises(
+            ConfigurationError, match=r"^policy=.*north\.policy: .*ask the hospital for it again"
+        ):
             published_policies(home)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ import pytest
 
 from client.supernode import load_node_settings, node_public_key, server_days_left, write_node_settings
 from protocol.errors import ConfigurationError
-from protocol.kit import load_kit, save_join_request, sign_join_request
+from protocol.kit import load_join_request, load_kit, save_join_request, sign_join_request
 from protocol.signing import new_key
 from server.certificates import Signed, days_left, new_root, new_server
 from server.main import main
@@ -36,6 +37,12 @@ def home(tmp_path, monkeypatch, capsys):
     assert serve(monkeypatch, "provision", "hospitals=[north,south]", "out=kits", "home=op") == 0
     capsys.readouterr()
     return load_operator_home(Path("op"))
+
+
+def enrol(monkeypatch, request):
+    """Let a hospital in as an operator does who was told the fingerprint."""
+    told = load_join_request(request).fingerprint
+    return serve(monkeypatch, "enrol", f"request={request}", f"fingerprint={told}", "home=op")
 
 
 def request_of(name, tmp_path, key=None):
@@ -67,11 +74,11 @@ def test_more_kits_later_have_the_same_root_and_key(home, monkeypatch):
 
 def test_a_hospital_is_let_in_changes_its_node_key_and_is_shut_out(home, monkeypatch, tmp_path, capsys):
     key = new_key()
-    assert serve(monkeypatch, "enrol", f"request={request_of('north', tmp_path, key)}", "home=op") == 0
+    assert enrol(monkeypatch, request_of("north", tmp_path, key)) == 0
     before = home.hospitals()["north"]
-    assert serve(monkeypatch, "enrol", f"request={request_of('north', tmp_path, key)}", "home=op") == 0
+    assert enrol(monkeypatch, request_of("north", tmp_path, key)) == 0
     assert home.hospitals()["north"].node_key != before.node_key
-    assert serve(monkeypatch, "enrol", f"request={request_of('north', tmp_path)}", "home=op") == 2
+    assert enrol(monkeypatch, request_of("north", tmp_path)) == 2
     assert "another signing key" in capsys.readouterr().err
     assert home.hospitals()["north"].signing_key == key.public
     assert serve(monkeypatch, "revoke", "hospital=north", "home=op") == 0
@@ -80,7 +87,7 @@ def test_a_hospital_is_let_in_changes_its_node_key_and_is_shut_out(home, monkeyp
 
 def test_a_hospital_that_changes_its_node_key_is_there_at_every_moment(home, monkeypatch, tmp_path):
     key, sync, seen = new_key(), os.fsync, []
-    assert serve(monkeypatch, "enrol", f"request={request_of('north', tmp_path, key)}", "home=op") == 0
+    assert enrol(monkeypatch, request_of("north", tmp_path, key)) == 0
     before, changed = home.hospitals()["north"], request_of("north", tmp_path, key)
 
     def look(handle):
@@ -88,7 +95,7 @@ def test_a_hospital_that_changes_its_node_key_is_there_at_every_moment(home, mon
         sync(handle)
 
     monkeypatch.setattr(os, "fsync", look)
-    assert serve(monkeypatch, "enrol", f"request={changed}", "home=op") == 0
+    assert enrol(monkeypatch, changed) == 0
     assert seen[0] == before
     assert seen[-1] == home.hospitals()["north"] != before
 
@@ -100,14 +107,14 @@ def test_another_hospitals_key_is_refused(kind, home, monkeypatch, tmp_path, cap
     said = {"node_key": (nodes[0], new_key()), "signing_key": (nodes[1], key)}[kind]
     for name, (node, signs) in {"north": (nodes[0], key), "south": said}.items():
         save_join_request(sign_join_request(name, node, signs), tmp_path / f"{name}.request")
-    assert serve(monkeypatch, "enrol", f"request={tmp_path}/north.request", "home=op") == 0
-    assert serve(monkeypatch, "enrol", f"request={tmp_path}/south.request", "home=op") == 2
+    assert enrol(monkeypatch, tmp_path / "north.request") == 0
+    assert enrol(monkeypatch, tmp_path / "south.request") == 2
     error = capsys.readouterr().err
     assert f"request.{kind}: south asks with the key under which north is enrolled" in error
     assert list(home.hospitals()) == ["north"]
-    assert serve(monkeypatch, "enrol", f"request={tmp_path}/north.request", "home=op") == 0
+    assert enrol(monkeypatch, tmp_path / "north.request") == 0
     assert serve(monkeypatch, "revoke", "hospital=north", "home=op") == 0
-    assert serve(monkeypatch, "enrol", f"request={tmp_path}/south.request", "home=op") == 0
+    assert enrol(monkeypatch, tmp_path / "south.request") == 0
 
 
 def test_a_node_key_is_a_key_in_its_one_spelling(home, monkeypatch, tmp_path, capsys):
@@ -118,8 +125,69 @@ def test_a_node_key_is_a_key_in_its_one_spelling(home, monkeypatch, tmp_path, ca
     for number, spelt in enumerate((other, "ecdsa-sha2-nistp384 " + "A" * 100)):
         path = tmp_path / f"{number}.request"
         save_join_request(sign_join_request("north", spelt, new_key()), path)
-        assert serve(monkeypatch, "enrol", f"request={path}", "home=op") == 2
+        assert enrol(monkeypatch, path) == 2
         assert "is no key on a NIST curve" in capsys.readouterr().err
+
+
+def test_a_request_changed_on_its_way_is_another_request(home, monkeypatch, tmp_path, capsys):
+    """Its signature does not fit; written anew by whoever carried it, it has another fingerprint."""
+    asked = request_of("north", tmp_path)
+    told, other = load_join_request(asked).fingerprint, request_of("north", tmp_path)
+    asked.write_bytes(asked.read_bytes().replace(b"north", b"nord1"))
+    assert serve(monkeypatch, "enrol", f"request={asked}", f"fingerprint={told}", "home=op") == 2
+    assert "signature does not fit" in capsys.readouterr().err
+    assert serve(monkeypatch, "enrol", f"request={other}", f"fingerprint={told}", "home=op") == 2
+    error = capsys.readouterr().err
+    assert f"its fingerprint is {load_join_request(other).fingerprint}, another one than you gave" in error
+    assert error.count("\n") == 1
+    assert home.hospitals() == {}
+
+
+def test_nobody_is_let_in_without_a_terminal_and_a_fingerprint(home, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert serve(monkeypatch, "enrol", f"request={request_of('north', tmp_path)}", "home=op") == 2
+    error = capsys.readouterr().err
+    assert "give fingerprint=" in error
+    assert error.count("\n") == 1
+    assert home.hospitals() == {}
+
+
+@pytest.mark.parametrize(("typed", "code"), [("north", 0), ("yes", 2), ("", 2)])
+def test_enrol_shows_the_fingerprint_and_asks_before_it_lets_anybody_in(
+    home, monkeypatch, tmp_path, capsys, typed, code
+):
+    request, seen = request_of("north", tmp_path), []
+
+    class Terminal:
+        def isatty(self):
+            return True
+
+        def readline(self):
+            seen.append((home.hospitals(), capsys.readouterr().err))
+            return f"{typed}\n"
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    assert serve(monkeypatch, "enrol", f"request={request}", "home=op") == code
+    ((let_in, shown),) = seen
+    assert let_in == {}
+    assert load_join_request(request).fingerprint in shown
+    assert list(home.hospitals()) == (["north"] if code == 0 else [])
+
+
+def test_provision_shows_what_join_shows(home, monkeypatch, capsys):
+    assert serve(monkeypatch, "provision", "hospitals=[west,east]", "out=kits", "home=op") == 0
+    said = capsys.readouterr().out
+    for name in ("west", "east"):
+        assert load_kit(Path(f"kits/{name}.kit")).fingerprint in said
+
+
+def test_a_request_under_another_hospitals_name_counts_for_neither(home, monkeypatch, tmp_path):
+    assert enrol(monkeypatch, request_of("south", tmp_path)) == 0
+    (home.folder / "hospitals/south.json").rename(home.folder / "hospitals/north.json")
+    with pytest.raises(ConfigurationError, match="is south's"):
+        home.hospital("north")
+    with pytest.raises(ConfigurationError, match="is south's"):
+        home.hospitals()
 
 
 def test_a_folder_that_is_no_study_is_none(home, monkeypatch, capsys):
@@ -185,7 +253,7 @@ def test_a_lost_root_is_one_line_with_another_remedy(home, monkeypatch, capsys):
         (("up", "port=1"), "unknown"),
         (("up", "home=op", "bind=10.0.0.5"), "bind=10.0.0.5: must be 127.0.0.1"),
         (("up", "home=op", "bind=::"), "bind=::: must be 127.0.0.1"),
-        (("stop", "study=../x", "home=op"), "study='../x': must be letters"),
+        (("stop", "study=../x", "home=op"), "study=../x: must be letters"),
         (("stop", "study=tea", "home=op"), "is not here"),
         (("resume", "study=tea", "home=op"), "has no terms here"),
         (("train", "home=op"), "say study="),

@@ -30,13 +30,13 @@ def test_strangers_and_thieves_are_not_let_in(stage):
     stage.wait(lambda: stage.activated() >= 2, "both hospitals to connect")
     loopback, kits = stage.loopback, stage.loopback.folder / "more"
     loopback.serve("provision", "hospitals=[west]", f"out={kits}")
-    loopback.hospital("west", "join", str(kits / "west.kit"))
+    loopback.join("west", kits / "west.kit")
     before = stage.activated()
     stage.start_supernode("west")
     stage.wait(lambda: refused(stage), "the stranger's refusal", 60)
     assert stage.activated() == before
     end(stage)
-    loopback.serve("enrol", f"request={loopback.home('west') / 'west.request'}")
+    loopback.enrol("west")
     stage.wait(lambda: "west may connect" in loopback.log("server"), "west to be let in", 30)
     stage.start_supernode("west")
     stage.wait(lambda: stage.activated() > before, "west to connect", 60)
