@@ -25,13 +25,12 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import yaml
-
 from client.ledger.sqlite import SqliteLedger, open_ledger
 from client.policy_file import PolicyFile
 from client.tables.mapping import source_from_mapping
 from client.tables.source import TableSource
 from protocol.errors import ConfigurationError, LedgerError
+from protocol.plain import LARGEST_YAML, read_yaml
 from protocol.section import Section
 from protocol.signing import SigningKey, load_key, read_bounded
 
@@ -39,7 +38,6 @@ SETTINGS, POLICY, LEDGER = "hospital.yaml", "policy.yaml", "ledger.sqlite"
 HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys/hospital.key", "keys/patients.key", "terms"
 LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
 LARGEST_SEED = 2**63 - 1
-_LARGEST_FILE = 2**20
 _OTHER_KIND = {
     True: "hospital.yaml says `simulation`, and this ledger is a real hospital's: nothing is answered; find out who "
     "wrote that line and remove it (a simulated home is begun by init --simulation in a folder of its own)",
@@ -108,7 +106,7 @@ def load_home(folder: Path) -> Home:
         raise section.fail("tables", "must name the messages, and patients and consents where there are such")
     home = Home(
         folder=folder,
-        hospital=section.text("hospital"),
+        hospital=section.name("hospital"),
         socket=socket,
         source=source_from_mapping(tables, folder),
         key=load_key(folder / HOSPITAL_KEY),
@@ -158,24 +156,16 @@ def _simulation(section: Section) -> Simulation | None:
 
 
 def utc_moment(value: object) -> datetime:
-    """Read a moment, ISO 8601 or as YAML read it; without a zone it is UTC. ValueError for anything else."""
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    if not isinstance(value, datetime):
+    """Read a moment, ISO 8601; without a zone it is UTC. ValueError for anything else."""
+    if not isinstance(value, str):
         raise ValueError("not a moment")
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _read_yaml(path: Path) -> object:
     try:
-        content = read_bounded(path, _LARGEST_FILE)
+        content = read_bounded(path, LARGEST_YAML)
     except OSError as error:
         raise ConfigurationError(f"home={path}: cannot be read ({error.strerror}); run init first") from error
-    if len(content) > _LARGEST_FILE:
-        raise ConfigurationError(f"home={path}: larger than {_LARGEST_FILE} bytes")
-    try:
-        return yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise ConfigurationError(f"home={path}: is not plain YAML{where}") from error
+    return read_yaml(content, f"home={path}")

@@ -1,20 +1,19 @@
 """policy.yaml: plain YAML with the keys of ``client.policy.Policy``, read again when it changes."""
 
 import math
-from collections.abc import Hashable
+import re
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from client.policy import Policy
 from protocol.errors import ConfigurationError
+from protocol.plain import LARGEST_YAML, read_yaml
 from protocol.section import Section, shown
 from protocol.settings import MODEL_KINDS
 from protocol.signing import checked_public_key, read_bounded
+from protocol.text import checked_name
 
-LARGEST_FILE = 2**20
 _MOST = 1_000_000_000
+_FINGERPRINT = re.compile("[0-9a-f]{64}")
 
 
 class PolicyFile:
@@ -31,7 +30,7 @@ class PolicyFile:
         A file that became wrong permits nothing: there is no falling back to the last good one.
         """
         try:
-            content = read_bounded(self._path, LARGEST_FILE)
+            content = read_bounded(self._path, LARGEST_YAML)
         except OSError as error:
             raise ConfigurationError(f"policy={self._path}: cannot be read ({error.strerror})") from error
         if self._read is None or self._read[0] != content:
@@ -44,20 +43,12 @@ def policy_from_yaml(content: bytes) -> Policy:
 
     Only ``delta`` must stand; whatever else is missing allows nothing.
     """
-    if len(content) > LARGEST_FILE:
-        raise ConfigurationError(f"policy: larger than {LARGEST_FILE} bytes")
-    try:
-        plain = yaml.load(content, _UniqueKeys)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise ConfigurationError(f"policy: is not plain YAML with each key once{where}") from error
-    section = Section(plain, "policy")
+    section = Section(read_yaml(content, "policy"), "policy")
     policy = Policy(
         delta=_number(section, "delta", None, 0.0, 1.0),
         operators=_operators(section.section("operators", {})),
         purposes=section.texts("purposes", ()),
-        contracts=section.texts("contracts", ()),
+        contracts=_contracts(section),
         features=section.texts("features", ()),
         models=_models(section),
         max_epsilon_per_study=_number(section, "max_epsilon_per_study", 0.0),
@@ -76,25 +67,27 @@ def policy_from_yaml(content: bytes) -> Policy:
     return policy
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Plain YAML in which a key stands once: the second of two caps must not win unseen."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a mapping with a repeated key."""
-        keys = [str(key.value) for key, _ in node.value]
-        if len(set(keys)) < len(keys):
-            raise yaml.constructor.ConstructorError(None, None, "a key stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 def _operators(section: Section) -> dict[str, str]:
     operators = {}
     for name in section.keys():  # noqa: SIM118 (a Section is no mapping)
+        checked_name(name, "policy.operators")
         try:
             operators[name] = checked_public_key(section.text(name))
         except ConfigurationError as error:
             raise section.fail(name, "must be an operator's public key, as in operator.key.pub") from error
     return operators
+
+
+def _contracts(section: Section) -> tuple[str, ...]:
+    """Read fingerprints: whoever proposes a study names its contract, so that a name would allow anything."""
+    contracts = section.texts("contracts", ())
+    for contract in contracts:
+        if not _FINGERPRINT.fullmatch(contract):
+            raise ConfigurationError(
+                f"policy.contracts={shown(contract)}: must be a fingerprint of 64 hexadecimal digits; "
+                "`wardround-hospital forecast TERMS` shows a contract's"
+            )
+    return contracts
 
 
 def _models(section: Section) -> tuple[str, ...]:
@@ -114,11 +107,8 @@ def _number(
     value = section.value(key) if default is None else section.value(key, default)
     if value is default and default is not None:
         return default
-    try:
-        # YAML 1.1 reads 1e-5 as a text: take what spells a number.
-        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = math.nan
+    spelled = isinstance(value, int | float) and not isinstance(value, bool)
+    number = float(value) if spelled else math.nan  # type: ignore[arg-type]
     if not max(above, -1e-300) < number < below:
         bounds = f"above 0 and below {below:g}" if above == 0.0 else f"from 0 to below {below:g}"
         raise ConfigurationError(f"policy.{key}={shown(value)}: must be a number {bounds}")

@@ -8,8 +8,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from conf.settings import (
     DATA_NAMES,
     DataSettings,
@@ -22,8 +20,10 @@ from conf.settings import (
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError
 from protocol.evaluation import EvaluationSettings, FairnessSettings
+from protocol.plain import LARGEST_YAML, read_yaml
 from protocol.section import shown
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.signing import read_bounded
 
 T = TypeVar("T")
 
@@ -184,13 +184,7 @@ def _contract(plain: object, path: Path | None) -> Contract:
 def read_contract(path: Path, key: str) -> Contract:
     """Read a contract's YAML file; errors name the setting ``key`` that named the file."""
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{key}={path}: cannot be read ({_cause(error)})") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{key}={path}: is not YAML ({shown(error)})") from error
-    return contract_from_mapping(read)
-
-
-def _cause(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__
+        content = read_bounded(path, LARGEST_YAML)
+    except OSError as error:
+        raise ConfigurationError(f"{key}={path}: cannot be read ({error.strerror})") from error
+    return contract_from_mapping(read_yaml(content, f"{key}={path}"))

@@ -1,6 +1,5 @@
 """What shapes one run around its terms: data, personal part, carrier, report; and all of them together."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +8,11 @@ from protocol.contract import Contract
 from protocol.errors import require
 from protocol.evaluation import EvaluationSettings, FairnessSettings
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.text import checked_name, is_line
 
 DATA_NAMES = ("synthetic", "noshow", "heart", "table")
 PERSONALIZATION_KINDS = ("none", "mixture", "intercept_slope", "last_layer")
 FEDERATION_KINDS = ("in_process", "grid", "flower")
-
-_STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +117,12 @@ class ReviewSettings:
         require(1 <= self.days <= 3650, "review.days", self.days, "must be from 1 to 3650")
         require(0 <= self.min_auc < 1, "review.min_auc", self.min_auc, "must be from 0 (no limit) to below 1")
         for text in (*self.approved_by, self.exception_by, self.exception_reason):
-            short = len(text) <= 500 and text.isprintable()
-            require(short, "review", "…", "names and reasons must be one line of at most 500 characters")
+            require(
+                text == "" or is_line(text, 500),
+                "review",
+                "…",
+                "names and reasons must be one line of at most 500 visible characters",
+            )
         person, reason = bool(self.exception_by.strip()), bool(self.exception_reason.strip())
         missing = "exception_reason" if person else "exception_by"
         require(
@@ -153,8 +155,7 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         """Check what no single group can check."""
-        allowed = "must start with a letter or digit and hold at most 64 of letters, digits, '.', '_', '-'"
-        require(_STUDY.fullmatch(self.study) is not None, "study", self.study, allowed)
+        checked_name(self.study, "study")
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2**63 - 1")
         require(
             self.personalization.kind != "last_layer" or bool(self.model.hidden),

@@ -18,6 +18,7 @@ TABLES = ("messages", "patients", "consents")
 CONSENT_COLUMNS = ("kind", "value", "granted_at", "withdrawn_at", "expires_at")
 WIDEST_DESIGN = 1_000_000
 HOSPITAL_COLUMN = "hospital"
+LONGEST_BASIS = 1000  # characters; a sentence or three
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +170,7 @@ def contract_from_mapping(plain: Mapping[str, object]) -> Contract:
     """
     section = Section(plain, "contract")
     contract = Contract(
-        name=section.text("name"),
+        name=section.name("name"),
         version=section.integer("version", 1, 10**6),
         purpose=section.text("purpose"),
         patient=section.text("patient"),
@@ -218,7 +219,7 @@ def _label(section: Section) -> Label:
 
 
 def _consent(section: Section) -> Consent:
-    basis = section.text("basis", "")
+    basis = section.text("basis", "", most=LONGEST_BASIS)
     consent = Consent(required=section.boolean("required", True), basis=basis)
     section.finish()
     return consent

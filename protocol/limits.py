@@ -21,7 +21,7 @@ CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon
 class Limits:
     """Limits that terms may only tighten; the defaults allow nothing.
 
-    contracts lists names or fingerprints, features the ``table.column``s that may be read: where both stand
+    contracts lists fingerprints, features the ``table.column``s that may be read: where both stand
     both must hold, where neither stands no contract is allowed. ε caps are at ``delta``, the one δ of all
     studies.
     """
@@ -86,9 +86,10 @@ def study_epsilon(terms: Terms, delta: float) -> dict[str, float]:
 
 def _what(limits: Limits, contract: Contract) -> Iterator[Clause]:
     yield one_of("purposes", "purpose", contract.purpose, limits.purposes)
-    known = not {contract.name, contract.fingerprint}.isdisjoint(limits.contracts)
+    # By fingerprint alone: a name is the operator's to choose, and says nothing of what is read.
+    known = contract.fingerprint in limits.contracts
     if limits.contracts or not limits.features:
-        asked = f"contract={shown(contract.name)} {contract.fingerprint}"
+        asked = f"contract={contract.fingerprint} ({contract.name} {contract.version})"
         yield Clause("contracts", asked, listed(limits.contracts), known)
     if limits.features:
         read = {f"{table}.{column}" for table in TABLES for column in contract.columns(table)}

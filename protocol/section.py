@@ -1,4 +1,8 @@
-"""Plain mappings (from YAML or JSON) read key by key; an error is one line: key, value, what is allowed."""
+"""Plain mappings (from YAML or JSON) read key by key; an error is one line: key, value, what is allowed.
+
+Every text that is read is a line (``protocol.text``), keys included: what others wrote moves no terminal and
+ends no line wherever it goes from here.
+"""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +11,7 @@ from itertools import pairwise
 
 from protocol.canonical import canonical_number, comparable
 from protocol.errors import ConfigurationError
-from protocol.text import visible
+from protocol.text import LONGEST_LINE, checked_name, is_line, visible
 
 _REQUIRED = object()
 
@@ -26,9 +30,12 @@ class Section:
     """
 
     def __init__(self, plain: object, path: str) -> None:
-        """Take a mapping with text keys."""
+        """Take a mapping whose keys are lines."""
         if not isinstance(plain, Mapping) or not all(isinstance(key, str) for key in plain):
             raise ConfigurationError(f"{path}={shown(plain)}: must be a mapping of names to values")
+        for key in plain:
+            if not is_line(key):
+                raise ConfigurationError(f"{path}.{shown(key)}: the key {_line_of(LONGEST_LINE)}")
         self.path = path
         self._plain = dict(plain)
         self._read: set[str] = set()
@@ -51,16 +58,24 @@ class Section:
         """Whether the key is there and not null."""
         return self._plain.get(key) is not None
 
-    def text(self, key: str, default: object = _REQUIRED) -> str:
-        """Read a text that is not empty, stripped."""
+    def text(self, key: str, default: object = _REQUIRED, most: int = LONGEST_LINE) -> str:
+        """Read a line that is not empty, stripped; the default is returned as it stands."""
         value = self.value(key, default)
-        if not isinstance(value, str) or (not value.strip() and value is not default):
+        if isinstance(value, str) and value is default:
+            return value
+        if not isinstance(value, str) or not value.strip():
             raise self.fail(key, "must be a text that is not empty")
+        if not is_line(value.strip(), most):
+            raise self.fail(key, _line_of(most))
         return value.strip()
 
-    def optional_text(self, key: str) -> str | None:
-        """Read a text, or None where the key is absent."""
-        return self.text(key) if self.has(key) else None
+    def name(self, key: str) -> str:
+        """Read a name (``protocol.text``): of a hospital, study, operator or contract."""
+        return checked_name(self.text(key), f"{self.path}.{key}")
+
+    def optional_text(self, key: str, most: int = LONGEST_LINE) -> str | None:
+        """Read a line, or None where the key is absent."""
+        return self.text(key, most=most) if self.has(key) else None
 
     def choice(self, key: str, allowed: tuple[str, ...], default: object = _REQUIRED) -> str:
         """Read one of a few words."""
@@ -91,18 +106,20 @@ class Section:
     def texts(self, key: str, default: object = _REQUIRED) -> tuple[str, ...]:
         """Read a list of different texts; numbers are taken as text, booleans are refused.
 
-        YAML reads an unquoted No as false, which no column would then match: hence the refusal.
+        An unquoted true is a truth value in YAML, which no column would then match: hence the refusal.
         """
         value = self.value(key, default)
         if not isinstance(value, (list, tuple)):
             raise self.fail(key, "must be a list")
         if any(isinstance(item, bool) for item in value):
-            raise self.fail(key, 'must be texts; put yes, no, true and false in quotes, as in ["No"]')
+            raise self.fail(key, 'must be texts; put true and false in quotes, as in ["true"]')
         if not all(isinstance(item, (str, int, float)) for item in value):
             raise self.fail(key, "must be a list of texts")
         items = tuple(_as_text(item) for item in value)
         if len({comparable(item) for item in items}) < len(items) or "" in items:
             raise self.fail(key, "must be different texts, none empty")
+        if not all(map(is_line, items)):
+            raise self.fail(key, f"each {_line_of(LONGEST_LINE)}")
         return items
 
     def numbers(self, key: str, default: object = _REQUIRED) -> tuple[float, ...]:
@@ -143,6 +160,10 @@ class Section:
                 raise ConfigurationError(
                     f"{self.path}.{key}: unknown key; {hint}allowed: {', '.join(sorted(self._read))}"
                 )
+
+
+def _line_of(most: int) -> str:
+    return f"must be one line of at most {most} visible characters"
 
 
 def _as_text(item: str | int | float) -> str:

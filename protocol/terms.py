@@ -12,7 +12,9 @@ from protocol.canonical import fingerprint
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError, require
 from protocol.evaluation import EvaluationSettings, FairnessSettings
+from protocol.section import shown
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.text import checked_name, is_line, is_name
 
 ACCOUNTS = ("training", "held_out")
 """The two parts of a hospital's patients: those learned from, and those measured on."""
@@ -43,7 +45,7 @@ class Terms:
 
     def __post_init__(self) -> None:
         """Check what no single group of settings can check."""
-        require(bool(self.study), "study", repr(self.study), "must not be empty")
+        self._check_texts()
         require(
             self.noise_multiplier > 0, "noise_multiplier", self.noise_multiplier, "must be greater than 0"
         )
@@ -68,6 +70,18 @@ class Terms:
         self._check_optimizer()
         if self.evaluation is not None:
             self._check_evaluation(self.evaluation)
+
+    def _check_texts(self) -> None:
+        """Names that go into files, logs and screens. A simulation's hospitals may come from a table's column.
+
+        There "JARDIM CAMBURI" names one, and nobody's home; its own machine prints it. Real hospitals have names.
+        """
+        checked_name(self.study, "study")
+        fits = is_line if self.simulation else is_name
+        allowed = "must be letters, digits, '.', '_', '-', at most 64, the first a letter or digit"
+        for hospital in self.training.public_patients:
+            require(fits(hospital), "training.public_patients", shown(hospital), allowed)
+        require(is_line(self.expires_at, 40), "expires_at", shown(self.expires_at), "must be a moment in UTC")
 
     def _check_optimizer(self) -> None:
         training = self.training

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from protocol.canonical import canonical_json
 from protocol.errors import MessageError
 from protocol.terms import ACCOUNTS, Release, RoundPlan
+from protocol.text import LONGEST_LINE, is_line, is_name
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 LARGEST_VECTOR = 2**24  # parameters
@@ -29,7 +30,6 @@ _MAGIC = b"wardrnd1"
 _PREFIX = struct.Struct("<8sI")
 LARGEST_MESSAGE = _PREFIX.size + LARGEST_HEADER + 4 * LARGEST_VECTOR  # bytes, 64 MiB and a little
 LARGEST_ROUND = 100_000
-LARGEST_NAME = 200  # characters of a study's or hospital's name
 
 Header = Mapping[str, object]
 
@@ -162,10 +162,6 @@ def _refuse(part: str, allowed: str) -> NoReturn:
     raise MessageError(f"message: {part} {allowed}")
 
 
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= LARGEST_NAME and value.isprintable()
-
-
 def _is_digest(value: object) -> bool:
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
@@ -175,8 +171,9 @@ def _is_whole(first: int, last: int) -> Callable[[object], bool]:
 
 
 _LABELS: dict[str, Any] = {
-    "study": (_is_name, f"must be a name of at most {LARGEST_NAME} characters"),
-    "hospital": (_is_name, f"must be a name of at most {LARGEST_NAME} characters"),
+    "study": (is_name, "must be a name: letters, digits, '.', '_', '-', at most 64"),
+    # A simulation's hospitals may come from a table's column; real terms name theirs (``protocol.terms``).
+    "hospital": (is_line, f"must be one line of at most {LONGEST_LINE} visible characters"),
     "round": (_is_whole(0, LARGEST_ROUND), f"must be from 0 to {LARGEST_ROUND}"),
     "terms_fingerprint": (_is_digest, "must be 64 hexadecimal digits"),
     "parameters": (_is_whole(0, LARGEST_VECTOR), f"must be at most {LARGEST_VECTOR}"),

@@ -39,6 +39,7 @@ def show(desk: Desk, signed: SignedTerms, seen: Forecast) -> None:
         f"  {training.rounds} rounds, {terms.model.kind} model, contract {terms.contract.name} "
         f"{terms.contract.version}, until {terms.expires_at[:10]}"
     )
+    say(f"  contract {terms.contract.fingerprint}")  # whole: it is what policy.yaml lists
     say(f"  costs each patient ε = {seen.epsilon:.4g} at δ = {desk.policy.delta:g}, all rounds together")
     if seen.heldout_epsilon:
         say(f"  and each held-out patient, who is measured on instead, ε = {seen.heldout_epsilon:.4g}")

@@ -6,8 +6,9 @@ from pathlib import Path
 from client.commands.desk import open_desk
 from client.commands.terminal import say, say_json
 from client.home import HOSPITAL_KEY, SETTINGS, load_home
-from client.new_home import NewHome, begin_home
+from client.new_home import begin_home
 from client.policy import allows_operator
+from client.settings_text import NewHome
 from client.supernode import (
     FOLDER,
     load_node_settings,

@@ -16,11 +16,13 @@ from client.tables.source import FileSource, TableSource
 from protocol.contract import TABLES
 from protocol.section import Section
 
+_LONGEST_PLACE = 2000  # characters of a path or an address
+
 
 def source_from_mapping(plain: Mapping[str, object], folder: Path) -> TableSource:
     """Read a mapping; paths are relative to ``folder``. ConfigurationError is one line that names the key."""
     section = Section(plain, "mapping")
-    uri = section.optional_text("postgresql")
+    uri = section.optional_text("postgresql", most=_LONGEST_PLACE)
     key = "path" if uri is None else "table"
     places: dict[str, str] = {}
     renames: dict[str, dict[str, str]] = {}
@@ -28,7 +30,7 @@ def source_from_mapping(plain: Mapping[str, object], folder: Path) -> TableSourc
         if section.value(table, None) is None:
             continue
         part = section.section(table)
-        places[table] = part.text(key)
+        places[table] = part.text(key, most=_LONGEST_PLACE)
         columns = part.section("columns", {})
         renames[table] = {name: columns.text(name) for name in columns.keys()}  # noqa: SIM118 (no mapping)
         part.finish()

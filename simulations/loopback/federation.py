@@ -19,6 +19,7 @@ from client.home import PATIENTS_KEY, Simulation
 from protocol.errors import ConfigurationError
 from protocol.kit import load_join_request, load_kit
 from protocol.randomness import derive_key
+from protocol.signed_terms import load_terms
 from protocol.tied import tied
 from server.event_log import read_events
 from simulations.invented import write_tables
@@ -77,7 +78,6 @@ class Loopback:
         self._at_each(lambda name: self.join(name, kits / f"{name}.kit"))
         for number, name in enumerate(self.hospitals):
             write_tables(self.home(name) / "tables", self.patients, number, datetime.now(UTC))
-            self._allow(name)
             self.enrol(name)
 
     def join(self, name: str, kit: Path) -> None:
@@ -120,6 +120,9 @@ class Loopback:
         terms = self.folder / f"{study}.terms"
         key = self.home(OPERATOR) / "operator.key"
         self._run(["server.main", "terms", f"key={key}", f"out={terms}", *settings])
+        contract = load_terms(terms).terms.contract.fingerprint
+        for name in self.hospitals:
+            self._allow(name, contract)
         word = ("approve", str(terms), "--yes", "--person", "steward", "--reason", "loopback")
         self._at_each(lambda name: self.hospital(name, *word))
 
@@ -199,10 +202,10 @@ class Loopback:
             for _ in people.map(act, self.hospitals):
                 pass
 
-    def _allow(self, name: str) -> None:
-        """Allow the demonstration's contract, as a steward would by hand."""
+    def _allow(self, name: str, contract: str) -> None:
+        """Allow a contract by its fingerprint, as a steward would by hand."""
         path = self.home(name) / "policy.yaml"
-        text = re.sub(r"(?m)^contracts:.*$", "contracts: [synthetic]", path.read_text(encoding="utf-8"))
+        text = re.sub(r"(?m)^contracts:.*$", f"contracts: [{contract}]", path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
 
     def _run(self, arguments: list[str]) -> str:

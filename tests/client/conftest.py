@@ -15,7 +15,7 @@ from client.home import load_home
 from client.ledger.entries import Entry
 from client.ledger.sqlite import create_ledger
 from protocol.accounting import noise_multiplier_for
-from protocol.contract import contract_from_mapping
+from protocol.contract import CONSENT_COLUMNS, contract_from_mapping
 from protocol.envelope import SignedRelease, decode_answer, encode_request, sign_request
 from protocol.errors import Refusal
 from protocol.model import initial_weights
@@ -46,7 +46,12 @@ ROUNDS = 12
 POLICY: dict[str, Any] = {
     "delta": 1e-5,
     "purposes": ["engagement"],
-    "contracts": ["small"],
+    # By columns, so that a test may change the contract: only one of them is about fingerprints.
+    "features": [
+        *(f"messages.{column}" for column in ("patient", "decided", "due", "opened", "channel", "topic")),
+        *("patients.patient", "patients.age"),
+        *(f"consents.{column}" for column in ("patient", *CONSENT_COLUMNS)),
+    ],
     "models": ["additive"],
     "max_epsilon_per_study": 1.0,
     "max_epsilon_per_operator": 3.0,

@@ -166,7 +166,6 @@ LOOSER = {
     "noise": {"simulation": True, "privacy": {"noise": "distributed"}},
     "expires_at": {"expires_at": "2024-12-31T00:00:00+00:00"},
     "purposes": {"contract": {"purpose": "advertising"}},
-    "contracts": {"contract": {"name": "large"}},
     "require_consent": {"contract": {"consent": {"required": False}}},
     "max_events_per_patient": {"contract": {"events_per_patient": 5}},
     "models": {"model": ModelSettings(kind="mlp", hidden=(4,))},
@@ -235,9 +234,18 @@ def test_the_engines_agree_on_this_study(make_hospital):
 
 
 def test_columns_that_the_policy_does_not_list_are_not_read(approved):
-    approved.write_policy(contracts=["small"], features=["messages.patient"])
+    approved.write_policy(features=["messages.patient"])
     assert approved.clause() == "features"
     assert not approved.entries("charged")
+
+
+def test_a_contract_is_allowed_by_its_fingerprint_whatever_its_name(approved, terms_with):
+    approved.write_policy(contracts=[approved.terms.contract.fingerprint], features=[])
+    approved.released(1)
+    other = terms_with(contract={"events_per_patient": 3})
+    approved.approve(other)
+    assert other.contract.name == approved.terms.contract.name
+    assert approved.clause(terms=other) == "contracts"
 
 
 def test_evaluation_is_answered_from_held_out_patients_on_their_own_account(

@@ -11,7 +11,8 @@ import pytest
 
 from client.commands.up import Kept
 from client.main import main
-from client.new_home import NewHome, begin_home
+from client.new_home import begin_home
+from client.settings_text import NewHome
 from client.supernode import OWN_ADDRESS, command, environment, load_node_settings, node_public_key
 from protocol.canonical import canonical_json
 from protocol.kit import load_join_request, load_kit, save_kit, sign_kit

@@ -58,7 +58,7 @@ def test_a_forecast_spends_nothing_and_shows_every_clause(hospital, run: Run, fi
     assert {
         "operators",
         "purposes",
-        "contracts",
+        "features",
         "models",
         "delta",
         "max_rounds",

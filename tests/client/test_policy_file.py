@@ -12,10 +12,10 @@ from protocol.signing import new_key
 
 OPERATOR = new_key().public
 FULL = f"""
-delta: 1e-5                      # YAML reads this as a text
+delta: 1e-5                      # PyYAML reads this as a text
 operators: {{consortium: "{OPERATOR}"}}
 purposes: [engagement]
-contracts: [noshow]
+contracts: [{"ab" * 32}]
 features: [messages.age]
 models: [additive, mlp]
 max_epsilon_per_study: 1
@@ -37,7 +37,7 @@ def test_every_key_is_read() -> None:
         delta=1e-5,
         operators={"consortium": OPERATOR},
         purposes=("engagement",),
-        contracts=("noshow",),
+        contracts=("ab" * 32,),
         features=("messages.age",),
         models=("additive", "mlp"),
         max_epsilon_per_study=1,
@@ -74,6 +74,9 @@ def test_what_is_not_said_is_not_allowed() -> None:
         "delta: 1",
         "delta: -1e-5",
         "models: [forest]",
+        "contracts: [noshow]",
+        f"contracts: [{'AB' * 32}]",
+        "operators: {'my consortium': ed25519:x}",
         "models: additive",
         "operators: {consortium: key}",
         "operators: [key]",
@@ -98,6 +101,11 @@ def test_what_does_not_fit_is_one_line(line: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         policy_from_yaml(content.encode())
     assert "\n" not in str(error.value)
+
+
+def test_a_contracts_name_is_refused_with_the_remedy() -> None:
+    with pytest.raises(ConfigurationError, match=r"contracts=noshow: .*fingerprint.*forecast TERMS"):
+        policy_from_yaml(b"delta: 1e-5\ncontracts: [noshow]")
 
 
 def test_delta_must_be_said() -> None:

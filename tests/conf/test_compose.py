@@ -147,7 +147,7 @@ def test_public_patients_are_declared_by_hospital() -> None:
         ("report.html", "yes", "report.html=yes: must be true or false"),
         ("seed", -1, "seed=-1: must be from 0 to 2**63 - 1"),
         ("seed", None, "seed=null: must be a whole number"),
-        ("study", "a/b", "study=a/b: must start with a letter or digit"),
+        ("study", "a/b", "study=a/b: must be letters, digits"),
         ("output_dir", 3, "output_dir=3: must be a path"),
         ("sed", 3, "sed=3: unknown key; did you mean seed? allowed: study, seed"),
         ("data.path", "x.csv", "data.path=x.csv: unknown key; allowed: hospitals, patients"),

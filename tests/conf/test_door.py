@@ -76,7 +76,7 @@ def test_a_run_gets_its_settings_and_its_folder(monkeypatch: pytest.MonkeyPatch)
         ("seed=[1", "seed=[1: cannot be read; write key=value"),
         ("seed=0,1", "seed=0,1: several values are a sweep and need -m"),
         ("seed=${nothing}", "seed: Interpolation key 'nothing' not found"),
-        ("seed=13", "table: column 'age' is missing"),
+        ("seed=13", "table: column 'age'\\nis missing"),
         ("output_dir=/dev/null/x", "output_dir=/dev/null/x: "),
         ("--colour", "unrecognized arguments: --colour; see --help"),
         ("--config-name elsewhere", "Cannot find primary config 'elsewhere'."),

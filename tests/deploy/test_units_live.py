@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from conf.compose import read_contract
 from tests.deploy.machine import CHECKOUT, SERVER, Machine, block, booted, lacks
 
 pytestmark = [
@@ -57,7 +58,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         join, _, enable = block(guide, "useradd --system wardround-agent").partition("systemctl enable")
         made.shell(join.replace("north.kit", f"north.kit --fingerprint {told}"), folder="/opt/wardround/code")
         made.shell(f"{AS_HOSPITAL} python -P -m simulations.invented {HOSPITAL}/tables")
-        made.shell(f"sed -i 's/^contracts: .*/contracts: [synthetic]/' {HOSPITAL}/policy.yaml")
+        contract = read_contract(CHECKOUT / "conf/contract/synthetic.yaml", "contract").fingerprint
+        made.shell(f"sed -i 's/^contracts: .*/contracts: [{contract}]/' {HOSPITAL}/policy.yaml")
         made.shell(f"systemctl enable{enable}")
         made.shell(f"install -m 644 {HOSPITAL}/north.request /tmp/north.request")
         told = made.shell("sha256sum /tmp/north.request").split()[0][:32]

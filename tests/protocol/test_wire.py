@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from protocol.canonical import canonical_json
 from protocol.errors import MessageError
 from protocol.terms import Release, RoundPlan
+from protocol.text import NAME, is_line
 from protocol.wire import (
     LARGEST_MESSAGE,
     LARGEST_VECTOR,
@@ -24,7 +25,8 @@ from protocol.wire import (
     release_signing_bytes,
 )
 
-names = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=200)
+names = st.from_regex(NAME, fullmatch=True)
+lines = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=200).filter(is_line)
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -36,7 +38,7 @@ def vectors(values: st.SearchStrategy[float]) -> st.SearchStrategy[np.ndarray]:
 plans = st.builds(
     RoundPlan,
     study=names,
-    hospital=names,
+    hospital=lines,
     round=st.integers(0, 100_000),
     terms_fingerprint=digests,
     weights=vectors(finite),
@@ -45,7 +47,7 @@ plans = st.builds(
 releases = st.builds(
     Release,
     study=names,
-    hospital=names,
+    hospital=lines,
     round=st.integers(0, 100_000),
     terms_fingerprint=digests,
     weights_digest=digests,
