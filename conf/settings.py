@@ -118,7 +118,7 @@ class ReviewSettings:
         require(0 <= self.min_auc < 1, "review.min_auc", self.min_auc, "must be from 0 (no limit) to below 1")
         for text in (*self.approved_by, self.exception_by, self.exception_reason):
             require(
-                text == "" or is_line(text, 500),
+                not text.strip(" ") or is_line(text, 500),
                 "review",
                 "…",
                 "names and reasons must be one line of at most 500 visible characters",
