@@ -1,13 +1,14 @@
 """The systemd units: systemd understands them, and the SuperNode's lets through what docs/threat-model.md says."""
 
 import ipaddress
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from client.supernode import OWN_ADDRESS
+from client.supernode import FOLDER, OWN_ADDRESS
 
 UNITS = sorted((Path(__file__).parents[2] / "deploy").glob("*.service"))
 NEWER = ("RestartSteps", "RestartMaxDelaySec")  # from systemd 254; ignored before
@@ -44,7 +45,74 @@ def test_the_supernodes_unit_lets_its_own_address_and_the_servers_through() -> N
     assert ipaddress.ip_address(own) in ipaddress.ip_network("127.0.0.0/8")
     assert ipaddress.ip_address(own) != ipaddress.ip_address("127.0.0.1")  # where services listen
     assert ipaddress.ip_address(server) in ipaddress.ip_network("192.0.2.0/24")  # an example, to be replaced
-    assert values(unit, "TemporaryFileSystem") == ["/run:ro", "/var/lib:ro"]
-    shown, *names = values(unit, "BindReadOnlyPaths")
-    assert shown == "/var/lib/wardround/run"
+    assert values(unit, "TemporaryFileSystem")[:2] == ["/run:ro", "/var/lib:ro"]
+    shown, *names, own_folder = values(unit, "BindReadOnlyPaths")
+    assert (shown, own_folder) == ("/var/lib/wardround/run", "/var/lib/wardround-node")
     assert all("resolv" in path and path.startswith("-/run/") for path in names)
+
+
+FOR_ALL = {
+    "NoNewPrivileges": ["yes"],
+    "ProtectSystem": ["strict"],
+    "ProtectHome": ["yes"],
+    "PrivateDevices": ["yes"],
+    "ProtectKernelTunables": ["yes"],
+    "ProtectKernelModules": ["yes"],
+    "ProtectKernelLogs": ["yes"],
+    "ProtectControlGroups": ["yes"],
+    "ProtectClock": ["yes"],
+    "ProtectHostname": ["yes"],
+    "RestrictNamespaces": ["yes"],
+    "RestrictRealtime": ["yes"],
+    "RestrictSUIDSGID": ["yes"],
+    "LockPersonality": ["yes"],
+    "SystemCallArchitectures": ["native"],
+    "SystemCallFilter": ["@system-service", "~@privileged", "@resources"],
+    "SystemCallErrorNumber": ["EPERM"],
+    "CapabilityBoundingSet": [],
+    "RestrictAddressFamilies": ["AF_UNIX", "AF_INET", "AF_INET6"],
+    "UMask": ["0077"],
+    "LimitCORE": ["0"],
+}
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_what_every_unit_is_held_to(unit: Path) -> None:
+    assert {key: values(unit, key) for key in FOR_ALL} == FOR_ALL
+    keys = [line.partition("=")[0] for line in unit.read_text(encoding="utf-8").splitlines()]
+    assert "CapabilityBoundingSet" in keys  # whose empty value is the point
+    assert not {"AmbientCapabilities", "PermissionsStartOnly", "ExecStartPre", "EnvironmentFile"} & set(keys)
+
+
+def test_the_supernodes_user_writes_to_memory_alone_and_starves_nobody() -> None:
+    (node,) = (unit for unit in UNITS if unit.stem == "wardround-supernode")
+    (agent,) = (unit for unit in UNITS if unit.stem == "wardround-agent")
+    assert not [
+        key for key in ("ReadWritePaths", "BindPaths", "StateDirectory", "PrivateTmp") if values(node, key)
+    ]
+    # Every folder that ProtectSystem=strict leaves open, and the SuperNode's own.
+    bounded = dict(place.split(":", 1) for place in values(node, "TemporaryFileSystem")[2:])
+    flower = f"/var/lib/wardround-node/{FOLDER}/flwr"
+    assert set(bounded) == {flower, "/tmp", "/var/tmp", "/dev/shm"}
+    assert all({"size", "nr_inodes"} <= set(re.findall(r"(\w+)=", options)) for options in bounded.values())
+    assert all("noexec" in options for options in bounded.values())
+    limits = {
+        "MemoryMax": "2G",
+        "MemorySwapMax": "0",
+        "TasksMax": "64",
+        "LimitNPROC": "64",
+        "LimitNOFILE": "1024",
+    }
+    limits |= {"LimitFSIZE": "64M", "CPUQuota": "100%", "PrivateIPC": "yes", "LogNamespace": "wardround-node"}
+    assert {key: values(node, key) for key in limits} == {key: [value] for key, value in limits.items()}
+    assert 10 * int(*values(node, "CPUWeight")) < int(*values(agent, "CPUWeight"))
+    assert int(*values(agent, "OOMScoreAdjust")) < 0 < int(*values(node, "OOMScoreAdjust"))
+    journal = node.parent / f"journald@{values(node, 'LogNamespace')[0]}.conf"
+    assert values(journal, "SystemMaxUse") == ["64M"]
+
+
+def test_tables_are_in_no_dump_and_no_swap() -> None:
+    (agent,) = (unit for unit in UNITS if unit.stem == "wardround-agent")
+    assert values(agent, "MemorySwapMax") == ["0"]
+    # What holds the ledger is never cut short by a bound on files.
+    assert values(agent, "LimitFSIZE") == []
