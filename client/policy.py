@@ -17,12 +17,14 @@ from protocol.limits import (
     Clause,
     Limits,
     at_most,
+    delta_clause,
     limit_clauses,
     listed,
     releases,
     study_epsilon,
     validity_clauses,
 )
+from protocol.mechanism import MOST_PATIENTS
 from protocol.section import shown
 from protocol.terms import Terms
 
@@ -122,11 +124,12 @@ def at_approval(policy: Policy, terms: Terms, hospital: str, eligible_patients: 
             f"at least {policy.min_patients}",
             eligible_patients >= policy.min_patients,
         ),
+        delta_clause(terms.privacy.delta, max(declared, eligible_patients), policy.max_delta_times_patients),
         Clause(
-            "delta",
-            f"delta={terms.privacy.delta:g}",
-            f"below 1/patients={1 / max(declared, 1):.3g} for {declared} declared patients",
-            terms.privacy.delta * declared < 1,
+            "max_patients",
+            f"eligible patients={eligible_patients}",
+            f"at most {MOST_PATIENTS}",
+            eligible_patients <= MOST_PATIENTS,
         ),
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from client.policy import Policy
 from protocol.errors import ConfigurationError
+from protocol.limits import MAX_DELTA_TIMES_PATIENTS
 from protocol.plain import LARGEST_YAML, read_yaml
 from protocol.section import Section, shown
 from protocol.settings import MODEL_KINDS
@@ -59,6 +60,7 @@ def policy_from_yaml(content: bytes) -> Policy:
         min_clip_norm=_number(section, "min_clip_norm", math.inf),
         max_clip_norm=_number(section, "max_clip_norm", 0.0),
         min_noise_multiplier=_number(section, "min_noise_multiplier", math.inf),
+        max_delta_times_patients=_number(section, "max_delta_times_patients", MAX_DELTA_TIMES_PATIENTS),
         min_patients=_whole(section, "min_patients"),
         require_consent=section.boolean("require_consent", True),
         require_approval=section.boolean("require_approval", True),

@@ -113,13 +113,16 @@ def epsilon_by_adversary(
     more; ``secure_sum_and_hospitals``, a server that sees only sums (assumes secure aggregation) with
     those hospitals, who take their shares of noise out. All are equal where noise is local. Where it is
     distributed, a hospital's share is σ/√hospitals: against ``server`` the guarantee is far weaker.
+    ``patient_at_two_hospitals``, where there are two: whoever gets the model, about a person who is a patient at
+    both, the releases of the two composed (exactly, at full participation). One sum holds such a person twice, which
+    is as two releases with half of its variance each.
     """
     require(noise in ("local", "distributed"), "noise", noise, "must be local or distributed")
     require(hospitals >= 1, "hospitals", hospitals, "must be at least 1")
     require(0 <= colluding < hospitals, "colluding", colluding, f"must be from 0 to {hospitals - 1}")
 
-    def cost(share: float) -> float:
-        event = PrivacyEvent(noise_multiplier * math.sqrt(share), sampling_rate, steps)
+    def cost(share: float, times: int = 1) -> float:
+        event = PrivacyEvent(noise_multiplier * math.sqrt(share), sampling_rate, steps * times)
         return compose_epsilon([event], delta)
 
     if noise == "local":
@@ -131,7 +134,10 @@ def epsilon_by_adversary(
             "server_and_hospitals": 1 / hospitals,
             "secure_sum_and_hospitals": (hospitals - colluding) / hospitals,
         }
-    return {adversary: cost(share) for adversary, share in shares.items()}
+    costs = {adversary: cost(share) for adversary, share in shares.items()}
+    if hospitals > 1:
+        costs["patient_at_two_hospitals"] = cost(1.0 if noise == "local" else 0.5, times=2)
+    return costs
 
 
 def independent_epsilon(events: Iterable[PrivacyEvent], delta: float) -> float:

@@ -15,6 +15,15 @@ def gaussian_delta(parameter: float, epsilon: float) -> float:
     return math.exp(_log_tail(near)) - math.exp(epsilon + _log_tail(near + parameter))
 
 
+def gaussian_excess(parameter: float, epsilon: float) -> float:
+    """Give the chance that the mechanism's answer moves somebody's odds by more than a factor of exp(ε).
+
+    The privacy loss of parameter μ is normal of mean μ²/2 and standard deviation μ. This chance is larger than δ
+    (16 times, for the μ of ε = 1 at δ = 10⁻⁵): δ also weighs by how much the factor is exceeded.
+    """
+    return math.exp(_log_tail(epsilon / parameter - parameter / 2))
+
+
 def gaussian_epsilon(parameter: float, delta: float) -> float:
     """Give the smallest ε ≥ 0 with δ(ε) <= delta, from above: the bracket's safe end is returned."""
     if parameter == 0 or gaussian_delta(parameter, 0.0) <= delta:

@@ -8,11 +8,15 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import combinations_with_replacement
 
 from protocol.accounting import PrivacyEvent, compose_epsilon
 from protocol.contract import TABLES, Contract
 from protocol.section import shown
 from protocol.terms import Terms
+
+MAX_DELTA_TIMES_PATIENTS = 0.1
+"""Whoever gives out each patient's whole record with chance δ keeps (0, δ), and gives out δ × patients of them."""
 
 CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon_for_life")
 
@@ -23,7 +27,7 @@ class Limits:
 
     contracts lists fingerprints, features the ``table.column``s that may be read: where both stand
     both must hold, where neither stands no contract is allowed. ε caps are at ``delta``, the one δ of all
-    studies.
+    studies. max_delta_times_patients: with δ and the patients that the largest hospital of the terms declared.
     """
 
     delta: float
@@ -39,6 +43,7 @@ class Limits:
     min_clip_norm: float = math.inf
     max_clip_norm: float = 0.0
     min_noise_multiplier: float = math.inf
+    max_delta_times_patients: float = MAX_DELTA_TIMES_PATIENTS
     require_consent: bool = True
 
 
@@ -84,6 +89,29 @@ def study_epsilon(terms: Terms, delta: float) -> dict[str, float]:
     }
 
 
+def two_hospitals_epsilon(terms: Terms, delta: float) -> float:
+    """Compose what a study costs a person who is a patient at two of its hospitals, in the worst pair of accounts.
+
+    The person may train at both, be held out at both, or train at one and be held out at the other.
+    """
+    # A sum that is private only as a whole holds the person twice: as two releases with half its variance each.
+    share = 1.0 if terms.privacy.noise == "local" else math.sqrt(0.5)
+    whole = [
+        replace(release, noise_multiplier=release.noise_multiplier * share, count=release.count * count)
+        for _, release, count in releases(terms)
+    ]
+    pairs = combinations_with_replacement(whole, 2)
+    return max(compose_epsilon(pair, delta) for pair in pairs)
+
+
+def delta_clause(delta: float, patients: int, most: float) -> Clause:
+    """Give the clause on δ × patients; most: the policy's max_delta_times_patients."""
+    asked = f"delta × patients={delta:g} × {patients}={delta * patients:.3g}"
+    # Decimal fractions: 1e-5 × 10,000 is 0.1, whatever binary makes of it.
+    holds = delta * patients <= most * (1 + 1e-9)
+    return Clause("max_delta_times_patients", asked, f"at most {most:g}", holds)
+
+
 def _what(limits: Limits, contract: Contract) -> Iterator[Clause]:
     yield one_of("purposes", "purpose", contract.purpose, limits.purposes)
     # By fingerprint alone: a name is the operator's to choose, and says nothing of what is read.
@@ -106,6 +134,7 @@ def _what(limits: Limits, contract: Contract) -> Iterator[Clause]:
 def _how(limits: Limits, terms: Terms) -> Iterator[Clause]:
     delta, clip_norm = terms.privacy.delta, terms.privacy.clip_norm
     yield Clause("delta", f"delta={delta:g}", f"{limits.delta:g}", delta == limits.delta)
+    yield delta_clause(delta, max(terms.training.public_patients.values()), limits.max_delta_times_patients)
     yield at_least("min_clip_norm", "clip_norm", clip_norm, limits.min_clip_norm)
     yield at_most("max_clip_norm", "clip_norm", clip_norm, limits.max_clip_norm)
     floor = limits.min_noise_multiplier

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from conf.proposal import Serving
 from protocol.errors import ConfigurationError
 from protocol.evaluation import table_size
-from protocol.limits import Clause, limit_clauses, study_epsilon, validity_clauses
+from protocol.limits import Clause, limit_clauses, study_epsilon, two_hospitals_epsilon, validity_clauses
 from protocol.model import parameter_count
 from protocol.published_policy import PublishedPolicy, load_policy
 from protocol.signed_terms import load_terms, signed_terms_to_bytes
@@ -54,11 +54,16 @@ def _cost_lines(terms: Terms) -> list[str]:
     """Say what each hospital's ledger will say of either account, if it misses nothing."""
     cost, delta = study_epsilon(terms, terms.privacy.delta), terms.privacy.delta
     lines = [f"at each hospital: ε = {cost['training']:.4g} at δ = {delta:g} over all rounds"]
+    largest = max(terms.training.public_patients.values())
+    lines.append(f"δ × patients of the largest hospital = {delta * largest:.3g}")
     if "held_out" in cost and terms.evaluation is not None:
         asked = len(terms.evaluation.rounds)
         lines.append(
             f"and ε = {cost['held_out']:.4g} for held-out patients, who do not train, over all evaluations ({asked})"
         )
+    if len(terms.hospitals) > 1:
+        both = two_hospitals_epsilon(terms, delta)
+        lines.append(f"a person who is a patient at two of the hospitals: ε = {both:.4g} at most")
     return lines
 
 

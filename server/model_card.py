@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protocol.contract import TABLES
+from protocol.gaussian_dp import gaussian_excess, gaussian_parameter
+from protocol.limits import two_hospitals_epsilon
 from protocol.terms import Terms
 from server.assess import Assessment, Finding
 from server.card_text import Block, Grid, Items, Section, to_html, to_markdown
@@ -18,6 +20,7 @@ ADVERSARIES = {
     "server": "the server, which sees each hospital's release",
     "server_and_hospitals": "the server together with another hospital",
     "secure_sum_and_hospitals": "a server that sees sums only, with another hospital (assumes secure aggregation)",
+    "patient_at_two_hospitals": "the same, about a person who is a patient at two of the hospitals",
 }
 MEASURES = {
     "selection": "selection rate",
@@ -151,13 +154,25 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
     )
     return (
         "For one patient with all events at one hospital: whoever looks, the chance of anything that they could "
-        f"conclude changes by a factor of at most e^ε, but for a chance of δ = {terms.privacy.delta:g}.",
+        f"conclude changes by a factor of at most e^ε, and by at most δ = {terms.privacy.delta:g} beside it. "
+        f"{_excess(terms, facts.epsilon_by_adversary)}",
         Grid(("against", "ε of a training patient", "ε of a held-out patient"), tuple(rows)),
-        "A patient is one or the other, for good: the two never add up.",
+        "At one hospital a patient is one or the other, for good: the two never add up there. A person who is a "
+        "patient at two hospitals may be either at each: ε is then at most "
+        f"{two_hospitals_epsilon(terms, terms.privacy.delta):.3f}.",
         f"Each patient's gradient was clipped to {terms.privacy.clip_norm:g}; noise was "
         + ("shared between hospitals: the first line assumes secure aggregation." if shared else
            "added in full at each hospital.") + (in_place if moments else ""),
     )  # fmt: skip
+
+
+def _excess(terms: Terms, epsilon_by_adversary: Mapping[str, float]) -> str:
+    """Say how often the factor is exceeded, which is not δ; for full participation, whose loss is known exactly."""
+    epsilon = epsilon_by_adversary.get("model", 0.0)
+    if terms.training.sampling_rate < 1 or not epsilon:
+        return "δ is not the chance that the factor is exceeded, which is larger."
+    chance = gaussian_excess(gaussian_parameter(epsilon, terms.privacy.delta), epsilon)
+    return f"δ is not the chance that the factor is exceeded, which is {chance:.1e}."
 
 
 def _accuracy(facts: CardFacts) -> tuple[Block, ...]:

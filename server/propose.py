@@ -11,6 +11,7 @@ from protocol.accounting import noise_multiplier_for
 from protocol.contract import Contract
 from protocol.errors import require
 from protocol.evaluation import EvaluationSettings, FairnessSettings
+from protocol.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
 from protocol.model import parameter_count
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.terms import Terms
@@ -48,16 +49,12 @@ def propose(
     """Compose terms whose whole study costs each patient at most ``privacy.epsilon`` at ``privacy.delta``.
 
     public_patients: each planned hospital's declared number of training patients. ConfigurationError where
-    δ is not below 1 ÷ the declared patients of the largest hospital, or a setting is out of range.
+    δ times the declared patients of the largest hospital is above 0.1 (1, in a simulation: there are no patients to
+    protect, and its report warns), or a setting is out of range.
     """
     require(bool(public_patients), "training.public_patients", "{}", "must name at least one hospital")
     largest = max(public_patients.values())
-    require(
-        privacy.delta < 1 / largest,
-        "privacy.delta",
-        privacy.delta,
-        f"must be below 1/patients, here 1/{largest} = {1 / largest:.2g}",
-    )
+    _check_delta(privacy.delta, largest, simulation)
     training = choose_method(model, parameter_count(model, contract.layout), training)
     steps = training.rounds * training.local_steps
     terms = Terms(
@@ -76,6 +73,25 @@ def propose(
     if training.learning_rate:
         return terms
     return replace(terms, training=replace(terms.training, learning_rate=step_size(terms)))
+
+
+def _check_delta(delta: float, largest: int, simulation: bool) -> None:
+    """A mechanism may keep (0, δ) by giving out every record whole with chance δ: expect δ × patients of them."""
+    most, word = (1.0, "below") if simulation else (MAX_DELTA_TIMES_PATIENTS, "at most")
+    remedy = _smaller_digit(MAX_DELTA_TIMES_PATIENTS / largest)
+    require(
+        delta_clause(delta, largest, most).holds and delta * largest < 1,
+        "privacy.delta",
+        delta,
+        f"times the {largest} patients of the largest hospital is {delta * largest:.3g}, must be {word} {most:g}; "
+        f"set privacy.delta={remedy:.0e}",
+    )
+
+
+def _smaller_digit(value: float) -> float:
+    """Round down to one significant digit: 0.1/6,000 is 1e-05."""
+    unit = 10.0 ** math.floor(math.log10(value))
+    return math.floor(value / unit * (1 + 1e-9)) * unit
 
 
 def choose_method(model: ModelSettings, parameters: int, training: TrainingSettings) -> TrainingSettings:

@@ -82,7 +82,8 @@ def eligible(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> 
     remedies = {
         "hospital": "correct `hospital` in hospital.yaml, or ask the operator to name it so",
         "min_patients": "wait for more patients, or lower the floor in policy.yaml",
-        "delta": "ask the operator for terms with a smaller δ",
+        "max_delta_times_patients": "ask the operator for terms with a smaller δ",
+        "max_patients": "split the hospital's tables, or ask us: the guarantee counts rounding up to this number",
     }
     for clause in broken:
         yield fault("patients", f"{clause.asked}; needed: {clause.allowed}", remedies[clause.name])

@@ -57,6 +57,12 @@ def _optional_terms(parser: ArgumentParser) -> None:
     )
 
 
+def _declare(parser: ArgumentParser) -> None:
+    _optional_terms(parser)
+    parser.add_argument("--contract", type=Path, metavar="FILE", help="the contract, before there are terms")
+    parser.add_argument("--patients", type=int, metavar="N", help="declare this number of one digit instead")
+
+
 def _doctor(parser: ArgumentParser) -> None:
     parser.add_argument("terms", nargs="?", metavar="TERMS", help="look at this study alone")
 
@@ -152,6 +158,7 @@ COMMANDS = (
     Command("ledger", "ledger", "show, verify or export the record of every release", _ledger),
     Command("policy", "policy", "the limits in force; --publish: a signed extract for operators", _policy),
     Command("gate", "gate", "who passes today, by reason, and the columns read", _optional_terms),
+    Command("declare", "declare", "the rounded number of patients that the operator may know", _declare),
     Command("score", "score", "one probability per message, with reasons", _score),
     Command("notice", "notice", "the page for patients, from contract, policy and ledger", _notice),
 )

@@ -6,6 +6,7 @@ from client.commands.desk import Desk, open_desk
 from client.commands.terminal import bar, clause_table, clauses_to_plain, say, say_json
 from client.policy import Forecast, forecast
 from protocol.errors import Refusal
+from protocol.limits import two_hospitals_epsilon
 from protocol.signed_terms import SignedTerms
 
 
@@ -43,6 +44,9 @@ def show(desk: Desk, signed: SignedTerms, seen: Forecast) -> None:
     say(f"  costs each patient ε = {seen.epsilon:.4g} at δ = {desk.policy.delta:g}, all rounds together")
     if seen.heldout_epsilon:
         say(f"  and each held-out patient, who is measured on instead, ε = {seen.heldout_epsilon:.4g}")
+    if len(terms.hospitals) > 1:
+        both = two_hospitals_epsilon(terms, desk.policy.delta)
+        say(f"  a person who is a patient at two of its hospitals: ε = {both:.4g} at most")
 
 
 def show_budget(desk: Desk) -> None:
@@ -59,6 +63,7 @@ def _plain(desk: Desk, signed: SignedTerms, seen: Forecast) -> dict[str, object]
         "decision": desk.decision(signed),
         "epsilon": seen.epsilon,
         "heldout_epsilon": seen.heldout_epsilon,
+        "two_hospitals_epsilon": two_hospitals_epsilon(signed.terms, desk.policy.delta),
         "delta": desk.policy.delta,
         "permitted": all(c.holds for c in seen.clauses if c.name != "approval"),
         "clauses": clauses_to_plain(seen.clauses),

@@ -41,7 +41,8 @@ class Facts:
     """Everything that the page says.
 
     contracts: those of its studies, each once. so_far: against whoever sees all that has left; per_study, ever:
-    the most that the policy allows, for one study and over all that there will be.
+    the most that the policy allows, for one study and over all that there will be. two_hospitals: about a person who is
+    a patient at another hospital too, which allows as much (basic composition: 2 ε at 2 δ, an upper bound always).
     """
 
     hospital: str
@@ -53,6 +54,7 @@ class Facts:
     so_far: Odds
     ever: Odds
     per_study: Odds
+    two_hospitals: Odds
     delta: float
     heldout_share: float
     require_approval: bool
@@ -97,6 +99,7 @@ def gather(
         so_far=odds(spent, policy.delta),
         ever=odds(max(policy.max_epsilon_for_life, spent), policy.delta),
         per_study=odds(policy.max_epsilon_per_study, policy.delta),
+        two_hospitals=odds(2 * max(policy.max_epsilon_for_life, spent), 2 * policy.delta),
         delta=policy.delta,
         heldout_share=HELDOUT_SHARE,
         require_approval=policy.require_approval,

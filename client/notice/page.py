@@ -26,7 +26,6 @@ def notice_html(facts: Facts) -> str:
         dots=dots,
         count=count_words,
         share=_share,
-        one_in=_one_in,
     )
 
 
@@ -52,7 +51,3 @@ def _choices(facts: Facts) -> str:
 def _share(part: float) -> str:
     """Write a share as people say it."""
     return {0.25: "one patient in four", 0.2: "one patient in five"}.get(part, f"{part:.0%} of the patients")
-
-
-def _one_in(chance: float) -> str:
-    return f"1 in {round(1 / chance):,}"

@@ -28,6 +28,10 @@ ADVERSARIES = {
         "a server that sees sums only, with {t}",
         "the sum of releases, less their shares of noise",
     ),
+    "patient_at_two_hospitals": (
+        "the same, about a patient of two hospitals",
+        "two hospitals’ records of one person",
+    ),
 }
 _KINDS = {
     "personalised": "personalised", "federated_private": "together", "federated": "together",

@@ -170,10 +170,14 @@ def test_how_much_is_the_ledgers_epsilon_in_guesses_and_odds(hospital, read: Not
     for fact in (
         f"is right in at most {so_far.right_of_100} of 100 guesses",
         f"{so_far.right_of_100} of 100 right, at most, with all that has left so far",
-        f"{ever.right_of_100} of 100 right, at most, when all that the hospital's limits will ever allow has left",
+        f"{ever.right_of_100} of 100 right, at most, when all has left that the hospital's limits "
+        "allow as they are now",
         f"rise by at most {so_far.times:.1f} times so far",
         f"One study may make that {study.times:.1f} times, all studies ever {ever.times:.1f} times",
-        f"ε = {epsilon:.3g} so far, at most 5 over all studies, δ = 1e-05 (1 in 100,000)",
+        f"ε = {epsilon:.3g} so far, at most 5 over all studies, δ = 1e-05.",
+        "it is not the chance that this happens, which is larger",  # test_accounting.py
+        "at that limit the hospital stops, unless the hospital raises it.",
+        f"of 100 guesses about you at most {odds(10.0, 2e-5).right_of_100} are right.",
         "3 of 12 rounds so far; 3 lists of sums have left. The list of one round holds "
         f"{hospital.terms.contract.layout.width} numbers.",
     ):
@@ -220,6 +224,7 @@ def test_it_names_whom_to_ask_and_what_saying_no_can_and_cannot_do(hospital, rea
         "For patients of North Hospital",
         "Ask the privacy office, 555 0100 . You need not give a reason.",
         "From the next computation on, nothing is learned from you any more.",  # test_agent_consent.py
+        "a sum is computed with the answers that hold at that moment.",  # test_agent_consent.py
         "Sums that have left cannot be called back, and may be sent once more exactly as they were.",
         "Your care does not depend on it.",
         "Whoever has not agreed gets no prediction from this result",  # test_score.py

@@ -47,7 +47,7 @@ TERMS = Terms(
     contract=contract_from_mapping(CONTRACT),
     model=ModelSettings(),
     privacy=PrivacySettings(epsilon=1.0, delta=1e-5),
-    training=TrainingSettings(rounds=20, public_patients={"north": 1000, "south": 300_000}),
+    training=TrainingSettings(rounds=20, public_patients={"north": 1000, "south": 10_000}),
     noise_multiplier=noise_multiplier_for(1.0, 1e-5, 1.0, 20),
     expires_at="2031-01-01T00:00:00+00:00",
 )
@@ -111,7 +111,15 @@ def test_the_defaults_allow_nothing() -> None:
     answer = forecast(Policy(delta=1e-5), TERMS, OPERATOR, MemoryLedger(), NOW)
     allowed = {clause.name for clause in answer.clauses if clause.holds}
     # What holds is about the terms themselves; everything that a policy must grant is refused.
-    assert allowed == {"simulation", "noise", "expires_at", "require_consent", "delta", "epsilon"}
+    assert allowed == {
+        "simulation",
+        "noise",
+        "expires_at",
+        "require_consent",
+        "delta",
+        "max_delta_times_patients",
+        "epsilon",
+    }
 
 
 LOOSER: dict[str, dict[str, Any]] = {
@@ -125,6 +133,7 @@ LOOSER: dict[str, dict[str, Any]] = {
     "models": {"model": {"kind": "mlp", "hidden": (4,)}},
     "max_events_per_patient": {"contract": {"events_per_patient": 5}},
     "delta": {"privacy": {"delta": 2e-5}},
+    "max_delta_times_patients": {"training": {"public_patients": {"north": 1000, "south": 10_001}}},
     "min_clip_norm": {"privacy": {"clip_norm": 0.49}},
     "max_clip_norm": {"privacy": {"clip_norm": 2.01}},
     "min_noise_multiplier": {"noise_multiplier": 9.99},
@@ -303,9 +312,17 @@ def test_a_person_answers_for_what_depends_on_the_tables() -> None:
     def held(hospital: str, eligible: int) -> dict[str, bool]:
         return {clause.name: clause.holds for clause in at_approval(POLICY, TERMS, hospital, eligible)}
 
-    assert held("north", 100) == {"hospital": True, "min_patients": True, "delta": True}
-    assert held("north", 99) == {"hospital": True, "min_patients": False, "delta": True}
-    assert held("south", 100)["delta"] is False  # 1e-5 is not below 1/300000
+    everything = {
+        "hospital": True,
+        "min_patients": True,
+        "max_delta_times_patients": True,
+        "max_patients": True,
+    }
+    assert held("north", 100) == everything
+    assert held("north", 99) == {**everything, "min_patients": False}
+    assert held("south", 10_000) == everything  # 1e-5 times 10,000 is 0.1, which the policy allows
+    assert held("south", 10_001)["max_delta_times_patients"] is False  # more than declared counts as it is
+    assert held("north", 2**23 + 1)["max_patients"] is False
     assert held("east", 100)["hospital"] is False
 
 

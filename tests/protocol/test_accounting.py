@@ -6,6 +6,7 @@ import sys
 import time
 
 import mpmath
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from protocol.accounting import (
     noise_multiplier_for,
 )
 from protocol.errors import ConfigurationError
-from protocol.gaussian_dp import gaussian_delta, gaussian_epsilon, gaussian_parameter
+from protocol.gaussian_dp import gaussian_delta, gaussian_epsilon, gaussian_excess, gaussian_parameter
 
 DELTA = 1e-5
 multipliers = st.floats(0.3, 200)
@@ -295,6 +296,8 @@ def test_distributed_noise_is_weak_against_a_server_that_sees_each_share() -> No
 
 def test_local_noise_is_the_same_against_everyone() -> None:
     costs = epsilon_by_adversary("local", 16.684, 81, 1.0, 20, DELTA, colluding=80)
+    two = costs.pop("patient_at_two_hospitals")
+    assert two == compose_epsilon([PrivacyEvent(16.684, 1.0, 40)], DELTA)
     assert len(costs) == 4
     assert set(costs.values()) == {compose_epsilon([PrivacyEvent(16.684, 1.0, 20)], DELTA)}
 
@@ -302,6 +305,44 @@ def test_local_noise_is_the_same_against_everyone() -> None:
 def test_one_hospital_alone_shares_with_nobody() -> None:
     costs = epsilon_by_adversary("distributed", 5.0, 1, 1.0, 3, DELTA)
     assert len(set(costs.values())) == 1
+
+
+def test_a_patient_of_two_hospitals_is_composed_exactly_and_the_second_accountant_agrees() -> None:
+    """Local noise: two Gaussian mechanisms, √2 μ. One sum that holds the person twice: 2 μ."""
+    multiplier = noise_multiplier_for(1.0, DELTA, 1.0, 40)
+    parameter = math.sqrt(40) / multiplier
+    for noise, factor in (("local", math.sqrt(2)), ("distributed", 2.0)):
+        two = epsilon_by_adversary(noise, multiplier, 3, 1.0, 40, DELTA)["patient_at_two_hospitals"]
+        assert two == pytest.approx(gaussian_epsilon(factor * parameter, DELTA), rel=1e-5)
+        second = independent_epsilon([PrivacyEvent(multiplier / factor, 1.0, 40)], DELTA)
+        assert 0.8 * second <= two <= second
+    local = epsilon_by_adversary("local", multiplier, 3, 1.0, 40, DELTA)["patient_at_two_hospitals"]
+    assert local == pytest.approx(1.465, abs=5e-4)  # the figure of docs/privacy.md
+
+
+def test_sampling_at_two_hospitals_is_two_sampled_histories() -> None:
+    two = epsilon_by_adversary("local", 2.0, 2, 0.1, 30, DELTA)["patient_at_two_hospitals"]
+    assert two == compose_epsilon([PrivacyEvent(2.0, 0.1, 60)], DELTA)
+    assert two <= independent_epsilon([PrivacyEvent(2.0, 0.1, 60)], DELTA)
+
+
+def test_delta_is_not_the_chance_that_the_factor_is_exceeded() -> None:
+    """The figure of docs/privacy.md and policy.yaml: 1.6 in 10,000 at ε = 1 and δ = 10⁻⁵, sixteen times δ."""
+    parameter = gaussian_parameter(1.0, DELTA)
+    chance = gaussian_excess(parameter, 1.0)
+    assert chance == pytest.approx(1.6e-4, abs=0.05e-4)
+    assert chance > 16 * DELTA
+    with mpmath.workdps(40):
+        mu = mpmath.mpf(parameter)
+        # P[L > ε], L normal of mean μ²/2 and deviation μ; and δ as the mean of what lies beyond: E[(1 − e^(ε−L))+].
+        exact = mpmath.ncdf(-(1 - mu**2 / 2) / mu)
+        beyond = mpmath.quad(
+            lambda x: (1 - mpmath.exp(1 - x)) * mpmath.npdf(x, mu**2 / 2, mu), [1, 1.5, 2, 4]
+        )
+    assert chance == pytest.approx(float(exact), rel=1e-9)
+    assert float(beyond) == pytest.approx(DELTA, rel=1e-4)
+    losses = parameter**2 / 2 + parameter * np.random.default_rng(1).normal(size=4_000_000)
+    assert 500 < (losses > 1).sum() < 800  # 645 expected; 40 if it were δ
 
 
 # Bounds ----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from protocol.contract import contract_from_mapping
 from protocol.errors import ConfigurationError, Refusal
 from protocol.evaluation import EvaluationSettings
 from protocol.kit import save_join_request, sign_join_request
-from protocol.limits import Limits
+from protocol.limits import Limits, two_hospitals_epsilon
 from protocol.published_policy import load_policy, publish_policy, save_policy
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.signed_terms import sign_terms
@@ -78,11 +78,13 @@ def test_both_accounts_cost_what_a_hospitals_own_forecast_says(home, tmp_path):
     ledger = create_ledger(tmp_path / "ledger.sqlite", new_key(), "test", NOW)
     seen = forecast(POLICY, terms, home.key().public, ledger, NOW)
     ledger.close()
-    training, held_out = _cost_lines(terms)
+    training, delta, held_out, both = _cost_lines(terms)
     assert f"ε = {seen.epsilon:.4g} " in training
     assert f"ε = {seen.heldout_epsilon:.4g} for held-out" in held_out
     assert "over all evaluations (2)" in held_out
-    assert len(_cost_lines(replace(terms, evaluation=None))) == 1
+    assert delta == "δ × patients of the largest hospital = 0.01"
+    assert both.endswith(f"ε = {two_hospitals_epsilon(terms, 1e-5):.4g} at most")
+    assert len(_cost_lines(replace(terms, evaluation=None))) == 3
 
 
 @pytest.mark.parametrize(

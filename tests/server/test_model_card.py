@@ -10,6 +10,8 @@ import pytest
 from conf.settings import ReviewSettings
 from protocol.contract import contract_from_mapping
 from protocol.evaluation import EvaluationSettings, FairnessSettings
+from protocol.gaussian_dp import gaussian_excess, gaussian_parameter
+from protocol.limits import two_hospitals_epsilon
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.terms import Release, RoundPlan, Terms
 from server import rounds
@@ -115,6 +117,15 @@ def test_it_says_what_the_facts_say() -> None:
             assert text in card, text
         auc = facts.assessment.released.evaluation.auc  # type: ignore[union-attr]
         assert f"{auc.value:.3f}" in card
+
+
+def test_it_says_what_delta_is_not_and_what_two_hospitals_cost() -> None:
+    terms = terms_of()
+    card = card_markdown(facts_of(terms, assessed(terms)))
+    chance = gaussian_excess(gaussian_parameter(0.9876, terms.privacy.delta), 0.9876)
+    assert f"δ is not the chance that the factor is exceeded, which is {chance:.1e}." in card
+    assert f"ε is then at most {two_hospitals_epsilon(terms, terms.privacy.delta):.3f}." in card
+    assert "but for a chance of" not in card
 
 
 def test_texts_from_data_cannot_become_markup() -> None:

@@ -76,7 +76,7 @@ def test_a_contract_of_the_operators_own_is_read_from_its_file(
         (("training.public_patients=null",), "training.public_patients=null: must name every hospital"),
         (("study=null",), "study: is missing"),
         (("privacy.epsilon=0",), "privacy.epsilon=0.0: must be greater than 0"),
-        (("privacy.delta=0.01",), "privacy.delta=0.01: must be below 1/patients"),
+        (("privacy.delta=0.01",), "privacy.delta=0.01: times the "),
         (("privacy.noise=distributed",), "privacy.noise=distributed: needs secure aggregation"),
         (("valid_days=0",), "valid_days=0: must be from 1"),
         (("key=nowhere.key",), "key=nowhere.key: cannot be read"),

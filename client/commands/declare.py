@@ -1,0 +1,58 @@
+"""``declare``: the rounded number of patients that the operator may know. The exact count is never shown here."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from client.commands.desk import Desk, open_desk
+from client.commands.terminal import say, say_json
+from client.declared import declared_number, one_digit_of, tipping_chance
+from client.gate.admit import admit
+from client.tables.source import read_tables
+from protocol.contract import Contract, contract_from_mapping
+from protocol.errors import ConfigurationError
+from protocol.plain import LARGEST_YAML, read_yaml
+from protocol.signing import read_bounded
+
+
+def run(options: Namespace) -> None:
+    """Suggest a number, or take the person's own; whatever is printed may be mailed as it stands."""
+    with open_desk(options.home) as desk:
+        hospital, own = desk.home.hospital, options.patients
+        number = _suggested(desk, options) if own is None else _checked(own)
+    if options.json:
+        say_json({"hospital": hospital, "declared": number})
+        return
+    say("Patients to learn from, as this hospital declares them:", "", f"  {hospital}: {number}", "")
+    if own is None:
+        chance = tipping_chance(number)
+        say(
+            "It is rounded to one digit, up from a place that only this hospital's key knows: with a chance of at most "
+            f"{chance:.2g} one patient more or less would have made it another. It is not protected as sums are, and "
+            "becomes public in the terms. To declare a coarser or an older number instead: declare --patients N."
+        )
+    say("Send the operator this line, with the request to join; it goes into training.public_patients.")
+
+
+def _suggested(desk: Desk, options: Namespace) -> int:
+    """Count the training patients who pass the gate under the contract, and round."""
+    file: Path | None = options.contract
+    contract = desk.contract(options.terms) if file is None else _contract_of(file)
+    tables, key = read_tables(desk.home.source, contract), desk.home.patients_key
+    return declared_number(admit(tables, contract, key, desk.now).counts["training patients"], key)
+
+
+def _contract_of(path: Path) -> Contract:
+    try:
+        content = read_bounded(path, LARGEST_YAML)
+    except OSError as error:
+        raise ConfigurationError(f"contract={path}: cannot be read ({error.strerror})") from error
+    return contract_from_mapping(read_yaml(content, "contract"))
+
+
+def _checked(number: int) -> int:
+    """Take a number that a person typed, where it has one digit."""
+    if number < 1 or number != one_digit_of(number):
+        raise ConfigurationError(
+            f"patients={number}: must be at least 1 and have one digit before its zeros; declare {one_digit_of(number)}"
+        )
+    return number
