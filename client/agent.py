@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
 
 from client.cohort import Cohort
 from client.evaluate import evaluate
@@ -24,6 +23,7 @@ from client.simulated import simulated_stream
 from client.socket_door import Reply, SocketDoor
 from client.terms_folder import keep_pending
 from client.train.agree import agree
+from client.turn import Turns
 from client.warm import WarmFeatures
 from protocol.envelope import decode_request, encode_answer, request_signing_bytes, sign_release
 from protocol.errors import LedgerError, MessageError, Refusal, WardroundError
@@ -35,7 +35,6 @@ from protocol.wire import decode_plan
 
 logger = logging.getLogger("wardround.hospital")
 
-NO_REPLY = Reply(None)
 FORGET_SECONDS = 3600.0
 
 
@@ -58,29 +57,35 @@ class Agent:
         standing = home.simulation is not None and home.simulation.as_of is not None
         self._features = WarmFeatures(home.source, home.patients_key, standing)
         self._agreed: set[str] = set()
-        self._turn = Lock()
+        self._turns = Turns()
 
     def answer(self, payload: bytes) -> Reply:
         """Answer one request; never raises, whatever the bytes are.
 
-        A release leaves at the delay that its terms set; a refusal, which depends on terms, policy, ledger
+        A release leaves at whole multiples of its terms' delay; a refusal, which depends on terms, policy, ledger
         and clock alone, at once. Without a reply (a database is away) the hospital is late: who asked asks again.
         """
-        asked = None
         try:
             asked = read_request(payload, self._now())
-            with self._turn:
-                release = self._participate(asked)
-            answer = encode_answer(sign_release(release, self._home.key))
+        except Refusal as refusal:
+            return self._refused(refusal, None)
+        with self._turns.take():
+            return self._answer(asked)
+
+    def _answer(self, asked: Asked) -> Reply:
+        """Answer a verified request within its turn."""
+        delay_seconds = asked.signed.terms.reply_delay_seconds
+        try:
+            answer = encode_answer(sign_release(self._participate(asked), self._home.key))
             logger.info("study %s, round %d: released", asked.plan.study, asked.plan.round)
-            return Reply(answer, asked.signed.terms.reply_delay_seconds)
+            return Reply(answer, delay_seconds)
         except Refusal as refusal:
             return self._refused(refusal, asked)
         except LedgerError as error:
             return self._refused(Refusal("ledger", str(error)), asked)
         except Exception as error:
             logger.warning("late: %s", said(error))
-        return NO_REPLY
+        return Reply(None, delay_seconds)
 
     def forget_expired(self) -> None:
         """Delete stored releases whose terms have expired; what fails is tried again an hour later."""
@@ -111,7 +116,7 @@ class Agent:
             return policy
         if operator not in policy.operators.values():
             raise Refusal("operators", f"operator={operator}: is not listed (policy.yaml: operators)")
-        return replace(policy, simulation=True)
+        return replace(policy, simulation=True, min_reply_delay_seconds=0.0)
 
     def _ready(self, terms: Terms) -> None:
         """Before anything is charged: refuse where closed form and Opacus disagree on this study's shapes."""
@@ -124,9 +129,11 @@ class Agent:
         self._agreed.add(terms.fingerprint)
 
     def _admit_training(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
+        self._turns.reads_tables(wards[0].policy.min_reply_delay_seconds)
         return self._admit("training", terms)
 
     def _admit_heldout(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
+        self._turns.reads_tables(wards[0].policy.min_reply_delay_seconds)
         return self._admit("held_out", terms)
 
     def _admit(self, account: str, terms: Terms) -> Cohort:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from client.policy import Policy
 from protocol.errors import ConfigurationError
-from protocol.limits import MAX_DELTA_TIMES_PATIENTS
+from protocol.limits import MAX_DELTA_TIMES_PATIENTS, MIN_REPLY_DELAY_SECONDS
 from protocol.plain import LARGEST_YAML, read_yaml
 from protocol.section import Section, shown
 from protocol.settings import MODEL_KINDS
 from protocol.signing import checked_public_key, read_bounded
+from protocol.terms import LONGEST_REPLY_DELAY_SECONDS
 from protocol.text import checked_name
 
 _MOST = 1_000_000_000
@@ -42,7 +43,7 @@ class PolicyFile:
 def policy_from_yaml(content: bytes) -> Policy:
     """Read a policy; ConfigurationError names an unknown key, a wrong type, a value out of range.
 
-    Only ``delta`` must stand; whatever else is missing allows nothing.
+    Only ``delta`` must stand; whatever else is missing allows nothing (a reply's delay is 2 s then).
     """
     section = Section(read_yaml(content, "policy"), "policy")
     policy = Policy(
@@ -61,6 +62,9 @@ def policy_from_yaml(content: bytes) -> Policy:
         max_clip_norm=_number(section, "max_clip_norm", 0.0),
         min_noise_multiplier=_number(section, "min_noise_multiplier", math.inf),
         max_delta_times_patients=_number(section, "max_delta_times_patients", MAX_DELTA_TIMES_PATIENTS),
+        min_reply_delay_seconds=_number(
+            section, "min_reply_delay_seconds", MIN_REPLY_DELAY_SECONDS, below=LONGEST_REPLY_DELAY_SECONDS
+        ),
         min_patients=_whole(section, "min_patients"),
         require_consent=section.boolean("require_consent", True),
         require_approval=section.boolean("require_approval", True),

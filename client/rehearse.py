@@ -16,6 +16,7 @@ from client.home import Home, program_version
 from client.ledger.sqlite import create_ledger
 from client.participate import Ward, participate
 from client.policy import Policy
+from client.socket_door import due_at
 from client.tables.readable import check_types
 from client.tables.source import read_tables
 from client.train.agree import agree
@@ -30,7 +31,10 @@ from protocol.wire import encode_release
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
-    """What one round took. numbers and size_bytes are those of the release; seconds by part of the round."""
+    """What one round took. numbers and size_bytes are those of the release; seconds by part of the round.
+
+    reply_seconds: when its reply would leave, counted from the plan's arrival.
+    """
 
     patients: int
     events: int
@@ -38,7 +42,7 @@ class Rehearsal:
     size_bytes: int
     epsilon_of_round: float
     seconds: dict[str, float]
-    late: bool
+    reply_seconds: float
 
 
 def rehearse(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> Rehearsal:
@@ -67,7 +71,7 @@ def rehearse(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> 
         size_bytes=len(encode_release(release)),
         epsilon_of_round=epsilon,
         seconds=seconds,
-        late=0 < terms.reply_delay_seconds < done - agreed,
+        reply_seconds=due_at(0.0, done - agreed, terms.reply_delay_seconds),
     )
 
 

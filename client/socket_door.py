@@ -8,6 +8,7 @@ trickles or sends garbage keeps nobody waiting. The oldest that is still being r
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -21,22 +22,23 @@ from pathlib import Path
 
 from protocol.envelope import LARGEST_REQUEST
 from protocol.errors import ConfigurationError
+from protocol.terms import LONGEST_REPLY_DELAY_SECONDS
 
 logger = logging.getLogger("wardround.hospital")
 
 LENGTH = struct.Struct("<I")
 SOCKET_MODE, FOLDER_MODE = 0o660, 0o750
-_LONGEST_DELAY_SECONDS = 86_400.0
 _CLOSING_TURNS = 20  # of the loop; a connection takes several to be accepted and closed
 _Connection = asyncio.Task[None]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """Bytes to send (None: hang up without a word), and how long after the request's arrival."""
+    """Bytes to send (None: hang up without a word), and when: see ``due_at``. ready_at: monotonic seconds."""
 
     payload: bytes | None = field(repr=False)
     delay_seconds: float = 0.0
+    ready_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,15 +102,16 @@ class SocketDoor:
         connection = asyncio.current_task()
         if connection is None:
             raise RuntimeError("a connection is served by a task")
-        arrived = time.monotonic()
         try:
             self._hold(connection, 0)
             payload = await asyncio.wait_for(self._read(connection, reader), self._limits.transfer_seconds)
+            arrived = time.monotonic()  # the last byte's: when that comes depends on the caller alone
             loop = asyncio.get_running_loop()
             reply = await loop.run_in_executor(self._threads, self._answer, payload)
             del payload
+            due = due_at(arrived, reply.ready_at, reply.delay_seconds)
+            await asyncio.sleep(max(due - time.monotonic(), 0.0))
             if reply.payload is not None:
-                await asyncio.sleep(seconds_until_due(reply.delay_seconds, time.monotonic() - arrived))
                 await asyncio.wait_for(_write(writer, reply.payload), self._limits.transfer_seconds)
         except (OSError, EOFError, TimeoutError, _Crowded):
             pass  # whoever asked went away or never finished: nobody is there to be told
@@ -144,15 +147,16 @@ class _Crowded(Exception):
     """No room for this connection."""
 
 
-def seconds_until_due(delay_seconds: float, elapsed_seconds: float) -> float:
-    """Say how long a finished reply still waits: to the first multiple of the delay that is not past.
+def due_at(arrived: float, ready_at: float, delay_seconds: float) -> float:
+    """Say when a reply leaves: the first whole multiple of the delay after its request arrived that is not past.
 
-    A computation longer than the delay shows by whole delays only, and not by how long it took.
+    All in monotonic seconds. Guarantee: a computation shows by whole delays only, and not by how long it took;
+    the first delay passes always. A hang-up (no payload) keeps to the same times.
     """
-    delay = min(max(delay_seconds, 0.0), _LONGEST_DELAY_SECONDS)
+    delay = min(max(delay_seconds, 0.0), LONGEST_REPLY_DELAY_SECONDS)
     if delay == 0.0:
-        return 0.0
-    return -elapsed_seconds % delay if elapsed_seconds > delay else delay - elapsed_seconds
+        return ready_at
+    return arrived + delay * max(math.ceil((ready_at - arrived) / delay), 1)
 
 
 def listening_socket(path: Path) -> socket.socket:

@@ -11,6 +11,7 @@ from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError, require
 from protocol.evaluation import EvaluationSettings, FairnessSettings
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.terms import LONGEST_REPLY_DELAY_SECONDS
 
 KEYS = (
     "study", "contract", "contract_file", "model", "privacy", "training",
@@ -41,7 +42,8 @@ class Proposal:
         """Check ranges, and that a real study declares its hospitals."""
         require(1 <= self.valid_days <= 3660, "valid_days", self.valid_days, "must be from 1 to 3660")
         delay = self.reply_delay_seconds
-        require(0 <= delay <= 86_400, "reply_delay_seconds", delay, "must be from 0 to 86400")
+        most = LONGEST_REPLY_DELAY_SECONDS
+        require(0 <= delay <= most, "reply_delay_seconds", delay, f"must be from 0 to {most:g}")
         require(
             bool(self.training.public_patients),
             "training.public_patients",

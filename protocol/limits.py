@@ -18,6 +18,8 @@ from protocol.terms import Terms
 MAX_DELTA_TIMES_PATIENTS = 0.1
 """Whoever gives out each patient's whole record with chance δ keeps (0, δ), and gives out δ × patients of them."""
 
+MIN_REPLY_DELAY_SECONDS = 2.0
+"""The least delay of replies, unless a hospital's policy says another: of computing time only whole delays show."""
 CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon_for_life")
 
 
@@ -44,6 +46,7 @@ class Limits:
     max_clip_norm: float = 0.0
     min_noise_multiplier: float = math.inf
     max_delta_times_patients: float = MAX_DELTA_TIMES_PATIENTS
+    min_reply_delay_seconds: float = MIN_REPLY_DELAY_SECONDS
     require_consent: bool = True
 
 
@@ -140,6 +143,8 @@ def _how(limits: Limits, terms: Terms) -> Iterator[Clause]:
     floor = limits.min_noise_multiplier
     yield at_least("min_noise_multiplier", "noise_multiplier", terms.noise_multiplier, floor)
     yield at_most("max_rounds", "rounds", terms.training.rounds, limits.max_rounds)
+    delay, least = terms.reply_delay_seconds, limits.min_reply_delay_seconds
+    yield at_least("min_reply_delay_seconds", "reply_delay_seconds", delay, least)
 
 
 def _how_much(limits: Limits, terms: Terms) -> Iterator[Clause]:

@@ -18,6 +18,7 @@ from protocol.text import checked_name, is_line, is_name
 
 ACCOUNTS = ("training", "held_out")
 """The two parts of a hospital's patients: those learned from, and those measured on."""
+LONGEST_REPLY_DELAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +26,10 @@ class Terms:
     """What the operator proposes; a hospital's policy may only tighten it.
 
     noise_multiplier is σ ÷ clip_norm of one step's sum: at one hospital (``local``) or over all
-    (``distributed``). training.public_patients names every planned hospital. reply_delay_seconds is when
-    a reply leaves the hospital, counted from the plan's arrival. simulation marks terms under which seeds
-    are allowed; real hospitals refuse it. expires_at is ISO 8601, UTC. evaluation: the noised tables of
-    held-out patients, None where no model of the study is evaluated.
+    (``distributed``). training.public_patients names every planned hospital. A reply leaves the hospital at the
+    first whole multiple of reply_delay_seconds, from its plan's arrival, that is not past. simulation marks terms
+    under which seeds are allowed; real hospitals refuse it. expires_at is ISO 8601, UTC. evaluation: the noised
+    tables of held-out patients, None where no model of the study is evaluated.
     """
 
     study: str
@@ -37,7 +38,7 @@ class Terms:
     privacy: PrivacySettings
     training: TrainingSettings
     noise_multiplier: float
-    reply_delay_seconds: float = 0.0
+    reply_delay_seconds: float = 2.0
     expires_at: str = "2100-01-01T00:00:00+00:00"
     simulation: bool = False
     evaluation: EvaluationSettings | None = None
@@ -52,6 +53,8 @@ class Terms:
         require(
             bool(self.training.public_patients), "training.public_patients", "{}", "must name every hospital"
         )
+        delay, most = self.reply_delay_seconds, LONGEST_REPLY_DELAY_SECONDS
+        require(0 <= delay <= most, "reply_delay_seconds", delay, f"must be from 0 to {most:g}")
         if self.privacy.noise == "distributed":
             require(
                 self.training.local_steps == 1,

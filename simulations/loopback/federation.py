@@ -113,7 +113,8 @@ class Loopback:
         count = round(self.patients * DECLARED_SHARE)
         declared = ",".join(f"{name}:{count}" for name in self.hospitals)
         public = f"training.public_patients={{{declared}}}"
-        return [f"study={study}", f"training.rounds={rounds}", public, *more, f"evaluation={evaluation}"]
+        fixed = [f"study={study}", f"training.rounds={rounds}", public, "reply_delay_seconds=0"]
+        return [*fixed, *more, f"evaluation={evaluation}"]
 
     def approve(self, study: str, *settings: str) -> None:
         """Hand the signed terms to every hospital, where a person approves them."""
@@ -206,6 +207,8 @@ class Loopback:
         """Allow a contract by its fingerprint, as a steward would by hand."""
         path = self.home(name) / "policy.yaml"
         text = re.sub(r"(?m)^contracts:.*$", f"contracts: [{contract}]", path.read_text(encoding="utf-8"))
+        # Invented patients: the time of a round is measured here, and hides nobody.
+        text = re.sub(r"(?m)^min_reply_delay_seconds:.*$", "min_reply_delay_seconds: 0", text)
         path.write_text(text, encoding="utf-8")
 
     def _run(self, arguments: list[str]) -> str:

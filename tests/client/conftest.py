@@ -61,6 +61,7 @@ POLICY: dict[str, Any] = {
     "min_clip_norm": 0.5,
     "max_clip_norm": 2.0,
     "min_noise_multiplier": 5.0,
+    "min_reply_delay_seconds": 0,  # a turn of 2 s is for real patients
     "min_patients": 10,
 }
 PATIENTS = 40

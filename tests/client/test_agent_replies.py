@@ -108,6 +108,51 @@ def test_the_reply_leaves_at_the_delay_of_the_terms(approved, terms_with):
     assert approved.agent.answer(approved.request(20, terms)).delay_seconds == 0.0  # a refusal
 
 
+def test_a_hospital_that_is_late_hangs_up_at_the_delay_too(approved, monkeypatch):
+    def fail(*arguments):
+        raise TableAway("messages: does not answer")
+
+    monkeypatch.setattr("client.warm.read_tables", fail)
+    reply = approved.agent.answer(approved.request())
+    assert (reply.payload, reply.delay_seconds) == (None, approved.terms.reply_delay_seconds)
+
+
+def test_terms_with_a_shorter_delay_than_the_policys_are_refused_and_cost_nothing(approved, terms_with):
+    approved.write_policy(min_reply_delay_seconds=2.5)
+    assert approved.clause(1) == "min_reply_delay_seconds"
+    assert approved.epsilon == 0
+    approved.write_policy(min_reply_delay_seconds=2)
+    approved.released(1)
+
+
+def test_a_policy_that_says_nothing_of_the_delay_asks_for_two_seconds(hospital, terms_with):
+    text = (hospital.folder / "policy.yaml").read_text()
+    kept = [line for line in text.splitlines() if "min_reply_delay_seconds" not in line]
+    (hospital.folder / "policy.yaml").write_text("\n".join(kept))
+    quick = terms_with(reply_delay_seconds=1.9)
+    hospital.approve(quick)
+    assert hospital.clause(1, quick) == "min_reply_delay_seconds"
+
+
+def test_only_a_turn_that_read_tables_ends_at_a_whole_delay_of_the_policy(approved, monkeypatch):
+    asked = []
+    monkeypatch.setattr("client.turn.due_at", lambda taken, now, delay: asked.append(delay) or now)
+    approved.write_policy(min_reply_delay_seconds=2)
+    approved.released(1)
+    approved.released(1)  # the stored bytes: no table is read
+    approved.clause(20)
+    with monkeypatch.context() as away:
+
+        def fail(*arguments):
+            raise TableAway("messages: does not answer")
+
+        away.setattr("client.warm.read_tables", fail)
+        assert approved.agent.answer(approved.request(2)).payload is None
+    (approved.folder / "messages.csv").unlink()
+    approved.released(3)  # noise alone
+    assert asked == [2, 0, 0, 2, 2]
+
+
 MARKS = ("MARKPATIENT", "MARKVALUE", "31337", "1987-06-05")
 
 

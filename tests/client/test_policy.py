@@ -111,15 +111,8 @@ def test_the_defaults_allow_nothing() -> None:
     answer = forecast(Policy(delta=1e-5), TERMS, OPERATOR, MemoryLedger(), NOW)
     allowed = {clause.name for clause in answer.clauses if clause.holds}
     # What holds is about the terms themselves; everything that a policy must grant is refused.
-    assert allowed == {
-        "simulation",
-        "noise",
-        "expires_at",
-        "require_consent",
-        "delta",
-        "max_delta_times_patients",
-        "epsilon",
-    }
+    themselves = {"simulation", "noise", "expires_at", "require_consent", "delta", "epsilon"}
+    assert allowed == themselves | {"max_delta_times_patients", "min_reply_delay_seconds"}
 
 
 LOOSER: dict[str, dict[str, Any]] = {
@@ -138,6 +131,7 @@ LOOSER: dict[str, dict[str, Any]] = {
     "max_clip_norm": {"privacy": {"clip_norm": 2.01}},
     "min_noise_multiplier": {"noise_multiplier": 9.99},
     "max_rounds": {"training": {"rounds": 21}},
+    "min_reply_delay_seconds": {"reply_delay_seconds": 1.99},
     "epsilon": {"privacy": {"epsilon": 0.99}},
     "max_epsilon_per_study": {"privacy": {"epsilon": 9.0}, "noise_multiplier": 12.0},
 }

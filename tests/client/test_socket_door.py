@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from client.socket_door import LENGTH, Limits, Reply, SocketDoor, listening_socket, seconds_until_due
+from client.socket_door import LENGTH, Limits, Reply, SocketDoor, due_at, listening_socket
 from protocol.envelope import LARGEST_REQUEST
 from protocol.errors import ConfigurationError
 
@@ -180,20 +180,53 @@ def test_a_reply_leaves_not_before_its_time(served):
 
 
 @pytest.mark.parametrize(
-    ("delay", "elapsed", "wait"),
+    ("delay", "elapsed", "due"),
     [
-        (0.0, 3.0, 0.0),
+        (0.0, 3.0, 3.0),
         (10.0, 0.0, 10.0),
-        (10.0, 4.0, 6.0),
-        (10.0, 10.0, 0.0),
-        (10.0, 10.5, 9.5),  # late, by whole delays only
-        (10.0, 39.0, 1.0),
-        (-5.0, 3.0, 0.0),
+        (10.0, 4.0, 10.0),
+        (10.0, 10.0, 10.0),
+        (10.0, 10.5, 20.0),  # late, by whole delays only
+        (10.0, 39.0, 40.0),
+        (0.25, 7.125, 7.25),
+        (-5.0, 3.0, 3.0),
         (1e300, 0.0, 86_400.0),
     ],
 )
-def test_when_a_reply_is_due(delay, elapsed, wait):
-    assert seconds_until_due(delay, elapsed) == pytest.approx(wait)
+def test_a_reply_leaves_at_the_first_whole_delay_after_it_is_ready(delay, elapsed, due):
+    for arrived in (0.0, 1024.5):
+        assert due_at(arrived, arrived + elapsed, delay) == arrived + due
+
+
+def test_all_computations_within_one_delay_leave_at_one_time():
+    elapsed = [0.001 * step for step in range(1, 4001)]
+    assert {due_at(0.0, one, 2.0) for one in elapsed} == {2.0, 4.0}
+    assert [due_at(0.0, one, 2.0) for one in (2.0, 2.001)] == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("payload", [b"a reply", None], ids=["reply", "hang-up"])
+def test_delays_count_from_the_requests_last_byte_and_hold_for_hang_ups(tmp_path, monkeypatch, payload):
+    asked = []
+
+    def due(arrived, ready_at, delay_seconds):
+        asked.append((ready_at - arrived, delay_seconds))
+        return time.monotonic()
+
+    monkeypatch.setattr("client.socket_door.due_at", due)
+    place = Served(tmp_path / "run/agent.sock")
+    try:
+        place.door._answer = lambda request: Reply(payload, 3.0)
+        asked.clear()
+        with connect(place) as client:
+            client.sendall(LENGTH.pack(4) + b"slo")
+            time.sleep(0.5)  # the caller's own slowness is none of ours
+            client.sendall(b"w")
+            assert client.recv(1) == (LENGTH.pack(7)[:1] if payload else b"")
+        ((elapsed, delay),) = asked
+        assert elapsed < 0.5
+        assert delay == 3.0
+    finally:
+        place.stop()
 
 
 def test_nothing_stays_open(served):

@@ -99,6 +99,7 @@ def test_both_accounts_cost_what_a_hospitals_own_forecast_says(home, tmp_path):
         ({"max_clip_norm": 0.75}, "max_clip_norm"),
         ({"min_noise_multiplier": 100.0}, "min_noise_multiplier"),
         ({"max_events_per_patient": 3}, "max_events_per_patient"),
+        ({"min_reply_delay_seconds": 2.5}, "min_reply_delay_seconds"),
     ],
 )
 def test_plan_names_the_clause_by_which_the_hospital_itself_refuses(home, tmp_path, changes, clause):

@@ -34,7 +34,8 @@ from server.superlink import ServerAway
 def study(make_terms, tmp_path, capsys):
     home = begin_operator_home(tmp_path / "op", "127.0.0.1:8443")
     folder = home.study("tea")
-    terms = sign_terms(replace(make_terms(rounds=2), simulation=False), home.key())
+    quick = replace(make_terms(rounds=2), simulation=False, reply_delay_seconds=0.0)
+    terms = sign_terms(quick, home.key())
     settings = Serving(
         study="tea",
         home=home.folder,
