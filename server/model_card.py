@@ -33,13 +33,17 @@ MEASURES = {
 
 @dataclass(frozen=True, eq=False)
 class CardFacts:
-    """What the card is written from. epsilon_by_adversary: as ``protocol.accounting`` gives it."""
+    """What the card is written from.
+
+    epsilon_by_adversary: as ``protocol.accounting`` gives it. warnings: what a reader must be told before any figure.
+    """
 
     terms: Terms
     assessment: Assessment
     epsilon_by_adversary: Mapping[str, float]
     parameters: int
     approved_by: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def card_html(facts: CardFacts) -> str:
@@ -292,6 +296,7 @@ def _limits(facts: CardFacts) -> tuple[Block, ...]:
         lines.insert(
             0, "A simulation: its noise came from a seed and protects nobody. Not for use with real patients."
         )
+    lines = [*(f"Warning: {warning}." for warning in facts.warnings), *lines]
     return (Items(tuple(lines)),)
 
 

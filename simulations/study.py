@@ -84,6 +84,7 @@ def run(settings: StudySettings) -> RunFiles:
         true_probability=federation.true_probability,
         gate=federation.counts,
         public_patients=terms.training.public_patients,
+        real_table=settings.data.path is not None,
     )
     files = write_run(results, settings.output_dir, html=settings.report.html)
     print_run(results, files, Console())

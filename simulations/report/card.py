@@ -17,6 +17,7 @@ def card_facts(results: Results) -> CardFacts | None:
         epsilon_by_adversary=results.privacy.epsilon_by_adversary,
         parameters=len(results.weights),
         approved_by=results.approved_by,
+        warnings=results.warnings,
     )
 
 

@@ -13,7 +13,7 @@ from simulations.report import charts, effects
 from simulations.report.card import measured
 from simulations.report.plots import compact, compact_delta, number, percent, spread_text
 from simulations.report.scores import METHODS, Scores
-from simulations.report.summary import Results
+from simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
 
 MOST_EFFECTS, MOST_HEAT_MAPS = 24, 8
 MOST_TABLE_ROWS = 500
@@ -46,6 +46,7 @@ def render_report(results: Results) -> str:
         results=results,
         privacy=results.privacy,
         headline=headline(results),
+        protects_nobody=PROTECTS_NOBODY_WARNING,
         tiles=_tiles(results),
         comparison=_comparison(results),
         adversaries=_adversaries(results),

@@ -20,7 +20,7 @@ from protocol.model_file import model_bytes
 from server.model_facts import release_facts
 from simulations.report.card import card_files
 from simulations.report.scores import Scores
-from simulations.report.summary import Results, summarise
+from simulations.report.summary import PROTECTS_NOBODY_WARNING, Results, summarise
 
 PACKAGES = (
     "torch",
@@ -57,6 +57,8 @@ def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
         "config.yaml": yaml.safe_dump(results.settings, sort_keys=False, allow_unicode=True).encode(),
     }
     contents |= card_files(results)
+    if results.real_table:
+        contents["README.md"] = f"# {results.study}\n\nWarning: {PROTECTS_NOBODY_WARNING}.\n".encode()
     if html:
         from simulations.report.page import render_report  # Jinja is not needed for a run without a page
 
@@ -69,6 +71,8 @@ def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
         write_whole(folder / name, content)
     if not html:
         (folder / "report.html").unlink(missing_ok=True)  # one of an earlier run would contradict this one
+    if not results.real_table:
+        (folder / "README.md").unlink(missing_ok=True)
     return RunFiles(
         summary=folder / "summary.json",
         metrics=folder / "metrics.parquet",
@@ -185,7 +189,8 @@ def _manifest(results: Results, contents: Mapping[str, bytes]) -> dict[str, obje
         "versions": {"python": platform.python_version(), **_versions()},
         "platform": platform.platform(),
         "seeds": {"seed": results.seed},
-        "data_fingerprint": results.data_fingerprint,
+        # Of a real table a hash would be a test: whoever knows all rows but one tries what that one holds.
+        "data_fingerprint": None if results.real_table else results.data_fingerprint,
         "contract_fingerprint": results.contract.fingerprint,
         "terms_fingerprint": results.terms_fingerprint,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},

@@ -12,6 +12,7 @@ from client.cohort import Cohort
 from protocol.accounting import PrivacyEvent
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError
+from protocol.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
 from protocol.settings import ModelSettings
 from protocol.terms import Terms
 from server.assess import Assessment
@@ -24,6 +25,11 @@ from simulations.report.scores import METHOD_KEYS, Scores, score_methods
 Floats = NDArray[np.float64]
 SECURE_AGGREGATION_WARNING = (
     "assumes secure aggregation: each hospital adds a share of the noise, and only the sum is private"
+)
+
+PROTECTS_NOBODY_WARNING = (
+    "read from a real table: noise came from a seed, other models were trained without any, and counts and scores are "
+    "exact, so this folder protects nobody in the table; share none of it, and use no model of it"
 )
 
 
@@ -80,7 +86,8 @@ class Results:
     ``heldout``; keys of ``METHOD_KEYS`` without ``best_possible``, a missing key was not run.
     true_probability: float64 [events] where the data is synthetic. seconds: keys data, train (the private
     rounds alone), total. gate: counts by reason of what the gate set aside (simulation only).
-    public_patients: as the terms declare them. terms, assessment: what the model card is written from.
+    public_patients: as the terms declare them. real_table: whether somebody stands in the table, and nobody is
+    invented. terms, assessment: what the model card is written from.
     """
 
     study: str
@@ -105,6 +112,7 @@ class Results:
     terms: Terms | None = None
     assessment: Assessment | None = None
     approved_by: tuple[str, ...] = ()
+    real_table: bool = False
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together, so that no number is put beside the wrong name."""
@@ -149,7 +157,15 @@ class Results:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader must be told before any figure."""
-        return (SECURE_AGGREGATION_WARNING,) if self.privacy.noise == "distributed" else ()
+        found = [PROTECTS_NOBODY_WARNING] if self.real_table else []
+        if self.privacy.noise == "distributed":
+            found.append(SECURE_AGGREGATION_WARNING)
+        clause = delta_clause(
+            self.privacy.delta, max(self.public_patients.values(), default=0), MAX_DELTA_TIMES_PATIENTS
+        )
+        if not clause.holds:
+            found.append(f"{clause.asked} of the largest hospital: a real study may have {clause.allowed}")
+        return tuple(found)
 
 
 def summarise(results: Results) -> dict[str, object]:

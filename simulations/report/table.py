@@ -8,7 +8,7 @@ from rich.text import Text
 from simulations.report.plots import compact_delta, number, percent
 from simulations.report.run_files import RunFiles
 from simulations.report.scores import METHODS
-from simulations.report.summary import Results
+from simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
 
 
 def comparison_table(results: Results) -> Table:
@@ -49,6 +49,8 @@ def closing_lines(results: Results) -> list[str]:
     privacy, lines = results.privacy, []
     delta = compact_delta(privacy.delta)
     lines.append(f"Patient ε = {privacy.patient_epsilon:.3f} at δ = {delta}, against whoever gets the model.")
+    if results.real_table:
+        lines.insert(0, f"WARNING: {PROTECTS_NOBODY_WARNING}.")
     if privacy.noise == "distributed":
         seen = privacy.epsilon_by_adversary.get("server")
         lines.insert(0, "WARNING: this ε assumes secure aggregation (noise=distributed; simulation only).")
