@@ -29,6 +29,11 @@ _EVERY_EVENT = 2**31 - 1
 YES = "yes"
 
 
+def is_simulated(stored: StoredModel) -> bool:
+    """Whether a model is a simulation's; one without the mark counts as such."""
+    return stored.facts.get("simulation", YES).lower() not in ("no", "false")
+
+
 def refuse_unreviewed(stored: StoredModel, today: date, real: bool) -> None:
     """Raise ConfigurationError for a model that is not marked releasable, is past its review, or simulated.
 
@@ -36,7 +41,7 @@ def refuse_unreviewed(stored: StoredModel, today: date, real: bool) -> None:
     day), ``simulation``. real: whether the hospital's patients are; a missing mark counts as the worse one.
     """
     remedy = "ask the operator for a reviewed one, or give --accept-unreviewed REASON, which is recorded"
-    if real and stored.facts.get("simulation", YES).lower() not in ("no", "false"):
+    if real and is_simulated(stored):
         raise ConfigurationError(f"model: is marked as a simulation's; {remedy}")
     if stored.facts.get("releasable", "").lower() not in (YES, "true"):
         raise ConfigurationError(f"model: is not marked releasable; {remedy}")

@@ -50,6 +50,12 @@ class Proposal:
             "null",
             "must name every hospital with its declared training patients, as in {north: 1200}",
         )
+        require(
+            not self.review.exception_by,
+            "review.exception_by",
+            "…",
+            "is signed for limits that were measured: wardround-serve approve, after the study has ended",
+        )
         check_mitigation(self.fairness, self.evaluation, self.model)
 
 

@@ -1,4 +1,7 @@
-"""A trained model on disk: safetensors (arrays and text, nothing that runs), tied to its contract."""
+"""A trained model on disk: safetensors (arrays and text, nothing that runs), tied to its contract.
+
+Read from bytes, not from a path: whoever checked a signature parses the very bytes that it was checked on.
+"""
 
 import json
 from collections.abc import Mapping
@@ -7,15 +10,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError, ContractError
 from protocol.model import named_parameters, parameter_shapes
+from protocol.plain import PlainError, read_json
 from protocol.settings import ModelSettings
+from protocol.signing import read_bounded
 
 FORMAT = "wardround-model-1"
+LARGEST, LARGEST_HEADER = 2**30, 2**20  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,57 +50,84 @@ def model_bytes(
 
 
 def load_model(path: Path, contract: Contract) -> StoredModel:
-    """Read a model for this contract.
+    """Read a model for this contract: ``model_content``, then ``read_model``."""
+    return read_model(model_content(path), contract, path)
 
-    ConfigurationError where there is no such file; ContractError where it is no model of Wardround's, of
-    another contract, or of other shapes.
+
+def model_content(path: Path) -> bytes:
+    """Read a model's bytes; ConfigurationError where there is no such file, or one too large to be a model."""
+    if not path.is_file():
+        raise ConfigurationError(f"{path}: no such file; give a model.safetensors")
+    try:
+        content = read_bounded(path, LARGEST)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(content) > LARGEST:
+        raise ConfigurationError(f"{path}: larger than {LARGEST} bytes; give a study's model.safetensors")
+    return content
+
+
+def read_model(content: bytes, contract: Contract, name: object) -> StoredModel:
+    """Read a model for this contract from its file's bytes.
+
+    ContractError where it is no model of Wardround's, of another contract, or of other shapes.
     """
-    metadata, parts = _read(path)
+    metadata = _metadata(content, name)
     if metadata.get("format") != FORMAT:
         raise ContractError(
-            f"{path}: not a model of Wardround (format {FORMAT}); give a study's model.safetensors"
+            f"{name}: not a model of Wardround (format {FORMAT}); give a study's model.safetensors"
         )
     if metadata.get("contract_fingerprint") != contract.fingerprint:
         theirs = f"{metadata.get('contract')} ({metadata.get('contract_fingerprint', '')[:12]}…)"
         raise ContractError(
-            f"{path}: model of contract {theirs}, not of {contract.name} ({contract.fingerprint[:12]}…); "
+            f"{name}: model of contract {theirs}, not of {contract.name} ({contract.fingerprint[:12]}…); "
             f"use the model or the contract that belongs to it"
         )
-    return _assemble(path, contract, parts, metadata)
-
-
-def contract_fingerprint(path: Path) -> str:
-    """Say which contract a model file names; empty where it names none. Raises as ``load_model`` does."""
-    return _read(path)[0].get("contract_fingerprint", "")
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.float64]]]:
-    if not path.is_file():
-        raise ConfigurationError(f"{path}: no such file; give a model.safetensors")
     try:
-        with safe_open(path, framework="numpy") as file:
-            parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            return dict(file.metadata() or {}), parts
-    except (SafetensorError, ValueError, TypeError) as error:
-        raise ContractError(
-            f"{path}: not a safetensors file; give the model.safetensors of a study"
-        ) from error
+        parts = load(content)
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise _no_model(name) from error
+    return _assemble(name, contract, parts, metadata)
+
+
+def contract_fingerprint(content: bytes, name: object) -> str:
+    """Say which contract a model's bytes name; empty where they name none. Raises as ``read_model`` does."""
+    return _metadata(content, name).get("contract_fingerprint", "")
+
+
+def _metadata(content: bytes, name: object) -> dict[str, str]:
+    # safetensors reads its metadata from files only: eight bytes of length, then JSON.
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or length > min(LARGEST_HEADER, len(content) - 8):
+        raise _no_model(name)
+    try:
+        plain = read_json(content[8 : 8 + length], LARGEST_HEADER)
+    except PlainError as error:
+        raise _no_model(name) from error
+    found = plain.get("__metadata__", {}) if isinstance(plain, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise _no_model(name)
+    return found
+
+
+def _no_model(name: object) -> ContractError:
+    return ContractError(f"{name}: not a safetensors file; give the model.safetensors of a study")
 
 
 def _assemble(
-    path: Path, contract: Contract, parts: Mapping[str, NDArray[np.float64]], metadata: Mapping[str, str]
+    name: object, contract: Contract, parts: Mapping[str, NDArray[np.float64]], metadata: Mapping[str, str]
 ) -> StoredModel:
     try:
         described = json.loads(metadata["model"])
         model = ModelSettings(kind=described["kind"], hidden=tuple(described["hidden"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise ContractError(f"{path}: does not say which model it holds") from error
+        raise ContractError(f"{name}: does not say which model it holds") from error
     shapes = parameter_shapes(model, contract.layout)
-    if {name: part.shape for name, part in parts.items()} != shapes:
+    if {part: array.shape for part, array in parts.items()} != shapes:
         raise ContractError(
-            f"{path}: its parameters do not have the shapes of this contract's {model.kind} model"
+            f"{name}: its parameters do not have the shapes of this contract's {model.kind} model"
         )
-    weights = np.concatenate([parts[name].astype(np.float64).ravel() for name in shapes])
+    weights = np.concatenate([parts[part].astype(np.float64).ravel() for part in shapes])
     if not np.isfinite(weights).all():
-        raise ContractError(f"{path}: a parameter is not finite; the file is damaged")
+        raise ContractError(f"{name}: a parameter is not finite; the file is damaged")
     return StoredModel(model, weights, dict(metadata))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from protocol.errors import ConfigurationError
 from server.checkpoint import resume
+from server.exception_file import write_exception
 from server.held_out import conclude
 from server.lock import alone
 from server.operator_home import load_operator_home
-from server.review_file import sign_exception
 from server.served import Study, look_at
 from server.study_files import write_files
 from server.words import options
@@ -38,7 +38,7 @@ def sign(study: Study, person: str, reason: str) -> None:
         raise ConfigurationError(
             f"study={study.terms.study}: {found.review.blocks[0]}; an exception lifts limits, not this"
         )
-    sign_exception(study.folder.review, person, reason)
+    write_exception(study, found, person, reason)
     again = conclude(study, resumed.state)
     if again is None or not again.review.releasable:
         raise ConfigurationError(f"study={study.terms.study}: is not releasable after the exception")

@@ -27,10 +27,10 @@ from server.assess import (
 from server.estimates import Tables
 from server.evaluation import TableSum, due, sum_tables, tables_of
 from server.event_log import ASKED, EVALUATED, read_events
+from server.exception_file import check_exception, signed_review
 from server.kept_sums import load_sum, save_sum
 from server.measured import estimate_facts, null_where_nan
 from server.patience import Patience
-from server.review_file import load_review
 from server.rounds import RoundState, finished, reported_weights
 from server.served import Study, attendance_facts, who
 
@@ -51,7 +51,7 @@ def conclude(study: Study, state: RoundState) -> Assessment | None:
     """Assess the model from what is kept; None while rounds or evaluations are still to come."""
     if not finished(state, study.terms):
         return None
-    review, day = load_review(study.folder.review)
+    review, day = signed_review(study)
     earlier = _earlier(study)
     try:
         found = assess(study.terms, state, _kept(study), review, day, earlier)
@@ -59,12 +59,13 @@ def conclude(study: Study, state: RoundState) -> Assessment | None:
         return None
     except WeightsLost:
         found = unmeasured(study.terms, state, review, day)
+    check_exception(study, found)
     return _with_all_costs(study, found)
 
 
 def not_yet_measured(study: Study, state: RoundState) -> Assessment:
     """Say of a trained model that its evaluation is still to come; its whole cost is stated before it is asked for."""
-    review, day = load_review(study.folder.review)
+    review, day = signed_review(study)
     planned = len(study.terms.evaluation.rounds) if study.terms.evaluation else 0
     return unmeasured(study.terms, state, review, day, planned)
 
@@ -82,7 +83,7 @@ def evaluate_between(study: Study, state: RoundState, ask: Ask) -> None:
 
 def evaluate_last(study: Study, state: RoundState, ask: Ask) -> None:
     """Evaluate the finished model, and once more where it is mitigated; ConfigurationError if nobody answers."""
-    review, day = load_review(study.folder.review)
+    review, day = signed_review(study)
     assess(study.terms, state, _asked(study, ask, study.serving.wait_seconds), review, day)
 
 

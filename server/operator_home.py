@@ -6,7 +6,8 @@
     HOME/secrets/              control: who may submit a run; executor: who may carry one out
     HOME/hospitals/NAME.json   a hospital's accepted request to join; removing it revokes the hospital
     HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``plan``
-    HOME/studies/NAME/         terms, checkpoints/, evaluations/, events.jsonl, review.json, model, card, reports
+    HOME/studies/NAME/         terms, checkpoints/, evaluations/, events.jsonl, review.json, exception.signed,
+                               model with its signature, card, reports
     HOME/superlink/            Flower's own state, and the empty folder that its process runs in
 
 Everything but the public halves is readable by its owner alone.
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from protocol.errors import ConfigurationError
 from protocol.kit import JoinRequest, checked_address, load_join_request
+from protocol.signed_model import MODEL
 from protocol.signing import SigningKey, load_key, read_bounded
 from protocol.text import checked_name, is_name
 
@@ -93,6 +95,7 @@ class StudyFolder:
     run: Path = field(init=False)
     evaluations: Path = field(init=False)
     review: Path = field(init=False)
+    exception: Path = field(init=False)
     lock: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,10 +105,11 @@ class StudyFolder:
             "checkpoints": "checkpoints",
             "events": "events.jsonl",
             "stop": "stop",
-            "model": "model.safetensors",
+            "model": MODEL,
             "run": "run",
             "evaluations": "evaluations",
             "review": "review.json",
+            "exception": "exception.signed",
             "lock": "lock",
         }
         for part, name in names.items():

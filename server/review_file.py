@@ -1,7 +1,7 @@
-"""``review.json``: who answers for a served study's model, from which day, and which exception a person signed."""
+"""``review.json``: who answers for a served study's model, and from which day. An exception: ``exception_file``."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -28,23 +28,22 @@ def load_review(path: Path) -> tuple[ReviewSettings, date]:
         plain = json.loads(path.read_text(encoding="utf-8"))
         day = plain.pop(_DAY)
         approved_by = tuple(map(str, plain.pop("approved_by")))
-        return ReviewSettings(approved_by=approved_by, **plain), date.fromisoformat(day) if day else today
+        settings = ReviewSettings(approved_by=approved_by, **plain)
+        released = date.fromisoformat(day) if day else today
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigurationError(f"review={path}: is damaged; restore it, or write it again") from error
+    if settings.exception_by:
+        raise ConfigurationError(
+            f"review={path}: holds an exception that nobody signed; empty exception_by and exception_reason there, "
+            "and have the person sign it: wardround-serve approve"
+        )
+    return settings, released
 
 
 def keep_release_day(path: Path) -> None:
     """Fix the day of the release: ``review_by`` does not move when the card is written again."""
     settings, day = load_review(path)
     _write(path, settings, day.isoformat())
-
-
-def sign_exception(path: Path, person: str, reason: str) -> None:
-    """Put a person's name and reason under limits that were not shown to hold; once, and never changed."""
-    settings, day = load_review(path)
-    if settings.exception_by:
-        raise ConfigurationError(f"exception: {settings.exception_by} signed one before; it is not changed")
-    _write(path, replace(settings, exception_by=person, exception_reason=reason), day.isoformat())
 
 
 def _write(path: Path, settings: ReviewSettings, day: str) -> None:

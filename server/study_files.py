@@ -1,4 +1,4 @@
-"""What a served study leaves: the model with its marks, its card, the measurements, and a report."""
+"""What a served study leaves: the model with its marks, its card, the measurements, and a report; all of it signed."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,10 +6,12 @@ from pathlib import Path
 from protocol.accounting import compose_epsilon
 from protocol.canonical import canonical_json
 from protocol.model_file import model_bytes
+from protocol.signed_model import MODEL, SIGNATURE, sign_files
 from server.assess import Assessment, by_adversary
 from server.card_text import Block, Grid, Items, Section, to_html
 from server.checkpoint import write_durably
 from server.event_log import closed_rounds, read_events
+from server.exception_file import load_exception
 from server.measured import null_where_nan, summary_of
 from server.model_card import CardFacts, card_html, card_markdown, mark, measured_sections
 from server.model_facts import model_facts, training_event
@@ -18,20 +20,26 @@ from server.served import Study
 
 
 def write_files(study: Study, found: Assessment) -> tuple[Path, ...]:
-    """Write every file of the study, each whole or not at all; gives the paths, the report last."""
+    """Write every file of the study, each whole or not at all; gives the paths, the report last.
+
+    The signature over all of them is written after them: a crash in between leaves files that nobody takes for
+    signed, until ``resume`` writes them again.
+    """
     terms = study.terms
     facts = card_facts(study, found)
     epsilon = compose_epsilon([training_event(terms)], terms.privacy.delta)
     model = model_bytes(terms.contract, terms.model, found.weights, model_facts(terms, found, epsilon))
     contents = {
-        study.folder.model.name: model,
+        MODEL: model,
         "evaluation.json": canonical_json(null_where_nan(summary_of(found))) + b"\n",
         "model_card.md": card_markdown(facts).encode(),
         "model_card.html": card_html(facts).encode(),
         "report.json": canonical_json(report(study, found)) + b"\n",
         "report.html": report_html(study, facts).encode(),
     }
-    for name, content in contents.items():
+    exception = load_exception(study) if found.review.exception_by else None
+    signature = sign_files(study.home.key(), terms.study, terms.fingerprint, contents, exception)
+    for name, content in {**contents, SIGNATURE: signature}.items():
         write_durably(study.folder.folder / name, content)
     return tuple(study.folder.folder / name for name in contents)
 

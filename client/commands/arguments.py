@@ -94,6 +94,9 @@ def _ledger(parser: ArgumentParser) -> None:
 
 def _score(parser: ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a study's model.safetensors")
+    parser.add_argument(
+        "--signature", type=Path, metavar="FILE", help="the study's model.signature (beside MODEL)"
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="a new .csv or .parquet file")
     _optional_terms(parser)
     parser.add_argument("--personal", action="store_true", help="adjust to this hospital's own patients")
@@ -101,9 +104,20 @@ def _score(parser: ArgumentParser) -> None:
         "--identify", action="store_true", help="write identifier and time of each message beside its score"
     )
     parser.add_argument(
-        "--accept-unreviewed", metavar="REASON", help="use a model that nobody released; recorded"
+        "--accept-unreviewed", metavar="REASON", help="use a signed model that nobody released; recorded"
+    )
+    parser.add_argument(
+        "--accept-unsigned", metavar="REASON", help="use a model that nobody answers for; recorded"
     )
     parser.add_argument("--person", metavar="NAME", help="who accepts (the user's name)")
+
+
+def _model(parser: ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a study's model.safetensors")
+    parser.add_argument(
+        "--signature", type=Path, metavar="FILE", help="the study's model.signature (beside MODEL)"
+    )
+    _optional_terms(parser)
 
 
 def _policy(parser: ArgumentParser) -> None:
@@ -159,6 +173,7 @@ COMMANDS = (
     Command("policy", "policy", "the limits in force; --publish: a signed extract for operators", _policy),
     Command("gate", "gate", "who passes today, by reason, and the columns read", _optional_terms),
     Command("declare", "declare", "the rounded number of patients that the operator may know", _declare),
+    Command("model", "model", "who signed a model and its card, and whether it may be used here", _model),
     Command("score", "score", "one probability per message, with reasons", _score),
     Command("notice", "notice", "the page for patients, from contract, policy and ledger", _notice),
 )

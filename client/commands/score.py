@@ -1,6 +1,5 @@
 """``score``: one probability per message, for the patients who pass today's gate."""
 
-import hashlib
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -8,29 +7,34 @@ from pathlib import Path
 import polars as pl
 
 from client.commands.desk import Desk, open_desk, person
+from client.commands.model import model_at_hand, model_contract, vouched, who_answers
 from client.commands.terminal import say, say_json, table
-from client.score import refuse_unreviewed, score, with_identity
+from client.score import is_simulated, refuse_unreviewed, score, with_identity
+from client.signed_model import ModelAtHand, check_marks
 from client.tables.source import Tables, read_tables
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError
-from protocol.model_file import StoredModel, contract_fingerprint, load_model
+from protocol.model_file import StoredModel, read_model
 from protocol.signing import write_new
 
 FORMATS = (".csv", ".parquet")
 
 
 def run(options: Namespace) -> None:
-    """Score, after the model's contract and its review were checked; write OUT, readable by its owner alone."""
+    """Score, after signature, contract and review of the model were checked; write OUT, readable by its owner alone."""
     out: Path = options.out
     if out.suffix not in FORMATS or out.exists():
         raise ConfigurationError(f"out={out}: must be a new file that ends in {' or '.join(FORMATS)}")
     with open_desk(options.home) as desk:
-        contract = _contract(desk, options)
-        stored = load_model(options.model, contract)
-        accepted = _reviewed_or_accepted(desk, stored, options)
+        at_hand = model_at_hand(desk, options.model, options.signature, options.accept_unsigned)
+        contract = model_contract(desk, at_hand, options.terms)
+        stored = read_model(at_hand.content, contract, options.model)
+        check_marks(at_hand, stored)
+        accepted = _reviewed_or_accepted(desk, at_hand, stored, options)
         tables = read_tables(desk.home.source, contract)
         if options.identify:
             tables = replace(tables, messages=tables.messages.lazy().collect(engine="streaming"))
+        operator = desk.operator_name(at_hand.signature.operator) if at_hand.signature else ""
         scores = score(tables, contract, stored, desk.home.patients_key, desk.now, options.personal)
     frame = _identified(scores.frame, tables, contract) if options.identify else scores.frame
     _write(frame, out)
@@ -38,59 +42,57 @@ def run(options: Namespace) -> None:
     counts = {"known": known, "unknown": len(frame) - known}
     if options.json:
         facts = {"out": str(out), "contract": contract.fingerprint, "accepted_unreviewed": accepted}
+        facts |= vouched(at_hand, stored)
         if "selected" in frame.columns:
             facts["selected"] = int(frame["selected"].sum())
         say_json({**facts, "personal": scores.personal, "messages": counts, "columns": frame.columns})
         return
+    _say_counts(contract, frame, known)
+    say(f"Written to {out}: {', '.join(frame.columns)}")
+    if options.personal:
+        say("Adjusted to this hospital's patients, as far as that predicts them better." if scores.personal
+            else "Not adjusted: no training patient of this hospital passes the gate.")  # fmt: skip
+    say(*who_answers(at_hand, stored, operator))
+    if accepted:
+        say("The model is UNREVIEWED; who accepted it, and why, stands in the ledger.")
+    say("Who did not opt in has no score; their care must not depend on it.")
+
+
+def _say_counts(contract: Contract, frame: pl.DataFrame, known: int) -> None:
     rows = [
         ("known patients (with history)", f"{known:,}"),
         ("unknown patients (context alone)", f"{len(frame) - known:,}"),
     ]
     if "selected" in frame.columns:
         rows.append(("selected, from their groups' thresholds on", f"{int(frame['selected'].sum()):,}"))
-    table(
-        f"Scored under contract {contract.name} {contract.version}",
-        ("who", "messages"),
-        rows,
-        right=("messages",),
-    )
-    say(f"Written to {out}: {', '.join(frame.columns)}")
-    if options.personal:
-        say("Adjusted to this hospital's patients, as far as that predicts them better." if scores.personal
-            else "Not adjusted: no training patient of this hospital passes the gate.")  # fmt: skip
-    if accepted:
-        say("The model is UNREVIEWED; who accepted it, and why, stands in the ledger.")
-    say("Who did not opt in has no score; their care must not depend on it.")
+    title = f"Scored under contract {contract.name} {contract.version}"
+    table(title, ("who", "messages"), rows, right=("messages",))
 
 
-def _contract(desk: Desk, options: Namespace) -> Contract:
-    """The contract named, or the known one that the model says it belongs to, or the one known."""
-    if options.terms is None:
-        wanted = contract_fingerprint(options.model)
-        for signed in desk.known():
-            if signed.terms.contract.fingerprint == wanted and desk.decision(signed) != "declined":
-                return signed.terms.contract
-    return desk.contract(options.terms)
-
-
-def _reviewed_or_accepted(desk: Desk, stored: StoredModel, options: Namespace) -> bool:
+def _reviewed_or_accepted(desk: Desk, at_hand: ModelAtHand, stored: StoredModel, options: Namespace) -> bool:
     """Refuse an unreviewed model; or record, before it is used, who accepted it and why."""
+    real, unsigned = desk.home.simulation is None, at_hand.signature is None
+    if unsigned and real:
+        _record(desk, "unsigned_model", at_hand, options.accept_unsigned, options)
+        return True
     try:
-        refuse_unreviewed(stored, desk.now.date(), desk.home.simulation is None)
+        if unsigned and not is_simulated(stored):
+            raise ConfigurationError(
+                f"model={options.model}: is not marked as a simulation's, and not signed"
+            )
+        refuse_unreviewed(stored, desk.now.date(), real)
     except ConfigurationError:
         if not options.accept_unreviewed:
             raise
     else:
         return False
-    digest = hashlib.sha256(options.model.read_bytes()).hexdigest()
-    desk.ledger.decide(
-        "note",
-        desk.now,
-        topic="unreviewed_model",
-        reason=f"model {digest[:32]}: {options.accept_unreviewed}",
-        person=person(options.person),
-    )
+    _record(desk, "unreviewed_model", at_hand, options.accept_unreviewed, options)
     return True
+
+
+def _record(desk: Desk, topic: str, at_hand: ModelAtHand, reason: str, options: Namespace) -> None:
+    text = f"model {at_hand.digest[:32]}: {reason}"
+    desk.ledger.decide("note", desk.now, topic=topic, reason=text, person=person(options.person))
 
 
 def _identified(frame: pl.DataFrame, tables: Tables, contract: Contract) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from client.main import main
 from protocol.model import parameter_count
 from protocol.model_file import model_bytes
 from protocol.settings import ModelSettings
+from protocol.signed_model import MODEL, sign_files
 from protocol.signed_terms import save_terms, sign_terms
 
 MARK = "QSECRETQ"
@@ -169,7 +170,7 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
     each = [
         ["doctor", terms], ["forecast", terms], ["rehearse", terms], ["gate", "--terms", terms],
         ["approve", terms, "--reason", "x", "--yes"], ["studies"], ["status"],
-        ["score", model, "{out}.csv", "--terms", terms, "--personal"],
+        ["model", model, "--terms", terms], ["score", model, "{out}.csv", "--terms", terms, "--personal"],
         ["score", model, "{out}.parquet", "--terms", terms, "--accept-unreviewed", "x"],
         ["ledger", "show"], ["ledger", "verify"], ["ledger", "export", "{out}.jsonl"], ["notice", "{out}.html"],
         ["decline", terms, "--reason", "y"],
@@ -208,7 +209,11 @@ def _save_model(hospital: Any, path: Path) -> None:
     contract = hospital.terms.contract
     weights = np.linspace(-1, 1, parameter_count(ModelSettings(), contract.layout))
     facts = {"releasable": "yes", "review_by": "2990-01-01", "simulation": "false"}
+    facts |= {"study": "tea", "terms_fingerprint": hospital.terms.fingerprint}
     path.write_bytes(model_bytes(contract, ModelSettings(), weights, facts))
+    files = {MODEL: path.read_bytes()}
+    signature = sign_files(hospital.operator, "tea", hospital.terms.fingerprint, files, None)
+    path.with_suffix(".signature").write_bytes(signature)
 
 
 def _answers(hospital: Any, said: list[str]) -> None:

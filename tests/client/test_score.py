@@ -29,9 +29,16 @@ from protocol.errors import ConfigurationError
 from protocol.model import initial_weights, parameter_count, predict_logits
 from protocol.model_file import StoredModel, load_model, model_bytes
 from protocol.settings import ModelSettings
+from protocol.signed_model import MODEL, sign_files
 from protocol.signed_terms import save_terms, sign_terms
 
-GOOD = {"releasable": "yes", "review_by": "2990-01-01", "simulation": "false"}
+GOOD = {
+    "study": "tea",
+    "terms_fingerprint": "ab" * 32,
+    "releasable": "yes",
+    "review_by": "2990-01-01",
+    "simulation": "false",
+}
 Score = Callable[..., tuple[int, dict[str, Any], str]]
 
 
@@ -59,6 +66,9 @@ def model(hospital, tmp_path: Path) -> Path:
 @pytest.fixture
 def score(hospital, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Score:
     def run(model: Path, *arguments: str, out: str = "scores.csv") -> tuple[int, dict[str, Any], str]:
+        files = {MODEL: model.read_bytes()}
+        signature = sign_files(hospital.operator, "tea", GOOD["terms_fingerprint"], files, None)
+        model.with_suffix(".signature").write_bytes(signature)
         code = main(
             ["score", str(model), str(tmp_path / out), "--home", str(hospital.folder), "--json", *arguments]
         )

@@ -7,18 +7,23 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from client.signed_model import check_marks, take_model
 from conf.proposal import Serving
 from conf.settings import ReviewSettings
 from protocol.contract import contract_from_mapping
 from protocol.errors import ConfigurationError
 from protocol.evaluation import EvaluationSettings, FairnessSettings, table_factors, table_rows
-from protocol.model_file import load_model
+from protocol.model_file import load_model, read_model
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.signed_model import MODEL, sign_exception, weights_digest
 from protocol.signed_terms import sign_terms
+from protocol.signing import new_key, save_key
 from protocol.terms import Release
 from server import held_out, patience, rounds, serve
 from server.approve import approve, sign
+from server.checkpoint import resume
 from server.event_log import EventLog, read_events
+from server.exception_file import load_exception
 from server.operator_home import load_operator_home
 from server.propose import propose
 from server.provision import begin_operator_home
@@ -369,3 +374,87 @@ def test_an_exception_needs_a_name_and_a_reason(make_study, capsys):
     approve([*word, "person=Dr. Weiss"])
     assert "by the exception that Dr. Weiss signed" in capsys.readouterr().out
     assert facts_of(study)["exception_reason"] == "called by hand"
+
+
+def taken(study):
+    """What a hospital that lists this operator verifies of the study's folder."""
+    return take_model(study.folder.model, None, {study.home.key().public}.__contains__)
+
+
+def test_all_that_a_study_leaves_is_signed(make_study):
+    study = make_study(terms_of(max_selection_gap=0.05))
+    finish(study, Ward(study.terms, shift=5))
+    at_hand = taken(study)
+    assert {MODEL, *at_hand.beside} == {
+        "model.safetensors", "model_card.md", "model_card.html", "evaluation.json", "report.json", "report.html",
+    }  # fmt: skip
+    assert (at_hand.signature.study, at_hand.signature.terms) == ("tea", study.terms.fingerprint)
+    check_marks(at_hand, read_model(at_hand.content, study.terms.contract, "model"))
+    assert at_hand.exception is None
+    sign(look_at(study.home, "tea"), "Dr. Weiss", "called by hand")
+    after = taken(study)
+    check_marks(after, read_model(after.content, study.terms.contract, "model"))
+    assert (after.exception.person, after.exception.reason) == ("Dr. Weiss", "called by hand")
+    assert after.exception.limits == conclude(study).review.blocks
+
+
+def conclude(study):
+    return held_out.conclude(study, resume(study.folder.checkpoints, study.terms).state)
+
+
+def test_an_exception_edited_anywhere_is_refused_by_name(make_study):
+    study = make_study(terms_of(max_selection_gap=0.05))
+    finish(study, Ward(study.terms, shift=5))
+    sign(study, "Dr. Weiss", "called by hand")
+    path = study.folder.exception
+    content = path.read_bytes()
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ (0x01, 0x20, 0x80)[at % 3]]) + content[at + 1 :])
+        with pytest.raises(ConfigurationError, match=r"^exception=.*exception\.signed: "):
+            load_exception(study)
+    with pytest.raises(ConfigurationError, match=r"exception\.signed: "):
+        conclude(study)
+    path.write_bytes(content)
+    assert conclude(study).review.releasable
+
+
+def test_an_exception_for_another_model_lets_none_pass(make_study):
+    study = make_study(terms_of(max_selection_gap=0.05))
+    found = finish(study, Ward(study.terms, shift=5))
+    said = {"study": "tea", "terms": study.terms.fingerprint, "limits": found.review.blocks}
+    said |= {"weights": weights_digest(found.weights), "person": "Dr. Weiss", "reason": "called by hand"}
+    other = {"weights": "cd" * 32}, {"limits": ("another limit",)}, {"study": "coffee"}, {"terms": "cd" * 32}
+    for change in other:
+        study.folder.exception.write_bytes(sign_exception(study.home.key(), **{**said, **change}).content)
+        with pytest.raises(ConfigurationError, match=r"exception\.signed: .*let the person sign again"):
+            conclude(study)
+    study.folder.exception.write_bytes(sign_exception(new_key(), **said).content)
+    with pytest.raises(ConfigurationError, match="another key than operator"):
+        conclude(study)
+    study.folder.exception.write_bytes(sign_exception(study.home.key(), **said).content)
+    assert conclude(study).review.releasable
+
+
+def test_an_exception_that_is_written_into_the_review_is_refused(make_study):
+    """So 0.1.0 kept it: whoever could edit the file could write one."""
+    study = make_study(terms_of(max_selection_gap=0.05))
+    finish(study, Ward(study.terms, shift=5))
+    plain = json.loads(study.folder.review.read_text())
+    study.folder.review.write_text(
+        json.dumps({**plain, "exception_by": "Dr. Weiss", "exception_reason": "x"})
+    )
+    with pytest.raises(ConfigurationError, match=r"review\.json: holds an exception that nobody signed"):
+        conclude(study)
+
+
+def test_an_ended_study_is_signed_again_with_the_key_of_today(make_study):
+    study = make_study(terms_of())
+    finish(study, Ward(study.terms))
+    before = taken(study).signature.operator
+    for name in ("operator.key", "operator.key.pub"):
+        (study.home.folder / name).unlink()
+    save_key(new_key(), study.home.folder / "operator.key")
+    with pytest.raises(ConfigurationError, match="out of use"):
+        taken(study)
+    serve._serve(study)  # as resume does; nobody is enrolled here, and nobody is asked
+    assert taken(study).signature.operator == study.home.key().public != before

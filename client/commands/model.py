@@ -1,0 +1,103 @@
+"""``model``: who answers for a model's file and its card, and whether it may be used here; nobody is scored."""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+from client.commands.desk import Desk, open_desk
+from client.commands.terminal import say, say_json
+from client.policy import allows_operator
+from client.score import is_simulated, refuse_unreviewed
+from client.signed_model import ModelAtHand, check_marks, take_model
+from protocol.contract import Contract
+from protocol.errors import ConfigurationError
+from protocol.model_file import StoredModel, contract_fingerprint, read_model
+from protocol.signed_model import MODEL, SIGNATURE
+from protocol.text import visible
+
+SHOWN = ("study", "patient_epsilon", "delta", "noise", "releasable", "review_by", "review_blocks")
+
+
+def run(options: Namespace) -> None:
+    """Verify model, marks, exception, and whatever else of the study lies beside; refuse what score would refuse."""
+    with open_desk(options.home) as desk:
+        at_hand = model_at_hand(desk, options.model, options.signature, None)
+        stored = read_model(at_hand.content, model_contract(desk, at_hand, options.terms), options.model)
+        check_marks(at_hand, stored)
+        operator = desk.operator_name(at_hand.signature.operator) if at_hand.signature else ""
+        refused = _refused(stored, desk)
+    if options.json:
+        marks = {key: text for key, text in stored.facts.items() if key != "model"}
+        say_json({**vouched(at_hand, stored), "marks": marks, "refused": refused or None})
+        return
+    say(*who_answers(at_hand, stored, operator), "")
+    say(*(f"  {key:16} {visible(text, 500)}" for key, text in _shown(stored.facts)), "")
+    say(refused or "score uses it.")
+
+
+def model_at_hand(
+    desk: Desk, path: Path, signature: Path | None, accepted_unsigned: str | None
+) -> ModelAtHand:
+    """Take the model's bytes; one that nobody signed goes on in a simulated home, or where a person accepts it."""
+    real = desk.home.simulation is None
+    at_hand = take_model(
+        path, signature, lambda key: not real or allows_operator(desk.policy, desk.ledger, key)
+    )
+    if at_hand.signature is None and real and not accepted_unsigned:
+        raise ConfigurationError(
+            f"model={path}: no signature lies beside it ({SIGNATURE}); ask the operator for it, or give "
+            "score --accept-unsigned REASON, which is recorded"
+        )
+    return at_hand
+
+
+def model_contract(desk: Desk, at_hand: ModelAtHand, terms: str | None) -> Contract:
+    """The contract named, or the known one that the model says it belongs to, or the one known."""
+    if terms is None:
+        wanted = contract_fingerprint(at_hand.content, at_hand.path)
+        for signed in desk.known():
+            if signed.terms.contract.fingerprint == wanted and desk.decision(signed) != "declined":
+                return signed.terms.contract
+    return desk.contract(terms)
+
+
+def vouched(at_hand: ModelAtHand, stored: StoredModel) -> dict[str, object]:
+    """Spell who answers for the model."""
+    signed, exception = at_hand.signature, at_hand.exception
+    return {
+        "model": at_hand.digest,
+        "study": signed.study if signed else None,
+        "operator": signed.operator if signed else None,
+        "verified": [MODEL, *at_hand.beside] if signed else [],
+        "exception": {"by": exception.person, "reason": exception.reason} if exception else None,
+        "simulation": is_simulated(stored),
+    }
+
+
+def who_answers(at_hand: ModelAtHand, stored: StoredModel, operator: str) -> list[str]:
+    """Say who answers for the model, in words."""
+    signed, exception = at_hand.signature, at_hand.exception
+    lines = ["NOBODY SIGNED this model: its weights and marks may be anyone's."]
+    if signed is not None:
+        files = ", ".join([MODEL, *at_hand.beside])
+        lines = [f"Model of study {signed.study}, signed by {operator}; as it was signed: {files}."]
+    if exception is not None:
+        limits = "; ".join(exception.limits)
+        lines.append(
+            f"EXCEPTION: {exception.person} signed for limits not shown to hold ({limits}): {exception.reason}"
+        )
+    if is_simulated(stored):
+        lines.append("The model is a SIMULATION's: for invented patients.")
+    return lines
+
+
+def _refused(stored: StoredModel, desk: Desk) -> str:
+    try:
+        refuse_unreviewed(stored, desk.now.date(), desk.home.simulation is None)
+    except ConfigurationError as error:
+        return f"score refuses it: {error}"
+    return ""
+
+
+def _shown(facts: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(key, facts[key]) for key in SHOWN if key in facts]
