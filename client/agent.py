@@ -9,14 +9,16 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from client.asked import Asked, check_opening, read_request
 from client.cohort import Cohort
 from client.evaluate import evaluate
 from client.home import Home, load_home
 from client.ledger.sqlite import SqliteLedger
+from client.noted import Noted
 from client.participate import Ward, participate, said
 from client.policy import Policy
 from client.simulated import simulated_stream
@@ -25,25 +27,14 @@ from client.terms_folder import keep_pending
 from client.train.agree import agree
 from client.turn import Turns
 from client.warm import WarmFeatures
-from protocol.envelope import decode_request, encode_answer, request_signing_bytes, sign_release
-from protocol.errors import LedgerError, MessageError, Refusal, WardroundError
+from protocol.envelope import encode_answer, sign_release
+from protocol.errors import LedgerError, Refusal, WardroundError
 from protocol.randomness import Keystream, fresh_keystream
-from protocol.signed_terms import SignedTerms, signed_terms_from_bytes
-from protocol.signing import Purpose, verifies
 from protocol.terms import Release, RoundPlan, Terms
-from protocol.wire import decode_plan
 
 logger = logging.getLogger("wardround.hospital")
 
 FORGET_SECONDS = 3600.0
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """A plan with the terms that it belongs to; one operator's signature over each was verified."""
-
-    signed: SignedTerms
-    plan: RoundPlan
 
 
 class Agent:
@@ -57,6 +48,7 @@ class Agent:
         standing = home.simulation is not None and home.simulation.as_of is not None
         self._features = WarmFeatures(home.source, home.patients_key, standing)
         self._agreed: set[str] = set()
+        self._noted = Noted()
         self._turns = Turns()
 
     def answer(self, payload: bytes) -> Reply:
@@ -66,9 +58,9 @@ class Agent:
         and clock alone, at once. Without a reply (a database is away) the hospital is late: who asked asks again.
         """
         try:
-            asked = read_request(payload, self._now())
-        except Refusal as refusal:
-            return self._refused(refusal, None)
+            asked = read_request(payload, self._current_policy(), self._ledger, self._now())
+        except Exception as error:
+            return self._unread(error)
         with self._turns.take():
             return self._answer(asked)
 
@@ -87,6 +79,14 @@ class Agent:
             logger.warning("late: %s", said(error))
         return Reply(None, delay_seconds)
 
+    def screen(self, first: bytes) -> Reply | None:
+        """Refuse by a request's first ``OPENING_BYTES``; None where the rest is worth reading. Never raises."""
+        try:
+            check_opening(first, self._current_policy(), self._ledger, self._now())
+        except Exception as error:
+            return self._unread(error)
+        return None
+
     def forget_expired(self) -> None:
         """Delete stored releases whose terms have expired; what fails is tried again an hour later."""
         try:
@@ -96,7 +96,7 @@ class Agent:
 
     def _participate(self, asked: Asked) -> Release:
         terms, operator = asked.signed.terms, asked.signed.operator
-        policy = self._policy_for(operator)
+        policy = self._policy_in_force()
         ward = Ward(self._home.hospital, policy, self._ledger, self._now, self._stream, self._ready)
         if asked.plan.account == "held_out":
             (answer,) = evaluate([asked.plan], [ward], terms, operator, self._admit_heldout)
@@ -106,16 +106,18 @@ class Agent:
             raise answer
         return answer
 
-    def _policy_for(self, operator: str) -> Policy:
-        """Read the policy in force; a simulated hospital permits simulations only, of its listed operators."""
+    def _current_policy(self) -> Policy:
+        """Read policy.yaml, where it changed."""
         try:
-            policy = self._policy.current()
+            return self._policy.current()
         except WardroundError as error:
             raise Refusal("policy", str(error)) from error
+
+    def _policy_in_force(self) -> Policy:
+        """Read the policy under which a plan is answered; a simulated hospital permits simulations only."""
+        policy = self._current_policy()
         if self._home.simulation is None:
             return policy
-        if operator not in policy.operators.values():
-            raise Refusal("operators", f"operator={operator}: is not listed (policy.yaml: operators)")
         return replace(policy, simulation=True, min_reply_delay_seconds=0.0)
 
     def _ready(self, terms: Terms) -> None:
@@ -155,42 +157,31 @@ class Agent:
             return simulation.as_of
         return datetime.now(UTC)
 
+    def _unread(self, error: Exception) -> Reply:
+        """Answer what stopped a request before its plan was read."""
+        if isinstance(error, Refusal):
+            return self._refused(error, None)
+        if isinstance(error, LedgerError):
+            return self._refused(Refusal("ledger", str(error)), None)
+        logger.warning("late: %s", said(error))
+        return Reply(None)
+
     def _refused(self, refusal: Refusal, asked: Asked | None) -> Reply:
         """Record a refusal, keep terms that only want a person's word, and say the clause's name."""
-        operator, study, number = "", "", 0
-        if asked is not None:
+        operator, study, number, many = "", "", 0, ""
+        if asked is None:
+            count = self._noted.count(refusal.clause)
+            if not count:
+                return Reply(encode_answer(refusal))
+            many = f" ({count} such since the last line)" if count > 1 else ""
+        else:
             operator, study, number = asked.signed.operator, asked.plan.study, asked.plan.round
             if refusal.clause == "approval":
                 keep_pending(self._home.terms_folder, asked.signed)
-        logger.warning("refused: %s", refusal)
+        logger.warning("refused: %s%s", refusal, many)
         with suppress(Refusal, LedgerError, WardroundError):  # a disk that takes no entry changes no answer
             self._ledger.refuse(refusal.clause, operator, study, number, self._now())
         return Reply(encode_answer(refusal))
-
-
-def read_request(payload: bytes, now: datetime) -> Asked:
-    """Read a request and verify the operator's signatures; whether the operator may ask, the policy says.
-
-    Refusal by clause ``message``, ``terms``, ``plan``, ``signature`` or ``expired``.
-    """
-    try:
-        request = decode_request(payload)
-    except MessageError as error:
-        raise Refusal("message", str(error)) from error
-    try:
-        signed = signed_terms_from_bytes(request.terms)
-    except Exception as error:  # whatever strangers write, one clause
-        raise Refusal("terms", "these are no terms with an operator's signature") from error
-    try:
-        plan = decode_plan(request.plan)
-    except MessageError as error:
-        raise Refusal("plan", str(error)) from error
-    signing_bytes = request_signing_bytes(plan, request.expires_at)
-    if not verifies(signed.operator, Purpose.PLAN, signing_bytes, request.signature):
-        raise Refusal("signature", "the plan is not signed by the operator of these terms")
-    if now.timestamp() >= request.expires_at:
-        raise Refusal("expired", f"the plan expired {now.timestamp() - request.expires_at:.0f} s ago")
-    return Asked(signed, plan)
 
 
 def run_agent(folder: Path) -> None:

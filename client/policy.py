@@ -134,6 +134,12 @@ def at_approval(policy: Policy, terms: Terms, hospital: str, eligible_patients: 
     )
 
 
+def operator_clause(policy: Policy, operator: str, ledger: Ledger) -> Clause:
+    """Whether the policy lists this key: what is asked of a request before anything else."""
+    known = allows_operator(policy, ledger, operator)
+    return Clause("operators", f"operator={operator}", listed(policy.operators), known)
+
+
 def _clauses(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: datetime) -> Iterator[Clause]:
     simulated = "simulations only" if policy.simulation else "no simulation"
     yield Clause(
@@ -142,8 +148,7 @@ def _clauses(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: d
     if policy.simulation:
         return
     yield from validity_clauses(terms, now)
-    known = allows_operator(policy, ledger, operator)
-    yield Clause("operators", f"operator={operator}", listed(policy.operators), known)
+    yield operator_clause(policy, operator, ledger)
     yield from limit_clauses(policy, terms)
     decision = ledger.decision(terms.fingerprint, operator)
     approved = decision == "approved" or (decision is None and not policy.require_approval)

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from protocol.bounds import MOST_CROSSES, MOST_FEATURES, WIDEST_DESIGN
 from protocol.canonical import canonical_number, comparable, fingerprint
 from protocol.errors import ConfigurationError, ContractError
 from protocol.feature import Feature, feature_from_section
-from protocol.layout import Field, Layout
+from protocol.layout import Cross, Field, Layout
 from protocol.section import Section
 
 TABLES = ("messages", "patients", "consents")
 CONSENT_COLUMNS = ("kind", "value", "granted_at", "withdrawn_at", "expires_at")
-WIDEST_DESIGN = 1_000_000
 HOSPITAL_COLUMN = "hospital"
 LONGEST_BASIS = 1000  # characters; a sentence or three
 
@@ -96,12 +96,9 @@ class Contract:
     def layout(self) -> Layout:
         """The model's design: features' bins, then crosses' bins, then ranged values."""
         fields = {f.name: Field(f.name, f.labels) for f in self.features if f.binned}
-        crosses = []
-        for first, second in self.crosses:
-            labels = tuple(f"{a} × {b}" for a in fields[first].labels for b in fields[second].labels)
-            crosses.append(Field(f"{first} × {second}", labels, (first, second)))
+        crosses = tuple(Cross(fields[first], fields[second]) for first, second in self.crosses)
         values = tuple(f.name for f in self.features if not f.binned)
-        return Layout(features=tuple(fields.values()), crosses=tuple(crosses), values=values)
+        return Layout(features=tuple(fields.values()), crosses=crosses, values=values)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -244,6 +241,8 @@ def _features(section: Section) -> tuple[Feature, ...]:
     names = sorted(section.keys())
     if not names:
         raise ConfigurationError(f"{section.path}: must name at least one feature")
+    if len(names) > MOST_FEATURES:
+        raise ConfigurationError(f"{section.path}: {len(names)} features, must be at most {MOST_FEATURES}")
     return tuple(feature_from_section(name, section.section(name)) for name in names)
 
 
@@ -251,6 +250,10 @@ def _crosses(section: Section) -> tuple[tuple[str, str], ...]:
     pairs = section.value("crosses", ())
     if not isinstance(pairs, (list, tuple)):
         raise section.fail("crosses", "must be a list of pairs of features")
+    if len(pairs) > MOST_CROSSES:
+        raise ConfigurationError(
+            f"{section.path}.crosses: {len(pairs)} pairs, must be at most {MOST_CROSSES}"
+        )
     for pair in pairs:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(isinstance(n, str) for n in pair):
             raise section.fail("crosses", "each must be a pair of features, as in [lead, age]")
@@ -296,14 +299,17 @@ def _check_crosses_and_groups(contract: Contract) -> None:
     for group in contract.groups:
         _check_binned("contract.groups", group, sizes)
     width = 1 + sum(sizes.values())
-    for position, (first, second) in enumerate(contract.crosses):
+    seen: set[frozenset[str]] = set()
+    for first, second in contract.crosses:
         where = f"contract.crosses: [{first}, {second}]"
         _check_binned(where, first, sizes)
         _check_binned(where, second, sizes)
         if first == second:
             raise ContractError(f"{where}: crosses a feature with itself")
-        if any({first, second} == set(other) for other in contract.crosses[:position]):
+        pair = frozenset((first, second))
+        if pair in seen:
             raise ContractError(f"{where}: stands twice")
+        seen.add(pair)
         width += sizes[first] * sizes[second]
     if width > WIDEST_DESIGN:
         raise ContractError(

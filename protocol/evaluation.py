@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.bounds import MOST_EVALUATIONS
 from protocol.contract import Contract
 from protocol.errors import require
 
@@ -53,6 +54,12 @@ class EvaluationSettings:
             "evaluation.overall_share",
             self.overall_share,
             "must lie between 0 and 1",
+        )
+        require(
+            len(self.rounds) <= MOST_EVALUATIONS,
+            "evaluation.rounds",
+            f"{len(self.rounds)} rounds",
+            f"must be at most {MOST_EVALUATIONS}",
         )
         ascending = all(a < b for a, b in zip((0, *self.rounds), self.rounds, strict=False))
         require(ascending, "evaluation.rounds", list(self.rounds), "must be ascending and at least 1")
@@ -125,7 +132,8 @@ def table_rows(contract: Contract) -> tuple[TableRow, ...]:
 
 def table_size(contract: Contract, settings: EvaluationSettings) -> int:
     """Length of a release: tables × 2 labels × score bins."""
-    return len(table_rows(contract)) * 2 * settings.score_bins
+    sizes = {field.name: field.size for field in contract.layout.features}
+    return (1 + sum(sizes[group] for group in contract.groups)) * 2 * settings.score_bins
 
 
 def table_factors(contract: Contract, settings: EvaluationSettings) -> Floats:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+from protocol.bounds import MOST_BINS
 from protocol.canonical import canonical_number
 from protocol.errors import ConfigurationError
 from protocol.section import Section
@@ -15,7 +16,6 @@ MONTHS = (
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 MISSING, OTHER = "missing", "other"
-MOST_BINS = 10_000
 
 _COUNTED = ("hour", "gap_days", "history")
 _FROM_ZERO = ("hour", "history")

@@ -1,25 +1,58 @@
 """Where each feature stands in a model: fields of bins, crosses, ranged values, and their public scale."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 
 @dataclass(frozen=True)
 class Field:
-    """One binned feature, or a cross of two.
-
-    size is its number of bins; labels names them for a reader; parents is empty for a feature and names
-    the two crossed features for a cross, whose bin is ``bin_a * size_b + bin_b``.
-    """
+    """One binned feature. labels names its bins for a reader."""
 
     name: str
     labels: tuple[str, ...]
-    parents: tuple[str, ...] = ()
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Empty: this is no cross."""
+        return ()
 
     @property
     def size(self) -> int:
         """Number of bins."""
         return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Cross:
+    """Two crossed features; its bin is ``bin_a * size_b + bin_b``.
+
+    Its labels are made when a reader asks: a million of them, each as long as two words of somebody's
+    vocabularies, would be gigabytes in memory from terms of 4 MiB.
+    """
+
+    first: Field
+    second: Field
+
+    @property
+    def name(self) -> str:
+        """Both features' names."""
+        return f"{self.first.name} × {self.second.name}"
+
+    @property
+    def parents(self) -> tuple[str, str]:
+        """Both features' names, apart."""
+        return self.first.name, self.second.name
+
+    @property
+    def size(self) -> int:
+        """Number of bins."""
+        return self.first.size * self.second.size
+
+    @property
+    def labels(self) -> Iterator[str]:
+        """Name each bin for a reader, one after another."""
+        return (f"{a} × {b}" for a in self.first.labels for b in self.second.labels)
 
 
 @dataclass(frozen=True)
@@ -30,11 +63,11 @@ class Layout:
     """
 
     features: tuple[Field, ...]
-    crosses: tuple[Field, ...]
+    crosses: tuple[Cross, ...]
     values: tuple[str, ...]
 
     @cached_property
-    def fields(self) -> tuple[Field, ...]:
+    def fields(self) -> tuple[Field | Cross, ...]:
         """Features, then crosses."""
         return self.features + self.crosses
 

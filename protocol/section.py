@@ -155,7 +155,8 @@ class Section:
         """Refuse keys that nobody read."""
         for key in self._plain:
             if key not in self._read:
-                close = get_close_matches(key, self._read, n=1)
+                # Comparing takes time by the product of both lengths: nobody mistypes a key of a megabyte.
+                close = get_close_matches(key, self._read, n=1) if len(key) <= 64 else []
                 hint = f"did you mean {close[0]}? " if close else ""
                 raise ConfigurationError(
                     f"{self.path}.{key}: unknown key; {hint}allowed: {', '.join(sorted(self._read))}"

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from protocol.bounds import MOST_HOSPITALS, MOST_LAYERS, MOST_ROUNDS, MOST_STEPS
 from protocol.errors import require
 
 NOISE_MODES = ("local", "distributed")
@@ -78,12 +79,30 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        require(1 <= self.rounds <= 100_000, "training.rounds", self.rounds, "must be from 1 to 100000")
+        require(
+            1 <= self.rounds <= MOST_ROUNDS,
+            "training.rounds",
+            self.rounds,
+            f"must be from 1 to {MOST_ROUNDS}",
+        )
         require(
             1 <= self.local_steps <= 10_000,
             "training.local_steps",
             self.local_steps,
             "must be from 1 to 10000",
+        )
+        require(
+            self.rounds * self.local_steps <= MOST_STEPS,
+            "training.local_steps",
+            self.local_steps,
+            f"must be at most {MOST_STEPS} steps over all rounds, here {self.rounds} rounds",
+        )
+        hospitals = len(self.public_patients)
+        require(
+            hospitals <= MOST_HOSPITALS,
+            "training.public_patients",
+            f"{hospitals} hospitals",
+            f"must be at most {MOST_HOSPITALS}",
         )
         require(
             0 < self.sampling_rate <= 1,
@@ -156,6 +175,12 @@ class ModelSettings:
     def __post_init__(self) -> None:
         """Check the kind and that hidden layers stand where they belong."""
         require(self.kind in MODEL_KINDS, "model.kind", self.kind, f"must be one of {', '.join(MODEL_KINDS)}")
+        require(
+            len(self.hidden) <= MOST_LAYERS,
+            "model.hidden",
+            f"{len(self.hidden)} layers",
+            f"must be at most {MOST_LAYERS}",
+        )
         require(
             all(width >= 1 for width in self.hidden), "model.hidden", list(self.hidden), "must be at least 1"
         )

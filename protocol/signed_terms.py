@@ -1,22 +1,30 @@
-"""Signed terms: what an operator hands out, a hospital approves, and a study's first message carries."""
+"""Signed terms: what an operator hands out, a hospital approves, and every plan carries.
 
-import json
-import math
+    wardround-terms-2 ed25519:OPERATOR SIGNATURE
+    {"contract": ... }
+
+The first line has a fixed length, so that a reader knows whose terms these are, and verifies the signature
+over the second line's bytes, before it decodes anything: what strangers write is never parsed.
+"""
+
 import re
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import get_type_hints
 
+from protocol.bounds import LARGEST_TERMS
 from protocol.canonical import canonical_json
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError
+from protocol.plain import PlainError, read_json
 from protocol.section import shown
 from protocol.settings import ModelSettings, TrainingSettings
-from protocol.signing import Purpose, SigningKey, checked_public_key, read_bounded, verifies, write_new
+from protocol.signing import Purpose, SigningKey, read_bounded, verifies, write_new
 from protocol.terms import Terms, terms_from_mapping, terms_to_mapping
 
-LARGEST_FILE = 4 * 2**20
-FORMAT = "wardround-terms-1"
+FORMAT = "wardround-terms-2"
+_LINE = re.compile(rb"wardround-terms-2 (ed25519:[A-Za-z0-9_-]{43}) ([0-9a-f]{128})\n")
+LINE_BYTES = len(FORMAT) + len(" ed25519:") + 43 + len(" ") + 128 + len("\n")
 
 
 @dataclass(frozen=True)
@@ -28,48 +36,81 @@ class SignedTerms:
     signature: bytes
 
 
+@dataclass(frozen=True, eq=False)
+class UnreadTerms:
+    """The parts of a terms file, none of them believed yet. body: the bytes that the signature is over."""
+
+    operator: str
+    signature: bytes = field(repr=False)
+    body: bytes = field(repr=False)
+
+
 def sign_terms(terms: Terms, key: SigningKey) -> SignedTerms:
     """Sign the canonical form of terms."""
     return SignedTerms(terms, key.public, key.sign(Purpose.TERMS, canonical_json(terms_to_mapping(terms))))
 
 
 def signed_terms_to_bytes(signed: SignedTerms) -> bytes:
-    """One line of canonical JSON: format, terms, operator's public key, signature."""
-    plain = {
-        "format": FORMAT,
-        "operator": signed.operator,
-        "signature": signed.signature.hex(),
-        "terms": terms_to_mapping(signed.terms),
-    }
-    return canonical_json(plain) + b"\n"
+    """Two lines of text: format, operator's public key and signature; then the terms, canonical JSON."""
+    line = f"{FORMAT} {signed.operator} {signed.signature.hex()}\n".encode()
+    return line + canonical_json(terms_to_mapping(signed.terms)) + b"\n"
 
 
 def signed_terms_from_bytes(payload: bytes) -> SignedTerms:
-    """Read terms and verify their signature; one ConfigurationError for whatever is wrong.
+    """Split, verify, and only then decode terms; one ConfigurationError for whatever is wrong."""
+    return read_terms(split_terms(payload))
 
-    The signature is checked over the terms as understood, so that nothing unsigned can hide in the file.
+
+def read_line(payload: bytes) -> tuple[str, bytes]:
+    """Read operator and signature from a terms file's first ``LINE_BYTES``; nothing is verified.
+
+    The key is one letter for letter, and may be of small order: ``verifies`` refuses those.
     """
-    if len(payload) > LARGEST_FILE:
-        raise ConfigurationError(f"terms: larger than {LARGEST_FILE} bytes")
-    try:
-        plain = json.loads(
-            payload, object_pairs_hook=_without_repeats, parse_constant=_finite, parse_float=_finite
-        )
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError("terms: is not a JSON file of signed terms") from error
-    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+    found = _LINE.match(payload[:LINE_BYTES])
+    if found is None:
+        if payload[:1] == b"{":  # 0.1.0 wrote one JSON object, which had to be decoded to be verified
+            raise ConfigurationError("terms: is of an earlier version; ask the operator for the file again")
         raise ConfigurationError(f"terms: is not a file of the format {FORMAT}")
-    if set(plain) != {"format", "operator", "signature", "terms"} or not isinstance(plain["terms"], dict):
-        raise ConfigurationError("terms: must hold format, operator, signature and terms, and nothing else")
-    operator = checked_public_key(plain["operator"])
-    terms = terms_from_mapping(plain["terms"])
-    _require_declared_types(terms, "")
-    signature = _signature(plain["signature"])
-    if not verifies(operator, Purpose.TERMS, canonical_json(terms_to_mapping(terms)), signature):
+    return found[1].decode(), bytes.fromhex(found[2].decode())
+
+
+def split_terms(payload: bytes) -> UnreadTerms:
+    """Split a terms file by its grammar, in constant time; ConfigurationError where it has not the form."""
+    if len(payload) > LARGEST_TERMS:
+        raise ConfigurationError(f"terms: larger than {LARGEST_TERMS} bytes")
+    operator, signature = read_line(payload)
+    if len(payload) < LINE_BYTES + 2 or payload[-1:] != b"\n":
+        raise ConfigurationError("terms: the file is cut short; ask the operator for the file again")
+    return UnreadTerms(operator, signature, payload[LINE_BYTES:-1])
+
+
+def read_terms(unread: UnreadTerms) -> SignedTerms:
+    """Verify the signature over the body as it came, then decode it (rule 11: verified before it is parsed).
+
+    Guarantee: the body is the one spelling of what was understood, so that nothing can hide in a file, and
+    two readers never understand two things. Time and memory are linear in the body's size, whoever signed
+    (``test_decoding_signed_terms_takes_linear_work``).
+    """
+    if not verifies(unread.operator, Purpose.TERMS, unread.body, unread.signature):
         raise ConfigurationError(
             "terms: the signature does not fit terms and operator; ask the operator for the file again"
         )
-    return SignedTerms(terms, operator, signature)
+    terms = _decode(unread.body)
+    if canonical_json(terms_to_mapping(terms)) != unread.body:
+        raise ConfigurationError("terms: must be in canonical form; ask the operator to sign them again")
+    return SignedTerms(terms, unread.operator, unread.signature)
+
+
+def _decode(body: bytes) -> Terms:
+    try:
+        plain = read_json(body, LARGEST_TERMS)
+    except PlainError as error:
+        raise ConfigurationError(f"terms: {error}") from error
+    if not isinstance(plain, dict):
+        raise ConfigurationError("terms: must be one JSON object")
+    terms = terms_from_mapping(plain)
+    _require_declared_types(terms, "")
+    return terms
 
 
 def save_terms(signed: SignedTerms, path: Path) -> None:
@@ -80,29 +121,9 @@ def save_terms(signed: SignedTerms, path: Path) -> None:
 def load_terms(path: Path) -> SignedTerms:
     """Read and verify a signed terms file."""
     try:
-        return signed_terms_from_bytes(read_bounded(path, LARGEST_FILE))
+        return signed_terms_from_bytes(read_bounded(path, LARGEST_TERMS))
     except OSError as error:
         raise ConfigurationError(f"terms={path}: cannot be read ({error.strerror})") from error
-
-
-def _signature(text: object) -> bytes:
-    if not isinstance(text, str) or not re.fullmatch(r"[0-9a-f]{128}", text):
-        raise ConfigurationError("terms: signature must be 128 hexadecimal digits")
-    return bytes.fromhex(text)
-
-
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    plain = dict(pairs)
-    if len(plain) < len(pairs):
-        raise ValueError("a key stands twice")
-    return plain
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError("a number is not finite")
-    return number
 
 
 def _require_declared_types(settings: object, path: str) -> None:

@@ -23,6 +23,10 @@ from protocol.errors import ConfigurationError
 SIGNATURE_BYTES = 64
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # what a file system says that knows no hard links
 _PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9_-]{43}")
+_PRIME = 2**255 - 19
+_ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_SMALL_ORDER = frozenset((0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8))
+"""The y of the eight points of order 1, 2, 4 and 8."""
 
 
 class Purpose(Enum):
@@ -99,14 +103,31 @@ def load_public_key(path: Path) -> str:
 
 
 def checked_public_key(text: str) -> str:
-    """Return the text if it spells a public key in its one spelling; else ConfigurationError."""
+    """Return the text if it spells a public key in its one spelling; else ConfigurationError.
+
+    Refuses the points of small order (order 1, 2, 4, 8) and every encoding of a point that RFC 8032 would
+    not write: under such a key one signature fits many messages, and nobody needs a private key to make it
+    (Chalkias, Garillot, Nikolaenko 2020, "Taming the many EdDSAs", table 1: all 14 encodings). Does not
+    refuse a point of mixed order, whose owner alone can sign, nor bytes that are no point: nothing verifies
+    under those.
+    """
     if isinstance(text, str) and _PUBLIC_KEY.fullmatch(text):
         raw = base64.urlsafe_b64decode(text.removeprefix("ed25519:") + "=")
         if "ed25519:" + base64.urlsafe_b64encode(raw).decode().rstrip("=") == text:
+            if _is_weak(raw):
+                raise ConfigurationError(
+                    "key: is a point of small order, under which anybody can sign; ask its owner for a new key"
+                )
             return text
     raise ConfigurationError(
         "key: is not a public key; expected ed25519: and 43 letters, as in operator.key.pub"
     )
+
+
+def _is_weak(raw: bytes) -> bool:
+    """Whether 32 bytes encode a point of small order, or a y that is not reduced (whatever the sign of x)."""
+    y = int.from_bytes(raw, "little") & (2**255 - 1)
+    return y >= _PRIME or y in _SMALL_ORDER
 
 
 def key_fingerprint(public: str) -> str:

@@ -8,10 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.bounds import LARGEST_VECTOR
 from protocol.canonical import fingerprint
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError, require
-from protocol.evaluation import EvaluationSettings, FairnessSettings
+from protocol.evaluation import EvaluationSettings, FairnessSettings, table_size
 from protocol.section import shown
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.text import checked_name, is_line, is_name
@@ -114,6 +115,13 @@ class Terms:
             rounds,
             f"must be from 1 to {self.training.rounds} (one more is the model as mitigated)",
         )
+        numbers = table_size(self.contract, evaluation)
+        require(
+            numbers <= LARGEST_VECTOR,
+            "evaluation.score_bins",
+            evaluation.score_bins,
+            f"makes tables of {numbers} numbers, must be at most {LARGEST_VECTOR}; use fewer bins or groups",
+        )
         multiplier = evaluation.noise_multiplier
         require(multiplier > 0, "evaluation.noise_multiplier", multiplier, "must be greater than 0")
 
@@ -178,7 +186,7 @@ def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
             evaluation=None if evaluation is None else _evaluation(evaluation),  # type: ignore[arg-type]
             **fields,  # type: ignore[arg-type]
         )
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
         raise ConfigurationError(f"terms: not of the expected form ({type(error).__name__})") from error
 
 

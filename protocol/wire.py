@@ -18,18 +18,16 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.bounds import LARGEST_HEADER, LARGEST_VECTOR, MOST_ROUNDS
 from protocol.canonical import canonical_json
 from protocol.errors import MessageError
 from protocol.terms import ACCOUNTS, Release, RoundPlan
 from protocol.text import LONGEST_LINE, is_line, is_name
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-LARGEST_VECTOR = 2**24  # parameters
-LARGEST_HEADER = 4096  # bytes
 _MAGIC = b"wardrnd1"
 _PREFIX = struct.Struct("<8sI")
 LARGEST_MESSAGE = _PREFIX.size + LARGEST_HEADER + 4 * LARGEST_VECTOR  # bytes, 64 MiB and a little
-LARGEST_ROUND = 100_000
 
 Header = Mapping[str, object]
 
@@ -39,7 +37,19 @@ def encode_plan(plan: RoundPlan) -> bytes:
     return _encode(_plan_header(plan), _PLAN_FIELDS, plan.weights, finite=True)
 
 
-def decode_plan(payload: bytes) -> RoundPlan:
+def encode_plan_head(plan: RoundPlan) -> bytes:
+    """Write a plan without the weights at its end: ``head + weights`` (float32, little-endian) is whole."""
+    return _encode_head(_plan_header(plan), _PLAN_FIELDS, plan.weights, finite=True)
+
+
+def split_plan(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
+    """Split a plan into its head and its weights, without copies; MessageError where the head does not end."""
+    start = _vector_starts(payload)
+    view = memoryview(payload)
+    return view[:start], view[start:]
+
+
+def decode_plan(payload: bytes | memoryview) -> RoundPlan:
     """Read a plan; MessageError for anything but the exact bytes that ``encode_plan`` writes."""
     header, weights = _decode(payload, "plan", _PLAN_FIELDS, finite=True)
     return RoundPlan(weights=weights, **header)
@@ -57,11 +67,6 @@ def decode_release(payload: bytes) -> Release:
     """
     header, vector = _decode(payload, "release", _RELEASE_FIELDS, finite=False)
     return Release(vector=vector, **header)
-
-
-def plan_signing_bytes(plan: RoundPlan) -> bytes:
-    """Give what an operator signs: canonical JSON of every label and the SHA-256 of the weights."""
-    return canonical_json({**_plan_header(plan), "vector_digest": plan.weights_digest})
 
 
 def release_signing_bytes(release: Release) -> bytes:
@@ -103,18 +108,23 @@ def _release_header(release: Release) -> dict[str, object]:
 
 
 def _encode(header: Header, fields: Mapping[str, Any], vector: NDArray[np.float32], finite: bool) -> bytes:
+    head = _encode_head(header, fields, vector, finite)
+    return b"".join([head, vector.astype("<f4", copy=False).tobytes()])
+
+
+def _encode_head(
+    header: Header, fields: Mapping[str, Any], vector: NDArray[np.float32], finite: bool
+) -> bytes:
     if not isinstance(vector, np.ndarray) or vector.dtype != np.float32 or vector.ndim != 1:
         _refuse("vector", "must be float32 [parameters]")
     complete = {**header, "parameters": len(vector)}
     _check(complete, str(header["kind"]), fields)
     _check_finite(vector, finite)
     text = canonical_json(complete)
-    return b"".join([_PREFIX.pack(_MAGIC, len(text)), text, vector.astype("<f4", copy=False).tobytes()])
+    return _PREFIX.pack(_MAGIC, len(text)) + text
 
 
-def _decode(
-    payload: bytes, kind: str, fields: Mapping[str, Any], finite: bool
-) -> tuple[dict[str, Any], NDArray[np.float32]]:
+def _vector_starts(payload: bytes | memoryview) -> int:
     if len(payload) > LARGEST_MESSAGE:
         _refuse(f"{len(payload)} bytes", f"must be at most {LARGEST_MESSAGE}")
     if len(payload) < _PREFIX.size:
@@ -123,6 +133,13 @@ def _decode(
     start = _PREFIX.size + length
     if magic != _MAGIC or length > LARGEST_HEADER or start > len(payload):
         _refuse("prefix", f"must be {_MAGIC.decode()} and a header of at most {LARGEST_HEADER} bytes")
+    return int(start)
+
+
+def _decode(
+    payload: bytes | memoryview, kind: str, fields: Mapping[str, Any], finite: bool
+) -> tuple[dict[str, Any], NDArray[np.float32]]:
+    start = _vector_starts(payload)
     header = _parse(bytes(payload[_PREFIX.size : start]))
     _check(header, kind, fields)
     if len(payload) - start != 4 * header["parameters"]:
@@ -174,7 +191,7 @@ _LABELS: dict[str, Any] = {
     "study": (is_name, "must be a name: letters, digits, '.', '_', '-', at most 64"),
     # A simulation's hospitals may come from a table's column; real terms name theirs (``protocol.terms``).
     "hospital": (is_line, f"must be one line of at most {LONGEST_LINE} visible characters"),
-    "round": (_is_whole(0, LARGEST_ROUND), f"must be from 0 to {LARGEST_ROUND}"),
+    "round": (_is_whole(0, MOST_ROUNDS), f"must be from 0 to {MOST_ROUNDS}"),
     "terms_fingerprint": (_is_digest, "must be 64 hexadecimal digits"),
     "parameters": (_is_whole(0, LARGEST_VECTOR), f"must be at most {LARGEST_VECTOR}"),
     "account": (lambda value: value in ACCOUNTS, f"must be one of {', '.join(ACCOUNTS)}"),

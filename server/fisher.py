@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.layout import Field, Layout
+from protocol.layout import Cross, Field, Layout
 
 Floats = NDArray[np.float64]
 
@@ -97,7 +97,7 @@ def fisher_information(moments: Floats, scale: Floats) -> Floats:
     return np.asarray((vectors * np.maximum(values, 0)) @ vectors.T)
 
 
-def _places(layout: Layout) -> dict[str, tuple[Field, slice]]:
+def _places(layout: Layout) -> dict[str, tuple[Field | Cross, slice]]:
     """Each field's columns of the design, by name."""
     pairs = zip(layout.fields, layout.offsets, strict=True)
     return {field.name: (field, slice(start, start + field.size)) for field, start in pairs}
@@ -128,7 +128,7 @@ def _joints_with_features(layout: Layout, shares: Floats) -> Mapping[tuple[str, 
 
 
 def _linked(
-    field: Field, other: Field, joints: Mapping[tuple[str, str], tuple[Floats, Floats]]
+    field: Field | Cross, other: Field | Cross, joints: Mapping[tuple[str, str], tuple[Floats, Floats]]
 ) -> Floats | None:
     """Joint of two fields by way of a feature that is linked with both; None where there is no such feature.
 
@@ -141,7 +141,7 @@ def _linked(
     return None
 
 
-def _features_of(field: Field) -> tuple[str, ...]:
+def _features_of(field: Field | Cross) -> tuple[str, ...]:
     return field.parents or (field.name,)
 
 

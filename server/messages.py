@@ -15,7 +15,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, Rec
 
 from protocol.errors import MessageError
 from protocol.terms import Release, RoundPlan
-from protocol.wire import decode_release, encode_plan
+from protocol.wire import decode_release, encode_plan_head
 from server.screen import NoRelease
 
 
@@ -34,7 +34,7 @@ _CLAUSE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 def plan_messages(plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
     """Write one message per plan of one round to its hospital's node; Flower drops it after ``seconds``."""
-    heads = [{"header": _header(plan)} for plan in plans]
+    heads = [{"header": encode_plan_head(plan)} for plan in plans]
     return messages_of(plans, heads, nodes, seconds)
 
 
@@ -79,11 +79,6 @@ def release_of(message: Message, hospital: str) -> Release | NoRelease:
     if release is None:
         return NoRelease(hospital, "malformed")
     return release if release.hospital == hospital else NoRelease(hospital, "wrong hospital")
-
-
-def _header(plan: RoundPlan) -> bytes:
-    payload = encode_plan(plan)
-    return payload[: len(payload) - 4 * len(plan.weights)]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from flwr.app import ConfigRecord, Message
 
-from protocol.envelope import decode_answer, request_head, sign_request, signed_by_hospital
+from protocol.envelope import decode_answer, sign_head, signed_by_hospital
 from protocol.errors import MessageError, Refusal
 from protocol.signed_terms import SignedTerms, signed_terms_to_bytes
 from protocol.signing import SigningKey
@@ -31,10 +31,9 @@ class SignedLetters:
         """Sign each plan until its deadline, and clocks that are hours off."""
         terms = signed_terms_to_bytes(self.signed)
         until = datetime.fromtimestamp(time.time() + seconds, UTC) + CLOCKS_APART
-        heads = []
-        for plan in plans:
-            request = sign_request(terms, plan, until, self.key)
-            heads.append({"head": request_head(request, len(plan.weights))})
+        # All plans of a round share their weights: hashed once, however many hospitals are asked.
+        digest = plans[0].weights_digest if plans else ""
+        heads = [{"head": sign_head(terms, plan, until, self.key, digest)} for plan in plans]
         return messages_of(plans, heads, nodes, seconds)
 
     def read(self, message: Message, hospital: str) -> Release | NoRelease:

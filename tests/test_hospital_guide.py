@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.envelope import SignedRelease, decode_answer, encode_request, sign_request
+from protocol.envelope import SignedRelease, decode_answer, sign_request
 from protocol.model import initial_weights
 from protocol.signed_terms import load_terms
 from protocol.signing import load_key
@@ -70,7 +70,7 @@ def ask(folder: Path) -> SignedRelease:
         weights=initial_weights(terms.model, terms.contract.layout).astype("float32"),
     )
     lives = datetime.now(UTC) + timedelta(hours=1)
-    request = encode_request(sign_request(raw, plan, lives, load_key(folder / "operator.key")))
+    request = sign_request(raw, plan, lives, load_key(folder / "operator.key"))
     with socket.socket(socket.AF_UNIX) as door:
         door.connect(str(folder / "north/run/agent.sock"))
         door.sendall(struct.pack("<I", len(request)) + request)

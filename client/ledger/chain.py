@@ -44,6 +44,8 @@ class Chain:
         self.budget = Budget()
         self.stated: dict[Scope, tuple[float, float, str]] = {}
         self._decisions: dict[tuple[str, str], str] = {}
+        # Counted as they come: a look through all charges at every plan would be quadratic over a ledger's life.
+        self._rounds: dict[tuple[str, str, str], tuple[int, int]] = {}
         self._first_key: dict[str, str] = {}
         self._key_in_use: dict[str, str | None] = {}
         self._refusal_day: Field = ""
@@ -97,12 +99,12 @@ class Chain:
     def rounds_charged(self, operator: str, terms: str, account: str) -> int:
         """Count the rounds charged under these terms."""
         first = self.first_key(operator)
-        return sum(key[:3] == (first, terms, account) for key in self.charges)
+        return self._rounds.get((first, terms, account), (0, 0))[0]
 
     def last_round(self, operator: str, terms: str, account: str) -> int:
         """Return the highest round charged under these terms; 0 before the first."""
         first = self.first_key(operator)
-        return max((key[3] for key in self.charges if key[:3] == (first, terms, account)), default=0)
+        return self._rounds.get((first, terms, account), (0, 0))[1]
 
     def takes_refusal(self, time: datetime, fields: Mapping[str, Field]) -> bool:
         """Whether a refusal is worth an entry: no repeat within a day, nor a flood."""
@@ -135,6 +137,8 @@ class Chain:
                 f"entry {entry.sequence} charges a round again, or under an operator's later key"
             )
         self.charges[key] = Charged(entry.hash, charge.weights_digest)
+        count, last = self._rounds.get(key[:3], (0, 0))
+        self._rounds[key[:3]] = count + 1, max(last, charge.round)
         self.budget.add(charge)
         fields = entry.fields
         for scope, name in zip(_scopes(charge), ("study", "operator", "life"), strict=True):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from protocol.contract import Contract
 from protocol.feature import MISSING, Feature
-from protocol.layout import Field
+from protocol.layout import Cross, Field
 from protocol.model import column_scale, named_parameters
 from protocol.settings import ModelSettings
 from simulations.report.plots import CHARACTER_PX, Drawing, Scale, compact, number, padded, shorten
@@ -58,7 +58,7 @@ def additive_effects(contract: Contract, model: ModelSettings, weights: Floats) 
     return tuple(sorted(effects, key=lambda effect: -effect.reach))
 
 
-def _field_effect(field: Field, features: dict[str, Feature], values: Floats) -> Effect:
+def _field_effect(field: Field | Cross, features: dict[str, Feature], values: Floats) -> Effect:
     if field.parents:
         first, second = (features[parent] for parent in field.parents)
         return Effect(field.name, "heat", short_labels(second), values, rows=short_labels(first))

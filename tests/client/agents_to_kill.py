@@ -79,7 +79,7 @@ def half_sent() -> None:
 PLACES: dict[str, Callable[[], None]] = {
     "request read": before(Agent, "answer"),
     "signatures verified": after(client.agent, "read_request"),
-    "policy read": after(Agent, "_policy_for"),
+    "policy read": after(Agent, "_policy_in_force"),
     "terms permitted": after(client.participate, "permit"),
     "engines compared": after(Agent, "_ready"),
     "before the charge": before(SqliteLedger, "charge"),

@@ -16,7 +16,7 @@ from client.ledger.entries import Entry
 from client.ledger.sqlite import create_ledger
 from protocol.accounting import noise_multiplier_for
 from protocol.contract import CONSENT_COLUMNS, contract_from_mapping
-from protocol.envelope import SignedRelease, decode_answer, encode_request, sign_request
+from protocol.envelope import SignedRelease, decode_answer, sign_request
 from protocol.errors import Refusal
 from protocol.model import initial_weights
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
@@ -198,7 +198,7 @@ class Hospital:
         terms, signer = terms or self.terms, signer or self.operator
         payload = signed_terms_to_bytes(sign_terms(terms, signer))
         plan = self.plan(number, terms, **changes)
-        return encode_request(sign_request(payload, plan, datetime.now(UTC) + lives, signer))
+        return sign_request(payload, plan, datetime.now(UTC) + lives, signer)
 
     def ask(self, number: int = 1, terms: Terms | None = None, **changes: Any) -> SignedRelease | Refusal:
         """Ask the agent for a round."""

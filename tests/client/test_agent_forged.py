@@ -2,7 +2,6 @@
 
 import json
 import struct
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,12 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protocol.envelope import Request, decode_answer, decode_request, encode_request, sign_request
-from protocol.errors import Refusal
+from protocol.canonical import canonical_json
+from protocol.envelope import decode_answer, decode_request, sign_request
+from protocol.errors import ConfigurationError, Refusal
 from protocol.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
-from protocol.signing import new_key
+from protocol.signing import Purpose, new_key
+from protocol.terms import terms_to_mapping
 
-UNREAD = {"message", "terms", "plan", "signature", "expired"}
+UNREAD = {"message", "terms", "plan", "signature", "expired", "operators"}
+PREFIX = struct.calcsize("<8sIQ32s32s64s")
 PLAIN = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ATTACKER = new_key()
 
@@ -33,6 +35,11 @@ def target(approved):
     approved.second = approved.request(2)
     yield approved
     assert [entry.fields["round"] for entry in approved.entries("charged")] == [1]
+
+
+def joined(head: bytes, terms: bytes, plan: bytes) -> bytes:
+    """A request with another's first bytes, whose length of terms is made to fit."""
+    return head[:8] + struct.pack("<I", len(terms)) + head[12:PREFIX] + terms + plan
 
 
 def refusal_of(target, payload):
@@ -67,7 +74,7 @@ def test_cut_spliced_and_lengthened(target, cut, inserted, doubled):
 @given(payload=st.binary(max_size=400), magic=st.booleans(), length=st.integers(0, 2**32 - 1))
 @PLAIN
 def test_garbage(target, payload, magic, length):
-    head = b"wardask1" + struct.pack("<I", length) if magic else b""
+    head = b"wardask2" + struct.pack("<I", length) if magic else b""
     assert refusal_of(target, head + payload) in UNREAD
 
 
@@ -97,8 +104,9 @@ def test_forged_with_a_key_of_their_own(
     try:
         request = sign_request(terms, plan, datetime.now(UTC) + timedelta(days=1), ATTACKER)
     except Exception:  # not to be written by our own encoder: unsigned then, in another's envelope
-        request = Request(terms, study.encode(errors="replace"), expires, bytes(64))
-    clause = refusal_of(target, encode_request(request))
+        opening = b"wardask2" + struct.pack("<IQ", 0, expires) + bytes(128)
+        request = joined(opening, terms, study.encode(errors="replace"))
+    clause = refusal_of(target, request)
     if stolen:
         assert clause in UNREAD
     else:
@@ -128,34 +136,42 @@ def places(plain, path=()):
 @given(data=st.data())
 @PLAIN
 def test_terms_with_anything_in_any_place(target, data):
-    honest = decode_request(target.second)
-    file = json.loads(honest.terms)
+    """By a listed operator, who signs what no program of ours would write; and by nobody."""
+    line, body = decode_request(target.second).terms[:-1].split(b"\n")
+    file = json.loads(body)
     path = data.draw(st.sampled_from(list(places(file))))
     holder = file
     for key in path[:-1]:
         holder = holder[key]
     holder[path[-1]] = data.draw(JSON)
-    forged = json.dumps(file).encode()
+    changed = canonical_json(file)
+    if changed != body:
+        with pytest.raises(ConfigurationError, match="signature"):
+            signed_terms_from_bytes(line + b"\n" + changed + b"\n")
+    signature = target.operator.sign(Purpose.TERMS, changed).hex()
+    forged = f"wardround-terms-2 {target.operator.public} {signature}\n".encode() + changed + b"\n"
     try:
         understood = signed_terms_from_bytes(forged).terms
-    except Exception:
-        assert refusal_of(target, encode_request(replace(honest, terms=forged))) == "terms"
-    else:  # another spelling of the same: null for a default, 1.0 for 1
-        assert understood.fingerprint == target.terms.fingerprint
+    except ConfigurationError:
+        request = sign_request(forged, target.plan(2), datetime.now(UTC) + timedelta(days=1), target.operator)
+        assert refusal_of(target, request) == "terms"
+    else:  # signed, and its one spelling
+        assert canonical_json(terms_to_mapping(understood)) == changed
 
 
 def test_parts_of_honest_requests_do_not_combine(target, terms_with):
-    first, second = decode_request(target.first), decode_request(target.second)
-    other = decode_request(target.request(2, terms_with(study="coffee")))
+    coffee = target.request(2, terms_with(study="coffee"))
+    first, second, other = map(decode_request, (target.first, target.second, coffee))
+    later = struct.pack("<Q", second.opening.expires_at + 1)
     mixed = [
-        Request(first.terms, second.plan, second.expires_at, first.signature),
-        Request(first.terms, second.plan, second.expires_at + 1, second.signature),
-        Request(other.terms, second.plan, second.expires_at, other.signature),
-        Request(second.terms, other.plan, other.expires_at, second.signature),
+        joined(target.first, first.terms, second.plan),
+        joined(target.second, second.terms, first.plan),
+        joined(target.second[:12] + later + target.second[20:], second.terms, second.plan),
+        joined(target.second, second.terms, other.plan),
     ]
-    assert {refusal_of(target, encode_request(request)) for request in mixed} == {"signature"}
-    crossed = Request(other.terms, second.plan, second.expires_at, second.signature)
-    assert refusal_of(target, encode_request(crossed)) in {"study", "terms"}
+    assert {refusal_of(target, request) for request in mixed} == {"signature"}
+    crossed = joined(target.second, other.terms, second.plan)
+    assert refusal_of(target, crossed) in {"study", "terms"}
 
 
 def test_a_replay_gets_the_same_bytes_a_thousand_times(target):

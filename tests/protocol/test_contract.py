@@ -71,7 +71,7 @@ def changed(path, value, base=FULL):
 
 def test_layout_has_a_readable_label_for_each_bin():
     layout = contract_from_mapping(FULL).layout
-    labels = {field.name: field.labels for field in layout.fields}
+    labels = {field.name: tuple(field.labels) for field in layout.fields}
     assert labels["age"] == ("under 6", "6 to under 13", "13 to under 20", "20 or more", "missing")
     assert labels["sex"] == ("F", "M", "other")
     assert labels["sms"] == ("no", "yes", "missing")
@@ -87,7 +87,7 @@ def test_layout_has_a_readable_label_for_each_bin():
     assert layout.values == ("steps",)
     assert [field.name for field in layout.crosses] == ["lead × age"]
     assert layout.crosses[0].parents == ("lead", "age")
-    sizes = [len(field.labels) for field in layout.fields]
+    sizes = [field.size for field in layout.fields]
     assert layout.width == 1 + sum(sizes) + 1
 
 

@@ -12,7 +12,7 @@ from client.train.agree import random_cohort
 from client.train.patient_batch import pad_patients
 from protocol.design import dense_rows
 from protocol.errors import ContractError
-from protocol.layout import Field, Layout
+from protocol.layout import Cross, Field, Layout
 from protocol.model import (
     column_scale,
     initial_weights,
@@ -29,7 +29,7 @@ from protocol.settings import ModelSettings
 
 AGE = Field("age", ("young", "middle", "old"))
 SMS = Field("sms", ("no", "yes"))
-LAYOUT = Layout((AGE, SMS), (Field("age×sms", tuple("abcdef"), ("age", "sms")),), ("gap",))
+LAYOUT = Layout((AGE, SMS), (Cross(AGE, SMS),), ("gap",))
 MODELS = [
     ModelSettings(),
     ModelSettings(kind="wide_deep", hidden=(5,)),

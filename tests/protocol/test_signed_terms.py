@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.bounds import LARGEST_TERMS
 from protocol.contract import contract_from_mapping
 from protocol.errors import ConfigurationError
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 from protocol.signed_terms import (
-    LARGEST_FILE,
+    FORMAT,
     load_terms,
     save_terms,
     sign_terms,
     signed_terms_from_bytes,
     signed_terms_to_bytes,
 )
-from protocol.signing import new_key
+from protocol.signing import Purpose, SigningKey, new_key
 from protocol.terms import Terms
 
 KEY = new_key()
@@ -45,10 +46,19 @@ TERMS = Terms(
 FILE = signed_terms_to_bytes(sign_terms(TERMS, KEY))
 
 
+LINE, BODY = FILE[:-1].split(b"\n")
+
+
+def _file(body: bytes, key: SigningKey = KEY) -> bytes:
+    """A terms file whose body is whatever its signer wrote."""
+    signature = key.sign(Purpose.TERMS, body).hex()
+    return f"{FORMAT} {key.public} {signature}\n".encode() + body + b"\n"
+
+
 def _resigned(change: Any) -> bytes:
-    plain = json.loads(FILE)
+    plain = json.loads(BODY)
     change(plain)
-    return json.dumps(plain).encode()
+    return _file(json.dumps(plain).encode())
 
 
 def test_terms_survive_their_file(tmp_path: Path) -> None:
@@ -60,17 +70,56 @@ def test_terms_survive_their_file(tmp_path: Path) -> None:
         save_terms(signed, tmp_path / "terms.json")
 
 
-@given(position=st.integers(0, len(FILE) - 2), byte=st.integers(0, 255))
-def test_a_changed_byte_never_gives_other_terms(position: int, byte: int) -> None:
+@given(position=st.integers(0, len(FILE) - 1), byte=st.integers(0, 255))
+def test_a_changed_byte_is_refused(position: int, byte: int) -> None:
     changed = FILE[:position] + bytes([byte]) + FILE[position + 1 :]
-    fault = ""
-    try:
-        signed = signed_terms_from_bytes(changed)
-    except ConfigurationError as error:
-        fault = str(error)
-    assert "\n" not in fault
-    if not fault:
-        assert (signed.terms.fingerprint, signed.operator) == (TERMS.fingerprint, KEY.public)
+    if changed != FILE:
+        with pytest.raises(ConfigurationError) as error:
+            signed_terms_from_bytes(changed)
+        assert "\n" not in str(error.value)
+
+
+@given(cut=st.integers(0, len(FILE) - 1), more=st.binary(min_size=1, max_size=9))
+def test_a_file_cut_or_lengthened_is_refused(cut: int, more: bytes) -> None:
+    for changed in (FILE[:cut], FILE + more):
+        with pytest.raises(ConfigurationError):
+            signed_terms_from_bytes(changed)
+
+
+def test_nothing_is_decoded_before_its_signature_was_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*arguments: object, **settings: object) -> object:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("protocol.signed_terms._decode", never)
+    other = _file(BODY, new_key())
+    for forged in (LINE + b"\n" + BODY.replace(b"tea", b"pea") + b"\n", LINE + other[len(LINE) : -2] + b"\n"):
+        with pytest.raises(ConfigurationError, match="signature"):
+            signed_terms_from_bytes(forged)
+    with pytest.raises(AssertionError, match="decoded"):
+        signed_terms_from_bytes(FILE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        BODY.replace(b":", b": ", 1),
+        b" " + BODY,
+        BODY + b"\n",
+        BODY.replace(b'"rounds":40', b'"rounds":40,"rounds":40'),
+        BODY.replace(b'"noise_multiplier":20.0', b'"noise_multiplier":20.00'),
+        BODY.replace(b"tea", b"te\\u0061"),
+        BODY.replace(b'"study":"tea"', b'"study":"tea","extra":1'),
+    ],
+)
+def test_what_is_signed_has_one_spelling(body: bytes) -> None:
+    assert body != BODY
+    with pytest.raises(ConfigurationError):
+        signed_terms_from_bytes(_file(body))
+
+
+def test_a_file_of_an_earlier_version_says_what_to_do() -> None:
+    with pytest.raises(ConfigurationError, match="earlier version; ask the operator for the file again"):
+        signed_terms_from_bytes(b'{"format":"wardround-terms-1","operator":"ed25519:x"}\n')
 
 
 def test_every_term_is_under_the_signature() -> None:
@@ -120,7 +169,7 @@ def test_another_key_does_not_fit() -> None:
 )
 def test_a_value_of_another_type_is_one_line(group: str, key: str, value: object) -> None:
     def change(plain: Any) -> None:
-        (plain["terms"][group] if group else plain["terms"])[key] = value
+        (plain[group] if group else plain)[key] = value
 
     with pytest.raises(ConfigurationError) as error:
         signed_terms_from_bytes(_resigned(change))
@@ -133,18 +182,17 @@ def test_a_value_of_another_type_is_one_line(group: str, key: str, value: object
     [
         b"",
         b"null",
-        b"[]",
-        b"{}",
-        b'{"format":"wardround-terms-1"}',
+        FORMAT.encode(),
+        LINE,
+        LINE + b"\n",
+        LINE + b"\n\n",
         b"\xff\xfe",
         b"[" * 100_000,
-        b'{"a":1,"a":2}',
-        b"1" * 10_000,
         FILE[:-20],
-        b" " * (LARGEST_FILE + 1),
-        FILE.replace(b'"format"', b'"extra":1,"format"'),
-        FILE.replace(b'"terms":', b'"terms":[],"terms":'),
-        FILE.replace(b"20.0", b"2e999"),
+        b" " * (LARGEST_TERMS + 1),
+        FILE.replace(b"\n", b"\r\n"),
+        *map(_file, (b"", b"null", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"a":1,"a":2}', b"1" * 10_000)),
+        _file(BODY.replace(b"20.0", b"2e999")),
     ],
 )
 def test_what_is_no_terms_file_is_one_line(payload: bytes) -> None:

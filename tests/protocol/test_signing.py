@@ -1,15 +1,20 @@
 """Keys, signatures, and the files that keep them."""
 
+import base64
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client.commands.desk import public_key
+from client.policy_file import policy_from_yaml
 from protocol.errors import ConfigurationError
 from protocol.signing import (
     Purpose,
@@ -50,6 +55,63 @@ def test_any_flipped_bit_of_a_signature_is_seen(position: int) -> None:
 def test_malformed_signatures_and_keys_verify_nothing(signature: bytes, public: str) -> None:
     assert not verifies(KEY.public, Purpose.PLAN, b"plan", signature)
     assert not verifies(public, Purpose.PLAN, b"plan", KEY.sign(Purpose.PLAN, b"plan"))
+
+
+# Chalkias, Garillot, Nikolaenko 2020, table 1: all encodings of the eight points of small order.
+SMALL_ORDER = (
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "0100000000000000000000000000000000000000000000000000000000000080",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+)
+
+
+def spelt(raw: bytes) -> str:
+    return "ed25519:" + base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("encoding", SMALL_ORDER)
+def test_a_key_of_small_order_is_no_key_at_any_door(encoding: str, tmp_path: Path) -> None:
+    public = spelt(bytes.fromhex(encoding))
+    (tmp_path / "weak.pub").write_text(public + "\n")
+    doors: list[Callable[[], object]] = [
+        lambda: checked_public_key(public),
+        lambda: key_fingerprint(public),
+        lambda: load_public_key(tmp_path / "weak.pub"),
+        lambda: policy_from_yaml(f"delta: 1e-5\noperators: {{weak: '{public}'}}\n".encode()),
+        lambda: public_key(public),
+    ]
+    for door in doors:
+        with pytest.raises(ConfigurationError):
+            door()
+
+
+def test_a_signature_without_a_private_key_verified_under_small_order_and_no_longer_does() -> None:
+    """R = the neutral point, s = 0: fits every message under the neutral key; OpenSSL says so."""
+    weak, signature = bytes.fromhex(SMALL_ORDER[0]), bytes.fromhex(SMALL_ORDER[0]) + bytes(32)
+    Ed25519PublicKey.from_public_bytes(weak).verify(signature, b"any message at all")
+    assert not verifies(spelt(weak), Purpose.TERMS, b"terms", signature)
+
+
+def test_a_number_that_is_not_reduced_is_no_key() -> None:
+    for y in range(2**255 - 19, 2**255):
+        for sign in (0, 2**255):
+            with pytest.raises(ConfigurationError):
+                checked_public_key(spelt((y + sign).to_bytes(32, "little")))
+
+
+def test_usual_keys_are_never_taken_for_weak_ones() -> None:
+    assert all(checked_public_key(new_key().public) for _ in range(200))
 
 
 def test_a_key_survives_its_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.design import dense_rows
-from protocol.layout import Field, Layout
+from protocol.layout import Cross, Field, Layout
 from server.fisher import (
     BERNOULLI_VARIANCE,
     RANGED_SPREAD,
@@ -23,14 +23,17 @@ FEATURES = (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", 
 LAYOUT = Layout(
     FEATURES,
     (
-        Field("age × sms", tuple("abcdef"), ("age", "sms")),
-        Field("sms × day", tuple("abcdefgh"), ("sms", "day")),
+        Cross(FEATURES[0], FEATURES[1]),
+        Cross(FEATURES[1], FEATURES[2]),
     ),
     (),
 )
 CHAIN = Layout(
     (Field("a", tuple("abc")), Field("b", tuple("ab")), Field("c", tuple("abc"))),
-    (Field("a × b", tuple("abcdef"), ("a", "b")), Field("b × c", tuple("abcdef"), ("b", "c"))),
+    (
+        Cross(Field("a", tuple("abc")), Field("b", tuple("ab"))),
+        Cross(Field("b", tuple("ab")), Field("c", tuple("abc"))),
+    ),
     (),
 )
 seeds = st.integers(0, 10_000)

@@ -33,7 +33,7 @@ CONTRACT = {
 }
 POLICY = Policy(
     delta=1e-5,
-    operators={"theirs": "ed25519:" + "A" * 43},
+    operators={"theirs": "ed25519:" + "B" * 42 + "A"},
     purposes=("engagement",),
     contracts=(contract_from_mapping(CONTRACT).fingerprint,),
     models=("additive",),
@@ -146,7 +146,7 @@ def test_what_is_published_is_the_limits_and_nothing_of_patients_or_operators(ho
     )
     text = path.read_text()
     assert "777" not in text
-    assert "ed25519:AAAA" not in text
+    assert "ed25519:BBBB" not in text
     for word in ("operators", "min_patients", "approval", "simulation"):
         assert word not in text
 

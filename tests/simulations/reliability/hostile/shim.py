@@ -16,7 +16,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from known import OPERATOR_KEY, PATHS, ROUNDS
 
-from protocol.envelope import decode_answer, decode_request, encode_request, sign_request
+from protocol.envelope import decode_answer, decode_request, sign_request
 from protocol.errors import Refusal
 from protocol.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
 from protocol.signing import load_key, new_key
@@ -78,7 +78,7 @@ def demand(path: str, asked) -> dict[str, int]:
             terms, by, wanted = asked.terms, stranger, replace(plan, round=1 + number % ROUNDS)
         else:
             terms, by, wanted = asked.terms, key, replace(plan, round=ROUNDS + 1 + number)
-        answers[ask(path, encode_request(sign_request(terms, wanted, until, by)))] += 1
+        answers[ask(path, sign_request(terms, wanted, until, by))] += 1
     return dict(answers)
 
 

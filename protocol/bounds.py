@@ -1,0 +1,42 @@
+"""How large anything may be that others write: every bound of terms, contracts and messages, and why it is there.
+
+A hospital decodes only what a listed operator signed; but that operator, or whoever took the key, must not be
+able to stop a hospital either. Each bound is far above any study that makes sense, and is looked at before
+what it bounds is built. Below them, time and memory are linear in the bytes that came
+(``tests/protocol/test_bounds.py``).
+"""
+
+LARGEST_TERMS = 4 * 2**20
+"""Bytes of a signed terms file: 100,000 hospitals' names, or a contract of some 100,000 words."""
+
+LARGEST_VECTOR = 2**24
+"""Parameters of a model, and numbers of a release: 64 MiB of float32."""
+
+LARGEST_HEADER = 4096
+"""Bytes of a message's labels."""
+
+MOST_FEATURES = 1000
+MOST_CROSSES = 1000
+"""Every event has one active column per feature and cross: with 10⁶ events, 2000 columns are 8 GB."""
+
+MOST_BINS = 10_000
+"""Bins of one feature, which fit two bytes."""
+
+WIDEST_DESIGN = 1_000_000
+"""Columns of a design: one parameter each, and with clipping 8 MB per patient's row."""
+
+MOST_LAYERS = 16
+"""Hidden layers; deeper tanh networks do not train in private studies, and each is a module of torch."""
+
+MOST_ROUNDS = 100_000
+MOST_STEPS = 100_000
+"""Noised steps of a whole study, rounds × local steps.
+
+Composing sampled steps takes time and memory by their number: 10⁵ take 2.4 s and 0.2 GB, 10⁷ 45 s and 3 GB, and
+the 10⁹ that rounds and local steps each within its own bound allow ended in a MemoryError.
+"""
+
+MOST_EVALUATIONS = 1000
+"""Rounds after which held-out patients are asked for tables."""
+
+MOST_HOSPITALS = 100_000

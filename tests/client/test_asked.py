@@ -1,0 +1,154 @@
+"""What an agent does before it decodes anything: a stranger costs next to nothing, and none of it is parsed."""
+
+import itertools
+import struct
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from protocol.envelope import OPENING_BYTES, decode_answer, sign_request
+from protocol.signed_terms import sign_terms, signed_terms_to_bytes
+from protocol.signing import Purpose, new_key
+from tests.client.conftest import small_terms
+
+TOMORROW = datetime.now(UTC) + timedelta(days=1)
+WEAK_KEY = "ed25519:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"  # the neutral point: anybody can sign
+
+
+def clause(hospital, payload):
+    return decode_answer(hospital.agent.answer(payload).payload).clause
+
+
+def crossed(count):
+    """Terms' bytes with so many crosses, signed by nobody: what kept an agent of 0.1.0 busy for an hour."""
+    names = [f"{i:x}" for i in range(2 * int(count**0.5) + 2)]
+    pairs = ",".join(f'["{a}","{b}"]' for a, b in itertools.islice(itertools.combinations(names, 2), count))
+    body = f'{{"contract":{{"crosses":[{pairs}]}}}}'.encode()
+    return f"wardround-terms-2 {new_key().public} {'0' * 128}\n".encode() + body + b"\n"
+
+
+def request_of(terms, plan=b"x"):
+    return b"wardask2" + struct.pack("<IQ", len(terms), 2**40) + bytes(128) + terms + plan
+
+
+@pytest.fixture
+def undecoded(monkeypatch):
+    """Fails where terms or a plan are decoded."""
+
+    def never(*arguments, **settings):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("protocol.signed_terms._decode", never)
+    monkeypatch.setattr("client.asked.decode_plan", never)
+
+
+def calls(work):
+    """How many calls of Python and C functions a piece of work makes: its work, on any machine."""
+    count = 0
+
+    def seen(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(seen)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_an_unsigned_request_costs_the_same_whatever_its_size(approved, undecoded):
+    small, large = request_of(crossed(100)), request_of(crossed(200_000))
+    assert len(large) > 2_000_000
+    clause(approved, small)  # the first refusal of a day is entered in the ledger
+    assert clause(approved, large) == "operators"
+    assert calls(lambda: approved.agent.answer(large)) <= calls(lambda: approved.agent.answer(small)) + 20
+
+
+def test_no_arithmetic_is_done_on_a_strangers_key(approved, monkeypatch):
+    def never(*arguments):
+        raise AssertionError("verified")
+
+    monkeypatch.setattr("protocol.envelope.verifies", never)
+    assert approved.clause(signer=new_key()) == "operators"
+
+
+def test_strangers_are_told_by_the_first_bytes_alone(approved, undecoded):
+    stranger = approved.request(signer=new_key())
+    assert decode_answer(approved.agent.screen(stranger[:OPENING_BYTES]).payload).clause == "operators"
+    assert approved.agent.screen(approved.request()[:OPENING_BYTES]) is None
+    assert OPENING_BYTES < 512
+
+
+def test_a_listed_operator_who_did_not_sign_is_no_better(approved, undecoded):
+    terms = signed_terms_to_bytes(sign_terms(approved.terms, approved.operator))
+    forged = sign_request(terms, approved.plan(), TOMORROW, new_key())
+    assert decode_answer(approved.agent.screen(forged[:OPENING_BYTES]).payload).clause == "signature"
+    assert clause(approved, forged) == "signature"
+    swapped = approved.request()[:-4] + b"\0\0\0@"
+    assert clause(approved, swapped) == "signature"
+    expired = approved.request(lives=timedelta(seconds=-1))
+    assert decode_answer(approved.agent.screen(expired[:OPENING_BYTES]).payload).clause == "expired"
+
+
+def test_terms_are_decoded_only_after_their_own_signature(approved, undecoded):
+    """The operator signed the plan; the terms between are another's words under the operator's name."""
+    signature = new_key().sign(Purpose.TERMS, b"{}").hex()
+    terms = f"wardround-terms-2 {approved.operator.public} {signature}\n".encode() + b"{}\n"
+    assert clause(approved, sign_request(terms, approved.plan(), TOMORROW, approved.operator)) == "terms"
+
+
+def test_a_revoked_and_a_rotated_key_are_strangers(approved, undecoded):
+    ledger, now = approved.agent._ledger, approved.agent._now()
+    successor = new_key()
+    who = {"reason": "stolen", "person": "officer"}
+    ledger.decide("rotated", now, operator=approved.operator.public, successor=successor.public, **who)
+    opening = approved.request()[:OPENING_BYTES]
+    assert decode_answer(approved.agent.screen(opening).payload).clause == "operators"
+    later = approved.request(signer=successor)[:OPENING_BYTES]
+    assert approved.agent.screen(later) is None
+    ledger.decide("revoked", now, operator=successor.public, **who)
+    assert decode_answer(approved.agent.screen(later).payload).clause == "operators"
+
+
+def test_an_unreadable_policy_refuses_by_its_own_name(approved, undecoded):
+    (approved.folder / "policy.yaml").write_text("delta: [")
+    assert clause(approved, approved.request()) == "policy"
+
+
+def test_a_weak_key_opens_no_door(hospital, undecoded):
+    terms = f"wardround-terms-2 {WEAK_KEY} {'01' + '00' * 63}\n".encode() + b"{}\n"
+    assert clause(hospital, request_of(terms)) == "operators"
+    hospital.write_policy(operators={"weak": WEAK_KEY})
+    assert clause(hospital, request_of(terms)) == "policy"
+    with pytest.raises(Exception, match="successor"):
+        hospital.agent._ledger.decide(
+            "rotated",
+            hospital.agent._now(),
+            operator=hospital.operator.public,
+            successor=WEAK_KEY,
+            reason="x",
+            person="y",
+        )
+
+
+def test_a_request_of_an_earlier_version_is_refused_in_one_word(approved):
+    assert clause(approved, b"wardask1" + approved.request()[8:]) == "message"
+    old = request_of(b'{"format":"wardround-terms-1"}' + b" " * 300)
+    assert clause(approved, old) == "terms"
+
+
+def test_strangers_write_one_entry_and_few_lines(approved, caplog):
+    for number in range(300):
+        assert clause(approved, request_of(crossed(number))) == "operators"
+        assert clause(approved, b"x" * number) == "message"
+    assert len(approved.entries("refused")) == 2
+    assert len([line for line in caplog.records if "refused" in line.message]) <= 4
+
+
+def test_a_simulated_hospital_hears_its_listed_operators_alone(approved, undecoded):
+    assert small_terms().simulation is False
+    approved.write_policy(operators={})
+    assert clause(approved, approved.request()) == "operators"
