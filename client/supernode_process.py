@@ -2,8 +2,8 @@
 
 Two processes of the SuperNode's user. One is Flower's SuperNode. The other, the runner, has imported Flower
 before the first message and forks for each: the fork does what ``flwr-clientapp`` does (it loads the shim that
-the server shipped), without the seconds that a new program needs to import. Neither holds data; both stand where
-server/shim may run, see deploy/wardround-supernode.service.
+the server shipped, and nothing else: client/known_app.py), without the seconds that a new program needs to import.
+Neither holds data; both stand where server/shim may run, see deploy/wardround-supernode.service.
 
 Flower 1.41 fixes three times that suit rounds of minutes: 3 s between two looks for messages, 0.5 s between two
 looks for an answer, and a heartbeat of 30 s, after two of which a killed node's key is let in again. They are
@@ -30,8 +30,9 @@ from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExec
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode, flower_supernode
-from flwr.supernode.runtime.run_clientapp import run_clientapp
+from flwr.supernode.runtime import run_clientapp
 
+from client.known_app import run_the_shim_alone
 from protocol.tied import end_with
 
 FLOWERS_PAUSE_SECONDS = 3.0
@@ -84,6 +85,7 @@ def main() -> None:
     """Start the runner, then be the SuperNode until a signal comes."""
     options = _parse_args_run_supernode().parse_args()
     secret = Path(options.superexec_auth_secret_file).read_bytes()
+    run_the_shim_alone(run_clientapp)
     waiting, wake = os.pipe()
     # Before the SuperNode has threads: a fork copies none of them, but their locks.
     runner = _fork(
@@ -147,7 +149,10 @@ def _serve(address: str, secret: bytes, waiting: int, wake: int) -> None:
         with suppress(httpx.HTTPError):  # it is still starting, or already stopping
             token = client.AcquireTask(asked).token
             if token:
-                run = partial(run_clientapp, address, token, insecure=True, parent_pid=me)
+                run = partial(
+                    run_clientapp.run_clientapp, address, token, insecure=True, parent_pid=me,
+                    runtime_dependency_install=False,  # an app could name packages, and Flower would fetch them
+                )  # fmt: skip
                 _fork("wardround-shim", run)
 
 

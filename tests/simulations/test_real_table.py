@@ -1,4 +1,4 @@
-"""A simulation on a real table says everywhere that its folder protects nobody; it holds no identifier, no hash of rows."""
+"""A simulation on a real table says that its folder protects nobody, and holds no identifier and no hash of rows."""
 
 import gzip
 import hashlib

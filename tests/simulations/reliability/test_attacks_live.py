@@ -169,8 +169,11 @@ def ship_hostile(loopback, home):
     return app
 
 
-def test_a_hostile_app_as_the_supernodes_user_reads_nothing_and_spends_nothing(users, make_stage):
-    """An operator taken over, key and all, ships another app than the shim through the real path."""
+def test_a_hostile_app_is_not_run_and_as_the_supernodes_user_would_read_and_spend_nothing(users, make_stage):
+    """An operator taken over, key and all, ships another app than the shim through the real path.
+
+    It is not run. Then once more without that check, to see that the other walls hold by themselves.
+    """
     with Loopback(users, ["north"]) as loopback:
         loopback.provision()
         stage = make_stage(loopback)
@@ -191,6 +194,12 @@ def test_a_hostile_app_as_the_supernodes_user_reads_nothing_and_spends_nothing(u
         finally:
             del os.environ["WARDROUND_SHIPPED_APP"]
         report = node / "supernode/flwr/report.json"
+        refused = "not run, since it is not the shim"
+        stage.wait(lambda: refused in loopback.log("north-supernode"), "the SuperNode to refuse the app", 240)
+        assert not report.exists()
+        assert list((node / "supernode/flwr").glob("apps/*")) == []
+        any_app = Path(__file__).with_name("any_app.py")
+        stage.start("north-supernode", as_user(users, NODE, AGENT, any_app, node))
         stage.wait(report.exists, f"the app's report; {loopback.log('north-supernode')[-2000:]}", 240)
         found = json.loads(report.read_text())
         assert (found["user"], found["groups"]) == (NODE, [AGENT])
