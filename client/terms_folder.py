@@ -11,13 +11,17 @@ from protocol.signing import write_new
 logger = logging.getLogger("wardround.hospital")
 
 MOST_KEPT = 1000
+LARGEST_KEPT = 64 * 2**20
+"""Files, and bytes of them, of one operator: whoever has an operator's key can neither fill the ledger's disk with
+terms (one file may have 4 MiB) nor keep another operator's from being seen."""
 _SUFFIX = ".terms"
 
 
 def keep_pending(folder: Path, signed: SignedTerms) -> None:
     """Keep an operator's terms for a person to decide on; a later expiry replaces the same terms' earlier one.
 
-    At most ``MOST_KEPT`` files; that they are full, or the disk, is only logged.
+    At most ``MOST_KEPT`` files of an operator, of together ``LARGEST_KEPT`` bytes; that there is no more room, in
+    there or on the disk, is only logged.
     """
     operator = hashlib.sha256(signed.operator.encode()).hexdigest()[:8]
     path = folder / f"{signed.terms.fingerprint}-{operator}{_SUFFIX}"
@@ -26,8 +30,12 @@ def keep_pending(folder: Path, signed: SignedTerms) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         if path.exists() and path.read_bytes() == payload:
             return
-        if not path.exists() and len(list(folder.glob(f"*{_SUFFIX}"))) >= MOST_KEPT:
-            logger.warning("terms: %d are kept already; decide on some and remove their files", MOST_KEPT)
+        others = [kept.stat().st_size for kept in folder.glob(f"*-{operator}{_SUFFIX}") if kept != path]
+        if len(others) >= MOST_KEPT or sum(others) + len(payload) > LARGEST_KEPT:
+            logger.warning(
+                "terms: %d of this operator are kept already (%d bytes); decide on some and remove their files",
+                len(others), sum(others),
+            )  # fmt: skip
             return
         fresh = path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
