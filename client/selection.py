@@ -4,7 +4,6 @@ The thresholds belong to the shared model's scores: that is what the study's eva
 personal part changes a probability, never who is selected.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,9 @@ from client.cohort import Cohort
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError
 from protocol.model_file import StoredModel
+from protocol.plain import read_json
+
+_LARGEST = 2**22  # bytes of all thresholds
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ def selection_of(stored: StoredModel, contract: Contract) -> Selection | None:
     if text is None:
         return None
     try:
-        thresholds = json.loads(text)
+        thresholds = read_json(text.encode(), _LARGEST)
         common = _logit(float(stored.facts["selection_threshold"]))
         labels = {
             field.name: field.labels for field in contract.layout.features if field.name in contract.groups

@@ -8,7 +8,6 @@
 In a deployment the folder belongs to a user of its own, who can read no table, key, policy or ledger.
 """
 
-import json
 import os
 import secrets
 import socket
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
 from protocol.kit import Kit, checked_address
+from protocol.plain import read_json
 from protocol.signing import read_bounded, write_new
 from protocol.text import checked_name
 
@@ -92,7 +92,7 @@ def load_node_settings(folder: Path) -> NodeSettings:
     """Read a SuperNode's folder; ConfigurationError where the hospital has not joined."""
     path = folder / "settings.json"
     try:
-        plain = json.loads(read_bounded(path, _LARGEST))
+        plain = read_json(read_bounded(path, _LARGEST), _LARGEST)
         return NodeSettings(
             folder=folder.absolute(),
             hospital=checked_name(plain["hospital"]),

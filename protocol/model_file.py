@@ -19,6 +19,7 @@ from protocol.model import named_parameters, parameter_shapes
 from protocol.plain import PlainError, read_json
 from protocol.settings import ModelSettings
 from protocol.signing import read_bounded
+from protocol.text import is_visible_throughout
 
 FORMAT = "wardround-model-1"
 LARGEST, LARGEST_HEADER = 2**30, 2**20  # bytes
@@ -107,6 +108,8 @@ def _metadata(content: bytes, name: object) -> dict[str, str]:
     found = plain.get("__metadata__", {}) if isinstance(plain, dict) else None
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
         raise _no_model(name)
+    if not is_visible_throughout(found):
+        raise ContractError(f"{name}: states what nobody can see; ask the operator for the file again")
     return found
 
 
@@ -118,7 +121,7 @@ def _assemble(
     name: object, contract: Contract, parts: Mapping[str, NDArray[np.float64]], metadata: Mapping[str, str]
 ) -> StoredModel:
     try:
-        described = json.loads(metadata["model"])
+        described = read_json(metadata["model"].encode(), 10_000)
         model = ModelSettings(kind=described["kind"], hidden=tuple(described["hidden"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ContractError(f"{name}: does not say which model it holds") from error

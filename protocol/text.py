@@ -6,6 +6,7 @@ Whatever else is to be shown goes through ``visible``.
 """
 
 import re
+from collections.abc import Mapping
 
 from protocol.characters import escape, is_visible
 from protocol.errors import require
@@ -34,6 +35,15 @@ def is_line(value: object, most: int = LONGEST_LINE) -> bool:
     combining marks in a row than a language needs.
     """
     return isinstance(value, str) and 0 < len(value) <= most and value == value.strip() and is_visible(value)
+
+
+def is_visible_throughout(value: object) -> bool:
+    """Whether a person sees every character of every text in a plain value, keys included."""
+    if isinstance(value, Mapping):
+        return all(is_visible_throughout(one) for pair in value.items() for one in pair)
+    if isinstance(value, list | tuple):
+        return all(map(is_visible_throughout, value))
+    return not isinstance(value, str) or is_visible(value)
 
 
 def visible(value: object, most: int = LONGEST_LINE) -> str:

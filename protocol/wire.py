@@ -9,7 +9,6 @@ wrong with a message is one MessageError.
 """
 
 import hashlib
-import json
 import re
 import struct
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from protocol.bounds import LARGEST_HEADER, LARGEST_VECTOR, MOST_ROUNDS
 from protocol.canonical import canonical_json
 from protocol.errors import MessageError
+from protocol.plain import read_json
 from protocol.terms import ACCOUNTS, Release, RoundPlan
 from protocol.text import LONGEST_LINE, is_line, is_name
 
@@ -152,9 +152,9 @@ def _decode(
 def _parse(text: bytes) -> dict[str, Any]:
     """Parse a header in its one spelling; writing it anew shows repeated keys, spaces, NaN and the like."""
     try:
-        header = json.loads(text.decode())
+        header = read_json(text, LARGEST_HEADER)
         canonical = canonical_json(header) == text
-    except (ValueError, RecursionError):
+    except ValueError:
         _refuse("header", "must be JSON")
     if not canonical or not isinstance(header, dict):
         _refuse("header", "must be one canonical JSON object")

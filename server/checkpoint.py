@@ -10,7 +10,6 @@ asks again with the same round and weights, and by the hospitals' repeat rule th
 """
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -23,10 +22,12 @@ from safetensors.numpy import load, save
 
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
+from protocol.plain import read_json
 from protocol.terms import Terms
 from server.optimize import OptimizerState, TailAverage
 from server.rounds import RoundState, skip_to
 
+LARGEST_HEADER = 2**24  # bytes
 KEPT = 3  # newest checkpoints that stay on disk
 _FORMAT = "wardround-round-state-2"
 _NAME = re.compile(r"round-(\d{6,9})-([0-9a-f]{64})\.safetensors")
@@ -137,7 +138,8 @@ def _decode(content: bytes) -> RoundState:
 def _header(content: bytes) -> Mapping[str, Any]:
     # safetensors reads its metadata from files only: eight bytes of length, then JSON.
     length = int.from_bytes(content[:8], "little")
-    plain: Mapping[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_FORMAT])
+    metadata = read_json(content[8 : 8 + length], LARGEST_HEADER)["__metadata__"]
+    plain: Mapping[str, Any] = read_json(metadata[_FORMAT].encode(), LARGEST_HEADER)
     return plain
 
 

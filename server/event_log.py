@@ -8,7 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from protocol.characters import escape
+from protocol.plain import read_json
 from server.rounds import RoundSummary
+
+LARGEST_EVENT = 2**20  # bytes of a line
 
 ASKED, EVALUATED = "evaluation_announced", "evaluated"
 """Events of an evaluation on held-out patients: asked for, and closed with its noised measures."""
@@ -73,15 +77,23 @@ def closed_rounds(events: Iterable[Mapping[str, object]]) -> dict[int, Mapping[s
 
 
 def read_events(path: Path) -> list[Mapping[str, object]]:
-    """Read a log; a line that was cut short by a crash is left out."""
+    """Read a log, its texts made visible; a line that was cut short by a crash is left out."""
     if not path.exists():
         return []
     found: list[Mapping[str, object]] = []
     for line in path.read_bytes().split(b"\n"):
         try:
-            event = json.loads(line)
+            event = read_json(line, LARGEST_EVENT)
         except ValueError:
             continue
         if isinstance(event, dict):
-            found.append(event)
+            found.append(_visible(event))
     return found
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {escape(key): _visible(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_visible(inner) for inner in value]
+    return escape(value) if isinstance(value, str) else value

@@ -6,7 +6,6 @@ What is said of a model is read off these files alone, so that its card can be w
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from protocol.canonical import canonical_json
-from server.checkpoint import write_durably
+from protocol.plain import read_json
+from server.checkpoint import LARGEST_HEADER, write_durably
 from server.evaluation import TableSum
 from server.screen import NoRelease
 
@@ -77,8 +77,8 @@ def _read(path: Path, terms_fingerprint: str) -> TableSum | None:
 def _header(content: bytes) -> Mapping[str, Any]:
     # safetensors reads its metadata from files only: eight bytes of length, then JSON.
     length = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    metadata = read_json(content[8 : 8 + length], LARGEST_HEADER)["__metadata__"]
     if metadata["format"] != _FORMAT:
         raise ValueError("another format")
-    plain: Mapping[str, Any] = json.loads(metadata["sum"])
+    plain: Mapping[str, Any] = read_json(metadata["sum"].encode(), LARGEST_HEADER)
     return plain

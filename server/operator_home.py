@@ -13,12 +13,12 @@
 Everything but the public halves is readable by its owner alone.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
 from protocol.kit import JoinRequest, checked_address, load_join_request
+from protocol.plain import read_json
 from protocol.signed_model import MODEL
 from protocol.signing import SigningKey, load_key, read_bounded
 from protocol.text import checked_name, is_name
@@ -128,7 +128,7 @@ def load_operator_home(folder: Path) -> OperatorHome:
     """Read an operator's home; ConfigurationError where it was never provisioned."""
     folder = folder.absolute()
     try:
-        plain = json.loads(read_bounded(folder / SETTINGS, _LARGEST))
+        plain = read_json(read_bounded(folder / SETTINGS, _LARGEST), _LARGEST)
         return OperatorHome(folder, checked_address(plain["address"]))
     except OSError as error:
         raise ConfigurationError(

@@ -1,6 +1,5 @@
 """``review.json``: who answers for a served study's model, and from which day. An exception: ``exception_file``."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -8,9 +7,12 @@ from pathlib import Path
 from conf.settings import ReviewSettings
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
+from protocol.plain import read_json
+from protocol.signing import read_bounded
 from server.checkpoint import write_durably
 
 _DAY = "released_on"
+_LARGEST = 100_000
 
 
 def begin_review(path: Path, settings: ReviewSettings | None) -> None:
@@ -25,7 +27,7 @@ def load_review(path: Path) -> tuple[ReviewSettings, date]:
     if not path.exists():
         return ReviewSettings(), today
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_json(read_bounded(path, _LARGEST), _LARGEST)
         day = plain.pop(_DAY)
         approved_by = tuple(map(str, plain.pop("approved_by")))
         settings = ReviewSettings(approved_by=approved_by, **plain)

@@ -25,10 +25,12 @@ from safetensors.numpy import save_file
 from client.cohort import Cohort
 from conf.settings import StudySettings
 from protocol.contract import Contract
+from protocol.plain import read_json
 from simulations.encoded_key import EncodedKey, encoded_key
 from simulations.federation import Federation, load_federation
 
 FORMAT = "wardround-encoded-1"
+_LARGEST_FACTS = 2**26  # bytes; every patient's hospital stands in arrays, not here
 _ENDING, _PART = ".encoded", ".encoded-part"
 _PARTS = ("training", "heldout")
 _TRUTH = "true_probability"
@@ -58,7 +60,7 @@ class EncodedCache:
                 metadata = dict(file.metadata() or {})
             if metadata.get("sha256") != _digest(metadata.get("facts", ""), arrays):
                 return None
-            facts = json.loads(metadata["facts"])
+            facts = read_json(metadata["facts"].encode(), _LARGEST_FACTS)
             if facts["format"] != FORMAT or facts["key"] != asdict(key):
                 return None
             federation = _assembled(facts, arrays, contract, key.split_seed)

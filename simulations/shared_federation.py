@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from client.cohort import Cohort, no_patients
+from protocol.plain import read_json
 from protocol.terms import Terms, terms_from_mapping, terms_to_mapping
 from simulations.federation import Federation
+
+_LARGEST = 2**26  # bytes
 
 
 def write_shared(folder: Path, federation: Federation, terms: Terms) -> None:
@@ -33,7 +36,7 @@ def write_shared(folder: Path, federation: Federation, terms: Terms) -> None:
 
 def open_shared(folder: Path) -> tuple[Federation, Terms]:
     """Open the folder read-only; nothing is copied until it is used."""
-    facts = json.loads((folder / "federation.json").read_text(encoding="utf-8"))
+    facts = read_json((folder / "federation.json").read_bytes(), _LARGEST)
     terms = terms_from_mapping(facts["terms"])
     arrays = {field.name: _mapped(folder / f"{field.name}.npy") for field in fields(Cohort)}
     federation = Federation(

@@ -1,6 +1,5 @@
 """``notice``: the page for patients, from the actual contract, policy and ledger."""
 
-import json
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
@@ -25,9 +24,7 @@ def run(options: Namespace) -> None:
     write_new(out, notice_html(facts).encode(), 0o644)
     if options.json:
         contracts = [f"{c.name} {c.version} {c.fingerprint}" for c in facts.contracts]
-        say_json(
-            json.loads(json.dumps({**asdict(facts), "contracts": contracts, "out": str(out)}, default=str))
-        )
+        say_json({**asdict(facts), "contracts": contracts, "out": str(out)}, default=str)
         return
     say(
         f"Written to {out}: {len(facts.running)} running and {len(facts.studies) - len(facts.running)} ended studies"

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -27,9 +27,9 @@ def say(*lines: str) -> None:
         terminal.print(line)
 
 
-def say_json(value: object) -> None:
-    """Write one JSON value."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def say_json(value: object, default: Callable[[object], object] | None = None) -> None:
+    """Write one JSON value, all beyond ASCII escaped; ``default`` spells what JSON has no form for."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, default=default) + "\n")
 
 
 def table(

@@ -5,7 +5,6 @@ anything computed from it. The one free text is the reason that a person types f
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,10 +14,13 @@ from client.ledger.budget import Charge
 from protocol.accounting import PrivacyEvent
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError, LedgerError
+from protocol.plain import read_json
 from protocol.signing import Purpose, SigningKey, checked_public_key, verifies
 from protocol.terms import ACCOUNTS
+from protocol.text import is_line
 
 LARGEST_ENTRY = 16_384
+_LONGEST_TEXT = 500
 
 Field = str | int | float
 _Check = Callable[[object], bool]
@@ -111,7 +113,9 @@ def make_entry(
 ) -> Entry:
     """Check the fields against their kind, and sign; ConfigurationError names a field that does not fit."""
     chain = {"kind": kind, "sequence": sequence, "time": utc_text(time), "previous": previous}
-    fault = _fault({**fields, **chain})
+    fault = _fault({**fields, **chain}) or next(
+        (n for n, text in fields.items() if not _is_shown(text)), None
+    )
     if fault:
         raise ConfigurationError(
             f"{fault}: does not fit an entry of kind {kind}; texts have one line and a limit"
@@ -120,17 +124,22 @@ def make_entry(
     return read_entry(body, key.sign(Purpose.LEDGER, body).hex())
 
 
+def _is_shown(text: Field) -> bool:
+    """Whether what is written from now on is empty or a line; an older entry may hold what Python calls printable."""
+    return not isinstance(text, str) or text == "" or is_line(text, _LONGEST_TEXT)
+
+
 def read_entry(body: bytes, signature: str) -> Entry:
     """Read a body in its one spelling, every field as its kind declares; LedgerError else.
 
     The signature is kept and not checked here (``signed_by``): that of a chain's last entry covers all.
     """
     try:
-        plain = json.loads(body)
+        plain = read_json(body, LARGEST_ENTRY)
         canonical = isinstance(plain, dict) and canonical_json(plain) == body
-    except (ValueError, RecursionError):
+    except ValueError:
         canonical = False
-    if len(body) > LARGEST_ENTRY or not canonical or _fault(plain):
+    if not canonical or _fault(plain):
         raise LedgerError("an entry is not of the form that this ledger writes: it was altered")
     fields = {name: value for name, value in plain.items() if name not in _CHAIN and name != "kind"}
     time = datetime.fromisoformat(plain["time"])

@@ -15,6 +15,7 @@ from client.ledger.store import Store, create_store
 from protocol.accounting import PrivacyEvent
 from protocol.errors import ConfigurationError, LedgerError, Refusal
 from protocol.signing import SigningKey
+from protocol.text import is_name
 
 DECISIONS = ("approved", "declined", "rotated", "revoked", "note")
 
@@ -163,7 +164,7 @@ class SqliteLedger:
 
         operator is empty where no signature was verified. Costs nothing.
         """
-        study = "".join(letter for letter in study if letter.isprintable())[:200]
+        study = study if is_name(study) else ""  # no study that anybody could have approved
         number = min(max(round_number, 0), 10**9)
         fields: dict[str, Field] = {"clause": clause, "operator": operator, "study": study, "round": number}
         with self._writing(now):

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from conf.compose import settings_to_mapping
 from conf.settings import StudySettings
+from protocol.plain import read_json
 from simulations.accuracy.cases import Case
 from simulations.accuracy.column import Cell
 
+_LARGEST = 2**24  # bytes of a record
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("protocol", "client", "server", "conf", "simulations")
 NOT_MEASURED = ("simulations/report/", "simulations/bench/", "simulations/loopback/")
@@ -74,7 +76,7 @@ def read_records(path: Path) -> Iterator[dict[str, object]]:
         return
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            record = json.loads(line)
+            record = read_json(line.encode(), _LARGEST)
         except ValueError:
             continue
         if isinstance(record, dict) and "key" in record:

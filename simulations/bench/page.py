@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from protocol.plain import read_json
+
 BEGIN, END = "<!-- generated: make bench -->", "<!-- end of generated -->"
 PACKAGES = ("torch", "opacus", "flwr", "numpy", "scipy", "polars")
 
@@ -38,7 +40,7 @@ def write_page(parts: Sequence[Part], folder: Path, how: str) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     store = folder / "performance.json"
-    known = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
+    known = read_json(store.read_bytes(), 2**24) if store.is_file() else {}
     plain = dict(known.get("parts", {}))
     for part in parts:
         if not (part.skipped and part.key in plain):

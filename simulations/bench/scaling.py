@@ -11,6 +11,7 @@ import numpy as np
 from client.train.agree import random_cohort
 from conf.composed import compose_study
 from protocol.model import parameter_count
+from protocol.plain import read_json
 from protocol.randomness import Keystream, derive_key
 from protocol.settings import ModelSettings
 from protocol.terms import Terms
@@ -80,8 +81,8 @@ def _apart(hospitals: int, rounds: int, hidden: Sequence[int]) -> Mapping[str, f
         str(rounds),
         *map(str, hidden),
     ]
-    found: Mapping[str, float] = json.loads(
-        subprocess.run(program, check=True, capture_output=True, text=True).stdout
+    found: Mapping[str, float] = read_json(
+        subprocess.run(program, check=True, capture_output=True).stdout, 2**20
     )
     return found
 

@@ -4,7 +4,6 @@ With ``--hospitals 12 --rounds 5`` so many hospitals instead, nobody killed, and
 """
 
 import argparse
-import json
 import shutil
 import signal
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from protocol.errors import ConfigurationError, WardroundError
 from protocol.model_file import load_model
+from protocol.plain import read_json
 from protocol.signed_terms import load_terms
 from simulations.loopback.federation import OPERATOR, Loopback
 from simulations.loopback.many import run_many
@@ -106,7 +106,7 @@ def _report(loopback: Loopback, rounds: int) -> None:
         raise ConfigurationError(f"the model is {apart:.2g} away from the agents' stored releases")
     _say(f"the model equals rounds.apply over the agents' stored releases: at most {apart:.1e} apart")
     for name in loopback.hospitals:
-        verified = json.loads(loopback.hospital(name, "ledger", "verify", "--json"))
+        verified = read_json(loopback.hospital(name, "ledger", "verify", "--json").encode(), 2**20)
         took_part = sum(name in hospitals for hospitals in accepted)
         _say(f"{name}: ledger verified ({verified['entries']} entries); in {took_part} of {rounds} rounds")
     seconds = sorted(float(event["seconds"]) for event in closed)  # type: ignore[arg-type]

@@ -11,15 +11,17 @@ from statistics import fmean, stdev
 from typing import Any
 
 import polars as pl
-import yaml
 from markupsafe import Markup
 from rich.console import Console
 
+from protocol.errors import ConfigurationError
+from protocol.plain import read_json, read_yaml
 from simulations.report.frontier_view import Frontier, FrontierRow, frontier_chart, frontier_table
 from simulations.report.page import environment
 from simulations.report.run_files import write_whole
 from simulations.report.scores import METHOD_KEYS, METHODS
 
+_LARGEST = 2**26  # bytes of a summary
 NOT_COMPARED = ("seed", "output_dir", "study")
 NEEDED = {"patient_epsilon", "delta", "noise", "seed", "auc", "macro_auc"}
 
@@ -68,9 +70,9 @@ def read_jobs(sweep_dir: Path) -> list[Job]:
 
 def _read_job(folder: Path) -> Job:
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        summary = read_json((folder / "summary.json").read_bytes(), _LARGEST)
+        settings = read_yaml((folder / "config.yaml").read_bytes(), "config.yaml")
+    except (OSError, ValueError, ConfigurationError):
         return Job(_with_overrides(folder), {}, None)
     if not isinstance(summary, dict) or not set(summary) >= NEEDED:
         return Job(_with_overrides(folder), {}, None)
@@ -82,9 +84,9 @@ def _with_overrides(folder: Path) -> str:
     if not folder.name.isdigit():
         return folder.name
     try:
-        overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        overrides = read_yaml((folder / ".hydra" / "overrides.yaml").read_bytes(), "overrides.yaml")
         return f"{folder.name} ({' '.join(map(str, overrides))})"
-    except (OSError, ValueError, TypeError, yaml.YAMLError):
+    except (OSError, TypeError, ConfigurationError):
         return folder.name
 
 

@@ -88,16 +88,16 @@ def test_without_a_study_it_says_that_nothing_is_learned(read: Notice) -> None:
 
 
 def test_the_study_the_operator_and_the_dates_are_the_ledgers(hospital, read: Notice, terms_with) -> None:
-    hospital.terms = terms_with(study="spring tea", expires_at="2990-05-01T00:00:00+00:00")
+    hospital.terms = terms_with(study="spring-tea", expires_at="2990-05-01T00:00:00+00:00")
     approve(hospital)
     said = read()
     approved = hospital.entries("approved")[0].time
     for fact in (
-        "spring tea running Purpose: engagement Proposed by: consortium",
+        "spring-tea running Purpose: engagement Proposed by: consortium",
         f"Approved by a person here: {approved:%-d %B %Y}",
         "Until: 1 May 2990",
         "0 of 12 rounds so far; 0 lists of sums have left.",
-        "The study spring tea may learn until 1 May 2990; then the hospital deletes its copies of what left.",
+        "The study spring-tea may learn until 1 May 2990; then the hospital deletes its copies of what left.",
     ):
         assert fact in said
 
@@ -133,7 +133,6 @@ def test_what_is_not_used_is_everything_beyond_the_columns_that_are_read(hospita
 
 
 def test_a_contract_without_consent_topics_or_retention_says_so(hospital, read: Notice, terms_with) -> None:
-    hospital.write_policy(require_consent=False)
     plain = {
         "consent": {"required": False, "basis": "public interest, by law 12"},
         "topic": None,
@@ -144,6 +143,8 @@ def test_a_contract_without_consent_topics_or_retention_says_so(hospital, read: 
     lines = path.read_text().splitlines()
     path.write_text("\n".join([f"{lines[0]},steps", *(f"{line},5" for line in lines[1:])]) + "\n")
     hospital.terms = terms_with(contract={**plain, "features": features})
+    contracts = [hospital.terms.contract.fingerprint]
+    hospital.write_policy(require_consent=False, contracts=contracts, features=[])
     approve(hospital)
     said = read()
     for fact in (
@@ -262,9 +263,8 @@ def test_the_page_loads_and_runs_nothing(hospital, write: Callable[..., str]) ->
 
 
 def test_what_an_operator_names_cannot_become_markup(hospital, write: Callable[..., str], terms_with) -> None:
-    hospital.terms = terms_with(
-        study="<script>alert(1)</script>", contract={"consent": {"basis": "<b onclick=x>"}}
-    )
+    topic = {"column": "topic", "sensitive": ["<script>alert(1)</script>"]}
+    hospital.terms = terms_with(contract={"consent": {"basis": "<b onclick=x>"}, "topic": topic})
     approve(hospital)
     page = write("--contact", "<img src=x>", "--name", "<i>North</i>")
     for markup in ("<script>alert", "<b onclick", "<img src", "<i>North"):

@@ -221,7 +221,7 @@ def test_a_log_is_read_whatever_stands_in_it(study):
     content = '{"event": "exception", "person": "Dr. Mü'.encode()[:-1]
     with study.folder.events.open("ab") as file:
         file.write(b"17\n" + content)
-    assert [event["person"] for event in read_events(study.folder.events)] == ["Dr. M\u2028X"]
+    assert [event["person"] for event in read_events(study.folder.events)] == ["Dr. M\\u2028X"]
 
 
 def test_a_round_that_could_not_be_saved_is_in_the_log_and_counts_as_said_last(study, monkeypatch):
