@@ -67,9 +67,16 @@ def _doctor(parser: ArgumentParser) -> None:
     parser.add_argument("terms", nargs="?", metavar="TERMS", help="look at this study alone")
 
 
+def _approval(parser: ArgumentParser) -> None:
+    _decision(parser)
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="write a page for a privacy board, and decide nothing"
+    )
+
+
 def _decision(parser: ArgumentParser) -> None:
     _terms(parser)
-    parser.add_argument("--reason", required=True, help="why; kept in the ledger, one line")
+    parser.add_argument("--reason", help="why; kept in the ledger, one line")
     parser.add_argument("--person", metavar="NAME", help="who decides (the user's name)")
     parser.add_argument("--yes", action="store_true", help="answer for what is shown without being asked")
 
@@ -162,7 +169,7 @@ COMMANDS = (
     Command("forecast", "forecast", "what a study would cost, clause by clause; spends nothing", _terms),
     Command("rehearse", "rehearse", "one round against a throwaway ledger; nothing leaves", _terms),
     Command("studies", "studies", "the studies that were proposed, and what was decided"),
-    Command("approve", "decide", "a person's yes to a study, recorded with a reason", _decision),
+    Command("approve", "decide", "a person's yes to a study, recorded with a reason", _approval),
     Command("decline", "decide", "a person's no to a study, recorded with a reason", _decision),
     Command("operators", "operators", "list, rotate or revoke the keys of operators", _operators),
     Command("agent", "agent", "answer signed plans at the socket, until stopped"),

@@ -3,17 +3,22 @@
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from client.commands.desk import Desk, open_desk, person
 from client.commands.forecast import refuse_unless_permitted, show
 from client.commands.terminal import clause_table, clauses_to_plain, say, say_json
 from client.gate.admit import admit
+from client.home import POLICY
+from client.notice.board import board_html, gather_board
 from client.policy import at_approval, forecast
 from client.tables.source import read_tables
 from client.terms_folder import keep_pending
 from protocol.errors import ConfigurationError, Refusal
 from protocol.limits import Clause
+from protocol.plain import LARGEST_YAML
 from protocol.signed_terms import SignedTerms
+from protocol.signing import read_bounded, write_new
 
 
 def run(options: Namespace) -> None:
@@ -21,6 +26,12 @@ def run(options: Namespace) -> None:
     with open_desk(options.home) as desk:
         signed = desk.find(options.terms)
         checks: Sequence[Clause] = ()
+        page: Path | None = getattr(options, "page", None)
+        if page is not None:
+            _write_page(desk, signed, page, options)
+            return
+        if options.reason is None:
+            raise ConfigurationError(f"{options.command}: say why with --reason TEXT; the ledger keeps it")
         if options.command == "approve":
             checks = _checked(desk, signed, options)
         kind = "approved" if options.command == "approve" else "declined"
@@ -66,6 +77,37 @@ def _checked(desk: Desk, signed: SignedTerms, options: Namespace) -> Sequence[Cl
     if not options.yes:
         _ask(signed.terms.study)
     return checks
+
+
+def _write_page(desk: Desk, signed: SignedTerms, out: Path, options: Namespace) -> None:
+    """Write the page for a privacy board; nothing is decided by it, and no file is overwritten."""
+    seen = forecast(desk.policy, signed.terms, signed.operator, desk.ledger, desk.now)
+    checks = at_approval(desk.policy, signed.terms, desk.home.hospital, eligible_patients(desk, signed))
+    facts = gather_board(
+        hospital=desk.home.hospital,
+        signed=signed,
+        operator=desk.operator_name(signed.operator),
+        decision=desk.decision(signed),
+        policy=desk.policy,
+        policy_text=read_bounded(desk.home.folder / POLICY, LARGEST_YAML),
+        ledger=desk.ledger,
+        ledger_head=desk.ledger.head,
+        seen=seen,
+        checks=checks,
+        now=desk.now,
+    )
+    write_new(out, board_html(facts).encode(), 0o644)
+    if options.json:
+        broken = [clause.name for clause in facts.broken]
+        say_json(
+            {"study": signed.terms.study, "page": str(out), "decision": facts.decision, "broken": broken}
+        )
+        return
+    say(
+        f"Written to {out}, for the privacy board. Nothing was decided: {signed.terms.study} is {facts.decision}."
+    )
+    if facts.broken:
+        say(f"It says that the study cannot be approved: {', '.join(clause.name for clause in facts.broken)}")
 
 
 def eligible_patients(desk: Desk, signed: SignedTerms) -> int:

@@ -8,16 +8,13 @@ from markupsafe import Markup
 from client.notice.facts import Facts
 from client.notice.odds import Odds, odds
 from client.notice.words import count_words, listed, plain, used_features
+from protocol.text import visible
 
 
 def notice_html(facts: Facts) -> str:
     """Say the facts to patients. Whatever contract, policy or ledger hold is escaped."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"plain": plain, "listed": listed, "day": lambda moment: f"{moment:%-d %B %Y}"}
-    source = files("client.notice").joinpath("notice.html").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return render(
+        "notice.html",
         facts=facts,
         coin=odds(0.0, facts.delta),
         choices=_choices(facts),
@@ -27,6 +24,23 @@ def notice_html(facts: Facts) -> str:
         count=count_words,
         share=_share,
     )
+
+
+def render(template: str, **values: object) -> str:
+    """Fill a template of this folder: one self-contained page; whatever is filled in is escaped."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "plain": plain,
+        "listed": listed,
+        "visible": visible,
+        "day": lambda moment: f"{moment:%-d %B %Y}",
+    }
+    here = files("client.notice")
+    style = Markup(here.joinpath("style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
+    source = here.joinpath(template).read_text(encoding="utf-8")
+    return environment.from_string(source).render(style=style, **values)
 
 
 def dots(shown: Odds) -> Markup:

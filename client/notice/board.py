@@ -1,0 +1,172 @@
+"""The page for a privacy board, before a study is decided on: from the terms, the policy and the ledger alone.
+
+It may be sent to the board as it stands: no count of patients is on it, only what the terms declare and whether the
+hospital's floors hold.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from client.gate.identity import HELDOUT_SHARE
+from client.ledger.port import Ledger
+from client.notice.odds import Odds, odds
+from client.notice.page import dots, render
+from client.notice.words import count_words, used_features
+from client.policy import Forecast, Policy
+from protocol.accounting import compose_epsilon
+from protocol.evaluation import table_size
+from protocol.gaussian_dp import gaussian_excess, gaussian_parameter
+from protocol.limits import Clause, releases, two_hospitals_epsilon
+from protocol.model import parameter_count
+from protocol.signed_terms import SignedTerms
+from protocol.signing import key_fingerprint
+from protocol.terms import Terms
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one account's patients pay, composed: this study by itself, all so far, all with the study's rest."""
+
+    account: str
+    study: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardFacts:
+    """Everything that the page says.
+
+    seen: the study's clauses, those of the ledger included; checks: those that depend on the tables. excess: the
+    chance that the factor e^ε is exceeded, None where patients are sampled. after: odds when the study has run;
+    life: at the policy's cap.
+    """
+
+    hospital: str
+    at: datetime
+    terms: Terms
+    operator: str
+    operator_listed: bool
+    operator_key: str
+    decision: str
+    policy: Policy
+    seen: Forecast
+    checks: tuple[Clause, ...]
+    costs: tuple[Cost, ...]
+    two_hospitals: float
+    excess: float | None
+    study_odds: Odds
+    after: Odds
+    life: Odds
+    policy_digest: str
+    ledger_head: str
+
+    @property
+    def broken(self) -> tuple[Clause, ...]:
+        """Clauses that do not hold, a person's approval aside: with any of them the study cannot be approved.
+
+        Those that depend on the tables say so in words: no count leaves with the page.
+        """
+        stated = [c for c in self.seen.clauses if not c.holds and c.name != "approval"]
+        counted = [replace(c, asked=_BY_TABLES[c.name]) for c in self.checks if not c.holds]
+        return (*stated, *counted)
+
+
+def gather_board(
+    *,
+    hospital: str,
+    signed: SignedTerms,
+    operator: str,
+    decision: str,
+    policy: Policy,
+    policy_text: bytes,
+    ledger: Ledger,
+    ledger_head: str,
+    seen: Forecast,
+    checks: Sequence[Clause],
+    now: datetime,
+) -> BoardFacts:
+    """Read the facts; nothing is spent and nothing decided. operator: the policy's name for whoever proposes."""
+    terms, delta = signed.terms, policy.delta
+    costs = tuple(_costs(terms, signed.operator, policy, ledger))
+    study = max(cost.study for cost in costs)
+    after = max(cost.after for cost in costs)
+    sampled = terms.training.sampling_rate < 1
+    return BoardFacts(
+        hospital=hospital,
+        at=now,
+        terms=terms,
+        operator=operator,
+        operator_listed=any(c.name == "operators" and c.holds for c in seen.clauses),
+        operator_key=key_fingerprint(signed.operator),
+        decision=decision,
+        policy=policy,
+        seen=seen,
+        checks=tuple(checks),
+        costs=costs,
+        two_hospitals=two_hospitals_epsilon(terms, delta),
+        excess=None if sampled else gaussian_excess(gaussian_parameter(study, delta), study),
+        study_odds=odds(study, delta),
+        after=odds(after, delta),
+        life=odds(max(policy.max_epsilon_for_life, after), delta),
+        policy_digest=hashlib.sha256(policy_text).hexdigest(),
+        ledger_head=ledger_head,
+    )
+
+
+def _costs(terms: Terms, operator: str, policy: Policy, ledger: Ledger) -> list[Cost]:
+    """Compose each account's cost; what the study was charged already counts once."""
+    payer, found = ledger.identify(operator) or operator, []
+    for account, release, count in releases(terms):
+        whole = replace(release, count=release.count * count)
+        left = max(count - ledger.rounds_charged(payer, terms.fingerprint, account), 0)
+        further = replace(release, count=release.count * left) if left else None
+        found.append(
+            Cost(
+                account,
+                compose_epsilon([whole], policy.delta),
+                ledger.spent(account, policy.delta),
+                ledger.spent(account, policy.delta, None, None, further),
+            )
+        )
+    return found
+
+
+def board_html(facts: BoardFacts) -> str:
+    """Say the facts to a privacy board; whatever terms, policy or ledger hold is escaped."""
+    terms = facts.terms
+    numbers = parameter_count(terms.model, terms.contract.layout)
+    tables = table_size(terms.contract, terms.evaluation) if terms.evaluation else 0
+    return render(
+        "board.html",
+        facts=facts,
+        terms=terms,
+        contract=terms.contract,
+        policy=facts.policy,
+        declared=terms.training.public_patients.get(facts.hospital),
+        delta_patients=terms.privacy.delta * max(terms.training.public_patients.values()),
+        numbers=numbers,
+        tables=tables,
+        used=used_features,
+        dots=dots,
+        count=count_words,
+        heldout_share=HELDOUT_SHARE,
+        expires=datetime.fromisoformat(terms.expires_at),
+        models=_MODELS,
+        accounts={"training": "learned from", "held_out": "measured on only"},
+    )
+
+
+_BY_TABLES = {
+    "hospital": "the terms do not name this hospital",
+    "min_patients": "fewer patients pass the gate today",
+    "max_delta_times_patients": "δ times the patients who pass the gate today is more",
+    "max_patients": "more patients pass the gate today",
+}
+_MODELS = {
+    "additive": "a sum of one number per answer, which a person can read through",
+    "wide_deep": "a sum of such numbers and a small neural network, which a person cannot read through",
+    "mlp": "a small neural network, which a person cannot read through",
+}
