@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
-from protocol.model_file import LARGEST, StoredModel, model_content
+from protocol.model_file import StoredModel, model_content
 from protocol.signed_file import load_content
 from protocol.signed_model import (
     MODEL,
@@ -22,6 +22,8 @@ from protocol.signed_model import (
     weights_digest,
 )
 from protocol.signing import key_fingerprint, read_bounded
+
+_LARGEST_BESIDE = 2**26  # bytes of a card or report; a larger one is none that was signed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,7 +98,7 @@ def check_marks(at_hand: ModelAtHand, stored: StoredModel) -> None:
 
 def _beside(path: Path) -> Path | None:
     own = path.with_suffix(Path(SIGNATURE).suffix)
-    return own if own.exists() else None
+    return own if own.is_file() else None
 
 
 def _verified_beside(folder: Path, files: Mapping[str, str]) -> tuple[str, ...]:
@@ -104,7 +106,7 @@ def _verified_beside(folder: Path, files: Mapping[str, str]) -> tuple[str, ...]:
     there = tuple(name for name in sorted(files) if name != MODEL and (folder / name).is_file())
     for name in there:
         try:
-            content = read_bounded(folder / name, LARGEST)
+            content = read_bounded(folder / name, _LARGEST_BESIDE)
         except OSError as error:
             raise ConfigurationError(f"{folder / name}: cannot be read ({error.strerror})") from error
         if hashlib.sha256(content).hexdigest() != files[name]:

@@ -21,7 +21,7 @@ from protocol.signing import Purpose, SigningKey
 from protocol.text import checked_name, is_line, is_name
 
 MODEL, SIGNATURE = "model.safetensors", "model.signature"
-LONGEST_TEXT, MOST_LIMITS = 500, 200
+LONGEST_TEXT, LONGEST_LIMIT, MOST_LIMITS = 500, 1000, 200  # characters, characters, sentences
 _DIGITS = frozenset("0123456789abcdef")
 SIGNATURE_FORM = FileForm(
     kind="signature",
@@ -30,7 +30,7 @@ SIGNATURE_FORM = FileForm(
     signer="operator",
     parts=("study", "terms", "files", "exception"),
     giver="the operator",
-    most=2**18,
+    most=2**20,
 )
 EXCEPTION_FORM = FileForm(
     kind="exception",
@@ -39,6 +39,7 @@ EXCEPTION_FORM = FileForm(
     signer="operator",
     parts=("study", "terms", "weights", "limits", "person", "reason"),
     giver="the operator",
+    most=2**19,
 )
 
 
@@ -92,10 +93,12 @@ def read_exception(content: bytes, name: object) -> SignedException:
     fits = (
         isinstance(limits, list)
         and 0 < len(limits) <= MOST_LIMITS
-        and all(is_line(text, LONGEST_TEXT) for text in (plain["person"], plain["reason"], *limits))
+        and all(is_line(text, LONGEST_LIMIT) for text in limits)
+        and all(is_line(plain[part], LONGEST_TEXT) for part in ("person", "reason"))
         and _is_digest(plain["weights"])
     )
-    require(fits, "exception", name, f"person, reason and limits must be lines of at most {LONGEST_TEXT}")
+    allowed = f"person and reason must each be one line of at most {LONGEST_TEXT} characters, and each limit a line"
+    require(fits, "exception", name, allowed)
     return SignedException(**{**plain, "limits": tuple(limits)}, content=content)
 
 

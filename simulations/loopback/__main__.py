@@ -15,6 +15,7 @@ from pathlib import Path
 from protocol.errors import ConfigurationError, WardroundError
 from protocol.model_file import load_model
 from protocol.plain import read_json
+from protocol.signed_model import MODEL
 from protocol.signed_terms import load_terms
 from simulations.loopback.federation import OPERATOR, Loopback
 from simulations.loopback.many import run_many
@@ -123,6 +124,9 @@ def _measured(loopback: Loopback, folder: Path) -> None:
     value, low, high = (auc[key] for key in ("value", "low", "high"))  # type: ignore[index]
     said = "lost in noise" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
     _say(f"held-out patients of {hospitals}: AUC {said}")
+    name = loopback.hospitals[0]
+    said = read_json(loopback.hospital(name, "model", str(folder / MODEL), "--json").encode(), 2**20)
+    _say(f"{name}: signed by the operator, and as they were signed: {', '.join(said['verified'])}")
     card = (folder / "model_card.md").read_text(encoding="utf-8")
     _say(f"the card says: {card.splitlines()[2].replace(chr(92), '')}")
     _say(f"card: {folder / 'model_card.html'}; report: {folder / 'report.html'}")

@@ -60,6 +60,10 @@ def test_a_byte_more_or_less_is_refused(kind: str, files: Any, tmp_path: Path) -
         path.write_bytes(content[:at] + content[at + 1 :])
         with pytest.raises(ConfigurationError):
             load(path)
+    for last in set(range(256)) - {content[-1]}:  # other spaces too
+        path.write_bytes(content[:-1] + bytes([last]))
+        with pytest.raises(ConfigurationError, match=f"^{kind}="):
+            load(path)
     for changed in (content + b"\n", content + b" ", b" " + content, b"\xef\xbb\xbf" + content, content * 2):
         path.write_bytes(changed)
         with pytest.raises(ConfigurationError, match=f"^{kind}="):

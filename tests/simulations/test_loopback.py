@@ -10,6 +10,7 @@ import pytest
 
 from client.home import load_home
 from protocol.model_file import load_model
+from protocol.signed_model import MODEL
 from protocol.signed_terms import load_terms
 from simulations.loopback.federation import OPERATOR, Loopback
 from simulations.loopback.replay import largest_difference, replay
@@ -61,6 +62,9 @@ def test_a_study_killed_in_its_evaluation_equals_its_stored_releases_and_costs_w
         assert json.loads(loopback.hospital(name, "ledger", "verify", "--json"))["entries"] > 2 * ROUNDS
     evaluated = [event for event in events if event["event"] == "evaluated"]
     assert [set(event["accepted"]) for event in evaluated] == [set(loopback.hospitals)]
+    for name in loopback.hospitals:
+        at_hand = json.loads(loopback.hospital(name, "model", str(folder / MODEL), "--json"))
+        assert {MODEL, "model_card.md", "model_card.html"} < set(at_hand["verified"])
     card = (folder / "model_card.md").read_text()
     assert model.facts["terms_fingerprint"] in card
     assert json.loads((folder / "evaluation.json").read_text())["evaluation"]["hospitals"] == 2
