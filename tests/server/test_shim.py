@@ -9,12 +9,16 @@ import sys
 import threading
 import time
 import tomllib
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.cli.build import build_fab_from_disk
 from flwr.supercore.task_identity import TaskIdentity
+
+from client.known_app import SHIM_DIGEST, digest
 
 FOLDER = Path(__file__).parents[2] / "server/shim"
 
@@ -150,3 +154,11 @@ def test_its_bundle_holds_one_file_of_code():
         "shim.py",
         "pyproject.toml",
     }
+
+
+def test_hospitals_of_this_release_know_this_shim():
+    """Whoever changes the shim puts its new digest into client/known_app.py, or no hospital runs it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Flower's, of pathspec
+        shipped = digest(build_fab_from_disk(FOLDER))
+    assert shipped == SHIM_DIGEST, f"set SHIM_DIGEST in client/known_app.py to {shipped}"
