@@ -97,7 +97,9 @@ def read_exception(content: bytes, name: object) -> SignedException:
         and all(is_line(plain[part], LONGEST_TEXT) for part in ("person", "reason"))
         and _is_digest(plain["weights"])
     )
-    allowed = f"person and reason must each be one line of at most {LONGEST_TEXT} characters, and each limit a line"
+    allowed = (
+        f"person and reason must each be one line of at most {LONGEST_TEXT} characters, and each limit a line"
+    )
     require(fits, "exception", name, allowed)
     return SignedException(**{**plain, "limits": tuple(limits)}, content=content)
 
