@@ -17,7 +17,7 @@ def require_compared(
     if given is not None:
         _require_same(file, fingerprint, given)
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # None where it was closed before the start
         raise ConfigurationError(
             # Not shown here: whoever copies it from the error has compared it with nobody.
             f"{file}: nobody is at the terminal to compare its fingerprint; give {option}'…' with the one "

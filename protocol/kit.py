@@ -79,11 +79,11 @@ class JoinRequest:
         return digits_to_compare(self.content)
 
 
-def checked_address(address: str) -> str:
-    """Return ``HOST:PORT`` if it is one; else ConfigurationError."""
+def checked_address(address: str, key: str = "address") -> str:
+    """Return ``HOST:PORT`` if it is one; else ConfigurationError under the setting's key."""
     found = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
     fits = found is not None and 0 < int(found[2]) < 65536
-    require(fits, "address", visible(address, 60), "must be HOST:PORT, as in study.example:8443")
+    require(fits, key, visible(address, 60), "must be HOST:PORT, as in study.example:8443")
     return address
 
 
@@ -106,7 +106,7 @@ def load_kit(path: Path) -> Kit:
 def _kit(content: bytes, name: object) -> Kit:
     plain = read_signed(KIT, content, name)
     checked_name(plain["hospital"], f"kit={name}: hospital")
-    checked_address(plain["address"])
+    checked_address(plain["address"], f"kit={name}: address")
     fits = _is_certificate(plain["root_certificate"])
     require(fits, "kit", name, "root_certificate must be one PEM certificate; ask the operator for it again")
     return Kit(**plain, content=content)

@@ -130,6 +130,8 @@ def _assemble(
         raise ContractError(
             f"{name}: its parameters do not have the shapes of this contract's {model.kind} model"
         )
+    if any(array.dtype.kind != "f" for array in parts.values()):
+        raise ContractError(f"{name}: its parameters are not floating-point numbers; the file is damaged")
     weights = np.concatenate([parts[part].astype(np.float64).ravel() for part in shapes])
     if not np.isfinite(weights).all():
         raise ContractError(f"{name}: a parameter is not finite; the file is damaged")

@@ -262,6 +262,12 @@ def test_join_shows_the_fingerprint_of_the_request_that_it_wrote(kit, tmp_path, 
     assert plain["kit_fingerprint"] == load_kit(kit).fingerprint
 
 
+def test_init_shows_the_fingerprint_of_the_request_that_it_wrote(tmp_path, capsys):
+    home = tmp_path / "north"
+    assert main(["init", "--home", str(home), "--request"]) == 0
+    assert load_join_request(home / "north.request").fingerprint in capsys.readouterr().out
+
+
 def test_a_kit_of_0_1_0_is_refused_with_what_to_do(kit, tmp_path, capsys):
     plain = json.loads(kit.read_bytes()) | {"format": "wardround-kit-1"}
     del plain["signature"]

@@ -298,6 +298,16 @@ def test_model_says_who_answers_and_scores_nobody(
     assert "model_card.html: is not what the operator signed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("dtype", ["int64", "bool", "complex64"])
+def test_parameters_that_are_no_floats_are_refused(dtype: str, hospital: Any, operator: Operator) -> None:
+    content = operator.bytes_of()
+    length = int.from_bytes(content[:8], "little")
+    marks = json.loads(content[8 : 8 + length])["__metadata__"]
+    spoilt = save({name: part.astype(dtype) for name, part in load(content).items()}, marks)
+    with pytest.raises(ContractError, match="not floating-point"):
+        read_model(bytes(spoilt), hospital.terms.contract, "x")
+
+
 def test_a_header_that_two_readers_take_differently_is_refused(hospital: Any, operator: Operator) -> None:
     """serde and Python disagree on which of two equal keys counts."""
     content = operator.bytes_of()

@@ -8,6 +8,7 @@ import pytest
 from client.supernode import node_public_key
 from protocol.errors import ConfigurationError
 from protocol.kit import (
+    KIT,
     checked_address,
     load_join_request,
     load_kit,
@@ -16,6 +17,7 @@ from protocol.kit import (
     sign_join_request,
     sign_kit,
 )
+from protocol.signed_file import signed_content
 from protocol.signing import new_key
 from server.certificates import new_root
 
@@ -75,6 +77,26 @@ def test_a_request_with_any_part_of_another_is_refused(tmp_path, part):
     (tmp_path / "mixed").write_text(json.dumps(mixed))
     with pytest.raises(ConfigurationError, match="signature"):
         load_join_request(tmp_path / "mixed")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hospital": "../north"},
+        {"hospital": 7},
+        {"address": "study.example"},
+        {"address": ["h:1"]},
+        {"root_certificate": "-----BEGIN CERTIFICATE-----"},
+        {"root_certificate": f"-----BEGIN CERTIFICATE-----\n{'A' * 200}\n-----END CERTIFICATE-----\n"},
+    ],
+)
+def test_what_an_operator_signs_amiss_is_refused_by_the_files_name(kit, tmp_path, change):
+    """Signed well, and no kit all the same: join would fall over it after it had written."""
+    parts = {"hospital": "north", "address": "h:1", "root_certificate": kit.root_certificate}
+    (tmp_path / "x.kit").write_bytes(signed_content(KIT, {**parts, **change}, new_key()))
+    with pytest.raises(ConfigurationError, match=r"^kit=.*x\.kit") as refused:
+        load_kit(tmp_path / "x.kit")
+    assert "\n" not in str(refused.value)
 
 
 def test_addresses():

@@ -19,7 +19,7 @@ from protocol.signed_model import MODEL, sign_exception, weights_digest
 from protocol.signed_terms import sign_terms
 from protocol.signing import new_key, save_key
 from protocol.terms import Release
-from server import held_out, patience, rounds, serve
+from server import held_out, patience, rounds, serve, study_files
 from server.approve import approve, sign
 from server.checkpoint import resume
 from server.event_log import EventLog, read_events
@@ -458,3 +458,25 @@ def test_an_ended_study_is_signed_again_with_the_key_of_today(make_study):
         taken(study)
     serve._serve(study)  # as resume does; nobody is enrolled here, and nobody is asked
     assert taken(study).signature.operator == study.home.key().public != before
+
+
+def test_files_written_halfway_are_taken_for_signed_by_nobody(make_study, monkeypatch):
+    """A crash before the signature over the new files: hospitals refuse the mixture, and resume ends the work."""
+    study = make_study(terms_of(max_selection_gap=0.05))
+    finish(study, Ward(study.terms, shift=5))
+    durably = study_files.write_durably
+
+    def crashes(path, content):
+        if path.name == "model.signature":
+            raise OSError(28, "No space left on device")
+        durably(path, content)
+
+    with monkeypatch.context() as crash:
+        crash.setattr(study_files, "write_durably", crashes)
+        with pytest.raises(OSError, match="No space"):
+            sign(look_at(study.home, "tea"), "Dr. Weiss", "called by hand")
+    with pytest.raises(ConfigurationError, match=r"model\.safetensors: is not the model that"):
+        taken(study)
+    serve._serve(study)
+    assert taken(study).exception.person == "Dr. Weiss"
+    assert facts_of(study)["releasable"] == "yes"
