@@ -22,6 +22,8 @@ from protocol.signed_terms import SignedTerms
 from protocol.text import visible
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)?")
+LARGEST_DELTA = 1e-5
+"""That a new policy is begun with, whatever terms ask for."""
 _MOST_NOTES = 40  # lines of column names: a comment is for a person
 
 
@@ -41,7 +43,7 @@ class NewHome:
 def policy_text(new: NewHome) -> str:
     """Write a commented policy that allows these operators, and of the terms what they are about.
 
-    Limits on ε, rounds and noise are the hospital's: they never come from the terms.
+    Limits on ε, rounds and noise are the hospital's: they never come from the terms, nor does a larger δ than usual.
     """
     terms = new.signed.terms if new.signed else None
     note = "fingerprints; until one stands here every study is refused"
@@ -52,7 +54,8 @@ def policy_text(new: NewHome) -> str:
             "purposes": [terms.contract.purpose if terms else "patient_engagement"],
             "contracts": [terms.contract.fingerprint] if terms else [],
             "models": [terms.model.kind if terms else "additive"],
-            "delta": terms.privacy.delta if terms else 1e-5,
+            # A smaller one is the hospital's too; a larger one would loosen all its studies for good.
+            "delta": min(terms.privacy.delta, LARGEST_DELTA) if terms else LARGEST_DELTA,
         },
         {"contract_note": _named(terms.contract) if terms else note},
     )

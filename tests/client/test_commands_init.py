@@ -71,6 +71,19 @@ def test_terms_fill_in_what_a_study_is_about_and_never_how_much_it_may_cost(
     assert len(list((tmp_path / "north/terms").iterdir())) == 1
 
 
+def test_a_larger_delta_of_the_terms_does_not_become_the_hospitals(
+    tmp_path: Path, operator: Path, terms_with
+) -> None:
+    """A policy's δ is for all studies: the terms of the first would have loosened it for good."""
+    from protocol.signing import load_key
+
+    terms = terms_with(privacy={"epsilon": 1.0, "delta": 2e-3})
+    save_terms(sign_terms(terms, load_key(operator.with_suffix(""))), tmp_path / "tea.terms")
+    arguments = ("--operator", str(operator), "--terms", str(tmp_path / "tea.terms"))
+    assert init(tmp_path / "north", *arguments) == 0
+    assert load_home(tmp_path / "north").policy.current().delta == 1e-5
+
+
 def test_terms_of_another_key_than_the_operators_are_refused(
     tmp_path: Path, operator: Path, terms_with, capsys
 ) -> None:
