@@ -43,13 +43,13 @@ def clipped_row_sums(
     if not finite.all():
         return clipped_row_sums(part.keep(finite), coefficients[finite[part.owners]], clip_norm)
     clipped = coefficients * clip_factors(norms, clip_norm)[part.owners]
-    return _row_sums(rows, clipped).reshape(part.segments.count, -1)
+    return _row_sums(part, rows, clipped).reshape(part.segments.count, -1)
 
 
-def _row_sums(rows: Rows, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum ``c_i x_i`` over events: float64 [columns of the block], not many plain additions on end."""
+def _row_sums(part: Prepared, rows: Rows, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum ``c_i x_i`` over events: float64 [columns of the block], at most ``TERMS_AT_ONCE`` plain additions on end."""
     block = rows.block
-    if len(coefficients) <= TERMS_AT_ONCE:
+    if np.diff(part.segments.starts).max(initial=0) <= TERMS_AT_ONCE:  # columns are one hospital's alone
         return np.asarray(block.T @ coefficients)
     sums, lost = np.zeros(block.shape[1]), np.zeros(block.shape[1])
     for first in range(0, len(coefficients), TERMS_AT_ONCE):

@@ -47,6 +47,7 @@ def test_it_says_who_asks_what_is_learned_what_it_costs_and_what_cannot_be_undon
         assert fact in said, fact
     if len(terms.hospitals) > 1:
         assert f"two of the hospitals: ε = {two_hospitals_epsilon(terms, 1e-5):.3f} at most" in said
+    assert "\\x" not in said  # nothing of our own is shown as an escape
     for feature in terms.contract.features:
         assert feature.name.replace("_", " ") in said
 

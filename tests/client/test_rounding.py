@@ -99,7 +99,9 @@ def test_a_patient_whose_events_cancel_adds_up_to_at_most_sixteen_clip_norms(
     seen = []
     inner = clipped_sum_additive._row_sums
     monkeypatch.setattr(
-        clipped_sum_additive, "_row_sums", lambda rows, c: seen.append(np.abs(c)) or inner(rows, c)
+        clipped_sum_additive,
+        "_row_sums",
+        lambda part, rows, c: seen.append(np.abs(c)) or inner(part, rows, c),
     )
     part = part_of(3, events=2)
     clipped_row_sums(part, np.array([1e9, -1e9, 3.0, -1.0, 5.0, 5.0]), 0.5)
