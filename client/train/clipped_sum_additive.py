@@ -5,6 +5,7 @@ over the number of events, its squared norm ``gᵀ G g`` with the patient's Gram
 """
 
 import numpy as np
+import scipy.sparse as sparse
 from numpy.typing import NDArray
 from scipy.special import expit
 
@@ -53,9 +54,16 @@ def _row_sums(part: Prepared, rows: Rows, coefficients: NDArray[np.float64]) -> 
         return np.asarray(block.T @ coefficients)
     sums, lost = np.zeros(block.shape[1]), np.zeros(block.shape[1])
     for first in range(0, len(coefficients), TERMS_AT_ONCE):
-        some = slice(first, first + TERMS_AT_ONCE)
-        add_part(sums, lost, np.asarray(block[some].T @ coefficients[some]))
+        last = min(first + TERMS_AT_ONCE, len(coefficients))
+        add_part(sums, lost, np.asarray(_some_rows(block, first, last).T @ coefficients[first:last]))
     return sums + lost
+
+
+def _some_rows(block: sparse.csr_matrix, first: int, last: int) -> sparse.csr_matrix:
+    """Rows first:last, not copied."""
+    start, stop = block.indptr[first], block.indptr[last]
+    parts = (block.data[start:stop], block.indices[start:stop], block.indptr[first : last + 1] - start)
+    return sparse.csr_matrix(parts, shape=(last - first, block.shape[1]), copy=False)
 
 
 def _rows(part: Prepared) -> Rows:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from client.cohort import Cohort
 from client.train.clipped_sum_additive import clipped_row_sums
 from client.train.prepared import MEMORY_BYTES, prepared_parts
-from client.train.rounding import add_part
+from client.train.rounding import Totals
 from protocol.layout import Layout
 from protocol.settings import ModelSettings
 
@@ -31,9 +31,8 @@ def moment_sums(
     many events, moves that hospital's row by at most clip_norm (in L2) and no other row; a patient whose rows
     are not finite adds zero. ValueError where the model does not read the design row alone.
     """
-    sums, lost = np.zeros((2, cohort.hospital_count, layout.width))
+    totals = Totals(cohort.hospital_count, layout.width)
     for part in prepared_parts(model, layout, cohort, memory_bytes=memory_bytes):
         chosen = part if sampled is None else part.keep(sampled[slice(*part.patients_from)])
-        own = slice(*part.hospitals)
-        add_part(sums[own], lost[own], clipped_row_sums(chosen, clip_norm * chosen.shares, clip_norm))
-    return sums + lost
+        totals.add(part.hospitals[0], clipped_row_sums(chosen, clip_norm * chosen.shares, clip_norm))
+    return totals.sums()

@@ -35,6 +35,29 @@ def safe_norms(squared: Floats, bound: Floats, allowance: float | Floats) -> Flo
     return np.asarray(np.maximum(norms, bound / MOST_CANCELLATION))
 
 
+class Totals:
+    """Sums of parts of consecutive hospitals: parts in the cohort's order, a hospital's own patients in several."""
+
+    def __init__(self, hospitals: int, width: int) -> None:
+        """Begin with zeros."""
+        self._sums, self._lost = np.zeros((2, hospitals, width))
+        self._reached, self._shared = 0, False
+
+    def add(self, first: int, found: Floats) -> None:
+        """Add rows of hospitals ``first`` and on; only a hospital that an earlier part had is added to."""
+        before = min(max(self._reached - first, 0), len(found))
+        if before:
+            both = slice(first, first + before)
+            add_part(self._sums[both], self._lost[both], found[:before])
+            self._shared = True
+        self._sums[first + before : first + len(found)] = found[before:]
+        self._reached = max(self._reached, first + len(found))
+
+    def sums(self) -> Floats:
+        """float64 [hospitals, width]."""
+        return self._sums + self._lost if self._shared else self._sums
+
+
 def add_part(sums: Floats, lost: Floats, part: Floats) -> None:
     """Add ``part`` to ``sums`` in place, and to ``lost`` what rounding takes (Knuth's two-sum).
 

@@ -15,7 +15,7 @@ from client.train.clipped_sum_additive import clipped_sum_additive
 from client.train.clipped_sum_dense import clipped_sum_dense
 from client.train.moments import moment_sums
 from client.train.prepared import MEMORY_BYTES, prepared_parts
-from client.train.rounding import add_part
+from client.train.rounding import Totals
 from protocol.errors import require
 from protocol.layout import Layout
 from protocol.mechanism import add_noise, ordered_clip_norm
@@ -114,7 +114,7 @@ def clipped_sums(
 
         chosen_patients = cohort if sampled is None else cohort.take(np.flatnonzero(sampled))
         return opacus_sums(model, layout, weights, chosen_patients, clip_norm, engine, memory_bytes)
-    sums, lost = np.zeros((2, cohort.hospital_count, parameter_count(model, layout)))
+    totals = Totals(cohort.hospital_count, parameter_count(model, layout))
     for part in prepared_parts(model, layout, cohort, dtype, memory_bytes):
         first, last = part.hospitals
         part_weights = weights if len(weights) == 1 else weights[first:last]
@@ -123,9 +123,8 @@ def clipped_sums(
             found = clipped_sum_additive(chosen, part_weights, clip_norm)
         else:
             found = clipped_sum_dense(model, layout, chosen, part_weights, clip_norm, dtype)
-        add_part(sums[first:last], lost[first:last], found)
-    sums += lost
-    return sums
+        totals.add(first, found)
+    return totals.sums()
 
 
 def engine_of(model: ModelSettings, engine: str = "auto") -> str:
