@@ -14,17 +14,14 @@ from client.train.agree import random_cohort
 from client.train.moments import moment_sums
 from client.train.update import draw_sample, private_update
 from protocol.design import dense_rows
-from protocol.layout import Field, Layout
+from protocol.layout import Cross, Field, Layout
 from protocol.mechanism import add_noise, ordered_clip_norm
 from protocol.model import column_scale
 from protocol.randomness import Keystream, derive_key
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 
-LAYOUT = Layout(
-    (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", tuple("abcde"))),
-    (Field("age×sms", tuple("abcdef"), ("age", "sms")),),
-    ("gap", "rate"),
-)
+FIELDS = (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", tuple("abcde")))
+LAYOUT = Layout(FIELDS, (Cross(*FIELDS[:2]),), ("gap", "rate"))
 ADDITIVE = ModelSettings()
 NOWHERE = np.full((1, LAYOUT.width), np.nan)  # the weights of a moment round: nobody may read them
 

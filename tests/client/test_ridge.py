@@ -5,13 +5,10 @@ from sklearn.linear_model import LogisticRegression
 
 from client.cohort import Cohort
 from client.ridge import INTERCEPT_RIDGE, RIDGE, design_matrix, fit_effects
-from protocol.layout import Field, Layout
+from protocol.layout import Cross, Field, Layout
 
-LAYOUT = Layout(
-    features=(Field("age", ("a", "b", "c")), Field("channel", ("x", "y", "z"))),
-    crosses=(Field("age × channel", tuple("123456789"), ("age", "channel")),),
-    values=("lead",),
-)
+FIELDS = (Field("age", ("a", "b", "c")), Field("channel", ("x", "y", "z")))
+LAYOUT = Layout(features=FIELDS, crosses=(Cross(*FIELDS),), values=("lead",))
 
 
 def cohort_of(patients_per_hospital: list[int], seed: int = 0) -> Cohort:

@@ -15,18 +15,15 @@ from client.train.agree import random_cohort
 from client.train.patient_batch import pad_patients
 from client.train.update import clipped_sums, draw_sample, private_update, update_together
 from protocol.errors import ConfigurationError
-from protocol.layout import Field, Layout
+from protocol.layout import Cross, Field, Layout
 from protocol.mechanism import add_noise, ordered_clip_norm
 from protocol.model import parameter_count
 from protocol.modules import build_module, load_vector, to_vector
 from protocol.randomness import Keystream, derive_key
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 
-LAYOUT = Layout(
-    (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", tuple("abcde"))),
-    (Field("age×sms", tuple("abcdef"), ("age", "sms")),),
-    ("gap", "rate"),
-)
+FIELDS = (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", tuple("abcde")))
+LAYOUT = Layout(FIELDS, (Cross(*FIELDS[:2]),), ("gap", "rate"))
 ADDITIVE = ModelSettings()
 MODELS = [
     ADDITIVE,

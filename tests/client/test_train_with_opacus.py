@@ -22,18 +22,15 @@ from client.train.patient_optimizer import PatientOptimizer
 from client.train.update import clipped_sums, private_update
 from client.train.with_opacus import update_with_opacus
 from protocol.errors import ConfigurationError, WardroundError
-from protocol.layout import Field, Layout
+from protocol.layout import Cross, Field, Layout
 from protocol.mechanism import add_noise
 from protocol.model import parameter_count
 from protocol.modules import build_module
 from protocol.randomness import Keystream, derive_key
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
 
-LAYOUT = Layout(
-    (Field("age", tuple("abc")), Field("day", tuple("abcde"))),
-    (Field("age×day", tuple(map(str, range(15))), ("age", "day")),),
-    ("gap",),
-)
+FIELDS = (Field("age", tuple("abc")), Field("day", tuple("abcde")))
+LAYOUT = Layout(FIELDS, (Cross(*FIELDS),), ("gap",))
 MODELS = [
     ModelSettings(),
     ModelSettings(kind="wide_deep", hidden=(6,)),
@@ -73,7 +70,7 @@ def studies(draw: st.DrawFn):
     features = tuple(Field(f"f{i}", tuple(map(str, range(size)))) for i, size in enumerate(sizes))
     crosses = ()
     if len(sizes) > 1 and draw(st.booleans()):
-        crosses = (Field("cross", tuple(map(str, range(sizes[0] * sizes[1]))), ("f0", "f1")),)
+        crosses = (Cross(*features[:2]),)
     layout = Layout(features, crosses, tuple(f"v{i}" for i in range(draw(st.integers(0, 2)))))
     kind = draw(st.sampled_from(["additive", "wide_deep", "mlp"]))
     hidden = () if kind == "additive" else tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=3)))
