@@ -14,8 +14,10 @@ from protocol.comparison import require_compared
 from protocol.errors import ConfigurationError
 from protocol.kit import (
     JoinRequest,
+    Kit,
     checked_address,
     load_join_request,
+    load_kit,
     save_kit,
     sign_kit,
 )
@@ -52,12 +54,23 @@ def provision(arguments: Sequence[str]) -> None:
     root = home.tls("root.crt").read_text(encoding="ascii")
     for hospital in hospitals:
         kit = sign_kit(hospital, home.address, root, key)
-        save_kit(kit, out / f"{hospital}.kit")
+        _keep_kit(kit, out / f"{hospital}.kit")
         sys.stdout.write(
             f"{out / hospital}.kit: give it to {hospital}; it holds no secret. Read its fingerprint out by telephone:\n"
             f"  {kit.fingerprint}\n"
         )
     sys.stdout.write("then: wardround-serve enrol request=FILE for each hospital's answer\n")
+
+
+def _keep_kit(kit: Kit, path: Path) -> None:
+    """Write a kit where there is none; one that is there must be the same, for its fingerprint is read out again."""
+    if path.exists() and load_kit(path).content != kit.content:
+        raise ConfigurationError(
+            f"kit={path}: is there already, and is not {kit.hospital}'s kit from this home; look who changed it, or "
+            "choose another out="
+        )
+    if not path.exists():
+        save_kit(kit, path)
 
 
 def begin_operator_home(folder: Path, address: str) -> OperatorHome:

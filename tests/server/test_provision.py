@@ -17,7 +17,7 @@ import pytest
 
 from client.supernode import load_node_settings, node_public_key, server_days_left, write_node_settings
 from protocol.errors import ConfigurationError
-from protocol.kit import load_join_request, load_kit, save_join_request, sign_join_request
+from protocol.kit import load_join_request, load_kit, save_join_request, sign_join_request, sign_kit
 from protocol.signing import new_key
 from server.certificates import Signed, days_left, new_root, new_server
 from server.main import main
@@ -179,6 +179,23 @@ def test_provision_shows_what_join_shows(home, monkeypatch, capsys):
     said = capsys.readouterr().out
     for name in ("west", "east"):
         assert load_kit(Path(f"kits/{name}.kit")).fingerprint in said
+
+
+def test_provision_again_shows_the_same_fingerprints_and_refuses_a_kit_that_was_exchanged(
+    home, monkeypatch, capsys
+):
+    """The operator reads the fingerprint out days later: of his own kit, or of none."""
+    kit = load_kit(Path("kits/north.kit"))
+    again = ("provision", "hospitals=[north,south]", "out=kits", "home=op")
+    assert serve(monkeypatch, *again) == 0
+    assert kit.fingerprint in capsys.readouterr().out
+    exchanged = sign_kit("north", "203.0.113.9:443", kit.root_certificate, new_key())
+    Path("kits/north.kit").write_bytes(exchanged.content)
+    assert serve(monkeypatch, *again) == 2
+    said = capsys.readouterr()
+    assert exchanged.fingerprint not in said.out
+    assert "is not north's kit from this home" in said.err
+    assert said.err.count("\n") == 1
 
 
 def test_a_request_under_another_hospitals_name_counts_for_neither(home, monkeypatch, tmp_path):
