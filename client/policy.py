@@ -117,7 +117,12 @@ def at_approval(policy: Policy, terms: Terms, hospital: str, eligible_patients: 
     """
     declared = terms.training.public_patients.get(hospital, 0)
     return (
-        Clause("hospital", f"hospital={shown(hospital)}", "one that the terms name", declared > 0),
+        Clause(
+            "hospital",
+            f"hospital={shown(hospital)}, declared patients={declared}",
+            "one that the terms name",
+            declared > 0,
+        ),
         Clause(
             "min_patients",
             f"eligible patients={eligible_patients}",

@@ -64,7 +64,7 @@ def compose_epsilon(events: Iterable[PrivacyEvent], delta: float) -> float:
     noise multiplier and rate; results are cached.
     ConfigurationError unless 0 < delta < 1.
     """
-    require(0 < delta < 1, "delta", delta, "must lie between 0 and 1, below 1/patients")
+    require(0 < delta < 1, "delta", delta, "must lie between 0 and 1, far below 1/patients")
     return _composed(merge_events(events), delta, _FINE)
 
 
@@ -76,7 +76,7 @@ def noise_multiplier_for(epsilon: float, delta: float, sampling_rate: float, ste
     ``epsilon``, and within 0.1 % of it. ConfigurationError where an argument is out of range.
     """
     require(0 < epsilon < math.inf, "epsilon", epsilon, "must be greater than 0 and finite")
-    require(0 < delta < 1, "delta", delta, "must lie between 0 and 1, below 1/patients")
+    require(0 < delta < 1, "delta", delta, "must lie between 0 and 1, far below 1/patients")
     PrivacyEvent(1.0, sampling_rate, steps)  # checks rate and steps
 
     def cost(multiplier: float, tolerance: float = _FINE) -> float:
@@ -150,7 +150,7 @@ def independent_epsilon(events: Iterable[PrivacyEvent], delta: float) -> float:
     from dp_accounting import dp_event
     from dp_accounting.rdp import RdpAccountant
 
-    require(0 < delta < 1, "delta", delta, "must lie between 0 and 1, below 1/patients")
+    require(0 < delta < 1, "delta", delta, "must lie between 0 and 1, far below 1/patients")
     merged = merge_events(events)
     # Between whole orders the sampled series converges badly, and by a logged warning.
     whole = [*range(2, 65), 80, 128, 256, 512, 1024] if any(e.sampling_rate < 1 for e in merged) else None

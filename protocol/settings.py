@@ -35,7 +35,9 @@ class PrivacySettings:
         require(
             0 < self.epsilon < math.inf, "privacy.epsilon", self.epsilon, "must be greater than 0 and finite"
         )
-        require(0 < self.delta < 1, "privacy.delta", self.delta, "must lie between 0 and 1, below 1/patients")
+        require(
+            0 < self.delta < 1, "privacy.delta", self.delta, "must lie between 0 and 1, far below 1/patients"
+        )
         require(
             0 < self.clip_norm < math.inf,
             "privacy.clip_norm",

@@ -23,6 +23,7 @@ from protocol.model import parameter_count
 from protocol.signed_terms import SignedTerms
 from protocol.signing import key_fingerprint
 from protocol.terms import Terms
+from protocol.text import visible
 
 
 @dataclass(frozen=True)
@@ -153,12 +154,23 @@ def board_html(facts: BoardFacts) -> str:
         dots=dots,
         count=count_words,
         heldout_share=HELDOUT_SHARE,
-        expires=datetime.fromisoformat(terms.expires_at),
+        expires=_day(terms.expires_at),
+        others=max(len(terms.hospitals) - _MOST_NAMED, 0),
+        named=tuple(terms.training.public_patients.items())[:_MOST_NAMED],
         models=_MODELS,
         accounts={"training": "learned from", "held_out": "measured on only"},
     )
 
 
+def _day(moment: str) -> str:
+    """Write the day of a moment; what is none, and so refused, as it stands."""
+    try:
+        return f"{datetime.fromisoformat(moment):%-d %B %Y}"
+    except ValueError:
+        return visible(moment, 40)
+
+
+_MOST_NAMED = 60
 _BY_TABLES = {
     "hospital": "the terms do not name this hospital",
     "min_patients": "fewer patients pass the gate today",

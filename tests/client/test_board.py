@@ -1,6 +1,7 @@
 """The page for a privacy board: true to terms, policy and ledger, fit to be sent, and no decision."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,19 @@ def test_a_limit_that_does_not_hold_stands_on_top_and_no_count_of_patients_anywh
     count = json.loads(capsys.readouterr().out)["passed"]["training patients"]
     shown = said.replace(str(hospital.terms.training.public_patients["north"]), "")
     assert f" {count} " not in shown.split("Written on")[0]
+
+
+def test_many_hospitals_and_a_moment_that_is_none_make_a_page_all_the_same(
+    hospital, tmp_path, terms_with
+) -> None:
+    many = {"north": 40, **{f"h{number}": 10 for number in range(200)}}
+    said = words_of(written(hospital, terms_with(training={"public_patients": many}), tmp_path / "many.html"))
+    assert "(10) and 141 more" in said
+    assert "201 hospitals would train one model together" in said
+    late = replace(hospital.terms, expires_at="whenever")
+    said = words_of(written(hospital, late, tmp_path / "late.html"))
+    assert "whenever; then nothing is answered any more" in said
+    assert "It cannot be approved as it stands" in said
 
 
 def test_it_loads_and_runs_nothing_and_foreign_text_is_text(hospital, tmp_path, terms_with) -> None:

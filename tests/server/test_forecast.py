@@ -95,6 +95,7 @@ def test_both_accounts_cost_what_a_hospitals_own_forecast_says(home, tmp_path):
         ({"contracts": ("other",)}, "contracts"),
         ({"models": ("mlp",)}, "models"),
         ({"delta": 1e-6}, "delta"),
+        ({"max_delta_times_patients": 0.009}, "max_delta_times_patients"),
         ({"max_epsilon_per_study": 0.5}, "max_epsilon_per_study"),
         ({"max_clip_norm": 0.75}, "max_clip_norm"),
         ({"min_noise_multiplier": 100.0}, "min_noise_multiplier"),
