@@ -194,7 +194,7 @@ def run_agent(folder: Path) -> None:
             logger.warning("SIMULATION: noise from a seed protects nobody; real studies are refused")
         _import_slow_parts()
         agent = Agent(home, ledger)
-        asyncio.run(_serve(SocketDoor(home.socket, agent.answer), agent))
+        asyncio.run(_serve(SocketDoor(home.socket, agent.answer, screen=agent.screen), agent))
     finally:
         ledger.close()
 

@@ -1,35 +1,41 @@
 """The agent's one door: a Unix socket that its group alone can open; one request per connection.
 
-Both ways the bytes come behind their length (uint32, little-endian). Reading, computing and waiting for the
-reply's time are bounded in number, bytes and seconds, and each connection stands alone: one that hangs up,
-trickles or sends garbage keeps nobody waiting. The oldest that is still being read gives way to a new one.
+Both ways the bytes come behind their length (uint32, little-endian). A caller is let in at a pace, shows by the
+first bytes that an operator signed what follows, sends the rest, waits for its answer and takes it. One user,
+the SuperNode's, has all connections, so that nobody can be told from others but by what they do: who is gone
+frees its place at once, who keeps still gives way (``client.room``), the smallest is read and answered first
+(``client.pace``, ``client.desk``), and whom no operator signed for waits the longer the more of them there are.
 """
 
 import asyncio
 import contextlib
 import logging
 import math
-import os
 import signal
 import socket
-import stat
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import Any
 
-from protocol.envelope import LARGEST_REQUEST
-from protocol.errors import ConfigurationError
+from client.desk import Desk, Job
+from client.listening import hung_up, let_in, listening_socket
+from client.pace import Pace
+from client.room import Caller, Room, Stage
+from protocol.envelope import LARGEST_REQUEST, OPENING_BYTES
 from protocol.terms import LONGEST_REPLY_DELAY_SECONDS
 
 logger = logging.getLogger("wardround.hospital")
 
 LENGTH = struct.Struct("<I")
-SOCKET_MODE, FOLDER_MODE = 0o660, 0o750
 _CLOSING_TURNS = 20  # of the loop; a connection takes several to be accepted and closed
-_Connection = asyncio.Task[None]
+_AT_ONCE = 32  # callers let in between two turns of the loop, and looked at in line
+_GLANCE = 0.05  # of a caller: what one costs that is gone when it is let in
+_PART = 2**18  # bytes read or written at a time
 
 
 @dataclass(frozen=True)
@@ -43,25 +49,50 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the door holds at once, and how long it reads or writes one message."""
+    """What the door holds at once, and what it does per second.
 
-    connections: int = 64
+    still_seconds: how long a caller may neither send nor take a byte; transfer_seconds: how long one message may
+    take. callers_per_second and bytes_per_second cost about a tenth of a processor each; strangers_per_second
+    bounds how often those whom no operator signed for are answered, together.
+    """
+
+    connections: int = 256
     held_bytes: int = 4 * LARGEST_REQUEST
+    still_seconds: float = 10.0
     transfer_seconds: float = 60.0
+    callers_per_second: float = 500.0
+    strangers_per_second: float = 200.0
+    bytes_per_second: float = 128 * 2**20
+
+
+def _nobody_is_refused(first: bytes) -> Reply | None:
+    return None
 
 
 class SocketDoor:
-    """Listens, and hands each request to ``answer`` in a thread of its own. answer must not raise."""
+    """Listens, and hands requests to ``answer`` one at a time, in a thread. Neither function may raise.
 
-    def __init__(self, path: Path, answer: Callable[[bytes], Reply], limits: Limits | None = None) -> None:
+    screen: refuses by a request's first ``OPENING_BYTES``, or gives None. Whom it refuses is told so when the
+    rest was sent, and thrown away: else a caller that still sends would see a broken line, and never the clause.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        answer: Callable[[bytes], Reply],
+        limits: Limits | None = None,
+        screen: Callable[[bytes], Reply | None] = _nobody_is_refused,
+    ) -> None:
         """Name the socket and who answers; nothing listens yet."""
-        self._path = path
-        self._answer = answer
-        self._limits = limits or Limits()
-        self._threads = ThreadPoolExecutor(self._limits.connections, "answer")
-        self._held: dict[_Connection, int] = {}
-        self._reading: set[_Connection] = set()
-        self._open: set[_Connection] = set()
+        self._path, self._screen = path, screen
+        self._limits = limits = limits or Limits()
+        self._room = Room(limits.connections, limits.held_bytes)
+        self._desk = Desk(answer)
+        self._screener = ThreadPoolExecutor(1, "screen")
+        self._letting_in = Pace(limits.callers_per_second, limits.connections)
+        self._reading = Pace(limits.bytes_per_second, 2 * LARGEST_REQUEST)
+        self._numbers = count()
+        self._open: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT; the answer being computed is finished and stored.
@@ -73,19 +104,40 @@ class SocketDoor:
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread: tests
                 loop.add_signal_handler(number, stop.set)
-        server = await asyncio.start_unix_server(self._connected, sock=listening_socket(self._path))
-        logger.info("listening at %s", self._path)
-        try:
-            await stop.wait()
-        finally:
-            server.close()
-            with contextlib.suppress(OSError):
-                self._path.unlink()
-            await self._hang_up()
-            self._threads.shutdown(wait=True)
+        with listening_socket(self._path) as listening:
+            letting_in = asyncio.create_task(self._let_in(listening))
+            logger.info("listening at %s", self._path)
+            try:
+                await stop.wait()
+            finally:
+                letting_in.cancel()
+                with contextlib.suppress(OSError):
+                    self._path.unlink()
+                await self._hang_up()
+                self._screener.shutdown(wait=True)
+                self._desk.close()
+
+    async def _let_in(self, listening: socket.socket) -> None:
+        """Accept callers at a pace; those who are gone when their turn comes cost next to nothing."""
+        while True:
+            await _readable(listening)
+            try:
+                callers, gone = let_in(listening, _AT_ONCE)
+            except OSError as error:  # no file descriptors, say: those who are here will give some back
+                logger.warning("nobody can be let in (%s)", error.strerror)
+                await asyncio.sleep(1.0)
+                continue
+            for caller in callers:
+                serving = asyncio.create_task(self._serve_one(caller))
+                self._open.add(serving)
+                serving.add_done_callback(self._open.discard)
+            await self._letting_in.take(len(callers) + _GLANCE * gone)
+            # Who waits to be looked at must not be sent away for who has not even been let in.
+            while self._room.shown() >= _AT_ONCE:
+                await asyncio.sleep(0.005)
 
     async def _hang_up(self) -> None:
-        """End every connection, those that were being accepted too, and let the loop close what they abort."""
+        """End every connection, and let the loop close what they abort."""
         for _ in range(_CLOSING_TURNS):
             connections = list(self._open)
             for connection in connections:
@@ -93,58 +145,137 @@ class SocketDoor:
             await asyncio.gather(*connections, return_exceptions=True)
             await asyncio.sleep(0)
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = asyncio.ensure_future(self._serve_one(reader, writer))
-        self._open.add(connection)
-        connection.add_done_callback(self._open.discard)
-
-    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = asyncio.current_task()
-        if connection is None:
+    async def _serve_one(self, connected: socket.socket) -> None:
+        task = asyncio.current_task()
+        if task is None:
             raise RuntimeError("a connection is served by a task")
+        caller = Caller(task, next(self._numbers), time.monotonic())
+        reader, writer = await _streams(connected)
+        job = None
         try:
-            self._hold(connection, 0)
-            payload = await asyncio.wait_for(self._read(connection, reader), self._limits.transfer_seconds)
-            arrived = time.monotonic()  # the last byte's: when that comes depends on the caller alone
-            loop = asyncio.get_running_loop()
-            reply = await loop.run_in_executor(self._threads, self._answer, payload)
-            del payload
-            due = due_at(arrived, reply.ready_at, reply.delay_seconds)
-            await asyncio.sleep(max(due - time.monotonic(), 0.0))
-            if reply.payload is not None:
-                await asyncio.wait_for(_write(writer, reply.payload), self._limits.transfer_seconds)
-        except (OSError, EOFError, TimeoutError, _Crowded):
+            self._room.enter(caller)
+            async with asyncio.timeout(self._limits.transfer_seconds):
+                job = await self._request(caller, reader, writer)
+            if job is not None:
+                arrived = time.monotonic()  # the last byte's: when that comes depends on the caller alone
+                reply = await _while_here(reader, self._answered(caller, job, arrived))
+                await self._send(caller, writer, reply)
+        except (OSError, EOFError, TimeoutError):
             pass  # whoever asked went away or never finished: nobody is there to be told
         finally:
-            self._held.pop(connection, None)
-            self._reading.discard(connection)
+            self._room.leave(caller)
+            if job is not None:
+                self._desk.leave(job)
             writer.transport.abort()
 
-    async def _read(self, connection: _Connection, reader: asyncio.StreamReader) -> bytes:
+    async def _request(
+        self, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Job[Reply] | None:
+        """Read a request, and put it in line; None where it was refused by its first bytes, and told so."""
         (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
         if length > LARGEST_REQUEST:
-            raise _Crowded
-        self._hold(connection, length)
-        payload = await reader.readexactly(length)
-        self._reading.discard(connection)
-        return payload
+            raise EOFError
+        first = await reader.readexactly(min(length, OPENING_BYTES))
+        caller.stage = Stage.SHOWN
+        refused = await asyncio.get_running_loop().run_in_executor(self._screener, self._look, writer, first)
+        caller.stage = Stage.UNKNOWN
+        if refused is not None:
+            await self._throw_away(caller, reader, length - len(first))
+            await self._send(caller, writer, refused)
+            return None
+        caller.stage = Stage.SENDING
+        received = bytearray(first)
+        while len(received) < length:
+            received += await self._part(caller, reader, length - len(received), (length, caller.number))
+            self._room.holds(caller, len(received), time.monotonic())
+        job = self._desk.bring(bytes(received))
+        caller.stage = Stage.WAITING if job.waiting == 1 else Stage.SHARING
+        return job
 
-    def _hold(self, connection: _Connection, length: int) -> None:
-        """Make room for a connection's bytes, at the cost of the oldest that is still being read."""
-        self._held[connection] = length
-        self._reading.add(connection)
-        limits = self._limits
-        while len(self._held) > limits.connections or sum(self._held.values()) > limits.held_bytes:
-            oldest = next((held for held in self._held if held in self._reading), connection)
-            self._held.pop(oldest, None)
-            self._reading.discard(oldest)
-            if oldest is connection:
-                raise _Crowded
-            oldest.cancel()
+    def _look(self, writer: asyncio.StreamWriter, first: bytes) -> Reply | None:
+        """Screen the first bytes of a caller who is still there."""
+        if hung_up(writer.get_extra_info("socket")):
+            raise EOFError
+        return self._screen(first)
+
+    async def _part(
+        self, caller: Caller, reader: asyncio.StreamReader, most: int, rank: tuple[float, ...]
+    ) -> bytes:
+        async with asyncio.timeout(self._limits.still_seconds):
+            part = await reader.read(min(most, _PART))
+        if not part:
+            raise EOFError
+        await self._reading.take(len(part), rank)
+        return part
+
+    async def _throw_away(self, caller: Caller, reader: asyncio.StreamReader, length: int) -> None:
+        """Read what a refused caller still sends, behind everybody else's bytes; then let it wait."""
+        while length:
+            length -= len(await self._part(caller, reader, length, (math.inf, caller.number)))
+        pause = self._room.unknown() / self._limits.strangers_per_second
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await reader.read(1)
+                raise EOFError  # gone, or sends more than it announced
+
+    async def _answered(self, caller: Caller, job: Job[Reply], arrived: float) -> Reply:
+        """Wait for the answer, and until it may leave."""
+        reply = await asyncio.shield(job.answer)
+        self._room.holds(caller, len(reply.payload or b""), time.monotonic())
+        due = due_at(arrived, reply.ready_at, reply.delay_seconds)
+        await asyncio.sleep(max(due - time.monotonic(), 0.0))
+        return reply
+
+    async def _send(self, caller: Caller, writer: asyncio.StreamWriter, reply: Reply) -> None:
+        """Send the reply, where there is one, to a caller who takes it."""
+        if reply.payload is None:
+            return
+        if caller.stage is not Stage.UNKNOWN:
+            caller.stage = Stage.TAKING
+
+        def moved() -> None:
+            caller.moved_at = time.monotonic()
+
+        async with asyncio.timeout(self._limits.transfer_seconds):
+            await _write(writer, reply.payload, self._limits.still_seconds, moved)
 
 
-class _Crowded(Exception):
-    """No room for this connection."""
+async def _readable(listening: socket.socket) -> None:
+    """Wait for somebody at the door."""
+    loop = asyncio.get_running_loop()
+    somebody: asyncio.Future[None] = loop.create_future()
+
+    def ready() -> None:
+        if not somebody.done():
+            somebody.set_result(None)
+
+    loop.add_reader(listening, ready)
+    try:
+        await somebody
+    finally:
+        loop.remove_reader(listening)
+
+
+async def _streams(connected: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, connected)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+async def _while_here(reader: asyncio.StreamReader, answered: Coroutine[Any, Any, Reply]) -> Reply:
+    """Wait for a reply as long as the caller is there; EOFError as soon as it hangs up, or sends more."""
+    waiting, gone = asyncio.ensure_future(answered), asyncio.ensure_future(reader.read(1))
+    try:
+        await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise EOFError
+        return waiting.result()
+    finally:
+        for task in (waiting, gone):
+            task.cancel()
+        await asyncio.gather(waiting, gone, return_exceptions=True)
 
 
 def due_at(arrived: float, ready_at: float, delay_seconds: float) -> float:
@@ -159,50 +290,17 @@ def due_at(arrived: float, ready_at: float, delay_seconds: float) -> float:
     return arrived + delay * max(math.ceil((ready_at - arrived) / delay), 1)
 
 
-def listening_socket(path: Path) -> socket.socket:
-    """Bind the socket, 0660 in a folder that others cannot enter; a dead agent's socket is replaced."""
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True)
-        path.parent.chmod(FOLDER_MODE)  # whatever the umask is, the group may enter
-    mode = stat.S_IMODE(path.parent.stat().st_mode)
-    if mode & 0o007:
-        raise ConfigurationError(
-            f"socket={path}: others may enter its folder (mode {mode:o}); chmod 750 {path.parent}"
-        )
-    _remove_dead(path)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o777 & ~SOCKET_MODE)
-    try:
-        listening.bind(str(path))
-    except OSError as error:
-        listening.close()
-        raise ConfigurationError(f"socket={path}: cannot be made ({error.strerror})") from error
-    finally:
-        os.umask(before)
-    listening.listen(128)
-    listening.setblocking(False)
-    return listening
-
-
-def _remove_dead(path: Path) -> None:
-    if not path.exists() and not path.is_symlink():
-        return
-    if not path.is_socket():
-        raise ConfigurationError(
-            f"socket={path}: is there and is no socket; remove it, or choose another path"
-        )
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
-        try:
-            trial.connect(str(path))
-        except OSError:
-            path.unlink(missing_ok=True)
-            return
-    raise ConfigurationError(f"socket={path}: another agent answers here; stop it first")
-
-
-async def _write(writer: asyncio.StreamWriter, payload: bytes) -> None:
+async def _write(
+    writer: asyncio.StreamWriter, payload: bytes, still_seconds: float, moved: Callable[[], None]
+) -> None:
+    """Write a message part by part; TimeoutError where the caller takes nothing for so long."""
     writer.write(LENGTH.pack(len(payload)))
-    writer.write(payload)
-    await writer.drain()
+    view = memoryview(payload)
+    for start in range(0, len(payload), _PART):
+        writer.write(view[start : start + _PART])
+        async with asyncio.timeout(still_seconds):
+            await writer.drain()
+        moved()
     writer.close()
-    await writer.wait_closed()
+    async with asyncio.timeout(still_seconds):
+        await writer.wait_closed()

@@ -59,8 +59,10 @@ def forward(path: str, request: bytes, deadline: float) -> bytes | None:
 def ask(path: str, request: bytes, seconds: float) -> bytes | None:
     """Ask once; None where the agent hangs up in the middle."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
-        agent.settimeout(seconds)
+        # While many wait to be let in, a socket with a time-out of its own is turned away; this one stands in line.
+        agent.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(seconds) + 1, 0))
         agent.connect(path)
+        agent.settimeout(seconds)
         agent.sendall(LENGTH.pack(len(request)))
         agent.sendall(request)
         prefix = read_exactly(agent, LENGTH.size)

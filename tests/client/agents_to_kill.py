@@ -67,7 +67,7 @@ def before_commit(kind: str) -> Callable[[], None]:
 
 
 def half_sent() -> None:
-    async def deadly(writer: Any, payload: bytes) -> None:
+    async def deadly(writer: Any, payload: bytes, *settings: Any) -> None:
         writer.write(client.socket_door.LENGTH.pack(len(payload)) + payload[: len(payload) // 2])
         await writer.drain()
         die()

@@ -8,11 +8,14 @@ import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from client.socket_door import LENGTH, Limits, Reply, SocketDoor, due_at, listening_socket
-from protocol.envelope import LARGEST_REQUEST
+from client.listening import listening_socket
+from client.room import Stage
+from client.socket_door import LENGTH, Limits, Reply, SocketDoor, due_at
+from protocol.envelope import LARGEST_REQUEST, OPENING_BYTES
 from protocol.errors import ConfigurationError
 
 LIMITS = Limits(connections=8, held_bytes=2 * LARGEST_REQUEST, transfer_seconds=20.0)
@@ -21,9 +24,9 @@ LIMITS = Limits(connections=8, held_bytes=2 * LARGEST_REQUEST, transfer_seconds=
 class Served:
     """A door that echoes in capitals; ``slow`` waits for a word, ``away`` hangs up, ``later`` is delayed."""
 
-    def __init__(self, path):
+    def __init__(self, path, limits=LIMITS, screen=lambda first: None):
         self.path, self.word, self.asked = path, threading.Event(), []
-        self.door = SocketDoor(path, self.answer, LIMITS)
+        self.door = SocketDoor(path, self.answer, limits, screen)
         self.thread = threading.Thread(target=lambda: asyncio.run(self.serve()))
         self.thread.start()
         for _ in range(6000):
@@ -62,9 +65,9 @@ def served(tmp_path):
 
 def connect(served):
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(60)
     try:
-        client.connect(str(served.path))
+        client.connect(str(served.path))  # without a time-out it stands in line, as the shim does
+        client.settimeout(60)
     except OSError:
         client.close()
         raise
@@ -143,28 +146,168 @@ def test_whoever_trickles_gives_way(served):
         client.close()
 
 
-def test_announced_bytes_are_bounded(served):
-    hoarding = [connect(served) for _ in range(4)]
-    for client in hoarding:
-        with contextlib.suppress(OSError):
-            client.sendall(LENGTH.pack(LARGEST_REQUEST))
-    assert ask(served, b"a" * 10_000) == answered(b"A" * 10_000)
-    assert sum(served.door._held.values()) <= LIMITS.held_bytes
-    for client in hoarding:
-        client.close()
+def test_what_callers_hold_is_bounded_and_those_who_keep_still_give_way(tmp_path):
+    small = replace(LIMITS, held_bytes=10 * 2**20)
+    place = Served(tmp_path / "run/agent.sock", small)
+    most = []
+    holds = place.door._room.holds
+
+    def watched(*arguments):
+        holds(*arguments)
+        most.append(place.door._room.held_bytes)
+
+    place.door._room.holds = watched
+    try:
+        hoarding = [connect(place) for _ in range(4)]
+        for client in hoarding:
+            with contextlib.suppress(OSError):  # gave way already
+                client.sendall(LENGTH.pack(LARGEST_REQUEST) + bytes(4 * 2**20))
+        large = b"a" * (4 * 2**20)
+        assert ask(place, large) == answered(large.upper())
+        assert 2 * len(large) < max(most) <= small.held_bytes
+        for client in hoarding:
+            client.close()
+    finally:
+        place.stop()
 
 
 def test_what_is_being_computed_never_gives_way(served):
-    with ThreadPoolExecutor(4) as threads:
-        slow = [threads.submit(ask, served, b"slow") for _ in range(4)]
-        while len(served.asked) < 4:
-            time.sleep(0.01)
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(ask, served, b"slow")
+        until(lambda: served.asked == [b"slow"])
+        waiting = threads.submit(ask, served, b"hello")
         trickling = [connect(served) for _ in range(20)]
-        assert ask(served, b"hello") == answered(b"HELLO")
         served.word.set()
-        assert [one.result() for one in slow] == [answered(b"SLOW")] * 4
+        assert slow.result() == answered(b"SLOW")
+        assert waiting.result() == answered(b"HELLO")
         for client in trickling:
             client.close()
+
+
+def send(served, payload):
+    """A caller who sends a request, and does not take the answer yet."""
+    client = connect(served)
+    client.sendall(LENGTH.pack(len(payload)) + payload)
+    return client
+
+
+def in_line(served):
+    """How many wait for an answer, their own or one that others wait for too."""
+    return sum(caller.stage >= Stage.SHARING for caller in served.door._room._callers.values())
+
+
+def until(holds):
+    deadline = time.monotonic() + 60
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert holds()
+
+
+def test_who_hangs_up_frees_its_place_while_its_answer_computes(served):
+    client = send(served, b"slow")
+    until(lambda: served.asked == [b"slow"])
+    assert len(served.door._room) == 1
+    client.close()
+    until(lambda: len(served.door._room) == 0)
+    assert served.door._room.held_bytes == 0
+    assert not served.word.is_set()  # it still computes
+
+
+def test_what_is_not_begun_is_dropped_with_its_caller(served):
+    first = send(served, b"slow")
+    until(lambda: served.asked == [b"slow"])
+    for number in range(100):
+        send(served, b"nobody waits %d" % number).close()
+    last = send(served, b"hello")
+    until(lambda: len(served.door._room) == in_line(served) == 2)
+    served.word.set()
+    assert last.recv(4) == LENGTH.pack(5)
+    assert served.asked == [b"slow", b"hello"]
+    first.close()
+    last.close()
+
+
+def test_equal_requests_at_once_are_computed_once(served):
+    with ThreadPoolExecutor(8) as threads:
+        slow = [threads.submit(ask, served, b"slow") for _ in range(7)]
+        until(lambda: in_line(served) == 7)
+        served.word.set()
+        assert [one.result() for one in slow] == [answered(b"SLOW")] * 7
+    assert served.asked == [b"slow"]
+
+
+def test_the_same_opening_before_other_bytes_is_another_request(served):
+    opening = b"x" * OPENING_BYTES
+    with ThreadPoolExecutor(3) as threads:
+        threads.submit(ask, served, b"slow")
+        until(lambda: served.asked == [b"slow"])
+        asked = [threads.submit(ask, served, opening + body) for body in (b"forged", b"honest")]
+        until(lambda: in_line(served) == 3)
+        served.word.set()
+        assert [one.result()[4:] for one in asked] == [(opening + b).upper() for b in (b"forged", b"honest")]
+
+
+def test_small_requests_do_not_stand_behind_large_ones(served):
+    first = send(served, b"slow")
+    until(lambda: served.asked == [b"slow"])
+    large = [send(served, bytes([number]) * (12 * 2**20)) for number in range(2)]
+    until(lambda: in_line(served) == 3)
+    small = send(served, b"hello")
+    until(lambda: in_line(served) == 4)
+    served.word.set()
+    assert small.recv(4) == LENGTH.pack(5)
+    until(lambda: len(served.asked) == 4)
+    assert served.asked[1] == b"hello"
+    for client in (first, small, *large):
+        client.close()
+
+
+def test_who_does_not_take_its_reply_gives_way_and_is_cut_off(tmp_path):
+    place = Served(tmp_path / "run/agent.sock", replace(LIMITS, connections=4, still_seconds=0.5))
+    try:
+        stubborn = [send(place, bytes([number]) * 2**20) for number in range(3)]
+        until(lambda: len(place.asked) == 3)
+        assert ask(place, b"hello") == answered(b"HELLO")
+        assert [ask(place, b"again %d" % n) for n in range(3)] == [
+            answered(b"AGAIN %d" % n) for n in range(3)
+        ]
+        until(lambda: len(place.door._room) == 0)
+        for client in stubborn:
+            client.close()
+    finally:
+        place.stop()
+
+
+def test_callers_come_in_at_a_pace(tmp_path, monkeypatch):
+    """Of 400 who connect and close, none costs a task; the honest caller is answered all the same."""
+    place = Served(tmp_path / "run/agent.sock")
+    served = []
+    serve_one = place.door._serve_one
+    monkeypatch.setattr(place.door, "_serve_one", lambda caller: served.append(1) or serve_one(caller))
+    try:
+        for _ in range(400):
+            connect(place).close()
+        assert ask(place, b"hello") == answered(b"HELLO")
+        assert len(served) < 100
+    finally:
+        place.stop()
+
+
+def test_whom_no_operator_signed_for_is_told_so_and_nothing_of_it_is_kept(tmp_path):
+    place = Served(
+        tmp_path / "run/agent.sock", screen=lambda first: Reply(b"NO") if first[:1] == b"x" else None
+    )
+    most = []
+    holds = place.door._room.holds
+    place.door._room.holds = lambda caller, held, now: most.append(held) or holds(caller, held, now)
+    try:
+        assert ask(place, b"x" * 3_000_000) == answered(b"NO")
+        assert ask(place, b"x") == answered(b"NO")
+        assert most == []
+        assert place.asked == []
+        assert ask(place, b"hello") == answered(b"HELLO")
+    finally:
+        place.stop()
 
 
 def test_without_an_answer_the_line_is_cut(served):
@@ -215,7 +358,7 @@ def test_delays_count_from_the_requests_last_byte_and_hold_for_hang_ups(tmp_path
     monkeypatch.setattr("client.socket_door.due_at", due)
     place = Served(tmp_path / "run/agent.sock")
     try:
-        place.door._answer = lambda request: Reply(payload, 3.0)
+        place.door._desk._answer = lambda request: Reply(payload, 3.0)
         asked.clear()
         with connect(place) as client:
             client.sendall(LENGTH.pack(4) + b"slo")
@@ -237,5 +380,4 @@ def test_nothing_stays_open(served):
     while served.door._open and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not served.door._open
-    assert not served.door._held
-    assert not served.door._reading
+    assert len(served.door._room) == served.door._room.held_bytes == 0

@@ -1,0 +1,55 @@
+"""Who gives way at the door: who has come least far, and of those who has been still for longest."""
+
+import asyncio
+import itertools
+from unittest.mock import Mock
+
+import pytest
+
+from client.room import Caller, Room, Stage, gives_way
+
+
+def caller(number: int, stage: Stage = Stage.UNKNOWN, moved_at: float = 0.0, held: int = 0) -> Caller:
+    return Caller(Mock(spec=asyncio.Task), number, moved_at, stage, held)
+
+
+def test_the_stage_decides_before_the_time() -> None:
+    stages = [caller(number, stage, moved_at=-number) for number, stage in enumerate(Stage)]
+    for order in itertools.permutations(stages, 3):
+        assert gives_way(order).stage == min(one.stage for one in order)
+
+
+def test_of_equal_stage_who_has_been_still_for_longest() -> None:
+    assert gives_way([caller(1, moved_at=5.0), caller(2, moved_at=3.0), caller(3, moved_at=4.0)]).number == 2
+    waiting = [caller(number, Stage.WAITING, moved_at=number) for number in range(3)]
+    assert (
+        gives_way(waiting).number == 2
+    )  # who waits for its own answer goes last, and the newest of them first
+
+
+def test_no_more_callers_and_bytes_than_there_is_room() -> None:
+    room = Room(3, 100)
+    callers = [caller(number, moved_at=number) for number in range(5)]
+    for one in callers:
+        room.enter(one)
+        assert len(room) <= 3
+    assert [one.task.cancel.called for one in callers] == [True, True, False, False, False]  # type: ignore[attr-defined]
+    for one, held in zip(callers[2:], (60, 30, 40), strict=True):
+        one.stage = Stage.SENDING
+        room.holds(one, held, one.moved_at)
+        assert room.held_bytes <= 100
+    assert callers[2].task.cancel.called  # type: ignore[attr-defined]
+    assert room.held_bytes == 70
+    for one in callers:
+        room.leave(one)
+        room.leave(one)
+    assert len(room) == room.held_bytes == 0
+
+
+@pytest.mark.parametrize("held", [1, 101])
+def test_who_has_left_holds_nothing(held: int) -> None:
+    room, one = Room(1, 100), caller(0)
+    room.enter(one)
+    room.leave(one)
+    room.holds(one, held, 1.0)
+    assert room.held_bytes == 0
