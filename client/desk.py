@@ -1,6 +1,7 @@
 """The agent's one worker: which request is answered next, once for all who sent the same bytes."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from protocol.envelope import OPENING_BYTES
+
+logger = logging.getLogger("wardround.hospital")
 
 BYTES_PER_SECOND = 4 * 2**20
 """By how much a large request stands behind a small one: so many bytes are as a second of waiting."""
@@ -77,8 +80,13 @@ class Desk(Generic[T]):
         self._busy = False
         self._remove(job)
         job.payload = b""  # who waits for the reply's time need not keep 64 MiB
-        if not job.answer.done() and not done.cancelled():
-            job.answer.set_result(done.result())
+        if job.waiting and not job.answer.done() and not done.cancelled():
+            failed = done.exception()
+            if failed is None:
+                job.answer.set_result(done.result())
+            else:  # a panic of native code is no Exception, and passes by who answers: late, as if the line broke
+                logger.error("no answer (%s)", type(failed).__name__)
+                job.answer.set_exception(EOFError())
         self._next()
 
     def _remove(self, job: Job[T]) -> None:

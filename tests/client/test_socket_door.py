@@ -236,6 +236,20 @@ def test_equal_requests_at_once_are_computed_once(served):
     assert served.asked == [b"slow"]
 
 
+def test_a_panic_of_native_code_cuts_the_line_and_the_next_is_answered(served):
+    class Panic(BaseException):
+        pass
+
+    def panics(payload):
+        if payload == b"panic":
+            raise Panic
+        return Reply(payload.upper())
+
+    served.door._desk._answer = panics
+    assert ask(served, b"panic") == b""
+    assert ask(served, b"hello") == answered(b"HELLO")
+
+
 def test_the_same_opening_before_other_bytes_is_another_request(served):
     opening = b"x" * OPENING_BYTES
     with ThreadPoolExecutor(3) as threads:
