@@ -10,7 +10,7 @@ import logging
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from client.train.prepared import MEMORY_BYTES
 from client.train.update import private_update
 from protocol.accounting import PrivacyEvent
 from protocol.errors import Refusal, TableAway, TableError
+from protocol.limits import expiry_of
 from protocol.model import parameter_count
 from protocol.randomness import Keystream
 from protocol.terms import Release, RoundPlan, Terms
@@ -128,16 +129,16 @@ def _charge(account: str, plan: RoundPlan, ward: Ward, terms: Terms, operator: s
     try:
         if plan.account != account:
             raise Refusal("account", f"account={plan.account}: expected {account}")
-        _check_plan(plan, ward, terms)
+        _check_plan(plan, ward, terms, operator)
         permit(ward.policy, terms, operator, ward.ledger, now)
         _check_round(plan, ward, terms, operator)
         ward.ready(terms)
-        return ward.ledger.charge(charge_of(plan, terms, operator), ward.policy.caps, now)
+        return ward.ledger.charge(charge_of(plan, terms, operator), ward.policy.caps, now, plan.ledger_head)
     except Refusal as refusal:
         return refusal
 
 
-def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms) -> None:
+def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> None:
     checks = (
         ("hospital", plan.hospital, ward.hospital),
         ("study", plan.study, terms.study),
@@ -155,10 +156,26 @@ def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms) -> None:
             raise Refusal("round", f"round={plan.round}: these terms evaluate after {list(named)}")
     elif plan.round not in rounds:
         raise Refusal("round", f"round={plan.round}: these terms have rounds 1 to {len(rounds)}")
+    _check_head(plan, ward, operator)
+
+
+def _check_head(plan: RoundPlan, ward: Ward, operator: str) -> None:
+    """Refuse to go on from a ledger that lacks what this operator was sent (rule 6).
+
+    Expected is a head only once the operator has named one. Were it expected after any release, a first answer
+    that was lost on its way would shut its hospital out for good.
+    """
     if not ward.ledger.knows(plan.ledger_head):
         raise Refusal(
             "ledger_head",
-            "the plan's head is not in this ledger: an old copy was put back; restore the newest",
+            "the plan's head is not in this ledger: an old copy was put back; put the newest backup back, or "
+            "see ledger recover --help",
+        )
+    if plan.ledger_head is None and ward.ledger.expects_head(operator):
+        raise Refusal(
+            "ledger_head",
+            "the plan names no head, and this operator named one before: ask why it forgot; tell it the head "
+            "that status shows",
         )
 
 
@@ -257,7 +274,8 @@ def _release(
         account=plan.account,
     )
     now = ward.ledger.now(ward.clock())
-    expires_at = datetime.fromisoformat(terms.expires_at).astimezone(UTC)
+    # Checked by the policy before the charge; a simulation's terms may say anything, and nothing of it is kept.
+    expires_at = expiry_of(terms) or now
     payload = encode_release(release)
     kept = ward.ledger.released(charge_of(plan, terms, operator), payload, expires_at, now)
     return release if kept is payload else decode_release(kept)

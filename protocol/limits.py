@@ -7,7 +7,7 @@ Both sides need them: the hospital refuses by them (``client.policy``), and wher
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import combinations_with_replacement
 
 from protocol.accounting import PrivacyEvent, compose_epsilon
@@ -20,6 +20,8 @@ MAX_DELTA_TIMES_PATIENTS = 0.1
 
 MIN_REPLY_DELAY_SECONDS = 2.0
 """The least delay of replies, unless a hospital's policy says another: of computing time only whole delays show."""
+
+_FIRST_EXPIRY, _LAST_EXPIRY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon_for_life")
 
 
@@ -63,8 +65,9 @@ class Clause:
 def validity_clauses(terms: Terms, now: datetime) -> Iterator[Clause]:
     """Give what holds for every hospital: noise that needs nobody's help, and terms that have not expired."""
     yield one_of("noise", "privacy.noise", terms.privacy.noise, ("local",))
-    expiry = f"expires_at={shown(terms.expires_at)}"
-    yield Clause("expires_at", expiry, f"later than {now.isoformat()}", _lives(terms, now))
+    expiry, expires = f"expires_at={shown(terms.expires_at)}", expiry_of(terms)
+    allowed = f"later than {now.isoformat()}, at most {_LAST_EXPIRY:%Y-%m-%d}"
+    yield Clause("expires_at", expiry, allowed, expires is not None and now < expires)
 
 
 def limit_clauses(limits: Limits, terms: Terms) -> Iterator[Clause]:
@@ -159,11 +162,18 @@ def _how_much(limits: Limits, terms: Terms) -> Iterator[Clause]:
             yield at_most(name, f"epsilon of the study, {account} patients", cost, cap)
 
 
-def _lives(terms: Terms, now: datetime) -> bool:
+def expiry_of(terms: Terms) -> datetime | None:
+    """Read when terms expire, in UTC: the one place that does; None where no hospital may take it for a moment.
+
+    That is text which is no moment with its zone, or one at the calendar's ends: ``9999-12-31T23:59:59-01:00`` once
+    was charged, and then could not be turned into UTC.
+    """
     try:
-        return now < datetime.fromisoformat(terms.expires_at)
-    except (TypeError, ValueError):  # no date, or one without its time zone
-        return False
+        moment = datetime.fromisoformat(terms.expires_at)
+        expiry = moment.astimezone(UTC) if moment.tzinfo is not None else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return expiry if expiry is not None and _FIRST_EXPIRY <= expiry <= _LAST_EXPIRY else None
 
 
 def listed(allowed: Collection[str]) -> str:

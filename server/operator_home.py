@@ -5,6 +5,7 @@
     HOME/tls/                  root.{crt,key}: the certificate authority; server.{crt,key}: the SuperLink's
     HOME/secrets/              control: who may submit a run; executor: who may carry one out
     HOME/hospitals/NAME.json   a hospital's accepted request to join; removing it revokes the hospital
+    HOME/heads/NAME.heads      the newest ledger heads of a hospital, over all studies (server.held_heads)
     HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``plan``
     HOME/studies/NAME/         terms, checkpoints/, evaluations/, events.jsonl, review.json, exception.signed,
                                model with its signature, card, reports
@@ -22,6 +23,7 @@ from protocol.plain import read_json
 from protocol.signed_model import MODEL
 from protocol.signing import SigningKey, load_key, read_bounded
 from protocol.text import checked_name, is_name
+from server.held_heads import HeldHeads
 
 SETTINGS = "operator.json"
 _LARGEST = 10_000
@@ -71,6 +73,11 @@ class OperatorHome:
         """Read one hospital; None where it was not let in, or was revoked."""
         path = self.folder / "hospitals" / f"{checked_name(name)}.json"
         return _enrolled(path) if path.exists() else None
+
+    @property
+    def heads(self) -> HeldHeads:
+        """The newest ledger heads of all hospitals."""
+        return HeldHeads(self.folder / "heads")
 
     def study(self, name: str) -> "StudyFolder":
         """Name a study's folder."""

@@ -141,7 +141,10 @@ def _first_state(study: Study) -> RoundState:
 def _run(study: Study, state: RoundState) -> Assessment | None:
     """Run rounds and evaluations to the last, or until stopped; a server that goes away is waited for."""
     letters = SignedLetters(
-        signed=study.signed, key=study.home.key(), key_of=partial(_signing_key, study.home)
+        signed=study.signed,
+        key=study.home.key(),
+        key_of=partial(_signing_key, study.home),
+        heads=study.home.heads,
     )
     away = Patience(study.serving.wait_seconds, study.folder.stop.exists)
     while (found := conclude(study, state)) is None and not study.folder.stop.exists():

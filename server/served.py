@@ -8,6 +8,7 @@ from typing import Protocol
 
 from conf.proposal import Serving
 from protocol.errors import ConfigurationError
+from protocol.limits import expiry_of
 from protocol.signed_terms import SignedTerms, load_terms
 from protocol.terms import Terms
 from server.event_log import EventLog
@@ -54,7 +55,8 @@ def check_times(terms: Terms, serving: Serving) -> None:
             f"round_seconds={serving.round_seconds:g}: must be greater than the terms' "
             f"reply_delay_seconds={terms.reply_delay_seconds:g}, or every answer is late, and charged; raise it"
         )
-    if datetime.fromisoformat(terms.expires_at) <= serving.now:
+    expiry = expiry_of(terms)
+    if expiry is None or expiry <= serving.now:
         raise ConfigurationError(
             f"terms: were valid until {terms.expires_at}; the same train with valid_days=N extends them"
         )

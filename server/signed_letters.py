@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from flwr.app import ConfigRecord, Message
@@ -12,6 +12,7 @@ from protocol.errors import MessageError, Refusal
 from protocol.signed_terms import SignedTerms, signed_terms_to_bytes
 from protocol.signing import SigningKey
 from protocol.terms import Release, RoundPlan
+from server.held_heads import HeldHeads
 from server.messages import messages_of
 from server.screen import NoRelease
 
@@ -21,19 +22,26 @@ CLOCKS_APART = timedelta(hours=6)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SignedLetters:
-    """One study's letters. key: the one that signed the terms; key_of: an enrolled hospital's signing key, or None."""
+    """One study's letters. key: the one that signed the terms; key_of: an enrolled hospital's signing key, or None.
+
+    heads: the hospitals' newest ledger heads over all of the operator's studies; each plan names one.
+    """
 
     signed: SignedTerms
     key: SigningKey = field(repr=False)
     key_of: Callable[[str], str | None]
+    heads: HeldHeads
 
     def write(self, plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
         """Sign each plan until its deadline, and clocks that are hours off."""
         terms = signed_terms_to_bytes(self.signed)
         until = datetime.fromtimestamp(time.time() + seconds, UTC) + CLOCKS_APART
+        named = [
+            replace(plan, ledger_head=self.heads.newest(plan.hospital) or plan.ledger_head) for plan in plans
+        ]
         # All plans of a round share their weights: hashed once, however many hospitals are asked.
         digest = plans[0].weights_digest if plans else ""
-        heads = [{"head": sign_head(terms, plan, until, self.key, digest)} for plan in plans]
+        heads = [{"head": sign_head(terms, plan, until, self.key, digest)} for plan in named]
         return messages_of(plans, heads, nodes, seconds)
 
     def read(self, message: Message, hospital: str) -> Release | NoRelease:
@@ -56,4 +64,6 @@ class SignedLetters:
         key = self.key_of(hospital)
         if key is None or not signed_by_hospital(answer, key):
             return NoRelease(hospital, "wrong signature")
+        # Whatever becomes of the release, its hospital has charged it: kept before anything else is done.
+        self.heads.keep(hospital, answer.release.ledger_head)
         return answer.release

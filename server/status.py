@@ -45,6 +45,7 @@ def standing(home: OperatorHome) -> dict[str, object]:
         "address": home.address,
         "certificate_days_left": {name: days_left(home.tls(f"{name}.crt")) for name in ("root", "server")},
         "hospitals": list(home.hospitals()),
+        "ledger_heads": {name: home.heads.newest(name) for name in home.hospitals()},
         "studies": [_study(study) for study in home.studies()],
     }
 

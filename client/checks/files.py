@@ -3,13 +3,14 @@
 import grp
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from client.checks.finding import Finding, fault, ok, warn
 from client.door_state import answers
 from client.home import HOSPITAL_KEY, LEDGER, PATIENTS_KEY, POLICY, SETTINGS, TERMS, Home
+from client.ledger.entries import Entry
 from client.ledger.sqlite import SqliteLedger
 from client.ledger.verify import export, verify
 from client.policy import Policy
@@ -109,6 +110,31 @@ def ledger(opened: SqliteLedger, home: Home, current: Policy) -> Iterator[Findin
         yield fault("ledger", text, "the budget for life is used up: no study can learn here")
     else:
         yield ok("ledger", text)
+
+
+def heads(opened: SqliteLedger, current: Policy) -> Iterator[Finding]:
+    """Look whether an operator holds an entry that this ledger lacks: an old copy was put back, head and all."""
+    for name, entry in strange_heads(opened.entries(), current.operators).items():
+        yield fault(
+            "ledger",
+            f"{name} names no head that this ledger knows, since {entry.time:%Y-%m-%d %H:%M} UTC",
+            "ask which head it holds; put back the backup that holds it, else see ledger recover --help",
+        )
+
+
+def strange_heads(entries: Iterable[Entry], operators: Mapping[str, str]) -> dict[str, Entry]:
+    """Give, by operator's name, the first plan refused by its head since the last one that was charged."""
+    names = {key: name for name, key in operators.items()}
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        name = names.get(str(entry.fields.get("operator", "")), "")
+        if entry.kind == "recovered":
+            found.clear()
+        elif name and entry.kind == "charged":
+            found.pop(name, None)
+        elif name and entry.kind == "refused" and entry.fields["clause"] == "ledger_head":
+            found.setdefault(name, entry)
+    return found
 
 
 def certificates(home: Home, now: datetime | None = None) -> Iterator[Finding]:

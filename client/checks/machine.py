@@ -11,12 +11,12 @@ from pathlib import Path
 from client.checks.finding import Finding, fault, ok, warn
 from client.checks.volumes import NETWORK, unencrypted_swap, volume_of
 from client.home import LEDGER, Home
+from client.ledger.clock import FIRST, LAST, clock_fault
 from client.tables.source import FileSource
 
 SHOWN = ("torch", "opacus", "polars", "flwr", "cryptography")
 LEAST_FREE_BYTES, FEW_FREE_BYTES = 200 * 2**20, 2 * 2**30
 _UNSYNCHRONISED = 5  # adjtimex: TIME_ERROR
-_RELEASED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def versions() -> Iterator[Finding]:
@@ -58,10 +58,18 @@ def _version(name: str) -> str:
 
 
 def clock(last_entry: datetime | None, now: datetime | None = None) -> Iterator[Finding]:
-    """Look whether the clock is plausible, not behind the ledger, and kept by somebody."""
+    """Look whether the clock is plausible, beside the ledger's too, and kept by somebody.
+
+    last_entry: of the ledger, refusals aside; None in a simulated home, whose moment is not the clock's.
+    """
     now = now or datetime.now(UTC)
-    if now < _RELEASED:
-        yield fault("clock", f"says {now:%Y-%m-%d %H:%M} UTC, before this program existed", "set the clock")
+    wrong = "" if last_entry is None else clock_fault(now, last_entry)
+    if not FIRST <= now < LAST:
+        yield fault("clock", f"says {now:%Y-%m-%d %H:%M} UTC, and is wrong for certain", "set the clock")
+    elif wrong:
+        yield fault(
+            "clock", wrong, "set the clock; if it is right, wardround-hospital ledger clock --reason TEXT"
+        )
     elif last_entry is not None and now < last_entry:
         yield warn(
             "clock",

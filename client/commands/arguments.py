@@ -79,10 +79,17 @@ def _decision(parser: ArgumentParser) -> None:
     parser.add_argument("--reason", help="why; kept in the ledger, one line")
     parser.add_argument("--person", metavar="NAME", help="who decides (the user's name)")
     parser.add_argument("--yes", action="store_true", help="answer for what is shown without being asked")
+    parser.add_argument(
+        "--last-entry",
+        type=int,
+        metavar="N",
+        help="with --yes, at an operator's first study: the number of the ledger's last entry",
+    )
 
 
 def _ledger(parser: ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="show|verify|export", required=True)
+    words = "show|verify|export|backup|restore|recover|clock"
+    actions = parser.add_subparsers(dest="action", metavar=words, required=True)
     show = actions.add_parser("show", help="the last entries", parents=[_common(inner=True)])
     show.add_argument("--last", type=int, default=20, metavar="N", help="how many (20)")
     verify = actions.add_parser(
@@ -97,6 +104,53 @@ def _ledger(parser: ArgumentParser) -> None:
         "export", help="write all entries, without stored bytes", parents=[_common(inner=True)]
     )
     export.add_argument("file", type=Path, metavar="OUT", help="a new file")
+    backup = actions.add_parser(
+        "backup", help="write all of it into one file, while the agent runs", parents=[_common(inner=True)]
+    )
+    backup.add_argument("file", type=Path, metavar="FILE", help="a new file, or an older backup")
+    restore = actions.add_parser(
+        "restore", help="put a backup back, where nothing is forgotten by it", parents=[_common(inner=True)]
+    )
+    restore.add_argument("file", type=Path, metavar="FILE", help="the newest backup")
+    _recover(
+        actions.add_parser("recover", help=_RECOVER, description=_RECOVER, parents=[_common(inner=True)])
+    )
+    clock = actions.add_parser("clock", help="say that the clock is right now", parents=[_common(inner=True)])
+    _reason(clock, "who says so")
+
+
+_RECOVER = "go on after a loss: enter the heads that operators hold, and charge what may have been spent"
+
+
+def _recover(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="the newest backup (what lies in the ledger's place)",
+    )
+    parser.add_argument(
+        "--head",
+        action="append",
+        metavar="HASH",
+        help="an operator's newest head of this hospital; repeat it",
+    )
+    parser.add_argument(
+        "--terms", action="append", type=Path, metavar="FILE", help="signed terms not kept here; repeat it"
+    )
+    parser.add_argument(
+        "--no-other-studies",
+        action="store_true",
+        help="no study was approved after that copy but those whose terms are here; else all ε for life is charged",
+    )
+    _reason(parser, "who says so")
+    parser.add_argument("--yes", action="store_true", help="answer for what is shown without being asked")
+
+
+def _reason(parser: ArgumentParser, who: str) -> None:
+    parser.add_argument("--reason", required=True, help="why; kept in the ledger, one line")
+    parser.add_argument("--person", metavar="NAME", help=f"{who} (the user's name)")
 
 
 def _score(parser: ArgumentParser) -> None:
@@ -176,7 +230,7 @@ COMMANDS = (
     Command("supernode", "supernode", "carry messages between the server and the agent, until stopped"),
     Command("up", "up", "agent and supernode as one user: for demonstrations"),
     Command("status", "status", "budget left, next round possible, last releases"),
-    Command("ledger", "ledger", "show, verify or export the record of every release", _ledger),
+    Command("ledger", "ledger", "the record of every release: show, verify, export, back up", _ledger),
     Command("policy", "policy", "the limits in force; --publish: a signed extract for operators", _policy),
     Command("gate", "gate", "who passes today, by reason, and the columns read", _optional_terms),
     Command("declare", "declare", "the rounded number of patients that the operator may know", _declare),

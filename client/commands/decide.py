@@ -7,6 +7,7 @@ from pathlib import Path
 
 from client.commands.desk import Desk, open_desk, person
 from client.commands.forecast import refuse_unless_permitted, show
+from client.commands.last_entry import last_entry, require_seen
 from client.commands.terminal import clause_table, clauses_to_plain, say, say_json
 from client.gate.admit import admit
 from client.home import POLICY
@@ -74,8 +75,7 @@ def _checked(desk: Desk, signed: SignedTerms, options: Namespace) -> Sequence[Cl
             raise Refusal(
                 clause.name, f"{clause.asked}; this hospital allows {clause.allowed}; nothing was recorded"
             )
-    if not options.yes:
-        _ask(signed.terms.study)
+    _confirm(desk, signed, options)
     return checks
 
 
@@ -110,6 +110,21 @@ def _write_page(desk: Desk, signed: SignedTerms, out: Path, options: Namespace) 
         say(f"It says that the study cannot be approved: {', '.join(clause.name for clause in facts.broken)}")
 
 
+def _confirm(desk: Desk, signed: SignedTerms, options: Namespace) -> None:
+    """Have the person say yes; at an operator's first study to the ledger's last entry, too."""
+    new = desk.home.simulation is None and not desk.ledger.has_charged(signed.operator)
+    seen = last_entry(desk) if new else None
+    name = desk.operator_name(signed.operator)
+    if seen and not options.json:
+        say("", f"{name} has had no release from here, and could not tell an old ledger from the newest.")
+        say(f"  This ledger's last entry is {seen.text}.")
+        say("  If you know of a later one, or of more spent, say no, and see ledger recover --help.")
+    if not options.yes:
+        _ask(signed.terms.study, " and that entry" if seen else "")
+    elif seen:
+        require_seen(name, seen, options.last_entry)
+
+
 def eligible_patients(desk: Desk, signed: SignedTerms) -> int:
     """Count the training patients who pass the gate now."""
     contract = signed.terms.contract
@@ -117,11 +132,11 @@ def eligible_patients(desk: Desk, signed: SignedTerms) -> int:
     return admit(tables, contract, desk.home.patients_key, desk.now).counts["training patients"]
 
 
-def _ask(study: str) -> None:
+def _ask(study: str, more: str) -> None:
     if not sys.stdin.isatty():
         raise ConfigurationError(
             "approve: nobody is at the terminal to answer; say --yes to answer beforehand"
         )
-    say("", f"Do you approve {study}, and answer for these figures? Type the study's name to say yes:")
+    say("", f"Do you approve {study}, and answer for these figures{more}? Type the study's name to say yes:")
     if sys.stdin.readline().strip() != study:
         raise ConfigurationError(f"approve: {study} was not approved; nothing was recorded")

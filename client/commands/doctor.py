@@ -13,6 +13,7 @@ from client.home import Home, load_home
 from client.ledger.sqlite import SqliteLedger
 from client.policy import Policy
 from protocol.errors import ConfigurationError, WardroundError
+from protocol.limits import expiry_of
 from protocol.signed_terms import SignedTerms
 
 
@@ -72,8 +73,9 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
         return
     try:
         yield from guarded("ledger", lambda: files.ledger(ledger, home, policy))
-        entries = ledger.entries()
-        yield from guarded("clock", lambda: machine.clock(entries[-1].time if entries else None))
+        yield from guarded("ledger", lambda: files.heads(ledger, policy))
+        last = None if ledger.simulated else ledger.time
+        yield from guarded("clock", lambda: machine.clock(last))
         yield from _with_studies(home, policy, ledger, options)
     finally:
         ledger.close()
@@ -104,10 +106,8 @@ def _studies(desk: Desk, name: str | None) -> list[SignedTerms]:
 
 
 def _lives(signed: SignedTerms, now: datetime) -> bool:
-    try:
-        return now < datetime.fromisoformat(signed.terms.expires_at)
-    except (TypeError, ValueError):
-        return True  # the clause expires_at says what is wrong with it
+    expiry = expiry_of(signed.terms)
+    return expiry is None or now < expiry  # the clause expires_at says what is wrong with it
 
 
 def _study(desk: Desk, signed: SignedTerms) -> Iterator[Finding]:

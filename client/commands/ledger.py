@@ -1,9 +1,10 @@
-"""``ledger show|verify|export``: the record of every release."""
+"""``ledger``: the record of every release; its copies are in ``ledger_keep``."""
 
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
+from client.commands import ledger_keep
 from client.commands.desk import open_desk, public_key
 from client.commands.terminal import say, say_json, table
 from client.home import load_home
@@ -16,8 +17,17 @@ LARGEST_EXPORT = 2**31
 
 
 def run(options: Namespace) -> None:
-    """Show the last entries, check all, or write them out."""
-    {"show": _show, "verify": _verify, "export": _export}[options.action](options)
+    """Show the last entries, check all, write them out, or keep them from being lost."""
+    actions = {
+        "show": _show,
+        "verify": _verify,
+        "export": _export,
+        "backup": ledger_keep.backup,
+        "restore": ledger_keep.restore,
+        "recover": ledger_keep.recover_ledger,
+        "clock": ledger_keep.clock,
+    }
+    actions[options.action](options)
 
 
 def _show(options: Namespace) -> None:
@@ -52,6 +62,16 @@ def describe(entry: Entry) -> str:
             return f"{fields['study'] or 'a request'}: clause {fields['clause']}"
         case "approved" | "declined":
             return f"{fields['study']}, by {fields['person']}: {fields['reason']}"
+        case "assumed":
+            return (
+                f"{fields['study']}: {fields['releases'] or 'all'} releases may have left, ε = "
+                f"{fields['epsilon_life']:.4g} for life, {fields['account']} account"
+            )
+        case "recovered":
+            held = len(str(fields["heads"]).split())
+            return f"after a loss, {held} heads of others, by {fields['person']}: {fields['reason']}"
+        case "clock":
+            return f"is right, says {fields['person']}: {fields['reason']}"
         case "rotated" | "revoked":
             return f"{str(fields['operator'])[:16]}…, by {fields['person']}: {fields['reason']}"
         case _:

@@ -2,12 +2,15 @@
 
 from argparse import Namespace
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
+from client.checks.files import strange_heads
 from client.commands.desk import Desk, open_desk
 from client.commands.ledger import describe
 from client.commands.terminal import bar, say, say_json, table
 from client.door_state import answers
 from client.ledger.budget import ACCOUNTS, CAP_CLAUSES
+from client.ledger.clock import clock_fault
 from client.ledger.entries import Entry
 from protocol.accounting import PrivacyEvent
 from protocol.signed_terms import SignedTerms
@@ -24,6 +27,7 @@ def run(options: Namespace) -> None:
             "agent": answers(desk.home.socket),
             "delta": desk.policy.delta,
             "head": desk.ledger.head,
+            "faults": _faults(desk, entries),
         }
         budget = _budget(desk, entries)
         next_rounds = [
@@ -36,6 +40,14 @@ def run(options: Namespace) -> None:
         say_json({**facts, "budget": budget, "next": next_rounds, "pending": pending, "last": releases})
     else:
         _show(facts, budget, next_rounds, pending, last)
+
+
+def _faults(desk: Desk, entries: Iterable[Entry]) -> list[str]:
+    """Say what a person must look at: a clock that leapt, and operators who hold entries that are not here."""
+    strange = strange_heads(entries, desk.policy.operators)
+    faults = [f"{name} names no head that this ledger knows (doctor says more)" for name in strange]
+    clock = "" if desk.ledger.simulated else clock_fault(datetime.now(UTC), desk.ledger.time)
+    return [*faults, clock] if clock else faults
 
 
 def _budget(desk: Desk, entries: Iterable[Entry]) -> list[dict[str, object]]:
@@ -83,6 +95,8 @@ def _show(
     last: list[Entry],
 ) -> None:
     say(f"{facts['hospital']}: the agent {'answers' if facts['agent'] else 'does not run'}", "")
+    for fault in facts["faults"]:  # type: ignore[attr-defined]
+        say(f"FAULT: {fault}", "")
     rows = []
     for row in budget:
         spent, cap = float(str(row["spent"])), float(str(row["cap"]))

@@ -37,6 +37,14 @@ class Charge:
             )
 
 
+@dataclass(frozen=True)
+class Assumed:
+    """What may have left before a ledger was recovered, at its worst: the charge of so many releases together."""
+
+    charge: Charge
+    releases: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Caps:
     """Largest composed ε at the policy's one δ: for a study, an operator, for life. Infinity is no cap."""

@@ -30,6 +30,9 @@ class Chain:
 
     Guarantee: entries are followed in their order only, each holding the hash of the one before; a round
     is charged once and released once. Signatures are the caller's to check.
+
+    time: what counts as the least possible now: that of the last entry which is no refusal. released: by charge,
+    the digest of what left; empty where it may have left before the ledger was recovered.
     """
 
     def __init__(self) -> None:
@@ -38,11 +41,15 @@ class Chain:
         self.head = NO_ENTRY
         self.time = datetime.min.replace(tzinfo=UTC)
         self.simulated = False
+        self.random = False
         self.heads: dict[str, int] = {}
         self.charges: dict[Key, Charged] = {}
-        self.released: set[str] = set()
+        self.released: dict[str, str] = {}
         self.budget = Budget()
         self.stated: dict[Scope, tuple[float, float, str]] = {}
+        self._heads_of_others: dict[str, int] = {}
+        self._assumed: dict[tuple[str, str, str], int] = {}
+        self._naming: set[str] = set()
         self._decisions: dict[tuple[str, str], str] = {}
         # Counted as they come: a look through all charges at every plan would be quadratic over a ledger's life.
         self._rounds: dict[tuple[str, str, str], tuple[int, int]] = {}
@@ -53,13 +60,18 @@ class Chain:
 
     def follow(self, entry: Entry) -> None:
         """Take in the next entry; LedgerError where it cannot be the next."""
-        require_next(entry, self.sequence + 1, self.head, self.time)
+        require_next(entry, self.sequence + 1, self.head)
+        self._require_form(entry)
         operator = str(entry.fields.get("operator", ""))
         match entry.kind:
             case "charged":
                 self._follow_charge(entry)
+            case "assumed":
+                self._follow_assumed(entry)
             case "released":
-                self._follow_release(str(entry.fields["charge"]))
+                self._follow_release(str(entry.fields["charge"]), str(entry.fields["release"]))
+            case "recovered":
+                self._follow_recovered(entry)
             case "approved" | "declined":
                 self._decisions[str(entry.fields["terms"]), self.first_key(operator)] = entry.kind
             case "rotated":
@@ -70,8 +82,23 @@ class Chain:
                 self._follow_note(str(entry.fields["topic"]))
             case "refused":
                 self._follow_refusal(_refusal_key(entry.time, entry.fields))
-        self.sequence, self.head, self.time = entry.sequence, entry.hash, entry.time
+        self.sequence, self.head = entry.sequence, entry.hash
+        # A refusal of garbage while the clock was ten years ahead once closed a hospital for ten years.
+        self.time = self.time if entry.kind == "refused" else entry.time
+        self.random = self.random or bool(entry.nonce)
         self.heads[entry.hash] = entry.sequence
+
+    def sequence_of(self, head: str) -> int | None:
+        """Return the number of the entry with this hash, or of the one by which a person took the head in."""
+        return self.heads.get(head, self._heads_of_others.get(head))
+
+    def expects_head(self, operator: str) -> bool:
+        """Whether this operator has named a head before: it holds one, and must go on naming one."""
+        return self.first_key(operator) in self._naming
+
+    def answered_unknown(self, operator: str, terms: str, account: str) -> bool:
+        """Whether rounds of these terms may have been answered in a ledger that was lost."""
+        return (self.first_key(operator), terms, account) in self._assumed
 
     def first_key(self, key: str) -> str:
         """Return the first key of an operator, in use or not: the name of its account."""
@@ -97,9 +124,13 @@ class Chain:
         return self.charges.get((self.first_key(operator), terms, account, round_number))
 
     def rounds_charged(self, operator: str, terms: str, account: str) -> int:
-        """Count the rounds charged under these terms."""
-        first = self.first_key(operator)
-        return self._rounds.get((first, terms, account), (0, 0))[0]
+        """Count the rounds charged under these terms, with those that may have been before a recovery."""
+        scope = (self.first_key(operator), terms, account)
+        return self._rounds.get(scope, (0, 0))[0] + self._assumed.get(scope, 0)
+
+    def approved(self) -> list[str]:
+        """List the terms whose last decision is a yes."""
+        return [terms for (terms, _), kind in self._decisions.items() if kind == "approved"]
 
     def last_round(self, operator: str, terms: str, account: str) -> int:
         """Return the highest round charged under these terms; 0 before the first."""
@@ -139,6 +170,17 @@ class Chain:
         self.charges[key] = Charged(entry.hash, charge.weights_digest)
         count, last = self._rounds.get(key[:3], (0, 0))
         self._rounds[key[:3]] = count + 1, max(last, charge.round)
+        if entry.fields.get("held"):
+            self._naming.add(charge.operator)
+        self._add(entry, charge)
+
+    def _follow_assumed(self, entry: Entry) -> None:
+        charge = charge_of_entry(entry)
+        key = (charge.operator, charge.terms, charge.account)
+        self._assumed[key] = self._assumed.get(key, 0) + int(entry.fields["releases"])
+        self._add(entry, charge)
+
+    def _add(self, entry: Entry, charge: Charge) -> None:
         self.budget.add(charge)
         fields = entry.fields
         for scope, name in zip(_scopes(charge), ("study", "operator", "life"), strict=True):
@@ -148,12 +190,27 @@ class Chain:
                 str(fields["code"]),
             )
 
-    def _follow_release(self, charge: str) -> None:
+    def _follow_release(self, charge: str, release: str) -> None:
         if charge not in self.heads or charge in self.released:
             raise LedgerError(
                 f"entry {self.sequence + 1} releases what was not charged, or was released before"
             )
-        self.released.add(charge)
+        self.released[charge] = release
+
+    def _follow_recovered(self, entry: Entry) -> None:
+        """What was charged may have left since; what was decided may have been taken back: both at their worst."""
+        for charged in self.charges.values():
+            self.released.setdefault(charged.hash, "")
+        self._decisions.clear()
+        for head in str(entry.fields["heads"]).split():
+            self._heads_of_others.setdefault(head, entry.sequence)
+
+    def _require_form(self, entry: Entry) -> None:
+        """Time runs forward but by a person's word; entries as 0.1.0 wrote them stand at the beginning."""
+        if entry.time < self.time and entry.kind != "clock":
+            raise LedgerError(f"entry {entry.sequence} is of an earlier time than those before it")
+        if self.random and not entry.nonce:
+            raise LedgerError(f"entry {entry.sequence} has no random bits, after entries that have")
 
     def _follow_note(self, topic: str) -> None:
         """A home is real or simulated from its first entry on: a later beginning is a forger's."""

@@ -2,9 +2,14 @@
 
 Fields are digests, public keys, names, numbers and times: there is no place for a patient's data, nor for
 anything computed from it. The one free text is the reason that a person types for a decision.
+
+The hash of an entry leaves the hospital, in releases. So that nobody can search for what it commits to (when
+the hospital computed, what it spent with others), every entry holds 128 random bits that never leave, and
+times are whole seconds. Entries of 0.1.0 have neither; they stand before the first that has.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +26,9 @@ from protocol.text import is_line
 
 LARGEST_ENTRY = 16_384
 _LONGEST_TEXT = 500
+MOST_HEADS = 100
+"""How many heads that others hold one entry takes in."""
+_HEAD = "[0-9a-f]{64}"
 
 Field = str | int | float
 _Check = Callable[[object], bool]
@@ -51,9 +59,17 @@ def _key(value: object) -> bool:
 
 
 def _time(value: object) -> bool:
+    return _is_spelt(value, "seconds")
+
+
+def _old_time(value: object) -> bool:
+    return _is_spelt(value, "microseconds")
+
+
+def _is_spelt(value: object, timespec: str) -> bool:
     try:
-        return isinstance(value, str) and utc_text(datetime.fromisoformat(value)) == value
-    except ValueError:
+        return isinstance(value, str) and _in_utc(datetime.fromisoformat(value), timespec) == value
+    except (ValueError, OverflowError):
         return False
 
 
@@ -62,21 +78,25 @@ _NAME, _REASON = _printable(200), _printable(500)
 _POSITIVE, _EPSILON, _SHARE, _ROUND = _number(1e-9, 1e9), _number(0, 1e9), _number(1e-12, 1), _whole(0, 10**9)
 _STUDY: dict[str, _Check] = {"operator": _key, "study": _NAME, "terms": _DIGEST}
 _PERSON: dict[str, _Check] = {"reason": _REASON, "person": _NAME}
+_COST: dict[str, _Check] = {
+    "account": lambda value: value in ACCOUNTS,
+    "noise_multiplier": _POSITIVE,
+    "sampling_rate": _SHARE,
+    "steps": _whole(1, 10**9),
+    "delta": _SHARE,
+    "epsilon_study": _EPSILON,
+    "epsilon_operator": _EPSILON,
+    "epsilon_life": _EPSILON,
+    "code": _NAME,
+}
 
 FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "charged": {
         **_STUDY,
+        **_COST,
         "round": _ROUND,
         "weights": _DIGEST,
-        "account": lambda value: value in ACCOUNTS,
-        "noise_multiplier": _POSITIVE,
-        "sampling_rate": _SHARE,
-        "steps": _whole(1, 10**9),
-        "delta": _SHARE,
-        "epsilon_study": _EPSILON,
-        "epsilon_operator": _EPSILON,
-        "epsilon_life": _EPSILON,
-        "code": _NAME,
+        "held": _text("|[0-9a-f]{64}"),
     },
     "released": {"charge": _DIGEST, "release": _DIGEST, "expires_at": _time},
     "refused": {
@@ -90,13 +110,29 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "rotated": {"operator": _key, "successor": _key, **_PERSON},
     "revoked": {"operator": _key, **_PERSON},
     "note": {"topic": _WORD, **_PERSON},
+    "clock": _PERSON,
+    "recovered": {"heads": _text(f"|{_HEAD}( {_HEAD}){{0,{MOST_HEADS - 1}}}"), **_PERSON},
+    "assumed": {
+        **_STUDY,
+        **_COST,
+        "releases": _whole(0, 10**9),
+    },
 }
-_CHAIN: dict[str, _Check] = {"sequence": _whole(1, 10**12), "time": _time, "previous": _DIGEST}
+_CHAIN: dict[str, _Check] = {
+    "sequence": _whole(1, 10**12),
+    "time": _time,
+    "previous": _DIGEST,
+    "nonce": _text("[0-9a-f]{32}"),
+}
+_OLD_KINDS = FIELDS.keys() - {"clock", "recovered", "assumed"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One signed entry. body is its canonical JSON; hash the SHA-256 of body; signature is hex."""
+    """One signed entry. body is its canonical JSON; hash the SHA-256 of body; signature is hex.
+
+    nonce: 128 random bits in hex, empty in an entry of 0.1.0.
+    """
 
     kind: str
     sequence: int
@@ -106,15 +142,23 @@ class Entry:
     body: bytes
     hash: str
     signature: str
+    nonce: str
 
 
 def make_entry(
     kind: str, sequence: int, time: datetime, previous: str, fields: Mapping[str, Field], key: SigningKey
 ) -> Entry:
     """Check the fields against their kind, and sign; ConfigurationError names a field that does not fit."""
-    chain = {"kind": kind, "sequence": sequence, "time": utc_text(time), "previous": previous}
+    chain = {
+        "kind": kind,
+        "sequence": sequence,
+        "time": utc_text(time),
+        "previous": previous,
+        # With 0.1.0 a server found the microsecond of a charge, and so how long a round took: one core, 5 s.
+        "nonce": os.urandom(16).hex(),
+    }
     fault = _fault({**fields, **chain}) or next(
-        (n for n, text in fields.items() if not _is_shown(text)), None
+        (name for name, text in fields.items() if name != "heads" and not _is_shown(text)), None
     )
     if fault:
         raise ConfigurationError(
@@ -144,7 +188,17 @@ def read_entry(body: bytes, signature: str) -> Entry:
     fields = {name: value for name, value in plain.items() if name not in _CHAIN and name != "kind"}
     time = datetime.fromisoformat(plain["time"])
     digest = hashlib.sha256(body).hexdigest()
-    return Entry(plain["kind"], plain["sequence"], time, plain["previous"], fields, body, digest, signature)
+    return Entry(
+        kind=plain["kind"],
+        sequence=plain["sequence"],
+        time=time,
+        previous=plain["previous"],
+        fields=fields,
+        body=body,
+        hash=digest,
+        signature=signature,
+        nonce=plain.get("nonce", ""),
+    )
 
 
 def signed_by(entry: Entry, public: str) -> bool:
@@ -154,9 +208,9 @@ def signed_by(entry: Entry, public: str) -> bool:
     return verifies(public, Purpose.LEDGER, entry.body, bytes.fromhex(entry.signature))
 
 
-def require_next(entry: Entry, sequence: int, previous: str, time: datetime) -> None:
-    """Refuse an entry that does not follow the one before it in number, hash and time."""
-    if entry.sequence != sequence or entry.previous != previous or entry.time < time:
+def require_next(entry: Entry, sequence: int, previous: str) -> None:
+    """Refuse an entry that does not follow the one before it in number and hash."""
+    if entry.sequence != sequence or entry.previous != previous:
         raise LedgerError(
             f"entry {entry.sequence} does not follow entry {sequence - 1}: some were removed, added or moved"
         )
@@ -164,13 +218,16 @@ def require_next(entry: Entry, sequence: int, previous: str, time: datetime) -> 
 
 def charge_fields(charge: Charge) -> dict[str, Field]:
     """Spell what a charge says, without what the ledger adds to it."""
+    return {**cost_fields(charge), "round": charge.round, "weights": charge.weights_digest}
+
+
+def cost_fields(charge: Charge) -> dict[str, Field]:
+    """Spell who pays for what, whichever round it is."""
     event = charge.event
     return {
         "operator": charge.operator,
         "study": charge.study,
         "terms": charge.terms,
-        "round": charge.round,
-        "weights": charge.weights_digest,
         "account": charge.account,
         "noise_multiplier": event.noise_multiplier,
         "sampling_rate": event.sampling_rate,
@@ -179,14 +236,14 @@ def charge_fields(charge: Charge) -> dict[str, Field]:
 
 
 def charge_of_entry(entry: Entry) -> Charge:
-    """Read the charge back."""
+    """Read the charge back; one that was assumed is of no round and of no weights."""
     fields = entry.fields
     return Charge(
         operator=str(fields["operator"]),
         study=str(fields["study"]),
         terms=str(fields["terms"]),
-        round=int(fields["round"]),
-        weights_digest=str(fields["weights"]),
+        round=int(fields.get("round", 0)),
+        weights_digest=str(fields.get("weights", "")),
         event=PrivacyEvent(
             float(fields["noise_multiplier"]), float(fields["sampling_rate"]), int(fields["steps"])
         ),
@@ -195,8 +252,12 @@ def charge_of_entry(entry: Entry) -> Charge:
 
 
 def utc_text(time: datetime) -> str:
-    """Spell a time in UTC, to the microsecond, so that texts sort as times do."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
+    """Spell a time in UTC, in whole seconds, so that texts sort as times do."""
+    return _in_utc(time, "seconds")
+
+
+def _in_utc(time: datetime, timespec: str) -> str:
+    return time.astimezone(UTC).isoformat(timespec=timespec)
 
 
 def _fault(plain: Mapping[str, object]) -> str | None:
@@ -204,7 +265,13 @@ def _fault(plain: Mapping[str, object]) -> str | None:
     checks = FIELDS.get(kind) if isinstance(kind, str) else None
     if checks is None:
         return "kind"
-    checks = {**checks, **_CHAIN}
+    checks = {**checks, **_CHAIN} if "nonce" in plain or kind not in _OLD_KINDS else _checks_of_old(checks)
     for name in plain.keys() - checks.keys() - {"kind"}:
         return f"unknown field {name}"
     return next((name for name, holds in checks.items() if name not in plain or not holds(plain[name])), None)
+
+
+def _checks_of_old(checks: Mapping[str, _Check]) -> dict[str, _Check]:
+    """How 0.1.0 wrote an entry: a hospital loses nothing that it recorded then."""
+    old = {name: _old_time if holds is _time else holds for name, holds in {**checks, **_CHAIN}.items()}
+    return {name: holds for name, holds in old.items() if name not in ("nonce", "held")}

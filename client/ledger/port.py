@@ -42,6 +42,9 @@ class Ledger(Protocol):
     def knows(self, head: str | None) -> bool:
         """Whether an entry has this hash; None (no release yet) is known to every ledger."""
 
+    def expects_head(self, operator: str) -> bool:
+        """Whether this operator has named a head before, and so holds one."""
+
     def identify(self, key: str) -> str | None:
         """Return the first key of an operator's rotations, which names its account; None once out of use."""
 
@@ -49,17 +52,19 @@ class Ledger(Protocol):
         """Return a person's last decision on an operator's terms: ``approved``, ``declined`` or None."""
 
     def now(self, clock: datetime) -> datetime:
-        """Return the later of the clock and the last entry."""
+        """Return the later of the clock and the last entry that is no refusal."""
 
     def find(self, operator: str, terms: str, round_number: int, account: str = "training") -> Receipt | None:
         """Look up a charged round of this operator; another operator's is never found."""
 
-    def charge(self, charge: Charge, caps: Caps, now: datetime) -> Receipt:
+    def charge(self, charge: Charge, caps: Caps, now: datetime, held: str | None = None) -> Receipt:
         """Charge once, durably; a repeat returns its receipt and spends nothing.
+
+        held: the head that the plan names.
 
         Raises Refusal: a cap would be exceeded (``max_epsilon_…``), the round was charged for other
         weights (``weights``), its bytes were deleted since (``answered``), or the disk does not take the
-        entry (``ledger``). Nothing is spent then.
+        entry (``ledger``), or the clock leaps (``clock``). Nothing is spent then.
         """
 
     def released(self, charge: Charge, payload: bytes, expires_at: datetime, now: datetime) -> bytes:
@@ -123,6 +128,10 @@ class MemoryLedger:
         """Whether a charge had this hash."""
         return head is None or head in self._heads
 
+    def expects_head(self, operator: str) -> bool:
+        """Nothing outlives the process, and nothing is put back."""
+        return False
+
     def identify(self, key: str) -> str | None:
         """Return the key itself: simulated operators do not rotate keys."""
         return key
@@ -142,7 +151,7 @@ class MemoryLedger:
             return None
         return Receipt(self._charged[key][1], repeat=True, stored=self._stored(key))
 
-    def charge(self, charge: Charge, caps: Caps, now: datetime) -> Receipt:
+    def charge(self, charge: Charge, caps: Caps, now: datetime, held: str | None = None) -> Receipt:
         """See ``Ledger.charge``."""
         key = _key(charge)
         if key in self._charged:

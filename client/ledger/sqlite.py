@@ -1,43 +1,65 @@
 """The ledger that a real hospital keeps: signed, hash-chained entries in SQLite (see ``client.ledger.port``)."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from client.ledger.budget import Caps, Charge
+from client.ledger.budget import Assumed, Caps, Charge
 from client.ledger.chain import REAL, SIMULATED, Chain, Charged
-from client.ledger.entries import Entry, Field, charge_fields, make_entry, signed_by, utc_text
+from client.ledger.clock import clock_fault, leaps, next_second
+from client.ledger.entries import Entry, Field, charge_fields, cost_fields, make_entry, signed_by, utc_text
+from client.ledger.head_file import Outside, head_path
 from client.ledger.port import Receipt, never_charged, repeat_of
-from client.ledger.store import Store, create_store
+from client.ledger.store import Store, create_store, exchanged
 from protocol.accounting import PrivacyEvent
 from protocol.errors import ConfigurationError, LedgerError, Refusal
 from protocol.signing import SigningKey
 from protocol.text import is_name
 
-DECISIONS = ("approved", "declined", "rotated", "revoked", "note")
+DECISIONS = ("approved", "declined", "rotated", "revoked", "note", "clock")
+_FREE_OF_CLOCK = ("refused", "clock", "recovered", "assumed")
+"""Kinds that no leap of the clock forbids: what does not count, and what a person says about a fault."""
 
 
 class SqliteLedger:
     """Guarantees: what ``Ledger`` says, over threads, processes, restarts and crashes.
 
-    A charge is on the disk, signed, before ``charge`` returns. Opening checks every hash and the last
-    signature, which covers all. code names the version of the program, and stands in every charge.
+    A charge is on the disk, signed, before ``charge`` returns, and so is the head outside the database. Opening
+    checks every hash, the last signature, which covers all, and that the database holds the head. code names
+    the version of the program, and stands in every charge.
     """
 
-    def __init__(self, store: Store, key: SigningKey, code: str) -> None:
-        """Read the chain; LedgerError where it was altered. Use ``open_ledger`` or ``create_ledger``."""
+    def __init__(
+        self, store: Store, key: SigningKey, code: str, head: Path | None, new: bool = False
+    ) -> None:
+        """Read the chain; LedgerError where it was altered or forgets. Use ``open_ledger`` or ``create_ledger``.
+
+        head: the file of the head outside; None for a copy that stands in nobody's place.
+        """
         self._store = store
         self._key = key
         self._code = code
+        self._outside = Outside(head)
         self._chain = Chain()
-        self._catch_up()
+        with store.turn():
+            self._outside.read()
+            self._catch_up()
+            if not new:
+                # Of an earlier version's ledger nothing stands outside yet.
+                self._outside.require_in(self._chain.heads, self._chain.random or not self._chain.heads)
+            self._outside.keep(self._chain.sequence, self._chain.head)
 
     def close(self) -> None:
         """Close the file."""
         self._store.close()
+
+    @property
+    def path(self) -> Path:
+        """The database's file."""
+        return self._store.path
 
     @property
     def head(self) -> str:
@@ -51,15 +73,42 @@ class SqliteLedger:
         with self._reading() as chain:
             return chain.simulated
 
+    @property
+    def time(self) -> datetime:
+        """What counts as the least possible now: the time of the last entry that is no refusal."""
+        with self._reading() as chain:
+            return chain.time
+
+    @property
+    def approved(self) -> list[str]:
+        """Fingerprints of the terms whose last decision is a yes."""
+        with self._reading() as chain:
+            return chain.approved()
+
+    def first_key(self, operator: str) -> str:
+        """Return the first key of an operator's rotations, in use or not."""
+        with self._reading() as chain:
+            return chain.first_key(operator)
+
     def knows(self, head: str | None) -> bool:
         """See ``Ledger.knows``."""
         with self._reading() as chain:
-            return head is None or head in chain.heads
+            return head is None or chain.sequence_of(head) is not None
+
+    def expects_head(self, operator: str) -> bool:
+        """See ``Ledger.expects_head``."""
+        with self._reading() as chain:
+            return chain.expects_head(operator)
 
     def identify(self, key: str) -> str | None:
         """See ``Ledger.identify``."""
         with self._reading() as chain:
             return chain.identify(key)
+
+    def has_charged(self, operator: str) -> bool:
+        """Whether any release to this operator was ever charged."""
+        with self._reading() as chain:
+            return any(key[0] == chain.first_key(operator) for key in chain.charges)
 
     def decision(self, terms: str, operator: str) -> str | None:
         """See ``Ledger.decision``."""
@@ -75,9 +124,7 @@ class SqliteLedger:
         """See ``Ledger.find``."""
         with self._reading() as chain:
             entry = chain.find(operator, terms, account, round_number)
-        return (
-            None if entry is None else Receipt(entry.hash, repeat=True, stored=self._store.kept(entry.hash))
-        )
+            return None if entry is None else Receipt(entry.hash, repeat=True, stored=self._stored(entry))
 
     def rounds_charged(self, operator: str, terms: str, account: str = "training") -> int:
         """See ``Ledger.rounds_charged``."""
@@ -105,7 +152,7 @@ class SqliteLedger:
         """Read all entries, or those after a sequence number."""
         return self._store.after(after)
 
-    def charge(self, charge: Charge, caps: Caps, now: datetime) -> Receipt:
+    def charge(self, charge: Charge, caps: Caps, now: datetime, held: str | None = None) -> Receipt:
         """See ``Ledger.charge``."""
         with self._writing(now):
             first = self._chain.identify(charge.operator)
@@ -115,17 +162,16 @@ class SqliteLedger:
             entry = self._chain.find(first, charge.terms, charge.account, charge.round)
             if entry is not None:
                 return self._repeat(charge, entry)
+            if self._chain.answered_unknown(first, charge.terms, charge.account):
+                raise Refusal(
+                    "answered",
+                    f"round={charge.round}: may have been answered before the ledger was recovered, and is charged; "
+                    "fresh noise on it would tell more than was charged",
+                )
             self._chain.budget.check(charge, caps)
-            after = self._chain.budget.after(charge, caps.delta)
-            stated: dict[str, Field] = {
-                "delta": caps.delta,
-                "epsilon_study": after.study,
-                "epsilon_operator": after.operator,
-                "epsilon_life": after.life,
-                "code": self._code,
-            }
+            fields = charge_fields(charge) | self._stated(charge, caps.delta) | {"held": held or ""}
             try:
-                head = self._append("charged", now, charge_fields(charge) | stated)
+                head = self._append("charged", now, fields)
             except ConfigurationError as error:
                 raise Refusal("ledger", f"{error}; nothing was spent") from error
             return Receipt(head, repeat=False, stored=None)
@@ -168,33 +214,95 @@ class SqliteLedger:
         number = min(max(round_number, 0), 10**9)
         fields: dict[str, Field] = {"clause": clause, "operator": operator, "study": study, "round": number}
         with self._writing(now):
-            if self._chain.takes_refusal(self._chain_time(now), fields):
+            if self._chain.takes_refusal(next_second(now, self._chain.time), fields):
                 self._append("refused", now, fields)
+
+    def recover(
+        self,
+        now: datetime,
+        heads: Sequence[str],
+        person: str,
+        reason: str,
+        assumed: Sequence[Assumed],
+        delta: float,
+    ) -> str:
+        """Record that entries were lost, which heads others hold of them, and what they may have cost.
+
+        On a copy that is then put in place (``client.ledger.recover``). After it no round that was charged, or is
+        assumed to be, is ever computed, and nothing is approved any more. Returns the new head.
+        """
+        with self._writing(now):
+            head = self._append(
+                "recovered", now, {"heads": " ".join(heads), "person": person, "reason": reason}
+            )
+        for one in assumed:
+            with self._writing(now):
+                cost = cost_fields(one.charge) | self._stated(one.charge, delta)
+                head = self._append("assumed", now, cost | {"releases": one.releases})
+        return head
 
     def forget_expired(self, now: datetime) -> None:
         """Delete the stored bytes of terms that have expired."""
         with self._writing(now):
             pass
 
+    def copy_to(self, target: Path) -> None:
+        """Write the whole ledger, stored bytes included, into an empty file; sqlite3.Error where that fails."""
+        self._store.copy_to(target)
+
+    def _stated(self, charge: Charge, delta: float) -> dict[str, Field]:
+        after = self._chain.budget.after(charge, delta)
+        return {
+            "delta": delta,
+            "epsilon_study": after.study,
+            "epsilon_operator": after.operator,
+            "epsilon_life": after.life,
+            "code": self._code,
+        }
+
     def _repeat(self, charge: Charge, before: Charged) -> Receipt:
         answered = before.hash in self._chain.released
-        return repeat_of(charge, before.weights, before.hash, answered, self._store.kept(before.hash))
+        return repeat_of(charge, before.weights, before.hash, answered, self._stored(before))
+
+    def _stored(self, before: Charged) -> bytes | None:
+        """Read a release's bytes; LedgerError where they are not those that the ledger says left."""
+        stored = self._store.kept(before.hash)
+        if stored is not None and hashlib.sha256(stored).hexdigest() != self._chain.released.get(before.hash):
+            raise LedgerError(
+                f"the stored release of charge {before.hash[:12]} is not the one that the ledger names: it was "
+                "altered, and is not sent; restore the newest backup"
+            )
+        return stored
 
     def _append(self, kind: str, now: datetime, fields: dict[str, Field]) -> str:
         chain = self._chain
-        entry = make_entry(kind, chain.sequence + 1, self._chain_time(now), chain.head, fields, self._key)
+        if kind not in _FREE_OF_CLOCK and self._leaps(now):
+            fault = clock_fault(now, chain.time)
+            raise Refusal(
+                "clock", f"{fault}; set the clock, or say that it is right: ledger clock --reason TEXT"
+            )
+        time = next_second(now, datetime.min.replace(tzinfo=UTC) if kind == "clock" else chain.time)
+        entry = make_entry(kind, chain.sequence + 1, time, chain.head, fields, self._key)
         self._store.append(entry)
         return entry.hash
 
-    def _chain_time(self, now: datetime) -> datetime:
-        return max(now, self._chain.time)
+    def _leaps(self, now: datetime) -> bool:
+        # A simulated home's moment is whatever its settings say; its ledger began on the day that it was made.
+        return self._chain.sequence > 0 and not self._chain.simulated and leaps(now, self._chain.time)
 
     @contextmanager
     def _writing(self, now: datetime, consequence: str = "nothing was spent") -> Iterator[None]:
-        with self._store.writing(consequence):
+        forgotten = 0
+        with self._store.turn():
+            self._outside.read()
+            with self._store.writing(consequence):
+                self._catch_up()
+                self._outside.require_in(self._chain.heads, must_exist=False)
+                if not self._leaps(now):
+                    forgotten = self._store.forget(utc_text(next_second(now, self._chain.time)))
+                yield
             self._catch_up()
-            forgotten = self._store.forget(utc_text(self._chain_time(now)))
-            yield
+            self._outside.keep(self._chain.sequence, self._chain.head)
         if forgotten:
             self._store.flush()
 
@@ -208,9 +316,7 @@ class SqliteLedger:
         """Follow what this or another process has committed since."""
         chain = self._chain
         if chain.sequence and self._store.hash_at(chain.sequence) != chain.head:
-            raise LedgerError(
-                "the ledger was exchanged while it was open; restore the newest copy and restart"
-            )
+            raise exchanged()
         entries = self._store.after(chain.sequence)
         for entry in entries:
             chain.follow(entry)
@@ -227,11 +333,14 @@ def create_ledger(
 
     ConfigurationError where the file exists.
     """
-    ledger = SqliteLedger(create_store(path), key, code)
+    outside = head_path(path)
+    if outside.exists() and not path.exists():
+        raise ConfigurationError(f"head={outside}: is there already: a ledger was kept here; restore it")
+    ledger = SqliteLedger(create_store(path), key, code, outside, new=True)
     ledger.decide("note", now, topic=SIMULATED if simulated else REAL, reason="", person="")
     return ledger
 
 
 def open_ledger(path: Path, key: SigningKey, code: str) -> SqliteLedger:
-    """Open a hospital's ledger; LedgerError where it is missing, altered, or another hospital's."""
-    return SqliteLedger(Store(path), key, code)
+    """Open a hospital's ledger; LedgerError where it is missing, altered, another hospital's, or forgets."""
+    return SqliteLedger(Store(path), key, code, head_path(path))

@@ -3,10 +3,11 @@
 SQLite in WAL mode with full synchronisation: a transaction is on the disk when its commit returns.
 """
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -41,9 +42,11 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Open an existing file; LedgerError where there is none: a lost ledger is never begun anew."""
         self._lock = RLock()
+        self.path = path
         if not path.is_file():
             raise LedgerError(
-                f"ledger={path}: is not there; restore the newest copy (a new one forgets what was spent)"
+                f"ledger={path}: is not there; restore the newest backup: ledger restore FILE (a new ledger "
+                "forgets what was spent)"
             )
         try:
             self._db = sqlite3.connect(
@@ -52,6 +55,7 @@ class Store:
             self._db.execute("PRAGMA secure_delete = ON")
             self._db.execute("PRAGMA synchronous = FULL")
             mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            self._file = _identity(path)
         except sqlite3.Error as error:
             raise LedgerError(f"ledger={path}: cannot be opened as a ledger ({error})") from error
         if mode != "wal":
@@ -66,6 +70,17 @@ class Store:
     def reading(self) -> Iterator[None]:
         """Keep this process's other threads out."""
         with self._lock:
+            yield
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold what belongs together, an entry and the head outside, against all other writers.
+
+        LedgerError where another file has taken this one's name: what is written here would be lost.
+        """
+        with self._lock, turn_in(self.path.parent):
+            if _identity(self.path) != self._file:
+                raise exchanged()
             yield
 
     @contextmanager
@@ -126,12 +141,52 @@ class Store:
         with self._lock, suppress(sqlite3.Error):  # somebody reads: the next one does it
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def copy_to(self, target: Path) -> None:
+        """Write all that is committed into a file of its own, without log; sqlite3.Error where that fails.
+
+        target: an empty file that is there already.
+        """
+        with self._lock:
+            copy_database(self._db, target)
+
     def _select(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         try:
             with self._lock:
                 return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise LedgerError(f"the ledger cannot be read ({error})") from error
+
+
+@contextmanager
+def turn_in(folder: Path) -> Iterator[None]:
+    """Keep every other writer of the ledger in a folder out."""
+    # Not the database's own file: closing it would give up SQLite's locks on it (sqlite.org/howtocorrupt.html).
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def exchanged() -> LedgerError:
+    """Say that the database is another than it was."""
+    return LedgerError("the ledger was exchanged while it was open; restore the newest backup and restart")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def copy_database(source: sqlite3.Connection, target: Path) -> None:
+    """Copy by SQLite's backup interface, which takes the log in, into one file that needs none."""
+    with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
 
 
 def create_store(path: Path) -> Store:

@@ -49,11 +49,12 @@ def verify(content: bytes, public: str, held_head: str | None = None) -> Verifie
         if not signed_by(entry, public):
             raise LedgerError(f"entry {entry.sequence} is not signed by {public}")
         chain.follow(entry)
-    if held_head is not None and held_head not in chain.heads:
+    held = None if held_head is None else chain.sequence_of(held_head)
+    if held_head is not None and held is None:
         raise LedgerError(
             f"head {held_head}: is not in this ledger; entries were cut off, or an old copy was put back"
         )
-    after = None if held_head is None else chain.sequence - chain.heads[held_head]
+    after = None if held is None else chain.sequence - held
     return Verified(
         entries=chain.sequence,
         head=chain.head,

@@ -13,6 +13,7 @@ from client.notice.odds import Odds, odds
 from client.policy import Policy
 from protocol.contract import TABLES, Contract
 from protocol.errors import ConfigurationError
+from protocol.limits import expiry_of
 from protocol.model import parameter_count
 from protocol.signed_terms import SignedTerms
 
@@ -132,7 +133,7 @@ def _study(
     terms = signed.terms
     own = [entry for entry in entries if entry.fields.get("terms") == terms.fingerprint]
     charged = {entry.hash: entry.fields["account"] for entry in own if entry.kind == "charged"}
-    expires_at = datetime.fromisoformat(terms.expires_at)
+    expires_at = expiry_of(terms) or now
     plans = terms.training.rounds + (len(terms.evaluation.rounds) if terms.evaluation else 0)
     return StudyFacts(
         name=terms.study,

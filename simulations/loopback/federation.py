@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from client.gate.identity import hospital_key
-from client.home import PATIENTS_KEY, Simulation
+from client.home import PATIENTS_KEY, Simulation, load_home
 from protocol.errors import ConfigurationError
 from protocol.kit import load_join_request, load_kit
 from protocol.randomness import derive_key
@@ -125,7 +125,15 @@ class Loopback:
         for name in self.hospitals:
             self._allow(name, contract)
         word = ("approve", str(terms), "--yes", "--person", "steward", "--reason", "loopback")
-        self._at_each(lambda name: self.hospital(name, *word))
+        self._at_each(lambda name: self.hospital(name, *word, "--last-entry", self._last_entry(name)))
+
+    def _last_entry(self, name: str) -> str:
+        """What the steward would read off the screen."""
+        ledger = load_home(self.home(name)).open_ledger()
+        try:
+            return str([entry for entry in ledger.entries() if entry.kind != "refused"][-1].sequence)
+        finally:
+            ledger.close()
 
     def serve(self, word: str, *arguments: str) -> str:
         """Run one of the operator's commands to its end; what it wrote."""

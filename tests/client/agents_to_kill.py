@@ -15,6 +15,7 @@ from typing import Any
 import torch._dynamo  # noqa: F401 (what the first optimiser would import, in every child)
 
 import client.agent
+import client.ledger.head_file
 import client.ledger.sqlite
 import client.participate
 import client.socket_door
@@ -84,6 +85,7 @@ PLACES: dict[str, Callable[[], None]] = {
     "engines compared": after(Agent, "_ready"),
     "before the charge": before(SqliteLedger, "charge"),
     "charge written, not committed": before_commit("charged"),
+    "charged, head outside not written": before(client.ledger.head_file, "write_head"),
     "charged": after(SqliteLedger, "charge"),
     "tables opened": after(client.warm, "read_tables"),
     "gate passed": after(client.warm, "admit"),

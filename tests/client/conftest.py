@@ -128,7 +128,7 @@ class Hospital:
         self.write_policy()
         self.write_tables(small_tables())
         self.terms = small_terms()
-        create_ledger(folder / "ledger.sqlite", self.key, "test", datetime(2024, 6, 1, tzinfo=UTC)).close()
+        self.begin_ledger(datetime.now(UTC) - timedelta(days=30))
         self._agent: Agent | None = None
 
     def configure(self, more: str = "") -> None:
@@ -139,10 +139,13 @@ class Hospital:
     def become_simulated(self, seed: int, as_of: str = "2024-06-01T00:00:00+00:00") -> None:
         """Begin the home anew as a simulated one."""
         self.configure(f"simulation: {{seed: {seed}, as_of: {as_of}}}\n")
+        self.begin_ledger(datetime(2024, 6, 1, tzinfo=UTC), simulated=True)
+
+    def begin_ledger(self, now: datetime, simulated: bool = False) -> None:
+        """Begin the ledger, anew where there was one."""
         for path in self.folder.glob("ledger.*"):
             path.unlink()
-        now = datetime(2024, 6, 1, tzinfo=UTC)
-        create_ledger(self.folder / "ledger.sqlite", self.key, "test", now, simulated=True).close()
+        create_ledger(self.folder / "ledger.sqlite", self.key, "test", now, simulated).close()
 
     def write_policy(self, **changes: Any) -> None:
         """Write policy.yaml."""

@@ -82,7 +82,8 @@ def test_of_the_same_terms_the_latest_expiry_is_kept_for_each_operator(hospital,
 def test_stored_releases_go_when_their_terms_expire_though_no_study_asks_any_more(
     hospital, terms_with, monkeypatch
 ):
-    terms = terms_with(expires_at="2090-01-01T00:00:00+00:00")
+    expiry = datetime.now(UTC).replace(microsecond=0) + timedelta(days=90)
+    terms = terms_with(expires_at=expiry.isoformat())
     hospital.approve(terms)
     hospital.released(terms=terms)
     (charged,) = hospital.entries("charged")
@@ -95,10 +96,10 @@ def test_stored_releases_go_when_their_terms_expire_though_no_study_asks_any_mor
                 await asyncio.sleep(0.01)
 
     monkeypatch.setattr(agent, "FORGET_SECONDS", 0.05)
-    monkeypatch.setattr(hospital.agent, "_now", lambda: datetime(2089, 12, 31, tzinfo=UTC))
+    monkeypatch.setattr(hospital.agent, "_now", lambda: expiry - timedelta(days=1))
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(agent._serve(Door(), hospital.agent), 0.5))
-    monkeypatch.setattr(hospital.agent, "_now", lambda: datetime(2090, 1, 1, tzinfo=UTC))
+    monkeypatch.setattr(hospital.agent, "_now", lambda: expiry)
     asyncio.run(asyncio.wait_for(agent._serve(Door(), hospital.agent), 30))
 
 

@@ -29,6 +29,7 @@ def bare(make_hospital, terms_with, monkeypatch):
     def make(name, **changes):
         terms = terms_with(training={"sampling_rate": 0.9}, noise_multiplier=20.0, **changes)
         hospital = make_hospital(name)
+        hospital.begin_ledger(NOON - timedelta(days=9))
         hospital.terms = terms
         hospital.approve()
         return hospital

@@ -63,19 +63,6 @@ def test_a_read_only_disk_refuses_the_charge(approved):
     approved.released()
 
 
-def test_an_old_ledger_put_back_is_refused_at_the_next_plan(approved):
-    approved.released(1)
-    approved.stop()
-    old = {path: path.read_bytes() for path in approved.folder.glob("ledger.sqlite*")}
-    head = approved.released(2).release.ledger_head
-    approved.stop()
-    for path in approved.folder.glob("ledger.sqlite*"):
-        path.unlink()
-    for path, content in old.items():
-        path.write_bytes(content)
-    assert approved.clause(3, ledger_head=head) == "ledger_head"
-
-
 def test_an_altered_ledger_refuses(approved):
     approved.released(1)
     approved.stop()

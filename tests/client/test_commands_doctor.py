@@ -142,7 +142,7 @@ def open_socket_folder(hospital: Any) -> None:
         (no_rows, "types", "the messages have no row"),
         (no_consent, "consent", "0% of 40 patients"),
         (open_key, "home", "chmod 600"),
-        (lost_ledger, "ledger", "restore the newest copy"),
+        (lost_ledger, "ledger", "restore the newest backup"),
         (broken_ledger, "ledger", "not signed by this hospital's key"),
         (wrong_policy, "policy", "max_epsilon_per_studdy"),
         (empty_policy, "policy", "allows nothing"),

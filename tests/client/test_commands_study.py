@@ -109,7 +109,7 @@ def test_an_approval_is_recorded_with_person_and_reason_and_the_agent_then_answe
     assert hospital.clause() == "approval"
     hospital.stop()
     code, said, _ = run(
-        "approve", str(file), "--reason", "reviewed on Monday", "--person", "officer", "--yes"
+        "approve", str(file), "--reason", "reviewed on Monday", "--person", "officer", "--yes", "--last-entry", "1"
     )
     assert (code, said["decision"], said["person"]) == (0, "approved", "officer")
     assert {clause["clause"] for clause in said["answered_for"]} == {
@@ -171,7 +171,7 @@ def test_nobody_at_the_terminal_approves_nothing(hospital, run: Run, file: Path)
 
 
 def test_a_decline_after_an_approval_stops_the_study(hospital, run: Run, file: Path) -> None:
-    assert run("approve", str(file), "--reason", "x", "--yes")[0] == 0
+    assert run("approve", str(file), "--reason", "x", "--yes", "--last-entry", "1")[0] == 0
     assert hospital.released().release.round == 1
     hospital.stop()
     code, said, _ = run("decline", "tea", "--reason", "second thoughts")
@@ -197,7 +197,7 @@ def test_status_counts_what_the_ledger_holds_and_says_which_round_is_next(
     hospital, run: Run, file: Path
 ) -> None:
     assert run("status")[1]["next"] == []
-    assert run("approve", str(file), "--reason", "x", "--yes")[0] == 0
+    assert run("approve", str(file), "--reason", "x", "--yes", "--last-entry", "1")[0] == 0
     for number in (1, 2, 3):
         hospital.released(number)
     hospital.stop()
@@ -274,7 +274,7 @@ def test_a_ledger_is_shown_exported_and_verified_away_from_home(
 
 
 def test_every_table_fits_80_columns_without_colour(hospital, run: Run, file: Path) -> None:
-    assert run("approve", str(file), "--reason", "x", "--yes")[0] == 0
+    assert run("approve", str(file), "--reason", "x", "--yes", "--last-entry", "1")[0] == 0
     hospital.released()
     for command in (["forecast", "tea"], ["rehearse", "tea"], ["studies"], ["status"], ["gate"], ["operators", "list"],
                     ["ledger", "show"], ["ledger", "verify"]):  # fmt: skip

@@ -42,7 +42,9 @@ def test_nothing_after_the_first_entry_says_what_a_home_is(hospital):
     ledger = load_home(hospital.folder).open_ledger()
     try:
         assert not ledger.simulated
-        ledger.decide("note", hospital.agent._now(), topic=SIMULATED, reason="", person="")
+        now = hospital.agent._now()
+        with pytest.raises(LedgerError, match="begins a ledger that has begun"):
+            ledger.decide("note", now, topic=SIMULATED, reason="", person="")
         with pytest.raises(LedgerError, match="begins a ledger that has begun"):
             ledger.simulated  # noqa: B018
     finally:

@@ -169,17 +169,18 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
     terms, model = str(folder / "tea.terms"), str(folder / "model.safetensors")
     each = [
         ["doctor", terms], ["forecast", terms], ["rehearse", terms], ["gate", "--terms", terms],
-        ["approve", terms, "--reason", "x", "--yes"], ["studies"], ["status"],
+        ["approve", terms, "--reason", "x", "--yes", "--last-entry", "{last}"], ["studies"], ["status"],
         ["model", model, "--terms", terms], ["score", model, "{out}.csv", "--terms", terms, "--personal"],
         ["score", model, "{out}.parquet", "--terms", terms, "--accept-unreviewed", "x"],
-        ["ledger", "show"], ["ledger", "verify"], ["ledger", "export", "{out}.jsonl"], ["notice", "{out}.html"],
+        ["ledger", "show"], ["ledger", "verify"], ["ledger", "export", "{out}.jsonl"],
+        ["ledger", "backup", "{out}.backup"], ["ledger", "clock", "--reason", "x"], ["notice", "{out}.html"],
         ["decline", terms, "--reason", "y"],
     ]  # fmt: skip
     ran = []
     for number, command in enumerate(each):
-        for form in forms:
+        for earlier, form in enumerate(forms):
             out = str(folder / "written" / f"{number}{len(form)}")
-            filled = [word.replace("{out}", out) for word in command]
+            filled = [word.replace("{out}", out).replace("{last}", str(1 + earlier)) for word in command]
             ran.append([*filled, "--verbose", "--home", str(hospital.folder), *form])
     return ran
 

@@ -75,9 +75,11 @@ def approve(hospital, terms=None) -> None:
     terms = terms or hospital.terms
     path = hospital.folder / f"{terms.fingerprint}.given"
     save_terms(sign_terms(terms, hospital.operator), path)
-    assert (
-        main(["approve", str(path), "--home", str(hospital.folder), "--reason", "ok", "--yes", "--json"]) == 0
-    )
+    entries = hospital.agent._ledger.entries()
+    last = str([entry for entry in entries if entry.kind != "refused"][-1].sequence)
+    hospital.stop()
+    word = ["approve", str(path), "--home", str(hospital.folder), "--reason", "ok"]
+    assert main([*word, "--yes", "--last-entry", last, "--json"]) == 0
 
 
 def test_without_a_study_it_says_that_nothing_is_learned(read: Notice) -> None:
@@ -88,16 +90,16 @@ def test_without_a_study_it_says_that_nothing_is_learned(read: Notice) -> None:
 
 
 def test_the_study_the_operator_and_the_dates_are_the_ledgers(hospital, read: Notice, terms_with) -> None:
-    hospital.terms = terms_with(study="spring-tea", expires_at="2990-05-01T00:00:00+00:00")
+    hospital.terms = terms_with(study="spring-tea", expires_at="2090-05-01T00:00:00+00:00")
     approve(hospital)
     said = read()
     approved = hospital.entries("approved")[0].time
     for fact in (
         "spring-tea running Purpose: engagement Proposed by: consortium",
         f"Approved by a person here: {approved:%-d %B %Y}",
-        "Until: 1 May 2990",
+        "Until: 1 May 2090",
         "0 of 12 rounds so far; 0 lists of sums have left.",
-        "The study spring-tea may learn until 1 May 2990; then the hospital deletes its copies of what left.",
+        "The study spring-tea may learn until 1 May 2090; then the hospital deletes its copies of what left.",
     ):
         assert fact in said
 

@@ -120,7 +120,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             f"{AS_OPERATOR} wardround-serve terms key={OPERATOR}/operator.key out=/tmp/spring.terms {STUDY}"
         )
         made.shell(terms)
-        approve = f"approve /tmp/spring.terms --home {HOSPITAL} --reason reviewed --yes"
+        approve = f"approve /tmp/spring.terms --home {HOSPITAL} --reason reviewed --yes --last-entry 1"
         made.shell(f"{AS_HOSPITAL} wardround-hospital {approve}")
         yield made
 

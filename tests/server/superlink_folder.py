@@ -36,6 +36,7 @@ from protocol.signed_terms import sign_terms
 from protocol.signing import new_key
 from protocol.terms import Release, Terms
 from server import rounds
+from server.held_heads import HeldHeads
 from server.signed_letters import SignedLetters
 from server.strategy import Limits, Presence, run_round
 from server.streamed_grid import StreamedGrid
@@ -143,6 +144,7 @@ def close_a_large_round(folder: Path, hospitals: int, rule: str, kind: type[Http
         signed=sign_terms(terms, operator),
         key=operator,
         key_of={name: key.public for name, key in keys.items()}.get,
+        heads=HeldHeads(folder / "heads"),
     )
     there = {name: Presence(index, "1") for index, name in enumerate(keys)}
     before, began = round(1024 * peak_mb()), time.process_time()

@@ -15,6 +15,7 @@ from protocol.signed_terms import sign_terms
 from protocol.signing import new_key
 from protocol.wire import decode_plan
 from server import rounds, strategy
+from server.held_heads import HeldHeads
 from server.signed_letters import SignedLetters
 from server.strategy import Limits, Presence, run_round
 
@@ -67,13 +68,15 @@ def keys():
 
 
 @pytest.fixture
-def play(make_terms, operator, keys):
+def play(make_terms, operator, keys, tmp_path):
     """Close one round; the summary."""
 
     def play(grid, roster=lambda: EVERYBODY, limits=LIMITS, revoked=()):
         terms = make_terms(rounds=2)
         public = {name: key.public for name, key in keys.items() if name not in revoked}
-        letters = SignedLetters(signed=sign_terms(terms, operator), key=operator, key_of=public.get)
+        letters = SignedLetters(
+            signed=sign_terms(terms, operator), key=operator, key_of=public.get, heads=HeldHeads(tmp_path)
+        )
         state = rounds.init(terms)
         return run_round(grid, {}, terms, state, limits, letters=letters, roster=roster)[1]
 

@@ -1,0 +1,151 @@
+"""``ledger backup|restore|recover|clock``: how the record outlives its disk, and a clock that was wrong."""
+
+import re
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from client.commands.desk import open_desk, person, policy_in_force
+from client.commands.terminal import say, say_json, table
+from client.door_state import answers
+from client.home import LEDGER, Home, load_home, program_version
+from client.ledger import backup as copies
+from client.ledger.budget import Assumed
+from client.ledger.clock import FIRST, LAST
+from client.ledger.recover import Recovery, at_worst, newest_copy, recover, unknown_studies
+from client.terms_folder import kept_terms
+from protocol.errors import ConfigurationError, LedgerError
+from protocol.signed_terms import SignedTerms, load_terms
+from protocol.text import visible
+
+_HEAD = re.compile("[0-9a-f]{64}")
+
+
+def backup(options: Namespace) -> None:
+    """Write the whole ledger into one file."""
+    with open_desk(options.home) as desk:
+        chain = copies.back_up(desk.ledger, desk.home.key, options.file)
+    if options.json:
+        say_json({"file": str(options.file), "entries": chain.sequence, "head": chain.head})
+    else:
+        say(f"{chain.sequence} entries and every stored release are in {options.file}, read back and whole")
+        say("Keep it on another disk; ledger restore puts it back as long as it is the newest.")
+
+
+def restore(options: Namespace) -> None:
+    """Put a backup in the place of a ledger that does not open."""
+    home = _home_at_rest(options.home)
+    chain = copies.restore(home.folder / LEDGER, home.key, program_version(), options.file)
+    if options.json:
+        say_json({"entries": chain.sequence, "head": chain.head})
+    else:
+        say(f"{chain.sequence} entries are back, to {chain.time:%Y-%m-%d %H:%M} UTC: nothing is forgotten")
+
+
+def recover_ledger(options: Namespace) -> None:
+    """Go on after a loss: enter what others hold, and charge what may have been spent."""
+    home = _home_at_rest(options.home)
+    policy = policy_in_force(home)
+    chain = newest_copy(home.folder / LEDGER, options.file, home.key)
+    known = {(one.terms.fingerprint, one.operator): one for one in _known(home, options.terms or ())}
+    assumed = at_worst(chain, known.values())
+    if options.no_other_studies:
+        _require_terms(chain.approved(), [fingerprint for fingerprint, _ in known])
+    else:
+        assumed += unknown_studies(home.key.public, policy.delta, policy.max_epsilon_for_life)
+    said = Recovery(
+        heads=tuple(_heads(options.head or ())),
+        assumed=tuple(assumed),
+        delta=policy.delta,
+        person=person(options.person),
+        reason=options.reason + (" (no other studies)" if options.no_other_studies else ""),
+    )
+    if not options.json:
+        _show(chain.sequence, f"{chain.time:%Y-%m-%d %H:%M}", said)
+    if not options.yes:
+        _ask(home.hospital)
+    head = recover(home.folder / LEDGER, options.file, home.key, program_version(), datetime.now(UTC), said)
+    if options.json:
+        say_json({"head": head, "heads": list(said.heads), "assumed": [_plain(one) for one in assumed]})
+        return
+    say(
+        f"The ledger goes on at {head[:12]}…. No study is approved any more, and none that is named above runs"
+    )
+    say("here again. What was revoked or rotated since that copy is not known: see operators list.")
+
+
+def clock(options: Namespace) -> None:
+    """Have a person say that the clock is right now, whatever the ledger's last entry says."""
+    now = datetime.now(UTC)
+    if not FIRST <= now < LAST:
+        raise ConfigurationError(f"clock={now:%Y-%m-%d}: is wrong for certain; set the machine's clock first")
+    with open_desk(options.home) as desk:
+        if desk.home.simulation is not None:
+            raise ConfigurationError("clock: a simulated home has no clock but its settings' as_of")
+        before = desk.ledger.time
+        head = desk.ledger.decide("clock", now, reason=options.reason, person=person(options.person))
+    if options.json:
+        say_json({"before": before.isoformat(), "now": now.isoformat(timespec="seconds"), "head": head})
+    else:
+        say(
+            f"What counts is {now:%Y-%m-%d %H:%M} UTC from now on, and was {before:%Y-%m-%d %H:%M}; entry {head[:12]}…"
+        )
+
+
+def _home_at_rest(folder: Path) -> Home:
+    home = load_home(folder)
+    if answers(home.socket):
+        raise LedgerError(f"agent: answers at {home.socket}; stop it first, it would go on in the old file")
+    return home
+
+
+def _known(home: Home, files: Sequence[Path]) -> list[SignedTerms]:
+    return [*kept_terms(home.terms_folder), *(load_terms(file) for file in files)]
+
+
+def _require_terms(approved: Sequence[str], known: Sequence[str]) -> None:
+    missing = sorted(set(approved) - set(known))
+    if missing:
+        names = ", ".join(fingerprint[:12] for fingerprint in missing)
+        raise ConfigurationError(
+            f"terms: of {len(missing)} approved studies none are here ({names}); get the files from their operators "
+            "and name each with --terms FILE, or leave --no-other-studies out"
+        )
+
+
+def _heads(given: Sequence[str]) -> list[str]:
+    wrong = [head for head in given if not _HEAD.fullmatch(head)]
+    if wrong:
+        raise ConfigurationError(
+            f"head={visible(wrong[0], 70)}: must be 64 hexadecimal digits, as an operator's status says it"
+        )
+    return list(given)
+
+
+def _show(entries: int, until: str, said: Recovery) -> None:
+    say(
+        f"The newest copy has {entries} entries, to {until} UTC. What may have been spent since is charged:",
+        "",
+    )
+    rows = [
+        (one.charge.study, one.charge.account, str(one.releases or "all for life")) for one in said.assumed
+    ]
+    table("", ("study", "patients", "releases"), rows or [("none", "", "")], right=("releases",))
+    say(f"Heads that others hold: {', '.join(head[:12] + '…' for head in said.heads) or 'none were given'}")
+    say("This cannot be undone: these rounds are never computed here again, and every approval lapses.")
+
+
+def _plain(one: Assumed) -> dict[str, object]:
+    return {"study": one.charge.study, "account": one.charge.account, "releases": one.releases}
+
+
+def _ask(hospital: str) -> None:
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            "recover: nobody is at the terminal to answer; say --yes to answer beforehand"
+        )
+    say("", f"Is that copy the newest, and are these all heads? Type {hospital} to say yes:")
+    if sys.stdin.readline().strip() != hospital:
+        raise ConfigurationError("recover: not confirmed; nothing was changed")

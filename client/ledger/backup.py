@@ -1,0 +1,180 @@
+"""Copies of a ledger: made whole, put back only where nothing is forgotten by it.
+
+A copy is one file without log, made by SQLite's backup interface (``cp`` of a running ledger's main file held
+0 of 6 charges). It holds the stored releases too, since a repeat must stay free and identical. Whatever
+is written stands under a hidden name, ends in ``.part``, until it is whole and verified.
+"""
+
+import hashlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from client.ledger.chain import Chain
+from client.ledger.entries import read_entry, signed_by
+from client.ledger.head_file import head_path, read_head, sync_folder
+from client.ledger.sqlite import SqliteLedger, open_ledger
+from client.ledger.store import copy_database, turn_in
+from protocol.errors import ConfigurationError, LedgerError, WardroundError
+from protocol.signing import SigningKey
+
+BESIDE = ("-wal", "-shm", "-journal")
+
+
+def read_copy(file: Path, public: str) -> Chain:
+    """Follow every entry of a copy, and compare every stored release; LedgerError where it is no whole ledger.
+
+    Reads the one file alone: a log beside it is not part of a backup.
+    """
+    try:
+        with closing(_connect(file)) as database:
+            rows = database.execute("SELECT body, signature FROM entries ORDER BY sequence").fetchall()
+            stored = database.execute("SELECT charge, payload FROM stored").fetchall()
+    except (sqlite3.Error, OSError) as error:
+        raise LedgerError(f"ledger={file}: cannot be read as a ledger ({error})") from error
+    chain, entries = Chain(), [read_entry(str(body).encode(), str(signature)) for body, signature in rows]
+    for entry in entries:
+        chain.follow(entry)
+    if not entries or not signed_by(entries[-1], public):
+        raise LedgerError(f"ledger={file}: is not signed by this hospital's key {public}")
+    for charge, payload in stored:
+        if hashlib.sha256(bytes(payload)).hexdigest() != chain.released.get(str(charge)):
+            raise LedgerError(f"ledger={file}: a stored release is not the one that its entry names")
+    return chain
+
+
+def back_up(ledger: SqliteLedger, key: SigningKey, file: Path) -> Chain:
+    """Write a ledger into one file, readable by its owner alone, and verify it; what the copy says.
+
+    Takes the place of an older backup of the same ledger, and of nothing else. Guarantee: whatever happens
+    on the way, ``file`` is what it was, or the whole new copy.
+    """
+    if file.exists():
+        _require_older_backup(ledger, key, file)
+    with part_in(file.parent) as part:
+        try:
+            ledger.copy_to(part)
+            chain = read_copy(part, key.public)
+            settle(part, file)
+        except (sqlite3.Error, OSError) as error:
+            raise cannot_write(file, error) from error
+    return chain
+
+
+def restore(database: Path, key: SigningKey, code: str, file: Path) -> Chain:
+    """Put a backup in the place of a ledger that does not open; what the backup says.
+
+    LedgerError, and nothing is changed, where the ledger is whole, or where the backup lacks the entry that the
+    head outside names: then something would be forgotten, and a person must recover instead.
+    """
+    outside = read_head(head_path(database))
+    chain = read_copy(file, key.public)
+    if outside is None or chain.heads.get(outside.hash) != outside.sequence:
+        lacks = (
+            "no ledger.head is here"
+            if outside is None
+            else f"not number {outside.sequence}, the last one here"
+        )
+        raise LedgerError(
+            f"ledger={file}: holds {chain.sequence} entries, to {chain.time:%Y-%m-%d}, and {lacks}; what followed "
+            "would be forgotten, so nothing was put back; see ledger recover --help"
+        )
+    _require_broken(database, key, code)
+    with part_in(database.parent) as part:
+        try:
+            copy_of(file, part)
+            chain = read_copy(part, key.public)
+            put_in_place(part, database)
+        except (sqlite3.Error, OSError) as error:
+            raise cannot_write(database, error) from error
+    return chain
+
+
+def copy_of(file: Path, part: Path) -> None:
+    """Copy a backup into an empty file; sqlite3.Error or OSError where that fails."""
+    with closing(_connect(file)) as source:
+        copy_database(source, part)
+
+
+def put_in_place(part: Path, database: Path) -> None:
+    """Give a whole ledger its name; what stood there is kept beside it. OSError where that fails.
+
+    Killed on the way, no ledger or none that opens is there, and the same command does it again.
+    """
+    _sync(part)
+    with turn_in(database.parent):
+        # A log that stayed would be taken for the new file's.
+        for suffix in (*BESIDE, ""):
+            old = database.with_name(database.name + suffix)
+            if old.exists():
+                old.replace(_free_name(old))
+        part.replace(database)
+        sync_folder(database.parent)
+
+
+@contextmanager
+def part_in(folder: Path) -> Iterator[Path]:
+    """Begin an empty file that its owner alone may read, and take it away where it was given no name."""
+    part = folder / f".{secrets.token_hex(8)}.part"
+    try:
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        yield part
+    finally:
+        for suffix in ("", *BESIDE):
+            with suppress(OSError):
+                part.with_name(part.name + suffix).unlink(missing_ok=True)
+
+
+def settle(part: Path, file: Path) -> None:
+    """Give a whole file its name, durably."""
+    _sync(part)
+    part.replace(file)
+    sync_folder(file.parent)
+
+
+def cannot_write(path: Path, error: Exception) -> LedgerError:
+    """Say that a copy could not be written; what was there before is there still."""
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return LedgerError(
+        f"ledger={path}: cannot be written ({why}); nothing was changed; make room, and do it again"
+    )
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+
+
+def _require_older_backup(ledger: SqliteLedger, key: SigningKey, file: Path) -> None:
+    try:
+        known = file.resolve() != ledger.path.resolve() and ledger.knows(read_copy(file, key.public).head)
+    except WardroundError:
+        known = False
+    if not known:
+        raise ConfigurationError(
+            f"backup={file}: is there, and is no older backup of this ledger; give another name"
+        )
+
+
+def _require_broken(database: Path, key: SigningKey, code: str) -> None:
+    try:
+        open_ledger(database, key, code).close()
+    except LedgerError:
+        return
+    raise LedgerError(f"ledger={database}: is whole and is the newest; there is nothing to put back")
+
+
+def _free_name(path: Path) -> Path:
+    names = (path.with_name(f"{path.name}.aside{number}") for number in count(1))
+    return next(name for name in names if not name.exists())
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,136 @@
+"""What an honest hospital does whose ledger is lost: nothing that may have been spent is forgotten.
+
+A person says which copy is the newest, which heads others hold, and why. Every release that may have left since
+is charged at its worst, none of these rounds is ever computed again, and every approval lapses.
+"""
+
+import math
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from client.ledger.backup import cannot_write, copy_of, part_in, put_in_place, read_copy
+from client.ledger.budget import Assumed, Charge
+from client.ledger.chain import Chain
+from client.ledger.head_file import Head, head_path, read_head, write_head
+from client.ledger.sqlite import SqliteLedger
+from client.ledger.store import Store
+from protocol.accounting import PrivacyEvent, noise_multiplier_for
+from protocol.errors import ConfigurationError, LedgerError
+from protocol.limits import releases
+from protocol.signed_terms import SignedTerms
+from protocol.signing import SigningKey
+from protocol.terms import ACCOUNTS
+
+UNKNOWN = "unknown"
+"""The study under which is charged what studies may have cost of which nobody here knows any more."""
+_NO_TERMS = "0" * 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """What a person says. heads: of entries that were lost, as others hold them. assumed: what was lost, at its worst.
+
+    delta: at which the entries state ε.
+    """
+
+    heads: tuple[str, ...]
+    assumed: tuple[Assumed, ...]
+    delta: float
+    person: str
+    reason: str
+
+
+def at_worst(chain: Chain, known: Iterable[SignedTerms]) -> list[Assumed]:
+    """Charge every release of these studies that is not charged yet; simulations cost nobody anything."""
+    found = []
+    for signed in known:
+        terms, first = signed.terms, chain.first_key(signed.operator)
+        for account, release, count in () if terms.simulation else releases(terms):
+            left = count - chain.rounds_charged(first, terms.fingerprint, account)
+            if left > 0:
+                event = replace(release, count=release.count * left)
+                found.append(Assumed(_charge(first, terms.study, terms.fingerprint, account, event), left))
+    return found
+
+
+def unknown_studies(hospital: str, delta: float, life: float) -> list[Assumed]:
+    """Charge the whole ε for life, to the hospital itself: no study runs before a person raises that cap.
+
+    hospital: its public key. ConfigurationError where the policy has no such cap.
+    """
+    if not 0 < life < math.inf:
+        raise ConfigurationError(
+            f"max_epsilon_for_life={life:g}: unknown studies are charged the whole of it; set a cap in policy.yaml"
+        )
+    # A little more than the cap: the multiplier is found to a tolerance.
+    event = PrivacyEvent(noise_multiplier_for(1.01 * life, delta, 1.0, 1), 1.0, 1)
+    return [Assumed(_charge(hospital, UNKNOWN, _NO_TERMS, account, event), 0) for account in ACCOUNTS]
+
+
+def newest_copy(database: Path, file: Path | None, key: SigningKey) -> Chain:
+    """Read what is left: a backup, or where none is named what lies in the ledger's place."""
+    if file is not None:
+        return read_copy(file, key.public)
+    with part_in(database.parent) as part:
+        _copy(database, None, part)
+        return read_copy(part, key.public)
+
+
+def recover(
+    database: Path, file: Path | None, key: SigningKey, code: str, now: datetime, said: Recovery
+) -> str:
+    """Put the newest copy in place with what a person says of the rest; returns the new head.
+
+    The head outside, where it is still there, is taken in among the heads that others hold. Killed on the way,
+    no ledger opens, and the same command does it again.
+    """
+    outside = read_head(head_path(database))
+    with part_in(database.parent) as part:
+        try:
+            _copy(database, file, part)
+            own = {outside.hash} if outside is not None else set()
+            heads = sorted((own | set(said.heads)) - read_copy(part, key.public).heads.keys())
+            head = _enter(part, key, code, now, heads, said)
+            chain = read_copy(part, key.public)
+            put_in_place(part, database)
+            write_head(head_path(database), Head(chain.sequence, chain.head))
+        except (sqlite3.Error, OSError) as error:
+            raise cannot_write(database, error) from error
+    return head
+
+
+def _enter(
+    part: Path, key: SigningKey, code: str, now: datetime, heads: Sequence[str], said: Recovery
+) -> str:
+    ledger = SqliteLedger(Store(part), key, code, None)
+    try:
+        head = ledger.recover(now, heads, said.person, said.reason, said.assumed, said.delta)
+    finally:
+        ledger.close()
+    with closing(sqlite3.connect(part, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+    return head
+
+
+def _copy(database: Path, file: Path | None, part: Path) -> None:
+    if file is not None:
+        copy_of(file, part)
+        return
+    store = Store(database)
+    try:
+        store.flush()  # so that no entry is in the log alone when the file is moved aside
+        store.copy_to(part)
+    except sqlite3.Error as error:
+        raise LedgerError(f"ledger={database}: cannot be read ({error}); name the newest backup") from error
+    finally:
+        store.close()
+
+
+def _charge(operator: str, study: str, terms: str, account: str, event: PrivacyEvent) -> Charge:
+    return Charge(
+        operator=operator, study=study, terms=terms, round=0, weights_digest="", event=event, account=account
+    )
