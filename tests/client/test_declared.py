@@ -33,7 +33,7 @@ def test_where_it_tips_differs_from_hospital_to_hospital() -> None:
     assert len(set(steps.values())) > 150
     most = max(list(steps.values()).count(value) for value in steps.values())
     assert most <= 7  # 250 keys at a chance of 1/250 each
-    assert tipping_chance(1180) == 1 / 250
+    assert [tipping_chance(number) for number in (1180, 180, 30)] == [1 / 250, 1 / 25, 0.4]  # docs/privacy.md
     assert place_of(1000, KEYS[0]) != place_of(100, KEYS[0])
     assert [step_of(number) for number in (3, 99, 100, 1180)] == [10, 10, 100, 1000]
 

@@ -332,6 +332,8 @@ def test_delta_is_not_the_chance_that_the_factor_is_exceeded() -> None:
     chance = gaussian_excess(parameter, 1.0)
     assert chance == pytest.approx(1.6e-4, abs=0.05e-4)
     assert chance > 16 * DELTA
+    assert gaussian_excess(parameter, 1.25) == pytest.approx(3e-6, rel=0.02)
+    assert gaussian_excess(parameter, 1.5) == pytest.approx(2.4e-8, rel=0.03)
     with mpmath.workdps(40):
         mu = mpmath.mpf(parameter)
         # P[L > ε], L normal of mean μ²/2 and deviation μ; and δ as the mean of what lies beyond: E[(1 − e^(ε−L))+].
