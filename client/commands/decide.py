@@ -24,15 +24,15 @@ from protocol.signing import read_bounded, write_new
 
 def run(options: Namespace) -> None:
     """Decide on a study; at approval the person sees, and answers for, what depends on the tables."""
+    page: Path | None = getattr(options, "page", None)
+    if page is None and options.reason is None:
+        raise ConfigurationError(f"{options.command}: say why with --reason TEXT; the ledger keeps it")
     with open_desk(options.home) as desk:
         signed = desk.find(options.terms)
         checks: Sequence[Clause] = ()
-        page: Path | None = getattr(options, "page", None)
         if page is not None:
             _write_page(desk, signed, page, options)
             return
-        if options.reason is None:
-            raise ConfigurationError(f"{options.command}: say why with --reason TEXT; the ledger keeps it")
         if options.command == "approve":
             checks = _checked(desk, signed, options)
         kind = "approved" if options.command == "approve" else "declined"

@@ -36,7 +36,7 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     [
         ((), "the following arguments are required: COMMAND"),
         (("docter",), "invalid choice: 'docter'"),
-        (("approve", "x"), "the following arguments are required: --reason"),
+        (("approve", "x"), "approve: say why with --reason TEXT"),
         (("forecast",), "the following arguments are required: TERMS"),
         (("status", "--home", "/nowhere"), "run init first"),
     ],
