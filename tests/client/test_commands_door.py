@@ -54,7 +54,7 @@ def test_what_a_person_can_mend_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (TableError("messages: column age\nis missing"), 2, "messages: column age is missing\n"),
+        (TableError("messages: column age\nis missing"), 2, "messages: column age\\nis missing\n"),
         (ValueError("could not parse 'SECRET'"), 1, "fault: ValueError at "),
         (KeyboardInterrupt(), 130, "stopped\n"),
     ],

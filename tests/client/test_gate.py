@@ -244,7 +244,7 @@ def test_a_quarter_of_the_patients_is_held_out_for_good():
     admitted = admit(population, contract(), KEY, NOW)
     share = len(admitted.heldout) / 4000
     assert abs(share - 0.25) < 0.035  # five standard deviations
-    later = admit(population, contract(name="another study", version=9), KEY, NOW + timedelta(days=2))
+    later = admit(population, contract(name="another-study", version=9), KEY, NOW + timedelta(days=2))
     assert later.heldout["row"].to_list() == admitted.heldout["row"].to_list()
     other = admit(population, contract(), b"another key", NOW)
     assert other.heldout["row"].to_list() != admitted.heldout["row"].to_list()

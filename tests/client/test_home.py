@@ -37,7 +37,7 @@ FAULTS = {
     "as_of": ("simulation: {seed: 1, as_of: soon}\n", "must be a moment"),
     "as_of number": ("simulation: {seed: 1, as_of: 7}\n", "must be a moment"),
     "long socket": (f"socket: {'s' * LONGEST_SOCKET}\n", "use a shorter path"),
-    "no yaml": ("a: [\n", "is not plain YAML"),
+    "no yaml": ("a: [\n", "is not YAML"),
 }
 
 
