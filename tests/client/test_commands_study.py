@@ -109,7 +109,15 @@ def test_an_approval_is_recorded_with_person_and_reason_and_the_agent_then_answe
     assert hospital.clause() == "approval"
     hospital.stop()
     code, said, _ = run(
-        "approve", str(file), "--reason", "reviewed on Monday", "--person", "officer", "--yes", "--last-entry", "1"
+        "approve",
+        str(file),
+        "--reason",
+        "reviewed on Monday",
+        "--person",
+        "officer",
+        "--yes",
+        "--last-entry",
+        "1",
     )
     assert (code, said["decision"], said["person"]) == (0, "approved", "officer")
     assert {clause["clause"] for clause in said["answered_for"]} == {
