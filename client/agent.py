@@ -168,17 +168,18 @@ class Agent:
 
     def _refused(self, refusal: Refusal, asked: Asked | None) -> Reply:
         """Record a refusal, keep terms that only want a person's word, and say the clause's name."""
-        operator, study, number, many = "", "", 0, ""
-        if asked is None:
-            count = self._noted.count(refusal.clause)
-            if not count:
-                return Reply(encode_answer(refusal))
-            many = f" ({count} such since the last line)" if count > 1 else ""
-        else:
+        operator, study, number = "", "", 0
+        if asked is not None:
             operator, study, number = asked.signed.operator, asked.plan.study, asked.plan.round
             if refusal.clause == "approval":
                 keep_pending(self._home.terms_folder, asked.signed)
-        logger.warning("refused: %s%s", refusal, many)
+        # A plan that was signed can be replayed as fast as a stranger's bytes: it fills no log either.
+        count = self._noted.count(f"{refusal.clause} {study}")
+        if count:
+            many = f" ({count} such since the last line)" if count > 1 else ""
+            logger.warning("refused: %s%s", refusal, many)
+        elif asked is None:
+            return Reply(encode_answer(refusal))
         with suppress(Refusal, LedgerError, WardroundError):  # a disk that takes no entry changes no answer
             self._ledger.refuse(refusal.clause, operator, study, number, self._now())
         return Reply(encode_answer(refusal))

@@ -152,3 +152,10 @@ def test_a_simulated_hospital_hears_its_listed_operators_alone(approved, undecod
     assert small_terms().simulation is False
     approved.write_policy(operators={})
     assert clause(approved, approved.request()) == "operators"
+
+
+def test_a_signed_plan_that_is_replayed_fills_no_log(hospital, caplog):
+    """Whoever carries it may send it a hundred times a second: the agent's own lines would drive out all others."""
+    request = hospital.request()
+    assert {clause(hospital, request) for _ in range(50)} == {"approval"}
+    assert len([line for line in caplog.messages if line.startswith("refused:")]) == 1
