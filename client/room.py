@@ -38,6 +38,8 @@ class Room:
 
     Where that does not do, the one gives way that has come least far, and among those the one that has been
     still for longest: who trickles, sends nothing or does not take its reply goes before who makes progress.
+    Half of the places are for those who have shown that an operator signed, half for the others: each half
+    gives way among itself, so that many who trickle what was signed cannot keep newcomers out, nor these them.
     """
 
     def __init__(self, callers: int, held_bytes: int) -> None:
@@ -73,6 +75,12 @@ class Room:
         if self._callers.pop(caller.number, None) is not None:
             self._held_bytes -= caller.held_bytes
 
+    def comes_to(self, caller: Caller, stage: Stage, now: float) -> None:
+        """Say that a caller has come to a stage; others may have to give way for it, or itself."""
+        if caller.number in self._callers:
+            caller.stage, caller.moved_at = stage, now
+            self._make_room()
+
     def holds(self, caller: Caller, held_bytes: int, now: float) -> None:
         """Say what a caller holds from now on; others may have to give way for it, or itself."""
         if caller.number in self._callers:
@@ -81,8 +89,11 @@ class Room:
             self._make_room()
 
     def _make_room(self) -> None:
+        known = self._most_callers // 2
+        while sum(_is_known(caller) for caller in self._callers.values()) > known:
+            self._send_away(_is_known)
         while len(self._callers) > self._most_callers:
-            self._send_away(lambda caller: True)
+            self._send_away(lambda caller: not _is_known(caller))
         while self._held_bytes > self._most_bytes:
             self._send_away(lambda caller: caller.held_bytes > 0)
 
@@ -92,13 +103,19 @@ class Room:
         caller.task.cancel()
 
 
+def _is_known(caller: Caller) -> bool:
+    return caller.stage >= Stage.SENDING
+
+
 def gives_way(callers: Iterable[Caller]) -> Caller:
-    """Choose who goes: least far, then longest still, then first come; of those who wait, the last come."""
-    return min(
-        callers,
-        key=lambda caller: (
-            caller.stage,
-            -caller.number if caller.stage is Stage.WAITING else caller.moved_at,
-            caller.number,
-        ),
-    )
+    """Choose who goes: least far, then longest still, then first come; of those who wait, the last come.
+
+    Sending and taking count alike: bytes move, or do not.
+    """
+
+    def order(caller: Caller) -> tuple[float, ...]:
+        far = Stage.SENDING if caller.stage is Stage.TAKING else caller.stage
+        still = -caller.number if caller.stage is Stage.WAITING else caller.moved_at
+        return far, still, caller.number
+
+    return min(callers, key=order)

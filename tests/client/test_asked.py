@@ -159,3 +159,22 @@ def test_a_signed_plan_that_is_replayed_fills_no_log(hospital, caplog):
     request = hospital.request()
     assert {clause(hospital, request) for _ in range(50)} == {"approval"}
     assert len([line for line in caplog.messages if line.startswith("refused:")]) == 1
+
+
+def test_a_plan_does_not_look_through_all_charges(approved):
+    """At every plan that would be quadratic over a ledger's life."""
+
+    class Unread(dict):
+        def __iter__(self):
+            raise AssertionError("looked through")
+
+        keys = values = items = __iter__
+
+    for number in (1, 2, 4):
+        approved.released(number)
+    chain = approved.agent._ledger._chain
+    chain.charges = Unread(chain.charges)
+    approved.released(5)
+    who = (approved.operator.public, approved.terms.fingerprint, "training")
+    assert (chain.rounds_charged(*who), chain.last_round(*who)) == (4, 5)
+    assert (chain.rounds_charged(*who[:2], "held_out"), chain.last_round(*who[:2], "held_out")) == (0, 0)

@@ -14,9 +14,16 @@ def caller(number: int, stage: Stage = Stage.UNKNOWN, moved_at: float = 0.0, hel
 
 
 def test_the_stage_decides_before_the_time() -> None:
-    stages = [caller(number, stage, moved_at=-number) for number, stage in enumerate(Stage)]
+    stages = [caller(n, stage, moved_at=-n) for n, stage in enumerate(Stage) if stage is not Stage.TAKING]
     for order in itertools.permutations(stages, 3):
         assert gives_way(order).stage == min(one.stage for one in order)
+
+
+def test_who_takes_nothing_goes_before_who_sends_and_the_other_way_round() -> None:
+    sending, taking = caller(1, Stage.SENDING, moved_at=2.0), caller(2, Stage.TAKING, moved_at=1.0)
+    assert gives_way([sending, taking]) is taking
+    taking.moved_at = 3.0
+    assert gives_way([sending, taking]) is sending
 
 
 def test_of_equal_stage_who_has_been_still_for_longest() -> None:
@@ -28,18 +35,31 @@ def test_of_equal_stage_who_has_been_still_for_longest() -> None:
 
 
 def test_no_more_callers_and_bytes_than_there_is_room() -> None:
-    room = Room(3, 100)
-    callers = [caller(number, moved_at=number) for number in range(5)]
+    room = Room(6, 100)
+    callers = [caller(number, moved_at=number) for number in range(8)]
     for one in callers:
         room.enter(one)
-        assert len(room) <= 3
-    assert [one.task.cancel.called for one in callers] == [True, True, False, False, False]  # type: ignore[attr-defined]
-    for one, held in zip(callers[2:], (60, 30, 40), strict=True):
-        one.stage = Stage.SENDING
+        assert len(room) <= 6
+    assert [one.task.cancel.called for one in callers] == [True, True] + 6 * [False]  # type: ignore[attr-defined]
+    for one, held in zip(callers[2:5], (60, 30, 40), strict=True):
+        room.comes_to(one, Stage.SENDING, one.moved_at)
         room.holds(one, held, one.moved_at)
         assert room.held_bytes <= 100
     assert callers[2].task.cancel.called  # type: ignore[attr-defined]
     assert room.held_bytes == 70
+    for one in callers[5:]:
+        room.comes_to(one, Stage.SENDING, one.moved_at)
+    sent_away = [one.task.cancel.called for one in callers]  # type: ignore[attr-defined]
+    assert sent_away == [
+        True,
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]  # half of the places are for these
     for one in callers:
         room.leave(one)
         room.leave(one)

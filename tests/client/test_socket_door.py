@@ -18,7 +18,7 @@ from client.socket_door import LENGTH, Limits, Reply, SocketDoor, due_at
 from protocol.envelope import LARGEST_REQUEST, OPENING_BYTES
 from protocol.errors import ConfigurationError
 
-LIMITS = Limits(connections=8, held_bytes=2 * LARGEST_REQUEST, transfer_seconds=20.0)
+LIMITS = Limits(connections=16, held_bytes=2 * LARGEST_REQUEST, transfer_seconds=20.0)
 
 
 class Served:
@@ -176,6 +176,7 @@ def test_what_is_being_computed_never_gives_way(served):
         slow = threads.submit(ask, served, b"slow")
         until(lambda: served.asked == [b"slow"])
         waiting = threads.submit(ask, served, b"hello")
+        until(lambda: in_line(served) == 2)
         trickling = [connect(served) for _ in range(20)]
         served.word.set()
         assert slow.result() == answered(b"SLOW")
@@ -236,6 +237,20 @@ def test_equal_requests_at_once_are_computed_once(served):
     assert served.asked == [b"slow"]
 
 
+def test_many_who_trickle_what_was_signed_keep_no_newcomer_out(served):
+    trickling = [connect(served) for _ in range(16)]
+    for client in trickling:
+        with contextlib.suppress(OSError):  # gave way already
+            client.sendall(LENGTH.pack(5000) + bytes(4000))
+    assert ask(served, bytes(1000)) == answered(bytes(1000))
+    for client in trickling:
+        with contextlib.suppress(OSError):
+            client.sendall(b"x")
+    assert ask(served, b"hello") == answered(b"HELLO")
+    for client in trickling:
+        client.close()
+
+
 def test_a_panic_of_native_code_cuts_the_line_and_the_next_is_answered(served):
     class Panic(BaseException):
         pass
@@ -277,11 +292,13 @@ def test_small_requests_do_not_stand_behind_large_ones(served):
 
 
 def test_who_does_not_take_its_reply_gives_way_and_is_cut_off(tmp_path):
-    place = Served(tmp_path / "run/agent.sock", replace(LIMITS, connections=4, still_seconds=0.5))
+    place = Served(tmp_path / "run/agent.sock", replace(LIMITS, connections=8, still_seconds=0.5))
     try:
-        stubborn = [send(place, bytes([number]) * 2**20) for number in range(3)]
-        until(lambda: len(place.asked) == 3)
-        assert ask(place, b"hello") == answered(b"HELLO")
+        stubborn = []
+        for number in range(8):  # there are places for four
+            stubborn.append(send(place, bytes([number]) * 2**20))
+            until(lambda: len(place.asked) == len(stubborn))
+            until(lambda: all(one.stage is Stage.TAKING for one in place.door._room._callers.values()))
         assert [ask(place, b"again %d" % n) for n in range(3)] == [
             answered(b"AGAIN %d" % n) for n in range(3)
         ]
