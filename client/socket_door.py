@@ -61,9 +61,9 @@ class Limits:
     held_bytes: int = 4 * LARGEST_REQUEST
     still_seconds: float = 10.0
     transfer_seconds: float = 60.0
-    callers_per_second: float = 500.0
-    strangers_per_second: float = 200.0
-    bytes_per_second: float = 128 * 2**20
+    callers_per_second: float = 200.0
+    strangers_per_second: float = 50.0
+    bytes_per_second: float = 8 * 2**20
 
 
 def _nobody_is_refused(first: bytes) -> Reply | None:
