@@ -15,6 +15,7 @@ from pathlib import Path
 
 from client.commands.arguments import parser
 from protocol.errors import WardroundError
+from protocol.say import LineFormatter, complain
 
 OK, FAULT, USER_ERROR, STOPPED = 0, 1, 2, 130
 _ROOT = Path(__file__).parents[1]
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _log_to_standard_error(options: Namespace) -> None:
     """Write our own log alone: those of the libraries may quote what they were given."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
     quiet = logging.INFO if options.module == "agent" else logging.ERROR
     logger = logging.getLogger("wardround")
     logger.handlers, logger.propagate = [handler], False
@@ -68,7 +69,7 @@ def _is_ours(filename: str) -> bool:
 
 
 def _said(line: str, code: int) -> int:
-    sys.stderr.write(" ".join(line.split()) + "\n")
+    complain(" ".join(line.split()))
     return code
 
 

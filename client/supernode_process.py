@@ -33,6 +33,7 @@ from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode, flowe
 from flwr.supernode.runtime import run_clientapp
 
 from client.known_app import run_the_shim_alone
+from protocol.say import complain
 from protocol.tied import end_with
 
 FLOWERS_PAUSE_SECONDS = 3.0
@@ -107,8 +108,7 @@ def _end_with(act: Callable[[], None]) -> NoReturn:
         act()
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
-    sys.stderr.write(f"the SuperNode gave up: {why}\n")
-    sys.stderr.flush()
+    complain(f"the SuperNode gave up: {why}")
     os._exit(1)
 
 

@@ -8,7 +8,6 @@ exit code is 2.
 import os
 import re
 import sys
-import traceback
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from conf.explain import explain
 from protocol.errors import WardroundError
+from protocol.say import complain, say, show_fault
 
 Compose = Callable[[dict[str, object], Path], object]
 
@@ -97,7 +97,7 @@ class _Jobs:
         except Exception:
             if not sweeping:
                 raise
-            traceback.print_exc()
+            show_fault(*sys.exc_info())
             self.code = self.code or FAULT
 
     def failed(self, line: str) -> None:
@@ -124,7 +124,7 @@ def _read_flags() -> None:
     """Say wrong flags in one line; let overrides stand before, between and after flags."""
     arguments = sys.argv[1:]
     if "--version" in arguments:
-        sys.stdout.write(f"wardround {version('wardround')}\n")
+        say(f"wardround {version('wardround')}")
         sys.exit(OK)
     overrides = [argument for argument in arguments if _OVERRIDE.match(argument)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
@@ -153,4 +153,4 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(" ".join(line.split()) + "\n")
+    complain(" ".join(line.split()))

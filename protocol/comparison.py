@@ -3,6 +3,7 @@
 import sys
 
 from protocol.errors import ConfigurationError
+from protocol.say import prompt
 
 
 def require_compared(
@@ -23,11 +24,11 @@ def require_compared(
             f"{file}: nobody is at the terminal to compare its fingerprint; give {option}'…' with the one "
             "that you were told by telephone"
         )
-    sys.stderr.write(
-        f"{says}\n  fingerprint  {fingerprint}\n"
-        f"Is it the one that you were told by telephone? Type {answer} to say yes: "
+    prompt(
+        says,
+        f"  fingerprint  {fingerprint}",
+        f"Is it the one that you were told by telephone? Type {answer} to say yes:",
     )
-    sys.stderr.flush()
     if sys.stdin.readline().strip() != answer:
         raise ConfigurationError(f"{file}: its fingerprint was not confirmed; nothing was done")
 

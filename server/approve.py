@@ -1,10 +1,10 @@
 """``approve``: a named person signs for limits that were not shown to hold, after the study has ended."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
+from protocol.say import say
 from server.checkpoint import resume
 from server.exception_file import write_exception
 from server.held_out import conclude
@@ -23,7 +23,7 @@ def approve(arguments: Sequence[str]) -> None:
         study.folder.lock, f"study={said['study']}: another process runs it; approve when it has ended"
     ):
         sign(study, said["person"], said["reason"])
-    sys.stdout.write(f"{study.folder.model}: releasable, by the exception that {said['person']} signed\n")
+    say(f"{study.folder.model}: releasable, by the exception that {said['person']} signed")
 
 
 def sign(study: Study, person: str, reason: str) -> None:

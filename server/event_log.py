@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from protocol.characters import escape
 from protocol.plain import read_json
+from protocol.say import complain
 from server.rounds import RoundSummary
 
 LARGEST_EVENT = 2**20  # bytes of a line
@@ -37,8 +37,7 @@ class EventLog:
             # A round that is in the weights is in the log, whatever happens to the machine.
             os.fsync(file.fileno())
         if line and not self._quiet:
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
+            complain(line)
 
     def _end_cut_line(self) -> None:
         """A line that a full disk cut short must not swallow the next one."""

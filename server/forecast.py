@@ -1,6 +1,5 @@
 """``plan``: what a study would cost in ε, time and bytes, before anything is signed or asked."""
 
-import sys
 from datetime import UTC, datetime
 
 from conf.proposal import Serving
@@ -9,6 +8,7 @@ from protocol.evaluation import table_size
 from protocol.limits import Clause, limit_clauses, study_epsilon, two_hospitals_epsilon, validity_clauses
 from protocol.model import parameter_count
 from protocol.published_policy import PublishedPolicy, load_policy
+from protocol.say import say
 from protocol.signed_terms import load_terms, signed_terms_to_bytes
 from protocol.terms import Terms
 from server.operator_home import OperatorHome, load_operator_home
@@ -47,7 +47,7 @@ def say_plan(serving: Serving) -> None:
     ]
     lines += [f"{name}: is not enrolled" for name in hospitals if name not in enrolled]
     lines += conflicts(home, terms, serving.now)
-    sys.stdout.write("\n".join(lines) + "\n")
+    say(*lines)
 
 
 def _cost_lines(terms: Terms) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from conf.help import help_text
 from protocol.errors import WardroundError
+from protocol.say import complain, say, show_fault
 
 OK, USER_ERROR, STOPPED = 0, 2, 130
 # Nothing that a study starts reports to anyone.
@@ -123,7 +124,7 @@ def stop() -> int:
     from server.words import options
 
     said = options("stop", sys.argv[1:], {"study": None, "home": "."})
-    sys.stdout.write(job(Path(said["home"]), said["study"]) + "\n")
+    say(job(Path(said["home"]), said["study"]))
     return OK
 
 
@@ -147,13 +148,14 @@ WORDS: Mapping[str, Callable[[], int]] = {
 def main() -> int:
     """Run the command line; return its exit code (2: something a person can mend, said in one line)."""
     os.environ.update(QUIET)
+    sys.excepthook = show_fault
     if len(sys.argv) < 2 or {"-h", "--help"} & set(sys.argv[1:]):
-        sys.stdout.write(help_text("serve"))
+        say(*help_text("serve").splitlines())
         return OK
     if sys.argv[1] == "--version":
         from importlib.metadata import version
 
-        sys.stdout.write(f"wardround {version('wardround')}\n")
+        say(f"wardround {version('wardround')}")
         return OK
     word = sys.argv.pop(1)
     if word not in WORDS:
@@ -163,7 +165,7 @@ def main() -> int:
     except WardroundError as error:
         return _refused(str(error))
     except KeyboardInterrupt:
-        sys.stderr.write("stopped\n")
+        complain("stopped")
         return STOPPED
     except ModuleNotFoundError as error:
         if error.name not in ("hydra", "omegaconf"):
@@ -174,7 +176,7 @@ def main() -> int:
 
 
 def _refused(line: str) -> int:
-    sys.stderr.write(" ".join(line.split()) + "\n")
+    complain(" ".join(line.split()))
     return USER_ERROR
 
 

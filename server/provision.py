@@ -1,7 +1,6 @@
 """``provision``, ``enrol``, ``revoke``, ``renew``: who may take part, before any study."""
 
 import secrets
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from protocol.kit import (
     save_kit,
     sign_kit,
 )
+from protocol.say import say
 from protocol.signing import new_key, save_key, write_new
 from protocol.text import checked_name
 from server.certificates import ROOT_DAYS, SERVER_DAYS, Signed, new_root, new_server
@@ -55,11 +55,11 @@ def provision(arguments: Sequence[str]) -> None:
     for hospital in hospitals:
         kit = sign_kit(hospital, home.address, root, key)
         _keep_kit(kit, out / f"{hospital}.kit")
-        sys.stdout.write(
-            f"{out / hospital}.kit: give it to {hospital}; it holds no secret. Read its fingerprint out by telephone:\n"
-            f"  {kit.fingerprint}\n"
+        say(
+            f"{out / hospital}.kit: give it to {hospital}; it holds no secret. Read its fingerprint out by telephone:",
+            f"  {kit.fingerprint}",
         )
-    sys.stdout.write("then: wardround-serve enrol request=FILE for each hospital's answer\n")
+    say("then: wardround-serve enrol request=FILE for each hospital's answer")
 
 
 def _keep_kit(kit: Kit, path: Path) -> None:
@@ -87,7 +87,7 @@ def begin_operator_home(folder: Path, address: str) -> OperatorHome:
         write_new(folder / "secrets" / name, secrets.token_hex(32).encode(), 0o600)
     # Last: whoever finds it finds all the rest.
     write_new(folder / SETTINGS, canonical_json({"address": address}) + b"\n", 0o644)
-    sys.stdout.write(f"{folder}: root certificate for {ROOT_DAYS} days, server's for {SERVER_DAYS}\n")
+    say(f"{folder}: root certificate for {ROOT_DAYS} days, server's for {SERVER_DAYS}")
     return load_operator_home(folder)
 
 
@@ -109,7 +109,7 @@ def enrol(arguments: Sequence[str]) -> None:
     file, given = f"request={said['request']}", said["fingerprint"] or None
     require_compared(file, says, asked.fingerprint, given, "fingerprint=", asked.hospital)
     write_durably(path, asked.content)  # never a moment without: up would shut the hospital out
-    sys.stdout.write(f"{asked.hospital} is enrolled, by the request {asked.fingerprint}\n")
+    say(f"{asked.hospital} is enrolled, by the request {asked.fingerprint}")
 
 
 def _check_keys_are_its_own(home: OperatorHome, asked: JoinRequest) -> None:
@@ -150,7 +150,7 @@ def revoke(arguments: Sequence[str]) -> None:
         known = ", ".join(home.hospitals()) or "none"
         raise ConfigurationError(f"hospital={said['hospital']}: is not enrolled (enrolled: {known})")
     path.unlink()
-    sys.stdout.write(f"{said['hospital']} is revoked; a running server shuts it out within seconds\n")
+    say(f"{said['hospital']} is revoked; a running server shuts it out within seconds")
 
 
 def renew(arguments: Sequence[str]) -> None:
@@ -169,7 +169,7 @@ def renew(arguments: Sequence[str]) -> None:
     # Both are on the disk; killed between these two, up says that they do not fit.
     for part in ("key", "crt"):
         home.tls(f"renewed.{part}").replace(home.tls(f"server.{part}"))
-    sys.stdout.write(f"server certificate renewed for {SERVER_DAYS} days; restart wardround-serve up\n")
+    say(f"server certificate renewed for {SERVER_DAYS} days; restart wardround-serve up")
 
 
 def _save_pair(pair: Signed, folder: Path, name: str) -> None:

@@ -1,6 +1,5 @@
 """From an operator's proposal to a signed terms file, and the key that signs it."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from conf.proposal import Proposal
 from protocol.errors import ConfigurationError
+from protocol.say import say
 from protocol.signed_terms import SignedTerms, save_terms, sign_terms
 from protocol.signing import key_fingerprint, load_key, new_key, save_key
 from protocol.terms import Terms
@@ -19,12 +19,12 @@ def write_terms(proposal: Proposal) -> None:
     signed = signed_terms(proposal, datetime.now(UTC))
     save_terms(signed, proposal.out)
     terms = signed.terms
-    sys.stdout.write(
+    say(
         f"{proposal.out}: terms of {terms.study} for {len(terms.hospitals)} hospitals, "
         f"{terms.training.rounds} rounds at ε = {terms.privacy.epsilon:g}, δ = {terms.privacy.delta:g}, "
-        f"noise multiplier {terms.noise_multiplier:g}, until {terms.expires_at[:10]}\n"
-        f"{evaluation_words(terms)}\n"
-        f"fingerprint {terms.fingerprint}\n"
+        f"noise multiplier {terms.noise_multiplier:g}, until {terms.expires_at[:10]}",
+        evaluation_words(terms),
+        f"fingerprint {terms.fingerprint}",
     )
 
 
@@ -64,5 +64,8 @@ def make_key(arguments: Sequence[str]) -> None:
         raise ConfigurationError("key: say out=FILE, as in wardround-serve key out=operator.key")
     path, key = Path(arguments[0].removeprefix("out=")), new_key()
     save_key(key, path)
-    sys.stdout.write(f"{path}: keep it secret\n{path}.pub: give it to the hospitals; by telephone, compare\n")
-    sys.stdout.write(f"  {key_fingerprint(key.public)}\n")
+    say(
+        f"{path}: keep it secret",
+        f"{path}.pub: give it to the hospitals; by telephone, compare",
+        f"  {key_fingerprint(key.public)}",
+    )

@@ -1,12 +1,11 @@
 """``status``: how the server, its certificates, its hospitals and its studies stand."""
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from protocol.errors import ConfigurationError
+from protocol.say import say, say_json
 from protocol.signed_terms import load_terms
 from protocol.terms import Terms
 from server.certificates import days_left
@@ -22,18 +21,16 @@ def status(arguments: Sequence[str]) -> None:
     home = load_operator_home(Path(said["home"]))
     plain = standing(home)
     if said["json"] == "true":
-        sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+        say_json(plain)
         return
-    sys.stdout.write(f"server {home.address}: {'up' if plain['up'] else 'down'}\n")
+    say(f"server {home.address}: {'up' if plain['up'] else 'down'}")
     certificates = plain["certificate_days_left"]
-    sys.stdout.write("certificates: " + ", ".join(f"{k} {v} days" for k, v in certificates.items()) + "\n")  # type: ignore[attr-defined]
-    sys.stdout.write(f"hospitals: {', '.join(plain['hospitals']) or 'none enrolled'}\n")  # type: ignore[arg-type]
+    say("certificates: " + ", ".join(f"{k} {v} days" for k, v in certificates.items()))  # type: ignore[attr-defined]
+    say(f"hospitals: {', '.join(plain['hospitals']) or 'none enrolled'}")  # type: ignore[arg-type]
     for study in plain["studies"]:  # type: ignore[attr-defined]
         valid = f"; terms valid until {study['valid_until']}" if study["valid_until"] else ""
-        sys.stdout.write(
-            f"study {study['study']}: {study['state']}, round {study['round']}, {study['at']}{valid}\n"
-        )
-        sys.stdout.write(_measured_line(study["evaluated"]))
+        say(f"study {study['study']}: {study['state']}, round {study['round']}, {study['at']}{valid}")
+        say(*_measured_lines(study["evaluated"]))
 
 
 def standing(home: OperatorHome) -> dict[str, object]:
@@ -93,12 +90,12 @@ def _study(study: StudyFolder) -> dict[str, object]:
     }
 
 
-def _measured_line(measured: Mapping[str, Any] | None) -> str:
-    """Say the newest private evaluation, empty where there was none."""
+def _measured_lines(measured: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Say the newest private evaluation, nothing where there was none."""
     if measured is None:
-        return ""
+        return ()
     auc = measured["auc"]
     value, low, high = (auc[key] for key in ("value", "low", "high"))
     text = "lost in noise" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
     of = "as mitigated" if measured["mitigated"] else f"after round {measured['round']}"
-    return f"  AUC {text} on held-out patients, {of}\n"
+    return (f"  AUC {text} on held-out patients, {of}",)

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from protocol.errors import ConfigurationError
+from protocol.say import complain
 from protocol.tied import tied
 from server.certificates import WARN_DAYS, days_left
 from server.operator_home import OperatorHome, load_operator_home
@@ -46,7 +47,7 @@ def up(arguments: Sequence[str]) -> None:
         finally:
             _end(process)
         pause = FIRST_PAUSE_SECONDS if time.monotonic() - begun > LONGEST_PAUSE_SECONDS else pause
-        _say(f"the server ended with {process.returncode}; again in {pause:.0f} s")
+        complain(f"the server ended with {process.returncode}; again in {pause:.0f} s")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
@@ -73,7 +74,7 @@ def _check(home: OperatorHome) -> None:
 def _warn_of_expiry(left: int) -> None:
     if left < WARN_DAYS:
         ends = f"expires in {left} days" if left >= 0 else "has expired: nobody can connect"
-        _say(f"WARNING: the server's certificate {ends}; wardround-serve renew, and start up again")
+        complain(f"WARNING: the server's certificate {ends}; wardround-serve renew, and start up again")
 
 
 def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
@@ -107,7 +108,7 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
     while not answers(home) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     enrolled = sorted(path.stem for path in (home.folder / "hospitals").glob("*.json"))
-    _say(f"serving {home.address}; hospitals enrolled: {', '.join(enrolled) or 'none yet'}")
+    complain(f"serving {home.address}; hospitals enrolled: {', '.join(enrolled) or 'none yet'}")
     held, warned = _Held(), time.monotonic()
     while process.poll() is None:
         held.look(home)
@@ -135,15 +136,15 @@ class _Held:
         except (ConfigurationError, OSError, httpx.HTTPError) as error:
             trouble = type(error).__name__ if isinstance(error, httpx.HTTPError) else str(error)
             if trouble != self.trouble:
-                _say(f"the list of nodes stays as it was: not held to hospitals/ ({trouble}); again")
+                complain(f"the list of nodes stays as it was: not held to hospitals/ ({trouble}); again")
             self.trouble = trouble
 
 
 def _reconcile(home: OperatorHome) -> None:
     done = reconcile_nodes(home)
-    _say(*(f"{name} may connect" for name in done.came))
-    _say(*(f"node {node} is shut out" for node in done.went))
-    _say(*(f"{name} cannot connect: {_SPENT}" for name in done.spent))
+    complain(*(f"{name} may connect" for name in done.came))
+    complain(*(f"node {node} is shut out" for node in done.went))
+    complain(*(f"{name} cannot connect: {_SPENT}" for name in done.spent))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -154,9 +155,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

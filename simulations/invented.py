@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from protocol.errors import ConfigurationError, WardroundError
+from protocol.say import complain, say
 from simulations.population.draw import Population, PopulationSettings, draw_population
 
 MESSAGES_PER_PATIENT = 4
@@ -61,11 +62,9 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigurationError("folder: is missing; say python -m simulations.invented FOLDER")
         write_tables(Path(folder), int(patients), int(seed), datetime.now(UTC))
     except (WardroundError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
+        complain(str(error))
         return 2
-    sys.stdout.write(
-        f"{folder}: messages.csv, patients.csv and consents.csv of {patients} invented patients\n"
-    )
+    say(f"{folder}: messages.csv, patients.csv and consents.csv of {patients} invented patients")
     return 0
 
 

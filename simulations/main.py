@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conf.help import help_text
+from protocol.say import complain, say, show_fault
 
 if TYPE_CHECKING:
     from conf.settings import StudySettings
@@ -20,17 +21,16 @@ QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_U
 def main() -> int:
     """Run the command line; return its exit code (2: something a person can mend, said in one line)."""
     os.environ.update(QUIET)
+    sys.excepthook = show_fault
     if {"-h", "--help"} & set(sys.argv[1:]):
-        sys.stdout.write(help_text("simulate"))
+        say(*help_text("simulate").splitlines())
         return 0
     try:
         from conf.door import run
     except ModuleNotFoundError as error:
         if error.name not in ("hydra", "omegaconf"):
             raise
-        sys.stderr.write(
-            f"hydra-core is not installed; in the checkout scripts/install.sh {sys.prefix} simulation\n"
-        )
+        complain(f"hydra-core is not installed; in the checkout scripts/install.sh {sys.prefix} simulation")
         return 2
     return run("simulate", simulate, write_frontier)
 
@@ -44,11 +44,9 @@ def simulate(settings: "StudySettings") -> None:
 
 def write_frontier(sweep_dir: Path) -> None:
     """Gather the runs of a sweep into one table and plot."""
-    from rich.console import Console
-
     from simulations.report.sweep import show_frontier
 
-    show_frontier(sweep_dir, Console())
+    show_frontier(sweep_dir)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 import numpy as np
-from rich.console import Console
 
 from client.evaluate import evaluate
 from client.participate import participate
@@ -87,7 +86,7 @@ def run(settings: StudySettings) -> RunFiles:
         real_table=settings.data.path is not None,
     )
     files = write_run(results, settings.output_dir, html=settings.report.html)
-    print_run(results, files, Console())
+    print_run(results, files)
     return files
 
 

@@ -1,9 +1,15 @@
 """What others wrote has one way in and one way to a person's eyes; no file has a way of its own (rule 11)."""
 
+import logging
 import re
 from pathlib import Path
 
 import pytest
+
+import client.commands.terminal
+import protocol.say
+import simulations.report.terminal
+from protocol.text import visible
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("protocol", "client", "server", "conf", "simulations")
@@ -42,3 +48,65 @@ def test_nothing_that_runs_is_read(pattern: str) -> None:
         path: [line for line in lines if "allow_pickle=False" not in line] for path, lines in found.items()
     }
     assert {path: lines for path, lines in code.items() if lines} == {}
+
+
+def test_one_function_prints() -> None:
+    """Each sink makes visible what it writes; any other way to a terminal or a log would not."""
+    writers = (
+        r"(?<![\w.])print\(|std(out|err)\.(write|buffer)|print_exc|writelines|Console\("
+        r"|(?<!Line)(?<!set)Formatter\(|basicConfig|input\("
+    )
+    assert {path: len(lines) for path, lines in lines_with(writers).items()} == {
+        "client/commands/terminal.py": 1,
+        "protocol/say.py": 4,
+        "simulations/report/terminal.py": 1,
+    }
+    assert set(lines_with(r"StreamHandler|FileHandler|lastResort")) == {"client/main.py"}
+    assert set(lines_with(r"\.print\(")) == {
+        "client/commands/terminal.py",
+        "simulations/report/table.py",
+        "simulations/report/terminal.py",
+    }
+    assert "LineFormatter" in (ROOT / "conf/hydra/hydra_logging/wardround.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["x\x1b[8m", "a\u202eb", "a\nINFO released", "a\x9b2J", "[bold]x[/bold] [link=y]", "\x07"]
+)
+def test_the_sinks_show_what_they_are_given(
+    text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    shown, sinks = visible(text), 0
+    for write in (
+        lambda: protocol.say.say(text),
+        lambda: protocol.say.complain(text),
+        lambda: protocol.say.prompt(text),
+        lambda: client.commands.terminal.say(text),
+        lambda: client.commands.terminal.table(text, ("a",), [(text,)]),
+        lambda: simulations.report.terminal.show(text),
+        lambda: protocol.say.show_fault(ValueError, ValueError(text), None),
+    ):
+        write()
+        out, err = capsys.readouterr()
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", out + err)  # a table's own bold
+        assert shown in plain
+        assert all(line.isprintable() for line in plain.split("\n"))
+        sinks += 1
+    assert sinks == 7
+
+
+def test_a_log_record_is_one_line_whatever_its_arguments_hold() -> None:
+    record = logging.LogRecord(
+        "wardround", 20, "x", 1, "study %s", ("x\n2026-11-28 INFO released\x1b[2J",), None
+    )
+    assert (
+        protocol.say.LineFormatter("%(message)s").format(record)
+        == r"study x\n2026-11-28 INFO released\x1b[2J"
+    )
+
+
+def test_pages_escape_markup() -> None:
+    """Every page's environment escapes by itself; ``test_what_an_operator_names_cannot_become_markup`` looks."""
+    assert set(lines_with(r"(?<!\w)Environment\(")) == set(lines_with("autoescape=True"))
+    assert not lines_with(r"autoescape=(?!True)|select_autoescape")

@@ -8,7 +8,7 @@ from pathlib import Path
 from client.commands.desk import Desk, open_desk, person
 from client.commands.forecast import refuse_unless_permitted, show
 from client.commands.last_entry import last_entry, require_seen
-from client.commands.terminal import clause_table, clauses_to_plain, say, say_json
+from client.commands.terminal import clause_table, clauses_to_plain, say
 from client.gate.admit import admit
 from client.home import POLICY
 from client.notice.board import board_html, gather_board
@@ -18,6 +18,7 @@ from client.terms_folder import keep_pending
 from protocol.errors import ConfigurationError, Refusal
 from protocol.limits import Clause
 from protocol.plain import LARGEST_YAML
+from protocol.say import say_json
 from protocol.signed_terms import SignedTerms
 from protocol.signing import read_bounded, write_new
 

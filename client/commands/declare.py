@@ -4,13 +4,14 @@ from argparse import Namespace
 from pathlib import Path
 
 from client.commands.desk import Desk, open_desk
-from client.commands.terminal import say, say_json
+from client.commands.terminal import say
 from client.declared import declared_number, one_digit_of, tipping_chance
 from client.gate.admit import admit
 from client.tables.source import read_tables
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError
 from protocol.plain import LARGEST_YAML, read_yaml
+from protocol.say import say_json
 from protocol.signing import read_bounded
 
 

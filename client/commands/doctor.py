@@ -8,12 +8,13 @@ from datetime import datetime
 from client.checks import files, machine, server
 from client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
 from client.commands.desk import Desk, moment, policy_in_force
-from client.commands.terminal import say, say_json, table
+from client.commands.terminal import say, table
 from client.home import Home, load_home
 from client.ledger.sqlite import SqliteLedger
 from client.policy import Policy
 from protocol.errors import ConfigurationError, WardroundError
 from protocol.limits import expiry_of
+from protocol.say import say_json
 from protocol.signed_terms import SignedTerms
 
 

@@ -3,10 +3,11 @@
 from argparse import Namespace
 
 from client.commands.desk import Desk, open_desk
-from client.commands.terminal import bar, clause_table, clauses_to_plain, say, say_json
+from client.commands.terminal import bar, clause_table, clauses_to_plain, say
 from client.policy import Forecast, forecast
 from protocol.errors import Refusal
 from protocol.limits import two_hospitals_epsilon
+from protocol.say import say_json
 from protocol.signed_terms import SignedTerms
 
 

@@ -3,10 +3,11 @@
 from argparse import Namespace
 
 from client.commands.desk import open_desk
-from client.commands.terminal import say, say_json, table
+from client.commands.terminal import say, table
 from client.gate.admit import admit
 from client.tables.source import read_tables
 from protocol.contract import TABLES
+from protocol.say import say_json
 
 PASSED = ("training", "heldout", "undecided")
 

@@ -5,11 +5,12 @@ from argparse import Namespace
 
 from client.commands.desk import public_key
 from client.commands.join import request_file, request_lines
-from client.commands.terminal import say, say_json
+from client.commands.terminal import say
 from client.home import LARGEST_SEED, LEDGER, POLICY, SETTINGS, Simulation, utc_moment
 from client.new_home import begin_home
 from client.settings_text import NewHome
 from protocol.errors import ConfigurationError
+from protocol.say import say_json
 from protocol.section import shown
 from protocol.signed_terms import load_terms
 from protocol.signing import key_fingerprint

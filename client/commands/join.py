@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from client.commands.desk import open_desk
-from client.commands.terminal import say, say_json
+from client.commands.terminal import say
 from client.home import HOSPITAL_KEY, SETTINGS, load_home
 from client.new_home import begin_home
 from client.policy import allows_operator
@@ -19,6 +19,7 @@ from client.supernode import (
 from protocol.comparison import require_compared
 from protocol.errors import ConfigurationError
 from protocol.kit import JoinRequest, Kit, load_kit, save_join_request, sign_join_request
+from protocol.say import say_json
 from protocol.signing import key_fingerprint, load_key
 
 

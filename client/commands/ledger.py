@@ -6,11 +6,12 @@ from pathlib import Path
 
 from client.commands import ledger_keep
 from client.commands.desk import open_desk, public_key
-from client.commands.terminal import say, say_json, table
+from client.commands.terminal import say, table
 from client.home import load_home
 from client.ledger.entries import Entry
 from client.ledger.verify import Verified, export, verify
 from protocol.errors import LedgerError
+from protocol.say import say_json
 from protocol.signing import read_bounded, write_new
 
 LARGEST_EXPORT = 2**31

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from client.commands.desk import open_desk, person, policy_in_force
-from client.commands.terminal import say, say_json, table
+from client.commands.terminal import say, table
 from client.door_state import answers
 from client.home import LEDGER, Home, load_home, program_version
 from client.ledger import backup as copies
@@ -17,6 +17,7 @@ from client.ledger.clock import FIRST, LAST
 from client.ledger.recover import Recovery, at_worst, newest_copy, recover, unknown_studies
 from client.terms_folder import kept_terms
 from protocol.errors import ConfigurationError, LedgerError
+from protocol.say import say_json
 from protocol.signed_terms import SignedTerms, load_terms
 from protocol.text import visible
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from client.commands.desk import Desk, open_desk
-from client.commands.terminal import say, say_json
+from client.commands.terminal import say
 from client.policy import allows_operator
 from client.score import is_simulated, refuse_unreviewed
 from client.signed_model import ModelAtHand, check_marks, take_model
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError
 from protocol.model_file import StoredModel, contract_fingerprint, read_model
+from protocol.say import say_json
 from protocol.signed_model import MODEL, SIGNATURE
 from protocol.text import visible
 

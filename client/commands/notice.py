@@ -5,11 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from client.commands.desk import Desk, open_desk
-from client.commands.terminal import say, say_json
+from client.commands.terminal import say
 from client.home import POLICY
 from client.notice.facts import Facts, gather
 from client.notice.page import notice_html
 from client.notice.words import plain
+from protocol.say import say_json
 from protocol.signing import read_bounded, write_new
 
 CONTACT = "the hospital's privacy officer"

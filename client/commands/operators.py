@@ -3,7 +3,8 @@
 from argparse import Namespace
 
 from client.commands.desk import Desk, open_desk, person, public_key
-from client.commands.terminal import say, say_json, table
+from client.commands.terminal import say, table
+from protocol.say import say_json
 from protocol.signing import key_fingerprint
 
 

@@ -4,10 +4,11 @@ from argparse import Namespace
 from dataclasses import fields
 
 from client.commands.desk import open_desk
-from client.commands.terminal import say, say_json, table
+from client.commands.terminal import say, table
 from protocol.errors import ConfigurationError
 from protocol.limits import Limits
 from protocol.published_policy import publish_policy, save_policy
+from protocol.say import say_json
 
 
 def run(options: Namespace) -> None:

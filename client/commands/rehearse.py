@@ -5,9 +5,10 @@ from dataclasses import asdict
 
 from client.commands.desk import open_desk
 from client.commands.forecast import refuse_unless_permitted
-from client.commands.terminal import say, say_json
+from client.commands.terminal import say
 from client.policy import forecast
 from client.rehearse import Rehearsal, rehearse
+from protocol.say import say_json
 
 
 def run(options: Namespace) -> None:

@@ -8,13 +8,14 @@ import polars as pl
 
 from client.commands.desk import Desk, open_desk, person
 from client.commands.model import model_at_hand, model_contract, vouched, who_answers
-from client.commands.terminal import say, say_json, table
+from client.commands.terminal import say, table
 from client.score import is_simulated, refuse_unreviewed, score, with_identity
 from client.signed_model import ModelAtHand, check_marks
 from client.tables.source import Tables, read_tables
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError
 from protocol.model_file import StoredModel, read_model
+from protocol.say import say_json
 from protocol.signing import write_new
 
 FORMATS = (".csv", ".parquet")

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from client.checks.files import strange_heads
 from client.commands.desk import Desk, open_desk
 from client.commands.ledger import describe
-from client.commands.terminal import bar, say, say_json, table
+from client.commands.terminal import bar, say, table
 from client.door_state import answers
 from client.ledger.budget import ACCOUNTS, CAP_CLAUSES
 from client.ledger.clock import clock_fault
 from client.ledger.entries import Entry
 from protocol.accounting import PrivacyEvent
+from protocol.say import say_json
 from protocol.signed_terms import SignedTerms
 
 LAST = 5

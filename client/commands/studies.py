@@ -3,8 +3,9 @@
 from argparse import Namespace
 
 from client.commands.desk import Desk, open_desk
-from client.commands.terminal import say, say_json, table
+from client.commands.terminal import say, table
 from protocol.accounting import PrivacyEvent, compose_epsilon
+from protocol.say import say_json
 from protocol.signed_terms import SignedTerms
 
 

@@ -1,17 +1,16 @@
 """``supernode``: run Flower's SuperNode, which carries messages between the server and the agent's socket."""
 
-import sys
 from argparse import Namespace
 
 from client.supernode import FOLDER, become_supernode, load_node_settings
+from protocol.say import complain
 
 
 def run(options: Namespace) -> None:
     """Become the SuperNode; it waits for the server, and for plans, until it is stopped."""
     folder = options.home / FOLDER
     settings = load_node_settings(folder)
-    sys.stderr.write(
-        f"{settings.hospital}: connecting to {settings.address}; waits until the operator has enrolled this node\n"
+    complain(
+        f"{settings.hospital}: connecting to {settings.address}; waits until the operator has enrolled this node"
     )
-    sys.stderr.flush()
     become_supernode(folder)

@@ -1,9 +1,7 @@
 """What commands say on the terminal: tables and bars for 80 columns and no colour, JSON for machines."""
 
-import json
 import re
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,12 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from protocol.limits import Clause
+from protocol.say import LONGEST_SAID
+from protocol.text import visible
 
 BAR_WIDTH = 24
 
 
 def console() -> Console:
-    """Return the terminal; 80 columns where it is none."""
+    """Return the terminal; 80 columns where it is none. Markup is off: a name in brackets is a name."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
@@ -24,12 +24,7 @@ def say(*lines: str) -> None:
     """Write lines, wrapped at words."""
     terminal = console()
     for line in lines:
-        terminal.print(line)
-
-
-def say_json(value: object, default: Callable[[object], object] | None = None) -> None:
-    """Write one JSON value, all beyond ASCII escaped; ``default`` spells what JSON has no form for."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, default=default) + "\n")
+        terminal.print(_seen(line))
 
 
 def table(
@@ -41,7 +36,11 @@ def table(
 ) -> None:
     """Write a table that folds long cells, but not those of ``right`` (numbers) and ``fixed`` columns."""
     drawn = Table(
-        title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, title_style="bold"
+        title=_seen(title) if title else None,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        title_style="bold",
     )
     for column in columns:
         numeric = column in right
@@ -52,8 +51,12 @@ def table(
             no_wrap=numeric or column in fixed,
         )
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
+        drawn.add_row(*map(_seen, row))
     console().print(drawn)
+
+
+def _seen(text: str) -> Text:
+    return Text(visible(text, LONGEST_SAID))
 
 
 def clause_table(title: str, clauses: Iterable[Clause]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.supernode import FOLDER, load_node_settings
+from protocol.say import complain
 from protocol.tied import tied
 
 logger = logging.getLogger("wardround.hospital")
@@ -67,12 +68,11 @@ def run(options: Namespace) -> None:
     """Keep both running until SIGTERM or SIGINT."""
     home = options.home.absolute()
     settings = load_node_settings(home / FOLDER)
-    sys.stderr.write(
+    complain(
         "WARNING: agent and SuperNode run as one user, so that code which the server ships could read tables; "
-        "for patients' data use the two systemd units (deploy/)\n"
-        f"{settings.hospital}: waits for plans from {settings.address}\n"
+        "for patients' data use the two systemd units (deploy/)",
+        f"{settings.hospital}: waits for plans from {settings.address}",
     )
-    sys.stderr.flush()
     both = [Kept("agent", home), Kept("supernode", home)]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from protocol.say import complain, say
+
 if TYPE_CHECKING:
     from simulations.accuracy.cases import Case
     from simulations.accuracy.runner import Task
@@ -47,20 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         tasks, skipped = plan(asked)
     except ValueError as error:
-        sys.stderr.write(f"{error}\n")
+        complain(str(error))
         return 2
     started = time.perf_counter()
-    failed = [] if asked.page_only else run_tasks(tasks, asked.workers, _say)
-    _say(f"{time.perf_counter() - started:.0f} s")
+    failed = [] if asked.page_only else run_tasks(tasks, asked.workers, say)
+    say(f"{time.perf_counter() - started:.0f} s")
     complete = all(len(task.records()) == len(task.cells) for task in tasks)
     out = asked.out
     if out == DOCS and (asked.partial or skipped or not complete):
         out = asked.store
-        _say(f"{DOCS}/ is written by a whole run alone; this one is in {out}")
+        say(f"{DOCS}/ is written by a whole run alone; this one is in {out}")
     write_results(tasks, skipped, out)
     for line in (*skipped, *failed):
-        _say(line)
-    _say(str(out / "results.md"))
+        say(line)
+    say(str(out / "results.md"))
     return 1 if failed else 0
 
 
@@ -123,11 +125,6 @@ def _parse(arguments: Sequence[str] | None) -> Asked:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def _one_thread() -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from protocol.say import complain, say
 from simulations.bench.page import Part, write_page
 
 PARTS = "abcde"
@@ -18,18 +19,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the parts asked for; exit code 2 where what was asked for does not exist."""
     asked = _parse(arguments)
     if unknown := set(asked.only) - set(PARTS):
-        sys.stderr.write(f"--only {','.join(sorted(unknown))}: must be among {','.join(PARTS)}\n")
+        complain(f"--only {','.join(sorted(unknown))}: must be among {','.join(PARTS)}")
         return 2
     _one_thread()
     parts = []
     for key in sorted(set(asked.only)):
         started = time.perf_counter()
-        sys.stdout.write(f"({key}) …\n")
-        sys.stdout.flush()
+        say(f"({key}) …")
         parts.append(run_part(key, asked.data, asked.pfl, asked.quick))
-        sys.stdout.write(f"({key}) {parts[-1].skipped or 'done'}, {time.perf_counter() - started:.0f} s\n")
+        say(f"({key}) {parts[-1].skipped or 'done'}, {time.perf_counter() - started:.0f} s")
         write_page(parts, asked.out, "quick run" if asked.quick else "full run")
-    sys.stdout.write(f"{asked.out / 'performance.md'}\n")
+    say(str(asked.out / "performance.md"))
     return 0
 
 

@@ -1,6 +1,5 @@
 """(d) Scaling: hospitals of 100 patients, and parameters; each size in a process of its own."""
 
-import json
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from conf.composed import compose_study
 from protocol.model import parameter_count
 from protocol.plain import read_json
 from protocol.randomness import Keystream, derive_key
+from protocol.say import say_json
 from protocol.settings import ModelSettings
 from protocol.terms import Terms
 from server.propose import propose
@@ -130,4 +130,4 @@ def invent(hospitals: int, rounds: int, hidden: tuple[int, ...]) -> tuple[Federa
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]), tuple(map(int, sys.argv[3:])))))
+    say_json(measure(int(sys.argv[1]), int(sys.argv[2]), tuple(map(int, sys.argv[3:]))))

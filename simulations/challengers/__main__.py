@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from protocol.say import say
+
 if TYPE_CHECKING:
     from simulations.accuracy.cases import Case
     from simulations.accuracy.runner import Task
@@ -35,18 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from simulations.accuracy.summary import summarise
 
     tasks = plan(given.data, given.only, given.seeds, given.store)
-    failed = [] if given.page_only else run_tasks(tasks, given.workers, _say)
+    failed = [] if given.page_only else run_tasks(tasks, given.workers, say)
     records = [task.records() for task in tasks]
     tables = page_tables(
         summarise([record for own in records for record in own]), [task.case for task in tasks]
     )
     missing = sum(len(task.cells) - len(own) for task, own in zip(tasks, records, strict=True))
     if failed or missing or given.only or given.seeds != SEEDS:
-        _say(tables)
-        _say(f"{missing} cells missing, {len(failed)} columns failed; {PAGE} is filled by a whole run alone")
+        say(*tables.splitlines())
+        say(f"{missing} cells missing, {len(failed)} columns failed; {PAGE} is filled by a whole run alone")
         return 1 if failed or missing else 0
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
-    _say(str(PAGE))
+    say(str(PAGE))
     return 0
 
 
@@ -63,7 +65,7 @@ def plan(data: Path, only: Sequence[str], seeds: int, store: Path) -> "list[Task
         if case.name not in (only or DATA):
             continue
         if missing:
-            _say(f"{case.name}: {missing}")
+            say(f"{case.name}: {missing}")
             continue
         cells = tuple(cells_of(list(registry().values()), NOISES, EPSILONS))
         table = table_digest(data / case.file if case.file else None)
@@ -124,11 +126,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     given = parser.parse_args(arguments)
     given.data = given.data or Path(os.environ.get("ACCURACY_DATA", "../shared/data"))
     return given
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from protocol.errors import ConfigurationError, WardroundError
 from protocol.model_file import load_model
 from protocol.plain import read_json
+from protocol.say import complain, say
 from protocol.signed_model import MODEL
 from protocol.signed_terms import load_terms
 from simulations.loopback.federation import OPERATOR, Loopback
@@ -40,43 +41,43 @@ def main(arguments: Sequence[str]) -> int:
     begun = time.monotonic()
     try:
         if options.hospitals:
-            _say(*run_many(options.folder, options.hospitals, options.rounds).lines())
+            say(*run_many(options.folder, options.hospitals, options.rounds).lines())
             return 0
         with ExitStack() as stack:
             loopback = stack.enter_context(Loopback(options.folder, HOSPITALS, PATIENTS))
             _demonstrate(loopback, stack, options.rounds)
     except WardroundError as error:
-        sys.stderr.write(f"{error}\n")
+        complain(str(error))
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("stopped\n")
+        complain("stopped")
         return 130
-    _say(f"all of it held, in {time.monotonic() - begun:.0f} s; everything is in {options.folder}")
+    say(f"all of it held, in {time.monotonic() - begun:.0f} s; everything is in {options.folder}")
     return 0
 
 
 def _demonstrate(loopback: Loopback, stack: ExitStack, rounds: int) -> None:
-    _say("a certificate authority, three kits, three hospitals that join with keys of their own")
+    say("a certificate authority, three kits, three hospitals that join with keys of their own")
     loopback.provision()
     if installed():
         database = ThrowAwayPostgres()
         stack.callback(database.stop)
         tables = database.load(loopback.home(IN_DATABASE) / "tables")
         loopback.use_postgresql(IN_DATABASE, database.uri, tables)
-        _say(f"{IN_DATABASE}'s tables are in PostgreSQL")
+        say(f"{IN_DATABASE}'s tables are in PostgreSQL")
     else:
-        _say("PostgreSQL is not installed (scripts/install-parts.sh): all three hospitals read files")
+        say("PostgreSQL is not installed (scripts/install-parts.sh): all three hospitals read files")
     waits = ("round_seconds=45", "wait_seconds=120", "quorum=0.6")
     settings = loopback.settings(STUDY, rounds, *waits, evaluation="private")
     loopback.approve(STUDY, *settings)
-    _say("signed terms, approved by a person at each; server and hospitals start")
+    say("signed terms, approved by a person at each; server and hospitals start")
     loopback.start_server()
     for name in HOSPITALS:
         loopback.start_hospital(name)
     loopback.start_study(*settings)
     _round_closed(loopback, rounds // 3)
     loopback.kill(KILLED)
-    _say(f"round {rounds // 3} is closed; {KILLED}: agent and SuperNode killed (SIGKILL), and started again")
+    say(f"round {rounds // 3} is closed; {KILLED}: agent and SuperNode killed (SIGKILL), and started again")
     loopback.start_hospital(KILLED)
     code = loopback.wait_study(200.0)
     if code:
@@ -96,7 +97,7 @@ def _report(loopback: Loopback, rounds: int) -> None:
     signed = load_terms(folder / "study.terms")
     closed = [event for event in loopback.events(STUDY) if event["event"] == "round"]
     for event in closed:
-        _say(_line(event))
+        say(_line(event))
     accepted: list[list[str]] = [event["accepted"] for event in closed]  # type: ignore[misc]
     if len(closed) != rounds:
         raise ConfigurationError(f"{len(closed)} rounds were closed, must be {rounds}")
@@ -105,13 +106,13 @@ def _report(loopback: Loopback, rounds: int) -> None:
     apart = largest_difference(signed.terms, state, model.weights)
     if not apart <= TOLERANCE:
         raise ConfigurationError(f"the model is {apart:.2g} away from the agents' stored releases")
-    _say(f"the model equals rounds.apply over the agents' stored releases: at most {apart:.1e} apart")
+    say(f"the model equals rounds.apply over the agents' stored releases: at most {apart:.1e} apart")
     for name in loopback.hospitals:
         verified = read_json(loopback.hospital(name, "ledger", "verify", "--json").encode(), 2**20)
         took_part = sum(name in hospitals for hospitals in accepted)
-        _say(f"{name}: ledger verified ({verified['entries']} entries); in {took_part} of {rounds} rounds")
+        say(f"{name}: ledger verified ({verified['entries']} entries); in {took_part} of {rounds} rounds")
     seconds = sorted(float(event["seconds"]) for event in closed)  # type: ignore[arg-type]
-    _say(f"a round took {seconds[len(seconds) // 2]:.1f} s (median)")
+    say(f"a round took {seconds[len(seconds) // 2]:.1f} s (median)")
     _measured(loopback, folder)
 
 
@@ -123,23 +124,18 @@ def _measured(loopback: Loopback, folder: Path) -> None:
     auc, hospitals = found[0]["auc"], found[0]["accepted"]
     value, low, high = (auc[key] for key in ("value", "low", "high"))  # type: ignore[index]
     said = "lost in noise" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
-    _say(f"held-out patients of {hospitals}: AUC {said}")
+    say(f"held-out patients of {hospitals}: AUC {said}")
     name = loopback.hospitals[0]
     said = read_json(loopback.hospital(name, "model", str(folder / MODEL), "--json").encode(), 2**20)
-    _say(f"{name}: signed by the operator, and as they were signed: {', '.join(said['verified'])}")
+    say(f"{name}: signed by the operator, and as they were signed: {', '.join(said['verified'])}")
     card = (folder / "model_card.md").read_text(encoding="utf-8")
-    _say(f"the card says: {card.splitlines()[2].replace(chr(92), '')}")
-    _say(f"card: {folder / 'model_card.html'}; report: {folder / 'report.html'}")
+    say(f"the card says: {card.splitlines()[2].replace(chr(92), '')}")
+    say(f"card: {folder / 'model_card.html'}; report: {folder / 'report.html'}")
 
 
 def _line(event: Mapping[str, object]) -> str:
     missing = f"; no answer from {event['missing']}" if event["missing"] else ""
     return f"  round {event['round']}: {event['accepted']}, {float(event['seconds']):.1f} s{missing}"  # type: ignore[arg-type]
-
-
-def _say(*lines: str) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from simulations.report.plots import Drawing, Scale, compact, number, padded, spread, spread_text
+from simulations.report.terminal import cell
 
 COLOURS = ("together", "alone", "personalised", "private", "pooled")
 
@@ -47,7 +48,7 @@ class Frontier:
 
 def frontier_table(frontier: Frontier) -> Table:
     """The frontier for a terminal of 80 columns; failed jobs are in the caption."""
-    failed = f"failed: {', '.join(frontier.failed)}" if frontier.failed else None
+    failed = cell(f"failed: {', '.join(frontier.failed)}") if frontier.failed else None
     table = Table(
         title="Frontier: AUC on held-out patients, mean ± sd over seeds",
         title_justify="left",
@@ -60,7 +61,7 @@ def frontier_table(frontier: Frontier) -> Table:
         cells = [
             spread_text(row.auc.get(key)) for key in ("federated_private", "personalised", "local_private")
         ]
-        table.add_row(f"{row.epsilon:.2f}", row.noise, str(len(row.seeds)), *cells)
+        table.add_row(f"{row.epsilon:.2f}", cell(row.noise), str(len(row.seeds)), *cells)
     return table
 
 

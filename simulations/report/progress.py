@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from protocol.terms import Terms
 from simulations.report.summary import RoundRow
+from simulations.report.terminal import console
 
 
 @dataclass
@@ -38,5 +38,5 @@ def watch(shown: bool, terms: Terms) -> Iterator[Watcher]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[seen]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
+    with Progress(*columns, console=console(to_error=True), disable=not shown, transient=True) as bar:
         yield Watcher(bar, bar.add_task("rounds", total=terms.training.rounds, seen=""))

@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 from markupsafe import Markup
-from rich.console import Console
 
 from protocol.errors import ConfigurationError
 from protocol.plain import read_json, read_yaml
@@ -20,6 +19,7 @@ from simulations.report.frontier_view import Frontier, FrontierRow, frontier_cha
 from simulations.report.page import environment
 from simulations.report.run_files import write_whole
 from simulations.report.scores import METHOD_KEYS, METHODS
+from simulations.report.terminal import draw, show
 
 _LARGEST = 2**26  # bytes of a summary
 NOT_COMPARED = ("seed", "output_dir", "study")
@@ -174,9 +174,9 @@ def _long_table(frontier: Frontier) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col("sd").fill_nan(None))
 
 
-def show_frontier(sweep_dir: Path, console: Console) -> Frontier:
+def show_frontier(sweep_dir: Path) -> Frontier:
     """Write the frontier's files, then print its table and where the page is."""
     frontier = write_frontier(sweep_dir)
-    console.print(frontier_table(frontier))
-    console.print(f"Frontier: {sweep_dir / 'frontier.html'}", soft_wrap=True, markup=False, highlight=False)
+    draw(frontier_table(frontier))
+    show(f"Frontier: {sweep_dir / 'frontier.html'}")
     return frontier

@@ -1,19 +1,18 @@
 """The terminal's view of a run: one table that reads in 80 columns and without colour."""
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from simulations.report.plots import compact_delta, number, percent
 from simulations.report.run_files import RunFiles
 from simulations.report.scores import METHODS
 from simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
+from simulations.report.terminal import cell, console, draw, show
 
 
 def comparison_table(results: Results) -> Table:
     """Put methods beside each other: AUC over all events, averaged over hospitals, log-loss, calibration."""
-    title = f"{results.study}: {len(results.hospitals):,} hospitals, held-out patients"
+    title = cell(f"{results.study}: {len(results.hospitals):,} hospitals, held-out patients")
     table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
     table.add_column("method", no_wrap=True)
     for column in ("ε", "AUC", "AUC by\nhospital", "log-loss", "calibr.\nerror"):
@@ -34,14 +33,14 @@ def comparison_table(results: Results) -> Table:
     return table
 
 
-def print_run(results: Results, files: RunFiles, console: Console) -> None:
+def print_run(results: Results, files: RunFiles) -> None:
     """The table, what privacy cost against whom, what to be told first, and where the files are."""
-    console.print(comparison_table(results))
+    draw(comparison_table(results))
     for line in closing_lines(results):
-        console.print(Text(line))
-    console.print(Text(f"Report: {files.report or files.summary}"), soft_wrap=True)
+        console().print(cell(line))
+    show(f"Report: {files.report or files.summary}")
     if files.card is not None:
-        console.print(Text(f"Model card: {files.card}"), soft_wrap=True)
+        show(f"Model card: {files.card}")
 
 
 def closing_lines(results: Results) -> list[str]:
