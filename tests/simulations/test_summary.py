@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
-from rich.console import Console
 from sklearn.metrics import log_loss, roc_auc_score
 
 from protocol.contract import contract_from_mapping
@@ -178,12 +177,13 @@ def test_files_that_are_no_models_are_refused_in_one_line(example: Callable, tmp
         load_model(write_run(broken, tmp_path / "nan", html=False).model, contract)
 
 
-def test_the_terminal_fits_80_columns_without_colour(example: Callable, tmp_path: Path) -> None:
+def test_the_terminal_fits_80_columns_without_colour(
+    example: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     results = example(noise="distributed")
-    console = Console(width=80, no_color=True, record=True, force_terminal=False)
-    with console.capture() as captured:
-        print_run(results, write_run(results, tmp_path), console)
-    text = captured.get()
+    print_run(results, write_run(results, tmp_path))
+    text = capsys.readouterr().out
     assert "…" not in text
     assert "secure aggregation" in text
     assert "sees each hospital's share: ε = 3.2" in text

@@ -8,7 +8,6 @@ from statistics import stdev
 import polars as pl
 import pytest
 import yaml
-from rich.console import Console
 
 from simulations.report.summary import summarise
 from simulations.report.sweep import show_frontier, write_frontier
@@ -53,17 +52,19 @@ def test_rows_are_means_over_seeds_with_their_spread(sweep: Path) -> None:
     assert first["auc"]["federated_private"]["sd"] == pytest.approx(stdev([0.71, 0.711, 0.712]))
 
 
-def test_failed_jobs_are_named_everywhere(sweep: Path) -> None:
-    console = Console(width=80, no_color=True)
-    with console.capture() as captured:
-        frontier = show_frontier(sweep, console)
+def test_failed_jobs_are_named_everywhere(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    frontier = show_frontier(sweep)
+    shown = capsys.readouterr().out
     assert frontier.failed == ("4 (privacy.epsilon=2.0 seed=1)", "9")
     assert json.loads((sweep / "frontier.json").read_text())["failed"] == list(frontier.failed)
     page = (sweep / "frontier.html").read_text()
     assert "2 jobs" in page
     assert "4 (privacy.epsilon=2.0 seed=1); 9" in page
-    assert "failed: 4 (privacy.epsilon=2.0 seed=1), 9" in captured.get()
-    assert "0.711 ±0.001" in captured.get()
+    assert "failed: 4 (privacy.epsilon=2.0 seed=1), 9" in shown
+    assert "0.711 ±0.001" in shown
 
 
 def test_the_parquet_is_long(sweep: Path) -> None:
