@@ -24,7 +24,8 @@ from datetime import UTC, datetime
 from protocol.bounds import LARGEST_TERMS
 from protocol.canonical import canonical_json
 from protocol.errors import MessageError, Refusal
-from protocol.signed_terms import LINE_BYTES, read_line
+from protocol.signed_file import read_line
+from protocol.signed_terms import FORM as TERMS
 from protocol.signing import SIGNATURE_BYTES, Purpose, SigningKey, verifies
 from protocol.terms import Release, RoundPlan
 from protocol.wire import (
@@ -42,7 +43,7 @@ _ANSWER = struct.Struct(f"<8sB{SIGNATURE_BYTES}s")
 _REQUEST_MAGIC, _ANSWER_MAGIC = b"wardask2", b"wardans1"
 _REFUSED, _RELEASED = 0, 1
 _CLAUSE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-OPENING_BYTES = _REQUEST.size + LINE_BYTES
+OPENING_BYTES = _REQUEST.size + TERMS.line_bytes
 LARGEST_REQUEST = _REQUEST.size + LARGEST_TERMS + LARGEST_MESSAGE
 LARGEST_ANSWER = _ANSWER.size + LARGEST_MESSAGE
 
@@ -118,7 +119,7 @@ def decode_opening(first: bytes) -> Opening:
         raise MessageError(
             f"request: must be {_REQUEST_MAGIC.decode()} and terms of at most {LARGEST_TERMS} bytes"
         )
-    operator, _ = read_line(bytes(first[_REQUEST.size : OPENING_BYTES]))
+    operator, _ = read_line(TERMS, bytes(first[_REQUEST.size : OPENING_BYTES]), "terms")
     return Opening(expires_at, head_digest, weights_digest, signature, operator)
 
 

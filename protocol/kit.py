@@ -29,7 +29,7 @@ KIT = FileForm(
 )
 REQUEST = FileForm(
     kind="request",
-    format="wardround-request-1",
+    format="wardround-request-2",
     purpose=Purpose.JOIN,
     signer="signing_key",
     parts=("hospital", "node_key"),

@@ -1,8 +1,8 @@
 """What a hospital chooses to publish of its policy, so that an operator sees beforehand what it would refuse.
 
 Its limits alone: who may propose studies there, who approves, how many patients it has, and what it has spent
-stay at home. Nothing in it depends on a table or on the ledger. One line of canonical JSON, signed by the
-hospital with the key that signs its releases.
+stay at home. Nothing in it depends on a table or on the ledger. A signed file (``protocol.signed_file``), by the
+key that signs the hospital's releases.
 """
 
 import math
@@ -18,7 +18,7 @@ from protocol.text import checked_name
 
 FORM = FileForm(
     kind="policy",
-    format="wardround-policy-1",
+    format="wardround-policy-2",
     purpose=Purpose.POLICY,
     signer="signing_key",
     parts=("hospital", "published_at", "limits"),

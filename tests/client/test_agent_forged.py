@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from protocol.canonical import canonical_json
 from protocol.envelope import decode_answer, decode_request, sign_request
-from protocol.errors import ConfigurationError, Refusal
+from protocol.errors import ConfigurationError, Refusal, WardroundError
 from protocol.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
 from protocol.signing import Purpose, new_key
 from protocol.terms import terms_to_mapping
@@ -152,7 +152,7 @@ def test_terms_with_anything_in_any_place(target, data):
     forged = f"wardround-terms-2 {target.operator.public} {signature}\n".encode() + changed + b"\n"
     try:
         understood = signed_terms_from_bytes(forged).terms
-    except ConfigurationError:
+    except WardroundError:
         request = sign_request(forged, target.plan(2), datetime.now(UTC) + timedelta(days=1), target.operator)
         assert refusal_of(target, request) == "terms"
     else:  # signed, and its one spelling

@@ -39,7 +39,7 @@ def undecoded(monkeypatch):
     def never(*arguments, **settings):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("protocol.signed_terms._decode", never)
+    monkeypatch.setattr("protocol.signed_terms.decode", never)
     monkeypatch.setattr("client.asked.decode_plan", never)
 
 

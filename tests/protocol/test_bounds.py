@@ -14,7 +14,7 @@ from protocol.contract import contract_from_mapping
 from protocol.errors import ConfigurationError, WardroundError
 from protocol.evaluation import EvaluationSettings
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.signed_terms import FORMAT, sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
+from protocol.signed_terms import FORM, sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
 from protocol.signing import Purpose, new_key
 from protocol.terms import Terms
 
@@ -111,7 +111,7 @@ def resigned(change: Callable[[Any], None]) -> bytes:
     plain = json.loads(signed().split(b"\n")[1])
     change(plain)
     body = canonical_json(plain)
-    return f"{FORMAT} {KEY.public} {KEY.sign(Purpose.TERMS, body).hex()}\n".encode() + body + b"\n"
+    return f"{FORM.format} {KEY.public} {KEY.sign(Purpose.TERMS, body).hex()}\n".encode() + body + b"\n"
 
 
 BEYOND: dict[str, Callable[[Any], Any]] = {

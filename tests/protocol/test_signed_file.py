@@ -13,7 +13,7 @@ from protocol.errors import ConfigurationError
 from protocol.kit import load_join_request, load_kit, sign_join_request, sign_kit
 from protocol.limits import Limits
 from protocol.published_policy import load_policy, publish_policy
-from protocol.signed_file import FileForm, read_signed, signed_content
+from protocol.signed_file import FileForm, read_signed, sign_body, signed_content
 from protocol.signing import Purpose, new_key
 from server.certificates import new_root
 
@@ -71,17 +71,32 @@ def test_a_byte_more_or_less_is_refused(kind: str, files: Any, tmp_path: Path) -
 
 
 def test_the_same_said_in_another_spelling_is_refused() -> None:
-    content = signed_content(FORM, {"a": 1, "b": "ü"}, new_key())
-    plain = json.loads(content)
-    assert read_signed(FORM, content, "x")["a"] == 1
+    key = new_key()
+    content = signed_content(FORM, {"a": 1, "b": "ü"}, key)
+    assert read_signed(FORM, content, "x") == {"a": 1, "b": "ü", "who": key.public}
+    body = content.split(b"\n")[1]
     for other in (
-        json.dumps(plain),  # ü as an escape, and spaces
-        json.dumps(plain, separators=(",", ":"), ensure_ascii=False),  # without the end of the line
-        content.decode().replace('"a":1', '"a":1.0'),
-        content.decode().replace('"a":1', '"a":1,"a":1'),
+        json.dumps(json.loads(body)).encode(),  # ü as an escape, and spaces
+        body.replace(b'"a":1', b'"a":1.0') + b" ",
+        body.replace(b'"a":1', b'"a":1,"a":1'),
+        body.replace(b'"a":1,', b"") + b"\n",
     ):
         with pytest.raises(ConfigurationError, match="thing=x"):
-            read_signed(FORM, other.encode(), "x")
+            read_signed(FORM, sign_body(FORM, other, key), "x")
+
+
+def test_nothing_is_decoded_before_its_signature_was_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = new_key()
+    content = signed_content(FORM, {"a": 1, "b": 2}, key)
+
+    def never(*arguments: object) -> object:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("protocol.signed_file.read_json", never)
+    with pytest.raises(ConfigurationError, match="does not fit"):
+        read_signed(FORM, content.replace(b'"a":1', b'"a":3'), "x")
+    with pytest.raises(AssertionError, match="decoded"):
+        read_signed(FORM, content, "x")
 
 
 def test_a_signature_for_another_purpose_or_by_another_key_does_not_fit() -> None:
@@ -89,10 +104,14 @@ def test_a_signature_for_another_purpose_or_by_another_key_does_not_fit() -> Non
     other = FileForm(**{**vars(FORM), "purpose": Purpose.JOIN})
     with pytest.raises(ConfigurationError, match="does not fit"):
         read_signed(FORM, signed_content(other, plain, key), "x")
-    stranger = json.loads(signed_content(FORM, plain, key)) | {"who": new_key().public}
-    spelt = json.dumps(stranger, sort_keys=True, separators=(",", ":")) + "\n"
+    stranger = signed_content(FORM, plain, key).replace(key.public.encode(), new_key().public.encode())
     with pytest.raises(ConfigurationError, match="does not fit"):
-        read_signed(FORM, spelt.encode(), "x")
+        read_signed(FORM, stranger, "x")
+
+
+def test_a_file_of_an_earlier_version_says_what_to_do() -> None:
+    with pytest.raises(ConfigurationError, match="earlier version; ask them for the file again"):
+        read_signed(FORM, b'{"format":"thing-0"}\n', "x")
 
 
 def test_a_large_file_is_not_read() -> None:

@@ -13,8 +13,9 @@ from protocol.bounds import LARGEST_TERMS
 from protocol.contract import contract_from_mapping
 from protocol.errors import ConfigurationError
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.signed_file import write_signed
 from protocol.signed_terms import (
-    FORMAT,
+    FORM,
     load_terms,
     save_terms,
     sign_terms,
@@ -51,8 +52,8 @@ LINE, BODY = FILE[:-1].split(b"\n")
 
 def _file(body: bytes, key: SigningKey = KEY) -> bytes:
     """A terms file whose body is whatever its signer wrote."""
-    signature = key.sign(Purpose.TERMS, body).hex()
-    return f"{FORMAT} {key.public} {signature}\n".encode() + body + b"\n"
+    signature = key.sign(Purpose.TERMS, body)
+    return write_signed(FORM, key.public, signature, body)
 
 
 def _resigned(change: Any) -> bytes:
@@ -90,7 +91,7 @@ def test_nothing_is_decoded_before_its_signature_was_verified(monkeypatch: pytes
     def never(*arguments: object, **settings: object) -> object:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("protocol.signed_terms._decode", never)
+    monkeypatch.setattr("protocol.signed_terms.decode", never)
     other = _file(BODY, new_key())
     for forged in (LINE + b"\n" + BODY.replace(b"tea", b"pea") + b"\n", LINE + other[len(LINE) : -2] + b"\n"):
         with pytest.raises(ConfigurationError, match="signature"):
@@ -182,7 +183,7 @@ def test_a_value_of_another_type_is_one_line(group: str, key: str, value: object
     [
         b"",
         b"null",
-        FORMAT.encode(),
+        FORM.format.encode(),
         LINE,
         LINE + b"\n",
         LINE + b"\n\n",

@@ -163,11 +163,11 @@ def test_a_file_that_the_hospital_did_not_sign_is_refused(home, tmp_path):
         "",
         "[]",
         text.replace('"max_rounds":20', '"max_rounds":"20"'),
-        text.replace("-policy-1", "-kit-1"),
+        text.replace("-policy-2", "-kit-2"),
     ):
         path.write_text(wrong)
         with pytest.raises(
-            ConfigurationError, match=r"^policy=.*north\.policy: .*ask the hospital for it again"
+            ConfigurationError, match=r"^policy=.*north\.policy: .*ask the hospital for the file again"
         ):
             published_policies(home)
 
