@@ -97,7 +97,9 @@ class Agent:
     def _participate(self, asked: Asked) -> Release:
         terms, operator = asked.signed.terms, asked.signed.operator
         policy = self._policy_in_force()
-        ward = Ward(self._home.hospital, policy, self._ledger, self._now, self._stream, self._ready)
+        ward = Ward(
+            self._home.hospital, policy, self._ledger, self._now, self._stream, self._ready, self._note
+        )
         if asked.plan.account == "held_out":
             (answer,) = evaluate([asked.plan], [ward], terms, operator, self._admit_heldout)
         else:
@@ -119,6 +121,10 @@ class Agent:
         if self._home.simulation is None:
             return policy
         return replace(policy, simulation=True, min_reply_delay_seconds=0.0)
+
+    def _note(self, plan: RoundPlan, fault: str) -> None:
+        """Tell the hospital's people how a round was computed, in a file of theirs; the operator sees nothing of it."""
+        self._home.round_log.note(plan, fault, self._now())
 
     def _ready(self, terms: Terms) -> None:
         """Before anything is charged: refuse where closed form and Opacus disagree on this study's shapes."""

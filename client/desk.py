@@ -20,9 +20,13 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class Job(Generic[T]):
-    """One request's bytes, who waits for its answer, and its place in the line (smaller is earlier)."""
+    """One request's bytes, who waits for its answer, and its place in the line (smaller is earlier).
+
+    arrived: monotonic seconds of the last byte of whoever brought it first.
+    """
 
     payload: bytes = field(repr=False)
+    arrived: float
     place: float
     answer: asyncio.Future[T] = field(repr=False)
     waiting: int = 0
@@ -50,7 +54,8 @@ class Desk(Generic[T]):
         job = next((job for job in same if job.payload == payload), None)
         if job is None:
             answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            job = Job(payload, time.monotonic() + len(payload) / BYTES_PER_SECOND, answer)
+            arrived = time.monotonic()
+            job = Job(payload, arrived, arrived + len(payload) / BYTES_PER_SECOND, answer)
             same.append(job)
         job.waiting += 1
         self._next()

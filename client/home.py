@@ -5,6 +5,7 @@
     HOME/ledger.sqlite     the record of every release (client.ledger.sqlite)
     HOME/keys/hospital.key the Ed25519 key that signs releases and the ledger
     HOME/keys/patients.key 64 hexadecimal digits: the secret behind patients' tokens; never changed, never shared
+    HOME/rounds.jsonl      how each round was computed, for the hospital's own people (client.round_log)
     HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
 
 hospital.yaml:
@@ -27,6 +28,7 @@ from pathlib import Path
 
 from client.ledger.sqlite import SqliteLedger, open_ledger
 from client.policy_file import PolicyFile
+from client.round_log import RoundLog
 from client.tables.mapping import source_from_mapping
 from client.tables.source import TableSource
 from protocol.errors import ConfigurationError, LedgerError
@@ -34,7 +36,7 @@ from protocol.plain import LARGEST_YAML, read_yaml
 from protocol.section import Section
 from protocol.signing import SigningKey, load_key, read_bounded
 
-SETTINGS, POLICY, LEDGER = "hospital.yaml", "policy.yaml", "ledger.sqlite"
+SETTINGS, POLICY, LEDGER, ROUNDS = "hospital.yaml", "policy.yaml", "ledger.sqlite", "rounds.jsonl"
 HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys/hospital.key", "keys/patients.key", "terms"
 LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
 LARGEST_SEED = 2**63 - 1
@@ -70,6 +72,11 @@ class Home:
     def policy(self) -> PolicyFile:
         """The policy's file; ``current()`` reads it."""
         return PolicyFile(self.folder / POLICY)
+
+    @property
+    def round_log(self) -> RoundLog:
+        """How each round was computed."""
+        return RoundLog(self.folder / ROUNDS)
 
     @property
     def terms_folder(self) -> Path:

@@ -10,14 +10,18 @@ import sys
 import traceback
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
 from client.commands.arguments import parser
+from client.tables.panic import libraries_are_mute, panics_are_faults
 from protocol.errors import WardroundError
 from protocol.say import LineFormatter, complain
 
 OK, FAULT, USER_ERROR, STOPPED = 0, 1, 2, 130
+_STARTS_OTHERS = ("up", "supernode")
+"""Their children write to the same standard error; they themselves read no table."""
 _ROOT = Path(__file__).parents[1]
 
 
@@ -25,8 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code: 0; 2 for what a person can mend; 1 for a fault of ours."""
     try:
         options = parser().parse_args(arguments)
-        _log_to_standard_error(options)
-        import_module(f"client.commands.{options.module}").run(options)
+        with nullcontext() if options.module in _STARTS_OTHERS else libraries_are_mute(), panics_are_faults():
+            _log_to_standard_error(options)
+            _compute_in_one_thread(options)
+            import_module(f"client.commands.{options.module}").run(options)
     except WardroundError as error:
         return _said(str(error), USER_ERROR)
     except KeyboardInterrupt:
@@ -54,6 +60,12 @@ def _log_to_standard_error(options: Namespace) -> None:
     logger = logging.getLogger("wardround")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.DEBUG if options.verbose else quiet)
+
+
+def _compute_in_one_thread(options: Namespace) -> None:
+    """Before NumPy is loaded: an agent's arithmetic is set to take equal time in its own thread, and in no other."""
+    if options.module == "agent":
+        os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def _fault(error: Exception) -> str:

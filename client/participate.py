@@ -7,12 +7,11 @@ patients alone. What stands behind ``Admit`` is the gate (``client.gate.admit``)
 """
 
 import logging
-import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,8 @@ from client.cohort import Cohort, no_patients
 from client.ledger.budget import Charge
 from client.ledger.port import Ledger, Receipt
 from client.policy import Policy, permit
+from client.tables.panic import described, panics_are_faults
+from client.train.one_pass import no_denormals
 from client.train.prepared import MEMORY_BYTES
 from client.train.update import private_update
 from protocol.accounting import PrivacyEvent
@@ -38,11 +39,16 @@ def _always_ready(terms: Terms) -> None:
     """Ask nothing more of terms that the policy permits."""
 
 
+def _note_nothing(plan: RoundPlan, fault: str) -> None:
+    """Keep no record of how a round was computed."""
+
+
 @dataclass(frozen=True)
 class Ward:
     """One hospital as a round sees it: its limits, its record, its clock, and its own randomness.
 
-    ready: asked about terms that the policy permits, before anything is charged; raises Refusal.
+    ready: asked about terms that the policy permits, before anything is charged; raises Refusal. note: told of each
+    round that was computed, before its release is stored: of what fault noise alone was sent, empty for none.
     """
 
     hospital: str
@@ -51,6 +57,7 @@ class Ward:
     clock: Callable[[], datetime]
     stream: Callable[[RoundPlan], Keystream]
     ready: Callable[[Terms], None] = _always_ready
+    note: Callable[[RoundPlan, str], None] = _note_nothing
 
 
 Admit = Callable[[Sequence[Ward], Terms], Cohort]
@@ -214,27 +221,32 @@ def _computed(
 
     def vectors(cohort: Cohort) -> NDArray[np.float32]:
         streams = [ward.stream(plan) for ward, plan in zip(wards, plans, strict=True)]
-        return compute(terms, round_number, weights, cohort, streams, hospitals).astype(np.float32)
+        with nullcontext() if terms.simulation else no_denormals():
+            return compute(terms, round_number, weights, cohort, streams, hospitals).astype(np.float32)
 
+    fault, computed = "", None
     try:
-        return vectors(admit(wards, terms))
+        with panics_are_faults():
+            computed = vectors(admit(wards, terms))
     except TableAway:
         raise  # late, and charged: the same plan computes once more when the database is back
     except Exception as error:
         if terms.simulation:
             raise
-        logger.warning("round %d: noise alone (%s)", round_number, said(error))
-        # Whether the tables can be learned from must not show: a fault yields noise of the same size.
-        return vectors(no_patients(terms.contract.layout, len(wards)))
+        fault = said(error)
+        logger.warning("round %d: noise alone (%s)", round_number, fault)
+    if computed is None:
+        # Whether the tables can be learned from must not show: a fault yields noise of the same size. Out of the
+        # handler, whose traceback holds what the fault was about: memory may be what there was too little of.
+        computed = vectors(no_patients(terms.contract.layout, len(wards)))
+    for ward, plan in zip(wards, plans, strict=True):
+        ward.note(plan, fault)
+    return computed
 
 
 def said(error: Exception) -> str:
     """Say what went wrong without a patient's value: our own errors' text, of others type and place alone."""
-    if isinstance(error, TableError):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return type(error).__name__ + place
+    return str(error) if isinstance(error, TableError) else described(error)
 
 
 def _round_of(plans: Sequence[RoundPlan]) -> int:

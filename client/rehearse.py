@@ -84,7 +84,7 @@ def _cohort(home: Home, terms: Terms, now: datetime) -> Cohort:
 def _release(
     home: Home, policy: Policy, signed: SignedTerms, cohort: Cohort, now: datetime
 ) -> tuple[Release, float]:
-    terms = signed.terms
+    terms, faults = signed.terms, list[str]()
     with TemporaryDirectory(prefix="rehearsal-", dir=home.folder) as folder:
         ledger = create_ledger(Path(folder) / "ledger.sqlite", new_key(), program_version(), now)
         try:
@@ -94,6 +94,7 @@ def _release(
                 ledger,
                 lambda: now,
                 lambda plan: fresh_keystream(),
+                note=lambda plan, fault: faults.append(fault),
             )
             (answer,) = participate(
                 [_plan(home, terms)], [ward], terms, signed.operator, lambda wards, terms: cohort
@@ -103,8 +104,10 @@ def _release(
             ledger.close()
     if isinstance(answer, Refusal):
         raise answer
-    if answer.vector.size == 0:
-        raise TableError("rehearsal: the round gave no release")
+    if any(faults):
+        raise TableError(
+            f"{faults[0]}: a round would be noise alone, and charged; mend it, or report this line"
+        )
     return answer, epsilon
 
 

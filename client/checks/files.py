@@ -9,7 +9,7 @@ from pathlib import Path
 
 from client.checks.finding import Finding, fault, ok, warn
 from client.door_state import answers
-from client.home import HOSPITAL_KEY, LEDGER, PATIENTS_KEY, POLICY, SETTINGS, TERMS, Home
+from client.home import HOSPITAL_KEY, LEDGER, PATIENTS_KEY, POLICY, ROUNDS, SETTINGS, TERMS, Home
 from client.ledger.entries import Entry
 from client.ledger.sqlite import SqliteLedger
 from client.ledger.verify import export, verify
@@ -26,7 +26,7 @@ def permissions(home: Home) -> Iterator[Finding]:
     """Look who may read the home, its keys and the tables, beside their owner."""
     open_to_others = [
         name
-        for name in (".", "keys", SETTINGS, POLICY, LEDGER, HOSPITAL_KEY, PATIENTS_KEY, TERMS)
+        for name in (".", "keys", SETTINGS, POLICY, LEDGER, ROUNDS, HOSPITAL_KEY, PATIENTS_KEY, TERMS)
         if (home.folder / name).exists() and _others_may(home.folder / name)
     ]
     for name in open_to_others:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from client.tables.panic import panics_are_faults
 from protocol.errors import LedgerError, WardroundError
 
 OK, WARN, FAULT = "ok", "warn", "FAULT"
@@ -39,7 +40,8 @@ def guarded(topic: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]
     The text of an error of others may quote a cell.
     """
     try:
-        return list(check())
+        with panics_are_faults():
+            return list(check())
     except WardroundError as error:
         return [failed(topic, error)]
     except Exception as error:

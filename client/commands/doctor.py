@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
-from client.checks import files, machine, server
+from client.checks import files, machine, rounds, server
 from client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
 from client.commands.desk import Desk, moment, policy_in_force
 from client.commands.terminal import say, table
@@ -75,6 +75,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
     try:
         yield from guarded("ledger", lambda: files.ledger(ledger, home, policy))
         yield from guarded("ledger", lambda: files.heads(ledger, policy))
+        yield from guarded("rounds", lambda: rounds.answered(home, moment(home, ledger)))
         last = None if ledger.simulated else ledger.time
         yield from guarded("clock", lambda: machine.clock(last))
         yield from _with_studies(home, policy, ledger, options)

@@ -2,9 +2,11 @@
 
 from argparse import Namespace
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from client.checks.files import strange_heads
+from client.checks.rounds import describe as describe_noise
 from client.commands.desk import Desk, open_desk
 from client.commands.ledger import describe
 from client.commands.terminal import bar, say, table
@@ -12,6 +14,7 @@ from client.door_state import answers
 from client.ledger.budget import ACCOUNTS, CAP_CLAUSES
 from client.ledger.clock import clock_fault
 from client.ledger.entries import Entry
+from client.round_log import noise_alone
 from protocol.accounting import PrivacyEvent
 from protocol.say import say_json
 from protocol.signed_terms import SignedTerms
@@ -30,6 +33,7 @@ def run(options: Namespace) -> None:
             "head": desk.ledger.head,
             "faults": _faults(desk, entries),
         }
+        noise = noise_alone(desk.home.round_log.read())
         budget = _budget(desk, entries)
         next_rounds = [
             _next_round(desk, signed) for signed in desk.known() if desk.decision(signed) == "approved"
@@ -38,9 +42,13 @@ def run(options: Namespace) -> None:
     last = [entry for entry in entries if entry.kind in ("charged", "released", "refused")][-LAST:]
     if options.json:
         releases = [{"kind": e.kind, "time": e.time.isoformat(), **e.fields} for e in last]
-        say_json({**facts, "budget": budget, "next": next_rounds, "pending": pending, "last": releases})
+        plain = [{**asdict(n), "since": n.since.isoformat(), "last": n.last.isoformat()} for n in noise]
+        more = {"next": next_rounds, "pending": pending, "noise_alone": plain, "last": releases}
+        say_json({**facts, "budget": budget, **more})
     else:
         _show(facts, budget, next_rounds, pending, last)
+        for one in noise:
+            say(f"NOISE ALONE: {describe_noise(one)}. Mend it, and try with rehearse.")
 
 
 def _faults(desk: Desk, entries: Iterable[Entry]) -> list[str]:

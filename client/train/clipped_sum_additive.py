@@ -9,6 +9,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from client.train.one_pass import blank
 from client.train.prepared import Prepared, Rows
 from client.train.rounding import add_part, norm_allowance, safe_norms
 from protocol.mechanism import TERMS_AT_ONCE, clip_factors
@@ -40,10 +41,8 @@ def clipped_row_sums(
         # Products over the active columns, then over a patient's events, twice: in rows of the matrix, and of those.
         terms = rows.active + 2 * part.event_counts.astype(np.float64) + 4
         norms = safe_norms(squared, bound, norm_allowance(terms, np.float64))
-    finite = np.isfinite(norms)
-    if not finite.all():
-        return clipped_row_sums(part.keep(finite), coefficients[finite[part.owners]], clip_norm)
-    clipped = coefficients * clip_factors(norms, clip_norm)[part.owners]
+        clipped = coefficients * clip_factors(norms, clip_norm)[part.owners]
+    blank(clipped, np.isfinite(norms)[part.owners])
     return _row_sums(part, rows, clipped).reshape(part.segments.count, -1)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.special import expit
 
+from client.train.one_pass import blank
 from client.train.prepared import Pairs, Prepared, Rows
 from client.train.rounding import norm_allowance, safe_norms
 from protocol.layout import Layout
@@ -45,12 +46,12 @@ def clipped_sum_dense(
         gradients = (expit(logits) - part.labels) * part.shares
         deltas = _backward(model, named, part, activations, gradients.astype(dtype))
         norms = _patient_norms(part, activations, deltas, gradients, "output.bias" in named)
-    finite = np.isfinite(norms)
-    if not finite.all():
-        return clipped_sum_dense(model, layout, part.keep(finite), weights, clip_norm, dtype)
-    factors = clip_factors(norms, clip_norm)[part.owners]
-    gradients *= factors
-    deltas = [delta * factors[:, np.newaxis] for delta in deltas]
+        factors = clip_factors(norms, clip_norm)[part.owners]
+        gradients *= factors
+        deltas = [delta * factors[:, np.newaxis] for delta in deltas]
+    finite = np.isfinite(norms)[part.owners]
+    for rows in (gradients, *activations, *deltas):
+        blank(rows, finite)
     activations = [activation.astype(np.float64, copy=False) for activation in activations]
     return _sums(model, layout, part, activations, deltas, gradients)
 

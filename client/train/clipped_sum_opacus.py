@@ -33,7 +33,8 @@ def clipped_sum_opacus(
     """Sum the clipped per-patient gradients of one hospital: float64 [parameters], in the module's order.
 
     engine: ``ghost`` or ``hooks``. Guarantee: one patient moves the sum by at most clip_norm; a patient
-    whose gradient is not finite adds zero. ConfigurationError where the module mixes patients and events
+    whose gradient is not finite adds zero (by a second pass: an oracle sees invented patients, or a simulation's,
+    and a hospital's rounds the closed forms). ConfigurationError where the module mixes patients and events
     so that gradients no longer belong to patients.
     """
     if len(batch) == 0:

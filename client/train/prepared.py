@@ -184,14 +184,15 @@ def _prepare(
     hospitals = (int(occupied[0]), int(occupied[-1]) + 1)
     segments = Segments(part.events_from[part.patients_from[hospitals[0] : hospitals[1] + 1]])
     pairs = _pairs(part)
+    values, shares = _finite(part)
     linear = main = None
     if model.kind != "mlp":
         columns = active_columns(layout, part)
-        entries = active_entries(columns, part.values, column_scale(model, layout))
+        entries = active_entries(columns, values, column_scale(model, layout))
         linear = _rows(columns, entries, layout.width, segments, pairs, np.float64, keep_shared=False)
     if model.hidden:
         columns = active_main_columns(layout, part)
-        entries = active_entries(columns, part.values, main_scale(model, layout))
+        entries = active_entries(columns, values, main_scale(model, layout))
         main = _rows(columns, entries, layout.main_width, segments, pairs, dtype)
     return Prepared(
         hospitals=hospitals,
@@ -199,11 +200,23 @@ def _prepare(
         segments=segments,
         owners=part.patient_of_event,
         labels=part.labels,
-        shares=np.repeat(1 / np.maximum(part.events_per_patient, 1), part.events_per_patient),
+        shares=shares,
         pairs=pairs,
         linear=linear,
         main=main,
     )
+
+
+def _finite(cohort: Cohort) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Values [events, ranged] with zeros where they are not finite, and shares [events], NaN for such a patient.
+
+    The gate lets no such value through. If one came, it would spread to others by ``0 * inf``; so that patient's
+    gradient is what is not finite, and adds zero.
+    """
+    finite = np.isfinite(cohort.values)
+    broken = np.bincount(cohort.patient_of_event, ~finite.all(axis=1), cohort.patient_count) > 0
+    share = np.where(broken, np.nan, 1 / np.maximum(cohort.events_per_patient, 1))
+    return np.where(finite, cohort.values, np.float32(0)), np.repeat(share, cohort.events_per_patient)
 
 
 def _pairs(cohort: Cohort) -> Pairs:

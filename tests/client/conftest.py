@@ -1,6 +1,7 @@
 """A small hospital on disk, and the operator who asks of it: what the agent's tests stand on."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -229,6 +230,16 @@ class Hospital:
     def entries(self, kind: str) -> list[Entry]:
         """The ledger's entries of one kind."""
         return [entry for entry in self.agent._ledger.entries() if entry.kind == kind]
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """Put the log back as it was: a command run within the tests keeps it from whoever looks for its lines later."""
+    logger = logging.getLogger("wardround")
+    before = logger.handlers[:], logger.propagate, logger.level
+    yield
+    logger.handlers, logger.propagate = before[:2]
+    logger.setLevel(before[2])
 
 
 @pytest.fixture

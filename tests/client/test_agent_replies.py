@@ -2,12 +2,15 @@
 
 import os
 import re
+import weakref
 
 import numpy as np
 import polars as pl
 import pytest
 
+import client.participate
 from client.ledger.verify import export
+from client.round_log import RoundLog
 from protocol.envelope import decode_answer
 from protocol.errors import TableAway
 
@@ -48,7 +51,36 @@ def no_memory(hospital, tables, monkeypatch):
     monkeypatch.setattr("client.warm.encode", fail)
 
 
-FAULTS = (no_messages, missing_file, missing_column, no_table, empty_file, error_in_training, no_memory)
+def dates_beyond_the_calendar(hospital, tables, monkeypatch):
+    """A Parquet file whose days polars panics on: a BaseException (``pl.exceptions.PanicException``)."""
+    days = pl.Series("decided", [2**31 - 1] * len(tables["messages"]), pl.Int32).cast(pl.Date)
+    tables["messages"].with_columns(decided=days).write_parquet(hospital.folder / "messages.parquet")
+    settings = hospital.folder / "hospital.yaml"
+    settings.write_text(settings.read_text().replace("messages.csv", "messages.parquet"))
+    hospital.stop()
+
+    def panic(*arguments):
+        return pl.Series([2**31 - 1]).cast(pl.Int32).cast(pl.Date).cast(pl.Datetime("us"))
+
+    monkeypatch.setattr("client.warm.admit", panic)  # whether or not the gate asks for it in this way today
+
+
+def panic_in_training(hospital, tables, monkeypatch):
+    class PanicException(BaseException):
+        """As pyo3 makes them."""
+
+    def fail(model, layout, weights, cohort, clip_norm, **settings):
+        if cohort.patient_count:
+            raise PanicException("MARK-inside-training")
+        return np.zeros((1, weights.shape[1]))
+
+    monkeypatch.setattr("client.train.update.clipped_sums", fail)
+
+
+FAULTS = (
+    no_messages, missing_file, missing_column, no_table, empty_file, error_in_training, no_memory,
+    dates_beyond_the_calendar, panic_in_training,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -64,7 +96,12 @@ def test_a_reply_of_the_same_size_and_kind_comes_whatever_the_tables_hold(
     # It is noise of the usual size: 15 coordinates, each within 8 standard deviations, not all zero.
     assert 0 < np.abs(vector).max() < 8 * approved.terms.hospital_noise_stddev
     assert len(approved.entries("charged")) == len(approved.entries("released")) == 2
-    assert "MARK" not in caplog.text
+    lines = RoundLog(approved.folder / "rounds.jsonl").read()
+    assert [bool(one.fault) for one in lines] == [
+        False,
+        fault is not no_messages,
+    ]  # an empty table is no fault
+    assert "MARK" not in caplog.text + lines[1].fault
 
 
 @pytest.mark.parametrize("size", [3e38, 1e30, -3e38])
@@ -154,6 +191,43 @@ def test_only_a_turn_that_read_tables_ends_at_a_whole_delay_of_the_policy(approv
     (approved.folder / "messages.csv").unlink()
     approved.released(3)  # noise alone
     assert asked == [2, 0, 0, 2, 2]
+
+
+def test_what_stops_the_process_is_no_fault_of_a_table(approved, monkeypatch):
+    for stop in (KeyboardInterrupt, SystemExit):
+
+        def fail(*arguments, stop=stop):
+            raise stop
+
+        monkeypatch.setattr("client.warm.read_tables", fail)
+        with pytest.raises(stop):
+            approved.agent.answer(approved.request(1))
+    assert not approved.entries("released")
+    monkeypatch.undo()
+
+
+def test_noise_alone_is_computed_when_the_tables_have_left_the_memory(approved, monkeypatch):
+    """A table that does not fit must leave room for the noise: nothing of the fault is held meanwhile."""
+    held = []
+
+    class Table:
+        """Stands for what was read."""
+
+    def fail(*arguments, **settings):
+        table = Table()
+        held.append(weakref.ref(table))
+        raise MemoryError
+
+    no_patients = client.participate.no_patients
+
+    def looked(*arguments):
+        held.append(held[0]())
+        return no_patients(*arguments)
+
+    monkeypatch.setattr("client.warm.admit", fail)
+    monkeypatch.setattr("client.participate.no_patients", looked)
+    approved.released(1)
+    assert held[1] is None
 
 
 MARKS = ("MARKPATIENT", "MARKVALUE", "31337", "1987-06-05")

@@ -290,3 +290,35 @@ def test_a_ledger_that_cannot_be_written_is_a_fault(hospital, doctor: Doctor) ->
     code, findings, _ = doctor()
     assert code == 2
     assert "cannot be written" in faults(findings)["files"]
+
+
+def test_noise_alone_is_a_fault_until_a_round_is_computed_from_the_tables(
+    approved, doctor: Doctor, monkeypatch
+) -> None:
+    assert "none yet" in next(f["text"] for f in doctor()[1] if f["topic"] == "rounds")
+    messages = approved.folder / "messages.csv"
+    approved.released(1)
+    messages.rename(messages.with_suffix(".away"))
+    approved.released(2)
+    approved.released(3)
+    messages.with_suffix(".away").rename(messages)
+    approved.stop()
+    said = faults(doctor()[1])["rounds"]
+    assert "tea, training patients, rounds 2 to 3: noise alone was sent, and charged, since 20" in said
+    assert "messages: no file" in said
+    assert "rehearse" in said
+    later = datetime.now(UTC) + timedelta(days=40)
+    monkeypatch.setattr("client.commands.doctor.moment", lambda home, ledger: later)
+    assert [f["state"] for f in doctor()[1] if f["topic"] == "rounds"] == [WARN]
+    monkeypatch.undo()
+    approved.released(4)
+    approved.stop()
+    (found,) = [f for f in doctor_findings(approved) if f.topic == "rounds"]
+    assert found.state == "ok"
+
+
+def doctor_findings(place):
+    from client.checks.rounds import answered
+    from client.home import load_home
+
+    return list(answered(load_home(place.folder), datetime.now(UTC)))

@@ -303,3 +303,16 @@ def test_a_policy_is_shown_and_published_only_where_a_person_says_so(hospital, t
     assert published.signing_key == hospital.key.public
     assert f'"max_rounds": "{published.limits.max_rounds}"' in capsys.readouterr().out
     assert main(["policy", "--home", str(hospital.folder), "--publish", str(path)]) == 2
+
+
+def test_status_tells_which_rounds_were_noise_alone_since_when_and_why(approved, run: Run) -> None:
+    approved.released(1)
+    assert run("status")[1]["noise_alone"] == []
+    (approved.folder / "messages.csv").unlink()
+    approved.released(2)
+    approved.stop()
+    (one,) = run("status")[1]["noise_alone"]
+    assert (one["study"], one["account"], one["first_round"], one["last_round"]) == ("tea", "training", 2, 2)
+    assert one["fault"].startswith("messages: no file")
+    said = " ".join(run("status", plain=True)[1].split())
+    assert "NOISE ALONE: tea, training patients, round 2: noise alone was sent, and charged, since " in said

@@ -403,6 +403,27 @@ def test_delays_count_from_the_requests_last_byte_and_hold_for_hang_ups(tmp_path
         place.stop()
 
 
+def test_callers_who_share_a_computation_learn_of_it_by_the_first_ones_delays(served, monkeypatch):
+    """Twenty with the same bytes, each a little later, would else learn to that little when it was ready."""
+    asked = []
+
+    def due(arrived, ready_at, delay_seconds):
+        asked.append(arrived)
+        return ready_at
+
+    monkeypatch.setattr("client.socket_door.due_at", due)
+    with ThreadPoolExecutor(3) as threads:
+        callers = []
+        for _ in range(3):
+            callers.append(threads.submit(ask, served, b"slow"))
+            time.sleep(0.1)
+        served.word.set()
+        assert [one.result() for one in callers] == [answered(b"SLOW")] * 3
+    assert served.asked == [b"slow"]
+    assert len(asked) == 3
+    assert len(set(asked)) == 1
+
+
 def test_nothing_stays_open(served):
     for _ in range(50):
         connect(served).close()

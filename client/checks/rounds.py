@@ -1,0 +1,34 @@
+"""Whether rounds were computed from the tables, or answered with noise alone because of a fault in them."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from client.checks.finding import Finding, fault, ok, warn
+from client.home import Home
+from client.round_log import NoiseAlone, noise_alone
+
+LONG_AGO = timedelta(days=30)
+_REMEDY = "mend it, and try with rehearse; the study goes on with the next round"
+
+
+def answered(home: Home, now: datetime) -> Iterator[Finding]:
+    """Say which rounds were noise alone, since when and why; one long ago keeps no study from running."""
+    lines = home.round_log.read()
+    standing = noise_alone(lines)
+    for one in standing:
+        say = fault if now - one.last < LONG_AGO else warn
+        yield say("rounds", describe(one), _REMEDY)
+    if not standing:
+        yield ok(
+            "rounds", "the last round of every study was computed from the tables" if lines else "none yet"
+        )
+
+
+def describe(one: NoiseAlone) -> str:
+    """Say it in a line."""
+    first, last = one.first_round, one.last_round
+    rounds = f"round {first}" if first == last else f"rounds {first} to {last}"
+    return (
+        f"{one.study}, {one.account.replace('_', '-')} patients, {rounds}: noise alone was sent, and charged, "
+        f"since {one.since:%Y-%m-%d %H:%M} UTC: {one.fault}"
+    )
