@@ -72,9 +72,26 @@ def unknown_studies(hospital: str, delta: float, life: float) -> list[Assumed]:
 
 
 def newest_copy(database: Path, file: Path | None, key: SigningKey) -> Chain:
-    """Read what is left: a backup, or where none is named what lies in the ledger's place."""
-    if file is not None:
-        return read_copy(file, key.public)
+    """Read what is left: a backup, or where none is named what lies in the ledger's place.
+
+    LedgerError where the backup is named and what lies there holds more: that would be forgotten.
+    """
+    if file is None:
+        return _in_place(database, key)
+    chain = read_copy(file, key.public)
+    try:
+        there = _in_place(database, key)
+    except LedgerError:
+        return chain
+    if there.sequence > chain.sequence and chain.head in there.heads:
+        raise LedgerError(
+            f"ledger={file}: holds {chain.sequence} entries, the ledger here the same and more, {there.sequence} in "
+            "all; leave FILE out, to go on from what is here"
+        )
+    return chain
+
+
+def _in_place(database: Path, key: SigningKey) -> Chain:
     with part_in(database.parent) as part:
         _copy(database, None, part)
         return read_copy(part, key.public)
@@ -86,7 +103,7 @@ def recover(
     """Put the newest copy in place with what a person says of the rest; returns the new head.
 
     The head outside, where it is still there, is taken in among the heads that others hold. Killed on the way,
-    no ledger opens, and the same command does it again.
+    no ledger opens, and the same command does it again; once the copy is in place it asks to leave ``file`` out.
     """
     outside = read_head(head_path(database))
     with part_in(database.parent) as part:

@@ -446,6 +446,24 @@ def test_a_lost_head_outside_is_recovered_from_what_lies_there(kept: Any) -> Non
     assert list(kept.folder.glob("ledger.sqlite.aside*"))
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_older_backup_takes_no_entry_away_that_lies_in_the_ledgers_place(
+    kept: Any, whole: bool, capsys: Any
+) -> None:
+    """A tired clerk names the backup, and the ledger was whole, or cut less far."""
+    back_up(kept)
+    kept.held = kept.released(3).release.ledger_head
+    kept.stop()
+    if not whole:
+        (kept.folder / "ledger.head").unlink()
+    before = state(kept.folder)
+    assert recover(kept, kept.file, "--head", kept.held, "--no-other-studies") == 2
+    assert "leave FILE out" in capsys.readouterr().err
+    assert state(kept.folder) == before
+    assert recover(kept, "--head", kept.held, "--no-other-studies") == 0
+    assert len(kept.entries("charged")) == 3
+
+
 @pytest.mark.parametrize("words", [["--head", "ab"], ["--head", "\x1b[31m" + "a" * 60]])
 def test_what_is_no_head_is_refused(kept: Any, words: list[str], capsys: Any) -> None:
     back_up(kept)
@@ -491,7 +509,8 @@ def test_a_recovery_that_fails_on_the_way_is_done_again(
     if code == 2:
         with pytest.raises(LedgerError):
             kept.agent  # noqa: B018
-        assert recover(kept, kept.file, "--head", kept.held, "--no-other-studies") == 0
+        file = [] if step == "recover.write_head" else [kept.file]  # the copy is in place by then
+        assert recover(kept, *file, "--head", kept.held, "--no-other-studies") == 0
     assert kept.epsilon == pytest.approx(1.0, rel=0.01)
     kept.approve()
     assert kept.clause(3, ledger_head=kept.held) == "answered"
