@@ -1,6 +1,7 @@
 """A served study's evaluation: asked until a quorum answers, kept, resumed for free; its files and exception."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -480,3 +481,18 @@ def test_files_written_halfway_are_taken_for_signed_by_nobody(make_study, monkey
     serve._serve(study)
     assert taken(study).exception.person == "Dr. Weiss"
     assert facts_of(study)["releasable"] == "yes"
+
+
+def test_one_byte_changed_in_any_file_of_a_study_is_refused_by_name(make_study):
+    study = make_study(terms_of(max_selection_gap=0.05))
+    finish(study, Ward(study.terms, shift=5))
+    sign(look_at(study.home, "tea"), "Dr. Weiss", "called by hand")
+    for name in (*taken(study).signature.files, "model.signature"):
+        path = study.folder.folder / name
+        content = path.read_bytes()
+        for at in {*range(0, len(content), len(content) // 40), len(content) - 1}:
+            path.write_bytes(content[:at] + bytes([content[at] ^ 0x01]) + content[at + 1 :])
+            with pytest.raises(ConfigurationError, match=re.escape(name)):
+                taken(study)
+        path.write_bytes(content)
+    assert len(taken(study).beside) == 5
