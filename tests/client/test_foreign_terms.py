@@ -16,7 +16,7 @@ from protocol.envelope import decode_answer, sign_request
 from protocol.errors import Refusal
 from protocol.model import initial_weights
 from protocol.say import LineFormatter
-from protocol.signed_terms import FORMAT, save_terms, sign_terms
+from protocol.signed_terms import FORM, save_terms, sign_terms
 from protocol.signing import Purpose, SigningKey, new_key
 from protocol.terms import RoundPlan, Terms, terms_to_mapping
 
@@ -34,7 +34,7 @@ def signed(terms_with: Callable[..., Terms]) -> Callable[..., bytes]:
         plain = terms_to_mapping(terms_with())
         change(plain)
         body = canonical_json(plain)
-        return f"{FORMAT} {key.public} {key.sign(Purpose.TERMS, body).hex()}\n".encode() + body + b"\n"
+        return f"{FORM.format} {key.public} {key.sign(Purpose.TERMS, body).hex()}\n".encode() + body + b"\n"
 
     return sign
 

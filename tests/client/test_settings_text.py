@@ -15,7 +15,7 @@ from client.settings_text import NewHome, policy_text, settings_text
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
 from protocol.plain import read_yaml
-from protocol.signed_terms import FORMAT, SignedTerms, save_terms, sign_terms
+from protocol.signed_terms import FORM, SignedTerms, save_terms, sign_terms
 from protocol.signing import Purpose, new_key
 from protocol.terms import terms_to_mapping
 from tests.client.conftest import CONTRACT, small_terms
@@ -80,7 +80,7 @@ def _with(value: Any, path: tuple[str | int, ...], text: str) -> Any:
 
 def _write_signed(plain: dict[str, Any], path: Path) -> None:
     body = canonical_json(plain)
-    line = f"{FORMAT} {KEY.public} {KEY.sign(Purpose.TERMS, body).hex()}"
+    line = f"{FORM.format} {KEY.public} {KEY.sign(Purpose.TERMS, body).hex()}"
     path.write_bytes(line.encode() + b"\n" + body + b"\n")
 
 
