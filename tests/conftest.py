@@ -1,5 +1,6 @@
 """In CI a test that lacks its part fails: there, skipping would hide that it never runs."""
 
+import importlib
 import os
 import signal
 import sys
@@ -20,9 +21,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _open_stderr() -> None:
-    """Keep absl, when Hydra sets logging up, from closing pytest's stream that it found at its import."""
-    if "absl.logging" in sys.modules:
-        sys.modules["absl.logging"].get_absl_handler().python_handler.stream = sys.__stderr__
+    """Keep absl, when Hydra sets logging up, from closing pytest's stream that it found at its import.
+
+    Imported here: a test that is the first to import it would hand it a stream of its own.
+    """
+    absl_logging = importlib.import_module("absl.logging")
+    absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture
