@@ -1,0 +1,392 @@
+"""Every decoder of bytes that somebody else may have written, with an honest example of each; and mutations."""
+
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from client.asked import read_request
+from client.home import load_home
+from client.ledger.entries import make_entry, read_entry
+from client.ledger.head_file import read_head
+from client.ledger.port import NO_ENTRY, MemoryLedger
+from client.ledger.verify import export, verify
+from client.policy import Policy
+from client.policy_file import policy_from_yaml
+from client.round_log import RoundLog
+from client.supernode import load_node_settings
+from conf.compose import read_contract
+from protocol.canonical import canonical_json
+from protocol.contract import Contract, contract_from_mapping
+from protocol.envelope import decode_answer, encode_answer, sign_release, sign_request
+from protocol.errors import Refusal
+from protocol.kit import KIT, REQUEST, load_join_request, load_kit, sign_kit
+from protocol.limits import Limits
+from protocol.model import initial_weights
+from protocol.model_file import model_bytes, read_model
+from protocol.published_policy import FORM as POLICY
+from protocol.published_policy import load_policy, publish_policy
+from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from protocol.signed_file import FileForm, sign_body
+from protocol.signed_model import (
+    EXCEPTION_FORM,
+    SIGNATURE_FORM,
+    read_exception,
+    read_signature,
+    sign_exception,
+    sign_files,
+)
+from protocol.signed_terms import FORM as TERMS
+from protocol.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
+from protocol.signing import load_key, load_public_key, new_key, save_key
+from protocol.terms import Release, RoundPlan, Terms
+from protocol.wire import decode_plan, decode_release, encode_plan, encode_release
+from server.certificates import new_root
+from server.checkpoint import resume, save_state
+from server.evaluation import TableSum
+from server.event_log import EventLog, read_events
+from server.held_heads import HeldHeads
+from server.kept_sums import load_sum, save_sum
+from server.operator_home import load_operator_home
+from server.review import ReviewSettings
+from server.review_file import begin_review, load_review
+from server.rounds import init
+
+KEY = new_key()
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DIGEST = "ab" * 32
+NODE_KEY = "ecdsa-sha2-nistp384 " + "A" * 100
+CONTRACT: dict[str, Any] = {
+    "name": "small",
+    "version": 1,
+    "purpose": "engagement",
+    "patient": "patient",
+    "decided_at": "decided",
+    "outcome_at": "due",
+    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
+    "events_per_patient": 4,
+    "topic": {"column": "topic", "sensitive": ["maternity"]},
+    "features": {
+        "age": {"kind": "numeric", "table": "patients", "column": "age", "edges": [20, 40, 60]},
+        "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms", "email"]},
+    },
+    "crosses": [["age", "channel"]],
+    "groups": ["age"],
+}
+Decode = Callable[[bytes], object]
+Wrap = Callable[[bytes], bytes]
+
+
+class Decoder:
+    """One reader. honest: what it accepts; inner: what a listed signer answers for, and wrap: how it is signed."""
+
+    def __init__(
+        self, name: str, honest: bytes, decode: Decode, inner: bytes = b"", wrap: Wrap | None = None
+    ) -> None:
+        """Name it."""
+        self.name, self.honest, self.decode, self._inner, self._wrap = name, honest, decode, inner, wrap
+
+    def mutated(self, rng: random.Random) -> bytes:
+        """Spoil the honest bytes; of what is signed half the time what its signer would answer for."""
+        if self._wrap is None or rng.random() < 0.5:
+            return mutate(self.honest, rng)
+        return self._wrap(mutate(self._inner, rng))
+
+
+def _signed(name: str, form: FileForm, honest: bytes, decode: Decode) -> Decoder:
+    return Decoder(
+        name, honest, decode, honest[form.line_bytes : -1], lambda body: sign_body(form, body, KEY)
+    )
+
+
+def decoders(folder: Path) -> list[Decoder]:
+    """Make all of them; whatever reads a file reads it in ``folder``."""
+    contract = contract_from_mapping(CONTRACT)
+    terms = _terms(contract)
+    return [
+        *_wire(terms),
+        *_signed_files(contract, terms, folder),
+        *_hospital(folder),
+        *_operator(terms, folder),
+    ]
+
+
+def _terms(contract: Contract) -> Terms:
+    return Terms(
+        study="tea",
+        contract=contract,
+        model=ModelSettings(kind="wide_deep", hidden=(4,)),
+        privacy=PrivacySettings(),
+        training=TrainingSettings(public_patients={"north": 1000}),
+        noise_multiplier=20.0,
+    )
+
+
+def _wire(terms: Terms) -> list[Decoder]:
+    weights = initial_weights(terms.model, terms.contract.layout).astype(np.float32)
+    labels = {"study": "tea", "hospital": "north", "round": 1, "terms_fingerprint": terms.fingerprint}
+    plan = RoundPlan(**labels, weights=weights, ledger_head=DIGEST)  # type: ignore[arg-type]
+    release = Release(**labels, weights_digest=DIGEST, vector=weights, ledger_head=DIGEST)  # type: ignore[arg-type]
+    payload = signed_terms_to_bytes(sign_terms(terms, KEY))
+    answer = encode_answer(sign_release(release, KEY))
+    policy, ledger = Policy(delta=1e-5, operators={"consortium": KEY.public}), MemoryLedger()
+
+    def ask(file: bytes) -> bytes:
+        return sign_request(file, plan, NOW + timedelta(days=1), KEY)
+
+    def by_a_listed_operator(body: bytes) -> bytes:
+        return ask(sign_body(TERMS, body, KEY))
+
+    def read(content: bytes) -> object:
+        return read_request(content, policy, ledger, NOW)
+
+    return [
+        _signed("terms", TERMS, payload, signed_terms_from_bytes),
+        Decoder("plan", encode_plan(plan), decode_plan),
+        Decoder("release", encode_release(release), decode_release),
+        Decoder("request", ask(payload), read, payload[TERMS.line_bytes : -1], by_a_listed_operator),
+        Decoder("answer", answer, decode_answer),
+        Decoder("refusal", encode_answer(Refusal("budget", "x")), decode_answer),
+    ]
+
+
+def _signed_files(contract: Contract, terms: Terms, folder: Path) -> list[Decoder]:
+    root = new_root("root", NOW).certificate.decode()
+    weights = initial_weights(terms.model, contract.layout)
+    exception = sign_exception(
+        KEY, study="tea", terms=DIGEST, weights=DIGEST, limits=["auc"], person="Ada", reason="urgent"
+    )
+    model = model_bytes(contract, terms.model, weights, {"study": "tea", "simulation": "false"})
+    signature = sign_files(KEY, "tea", DIGEST, {"model.safetensors": model, "card.html": b"x"}, exception)
+    request = sign_body(REQUEST, canonical_json({"hospital": "north", "node_key": NODE_KEY}), KEY)
+    policy = publish_policy("north", Limits(delta=1e-5, models=("additive",)), NOW, KEY)
+    return [
+        _signed(
+            "kit", KIT, sign_kit("north", "study.example:8443", root, KEY).content, _by_file(folder, load_kit)
+        ),
+        _signed("join request", REQUEST, request, _by_file(folder, load_join_request)),
+        _signed("published policy", POLICY, policy.content, _by_file(folder, load_policy)),
+        Decoder("model", model, lambda content: read_model(content, contract, "m")),
+        _signed("model signature", SIGNATURE_FORM, signature, lambda content: read_signature(content, "m")),
+        _signed("exception", EXCEPTION_FORM, exception.content, lambda content: read_exception(content, "e")),
+        Decoder("public key", f"{KEY.public}\n".encode(), _by_file(folder, load_public_key)),
+    ]
+
+
+def _hospital(folder: Path) -> list[Decoder]:
+    home = folder / "home"
+    (home / "keys").mkdir(parents=True)
+    save_key(KEY, home / "keys/hospital.key")
+    (home / "keys/patients.key").write_text("ab" * 32)
+    (home / "keys/patients.key").chmod(0o600)
+    settings = {
+        "hospital": "north",
+        "socket": "run/agent.sock",
+        "tables": {"messages": {"path": "m.csv", "columns": {"patient": "pat_no"}}},
+        "simulation": {"seed": 7, "as_of": "2026-01-01T00:00:00+00:00"},
+    }
+    policy = {
+        "delta": 1e-5,
+        "operators": {"consortium": KEY.public},
+        "purposes": ["engagement"],
+        "contracts": [DIGEST],
+        "models": ["additive"],
+        "max_epsilon_per_study": 1.0,
+        "max_rounds": 20,
+        "require_consent": True,
+    }
+    fields = {"topic": "ledger_begun", "reason": "", "person": ""}
+    entry = make_entry("note", 1, NOW, NO_ENTRY, fields, KEY)
+    line = canonical_json({"hospital": "north", "address": "study.example:8443", "socket": "/run/agent.sock"})
+    key = (home / "keys/hospital.key").read_bytes()
+    return [
+        Decoder("hospital.yaml", _yaml(settings), lambda content: _home(home, content)),
+        Decoder("policy.yaml", _yaml(policy), policy_from_yaml),
+        Decoder(
+            "contract", _yaml(CONTRACT), _by_file(folder, lambda path: read_contract(path, "data.contract"))
+        ),
+        Decoder("ledger entry", entry.body, lambda body: read_entry(body, entry.signature)),
+        Decoder("ledger export", export([entry]), lambda content: verify(content, KEY.public)),
+        Decoder(
+            "ledger head", b'{"hash":"%b","sequence":1}\n' % DIGEST.encode(), _by_file(folder, read_head)
+        ),
+        Decoder("rounds.jsonl", _round_line(), _by_file(folder, lambda path: RoundLog(path).read())),
+        Decoder(
+            "SuperNode's settings", line, _in_folder(folder / "node", "settings.json", load_node_settings)
+        ),
+        Decoder("private key", key, _by_file(folder, load_key, 0o600)),
+    ]
+
+
+def _operator(terms: Terms, folder: Path) -> list[Decoder]:
+    state = init(terms)
+    checkpoint = save_state(folder / "checkpoint", state).read_bytes()
+    found = TableSum(
+        round=1,
+        weights_digest=DIGEST,
+        planned=1,
+        total=np.ones(4),
+        accepted=("north",),
+        rejected=(),
+        missing=(),
+    )
+    kept = save_sum(folder / "kept", terms.fingerprint, found).read_bytes()
+    log = folder / "events"
+    EventLog(log).write("started", study="tea", round=1, hospitals=["north"])
+    begin_review(folder / "review", ReviewSettings())
+
+    def heads(content: bytes) -> object:
+        (folder / "heads").mkdir(exist_ok=True)
+        (folder / "heads/north.heads").write_bytes(content)
+        return HeldHeads(folder / "heads").newest("north")
+
+    return [
+        Decoder("checkpoint", checkpoint, _by_hash(folder / "checkpoints", lambda at: resume(at, terms))),
+        Decoder("kept sum", kept, _by_hash(folder / "sums", lambda at: load_sum(at, terms.fingerprint, 1))),
+        Decoder("event log", log.read_bytes(), _by_file(folder, read_events)),
+        Decoder("review", (folder / "review").read_bytes(), _by_file(folder, load_review)),
+        Decoder("held heads", f"{DIGEST}\n".encode(), heads),
+        Decoder(
+            "operator's settings",
+            b'{"address":"127.0.0.1:8443"}\n',
+            _in_folder(folder / "operator", "operator.json", load_operator_home),
+        ),
+    ]
+
+
+def _yaml(plain: object) -> bytes:
+    return yaml.safe_dump(plain).encode()
+
+
+def _round_line() -> bytes:
+    plain = {
+        "account": "training",
+        "fault": "",
+        "round": 1,
+        "study": "tea",
+        "time": "2026-01-01T00:00:00+00:00",
+    }
+    return canonical_json(plain) + b"\n"
+
+
+def _home(home: Path, content: bytes) -> object:
+    (home / "hospital.yaml").write_bytes(content)
+    return load_home(home)
+
+
+def _by_file(folder: Path, load: Callable[[Path], object], mode: int = 0o644) -> Decode:
+    def decode(content: bytes) -> object:
+        path = folder / "file"
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+        path.chmod(mode)
+        return load(path)
+
+    return decode
+
+
+def _in_folder(folder: Path, name: str, load: Callable[[Path], object]) -> Decode:
+    def decode(content: bytes) -> object:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+        return load(folder)
+
+    return decode
+
+
+def _by_hash(folder: Path, load: Callable[[Path], object]) -> Decode:
+    """Put a file under the name that fits its bytes, as whoever can write there would."""
+
+    def decode(content: bytes) -> object:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        name = f"round-000001-{hashlib.sha256(content).hexdigest()}.safetensors"
+        (folder / name).write_bytes(content)
+        return load(folder)
+
+    return decode
+
+
+# What breaks readers: numbers, depth, repetition, references, and letters that move or hide.
+_TOKENS = (
+    b"1e999", b"-1e999", b"1" * 5000, b"0.1e-400", b"NaN", b"Infinity", b"-0", b"9223372036854775808", b"1.5",
+    b"[" * 3000, b"{" * 300, b'{"a":' * 300, b"]" * 50, b"- " * 2000, b"? " * 300, b'"' * 3, b"'" * 3,
+    b"&a [*a,*a]", b"*a", b"!!python/object:os.system x", b"<<: {a: 1}", b"---\n", b"...\n", b"%YAML 1.1\n",
+    b"null", b"true", b"[]", b"{}", b'""', b"0", b"no", b"12:30", b"010", b"~",
+    b"\x00", b"\x1b[2J", b"\r", b"\n", b"\t", b"\x7f", b"\xff\xfe", b"\xed\xa0\x80", b"\\ud800", b"\\u0000",
+    "\u202e\u2066\u200b\ufeff\u2028".encode(), "\u3164\u034f".encode(), ("e" + "\u0301" * 50).encode(),
+    b"x" * 70_000, b"ed25519:" + b"A" * 43, b"ab" * 32, b"2026-01-01T00:00:00+00:00", b"9999-12-31T23:59:59-23:59",
+)  # fmt: skip
+
+
+def mutate(content: bytes, rng: random.Random) -> bytes:
+    """Spoil bytes in one to three ways."""
+    for _ in range(rng.randint(1, 3)):
+        content = rng.choice(_WAYS)(content, rng)
+    return content
+
+
+def _flip(content: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(content)
+    for _ in range(rng.choice((1, 1, 1, 8))):
+        if changed:
+            changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def _cut(content: bytes, rng: random.Random) -> bytes:
+    first, last = sorted(rng.randint(0, len(content)) for _ in range(2))
+    return rng.choice((content[:first], content[last:], content[:first] + content[last:]))
+
+
+def _repeat(content: bytes, rng: random.Random) -> bytes:
+    first, last = sorted(rng.randint(0, len(content)) for _ in range(2))
+    return content[:last] + content[first:last] * rng.choice((1, 2, 50)) + content[last:]
+
+
+def _insert(content: bytes, rng: random.Random) -> bytes:
+    at = rng.randint(0, len(content))
+    return content[:at] + rng.choice(_TOKENS) + content[at + rng.choice((0, 0, 1, 5)) :]
+
+
+def _replace_value(content: bytes, rng: random.Random) -> bytes:
+    """Put another value in a place of JSON or YAML, where the bytes are that."""
+    try:
+        plain = json.loads(content)
+    except (ValueError, RecursionError):
+        try:
+            plain = yaml.safe_load(content)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            return _insert(content, rng)
+    holder, places = plain, list(_places(plain))
+    if not places:
+        return _insert(content, rng)
+    *path, last = rng.choice(places)
+    for key in path:
+        holder = holder[key]
+    holder[last] = rng.choice(_VALUES)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        errors="replace"
+    )
+
+
+def _places(plain: object, path: tuple[Any, ...] = ()) -> Any:
+    items = plain.items() if isinstance(plain, dict) else enumerate(plain) if isinstance(plain, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from _places(value, (*path, key))
+
+
+_VALUES: tuple[Any, ...] = (
+    None, True, -1, 0, 1e300, 2**62, 10**30, 0.5, "", " ", "x" * 5000, "a\nb", "\x1b[8m", "\u202e", "../x", [], {},
+    [[]], [None], {"a": 1}, ["x"] * 3000, [["age", "channel"]] * 2000, {str(i): 1 for i in range(3000)}, "NaN",
+    "2026-01-01", "ed25519:" + "A" * 43, "0001-01-01T00:00:00+23:59", "\uff19\uff19", "ab" * 32,
+)  # fmt: skip
+_WAYS = (_flip, _cut, _repeat, _insert, _insert, _replace_value, _replace_value)
