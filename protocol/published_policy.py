@@ -14,7 +14,7 @@ from protocol.errors import ConfigurationError
 from protocol.limits import Limits
 from protocol.signed_file import FileForm, load_content, read_signed, signed_content
 from protocol.signing import Purpose, SigningKey, write_new
-from protocol.text import checked_name
+from protocol.text import checked_name, is_line
 
 FORM = FileForm(
     kind="policy",
@@ -92,7 +92,7 @@ def _limits(plain: dict[str, object]) -> Limits:
 
 def _value(value: object, default: object) -> object:
     if isinstance(default, tuple):
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        if isinstance(value, list) and all(is_line(item) for item in value):
             return tuple(value)
     elif isinstance(default, bool):
         if isinstance(value, bool):

@@ -1,9 +1,10 @@
 """``policy``: the limits in force, and a signed extract of them for operators, where the hospital wants that."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import fields
 
-from client.commands.desk import open_desk
+from client.commands.desk import Desk, open_desk
 from client.commands.terminal import say, table
 from protocol.errors import ConfigurationError
 from protocol.limits import Limits
@@ -19,18 +20,32 @@ def run(options: Namespace) -> None:
                 "policy: a simulated hospital permits every simulation; nothing to publish"
             )
         published = publish_policy(desk.home.hospital, desk.policy, desk.now, desk.home.key)
+        names = _contract_names(desk)
     if options.publish is not None:
         save_policy(published, options.publish)
     rows = [(one.name, _shown(getattr(published.limits, one.name))) for one in fields(Limits)]
     if options.json:
         say_json({"hospital": published.hospital, "published": str(options.publish or ""), **dict(rows)})
         return
-    table(f"Limits of {published.hospital} (policy.yaml)", ("limit", "value"), rows)
+    named = [(name, _named(value, names) if name == "contracts" else value) for name, value in rows]
+    table(f"Limits of {published.hospital} (policy.yaml)", ("limit", "value"), named)
     if options.publish is None:
         say("Operators do not see this. To let one see it before a study: policy --publish FILE")
     else:
         say(f"Written to {options.publish}, signed; hand it to the operator if you wish.")
     say("Not in it: who may propose studies, who approves, how many patients there are, and what was spent.")
+
+
+def _contract_names(desk: Desk) -> dict[str, str]:
+    """Name and version by fingerprint, of the contracts whose terms are known here."""
+    contracts = [signed.terms.contract for signed in desk.known()]
+    return {contract.fingerprint: f"{contract.name} {contract.version}" for contract in contracts}
+
+
+def _named(value: str, names: Mapping[str, str]) -> str:
+    """Put each contract's name beside its fingerprint, which alone allows it."""
+    listed = value.split(", ")
+    return ", ".join(f"{one} ({names.get(one, 'no terms here')})" if one != "none" else one for one in listed)
 
 
 def _shown(value: object) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from client.home import load_home
 from client.main import main
+from client.terms_folder import keep_pending
 from protocol.accounting import PrivacyEvent, compose_epsilon
 from protocol.published_policy import load_policy
 from protocol.signed_terms import save_terms, sign_terms
@@ -295,7 +296,12 @@ def test_every_table_fits_80_columns_without_colour(hospital, run: Run, file: Pa
 def test_a_policy_is_shown_and_published_only_where_a_person_says_so(hospital, tmp_path, capsys):
     path = tmp_path / "north.policy"
     assert main(["policy", "--home", str(hospital.folder)]) == 0
-    assert "max_rounds" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "max_rounds" in shown
+    assert "(notermshere)" in "".join(shown.split())  # folded by the table
+    keep_pending(hospital.folder / "terms", sign_terms(hospital.terms, hospital.operator))
+    assert main(["policy", "--home", str(hospital.folder)]) == 0
+    assert "(small1)" in "".join(capsys.readouterr().out.split())
     assert not path.exists()
     assert main(["policy", "--home", str(hospital.folder), "--publish", str(path), "--json"]) == 0
     published = load_policy(path)

@@ -172,6 +172,12 @@ def test_a_file_that_the_hospital_did_not_sign_is_refused(home, tmp_path):
             published_policies(home)
 
 
+def test_a_limit_that_is_no_line_of_text_is_refused_though_it_is_signed(home):
+    hostile = Limits(delta=1e-5, purposes=("engagement\x1b[8m",))
+    with pytest.raises(ConfigurationError, match="does not hold a policy's limits"):
+        publish_policy("north", hostile, NOW, new_key())
+
+
 def test_a_policy_signed_by_another_than_the_enrolled_key_is_refused(home):
     joined = new_key()
     node_key = "ecdsa-sha2-nistp384 " + "A" * 100
