@@ -295,6 +295,7 @@ def test_every_table_fits_80_columns_without_colour(hospital, run: Run, file: Pa
 
 def test_a_policy_is_shown_and_published_only_where_a_person_says_so(hospital, tmp_path, capsys):
     path = tmp_path / "north.policy"
+    hospital.write_policy(contracts=[hospital.terms.contract.fingerprint])
     assert main(["policy", "--home", str(hospital.folder)]) == 0
     shown = capsys.readouterr().out
     assert "max_rounds" in shown
