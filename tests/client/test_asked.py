@@ -148,10 +148,13 @@ def test_strangers_write_one_entry_and_few_lines(approved, caplog):
     assert len([line for line in caplog.records if "refused" in line.message]) <= 4
 
 
-def test_a_simulated_hospital_hears_its_listed_operators_alone(approved, undecoded):
-    assert small_terms().simulation is False
-    approved.write_policy(operators={})
-    assert clause(approved, approved.request()) == "operators"
+def test_a_simulated_hospital_hears_its_listed_operators_alone(hospital, undecoded):
+    hospital.become_simulated(seed=7)
+    terms = small_terms(simulation=True)
+    assert clause(hospital, hospital.request(terms=terms, signer=new_key())) == "operators"
+    assert hospital.agent.screen(hospital.request(terms=terms)[:OPENING_BYTES]) is None
+    hospital.write_policy(operators={})
+    assert clause(hospital, hospital.request(terms=terms)) == "operators"
 
 
 def test_a_signed_plan_that_is_replayed_fills_no_log(hospital, caplog):

@@ -108,6 +108,11 @@ def _ask(hospital, terms: bytes, key: SigningKey) -> object:
 
 
 def test_honest_terms_still_go_all_the_way(hospital, tmp_path: Path, capsys) -> None:
-    save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "x.terms")
-    assert main(["forecast", str(tmp_path / "x.terms"), "--home", str(hospital.folder)]) == 0
+    path = tmp_path / "x.terms"
+    save_terms(sign_terms(hospital.terms, hospital.operator), path)
+    assert main(["forecast", str(path), "--home", str(hospital.folder)]) == 0
     assert "ε = " in capsys.readouterr().out
+    yes = ["--reason", "x", "--person", "officer", "--yes", "--last-entry", "1"]
+    assert main(["approve", str(path), "--home", str(hospital.folder), *yes]) == 0
+    assert "tea is approved by officer" in capsys.readouterr().out
+    assert hospital.released().release.round == 1
