@@ -32,9 +32,10 @@ from client.round_log import RoundLog
 from client.tables.mapping import source_from_mapping
 from client.tables.source import TableSource
 from protocol.errors import ConfigurationError, LedgerError
+from protocol.files import read_bounded
 from protocol.plain import LARGEST_YAML, read_yaml
 from protocol.section import Section
-from protocol.signing import SigningKey, load_key, read_bounded
+from protocol.signing import SigningKey, load_key
 
 SETTINGS, POLICY, LEDGER, ROUNDS = "hospital.yaml", "policy.yaml", "ledger.sqlite", "rounds.jsonl"
 HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys/hospital.key", "keys/patients.key", "terms"

@@ -9,7 +9,8 @@ from client.ledger.sqlite import create_ledger
 from client.settings_text import NewHome, policy_text, settings_text
 from client.terms_folder import keep_pending
 from protocol.errors import ConfigurationError, require
-from protocol.signing import new_key, save_key, write_new
+from protocol.files import write_new
+from protocol.signing import new_key, save_key
 from protocol.text import is_name, visible
 
 

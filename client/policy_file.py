@@ -6,11 +6,12 @@ from pathlib import Path
 
 from client.policy import Policy
 from protocol.errors import ConfigurationError
+from protocol.files import read_bounded
 from protocol.limits import MAX_DELTA_TIMES_PATIENTS, MIN_REPLY_DELAY_SECONDS
 from protocol.plain import LARGEST_YAML, read_yaml
 from protocol.section import Section, shown
 from protocol.settings import MODEL_KINDS
-from protocol.signing import checked_public_key, read_bounded
+from protocol.signing import checked_public_key
 from protocol.terms import LONGEST_REPLY_DELAY_SECONDS
 from protocol.text import checked_name
 

@@ -17,8 +17,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from protocol.errors import WardroundError
+from protocol.files import read_bounded, write_durably
 from protocol.plain import read_json
-from protocol.signing import read_bounded, write_new
 from protocol.terms import ACCOUNTS, RoundPlan
 from protocol.text import visible
 
@@ -80,10 +80,7 @@ class RoundLog:
         if not self._path.is_file() or self._path.stat().st_size < MOST_LINES * LINE_BYTES:
             return
         newest = self._path.read_bytes()[-(MOST_LINES * LINE_BYTES // 2) :]
-        beside = self._path.with_suffix(".new")
-        beside.unlink(missing_ok=True)
-        write_new(beside, newest, 0o600)
-        beside.replace(self._path)
+        write_durably(self._path, newest, 0o600)
 
     def read(self) -> list[ComputedRound]:
         """Give the lines, oldest first; what a crash or another hand left unreadable is left out."""

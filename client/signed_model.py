@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
+from protocol.files import read_bounded
 from protocol.model_file import StoredModel, model_content
 from protocol.signed_file import load_content
 from protocol.signed_model import (
@@ -21,7 +22,7 @@ from protocol.signed_model import (
     read_signature,
     weights_digest,
 )
-from protocol.signing import key_fingerprint, read_bounded
+from protocol.signing import key_fingerprint
 
 _LARGEST_BESIDE = 2**26  # bytes of a card or report; a larger one is none that was signed
 

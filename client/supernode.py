@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
+from protocol.files import read_bounded, write_new
 from protocol.kit import Kit, checked_address
 from protocol.plain import read_json
-from protocol.signing import read_bounded, write_new
 from protocol.text import checked_name
 
 FOLDER = "supernode"

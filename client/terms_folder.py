@@ -5,8 +5,8 @@ import logging
 from pathlib import Path
 
 from protocol.errors import ConfigurationError, WardroundError
+from protocol.files import write_new
 from protocol.signed_terms import SignedTerms, load_terms, signed_terms_to_bytes
-from protocol.signing import write_new
 
 logger = logging.getLogger("wardround.hospital")
 

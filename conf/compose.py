@@ -20,10 +20,10 @@ from conf.settings import (
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError
 from protocol.evaluation import EvaluationSettings, FairnessSettings
+from protocol.files import read_bounded
 from protocol.plain import LARGEST_YAML, read_yaml
 from protocol.section import shown
 from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.signing import read_bounded
 
 T = TypeVar("T")
 

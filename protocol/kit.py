@@ -15,8 +15,9 @@ from pathlib import Path
 from cryptography import x509
 
 from protocol.errors import require
+from protocol.files import write_new
 from protocol.signed_file import FileForm, load_content, read_signed, signed_content
-from protocol.signing import Purpose, SigningKey, digits_to_compare, write_new
+from protocol.signing import Purpose, SigningKey, digits_to_compare
 from protocol.text import checked_name, visible
 
 KIT = FileForm(

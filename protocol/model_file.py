@@ -15,10 +15,10 @@ from safetensors.numpy import load, save
 
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError, ContractError
+from protocol.files import read_bounded
 from protocol.model import named_parameters, parameter_shapes
 from protocol.plain import PlainError, read_json
 from protocol.settings import ModelSettings
-from protocol.signing import read_bounded
 from protocol.text import is_visible_throughout
 
 FORMAT = "wardround-model-1"

@@ -11,9 +11,10 @@ from datetime import date, datetime
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
+from protocol.files import write_new
 from protocol.limits import Limits
 from protocol.signed_file import FileForm, load_content, read_signed, signed_content
-from protocol.signing import Purpose, SigningKey, write_new
+from protocol.signing import Purpose, SigningKey
 from protocol.text import checked_name, is_line
 
 FORM = FileForm(

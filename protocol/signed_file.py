@@ -20,8 +20,9 @@ from typing import Any
 
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
+from protocol.files import read_bounded
 from protocol.plain import PlainError, read_json
-from protocol.signing import Purpose, SigningKey, checked_public_key, read_bounded, verifies
+from protocol.signing import Purpose, SigningKey, checked_public_key, verifies
 
 _SIGNER = re.compile(rb" (ed25519:[A-Za-z0-9_-]{43}) ([0-9a-f]{128})\n")
 _SIGNER_BYTES = len(" ed25519:") + 43 + len(" ") + 128 + len("\n")

@@ -8,10 +8,11 @@ from protocol.bounds import LARGEST_TERMS
 from protocol.canonical import canonical_json
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError
+from protocol.files import write_new
 from protocol.section import shown
 from protocol.settings import ModelSettings, TrainingSettings
 from protocol.signed_file import FileForm, decode, load_content, split, verify, write_signed
-from protocol.signing import Purpose, SigningKey, write_new
+from protocol.signing import Purpose, SigningKey
 from protocol.terms import Terms, terms_from_mapping, terms_to_mapping
 
 FORM = FileForm(

@@ -5,12 +5,8 @@ what it is for (``Purpose``), so that a signature of one thing is never one of a
 """
 
 import base64
-import errno
 import hashlib
-import os
 import re
-import secrets
-from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
@@ -19,9 +15,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from protocol.errors import ConfigurationError
+from protocol.files import read_bounded, write_new
 
 SIGNATURE_BYTES = 64
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # what a file system says that knows no hard links
 _PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9_-]{43}")
 _PRIME = 2**255 - 19
 _ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
@@ -149,49 +145,3 @@ def verifies(public: str, purpose: Purpose, payload: bytes, signature: bytes) ->
     except (ConfigurationError, InvalidSignature, ValueError):
         return False
     return True
-
-
-def read_bounded(path: Path, most: int) -> bytes:
-    """Read at most one byte more than ``most``, so that the reader can tell a file that is too large."""
-    with path.open("rb") as file:
-        return file.read(most + 1)
-
-
-def write_new(path: Path, payload: bytes, mode: int) -> None:
-    """Write a file durably that was not there before; ConfigurationError where it was.
-
-    Whole or not at all: a full disk leaves nothing, a crash at most a hidden file whose name ends in ``.part``.
-    """
-    part = path.parent / f".{secrets.token_hex(8)}.part"
-    try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(payload)
-                file.flush()
-                os.fsync(file.fileno())
-            _name(part, path, mode)
-        finally:
-            part.unlink(missing_ok=True)
-    except FileExistsError as error:
-        raise ConfigurationError(f"path={path}: exists already and is never overwritten") from error
-    except OSError as error:
-        raise ConfigurationError(f"path={path}: cannot be written ({error.strerror})") from error
-
-
-def _name(part: Path, path: Path, mode: int) -> None:
-    """Give a finished file its name, in the place of nobody's; FileExistsError where the name is taken."""
-    try:
-        os.link(part, path)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        # A memory stick, say: the name is taken first, and a crash between these two lines leaves it empty.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
-        part.replace(path)
-    with suppress(OSError):  # not every file system can
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -10,7 +10,6 @@ asks again with the same round and weights, and by the hospitals' repeat rule th
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from safetensors.numpy import load, save
 
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
+from protocol.files import write_durably
 from protocol.plain import read_json
 from protocol.terms import Terms
 from server.optimize import OptimizerState, TailAverage
@@ -158,21 +158,3 @@ def _named_files(folder: Path) -> list[tuple[int, Path]]:
     """Newest round first."""
     found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
     return sorted(((int(name[1]), path) for name, path in found if name), reverse=True)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Put a file there whole and durably, in the place of what was there; OSError leaves that as it was."""
-    temporary = path.with_suffix(".part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

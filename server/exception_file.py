@@ -9,6 +9,7 @@ from datetime import date
 
 from conf.settings import ReviewSettings
 from protocol.errors import ConfigurationError
+from protocol.files import write_new
 from protocol.signed_file import load_content
 from protocol.signed_model import (
     EXCEPTION_FORM,
@@ -17,7 +18,6 @@ from protocol.signed_model import (
     sign_exception,
     weights_digest,
 )
-from protocol.signing import write_new
 from server.assess import Assessment
 from server.review_file import load_review
 from server.served import Study

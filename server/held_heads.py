@@ -12,9 +12,8 @@ import re
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
-from protocol.signing import read_bounded
+from protocol.files import read_bounded, write_durably
 from protocol.text import checked_name
-from server.checkpoint import write_durably
 from server.lock import in_turn
 
 KEPT = 1000

@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from protocol.canonical import canonical_json
+from protocol.files import write_durably
 from protocol.plain import read_json
-from server.checkpoint import LARGEST_HEADER, write_durably
+from server.checkpoint import LARGEST_HEADER
 from server.evaluation import TableSum
 from server.screen import NoRelease
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
+from protocol.files import read_bounded
 from protocol.kit import JoinRequest, checked_address, load_join_request
 from protocol.plain import read_json
 from protocol.signed_model import MODEL
-from protocol.signing import SigningKey, load_key, read_bounded
+from protocol.signing import SigningKey, load_key
 from protocol.text import checked_name, is_name
 from server.held_heads import HeldHeads
 

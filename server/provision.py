@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from protocol.canonical import canonical_json
 from protocol.comparison import require_compared
 from protocol.errors import ConfigurationError
+from protocol.files import write_durably, write_new
 from protocol.kit import (
     JoinRequest,
     Kit,
@@ -21,10 +22,9 @@ from protocol.kit import (
     sign_kit,
 )
 from protocol.say import say
-from protocol.signing import new_key, save_key, write_new
+from protocol.signing import new_key, save_key
 from protocol.text import checked_name
 from server.certificates import ROOT_DAYS, SERVER_DAYS, Signed, new_root, new_server
-from server.checkpoint import write_durably
 from server.operator_home import SETTINGS, OperatorHome, load_operator_home
 from server.words import names, options
 

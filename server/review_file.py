@@ -7,9 +7,8 @@ from pathlib import Path
 from conf.settings import ReviewSettings
 from protocol.canonical import canonical_json
 from protocol.errors import ConfigurationError
+from protocol.files import read_bounded, write_durably
 from protocol.plain import read_json
-from protocol.signing import read_bounded
-from server.checkpoint import write_durably
 
 _DAY = "released_on"
 _LARGEST = 100_000

@@ -17,12 +17,13 @@ from pathlib import Path
 
 from conf.proposal import Serving
 from protocol.errors import ConfigurationError
+from protocol.files import write_durably
 from protocol.signed_terms import SignedTerms, load_terms, save_terms, signed_terms_to_bytes
 from protocol.terms import Release, RoundPlan
 from server import rounds
 from server.assess import Ask, Assessment
 from server.checkpoint import resume as resume_checkpoint
-from server.checkpoint import save_state, write_durably
+from server.checkpoint import save_state
 from server.event_log import EventLog, read_events
 from server.held_out import Stopped, conclude, evaluate_between, evaluate_last, not_yet_measured
 from server.lock import alone

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from protocol.accounting import compose_epsilon
 from protocol.canonical import canonical_json
+from protocol.files import write_durably
 from protocol.model_file import model_bytes
 from protocol.signed_model import MODEL, SIGNATURE, sign_files
 from server.assess import Assessment, by_adversary
 from server.card_text import Block, Grid, Items, Section, to_html
-from server.checkpoint import write_durably
 from server.event_log import closed_rounds, read_events
 from server.exception_file import load_exception
 from server.measured import null_where_nan, summary_of

@@ -15,7 +15,8 @@ from client.ledger.sqlite import SqliteLedger
 from client.ledger.verify import export, verify
 from client.policy import Policy
 from client.tables.source import FileSource
-from protocol.signing import key_fingerprint, load_public_key, read_bounded
+from protocol.files import read_bounded
+from protocol.signing import key_fingerprint, load_public_key
 
 SOON = timedelta(days=30)
 CERTIFICATES = ("*.pem", "*.crt", "certificates/*.pem", "certificates/*.crt", "supernode/*.crt")

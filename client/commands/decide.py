@@ -16,11 +16,11 @@ from client.policy import at_approval, forecast
 from client.tables.source import read_tables
 from client.terms_folder import keep_pending
 from protocol.errors import ConfigurationError, Refusal
+from protocol.files import read_bounded, write_new
 from protocol.limits import Clause
 from protocol.plain import LARGEST_YAML
 from protocol.say import say_json
 from protocol.signed_terms import SignedTerms
-from protocol.signing import read_bounded, write_new
 
 
 def run(options: Namespace) -> None:

@@ -10,9 +10,9 @@ from client.gate.admit import admit
 from client.tables.source import read_tables
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError
+from protocol.files import read_bounded
 from protocol.plain import LARGEST_YAML, read_yaml
 from protocol.say import say_json
-from protocol.signing import read_bounded
 
 
 def run(options: Namespace) -> None:

@@ -11,8 +11,8 @@ from client.home import load_home
 from client.ledger.entries import Entry
 from client.ledger.verify import Verified, export, verify
 from protocol.errors import LedgerError
+from protocol.files import read_bounded, write_new
 from protocol.say import say_json
-from protocol.signing import read_bounded, write_new
 
 LARGEST_EXPORT = 2**31
 

@@ -10,8 +10,8 @@ from client.home import POLICY
 from client.notice.facts import Facts, gather
 from client.notice.page import notice_html
 from client.notice.words import plain
+from protocol.files import read_bounded, write_new
 from protocol.say import say_json
-from protocol.signing import read_bounded, write_new
 
 CONTACT = "the hospital's privacy officer"
 _LARGEST_POLICY = 2**20

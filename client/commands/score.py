@@ -14,9 +14,9 @@ from client.signed_model import ModelAtHand, check_marks
 from client.tables.source import Tables, read_tables
 from protocol.contract import Contract
 from protocol.errors import ConfigurationError
+from protocol.files import write_new
 from protocol.model_file import StoredModel, read_model
 from protocol.say import say_json
-from protocol.signing import write_new
 
 FORMATS = (".csv", ".parquet")
 

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from client.ledger.chain import Chain
 from client.ledger.entries import read_entry, signed_by
-from client.ledger.head_file import head_path, read_head, sync_folder
+from client.ledger.head_file import head_path, read_head
 from client.ledger.sqlite import SqliteLedger, open_ledger
 from client.ledger.store import copy_database, turn_in
 from protocol.errors import ConfigurationError, LedgerError, WardroundError
+from protocol.files import sync_folder
 from protocol.signing import SigningKey
 
 BESIDE = ("-wal", "-shm", "-journal")

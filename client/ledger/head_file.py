@@ -5,16 +5,14 @@ that lacks this entry has forgotten: a copy of the main file alone, a lost log, 
 copy opened, and a round that had been answered came again with fresh noise.
 """
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.canonical import canonical_json
 from protocol.errors import LedgerError, Refusal
+from protocol.files import read_bounded, write_durably
 from protocol.plain import read_json
-from protocol.signing import read_bounded
 
 _LARGEST = 1000
 
@@ -100,23 +98,4 @@ def read_head(path: Path) -> Head | None:
 
 def write_head(path: Path, head: Head) -> None:
     """Put a head in the place of the one before, durably; OSError leaves that one as it was."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(canonical_json({"hash": head.hash, "sequence": head.sequence}) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_durably(path, canonical_json({"hash": head.hash, "sequence": head.sequence}) + b"\n", 0o600)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from client.commands.desk import public_key
 from client.policy_file import policy_from_yaml
 from protocol.errors import ConfigurationError
+from protocol.files import write_new
 from protocol.signing import (
     Purpose,
     checked_public_key,
@@ -25,7 +26,6 @@ from protocol.signing import (
     new_key,
     save_key,
     verifies,
-    write_new,
 )
 
 KEY = new_key()
