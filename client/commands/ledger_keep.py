@@ -14,7 +14,7 @@ from client.home import LEDGER, Home, load_home, program_version
 from client.ledger import backup as copies
 from client.ledger.budget import Assumed
 from client.ledger.clock import FIRST, LAST
-from client.ledger.recover import Recovery, at_worst, newest_copy, recover, unknown_studies
+from client.ledger.recover import NO_TERMS, Recovery, at_worst, newest_copy, recover, unknown_studies
 from client.terms_folder import kept_terms
 from protocol.errors import ConfigurationError, LedgerError
 from protocol.say import say_json
@@ -49,11 +49,12 @@ def recover_ledger(options: Namespace) -> None:
     """Go on after a loss: enter what others hold, and charge what may have been spent."""
     home = _home_at_rest(options.home)
     policy = policy_in_force(home)
-    chain = newest_copy(home.folder / LEDGER, options.file, home.key)
-    known = {(one.terms.fingerprint, one.operator): one for one in _known(home, options.terms or ())}
-    assumed = at_worst(chain, known.values())
+    chain, besides = newest_copy(home.folder / LEDGER, options.file, home.key)
+    known = _known(home, options.terms or ())
+    assumed = at_worst(chain, known) + besides
     if options.no_other_studies:
-        _require_terms(chain.approved(), [fingerprint for fingerprint, _ in known])
+        begun = [*chain.begun(), *(one.charge.terms for one in besides)]
+        _require_terms(begun, [signed.terms.fingerprint for signed in known])
     else:
         assumed += unknown_studies(home.key.public, policy.delta, policy.max_epsilon_for_life)
     said = Recovery(
@@ -106,13 +107,13 @@ def _known(home: Home, files: Sequence[Path]) -> list[SignedTerms]:
     return [*kept_terms(home.terms_folder), *(load_terms(file) for file in files)]
 
 
-def _require_terms(approved: Sequence[str], known: Sequence[str]) -> None:
-    missing = sorted(set(approved) - set(known))
+def _require_terms(begun: Sequence[str], known: Sequence[str]) -> None:
+    missing = sorted(set(begun) - {*known, NO_TERMS})
     if missing:
         names = ", ".join(fingerprint[:12] for fingerprint in missing)
         raise ConfigurationError(
-            f"terms: of {len(missing)} approved studies none are here ({names}); get the files from their operators "
-            "and name each with --terms FILE, or leave --no-other-studies out"
+            f"terms: {len(missing)} studies were approved or charged, and their terms are not here ({names}); get the "
+            "files from their operators and name each with --terms FILE, or leave --no-other-studies out"
         )
 
 

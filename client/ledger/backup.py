@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from client.ledger.chain import Chain
-from client.ledger.entries import read_entry, signed_by
+from client.ledger.entries import Entry, read_entry, signed_by
 from client.ledger.head_file import head_path, read_head
 from client.ledger.sqlite import SqliteLedger, open_ledger
 from client.ledger.store import copy_database, turn_in
@@ -31,6 +31,11 @@ def read_copy(file: Path, public: str) -> Chain:
 
     Reads the one file alone: a log beside it is not part of a backup.
     """
+    return read_entries(file, public)[0]
+
+
+def read_entries(file: Path, public: str) -> tuple[Chain, list[Entry]]:
+    """Read a copy as ``read_copy`` does, and give its entries too."""
     try:
         with closing(_connect(file)) as database:
             rows = database.execute("SELECT body, signature FROM entries ORDER BY sequence").fetchall()
@@ -45,7 +50,7 @@ def read_copy(file: Path, public: str) -> Chain:
     for charge, payload in stored:
         if hashlib.sha256(bytes(payload)).hexdigest() != chain.released.get(str(charge)):
             raise LedgerError(f"ledger={file}: a stored release is not the one that its entry names")
-    return chain
+    return chain, entries
 
 
 def back_up(ledger: SqliteLedger, key: SigningKey, file: Path) -> Chain:

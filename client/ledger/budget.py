@@ -102,6 +102,15 @@ class Budget:
         counts = self._studies.setdefault((charge.account, charge.operator, charge.study), {})
         _count(counts, (event.noise_multiplier, event.sampling_rate), event.count)
 
+    def move(self, operator: str, to: str) -> bool:
+        """Count what stands under one operator's key under another; whether there was anything."""
+        moved = [scope for scope in self._studies if scope[1] == operator]
+        for account, _, study in moved:
+            counts = self._studies.setdefault((account, to, study), {})
+            for mechanism, count in self._studies.pop((account, operator, study)).items():
+                _count(counts, mechanism, count)
+        return bool(moved)
+
     def counts(self, account: str, operator: str | None = None, study: str | None = None) -> Counts:
         """Events of an account, of one operator or study where named."""
         total: Counts = {}

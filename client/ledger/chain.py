@@ -132,6 +132,11 @@ class Chain:
         """List the terms whose last decision is a yes."""
         return [terms for (terms, _), kind in self._decisions.items() if kind == "approved"]
 
+    def begun(self) -> list[str]:
+        """List the terms that may have had releases that are not charged here: approved now, or charged in part."""
+        whole = {terms for _, terms, _ in self._assumed}
+        return sorted({*self.approved(), *(terms for _, terms, _, _ in self.charges)} - whole)
+
     def last_round(self, operator: str, terms: str, account: str) -> int:
         """Return the highest round charged under these terms; 0 before the first."""
         first = self.first_key(operator)
@@ -229,6 +234,16 @@ class Chain:
         first = self.first_key(operator)
         self._first_key[successor] = first
         self._key_in_use[first] = successor
+        self._follow_account(successor, first)
+
+    def _follow_account(self, successor: str, first: str) -> None:
+        """What was assumed of a key that only a lost ledger knew as a successor is its operator's."""
+        for key in [key for key in self._assumed if key[0] == successor]:
+            moved = (first, *key[1:])
+            self._assumed[moved] = self._assumed.get(moved, 0) + self._assumed.pop(key)
+        if self.budget.move(successor, first):
+            # Stated of one of the two keys alone: composed anew when it is asked for.
+            self.stated = {scope: said for scope, said in self.stated.items() if scope[1] is None}
 
 
 def _scopes(charge: Charge) -> tuple[Scope, Scope, Scope]:

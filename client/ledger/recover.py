@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from client.ledger.backup import cannot_write, copy_of, part_in, put_in_place, read_copy
+from client.ledger.backup import cannot_write, copy_of, part_in, put_in_place, read_copy, read_entries
 from client.ledger.budget import Assumed, Charge
 from client.ledger.chain import Chain
+from client.ledger.entries import Entry, charge_of_entry
 from client.ledger.head_file import Head, head_path, read_head, write_head
 from client.ledger.sqlite import SqliteLedger
 from client.ledger.store import Store
@@ -27,7 +28,7 @@ from protocol.terms import ACCOUNTS
 
 UNKNOWN = "unknown"
 """The study under which is charged what studies may have cost of which nobody here knows any more."""
-_NO_TERMS = "0" * 64
+NO_TERMS = "0" * 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +47,10 @@ class Recovery:
 
 def at_worst(chain: Chain, known: Iterable[SignedTerms]) -> list[Assumed]:
     """Charge every release of these studies that is not charged yet; simulations cost nobody anything."""
+    # One study for each operator: terms that were signed again after a key's exchange are the same.
+    studies = {(one.terms.fingerprint, chain.first_key(one.operator)): one.terms for one in known}
     found = []
-    for signed in known:
-        terms, first = signed.terms, chain.first_key(signed.operator)
+    for (_, first), terms in studies.items():
         for account, release, count in () if terms.simulation else releases(terms):
             left = count - chain.rounds_charged(first, terms.fingerprint, account)
             if left > 0:
@@ -68,33 +70,48 @@ def unknown_studies(hospital: str, delta: float, life: float) -> list[Assumed]:
         )
     # A little more than the cap: the multiplier is found to a tolerance.
     event = PrivacyEvent(noise_multiplier_for(1.01 * life, delta, 1.0, 1), 1.0, 1)
-    return [Assumed(_charge(hospital, UNKNOWN, _NO_TERMS, account, event), 0) for account in ACCOUNTS]
+    return [Assumed(_charge(hospital, UNKNOWN, NO_TERMS, account, event), 0) for account in ACCOUNTS]
 
 
-def newest_copy(database: Path, file: Path | None, key: SigningKey) -> Chain:
+def newest_copy(database: Path, file: Path | None, key: SigningKey) -> tuple[Chain, list[Assumed]]:
     """Read what is left: a backup, or where none is named what lies in the ledger's place.
 
-    LedgerError where the backup is named and what lies there holds more: that would be forgotten.
+    And what that place charged besides, where it went on from an earlier entry than the backup (a machine was set
+    back to a snapshot). LedgerError where it holds all of the backup and more: that would be forgotten.
     """
     if file is None:
-        return _in_place(database, key)
+        return _in_place(database, key)[0], []
     chain = read_copy(file, key.public)
     try:
-        there = _in_place(database, key)
+        there, entries = _in_place(database, key)
     except LedgerError:
-        return chain
+        return chain, []
     if there.sequence > chain.sequence and chain.head in there.heads:
         raise LedgerError(
             f"ledger={file}: holds {chain.sequence} entries, the ledger here the same and more, {there.sequence} in "
             "all; leave FILE out, to go on from what is here"
         )
-    return chain
+    return chain, _besides(chain, entries)
 
 
-def _in_place(database: Path, key: SigningKey) -> Chain:
+def _besides(chain: Chain, entries: Iterable[Entry]) -> list[Assumed]:
+    """Add up what other entries charged than those of the chain, by study, account and mechanism."""
+    found: dict[Charge, Assumed] = {}
+    for entry in entries:
+        if entry.kind not in ("charged", "assumed") or entry.hash in chain.heads:
+            continue
+        charge, releases = charge_of_entry(entry), int(entry.fields.get("releases", 1))
+        one = replace(charge, round=0, weights_digest="", event=replace(charge.event, count=1))
+        before = found.get(one)
+        event = replace(charge.event, count=charge.event.count + (before.charge.event.count if before else 0))
+        found[one] = Assumed(replace(one, event=event), releases + (before.releases if before else 0))
+    return list(found.values())
+
+
+def _in_place(database: Path, key: SigningKey) -> tuple[Chain, list[Entry]]:
     with part_in(database.parent) as part:
         _copy(database, None, part)
-        return read_copy(part, key.public)
+        return read_entries(part, key.public)
 
 
 def recover(

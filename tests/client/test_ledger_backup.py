@@ -585,3 +585,89 @@ def test_a_file_that_bears_a_ledgers_name_is_never_begun_over(tmp_path: Path) ->
     with pytest.raises(ConfigurationError, match="a ledger was kept here"):
         create_ledger(tmp_path / "ledger.sqlite", key, "test", now)
     assert json.loads((tmp_path / "ledger.head").read_text())["sequence"] == 1
+
+
+# A second line of entries, keys that were exchanged, and studies whose terms are gone.
+
+
+def test_what_another_line_of_entries_charged_is_charged_beside_the_backup(kept: Any) -> None:
+    """A machine set back to a snapshot went on, and round 3 left twice, with other noise: both are paid for."""
+    early = {name: content for name, content in state(kept.folder).items() if name.startswith("ledger")}
+    kept.stop()
+    early |= {name: content for name, content in state(kept.folder).items() if name.startswith("ledger")}
+    for name in ("ledger.sqlite-wal", "ledger.sqlite-shm"):
+        early.pop(name, None)
+    for number in range(3, 13):
+        kept.held = kept.released(number).release.ledger_head
+    back_up(kept)
+    kept.stop()
+    for file in kept.folder.glob("ledger.*"):
+        file.unlink()
+    for name, content in early.items():
+        (kept.folder / name).write_bytes(content)
+    for number in (3, 4, 5):
+        kept.released(number)
+    assert recover(kept, kept.file, "--head", kept.held, "--no-other-studies") == 0
+    event = PrivacyEvent(kept.terms.noise_multiplier, 1.0, 12 + 3)
+    assert kept.epsilon == pytest.approx(compose_epsilon([event], 1e-5), rel=1e-6)
+    (assumed,) = kept.entries("assumed")
+    assert (assumed.fields["study"], assumed.fields["releases"]) == ("tea", 3)
+
+
+def test_rounds_of_an_operator_whose_new_key_is_recorded_again_come_no_second_time(
+    kept: Any, terms_with: Any
+) -> None:
+    """The key was exchanged after the backup, and a study began under the new one: the old one's account pays."""
+    back_up(kept)
+    lose(kept)
+    old, new = kept.operator, new_key()
+    (kept.folder / "terms/tea.terms").unlink()
+    save_terms(sign_terms(kept.terms, old), kept.file.parent / "old.terms")
+    coffee = terms_with(study="coffee", training={"rounds": 6}, noise_multiplier=20.0)
+    save_terms(sign_terms(coffee, new), kept.folder / "terms/coffee.terms")
+    words = ("--terms", kept.file.parent / "old.terms", "--head", kept.held, "--no-other-studies")
+    assert recover(kept, kept.file, *words) == 0
+    spent = kept.epsilon
+    who = ("--reason", "exchanged on 3 May", "--person", "officer")
+    assert run(kept, "operators", "rotate", old.public, new.public, *who) == 0
+    ledger = kept.agent._ledger
+    assert ledger.spent("training", 1e-5, operator=old.public) == pytest.approx(spent)
+    assert ledger.spent("training", 1e-5, operator=new.public) == pytest.approx(spent)
+    assert kept.epsilon == spent
+    kept.operator = new
+    kept.approve(coffee)
+    kept.write_policy(operators=f"{{consortium: '{old.public}'}}", max_epsilon_for_life=9)
+    assert kept.clause(1, coffee, ledger_head=kept.held) == "answered"
+
+
+def test_a_study_signed_again_with_the_operators_new_key_is_charged_once(kept: Any) -> None:
+    new = new_key()
+    who = {"reason": "exchanged", "person": "officer"}
+    kept.agent._ledger.decide(
+        "rotated", kept.agent._now(), operator=kept.operator.public, successor=new.public, **who
+    )
+    back_up(kept)
+    lose(kept)
+    save_terms(sign_terms(kept.terms, new), kept.folder / "terms/again.terms")
+    assert recover(kept, kept.file, "--head", kept.held, "--no-other-studies") == 0
+    event = PrivacyEvent(kept.terms.noise_multiplier, 1.0, 12)
+    assert kept.epsilon == pytest.approx(compose_epsilon([event], 1e-5), rel=1e-6)
+
+
+@pytest.mark.parametrize("how", ["declined", "unasked"])
+def test_a_study_that_was_charged_needs_its_terms_whether_it_is_approved_or_not(
+    kept: Any, how: str, capsys: Any
+) -> None:
+    """Declined on the day of the backup and approved again the day after; or no approval was asked for."""
+    if how == "declined":
+        kept.approve(kind="declined")
+    else:
+        kept.begin_ledger(datetime.now(UTC) - timedelta(days=30))
+        kept.write_policy(require_approval="false")
+        kept.stop()
+        kept.held = kept.released(1).release.ledger_head
+    back_up(kept)
+    lose(kept)
+    (kept.folder / "terms/tea.terms").unlink()
+    assert recover(kept, kept.file, "--head", kept.held, "--no-other-studies") == 2
+    assert "--terms FILE" in capsys.readouterr().err
