@@ -1,7 +1,6 @@
 """policy.yaml: plain YAML with the keys of ``client.policy.Policy``, read again when it changes."""
 
 import math
-import re
 from pathlib import Path
 
 from client.policy import Policy
@@ -13,10 +12,9 @@ from protocol.section import Section, shown
 from protocol.settings import MODEL_KINDS
 from protocol.signing import checked_public_key
 from protocol.terms import LONGEST_REPLY_DELAY_SECONDS
-from protocol.text import checked_name
+from protocol.text import checked_name, is_digest
 
 _MOST = 1_000_000_000
-_FINGERPRINT = re.compile("[0-9a-f]{64}")
 
 
 class PolicyFile:
@@ -89,7 +87,7 @@ def _contracts(section: Section) -> tuple[str, ...]:
     """Read fingerprints: whoever proposes a study names its contract, so that a name would allow anything."""
     contracts = section.texts("contracts", ())
     for contract in contracts:
-        if not _FINGERPRINT.fullmatch(contract):
+        if not is_digest(contract):
             raise ConfigurationError(
                 f"policy.contracts={shown(contract)}: must be a fingerprint of 64 hexadecimal digits; "
                 "`wardround-hospital forecast TERMS` shows a contract's"

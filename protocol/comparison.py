@@ -1,9 +1,7 @@
 """A person compares a file's fingerprint with somebody on the telephone before anything is done with the file."""
 
-import sys
-
+from protocol.answer import types
 from protocol.errors import ConfigurationError
-from protocol.say import prompt
 
 
 def require_compared(
@@ -18,18 +16,16 @@ def require_compared(
     if given is not None:
         _require_same(file, fingerprint, given)
         return
-    if sys.stdin is None or not sys.stdin.isatty():  # None where it was closed before the start
-        raise ConfigurationError(
-            # Not shown here: whoever copies it from the error has compared it with nobody.
-            f"{file}: nobody is at the terminal to compare its fingerprint; give {option}'…' with the one "
-            "that you were told by telephone"
-        )
-    prompt(
+    confirmed = types(
+        answer,
         says,
         f"  fingerprint  {fingerprint}",
         f"Is it the one that you were told by telephone? Type {answer} to say yes:",
+        # The fingerprint is not in this line: whoever copied it from there would have compared it with nobody.
+        unattended=f"{file}: nobody is at the terminal to compare its fingerprint; give {option}'…' with the one "
+        "that you were told by telephone",
     )
-    if sys.stdin.readline().strip() != answer:
+    if not confirmed:
         raise ConfigurationError(f"{file}: its fingerprint was not confirmed; nothing was done")
 
 

@@ -12,6 +12,7 @@ from protocol.characters import escape, is_visible
 from protocol.errors import require
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DIGEST = re.compile("[0-9a-f]{64}")
 LONGEST_LINE = 200
 """Characters of a line, unless the reader says otherwise."""
 
@@ -19,6 +20,11 @@ LONGEST_LINE = 200
 def is_name(value: object) -> bool:
     """Whether this may name a hospital, study, operator or contract."""
     return isinstance(value, str) and NAME.fullmatch(value) is not None
+
+
+def is_digest(value: object) -> bool:
+    """Whether this spells a SHA-256 (a fingerprint, a ledger's head) in its one way: 64 digits, lower case."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def checked_name(name: str, key: str = "hospital") -> str:

@@ -9,7 +9,6 @@ wrong with a message is one MessageError.
 """
 
 import hashlib
-import re
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -22,9 +21,8 @@ from protocol.canonical import canonical_json
 from protocol.errors import MessageError
 from protocol.plain import read_json
 from protocol.terms import ACCOUNTS, Release, RoundPlan
-from protocol.text import LONGEST_LINE, is_line, is_name
+from protocol.text import LONGEST_LINE, is_digest, is_line, is_name
 
-_DIGEST = re.compile("[0-9a-f]{64}")
 _MAGIC = b"wardrnd1"
 _PREFIX = struct.Struct("<8sI")
 LARGEST_MESSAGE = _PREFIX.size + LARGEST_HEADER + 4 * LARGEST_VECTOR  # bytes, 64 MiB and a little
@@ -179,10 +177,6 @@ def _refuse(part: str, allowed: str) -> NoReturn:
     raise MessageError(f"message: {part} {allowed}")
 
 
-def _is_digest(value: object) -> bool:
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
-
-
 def _is_whole(first: int, last: int) -> Callable[[object], bool]:
     return lambda value: type(value) is int and first <= value <= last
 
@@ -192,18 +186,18 @@ _LABELS: dict[str, Any] = {
     # A simulation's hospitals may come from a table's column; real terms name theirs (``protocol.terms``).
     "hospital": (is_line, f"must be one line of at most {LONGEST_LINE} visible characters"),
     "round": (_is_whole(0, MOST_ROUNDS), f"must be from 0 to {MOST_ROUNDS}"),
-    "terms_fingerprint": (_is_digest, "must be 64 hexadecimal digits"),
+    "terms_fingerprint": (is_digest, "must be 64 hexadecimal digits"),
     "parameters": (_is_whole(0, LARGEST_VECTOR), f"must be at most {LARGEST_VECTOR}"),
     "account": (lambda value: value in ACCOUNTS, f"must be one of {', '.join(ACCOUNTS)}"),
 }
 _PLAN_FIELDS = _LABELS | {
     "ledger_head": (
-        lambda value: value is None or _is_digest(value),
+        lambda value: value is None or is_digest(value),
         "must be null or 64 hexadecimal digits",
     ),
 }
 _RELEASE_FIELDS = _LABELS | {
-    "weights_digest": (_is_digest, "must be 64 hexadecimal digits"),
-    "ledger_head": (lambda value: value == "" or _is_digest(value), "must be empty or 64 hexadecimal digits"),
+    "weights_digest": (is_digest, "must be 64 hexadecimal digits"),
+    "ledger_head": (lambda value: value == "" or is_digest(value), "must be empty or 64 hexadecimal digits"),
     "simulation": (lambda value: isinstance(value, bool), "must be true or false"),
 }

@@ -8,17 +8,15 @@ newest one in every plan, and such a hospital refuses before it computes anythin
 A head is public (it commits to 128 random bits of the hospital's), and no secret follows from it.
 """
 
-import re
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
 from protocol.files import read_bounded, write_durably
-from protocol.text import checked_name
+from protocol.text import checked_name, is_digest
 from server.lock import in_turn
 
 KEPT = 1000
 """Heads of one hospital that are kept. An older one that comes again (a stored answer) must not pass for new."""
-_HEAD = re.compile("[0-9a-f]{64}")
 
 
 class HeldHeads:
@@ -35,7 +33,7 @@ class HeldHeads:
 
     def keep(self, hospital: str, head: str) -> None:
         """Keep the head of a release that its hospital signed, durably; one heard before changes nothing."""
-        if not _HEAD.fullmatch(head):
+        if not is_digest(head):
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with in_turn(self._folder / ".lock"):  # two studies of one operator hear of one hospital
@@ -51,7 +49,7 @@ class HeldHeads:
         except FileNotFoundError:
             return []
         heads = content.split()
-        if len(heads) > KEPT or not all(_HEAD.fullmatch(head) for head in heads):
+        if len(heads) > KEPT or not all(map(is_digest, heads)):
             raise ConfigurationError(
                 f"heads={path}: must hold one head of 64 hexadecimal digits a line; restore it from a backup, or "
                 "write the head there that the hospital's own status shows"

@@ -1,6 +1,5 @@
 """``approve`` and ``decline``: what a person decides about a study, in the ledger with a reason."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from client.notice.board import board_html, gather_board
 from client.policy import at_approval, forecast
 from client.tables.source import read_tables
 from client.terms_folder import keep_pending
+from protocol.answer import types
 from protocol.errors import ConfigurationError, Refusal
 from protocol.files import read_bounded, write_new
 from protocol.limits import Clause
@@ -134,10 +134,11 @@ def eligible_patients(desk: Desk, signed: SignedTerms) -> int:
 
 
 def _ask(study: str, more: str) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigurationError(
-            "approve: nobody is at the terminal to answer; say --yes to answer beforehand"
-        )
-    say("", f"Do you approve {study}, and answer for these figures{more}? Type the study's name to say yes:")
-    if sys.stdin.readline().strip() != study:
+    approved = types(
+        study,
+        "",
+        f"Do you approve {study}, and answer for these figures{more}? Type the study's name to say yes:",
+        unattended="approve: nobody is at the terminal to answer; say --yes to answer beforehand",
+    )
+    if not approved:
         raise ConfigurationError(f"approve: {study} was not approved; nothing was recorded")

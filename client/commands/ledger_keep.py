@@ -1,7 +1,5 @@
 """``ledger backup|restore|recover|clock``: how the record outlives its disk, and a clock that was wrong."""
 
-import re
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,12 +14,11 @@ from client.ledger.budget import Assumed
 from client.ledger.clock import FIRST, LAST
 from client.ledger.recover import NO_TERMS, Recovery, at_worst, newest_copy, recover, unknown_studies
 from client.terms_folder import kept_terms
+from protocol.answer import types
 from protocol.errors import ConfigurationError, LedgerError
 from protocol.say import say_json
 from protocol.signed_terms import SignedTerms, load_terms
-from protocol.text import visible
-
-_HEAD = re.compile("[0-9a-f]{64}")
+from protocol.text import is_digest, visible
 
 
 def backup(options: Namespace) -> None:
@@ -118,7 +115,7 @@ def _require_terms(begun: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _heads(given: Sequence[str]) -> list[str]:
-    wrong = [head for head in given if not _HEAD.fullmatch(head)]
+    wrong = [head for head in given if not is_digest(head)]
     if wrong:
         raise ConfigurationError(
             f"head={visible(wrong[0], 70)}: must be 64 hexadecimal digits, as an operator's status says it"
@@ -144,10 +141,11 @@ def _plain(one: Assumed) -> dict[str, object]:
 
 
 def _ask(hospital: str) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigurationError(
-            "recover: nobody is at the terminal to answer; say --yes to answer beforehand"
-        )
-    say("", f"Is that copy the newest, and are these all heads? Type {hospital} to say yes:")
-    if sys.stdin.readline().strip() != hospital:
+    confirmed = types(
+        hospital,
+        "",
+        f"Is that copy the newest, and are these all heads? Type {hospital} to say yes:",
+        unattended="recover: nobody is at the terminal to answer; say --yes to answer beforehand",
+    )
+    if not confirmed:
         raise ConfigurationError("recover: not confirmed; nothing was changed")

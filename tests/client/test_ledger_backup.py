@@ -554,7 +554,7 @@ def test_at_a_new_operators_first_study_a_person_sees_the_last_entry_and_answers
 
     monkeypatch.setattr("sys.stdin", Terminal())
     assert run(kept, *words) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    said = " ".join("".join(capsys.readouterr()).split())
     assert f"last entry is number 6, of {day}" in said
     assert f"{epsilon:.4g} of training and 0 of held-out patients" in said
     assert "answer for these figures and that entry?" in said
