@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from client.ledger.budget import Assumed, Caps, Charge
-from client.ledger.chain import REAL, SIMULATED, Chain, Charged
+from client.ledger.chain import REAL, SIMULATED, Charged
 from client.ledger.clock import clock_fault, leaps, next_second
-from client.ledger.entries import Entry, Field, charge_fields, cost_fields, make_entry, signed_by, utc_text
+from client.ledger.entries import Field, charge_fields, cost_fields, make_entry, utc_text
 from client.ledger.head_file import Outside, head_path
 from client.ledger.port import Receipt, never_charged, repeat_of
-from client.ledger.store import Store, create_store, exchanged
-from protocol.accounting import PrivacyEvent
-from protocol.errors import ConfigurationError, LedgerError, Refusal
+from client.ledger.reading import LedgerReader
+from client.ledger.store import Store, create_store
+from protocol.errors import ConfigurationError, Refusal
 from protocol.signing import SigningKey
 from protocol.text import is_name
 
@@ -24,7 +24,7 @@ _FREE_OF_CLOCK = ("refused", "clock", "recovered", "assumed")
 """Kinds that no leap of the clock forbids: what does not count, and what a person says about a fault."""
 
 
-class SqliteLedger:
+class SqliteLedger(LedgerReader):
     """Guarantees: what ``Ledger`` says, over threads, processes, restarts and crashes.
 
     A charge is on the disk, signed, before ``charge`` returns, and so is the head outside the database. Opening
@@ -39,11 +39,8 @@ class SqliteLedger:
 
         head: the file of the head outside; None for a copy that stands in nobody's place.
         """
-        self._store = store
-        self._key = key
-        self._code = code
+        super().__init__(store, key, code)
         self._outside = Outside(head)
-        self._chain = Chain()
         with store.turn():
             self._outside.read()
             self._catch_up()
@@ -51,106 +48,6 @@ class SqliteLedger:
                 # Of an earlier version's ledger nothing stands outside yet.
                 self._outside.require_in(self._chain.heads, self._chain.random or not self._chain.heads)
             self._outside.keep(self._chain.sequence, self._chain.head)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._store.close()
-
-    @property
-    def path(self) -> Path:
-        """The database's file."""
-        return self._store.path
-
-    @property
-    def head(self) -> str:
-        """Hash of the last entry, hex."""
-        with self._reading() as chain:
-            return chain.head
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the first entry says that this is a simulated hospital's."""
-        with self._reading() as chain:
-            return chain.simulated
-
-    @property
-    def time(self) -> datetime:
-        """What counts as the least possible now: the time of the last entry that is no refusal."""
-        with self._reading() as chain:
-            return chain.time
-
-    @property
-    def approved(self) -> list[str]:
-        """Fingerprints of the terms whose last decision is a yes."""
-        with self._reading() as chain:
-            return chain.approved()
-
-    def first_key(self, operator: str) -> str:
-        """Return the first key of an operator's rotations, in use or not."""
-        with self._reading() as chain:
-            return chain.first_key(operator)
-
-    def knows(self, head: str | None) -> bool:
-        """See ``Ledger.knows``."""
-        with self._reading() as chain:
-            return head is None or chain.sequence_of(head) is not None
-
-    def expects_head(self, operator: str) -> bool:
-        """See ``Ledger.expects_head``."""
-        with self._reading() as chain:
-            return chain.expects_head(operator)
-
-    def identify(self, key: str) -> str | None:
-        """See ``Ledger.identify``."""
-        with self._reading() as chain:
-            return chain.identify(key)
-
-    def has_charged(self, operator: str) -> bool:
-        """Whether any release to this operator was ever charged."""
-        with self._reading() as chain:
-            return any(key[0] == chain.first_key(operator) for key in chain.charges)
-
-    def decision(self, terms: str, operator: str) -> str | None:
-        """See ``Ledger.decision``."""
-        with self._reading() as chain:
-            return chain.decision(terms, operator)
-
-    def now(self, clock: datetime) -> datetime:
-        """See ``Ledger.now``."""
-        with self._reading() as chain:
-            return max(clock, chain.time)
-
-    def find(self, operator: str, terms: str, round_number: int, account: str = "training") -> Receipt | None:
-        """See ``Ledger.find``."""
-        with self._reading() as chain:
-            entry = chain.find(operator, terms, account, round_number)
-            return None if entry is None else Receipt(entry.hash, repeat=True, stored=self._stored(entry))
-
-    def rounds_charged(self, operator: str, terms: str, account: str = "training") -> int:
-        """See ``Ledger.rounds_charged``."""
-        with self._reading() as chain:
-            return chain.rounds_charged(operator, terms, account)
-
-    def last_round(self, operator: str, terms: str, account: str = "training") -> int:
-        """See ``Ledger.last_round``."""
-        with self._reading() as chain:
-            return chain.last_round(operator, terms, account)
-
-    def spent(
-        self,
-        account: str,
-        delta: float,
-        study: str | None = None,
-        operator: str | None = None,
-        further: PrivacyEvent | None = None,
-    ) -> float:
-        """See ``Ledger.spent``."""
-        with self._reading() as chain:
-            return chain.spent(account, delta, study, operator, further, self._code)
-
-    def entries(self, after: int = 0) -> list[Entry]:
-        """Read all entries, or those after a sequence number."""
-        return self._store.after(after)
 
     def charge(self, charge: Charge, caps: Caps, now: datetime, held: str | None = None) -> Receipt:
         """See ``Ledger.charge``."""
@@ -264,16 +161,6 @@ class SqliteLedger:
         answered = before.hash in self._chain.released
         return repeat_of(charge, before.weights, before.hash, answered, self._stored(before))
 
-    def _stored(self, before: Charged) -> bytes | None:
-        """Read a release's bytes; LedgerError where they are not those that the ledger says left."""
-        stored = self._store.kept(before.hash)
-        if stored is not None and hashlib.sha256(stored).hexdigest() != self._chain.released.get(before.hash):
-            raise LedgerError(
-                f"the stored release of charge {before.hash[:12]} is not the one that the ledger names: it was "
-                "altered, and is not sent; restore the newest backup"
-            )
-        return stored
-
     def _append(self, kind: str, now: datetime, fields: dict[str, Field]) -> str:
         chain = self._chain
         if kind not in _FREE_OF_CLOCK and self._leaps(now):
@@ -305,25 +192,6 @@ class SqliteLedger:
             self._outside.keep(self._chain.sequence, self._chain.head)
         if forgotten:
             self._store.flush()
-
-    @contextmanager
-    def _reading(self) -> Iterator[Chain]:
-        with self._store.reading():
-            self._catch_up()
-            yield self._chain
-
-    def _catch_up(self) -> None:
-        """Follow what this or another process has committed since."""
-        chain = self._chain
-        if chain.sequence and self._store.hash_at(chain.sequence) != chain.head:
-            raise exchanged()
-        entries = self._store.after(chain.sequence)
-        for entry in entries:
-            chain.follow(entry)
-        if entries and not signed_by(entries[-1], self._key.public):
-            raise LedgerError(
-                f"entry {entries[-1].sequence} is not signed by this hospital's key {self._key.public}"
-            )
 
 
 def create_ledger(

@@ -1,0 +1,158 @@
+"""What a ledger's database says, to whoever asks: the half of ``client.ledger.sqlite`` that writes nothing."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from client.ledger.chain import Chain, Charged
+from client.ledger.entries import Entry, signed_by
+from client.ledger.port import Receipt
+from client.ledger.store import Store, exchanged
+from protocol.accounting import PrivacyEvent
+from protocol.errors import LedgerError
+from protocol.signing import SigningKey
+
+
+class LedgerReader:
+    """Answers from the chain, after following what this or another process has committed since.
+
+    Guarantee: every entry's hash, and the last signature, which covers all, are checked before anything is said.
+    """
+
+    def __init__(self, store: Store, key: SigningKey, code: str) -> None:
+        """Nothing is read yet."""
+        self._store = store
+        self._key = key
+        self._code = code
+        self._chain = Chain()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()
+
+    @property
+    def path(self) -> Path:
+        """The database's file."""
+        return self._store.path
+
+    @property
+    def head(self) -> str:
+        """Hash of the last entry, hex."""
+        with self._reading() as chain:
+            return chain.head
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the first entry says that this is a simulated hospital's."""
+        with self._reading() as chain:
+            return chain.simulated
+
+    @property
+    def time(self) -> datetime:
+        """What counts as the least possible now: the time of the last entry that is no refusal."""
+        with self._reading() as chain:
+            return chain.time
+
+    @property
+    def approved(self) -> list[str]:
+        """Fingerprints of the terms whose last decision is a yes."""
+        with self._reading() as chain:
+            return chain.approved()
+
+    def first_key(self, operator: str) -> str:
+        """Return the first key of an operator's rotations, in use or not."""
+        with self._reading() as chain:
+            return chain.first_key(operator)
+
+    def knows(self, head: str | None) -> bool:
+        """See ``Ledger.knows``."""
+        with self._reading() as chain:
+            return head is None or chain.sequence_of(head) is not None
+
+    def expects_head(self, operator: str) -> bool:
+        """See ``Ledger.expects_head``."""
+        with self._reading() as chain:
+            return chain.expects_head(operator)
+
+    def identify(self, key: str) -> str | None:
+        """See ``Ledger.identify``."""
+        with self._reading() as chain:
+            return chain.identify(key)
+
+    def has_charged(self, operator: str) -> bool:
+        """Whether any release to this operator was ever charged."""
+        with self._reading() as chain:
+            return any(key[0] == chain.first_key(operator) for key in chain.charges)
+
+    def decision(self, terms: str, operator: str) -> str | None:
+        """See ``Ledger.decision``."""
+        with self._reading() as chain:
+            return chain.decision(terms, operator)
+
+    def now(self, clock: datetime) -> datetime:
+        """See ``Ledger.now``."""
+        with self._reading() as chain:
+            return max(clock, chain.time)
+
+    def find(self, operator: str, terms: str, round_number: int, account: str = "training") -> Receipt | None:
+        """See ``Ledger.find``."""
+        with self._reading() as chain:
+            entry = chain.find(operator, terms, account, round_number)
+            return None if entry is None else Receipt(entry.hash, repeat=True, stored=self._stored(entry))
+
+    def rounds_charged(self, operator: str, terms: str, account: str = "training") -> int:
+        """See ``Ledger.rounds_charged``."""
+        with self._reading() as chain:
+            return chain.rounds_charged(operator, terms, account)
+
+    def last_round(self, operator: str, terms: str, account: str = "training") -> int:
+        """See ``Ledger.last_round``."""
+        with self._reading() as chain:
+            return chain.last_round(operator, terms, account)
+
+    def spent(
+        self,
+        account: str,
+        delta: float,
+        study: str | None = None,
+        operator: str | None = None,
+        further: PrivacyEvent | None = None,
+    ) -> float:
+        """See ``Ledger.spent``."""
+        with self._reading() as chain:
+            return chain.spent(account, delta, study, operator, further, self._code)
+
+    def entries(self, after: int = 0) -> list[Entry]:
+        """Read all entries, or those after a sequence number."""
+        return self._store.after(after)
+
+    def _stored(self, before: Charged) -> bytes | None:
+        """Read a release's bytes; LedgerError where they are not those that the ledger says left."""
+        stored = self._store.kept(before.hash)
+        if stored is not None and hashlib.sha256(stored).hexdigest() != self._chain.released.get(before.hash):
+            raise LedgerError(
+                f"the stored release of charge {before.hash[:12]} is not the one that the ledger names: it was "
+                "altered, and is not sent; restore the newest backup"
+            )
+        return stored
+
+    @contextmanager
+    def _reading(self) -> Iterator[Chain]:
+        with self._store.reading():
+            self._catch_up()
+            yield self._chain
+
+    def _catch_up(self) -> None:
+        """Follow what this or another process has committed since."""
+        chain = self._chain
+        if chain.sequence and self._store.hash_at(chain.sequence) != chain.head:
+            raise exchanged()
+        entries = self._store.after(chain.sequence)
+        for entry in entries:
+            chain.follow(entry)
+        if entries and not signed_by(entries[-1], self._key.public):
+            raise LedgerError(
+                f"entry {entries[-1].sequence} is not signed by this hospital's key {self._key.public}"
+            )
