@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from client.ledger.budget import Budget, Charge
-from client.ledger.entries import Entry, Field, charge_of_entry, require_next
+from client.ledger.entries import Entry, charge_of_entry, require_next
+from client.ledger.fields import Field
 from client.ledger.port import NO_ENTRY, Key
 from protocol.accounting import PrivacyEvent
 from protocol.errors import LedgerError

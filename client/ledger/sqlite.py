@@ -10,7 +10,8 @@ from pathlib import Path
 from client.ledger.budget import Assumed, Caps, Charge
 from client.ledger.chain import REAL, SIMULATED, Charged
 from client.ledger.clock import clock_fault, leaps, next_second
-from client.ledger.entries import Field, charge_fields, cost_fields, make_entry, utc_text
+from client.ledger.entries import charge_fields, cost_fields, make_entry
+from client.ledger.fields import Field, utc_text
 from client.ledger.head_file import Outside, head_path
 from client.ledger.port import Receipt, never_charged, repeat_of
 from client.ledger.reading import LedgerReader

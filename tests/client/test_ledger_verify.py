@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.ledger.budget import ACCOUNTS, Charge
-from client.ledger.entries import FIELDS, Entry, Field, charge_fields, make_entry
+from client.ledger.entries import Entry, charge_fields, make_entry
+from client.ledger.fields import FIELDS, Field
 from client.ledger.verify import Verified, export, verify
 from protocol.accounting import PrivacyEvent, compose_epsilon
 from protocol.errors import ConfigurationError, LedgerError
