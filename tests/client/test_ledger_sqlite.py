@@ -121,6 +121,7 @@ def test_a_thousand_entries_open_in_a_second(
     ledger: SqliteLedger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger._store._db.execute("PRAGMA synchronous = OFF")  # this test is about reading
+    monkeypatch.setattr("os.fsync", lambda file: None)
     for number in range(1000):
         ledger.charge(_charge(number, event=PrivacyEvent(300.0 + number % 7, 1.0, 1)), CAPS, NOW)
     ledger.close()
