@@ -13,15 +13,14 @@ import logging
 import math
 import signal
 import socket
-import struct
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
 
+from client.connection import LENGTH, PART, readable, streams, while_here, write
 from client.desk import Desk, Job
 from client.listening import hung_up, let_in, listening_socket
 from client.pace import Pace
@@ -31,11 +30,9 @@ from protocol.terms import LONGEST_REPLY_DELAY_SECONDS
 
 logger = logging.getLogger("wardround.hospital")
 
-LENGTH = struct.Struct("<I")
 _CLOSING_TURNS = 20  # of the loop; a connection takes several to be accepted and closed
 _AT_ONCE = 32  # callers let in between two turns of the loop, and looked at in line
 _GLANCE = 0.05  # of a caller: what one costs that is gone when it is let in
-_PART = 2**18  # bytes read or written at a time
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ class SocketDoor:
     async def _let_in(self, listening: socket.socket) -> None:
         """Accept callers at a pace; those who are gone when their turn comes cost next to nothing."""
         while True:
-            await _readable(listening)
+            await readable(listening)
             try:
                 callers, gone = let_in(listening, _AT_ONCE)
             except OSError as error:  # no file descriptors, say: those who are here will give some back
@@ -151,14 +148,14 @@ class SocketDoor:
         if task is None:
             raise RuntimeError("a connection is served by a task")
         caller = Caller(task, next(self._numbers), time.monotonic())
-        reader, writer = await _streams(connected)
+        reader, writer = await streams(connected)
         job = None
         try:
             self._room.enter(caller)
             async with asyncio.timeout(self._limits.transfer_seconds):
                 job = await self._request(caller, reader, writer)
             if job is not None:
-                reply = await _while_here(reader, self._answered(caller, job))
+                reply = await while_here(reader, self._answered(caller, job))
                 await self._send(caller, writer, reply)
         except (OSError, EOFError, TimeoutError):
             pass  # whoever asked went away or never finished: nobody is there to be told
@@ -203,7 +200,7 @@ class SocketDoor:
         self, caller: Caller, reader: asyncio.StreamReader, most: int, rank: tuple[float, ...]
     ) -> bytes:
         async with asyncio.timeout(self._limits.still_seconds):
-            part = await reader.read(min(most, _PART))
+            part = await reader.read(min(most, PART))
         if not part:
             raise EOFError
         await self._reading.take(len(part), rank)
@@ -243,45 +240,7 @@ class SocketDoor:
             caller.moved_at = time.monotonic()
 
         async with asyncio.timeout(self._limits.transfer_seconds):
-            await _write(writer, reply.payload, self._limits.still_seconds, moved)
-
-
-async def _readable(listening: socket.socket) -> None:
-    """Wait for somebody at the door."""
-    loop = asyncio.get_running_loop()
-    somebody: asyncio.Future[None] = loop.create_future()
-
-    def ready() -> None:
-        if not somebody.done():
-            somebody.set_result(None)
-
-    loop.add_reader(listening, ready)
-    try:
-        await somebody
-    finally:
-        loop.remove_reader(listening)
-
-
-async def _streams(connected: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await loop.connect_accepted_socket(lambda: protocol, connected)
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
-
-
-async def _while_here(reader: asyncio.StreamReader, answered: Coroutine[Any, Any, Reply]) -> Reply:
-    """Wait for a reply as long as the caller is there; EOFError as soon as it hangs up, or sends more."""
-    waiting, gone = asyncio.ensure_future(answered), asyncio.ensure_future(reader.read(1))
-    try:
-        await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            raise EOFError
-        return waiting.result()
-    finally:
-        for task in (waiting, gone):
-            task.cancel()
-        await asyncio.gather(waiting, gone, return_exceptions=True)
+            await write(writer, reply.payload, self._limits.still_seconds, moved)
 
 
 def due_at(arrived: float, ready_at: float, delay_seconds: float) -> float:
@@ -294,19 +253,3 @@ def due_at(arrived: float, ready_at: float, delay_seconds: float) -> float:
     if delay == 0.0:
         return ready_at
     return arrived + delay * max(math.ceil((ready_at - arrived) / delay), 1)
-
-
-async def _write(
-    writer: asyncio.StreamWriter, payload: bytes, still_seconds: float, moved: Callable[[], None]
-) -> None:
-    """Write a message part by part; TimeoutError where the caller takes nothing for so long."""
-    writer.write(LENGTH.pack(len(payload)))
-    view = memoryview(payload)
-    for start in range(0, len(payload), _PART):
-        writer.write(view[start : start + _PART])
-        async with asyncio.timeout(still_seconds):
-            await writer.drain()
-        moved()
-    writer.close()
-    async with asyncio.timeout(still_seconds):
-        await writer.wait_closed()
