@@ -20,7 +20,7 @@ from protocol.errors import WardroundError
 from protocol.files import read_bounded, write_durably
 from protocol.plain import read_json
 from protocol.terms import ACCOUNTS, RoundPlan
-from protocol.text import visible
+from protocol.text import is_name, visible
 
 logger = logging.getLogger("wardround.hospital")
 
@@ -129,7 +129,8 @@ def _parsed(line: bytes) -> Iterator[ComputedRound]:
     try:
         plain = read_json(line, LINE_BYTES)
         one = ComputedRound(**{**plain, "time": datetime.fromisoformat(plain["time"])})
-        if one.account in ACCOUNTS and type(one.round) is int and one.time.tzinfo is not None:
+        texts = is_name(one.study) and isinstance(one.fault, str)
+        if texts and one.account in ACCOUNTS and type(one.round) is int and one.time.tzinfo is not None:
             yield one
     except (ValueError, TypeError, KeyError):
         return

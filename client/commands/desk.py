@@ -17,6 +17,8 @@ from protocol.section import shown
 from protocol.signed_terms import SignedTerms, load_terms
 from protocol.signing import checked_public_key, load_public_key
 
+_LEAST_DIGITS = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Desk:
@@ -36,11 +38,15 @@ class Desk:
         return kept_terms(self.home.terms_folder)
 
     def find(self, name: str) -> SignedTerms:
-        """Read a terms file, or find kept terms by their study's name or the start of their fingerprint."""
-        if Path(name).is_file():
+        """Read a terms file, or find kept terms by their study's name or the start of their fingerprint.
+
+        Of a fingerprint 8 digits are needed: an empty word, from a script's unset variable, once approved a study.
+        """
+        if _is_file(name):
             return load_terms(Path(name))
-        known = self.known()
-        found = [s for s in known if s.terms.study == name or s.terms.fingerprint.startswith(name.lower())]
+        known = list({(one.terms.fingerprint, one.operator): one for one in self.known()}.values())
+        start = name.lower() if len(name) >= _LEAST_DIGITS else "none"
+        found = [s for s in known if s.terms.study == name or s.terms.fingerprint.startswith(start)]
         if len(found) == 1:
             return found[0]
         if not found:
@@ -70,6 +76,13 @@ class Desk:
         """The policy's name for an operator's key, or the key's beginning."""
         names = {public: name for name, public in self.policy.operators.items()}
         return names.get(key) or names.get(self.ledger.identify(key) or "") or f"{key[:16]}…"
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # longer than any file's name
+        return False
 
 
 @contextmanager

@@ -202,6 +202,24 @@ def test_terms_that_arrived_with_a_plan_are_pending_and_can_be_named(hospital, r
     assert run("forecast", "coffee")[0] == 2
 
 
+def test_an_empty_word_names_no_study_nor_do_a_few_digits(hospital, run: Run, file: Path) -> None:
+    """``approve "$STUDY" --yes`` with a variable that is not set approved the one study that was known."""
+    keep_pending(hospital.folder / "terms", sign_terms(hospital.terms, hospital.operator))
+    print_ = hospital.terms.fingerprint
+    for name in ("", print_[:1], print_[:7], "a" * 5000):
+        code, _, said = run("approve", name, "--reason", "r", "--yes", "--last-entry", "1", plain=True)
+        assert (code, "no such study (known: tea)" in said) == (2, True)
+    assert run("approve", print_[:8].upper(), "--reason", "r", "--yes", "--last-entry", "1")[0] == 0
+
+
+def test_one_study_in_two_files_is_one(hospital, run: Run, file: Path) -> None:
+    """A person puts the operator's file into terms/ (after a loss, say), and the plan brings the same terms."""
+    (hospital.folder / "terms").mkdir()
+    save_terms(sign_terms(hospital.terms, hospital.operator), hospital.folder / "terms/spring.terms")
+    keep_pending(hospital.folder / "terms", sign_terms(hospital.terms, hospital.operator))
+    assert run("forecast", "tea")[0] == 0
+
+
 def test_status_counts_what_the_ledger_holds_and_says_which_round_is_next(
     hospital, run: Run, file: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """The hospital's people learn which rounds were noise alone, since when and why; nobody else does."""
 
+import json
 import stat
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -115,3 +116,21 @@ def test_lines_are_plain_values(tmp_path):
     assert noted(tmp_path / "rounds.jsonl", "a").read() == [
         ComputedRound(time=NOW + timedelta(hours=1), study="tea", account="training", round=1, fault="a")
     ]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"study": ["tea"]}, {"study": "\x1b[2J"}, {"fault": {"a": 1}}, {"account": []}]
+)
+def test_a_line_of_other_types_is_no_line(tmp_path, changed):
+    """A list in the study's place ended status and doctor in a fault of the program."""
+    path = tmp_path / "rounds.jsonl"
+    plain = {
+        "time": "2026-01-01T00:00:00+00:00",
+        "study": "tea",
+        "account": "training",
+        "round": 1,
+        "fault": "x",
+    }
+    path.write_text(json.dumps({**plain, **changed}) + "\n" + json.dumps(plain))
+    (one,) = noise_alone(RoundLog(path).read())
+    assert (one.study, one.fault) == ("tea", "x")
