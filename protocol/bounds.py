@@ -40,3 +40,11 @@ MOST_EVALUATIONS = 1000
 """Rounds after which held-out patients are asked for tables."""
 
 MOST_HOSPITALS = 100_000
+
+NOISE_MULTIPLIERS = 0.05, 1e9
+"""Of signed terms. 10⁵ steps at 0.05 cost ε = 2·10⁷; accounting at 10⁻⁹ ended in an OverflowError, not in a refusal."""
+
+SAMPLING_RATES = 1e-6, 1.0
+CLIP_NORMS = 1e-9, 1e9
+DELTAS = 1e-12, 1.0
+"""Of signed terms: between them noise has a grid, and every charge is one that a ledger can hold."""

@@ -13,7 +13,7 @@ from protocol.section import shown
 from protocol.settings import ModelSettings, TrainingSettings
 from protocol.signed_file import FileForm, decode, load_content, split, verify, write_signed
 from protocol.signing import Purpose, SigningKey
-from protocol.terms import Terms, terms_from_mapping, terms_to_mapping
+from protocol.terms import Terms, require_countable, terms_from_mapping, terms_to_mapping
 
 FORM = FileForm(
     kind="terms",
@@ -56,6 +56,7 @@ def signed_terms_from_bytes(payload: bytes, where: str = "terms") -> SignedTerms
     verify(FORM, unread, where)
     terms = terms_from_mapping(decode(FORM, unread.body, where))
     _require_declared_types(terms, "")
+    require_countable(terms)
     if canonical_json(terms_to_mapping(terms)) != unread.body:
         raise ConfigurationError(f"{where}: must be in canonical form; ask the operator to sign them again")
     return SignedTerms(terms, unread.signer, unread.signature)

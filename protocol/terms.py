@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.bounds import LARGEST_VECTOR
+from protocol.bounds import CLIP_NORMS, DELTAS, LARGEST_VECTOR, NOISE_MULTIPLIERS, SAMPLING_RATES
 from protocol.canonical import fingerprint
 from protocol.contract import Contract, contract_from_mapping
 from protocol.errors import ConfigurationError, require
@@ -193,6 +193,21 @@ def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
 def _evaluation(plain: Mapping[str, object]) -> EvaluationSettings:
     rounds = tuple(int(number) for number in plain["rounds"])  # type: ignore[attr-defined]
     return EvaluationSettings(**{**plain, "rounds": rounds})  # type: ignore[arg-type]
+
+
+def require_countable(terms: Terms) -> None:
+    """Refuse what no operator may sign: numbers with which accounting, noise or the ledger fail, and not a clause."""
+    bounded = [
+        ("noise_multiplier", terms.noise_multiplier, NOISE_MULTIPLIERS),
+        ("training.sampling_rate", terms.training.sampling_rate, SAMPLING_RATES),
+        ("privacy.clip_norm", terms.privacy.clip_norm, CLIP_NORMS),
+        ("privacy.delta", terms.privacy.delta, DELTAS),
+    ]
+    if terms.evaluation is not None:
+        noise = terms.evaluation.noise_multiplier
+        bounded.append(("evaluation.noise_multiplier", noise, NOISE_MULTIPLIERS))
+    for key, value, (least, most) in bounded:
+        require(least <= value <= most, key, value, f"must be from {least:g} to {most:g} in terms")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

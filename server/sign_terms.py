@@ -10,7 +10,7 @@ from protocol.errors import ConfigurationError
 from protocol.say import say
 from protocol.signed_terms import SignedTerms, save_terms, sign_terms
 from protocol.signing import key_fingerprint, load_key, new_key, save_key
-from protocol.terms import Terms
+from protocol.terms import Terms, require_countable
 from server.propose import propose
 
 
@@ -44,6 +44,7 @@ def signed_terms(proposal: Proposal, now: datetime) -> SignedTerms:
     )
     expires_at = (now + timedelta(days=proposal.valid_days)).isoformat(timespec="seconds")
     delay = proposal.reply_delay_seconds
+    require_countable(terms)
     return sign_terms(replace(terms, expires_at=expires_at, reply_delay_seconds=delay), key)
 
 

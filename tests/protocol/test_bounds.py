@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from protocol.bounds import MOST_CROSSES, MOST_EVALUATIONS, MOST_FEATURES, MOST_HOSPITALS, MOST_LAYERS
+from protocol.accounting import PrivacyEvent, compose_epsilon
+from protocol.bounds import (
+    DELTAS,
+    MOST_CROSSES,
+    MOST_EVALUATIONS,
+    MOST_FEATURES,
+    MOST_HOSPITALS,
+    MOST_LAYERS,
+    MOST_STEPS,
+    NOISE_MULTIPLIERS,
+    SAMPLING_RATES,
+)
 from protocol.canonical import canonical_json
 from protocol.contract import contract_from_mapping
 from protocol.errors import ConfigurationError, WardroundError
@@ -186,3 +197,41 @@ def test_an_unknown_key_of_a_megabyte_is_not_compared_with_the_known_ones(monkey
     with pytest.raises(ConfigurationError):
         contract_from_mapping({**CONTRACT, "grups": 1})
     assert compared == ["grups"]
+
+
+COUNTABLE: list[tuple[dict[str, Any], str]] = [
+    ({"noise_multiplier": 1e-9}, "noise_multiplier"),
+    ({"noise_multiplier": 5e-324}, "noise_multiplier"),
+    ({"noise_multiplier": 1e100}, "noise_multiplier"),
+    ({"privacy": PrivacySettings(clip_norm=1e-300)}, "privacy.clip_norm"),
+    ({"privacy": PrivacySettings(clip_norm=1e10)}, "privacy.clip_norm"),
+    ({"privacy": PrivacySettings(delta=1e-300)}, "privacy.delta"),
+    ({"training": {"sampling_rate": 1e-300}}, "training.sampling_rate"),
+    (
+        {"evaluation": EvaluationSettings(rounds=(1,), noise_multiplier=1e-12)},
+        "evaluation.noise_multiplier",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "key"), COUNTABLE)
+def test_numbers_that_no_accountant_or_ledger_takes_are_refused_by_name(
+    changes: dict[str, Any], key: str
+) -> None:
+    """With such a multiplier `forecast` was a fault of the program, and the agent late for ever."""
+    if "training" in changes:
+        training = {"public_patients": {"north": 100}, **changes["training"]}
+        changes = {"training": TrainingSettings(**training)}
+    with pytest.raises(ConfigurationError, match=f"^{key}=") as caught:
+        signed_terms_from_bytes(signed(**changes))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("multiplier", NOISE_MULTIPLIERS)
+@pytest.mark.parametrize("rate", SAMPLING_RATES)
+@pytest.mark.parametrize("steps", [1, MOST_STEPS])
+@pytest.mark.parametrize("delta", [DELTAS[0], 0.99])
+def test_within_the_bounds_every_cost_is_one_that_a_ledger_can_hold(
+    multiplier: float, rate: float, steps: int, delta: float
+) -> None:
+    assert 0 <= compose_epsilon([PrivacyEvent(multiplier, rate, steps)], delta) < 1e8

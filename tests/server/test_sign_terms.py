@@ -166,3 +166,12 @@ def test_wrong_settings_of_evaluation_and_review_are_one_line(
     assert said in line
     assert line.count("\n") == 1
     assert not Path("tea.terms").exists()
+
+
+@pytest.mark.parametrize("wrong", ["privacy.epsilon=1e9", "privacy.clip_norm=1e-30", "privacy.delta=1e-13"])
+def test_terms_that_no_hospital_could_count_with_are_not_signed(
+    key: Path, wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert terms(monkeypatch, wrong) == 2
+    assert "in terms" in capsys.readouterr().err
+    assert not Path("tea.terms").exists()
