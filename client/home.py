@@ -168,7 +168,10 @@ def utc_moment(value: object) -> datetime:
     if not isinstance(value, str):
         raise ValueError("not a moment")
     moment = datetime.fromisoformat(value)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise ValueError("beyond the calendar in UTC") from error
 
 
 def _read_yaml(path: Path) -> object:

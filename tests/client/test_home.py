@@ -35,6 +35,10 @@ FAULTS = {
     "seed": ("simulation: {seed: -1}\n", "seed=-1"),
     "seed missing": ("simulation: {as_of: 2026-01-01T00:00:00+00:00}\n", "seed: is missing"),
     "as_of": ("simulation: {seed: 1, as_of: soon}\n", "must be a moment"),
+    "as_of in no year": (
+        'simulation: {seed: 1, as_of: "9999-12-31T23:59:59-23:59"}\n',
+        "must be a moment",
+    ),
     "as_of number": ("simulation: {seed: 1, as_of: 7}\n", "must be a moment"),
     "long socket": (f"socket: {'s' * LONGEST_SOCKET}\n", "use a shorter path"),
     "no yaml": ("a: [\n", "is not YAML"),
