@@ -40,9 +40,9 @@ class Desk(Generic[T]):
     is dropped; a small request is not kept by large ones that came before it, nor a large one for ever.
     """
 
-    def __init__(self, answer: Callable[[bytes], T]) -> None:
-        """answer: called in the worker's thread; must not raise."""
-        self._answer = answer
+    def __init__(self, answer: Callable[[bytes], T], busy: Callable[[bool], None]) -> None:
+        """answer: called in the worker's thread; must not raise. busy: told when an answer is begun, and done."""
+        self._answer, self._tell = answer, busy
         self._thread = ThreadPoolExecutor(1, "answer")
         self._jobs: dict[bytes, list[Job[T]]] = {}
         self._busy = False
@@ -78,11 +78,13 @@ class Desk(Generic[T]):
             return
         job = min(line, key=lambda job: job.place)
         self._busy = job.begun = True
+        self._tell(True)
         done = asyncio.get_running_loop().run_in_executor(self._thread, self._answer, job.payload)
         done.add_done_callback(lambda done: self._answered(job, done))
 
     def _answered(self, job: Job[T], done: asyncio.Future[T]) -> None:
         self._busy = False
+        self._tell(False)
         self._remove(job)
         job.payload = b""  # who waits for the reply's time need not keep 64 MiB
         if job.waiting and not job.answer.done() and not done.cancelled():

@@ -18,6 +18,7 @@ class Pace:
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Start with a full bucket."""
         self._rate, self._burst, self._clock = rate, burst, clock
+        self._share = 1.0
         self._level, self._at = burst, clock()
         self._waiting: list[tuple[Rank, int, float, asyncio.Future[None]]] = []
         self._number = count()
@@ -31,10 +32,20 @@ class Pace:
         self._serve()
         await turn
 
-    def _serve(self) -> None:
+    def slow_to(self, share: float) -> None:
+        """From now on go at this share of the rate, within (0, 1]; who waits is served by it too."""
+        self._fill()
+        self._share = share
+        if self._timer is not None:
+            self._serve()
+
+    def _fill(self) -> None:
         now = self._clock()
-        self._level = min(self._burst, self._level + (now - self._at) * self._rate)
+        self._level = min(self._burst, self._level + (now - self._at) * self._rate * self._share)
         self._at = now
+
+    def _serve(self) -> None:
+        self._fill()
         while self._waiting and (self._level > 0 or self._waiting[0][3].done()):
             _, _, amount, turn = heapq.heappop(self._waiting)
             if not turn.done():  # else its caller went away
@@ -44,5 +55,5 @@ class Pace:
             self._timer.cancel()
             self._timer = None
         if self._waiting:
-            pause = max(-self._level / self._rate, 0.001)
+            pause = max(-self._level / (self._rate * self._share), 0.001)
             self._timer = asyncio.get_running_loop().call_later(pause, self._serve)

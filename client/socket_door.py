@@ -51,16 +51,18 @@ class Limits:
     still_seconds: how long a caller may neither send nor take a byte; transfer_seconds: how long one message may
     take. callers_per_second and bytes_per_second bound what callers can take of the processors: 64 hostile ones
     of one kind took 0.1 to 0.5 of one, the honest plans between them included. strangers_per_second bounds how
-    often those whom no operator signed for are answered, together.
+    often those whom no operator signed for are answered, together. share_while_computing: the door goes at this
+    share of its rates while an answer is computed (at full rates 64 hostile callers made a plan take twice as long).
     """
 
     connections: int = 256
     held_bytes: int = 4 * LARGEST_REQUEST
     still_seconds: float = 10.0
     transfer_seconds: float = 60.0
-    callers_per_second: float = 200.0
+    callers_per_second: float = 400.0
     strangers_per_second: float = 50.0
-    bytes_per_second: float = 8 * 2**20
+    bytes_per_second: float = 32 * 2**20
+    share_while_computing: float = 0.125
 
 
 def _nobody_is_refused(first: bytes) -> Reply | None:
@@ -85,12 +87,18 @@ class SocketDoor:
         self._path, self._screen = path, screen
         self._limits = limits = limits or Limits()
         self._room = Room(limits.connections, limits.held_bytes)
-        self._desk = Desk(answer)
+        self._desk = Desk(answer, self._busy)
         self._screener = ThreadPoolExecutor(1, "screen")
         self._letting_in = Pace(limits.callers_per_second, limits.connections)
         self._reading = Pace(limits.bytes_per_second, 2 * LARGEST_REQUEST)
         self._numbers = count()
         self._open: set[asyncio.Task[None]] = set()
+
+    def _busy(self, busy: bool) -> None:
+        """Leave the processors, and Python's lock, to the answer that is being computed; nobody could be answered."""
+        share = self._limits.share_while_computing if busy else 1.0
+        self._letting_in.slow_to(share)
+        self._reading.slow_to(share)
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT; the answer being computed is finished and stored.

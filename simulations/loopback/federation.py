@@ -116,14 +116,19 @@ class Loopback:
         fixed = [f"study={study}", f"training.rounds={rounds}", public, "reply_delay_seconds=0"]
         return [*fixed, *more, f"evaluation={evaluation}"]
 
-    def approve(self, study: str, *settings: str) -> None:
-        """Hand the signed terms to every hospital, where a person approves them."""
+    def offer(self, study: str, *settings: str) -> Path:
+        """Sign a study's terms, and allow their contract at every hospital; gives the terms' file."""
         terms = self.folder / f"{study}.terms"
         key = self.home(OPERATOR) / "operator.key"
         self._run(["server.main", "terms", f"key={key}", f"out={terms}", *settings])
         contract = load_terms(terms).terms.contract.fingerprint
         for name in self.hospitals:
             self._allow(name, contract)
+        return terms
+
+    def approve(self, study: str, *settings: str) -> None:
+        """Hand the signed terms to every hospital, where a person approves them."""
+        terms = self.offer(study, *settings)
         word = ("approve", str(terms), "--yes", "--person", "steward", "--reason", "loopback")
         self._at_each(lambda name: self.hospital(name, *word, "--last-entry", self._last_entry(name)))
 

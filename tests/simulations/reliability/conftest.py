@@ -280,6 +280,7 @@ def raised(folder):
     with Loopback(folder, ["north", "south"]) as loopback:
         loopback.provision()
         made = Stage(loopback)
+        loopback.offer("allowed", *loopback.settings("allowed", 1, EPSILON))
         for name in loopback.hospitals:
             approve_nothing(loopback.home(name) / "policy.yaml")
         made.lay_line("south")

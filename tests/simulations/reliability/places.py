@@ -57,11 +57,11 @@ def note_who_asks(door: Any) -> None:
     """Know the process at the other end of the socket: the shim."""
     serve_one = door.SocketDoor._serve_one
 
-    async def noting(self: Any, reader: Any, writer: Any) -> None:
+    async def noting(self: Any, connected: socket.socket) -> None:
         global asked_by
-        peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        peer = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         asked_by = struct.unpack("3i", peer)[0]
-        await serve_one(self, reader, writer)
+        await serve_one(self, connected)
 
     door.SocketDoor._serve_one = noting
 
