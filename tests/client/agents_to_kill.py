@@ -15,6 +15,7 @@ from typing import Any
 import torch._dynamo  # noqa: F401 (what the first optimiser would import, in every child)
 
 import client.agent
+import client.connection
 import client.ledger.head_file
 import client.ledger.sqlite
 import client.participate
@@ -69,11 +70,11 @@ def before_commit(kind: str) -> Callable[[], None]:
 
 def half_sent() -> None:
     async def deadly(writer: Any, payload: bytes, *settings: Any) -> None:
-        writer.write(client.socket_door.LENGTH.pack(len(payload)) + payload[: len(payload) // 2])
+        writer.write(client.connection.LENGTH.pack(len(payload)) + payload[: len(payload) // 2])
         await writer.drain()
         die()
 
-    client.socket_door._write = deadly
+    client.socket_door.write = deadly
 
 
 # In the order in which a plan comes by.
@@ -97,7 +98,7 @@ PLACES: dict[str, Callable[[], None]] = {
     "released": after(SqliteLedger, "released"),
     "before signing": before(client.agent, "sign_release"),
     "signed": after(client.agent, "sign_release"),
-    "before sending": before(client.socket_door, "_write"),
+    "before sending": before(client.socket_door, "write"),
     "half sent": half_sent,
 }
 

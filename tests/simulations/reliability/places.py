@@ -76,7 +76,7 @@ def at_the_agent() -> None:
     before(client.agent.Agent, "answer", "plan received")
     after(client.ledger.sqlite.SqliteLedger, "charge", "charged")
     after(client.participate, "private_update", "computed")
-    before(client.socket_door, "_write", "release stored")
+    before(client.socket_door, "write", "release stored")
 
 
 def at_the_study() -> None:
