@@ -31,7 +31,7 @@ from protocol.terms import LONGEST_REPLY_DELAY_SECONDS
 logger = logging.getLogger("wardround.hospital")
 
 _CLOSING_TURNS = 20  # of the loop; a connection takes several to be accepted and closed
-_AT_ONCE = 32  # callers let in between two turns of the loop, and looked at in line
+_AT_ONCE = 32  # callers let in between two turns of the loop, and looked at in line; in small rooms fewer
 _GLANCE = 0.05  # of a caller: what one costs that is gone when it is let in
 
 
@@ -87,6 +87,7 @@ class SocketDoor:
         self._path, self._screen = path, screen
         self._limits = limits = limits or Limits()
         self._room = Room(limits.connections, limits.held_bytes)
+        self._at_once = max(min(_AT_ONCE, limits.connections // 4), 1)
         self._desk = Desk(answer, self._busy)
         self._screener = ThreadPoolExecutor(1, "screen")
         self._letting_in = Pace(limits.callers_per_second, limits.connections)
@@ -128,7 +129,7 @@ class SocketDoor:
         while True:
             await readable(listening)
             try:
-                callers, gone = let_in(listening, _AT_ONCE)
+                callers, gone = let_in(listening, self._at_once)
             except OSError as error:  # no file descriptors, say: those who are here will give some back
                 logger.warning("nobody can be let in (%s)", error.strerror)
                 await asyncio.sleep(1.0)
@@ -138,8 +139,9 @@ class SocketDoor:
                 self._open.add(serving)
                 serving.add_done_callback(self._open.discard)
             await self._letting_in.take(len(callers) + _GLANCE * gone)
-            # Who waits to be looked at must not be sent away for who has not even been let in.
-            while self._room.shown() >= _AT_ONCE:
+            # Who waits to be looked at must not be sent away for who has not even been let in; nor a newcomer,
+            # who has come least far, because everybody else is being looked at.
+            while self._room.shown() >= self._at_once:
                 await asyncio.sleep(0.005)
 
     async def _hang_up(self) -> None:
