@@ -44,8 +44,8 @@ demo: $(STAMP) ## Train one private model across twenty synthetic hospitals, and
 federation: $(STAMP) ## Run one server and three hospitals as processes over TLS, one of them killed on the way
 	$(BIN)/python -P -m simulations.loopback
 
-test: $(STAMP) ## Run the default tests
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -m 'not slow and not soak'
+test: $(STAMP) ## Run the default tests, on every core
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -n auto -m 'not slow and not soak'
 
 test-slow: $(STAMP) ## Run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -m 'slow and not soak'
