@@ -22,6 +22,7 @@ venv: $(STAMP) ## Make .venv with everything, from the lock: hashes checked
 $(STAMP): pyproject.toml $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	scripts/install.sh .venv everything --editable
+	scripts/names.sh .venv
 	touch $@
 
 lock: ## Write the lock anew from pyproject.toml (asks the package index); RENEW="numpy scipy" or RENEW=all for newer versions
@@ -42,28 +43,28 @@ demo: $(STAMP) ## Train one private model across twenty synthetic hospitals, and
 	$(BIN)/wardround-simulate experiment=demo output_dir=outputs/demo
 
 federation: $(STAMP) ## Run one server and three hospitals as processes over TLS, one of them killed on the way
-	$(BIN)/python -P -m simulations.loopback
+	$(BIN)/python -m wardround.simulations.loopback
 
 test: $(STAMP) ## Run the default tests, on every core
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -n auto -m 'not slow and not soak'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m 'not slow and not soak'
 
 test-slow: $(STAMP) ## Run the tests that take minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -m 'slow and not soak'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m 'slow and not soak'
 
 soak: $(STAMP) ## Repeat kills and long runs, for minutes; by hand
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -q -m soak
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m soak
 
 bench: $(STAMP) ## Measure speed, beside PyTorch, Opacus, Flower and pfl; BENCH="--only a,d --quick" for less
-	$(BIN)/python -P -m simulations.bench $(BENCH)
+	$(BIN)/python -m wardround.simulations.bench $(BENCH)
 
 bench-accuracy: $(STAMP) ## Measure accuracy at each ε and write docs/results.*; ACCURACY="--data DIR --only noshow,heart --quick"
-	$(BIN)/python -P -m simulations.accuracy $(ACCURACY)
+	$(BIN)/python -m wardround.simulations.methods $(ACCURACY)
 
 check: $(STAMP) ## Run ruff, mypy (strict) and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+	PYTHONPATH=.venv/names $(BIN)/lint-imports --no-logo
 
 format: $(STAMP) ## Let ruff format and mend what it can
 	$(BIN)/ruff check --fix .

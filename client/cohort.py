@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.layout import Layout
+from wardround.protocol.contract.layout import Layout
 
 
 @dataclass(frozen=True, eq=False)

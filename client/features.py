@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from client.cohort import Cohort
-from client.gate.bins import feature_column
-from client.gate.identity import tokens_of
-from protocol.contract import HOSPITAL_COLUMN, Contract
+from wardround.client.cohort import Cohort
+from wardround.client.gate.bins import feature_column
+from wardround.client.gate.identity import tokens_of
+from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
 Number = TypeVar("Number", np.int32, np.float32)
 

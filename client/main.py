@@ -14,10 +14,10 @@ from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
-from client.commands.arguments import parser
-from client.tables.panic import libraries_are_mute, panics_are_faults
-from protocol.errors import WardroundError
-from protocol.say import LineFormatter, complain
+from wardround.client.commands.arguments import parser
+from wardround.client.connectors.panic import libraries_are_mute, panics_are_faults
+from wardround.protocol.errors import WardroundError
+from wardround.protocol.text.say import LineFormatter, complain
 
 OK, FAULT, USER_ERROR, STOPPED = 0, 1, 2, 130
 _STARTS_OTHERS = ("up", "supernode")
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with nullcontext() if options.module in _STARTS_OTHERS else libraries_are_mute(), panics_are_faults():
             _log_to_standard_error(options)
             _compute_in_one_thread(options)
-            import_module(f"client.commands.{options.module}").run(options)
+            import_module(f"wardround.client.commands.{options.module}").run(options)
     except WardroundError as error:
         return _said(str(error), USER_ERROR)
     except KeyboardInterrupt:

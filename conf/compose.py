@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from conf.settings import (
+from wardround.conf.settings import (
     DATA_NAMES,
     DataSettings,
     FederationSettings,
@@ -17,13 +17,13 @@ from conf.settings import (
     ReviewSettings,
     StudySettings,
 )
-from protocol.contract import Contract, contract_from_mapping
-from protocol.errors import ConfigurationError
-from protocol.evaluation import EvaluationSettings, FairnessSettings
-from protocol.files import read_bounded
-from protocol.plain import LARGEST_YAML, read_yaml
-from protocol.section import shown
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import read_bounded
+from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
+from wardround.protocol.text.section import shown
 
 T = TypeVar("T")
 

@@ -23,9 +23,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from conf.explain import explain
-from protocol.errors import WardroundError
-from protocol.say import complain, say, show_fault
+from wardround.conf.explain import explain
+from wardround.protocol.errors import WardroundError
+from wardround.protocol.text.say import complain, say, show_fault
 
 Compose = Callable[[dict[str, object], Path], object]
 
@@ -52,7 +52,7 @@ def run(
     jobs = _Jobs(job, compose or _study_settings)
     try:
         _read_flags()
-        hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)(jobs)()
+        hydra.main(version_base="1.3", config_path="pkg://wardround.conf", config_name=config_name)(jobs)()
     except KeyboardInterrupt:
         jobs.code = STOPPED
         _say("stopped")
@@ -108,7 +108,7 @@ class _Jobs:
 
 def _study_settings(plain: dict[str, object], output_dir: Path) -> object:
     # Only a run needs the contract's and the settings' modules; --help does not wait for them.
-    from conf.compose import study_settings
+    from wardround.conf.compose import study_settings
 
     return study_settings(plain, output_dir)
 

@@ -80,7 +80,7 @@ def _known_keys(config_name: str, choices: Sequence[str]) -> list[str]:
     for overrides in (list(choices), []):
         GlobalHydra.instance().clear()
         try:
-            with initialize_config_module("conf", version_base="1.3"):
+            with initialize_config_module("wardround.conf", version_base="1.3"):
                 return _dotted(compose(config_name, overrides))
         except (HydraException, OmegaConfBaseException):
             continue
@@ -102,5 +102,5 @@ def _dotted(config: DictConfig) -> list[str]:
 
 def _group_options(group: str) -> list[str]:
     GlobalHydra.instance().clear()
-    with initialize_config_module("conf", version_base="1.3"):
+    with initialize_config_module("wardround.conf", version_base="1.3"):
         return list(GlobalHydra.instance().config_loader().get_group_options(group))

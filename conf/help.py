@@ -5,4 +5,4 @@ from importlib.resources import files
 
 def help_text(command: str) -> str:
     """Text of one command, at most 110 columns."""
-    return files("conf").joinpath(f"{command}.txt").read_text(encoding="utf-8")
+    return files("wardround.conf").joinpath(f"{command}.txt").read_text(encoding="utf-8")

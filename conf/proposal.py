@@ -5,13 +5,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from conf.compose import build, privacy_settings, read_contract, refuse_unknown, training_settings, typed
-from conf.settings import ReviewSettings, check_mitigation
-from protocol.contract import Contract, contract_from_mapping
-from protocol.errors import ConfigurationError, require
-from protocol.evaluation import EvaluationSettings, FairnessSettings
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.terms import LONGEST_REPLY_DELAY_SECONDS
+from wardround.conf.compose import (
+    build,
+    privacy_settings,
+    read_contract,
+    refuse_unknown,
+    training_settings,
+    typed,
+)
+from wardround.conf.settings import ReviewSettings, check_mitigation
+from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.errors import ConfigurationError, require
+from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
 
 KEYS = (
     "study", "contract", "contract_file", "model", "privacy", "training",

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from protocol.contract import Contract
-from protocol.errors import require
-from protocol.evaluation import EvaluationSettings, FairnessSettings
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.text import checked_name, is_line
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import require
+from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.text.text import checked_name, is_line
 
 DATA_NAMES = ("synthetic", "noshow", "heart", "table")
 PERSONALIZATION_KINDS = ("none", "mixture", "intercept_slope", "last_layer")

@@ -14,7 +14,7 @@ The text is one line: the value, the bound, the remedy; never a patient's data. 
 exit with code 2.
 """
 
-from protocol.characters import escape
+from wardround.protocol.characters import escape
 
 LONGEST_ERROR = 1000  # characters of an error's line
 

@@ -18,7 +18,7 @@ def tied(command: Sequence[str]) -> list[str]:
 
     Linux ties it to the thread that starts it: by a thread that ends before its process it would be killed then.
     """
-    return [sys.executable, "-P", "-m", "protocol.tied", str(os.getpid()), *command]
+    return [sys.executable, "-P", "-m", "wardround.protocol.tied", str(os.getpid()), *command]
 
 
 def end_with(parent: int) -> None:

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from conf.help import help_text
-from protocol.errors import WardroundError
-from protocol.say import complain, say, show_fault
+from wardround.conf.help import help_text
+from wardround.protocol.errors import WardroundError
+from wardround.protocol.text.say import complain, say, show_fault
 
 OK, USER_ERROR, STOPPED = 0, 2, 130
 # Nothing that a study starts reports to anyone.
@@ -20,16 +20,16 @@ QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_U
 
 def terms() -> int:
     """Write a signed terms file."""
-    from conf.door import run
-    from conf.proposal import proposal
-    from server.sign_terms import write_terms
+    from wardround.conf.door import run
+    from wardround.conf.proposal import proposal
+    from wardround.server.study.sign_terms import write_terms
 
     return run("serve", write_terms, compose=proposal)
 
 
 def key() -> int:
     """Make the operator's signing key."""
-    from server.sign_terms import make_key
+    from wardround.server.study.sign_terms import make_key
 
     make_key(sys.argv[1:])
     return OK
@@ -37,34 +37,34 @@ def key() -> int:
 
 def train() -> int:
     """Run a study over the hospitals that are let in."""
-    from conf.door import run
-    from conf.proposal import serving
-    from server.serve import train as job
+    from wardround.conf.door import run
+    from wardround.conf.proposal import serving
+    from wardround.server.study.serve import train as job
 
     return run("serve", job, compose=serving)
 
 
 def resume() -> int:
     """Go on with a study that was stopped, or killed."""
-    from conf.door import run
-    from conf.proposal import resuming
-    from server.serve import train as job
+    from wardround.conf.door import run
+    from wardround.conf.proposal import resuming
+    from wardround.server.study.serve import train as job
 
     return run("serve", job, compose=resuming)
 
 
 def plan() -> int:
     """Say what a study would cost; nothing is signed and nobody is asked."""
-    from conf.door import run
-    from conf.proposal import serving
-    from server.forecast import say_plan
+    from wardround.conf.door import run
+    from wardround.conf.proposal import serving
+    from wardround.server.study.forecast import say_plan
 
     return run("serve", say_plan, compose=serving)
 
 
 def provision() -> int:
     """Make certificates, keys and kits."""
-    from server import provision as job
+    from wardround.server.commands import provision as job
 
     job.provision(sys.argv[1:])
     return OK
@@ -72,7 +72,7 @@ def provision() -> int:
 
 def enrol() -> int:
     """Let a hospital in by its request."""
-    from server import provision as job
+    from wardround.server.commands import provision as job
 
     job.enrol(sys.argv[1:])
     return OK
@@ -80,7 +80,7 @@ def enrol() -> int:
 
 def revoke() -> int:
     """Shut a hospital out."""
-    from server import provision as job
+    from wardround.server.commands import provision as job
 
     job.revoke(sys.argv[1:])
     return OK
@@ -88,7 +88,7 @@ def revoke() -> int:
 
 def renew() -> int:
     """Renew the server's certificate."""
-    from server import provision as job
+    from wardround.server.commands import provision as job
 
     job.renew(sys.argv[1:])
     return OK
@@ -96,7 +96,7 @@ def renew() -> int:
 
 def up() -> int:
     """Start the server."""
-    from server.up import up as job
+    from wardround.server.commands.up import up as job
 
     job(sys.argv[1:])
     return OK
@@ -104,7 +104,7 @@ def up() -> int:
 
 def status() -> int:
     """Say how the server and its studies stand."""
-    from server.status import status as job
+    from wardround.server.commands.status import status as job
 
     job(sys.argv[1:])
     return OK
@@ -112,7 +112,7 @@ def status() -> int:
 
 def approve() -> int:
     """Sign an exception to limits that were not shown to hold."""
-    from server.approve import approve as job
+    from wardround.server.commands.approve import approve as job
 
     job(sys.argv[1:])
     return OK
@@ -120,8 +120,8 @@ def approve() -> int:
 
 def stop() -> int:
     """Stop a study after its round."""
-    from server.serve import stop as job
-    from server.words import options
+    from wardround.server.commands.words import options
+    from wardround.server.study.serve import stop as job
 
     said = options("stop", sys.argv[1:], {"study": None, "home": "."})
     say(job(Path(said["home"]), said["study"]))

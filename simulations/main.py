@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conf.help import help_text
-from protocol.say import complain, say, show_fault
+from wardround.conf.help import help_text
+from wardround.protocol.text.say import complain, say, show_fault
 
 if TYPE_CHECKING:
-    from conf.settings import StudySettings
+    from wardround.conf.settings import StudySettings
 
 # Nothing that a study starts reports to anyone.
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -26,7 +26,7 @@ def main() -> int:
         say(*help_text("simulate").splitlines())
         return 0
     try:
-        from conf.door import run
+        from wardround.conf.door import run
     except ModuleNotFoundError as error:
         if error.name not in ("hydra", "omegaconf"):
             raise
@@ -37,14 +37,14 @@ def main() -> int:
 
 def simulate(settings: "StudySettings") -> None:
     """Run one study and leave its files in ``settings.output_dir``."""
-    from simulations.study import run
+    from wardround.simulations.study.study import run
 
     run(settings)
 
 
 def write_frontier(sweep_dir: Path) -> None:
     """Gather the runs of a sweep into one table and plot."""
-    from simulations.report.sweep import show_frontier
+    from wardround.simulations.report.sweep import show_frontier
 
     show_frontier(sweep_dir)
 

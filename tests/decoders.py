@@ -11,30 +11,31 @@ from typing import Any
 import numpy as np
 import yaml
 
-from client.asked import read_request
-from client.home import load_home
-from client.ledger.entries import make_entry, read_entry
-from client.ledger.head_file import read_head
-from client.ledger.port import NO_ENTRY, MemoryLedger
-from client.ledger.verify import export, verify
-from client.policy import Policy
-from client.policy_file import policy_from_yaml
-from client.round_log import RoundLog
-from client.supernode import load_node_settings
-from conf.compose import read_contract
-from protocol.canonical import canonical_json
-from protocol.contract import Contract, contract_from_mapping
-from protocol.envelope import decode_answer, encode_answer, sign_release, sign_request
-from protocol.errors import Refusal
-from protocol.kit import KIT, REQUEST, load_join_request, load_kit, sign_kit
-from protocol.limits import Limits
-from protocol.model import initial_weights
-from protocol.model_file import model_bytes, read_model
-from protocol.published_policy import FORM as POLICY
-from protocol.published_policy import load_policy, publish_policy
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.signed_file import FileForm, sign_body
-from protocol.signed_model import (
+from wardround.client.agent.asked import read_request
+from wardround.client.home.home import load_home
+from wardround.client.home.round_log import RoundLog
+from wardround.client.ledger.entries import make_entry, read_entry
+from wardround.client.ledger.head_file import read_head
+from wardround.client.ledger.port import NO_ENTRY, MemoryLedger
+from wardround.client.ledger.verify import export, verify
+from wardround.client.network.supernode import load_node_settings
+from wardround.client.policy.policy import Policy
+from wardround.client.policy.policy_file import policy_from_yaml
+from wardround.conf.compose import read_contract
+from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.errors import Refusal
+from wardround.protocol.model.model import initial_weights
+from wardround.protocol.model.model_file import model_bytes, read_model
+from wardround.protocol.terms.limits import Limits
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.wire.envelope import decode_answer, encode_answer, sign_release, sign_request
+from wardround.protocol.wire.kit import KIT, REQUEST, load_join_request, load_kit, sign_kit
+from wardround.protocol.wire.published_policy import FORM as POLICY
+from wardround.protocol.wire.published_policy import load_policy, publish_policy
+from wardround.protocol.wire.signed_file import FileForm, sign_body
+from wardround.protocol.wire.signed_model import (
     EXCEPTION_FORM,
     SIGNATURE_FORM,
     read_exception,
@@ -42,21 +43,20 @@ from protocol.signed_model import (
     sign_exception,
     sign_files,
 )
-from protocol.signed_terms import FORM as TERMS
-from protocol.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
-from protocol.signing import load_key, load_public_key, new_key, save_key
-from protocol.terms import Release, RoundPlan, Terms
-from protocol.wire import decode_plan, decode_release, encode_plan, encode_release
-from server.certificates import new_root
-from server.checkpoint import resume, save_state
-from server.evaluation import TableSum
-from server.event_log import EventLog, read_events
-from server.held_heads import HeldHeads
-from server.kept_sums import load_sum, save_sum
-from server.operator_home import load_operator_home
-from server.review import ReviewSettings
-from server.review_file import begin_review, load_review
-from server.rounds import init
+from wardround.protocol.wire.signed_terms import FORM as TERMS
+from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
+from wardround.protocol.wire.signing import load_key, load_public_key, new_key, save_key
+from wardround.protocol.wire.wire import decode_plan, decode_release, encode_plan, encode_release
+from wardround.server.algorithm.rounds import init
+from wardround.server.evaluation.evaluation import TableSum
+from wardround.server.evaluation.review import ReviewSettings
+from wardround.server.store.certificates import new_root
+from wardround.server.store.checkpoint import resume, save_state
+from wardround.server.store.event_log import EventLog, read_events
+from wardround.server.store.held_heads import HeldHeads
+from wardround.server.store.kept_sums import load_sum, save_sum
+from wardround.server.store.operator_home import load_operator_home
+from wardround.server.study.review_file import begin_review, load_review
 
 KEY = new_key()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

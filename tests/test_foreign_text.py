@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-import client.commands.terminal
-import protocol.say
-import simulations.report.terminal
-from protocol.text import visible
+import wardround.client.commands.terminal
+import wardround.protocol.text.say
+import wardround.simulations.report.terminal
+from wardround.protocol.text.text import visible
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("protocol", "client", "server", "conf", "simulations")
+ROOMS = ("api", "protocol", "client", "server", "conf", "simulations")
 
 
 def lines_with(pattern: str) -> dict[str, list[str]]:
@@ -31,7 +31,7 @@ def test_json_and_yaml_are_read_in_one_place() -> None:
         r"json\.loads?\(|JSONDecoder|yaml\.(safe_|full_|unsafe_)?(load|parse|compose|scan)|yaml\.\w*Loader"
     )
     allowed = {
-        "protocol/plain.py",
+        "protocol/text/plain.py",
         # These two run in the rivals' own environment, on numbers that the benchmark wrote a second before.
         "simulations/bench/flower_opacus.py",
         "simulations/bench/pfl_users.py",
@@ -58,7 +58,7 @@ def test_one_function_prints() -> None:
     )
     assert {path: len(lines) for path, lines in lines_with(writers).items()} == {
         "client/commands/terminal.py": 1,
-        "protocol/say.py": 4,
+        "protocol/text/say.py": 4,
         "simulations/report/terminal.py": 1,
     }
     assert set(lines_with(r"StreamHandler|FileHandler|lastResort")) == {"client/main.py"}
@@ -79,13 +79,13 @@ def test_the_sinks_show_what_they_are_given(
     monkeypatch.setenv("FORCE_COLOR", "1")
     shown, sinks = visible(text), 0
     for write in (
-        lambda: protocol.say.say(text),
-        lambda: protocol.say.complain(text),
-        lambda: protocol.say.prompt(text),
-        lambda: client.commands.terminal.say(text),
-        lambda: client.commands.terminal.table(text, ("a",), [(text,)]),
-        lambda: simulations.report.terminal.show(text),
-        lambda: protocol.say.show_fault(ValueError, ValueError(text), None),
+        lambda: wardround.protocol.text.say.say(text),
+        lambda: wardround.protocol.text.say.complain(text),
+        lambda: wardround.protocol.text.say.prompt(text),
+        lambda: wardround.client.commands.terminal.say(text),
+        lambda: wardround.client.commands.terminal.table(text, ("a",), [(text,)]),
+        lambda: wardround.simulations.report.terminal.show(text),
+        lambda: wardround.protocol.text.say.show_fault(ValueError, ValueError(text), None),
     ):
         write()
         out, err = capsys.readouterr()
@@ -101,7 +101,7 @@ def test_a_log_record_is_one_line_whatever_its_arguments_hold() -> None:
         "wardround", 20, "x", 1, "study %s", ("x\n2026-11-28 INFO released\x1b[2J",), None
     )
     assert (
-        protocol.say.LineFormatter("%(message)s").format(record)
+        wardround.protocol.text.say.LineFormatter("%(message)s").format(record)
         == r"study x\n2026-11-28 INFO released\x1b[2J"
     )
 

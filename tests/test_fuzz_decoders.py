@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from protocol.characters import is_visible
-from protocol.errors import WardroundError
 from tests.decoders import Decoder, decoders
+from wardround.protocol.characters import is_visible
+from wardround.protocol.errors import WardroundError
 
 LONGEST_LINE = 1000
 HANG_SECONDS = 2.0  # of processor time, so that other work on the machine does not count

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("protocol", "client", "server", "simulations", "conf")
+FOLDERS = {"api": "wardround"} | {
+    side: f"wardround/{side}" for side in ("protocol", "client", "server", "simulations", "conf")
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # A path of the machine that built or tests it must not help: only PYTHONPATH below decides.
 QUIET = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
@@ -27,8 +29,8 @@ def pip(*arguments: str, cwd: Path) -> None:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy, so that building leaves nothing in the checkout."""
     copy = tmp_path_factory.mktemp("source")
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "LICENSE", "README.md"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, copy)
@@ -59,20 +61,23 @@ def run(program: list[str], installed: Path, cwd: Path) -> subprocess.CompletedP
 
 def test_the_wheel_holds_every_module_and_configuration_file(wheel: Path) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
-    files = {f"{file.relative_to(ROOT)}" for package in PACKAGES for file in (ROOT / package).rglob("*.*")}
+    files = {
+        f"{package}/{file.relative_to(ROOT / folder)}"
+        for folder, package in FOLDERS.items()
+        for file in (ROOT / folder).rglob("*.*")
+    }
     assert {name for name in files if "__pycache__" not in name} <= packed
-    assert "conf/simulate.yaml" in packed
+    assert "wardround/conf/simulate.yaml" in packed
 
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"wardround"}
 
 
 def test_what_is_installed_comes_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    program = (
-        f"import {', '.join(PACKAGES)}; print(*(m.__file__ for m in ({', '.join(PACKAGES)})), sep='\\n')"
-    )
+    names = [package.replace("/", ".") for package in FOLDERS.values()]
+    program = f"import {', '.join(names)}; print(*(m.__file__ for m in ({', '.join(names)})), sep='\\n')"
     ran = run(["-c", program], installed, tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert all(line.startswith(str(installed)) for line in ran.stdout.splitlines())
@@ -107,7 +112,7 @@ def test_the_installed_command_says_a_wrong_setting_in_one_line(installed: Path,
 def test_without_hydra_the_command_names_the_extra(installed: Path, tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['hydra'] = None\n"
-        "from simulations.main import main\n"
+        "from wardround.simulations.main import main\n"
         "sys.exit(main())"
     )  # fmt: skip
     ran = run(["-c", program], installed, tmp_path)
@@ -128,8 +133,8 @@ def test_an_editable_install_follows_the_source(source: Path, tmp_path: Path) ->
         f"import site, sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in str(f)]\n"
         f"for name in [n for n in sys.modules if '__editable__' in n]: del sys.modules[name]\n"
         f"sys.path.insert(0, {str(site)!r}); site.addsitedir({str(site)!r})\n"
-        "import conf, simulations.main\n"
-        "print(conf.__file__); sys.argv[1:] = ['--cfg', 'job']; sys.exit(simulations.main.main())"
+        "import wardround.conf, wardround.simulations.main\n"
+        "print(wardround.conf.__file__); sys.argv[1:] = ['--cfg', 'job']; sys.exit(wardround.simulations.main.main())"
     )
     ran = run(["-c", program], tmp_path / "none", tmp_path)
     assert ran.returncode == 0, ran.stderr

@@ -7,16 +7,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from client.checks.finding import Finding, fault, ok, warn
-from client.door_state import answers
-from client.home import HOSPITAL_KEY, LEDGER, PATIENTS_KEY, POLICY, ROUNDS, SETTINGS, TERMS, Home
-from client.ledger.entries import Entry
-from client.ledger.sqlite import SqliteLedger
-from client.ledger.verify import export, verify
-from client.policy import Policy
-from client.tables.source import FileSource
-from protocol.files import read_bounded
-from protocol.signing import key_fingerprint, load_public_key
+from wardround.client.agent.door_state import answers
+from wardround.client.checks.finding import Finding, fault, ok, warn
+from wardround.client.connectors.source import FileSource
+from wardround.client.home.home import (
+    HOSPITAL_KEY,
+    LEDGER,
+    PATIENTS_KEY,
+    POLICY,
+    ROUNDS,
+    SETTINGS,
+    TERMS,
+    Home,
+)
+from wardround.client.ledger.entries import Entry
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.ledger.verify import export, verify
+from wardround.client.policy.policy import Policy
+from wardround.protocol.files import read_bounded
+from wardround.protocol.wire.signing import key_fingerprint, load_public_key
 
 SOON = timedelta(days=30)
 CERTIFICATES = ("*.pem", "*.crt", "certificates/*.pem", "certificates/*.crt", "supernode/*.crt")

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from client.tables.panic import panics_are_faults
-from protocol.errors import LedgerError, WardroundError
+from wardround.client.connectors.panic import panics_are_faults
+from wardround.protocol.errors import LedgerError, WardroundError
 
 OK, WARN, FAULT = "ok", "warn", "FAULT"
 

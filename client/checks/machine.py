@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from client.checks.finding import Finding, fault, ok, warn
-from client.checks.volumes import NETWORK, unencrypted_swap, volume_of
-from client.home import LEDGER, Home
-from client.ledger.clock import FIRST, LAST, clock_fault
-from client.tables.source import FileSource
+from wardround.client.checks.finding import Finding, fault, ok, warn
+from wardround.client.checks.volumes import NETWORK, unencrypted_swap, volume_of
+from wardround.client.connectors.source import FileSource
+from wardround.client.home.home import LEDGER, Home
+from wardround.client.ledger.clock import FIRST, LAST, clock_fault
 
 SHOWN = ("torch", "opacus", "polars", "flwr", "cryptography")
 LEAST_FREE_BYTES, FEW_FREE_BYTES = 200 * 2**20, 2 * 2**30

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from client.checks.finding import Finding, fault, ok, warn
-from client.home import Home
-from client.round_log import NoiseAlone, noise_alone
+from wardround.client.checks.finding import Finding, fault, ok, warn
+from wardround.client.home.home import Home
+from wardround.client.home.round_log import NoiseAlone, noise_alone
 
 LONG_AGO = timedelta(days=30)
 _REMEDY = "mend it, and try with rehearse; the study goes on with the next round"

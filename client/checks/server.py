@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from client.checks.finding import Finding, fault, ok, warn
-from client.home import Home
-from client.supernode import FOLDER, NodeSettings, load_node_settings, server_days_left
+from wardround.client.checks.finding import Finding, fault, ok, warn
+from wardround.client.home.home import Home
+from wardround.client.network.supernode import FOLDER, NodeSettings, load_node_settings, server_days_left
 
 WARN_DAYS = 30
 # Flower 1.41 takes no word from a SuperNode whose clock is further ahead of the server's, or further behind.

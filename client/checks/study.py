@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from client.checks.finding import Finding, fault, ok, warn
-from client.gate.admit import admit
-from client.gate.coverage import consent_coverage
-from client.home import Home
-from client.ledger.port import Ledger
-from client.policy import Policy, at_approval, forecast
-from client.tables.readable import MOST_UNREADABLE, count_unreadable
-from client.tables.source import Tables, read_tables
-from client.train.agree import agree
-from protocol.contract import TABLES, Contract
-from protocol.signed_terms import SignedTerms
+from wardround.client.checks.finding import Finding, fault, ok, warn
+from wardround.client.connectors.readable import MOST_UNREADABLE, count_unreadable
+from wardround.client.connectors.source import Tables, read_tables
+from wardround.client.gate.admit import admit
+from wardround.client.gate.coverage import consent_coverage
+from wardround.client.home.home import Home
+from wardround.client.ledger.port import Ledger
+from wardround.client.policy.policy import Policy, at_approval, forecast
+from wardround.client.train.agree import agree
+from wardround.protocol.contract.contract import TABLES, Contract
+from wardround.protocol.wire.signed_terms import SignedTerms
 
 FEW_CONSENTED = 0.2
 

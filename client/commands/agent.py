@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from client.agent import run_agent
+from wardround.client.agent.agent import run_agent
 
 
 def run(options: Namespace) -> None:

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
 
-from protocol.errors import ConfigurationError
+from wardround.protocol.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

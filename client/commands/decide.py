@@ -4,23 +4,23 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from client.commands.desk import Desk, open_desk, person
-from client.commands.forecast import refuse_unless_permitted, show
-from client.commands.last_entry import last_entry, require_seen
-from client.commands.terminal import clause_table, clauses_to_plain, say
-from client.gate.admit import admit
-from client.home import POLICY
-from client.notice.board import board_html, gather_board
-from client.policy import at_approval, forecast
-from client.tables.source import read_tables
-from client.terms_folder import keep_pending
-from protocol.answer import types
-from protocol.errors import ConfigurationError, Refusal
-from protocol.files import read_bounded, write_new
-from protocol.limits import Clause
-from protocol.plain import LARGEST_YAML
-from protocol.say import say_json
-from protocol.signed_terms import SignedTerms
+from wardround.client.commands.desk import Desk, open_desk, person
+from wardround.client.commands.forecast import refuse_unless_permitted, show
+from wardround.client.commands.last_entry import last_entry, require_seen
+from wardround.client.commands.terminal import clause_table, clauses_to_plain, say
+from wardround.client.connectors.source import read_tables
+from wardround.client.gate.admit import admit
+from wardround.client.home.home import POLICY
+from wardround.client.home.terms_folder import keep_pending
+from wardround.client.notice.board import board_html, gather_board
+from wardround.client.policy.policy import at_approval, forecast
+from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.files import read_bounded, write_new
+from wardround.protocol.terms.limits import Clause
+from wardround.protocol.text.answer import types
+from wardround.protocol.text.plain import LARGEST_YAML
+from wardround.protocol.text.say import say_json
+from wardround.protocol.wire.signed_terms import SignedTerms
 
 
 def run(options: Namespace) -> None:

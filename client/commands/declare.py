@@ -3,16 +3,16 @@
 from argparse import Namespace
 from pathlib import Path
 
-from client.commands.desk import Desk, open_desk
-from client.commands.terminal import say
-from client.declared import declared_number, one_digit_of, tipping_chance
-from client.gate.admit import admit
-from client.tables.source import read_tables
-from protocol.contract import Contract, contract_from_mapping
-from protocol.errors import ConfigurationError
-from protocol.files import read_bounded
-from protocol.plain import LARGEST_YAML, read_yaml
-from protocol.say import say_json
+from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.terminal import say
+from wardround.client.connectors.source import read_tables
+from wardround.client.gate.admit import admit
+from wardround.client.policy.declared import declared_number, one_digit_of, tipping_chance
+from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import read_bounded
+from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
+from wardround.protocol.text.say import say_json
 
 
 def run(options: Namespace) -> None:

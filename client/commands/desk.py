@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from client.home import Home, load_home
-from client.ledger.sqlite import SqliteLedger
-from client.policy import Policy
-from client.terms_folder import kept_terms
-from protocol.contract import Contract
-from protocol.errors import ConfigurationError
-from protocol.section import shown
-from protocol.signed_terms import SignedTerms, load_terms
-from protocol.signing import checked_public_key, load_public_key
+from wardround.client.home.home import Home, load_home
+from wardround.client.home.terms_folder import kept_terms
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.policy.policy import Policy
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.section import shown
+from wardround.protocol.wire.signed_terms import SignedTerms, load_terms
+from wardround.protocol.wire.signing import checked_public_key, load_public_key
 
 _LEAST_DIGITS = 8
 

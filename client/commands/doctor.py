@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
-from client.checks import files, machine, rounds, server
-from client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
-from client.commands.desk import Desk, moment, policy_in_force
-from client.commands.terminal import say, table
-from client.home import Home, load_home
-from client.ledger.sqlite import SqliteLedger
-from client.policy import Policy
-from protocol.errors import ConfigurationError, WardroundError
-from protocol.limits import expiry_of
-from protocol.say import say_json
-from protocol.signed_terms import SignedTerms
+from wardround.client.checks import files, machine, rounds, server
+from wardround.client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
+from wardround.client.commands.desk import Desk, moment, policy_in_force
+from wardround.client.commands.terminal import say, table
+from wardround.client.home.home import Home, load_home
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.policy.policy import Policy
+from wardround.protocol.errors import ConfigurationError, WardroundError
+from wardround.protocol.terms.limits import expiry_of
+from wardround.protocol.text.say import say_json
+from wardround.protocol.wire.signed_terms import SignedTerms
 
 
 def run(options: Namespace) -> None:
@@ -113,7 +113,7 @@ def _lives(signed: SignedTerms, now: datetime) -> bool:
 
 
 def _study(desk: Desk, signed: SignedTerms) -> Iterator[Finding]:
-    from client.checks import study  # torch and polars: seconds
+    from wardround.client.checks import study  # torch and polars: seconds
 
     home, policy, contract, now = desk.home, desk.policy, signed.terms.contract, desk.now
     yield from guarded("terms", lambda: study.terms(home, policy, desk.ledger, signed, now))

@@ -2,13 +2,13 @@
 
 from argparse import Namespace
 
-from client.commands.desk import Desk, open_desk
-from client.commands.terminal import bar, clause_table, clauses_to_plain, say
-from client.policy import Forecast, forecast
-from protocol.errors import Refusal
-from protocol.limits import two_hospitals_epsilon
-from protocol.say import say_json
-from protocol.signed_terms import SignedTerms
+from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.terminal import bar, clause_table, clauses_to_plain, say
+from wardround.client.policy.policy import Forecast, forecast
+from wardround.protocol.errors import Refusal
+from wardround.protocol.terms.limits import two_hospitals_epsilon
+from wardround.protocol.text.say import say_json
+from wardround.protocol.wire.signed_terms import SignedTerms
 
 
 def run(options: Namespace) -> None:

@@ -2,12 +2,12 @@
 
 from argparse import Namespace
 
-from client.commands.desk import open_desk
-from client.commands.terminal import say, table
-from client.gate.admit import admit
-from client.tables.source import read_tables
-from protocol.contract import TABLES
-from protocol.say import say_json
+from wardround.client.commands.desk import open_desk
+from wardround.client.commands.terminal import say, table
+from wardround.client.connectors.source import read_tables
+from wardround.client.gate.admit import admit
+from wardround.protocol.contract.contract import TABLES
+from wardround.protocol.text.say import say_json
 
 PASSED = ("training", "heldout", "undecided")
 

@@ -3,17 +3,17 @@
 import re
 from argparse import Namespace
 
-from client.commands.desk import public_key
-from client.commands.join import request_file, request_lines
-from client.commands.terminal import say
-from client.home import LARGEST_SEED, LEDGER, POLICY, SETTINGS, Simulation, utc_moment
-from client.new_home import begin_home
-from client.settings_text import NewHome
-from protocol.errors import ConfigurationError
-from protocol.say import say_json
-from protocol.section import shown
-from protocol.signed_terms import load_terms
-from protocol.signing import key_fingerprint
+from wardround.client.commands.desk import public_key
+from wardround.client.commands.join import request_file, request_lines
+from wardround.client.commands.terminal import say
+from wardround.client.home.home import LARGEST_SEED, LEDGER, POLICY, SETTINGS, Simulation, utc_moment
+from wardround.client.home.new_home import begin_home
+from wardround.client.home.settings_text import NewHome
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.say import say_json
+from wardround.protocol.text.section import shown
+from wardround.protocol.wire.signed_terms import load_terms
+from wardround.protocol.wire.signing import key_fingerprint
 
 
 def run(options: Namespace) -> None:

@@ -3,24 +3,24 @@
 from argparse import Namespace
 from pathlib import Path
 
-from client.commands.desk import open_desk
-from client.commands.terminal import say
-from client.home import HOSPITAL_KEY, SETTINGS, load_home
-from client.new_home import begin_home
-from client.policy import allows_operator
-from client.settings_text import NewHome
-from client.supernode import (
+from wardround.client.commands.desk import open_desk
+from wardround.client.commands.terminal import say
+from wardround.client.home.home import HOSPITAL_KEY, SETTINGS, load_home
+from wardround.client.home.new_home import begin_home
+from wardround.client.home.settings_text import NewHome
+from wardround.client.network.supernode import (
     FOLDER,
     load_node_settings,
     node_public_key,
     server_days_left,
     write_node_settings,
 )
-from protocol.comparison import require_compared
-from protocol.errors import ConfigurationError
-from protocol.kit import JoinRequest, Kit, load_kit, save_join_request, sign_join_request
-from protocol.say import say_json
-from protocol.signing import key_fingerprint, load_key
+from wardround.client.policy.policy import allows_operator
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.comparison import require_compared
+from wardround.protocol.text.say import say_json
+from wardround.protocol.wire.kit import JoinRequest, Kit, load_kit, save_join_request, sign_join_request
+from wardround.protocol.wire.signing import key_fingerprint, load_key
 
 
 def run(options: Namespace) -> None:

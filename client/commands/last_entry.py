@@ -6,10 +6,10 @@ study nobody holds one, so the person who approves looks at the last entry and a
 
 from dataclasses import dataclass
 
-from client.commands.desk import Desk
-from client.commands.ledger import describe
-from protocol.errors import ConfigurationError
-from protocol.terms import ACCOUNTS
+from wardround.client.commands.desk import Desk
+from wardround.client.commands.ledger import describe
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.terms import ACCOUNTS
 
 
 @dataclass(frozen=True)

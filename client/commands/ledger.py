@@ -4,15 +4,15 @@ from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from client.commands import ledger_keep
-from client.commands.desk import open_desk, public_key
-from client.commands.terminal import say, table
-from client.home import load_home
-from client.ledger.entries import Entry
-from client.ledger.verify import Verified, export, verify
-from protocol.errors import LedgerError
-from protocol.files import read_bounded, write_new
-from protocol.say import say_json
+from wardround.client.commands import ledger_keep
+from wardround.client.commands.desk import open_desk, public_key
+from wardround.client.commands.terminal import say, table
+from wardround.client.home.home import load_home
+from wardround.client.ledger.entries import Entry
+from wardround.client.ledger.verify import Verified, export, verify
+from wardround.protocol.errors import LedgerError
+from wardround.protocol.files import read_bounded, write_new
+from wardround.protocol.text.say import say_json
 
 LARGEST_EXPORT = 2**31
 

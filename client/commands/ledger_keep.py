@@ -5,20 +5,27 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from client.commands.desk import open_desk, person, policy_in_force
-from client.commands.terminal import say, table
-from client.door_state import answers
-from client.home import LEDGER, Home, load_home, program_version
-from client.ledger import backup as copies
-from client.ledger.budget import Assumed
-from client.ledger.clock import FIRST, LAST
-from client.ledger.recover import NO_TERMS, Recovery, at_worst, newest_copy, recover, unknown_studies
-from client.terms_folder import kept_terms
-from protocol.answer import types
-from protocol.errors import ConfigurationError, LedgerError
-from protocol.say import say_json
-from protocol.signed_terms import SignedTerms, load_terms
-from protocol.text import is_digest, visible
+from wardround.client.agent.door_state import answers
+from wardround.client.commands.desk import open_desk, person, policy_in_force
+from wardround.client.commands.terminal import say, table
+from wardround.client.home.home import LEDGER, Home, load_home, program_version
+from wardround.client.home.terms_folder import kept_terms
+from wardround.client.ledger import backup as copies
+from wardround.client.ledger.budget import Assumed
+from wardround.client.ledger.clock import FIRST, LAST
+from wardround.client.ledger.recover import (
+    NO_TERMS,
+    Recovery,
+    at_worst,
+    newest_copy,
+    recover,
+    unknown_studies,
+)
+from wardround.protocol.errors import ConfigurationError, LedgerError
+from wardround.protocol.text.answer import types
+from wardround.protocol.text.say import say_json
+from wardround.protocol.text.text import is_digest, visible
+from wardround.protocol.wire.signed_terms import SignedTerms, load_terms
 
 
 def backup(options: Namespace) -> None:

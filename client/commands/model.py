@@ -4,17 +4,17 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
-from client.commands.desk import Desk, open_desk
-from client.commands.terminal import say
-from client.policy import allows_operator
-from client.score import is_simulated, refuse_unreviewed
-from client.signed_model import ModelAtHand, check_marks, take_model
-from protocol.contract import Contract
-from protocol.errors import ConfigurationError
-from protocol.model_file import StoredModel, contract_fingerprint, read_model
-from protocol.say import say_json
-from protocol.signed_model import MODEL, SIGNATURE
-from protocol.text import visible
+from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.terminal import say
+from wardround.client.outreach.score import is_simulated, refuse_unreviewed
+from wardround.client.outreach.signed_model import ModelAtHand, check_marks, take_model
+from wardround.client.policy.policy import allows_operator
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.model_file import StoredModel, contract_fingerprint, read_model
+from wardround.protocol.text.say import say_json
+from wardround.protocol.text.text import visible
+from wardround.protocol.wire.signed_model import MODEL, SIGNATURE
 
 SHOWN = ("study", "patient_epsilon", "delta", "noise", "releasable", "review_by", "review_blocks")
 

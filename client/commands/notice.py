@@ -4,14 +4,14 @@ from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from client.commands.desk import Desk, open_desk
-from client.commands.terminal import say
-from client.home import POLICY
-from client.notice.facts import Facts, gather
-from client.notice.page import notice_html
-from client.notice.words import plain
-from protocol.files import read_bounded, write_new
-from protocol.say import say_json
+from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.terminal import say
+from wardround.client.home.home import POLICY
+from wardround.client.notice.facts import Facts, gather
+from wardround.client.notice.page import notice_html
+from wardround.client.notice.words import plain
+from wardround.protocol.files import read_bounded, write_new
+from wardround.protocol.text.say import say_json
 
 CONTACT = "the hospital's privacy officer"
 _LARGEST_POLICY = 2**20

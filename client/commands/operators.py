@@ -2,10 +2,10 @@
 
 from argparse import Namespace
 
-from client.commands.desk import Desk, open_desk, person, public_key
-from client.commands.terminal import say, table
-from protocol.say import say_json
-from protocol.signing import key_fingerprint
+from wardround.client.commands.desk import Desk, open_desk, person, public_key
+from wardround.client.commands.terminal import say, table
+from wardround.protocol.text.say import say_json
+from wardround.protocol.wire.signing import key_fingerprint
 
 
 def run(options: Namespace) -> None:

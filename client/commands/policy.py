@@ -4,12 +4,12 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import fields
 
-from client.commands.desk import Desk, open_desk
-from client.commands.terminal import say, table
-from protocol.errors import ConfigurationError
-from protocol.limits import Limits
-from protocol.published_policy import publish_policy, save_policy
-from protocol.say import say_json
+from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.terminal import say, table
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.limits import Limits
+from wardround.protocol.text.say import say_json
+from wardround.protocol.wire.published_policy import publish_policy, save_policy
 
 
 def run(options: Namespace) -> None:

@@ -3,12 +3,12 @@
 from argparse import Namespace
 from dataclasses import asdict
 
-from client.commands.desk import open_desk
-from client.commands.forecast import refuse_unless_permitted
-from client.commands.terminal import say
-from client.policy import forecast
-from client.rehearse import Rehearsal, rehearse
-from protocol.say import say_json
+from wardround.client.agent.rehearse import Rehearsal, rehearse
+from wardround.client.commands.desk import open_desk
+from wardround.client.commands.forecast import refuse_unless_permitted
+from wardround.client.commands.terminal import say
+from wardround.client.policy.policy import forecast
+from wardround.protocol.text.say import say_json
 
 
 def run(options: Namespace) -> None:

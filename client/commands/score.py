@@ -6,17 +6,17 @@ from pathlib import Path
 
 import polars as pl
 
-from client.commands.desk import Desk, open_desk, person
-from client.commands.model import model_at_hand, model_contract, vouched, who_answers
-from client.commands.terminal import say, table
-from client.score import is_simulated, refuse_unreviewed, score, with_identity
-from client.signed_model import ModelAtHand, check_marks
-from client.tables.source import Tables, read_tables
-from protocol.contract import Contract
-from protocol.errors import ConfigurationError
-from protocol.files import write_new
-from protocol.model_file import StoredModel, read_model
-from protocol.say import say_json
+from wardround.client.commands.desk import Desk, open_desk, person
+from wardround.client.commands.model import model_at_hand, model_contract, vouched, who_answers
+from wardround.client.commands.terminal import say, table
+from wardround.client.connectors.source import Tables, read_tables
+from wardround.client.outreach.score import is_simulated, refuse_unreviewed, score, with_identity
+from wardround.client.outreach.signed_model import ModelAtHand, check_marks
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import write_new
+from wardround.protocol.model.model_file import StoredModel, read_model
+from wardround.protocol.text.say import say_json
 
 FORMATS = (".csv", ".parquet")
 

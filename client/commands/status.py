@@ -5,19 +5,19 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from client.checks.files import strange_heads
-from client.checks.rounds import describe as describe_noise
-from client.commands.desk import Desk, open_desk
-from client.commands.ledger import describe
-from client.commands.terminal import bar, say, table
-from client.door_state import answers
-from client.ledger.budget import ACCOUNTS, CAP_CLAUSES
-from client.ledger.clock import clock_fault
-from client.ledger.entries import Entry
-from client.round_log import noise_alone
-from protocol.accounting import PrivacyEvent
-from protocol.say import say_json
-from protocol.signed_terms import SignedTerms
+from wardround.client.agent.door_state import answers
+from wardround.client.checks.files import strange_heads
+from wardround.client.checks.rounds import describe as describe_noise
+from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.ledger import describe
+from wardround.client.commands.terminal import bar, say, table
+from wardround.client.home.round_log import noise_alone
+from wardround.client.ledger.budget import ACCOUNTS, CAP_CLAUSES
+from wardround.client.ledger.clock import clock_fault
+from wardround.client.ledger.entries import Entry
+from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.text.say import say_json
+from wardround.protocol.wire.signed_terms import SignedTerms
 
 LAST = 5
 

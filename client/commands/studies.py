@@ -2,11 +2,11 @@
 
 from argparse import Namespace
 
-from client.commands.desk import Desk, open_desk
-from client.commands.terminal import say, table
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.say import say_json
-from protocol.signed_terms import SignedTerms
+from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.terminal import say, table
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.text.say import say_json
+from wardround.protocol.wire.signed_terms import SignedTerms
 
 
 def run(options: Namespace) -> None:

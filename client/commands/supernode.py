@@ -2,8 +2,8 @@
 
 from argparse import Namespace
 
-from client.supernode import FOLDER, become_supernode, load_node_settings
-from protocol.say import complain
+from wardround.client.network.supernode import FOLDER, become_supernode, load_node_settings
+from wardround.protocol.text.say import complain
 
 
 def run(options: Namespace) -> None:

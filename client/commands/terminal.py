@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from protocol.limits import Clause
-from protocol.say import LONGEST_SAID
-from protocol.text import visible
+from wardround.protocol.terms.limits import Clause
+from wardround.protocol.text.say import LONGEST_SAID
+from wardround.protocol.text.text import visible
 
 BAR_WIDTH = 24
 

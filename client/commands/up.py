@@ -9,9 +9,9 @@ from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.supernode import FOLDER, load_node_settings
-from protocol.say import complain
-from protocol.tied import tied
+from wardround.client.network.supernode import FOLDER, load_node_settings
+from wardround.protocol.text.say import complain
+from wardround.protocol.tied import tied
 
 logger = logging.getLogger("wardround.hospital")
 
@@ -60,7 +60,7 @@ class Kept:
 
     def _start(self, now: float) -> None:
         self.started = now
-        line = [sys.executable, "-P", "-m", "client.main", self.word, "--home", str(self.home)]
+        line = [sys.executable, "-P", "-m", "wardround.client.main", self.word, "--home", str(self.home)]
         self.process = subprocess.Popen(tied(line))
 
 

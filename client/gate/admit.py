@@ -13,13 +13,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from client.gate.bins import bin_numbers, feature_column, missing_value
-from client.gate.consent import standing_consents, without_zone
-from client.gate.events import UNREADABLE_LABEL, read_events, read_patients
-from client.gate.history import DAY_MICROSECONDS, behavioural_history, days_of
-from client.gate.identity import PATIENT, drawn_events, identify
-from client.tables.source import Tables
-from protocol.contract import HOSPITAL_COLUMN, Contract
+from wardround.client.connectors.source import Tables
+from wardround.client.gate.bins import bin_numbers, feature_column, missing_value
+from wardround.client.gate.consent import standing_consents, without_zone
+from wardround.client.gate.events import UNREADABLE_LABEL, read_events, read_patients
+from wardround.client.gate.history import DAY_MICROSECONDS, behavioural_history, days_of
+from wardround.client.gate.identity import PATIENT, drawn_events, identify
+from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
 Rule = tuple[str, pl.Expr]
 

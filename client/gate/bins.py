@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from client.tables import parsing
-from protocol.contract import Contract
-from protocol.feature import Feature
+from wardround.client.connectors import parsing
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.feature import Feature
 
 _CLOCKED = ("hour", "weekday", "month", "gap_days")
 

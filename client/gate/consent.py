@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from client.gate.identity import PATIENT
-from client.tables import parsing
-from protocol.contract import HOSPITAL_COLUMN, Contract
+from wardround.client.connectors import parsing
+from wardround.client.gate.identity import PATIENT
+from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
 KEYS = ("index", "kind", "value")
 

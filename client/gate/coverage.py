@@ -5,11 +5,11 @@ from datetime import datetime
 
 import polars as pl
 
-from client.gate.consent import standing_consents
-from client.gate.events import identifier
-from client.gate.identity import PATIENT, identify
-from client.tables.source import Tables
-from protocol.contract import Contract
+from wardround.client.connectors.source import Tables
+from wardround.client.gate.consent import standing_consents
+from wardround.client.gate.events import identifier
+from wardround.client.gate.identity import PATIENT, identify
+from wardround.protocol.contract.contract import Contract
 
 
 @dataclass(frozen=True)

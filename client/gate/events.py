@@ -5,11 +5,11 @@ Only the contract's columns are read, as a stream, and each cell becomes a bin o
 
 import polars as pl
 
-from client.gate.bins import bin_type, feature_column, missing_value, moment_column, read_features
-from client.gate.identity import PATIENT
-from client.tables import parsing
-from client.tables.source import Tables
-from protocol.contract import HOSPITAL_COLUMN, Contract
+from wardround.client.connectors import parsing
+from wardround.client.connectors.source import Tables
+from wardround.client.gate.bins import bin_type, feature_column, missing_value, moment_column, read_features
+from wardround.client.gate.identity import PATIENT
+from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
 UNREADABLE_LABEL = -1
 _POSITION = "row:"  # no contract column of the name "row" may collide with it

@@ -38,7 +38,7 @@ class History:
         return "History(…)"
 
     def statistic(self, name: str, cutoff_days: Integers) -> NDArray[np.float64]:
-        """One of ``protocol.feature.STATISTICS`` per event, float64 [events], NaN where missing."""
+        """One of ``protocol.contract.feature.STATISTICS`` per event, float64 [events], NaN where missing."""
         none = self.known == 0
         if name == "rate":
             return np.where(none, np.nan, self.engaged / np.maximum(self.known, 1))

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from protocol.randomness import Keystream, derive_key
+from wardround.protocol.privacy.randomness import Keystream, derive_key
 
 HELDOUT_SHARE = 0.25
 PATIENT = "patient"

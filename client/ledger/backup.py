@@ -14,14 +14,14 @@ from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from client.ledger.chain import Chain
-from client.ledger.entries import Entry, read_entry, signed_by
-from client.ledger.head_file import head_path, read_head
-from client.ledger.sqlite import SqliteLedger, open_ledger
-from client.ledger.store import copy_database, turn_in
-from protocol.errors import ConfigurationError, LedgerError, WardroundError
-from protocol.files import sync_folder
-from protocol.signing import SigningKey
+from wardround.client.ledger.chain import Chain
+from wardround.client.ledger.entries import Entry, read_entry, signed_by
+from wardround.client.ledger.head_file import head_path, read_head
+from wardround.client.ledger.sqlite import SqliteLedger, open_ledger
+from wardround.client.ledger.store import copy_database, turn_in
+from wardround.protocol.errors import ConfigurationError, LedgerError, WardroundError
+from wardround.protocol.files import sync_folder
+from wardround.protocol.wire.signing import SigningKey
 
 BESIDE = ("-wal", "-shm", "-journal")
 

@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.errors import ConfigurationError, Refusal
-from protocol.limits import CAP_CLAUSES as CAP_CLAUSES
-from protocol.terms import ACCOUNTS as ACCOUNTS
+from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.terms.limits import CAP_CLAUSES as CAP_CLAUSES
+from wardround.protocol.terms.terms import ACCOUNTS as ACCOUNTS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from client.ledger.budget import Budget, Charge
-from client.ledger.entries import Entry, charge_of_entry, require_next
-from client.ledger.fields import Field
-from client.ledger.port import NO_ENTRY, Key
-from protocol.accounting import PrivacyEvent
-from protocol.errors import LedgerError
+from wardround.client.ledger.budget import Budget, Charge
+from wardround.client.ledger.entries import Entry, charge_of_entry, require_next
+from wardround.client.ledger.fields import Field
+from wardround.client.ledger.port import NO_ENTRY, Key
+from wardround.protocol.errors import LedgerError
+from wardround.protocol.privacy.accounting import PrivacyEvent
 
 REFUSALS_A_DAY = 1000
 REAL, SIMULATED = "ledger_begun", "simulation_begun"

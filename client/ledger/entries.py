@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from client.ledger.budget import Charge
-from client.ledger.fields import CHAIN, Field, fault_of, is_shown, utc_text
-from protocol.accounting import PrivacyEvent
-from protocol.canonical import canonical_json
-from protocol.errors import ConfigurationError, LedgerError
-from protocol.plain import read_json
-from protocol.signing import Purpose, SigningKey, verifies
+from wardround.client.ledger.budget import Charge
+from wardround.client.ledger.fields import CHAIN, Field, fault_of, is_shown, utc_text
+from wardround.protocol.errors import ConfigurationError, LedgerError
+from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.plain import read_json
+from wardround.protocol.wire.signing import Purpose, SigningKey, verifies
 
 LARGEST_ENTRY = 16_384
 

@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from protocol.errors import ConfigurationError
-from protocol.signing import checked_public_key
-from protocol.terms import ACCOUNTS
-from protocol.text import is_line
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.terms import ACCOUNTS
+from wardround.protocol.text.text import is_line
+from wardround.protocol.wire.signing import checked_public_key
 
 _LONGEST_TEXT = 500
 MOST_HEADS = 100

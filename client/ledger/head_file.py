@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol.canonical import canonical_json
-from protocol.errors import LedgerError, Refusal
-from protocol.files import read_bounded, write_durably
-from protocol.plain import read_json
+from wardround.protocol.errors import LedgerError, Refusal
+from wardround.protocol.files import read_bounded, write_durably
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.plain import read_json
 
 _LARGEST = 1000
 

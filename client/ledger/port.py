@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from client.ledger.budget import Budget, Caps, Charge
-from protocol.accounting import PrivacyEvent
-from protocol.errors import Refusal
+from wardround.client.ledger.budget import Budget, Caps, Charge
+from wardround.protocol.errors import Refusal
+from wardround.protocol.privacy.accounting import PrivacyEvent
 
 Key = tuple[str, str, str, int]
 

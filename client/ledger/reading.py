@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from client.ledger.chain import Chain, Charged
-from client.ledger.entries import Entry, signed_by
-from client.ledger.port import Receipt
-from client.ledger.store import Store, exchanged
-from protocol.accounting import PrivacyEvent
-from protocol.errors import LedgerError
-from protocol.signing import SigningKey
+from wardround.client.ledger.chain import Chain, Charged
+from wardround.client.ledger.entries import Entry, signed_by
+from wardround.client.ledger.port import Receipt
+from wardround.client.ledger.store import Store, exchanged
+from wardround.protocol.errors import LedgerError
+from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.wire.signing import SigningKey
 
 
 class LedgerReader:

@@ -12,19 +12,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from client.ledger.backup import cannot_write, copy_of, part_in, put_in_place, read_copy, read_entries
-from client.ledger.budget import Assumed, Charge
-from client.ledger.chain import Chain
-from client.ledger.entries import Entry, charge_of_entry
-from client.ledger.head_file import Head, head_path, read_head, write_head
-from client.ledger.sqlite import SqliteLedger
-from client.ledger.store import Store
-from protocol.accounting import PrivacyEvent, noise_multiplier_for
-from protocol.errors import ConfigurationError, LedgerError
-from protocol.limits import releases
-from protocol.signed_terms import SignedTerms
-from protocol.signing import SigningKey
-from protocol.terms import ACCOUNTS
+from wardround.client.ledger.backup import (
+    cannot_write,
+    copy_of,
+    part_in,
+    put_in_place,
+    read_copy,
+    read_entries,
+)
+from wardround.client.ledger.budget import Assumed, Charge
+from wardround.client.ledger.chain import Chain
+from wardround.client.ledger.entries import Entry, charge_of_entry
+from wardround.client.ledger.head_file import Head, head_path, read_head, write_head
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.ledger.store import Store
+from wardround.protocol.errors import ConfigurationError, LedgerError
+from wardround.protocol.privacy.accounting import PrivacyEvent, noise_multiplier_for
+from wardround.protocol.terms.limits import releases
+from wardround.protocol.terms.terms import ACCOUNTS
+from wardround.protocol.wire.signed_terms import SignedTerms
+from wardround.protocol.wire.signing import SigningKey
 
 UNKNOWN = "unknown"
 """The study under which is charged what studies may have cost of which nobody here knows any more."""

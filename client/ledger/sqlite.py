@@ -7,18 +7,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from client.ledger.budget import Assumed, Caps, Charge
-from client.ledger.chain import REAL, SIMULATED, Charged
-from client.ledger.clock import clock_fault, leaps, next_second
-from client.ledger.entries import charge_fields, cost_fields, make_entry
-from client.ledger.fields import Field, utc_text
-from client.ledger.head_file import Outside, head_path
-from client.ledger.port import Receipt, never_charged, repeat_of
-from client.ledger.reading import LedgerReader
-from client.ledger.store import Store, create_store
-from protocol.errors import ConfigurationError, Refusal
-from protocol.signing import SigningKey
-from protocol.text import is_name
+from wardround.client.ledger.budget import Assumed, Caps, Charge
+from wardround.client.ledger.chain import REAL, SIMULATED, Charged
+from wardround.client.ledger.clock import clock_fault, leaps, next_second
+from wardround.client.ledger.entries import charge_fields, cost_fields, make_entry
+from wardround.client.ledger.fields import Field, utc_text
+from wardround.client.ledger.head_file import Outside, head_path
+from wardround.client.ledger.port import Receipt, never_charged, repeat_of
+from wardround.client.ledger.reading import LedgerReader
+from wardround.client.ledger.store import Store, create_store
+from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.text.text import is_name
+from wardround.protocol.wire.signing import SigningKey
 
 DECISIONS = ("approved", "declined", "rotated", "revoked", "note", "clock")
 _FREE_OF_CLOCK = ("refused", "clock", "recovered", "assumed")

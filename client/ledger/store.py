@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from client.ledger.entries import Entry, read_entry
-from protocol.errors import ConfigurationError, LedgerError, Refusal
+from wardround.client.ledger.entries import Entry, read_entry
+from wardround.protocol.errors import ConfigurationError, LedgerError, Refusal
 
 BUSY_SECONDS = 30.0
 

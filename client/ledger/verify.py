@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from client.ledger.chain import Chain
-from client.ledger.entries import Entry, read_entry, signed_by
-from protocol.errors import LedgerError
-from protocol.terms import ACCOUNTS
+from wardround.client.ledger.chain import Chain
+from wardround.client.ledger.entries import Entry, read_entry, signed_by
+from wardround.protocol.errors import LedgerError
+from wardround.protocol.terms.terms import ACCOUNTS
 
 _LINE = re.compile(rb'\{"entry":(\{.*\}),"signature":"([0-9a-f]{128})"\}')
 _UNDERSTATED = 1e-3

@@ -9,21 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from client.gate.identity import HELDOUT_SHARE
-from client.ledger.port import Ledger
-from client.notice.odds import Odds, odds
-from client.notice.page import dots, render
-from client.notice.words import count_words, used_features
-from client.policy import Forecast, Policy
-from protocol.accounting import compose_epsilon
-from protocol.evaluation import table_size
-from protocol.gaussian_dp import gaussian_excess, gaussian_parameter
-from protocol.limits import Clause, releases, two_hospitals_epsilon
-from protocol.model import parameter_count
-from protocol.signed_terms import SignedTerms
-from protocol.signing import key_fingerprint
-from protocol.terms import Terms
-from protocol.text import visible
+from wardround.client.gate.identity import HELDOUT_SHARE
+from wardround.client.ledger.port import Ledger
+from wardround.client.notice.odds import Odds, odds
+from wardround.client.notice.page import dots, render
+from wardround.client.notice.words import count_words, used_features
+from wardround.client.policy.policy import Forecast, Policy
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.privacy.accounting import compose_epsilon
+from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
+from wardround.protocol.terms.evaluation import table_size
+from wardround.protocol.terms.limits import Clause, releases, two_hospitals_epsilon
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.text import visible
+from wardround.protocol.wire.signed_terms import SignedTerms
+from wardround.protocol.wire.signing import key_fingerprint
 
 
 @dataclass(frozen=True)

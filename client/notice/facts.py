@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from client.gate.identity import HELDOUT_SHARE
-from client.ledger.budget import ACCOUNTS
-from client.ledger.entries import Entry
-from client.ledger.sqlite import SqliteLedger
-from client.notice.odds import Odds, odds
-from client.policy import Policy
-from protocol.contract import TABLES, Contract
-from protocol.errors import ConfigurationError
-from protocol.limits import expiry_of
-from protocol.model import parameter_count
-from protocol.signed_terms import SignedTerms
+from wardround.client.gate.identity import HELDOUT_SHARE
+from wardround.client.ledger.budget import ACCOUNTS
+from wardround.client.ledger.entries import Entry
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.notice.odds import Odds, odds
+from wardround.client.policy.policy import Policy
+from wardround.protocol.contract.contract import TABLES, Contract
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.terms.limits import expiry_of
+from wardround.protocol.wire.signed_terms import SignedTerms
 
 
 @dataclass(frozen=True, kw_only=True)

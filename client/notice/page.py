@@ -5,10 +5,10 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from client.notice.facts import Facts
-from client.notice.odds import Odds, odds
-from client.notice.words import count_words, listed, plain, used_features
-from protocol.text import visible
+from wardround.client.notice.facts import Facts
+from wardround.client.notice.odds import Odds, odds
+from wardround.client.notice.words import count_words, listed, plain, used_features
+from wardround.protocol.text.text import visible
 
 
 def notice_html(facts: Facts) -> str:
@@ -37,7 +37,7 @@ def render(template: str, **values: object) -> str:
         "visible": visible,
         "day": lambda moment: f"{moment:%-d %B %Y}",
     }
-    here = files("client.notice")
+    here = files("wardround.client.notice")
     style = Markup(here.joinpath("style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
     source = here.joinpath(template).read_text(encoding="utf-8")
     return environment.from_string(source).render(style=style, **values)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from protocol.canonical import canonical_number
-from protocol.contract import Contract
-from protocol.feature import MISSING, OTHER, Feature
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.feature import MISSING, OTHER, Feature
+from wardround.protocol.text.canonical import canonical_number
 
 _HISTORY = {
     "count": "how many messages you had before",

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from client.cohort import Cohort
-from client.train.update import clipped_sums
-from protocol.errors import WardroundError
-from protocol.layout import Layout
-from protocol.model import parameter_count
-from protocol.randomness import Keystream, derive_key
-from protocol.settings import ModelSettings
+from wardround.client.cohort import Cohort
+from wardround.client.train.update import clipped_sums
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.errors import WardroundError
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import ModelSettings
 
 TOLERANCE = 1e-5
 ENGINES = ("ghost", "hooks")

@@ -9,10 +9,10 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from client.train.one_pass import blank
-from client.train.prepared import Prepared, Rows
-from client.train.rounding import add_part, norm_allowance, safe_norms
-from protocol.mechanism import TERMS_AT_ONCE, clip_factors
+from wardround.client.train.one_pass import blank
+from wardround.client.train.prepared import Prepared, Rows
+from wardround.client.train.rounding import add_part, norm_allowance, safe_norms
+from wardround.protocol.privacy.mechanism import TERMS_AT_ONCE, clip_factors
 
 
 def clipped_sum_additive(

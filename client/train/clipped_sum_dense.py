@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.special import expit
 
-from client.train.one_pass import blank
-from client.train.prepared import Pairs, Prepared, Rows
-from client.train.rounding import norm_allowance, safe_norms
-from protocol.layout import Layout
-from protocol.mechanism import clip_factors
-from protocol.model import Named, named_parameters
-from protocol.rowwise import rows_dot
-from protocol.settings import ModelSettings
+from wardround.client.train.one_pass import blank
+from wardround.client.train.prepared import Pairs, Prepared, Rows
+from wardround.client.train.rounding import norm_allowance, safe_norms
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.model.model import Named, named_parameters
+from wardround.protocol.privacy.mechanism import clip_factors
+from wardround.protocol.privacy.rowwise import rows_dot
+from wardround.protocol.terms.settings import ModelSettings
 
 Floats = NDArray[np.floating]
 

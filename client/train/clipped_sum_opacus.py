@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from client.train.patient_batch import PatientBatch, flattened
-from client.train.quiet_opacus import (
+from wardround.client.train.patient_batch import PatientBatch, flattened
+from wardround.client.train.quiet_opacus import (
     DPLossFastGradientClipping,
     DPOptimizerFastGradientClipping,
     GradSampleModule,
     GradSampleModuleFastGradientClipping,
 )
-from protocol.mechanism import clip_factors
-from protocol.modules import to_vector
+from wardround.protocol.model.modules import to_vector
+from wardround.protocol.privacy.mechanism import clip_factors
 
 _LAYER_MARKS = ("activations", "max_batch_len", "autograd_grad_sample_hooks")
 _PARAMETER_MARKS = ("grad_sample", "summed_grad", "_norm_sample", "_forward_counter", "_current_grad_sample")

@@ -1,6 +1,6 @@
 """What a moment round releases before noise: the sum over patients of their mean design row, bounded.
 
-The row is scaled to norm at most 1 by public factors (``protocol.model.column_scale``), so each patient's mean
+The row is scaled to norm at most 1 by public factors (``protocol.model.model.column_scale``), so each patient's mean
 row, times the clip norm, moves the sum as far as a clipped gradient could: the same sensitivity, and with the
 same noise the same cost. Its entries are shares of every bin and crossed pair; outcomes do not enter.
 """
@@ -8,12 +8,12 @@ same noise the same cost. Its entries are shares of every bin and crossed pair; 
 import numpy as np
 from numpy.typing import NDArray
 
-from client.cohort import Cohort
-from client.train.clipped_sum_additive import clipped_row_sums
-from client.train.prepared import MEMORY_BYTES, prepared_parts
-from client.train.rounding import Totals
-from protocol.layout import Layout
-from protocol.settings import ModelSettings
+from wardround.client.cohort import Cohort
+from wardround.client.train.clipped_sum_additive import clipped_row_sums
+from wardround.client.train.prepared import MEMORY_BYTES, prepared_parts
+from wardround.client.train.rounding import Totals
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.terms.settings import ModelSettings
 
 
 def moment_sums(

@@ -5,10 +5,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from client.cohort import Cohort
-from protocol.design import dense_rows
-from protocol.errors import ConfigurationError
-from protocol.layout import Layout
+from wardround.client.cohort import Cohort
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.design import dense_rows
 
 
 class PatientBatch:

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from client.train.quiet_opacus import DPOptimizerFastGradientClipping
-from protocol.mechanism import add_noise
-from protocol.modules import as_parameter, to_vector
-from protocol.randomness import Keystream
+from wardround.client.train.quiet_opacus import DPOptimizerFastGradientClipping
+from wardround.protocol.model.modules import as_parameter, to_vector
+from wardround.protocol.privacy.mechanism import add_noise
+from wardround.protocol.privacy.randomness import Keystream
 
 
 class PatientOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]

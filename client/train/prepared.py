@@ -16,12 +16,12 @@ import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import DTypeLike, NDArray
 
-from client.cohort import Cohort
-from client.train.segments import Segments
-from protocol.design import active_columns, active_entries, active_main_columns, sparse_rows
-from protocol.layout import Layout
-from protocol.model import column_scale, main_scale
-from protocol.settings import ModelSettings
+from wardround.client.cohort import Cohort
+from wardround.client.train.segments import Segments
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.model.design import active_columns, active_entries, active_main_columns, sparse_rows
+from wardround.protocol.model.model import column_scale, main_scale
+from wardround.protocol.terms.settings import ModelSettings
 
 MEMORY_BYTES = 1 << 31
 _EVENTS_AT_ONCE = 1 << 18

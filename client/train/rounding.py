@@ -3,13 +3,13 @@
 ``γ(n) = n u / (1 - n u)`` bounds the relative error of a sum of n products in any order, u the unit roundoff
 (Higham 2002, "Accuracy and stability of numerical algorithms", §3.1). Two things are bounded by it: by how much a
 computed norm may fall short of the true one (``norm_allowance``, ``safe_norms``), and by how much the order of
-additions may move a sum (``add_part``; ``protocol.mechanism.ORDER_ALLOWANCE`` counts it).
+additions may move a sum (``add_part``; ``protocol.privacy.mechanism.ORDER_ALLOWANCE`` counts it).
 """
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from protocol.mechanism import MOST_CANCELLATION
+from wardround.protocol.privacy.mechanism import MOST_CANCELLATION
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
-from protocol.rowwise import rows_times
+from wardround.protocol.privacy.rowwise import rows_times
 
 _SIZE_RATIO = 1.25
 

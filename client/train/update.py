@@ -10,19 +10,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from client.cohort import Cohort
-from client.train.clipped_sum_additive import clipped_sum_additive
-from client.train.clipped_sum_dense import clipped_sum_dense
-from client.train.moments import moment_sums
-from client.train.prepared import MEMORY_BYTES, prepared_parts
-from client.train.rounding import Totals
-from protocol.errors import require
-from protocol.layout import Layout
-from protocol.mechanism import add_noise, ordered_clip_norm
-from protocol.model import parameter_count
-from protocol.randomness import Keystream
-from protocol.settings import ModelSettings
-from protocol.terms import Terms
+from wardround.client.cohort import Cohort
+from wardround.client.train.clipped_sum_additive import clipped_sum_additive
+from wardround.client.train.clipped_sum_dense import clipped_sum_dense
+from wardround.client.train.moments import moment_sums
+from wardround.client.train.prepared import MEMORY_BYTES, prepared_parts
+from wardround.client.train.rounding import Totals
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.errors import require
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.privacy.mechanism import add_noise, ordered_clip_norm
+from wardround.protocol.privacy.randomness import Keystream
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.terms.terms import Terms
 
 ENGINES = ("auto", "closed_form", "ghost", "hooks")
 
@@ -105,12 +105,12 @@ def clipped_sums(
     weights: float64 [1 or hospitals, parameters]. sampled: bool [patients], who takes part (all, if None).
     dtype: of hidden layers' forward and backward pass; sums over patients are float64 whatever it is.
     Guarantee: adding or removing one patient, however many events, moves that hospital's row by at most
-    clip_norm (in L2), but for the order of additions (``protocol.mechanism.ordered_clip_norm``), and no other row;
-    a patient whose gradient is not finite adds zero.
+    clip_norm (in L2), but for the order of additions (``protocol.privacy.mechanism.ordered_clip_norm``), and no other
+    row; a patient whose gradient is not finite adds zero.
     """
     if engine_of(model, engine) != "closed_form":
         # Here and not above: the closed form must not wait seconds for torch and Opacus.
-        from client.train.with_opacus import opacus_sums
+        from wardround.client.train.with_opacus import opacus_sums
 
         chosen_patients = cohort if sampled is None else cohort.take(np.flatnonzero(sampled))
         return opacus_sums(model, layout, weights, chosen_patients, clip_norm, engine, memory_bytes)
@@ -197,7 +197,7 @@ def _update_with_opacus(
     moments: bool,
 ) -> Vectors:
     """Compute a real hospital's round through Opacus's optimiser; only the clipped sum is ours."""
-    from client.train.with_opacus import update_with_opacus
+    from wardround.client.train.with_opacus import update_with_opacus
 
     def clipped_sum(current: Vectors, child: Keystream) -> Vectors:
         own = current[np.newaxis]

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from client.cohort import Cohort
-from client.train.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
-from client.train.patient_batch import pad_patients
-from client.train.patient_optimizer import PatientOptimizer
-from protocol.layout import Layout
-from protocol.modules import build_module, load_vector, to_vector
-from protocol.randomness import Keystream
-from protocol.settings import ModelSettings
-from protocol.terms import Terms
+from wardround.client.cohort import Cohort
+from wardround.client.train.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
+from wardround.client.train.patient_batch import pad_patients
+from wardround.client.train.patient_optimizer import PatientOptimizer
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.model.modules import build_module, load_vector, to_vector
+from wardround.protocol.privacy.randomness import Keystream
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.terms.terms import Terms
 
 Vectors = NDArray[np.float64]
 StepHook = Callable[[PatientOptimizer], None]

@@ -1,4 +1,4 @@
-"""``python -m simulations.bench``: run the benchmarks and write docs/performance.md and docs/performance.json."""
+"""``python -m wardround.simulations.bench``: run the benchmarks; write docs/performance.{md,json}."""
 
 import argparse
 import os
@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from protocol.say import complain, say
-from simulations.bench.page import Part, write_page
+from wardround.protocol.text.say import complain, say
+from wardround.simulations.bench.page import Part, write_page
 
 PARTS = "abcde"
 NEEDS_TABLE = "bce"
@@ -43,8 +43,8 @@ def run_part(key: str, table: Path, environment: Path, quick: bool) -> Part:
 
 def _benchmarks(table: Path, environment: Path, quick: bool) -> dict[str, Callable[[], Part]]:
     # Torch starts its threads when it is imported: only after _one_thread.
-    from conf.composed import compose_study
-    from simulations.bench import others, pooled, scaling, stages, step
+    from wardround.conf.composed import compose_study
+    from wardround.simulations.bench import others, pooled, scaling, stages, step
 
     layout = compose_study().contract.layout
     return {
@@ -57,7 +57,7 @@ def _benchmarks(table: Path, environment: Path, quick: bool) -> dict[str, Callab
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m simulations.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m wardround.simulations.bench", description=__doc__)
     parser.add_argument(
         "--only", type=lambda text: text.split(","), default=list(PARTS), help="parts, as in a,d"
     )

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from client.cohort import Cohort
-from conf.composed import compose_study
-from conf.settings import StudySettings
-from protocol.design import active_columns
-from protocol.model import column_scale
-from protocol.terms import Terms
-from simulations.federation import Federation, load_federation
-from simulations.in_process import run
-from simulations.shared_federation import write_shared
-from simulations.study import answers, simulated_terms
+from wardround.client.cohort import Cohort
+from wardround.conf.composed import compose_study
+from wardround.conf.settings import StudySettings
+from wardround.protocol.model.design import active_columns
+from wardround.protocol.model.model import column_scale
+from wardround.protocol.terms.terms import Terms
+from wardround.simulations.federation.federation import Federation, load_federation
+from wardround.simulations.federation.in_process import run
+from wardround.simulations.federation.shared_federation import write_shared
+from wardround.simulations.study.study import answers, simulated_terms
 
 
 def settings_of(path: Path, rounds: int, output_dir: Path) -> StudySettings:

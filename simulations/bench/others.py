@@ -7,8 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from simulations.bench import noshow
-from simulations.bench.page import Part
+from wardround.simulations.bench import noshow
+from wardround.simulations.bench.page import Part
 
 PFL = ("torch==2.13.0", "pfl[pytorch]==0.6.0")
 HERE = Path(__file__).resolve().parent
@@ -28,7 +28,7 @@ def benchmark(path: Path, environment: Path, quick: bool = False) -> Part:
         folder = Path(name)
         federation, terms = noshow.load(noshow.settings_of(path, ROUNDS, folder / "run"))
         noshow.export(folder, federation, terms)
-        ours = timed([sys.executable, "-P", "-m", "simulations.bench.ours", name])
+        ours = timed([sys.executable, "-P", "-m", "wardround.simulations.bench.ours", name])
         rows: list[list[object]] = [["Wardround, patient ε = 1", "patient", ROUNDS, ours, ours, 1.0]]
         rows.append(
             _elsewhere(

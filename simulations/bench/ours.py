@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from simulations.bench.noshow import train
-from simulations.shared_federation import open_shared
+from wardround.simulations.bench.noshow import train
+from wardround.simulations.federation.shared_federation import open_shared
 
 
 def main(folder: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from protocol.plain import read_json
+from wardround.protocol.text.plain import read_json
 
 BEGIN, END = "<!-- generated: make bench -->", "<!-- end of generated -->"
 PACKAGES = ("torch", "opacus", "flwr", "numpy", "scipy", "polars")

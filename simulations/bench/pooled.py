@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import nn
 
-from protocol.design import active_columns, dense_rows
-from protocol.terms import Terms
-from simulations.bench import noshow
-from simulations.bench.page import Part
-from simulations.bench.timing import interleaved
-from simulations.federation import Federation
+from wardround.protocol.model.design import active_columns, dense_rows
+from wardround.protocol.terms.terms import Terms
+from wardround.simulations.bench import noshow
+from wardround.simulations.bench.page import Part
+from wardround.simulations.bench.timing import interleaved
+from wardround.simulations.federation.federation import Federation
 
 Loop = Callable[[], None]
 
@@ -150,7 +150,7 @@ def _descend(
 
 def _command(path: Path, output_dir: Path) -> float:
     """Seconds of the researcher's command from nothing to files."""
-    program = [sys.executable, "-P", "-m", "simulations.main", "data=noshow", f"data.path='{path}'"]
+    program = [sys.executable, "-P", "-m", "wardround.simulations.main", "data=noshow", f"data.path='{path}'"]
     started = time.perf_counter()
     subprocess.run(
         [*program, "privacy.noise=distributed", "report.progress=false", f"output_dir='{output_dir}'"],

@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from client.train.agree import random_cohort
-from conf.composed import compose_study
-from protocol.model import parameter_count
-from protocol.plain import read_json
-from protocol.randomness import Keystream, derive_key
-from protocol.say import say_json
-from protocol.settings import ModelSettings
-from protocol.terms import Terms
-from server.propose import propose
-from simulations.bench.page import Part
-from simulations.federation import UNDATED, Federation
-from simulations.in_process import run
-from simulations.memory import peak_mb
-from simulations.study import answers
+from wardround.client.train.agree import random_cohort
+from wardround.conf.composed import compose_study
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.plain import read_json
+from wardround.protocol.text.say import say_json
+from wardround.server.algorithm.propose import propose
+from wardround.simulations.bench.page import Part
+from wardround.simulations.federation.federation import UNDATED, Federation
+from wardround.simulations.federation.in_process import run
+from wardround.simulations.measures.memory import peak_mb
+from wardround.simulations.study.study import answers
 
 PATIENTS = 100
 HOSPITALS = (10, 100, 1_000, 10_000)
@@ -76,7 +76,7 @@ def _apart(hospitals: int, rounds: int, hidden: Sequence[int]) -> Mapping[str, f
         sys.executable,
         "-P",
         "-m",
-        "simulations.bench.scaling",
+        "wardround.simulations.bench.scaling",
         str(hospitals),
         str(rounds),
         *map(str, hidden),

@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from simulations.bench import noshow
-from simulations.bench.page import Part
-from simulations.study import run
+from wardround.simulations.bench import noshow
+from wardround.simulations.bench.page import Part
+from wardround.simulations.study.study import run
 
 STAGES = (
     ("data", "read the table", "datasets.py", "read_noshow"),

@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from client.cohort import Cohort
-from client.train.agree import random_cohort
-from client.train.patient_batch import PatientBatch, pad_patients
-from client.train.update import clipped_sums
-from protocol.layout import Layout
-from protocol.mechanism import add_noise
-from protocol.model import parameter_count
-from protocol.modules import build_module, load_vector
-from protocol.randomness import Keystream, derive_key
-from protocol.settings import ModelSettings
-from simulations.bench.page import Part
-from simulations.bench.timing import Times, interleaved
+from wardround.client.cohort import Cohort
+from wardround.client.train.agree import random_cohort
+from wardround.client.train.patient_batch import PatientBatch, pad_patients
+from wardround.client.train.update import clipped_sums
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.modules import build_module, load_vector
+from wardround.protocol.privacy.mechanism import add_noise
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.simulations.bench.page import Part
+from wardround.simulations.bench.timing import Times, interleaved
 
 MODELS = (
     ModelSettings(),
@@ -141,7 +141,7 @@ def _opacus_step(
 ) -> Callable[[], None]:
     from opacus.optimizers import DPOptimizer
 
-    from client.train.quiet_opacus import (
+    from wardround.client.train.quiet_opacus import (
         DPLossFastGradientClipping,
         DPOptimizerFastGradientClipping,
         GradSampleModule,

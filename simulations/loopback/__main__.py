@@ -12,16 +12,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from protocol.errors import ConfigurationError, WardroundError
-from protocol.model_file import load_model
-from protocol.plain import read_json
-from protocol.say import complain, say
-from protocol.signed_model import MODEL
-from protocol.signed_terms import load_terms
-from simulations.loopback.federation import OPERATOR, Loopback
-from simulations.loopback.many import run_many
-from simulations.loopback.postgres import ThrowAwayPostgres, installed
-from simulations.loopback.replay import largest_difference, replay
+from wardround.protocol.errors import ConfigurationError, WardroundError
+from wardround.protocol.model.model_file import load_model
+from wardround.protocol.text.plain import read_json
+from wardround.protocol.text.say import complain, say
+from wardround.protocol.wire.signed_model import MODEL
+from wardround.protocol.wire.signed_terms import load_terms
+from wardround.simulations.loopback.federation import OPERATOR, Loopback
+from wardround.simulations.loopback.many import run_many
+from wardround.simulations.loopback.postgres import ThrowAwayPostgres, installed
+from wardround.simulations.loopback.replay import largest_difference, replay
 
 HOSPITALS = ("north", "south", "west")
 PATIENTS = 4000  # so that three hospitals' noise leaves an interval that says something
@@ -31,7 +31,7 @@ TOLERANCE = 1e-6
 
 def main(arguments: Sequence[str]) -> int:
     """Run the demonstration; 0 when everything that it shows holds. SIGTERM and SIGINT end all its processes."""
-    parser = argparse.ArgumentParser(prog="python -m simulations.loopback", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m wardround.simulations.loopback", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("outputs/federation"), help="made anew")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--hospitals", type=int, help="so many, to measure; without: the demonstration")

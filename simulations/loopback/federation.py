@@ -14,15 +14,15 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from client.gate.identity import hospital_key
-from client.home import PATIENTS_KEY, Simulation, load_home
-from protocol.errors import ConfigurationError
-from protocol.kit import load_join_request, load_kit
-from protocol.randomness import derive_key
-from protocol.signed_terms import load_terms
-from protocol.tied import tied
-from server.event_log import read_events
-from simulations.invented import write_tables
+from wardround.client.gate.identity import hospital_key
+from wardround.client.home.home import PATIENTS_KEY, Simulation, load_home
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.privacy.randomness import derive_key
+from wardround.protocol.tied import tied
+from wardround.protocol.wire.kit import load_join_request, load_kit
+from wardround.protocol.wire.signed_terms import load_terms
+from wardround.server.store.event_log import read_events
+from wardround.simulations.population.invented import write_tables
 
 OPERATOR = "operator"
 PATIENTS = 1500
@@ -120,7 +120,7 @@ class Loopback:
         """Sign a study's terms, and allow their contract at every hospital; gives the terms' file."""
         terms = self.folder / f"{study}.terms"
         key = self.home(OPERATOR) / "operator.key"
-        self._run(["server.main", "terms", f"key={key}", f"out={terms}", *settings])
+        self._run(["wardround.server.main", "terms", f"key={key}", f"out={terms}", *settings])
         contract = load_terms(terms).terms.contract.fingerprint
         for name in self.hospitals:
             self._allow(name, contract)
@@ -142,23 +142,23 @@ class Loopback:
 
     def serve(self, word: str, *arguments: str) -> str:
         """Run one of the operator's commands to its end; what it wrote."""
-        return self._run(["server.main", word, f"home={self.home(OPERATOR)}", *arguments])
+        return self._run(["wardround.server.main", word, f"home={self.home(OPERATOR)}", *arguments])
 
     def hospital(self, name: str, word: str, *arguments: str) -> str:
         """Run one of a hospital's commands to its end; what it wrote."""
-        return self._run(["client.main", word, *arguments, "--home", str(self.home(name))])
+        return self._run(["wardround.client.main", word, *arguments, "--home", str(self.home(name))])
 
     def start_server(self) -> None:
         """Start the operator's server."""
-        self._start("server", ["server.main", "up", f"home={self.home(OPERATOR)}"])
+        self._start("server", ["wardround.server.main", "up", f"home={self.home(OPERATOR)}"])
 
     def start_hospital(self, name: str) -> None:
         """Start a hospital's agent and SuperNode."""
-        self._start(name, ["client.main", "up", "--home", str(self.home(name))])
+        self._start(name, ["wardround.client.main", "up", "--home", str(self.home(name))])
 
     def start_study(self, *settings: str, word: str = "train") -> None:
         """Start running a study."""
-        self._start("study", ["server.main", word, f"home={self.home(OPERATOR)}", *settings])
+        self._start("study", ["wardround.server.main", word, f"home={self.home(OPERATOR)}", *settings])
 
     def kill(self, name: str) -> None:
         """SIGKILL a part and everything that it started, at once."""

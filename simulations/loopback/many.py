@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol.errors import ConfigurationError
-from simulations.loopback.federation import Loopback, descendants
+from wardround.protocol.errors import ConfigurationError
+from wardround.simulations.loopback.federation import Loopback, descendants
 
 STUDY = "many"
 LONGEST_SECONDS = 1800.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from protocol.errors import ConfigurationError
+from wardround.protocol.errors import ConfigurationError
 
 USER = "steward"
 _START_SECONDS, _STOP_SECONDS, _LOOK_SECONDS = 60.0, 60.0, 0.1

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from client.home import load_home
-from protocol.errors import ConfigurationError
-from protocol.signed_terms import SignedTerms
-from protocol.terms import Release, Terms
-from protocol.wire import decode_release
-from server import rounds
-from server.rounds import RoundState
+from wardround.client.home.home import load_home
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.terms import Release, Terms
+from wardround.protocol.wire.signed_terms import SignedTerms
+from wardround.protocol.wire.wire import decode_release
+from wardround.server.algorithm import rounds
+from wardround.server.algorithm.rounds import RoundState
 
 
 def replay(signed: SignedTerms, accepted: Iterable[Iterable[str]], homes: Path) -> RoundState:

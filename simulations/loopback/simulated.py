@@ -1,7 +1,7 @@
 """The study of a simulated loopback federation again, in one process.
 
 A seed never comes from the server: it stands in ``hospital.yaml`` of a home that was begun as a simulated one, and
-that takes part in studies that are marked ``simulation`` and in no others (client.home, client.policy).
+that takes part in studies that are marked ``simulation`` and in no others (client.home.home, client.policy.policy).
 """
 
 from datetime import datetime
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import polars as pl
 
-from client.home import load_home
-from client.tables.source import Tables, read_tables
-from protocol.terms import Terms
-from server.rounds import RoundState
-from simulations import in_process
-from simulations.federation import Federation, through_gate
-from simulations.study import answers
+from wardround.client.connectors.source import Tables, read_tables
+from wardround.client.home.home import load_home
+from wardround.protocol.terms.terms import Terms
+from wardround.server.algorithm.rounds import RoundState
+from wardround.simulations.federation import in_process
+from wardround.simulations.federation.federation import Federation, through_gate
+from wardround.simulations.study.study import answers
 
 TABLES = ("messages", "patients", "consents")
 

@@ -7,9 +7,9 @@ import polars as pl
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from simulations.population.effects import TOPICS, Codes
-from simulations.population.export import PURPOSE, dated, named, patient_names
-from simulations.population.patients import Patients
+from wardround.simulations.population.effects import TOPICS, Codes
+from wardround.simulations.population.export import PURPOSE, dated, named, patient_names
+from wardround.simulations.population.patients import Patients
 
 NEVER_ASKED, REFUSED, WITHDRAWN, EXPIRED = 0.02, 0.02, 0.03, 0.02
 CHOOSERS = 0.12

@@ -11,18 +11,23 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from client.tables.source import Tables
-from protocol.errors import require
-from simulations.population.consents import draw_consents
-from simulations.population.export import (
+from wardround.client.connectors.source import Tables
+from wardround.protocol.errors import require
+from wardround.simulations.population.consents import draw_consents
+from wardround.simulations.population.export import (
     FIRST_DAY,
     export_messages,
     export_patients,
     hospital_names,
     log_order,
 )
-from simulations.population.messages import LONGEST_LEAD_DAYS, draw_messages, draw_outcomes, message_logit
-from simulations.population.patients import draw_hospitals, draw_patients, power_law_sizes, stream
+from wardround.simulations.population.messages import (
+    LONGEST_LEAD_DAYS,
+    draw_messages,
+    draw_outcomes,
+    message_logit,
+)
+from wardround.simulations.population.patients import draw_hospitals, draw_patients, power_law_sizes, stream
 
 
 @dataclass(frozen=True, kw_only=True)

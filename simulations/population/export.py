@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.random import Generator
 
-from simulations.population.effects import (
+from wardround.simulations.population.effects import (
     CHANNELS,
     EMPLOYMENTS,
     INSURANCES,
@@ -19,8 +19,8 @@ from simulations.population.effects import (
     Codes,
     Reals,
 )
-from simulations.population.messages import Messages
-from simulations.population.patients import Patients
+from wardround.simulations.population.messages import Messages
+from wardround.simulations.population.patients import Patients
 
 PURPOSE = "patient_engagement"
 FIRST_DAY = date(2024, 1, 1)  # a Monday

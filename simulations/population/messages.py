@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from simulations.population.effects import (
+from wardround.simulations.population.effects import (
     AGE_EDGES,
     CHANNEL_AGE,
     CHANNEL_EFFECT,
@@ -36,7 +36,7 @@ from simulations.population.effects import (
     effect,
     sigmoid,
 )
-from simulations.population.patients import Hospitals, Patients, patient_logit, pick
+from wardround.simulations.population.patients import Hospitals, Patients, patient_logit, pick
 
 TOPIC_SHARES = (0.18, 0.30, 0.17, 0.17, 0.02, 0.16)
 CHANNEL_SHARES = (0.40, 0.25, 0.20, 0.15)

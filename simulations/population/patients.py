@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import PCG64, Generator, SeedSequence
 
-from simulations.population.effects import (
+from wardround.simulations.population.effects import (
     AGE_EDGES,
     AGE_EFFECT,
     CHANNELS,

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from client.cohort import Cohort
-from simulations import metrics
+from wardround.client.cohort import Cohort
+from wardround.simulations.measures import metrics
 
 Floats = NDArray[np.float64]
 

@@ -2,9 +2,9 @@
 
 from markupsafe import Markup
 
-from server.card_text import block_html
-from server.model_card import CardFacts, card_html, card_markdown, measured_sections
-from simulations.report.summary import Results
+from wardround.server.report.card_text import block_html
+from wardround.server.report.model_card import CardFacts, card_html, card_markdown, measured_sections
+from wardround.simulations.report.summary import Results
 
 
 def card_facts(results: Results) -> CardFacts | None:

@@ -6,8 +6,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from simulations.metrics import Calibration
-from simulations.report.plots import Drawing, Scale, compact, number, padded, shorten, spread, tick_labels
+from wardround.simulations.measures.metrics import Calibration
+from wardround.simulations.report.plots import (
+    Drawing,
+    Scale,
+    compact,
+    number,
+    padded,
+    shorten,
+    spread,
+    tick_labels,
+)
 
 Floats = NDArray[np.float64]
 MOST_ROWS = 30

@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.contract import Contract
-from protocol.feature import MISSING, Feature
-from protocol.layout import Cross, Field
-from protocol.model import column_scale, named_parameters
-from protocol.settings import ModelSettings
-from simulations.report.plots import CHARACTER_PX, Drawing, Scale, compact, number, padded, shorten
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.feature import MISSING, Feature
+from wardround.protocol.contract.layout import Cross, Field
+from wardround.protocol.model.model import column_scale, named_parameters
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.simulations.report.plots import CHARACTER_PX, Drawing, Scale, compact, number, padded, shorten
 
 Floats = NDArray[np.float64]
 ORDERED = ("numeric", "hour", "gap_days", "history", "weekday", "month")

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from simulations.report.plots import Drawing, Scale, number, padded, tick_labels
-from simulations.report.run_files import write_whole
+from wardround.simulations.report.plots import Drawing, Scale, number, padded, tick_labels
+from wardround.simulations.report.run_files import write_whole
 
 STYLE = """<style>
 text{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#24292f}

@@ -9,8 +9,8 @@ from statistics import fmean
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from simulations.report.plots import Drawing, Scale, compact, number, padded, spread, spread_text
-from simulations.report.terminal import cell
+from wardround.simulations.report.plots import Drawing, Scale, compact, number, padded, spread, spread_text
+from wardround.simulations.report.terminal import cell
 
 COLOURS = ("together", "alone", "personalised", "private", "pooled")
 

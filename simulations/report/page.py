@@ -9,11 +9,11 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from simulations.report import charts, effects
-from simulations.report.card import measured
-from simulations.report.plots import compact, compact_delta, number, percent, spread_text
-from simulations.report.scores import METHODS, Scores
-from simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
+from wardround.simulations.report import charts, effects
+from wardround.simulations.report.card import measured
+from wardround.simulations.report.plots import compact, compact_delta, number, percent, spread_text
+from wardround.simulations.report.scores import METHODS, Scores
+from wardround.simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
 
 MOST_EFFECTS, MOST_HEAT_MAPS = 24, 8
 MOST_TABLE_ROWS = 500
@@ -65,8 +65,8 @@ def render_report(results: Results) -> str:
 def environment() -> Environment:
     """Templates of this package, autoescaped; a missing name is an error, not a blank."""
     made = Environment(
-        loader=PackageLoader("simulations.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        loader=PackageLoader("wardround.simulations.report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.filters["number"] = number
     made.filters["compact"] = compact

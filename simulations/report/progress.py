@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from protocol.terms import Terms
-from simulations.report.summary import RoundRow
-from simulations.report.terminal import console
+from wardround.protocol.terms.terms import Terms
+from wardround.simulations.report.summary import RoundRow
+from wardround.simulations.report.terminal import console
 
 
 @dataclass

@@ -16,11 +16,11 @@ import numpy as np
 import polars as pl
 import yaml
 
-from protocol.model_file import model_bytes
-from server.model_facts import release_facts
-from simulations.report.card import card_files
-from simulations.report.scores import Scores
-from simulations.report.summary import PROTECTS_NOBODY_WARNING, Results, summarise
+from wardround.protocol.model.model_file import model_bytes
+from wardround.server.report.model_facts import release_facts
+from wardround.simulations.report.card import card_files
+from wardround.simulations.report.scores import Scores
+from wardround.simulations.report.summary import PROTECTS_NOBODY_WARNING, Results, summarise
 
 PACKAGES = (
     "torch",
@@ -60,7 +60,9 @@ def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
     if results.real_table:
         contents["README.md"] = f"# {results.study}\n\nWarning: {PROTECTS_NOBODY_WARNING}.\n".encode()
     if html:
-        from simulations.report.page import render_report  # Jinja is not needed for a run without a page
+        from wardround.simulations.report.page import (
+            render_report,  # Jinja is not needed for a run without a page
+        )
 
         contents["report.html"] = render_report(results).encode()
     last = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
@@ -209,7 +211,7 @@ def _versions() -> dict[str, str]:
 
 def _commit() -> str | None:
     """Commit of the checkout that this code runs from; None where it is installed, or git is not there."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():  # an installed copy may stand inside somebody else's repository
         return None
     try:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from client.cohort import Cohort
-from simulations import metrics
-from simulations.metrics import Calibration
+from wardround.client.cohort import Cohort
+from wardround.simulations.measures import metrics
+from wardround.simulations.measures.metrics import Calibration
 
 Floats = NDArray[np.float64]
 

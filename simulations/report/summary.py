@@ -8,19 +8,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from client.cohort import Cohort
-from protocol.accounting import PrivacyEvent
-from protocol.contract import Contract
-from protocol.errors import ConfigurationError
-from protocol.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
-from protocol.settings import ModelSettings
-from protocol.terms import Terms
-from server.assess import Assessment
-from server.measured import null_where_nan, summary_of
-from simulations import metrics
-from simulations.paired import NoWorseOff, auc_difference, no_worse_off
-from simulations.report.assessed import exact_measures
-from simulations.report.scores import METHOD_KEYS, Scores, score_methods
+from wardround.client.cohort import Cohort
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.server.evaluation.assess import Assessment
+from wardround.server.evaluation.measured import null_where_nan, summary_of
+from wardround.simulations.measures import metrics
+from wardround.simulations.measures.paired import NoWorseOff, auc_difference, no_worse_off
+from wardround.simulations.report.assessed import exact_measures
+from wardround.simulations.report.scores import METHOD_KEYS, Scores, score_methods
 
 Floats = NDArray[np.float64]
 SECURE_AGGREGATION_WARNING = (
@@ -53,7 +53,7 @@ class PrivacyFacts:
     events compose to the stated ε: every private step and every other release about training patients.
     evaluation_event is what held-out patients paid, on their own account, None for nothing.
     hospital_epsilon: float64 [hospitals], patient ε against whoever gets the model. epsilon_by_adversary: as
-    ``protocol.accounting.epsilon_by_adversary`` gives it; colluding is its number of hospitals.
+    ``protocol.privacy.accounting.epsilon_by_adversary`` gives it; colluding is its number of hospitals.
     independent_epsilon: a second accountant's, None where it was not asked.
     """
 

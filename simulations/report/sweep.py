@@ -13,13 +13,13 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
-from protocol.errors import ConfigurationError
-from protocol.plain import read_json, read_yaml
-from simulations.report.frontier_view import Frontier, FrontierRow, frontier_chart, frontier_table
-from simulations.report.page import environment
-from simulations.report.run_files import write_whole
-from simulations.report.scores import METHOD_KEYS, METHODS
-from simulations.report.terminal import draw, show
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.plain import read_json, read_yaml
+from wardround.simulations.report.frontier_view import Frontier, FrontierRow, frontier_chart, frontier_table
+from wardround.simulations.report.page import environment
+from wardround.simulations.report.run_files import write_whole
+from wardround.simulations.report.scores import METHOD_KEYS, METHODS
+from wardround.simulations.report.terminal import draw, show
 
 _LARGEST = 2**26  # bytes of a summary
 NOT_COMPARED = ("seed", "output_dir", "study")

@@ -3,11 +3,11 @@
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from simulations.report.plots import compact_delta, number, percent
-from simulations.report.run_files import RunFiles
-from simulations.report.scores import METHODS
-from simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
-from simulations.report.terminal import cell, console, draw, show
+from wardround.simulations.report.plots import compact_delta, number, percent
+from wardround.simulations.report.run_files import RunFiles
+from wardround.simulations.report.scores import METHODS
+from wardround.simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
+from wardround.simulations.report.terminal import cell, console, draw, show
 
 
 def comparison_table(results: Results) -> Table:

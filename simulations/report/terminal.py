@@ -4,8 +4,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from protocol.say import LONGEST_SAID
-from protocol.text import visible
+from wardround.protocol.text.say import LONGEST_SAID
+from wardround.protocol.text.text import visible
 
 
 def console(to_error: bool = False) -> Console:

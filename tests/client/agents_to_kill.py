@@ -14,17 +14,17 @@ from typing import Any
 
 import torch._dynamo  # noqa: F401 (what the first optimiser would import, in every child)
 
-import client.agent
-import client.connection
-import client.ledger.head_file
-import client.ledger.sqlite
-import client.participate
-import client.socket_door
-import client.train.with_opacus
-import client.warm
-from client.agent import Agent, run_agent
-from client.ledger.sqlite import SqliteLedger
-from client.ledger.store import Store
+import wardround.client.agent.agent
+import wardround.client.agent.connection
+import wardround.client.agent.socket_door
+import wardround.client.agent.warm
+import wardround.client.ledger.head_file
+import wardround.client.ledger.sqlite
+import wardround.client.round.participate
+import wardround.client.train.with_opacus
+from wardround.client.agent.agent import Agent, run_agent
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.ledger.store import Store
 
 
 def die() -> None:
@@ -70,42 +70,44 @@ def before_commit(kind: str) -> Callable[[], None]:
 
 def half_sent() -> None:
     async def deadly(writer: Any, payload: bytes, *settings: Any) -> None:
-        writer.write(client.connection.LENGTH.pack(len(payload)) + payload[: len(payload) // 2])
+        writer.write(
+            wardround.client.agent.connection.LENGTH.pack(len(payload)) + payload[: len(payload) // 2]
+        )
         await writer.drain()
         die()
 
-    client.socket_door.write = deadly
+    wardround.client.agent.socket_door.write = deadly
 
 
 # In the order in which a plan comes by.
 PLACES: dict[str, Callable[[], None]] = {
     "request read": before(Agent, "answer"),
-    "signatures verified": after(client.agent, "read_request"),
+    "signatures verified": after(wardround.client.agent.agent, "read_request"),
     "policy read": after(Agent, "_policy_in_force"),
-    "terms permitted": after(client.participate, "permit"),
+    "terms permitted": after(wardround.client.round.participate, "permit"),
     "engines compared": after(Agent, "_ready"),
     "before the charge": before(SqliteLedger, "charge"),
     "charge written, not committed": before_commit("charged"),
-    "charged, head outside not written": before(client.ledger.head_file, "write_head"),
+    "charged, head outside not written": before(wardround.client.ledger.head_file, "write_head"),
     "charged": after(SqliteLedger, "charge"),
-    "tables opened": after(client.warm, "read_tables"),
-    "gate passed": after(client.warm, "admit"),
-    "features encoded": after(client.warm, "encode"),
-    "trained": after(client.participate, "private_update"),
-    "release written": after(client.participate, "encode_release"),
+    "tables opened": after(wardround.client.agent.warm, "read_tables"),
+    "gate passed": after(wardround.client.agent.warm, "admit"),
+    "features encoded": after(wardround.client.agent.warm, "encode"),
+    "trained": after(wardround.client.round.participate, "private_update"),
+    "release written": after(wardround.client.round.participate, "encode_release"),
     "bytes stored, not committed": after(Store, "keep"),
     "release entered, not committed": before_commit("released"),
     "released": after(SqliteLedger, "released"),
-    "before signing": before(client.agent, "sign_release"),
-    "signed": after(client.agent, "sign_release"),
-    "before sending": before(client.socket_door, "write"),
+    "before signing": before(wardround.client.agent.agent, "sign_release"),
+    "signed": after(wardround.client.agent.agent, "sign_release"),
+    "before sending": before(wardround.client.agent.socket_door, "write"),
     "half sent": half_sent,
 }
 
 
 def serve(home: Path, place: str) -> None:
     """Be an agent until killed or told to stop."""
-    client.agent.agree = lambda *arguments: 0.0
+    wardround.client.agent.agent.agree = lambda *arguments: 0.0
     if place in PLACES:
         PLACES[place]()
     try:

@@ -11,19 +11,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from client.agent import Agent
-from client.home import load_home
-from client.ledger.entries import Entry
-from client.ledger.sqlite import create_ledger
-from protocol.accounting import noise_multiplier_for
-from protocol.contract import CONSENT_COLUMNS, contract_from_mapping
-from protocol.envelope import SignedRelease, decode_answer, sign_request
-from protocol.errors import Refusal
-from protocol.model import initial_weights
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.signed_terms import sign_terms, signed_terms_to_bytes
-from protocol.signing import SigningKey, new_key, save_key
-from protocol.terms import RoundPlan, Terms
+from wardround.client.agent.agent import Agent
+from wardround.client.home.home import load_home
+from wardround.client.ledger.entries import Entry
+from wardround.client.ledger.sqlite import create_ledger
+from wardround.protocol.contract.contract import CONSENT_COLUMNS, contract_from_mapping
+from wardround.protocol.errors import Refusal
+from wardround.protocol.model.model import initial_weights
+from wardround.protocol.privacy.accounting import noise_multiplier_for
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import RoundPlan, Terms
+from wardround.protocol.wire.envelope import SignedRelease, decode_answer, sign_request
+from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_bytes
+from wardround.protocol.wire.signing import SigningKey, new_key, save_key
 
 CONTRACT: dict[str, Any] = {
     "name": "small",
@@ -245,7 +245,7 @@ def _own_log() -> Iterator[None]:
 @pytest.fixture
 def hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A hospital whose agent takes the agreement of closed form and Opacus for granted (seconds per study)."""
-    monkeypatch.setattr("client.agent.agree", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.agent.agent.agree", lambda *arguments: 0.0)
     place = Hospital(tmp_path / "north")
     yield place
     place.stop()

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from protocol.design import active_main_columns
-from protocol.layout import Layout
-from protocol.model import column_scale, initial_weights, main_scale, named_parameters
-from protocol.settings import ModelSettings
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.model.design import active_main_columns
+from wardround.protocol.model.model import column_scale, initial_weights, main_scale, named_parameters
+from wardround.protocol.terms.settings import ModelSettings
 
 KINDS = ("not finite", "denormal")
 

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.special import expit
 
-from client.train.clipped_sum_dense import _backward, _forward, _patient_norms, _sums
-from protocol.mechanism import clip_factors
-from protocol.model import named_parameters
+from wardround.client.train.clipped_sum_dense import _backward, _forward, _patient_norms, _sums
+from wardround.protocol.model.model import named_parameters
+from wardround.protocol.privacy.mechanism import clip_factors
 
 
 def second_pass(model, layout, part, weights, clip_norm, dtype=np.float64):

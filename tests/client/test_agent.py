@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from client import agent
-from client.features import encode
-from client.terms_folder import kept_terms
-from protocol.envelope import decode_answer, sign_request, signed_by_hospital
-from protocol.errors import WardroundError
-from protocol.evaluation import EvaluationSettings, table_size
-from protocol.settings import ModelSettings
-from protocol.signed_terms import sign_terms, signed_terms_to_bytes
-from protocol.signing import new_key
+from wardround.client.agent import agent
+from wardround.client.features import encode
+from wardround.client.home.terms_folder import kept_terms
+from wardround.protocol.errors import WardroundError
+from wardround.protocol.terms.evaluation import EvaluationSettings, table_size
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.wire.envelope import decode_answer, sign_request, signed_by_hospital
+from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_bytes
+from wardround.protocol.wire.signing import new_key
 
 
 def test_a_release_is_signed_charged_and_carries_the_ledgers_head(approved):
@@ -104,7 +104,7 @@ def test_stored_releases_go_when_their_terms_expire_though_no_study_asks_any_mor
 
 
 def test_a_folder_of_terms_takes_so_many_and_no_more(hospital, terms_with, monkeypatch):
-    monkeypatch.setattr("client.terms_folder.MOST_KEPT", 2)
+    monkeypatch.setattr("wardround.client.home.terms_folder.MOST_KEPT", 2)
     for study in ("tea", "coffee", "milk"):
         assert hospital.clause(terms=terms_with(study=study)) == "approval"
     assert len(kept_terms(hospital.folder / "terms")) == 2
@@ -205,7 +205,7 @@ def test_disagreement_of_the_engines_stops_a_study_before_any_charge(approved, m
     def disagree(*arguments):
         raise WardroundError("closed form and Opacus differ")
 
-    monkeypatch.setattr("client.agent.agree", disagree)
+    monkeypatch.setattr("wardround.client.agent.agent.agree", disagree)
     assert approved.clause() == "agreement"
     assert not approved.entries("charged")
 
@@ -214,7 +214,7 @@ def test_the_engines_are_compared_once_before_each_study_and_never_for_strangers
     approved, monkeypatch, terms_with
 ):
     compared = []
-    monkeypatch.setattr("client.agent.agree", lambda *shapes: compared.append(shapes))
+    monkeypatch.setattr("wardround.client.agent.agent.agree", lambda *shapes: compared.append(shapes))
     assert approved.clause(signer=new_key()) == "operators"
     assert not compared
     approved.released(1)
@@ -253,7 +253,8 @@ def test_evaluation_is_answered_from_held_out_patients_on_their_own_account(
 ):
     seen = []
     monkeypatch.setattr(
-        "client.warm.encode", lambda frame, contract: seen.append(frame) or encode(frame, contract)
+        "wardround.client.agent.warm.encode",
+        lambda frame, contract: seen.append(frame) or encode(frame, contract),
     )
     terms = terms_with(evaluation=EvaluationSettings(rounds=(2,), noise_multiplier=5.0))
     approved.approve(terms)

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from client.agent import Agent
-from client.warm import WarmFeatures
-from protocol.randomness import Keystream, derive_key
+from wardround.client.agent.agent import Agent
+from wardround.client.agent.warm import WarmFeatures
+from wardround.protocol.privacy.randomness import Keystream, derive_key
 
 NOON = datetime(2024, 6, 10, 12, tzinfo=UTC)
 PATIENT = 33  # a training patient with topics of their own, and no more than K events
@@ -20,9 +20,11 @@ NAME = f"patient-{PATIENT}"
 @pytest.fixture
 def bare(make_hospital, terms_with, monkeypatch):
     """Hospitals without noise, with the same draw of patients in every round, at a clock that the test sets."""
-    monkeypatch.setattr("client.agent.agree", lambda *arguments: 0.0)
-    monkeypatch.setattr("client.train.patient_optimizer.add_noise", lambda sums, stddev, streams: sums)
-    monkeypatch.setattr("client.agent.fresh_keystream", lambda: Keystream(derive_key("test")))
+    monkeypatch.setattr("wardround.client.agent.agent.agree", lambda *arguments: 0.0)
+    monkeypatch.setattr(
+        "wardround.client.train.patient_optimizer.add_noise", lambda sums, stddev, streams: sums
+    )
+    monkeypatch.setattr("wardround.client.agent.agent.fresh_keystream", lambda: Keystream(derive_key("test")))
     clock = [NOON]
     monkeypatch.setattr(Agent, "_now", lambda self: clock[0])
 
@@ -186,7 +188,7 @@ def test_files_that_were_just_written_are_read_again(bare, readings):
 def test_databases_are_read_for_every_round(bare, readings, monkeypatch):
     hospital = bare("north")
     settle(hospital)
-    monkeypatch.setattr("client.warm.stamp_of", lambda source: ())
+    monkeypatch.setattr("wardround.client.agent.warm.stamp_of", lambda source: ())
     sums(hospital, 1)
     sums(hospital, 2)
     assert len(readings) == 2

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protocol.canonical import canonical_json
-from protocol.envelope import decode_answer, decode_request, sign_request
-from protocol.errors import ConfigurationError, Refusal, WardroundError
-from protocol.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
-from protocol.signing import Purpose, new_key
-from protocol.terms import terms_to_mapping
+from wardround.protocol.errors import ConfigurationError, Refusal, WardroundError
+from wardround.protocol.terms.terms import terms_to_mapping
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.wire.envelope import decode_answer, decode_request, sign_request
+from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
+from wardround.protocol.wire.signing import Purpose, new_key
 
 UNREAD = {"message", "terms", "plan", "signature", "expired", "operators"}
 PREFIX = struct.calcsize("<8sIQ32s32s64s")

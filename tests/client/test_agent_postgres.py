@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.envelope import decode_answer
+from wardround.protocol.wire.envelope import decode_answer
 
 CREATE = """
 create schema clinic;

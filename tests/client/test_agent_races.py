@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from client.ledger.verify import export, verify
-from protocol.envelope import decode_answer
-from protocol.errors import LedgerError
-from protocol.wire import encode_release
+from wardround.client.ledger.verify import export, verify
+from wardround.protocol.errors import LedgerError
+from wardround.protocol.wire.envelope import decode_answer
+from wardround.protocol.wire.wire import encode_release
 
 
 def test_two_plans_for_one_round_at_once_get_the_same_bytes_for_one_charge(approved):

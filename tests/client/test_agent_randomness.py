@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 import torch
 
-from client.gate.identity import hospital_key
-from client.participate import participate
-from client.tables.source import Tables
-from protocol.randomness import derive_key
-from protocol.signing import new_key
-from server import rounds
-from simulations.federation import through_gate
+from wardround.client.connectors.source import Tables
+from wardround.client.gate.identity import hospital_key
+from wardround.client.round.participate import participate
+from wardround.protocol.privacy.randomness import derive_key
+from wardround.protocol.wire.signing import new_key
+from wardround.server.algorithm import rounds
+from wardround.simulations.federation.federation import through_gate
 
 SEED = 5
 WARDS = {"north": range(0, 80, 2), "south": range(1, 80, 2)}

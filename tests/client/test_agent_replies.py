@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-import client.participate
-from client.ledger.verify import export
-from client.round_log import RoundLog
-from protocol.envelope import decode_answer
-from protocol.errors import TableAway
+import wardround.client.round.participate
+from wardround.client.home.round_log import RoundLog
+from wardround.client.ledger.verify import export
+from wardround.protocol.errors import TableAway
+from wardround.protocol.wire.envelope import decode_answer
 
 
 def no_messages(hospital, tables, monkeypatch):
@@ -41,14 +41,14 @@ def error_in_training(hospital, tables, monkeypatch):
             raise ZeroDivisionError("MARK-inside-training")
         return np.zeros((1, weights.shape[1]))
 
-    monkeypatch.setattr("client.train.update.clipped_sums", fail)
+    monkeypatch.setattr("wardround.client.train.update.clipped_sums", fail)
 
 
 def no_memory(hospital, tables, monkeypatch):
     def fail(*arguments, **settings):
         raise MemoryError
 
-    monkeypatch.setattr("client.warm.encode", fail)
+    monkeypatch.setattr("wardround.client.agent.warm.encode", fail)
 
 
 def dates_beyond_the_calendar(hospital, tables, monkeypatch):
@@ -62,7 +62,9 @@ def dates_beyond_the_calendar(hospital, tables, monkeypatch):
     def panic(*arguments):
         return pl.Series([2**31 - 1]).cast(pl.Int32).cast(pl.Date).cast(pl.Datetime("us"))
 
-    monkeypatch.setattr("client.warm.admit", panic)  # whether or not the gate asks for it in this way today
+    monkeypatch.setattr(
+        "wardround.client.agent.warm.admit", panic
+    )  # whether or not the gate asks for it in this way today
 
 
 def panic_in_training(hospital, tables, monkeypatch):
@@ -74,7 +76,7 @@ def panic_in_training(hospital, tables, monkeypatch):
             raise PanicException("MARK-inside-training")
         return np.zeros((1, weights.shape[1]))
 
-    monkeypatch.setattr("client.train.update.clipped_sums", fail)
+    monkeypatch.setattr("wardround.client.train.update.clipped_sums", fail)
 
 
 FAULTS = (
@@ -117,7 +119,7 @@ def test_weights_crafted_to_overflow_get_their_reply(approved, size):
 def test_weights_that_are_not_finite_are_no_plan(approved, monkeypatch):
     for number in (np.nan, np.inf):
         with monkeypatch.context() as signing:  # our own encoder would refuse to sign them
-            signing.setattr("protocol.wire._check_finite", lambda *arguments: None)
+            signing.setattr("wardround.protocol.wire.wire._check_finite", lambda *arguments: None)
             poisoned = approved.request(weights=np.full_like(approved.plan().weights, number))
         assert decode_answer(approved.agent.answer(poisoned).payload).clause == "plan"
         other = approved.request()[:-4] + np.float32(number).tobytes()
@@ -133,7 +135,7 @@ def test_a_database_that_is_away_makes_the_hospital_late_and_the_same_plan_compu
         def fail(*arguments):
             raise TableAway("messages: does not answer")
 
-        away.setattr("client.warm.read_tables", fail)
+        away.setattr("wardround.client.agent.warm.read_tables", fail)
         assert approved.agent.answer(request).payload is None
         assert len(approved.entries("charged")) == 1
         assert not approved.entries("released")
@@ -152,7 +154,7 @@ def test_a_hospital_that_is_late_hangs_up_at_the_delay_too(approved, monkeypatch
     def fail(*arguments):
         raise TableAway("messages: does not answer")
 
-    monkeypatch.setattr("client.warm.read_tables", fail)
+    monkeypatch.setattr("wardround.client.agent.warm.read_tables", fail)
     reply = approved.agent.answer(approved.request())
     assert (reply.payload, reply.delay_seconds) == (None, approved.terms.reply_delay_seconds)
 
@@ -176,7 +178,9 @@ def test_a_policy_that_says_nothing_of_the_delay_asks_for_two_seconds(hospital, 
 
 def test_only_a_turn_that_read_tables_ends_at_a_whole_delay_of_the_policy(approved, monkeypatch):
     asked = []
-    monkeypatch.setattr("client.turn.due_at", lambda taken, now, delay: asked.append(delay) or now)
+    monkeypatch.setattr(
+        "wardround.client.agent.turn.due_at", lambda taken, now, delay: asked.append(delay) or now
+    )
     approved.write_policy(min_reply_delay_seconds=2)
     approved.released(1)
     approved.released(1)  # the stored bytes: no table is read
@@ -186,7 +190,7 @@ def test_only_a_turn_that_read_tables_ends_at_a_whole_delay_of_the_policy(approv
         def fail(*arguments):
             raise TableAway("messages: does not answer")
 
-        away.setattr("client.warm.read_tables", fail)
+        away.setattr("wardround.client.agent.warm.read_tables", fail)
         assert approved.agent.answer(approved.request(2)).payload is None
     (approved.folder / "messages.csv").unlink()
     approved.released(3)  # noise alone
@@ -199,7 +203,7 @@ def test_what_stops_the_process_is_no_fault_of_a_table(approved, monkeypatch):
         def fail(*arguments, stop=stop):
             raise stop
 
-        monkeypatch.setattr("client.warm.read_tables", fail)
+        monkeypatch.setattr("wardround.client.agent.warm.read_tables", fail)
         with pytest.raises(stop):
             approved.agent.answer(approved.request(1))
     assert not approved.entries("released")
@@ -218,14 +222,14 @@ def test_noise_alone_is_computed_when_the_tables_have_left_the_memory(approved, 
         held.append(weakref.ref(table))
         raise MemoryError
 
-    no_patients = client.participate.no_patients
+    no_patients = wardround.client.round.participate.no_patients
 
     def looked(*arguments):
         held.append(held[0]())
         return no_patients(*arguments)
 
-    monkeypatch.setattr("client.warm.admit", fail)
-    monkeypatch.setattr("client.participate.no_patients", looked)
+    monkeypatch.setattr("wardround.client.agent.warm.admit", fail)
+    monkeypatch.setattr("wardround.client.round.participate.no_patients", looked)
     approved.released(1)
     assert held[1] is None
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from protocol.envelope import OPENING_BYTES, decode_answer, sign_request
-from protocol.signed_terms import sign_terms, signed_terms_to_bytes
-from protocol.signing import Purpose, new_key
 from tests.client.conftest import small_terms
+from wardround.protocol.wire.envelope import OPENING_BYTES, decode_answer, sign_request
+from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_bytes
+from wardround.protocol.wire.signing import Purpose, new_key
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 WEAK_KEY = "ed25519:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"  # the neutral point: anybody can sign
@@ -39,8 +39,8 @@ def undecoded(monkeypatch):
     def never(*arguments, **settings):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("protocol.signed_terms.decode", never)
-    monkeypatch.setattr("client.asked.decode_plan", never)
+    monkeypatch.setattr("wardround.protocol.wire.signed_terms.decode", never)
+    monkeypatch.setattr("wardround.client.agent.asked.decode_plan", never)
 
 
 def calls(work):
@@ -71,7 +71,7 @@ def test_no_arithmetic_is_done_on_a_strangers_key(approved, monkeypatch):
     def never(*arguments):
         raise AssertionError("verified")
 
-    monkeypatch.setattr("protocol.envelope.verifies", never)
+    monkeypatch.setattr("wardround.protocol.wire.envelope.verifies", never)
     assert approved.clause(signer=new_key()) == "operators"
 
 

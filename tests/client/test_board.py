@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from client.main import main
-from client.notice.odds import odds
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.gaussian_dp import gaussian_excess, gaussian_parameter
-from protocol.limits import study_epsilon, two_hospitals_epsilon
-from protocol.signed_terms import save_terms, sign_terms
-from protocol.signing import key_fingerprint
-from protocol.terms import Terms
 from tests.client.test_notice import Text, approve, words_of
+from wardround.client.main import main
+from wardround.client.notice.odds import odds
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
+from wardround.protocol.terms.limits import study_epsilon, two_hospitals_epsilon
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
+from wardround.protocol.wire.signing import key_fingerprint
 
 
 def written(hospital, terms: Terms, out: Path, *arguments: str) -> str:

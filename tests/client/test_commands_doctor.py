@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from client.checks import machine
-from client.checks.finding import FAULT, WARN
-from client.checks.volumes import unencrypted_swap, volume_of
-from client.main import main
-from protocol.signed_terms import save_terms, sign_terms
+from wardround.client.checks import machine
+from wardround.client.checks.finding import FAULT, WARN
+from wardround.client.checks.volumes import unencrypted_swap, volume_of
+from wardround.client.main import main
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 
 Doctor = Callable[..., tuple[int, list[dict[str, str]], str]]
 
@@ -26,9 +26,9 @@ Doctor = Callable[..., tuple[int, list[dict[str, str]], str]]
 @pytest.fixture
 def doctor(hospital, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> Doctor:
     """Run the doctor on the hospital; give exit code, findings, and the line on standard error."""
-    monkeypatch.setattr("client.checks.study.agree", lambda *arguments: 0.0)
-    monkeypatch.setattr("client.checks.machine.requires", lambda name: [])
-    monkeypatch.setattr("client.checks.machine.version", lambda name: "1.0")
+    monkeypatch.setattr("wardround.client.checks.study.agree", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.checks.machine.requires", lambda name: [])
+    monkeypatch.setattr("wardround.client.checks.machine.version", lambda name: "1.0")
     save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")
 
     def run(*arguments: str) -> tuple[int, list[dict[str, str]], str]:
@@ -182,7 +182,7 @@ def test_an_expired_study_is_no_reason_for_alarm_and_none_to_run(
 
 def test_tables_that_others_may_read_are_a_warning(hospital, doctor: Doctor, monkeypatch) -> None:
     monkeypatch.setattr(
-        "client.checks.files._behind_closed_door", lambda path: False
+        "wardround.client.checks.files._behind_closed_door", lambda path: False
     )  # pytest's own folder is one
     (hospital.folder / "messages.csv").chmod(0o644)
     code, findings, _ = doctor()
@@ -308,7 +308,7 @@ def test_noise_alone_is_a_fault_until_a_round_is_computed_from_the_tables(
     assert "messages: no file" in said
     assert "rehearse" in said
     later = datetime.now(UTC) + timedelta(days=40)
-    monkeypatch.setattr("client.commands.doctor.moment", lambda home, ledger: later)
+    monkeypatch.setattr("wardround.client.commands.doctor.moment", lambda home, ledger: later)
     assert [f["state"] for f in doctor()[1] if f["topic"] == "rounds"] == [WARN]
     monkeypatch.undo()
     approved.released(4)
@@ -318,7 +318,7 @@ def test_noise_alone_is_a_fault_until_a_round_is_computed_from_the_tables(
 
 
 def doctor_findings(place):
-    from client.checks.rounds import answered
-    from client.home import load_home
+    from wardround.client.checks.rounds import answered
+    from wardround.client.home.home import load_home
 
     return list(answered(load_home(place.folder), datetime.now(UTC)))

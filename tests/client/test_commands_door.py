@@ -8,16 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from client import main as door
-from client.commands.arguments import COMMANDS
-from protocol.errors import TableError
+from wardround.client import main as door
+from wardround.client.commands.arguments import COMMANDS
+from wardround.protocol.errors import TableError
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     program = (
-        "import sys; from client.main import main\n"
+        "import sys; from wardround.client.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit as end: code = end.code\n"
         "heavy = {'torch', 'polars', 'numpy', 'flwr', 'rich'} & set(sys.modules)\n"

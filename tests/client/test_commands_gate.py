@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from client.main import main
-from protocol.signed_terms import save_terms, sign_terms
+from wardround.client.main import main
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 
 
 def message(

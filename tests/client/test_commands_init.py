@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from client.home import load_home
-from client.main import main
-from client.policy_file import policy_from_yaml
-from protocol.signed_terms import save_terms, sign_terms
-from protocol.signing import new_key, save_key
+from wardround.client.home.home import load_home
+from wardround.client.main import main
+from wardround.client.policy.policy_file import policy_from_yaml
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
+from wardround.protocol.wire.signing import new_key, save_key
 
 KEYS = ("hospital.yaml", "policy.yaml", "ledger.sqlite", "keys/hospital.key", "keys/patients.key")
 
@@ -53,7 +53,7 @@ def test_without_an_operator_nobody_is_allowed(tmp_path: Path) -> None:
 def test_terms_fill_in_what_a_study_is_about_and_never_how_much_it_may_cost(
     tmp_path: Path, operator: Path, terms_with
 ) -> None:
-    from protocol.signing import load_key
+    from wardround.protocol.wire.signing import load_key
 
     terms = terms_with(privacy={"epsilon": 9.0, "delta": 1e-6})
     save_terms(sign_terms(terms, load_key(operator.with_suffix(""))), tmp_path / "tea.terms")
@@ -75,7 +75,7 @@ def test_a_larger_delta_of_the_terms_does_not_become_the_hospitals(
     tmp_path: Path, operator: Path, terms_with
 ) -> None:
     """A policy's δ is for all studies: the terms of the first would have loosened it for good."""
-    from protocol.signing import load_key
+    from wardround.protocol.wire.signing import load_key
 
     terms = terms_with(privacy={"epsilon": 1.0, "delta": 2e-3})
     save_terms(sign_terms(terms, load_key(operator.with_suffix(""))), tmp_path / "tea.terms")

@@ -9,15 +9,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from client.commands.up import Kept
-from client.main import main
-from client.new_home import begin_home
-from client.settings_text import NewHome
-from client.supernode import OWN_ADDRESS, command, environment, load_node_settings, node_public_key
-from protocol.canonical import canonical_json
-from protocol.kit import load_join_request, load_kit, save_kit, sign_kit
-from protocol.signing import new_key
-from server.certificates import new_root
+from wardround.client.commands.up import Kept
+from wardround.client.home.new_home import begin_home
+from wardround.client.home.settings_text import NewHome
+from wardround.client.main import main
+from wardround.client.network.supernode import (
+    OWN_ADDRESS,
+    command,
+    environment,
+    load_node_settings,
+    node_public_key,
+)
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.wire.kit import load_join_request, load_kit, save_kit, sign_kit
+from wardround.protocol.wire.signing import new_key
+from wardround.server.store.certificates import new_root
 
 
 @pytest.fixture
@@ -107,7 +113,7 @@ def test_a_child_that_ends_is_started_again_after_a_pause_that_doubles(tmp_path,
 STARTS = """
 import sys, time
 from pathlib import Path
-from client.commands.up import Kept
+from wardround.client.commands.up import Kept
 agent = Kept("agent", Path(sys.argv[1]))
 agent.look(0.0)
 print(agent.process.pid, flush=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from client.home import load_home
-from client.main import main
-from client.terms_folder import keep_pending
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.published_policy import load_policy
-from protocol.signed_terms import save_terms, sign_terms
-from protocol.signing import new_key
+from wardround.client.home.home import load_home
+from wardround.client.home.terms_folder import keep_pending
+from wardround.client.main import main
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.wire.published_policy import load_policy
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
+from wardround.protocol.wire.signing import new_key
 
 Run = Callable[..., Any]
 
@@ -28,7 +28,7 @@ def file(hospital, tmp_path: Path) -> Path:
 @pytest.fixture
 def run(hospital, capsys, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run one command; give its exit code, its JSON (or text) and its line on standard error."""
-    monkeypatch.setattr("client.rehearse.agree", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.agent.rehearse.agree", lambda *arguments: 0.0)
 
     def command(*arguments: str, plain: bool = False) -> tuple[int, Any, str]:
         inner = [] if plain else ["--json"]

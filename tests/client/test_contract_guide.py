@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 import yaml
 
-from client.features import encode
-from client.gate.admit import admit
-from client.tables.mapping import source_from_mapping
-from client.tables.source import Tables
-from protocol.contract import contract_from_mapping
-from protocol.errors import WardroundError
-from protocol.feature import KINDS, STATISTICS
+from wardround.client.connectors.mapping import source_from_mapping
+from wardround.client.connectors.source import Tables
+from wardround.client.features import encode
+from wardround.client.gate.admit import admit
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.feature import KINDS, STATISTICS
+from wardround.protocol.errors import WardroundError
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "contract.md").read_text()

@@ -7,10 +7,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.declared import declared_number, place_of, step_of, tipping_chance
-from client.main import main
-from protocol.signed_terms import save_terms, sign_terms
-from server.screen import COUNT_SLACK
+from wardround.client.main import main
+from wardround.client.policy.declared import declared_number, place_of, step_of, tipping_chance
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
+from wardround.server.algorithm.screen import COUNT_SLACK
 
 KEYS = [hashlib.sha256(bytes([number])).digest() for number in range(250)]
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from client.socket_door import LENGTH
-from protocol.accounting import noise_multiplier_for
-from protocol.envelope import SignedRelease, decode_answer
-from protocol.signing import new_key
 from tests.client.conftest import Hospital, small_tables, small_terms
+from wardround.client.agent.socket_door import LENGTH
+from wardround.protocol.privacy.accounting import noise_multiplier_for
+from wardround.protocol.wire.envelope import SignedRelease, decode_answer
+from wardround.protocol.wire.signing import new_key
 
 ROOT = Path(__file__).parents[2]
 PATIENTS, STEPS = 20_000, 120
 AGENT = (
-    "import sys, client.agent; client.agent.agree = lambda *arguments: 0.0; "
-    "from pathlib import Path; client.agent.run_agent(Path(sys.argv[1]))"
+    "import sys, wardround.client.agent.agent; wardround.client.agent.agent.agree = lambda *arguments: 0.0; "
+    "from pathlib import Path; wardround.client.agent.agent.run_agent(Path(sys.argv[1]))"
 )
 
 

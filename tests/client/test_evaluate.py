@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.cohort import Cohort, concatenate, no_patients
-from client.evaluate import evaluate, noised_tables, scaled_tables
-from client.ledger.port import MemoryLedger
-from client.participate import Ward, participate
-from client.policy import simulation_policy
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.contract import contract_from_mapping
-from protocol.errors import Refusal
-from protocol.evaluation import EvaluationSettings, table_factors, table_rows, table_size
-from protocol.model import parameter_count
-from protocol.randomness import Keystream, derive_key
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.terms import Release, RoundPlan, Terms, terms_from_mapping, terms_to_mapping
+from wardround.client.cohort import Cohort, concatenate, no_patients
+from wardround.client.ledger.port import MemoryLedger
+from wardround.client.policy.policy import simulation_policy
+from wardround.client.round.evaluate import evaluate, noised_tables, scaled_tables
+from wardround.client.round.participate import Ward, participate
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import Refusal
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.evaluation import EvaluationSettings, table_factors, table_rows, table_size
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms, terms_from_mapping, terms_to_mapping
 
 HOSPITALS = ("north", "south")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.features import encode
-from client.gate.admit import admit
-from client.gate.bins import bin_numbers
-from client.tables.source import Tables
-from protocol.contract import contract_from_mapping
-from protocol.feature import Feature
+from wardround.client.connectors.source import Tables
+from wardround.client.features import encode
+from wardround.client.gate.admit import admit
+from wardround.client.gate.bins import bin_numbers
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.feature import Feature
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 PLAIN = {

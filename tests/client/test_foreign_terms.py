@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.main import main
-from protocol.canonical import canonical_json
-from protocol.envelope import decode_answer, sign_request
-from protocol.errors import Refusal
-from protocol.model import initial_weights
-from protocol.say import LineFormatter
-from protocol.signed_terms import FORM, save_terms, sign_terms
-from protocol.signing import Purpose, SigningKey, new_key
-from protocol.terms import RoundPlan, Terms, terms_to_mapping
+from wardround.client.main import main
+from wardround.protocol.errors import Refusal
+from wardround.protocol.model.model import initial_weights
+from wardround.protocol.terms.terms import RoundPlan, Terms, terms_to_mapping
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.say import LineFormatter
+from wardround.protocol.wire.envelope import decode_answer, sign_request
+from wardround.protocol.wire.signed_terms import FORM, save_terms, sign_terms
+from wardround.protocol.wire.signing import Purpose, SigningKey, new_key
 
 FALSE_COST = (
     "small 1, until 2026-12-01\n  costs each patient ε = 0.01 at δ = 1e-05, all rounds together\x1b[8m"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.features import encode
-from client.gate.admit import admit
-from client.gate.identity import drawn_events, hospital_key, identify, tokens_of
-from client.tables.source import Tables
-from protocol.contract import contract_from_mapping
+from wardround.client.connectors.source import Tables
+from wardround.client.features import encode
+from wardround.client.gate.admit import admit
+from wardround.client.gate.identity import drawn_events, hospital_key, identify, tokens_of
+from wardround.protocol.contract.contract import contract_from_mapping
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 KEY = b"a hospital's key"

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.gate import history
-from client.gate.history import DAY_MICROSECONDS, behavioural_history, days_of
-from protocol.feature import STATISTICS
+from wardround.client.gate import history
+from wardround.client.gate.history import DAY_MICROSECONDS, behavioural_history, days_of
+from wardround.protocol.contract.feature import STATISTICS
 
 # Few patients, days and hours, so that same-day events, equal moments and duplicates are the rule.
 EVENTS = st.lists(

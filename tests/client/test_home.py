@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from client.home import LONGEST_SOCKET, load_home
-from protocol.errors import ConfigurationError, LedgerError
+from wardround.client.home.home import LONGEST_SOCKET, load_home
+from wardround.protocol.errors import ConfigurationError, LedgerError
 
 
 def test_a_home_is_read_and_shows_no_secret(hospital):

@@ -5,11 +5,11 @@ import json
 import pytest
 import yaml
 
-from client.home import load_home
-from client.ledger.chain import SIMULATED
-from client.main import main
-from protocol.errors import LedgerError
-from protocol.signing import new_key
+from wardround.client.home.home import load_home
+from wardround.client.ledger.chain import SIMULATED
+from wardround.client.main import main
+from wardround.protocol.errors import LedgerError
+from wardround.protocol.wire.signing import new_key
 
 
 def run(capsys, *words):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from client.ledger.verify import export, verify
-from protocol.envelope import decode_answer, signed_by_hospital
-from protocol.wire import encode_release
+from wardround.client.ledger.verify import export, verify
+from wardround.protocol.wire.envelope import decode_answer, signed_by_hospital
+from wardround.protocol.wire.wire import encode_release
 
 ROOT = Path(__file__).parents[2]
 LENGTH = struct.Struct("<I")

@@ -11,11 +11,18 @@ import pytest
 from flwr.cli.build import build_fab_from_disk
 from flwr.supernode.runtime import run_clientapp
 
-from client import known_app
-from client.known_app import SHIM_DIGEST, SHIM_NAME, SHIM_VERSION, check_app, digest, run_the_shim_alone
-from protocol.errors import ConfigurationError
+from wardround.client.network import known_app
+from wardround.client.network.known_app import (
+    SHIM_DIGEST,
+    SHIM_NAME,
+    SHIM_VERSION,
+    check_app,
+    digest,
+    run_the_shim_alone,
+)
+from wardround.protocol.errors import ConfigurationError
 
-SHIM = Path(__file__).parents[2] / "server/shim"
+SHIM = Path(__file__).parents[2] / "server/network/shim"
 
 
 @pytest.fixture(scope="module")

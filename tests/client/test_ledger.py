@@ -14,12 +14,12 @@ from dp_accounting.pld import PLDAccountant
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.ledger.budget import Budget, Caps, Charge
-from client.ledger.port import Ledger, MemoryLedger
-from client.ledger.sqlite import create_ledger
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.errors import ConfigurationError, Refusal
-from protocol.signing import new_key
+from wardround.client.ledger.budget import Budget, Caps, Charge
+from wardround.client.ledger.port import Ledger, MemoryLedger
+from wardround.client.ledger.sqlite import create_ledger
+from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.wire.signing import new_key
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(days=365)

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from client.home import load_home
-from client.ledger import backup as copies
-from client.ledger.head_file import read_head
-from client.ledger.recover import UNKNOWN
-from client.main import main
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.errors import ConfigurationError, LedgerError
-from protocol.signed_terms import save_terms, sign_terms
-from protocol.signing import new_key
+from wardround.client.home.home import load_home
+from wardround.client.ledger import backup as copies
+from wardround.client.ledger.head_file import read_head
+from wardround.client.ledger.recover import UNKNOWN
+from wardround.client.main import main
+from wardround.protocol.errors import ConfigurationError, LedgerError
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
+from wardround.protocol.wire.signing import new_key
 
 ROOT = Path(__file__).parents[2]
 
@@ -161,11 +161,11 @@ def test_a_stale_log_is_never_taken_for_the_restored_files(kept: Any) -> None:
 # Every step of backup and restore, failing or killed.
 
 STEPS = (
-    "client.ledger.backup.os.open",
-    "client.ledger.store.copy_database",
-    "client.ledger.backup.read_copy",
-    "client.ledger.backup._sync",
-    "client.ledger.backup.sync_folder",
+    "wardround.client.ledger.backup.os.open",
+    "wardround.client.ledger.store.copy_database",
+    "wardround.client.ledger.backup.read_copy",
+    "wardround.client.ledger.backup._sync",
+    "wardround.client.ledger.backup.sync_folder",
 )
 
 
@@ -204,7 +204,7 @@ def test_a_full_disk_at_any_step_of_a_backup_leaves_what_was_there(
     assert state(kept.folder) == home
 
 
-@pytest.mark.parametrize("step", ["client.ledger.backup.copy_database", *STEPS[2:]])
+@pytest.mark.parametrize("step", ["wardround.client.ledger.backup.copy_database", *STEPS[2:]])
 def test_a_full_disk_at_any_step_of_a_restore_forgets_nothing(
     kept: Any, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,8 +256,8 @@ def test_a_disk_that_takes_no_more_bytes_leaves_no_half_a_backup(kept: Any) -> N
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from client.home import load_home
-from client.ledger import backup as copies
+from wardround.client.home.home import load_home
+from wardround.client.ledger import backup as copies
 
 act, folder, file, points = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 
@@ -267,7 +267,7 @@ def take(number, die_at):
     ledger = home.open_ledger() if act == "backup" else None
     def step(frame, event, argument):
         nonlocal seen
-        if event == "c_call" and frame.f_globals["__name__"].startswith(("client.ledger", "pathlib")):
+        if event == "c_call" and frame.f_globals["__name__"].startswith(("wardround.client.ledger", "pathlib")):
             seen += 1
             if seen == die_at:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -390,7 +390,7 @@ def test_a_charge_whose_answer_may_have_left_after_the_backup_is_not_computed_ag
     kept: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("client.participate.encode_release", lambda release: 1 / 0)
+        patch.setattr("wardround.client.round.participate.encode_release", lambda release: 1 / 0)
         assert kept.agent.answer(kept.request(3)).payload is None  # charged, and late
     back_up(kept)
     kept.released(3)  # computed after the backup
@@ -504,7 +504,7 @@ def test_a_recovery_that_fails_on_the_way_is_done_again(
     kept.stop()
     (kept.folder / "ledger.sqlite").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(f"client.ledger.{step}", _full)
+        patch.setattr(f"wardround.client.ledger.{step}", _full)
         code = recover(kept, kept.file, "--head", kept.held, "--no-other-studies")
     if code == 2:
         with pytest.raises(LedgerError):
@@ -520,7 +520,7 @@ def test_nothing_is_put_back_under_an_agent_that_runs(
     kept: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     back_up(kept)
-    monkeypatch.setattr("client.commands.ledger_keep.answers", lambda socket: True)
+    monkeypatch.setattr("wardround.client.commands.ledger_keep.answers", lambda socket: True)
     for action in ("restore", "recover"):
         assert (
             run(kept, "ledger", action, kept.file, *(["--reason", "x"] if action == "recover" else [])) == 2
@@ -577,7 +577,7 @@ def test_a_new_home_on_old_tables_says_that_it_began_today(kept: Any, capsys: An
 
 
 def test_a_file_that_bears_a_ledgers_name_is_never_begun_over(tmp_path: Path) -> None:
-    from client.ledger.sqlite import create_ledger
+    from wardround.client.ledger.sqlite import create_ledger
 
     now, key = datetime(2030, 1, 1, tzinfo=UTC), new_key()
     create_ledger(tmp_path / "ledger.sqlite", key, "test", now).close()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from client.ledger.budget import Caps, Charge
-from client.ledger.sqlite import create_ledger, open_ledger
-from client.ledger.verify import export, verify
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.signing import SigningKey, load_key, new_key, save_key
+from wardround.client.ledger.budget import Caps, Charge
+from wardround.client.ledger.sqlite import create_ledger, open_ledger
+from wardround.client.ledger.verify import export, verify
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.wire.signing import SigningKey, load_key, new_key, save_key
 
 NOW, LATER = datetime(2030, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
 OPERATOR = new_key().public
@@ -32,10 +32,10 @@ _SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from datetime import UTC, datetime
-from client.ledger.budget import Caps, Charge
-from client.ledger.sqlite import open_ledger
-from protocol.accounting import PrivacyEvent
-from protocol.signing import load_key
+from wardround.client.ledger.budget import Caps, Charge
+from wardround.client.ledger.sqlite import open_ledger
+from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.wire.signing import load_key
 
 folder, operator, runs = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 key = load_key(folder / "hospital.key")

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.agent import Agent
-from client.home import load_home
-from client.ledger.head_file import Head, read_head, write_head
-from protocol.errors import LedgerError, Refusal
-from protocol.signed_terms import save_terms, sign_terms
-from protocol.signing import new_key
+from wardround.client.agent.agent import Agent
+from wardround.client.home.home import load_home
+from wardround.client.ledger.head_file import Head, read_head, write_head
+from wardround.protocol.errors import LedgerError, Refusal
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
+from wardround.protocol.wire.signing import new_key
 
 
 @dataclass
@@ -263,7 +263,7 @@ def test_an_honest_hospital_answers_all_of_them(place: Place) -> None:
 def test_the_people_are_told_of_an_operator_who_holds_what_is_not_here(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from client.main import main
+    from wardround.client.main import main
 
     _older_file_and_its_older_head(place)
     place.asked_by_all()
@@ -323,7 +323,7 @@ def test_bytes_that_were_slipped_in_for_a_charge_that_was_not_answered_are_not_s
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("client.participate.encode_release", crash)
+        patch.setattr("wardround.client.round.participate.encode_release", crash)
         assert place.hospital.agent.answer(place.hospital.request(3, place.terms["tea"])).payload is None
     charged = place.hospital.entries("charged")[-1]
     with sqlite3.connect(place.folder / "ledger.sqlite") as database:
@@ -366,8 +366,8 @@ def test_garbage_while_the_clock_is_wrong_changes_nothing(place: Place, shifted:
 def test_no_entry_is_made_at_an_implausible_time_and_a_person_is_told(
     place: Place, shifted: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from client.commands import desk
-    from client.main import main
+    from wardround.client.commands import desk
+    from wardround.client.main import main
 
     long = timedelta(days=4000)
     shifted(3650)
@@ -375,7 +375,7 @@ def test_no_entry_is_made_at_an_implausible_time_and_a_person_is_told(
     place.hospital.stop()
     moment = desk.moment
     ahead = timedelta(days=3650)
-    monkeypatch.setattr("client.commands.decide.open_desk", _desk_ahead(moment, ahead))
+    monkeypatch.setattr("wardround.client.commands.decide.open_desk", _desk_ahead(moment, ahead))
     home = ["--home", str(place.folder)]
     file = place.folder / "tea.terms"
     save_terms(sign_terms(place.terms["tea"], place.hospital.operator), file)
@@ -388,7 +388,7 @@ def test_no_entry_is_made_at_an_implausible_time_and_a_person_is_told(
 def _desk_ahead(moment: Any, ahead: timedelta) -> Any:
     from contextlib import contextmanager
 
-    from client.commands.desk import open_desk
+    from wardround.client.commands.desk import open_desk
 
     @contextmanager
     def opened(folder: Path) -> Any:
@@ -402,7 +402,7 @@ def test_a_person_sets_an_entry_of_a_wrong_clock_right_and_nobody_else(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A year off is plausible to a program: it makes every study expired until a person says so."""
-    from client.main import main
+    from wardround.client.main import main
 
     ledger, expiry = place.hospital.agent._ledger, datetime.now(UTC) + timedelta(days=90)
     soon = replace(place.terms["tea"], expires_at=expiry.isoformat(timespec="seconds"))
@@ -424,7 +424,7 @@ def test_a_person_sets_an_entry_of_a_wrong_clock_right_and_nobody_else(
 def test_a_hospital_that_was_idle_for_years_goes_on_by_a_persons_word(
     hospital: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from client.main import main
+    from wardround.client.main import main
 
     hospital.begin_ledger(datetime.now(UTC) - timedelta(days=800))
     with pytest.raises(Refusal, match="clock"):
@@ -484,7 +484,7 @@ def test_a_head_cannot_be_searched_for_though_everything_else_is_known(place: Pl
 
 
 def test_two_ledgers_of_one_content_have_different_heads(make_hospital: Any) -> None:
-    from client.ledger.entries import make_entry
+    from wardround.client.ledger.entries import make_entry
 
     key, now = new_key(), datetime(2030, 1, 1, tzinfo=UTC)
     fields = {"topic": "x", "reason": "", "person": ""}
@@ -515,8 +515,8 @@ def test_nothing_is_computed_before_the_head_outside_is_durable(
 
     computed = []
     with monkeypatch.context() as patch:
-        patch.setattr("client.ledger.head_file.write_head", full)
-        patch.setattr("client.participate.private_update", lambda *a, **k: computed.append(1))
+        patch.setattr("wardround.client.ledger.head_file.write_head", full)
+        patch.setattr("wardround.client.round.participate.private_update", lambda *a, **k: computed.append(1))
         assert place.hospital.clause(3, place.terms["tea"]) == "ledger"
     assert not computed
     assert len(place.hospital.entries("charged")) == 5
@@ -539,10 +539,10 @@ def test_a_crash_between_the_entry_and_its_head_loses_nothing(place: Place) -> N
 
 def test_a_ledger_of_the_first_version_opens_and_goes_on(place: Place, tmp_path: Path) -> None:
     """An honest hospital loses nothing: entries without random bits stand at the beginning, and nowhere else."""
-    from client.ledger.chain import Chain
-    from client.ledger.entries import make_entry, read_entry
-    from protocol.canonical import canonical_json
-    from protocol.signing import Purpose
+    from wardround.client.ledger.chain import Chain
+    from wardround.client.ledger.entries import make_entry, read_entry
+    from wardround.protocol.text.canonical import canonical_json
+    from wardround.protocol.wire.signing import Purpose
 
     key, now = place.hospital.key, datetime(2026, 11, 1, 10, 0, 0, 123_456, tzinfo=UTC)
     plain = {"kind": "note", "sequence": 1, "time": now.isoformat(timespec="microseconds"), "previous": "0" * 64,
@@ -552,7 +552,7 @@ def test_a_ledger_of_the_first_version_opens_and_goes_on(place: Place, tmp_path:
     path = place.folder / "ledger.sqlite"
     for file in place.folder.glob("ledger.*"):
         file.unlink()
-    from client.ledger.store import create_store
+    from wardround.client.ledger.store import create_store
 
     store = create_store(path)
     old = read_entry(body, key.sign(Purpose.LEDGER, body).hex())

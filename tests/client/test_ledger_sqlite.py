@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from client.ledger.budget import Caps, Charge
-from client.ledger.port import Receipt
-from client.ledger.sqlite import SqliteLedger, create_ledger, open_ledger
-from client.ledger.verify import export, verify
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.errors import ConfigurationError, LedgerError, Refusal
-from protocol.signing import new_key, save_key
+from wardround.client.ledger.budget import Caps, Charge
+from wardround.client.ledger.port import Receipt
+from wardround.client.ledger.sqlite import SqliteLedger, create_ledger, open_ledger
+from wardround.client.ledger.verify import export, verify
+from wardround.protocol.errors import ConfigurationError, LedgerError, Refusal
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.wire.signing import new_key, save_key
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(days=365)
@@ -110,7 +110,7 @@ def test_the_stated_epsilon_is_not_trusted_from_other_code_or_for_another_delta(
     event = PrivacyEvent(20.0, 1.0, 1)
     assert ledger.spent("training", 1e-6) == compose_epsilon([event], 1e-6)
     ledger.close()
-    monkeypatch.setattr("client.ledger.budget._composed", lambda counts, delta: 42.0)
+    monkeypatch.setattr("wardround.client.ledger.budget._composed", lambda counts, delta: 42.0)
     for code, epsilon in (("test", compose_epsilon([event], DELTA)), ("newer", 42.0)):
         ledger = open_ledger(path, KEY, code)
         assert ledger.spent("training", DELTA) == epsilon
@@ -125,7 +125,7 @@ def test_a_thousand_entries_open_in_a_second(
     for number in range(1000):
         ledger.charge(_charge(number, event=PrivacyEvent(300.0 + number % 7, 1.0, 1)), CAPS, NOW)
     ledger.close()
-    monkeypatch.setattr("client.ledger.budget._composed", None)  # nothing is composed again
+    monkeypatch.setattr("wardround.client.ledger.budget._composed", None)  # nothing is composed again
     started = time.process_time()
     ledger = open_ledger(path, KEY, "test")
     spent = ledger.spent("training", DELTA)
@@ -282,10 +282,10 @@ _RACER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from client.ledger.budget import Caps, Charge
-from client.ledger.sqlite import open_ledger
-from protocol.accounting import PrivacyEvent
-from protocol.signing import load_key
+from wardround.client.ledger.budget import Caps, Charge
+from wardround.client.ledger.sqlite import open_ledger
+from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.wire.signing import load_key
 
 folder, operator = Path(sys.argv[1]), sys.argv[2]
 ledger = open_ledger(folder / "ledger.db", load_key(folder / "hospital.key"), "test")
@@ -391,11 +391,11 @@ _READ_ONLY = """
 import os, sys
 from pathlib import Path
 from datetime import UTC, datetime
-from client.ledger.budget import Caps, Charge
-from client.ledger.sqlite import open_ledger
-from protocol.accounting import PrivacyEvent
-from protocol.errors import LedgerError, Refusal
-from protocol.signing import load_key
+from wardround.client.ledger.budget import Caps, Charge
+from wardround.client.ledger.sqlite import open_ledger
+from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.errors import LedgerError, Refusal
+from wardround.protocol.wire.signing import load_key
 
 folder = Path(sys.argv[1])
 key = load_key(folder / "hospital.key")
@@ -519,7 +519,7 @@ def test_refusals_are_recorded_once_a_day_and_cost_nothing(ledger: SqliteLedger,
 def test_a_flood_of_refusals_does_not_fill_the_disk(
     ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client.ledger.chain.REFUSALS_A_DAY", 20)
+    monkeypatch.setattr("wardround.client.ledger.chain.REFUSALS_A_DAY", 20)
     for number in range(50):
         ledger.refuse("signature", "", f"study\n{number}" * 100, number, NOW)
     assert len(ledger.entries(1)) == 20

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.cohort import Cohort, concatenate
-from client.train.agree import random_cohort
-from client.train.moments import moment_sums
-from client.train.update import draw_sample, private_update
-from protocol.design import dense_rows
-from protocol.layout import Cross, Field, Layout
-from protocol.mechanism import add_noise, ordered_clip_norm
-from protocol.model import column_scale
-from protocol.randomness import Keystream, derive_key
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.client.cohort import Cohort, concatenate
+from wardround.client.train.agree import random_cohort
+from wardround.client.train.moments import moment_sums
+from wardround.client.train.update import draw_sample, private_update
+from wardround.protocol.contract.layout import Cross, Field, Layout
+from wardround.protocol.model.design import dense_rows
+from wardround.protocol.model.model import column_scale
+from wardround.protocol.privacy.mechanism import add_noise, ordered_clip_norm
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 
 FIELDS = (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", tuple("abcde")))
 LAYOUT = Layout(FIELDS, (Cross(*FIELDS[:2]),), ("gap", "rate"))

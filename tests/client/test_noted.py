@@ -1,6 +1,6 @@
 """A flood of refusals leaves one line a minute and clause, which says how many there were."""
 
-from client.noted import MOST_NOTED, NOTE_SECONDS, Noted
+from wardround.client.agent.noted import MOST_NOTED, NOTE_SECONDS, Noted
 
 
 def test_one_of_each_clause_a_minute_with_their_number() -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from client.main import main
-from protocol.model import parameter_count
-from protocol.model_file import model_bytes
-from protocol.settings import ModelSettings
-from protocol.signed_model import MODEL, sign_files
-from protocol.signed_terms import save_terms, sign_terms
+from wardround.client.main import main
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.model_file import model_bytes
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.wire.signed_model import MODEL, sign_files
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 
 MARK = "QSECRETQ"
 NUMBER = "8675309"
@@ -190,7 +190,7 @@ def test_no_command_says_or_writes_anything_personal(
     hospital, tmp_path: Path, break_it: Callable[[Path], None], everything_said: list[str], capfd, monkeypatch
 ) -> None:
     monkeypatch.setenv("POLARS_VERBOSE", "1")
-    for target in ("client.rehearse.agree", "client.checks.study.agree"):
+    for target in ("wardround.client.agent.rehearse.agree", "wardround.client.checks.study.agree"):
         monkeypatch.setattr(target, lambda *arguments: 0.0)
     hospital.write_tables(marked())
     break_it(hospital.folder)

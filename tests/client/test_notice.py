@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.main import main
-from client.notice.odds import OUTSIDERS_NAMED, odds
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.gaussian_dp import gaussian_epsilon
-from protocol.signed_terms import save_terms, sign_terms
+from wardround.client.main import main
+from wardround.client.notice.odds import OUTSIDERS_NAMED, odds
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.privacy.gaussian_dp import gaussian_epsilon
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 
 Notice = Callable[..., str]
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.cohort import Cohort
-from client.train.agree import random_cohort
-from client.train.moments import moment_sums
-from client.train.one_pass import blank, no_denormals
-from client.train.update import clipped_sums
-from protocol.layout import Cross, Field, Layout
-from protocol.model import parameter_count
-from protocol.randomness import Keystream, derive_key
-from protocol.settings import ModelSettings
 from tests.client.hostile_weights import KINDS, aimed_weights
 from tests.client.second_pass import second_pass
+from wardround.client.cohort import Cohort
+from wardround.client.train.agree import random_cohort
+from wardround.client.train.moments import moment_sums
+from wardround.client.train.one_pass import blank, no_denormals
+from wardround.client.train.update import clipped_sums
+from wardround.protocol.contract.layout import Cross, Field, Layout
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import ModelSettings
 
 FIELDS = (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", tuple("abcde")))
 LAYOUT = Layout(FIELDS, (Cross(*FIELDS[:2]),), ("gap", "rate"))
@@ -119,7 +119,7 @@ def test_work_is_the_same_with_and_without_the_aimed_at_patient_over_two_hundred
 
 @pytest.mark.parametrize("model", MODELS[1:], ids=lambda model: model.kind)
 def test_the_second_pass_of_0_1_0_shows_in_the_count(model, monkeypatch):
-    monkeypatch.setattr("client.train.update.clipped_sum_dense", second_pass)
+    monkeypatch.setattr("wardround.client.train.update.clipped_sum_dense", second_pass)
     with pytest.raises(AssertionError):
         check_equal(model, 2)
 
@@ -139,7 +139,7 @@ def test_where_all_is_finite_the_sum_is_bit_for_bit_that_of_0_1_0(model, monkeyp
     cohort = random_cohort(LAYOUT, (30, 0, 20), 4, Keystream(derive_key("benign")))
     weights = Keystream(derive_key("benign weights")).gaussian(parameter_count(model, LAYOUT))[np.newaxis]
     ours = clipped_sums(model, LAYOUT, weights, cohort, 0.5)
-    monkeypatch.setattr("client.train.update.clipped_sum_dense", second_pass)
+    monkeypatch.setattr("wardround.client.train.update.clipped_sum_dense", second_pass)
     np.testing.assert_array_equal(ours, clipped_sums(model, LAYOUT, weights, cohort, 0.5))
 
 
@@ -165,7 +165,7 @@ def test_denormal_numbers_are_zero_within_and_only_within():
 
 
 def test_a_real_round_computes_without_denormals(approved, monkeypatch):
-    import client.participate
+    import wardround.client.round.participate
 
     seen = []
     tiny = np.full(8, 1e-40, np.float32)
@@ -174,7 +174,7 @@ def test_a_real_round_computes_without_denormals(approved, monkeypatch):
         seen.append((tiny * np.float32(1)).view(np.int32).any())
         return np.zeros((1, 15))
 
-    monkeypatch.setattr(client.participate, "private_update", update)
+    monkeypatch.setattr(wardround.client.round.participate, "private_update", update)
     approved.released(1)
     assert seen == [False]
     assert (tiny * np.float32(1)).view(np.int32).all()
@@ -183,9 +183,9 @@ def test_a_real_round_computes_without_denormals(approved, monkeypatch):
 def test_an_agents_process_computes_in_one_thread():
     program = """
 import os, sys
-import client.main
+import wardround.client.main
 assert "numpy" not in sys.modules
-client.main._compute_in_one_thread(client.main.parser().parse_args(["agent"]))
+wardround.client.main._compute_in_one_thread(wardround.client.main.parser().parse_args(["agent"]))
 print(os.environ["OPENBLAS_NUM_THREADS"], os.environ["OMP_NUM_THREADS"])
 """
     done = subprocess.run(

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from client.pace import Pace
+from wardround.client.agent.pace import Pace
 
 
 def test_no_more_is_begun_than_burst_and_rate_allow_and_the_smallest_goes_first() -> None:

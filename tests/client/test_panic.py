@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from client.checks.finding import FAULT, guarded
-from client.main import main
-from client.tables.panic import panics_are_faults
-from client.tables.source import FileSource
-from protocol.errors import TableError
-from protocol.signed_terms import save_terms, sign_terms
+from wardround.client.checks.finding import FAULT, guarded
+from wardround.client.connectors.panic import panics_are_faults
+from wardround.client.connectors.source import FileSource
+from wardround.client.main import main
+from wardround.protocol.errors import TableError
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,8 +52,10 @@ def test_a_check_of_the_doctors_that_panics_is_one_fault():
 @pytest.mark.parametrize("word", ["agent", "gate", "score", "personalize", "rehearse", "approve"])
 def test_every_command_says_a_panic_in_one_line(word, monkeypatch, capsys, tmp_path):
     parsed = SimpleNamespace(module=word, verbose=False, home=tmp_path)
-    monkeypatch.setattr("client.main.parser", lambda: SimpleNamespace(parse_args=lambda arguments: parsed))
-    monkeypatch.setattr("client.main.import_module", lambda name: SimpleNamespace(run=panic))
+    monkeypatch.setattr(
+        "wardround.client.main.parser", lambda: SimpleNamespace(parse_args=lambda arguments: parsed)
+    )
+    monkeypatch.setattr("wardround.client.main.import_module", lambda name: SimpleNamespace(run=panic))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the agent's command sets both
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     assert main([word]) == 2
@@ -65,8 +67,8 @@ def test_every_command_says_a_panic_in_one_line(word, monkeypatch, capsys, tmp_p
 def test_rehearse_and_doctor_name_the_fault_and_go_on(hospital, monkeypatch, capsys, tmp_path):
     save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")
     monkeypatch.setattr(FileSource, "read", panic)
-    monkeypatch.setattr("client.rehearse.agree", lambda *arguments: 0.0)
-    monkeypatch.setattr("client.checks.study.agree", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.agent.rehearse.agree", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.checks.study.agree", lambda *arguments: 0.0)
     for word in ("rehearse", "doctor"):
         assert main([word, str(tmp_path / "tea.terms"), "--home", str(hospital.folder)]) == 2
         printed = capsys.readouterr()
@@ -78,14 +80,14 @@ def test_a_rehearsal_whose_training_fails_says_that_a_round_would_be_noise(
     hospital, monkeypatch, capsys, tmp_path
 ):
     save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")
-    monkeypatch.setattr("client.rehearse.agree", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.agent.rehearse.agree", lambda *arguments: 0.0)
 
     def fail(model, layout, weights, cohort, *arguments, **settings):
         if cohort.patient_count:
             raise ZeroDivisionError
         return 0.0 * weights
 
-    monkeypatch.setattr("client.train.update.clipped_sums", fail)
+    monkeypatch.setattr("wardround.client.train.update.clipped_sums", fail)
     assert main(["rehearse", str(tmp_path / "tea.terms"), "--home", str(hospital.folder)]) == 2
     assert "ZeroDivisionError" in (said := capsys.readouterr().err)
     assert "noise alone, and charged" in said
@@ -96,7 +98,7 @@ def test_what_libraries_write_to_standard_error_is_dropped_and_what_we_write_is_
     program = """
 import logging, os, sys
 import polars as pl
-from client.tables.panic import libraries_are_mute, panics_are_faults
+from wardround.client.connectors.panic import libraries_are_mute, panics_are_faults
 try:
     with libraries_are_mute(), panics_are_faults():
         print("ours", file=sys.stderr)

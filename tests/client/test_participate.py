@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.cohort import Cohort, concatenate, no_patients
-from client.ledger.port import MemoryLedger
-from client.participate import Ward, participate
-from client.policy import Policy, simulation_policy
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.contract import contract_from_mapping
-from protocol.errors import Refusal
-from protocol.layout import Layout
-from protocol.randomness import Keystream, derive_key
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.terms import Release, RoundPlan, Terms
-from server import rounds
+from wardround.client.cohort import Cohort, concatenate, no_patients
+from wardround.client.ledger.port import MemoryLedger
+from wardround.client.policy.policy import Policy, simulation_policy
+from wardround.client.round.participate import Ward, participate
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.errors import Refusal
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.server.algorithm import rounds
 
 CONTRACT = contract_from_mapping(
     {
@@ -188,7 +188,7 @@ def test_an_empty_hospital_releases_noise_of_the_right_size() -> None:
 
 
 def test_a_fault_inside_a_real_hospital_yields_charged_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("client.participate.permit", lambda *_: None)
+    monkeypatch.setattr("wardround.client.round.participate.permit", lambda *_: None)
     place = desk(make_terms(simulation=False))
     place.fault = ZeroDivisionError("a table that cannot be learned from")
     found = vectors(place.answer(plans_of(place.terms)))
@@ -238,7 +238,7 @@ def test_the_release_is_near_the_clipped_sum_where_noise_is_small() -> None:
     terms = make_terms(noise_multiplier=1e-6)
     place = desk(terms)
     layout = terms.contract.layout
-    from client.train.update import clipped_sums
+    from wardround.client.train.update import clipped_sums
 
     weights = rounds.init(terms).weights[np.newaxis]
     exact = clipped_sums(terms.model, layout, weights, place.cohort, terms.privacy.clip_norm)

@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
-from client.cohort import Cohort
-from client.personalize import (
+from wardround.client.cohort import Cohort
+from wardround.client.personal.personalize import (
     EFFECTS_RIDGE,
     PersonalDesign,
     choose_personal,
@@ -18,8 +18,8 @@ from client.personalize import (
     personal_effects_logits,
     personal_logits,
 )
-from client.ridge import fit_effects
-from protocol.layout import Field, Layout
+from wardround.client.personal.ridge import fit_effects
+from wardround.protocol.contract.layout import Field, Layout
 
 
 def cohort_of(patients_per_hospital: list[int], seed: int = 0) -> Cohort:

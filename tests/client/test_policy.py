@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.ledger.budget import Charge
-from client.ledger.port import MemoryLedger
-from client.policy import Policy, at_approval, forecast, permit, simulation_policy
-from protocol.accounting import PrivacyEvent, compose_epsilon, noise_multiplier_for
-from protocol.contract import contract_from_mapping
-from protocol.errors import Refusal
-from protocol.evaluation import EvaluationSettings
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.signing import new_key
-from protocol.terms import Terms
+from wardround.client.ledger.budget import Charge
+from wardround.client.ledger.port import MemoryLedger
+from wardround.client.policy.policy import Policy, at_approval, forecast, permit, simulation_policy
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import Refusal
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, noise_multiplier_for
+from wardround.protocol.terms.evaluation import EvaluationSettings
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.wire.signing import new_key
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 OPERATOR = new_key().public

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from client.policy import Policy
-from client.policy_file import PolicyFile, policy_from_yaml
-from protocol.errors import ConfigurationError
-from protocol.signing import new_key
+from wardround.client.policy.policy import Policy
+from wardround.client.policy.policy_file import PolicyFile, policy_from_yaml
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.wire.signing import new_key
 
 OPERATOR = new_key().public
 FULL = f"""

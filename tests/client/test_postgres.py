@@ -10,13 +10,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from client.gate.admit import admit
-from client.tables.mapping import source_from_mapping
-from client.tables.postgres import PostgresSource
-from client.tables.readable import check_types
-from client.tables.source import Tables, read_tables
-from protocol.contract import contract_from_mapping
-from protocol.errors import TableError
+from wardround.client.connectors.mapping import source_from_mapping
+from wardround.client.connectors.postgres import PostgresSource
+from wardround.client.connectors.readable import check_types
+from wardround.client.connectors.source import Tables, read_tables
+from wardround.client.gate.admit import admit
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import TableError
 
 CONTRACT = contract_from_mapping(
     {

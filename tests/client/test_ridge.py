@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from client.cohort import Cohort
-from client.ridge import INTERCEPT_RIDGE, RIDGE, design_matrix, fit_effects
-from protocol.layout import Cross, Field, Layout
+from wardround.client.cohort import Cohort
+from wardround.client.personal.ridge import INTERCEPT_RIDGE, RIDGE, design_matrix, fit_effects
+from wardround.protocol.contract.layout import Cross, Field, Layout
 
 FIELDS = (Field("age", ("a", "b", "c")), Field("channel", ("x", "y", "z")))
 LAYOUT = Layout(features=FIELDS, crosses=(Cross(*FIELDS),), values=("lead",))

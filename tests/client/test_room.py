@@ -6,7 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from client.room import Caller, Room, Stage, gives_way
+from wardround.client.agent.room import Caller, Room, Stage, gives_way
 
 
 def caller(number: int, stage: Stage = Stage.UNKNOWN, moved_at: float = 0.0, held: int = 0) -> Caller:

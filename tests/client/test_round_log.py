@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from client import round_log
-from client.ledger.verify import export
-from client.round_log import LINE_BYTES, ComputedRound, RoundLog, noise_alone
+from wardround.client.home import round_log
+from wardround.client.home.round_log import LINE_BYTES, ComputedRound, RoundLog, noise_alone
+from wardround.client.ledger.verify import export
 
 NOW = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
 

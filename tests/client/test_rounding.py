@@ -6,24 +6,24 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from client.cohort import Cohort
-from client.train import clipped_sum_additive, clipped_sum_dense
-from client.train.agree import random_cohort
-from client.train.clipped_sum_additive import clipped_row_sums
-from client.train.prepared import Prepared, prepared_parts
-from client.train.rounding import add_part, norm_allowance, safe_norms
-from client.train.update import clipped_sums
-from protocol.layout import Field, Layout
-from protocol.mechanism import (
+from wardround.client.cohort import Cohort
+from wardround.client.train import clipped_sum_additive, clipped_sum_dense
+from wardround.client.train.agree import random_cohort
+from wardround.client.train.clipped_sum_additive import clipped_row_sums
+from wardround.client.train.prepared import Prepared, prepared_parts
+from wardround.client.train.rounding import add_part, norm_allowance, safe_norms
+from wardround.client.train.update import clipped_sums
+from wardround.protocol.contract.layout import Field, Layout
+from wardround.protocol.model.model import initial_weights, named_parameters, parameter_count, predict_logits
+from wardround.protocol.privacy.mechanism import (
     MOST_CANCELLATION,
     MOST_PATIENTS,
     ORDER_ALLOWANCE,
     TERMS_AT_ONCE,
     ordered_clip_norm,
 )
-from protocol.model import initial_weights, named_parameters, parameter_count, predict_logits
-from protocol.randomness import Keystream, derive_key
-from protocol.settings import ModelSettings
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import ModelSettings
 
 HALVES = Layout(tuple(Field(name, ("only",)) for name in "abc"), (), ())
 """Rows of four entries of one half: norm 1, and products with powers of two that are exact."""

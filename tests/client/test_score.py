@@ -13,24 +13,24 @@ import numpy as np
 import polars as pl
 import pytest
 
-from client.cohort import Cohort, concatenate
-from client.features import encode
-from client.gate.admit import admit
-from client.home import load_home
-from client.main import main
-from client.personal_mixture import fit_mixture, mixture_effects, mixture_logits
-from client.personal_scores import personal_design, personal_scores
-from client.reasons import shared_effects
-from client.ridge import design_matrix
-from client.score import refuse_unreviewed
-from client.tables.source import read_tables
-from protocol.contract import Contract, contract_from_mapping
-from protocol.errors import ConfigurationError
-from protocol.model import initial_weights, parameter_count, predict_logits
-from protocol.model_file import StoredModel, load_model, model_bytes
-from protocol.settings import ModelSettings
-from protocol.signed_model import MODEL, sign_files
-from protocol.signed_terms import save_terms, sign_terms
+from wardround.client.cohort import Cohort, concatenate
+from wardround.client.connectors.source import read_tables
+from wardround.client.features import encode
+from wardround.client.gate.admit import admit
+from wardround.client.home.home import load_home
+from wardround.client.main import main
+from wardround.client.outreach.reasons import shared_effects
+from wardround.client.outreach.score import refuse_unreviewed
+from wardround.client.personal.personal_mixture import fit_mixture, mixture_effects, mixture_logits
+from wardround.client.personal.personal_scores import personal_design, personal_scores
+from wardround.client.personal.ridge import design_matrix
+from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.model import initial_weights, parameter_count, predict_logits
+from wardround.protocol.model.model_file import StoredModel, load_model, model_bytes
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.wire.signed_model import MODEL, sign_files
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 
 GOOD = {
     "study": "tea",

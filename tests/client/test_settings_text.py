@@ -9,16 +9,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.main import main
-from client.new_home import begin_home
-from client.settings_text import NewHome, policy_text, settings_text
-from protocol.canonical import canonical_json
-from protocol.errors import ConfigurationError
-from protocol.plain import read_yaml
-from protocol.signed_terms import FORM, SignedTerms, save_terms, sign_terms
-from protocol.signing import Purpose, new_key
-from protocol.terms import terms_to_mapping
 from tests.client.conftest import CONTRACT, small_terms
+from wardround.client.home.new_home import begin_home
+from wardround.client.home.settings_text import NewHome, policy_text, settings_text
+from wardround.client.main import main
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.terms import terms_to_mapping
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.plain import read_yaml
+from wardround.protocol.wire.signed_terms import FORM, SignedTerms, save_terms, sign_terms
+from wardround.protocol.wire.signing import Purpose, new_key
 
 KEY = new_key()
 # As in the attack: a real hospital became a simulated one, whose noise the operator knows.

@@ -9,17 +9,23 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-import client.signed_model
-from client.home import load_home
-from client.main import main
-from client.signed_model import take_model
-from protocol.errors import ConfigurationError, ContractError
-from protocol.model import parameter_count
-from protocol.model_file import model_bytes, read_model
-from protocol.settings import ModelSettings
-from protocol.signed_model import MODEL, SignedException, sign_exception, sign_files, weights_digest
-from protocol.signed_terms import save_terms, sign_terms
-from protocol.signing import SigningKey, new_key
+import wardround.client.outreach.signed_model
+from wardround.client.home.home import load_home
+from wardround.client.main import main
+from wardround.client.outreach.signed_model import take_model
+from wardround.protocol.errors import ConfigurationError, ContractError
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.model_file import model_bytes, read_model
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.wire.signed_model import (
+    MODEL,
+    SignedException,
+    sign_exception,
+    sign_files,
+    weights_digest,
+)
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
+from wardround.protocol.wire.signing import SigningKey, new_key
 
 TERMS = "ab" * 32
 MARKS = {
@@ -191,13 +197,13 @@ def test_what_was_verified_is_what_is_read(
     """Whoever exchanges the file between the check and the reading gains nothing."""
     operator.release()
     assert score(out="before.csv")[0] == 0
-    read = client.signed_model.read_signature
+    read = wardround.client.outreach.signed_model.read_signature
 
     def exchanged(content: bytes, name: object) -> Any:
         operator.model.write_bytes(forged(operator))
         return read(content, name)
 
-    monkeypatch.setattr(client.signed_model, "read_signature", exchanged)
+    monkeypatch.setattr(wardround.client.outreach.signed_model, "read_signature", exchanged)
     assert score(out="after.csv")[0] == 0
     assert operator.model.read_bytes() != operator.bytes_of()
     assert (tmp_path / "after.csv").read_bytes() == (tmp_path / "before.csv").read_bytes()
@@ -208,8 +214,8 @@ def test_a_model_is_not_parsed_before_its_signature_is_checked(
 ) -> None:
     operator.release()
     operator.model.write_bytes(b"\xff" * 100)  # no safetensors file at all
-    monkeypatch.setattr("client.commands.model.contract_fingerprint", None)
-    monkeypatch.setattr("client.commands.score.read_model", None)
+    monkeypatch.setattr("wardround.client.commands.model.contract_fingerprint", None)
+    monkeypatch.setattr("wardround.client.commands.score.read_model", None)
     assert "is not the model that" in score()[2]
 
 

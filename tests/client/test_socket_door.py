@@ -12,11 +12,11 @@ from dataclasses import replace
 
 import pytest
 
-from client.listening import listening_socket
-from client.room import Stage
-from client.socket_door import LENGTH, Limits, Reply, SocketDoor, due_at
-from protocol.envelope import LARGEST_REQUEST, OPENING_BYTES
-from protocol.errors import ConfigurationError
+from wardround.client.agent.listening import listening_socket
+from wardround.client.agent.room import Stage
+from wardround.client.agent.socket_door import LENGTH, Limits, Reply, SocketDoor, due_at
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.wire.envelope import LARGEST_REQUEST, OPENING_BYTES
 
 LIMITS = Limits(connections=16, held_bytes=2 * LARGEST_REQUEST, transfer_seconds=20.0)
 
@@ -386,7 +386,7 @@ def test_delays_count_from_the_requests_last_byte_and_hold_for_hang_ups(tmp_path
         asked.append((ready_at - arrived, delay_seconds))
         return time.monotonic()
 
-    monkeypatch.setattr("client.socket_door.due_at", due)
+    monkeypatch.setattr("wardround.client.agent.socket_door.due_at", due)
     place = Served(tmp_path / "run/agent.sock")
     try:
         place.door._desk._answer = lambda request: Reply(payload, 3.0)
@@ -411,7 +411,7 @@ def test_callers_who_share_a_computation_learn_of_it_by_the_first_ones_delays(se
         asked.append(arrived)
         return ready_at
 
-    monkeypatch.setattr("client.socket_door.due_at", due)
+    monkeypatch.setattr("wardround.client.agent.socket_door.due_at", due)
     with ThreadPoolExecutor(3) as threads:
         callers = []
         for _ in range(3):

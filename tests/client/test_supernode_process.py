@@ -15,9 +15,9 @@ import pytest
 from flwr.common import constant
 from flwr.supernode import fleet_http_connection, start_client_internal
 
-from client import supernode_process
-from client.supernode import OWN_ADDRESS
-from client.supernode_process import (
+from wardround.client.network import supernode_process
+from wardround.client.network.supernode import OWN_ADDRESS
+from wardround.client.network.supernode_process import (
     ANSWER_SECONDS,
     FLOWERS_PAUSE_SECONDS,
     HEARTBEAT_SECONDS,

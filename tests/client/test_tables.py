@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.gate.admit import admit
-from client.tables import parsing
-from client.tables.mapping import source_from_mapping
-from client.tables.readable import check_types, count_unreadable
-from client.tables.source import FileSource, Tables, read_tables, scan_file
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError, TableError
+from wardround.client.connectors import parsing
+from wardround.client.connectors.mapping import source_from_mapping
+from wardround.client.connectors.readable import check_types, count_unreadable
+from wardround.client.connectors.source import FileSource, Tables, read_tables, scan_file
+from wardround.client.gate.admit import admit
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError, TableError
 
 CONTRACT = contract_from_mapping(
     {

@@ -14,17 +14,17 @@ import polars as pl
 import pytest
 from scipy.stats import mannwhitneyu
 
-from client.features import encode
-from client.gate.admit import admit
-from client.socket_door import LENGTH
-from client.tables.source import Tables
-from protocol.design import active_main_columns
-from protocol.envelope import SignedRelease, decode_answer
-from protocol.settings import ModelSettings
 from tests.client.conftest import Hospital, small_tables, small_terms
 from tests.client.hostile_weights import aimed_weights
 from tests.client.second_pass import second_pass
 from tests.client.test_socket_door import LIMITS, Served
+from wardround.client.agent.socket_door import LENGTH
+from wardround.client.connectors.source import Tables
+from wardround.client.features import encode
+from wardround.client.gate.admit import admit
+from wardround.protocol.model.design import active_main_columns
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.wire.envelope import SignedRelease, decode_answer
 
 PAIRS, WARM_UP, ALPHA = 200, 10, 1e-3
 PATIENTS, AIMED_AT, OLD = 800, 37, "75"
@@ -148,7 +148,7 @@ def test_one_patient_cannot_be_told_from_the_time_of_replies(ask, kind):
 
 @pytest.mark.parametrize("kind", ["wide_deep", "mlp"])
 def test_the_same_test_rejects_the_second_pass_of_0_1_0(ask, monkeypatch, kind):
-    monkeypatch.setattr("client.train.update.clipped_sum_dense", second_pass)
+    monkeypatch.setattr("wardround.client.train.update.clipped_sum_dense", second_pass)
     found = ask(kind)()
     assert told_apart(found)
     assert np.median(found[:, 1]) > np.median(found[:, 0])

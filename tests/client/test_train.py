@@ -10,17 +10,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.cohort import Cohort, concatenate
-from client.train.agree import random_cohort
-from client.train.patient_batch import pad_patients
-from client.train.update import clipped_sums, draw_sample, private_update, update_together
-from protocol.errors import ConfigurationError
-from protocol.layout import Cross, Field, Layout
-from protocol.mechanism import add_noise, ordered_clip_norm
-from protocol.model import parameter_count
-from protocol.modules import build_module, load_vector, to_vector
-from protocol.randomness import Keystream, derive_key
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.client.cohort import Cohort, concatenate
+from wardround.client.train.agree import random_cohort
+from wardround.client.train.patient_batch import pad_patients
+from wardround.client.train.update import clipped_sums, draw_sample, private_update, update_together
+from wardround.protocol.contract.layout import Cross, Field, Layout
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.modules import build_module, load_vector, to_vector
+from wardround.protocol.privacy.mechanism import add_noise, ordered_clip_norm
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 
 FIELDS = (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", tuple("abcde")))
 LAYOUT = Layout(FIELDS, (Cross(*FIELDS[:2]),), ("gap", "rate"))
@@ -289,7 +289,9 @@ def test_several_steps_want_to_know_whose_patients_they_divide_by() -> None:
 def test_neither_torch_s_nor_numpy_s_generator_is_drawn_from(
     model: ModelSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    importlib.import_module("client.train.with_opacus")  # SciPy's own import makes a generator for its manual
+    importlib.import_module(
+        "wardround.client.train.with_opacus"
+    )  # SciPy's own import makes a generator for its manual
 
     def refuse(*arguments: object, **_: object) -> None:
         if isinstance(arguments[0], torch.Tensor) and arguments[0].is_meta:

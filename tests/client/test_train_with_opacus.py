@@ -13,21 +13,21 @@ from opacus.accountants import RDPAccountant
 from opacus.optimizers import DPOptimizer
 from torch import nn
 
-import client.train.agree
-from client.cohort import Cohort
-from client.train.agree import agree, of_one_label, random_cohort
-from client.train.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
-from client.train.patient_batch import pad_patients
-from client.train.patient_optimizer import PatientOptimizer
-from client.train.update import clipped_sums, private_update
-from client.train.with_opacus import update_with_opacus
-from protocol.errors import ConfigurationError, WardroundError
-from protocol.layout import Cross, Field, Layout
-from protocol.mechanism import add_noise
-from protocol.model import parameter_count
-from protocol.modules import build_module
-from protocol.randomness import Keystream, derive_key
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
+import wardround.client.train.agree
+from wardround.client.cohort import Cohort
+from wardround.client.train.agree import agree, of_one_label, random_cohort
+from wardround.client.train.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
+from wardround.client.train.patient_batch import pad_patients
+from wardround.client.train.patient_optimizer import PatientOptimizer
+from wardround.client.train.update import clipped_sums, private_update
+from wardround.client.train.with_opacus import update_with_opacus
+from wardround.protocol.contract.layout import Cross, Field, Layout
+from wardround.protocol.errors import ConfigurationError, WardroundError
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.modules import build_module
+from wardround.protocol.privacy.mechanism import add_noise
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 
 FIELDS = (Field("age", tuple("abc")), Field("day", tuple("abcde")))
 LAYOUT = Layout(FIELDS, (Cross(*FIELDS),), ("gap",))
@@ -92,7 +92,8 @@ def test_closed_form_equals_opacus_on_any_model_mask_and_shape(study, clip_norm:
     model, layout, cohort, weights = study
     ours = clipped_sums(model, layout, weights, cohort, clip_norm, "closed_form", dtype=np.float64)
     theirs = clipped_sums(model, layout, weights, cohort, clip_norm, engine)
-    assert np.linalg.norm(ours - theirs) <= 1e-5 * max(np.linalg.norm(theirs), 1e-12)
+    # Patients' parts may cancel: what is left of them then is as exact as the parts, and no more.
+    assert np.linalg.norm(ours - theirs) <= 1e-5 * np.linalg.norm(theirs) + 1e-12 * clip_norm
 
 
 @each_model
@@ -218,16 +219,16 @@ def test_a_closed_form_that_is_off_stops_the_study(
         sums = clipped_sums(*args, **kwargs)
         return sums * (1 + 3e-5) if args[5:] == ("closed_form",) else sums
 
-    monkeypatch.setattr(client.train.agree, "clipped_sums", off)
+    monkeypatch.setattr(wardround.client.train.agree, "clipped_sums", off)
     with pytest.raises(WardroundError, match=r"differ by 3\.0e-05: at most 1e-05 is allowed"):
         agree(model, LAYOUT, events_per_patient=3)
 
 
 def test_importing_opacus_leaves_logging_alone_and_the_private_step_needs_no_torch() -> None:
     code = (
-        "import logging, sys, client.train.update\n"
+        "import logging, sys, wardround.client.train.update\n"
         "assert 'torch' not in sys.modules\n"
-        "import client.train.with_opacus\n"
+        "import wardround.client.train.with_opacus\n"
         "assert logging.root.handlers == [] and logging.root.level == logging.WARNING"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from client import turn
-from client.turn import Turns
+from wardround.client.agent import turn
+from wardround.client.agent.turn import Turns
 
 
 @pytest.fixture

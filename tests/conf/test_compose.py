@@ -8,12 +8,12 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from conf.compose import build, settings_to_mapping, study_settings
-from conf.settings import FederationSettings, PersonalizationSettings, ReportSettings, StudySettings
-from protocol.errors import WardroundError
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from server.propose import NEWTON_TAIL_SHARE, choose_method
-from simulations.population.draw import PopulationSettings
+from wardround.conf.compose import build, settings_to_mapping, study_settings
+from wardround.conf.settings import FederationSettings, PersonalizationSettings, ReportSettings, StudySettings
+from wardround.protocol.errors import WardroundError
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.server.algorithm.propose import NEWTON_TAIL_SHARE, choose_method
+from wardround.simulations.population.draw import PopulationSettings
 
 CONF = Path(__file__).parents[2] / "conf"
 NEEDED = {
@@ -29,7 +29,7 @@ CHOICES = sorted(
 
 
 def composed(overrides: Sequence[str] = ()) -> dict[str, object]:
-    with initialize_config_module("conf", version_base="1.3"):
+    with initialize_config_module("wardround.conf", version_base="1.3"):
         plain = OmegaConf.to_container(compose("simulate", list(overrides)), resolve=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}

@@ -8,11 +8,11 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from conf import door
-from conf.help import help_text
-from conf.settings import StudySettings
-from protocol.errors import TableError
-from simulations.main import main
+from wardround.conf import door
+from wardround.conf.help import help_text
+from wardround.conf.settings import StudySettings
+from wardround.protocol.errors import TableError
+from wardround.simulations.main import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -153,7 +153,7 @@ def test_help_explains_every_group_and_option_and_ten_settings(
 
 def test_each_setting_in_the_help_exists() -> None:
     keys = [line.split()[0] for line in help_text("simulate").partition("The ten")[2].splitlines()[1:11]]
-    with initialize_config_module("conf", version_base="1.3"):
+    with initialize_config_module("wardround.conf", version_base="1.3"):
         config = compose("simulate")
     for key in keys:
         group, _, name = key.rpartition(".")
@@ -162,7 +162,7 @@ def test_each_setting_in_the_help_exists() -> None:
 
 def test_asking_for_help_waits_for_nothing_heavy() -> None:
     program = (
-        "import sys, conf.door, simulations.main\n"
+        "import sys, wardround.conf.door, wardround.simulations.main\n"
         "print({'torch', 'flwr', 'polars', 'opacus', 'scipy', 'ray'} & set(sys.modules))"
     )
     ran = subprocess.run(

@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
-CODE = ("client", "conf", "deploy", "protocol", "server", "simulations")
+ROOMS = ("client", "conf", "protocol", "server", "simulations")
+CODE = {"api": "wardround", "deploy": "deploy"} | {room: f"wardround/{room}" for room in ROOMS}
 SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 SERVER = "192.0.2.1"  # the example in the SuperNode's unit
 BOOT_SECONDS = 60.0
@@ -106,16 +107,19 @@ def _install(root: Path) -> None:
     )
     settings = place / "pyvenv.cfg"
     settings.write_text(settings.read_text().replace(str(root), ""))
-    for part in CODE:
+    for part, package in CODE.items():
         shutil.copytree(
             CHECKOUT / part,
-            place / "code" / part,
+            place / "code" / package,
             ignore=shutil.ignore_patterns("__pycache__"),
             dirs_exist_ok=True,
         )
     (place / SITE / "wardround.pth").write_text("/opt/wardround/code\n/opt/parts\n")
     (root / "opt/parts").mkdir(exist_ok=True)
-    for name, module in (("wardround-serve", "server.main"), ("wardround-hospital", "client.main")):
+    for name, module in (
+        ("wardround-serve", "wardround.server.main"),
+        ("wardround-hospital", "wardround.client.main"),
+    ):
         script = place / "bin" / name
         script.write_text(
             f"#!/opt/wardround/bin/python\nimport sys\nfrom {module} import main\nsys.exit(main())\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.supernode import FOLDER, OWN_ADDRESS
+from wardround.client.network.supernode import FOLDER, OWN_ADDRESS
 
 UNITS = sorted((Path(__file__).parents[2] / "deploy").glob("*.service"))
 NEWER = ("RestartSteps", "RestartMaxDelaySec")  # from systemd 254; ignored before

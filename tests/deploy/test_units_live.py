@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from conf.compose import read_contract
 from tests.deploy.machine import CHECKOUT, SERVER, Machine, block, booted, lacks
+from wardround.conf.compose import read_contract
 
 pytestmark = [
     pytest.mark.soak,
@@ -108,7 +108,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         told = made.shell("sha256sum /tmp/north.kit").split()[0][:32]
         join, _, enable = block(guide, "useradd --system wardround-agent").partition("systemctl enable")
         made.shell(join.replace("north.kit", f"north.kit --fingerprint {told}"), folder="/opt/wardround/code")
-        made.shell(f"{AS_HOSPITAL} python -P -m simulations.invented {HOSPITAL}/tables")
+        made.shell(f"{AS_HOSPITAL} python -P -m wardround.simulations.population.invented {HOSPITAL}/tables")
         contract = read_contract(CHECKOUT / "conf/contract/synthetic.yaml", "contract").fingerprint
         made.shell(f"sed -i 's/^contracts: .*/contracts: [{contract}]/' {HOSPITAL}/policy.yaml")
         made.shell(f"systemctl enable{enable}")

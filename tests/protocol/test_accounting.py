@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.accounting import (
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.privacy.accounting import (
     PrivacyEvent,
     compose_epsilon,
     epsilon_by_adversary,
@@ -19,8 +20,12 @@ from protocol.accounting import (
     merge_events,
     noise_multiplier_for,
 )
-from protocol.errors import ConfigurationError
-from protocol.gaussian_dp import gaussian_delta, gaussian_epsilon, gaussian_excess, gaussian_parameter
+from wardround.protocol.privacy.gaussian_dp import (
+    gaussian_delta,
+    gaussian_epsilon,
+    gaussian_excess,
+    gaussian_parameter,
+)
 
 DELTA = 1e-5
 multipliers = st.floats(0.3, 200)
@@ -392,7 +397,7 @@ def test_out_of_range_is_one_configuration_error(call: object) -> None:
 
 def test_import_is_light() -> None:
     code = (
-        "import sys, protocol.accounting as a; a.noise_multiplier_for(1.0, 1e-5, 1.0, 20)\n"
+        "import sys, wardround.protocol.privacy.accounting as a; a.noise_multiplier_for(1.0, 1e-5, 1.0, 20)\n"
         "assert not {'dp_accounting', 'scipy', 'torch', 'opacus', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

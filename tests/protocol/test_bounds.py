@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.bounds import (
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError, WardroundError
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.terms.evaluation import EvaluationSettings
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.bounds import (
     DELTAS,
     MOST_CROSSES,
     MOST_EVALUATIONS,
@@ -20,14 +25,14 @@ from protocol.bounds import (
     NOISE_MULTIPLIERS,
     SAMPLING_RATES,
 )
-from protocol.canonical import canonical_json
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError, WardroundError
-from protocol.evaluation import EvaluationSettings
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.signed_terms import FORM, sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
-from protocol.signing import Purpose, new_key
-from protocol.terms import Terms
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.wire.signed_terms import (
+    FORM,
+    sign_terms,
+    signed_terms_from_bytes,
+    signed_terms_to_bytes,
+)
+from wardround.protocol.wire.signing import Purpose, new_key
 
 KEY = new_key()
 CONTRACT: dict[str, Any] = {
@@ -190,7 +195,7 @@ def test_crosses_of_long_words_are_never_multiplied_out() -> None:
 def test_an_unknown_key_of_a_megabyte_is_not_compared_with_the_known_ones(monkeypatch: Any) -> None:
     compared: list[str] = []
     monkeypatch.setattr(
-        "protocol.section.get_close_matches", lambda key, *_, **__: compared.append(key) or []
+        "wardround.protocol.text.section.get_close_matches", lambda key, *_, **__: compared.append(key) or []
     )
     with pytest.raises(ConfigurationError):
         contract_from_mapping({**CONTRACT, "x" * 10**6: 1})

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from protocol.canonical import canonical_json, canonical_number
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError, ContractError, WardroundError
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError, ContractError, WardroundError
+from wardround.protocol.text.canonical import canonical_json, canonical_number
 
 SMALL = {
     "name": "visits",

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from client.supernode import node_public_key
-from protocol.errors import ConfigurationError
-from protocol.kit import (
+from wardround.client.network.supernode import node_public_key
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.wire.kit import (
     KIT,
     checked_address,
     load_join_request,
@@ -18,9 +18,9 @@ from protocol.kit import (
     sign_join_request,
     sign_kit,
 )
-from protocol.signed_file import signed_content
-from protocol.signing import new_key
-from server.certificates import new_root
+from wardround.protocol.wire.signed_file import signed_content
+from wardround.protocol.wire.signing import new_key
+from wardround.server.store.certificates import new_root
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.accounting import PrivacyEvent, compose_epsilon, independent_epsilon
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError
-from protocol.evaluation import EvaluationSettings
-from protocol.limits import delta_clause, study_epsilon, two_hospitals_epsilon
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.terms import Terms
-from server.propose import propose
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, independent_epsilon
+from wardround.protocol.terms.evaluation import EvaluationSettings
+from wardround.protocol.terms.limits import delta_clause, study_epsilon, two_hospitals_epsilon
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.server.algorithm.propose import propose
 
 CONTRACT = contract_from_mapping(
     {

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from protocol.errors import ConfigurationError
-from protocol.mechanism import add_noise, clip_factors, grid_step
-from protocol.randomness import Keystream, derive_key, gaussians
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.privacy.mechanism import add_noise, clip_factors, grid_step
+from wardround.protocol.privacy.randomness import Keystream, derive_key, gaussians
 
 EXTREMES = [
     0.0,

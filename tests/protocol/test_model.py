@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from client.train.agree import random_cohort
-from client.train.patient_batch import pad_patients
-from protocol.design import dense_rows
-from protocol.errors import ContractError
-from protocol.layout import Cross, Field, Layout
-from protocol.model import (
+from wardround.client.train.agree import random_cohort
+from wardround.client.train.patient_batch import pad_patients
+from wardround.protocol.contract.layout import Cross, Field, Layout
+from wardround.protocol.errors import ContractError
+from wardround.protocol.model.design import dense_rows
+from wardround.protocol.model.model import (
     column_scale,
     initial_weights,
     main_scale,
@@ -23,9 +23,9 @@ from protocol.model import (
     predict_logits,
     predict_probabilities,
 )
-from protocol.modules import build_module, load_vector, to_vector
-from protocol.randomness import Keystream, derive_key
-from protocol.settings import ModelSettings
+from wardround.protocol.model.modules import build_module, load_vector, to_vector
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import ModelSettings
 
 AGE = Field("age", ("young", "middle", "old"))
 SMS = Field("sms", ("no", "yes"))
@@ -129,5 +129,5 @@ def test_a_cohort_without_events_has_no_logits() -> None:
 
 
 def test_the_server_s_part_of_a_model_needs_no_torch() -> None:
-    code = "import protocol.model, protocol.design, sys; sys.exit('torch' in sys.modules)"
+    code = "import sys; from wardround.protocol.model import design, model; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

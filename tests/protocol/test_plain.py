@@ -8,8 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.errors import ConfigurationError
-from protocol.plain import DEEPEST, PlainError, read_json, read_yaml
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.plain import DEEPEST, PlainError, read_json, read_yaml
 
 SECRET = "Mrs Miller"
 

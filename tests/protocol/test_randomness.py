@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from protocol.randomness import Keystream, derive_key, fresh_keystream, gaussians
+from wardround.protocol.privacy.randomness import Keystream, derive_key, fresh_keystream, gaussians
 
 KEY = derive_key("test", 1)
 part = st.one_of(st.sampled_from(["", "a", "ab", "1"]), st.integers(0, 12), st.binary(max_size=2))
@@ -165,7 +165,7 @@ def test_key_is_never_shown_nor_carried_away() -> None:
 
 def test_global_generators_are_neither_read_nor_moved() -> None:
     code = (
-        "import random, sys, numpy as np; from protocol.randomness import *\n"
+        "import random, sys, numpy as np; from wardround.protocol.privacy.randomness import *\n"
         "np.random.seed(1); random.seed(1); a = fresh_keystream().gaussian(5)\n"
         "moved = np.random.rand(), random.random()\n"
         "np.random.seed(1); random.seed(1); expected = np.random.rand(), random.random()\n"

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from client.supernode import node_public_key
-from protocol.errors import ConfigurationError
-from protocol.kit import load_join_request, load_kit, sign_join_request, sign_kit
-from protocol.limits import Limits
-from protocol.published_policy import load_policy, publish_policy
-from protocol.signed_file import FileForm, read_signed, sign_body, signed_content
-from protocol.signing import Purpose, new_key
-from server.certificates import new_root
+from wardround.client.network.supernode import node_public_key
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.limits import Limits
+from wardround.protocol.wire.kit import load_join_request, load_kit, sign_join_request, sign_kit
+from wardround.protocol.wire.published_policy import load_policy, publish_policy
+from wardround.protocol.wire.signed_file import FileForm, read_signed, sign_body, signed_content
+from wardround.protocol.wire.signing import Purpose, new_key
+from wardround.server.store.certificates import new_root
 
 KINDS = ("kit", "request", "policy")
 FORM = FileForm(
@@ -92,7 +92,7 @@ def test_nothing_is_decoded_before_its_signature_was_verified(monkeypatch: pytes
     def never(*arguments: object) -> object:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("protocol.signed_file.read_json", never)
+    monkeypatch.setattr("wardround.protocol.wire.signed_file.read_json", never)
     with pytest.raises(ConfigurationError, match="does not fit"):
         read_signed(FORM, content.replace(b'"a":1', b'"a":3'), "x")
     with pytest.raises(AssertionError, match="decoded"):

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.bounds import LARGEST_TERMS
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.signed_file import write_signed
-from protocol.signed_terms import (
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.bounds import LARGEST_TERMS
+from wardround.protocol.wire.signed_file import write_signed
+from wardround.protocol.wire.signed_terms import (
     FORM,
     load_terms,
     save_terms,
@@ -22,8 +23,7 @@ from protocol.signed_terms import (
     signed_terms_from_bytes,
     signed_terms_to_bytes,
 )
-from protocol.signing import Purpose, SigningKey, new_key
-from protocol.terms import Terms
+from wardround.protocol.wire.signing import Purpose, SigningKey, new_key
 
 KEY = new_key()
 TERMS = Terms(
@@ -91,7 +91,7 @@ def test_nothing_is_decoded_before_its_signature_was_verified(monkeypatch: pytes
     def never(*arguments: object, **settings: object) -> object:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("protocol.signed_terms.decode", never)
+    monkeypatch.setattr("wardround.protocol.wire.signed_terms.decode", never)
     other = _file(BODY, new_key())
     for forged in (LINE + b"\n" + BODY.replace(b"tea", b"pea") + b"\n", LINE + other[len(LINE) : -2] + b"\n"):
         with pytest.raises(ConfigurationError, match="signature"):

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.commands.desk import public_key
-from client.policy_file import policy_from_yaml
-from protocol.errors import ConfigurationError
-from protocol.files import write_new
-from protocol.signing import (
+from wardround.client.commands.desk import public_key
+from wardround.client.policy.policy_file import policy_from_yaml
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import write_new
+from wardround.protocol.wire.signing import (
     Purpose,
     checked_public_key,
     key_fingerprint,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.errors import ConfigurationError, Refusal
-from protocol.text import LONGEST_LINE, checked_name, is_line, is_name, visible
+from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.text.text import LONGEST_LINE, checked_name, is_line, is_name, visible
 
 HIDDEN = [
     *("\x00", "\x07", "\x08", "\t", "\n", "\r", "\x0b", "\x1b", "\x7f", "\x85", "\x9b"),

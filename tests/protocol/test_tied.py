@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from protocol.tied import tied
+from wardround.protocol.tied import tied
 
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 STARTS = f"""
 import subprocess, sys, time
-from protocol.tied import tied
+from wardround.protocol.tied import tied
 print(subprocess.Popen(tied({SLEEPS!r})).pid, flush=True)
 time.sleep(600)
 """

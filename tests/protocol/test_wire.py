@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.bounds import LARGEST_VECTOR
-from protocol.canonical import canonical_json
-from protocol.envelope import sign_request
-from protocol.errors import MessageError
-from protocol.signing import new_key
-from protocol.terms import Release, RoundPlan
-from protocol.text import NAME, is_line
-from protocol.wire import (
+from wardround.protocol.errors import MessageError
+from wardround.protocol.terms.terms import Release, RoundPlan
+from wardround.protocol.text.bounds import LARGEST_VECTOR
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.text import NAME, is_line
+from wardround.protocol.wire.envelope import sign_request
+from wardround.protocol.wire.signing import new_key
+from wardround.protocol.wire.wire import (
     LARGEST_MESSAGE,
     decode_plan,
     decode_release,

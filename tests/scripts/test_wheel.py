@@ -8,7 +8,12 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"protocol", "client", "server", "simulations", "conf"}
+MUST_HOLD = (
+    "server/network/shim/shim.py",
+    "client/home/templates/policy.yaml",
+    "conf/simulate.yaml",
+    "py.typed",
+)
 
 
 def built(folder: Path, umask: int, zone: str) -> Path:
@@ -29,7 +34,7 @@ def test_two_builds_give_the_same_bytes(tmp_path: Path) -> None:
     other = built(tmp_path / "of another name", 0o077, "Asia/Tokyo")
     assert hashlib.sha256(one.read_bytes()).digest() == hashlib.sha256(other.read_bytes()).digest()
     packed = zipfile.ZipFile(one).namelist()
-    assert {"server/shim/shim.py", "client/templates/policy.yaml", "conf/simulate.yaml"} <= set(packed)
-    assert {name.split("/")[0] for name in packed} - {"wardround-0.1.0.dist-info"} == PACKAGES
-    assert "client/left_behind.py" not in packed
+    assert {f"wardround/{name}" for name in MUST_HOLD} <= set(packed)
+    assert {name.split("/")[0] for name in packed} - {"wardround-0.1.0.dist-info"} == {"wardround"}
+    assert "wardround/client/left_behind.py" not in packed
     assert not [name for name in packed if "test" in name.split("/")[-1] and name.endswith(".py")]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protocol.contract import contract_from_mapping
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.terms import Release, RoundPlan, Terms
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 
 CONTRACT = {
     "name": "small",

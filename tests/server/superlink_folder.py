@@ -29,19 +29,19 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
 
-from protocol.contract import contract_from_mapping
-from protocol.envelope import encode_answer, sign_release
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.signed_terms import sign_terms
-from protocol.signing import new_key
-from protocol.terms import Release, Terms
-from server import rounds
-from server.held_heads import HeldHeads
-from server.signed_letters import SignedLetters
-from server.strategy import Limits, Presence, run_round
-from server.streamed_grid import StreamedGrid
-from simulations.memory import peak_mb
 from tests.server.conftest import CONTRACT
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Release, Terms
+from wardround.protocol.wire.envelope import encode_answer, sign_release
+from wardround.protocol.wire.signed_terms import sign_terms
+from wardround.protocol.wire.signing import new_key
+from wardround.server.algorithm import rounds
+from wardround.server.network.signed_letters import SignedLetters
+from wardround.server.network.strategy import Limits, Presence, run_round
+from wardround.server.network.streamed_grid import StreamedGrid
+from wardround.server.store.held_heads import HeldHeads
+from wardround.simulations.measures.memory import peak_mb
 
 
 class SuperLinkFolder:

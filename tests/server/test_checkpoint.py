@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protocol.errors import ConfigurationError
-from server import checkpoint, rounds
+from wardround.protocol.errors import ConfigurationError
+from wardround.server.algorithm import rounds
+from wardround.server.store import checkpoint
 
 
 def advance(terms, make_release, count):

@@ -8,9 +8,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from client.checks.server import _clocks, clock_ahead
-from client.supernode import NodeSettings
-from server.provision import begin_operator_home
+from wardround.client.checks.server import _clocks, clock_ahead
+from wardround.client.network.supernode import NodeSettings
+from wardround.server.commands.provision import begin_operator_home
 
 
 @pytest.fixture

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError
-from protocol.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.terms import Release, RoundPlan, Terms
-from server import estimates, rounds
-from server.evaluation import consistent_tables, evaluate_tables, plans, read_tables
-from server.propose import propose
-from server.screen import NoRelease
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.server.algorithm import rounds
+from wardround.server.algorithm.propose import propose
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.evaluation import estimates
+from wardround.server.evaluation.evaluation import consistent_tables, evaluate_tables, plans, read_tables
 
 CONTRACT = contract_from_mapping(
     {
@@ -213,7 +214,7 @@ def test_releases_are_screened_and_a_missing_share_discards_them_all() -> None:
 
 
 def test_the_terms_plan_one_more_evaluation_for_a_mitigated_model() -> None:
-    from protocol.evaluation import FairnessSettings
+    from wardround.protocol.terms.evaluation import FairnessSettings
 
     of = propose(
         study="tea",
@@ -228,7 +229,7 @@ def test_the_terms_plan_one_more_evaluation_for_a_mitigated_model() -> None:
     )
     assert of.evaluation is not None
     assert of.evaluation.rounds == (1, 2, 3)
-    from protocol.accounting import PrivacyEvent, compose_epsilon
+    from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 
     spent = compose_epsilon([PrivacyEvent(of.evaluation.noise_multiplier, 1.0, 3)], 1e-5)
     assert 0.699 < spent <= 0.7

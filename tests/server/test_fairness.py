@@ -6,17 +6,17 @@ from datetime import date
 import numpy as np
 import pytest
 
-from conf.settings import ReviewSettings
-from protocol.errors import ConfigurationError
-from protocol.evaluation import FairnessSettings, TableRow
-from protocol.model import initial_weights, predict_logits
-from protocol.settings import ModelSettings
-from server import estimates
-from server.estimates import Estimate, Tables
-from server.evaluation import evaluate_tables
-from server.fairness import EXCEEDED, HELD, NOT_SHOWN, Selection, audit
-from server.mitigate import group_offsets, group_thresholds, mitigated_weights
-from server.review import review
+from wardround.conf.settings import ReviewSettings
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.model import initial_weights, predict_logits
+from wardround.protocol.terms.evaluation import FairnessSettings, TableRow
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.server.evaluation import estimates
+from wardround.server.evaluation.estimates import Estimate, Tables
+from wardround.server.evaluation.evaluation import evaluate_tables
+from wardround.server.evaluation.fairness import EXCEEDED, HELD, NOT_SHOWN, Selection, audit
+from wardround.server.evaluation.mitigate import group_offsets, group_thresholds, mitigated_weights
+from wardround.server.evaluation.review import review
 
 BINS = 20
 ROWS = (TableRow(), TableRow("sex", "F"), TableRow("sex", "M"), TableRow("sex", "other"))

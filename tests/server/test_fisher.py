@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.design import dense_rows
-from protocol.layout import Cross, Field, Layout
-from server.fisher import (
+from wardround.protocol.contract.layout import Cross, Field, Layout
+from wardround.protocol.model.design import dense_rows
+from wardround.server.algorithm.fisher import (
     BERNOULLI_VARIANCE,
     RANGED_SPREAD,
     bin_shares,

@@ -5,21 +5,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from client.ledger.sqlite import create_ledger
-from client.policy import Policy, forecast, permit
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError, Refusal
-from protocol.evaluation import EvaluationSettings
-from protocol.kit import save_join_request, sign_join_request
-from protocol.limits import Limits, two_hospitals_epsilon
-from protocol.published_policy import load_policy, publish_policy, save_policy
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.signed_terms import sign_terms
-from protocol.signing import new_key
-from server.forecast import _cost_lines, conflicts, published_policies
-from server.operator_home import load_operator_home
-from server.propose import propose
-from server.provision import begin_operator_home
+from wardround.client.ledger.sqlite import create_ledger
+from wardround.client.policy.policy import Policy, forecast, permit
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.terms.evaluation import EvaluationSettings
+from wardround.protocol.terms.limits import Limits, two_hospitals_epsilon
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.wire.kit import save_join_request, sign_join_request
+from wardround.protocol.wire.published_policy import load_policy, publish_policy, save_policy
+from wardround.protocol.wire.signed_terms import sign_terms
+from wardround.protocol.wire.signing import new_key
+from wardround.server.algorithm.propose import propose
+from wardround.server.commands.provision import begin_operator_home
+from wardround.server.store.operator_home import load_operator_home
+from wardround.server.study.forecast import _cost_lines, conflicts, published_policies
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 CONTRACT = {
@@ -192,9 +192,9 @@ def test_a_policy_signed_by_another_than_the_enrolled_key_is_refused(home):
 
 
 def test_plan_says_it_all_and_signs_nothing(home, capsys):
-    from conf.proposal import Serving
-    from protocol.signed_terms import save_terms
-    from server.forecast import say_plan
+    from wardround.conf.proposal import Serving
+    from wardround.protocol.wire.signed_terms import save_terms
+    from wardround.server.study.forecast import say_plan
 
     published(home, replace(POLICY, max_rounds=9))
     terms = terms_of()

@@ -6,14 +6,15 @@ import pytest
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from protocol.envelope import decode_request, encode_answer, sign_release
-from protocol.errors import ConfigurationError
-from protocol.signed_terms import sign_terms
-from protocol.signing import new_key
-from protocol.wire import decode_plan
-from server import evaluation, rounds
-from server.held_heads import KEPT, HeldHeads
-from server.signed_letters import SignedLetters
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.wire.envelope import decode_request, encode_answer, sign_release
+from wardround.protocol.wire.signed_terms import sign_terms
+from wardround.protocol.wire.signing import new_key
+from wardround.protocol.wire.wire import decode_plan
+from wardround.server.algorithm import rounds
+from wardround.server.evaluation import evaluation
+from wardround.server.network.signed_letters import SignedLetters
+from wardround.server.store.held_heads import KEPT, HeldHeads
 
 ONE, TWO, THREE = ("1" * 64, "2" * 64, "3" * 64)
 
@@ -29,7 +30,7 @@ def test_the_newest_head_outlives_the_process_and_one_heard_before_is_not_newer(
 
 
 def test_so_many_heads_are_kept_and_no_more(tmp_path, monkeypatch):
-    monkeypatch.setattr("server.held_heads.KEPT", 3)
+    monkeypatch.setattr("wardround.server.store.held_heads.KEPT", 3)
     heads = HeldHeads(tmp_path)
     for number in range(5):
         heads.keep("north", f"{number:064x}")

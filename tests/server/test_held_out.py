@@ -8,30 +8,36 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from client.signed_model import check_marks, take_model
-from conf.proposal import Serving
-from conf.settings import ReviewSettings
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError
-from protocol.evaluation import EvaluationSettings, FairnessSettings, table_factors, table_rows
-from protocol.model_file import load_model, read_model
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.signed_model import MODEL, sign_exception, weights_digest
-from protocol.signed_terms import sign_terms
-from protocol.signing import new_key, save_key
-from protocol.terms import Release
-from server import held_out, patience, rounds, serve, study_files
-from server.approve import approve, sign
-from server.checkpoint import resume
-from server.event_log import EventLog, read_events
-from server.exception_file import load_exception
-from server.operator_home import load_operator_home
-from server.propose import propose
-from server.provision import begin_operator_home
-from server.review_file import begin_review
-from server.screen import NoRelease
-from server.served import look_at
-from server.status import standing, status
+from wardround.client.outreach.signed_model import check_marks, take_model
+from wardround.conf.proposal import Serving
+from wardround.conf.settings import ReviewSettings
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.model_file import load_model, read_model
+from wardround.protocol.terms.evaluation import (
+    EvaluationSettings,
+    FairnessSettings,
+    table_factors,
+    table_rows,
+)
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Release
+from wardround.protocol.wire.signed_model import MODEL, sign_exception, weights_digest
+from wardround.protocol.wire.signed_terms import sign_terms
+from wardround.protocol.wire.signing import new_key, save_key
+from wardround.server.algorithm import rounds
+from wardround.server.algorithm.propose import propose
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.commands.approve import approve, sign
+from wardround.server.commands.provision import begin_operator_home
+from wardround.server.commands.status import standing, status
+from wardround.server.store.checkpoint import resume
+from wardround.server.store.event_log import EventLog, read_events
+from wardround.server.store.operator_home import load_operator_home
+from wardround.server.study import held_out, patience, serve, study_files
+from wardround.server.study.exception_file import load_exception
+from wardround.server.study.review_file import begin_review
+from wardround.server.study.served import look_at
 
 HOSPITALS = {"north": 20_000, "south": 30_000, "west": 60_000}
 CONTRACT = {

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from protocol.errors import ConfigurationError
-from server.lock import alone, in_turn
+from wardround.protocol.errors import ConfigurationError
+from wardround.server.store.lock import alone, in_turn
 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from server.lock import alone
+from wardround.server.store.lock import alone
 with alone(Path(sys.argv[1]), "busy"):
     print("held", flush=True)
     time.sleep(60)

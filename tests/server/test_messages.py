@@ -7,12 +7,12 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from client.app import hospital_app, plan_of, reply
-from protocol.errors import MessageError, Refusal
-from protocol.wire import encode_release
-from server.messages import plan_messages, release_of
-from server.rounds import init, plans
-from server.screen import NoRelease
+from wardround.protocol.errors import MessageError, Refusal
+from wardround.protocol.wire.wire import encode_release
+from wardround.server.algorithm.rounds import init, plans
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.network.messages import plan_messages, release_of
+from wardround.simulations.federation.app import hospital_app, plan_of, reply
 
 NODES = {"north": 11, "south": 12, "west": 13}
 

@@ -7,18 +7,18 @@ from datetime import date
 import numpy as np
 import pytest
 
-from conf.settings import ReviewSettings
-from protocol.contract import contract_from_mapping
-from protocol.evaluation import EvaluationSettings, FairnessSettings
-from protocol.gaussian_dp import gaussian_excess, gaussian_parameter
-from protocol.limits import two_hospitals_epsilon
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.terms import Release, RoundPlan, Terms
-from server import rounds
-from server.assess import Assessment, assess, measuring
-from server.model_card import CardFacts, card_html, card_markdown
-from server.propose import propose
-from server.screen import NoRelease
+from wardround.conf.settings import ReviewSettings
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
+from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.limits import two_hospitals_epsilon
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.server.algorithm import rounds
+from wardround.server.algorithm.propose import propose
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.evaluation.assess import Assessment, assess, measuring
+from wardround.server.report.model_card import CardFacts, card_html, card_markdown
 
 TODAY = date(2026, 3, 1)
 
@@ -61,7 +61,7 @@ def answering(terms: Terms, shift: float):
                 bump = np.exp(-((np.arange(10) - where) ** 2) / 4)
                 counts[group, label] = size / 2 * bump / bump.sum()
         counts[0] = counts[1:].sum(axis=0)
-        from protocol.evaluation import table_factors
+        from wardround.protocol.terms.evaluation import table_factors
 
         factors = table_factors(terms.contract, terms.evaluation)  # type: ignore[arg-type]
         vector = (counts * factors[:, None, None]).ravel().astype(np.float32)
@@ -178,7 +178,7 @@ def test_without_an_evaluation_there_is_a_card_but_no_release() -> None:
 
 
 def test_refusals_are_named_where_nobody_answers() -> None:
-    from protocol.errors import ConfigurationError
+    from wardround.protocol.errors import ConfigurationError
 
     terms = terms_of()
     state = rounds.skip_to(rounds.init(terms), 3)

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError
-from protocol.model import column_scale
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from server import newton, rounds
-from server.fisher import bin_shares
-from server.propose import (
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.model import column_scale
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.server.algorithm import newton, rounds
+from wardround.server.algorithm.fisher import bin_shares
+from wardround.server.algorithm.propose import (
     NEWTON_LEAST_ROUNDS,
     NEWTON_STEP,
     NEWTON_TAIL_SHARE,

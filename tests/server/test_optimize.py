@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from protocol.settings import TrainingSettings
-from server import optimize
+from wardround.protocol.terms.settings import TrainingSettings
+from wardround.server.algorithm import optimize
 
 GRADIENTS = np.random.default_rng(0).normal(size=(30, 5))
 

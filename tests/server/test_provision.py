@@ -15,15 +15,26 @@ from pathlib import Path
 
 import pytest
 
-from client.supernode import load_node_settings, node_public_key, server_days_left, write_node_settings
-from protocol.errors import ConfigurationError
-from protocol.kit import load_join_request, load_kit, save_join_request, sign_join_request, sign_kit
-from protocol.signing import new_key
-from server.certificates import Signed, days_left, new_root, new_server
-from server.main import main
-from server.operator_home import load_operator_home
-from server.provision import begin_operator_home
-from server.superlink_process import Doorkeeper
+from wardround.client.network.supernode import (
+    load_node_settings,
+    node_public_key,
+    server_days_left,
+    write_node_settings,
+)
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.wire.kit import (
+    load_join_request,
+    load_kit,
+    save_join_request,
+    sign_join_request,
+    sign_kit,
+)
+from wardround.protocol.wire.signing import new_key
+from wardround.server.commands.provision import begin_operator_home
+from wardround.server.main import main
+from wardround.server.network.superlink_process import Doorkeeper
+from wardround.server.store.certificates import Signed, days_left, new_root, new_server
+from wardround.server.store.operator_home import load_operator_home
 
 
 def serve(monkeypatch, *arguments):

@@ -8,10 +8,10 @@ from flwr.serverapp.strategy.fedtrimmedavg import trim_mean
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.errors import ConfigurationError
-from server import robust, rounds
-from server.aggregate import begin, mean_scales, noise_gain, release_weights
-from server.robust import CUT, cut_of, noise_stddev, trimmed_mean, votes
+from wardround.protocol.errors import ConfigurationError
+from wardround.server.algorithm import robust, rounds
+from wardround.server.algorithm.aggregate import begin, mean_scales, noise_gain, release_weights
+from wardround.server.algorithm.robust import CUT, cut_of, noise_stddev, trimmed_mean, votes
 
 ROBUST = ("trimmed", "median")
 MEDIAN = cut_of("median", 100)

@@ -9,15 +9,16 @@ from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.supercore.task_identity import TaskIdentity
 
-from protocol.envelope import decode_request, encode_answer, sign_release
-from protocol.errors import Refusal
-from protocol.signed_terms import sign_terms
-from protocol.signing import new_key
-from protocol.wire import decode_plan
-from server import rounds, strategy
-from server.held_heads import HeldHeads
-from server.signed_letters import SignedLetters
-from server.strategy import Limits, Presence, run_round
+from wardround.protocol.errors import Refusal
+from wardround.protocol.wire.envelope import decode_request, encode_answer, sign_release
+from wardround.protocol.wire.signed_terms import sign_terms
+from wardround.protocol.wire.signing import new_key
+from wardround.protocol.wire.wire import decode_plan
+from wardround.server.algorithm import rounds
+from wardround.server.network import strategy
+from wardround.server.network.signed_letters import SignedLetters
+from wardround.server.network.strategy import Limits, Presence, run_round
+from wardround.server.store.held_heads import HeldHeads
 
 LIMITS = Limits(round_seconds=2.0, poll_seconds=0.01)
 NODES = {"north": 1, "south": 2, "west": 3}

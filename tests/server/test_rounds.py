@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.errors import ConfigurationError
-from server import rounds
-from server.aggregate import release_weights
-from server.screen import NoRelease
+from wardround.protocol.errors import ConfigurationError
+from wardround.server.algorithm import rounds
+from wardround.server.algorithm.aggregate import release_weights
+from wardround.server.algorithm.screen import NoRelease
 
 HOSPITALS = {"north": 100, "south": 300, "west": 600}
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from protocol.errors import ReleaseRejected
-from server.rounds import init, plans
-from server.screen import (
+from wardround.protocol.errors import ReleaseRejected
+from wardround.server.algorithm.rounds import init, plans
+from wardround.server.algorithm.screen import (
     COUNT_SLACK,
     FALSE_ALARM_RATE,
     expect,

@@ -8,26 +8,27 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from client.supernode import node_public_key
-from conf.proposal import Serving
-from conf.settings import ReviewSettings
-from protocol.errors import ConfigurationError
-from protocol.kit import save_join_request, sign_join_request
-from protocol.signed_terms import load_terms, sign_terms
-from protocol.signing import new_key
-from server import patience, rounds, serve
-from server.approve import approve
-from server.assess import unmeasured
-from server.checkpoint import resume
-from server.event_log import EventLog, closed_rounds, read_events
-from server.lock import alone
-from server.operator_home import load_operator_home
-from server.provision import begin_operator_home
-from server.rounds import RoundSummary
-from server.screen import NoRelease
-from server.served import check_times
-from server.study_files import report
-from server.superlink import ServerAway
+from wardround.client.network.supernode import node_public_key
+from wardround.conf.proposal import Serving
+from wardround.conf.settings import ReviewSettings
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.wire.kit import save_join_request, sign_join_request
+from wardround.protocol.wire.signed_terms import load_terms, sign_terms
+from wardround.protocol.wire.signing import new_key
+from wardround.server.algorithm import rounds
+from wardround.server.algorithm.rounds import RoundSummary
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.commands.approve import approve
+from wardround.server.commands.provision import begin_operator_home
+from wardround.server.evaluation.assess import unmeasured
+from wardround.server.network.superlink import ServerAway
+from wardround.server.store.checkpoint import resume
+from wardround.server.store.event_log import EventLog, closed_rounds, read_events
+from wardround.server.store.lock import alone
+from wardround.server.store.operator_home import load_operator_home
+from wardround.server.study import patience, serve
+from wardround.server.study.served import check_times
+from wardround.server.study.study_files import report
 
 
 @pytest.fixture

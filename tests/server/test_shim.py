@@ -18,9 +18,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, Message
 from flwr.cli.build import build_fab_from_disk
 from flwr.supercore.task_identity import TaskIdentity
 
-from client.known_app import SHIM_DIGEST, digest
+from wardround.client.network.known_app import SHIM_DIGEST, digest
 
-FOLDER = Path(__file__).parents[2] / "server/shim"
+FOLDER = Path(__file__).parents[2] / "server/network/shim"
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +157,8 @@ def test_its_bundle_holds_one_file_of_code():
 
 
 def test_hospitals_of_this_release_know_this_shim():
-    """Whoever changes the shim puts its new digest into client/known_app.py, or no hospital runs it."""
+    """Whoever changes the shim puts its new digest into client/network/known_app.py, or no hospital runs it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Flower's, of pathspec
         shipped = digest(build_fab_from_disk(FOLDER))
-    assert shipped == SHIM_DIGEST, f"set SHIM_DIGEST in client/known_app.py to {shipped}"
+    assert shipped == SHIM_DIGEST, f"set SHIM_DIGEST in client/network/known_app.py to {shipped}"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.signed_terms import load_terms
-from protocol.signing import load_public_key
-from server.main import main
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.wire.signed_terms import load_terms
+from wardround.protocol.wire.signing import load_public_key
+from wardround.server.main import main
 
 HOSPITALS = "training.public_patients={north: 1200, south: 800}"
 
@@ -119,7 +119,7 @@ def test_help_imports_nothing_heavy() -> None:
     root = Path(__file__).parents[2]
     program = (
         "import sys; sys.argv = ['wardround-serve', '--help']\n"
-        "from server.main import main; code = main()\n"
+        "from wardround.server.main import main; code = main()\n"
         "sys.exit(code or bool({'hydra', 'torch', 'flwr', 'polars'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-P", "-c", program], env={"PYTHONPATH": str(root)}, capture_output=True,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from flwr.app import Error, Message
 
-from client.app import plan_of, reply
-from protocol.errors import ConfigurationError, Refusal
-from server import rounds
-from server.checkpoint import resume
-from server.strategy import Limits, run_rounds, wait_for_nodes
-from simulations.grid import InProcessGrid
+from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.server.algorithm import rounds
+from wardround.server.network.strategy import Limits, run_rounds, wait_for_nodes
+from wardround.server.store.checkpoint import resume
+from wardround.simulations.federation.app import plan_of, reply
+from wardround.simulations.federation.grid import InProcessGrid
 
 NODES = {"north": 1, "south": 2, "west": 3}
 QUICK = Limits(nodes_seconds=0.1, round_seconds=0.1, poll_seconds=0.01)

@@ -13,10 +13,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDic
 from flwr.common.constant import ErrorCode
 from flwr.proto.message_pb2 import ObjectTree
 
-from server import streamed_grid
-from server.messages import release_of
-from server.screen import NoRelease
 from tests.server.superlink_folder import SuperLinkFolder
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.network import streamed_grid
+from wardround.server.network.messages import release_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,8 +10,8 @@ from flwr.supercore.constant import NodeStatus
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.superlink.grid import HttpGrid
 
-from server import superlink
-from server.superlink import Reconciled, heartbeats, live_on, reconcile_nodes
+from wardround.server.network import superlink
+from wardround.server.network.superlink import Reconciled, heartbeats, live_on, reconcile_nodes
 
 ASKED = httpx.Request("POST", "https://127.0.0.1/v1/runtime/pull-messages")
 

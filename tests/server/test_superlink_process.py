@@ -12,10 +12,10 @@ import httpx
 import pytest
 import uvicorn
 
-from server import up
-from server.certificates import new_root, new_server
-from server.superlink import Reconciled
-from server.superlink_process import Doorkeeper, Line
+from wardround.server.commands import up
+from wardround.server.network.superlink import Reconciled
+from wardround.server.network.superlink_process import Doorkeeper, Line
+from wardround.server.store.certificates import new_root, new_server
 
 LARGEST = 2**20
 PATH = "/v1/fleet/PushObject"

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from protocol.errors import ConfigurationError
-from server import up
-from server.provision import begin_operator_home
-from server.superlink import Reconciled
+from wardround.protocol.errors import ConfigurationError
+from wardround.server.commands import up
+from wardround.server.commands.provision import begin_operator_home
+from wardround.server.network.superlink import Reconciled
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_a_file_that_goes_between_two_looks_is_left_to_the_next(monkeypatch, hom
 STARTS = """
 import sys, time
 from pathlib import Path
-from server import up
-from server.operator_home import load_operator_home
+from wardround.server.commands import up
+from wardround.server.store.operator_home import load_operator_home
 print(up._start(load_operator_home(Path(sys.argv[1])), "127.0.0.1").pid, flush=True)
 time.sleep(600)
 """

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from client.cohort import Cohort
-from protocol.accounting import PrivacyEvent
-from protocol.contract import Contract, contract_from_mapping
-from protocol.layout import Layout
-from protocol.settings import ModelSettings
-from simulations.report.summary import PrivacyFacts, Results, RoundRow
+from wardround.client.cohort import Cohort
+from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.simulations.report.summary import PrivacyFacts, Results, RoundRow
 
 EFFECTS = np.array([[0.9, 0.0, -0.9], [-0.6, 0.1, 0.6], [0.0, 0.3, 0.0]])
 

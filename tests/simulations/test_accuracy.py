@@ -13,19 +13,19 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.errors import ConfigurationError
-from protocol.settings import PrivacySettings
-from simulations.accuracy import __main__ as command
-from simulations.accuracy import column, flamby
-from simulations.accuracy.cases import CASES, NOISES, Case
-from simulations.accuracy.column import REFERENCES, Cell, cells_of
-from simulations.accuracy.methods import DEFAULT, chosen, registry
-from simulations.accuracy.page import write_results
-from simulations.accuracy.runner import Task, run_task, run_tasks
-from simulations.accuracy.summary import ROW_KEYS, rows_of, summarise
-from simulations.challengers.channel import Attempt
-from simulations.federation import load_federation
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.terms.settings import PrivacySettings
+from wardround.simulations.federation.federation import load_federation
+from wardround.simulations.methods import __main__ as command
+from wardround.simulations.methods import column, flamby
+from wardround.simulations.methods.cases import CASES, NOISES, Case
+from wardround.simulations.methods.channel import Attempt
+from wardround.simulations.methods.column import REFERENCES, Cell, cells_of
+from wardround.simulations.methods.compared import DEFAULT, chosen, registry
+from wardround.simulations.methods.page import write_results
+from wardround.simulations.methods.runner import Task, run_task, run_tasks
+from wardround.simulations.methods.summary import ROW_KEYS, rows_of, summarise
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 TINY = Case(
@@ -59,7 +59,7 @@ def test_workers_end_with_the_benchmark_that_was_killed() -> None:
 import os, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from simulations.accuracy.runner import end_with
+from wardround.simulations.methods.runner import end_with
 with ProcessPoolExecutor(1, get_context("spawn"), end_with, (os.getpid(),)) as pool:
     print(pool.submit(os.getpid).result(), flush=True)
     pool.submit(time.sleep, 60)
@@ -103,14 +103,14 @@ def test_nothing_is_reused_under_other_code_settings_seed_or_table(finished: lis
 
 
 def test_code_digest_sees_sources_and_configuration_but_not_the_page(tmp_path: Path) -> None:
-    from simulations.accuracy.store import code_digest
+    from wardround.simulations.methods.store import code_digest
 
-    for name in ("server/a.py", "conf/b.yaml", "simulations/accuracy/page.py", "simulations/report/c.py"):
+    for name in ("server/a.py", "conf/b.yaml", "simulations/methods/page.py", "simulations/report/c.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1", encoding="utf-8")
     before = code_digest(tmp_path)
     for name, changes in (("page.py", False), ("column.py", True)):
-        (tmp_path / "simulations/accuracy" / name).write_text("2", encoding="utf-8")
+        (tmp_path / "simulations/methods" / name).write_text("2", encoding="utf-8")
         assert (code_digest(tmp_path) != before) is changes
     before = code_digest(tmp_path)
     (tmp_path / "conf/b.yaml").write_text("2", encoding="utf-8")

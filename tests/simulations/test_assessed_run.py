@@ -10,14 +10,15 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from conf.compose import study_settings
-from conf.settings import StudySettings
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.model_file import load_model
-from protocol.terms import Release
-from server import evaluation, rounds
-from simulations import study
-from simulations.federation import load_federation
+from wardround.conf.compose import study_settings
+from wardround.conf.settings import StudySettings
+from wardround.protocol.model.model_file import load_model
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.terms.terms import Release
+from wardround.server.algorithm import rounds
+from wardround.server.evaluation import evaluation
+from wardround.simulations.federation.federation import load_federation
+from wardround.simulations.study import study
 
 SMALL = [
     "data.hospitals=4",
@@ -35,7 +36,7 @@ SMALL = [
 @pytest.fixture(scope="module")
 def settings_of() -> Callable[..., StudySettings]:
     def make(folder: Path, *overrides: str) -> StudySettings:
-        with initialize_config_module("conf", version_base="1.3"):
+        with initialize_config_module("wardround.conf", version_base="1.3"):
             plain = OmegaConf.to_container(compose("simulate", [*SMALL, *overrides]), resolve=True)
         return study_settings(plain, folder)  # type: ignore[arg-type]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from client.ridge import design_matrix, fit_effects
-from protocol.model import column_scale, predict_logits
-from protocol.settings import ModelSettings
-from simulations import baselines
+from wardround.client.personal.ridge import design_matrix, fit_effects
+from wardround.protocol.model.model import column_scale, predict_logits
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.simulations.study import baselines
 
 
 def test_a_hospital_of_one_class_stays_finite(small: Callable) -> None:

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.cohort import Cohort
-from protocol.accounting import PrivacyEvent, compose_epsilon, independent_epsilon
-from protocol.contract import Contract
-from protocol.errors import ConfigurationError
-from protocol.settings import PrivacySettings
-from simulations import metrics
-from simulations.challengers import additive, boosting, local_steps, newton, registry
-from simulations.challengers.__main__ import BEGIN, END, PAGE, filled
-from simulations.challengers.channel import Attempt, Channel
-from simulations.challengers.prior import PRIORS
-from simulations.federation import Federation
+from wardround.client.cohort import Cohort
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, independent_epsilon
+from wardround.protocol.terms.settings import PrivacySettings
+from wardround.simulations.federation.federation import Federation
+from wardround.simulations.measures import metrics
+from wardround.simulations.methods import additive, boosting, local_steps, newton, registry
+from wardround.simulations.methods.challengers import BEGIN, END, PAGE, filled
+from wardround.simulations.methods.channel import Attempt, Channel
+from wardround.simulations.methods.prior import PRIORS
 
 Make = Callable[..., Any]
 SUMS = ("gradients", "weighted gradients", "gram", "weighted gram", "residuals", "counts")
@@ -123,8 +123,8 @@ def test_one_that_spends_more_than_its_target_is_refused(
 
 
 def test_gram_sums_are_the_second_moments(small: Make, contract: Contract) -> None:
-    from protocol.design import dense_rows
-    from protocol.model import column_scale
+    from wardround.protocol.model.design import dense_rows
+    from wardround.protocol.model.model import column_scale
 
     cohort, layout = small([8, 0, 5], 4).cohort, contract.layout
     rows = dense_rows(layout, cohort) * column_scale(additive.MODEL, layout)

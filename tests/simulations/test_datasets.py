@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conf import __file__ as conf_file
-from protocol.contract import Contract, contract_from_mapping
-from protocol.errors import TableError
-from simulations.datasets import NOSHOW_COLUMNS, read_heart, read_noshow, read_table
+from wardround.conf import __file__ as conf_file
+from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.errors import TableError
+from wardround.simulations.federation.datasets import NOSHOW_COLUMNS, read_heart, read_noshow, read_table
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="real tables are absent: ../shared/data")

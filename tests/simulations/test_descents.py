@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from client.cohort import Cohort, concatenate
-from protocol.contract import Contract
-from protocol.model import initial_weights, predict_logits
-from protocol.randomness import Keystream, derive_key
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.terms import Terms
-from server.propose import without_moments
-from simulations import descents
+from wardround.client.cohort import Cohort, concatenate
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.model.model import initial_weights, predict_logits
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.server.algorithm.propose import without_moments
+from wardround.simulations.study import descents
 
 
 def terms_for(contract: Contract, cohort: Cohort, noise_multiplier: float = 1.0, **training: object) -> Terms:

@@ -1,24 +1,26 @@
 """Encoded patients on disk: the same bit for bit, another entry for every part of the key, never trusted."""
 
+import json
 import os
 import re
 import stat
+import subprocess
+import sys
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 
-import grimp
 import numpy as np
 import pytest
 
-from client.cohort import Cohort
-from conf.composed import compose_study
-from conf.settings import StudySettings
-from protocol.errors import TableError
-from simulations import encoded_cache, encoded_key
-from simulations.encoded_cache import EncodedCache, cache_folder, load_cached
-from simulations.encoded_key import ENCODERS, EncodedKey
-from simulations.federation import Federation
+from wardround.client.cohort import Cohort
+from wardround.conf.composed import compose_study
+from wardround.conf.settings import StudySettings
+from wardround.protocol.errors import TableError
+from wardround.simulations.federation import encoded_cache, encoded_key
+from wardround.simulations.federation.encoded_cache import EncodedCache, cache_folder, load_cached
+from wardround.simulations.federation.encoded_key import ENCODERS, EncodedKey
+from wardround.simulations.federation.federation import Federation
 
 SMALL = ("data.hospitals=3", "data.patients=240", "data.messages=900", "data.smallest=40", "data.largest=120")
 ROW = "63.0,1.0,1.0,145.0,233.0,1.0,2.0,150.0,0.0,2.3,3.0,0.0,6.0,{}"
@@ -86,10 +88,25 @@ def no_second_encoding(monkeypatch):
     return forbid
 
 
+GRAPH = """
+import grimp, json
+graph = grimp.build_graph("wardround", cache_dir=None)
+print(json.dumps({module: sorted(graph.find_upstream_modules(module)) for module in graph.modules}))
+"""
+
+
 @pytest.fixture(scope="module")
-def graph():
-    """Who imports whom in the whole program."""
-    return grimp.build_graph("protocol", "client", "server", "simulations", "conf", cache_dir=None)
+def needs(tmp_path_factory):
+    """What each module of the whole program imports, directly or not.
+
+    In a process of its own: grimp walks the folder that a package was imported from, and the rooms lie beside api/.
+    """
+    place = tmp_path_factory.mktemp("graph")
+    root = Path(encoded_key.__file__).parents[2]
+    subprocess.run([root / "scripts/names.sh", place], check=True)
+    environment = {**os.environ, "PYTHONPATH": str(place / "names")}
+    found = subprocess.run([sys.executable, "-c", GRAPH], check=True, capture_output=True, env=environment)
+    return {module: set(needed) for module, needed in json.loads(found.stdout).items()}
 
 
 @pytest.mark.parametrize("source", ["synthetic", "heart"])
@@ -150,18 +167,20 @@ def test_one_byte_of_a_table_is_another_entry(tmp_path):
     assert replace(after, data=before.data) == before
 
 
-def test_code_that_encodes_is_part_of_the_key(graph, monkeypatch):
+def test_code_that_encodes_is_part_of_the_key(needs, monkeypatch):
     """Whatever the encoders import, of ours, is under ENCODERS."""
     start = (
-        "client.gate.admit",
-        "client.features",
-        "client.tables.readable",
-        "simulations.datasets",
-        "simulations.population.draw",
+        "wardround.client.gate.admit",
+        "wardround.client.features",
+        "wardround.client.connectors.readable",
+        "wardround.simulations.federation.datasets",
+        "wardround.simulations.population.draw",
     )
-    needed = set(start).union(*(graph.find_upstream_modules(module) for module in start))
-    covered = [".".join(part for part in (p, place.removesuffix(".py")) if part) for p, place in ENCODERS]
-    packages = {"client", "simulations"}
+    needed = set(start).union(*(needs[module] for module in start))
+    covered = [
+        f"{package}/{place}".removesuffix(".py").strip("/").replace("/", ".") for package, place in ENCODERS
+    ]
+    packages = {"wardround", "wardround.client", "wardround.simulations", "wardround.simulations.federation"}
     missing = {
         m for m in needed - packages if not any(m == place or m.startswith(f"{place}.") for place in covered)
     }
@@ -173,10 +192,11 @@ def test_code_that_encodes_is_part_of_the_key(graph, monkeypatch):
     encoded_key.encoder_digest.cache_clear()
 
 
-def test_nothing_in_a_hospital_imports_the_cache(graph):
-    importers = graph.find_downstream_modules("simulations.encoded_cache")
+def test_nothing_in_a_hospital_imports_the_cache(needs):
+    cache = "wardround.simulations.federation.encoded_cache"
+    importers = [module for module, needed in needs.items() if cache in needed]
     assert importers
-    assert all(importer.startswith("simulations.") for importer in importers)
+    assert all(importer.startswith("wardround.simulations.") for importer in importers)
 
 
 def test_no_code_of_a_hospital_writes_arrays_or_tables_but_asked_for_scores():

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from flwr.app import Context, RecordDict
 
-from client.cohort import Cohort
-from client.participate import participate
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.terms import Terms
-from simulations import in_process
-from simulations.federation import Federation
-from simulations.shared_federation import open_shared, write_shared
+from wardround.client.cohort import Cohort
+from wardround.client.round.participate import participate
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.simulations.federation import in_process
+from wardround.simulations.federation.federation import Federation
+from wardround.simulations.federation.shared_federation import open_shared, write_shared
 
 CONTRACT = {
     "name": "small",
@@ -111,7 +111,7 @@ def test_a_folder_gives_the_same_patients_back_without_pickle(tmp_path):
 
 def test_any_worker_knows_what_the_others_charged(tmp_path):
     """Each round falls to a worker that has not seen the ones before; the third is one too many."""
-    from simulations import flower
+    from wardround.simulations.federation import flower
 
     federation = draw_federation()
     terms = terms_for(federation, epsilon=1.6)
@@ -167,7 +167,7 @@ def several_steps(federation):
 
 
 def carry_on_ray(path):
-    from simulations.flower import run_on_ray
+    from wardround.simulations.federation.flower import run_on_ray
 
     federation, accepted = draw_federation(), []
     terms = several_steps(federation)

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from client.participate import participate
-from client.train.agree import random_cohort
-from conf.settings import FederationSettings
-from protocol.errors import ConfigurationError, Refusal
-from protocol.randomness import Keystream
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.terms import Terms
-from simulations import in_process
-from simulations.comparison import METHODS, Contest, compare
-from simulations.federation import UNDATED, Federation
-from simulations.grid import run_over_grid
+from wardround.client.round.participate import participate
+from wardround.client.train.agree import random_cohort
+from wardround.conf.settings import FederationSettings
+from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.privacy.randomness import Keystream
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.simulations.federation import in_process
+from wardround.simulations.federation.federation import UNDATED, Federation
+from wardround.simulations.federation.grid import run_over_grid
+from wardround.simulations.study.comparison import METHODS, Contest, compare
 
 HOSPITALS = ("north", "south", "west")
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from protocol.model import parameter_count, predict_logits
-from protocol.settings import ModelSettings
-from simulations import metrics
-from simulations.held_out import HeldOutScore
+from wardround.protocol.model.model import parameter_count, predict_logits
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.simulations.measures import metrics
+from wardround.simulations.measures.held_out import HeldOutScore
 
 
 @pytest.mark.parametrize("memory_bytes", [0, 1 << 30])

@@ -5,12 +5,12 @@ import time
 import numpy as np
 import pytest
 
-from protocol.contract import contract_from_mapping
-from protocol.errors import Refusal
-from protocol.settings import ModelSettings, PrivacySettings, TrainingSettings
-from protocol.terms import Release, Terms
-from server import rounds
-from simulations import in_process
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import Refusal
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Release, Terms
+from wardround.server.algorithm import rounds
+from wardround.simulations.federation import in_process
 
 CONTRACT = {
     "name": "small",

@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from simulations.invented import main, tables_until
-from simulations.population.draw import PopulationSettings, draw_population
+from wardround.simulations.population.draw import PopulationSettings, draw_population
+from wardround.simulations.population.invented import main, tables_until
 
 SETTINGS = PopulationSettings(hospitals=1, patients=300, messages=1200, smallest=1, largest=300)
 

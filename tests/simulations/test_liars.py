@@ -14,16 +14,17 @@ from hydra import compose, initialize_config_module
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from conf.compose import study_settings
-from conf.settings import StudySettings
-from protocol.model import predict_logits
-from protocol.terms import Release, RoundPlan, Terms
-from server import rounds
-from server.robust import CUT, votes
-from server.screen import Expected, expect, norm_bound
-from simulations import metrics, study
-from simulations.federation import Federation, load_federation
-from simulations.in_process import run
+from wardround.conf.compose import study_settings
+from wardround.conf.settings import StudySettings
+from wardround.protocol.model.model import predict_logits
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.server.algorithm import rounds
+from wardround.server.algorithm.robust import CUT, votes
+from wardround.server.algorithm.screen import Expected, expect, norm_bound
+from wardround.simulations.federation.federation import Federation, load_federation
+from wardround.simulations.federation.in_process import run
+from wardround.simulations.measures import metrics
+from wardround.simulations.study import study
 
 RULES = ("sum", "trimmed", "median")
 OVERRIDES = [
@@ -61,7 +62,7 @@ class Trial:
     """One seed's federation, and what becomes of it under each rule and attack."""
 
     def __init__(self, seed: int) -> None:
-        with initialize_config_module("conf", version_base="1.3"):
+        with initialize_config_module("wardround.conf", version_base="1.3"):
             plain = OmegaConf.to_container(compose("simulate", [*OVERRIDES, f"seed={seed}"]), resolve=True)
         self.settings: StudySettings = study_settings(plain, Path("unused"))  # type: ignore[arg-type]
         self.federation: Federation = load_federation(self.settings.data, self.settings.contract, seed)

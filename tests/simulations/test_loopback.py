@@ -8,12 +8,12 @@ from collections import Counter
 
 import pytest
 
-from client.home import load_home
-from protocol.model_file import load_model
-from protocol.signed_model import MODEL
-from protocol.signed_terms import load_terms
-from simulations.loopback.federation import OPERATOR, Loopback
-from simulations.loopback.replay import largest_difference, replay
+from wardround.client.home.home import load_home
+from wardround.protocol.model.model_file import load_model
+from wardround.protocol.wire.signed_model import MODEL
+from wardround.protocol.wire.signed_terms import load_terms
+from wardround.simulations.loopback.federation import OPERATOR, Loopback
+from wardround.simulations.loopback.replay import largest_difference, replay
 
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
 

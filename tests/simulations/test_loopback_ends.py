@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from protocol.errors import ConfigurationError
-from simulations.loopback.federation import Loopback
-from simulations.loopback.postgres import installed
+from wardround.protocol.errors import ConfigurationError
+from wardround.simulations.loopback.federation import Loopback
+from wardround.simulations.loopback.postgres import installed
 
 RUNS = """
 import sys, time
-from simulations.loopback import __main__ as loopback
-from simulations.loopback.postgres import ThrowAwayPostgres
+from wardround.simulations.loopback import __main__ as loopback
+from wardround.simulations.loopback.postgres import ThrowAwayPostgres
 
 def demonstrate(made, stack, rounds):
     made._start("server", ["http.server", "--bind", "127.0.0.1", "0"])

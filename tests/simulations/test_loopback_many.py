@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulations.loopback.many import run_many
+from wardround.simulations.loopback.many import run_many
 
 pytestmark = [pytest.mark.soak, pytest.mark.flower]
 

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
 
-from simulations import metrics
+from wardround.simulations.measures import metrics
 
 
 @settings(max_examples=60, deadline=None)

@@ -8,16 +8,16 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from client.evaluate import scaled_tables
-from conf.compose import study_settings
-from protocol.evaluation import EvaluationSettings
-from protocol.model import predict_logits, predict_probabilities
-from protocol.randomness import Keystream, derive_key
-from server.evaluation import consistent_tables, evaluate_tables
-from server.propose import propose
-from simulations.descents import pooled_model
-from simulations.federation import load_federation
-from simulations.report.assessed import exact_measures
+from wardround.client.round.evaluate import scaled_tables
+from wardround.conf.compose import study_settings
+from wardround.protocol.model.model import predict_logits, predict_probabilities
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.evaluation import EvaluationSettings
+from wardround.server.algorithm.propose import propose
+from wardround.server.evaluation.evaluation import consistent_tables, evaluate_tables
+from wardround.simulations.federation.federation import load_federation
+from wardround.simulations.report.assessed import exact_measures
+from wardround.simulations.study.descents import pooled_model
 
 TABLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "noshow.csv.gz"
 
@@ -28,7 +28,7 @@ TABLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "noshow.csv.gz
 @pytest.mark.parametrize("noise", ["distributed", "local"])
 def test_the_error_of_the_auc_and_the_cover_of_its_intervals(noise: str) -> None:
     """200 repetitions; coverage of 95 % falls below 89 % by chance once in 10,000."""
-    with initialize_config_module("conf", version_base="1.3"):
+    with initialize_config_module("wardround.conf", version_base="1.3"):
         plain = OmegaConf.to_container(
             compose("simulate", ["data=noshow", f"data.path={TABLE}"]), resolve=True
         )

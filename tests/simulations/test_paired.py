@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from client.cohort import Cohort
-from simulations.paired import auc_difference, no_worse_off, placements
-from simulations.report.assessed import exact_measures, weighted_auc
+from wardround.client.cohort import Cohort
+from wardround.simulations.measures.paired import auc_difference, no_worse_off, placements
+from wardround.simulations.report.assessed import exact_measures, weighted_auc
 
 
 def scored(cohort: Cohort, seed: int) -> tuple[np.ndarray, np.ndarray]:

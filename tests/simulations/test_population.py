@@ -12,12 +12,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import OneHotEncoder
 
-from client.gate.history import behavioural_history
-from conf import __file__ as conf_file
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError
-from simulations.population.draw import Population, PopulationSettings, draw_population
-from simulations.population.effects import (
+from wardround.client.gate.history import behavioural_history
+from wardround.conf import __file__ as conf_file
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.simulations.population.draw import Population, PopulationSettings, draw_population
+from wardround.simulations.population.effects import (
     AGE_EDGES,
     DISTANCE_EDGES,
     HOUR_EDGES,
@@ -26,9 +26,9 @@ from simulations.population.effects import (
     TRAIT_VALUES,
     sigmoid,
 )
-from simulations.population.export import PURPOSE
-from simulations.population.messages import known_trait
-from simulations.population.patients import power_law_sizes
+from wardround.simulations.population.export import PURPOSE
+from wardround.simulations.population.messages import known_trait
+from wardround.simulations.population.patients import power_law_sizes
 
 SMALL = PopulationSettings(hospitals=5, patients=2000, messages=6000, smallest=50, largest=1200)
 

@@ -11,13 +11,13 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from conf.compose import study_settings
-from conf.settings import StudySettings
-from simulations import study
-from simulations.datasets import NOSHOW_COLUMNS
-from simulations.federation import load_federation
-from simulations.report.run_files import RunFiles
-from simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
+from wardround.conf.compose import study_settings
+from wardround.conf.settings import StudySettings
+from wardround.simulations.federation.datasets import NOSHOW_COLUMNS
+from wardround.simulations.federation.federation import load_federation
+from wardround.simulations.report.run_files import RunFiles
+from wardround.simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
+from wardround.simulations.study import study
 
 PLACES = ("CENTRO", "GOIABEIRAS", "MARUIPE")
 
@@ -50,7 +50,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudySettings, RunFi
         "privacy.delta=2e-3",
         "federation.cache=false",
     ]
-    with initialize_config_module("conf", version_base="1.3"):
+    with initialize_config_module("wardround.conf", version_base="1.3"):
         plain = OmegaConf.to_container(compose("simulate", overrides), resolve=True)
     settings = study_settings(plain, folder / "run")  # type: ignore[arg-type]
     return settings, study.run(settings)
@@ -92,7 +92,7 @@ def test_no_identifier_and_no_hash_of_rows_stands_in_the_folder(real) -> None:
 
 
 def test_a_generated_federation_keeps_its_fingerprint_and_needs_no_warning(example, tmp_path: Path) -> None:
-    from simulations.report.run_files import write_run
+    from wardround.simulations.report.run_files import write_run
 
     invented: Results = example()
     files = write_run(invented, tmp_path, html=False)

@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from protocol.settings import ModelSettings
-from simulations.report import charts, plots
-from simulations.report.effects import additive_effects, short_labels
-from simulations.report.figure import headline_figure
-from simulations.report.page import render_report
-from simulations.report.plots import compact_delta
-from simulations.report.summary import summarise
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.simulations.report import charts, plots
+from wardround.simulations.report.effects import additive_effects, short_labels
+from wardround.simulations.report.figure import headline_figure
+from wardround.simulations.report.page import render_report
+from wardround.simulations.report.plots import compact_delta
+from wardround.simulations.report.summary import summarise
 
 
 class Tags(HTMLParser):

@@ -11,14 +11,14 @@ import pytest
 import yaml
 from sklearn.metrics import log_loss, roc_auc_score
 
-from protocol.contract import contract_from_mapping
-from protocol.errors import ConfigurationError, ContractError
-from protocol.model_file import load_model
-from simulations.report import run_files
-from simulations.report.run_files import metrics_table, write_run, write_whole
-from simulations.report.scores import METHOD_KEYS
-from simulations.report.summary import summarise
-from simulations.report.table import print_run
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError, ContractError
+from wardround.protocol.model.model_file import load_model
+from wardround.simulations.report import run_files
+from wardround.simulations.report.run_files import metrics_table, write_run, write_whole
+from wardround.simulations.report.scores import METHOD_KEYS
+from wardround.simulations.report.summary import summarise
+from wardround.simulations.report.table import print_run
 
 FILES = {
     "summary.json",

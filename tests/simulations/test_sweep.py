@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 import yaml
 
-from simulations.report.summary import summarise
-from simulations.report.sweep import show_frontier, write_frontier
+from wardround.simulations.report.summary import summarise
+from wardround.simulations.report.sweep import show_frontier, write_frontier
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from conf.compose import study_settings
-from conf.settings import ReviewSettings
-from protocol.evaluation import score_bins
-from protocol.model import predict_logits, predict_probabilities
-from server.assess import Assessment, assess, measuring
-from server.mitigate import mitigated_weights
-from server.review import review
-from simulations import study
-from simulations.federation import Federation, load_federation
+from wardround.conf.compose import study_settings
+from wardround.conf.settings import ReviewSettings
+from wardround.protocol.model.model import predict_logits, predict_probabilities
+from wardround.protocol.terms.evaluation import score_bins
+from wardround.server.evaluation.assess import Assessment, assess, measuring
+from wardround.server.evaluation.mitigate import mitigated_weights
+from wardround.server.evaluation.review import review
+from wardround.simulations.federation.federation import Federation, load_federation
+from wardround.simulations.study import study
 
 OVERRIDES = [
     "data.hospitals=6",
@@ -33,7 +33,7 @@ OVERRIDES = [
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Federation, object, np.ndarray, Assessment]:
-    with initialize_config_module("conf", version_base="1.3"):
+    with initialize_config_module("wardround.conf", version_base="1.3"):
         plain = OmegaConf.to_container(compose("simulate", OVERRIDES), resolve=True)
     settings = study_settings(plain, Path(tmp_path_factory.mktemp("run")))  # type: ignore[arg-type]
     federation = load_federation(settings.data, settings.contract, settings.seed)

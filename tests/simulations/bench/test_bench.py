@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from client.train.patient_batch import pad_patients
-from conf.composed import compose_study
-from protocol.settings import ModelSettings
-from simulations.bench.__main__ import main
-from simulations.bench.others import build_pfl
-from simulations.bench.page import BEGIN, END, Part, shown, write_page
-from simulations.bench.scaling import measure
-from simulations.bench.step import ENGINES, full_cohort, opacus_step, plain_step, private_step
-from simulations.bench.timing import Times, interleaved
+from wardround.client.train.patient_batch import pad_patients
+from wardround.conf.composed import compose_study
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.simulations.bench.__main__ import main
+from wardround.simulations.bench.others import build_pfl
+from wardround.simulations.bench.page import BEGIN, END, Part, shown, write_page
+from wardround.simulations.bench.scaling import measure
+from wardround.simulations.bench.step import ENGINES, full_cohort, opacus_step, plain_step, private_step
+from wardround.simulations.bench.timing import Times, interleaved
 
 
 class Clock:
@@ -125,7 +125,7 @@ def test_all_contestants_can_step(layout, model):
 
 
 def test_plain_loops_descend_alike():
-    from simulations.bench.pooled import _matrices, _Product
+    from wardround.simulations.bench.pooled import _matrices, _Product
 
     columns = np.array([[0, 2], [1, 2], [0, 1]], np.int32)
     rows, transposed = _matrices(columns, 3)

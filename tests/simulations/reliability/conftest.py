@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from client.home import load_home
-from protocol.accounting import PrivacyEvent, compose_epsilon
-from protocol.model_file import load_model
-from protocol.signed_terms import load_terms
-from server import rounds
-from server.event_log import closed_rounds
-from simulations.loopback.federation import OPERATOR, Loopback
-from simulations.loopback.replay import largest_difference, stored_release
+from wardround.client.home.home import load_home
+from wardround.protocol.model.model_file import load_model
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.wire.signed_terms import load_terms
+from wardround.server.algorithm import rounds
+from wardround.server.store.event_log import closed_rounds
+from wardround.simulations.loopback.federation import OPERATOR, Loopback
+from wardround.simulations.loopback.replay import largest_difference, stored_release
 
 HERE = Path(__file__).parent
 PLACES, CLOCK = HERE / "places.py", HERE / "clock"
@@ -67,11 +67,13 @@ class Stage:
 
     def start_agent(self, name, clock_seconds=0):
         home = ("--home", self.loopback.home(name))
-        self.start(f"{name}-agent", [PLACES, "client.main", "agent", *home], **shifted(clock_seconds))
+        self.start(
+            f"{name}-agent", [PLACES, "wardround.client.main", "agent", *home], **shifted(clock_seconds)
+        )
 
     def start_supernode(self, name, clock_seconds=0):
         home = ("--home", self.loopback.home(name))
-        word = [HERE / "supernode.py"] if clock_seconds else ["-m", "client.main"]
+        word = [HERE / "supernode.py"] if clock_seconds else ["-m", "wardround.client.main"]
         self.start(f"{name}-supernode", [*word, "supernode", *home], **shifted(clock_seconds))
 
     def stands(self):
@@ -100,7 +102,7 @@ class Stage:
     def start_study(self, study, word="train", *more):
         settings = self.settings[study] if word == "train" else [f"study={study}", *self.settings[study][4:]]
         home = f"home={self.loopback.home(OPERATOR)}"
-        self.start("study", [PLACES, "server.main", word, home, *settings, *more])
+        self.start("study", [PLACES, "wardround.server.main", word, home, *settings, *more])
 
     def propose(self, study, rounds, *more):
         """Name a study's settings; these hospitals' policies ask for nobody's approval."""

@@ -67,24 +67,24 @@ def note_who_asks(door: Any) -> None:
 
 
 def at_the_agent() -> None:
-    import client.agent
-    import client.ledger.sqlite
-    import client.participate
-    import client.socket_door
+    import wardround.client.agent.agent
+    import wardround.client.agent.socket_door
+    import wardround.client.ledger.sqlite
+    import wardround.client.round.participate
 
-    note_who_asks(client.socket_door)
-    before(client.agent.Agent, "answer", "plan received")
-    after(client.ledger.sqlite.SqliteLedger, "charge", "charged")
-    after(client.participate, "private_update", "computed")
-    before(client.socket_door, "write", "release stored")
+    note_who_asks(wardround.client.agent.socket_door)
+    before(wardround.client.agent.agent.Agent, "answer", "plan received")
+    after(wardround.client.ledger.sqlite.SqliteLedger, "charge", "charged")
+    after(wardround.client.round.participate, "private_update", "computed")
+    before(wardround.client.agent.socket_door, "write", "release stored")
 
 
 def at_the_study() -> None:
-    import server.serve
-    import server.signed_letters
-    import server.superlink
+    import wardround.server.network.signed_letters
+    import wardround.server.network.superlink
+    import wardround.server.study.serve
 
-    run_round, closing = server.serve.run_round, []
+    run_round, closing = wardround.server.study.serve.run_round, []
 
     def gated(grid: Any, nodes: Any, terms: Any, state: Any, *rest: Any, **settings: Any) -> Any:
         """A round begins when the test lets it: its number is in the file ``gate``."""
@@ -97,9 +97,9 @@ def at_the_study() -> None:
         closing.append(state.round)
         return answer
 
-    server.serve.run_round = gated
-    after(server.signed_letters.SignedLetters, "read", "release arrived")
-    save_state = server.serve.save_state
+    wardround.server.study.serve.run_round = gated
+    after(wardround.server.network.signed_letters.SignedLetters, "read", "release arrived")
+    save_state = wardround.server.study.serve.save_state
 
     def saved(folder: Any, state: Any) -> Any:
         path = save_state(folder, state)
@@ -108,11 +108,11 @@ def at_the_study() -> None:
             come_by("checkpoint written")
         return path
 
-    server.serve.save_state = saved
+    wardround.server.study.serve.save_state = saved
     shipped = os.environ.get("WARDROUND_SHIPPED_APP")
     if shipped:
-        build = server.superlink.build_fab_from_disk
-        server.superlink.build_fab_from_disk = lambda folder: build(Path(shipped))  # type: ignore[attr-defined]
+        build = wardround.server.network.superlink.build_fab_from_disk
+        wardround.server.network.superlink.build_fab_from_disk = lambda folder: build(Path(shipped))  # type: ignore[attr-defined]
 
 
 PATCHES: dict[str, Callable[[], None]] = {

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import client.supernode
-from client.main import main
+import wardround.client.network.supernode
+from wardround.client.main import main
 
-told = client.supernode.environment
+told = wardround.client.network.supernode.environment
 
 
 def with_clock(*arguments: Any) -> dict[str, str]:
@@ -16,5 +16,5 @@ def with_clock(*arguments: Any) -> dict[str, str]:
     return {**told(*arguments), **shift, "WARDROUND_CLOCK_SHIFT": os.environ["WARDROUND_CLOCK_SHIFT"]}
 
 
-client.supernode.environment = with_clock
+wardround.client.network.supernode.environment = with_clock
 sys.exit(main())

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from client.home import load_home
-from server.operator_home import load_operator_home
-from server.superlink_process import LARGEST_BODY
-from simulations.loopback.federation import OPERATOR, Loopback
+from wardround.client.home.home import load_home
+from wardround.server.network.superlink_process import LARGEST_BODY
+from wardround.server.store.operator_home import load_operator_home
+from wardround.simulations.loopback.federation import OPERATOR, Loopback
 
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
 
@@ -183,9 +183,9 @@ def test_a_hostile_app_is_not_run_and_as_the_supernodes_user_would_read_and_spen
         node = settle(loopback)
         home = loopback.home("north")
         loopback.start_server()
-        agent = ["-m", "client.main", "agent", "--home", home]
+        agent = ["-m", "wardround.client.main", "agent", "--home", home]
         stage.start("north-agent", as_user(users, AGENT, "", *agent))
-        supernode = ["-m", "client.main", "supernode", "--home", node]
+        supernode = ["-m", "wardround.client.main", "supernode", "--home", node]
         stage.start("north-supernode", as_user(users, NODE, AGENT, *supernode))
         stage.wait(stage.activated, "the SuperNode to be let in")
         os.environ["WARDROUND_SHIPPED_APP"] = str(ship_hostile(loopback, home))

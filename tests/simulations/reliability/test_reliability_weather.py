@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from client.checks.server import clock_ahead
-from client.supernode import load_node_settings
-from server.certificates import Signed, new_server
-from server.operator_home import load_operator_home
-from simulations.loopback.federation import OPERATOR
+from wardround.client.checks.server import clock_ahead
+from wardround.client.network.supernode import load_node_settings
+from wardround.server.store.certificates import Signed, new_server
+from wardround.server.store.operator_home import load_operator_home
+from wardround.simulations.loopback.federation import OPERATOR
 
 pytestmark = pytest.mark.flower
 

@@ -16,11 +16,11 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from known import OPERATOR_KEY, PATHS, ROUNDS
 
-from protocol.envelope import decode_answer, decode_request, sign_request
-from protocol.errors import Refusal
-from protocol.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
-from protocol.signing import load_key, new_key
-from protocol.wire import decode_plan
+from wardround.protocol.errors import Refusal
+from wardround.protocol.wire.envelope import decode_answer, decode_request, sign_request
+from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
+from wardround.protocol.wire.signing import load_key, new_key
+from wardround.protocol.wire.wire import decode_plan
 
 LENGTH = struct.Struct("<I")
 app = ClientApp()

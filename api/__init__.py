@@ -1,0 +1,1 @@
+"""Wardround: patient-engagement models trained across hospitals, with differential privacy for every patient."""

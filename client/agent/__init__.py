@@ -1,0 +1,1 @@
+"""The process that holds tables, policy and ledger, and answers plans at a socket."""

@@ -1,0 +1,228 @@
+"""The hospital's agent: holds tables, policy and ledger, and alone computes what leaves the hospital.
+
+It answers one thing: a signed plan in, a signed release or a clause's name out. Told top to bottom:
+read the request → the operator's signatures → policy, ledger and charge → gate, features, training →
+store → sign. ``client.agent.socket_door`` carries the bytes; the story of a round is ``client.round.participate``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wardround.client.agent.asked import Asked, check_opening, read_request
+from wardround.client.agent.noted import Noted
+from wardround.client.agent.socket_door import Reply, SocketDoor
+from wardround.client.agent.turn import Turns
+from wardround.client.agent.warm import WarmFeatures
+from wardround.client.cohort import Cohort
+from wardround.client.home.home import Home, load_home
+from wardround.client.home.terms_folder import keep_pending
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.policy.policy import Policy
+from wardround.client.round.evaluate import evaluate
+from wardround.client.round.participate import Ward, participate, said
+from wardround.client.round.simulated import simulated_stream
+from wardround.client.train.agree import agree
+from wardround.protocol.errors import LedgerError, Refusal, WardroundError
+from wardround.protocol.privacy.randomness import Keystream, fresh_keystream
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.protocol.wire.envelope import encode_answer, sign_release
+
+logger = logging.getLogger("wardround.hospital")
+
+FORGET_SECONDS = 3600.0
+
+
+class Agent:
+    """One hospital's answers. Safe for threads; computes one release at a time."""
+
+    def __init__(self, home: Home, ledger: SqliteLedger) -> None:
+        """Take a home and its open ledger; tables and policy are read when a plan needs them."""
+        self._home = home
+        self._ledger = ledger
+        self._policy = home.policy
+        standing = home.simulation is not None and home.simulation.as_of is not None
+        self._features = WarmFeatures(home.source, home.patients_key, standing)
+        self._agreed: set[str] = set()
+        self._noted = Noted()
+        self._turns = Turns()
+
+    def answer(self, payload: bytes) -> Reply:
+        """Answer one request; never raises, whatever the bytes are.
+
+        A release leaves at whole multiples of its terms' delay; a refusal, which depends on terms, policy, ledger
+        and clock alone, at once. Without a reply (a database is away) the hospital is late: who asked asks again.
+        """
+        try:
+            asked = read_request(payload, self._current_policy(), self._ledger, self._now())
+        except Exception as error:
+            return self._unread(error)
+        with self._turns.take():
+            return self._answer(asked)
+
+    def _answer(self, asked: Asked) -> Reply:
+        """Answer a verified request within its turn."""
+        delay_seconds = asked.signed.terms.reply_delay_seconds
+        try:
+            answer = encode_answer(sign_release(self._participate(asked), self._home.key))
+            logger.info("study %s, round %d: released", asked.plan.study, asked.plan.round)
+            return Reply(answer, delay_seconds)
+        except Refusal as refusal:
+            return self._refused(refusal, asked)
+        except LedgerError as error:
+            return self._refused(Refusal("ledger", str(error)), asked)
+        except Exception as error:
+            logger.warning("late: %s", said(error))
+        return Reply(None, delay_seconds)
+
+    def screen(self, first: bytes) -> Reply | None:
+        """Refuse by a request's first ``OPENING_BYTES``; None where the rest is worth reading. Never raises."""
+        try:
+            check_opening(first, self._current_policy(), self._ledger, self._now())
+        except Exception as error:
+            return self._unread(error)
+        return None
+
+    def forget_expired(self) -> None:
+        """Delete stored releases whose terms have expired; what fails is tried again an hour later."""
+        try:
+            self._ledger.forget_expired(self._now())
+        except (Refusal, LedgerError) as error:
+            logger.warning("expired releases could not be deleted: %s", error)
+
+    def _participate(self, asked: Asked) -> Release:
+        terms, operator = asked.signed.terms, asked.signed.operator
+        policy = self._policy_in_force()
+        ward = Ward(
+            self._home.hospital, policy, self._ledger, self._now, self._stream, self._ready, self._note
+        )
+        if asked.plan.account == "held_out":
+            (answer,) = evaluate([asked.plan], [ward], terms, operator, self._admit_heldout)
+        else:
+            (answer,) = participate([asked.plan], [ward], terms, operator, self._admit_training)
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer
+
+    def _current_policy(self) -> Policy:
+        """Read policy.yaml, where it changed."""
+        try:
+            return self._policy.current()
+        except WardroundError as error:
+            raise Refusal("policy", str(error)) from error
+
+    def _policy_in_force(self) -> Policy:
+        """Read the policy under which a plan is answered; a simulated hospital permits simulations only."""
+        policy = self._current_policy()
+        if self._home.simulation is None:
+            return policy
+        return replace(policy, simulation=True, min_reply_delay_seconds=0.0)
+
+    def _note(self, plan: RoundPlan, fault: str) -> None:
+        """Tell the hospital's people how a round was computed, in a file of theirs; the operator sees nothing of it."""
+        self._home.round_log.note(plan, fault, self._now())
+
+    def _ready(self, terms: Terms) -> None:
+        """Before anything is charged: refuse where closed form and Opacus disagree on this study's shapes."""
+        if terms.simulation or terms.fingerprint in self._agreed:
+            return
+        try:
+            agree(terms.model, terms.contract.layout, terms.contract.events_per_patient)
+        except WardroundError as error:
+            raise Refusal("agreement", str(error)) from error
+        self._agreed.add(terms.fingerprint)
+
+    def _admit_training(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
+        self._turns.reads_tables(wards[0].policy.min_reply_delay_seconds)
+        return self._admit("training", terms)
+
+    def _admit_heldout(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
+        self._turns.reads_tables(wards[0].policy.min_reply_delay_seconds)
+        return self._admit("held_out", terms)
+
+    def _admit(self, account: str, terms: Terms) -> Cohort:
+        """Pass the tables through the gate as consent stands now; the clock is never behind the ledger's."""
+        now = self._now()
+        if self._home.simulation is None:
+            now = self._ledger.now(now)
+        return self._features.patients(account, terms.contract, now)
+
+    def _stream(self, plan: RoundPlan) -> Keystream:
+        simulation = self._home.simulation
+        if simulation is None:
+            return fresh_keystream()
+        return simulated_stream(simulation.seed, self._home.hospital)(plan)
+
+    def _now(self) -> datetime:
+        simulation = self._home.simulation
+        if simulation is not None and simulation.as_of is not None:
+            return simulation.as_of
+        return datetime.now(UTC)
+
+    def _unread(self, error: Exception) -> Reply:
+        """Answer what stopped a request before its plan was read."""
+        if isinstance(error, Refusal):
+            return self._refused(error, None)
+        if isinstance(error, LedgerError):
+            return self._refused(Refusal("ledger", str(error)), None)
+        logger.warning("late: %s", said(error))
+        return Reply(None)
+
+    def _refused(self, refusal: Refusal, asked: Asked | None) -> Reply:
+        """Record a refusal, keep terms that only want a person's word, and say the clause's name."""
+        operator, study, number = "", "", 0
+        if asked is not None:
+            operator, study, number = asked.signed.operator, asked.plan.study, asked.plan.round
+            if refusal.clause == "approval":
+                keep_pending(self._home.terms_folder, asked.signed)
+        # A plan that was signed can be replayed as fast as a stranger's bytes: it fills no log either.
+        count = self._noted.count(f"{refusal.clause} {study}")
+        if count:
+            many = f" ({count} such since the last line)" if count > 1 else ""
+            logger.warning("refused: %s%s", refusal, many)
+        elif asked is None:
+            return Reply(encode_answer(refusal))
+        with suppress(Refusal, LedgerError, WardroundError):  # a disk that takes no entry changes no answer
+            self._ledger.refuse(refusal.clause, operator, study, number, self._now())
+        return Reply(encode_answer(refusal))
+
+
+def run_agent(folder: Path) -> None:
+    """Serve a hospital's home folder until SIGTERM or SIGINT. Raises WardroundError where it cannot start."""
+    home = load_home(folder)
+    ledger = home.open_ledger()
+    try:
+        home.policy.current()
+        if home.simulation is not None:
+            logger.warning("SIMULATION: noise from a seed protects nobody; real studies are refused")
+        _import_slow_parts()
+        agent = Agent(home, ledger)
+        asyncio.run(_serve(SocketDoor(home.socket, agent.answer, screen=agent.screen), agent))
+    finally:
+        ledger.close()
+
+
+async def _serve(door: SocketDoor, agent: Agent) -> None:
+    """Answer at the door; and keep the word given to patients when no study writes into the ledger any more."""
+
+    async def forget() -> None:
+        while True:
+            await asyncio.to_thread(agent.forget_expired)
+            await asyncio.sleep(FORGET_SECONDS)
+
+    forgetting = asyncio.create_task(forget())
+    try:
+        await door.serve()
+    finally:
+        forgetting.cancel()
+
+
+def _import_slow_parts() -> None:
+    """Pay for torch and Opacus before the first plan, not within its round."""
+    import torch._dynamo  # noqa: F401 (the first optimiser would import it)
+
+    import wardround.client.train.with_opacus  # noqa: F401

@@ -1,0 +1,122 @@
+"""One round of a study against a throwaway ledger: the agent's own story, and nothing leaves.
+
+The charge falls on a ledger in a temporary folder of the home, which is removed with the release itself.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from wardround.client.agent.socket_door import due_at
+from wardround.client.cohort import Cohort
+from wardround.client.connectors.readable import check_types
+from wardround.client.connectors.source import read_tables
+from wardround.client.features import encode
+from wardround.client.gate.admit import admit
+from wardround.client.home.home import Home, program_version
+from wardround.client.ledger.sqlite import create_ledger
+from wardround.client.policy.policy import Policy
+from wardround.client.round.participate import Ward, participate
+from wardround.client.train.agree import agree
+from wardround.protocol.errors import Refusal, TableError
+from wardround.protocol.model.model import initial_weights
+from wardround.protocol.privacy.randomness import fresh_keystream
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.protocol.wire.signed_terms import SignedTerms
+from wardround.protocol.wire.signing import new_key
+from wardround.protocol.wire.wire import encode_release
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """What one round took. numbers and size_bytes are those of the release; seconds by part of the round.
+
+    reply_seconds: when its reply would leave, counted from the plan's arrival.
+    """
+
+    patients: int
+    events: int
+    numbers: int
+    size_bytes: int
+    epsilon_of_round: float
+    seconds: dict[str, float]
+    reply_seconds: float
+
+
+def rehearse(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> Rehearsal:
+    """Compute one round as the agent would, with real tables, policy and noise; spends and sends nothing.
+
+    Raises TableError where the tables cannot be learned from (an agent would answer with noise alone),
+    Refusal where a clause refuses.
+    """
+    terms = signed.terms
+    started = time.perf_counter()
+    agree(terms.model, terms.contract.layout, terms.contract.events_per_patient)
+    agreed = time.perf_counter()
+    cohort = _cohort(home, terms, now)
+    admitted = time.perf_counter()
+    release, epsilon = _release(home, policy, signed, cohort, now)
+    done = time.perf_counter()
+    seconds = {
+        "closed form against Opacus": agreed - started,
+        "tables, gate and features": admitted - agreed,
+        "charge, training and noise": done - admitted,
+    }
+    return Rehearsal(
+        patients=cohort.patient_count,
+        events=cohort.event_count,
+        numbers=len(release.vector),
+        size_bytes=len(encode_release(release)),
+        epsilon_of_round=epsilon,
+        seconds=seconds,
+        reply_seconds=due_at(0.0, done - agreed, terms.reply_delay_seconds),
+    )
+
+
+def _cohort(home: Home, terms: Terms, now: datetime) -> Cohort:
+    tables = read_tables(home.source, terms.contract)
+    check_types(tables, terms.contract)
+    return encode(admit(tables, terms.contract, home.patients_key, now).training, terms.contract)
+
+
+def _release(
+    home: Home, policy: Policy, signed: SignedTerms, cohort: Cohort, now: datetime
+) -> tuple[Release, float]:
+    terms, faults = signed.terms, list[str]()
+    with TemporaryDirectory(prefix="rehearsal-", dir=home.folder) as folder:
+        ledger = create_ledger(Path(folder) / "ledger.sqlite", new_key(), program_version(), now)
+        try:
+            ward = Ward(
+                home.hospital,
+                replace(policy, require_approval=False),
+                ledger,
+                lambda: now,
+                lambda plan: fresh_keystream(),
+                note=lambda plan, fault: faults.append(fault),
+            )
+            (answer,) = participate(
+                [_plan(home, terms)], [ward], terms, signed.operator, lambda wards, terms: cohort
+            )
+            epsilon = ledger.spent("training", policy.delta)
+        finally:
+            ledger.close()
+    if isinstance(answer, Refusal):
+        raise answer
+    if any(faults):
+        raise TableError(
+            f"{faults[0]}: a round would be noise alone, and charged; mend it, or report this line"
+        )
+    return answer, epsilon
+
+
+def _plan(home: Home, terms: Terms) -> RoundPlan:
+    weights = initial_weights(terms.model, terms.contract.layout).astype("float32")
+    return RoundPlan(
+        study=terms.study,
+        hospital=home.hospital,
+        round=1,
+        terms_fingerprint=terms.fingerprint,
+        weights=weights,
+    )

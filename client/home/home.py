@@ -1,0 +1,182 @@
+"""A hospital's home folder, read once and checked: what the agent and the commands stand on.
+
+    HOME/hospital.yaml     this file's settings (below)
+    HOME/policy.yaml       the hospital's limits (client.policy.policy_file), read again at every plan
+    HOME/ledger.sqlite     the record of every release (client.ledger.sqlite)
+    HOME/keys/hospital.key the Ed25519 key that signs releases and the ledger
+    HOME/keys/patients.key 64 hexadecimal digits: the secret behind patients' tokens; never changed, never shared
+    HOME/rounds.jsonl      how each round was computed, for the hospital's own people (client.home.round_log)
+    HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
+
+hospital.yaml:
+
+    hospital: north                      # the name by which terms and plans know this hospital
+    socket: run/agent.sock               # where the agent listens; its folder is the agent's own
+    tables:                              # where the tables are, see client.connectors.mapping
+      messages: {path: tables/messages.csv}
+    # Written by `init --simulation` alone, for invented patients; real studies refuse such a hospital:
+    # simulation: {seed: 7, as_of: 2026-01-01T00:00:00+00:00}
+
+Paths are relative to the home folder.
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from wardround.client.connectors.mapping import source_from_mapping
+from wardround.client.connectors.source import TableSource
+from wardround.client.home.round_log import RoundLog
+from wardround.client.ledger.sqlite import SqliteLedger, open_ledger
+from wardround.client.policy.policy_file import PolicyFile
+from wardround.protocol.errors import ConfigurationError, LedgerError
+from wardround.protocol.files import read_bounded
+from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
+from wardround.protocol.text.section import Section
+from wardround.protocol.wire.signing import SigningKey, load_key
+
+SETTINGS, POLICY, LEDGER, ROUNDS = "hospital.yaml", "policy.yaml", "ledger.sqlite", "rounds.jsonl"
+HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys/hospital.key", "keys/patients.key", "terms"
+LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
+LARGEST_SEED = 2**63 - 1
+_OTHER_KIND = {
+    True: "hospital.yaml says `simulation`, and this ledger is a real hospital's: nothing is answered; find out who "
+    "wrote that line and remove it (a simulated home is begun by init --simulation in a folder of its own)",
+    False: "this ledger is a simulated hospital's, and hospital.yaml does not say `simulation`: put the line back, "
+    "or begin a real home in another folder (init)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """What makes a hospital a simulated one: noise from a seed, and the moment its gate takes for now."""
+
+    seed: int
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Home:
+    """One hospital's settings and secrets. patients_key: the secret behind tokens and the training split."""
+
+    folder: Path
+    hospital: str
+    socket: Path
+    source: TableSource = field(repr=False)
+    key: SigningKey
+    patients_key: bytes = field(repr=False)
+    simulation: Simulation | None = None
+
+    @property
+    def policy(self) -> PolicyFile:
+        """The policy's file; ``current()`` reads it."""
+        return PolicyFile(self.folder / POLICY)
+
+    @property
+    def round_log(self) -> RoundLog:
+        """How each round was computed."""
+        return RoundLog(self.folder / ROUNDS)
+
+    @property
+    def terms_folder(self) -> Path:
+        """Where arrived terms are kept."""
+        return self.folder / TERMS
+
+    def open_ledger(self) -> SqliteLedger:
+        """Open the ledger; LedgerError where it is missing, altered, or another hospital's.
+
+        Also where settings and ledger differ on whether this home is a simulated one: whoever can write
+        hospital.yaml must not turn a real hospital's noise into one that a seed gives away (rule 9).
+        """
+        ledger = open_ledger(self.folder / LEDGER, self.key, program_version())
+        if ledger.simulated == (self.simulation is not None):
+            return ledger
+        ledger.close()
+        raise LedgerError(_OTHER_KIND[self.simulation is not None])
+
+
+def load_home(folder: Path) -> Home:
+    """Read hospital.yaml and the keys; ConfigurationError is one line with the remedy.
+
+    Neither tables nor policy nor ledger are opened here: they may be missing until they are needed.
+    """
+    folder = folder.absolute()
+    section = Section(_read_yaml(folder / SETTINGS), "hospital.yaml")
+    socket = folder / section.text("socket", "run/agent.sock")
+    if len(str(socket).encode()) > LONGEST_SOCKET:
+        raise ConfigurationError(
+            f"hospital.yaml.socket={socket}: at most {LONGEST_SOCKET} bytes; use a shorter path"
+        )
+    tables = section.value("tables")
+    if not isinstance(tables, dict):
+        raise section.fail("tables", "must name the messages, and patients and consents where there are such")
+    home = Home(
+        folder=folder,
+        hospital=section.name("hospital"),
+        socket=socket,
+        source=source_from_mapping(tables, folder),
+        key=load_key(folder / HOSPITAL_KEY),
+        patients_key=load_patients_key(folder / PATIENTS_KEY),
+        simulation=_simulation(section),
+    )
+    section.finish()
+    return home
+
+
+def load_patients_key(path: Path) -> bytes:
+    """Read the secret behind patients' tokens: 32 bytes in hexadecimal; refuses a file that others may read."""
+    try:
+        mode = path.stat().st_mode & 0o777
+        content = read_bounded(path, 1000).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise ConfigurationError(f"key={path}: cannot be read ({error.strerror})") from error
+    if mode & 0o077:
+        raise ConfigurationError(f"key={path}: others may read it (mode {mode:o}); chmod 600 {path}")
+    if not re.fullmatch("[0-9a-f]{64}", content):
+        raise ConfigurationError(
+            f"key={path}: must be 64 hexadecimal digits; restore it from the newest copy"
+        )
+    return bytes.fromhex(content)
+
+
+def program_version() -> str:
+    """Name the installed program, as it stands in every charge."""
+    try:
+        return f"wardround {version('wardround')}"
+    except PackageNotFoundError:
+        return "wardround, not installed"
+
+
+def _simulation(section: Section) -> Simulation | None:
+    if not section.has("simulation"):
+        return None
+    part = section.section("simulation")
+    as_of = part.value("as_of", None)
+    try:
+        moment = None if as_of is None else utc_moment(as_of)
+    except ValueError as error:
+        raise part.fail("as_of", "must be a moment, as in 2026-01-01T00:00:00+00:00") from error
+    seed = part.integer("seed", 0, LARGEST_SEED)
+    part.finish()
+    return Simulation(seed=seed, as_of=moment)
+
+
+def utc_moment(value: object) -> datetime:
+    """Read a moment, ISO 8601; without a zone it is UTC. ValueError for anything else."""
+    if not isinstance(value, str):
+        raise ValueError("not a moment")
+    moment = datetime.fromisoformat(value)
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise ValueError("beyond the calendar in UTC") from error
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        content = read_bounded(path, LARGEST_YAML)
+    except OSError as error:
+        raise ConfigurationError(f"home={path}: cannot be read ({error.strerror}); run init first") from error
+    return read_yaml(content, f"home={path}")

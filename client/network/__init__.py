@@ -1,0 +1,1 @@
+"""Flower's SuperNode at a hospital, which sees messages and no data."""

@@ -1,0 +1,191 @@
+"""The SuperNode's folder and its start: all that Flower's process at a hospital may see.
+
+    HOME/supernode/settings.json  the hospital's name, the server's address, the agent's socket
+    HOME/supernode/root.crt       the certificate that vouches for the server
+    HOME/supernode/node.key       the key by which the server knows this SuperNode (OpenSSH, NIST P-384)
+    HOME/supernode/empty, flwr    where the process runs, and where Flower keeps its own files
+
+In a deployment the folder belongs to a user of its own, who can read no table, key, policy or ledger.
+"""
+
+import os
+import secrets
+import socket
+import ssl
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import read_bounded, write_new
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.plain import read_json
+from wardround.protocol.text.text import checked_name
+from wardround.protocol.wire.kit import Kit, checked_address
+
+FOLDER = "supernode"
+RUNNER_FILE = "runner.key"  # in the folder flwr, made anew at each start: who holds it may take messages
+# Of 127.0.0.0/8, and nobody else's: deploy/wardround-supernode.service lets this one through, and not 127.0.0.1.
+OWN_ADDRESS = "127.83.65.1"
+_LARGEST = 100_000
+# By OpenSSL's codes X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED; for all others the kit is not that server's.
+_REMEDIES = {
+    9: "set this machine's clock, or ask the operator to set the server's and renew",
+    10: "ask the operator for wardround-serve renew and a restart of up (and look at this machine's clock)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSettings:
+    """What a SuperNode is started with."""
+
+    folder: Path
+    hospital: str
+    address: str
+    socket: Path
+
+
+def node_public_key(folder: Path) -> str:
+    """Read the node's public key, making the key pair where there is none; ``folder`` is the SuperNode's."""
+    path = folder / "node.key"
+    if not path.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = ec.generate_private_key(ec.SECP384R1())
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.NoEncryption(),
+        )
+        write_new(path, private, 0o600)
+    try:
+        loaded = serialization.load_ssh_private_key(read_bounded(path, _LARGEST), None)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"key={path}: cannot be read as an OpenSSH key; remove it and join again"
+        ) from error
+    public = loaded.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+    return public.decode("ascii")
+
+
+def write_node_settings(folder: Path, kit: Kit, agent_socket: Path) -> None:
+    """Write what the SuperNode needs of a kit; an older kit's is replaced."""
+    for part in (folder, folder / "empty", folder / "flwr"):
+        part.mkdir(mode=0o700, parents=True, exist_ok=True)
+    plain = {"hospital": kit.hospital, "address": kit.address, "socket": str(agent_socket)}
+    for name, content in (
+        ("root.crt", kit.root_certificate.encode("ascii")),
+        ("settings.json", canonical_json(plain) + b"\n"),
+    ):
+        (folder / name).unlink(missing_ok=True)
+        write_new(folder / name, content, 0o600)
+
+
+def load_node_settings(folder: Path) -> NodeSettings:
+    """Read a SuperNode's folder; ConfigurationError where the hospital has not joined."""
+    path = folder / "settings.json"
+    try:
+        plain = read_json(read_bounded(path, _LARGEST), _LARGEST)
+        return NodeSettings(
+            folder=folder.absolute(),
+            hospital=checked_name(plain["hospital"]),
+            address=checked_address(plain["address"]),
+            socket=Path(plain["socket"]),
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"supernode={path}: cannot be read ({error.strerror}); run wardround-hospital join KIT first"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"supernode={path}: is damaged; run wardround-hospital join KIT again"
+        ) from error
+
+
+def server_days_left(settings: NodeSettings, now: datetime | None = None) -> int:
+    """Reach the server over TLS and say for how many days its certificate is valid.
+
+    ConfigurationError, in words, where it cannot be reached or is not who the kit says.
+    """
+    host, _, port = settings.address.rpartition(":")
+    trust = ssl.create_default_context(cafile=str(settings.folder / "root.crt"))
+    try:
+        with (
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5.0) as plain,
+            trust.wrap_socket(plain, server_hostname=host.strip("[]")) as secured,
+        ):
+            certificate = secured.getpeercert(binary_form=True) or b""
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", "") or error.reason or "TLS fails"
+        remedy = _REMEDIES.get(getattr(error, "verify_code", 0), "ask the operator for a new kit")
+        raise ConfigurationError(
+            f"server={settings.address}: its certificate is not accepted ({reason}); {remedy}"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"server={settings.address}: cannot be reached ({error.strerror or 'no answer'}); "
+            "let outgoing connections to this one address through, or wait for the operator"
+        ) from error
+    expires = x509.load_der_x509_certificate(certificate).not_valid_after_utc
+    return (expires - (now or datetime.now(UTC))).days
+
+
+def command(settings: NodeSettings) -> list[str]:
+    """Give the command line of Flower's SuperNode with its runner (``client.network.supernode_process``)."""
+    return [
+        sys.executable, "-P", "-m", "wardround.client.network.supernode_process",
+        "--superlink", settings.address,
+        "--root-certificates", str(settings.folder / "root.crt"),
+        "--auth-supernode-private-key", str(settings.folder / "node.key"),
+        "--node-config", f'agent="{settings.socket}"',
+        "--host", OWN_ADDRESS,
+        "--port", str(_free_port()),
+        "--isolation", "process",
+        "--superexec-auth-secret-file", str(settings.folder / "flwr" / RUNNER_FILE),
+    ]  # fmt: skip
+
+
+def environment(settings: NodeSettings, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Give the process only what it needs: no address of a database, no one's password."""
+    kept = {key: inherited[key] for key in ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME") if key in inherited}
+    own = str(Path(sys.executable).parent)
+    return kept | {
+        "PATH": os.pathsep.join([own, kept.get("PATH", os.defpath)]),
+        "FLWR_HOME": str(settings.folder / "flwr"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "OMP_NUM_THREADS": "1",  # it forks, and computes nothing
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def become_supernode(folder: Path) -> None:
+    """Replace this process by Flower's SuperNode, in an empty folder; returns only by raising."""
+    settings = load_node_settings(folder)
+    for part in ("empty", "flwr"):
+        (settings.folder / part).mkdir(mode=0o700, exist_ok=True)
+    secret = settings.folder / "flwr" / RUNNER_FILE
+    secret.unlink(missing_ok=True)
+    write_new(secret, secrets.token_bytes(32), 0o600)
+    os.chdir(settings.folder / "empty")
+    line = command(settings)
+    try:
+        os.execve(line[0], line, environment(settings, os.environ))  # noqa: S606
+    except OSError as error:
+        raise ConfigurationError(
+            f"{line[0]}: cannot be started ({error.strerror}); reinstall wardround"
+        ) from error
+
+
+def _free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind((OWN_ADDRESS, 0))
+        return int(trial.getsockname()[1])

@@ -1,0 +1,139 @@
+"""Scores of messages: what a trained model says about the patients who pass the gate now, and nobody else.
+
+Guarantee: a patient whom the gate sets aside gets no score (test_score.py); nothing here is ever released.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+import numpy as np
+import polars as pl
+from scipy.special import expit
+
+from wardround.client.cohort import Cohort
+from wardround.client.connectors.source import Tables
+from wardround.client.features import encode
+from wardround.client.gate.admit import admit
+from wardround.client.outreach.reasons import MOST, Reasons, shared_effects
+from wardround.client.outreach.selection import Selection, selection_of
+from wardround.client.personal.personal_mixture import (
+    PersonalMixture,
+    fit_mixture,
+    mixture_effects,
+    mixture_logits,
+)
+from wardround.client.personal.personal_scores import personal_design
+from wardround.client.personal.personalize import PersonalDesign
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.model import predict_logits
+from wardround.protocol.model.model_file import StoredModel
+
+_EVERY_EVENT = 2**31 - 1
+YES = "yes"
+
+
+def is_simulated(stored: StoredModel) -> bool:
+    """Whether a model is a simulation's; one without the mark counts as such."""
+    return stored.facts.get("simulation", YES).lower() not in ("no", "false")
+
+
+def refuse_unreviewed(stored: StoredModel, today: date, real: bool) -> None:
+    """Raise ConfigurationError for a model that is not marked releasable, is past its review, or simulated.
+
+    The marks are texts in the model file: ``releasable`` (yes), ``review_by`` (an ISO date, the last good
+    day), ``simulation``. real: whether the hospital's patients are; a missing mark counts as the worse one.
+    """
+    remedy = "ask the operator for a reviewed one, or give --accept-unreviewed REASON, which is recorded"
+    if real and is_simulated(stored):
+        raise ConfigurationError(f"model: is marked as a simulation's; {remedy}")
+    if stored.facts.get("releasable", "").lower() not in (YES, "true"):
+        raise ConfigurationError(f"model: is not marked releasable; {remedy}")
+    review = stored.facts.get("review_by", "")
+    try:
+        late = today > date.fromisoformat(review[:10])
+    except ValueError:
+        raise ConfigurationError(f"model: names no date by which it is reviewed; {remedy}") from None
+    if late:
+        raise ConfigurationError(f"model: was to be reviewed by {review[:10]}; {remedy}")
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of messages, known patients first.
+
+    frame: row (position in the messages), patient_known, probability, selected (where the model's groups have
+    thresholds), reason_1 … (additive model only). personal: whether the hospital's own part was mixed in.
+    """
+
+    frame: pl.DataFrame
+    personal: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Scorer:
+    contract: Contract
+    stored: StoredModel
+    mixture: PersonalMixture | None
+    selection: Selection | None
+    reasons: Reasons | None
+
+
+def score(
+    tables: Tables, contract: Contract, stored: StoredModel, key: bytes, now: datetime, personal: bool = False
+) -> Scores:
+    """Score every message of the patients who pass the gate at ``now``, also those with no outcome yet.
+
+    personal: mix the hospital's own part in, fitted on its training patients (``client.personal.personal_mixture``).
+    """
+    # All of a patient's messages are scored: the bound of K is one of learning.
+    admitted = admit(tables, replace(contract, events_per_patient=_EVERY_EVENT), key, now)
+    parts = [encode(part, contract) for part in (admitted.training, admitted.heldout, admitted.undecided)]
+    training = encode(admit(tables, contract, key, now).training, contract) if personal else None
+    scorer = _scorer(contract, stored, training)
+    frame = pl.concat([_scored(scorer, part) for part in parts])
+    frame = frame.sort("patient_known", "row", descending=[True, False])
+    return Scores(frame, scorer.mixture is not None)
+
+
+def _scorer(contract: Contract, stored: StoredModel, training: Cohort | None) -> _Scorer:
+    """Prepare what scores; training: patients to fit the hospital's own part on, None for the shared model."""
+    layout, model = contract.layout, stored.model
+    mixture = None
+    if training is not None and training.patient_count:
+        mixture = fit_mixture(layout, training, _design(contract, stored, training))
+    reasons = None
+    if model.kind == "additive":
+        effects = shared_effects(model, layout, stored.weights)
+        own = effects if mixture is None else mixture_effects(mixture, 0, effects)
+        reasons = Reasons(contract, own)
+    return _Scorer(contract, stored, mixture, selection_of(stored, contract), reasons)
+
+
+def _scored(scorer: _Scorer, cohort: Cohort) -> pl.DataFrame:
+    contract, stored = scorer.contract, scorer.stored
+    shared = predict_logits(stored.model, contract.layout, stored.weights, cohort)
+    logits = shared
+    if scorer.mixture is not None:
+        logits = mixture_logits(contract.layout, scorer.mixture, cohort, _design(contract, stored, cohort))
+    columns = {
+        "row": pl.Series(cohort.rows, dtype=pl.Int64),
+        "patient_known": pl.Series(cohort.known, dtype=pl.Boolean),
+        "probability": pl.Series(np.round(expit(logits), 6), dtype=pl.Float64),
+    }
+    if scorer.selection is not None:
+        columns["selected"] = pl.Series(scorer.selection.of(contract, cohort, shared), dtype=pl.Boolean)
+    if scorer.reasons is not None:
+        texts = scorer.reasons.of(cohort)
+        columns |= {f"reason_{i + 1}": pl.Series(list(texts[:, i]), dtype=pl.String) for i in range(MOST)}
+    return pl.DataFrame(columns)
+
+
+def _design(contract: Contract, stored: StoredModel, cohort: Cohort) -> PersonalDesign:
+    return personal_design("mixture", stored.model, contract.layout, stored.weights, cohort)
+
+
+def with_identity(scores: pl.DataFrame, messages: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Put columns of the messages before their scores; messages must be the frame that was scored."""
+    return pl.concat([messages.select(columns)[scores["row"]], scores], how="horizontal")

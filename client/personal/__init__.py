@@ -1,0 +1,1 @@
+"""The hospital's own part of a model; never released."""

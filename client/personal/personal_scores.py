@@ -1,0 +1,52 @@
+"""Scores under a hospital's own part: fit on its training patients, then score any of its events.
+
+The one door to personalisation. Weights come in and stay as they are; logits come out and stay in the
+hospital. Nothing that computes a release imports it (test_personal_scores.py).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.client.cohort import Cohort
+from wardround.client.personal import personalize
+from wardround.client.personal.personal_mixture import fit_mixture, mixture_logits
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.errors import require
+from wardround.protocol.model.model import last_activations, named_parameters, predict_logits
+from wardround.protocol.terms.settings import ModelSettings
+
+Floats = NDArray[np.float64]
+KINDS = ("none", "mixture", "intercept_slope", "last_layer")
+
+
+def personal_scores(
+    kind: str, model: ModelSettings, layout: Layout, weights: Floats, training: Cohort, target: Cohort
+) -> Floats:
+    """Logits float64 [target events] of the frozen shared model with each hospital's own part.
+
+    training and target hold the same hospitals; only training patients are learned from. ``mixture`` weighs
+    shared, personal and local by cross-validation; ``intercept_slope`` and ``last_layer`` keep the shared
+    model where cross-validation does not prefer the own part.
+    """
+    require(kind in KINDS, "personalization.kind", kind, f"must be one of {', '.join(KINDS)}")
+    if kind == "none":
+        return predict_logits(model, layout, weights, target)
+    known = personal_design(kind, model, layout, weights, training)
+    asked = personal_design(kind, model, layout, weights, target)
+    if kind == "mixture":
+        return mixture_logits(layout, fit_mixture(layout, training, known), target, asked)
+    fitted = personalize.fit_personal(known, training)
+    helps = personalize.choose_personal(known, training)
+    own = np.where(helps[:, None], fitted, known.shared)
+    return personalize.personal_logits(asked, own, target)
+
+
+def personal_design(
+    kind: str, model: ModelSettings, layout: Layout, weights: Floats, cohort: Cohort
+) -> personalize.PersonalDesign:
+    """Describe the model's personal part on these events: offset and slope, or the last layer where it has one."""
+    logits = predict_logits(model, layout, weights, cohort)
+    if not model.hidden or kind == "intercept_slope":
+        return personalize.offset_and_slope(logits)
+    shared = named_parameters(model, layout, weights)["output.weight"]
+    return personalize.last_layer(logits, last_activations(model, layout, weights, cohort), shared)

@@ -1,0 +1,1 @@
+"""A hospital's own limits, which no terms can loosen."""

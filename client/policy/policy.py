@@ -1,0 +1,173 @@
+"""A hospital's own limits. Deny by default: what policy.yaml does not allow is refused.
+
+Every clause is decided from terms, policy, ledger and clock alone, so that its name may leave the
+hospital (rule 2). What depends on the tables is shown to the person who approves (``at_approval``).
+A clause is named as its key in policy.yaml; ``client.policy.policy_file`` reads that file.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from wardround.client.ledger.budget import CAP_CLAUSES, Caps
+from wardround.client.ledger.port import Ledger
+from wardround.protocol.errors import Refusal
+from wardround.protocol.privacy.mechanism import MOST_PATIENTS
+from wardround.protocol.terms.limits import (
+    Clause,
+    Limits,
+    at_most,
+    delta_clause,
+    limit_clauses,
+    listed,
+    releases,
+    study_epsilon,
+    validity_clauses,
+)
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.section import shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy(Limits):
+    """A hospital's limits, who may propose studies here, and who decides; the defaults allow nothing.
+
+    operators maps a name to a public key (``ed25519:…``). min_patients is for the person who approves.
+    simulation permits terms marked so, and no others; no file can set it.
+    """
+
+    operators: Mapping[str, str] = field(default_factory=dict)
+    min_patients: int = 0
+    require_approval: bool = True
+    simulation: bool = False
+
+    @property
+    def caps(self) -> Caps:
+        """What the ledger checks, atomically, at every charge."""
+        return Caps(
+            delta=self.delta,
+            study=self.max_epsilon_per_study,
+            operator=self.max_epsilon_per_operator,
+            life=self.max_epsilon_for_life,
+        )
+
+
+def simulation_policy(delta: float, max_epsilon_for_life: float = math.inf) -> Policy:
+    """Permit whatever is marked a simulation, within a lifetime ε; real terms are refused."""
+    return Policy(
+        delta=delta,
+        max_epsilon_per_study=math.inf,
+        max_epsilon_per_operator=math.inf,
+        max_epsilon_for_life=max_epsilon_for_life,
+        require_approval=False,
+        simulation=True,
+    )
+
+
+def permit(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: datetime) -> None:
+    """Refuse terms that are looser than the policy, at the first clause that does not hold; spends nothing.
+
+    operator is the public key that verified the terms' signature. What is left of the budget is checked
+    by ``Ledger.charge``, so that a repeat of a release already paid for stays possible.
+    """
+    for clause in _clauses(policy, terms, operator, ledger, now):
+        if not clause.holds:
+            raise Refusal(clause.name, f"{clause.asked}; this hospital allows {clause.allowed} (policy.yaml)")
+
+
+def allows_operator(policy: Policy, ledger: Ledger, operator: str) -> bool:
+    """Whether the policy lists this key, or the one that it took the place of; a key out of use is nobody's."""
+    first = ledger.identify(operator)
+    return first is not None and not {operator, first}.isdisjoint(policy.operators.values())
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a study would cost and whether it may be run to its end: every clause, with both values.
+
+    epsilon is the composed ε of the study's training releases at the policy's δ, by themselves;
+    heldout_epsilon that of its evaluations, which other patients pay for (0 without any).
+    """
+
+    epsilon: float
+    heldout_epsilon: float
+    clauses: tuple[Clause, ...]
+
+    @property
+    def permitted(self) -> bool:
+        """Whether every clause holds, a person's approval included."""
+        return all(clause.holds for clause in self.clauses)
+
+
+def forecast(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: datetime) -> Forecast:
+    """Give every clause, the rest of the budget to the study's last round included; nothing is spent."""
+    clauses = [
+        *_clauses(policy, terms, operator, ledger, now),
+        *_rest_of_budget(policy, terms, operator, ledger),
+    ]
+    cost = study_epsilon(terms, policy.delta)
+    return Forecast(cost["training"], cost.get("held_out", 0.0), tuple(clauses))
+
+
+def at_approval(policy: Policy, terms: Terms, hospital: str, eligible_patients: int) -> tuple[Clause, ...]:
+    """Give the clauses that depend on the tables, for the person who approves to see and to answer for.
+
+    eligible_patients: training patients who pass the gate today. Never decided by the machine at a plan.
+    """
+    declared = terms.training.public_patients.get(hospital, 0)
+    return (
+        Clause(
+            "hospital",
+            f"hospital={shown(hospital)}, declared patients={declared}",
+            "one that the terms name",
+            declared > 0,
+        ),
+        Clause(
+            "min_patients",
+            f"eligible patients={eligible_patients}",
+            f"at least {policy.min_patients}",
+            eligible_patients >= policy.min_patients,
+        ),
+        delta_clause(terms.privacy.delta, max(declared, eligible_patients), policy.max_delta_times_patients),
+        Clause(
+            "max_patients",
+            f"eligible patients={eligible_patients}",
+            f"at most {MOST_PATIENTS}",
+            eligible_patients <= MOST_PATIENTS,
+        ),
+    )
+
+
+def operator_clause(policy: Policy, operator: str, ledger: Ledger) -> Clause:
+    """Whether the policy lists this key: what is asked of a request before anything else."""
+    known = allows_operator(policy, ledger, operator)
+    return Clause("operators", f"operator={operator}", listed(policy.operators), known)
+
+
+def _clauses(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: datetime) -> Iterator[Clause]:
+    simulated = "simulations only" if policy.simulation else "no simulation"
+    yield Clause(
+        "simulation", f"simulation={terms.simulation}", simulated, terms.simulation == policy.simulation
+    )
+    if policy.simulation:
+        return
+    yield from validity_clauses(terms, now)
+    yield operator_clause(policy, operator, ledger)
+    yield from limit_clauses(policy, terms)
+    decision = ledger.decision(terms.fingerprint, operator)
+    approved = decision == "approved" or (decision is None and not policy.require_approval)
+    asked = f"terms {terms.fingerprint} are {decision or 'pending'}"
+    yield Clause("approval", asked, "approved terms", approved)
+
+
+def _rest_of_budget(policy: Policy, terms: Terms, operator: str, ledger: Ledger) -> Iterator[Clause]:
+    payer = ledger.identify(operator) or operator
+    scopes = ((terms.study, payer), (None, payer), (None, None))
+    for account, release, count in releases(terms):
+        left = count - ledger.rounds_charged(payer, terms.fingerprint, account)
+        further = replace(release, count=release.count * left) if left > 0 else None
+        for name, cap, (study, by) in zip(CAP_CLAUSES, policy.caps.limits, scopes, strict=True):
+            after = ledger.spent(account, policy.delta, study, by, further)
+            asked = f"epsilon after the last round, with all that was spent, {account} patients"
+            yield at_most(name, asked, after, cap)

@@ -1,0 +1,120 @@
+"""policy.yaml: plain YAML with the keys of ``client.policy.policy.Policy``, read again when it changes."""
+
+import math
+from pathlib import Path
+
+from wardround.client.policy.policy import Policy
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import read_bounded
+from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, MIN_REPLY_DELAY_SECONDS
+from wardround.protocol.terms.settings import MODEL_KINDS
+from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
+from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
+from wardround.protocol.text.section import Section, shown
+from wardround.protocol.text.text import checked_name, is_digest
+from wardround.protocol.wire.signing import checked_public_key
+
+_MOST = 1_000_000_000
+
+
+class PolicyFile:
+    """The policy in force. The file is looked at for every plan, and parsed when its bytes changed."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; nothing is read yet."""
+        self._path = path
+        self._read: tuple[bytes, Policy] | None = None
+
+    def current(self) -> Policy:
+        """Return the policy as the file says now; ConfigurationError where it is missing or wrong.
+
+        A file that became wrong permits nothing: there is no falling back to the last good one.
+        """
+        try:
+            content = read_bounded(self._path, LARGEST_YAML)
+        except OSError as error:
+            raise ConfigurationError(f"policy={self._path}: cannot be read ({error.strerror})") from error
+        if self._read is None or self._read[0] != content:
+            self._read = (content, policy_from_yaml(content))
+        return self._read[1]
+
+
+def policy_from_yaml(content: bytes) -> Policy:
+    """Read a policy; ConfigurationError names an unknown key, a wrong type, a value out of range.
+
+    Only ``delta`` must stand; whatever else is missing allows nothing (a reply's delay is 2 s then).
+    """
+    section = Section(read_yaml(content, "policy"), "policy")
+    policy = Policy(
+        delta=_number(section, "delta", None, 0.0, 1.0),
+        operators=_operators(section.section("operators", {})),
+        purposes=section.texts("purposes", ()),
+        contracts=_contracts(section),
+        features=section.texts("features", ()),
+        models=_models(section),
+        max_epsilon_per_study=_number(section, "max_epsilon_per_study", 0.0),
+        max_epsilon_per_operator=_number(section, "max_epsilon_per_operator", 0.0),
+        max_epsilon_for_life=_number(section, "max_epsilon_for_life", 0.0),
+        max_rounds=_whole(section, "max_rounds"),
+        max_events_per_patient=_whole(section, "max_events_per_patient"),
+        min_clip_norm=_number(section, "min_clip_norm", math.inf),
+        max_clip_norm=_number(section, "max_clip_norm", 0.0),
+        min_noise_multiplier=_number(section, "min_noise_multiplier", math.inf),
+        max_delta_times_patients=_number(section, "max_delta_times_patients", MAX_DELTA_TIMES_PATIENTS),
+        min_reply_delay_seconds=_number(
+            section, "min_reply_delay_seconds", MIN_REPLY_DELAY_SECONDS, below=LONGEST_REPLY_DELAY_SECONDS
+        ),
+        min_patients=_whole(section, "min_patients"),
+        require_consent=section.boolean("require_consent", True),
+        require_approval=section.boolean("require_approval", True),
+    )
+    section.finish()
+    return policy
+
+
+def _operators(section: Section) -> dict[str, str]:
+    operators = {}
+    for name in section.keys():  # noqa: SIM118 (a Section is no mapping)
+        checked_name(name, "policy.operators")
+        try:
+            operators[name] = checked_public_key(section.text(name))
+        except ConfigurationError as error:
+            raise section.fail(name, "must be an operator's public key, as in operator.key.pub") from error
+    return operators
+
+
+def _contracts(section: Section) -> tuple[str, ...]:
+    """Read fingerprints: whoever proposes a study names its contract, so that a name would allow anything."""
+    contracts = section.texts("contracts", ())
+    for contract in contracts:
+        if not is_digest(contract):
+            raise ConfigurationError(
+                f"policy.contracts={shown(contract)}: must be a fingerprint of 64 hexadecimal digits; "
+                "`wardround-hospital forecast TERMS` shows a contract's"
+            )
+    return contracts
+
+
+def _models(section: Section) -> tuple[str, ...]:
+    models = section.texts("models", ())
+    if not set(models) <= set(MODEL_KINDS):
+        raise section.fail("models", f"must be a list of {', '.join(MODEL_KINDS)}")
+    return models
+
+
+def _whole(section: Section, key: str) -> int:
+    return 0 if section.value(key, None) is None else section.integer(key, 0, _MOST)
+
+
+def _number(
+    section: Section, key: str, default: float | None, above: float = -1.0, below: float = 1e9
+) -> float:
+    value = section.value(key) if default is None else section.value(key, default)
+    if value is default and default is not None:
+        return default
+    spelled = isinstance(value, int | float) and not isinstance(value, bool)
+    number = float(value) if spelled else math.nan  # type: ignore[arg-type]
+    if not max(above, -1e-300) < number < below:
+        bounds = f"above 0 and below {below:g}" if above == 0.0 else f"from 0 to below {below:g}"
+        raise ConfigurationError(f"policy.{key}={shown(value)}: must be a number {bounds}")
+    return number

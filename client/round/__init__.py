@@ -1,0 +1,1 @@
+"""One round at a hospital: its story from plan to release."""

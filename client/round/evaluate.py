@@ -1,0 +1,106 @@
+"""Private evaluation at a hospital: policy → charge → gate → scores of the shared model → noised tables.
+
+Only the weights that the plan carries are scored, never a personal part (rule 10), and only patients whom
+the gate keeps out of training. The same order as in ``client.round.participate``: charged before anything is read.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.client.cohort import Cohort
+from wardround.client.round.participate import Admit, Ward, answer_plans
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.model.model import predict_logits
+from wardround.protocol.privacy.mechanism import add_noise
+from wardround.protocol.privacy.randomness import Keystream
+from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+
+Floats = NDArray[np.float64]
+WEIGHT_UNITS = 2.0**26
+"""A held-out patient's weight, shared by the patient's events, in units that add up exactly."""
+
+
+def evaluate(
+    plans: Sequence[RoundPlan], wards: Sequence[Ward], terms: Terms, operator: str, admit_heldout: Admit
+) -> list[Release | Refusal]:
+    """Answer one evaluation plan per ward, in order: with noised tables, or with the refusal of a clause.
+
+    admit_heldout gives the wards' held-out patients, and is called once all of them have been charged, on
+    the account ``held_out``. Guarantees as ``participate``'s (test_evaluate.py).
+    """
+    return answer_plans("held_out", plans, wards, terms, operator, admit_heldout, _tables_of_round)
+
+
+def _tables_of_round(
+    terms: Terms,
+    round_number: int,
+    weights: Floats,
+    cohort: Cohort,
+    streams: Sequence[Keystream],
+    hospitals: Sequence[str],
+) -> Floats:
+    """Every round asks for the same tables."""
+    return noised_tables(terms, weights, cohort, streams, hospitals)
+
+
+def noised_tables(
+    terms: Terms, weights: Floats, cohort: Cohort, streams: Sequence[Keystream], hospitals: Sequence[str]
+) -> Floats:
+    """Compute what each hospital releases: float64 [hospitals, table_size], scaled and noised tables.
+
+    weights: float64 [1 or hospitals, parameters]. Guarantee: Gaussian noise of ``terms.table_noise_stddev``
+    on sums that one patient moves by at most 1 (``scaled_tables``), an empty hospital's included.
+    """
+    settings = _settings(terms)
+    logits = _logits(terms, weights, cohort)
+    tables = scaled_tables(terms.contract, settings, logits, cohort)
+    # A child: training draws from the stream of the same round in a simulation.
+    own = [stream.child("tables") for stream in streams]
+    return add_noise(tables, terms.table_noise_stddev, own)
+
+
+def scaled_tables(contract: Contract, settings: EvaluationSettings, logits: Floats, cohort: Cohort) -> Floats:
+    """Sum up the tables before noise: float64 [hospitals, table_size], each times its public factor.
+
+    Guarantee: adding or removing one patient, with all events, moves a hospital's row by at most 1 in L2
+    norm; the proof stands in ``protocol.terms.evaluation.table_factors``, the test in test_evaluate.py. An event
+    weighs a whole number of units, the patient's all together at most ``WEIGHT_UNITS`` = 2²⁶: sums over 2²³
+    patients and more are exact, whatever the order of additions (Casacuberta et al. 2022).
+    """
+    rows, factors = table_rows(contract), table_factors(contract, settings)
+    cells = 2 * settings.score_bins
+    cell = score_bins(logits, settings) + settings.score_bins * (cohort.labels > 0.5)
+    hospital = cohort.hospital_of_patient[cohort.patient_of_event]
+    weight = np.floor(WEIGHT_UNITS / np.maximum(cohort.events_per_patient, 1))[cohort.patient_of_event]
+    columns = [field.name for field in contract.layout.features]
+    tables = np.zeros((cohort.hospital_count, len(rows), cells))
+    first = 0
+    for attribute in ("", *contract.groups):
+        count = sum(row.attribute == attribute for row in rows)
+        group = cohort.bins[:, columns.index(attribute)] if attribute else np.zeros(len(cell), np.int64)
+        place = (hospital * count + group) * cells + cell
+        sums = np.bincount(place, weight, minlength=cohort.hospital_count * count * cells)
+        tables[:, first : first + count] = sums.reshape(-1, count, cells)
+        first += count
+    tables *= (factors / WEIGHT_UNITS)[:, np.newaxis]
+    return tables.reshape(cohort.hospital_count, len(rows) * cells)
+
+
+def _logits(terms: Terms, weights: Floats, cohort: Cohort) -> Floats:
+    """Score the events under each hospital's plan; a score that cannot be computed is not a number."""
+    model, layout = terms.model, terms.contract.layout
+    with np.errstate(over="ignore", invalid="ignore"):
+        if len(weights) == 1:
+            return predict_logits(model, layout, weights[0], cohort)
+        parts = [predict_logits(model, layout, own, cohort.hospital(i)) for i, own in enumerate(weights)]
+    return np.concatenate(parts)
+
+
+def _settings(terms: Terms) -> EvaluationSettings:
+    if terms.evaluation is None:
+        raise ConfigurationError("evaluation: these terms evaluate nothing")
+    return terms.evaluation

@@ -1,0 +1,1 @@
+"""What may be read, and how it becomes columns."""

@@ -1,0 +1,138 @@
+"""One feature of a contract: what is read, and into which public bins or range it goes."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.bounds import MOST_BINS
+from wardround.protocol.text.canonical import canonical_number
+from wardround.protocol.text.section import Section
+
+KINDS = ("numeric", "categorical", "boolean", "hour", "weekday", "month", "gap_days", "history")
+STATISTICS = ("count", "engaged", "missed", "rate", "days_since", "pending", "same_day")
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+MISSING, OTHER = "missing", "other"
+
+_COUNTED = ("hour", "gap_days", "history")
+_FROM_ZERO = ("hour", "history")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """Public description of one feature; nothing here comes from data.
+
+    columns: one column, two for ``gap_days`` (from, to), none for ``history``. Either ``range`` is set
+    (a value scaled to [-1, 1], 0 where missing) or the feature is binned. edges: bin i holds
+    ``edges[i - 1] <= value < edges[i]``; the last bin is *missing* (*other* for categorical).
+    valid: numbers outside it count as missing. source: the patient must have opted in to it.
+    """
+
+    name: str
+    kind: str
+    table: str = "messages"
+    columns: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()
+    range: tuple[float, float] | None = None
+    valid: tuple[float, float] | None = None
+    vocabulary: tuple[str, ...] = ()
+    statistic: str | None = None
+    source: str | None = None
+
+    @property
+    def binned(self) -> bool:
+        """Whether the feature has bins (else it is one ranged value)."""
+        return self.range is None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A reader's name for each bin, *missing* or *other* last; empty for a ranged feature."""
+        if not self.binned:
+            return ()
+        if self.kind == "categorical":
+            return (*self.vocabulary, OTHER if OTHER not in self.vocabulary else "any other")
+        if self.kind == "boolean":
+            return ("no", "yes", MISSING)
+        if self.kind == "weekday":
+            return (*WEEKDAYS, MISSING)
+        if self.kind == "month":
+            return (*MONTHS, MISSING)
+        return (*self._interval_labels(), MISSING)
+
+    def _interval_labels(self) -> tuple[str, ...]:
+        edges = [canonical_number(edge) for edge in self.edges]
+        whole = self.kind in _COUNTED and self.statistic != "rate" and all(isinstance(e, int) for e in edges)
+        first = f"under {edges[0]}"
+        if whole and self.kind in _FROM_ZERO and edges[0] >= 1:
+            first = "0" if edges[0] == 1 else f"0 to {edges[0] - 1}"
+        middle = []
+        for low, high in pairwise(edges):
+            if whole:
+                middle.append(f"{low}" if low == high - 1 else f"{low} to {high - 1}")
+            else:
+                middle.append(f"{low} to under {high}")
+        return (first, *middle, f"{edges[-1]} or more")
+
+    def to_mapping(self) -> dict[str, object]:
+        """Write the YAML form without defaults; inverse of ``feature_from_section``."""
+        plain: dict[str, object] = {"kind": self.kind}
+        if self.table != "messages":
+            plain["table"] = self.table
+        if self.kind == "gap_days":
+            plain["from"], plain["to"] = self.columns
+        elif self.columns:
+            plain["column"] = self.columns[0]
+        for key in ("edges", "range", "valid"):
+            numbers = getattr(self, key)
+            if numbers:
+                plain[key] = [canonical_number(number) for number in numbers]
+        if self.vocabulary:
+            plain["vocabulary"] = list(self.vocabulary)
+        for key in ("statistic", "source"):
+            if getattr(self, key):
+                plain[key] = getattr(self, key)
+        return plain
+
+
+def feature_from_section(name: str, section: Section) -> Feature:
+    """Read one feature; ConfigurationError names the key, the value and what is allowed."""
+    kind = section.choice("kind", KINDS)
+    if kind == "history":
+        edges, bounds = _edges_or_range(section)
+        statistic = section.choice("statistic", STATISTICS)
+        section.finish()
+        return Feature(name=name, kind=kind, statistic=statistic, edges=edges, range=bounds)
+    table = section.choice("table", ("messages", "patients"), "messages")
+    keys = ("from", "to") if kind == "gap_days" else ("column",)
+    columns = tuple(section.text(key) for key in keys)
+    vocabulary: tuple[str, ...] = ()
+    edges, bounds, valid = (), None, None
+    if kind == "categorical":
+        vocabulary = section.texts("vocabulary")
+        if not 1 <= len(vocabulary) < MOST_BINS:
+            raise ConfigurationError(
+                f"{section.path}.vocabulary: {len(vocabulary)} words, must be from 1 to {MOST_BINS - 1}"
+            )
+    elif kind in ("numeric", "gap_days", "hour"):
+        edges, bounds = _edges_or_range(section)
+        if kind != "hour" and section.value("valid", None) is not None:
+            valid = section.bounds("valid")
+    source = section.optional_text("source")
+    section.finish()
+    return Feature(
+        name=name, kind=kind, table=table, columns=columns, vocabulary=vocabulary,
+        edges=edges, range=bounds, valid=valid, source=source,
+    )  # fmt: skip
+
+
+def _edges_or_range(section: Section) -> tuple[tuple[float, ...], tuple[float, float] | None]:
+    edges = section.numbers("edges", ())
+    bounds = section.bounds("range") if section.value("range", None) is not None else None
+    if (bounds is None) == (not edges):
+        raise ConfigurationError(f"{section.path}: must have either edges (bins) or range (one scaled value)")
+    if len(edges) >= MOST_BINS:
+        raise ConfigurationError(f"{section.path}.edges: {len(edges)} edges, must be below {MOST_BINS}")
+    return edges, bounds

@@ -1,0 +1,1 @@
+"""Models as vectors of parameters, the design they read, and their file."""

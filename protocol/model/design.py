@@ -1,0 +1,78 @@
+"""Events as rows of a sparse design: which columns are active, and with what value.
+
+A row is ``[intercept = 1 | one-hot features | one-hot crosses | ranged values]``: the columns of
+``Layout``. One active column per field makes a row as short as the number of fields, whatever the width.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+
+from wardround.protocol.contract.layout import Layout
+
+
+class Events(Protocol):
+    """What a model reads of events: binned features and ranged values, as in ``client.cohort.Cohort``."""
+
+    @property
+    def bins(self) -> NDArray[np.int32]:
+        """int32 [events, features], each within its field's size."""
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """float32 [events, ranged], in [-1, 1]."""
+
+
+def active_columns(layout: Layout, events: Events) -> NDArray[np.int32]:
+    """int32 [events, 1 + fields + ranged]: each row's active columns of the design, ascending."""
+    features, crosses, ranged = len(layout.features), len(layout.crosses), len(layout.values)
+    columns = np.empty((len(events.bins), 1 + features + crosses + ranged), np.int32)
+    columns[:, 0] = 0
+    offsets = np.array(layout.offsets, np.int32)
+    np.add(events.bins, offsets[:features], out=columns[:, 1 : 1 + features])
+    position = {field.name: index for index, field in enumerate(layout.features)}
+    for index, cross in enumerate(layout.crosses):
+        first, second = (position[parent] for parent in cross.parents)
+        bins = events.bins[:, first] * np.int32(layout.features[second].size) + events.bins[:, second]
+        columns[:, 1 + features + index] = bins + offsets[features + index]
+    columns[:, 1 + features + crosses :] = np.arange(layout.width - ranged, layout.width)
+    return columns
+
+
+def active_main_columns(layout: Layout, events: Events) -> NDArray[np.int32]:
+    """int32 [events, features + ranged]: active columns among ``layout.main_width``, ascending."""
+    features, ranged = len(layout.features), len(layout.values)
+    columns = np.empty((len(events.bins), features + ranged), np.int32)
+    offsets = np.array(layout.offsets[:features], np.int32) - np.int32(1)
+    np.add(events.bins, offsets, out=columns[:, :features])
+    columns[:, features:] = np.arange(layout.main_width - ranged, layout.main_width)
+    return columns
+
+
+def active_entries(
+    columns: NDArray[np.int32], values: NDArray[np.float32], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """float64, of the shape of ``columns``: one (or the ranged value) times the column's public scale."""
+    entries = scale[columns]
+    if values.shape[1]:
+        entries[:, -values.shape[1] :] *= values
+    return entries
+
+
+def sparse_rows(columns: NDArray[np.int32], entries: NDArray[np.float64], width: int) -> sparse.csr_matrix:
+    """Rows of active columns as a CSR matrix [events, width]; shares memory with its arguments."""
+    rows, active = columns.shape
+    starts = np.arange(rows + 1, dtype=np.int64) * active
+    index = np.int32 if max(width, rows * active) < 2**31 else np.int64
+    parts = (entries.ravel(), columns.ravel().astype(index, copy=False), starts.astype(index))
+    return sparse.csr_matrix(parts, shape=(rows, width), copy=False)
+
+
+def dense_rows(layout: Layout, events: Events) -> NDArray[np.float64]:
+    """float64 [events, width]: the same design, dense and unscaled, as ``build_module`` takes it."""
+    columns = active_columns(layout, events)
+    rows = np.zeros((len(columns), layout.width))
+    np.put_along_axis(rows, columns, active_entries(columns, events.values, np.ones(layout.width)), axis=1)
+    return rows

@@ -1,0 +1,138 @@
+"""A trained model on disk: safetensors (arrays and text, nothing that runs), tied to its contract.
+
+Read from bytes, not from a path: whoever checked a signature parses the very bytes that it was checked on.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import ConfigurationError, ContractError
+from wardround.protocol.files import read_bounded
+from wardround.protocol.model.model import named_parameters, parameter_shapes
+from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.text.plain import PlainError, read_json
+from wardround.protocol.text.text import is_visible_throughout
+
+FORMAT = "wardround-model-1"
+LARGEST, LARGEST_HEADER = 2**30, 2**20  # bytes
+
+
+@dataclass(frozen=True, eq=False)
+class StoredModel:
+    """weights: float64 [parameters]; facts: texts stored beside them (study, ε, δ, simulation …)."""
+
+    model: ModelSettings
+    weights: NDArray[np.float64]
+    facts: Mapping[str, str]
+
+
+def model_bytes(
+    contract: Contract, model: ModelSettings, weights: NDArray[np.float64], facts: Mapping[str, str]
+) -> bytes:
+    """Give the file's bytes: each parameter by its name, the contract's fingerprint in the metadata."""
+    named = named_parameters(model, contract.layout, weights)
+    metadata = {
+        **facts,
+        "format": FORMAT,
+        "contract": contract.name,
+        "contract_fingerprint": contract.fingerprint,
+        "model": json.dumps({"kind": model.kind, "hidden": list(model.hidden)}),
+    }
+    stored: bytes = save({name: np.ascontiguousarray(part) for name, part in named.items()}, metadata)
+    return stored
+
+
+def load_model(path: Path, contract: Contract) -> StoredModel:
+    """Read a model for this contract: ``model_content``, then ``read_model``."""
+    return read_model(model_content(path), contract, path)
+
+
+def model_content(path: Path) -> bytes:
+    """Read a model's bytes; ConfigurationError where there is no such file, or one too large to be a model."""
+    if not path.is_file():
+        raise ConfigurationError(f"{path}: no such file; give a model.safetensors")
+    try:
+        content = read_bounded(path, LARGEST)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(content) > LARGEST:
+        raise ConfigurationError(f"{path}: larger than {LARGEST} bytes; give a study's model.safetensors")
+    return content
+
+
+def read_model(content: bytes, contract: Contract, name: object) -> StoredModel:
+    """Read a model for this contract from its file's bytes.
+
+    ContractError where it is no model of Wardround's, of another contract, or of other shapes.
+    """
+    metadata = _metadata(content, name)
+    if metadata.get("format") != FORMAT:
+        raise ContractError(
+            f"{name}: not a model of Wardround (format {FORMAT}); give a study's model.safetensors"
+        )
+    if metadata.get("contract_fingerprint") != contract.fingerprint:
+        theirs = f"{metadata.get('contract')} ({metadata.get('contract_fingerprint', '')[:12]}…)"
+        raise ContractError(
+            f"{name}: model of contract {theirs}, not of {contract.name} ({contract.fingerprint[:12]}…); "
+            f"use the model or the contract that belongs to it"
+        )
+    try:
+        parts = load(content)
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise _no_model(name) from error
+    return _assemble(name, contract, parts, metadata)
+
+
+def contract_fingerprint(content: bytes, name: object) -> str:
+    """Say which contract a model's bytes name; empty where they name none. Raises as ``read_model`` does."""
+    return _metadata(content, name).get("contract_fingerprint", "")
+
+
+def _metadata(content: bytes, name: object) -> dict[str, str]:
+    # safetensors reads its metadata from files only: eight bytes of length, then JSON.
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or length > min(LARGEST_HEADER, len(content) - 8):
+        raise _no_model(name)
+    try:
+        plain = read_json(content[8 : 8 + length], LARGEST_HEADER)
+    except PlainError as error:
+        raise _no_model(name) from error
+    found = plain.get("__metadata__", {}) if isinstance(plain, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise _no_model(name)
+    if not is_visible_throughout(found):
+        raise ContractError(f"{name}: states what nobody can see; ask the operator for the file again")
+    return found
+
+
+def _no_model(name: object) -> ContractError:
+    return ContractError(f"{name}: not a safetensors file; give the model.safetensors of a study")
+
+
+def _assemble(
+    name: object, contract: Contract, parts: Mapping[str, NDArray[np.float64]], metadata: Mapping[str, str]
+) -> StoredModel:
+    try:
+        described = read_json(metadata["model"].encode(), 10_000)
+        model = ModelSettings(kind=described["kind"], hidden=tuple(described["hidden"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ContractError(f"{name}: does not say which model it holds") from error
+    shapes = parameter_shapes(model, contract.layout)
+    if {part: array.shape for part, array in parts.items()} != shapes:
+        raise ContractError(
+            f"{name}: its parameters do not have the shapes of this contract's {model.kind} model"
+        )
+    if any(array.dtype.kind != "f" for array in parts.values()):
+        raise ContractError(f"{name}: its parameters are not floating-point numbers; the file is damaged")
+    weights = np.concatenate([parts[part].astype(np.float64).ravel() for part in shapes])
+    if not np.isfinite(weights).all():
+        raise ContractError(f"{name}: a parameter is not finite; the file is damaged")
+    return StoredModel(model, weights, dict(metadata))

@@ -1,0 +1,1 @@
+"""Clipping, noise, randomness, and what they cost."""

@@ -1,0 +1,1 @@
+"""A study's settings and terms, and a hospital's limits on them."""

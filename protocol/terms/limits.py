@@ -1,0 +1,196 @@
+"""A hospital's limits on a study's terms, and each as a clause: decided from terms, limits and clock alone.
+
+Both sides need them: the hospital refuses by them (``client.policy.policy``), and where it chose to publish them
+(``protocol.wire.published_policy``) the operator sees before a study who would refuse it, and why.
+"""
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import combinations_with_replacement
+
+from wardround.protocol.contract.contract import TABLES, Contract
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.section import shown
+
+MAX_DELTA_TIMES_PATIENTS = 0.1
+"""Whoever gives out each patient's whole record with chance δ keeps (0, δ), and gives out δ × patients of them."""
+
+MIN_REPLY_DELAY_SECONDS = 2.0
+"""The least delay of replies, unless a hospital's policy says another: of computing time only whole delays show."""
+
+_FIRST_EXPIRY, _LAST_EXPIRY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon_for_life")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits that terms may only tighten; the defaults allow nothing.
+
+    contracts lists fingerprints, features the ``table.column``s that may be read: where both stand
+    both must hold, where neither stands no contract is allowed. ε caps are at ``delta``, the one δ of all
+    studies. max_delta_times_patients: with δ and the patients that the largest hospital of the terms declared.
+    """
+
+    delta: float
+    purposes: tuple[str, ...] = ()
+    contracts: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    max_epsilon_per_study: float = 0.0
+    max_epsilon_per_operator: float = 0.0
+    max_epsilon_for_life: float = 0.0
+    max_rounds: int = 0
+    max_events_per_patient: int = 0
+    min_clip_norm: float = math.inf
+    max_clip_norm: float = 0.0
+    min_noise_multiplier: float = math.inf
+    max_delta_times_patients: float = MAX_DELTA_TIMES_PATIENTS
+    min_reply_delay_seconds: float = MIN_REPLY_DELAY_SECONDS
+    require_consent: bool = True
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One limit: what is asked, what this hospital allows, and whether that holds."""
+
+    name: str
+    asked: str
+    allowed: str
+    holds: bool
+
+
+def validity_clauses(terms: Terms, now: datetime) -> Iterator[Clause]:
+    """Give what holds for every hospital: noise that needs nobody's help, and terms that have not expired."""
+    yield one_of("noise", "privacy.noise", terms.privacy.noise, ("local",))
+    expiry, expires = f"expires_at={shown(terms.expires_at)}", expiry_of(terms)
+    allowed = f"later than {now.isoformat()}, at most {_LAST_EXPIRY:%Y-%m-%d}"
+    yield Clause("expires_at", expiry, allowed, expires is not None and now < expires)
+
+
+def limit_clauses(limits: Limits, terms: Terms) -> Iterator[Clause]:
+    """Give every clause of the limits about these terms, by themselves: what was spent before is not known here."""
+    yield from _what(limits, terms.contract)
+    yield one_of("models", "model.kind", terms.model.kind, limits.models)
+    yield from _how(limits, terms)
+    yield from _how_much(limits, terms)
+
+
+def releases(terms: Terms) -> Iterator[tuple[str, PrivacyEvent, int]]:
+    """Give each account's releases under the terms: the event of one, and how many there are."""
+    training = terms.training
+    event = PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.local_steps)
+    yield "training", event, training.rounds
+    if terms.evaluation is not None:
+        yield "held_out", PrivacyEvent(terms.evaluation.noise_multiplier), len(terms.evaluation.rounds)
+
+
+def study_epsilon(terms: Terms, delta: float) -> dict[str, float]:
+    """Compose what a study costs a patient of each account who misses none of its releases."""
+    return {
+        account: compose_epsilon([replace(release, count=release.count * count)], delta)
+        for account, release, count in releases(terms)
+    }
+
+
+def two_hospitals_epsilon(terms: Terms, delta: float) -> float:
+    """Compose what a study costs a person who is a patient at two of its hospitals, in the worst pair of accounts.
+
+    The person may train at both, be held out at both, or train at one and be held out at the other.
+    """
+    # A sum that is private only as a whole holds the person twice: as two releases with half its variance each.
+    share = 1.0 if terms.privacy.noise == "local" else math.sqrt(0.5)
+    whole = [
+        replace(release, noise_multiplier=release.noise_multiplier * share, count=release.count * count)
+        for _, release, count in releases(terms)
+    ]
+    pairs = combinations_with_replacement(whole, 2)
+    return max(compose_epsilon(pair, delta) for pair in pairs)
+
+
+def delta_clause(delta: float, patients: int, most: float) -> Clause:
+    """Give the clause on δ × patients; most: the policy's max_delta_times_patients."""
+    asked = f"delta × patients={delta:g} × {patients}={delta * patients:.3g}"
+    # Decimal fractions: 1e-5 × 10,000 is 0.1, whatever binary makes of it.
+    holds = delta * patients <= most * (1 + 1e-9)
+    return Clause("max_delta_times_patients", asked, f"at most {most:g}", holds)
+
+
+def _what(limits: Limits, contract: Contract) -> Iterator[Clause]:
+    yield one_of("purposes", "purpose", contract.purpose, limits.purposes)
+    # By fingerprint alone: a name is the operator's to choose, and says nothing of what is read.
+    known = contract.fingerprint in limits.contracts
+    if limits.contracts or not limits.features:
+        asked = f"contract={contract.fingerprint} ({contract.name} {contract.version})"
+        yield Clause("contracts", asked, listed(limits.contracts), known)
+    if limits.features:
+        read = {f"{table}.{column}" for table in TABLES for column in contract.columns(table)}
+        unlisted = ", ".join(sorted(read - set(limits.features)))
+        asked = f"columns={shown(unlisted or 'all listed')}"
+        yield Clause("features", asked, listed(limits.features), not unlisted)
+    consent, allowed = contract.consent.required, "true" if limits.require_consent else "true or false"
+    holds = consent or not limits.require_consent
+    yield Clause("require_consent", f"consent.required={consent}", allowed, holds)
+    most = limits.max_events_per_patient
+    yield at_most("max_events_per_patient", "events_per_patient", contract.events_per_patient, most)
+
+
+def _how(limits: Limits, terms: Terms) -> Iterator[Clause]:
+    delta, clip_norm = terms.privacy.delta, terms.privacy.clip_norm
+    yield Clause("delta", f"delta={delta:g}", f"{limits.delta:g}", delta == limits.delta)
+    yield delta_clause(delta, max(terms.training.public_patients.values()), limits.max_delta_times_patients)
+    yield at_least("min_clip_norm", "clip_norm", clip_norm, limits.min_clip_norm)
+    yield at_most("max_clip_norm", "clip_norm", clip_norm, limits.max_clip_norm)
+    floor = limits.min_noise_multiplier
+    yield at_least("min_noise_multiplier", "noise_multiplier", terms.noise_multiplier, floor)
+    yield at_most("max_rounds", "rounds", terms.training.rounds, limits.max_rounds)
+    delay, least = terms.reply_delay_seconds, limits.min_reply_delay_seconds
+    yield at_least("min_reply_delay_seconds", "reply_delay_seconds", delay, least)
+
+
+def _how_much(limits: Limits, terms: Terms) -> Iterator[Clause]:
+    stated = {"training": terms.privacy.epsilon}
+    if terms.evaluation is not None:
+        stated["held_out"] = terms.evaluation.epsilon
+    caps = (limits.max_epsilon_per_study, limits.max_epsilon_per_operator, limits.max_epsilon_for_life)
+    for account, cost in study_epsilon(terms, limits.delta).items():
+        asked = f"composed epsilon of {account} patients={cost:.8g}"
+        yield Clause("epsilon", asked, f"{stated[account]:g}, as the terms say", cost <= stated[account])
+        for name, cap in zip(CAP_CLAUSES, caps, strict=True):
+            yield at_most(name, f"epsilon of the study, {account} patients", cost, cap)
+
+
+def expiry_of(terms: Terms) -> datetime | None:
+    """Read when terms expire, in UTC: the one place that does; None where no hospital may take it for a moment.
+
+    That is text which is no moment with its zone, or one at the calendar's ends: ``9999-12-31T23:59:59-01:00`` once
+    was charged, and then could not be turned into UTC.
+    """
+    try:
+        moment = datetime.fromisoformat(terms.expires_at)
+        expiry = moment.astimezone(UTC) if moment.tzinfo is not None else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return expiry if expiry is not None and _FIRST_EXPIRY <= expiry <= _LAST_EXPIRY else None
+
+
+def listed(allowed: Collection[str]) -> str:
+    """Spell what is allowed."""
+    return shown(", ".join(allowed)) if allowed else "none"
+
+
+def one_of(name: str, key: str, value: str, allowed: tuple[str, ...]) -> Clause:
+    """A value that must be listed."""
+    return Clause(name, f"{key}={shown(value)}", listed(allowed), value in allowed)
+
+
+def at_least(name: str, key: str, value: float, least: float) -> Clause:
+    """A value with a floor."""
+    return Clause(name, f"{key}={value:.8g}", f"at least {least:g}", value >= least)
+
+
+def at_most(name: str, key: str, value: float, most: float) -> Clause:
+    """A value with a cap."""
+    return Clause(name, f"{key}={value:.8g}", f"at most {most:g}", value <= most)

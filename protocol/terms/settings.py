@@ -1,0 +1,194 @@
+"""A study's settings: frozen, keyword-only, checked once at the entrance.
+
+What affects privacy (``PrivacySettings``, ``TrainingSettings``) is kept apart from what only shapes the
+model or the run. ``protocol.terms.terms`` joins them into the signed terms of one study.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from wardround.protocol.errors import require
+from wardround.protocol.text.bounds import MOST_HOSPITALS, MOST_LAYERS, MOST_ROUNDS, MOST_STEPS
+
+NOISE_MODES = ("local", "distributed")
+MODEL_KINDS = ("additive", "wide_deep", "mlp")
+OPTIMIZERS = ("auto", "sgd", "adam", "newton")
+AGGREGATES = ("sum", "trimmed", "median")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacySettings:
+    """The target guarantee: (ε, δ) for adding or removing one patient at one hospital.
+
+    clip_norm bounds the L2 norm of one patient's gradient. noise is ``local`` (each release is private
+    by itself) or ``distributed`` (only the sum is; simulation only).
+    """
+
+    epsilon: float = 1.0
+    delta: float = 1e-5
+    clip_norm: float = 1.0
+    noise: str = "local"
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(
+            0 < self.epsilon < math.inf, "privacy.epsilon", self.epsilon, "must be greater than 0 and finite"
+        )
+        require(
+            0 < self.delta < 1, "privacy.delta", self.delta, "must lie between 0 and 1, far below 1/patients"
+        )
+        require(
+            0 < self.clip_norm < math.inf,
+            "privacy.clip_norm",
+            self.clip_norm,
+            "must be greater than 0 and finite",
+        )
+        require(
+            self.noise in NOISE_MODES, "privacy.noise", self.noise, f"must be one of {', '.join(NOISE_MODES)}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Rounds and steps. Public: nothing here may depend on patients' data.
+
+    public_patients maps each hospital to its declared number of training patients; empty in a simulation
+    means the true counts rounded to one digit. local_learning_rate is used by ``local_steps > 1`` alone.
+    optimizer, learning_rate, momentum and tail_average (share of the last rounds averaged) are the server's;
+    ``auto``, learning_rate 0, moment_rounds 0 of newton and tail_average None leave the choice to the study's
+    public rule (``server.algorithm.propose``); terms carry what was chosen. In the first ``moment_rounds`` rounds each
+    hospital releases the sum of its patients' mean design rows instead of gradients: what ``optimizer=newton``
+    learns the curvature from, by the same mechanism at the same cost. momentum is of sgd and adam alone.
+    aggregate is how the server joins releases (``server.algorithm.aggregate``).
+    """
+
+    rounds: int = 40
+    moment_rounds: int = 0
+    local_steps: int = 1
+    sampling_rate: float = 1.0
+    public_patients: Mapping[str, int] = field(default_factory=dict)
+    local_learning_rate: float = 0.5
+    aggregate: str = "sum"
+    optimizer: str = "sgd"
+    learning_rate: float = 0.0
+    momentum: float = 0.9
+    tail_average: float | None = None
+
+    def asks_moments(self, round_number: int) -> bool:
+        """Whether hospitals release mean design rows in this round, and not gradients."""
+        return 1 <= round_number <= self.moment_rounds
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(
+            1 <= self.rounds <= MOST_ROUNDS,
+            "training.rounds",
+            self.rounds,
+            f"must be from 1 to {MOST_ROUNDS}",
+        )
+        require(
+            1 <= self.local_steps <= 10_000,
+            "training.local_steps",
+            self.local_steps,
+            "must be from 1 to 10000",
+        )
+        require(
+            self.rounds * self.local_steps <= MOST_STEPS,
+            "training.local_steps",
+            self.local_steps,
+            f"must be at most {MOST_STEPS} steps over all rounds, here {self.rounds} rounds",
+        )
+        hospitals = len(self.public_patients)
+        require(
+            hospitals <= MOST_HOSPITALS,
+            "training.public_patients",
+            f"{hospitals} hospitals",
+            f"must be at most {MOST_HOSPITALS}",
+        )
+        require(
+            0 < self.sampling_rate <= 1,
+            "training.sampling_rate",
+            self.sampling_rate,
+            "must be greater than 0 and at most 1 (1 is full participation)",
+        )
+        for hospital, patients in self.public_patients.items():
+            require(patients >= 1, f"training.public_patients.{hospital}", patients, "must be at least 1")
+        local_rate = self.local_learning_rate
+        require(
+            0 < local_rate < math.inf, "training.local_learning_rate", local_rate, "must be greater than 0"
+        )
+        require(
+            0 <= self.learning_rate < math.inf,
+            "training.learning_rate",
+            self.learning_rate,
+            "must be greater than 0 (null: chosen by the study's rule)",
+        )
+        require(
+            self.optimizer in OPTIMIZERS,
+            "training.optimizer",
+            self.optimizer,
+            f"must be one of {', '.join(OPTIMIZERS)}",
+        )
+        require(
+            self.aggregate in AGGREGATES,
+            "training.aggregate",
+            self.aggregate,
+            f"must be one of {', '.join(AGGREGATES)}",
+        )
+        require(
+            0 <= self.moment_rounds < self.rounds,
+            "training.moment_rounds",
+            self.moment_rounds,
+            f"must be at least 0 and below training.rounds={self.rounds}",
+        )
+        require(0 <= self.momentum < 1, "training.momentum", self.momentum, "must be at least 0 and below 1")
+        require(
+            self.tail_average is None or 0 <= self.tail_average <= 1,
+            "training.tail_average",
+            self.tail_average,
+            "must be from 0 to 1 (null: chosen by the study's rule)",
+        )
+        self._check_moments()
+
+    def _check_moments(self) -> None:
+        """Moment rounds are read by newton alone, and are one step's sum."""
+        require(
+            not self.moment_rounds or self.optimizer in ("newton", "auto"),
+            "training.moment_rounds",
+            self.moment_rounds,
+            f"must be 0 with training.optimizer={self.optimizer}: newton alone reads them",
+        )
+        require(
+            self.optimizer != "newton" or self.local_steps == 1,
+            "training.local_steps",
+            self.local_steps,
+            "must be 1 with training.optimizer=newton",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Which model, and its hidden layers (``wide_deep`` and ``mlp`` only)."""
+
+    kind: str = "additive"
+    hidden: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the kind and that hidden layers stand where they belong."""
+        require(self.kind in MODEL_KINDS, "model.kind", self.kind, f"must be one of {', '.join(MODEL_KINDS)}")
+        require(
+            len(self.hidden) <= MOST_LAYERS,
+            "model.hidden",
+            f"{len(self.hidden)} layers",
+            f"must be at most {MOST_LAYERS}",
+        )
+        require(
+            all(width >= 1 for width in self.hidden), "model.hidden", list(self.hidden), "must be at least 1"
+        )
+        require(
+            (self.kind == "additive") == (not self.hidden),
+            "model.hidden",
+            list(self.hidden),
+            "must be empty for additive and name at least one layer for the others",
+        )

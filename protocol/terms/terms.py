@@ -1,0 +1,259 @@
+"""Terms of a study, and the plan of one of its rounds: what an operator signs and a hospital checks."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.errors import ConfigurationError, require
+from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings, table_size
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.text.bounds import (
+    CLIP_NORMS,
+    DELTAS,
+    LARGEST_VECTOR,
+    NOISE_MULTIPLIERS,
+    SAMPLING_RATES,
+)
+from wardround.protocol.text.canonical import fingerprint
+from wardround.protocol.text.section import shown
+from wardround.protocol.text.text import checked_name, is_line, is_name
+
+ACCOUNTS = ("training", "held_out")
+"""The two parts of a hospital's patients: those learned from, and those measured on."""
+LONGEST_REPLY_DELAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What the operator proposes; a hospital's policy may only tighten it.
+
+    noise_multiplier is σ ÷ clip_norm of one step's sum: at one hospital (``local``) or over all
+    (``distributed``). training.public_patients names every planned hospital. A reply leaves the hospital at the
+    first whole multiple of reply_delay_seconds, from its plan's arrival, that is not past. simulation marks terms
+    under which seeds are allowed; real hospitals refuse it. expires_at is ISO 8601, UTC. evaluation: the noised
+    tables of held-out patients, None where no model of the study is evaluated.
+    """
+
+    study: str
+    contract: Contract
+    model: ModelSettings
+    privacy: PrivacySettings
+    training: TrainingSettings
+    noise_multiplier: float
+    reply_delay_seconds: float = 2.0
+    expires_at: str = "2100-01-01T00:00:00+00:00"
+    simulation: bool = False
+    evaluation: EvaluationSettings | None = None
+    fairness: FairnessSettings = field(default_factory=FairnessSettings)
+
+    def __post_init__(self) -> None:
+        """Check what no single group of settings can check."""
+        self._check_texts()
+        require(
+            self.noise_multiplier > 0, "noise_multiplier", self.noise_multiplier, "must be greater than 0"
+        )
+        require(
+            bool(self.training.public_patients), "training.public_patients", "{}", "must name every hospital"
+        )
+        delay, most = self.reply_delay_seconds, LONGEST_REPLY_DELAY_SECONDS
+        require(0 <= delay <= most, "reply_delay_seconds", delay, f"must be from 0 to {most:g}")
+        if self.privacy.noise == "distributed":
+            require(
+                self.training.local_steps == 1,
+                "training.local_steps",
+                self.training.local_steps,
+                "must be 1 with privacy.noise=distributed",
+            )
+            require(
+                self.simulation,
+                "privacy.noise",
+                "distributed",
+                "needs secure aggregation: for simulations only",
+            )
+        if self.training.aggregate != "sum":
+            self._check_robust()
+        self._check_optimizer()
+        if self.evaluation is not None:
+            self._check_evaluation(self.evaluation)
+
+    def _check_texts(self) -> None:
+        """Names that go into files, logs and screens. A simulation's hospitals may come from a table's column.
+
+        There "JARDIM CAMBURI" names one, and nobody's home; its own machine prints it. Real hospitals have names.
+        """
+        checked_name(self.study, "study")
+        fits = is_line if self.simulation else is_name
+        allowed = "must be letters, digits, '.', '_', '-', at most 64, the first a letter or digit"
+        for hospital in self.training.public_patients:
+            require(fits(hospital), "training.public_patients", shown(hospital), allowed)
+        require(is_line(self.expires_at, 40), "expires_at", shown(self.expires_at), "must be a moment in UTC")
+
+    def _check_optimizer(self) -> None:
+        training = self.training
+        require(training.optimizer != "auto", "training.optimizer", "auto", "must be resolved in terms")
+        if training.optimizer == "newton":
+            kind, rounds = self.model.kind, training.moment_rounds
+            require(kind == "additive", "model.kind", kind, "must be additive with training.optimizer=newton")
+            require(rounds >= 1, "training.moment_rounds", rounds, "must be at least 1 in terms with newton")
+
+    def _check_robust(self) -> None:
+        """A robust rule compares releases one by one, and needs an odd one out."""
+        rule = self.training.aggregate
+        require(
+            self.privacy.noise == "local",
+            "training.aggregate",
+            rule,
+            "must be sum with privacy.noise=distributed: single releases are not to be looked at",
+        )
+        count = len(self.hospitals)
+        require(count >= 3, "training.aggregate", rule, f"needs at least 3 hospitals, here {count}; use sum")
+
+    def _check_evaluation(self, evaluation: EvaluationSettings) -> None:
+        last, rounds = self.training.rounds + (self.fairness.mitigation != "none"), list(evaluation.rounds)
+        require(
+            bool(rounds) and rounds[-1] <= last,
+            "evaluation.rounds",
+            rounds,
+            f"must be from 1 to {self.training.rounds} (one more is the model as mitigated)",
+        )
+        numbers = table_size(self.contract, evaluation)
+        require(
+            numbers <= LARGEST_VECTOR,
+            "evaluation.score_bins",
+            evaluation.score_bins,
+            f"makes tables of {numbers} numbers, must be at most {LARGEST_VECTOR}; use fewer bins or groups",
+        )
+        multiplier = evaluation.noise_multiplier
+        require(multiplier > 0, "evaluation.noise_multiplier", multiplier, "must be greater than 0")
+
+    @property
+    def hospitals(self) -> tuple[str, ...]:
+        """Planned hospitals, in the order of their public counts."""
+        return tuple(self.training.public_patients)
+
+    @property
+    def hospital_noise_stddev(self) -> float:
+        """Standard deviation that one hospital adds to each coordinate of one step's clipped sum."""
+        stddev = self.noise_multiplier * self.privacy.clip_norm
+        return stddev if self.privacy.noise == "local" else stddev / len(self.hospitals) ** 0.5
+
+    @property
+    def table_noise_stddev(self) -> float:
+        """Standard deviation that one hospital adds to each cell of its tables of held-out patients."""
+        stddev = self.evaluation.noise_multiplier if self.evaluation else 0.0
+        return stddev if self.privacy.noise == "local" else stddev / len(self.hospitals) ** 0.5
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical form without the expiry, hex: extending a study does not make it another."""
+        plain = terms_to_mapping(self)
+        del plain["expires_at"]
+        return fingerprint(plain)
+
+
+def terms_to_mapping(terms: Terms) -> dict[str, object]:
+    """Plain data for signing, files and messages; ``terms_from_mapping`` is its inverse."""
+    plain: dict[str, object] = {
+        "study": terms.study,
+        "contract": terms.contract.to_mapping(),
+        "model": {"kind": terms.model.kind, "hidden": list(terms.model.hidden)},
+        "privacy": asdict(terms.privacy),
+        "training": {**asdict(terms.training), "public_patients": dict(terms.training.public_patients)},
+        "noise_multiplier": terms.noise_multiplier,
+        "reply_delay_seconds": terms.reply_delay_seconds,
+        "expires_at": terms.expires_at,
+        "simulation": terms.simulation,
+        "fairness": asdict(terms.fairness),
+        "evaluation": None,
+    }
+    if terms.evaluation is not None:
+        plain["evaluation"] = {**asdict(terms.evaluation), "rounds": list(terms.evaluation.rounds)}
+    return plain
+
+
+def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
+    """Read terms from plain data; anything that does not fit is one ConfigurationError."""
+    try:
+        fields = dict(plain)
+        model = dict(fields.pop("model"))  # type: ignore[call-overload]
+        model["hidden"] = tuple(model.get("hidden", ()))
+        evaluation = fields.pop("evaluation", None)
+        return Terms(
+            contract=contract_from_mapping(fields.pop("contract")),  # type: ignore[arg-type]
+            model=ModelSettings(**model),
+            privacy=PrivacySettings(**fields.pop("privacy")),  # type: ignore[arg-type]
+            training=TrainingSettings(**fields.pop("training")),  # type: ignore[arg-type]
+            fairness=FairnessSettings(**fields.pop("fairness", {})),  # type: ignore[arg-type]
+            evaluation=None if evaluation is None else _evaluation(evaluation),  # type: ignore[arg-type]
+            **fields,  # type: ignore[arg-type]
+        )
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
+        raise ConfigurationError(f"terms: not of the expected form ({type(error).__name__})") from error
+
+
+def _evaluation(plain: Mapping[str, object]) -> EvaluationSettings:
+    rounds = tuple(int(number) for number in plain["rounds"])  # type: ignore[attr-defined]
+    return EvaluationSettings(**{**plain, "rounds": rounds})  # type: ignore[arg-type]
+
+
+def require_countable(terms: Terms) -> None:
+    """Refuse what no operator may sign: numbers with which accounting, noise or the ledger fail, and not a clause."""
+    bounded = [
+        ("noise_multiplier", terms.noise_multiplier, NOISE_MULTIPLIERS),
+        ("training.sampling_rate", terms.training.sampling_rate, SAMPLING_RATES),
+        ("privacy.clip_norm", terms.privacy.clip_norm, CLIP_NORMS),
+        ("privacy.delta", terms.privacy.delta, DELTAS),
+    ]
+    if terms.evaluation is not None:
+        noise = terms.evaluation.noise_multiplier
+        bounded.append(("evaluation.noise_multiplier", noise, NOISE_MULTIPLIERS))
+    for key, value, (least, most) in bounded:
+        require(least <= value <= most, key, value, f"must be from {least:g} to {most:g} in terms")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RoundPlan:
+    """What the server asks of one hospital in one round.
+
+    weights: float32 [parameters], in the model's fixed order. ledger_head is the head of the hospital's
+    ledger that its last release carried (None before the first). Neither it, signatures nor expiry are
+    part of what makes two plans the same. account: whose budget pays, and so what is asked: an update from
+    ``training`` patients, or the tables of ``held_out`` ones under these weights.
+    """
+
+    study: str
+    hospital: str
+    round: int
+    terms_fingerprint: str
+    weights: NDArray[np.float32]
+    ledger_head: str | None = None
+    account: str = "training"
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 of the weights' bytes, little-endian, hex."""
+        return hashlib.sha256(np.ascontiguousarray(self.weights, dtype="<f4").tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Release:
+    """Bytes that leave a hospital: a noised sum (gradients, mean rows), a noised difference of weights, or tables.
+
+    vector: float32 [parameters], or [table_size] of account ``held_out``, on the public grid. ledger_head is
+    the head of the hospital's ledger after this release was charged. simulation marks what seeds produced.
+    """
+
+    study: str
+    hospital: str
+    round: int
+    terms_fingerprint: str
+    weights_digest: str
+    vector: NDArray[np.float32] = field(repr=False)
+    ledger_head: str = ""
+    simulation: bool = False
+    account: str = "training"

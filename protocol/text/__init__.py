@@ -1,0 +1,1 @@
+"""Foreign text: read, checked, and shown in one way each (rule 11)."""

@@ -1,0 +1,1 @@
+"""What crosses between hospital and operator, as bytes with signatures."""

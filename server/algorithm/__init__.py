@@ -1,0 +1,1 @@
+"""The rounds of a study as pure functions: screen, aggregate, optimise."""

@@ -1,0 +1,141 @@
+"""Turn a stream of screened releases into one estimate of the mean gradient over all planned patients.
+
+Averaging hospitals' *means* would let the smallest hospital's noise rule; so noised sums are added and the
+total divided by a public denominator: the declared patients of all *planned* hospitals, never of those that
+happened to reply, whose number would otherwise change each release's weight.
+
+Under local noise every hospital adds as much noise as the largest, however few patients it has: a release
+is then weighted by a power of its declared size, which trades a little of the small hospitals' say for much
+less noise. Under distributed noise the shares are one whole, and weights are equal.
+
+The sum takes what passes the screen as it comes. ``training.aggregate=trimmed`` or ``median`` withstands a
+minority of liars, at the cost of more noise and of holding a round's releases (``server.algorithm.robust``).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.protocol.terms.terms import Terms
+from wardround.server.algorithm import robust
+
+
+class Aggregate(Protocol):
+    """One round's running aggregate. A rule that withstands bad releases is another class with these two."""
+
+    def add(self, hospital: str, vector: NDArray[np.float64]) -> None:
+        """Take in one screened release; ``vector`` is float64 [parameters] and may be overwritten."""
+
+    def gradient(self) -> NDArray[np.float64]:
+        """Estimate the mean loss's gradient, float64 [parameters]; descent goes against it."""
+
+
+BLOCK = 32_768
+"""Numbers that are weighted and added at a time."""
+
+
+@dataclass(eq=False)
+class WeightedSum:
+    """Σ weight × release, in place: memory is one vector, whatever the number of hospitals.
+
+    With one local step a release is a noised sum of clipped gradients. With several it is a difference of
+    weights (after minus before), and its weight is minus the hospital's public share (the pseudo-gradient
+    of Reddi et al. 2021, Alg. 2).
+    """
+
+    total: NDArray[np.float64]
+    weights: dict[str, float]
+
+    def add(self, hospital: str, vector: NDArray[np.float64]) -> None:
+        """Add one release; overwrites ``vector``. One pass over memory: a block stays in cache for both steps."""
+        weight = self.weights[hospital]
+        for start in range(0, len(vector), BLOCK):
+            part, sums = vector[start : start + BLOCK], self.total[start : start + BLOCK]
+            part *= weight
+            sums += part
+
+    def gradient(self) -> NDArray[np.float64]:
+        """Give the sum so far."""
+        return self.total
+
+
+def begin(terms: Terms, parameters: int) -> Aggregate:
+    """Start one round's aggregate for vectors of this length.
+
+    ConfigurationError where a robust rule would have to hold more than ``robust.LARGEST_ROWS`` bytes.
+    """
+    rule = terms.training.aggregate
+    if rule != "sum":
+        declared = terms.training.public_patients
+        return robust.begin_order_statistic(rule, declared, mean_scales(terms), parameters)
+    return WeightedSum(total=np.zeros(parameters), weights=release_weights(terms))
+
+
+SIZE_EXPONENT = 0.5
+"""0 weights patients alike; 1 is least noise where hospitals are alike (weights ∝ signal ÷ noise)."""
+
+
+def release_weights(terms: Terms) -> dict[str, float]:
+    """Give the public factor of each planned hospital's release; see ``WeightedSum``.
+
+    One local step: ``declared**a / (rate · Σ declared**(1 + a))``, so that the expected sum is a weighted
+    mean over patients; a is ``SIZE_EXPONENT`` under local noise and 0 under distributed.
+    """
+    declared = terms.training.public_patients
+    if terms.training.local_steps > 1:
+        patients = sum(declared.values())
+        return {hospital: -count / patients for hospital, count in declared.items()}
+    exponent = SIZE_EXPONENT if terms.privacy.noise == "local" else 0.0
+    total = terms.training.sampling_rate * sum(count ** (1 + exponent) for count in declared.values())
+    return {hospital: count**exponent / total for hospital, count in declared.items()}
+
+
+def mean_scales(terms: Terms) -> dict[str, float]:
+    """Give the factor that makes a planned hospital's release its own estimate of the mean gradient.
+
+    One local step: 1 ÷ (rate · declared patients). Several: −1, since a release is a difference of weights.
+    """
+    training = terms.training
+    if training.local_steps > 1:
+        return dict.fromkeys(training.public_patients, -1.0)
+    return {name: 1 / (training.sampling_rate * count) for name, count in training.public_patients.items()}
+
+
+def noise_gain(terms: Terms) -> float:
+    """Standard deviation of the noise in one coordinate of ``gradient()`` when every release's is 1.
+
+    Of a round with one local step in which all planned hospitals take part. The median's is at most √(π/2)
+    times that of the sum where no hospital's vote is capped, the trimmed mean's between the two.
+    """
+    rule, declared = terms.training.aggregate, terms.training.public_patients
+    if rule == "sum":
+        return math.sqrt(sum(weight * weight for weight in release_weights(terms).values()))
+    return _robust_gain(rule, tuple(declared.values()), terms.training.sampling_rate)
+
+
+@lru_cache(maxsize=8)
+def _robust_gain(rule: str, declared: tuple[int, ...], sampling_rate: float) -> float:
+    """Measure ``noise_gain`` of a robust rule: newton asks for it in every round, and it costs a round's sorting."""
+    counts = np.array(declared)
+    cut = robust.cut_of(rule, len(declared))
+    return robust.noise_stddev(1 / (sampling_rate * counts), robust.votes(counts), cut)
+
+
+def reason_to_discard(terms: Terms, accepted_count: int, rule: str = "sum") -> str:
+    """Say why what a round gave must not be used; empty where it may.
+
+    A robust rule needs three releases: of two that disagree nobody can say which one lies.
+
+    With ``privacy.noise=distributed`` each hospital adds a share of the noise, and ε is stated for all
+    planned shares: a sum of fewer is less private than the terms say. Nothing is refunded either way.
+    """
+    planned = len(terms.training.public_patients)
+    if terms.privacy.noise == "distributed" and accepted_count < planned:
+        return f"{accepted_count} of {planned} noise shares"
+    if rule != "sum" and 0 < accepted_count < robust.FEWEST:
+        return f"{accepted_count} releases, training.aggregate={rule} needs {robust.FEWEST}"
+    return "" if accepted_count else "no release"

@@ -1,0 +1,144 @@
+"""A noisy Newton method for the additive model: each gradient is read by a Gaussian prior and public noise.
+
+Near its optimum w* the mean loss has the gradient H(w − w*), H the Fisher information (``server.algorithm.fisher``),
+and the server sees the average of all rounds' gradients with noise of a public standard deviation s. With the prior
+w* ~ N(0, τ²K), the posterior mean's gain of that linear Gaussian model is F = τ²K H (H τ²K H + s²I)⁻¹
+(Rasmussen and Williams 2006, §2.1 and §2.7; a Wiener filter). The step
+
+    w ← w − η (w + F (ĝ − H w)),        η = 2 ÷ (t + 1) in gradient t,
+
+makes w the posterior mean given the average of all t gradients, each linearised where it was taken and weighted
+by its number, so that later ones, taken nearer to w*, say more (weights as in Lacoste-Julien, Schmidt and Bach
+2012). There is no step size to choose and no average over a tail: badly and well conditioned directions arrive
+together, and a parameter that noise hides stays near zero at no cost to others. Noisy second-order steps:
+Avella-Medina, Bradshaw and Loh 2023; Ganesh et al. 2023, "Faster differentially private convex optimization via
+second-order methods". All of it reads releases only.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import block_diag
+
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.model.model import column_scale
+from wardround.protocol.terms.terms import Terms
+from wardround.server.algorithm.fisher import bin_shares, fisher_information, second_moments
+
+Floats = NDArray[np.float64]
+
+EFFECT_STDDEV = 0.7
+"""τ, prior standard deviation of a scaled weight; chosen on synthetic federations."""
+INTERCEPT_VARIANCE = 4.0
+"""Of the intercept, in τ²: the base rate is further from one half than an effect is from nothing."""
+RANGE_DECAY = 2.7
+"""The two ends of an ordered feature correlate by exp(−this), bins between them by their share of the way."""
+ORDERED_KINDS = ("numeric", "hour", "gap_days", "history")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gain:
+    """F and H in factors that serve any noise level: F = outward (Λ + s²I)⁻¹ inward, H τ²K H = V Λ Vᵀ.
+
+    inward: Vᵀ, float64 [D, D]; outward: τ²K H V, [D, D]; strength: the diagonal of Λ, [D], ≥ 0; fisher: H.
+    """
+
+    inward: Floats
+    outward: Floats
+    strength: Floats
+    fisher: Floats
+
+    def posterior(self, innovations: Floats, noise_stddev: float | Floats) -> Floats:
+        """F times each row: [..., D] -> [..., D]. noise_stddev: s > 0, one number or [..., 1] by row."""
+        return np.asarray(
+            (innovations @ self.inward.T) / (self.strength + np.square(noise_stddev)) @ self.outward.T
+        )
+
+    def step(self, weights: Floats, gradients: Floats, noise_stddev: float | Floats, rate: float) -> Floats:
+        """Make one step of each row, η = rate: [..., D] -> [..., D]."""
+        innovations = gradients - weights @ self.fisher
+        return np.asarray(weights - rate * (weights + self.posterior(innovations, noise_stddev)))
+
+
+def ordered_covariance(bins: int) -> Floats:
+    """Covariance of an ordered feature's bins, float64 [bins, bins]: falls with their distance."""
+    place = np.arange(bins) / max(bins - 1, 1)
+    return np.asarray(np.exp(-RANGE_DECAY * np.abs(place[:, None] - place)))
+
+
+def prior_covariance(contract: Contract, of_bins: Callable[[int], Floats] = ordered_covariance) -> Floats:
+    """K, prior covariance of the additive model's scaled weights in units of τ²: float64 [width, width].
+
+    Neighbouring bins of an ordered feature are alike, its missing bin and words of a vocabulary stand alone, and
+    the bins of a cross are as alike as its parents' are (Kronecker product).
+    """
+    kinds = {feature.name: feature.kind for feature in contract.features}
+    layout = contract.layout
+    blocks: dict[str, Floats] = {
+        f.name: _bins_covariance(kinds[f.name], f.size, of_bins) for f in layout.features
+    }
+    for cross in layout.crosses:
+        first, second = cross.parents
+        blocks[cross.name] = np.asarray(np.kron(blocks[first], blocks[second]), np.float64)
+    ordered = [blocks[field.name] for field in layout.fields]
+    covariance = block_diag([[INTERCEPT_VARIANCE]], *ordered, np.eye(len(layout.values)))
+    return np.asarray(covariance[: layout.width, : layout.width])
+
+
+def _bins_covariance(kind: str, size: int, of_bins: Callable[[int], Floats]) -> Floats:
+    covariance = np.eye(size)
+    if kind in ORDERED_KINDS:
+        covariance[:-1, :-1] = of_bins(size - 1)  # the last bin is "missing"
+    return covariance
+
+
+def design_gain(terms: Terms, shares: Floats) -> Gain:
+    """Compute the gain of an additive model whose design has these shares of bins (``server.algorithm.fisher``).
+
+    Of the order of width³ operations: once per study, not per round.
+    """
+    layout = terms.contract.layout
+    fisher = fisher_information(second_moments(layout, shares), column_scale(terms.model, layout))
+    pulled = EFFECT_STDDEV**2 * prior_covariance(terms.contract) @ fisher
+    strength, vectors = np.linalg.eigh(fisher @ pulled)
+    return Gain(inward=vectors.T, outward=pulled @ vectors, strength=np.maximum(strength, 0), fisher=fisher)
+
+
+_latest: dict[tuple[str, bytes], Gain] = {}
+
+
+def gain_of(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Gain:
+    """Give the gain for a released mean row; a pure function that remembers its last result.
+
+    mean_row: float64 [width] as aggregated, in units of the clip norm × scaled rows, with noise of
+    ``row_noise_stddev``.
+    """
+    key = (terms.fingerprint, mean_row.tobytes())
+    if key not in _latest:
+        gain = design_gain(terms, _shares(terms, mean_row, row_noise_stddev))
+        _latest.clear()
+        _latest[key] = gain
+    return _latest[key]
+
+
+def _shares(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Floats:
+    layout = terms.contract.layout
+    unit = terms.privacy.clip_norm * column_scale(terms.model, layout)
+    return bin_shares(layout, mean_row / unit, row_noise_stddev / float(unit.min()))
+
+
+def rate(count: int) -> float:
+    """η of gradient ``count``, counted from 1: makes each gradient weigh in proportion to its number."""
+    return 2 / (count + 1)
+
+
+def averaged_noise_stddev(terms: Terms, gradient_noise_stddev: float) -> float:
+    """s: standard deviation of one coordinate of the weighted average of the study's n gradients.
+
+    Weights 1, 2 … n have Σt² ÷ (Σt)² = (4n + 2) ÷ (3n (n + 1)): a third more variance than equal ones.
+    """
+    count = terms.training.rounds - terms.training.moment_rounds
+    return gradient_noise_stddev * math.sqrt((4 * count + 2) / (3 * count * (count + 1)))

@@ -1,0 +1,124 @@
+"""The server's optimisers and tail average, as pure functions over small frozen states.
+
+SGD with momentum: Polyak 1964. Adam: Kingma and Ba 2015, Alg. 1, at the server as in Reddi et al. 2021,
+"Adaptive federated optimization" (FedAdam), whose second-moment decay and τ are taken. Tail averaging:
+Polyak and Juditsky 1992; over the last share of rounds as in Jain et al. 2018. Newton: ``server.algorithm.newton``. All
+of it reads releases only, so it is post-processing and costs no ε.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.protocol.terms.settings import TrainingSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.server.algorithm import newton
+from wardround.server.algorithm.propose import gradient_noise_stddev, tail_share, without_moments
+
+SECOND_MOMENT_DECAY = 0.99
+ADAPTIVITY = 1e-3  # τ of Reddi et al. 2021: keeps a coordinate of little noise from taking huge steps
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OptimizerState:
+    """first_moment: velocity (sgd) or mean of gradients (adam); second_moment: adam's, empty otherwise.
+
+    mean_row: newton's, the aggregated mean design row over ``row_count`` moment rounds; empty before the first.
+    All float64, [parameters]. steps counts the updates made. What follows from mean_row and the terms, as the
+    gain does, is not part of the state: a replay of the releases finds it again.
+    """
+
+    first_moment: NDArray[np.float64]
+    second_moment: NDArray[np.float64]
+    steps: int
+    mean_row: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    row_count: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TailAverage:
+    """mean: float64 [parameters], average of the weights after ``count`` updates of the tail."""
+
+    mean: NDArray[np.float64]
+    count: int
+
+
+def init(training: TrainingSettings, parameters: int) -> OptimizerState:
+    """Start with no momentum, and nothing known of the design."""
+    second = parameters if training.optimizer == "adam" else 0
+    return OptimizerState(first_moment=np.zeros(parameters), second_moment=np.zeros(second), steps=0)
+
+
+def take_moments(state: OptimizerState, mean_row: NDArray[np.float64]) -> OptimizerState:
+    """Take in one moment round's aggregate, float64 [parameters]: the state keeps the mean over such rounds."""
+    count = state.row_count + 1
+    known = state.mean_row if state.row_count else np.zeros_like(mean_row)
+    return replace(state, mean_row=known + (mean_row - known) / count, row_count=count)
+
+
+def apply(
+    state: OptimizerState,
+    terms: Terms,
+    weights: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+) -> tuple[OptimizerState, NDArray[np.float64]]:
+    """Make one update, nothing in place: gives the new state and weights, float64 [parameters].
+
+    newton whose moment rounds were all discarded goes on as sgd with momentum would: the curvature of a design
+    that is only supposed could make its steps diverge.
+    """
+    if terms.training.optimizer != "newton":
+        return first_order(state, terms.training, weights, gradient)
+    if not state.row_count:
+        return first_order(state, without_moments(terms), weights, gradient)
+    noise = gradient_noise_stddev(terms)
+    gain = newton.gain_of(terms, state.mean_row, noise / math.sqrt(state.row_count))
+    averaged, rate = newton.averaged_noise_stddev(terms, noise), newton.rate(state.steps + 1)
+    after = gain.step(weights, gradient, averaged, rate * terms.training.learning_rate)
+    return replace(state, steps=state.steps + 1), after
+
+
+def first_order(
+    state: OptimizerState,
+    training: TrainingSettings,
+    weights: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+) -> tuple[OptimizerState, NDArray[np.float64]]:
+    """Make one update of sgd or adam. Rows of [rows, parameters] go each its own way."""
+    if training.optimizer == "adam":
+        return _adam(state, training, weights, gradient)
+    velocity = training.momentum * state.first_moment + gradient
+    after = replace(state, first_moment=velocity, steps=state.steps + 1)
+    return after, weights - training.learning_rate * velocity
+
+
+def _adam(
+    state: OptimizerState,
+    training: TrainingSettings,
+    weights: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+) -> tuple[OptimizerState, NDArray[np.float64]]:
+    steps = state.steps + 1
+    first = training.momentum * state.first_moment + (1 - training.momentum) * gradient
+    second = SECOND_MOMENT_DECAY * state.second_moment + (1 - SECOND_MOMENT_DECAY) * np.square(gradient)
+    unbiased = first / (1 - training.momentum**steps)
+    scale = np.sqrt(second / (1 - SECOND_MOMENT_DECAY**steps)) + ADAPTIVITY
+    after = OptimizerState(first_moment=first, second_moment=second, steps=steps)
+    return after, weights - training.learning_rate * unbiased / scale
+
+
+def init_tail(parameters: int) -> TailAverage:
+    """Start with nothing averaged."""
+    return TailAverage(mean=np.zeros(parameters), count=0)
+
+
+def extend_tail(
+    tail: TailAverage, training: TrainingSettings, round_number: int, weights: NDArray[np.float64]
+) -> TailAverage:
+    """Take in the weights after this round, where it belongs to the last ``tail_average`` share of rounds."""
+    if round_number <= training.rounds - math.ceil(tail_share(training) * training.rounds):
+        return tail
+    count = tail.count + 1
+    return TailAverage(mean=tail.mean + (weights - tail.mean) / count, count=count)

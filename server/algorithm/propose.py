@@ -1,0 +1,176 @@
+"""From an operator's settings to the terms of a study: σ for the target ε, the server's method and step size.
+
+All follow from public quantities alone: settings, declared patients, number of hospitals.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import require
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.privacy.accounting import noise_multiplier_for
+from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.server.algorithm.aggregate import noise_gain
+
+EFFECT_STDDEV = 1.0
+"""Expected size of one scaled weight, the prior of the step-size rule; chosen on synthetic federations."""
+LARGEST_STEP = 12.0
+"""Rows have norm ≤ 1, so curvature is ≤ ¼, and heavy-ball descent is stable below 2 (1 + momentum) ÷ ¼."""
+MOMENTUM = 0.9
+ADAM_STEP = 0.02
+NEWTON_STEP = 1.0
+"""Factor of newton's own decreasing rate (``server.algorithm.newton.rate``)."""
+NEWTON_LEAST_ROUNDS = 8
+"""Below, the moment round costs more of the budget than curvature gives back."""
+NEWTON_WIDEST = 2_000
+"""Parameters: the server factors matrices of this size once per study, in seconds and 32 MB each."""
+TAIL_SHARE = 0.5
+NEWTON_TAIL_SHARE = 0.0
+"""Share of the last rounds averaged: newton's weights are an average over all rounds already."""
+
+
+def propose(
+    *,
+    study: str,
+    contract: Contract,
+    model: ModelSettings,
+    privacy: PrivacySettings,
+    training: TrainingSettings,
+    public_patients: Mapping[str, int],
+    simulation: bool,
+    evaluation: EvaluationSettings | None = None,
+    fairness: FairnessSettings | None = None,
+) -> Terms:
+    """Compose terms whose whole study costs each patient at most ``privacy.epsilon`` at ``privacy.delta``.
+
+    public_patients: each planned hospital's declared number of training patients. ConfigurationError where
+    δ times the declared patients of the largest hospital is above 0.1 (1, in a simulation: there are no patients to
+    protect, and its report warns), or a setting is out of range.
+    """
+    require(bool(public_patients), "training.public_patients", "{}", "must name at least one hospital")
+    largest = max(public_patients.values())
+    _check_delta(privacy.delta, largest, simulation)
+    training = choose_method(model, parameter_count(model, contract.layout), training)
+    steps = training.rounds * training.local_steps
+    terms = Terms(
+        study=study,
+        contract=contract,
+        model=model,
+        privacy=privacy,
+        training=replace(
+            training, public_patients=dict(public_patients), learning_rate=training.learning_rate or 1.0
+        ),
+        noise_multiplier=noise_multiplier_for(privacy.epsilon, privacy.delta, training.sampling_rate, steps),
+        simulation=simulation,
+        fairness=fairness or FairnessSettings(),
+    )
+    terms = replace(terms, evaluation=_planned_evaluation(terms, evaluation))
+    if training.learning_rate:
+        return terms
+    return replace(terms, training=replace(terms.training, learning_rate=step_size(terms)))
+
+
+def _check_delta(delta: float, largest: int, simulation: bool) -> None:
+    """A mechanism may keep (0, δ) by giving out every record whole with chance δ: expect δ × patients of them."""
+    most, word = (1.0, "below") if simulation else (MAX_DELTA_TIMES_PATIENTS, "at most")
+    remedy = _smaller_digit(MAX_DELTA_TIMES_PATIENTS / largest)
+    require(
+        delta_clause(delta, largest, most).holds and delta * largest < 1,
+        "privacy.delta",
+        delta,
+        f"times the {largest} patients of the largest hospital is {delta * largest:.3g}, must be {word} {most:g}; "
+        f"set privacy.delta={remedy:.0e}",
+    )
+
+
+def _smaller_digit(value: float) -> float:
+    """Round down to one significant digit: 0.1/6,000 is 1e-05."""
+    unit = 10.0 ** math.floor(math.log10(value))
+    return math.floor(value / unit * (1 + 1e-9)) * unit
+
+
+def choose_method(model: ModelSettings, parameters: int, training: TrainingSettings) -> TrainingSettings:
+    """Resolve the server's optimiser, moment rounds, momentum and tail average, as terms carry them.
+
+    ``auto`` is newton with one moment round where that applies (additive model, one local step, full
+    participation, rounds and parameters within bounds), else sgd; a learning rate that was set is sgd's. From
+    public quantities only; what the user set stays. ConfigurationError where newton was asked for and its
+    matrices would be too large, or its step unstable.
+    """
+    chosen = training.optimizer
+    if chosen == "auto":
+        applies = (
+            model.kind == "additive"
+            and training.local_steps == 1
+            and training.sampling_rate == 1
+            and training.rounds >= NEWTON_LEAST_ROUNDS
+            and parameters <= NEWTON_WIDEST
+            and not training.learning_rate
+        )
+        chosen = "newton" if applies else "sgd"
+    if chosen != "newton":
+        return replace(training, optimizer=chosen, tail_average=tail_share(training))
+    require(
+        parameters <= NEWTON_WIDEST,
+        "training.optimizer",
+        "newton",
+        f"with {parameters} parameters: must have at most {NEWTON_WIDEST}; use fewer bins or crosses, or sgd",
+    )
+    rate = training.learning_rate
+    require(rate <= 1, "training.learning_rate", rate, "must be at most 1 with training.optimizer=newton")
+    resolved = replace(training, optimizer=chosen, moment_rounds=max(training.moment_rounds, 1), momentum=0.0)
+    return replace(resolved, tail_average=tail_share(resolved))
+
+
+def tail_share(training: TrainingSettings) -> float:
+    """Give the share of the last rounds to average: what was set, or the optimiser's own."""
+    if training.tail_average is not None:
+        return training.tail_average
+    return NEWTON_TAIL_SHARE if training.optimizer == "newton" else TAIL_SHARE
+
+
+def _planned_evaluation(terms: Terms, asked: EvaluationSettings | None) -> EvaluationSettings | None:
+    """Name the rounds, one more for the model as mitigated, and find the noise that all of them need."""
+    if asked is None or not asked.enabled:
+        return None
+    last = terms.training.rounds
+    rounds = asked.rounds or (last,)
+    if terms.fairness.mitigation != "none" and rounds[-1] <= last:
+        rounds = (*rounds, last + 1)
+    noise = noise_multiplier_for(asked.epsilon, terms.privacy.delta, 1.0, len(rounds))
+    return replace(asked, rounds=rounds, noise_multiplier=noise)
+
+
+def gradient_noise_stddev(terms: Terms) -> float:
+    """Standard deviation of the noise in one coordinate of a round's mean gradient (one local step)."""
+    return terms.hospital_noise_stddev * noise_gain(terms)
+
+
+def without_moments(terms: Terms) -> TrainingSettings:
+    """Give the settings of the same study by sgd with momentum, at the step of its rule: no moments are needed."""
+    plain = replace(terms.training, optimizer="sgd", moment_rounds=0, momentum=MOMENTUM, tail_average=None)
+    return replace(plain, learning_rate=step_size(replace(terms, training=plain)))
+
+
+def step_size(terms: Terms) -> float:
+    """Choose the server's learning rate so that descent stops where noise would take over.
+
+    After T rounds at step η and momentum m, descent has resolved directions of curvature above
+    (1 − m)/(η T), as a ridge of that strength would. The best ridge against noise of standard deviation s
+    (in the average of all T gradients) and effects of size τ is about s/τ. Equating the two gives
+    η = (1 − m) τ / (s T), bounded by stability.
+    """
+    training = terms.training
+    if training.local_steps > 1:
+        return 1.0
+    if training.optimizer == "adam":
+        return ADAM_STEP
+    if training.optimizer == "newton":
+        return NEWTON_STEP
+    averaged = gradient_noise_stddev(terms) / math.sqrt(training.rounds)
+    return min(LARGEST_STEP, (1 - training.momentum) * EFFECT_STDDEV / (averaged * training.rounds))

@@ -1,0 +1,216 @@
+"""The rounds of a study: frozen state in, frozen state out. Who carries the messages is not known here.
+
+``init(terms)`` gives the state before round 1; ``plans`` what to ask of each hospital; ``apply`` takes the
+releases in, in one streaming pass (screen → aggregate → optimise). The same code runs in a simulation, on
+Ray and in a real federation, and replays a study from its stored releases.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.protocol.errors import ConfigurationError, ReleaseRejected
+from wardround.protocol.model.model import initial_weights
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.server.algorithm import optimize
+from wardround.server.algorithm.aggregate import Aggregate, begin, reason_to_discard
+from wardround.server.algorithm.optimize import OptimizerState, TailAverage
+from wardround.server.algorithm.screen import Expected, NoRelease, expect, screen
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RoundState:
+    """All that the next round depends on.
+
+    round: the round to announce next, from 1; past the terms' last one when the study is over.
+    weights: float64 [parameters]. ledger_heads: by hospital, as its last accepted release carried it.
+    """
+
+    study: str
+    terms_fingerprint: str
+    round: int
+    weights: NDArray[np.float64]
+    optimizer: OptimizerState
+    tail: TailAverage
+    ledger_heads: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundSummary:
+    """What the operator may know of one round: who took part, and norms of noised quantities.
+
+    planned counts hospitals; missing are those of whom nothing came. discarded says why the round's sum was
+    not used, and is empty otherwise; a discarded round is charged all the same. gradient_norm is that of the
+    noised mean gradient (in a moment round, of the mean design row), update_norm that of the change in weights.
+    """
+
+    study: str
+    round: int
+    planned: int
+    accepted: tuple[str, ...]
+    rejected: tuple[NoRelease, ...]
+    missing: tuple[str, ...]
+    discarded: str
+    gradient_norm: float
+    update_norm: float
+
+
+def init(terms: Terms) -> RoundState:
+    """Give the state before round 1."""
+    weights = np.asarray(initial_weights(terms.model, terms.contract.layout), dtype=np.float64)
+    return RoundState(
+        study=terms.study,
+        terms_fingerprint=terms.fingerprint,
+        round=1,
+        weights=weights,
+        optimizer=optimize.init(terms.training, len(weights)),
+        tail=optimize.init_tail(len(weights)),
+        ledger_heads={},
+    )
+
+
+def finished(state: RoundState, terms: Terms) -> bool:
+    """Tell whether every round of the terms has been announced and closed."""
+    return state.round > terms.training.rounds
+
+
+def plans(state: RoundState, terms: Terms) -> list[RoundPlan]:
+    """Ask each planned hospital for one release; all plans share one read-only array of weights.
+
+    ConfigurationError where the state belongs to other terms.
+    """
+    _check_belongs(state, terms)
+    weights = _announced(state)
+    return [_plan(state, hospital, weights) for hospital in terms.training.public_patients]
+
+
+def apply(
+    state: RoundState, terms: Terms, releases: Iterable[Release | NoRelease]
+) -> tuple[RoundState, RoundSummary]:
+    """Close a round: take in its releases and give the next round's state, with a summary.
+
+    One pass. With ``training.aggregate=sum`` it holds one release at a time, so memory does not grow with the
+    number of hospitals. The sums are float64 and in the order of arrival. Releases that do not pass ``screen``
+    are named in the summary and left out. Guarantee: what goes into the weights is at most one release per
+    planned hospital, screened.
+    """
+    _check_belongs(state, terms)
+    parameters = len(state.weights)
+    digest = _plan(state, terms.hospitals[0], _announced(state)).weights_digest
+    aggregate = begin(terms, parameters)
+    heads, rejected = _take_in(releases, expect(terms, state.round, digest, parameters), aggregate)
+    discarded = reason_to_discard(terms, len(heads), terms.training.aggregate)
+    gradient = np.zeros(parameters) if discarded else aggregate.gradient()
+    after = replace(state, round=state.round + 1, ledger_heads={**state.ledger_heads, **heads})
+    if not discarded:
+        after = _step(after, terms, gradient)
+    return after, _summary(state, after, terms, tuple(heads), rejected, discarded, gradient)
+
+
+def reported_weights(state: RoundState) -> NDArray[np.float64]:
+    """Give the weights to report: the tail's average, or the last weights before the tail begins."""
+    return state.tail.mean if state.tail.count else state.weights
+
+
+def check_attended(summary: RoundSummary, silence: str = "no answer") -> None:
+    """ConfigurationError where no hospital gave a release in this round: nothing is gained by going on."""
+    if summary.accepted:
+        return
+    reasons = sorted({one.reason for one in summary.rejected})
+    raise ConfigurationError(
+        f"round {summary.round}: 0 of {summary.planned} hospitals gave a release "
+        f"({', '.join(reasons) or silence}); mend it and resume"
+    )
+
+
+def skip_to(state: RoundState, round_number: int) -> RoundState:
+    """Give up the rounds before ``round_number``: announced, charged, and their results lost."""
+    return replace(state, round=round_number)
+
+
+def _check_belongs(state: RoundState, terms: Terms) -> None:
+    if state.terms_fingerprint != terms.fingerprint:
+        raise ConfigurationError(
+            f"round state of study {state.study!r} has other terms: {state.terms_fingerprint[:12]}, not "
+            f"{terms.fingerprint[:12]}; resume with its own terms, or start in an empty folder"
+        )
+    if finished(state, terms):
+        raise ConfigurationError(
+            f"round={state.round}: the terms of {terms.study!r} end at {terms.training.rounds}"
+        )
+
+
+def _take_in(
+    releases: Iterable[Release | NoRelease], expected: Expected, aggregate: Aggregate
+) -> tuple[dict[str, str], tuple[NoRelease, ...]]:
+    """Screen and add one after the other; give the ledger heads of the accepted, and the rejected."""
+    heads: dict[str, str] = {}
+    rejected: list[NoRelease] = []
+    for release in releases:
+        if isinstance(release, NoRelease):
+            rejected.append(release)
+            continue
+        try:
+            vector = screen(release, expected, heads)
+        except ReleaseRejected as error:
+            rejected.append(NoRelease(error.hospital, error.reason))
+            continue
+        aggregate.add(release.hospital, vector)
+        heads[release.hospital] = release.ledger_head
+    return heads, tuple(rejected)
+
+
+def _announced(state: RoundState) -> NDArray[np.float32]:
+    weights = state.weights.astype("<f4")
+    weights.flags.writeable = False
+    return weights
+
+
+def _plan(state: RoundState, hospital: str, weights: NDArray[np.float32]) -> RoundPlan:
+    return RoundPlan(
+        study=state.study,
+        hospital=hospital,
+        round=state.round,
+        terms_fingerprint=state.terms_fingerprint,
+        weights=weights,
+        ledger_head=state.ledger_heads.get(hospital) or None,
+    )
+
+
+def _step(state: RoundState, terms: Terms, gradient: NDArray[np.float64]) -> RoundState:
+    if terms.training.asks_moments(state.round - 1):
+        return replace(state, optimizer=optimize.take_moments(state.optimizer, gradient))
+    optimizer, weights = optimize.apply(state.optimizer, terms, state.weights, gradient)
+    # Weights travel as float32: beyond its range every hospital would be sent infinities.
+    if not np.abs(weights).max(initial=0.0) < np.finfo(np.float32).max:
+        raise ConfigurationError(
+            f"training.learning_rate={terms.training.learning_rate}: the weights left float32; lower it"
+        )
+    tail = optimize.extend_tail(state.tail, terms.training, state.round - 1, weights)
+    return replace(state, weights=weights, optimizer=optimizer, tail=tail)
+
+
+def _summary(
+    before: RoundState,
+    after: RoundState,
+    terms: Terms,
+    accepted: tuple[str, ...],
+    rejected: tuple[NoRelease, ...],
+    discarded: str,
+    gradient: NDArray[np.float64],
+) -> RoundSummary:
+    heard = {*accepted, *(one.hospital for one in rejected)}
+    planned = terms.training.public_patients
+    return RoundSummary(
+        study=terms.study,
+        round=before.round,
+        planned=len(planned),
+        accepted=accepted,
+        rejected=rejected,
+        missing=tuple(hospital for hospital in planned if hospital not in heard),
+        discarded=discarded,
+        gradient_norm=float(np.linalg.norm(gradient)),
+        update_norm=float(np.linalg.norm(after.weights - before.weights)),
+    )

@@ -1,0 +1,148 @@
+"""Refuse bad releases before anything is summed; name the hospital and the reason, and let the round go on.
+
+Flower's own strategies abort a whole run over one reply of another shape, and a single NaN poisons their
+averages. Here each release is looked at alone, in one pass over its numbers.
+"""
+
+import math
+from collections.abc import Container
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.protocol.errors import ReleaseRejected
+from wardround.protocol.privacy.mechanism import GRID_CELLS_PER_STDDEV
+from wardround.protocol.terms.terms import Release, Terms
+
+# The chance that one honest release is refused for its norm: 4e-7 over 10,000 hospitals and 40 rounds.
+FALSE_ALARM_RATE = 1e-12
+# Public counts may be rounded to one digit, so that the true one is below 1.5 times the declared one.
+COUNT_SLACK = 1.5
+# A hospital's keyed split may hold out more patients than expected, where it has few.
+HELD_OUT_SLACK = 50
+_ROUNDING_SLACK = 1 + 2.0**-20  # the vector arrives in float32
+
+
+@dataclass(frozen=True)
+class NoRelease:
+    """Stands where a hospital sent something that is no release: refused, malformed, failed.
+
+    reason is a fixed word, or the name of the clause that the hospital refused by.
+    """
+
+    hospital: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What every honest release of one round has in common; made once per round by ``expect``."""
+
+    terms: Terms
+    round: int
+    weights_digest: str
+    parameters: int
+    noise_norm: float
+    account: str
+
+
+def expect(
+    terms: Terms, round_number: int, weights_digest: str, parameters: int, account: str = "training"
+) -> Expected:
+    """Prepare a round's screening: parameters is the length of every release's vector."""
+    stddev = terms.hospital_noise_stddev if account == "training" else terms.table_noise_stddev
+    return Expected(
+        terms=terms,
+        round=round_number,
+        weights_digest=weights_digest,
+        parameters=parameters,
+        noise_norm=gaussian_norm_bound(stddev, parameters),
+        account=account,
+    )
+
+
+def screen(release: Release, expected: Expected, accepted: Container[str]) -> NDArray[np.float64]:
+    """Give the release's vector as a new float64 [parameters] array, or raise ReleaseRejected.
+
+    accepted are the hospitals whose release of this round is in the sum already. Guarantee: what passes
+    belongs to this study, round, terms and weights, is the first of its hospital, finite, and no longer
+    than an honest release could be (``norm_bound``).
+    """
+    reason = _wrong_label(release, expected, accepted) or _wrong_form(release.vector, expected.parameters)
+    if reason:
+        raise ReleaseRejected(release.hospital, reason)
+    vector = release.vector.astype(np.float64)
+    norm = math.sqrt(float(np.dot(vector, vector)))
+    if not math.isfinite(norm):
+        raise ReleaseRejected(release.hospital, "not finite")
+    if norm > norm_bound(expected, release.hospital):
+        raise ReleaseRejected(release.hospital, "norm out of bound")
+    return vector
+
+
+def _wrong_label(release: Release, expected: Expected, accepted: Container[str]) -> str:
+    terms = expected.terms
+    checks = (
+        (release.study == terms.study, "wrong study"),
+        (release.hospital in terms.training.public_patients, "unknown hospital"),
+        (release.round == expected.round, "wrong round"),
+        (release.terms_fingerprint == terms.fingerprint, "wrong terms"),
+        (release.weights_digest == expected.weights_digest, "wrong weights"),
+        (release.account == expected.account, "wrong account"),
+        (terms.simulation or not release.simulation, "simulated"),
+        (release.hospital not in accepted, "repeated"),
+    )
+    return next((reason for holds, reason in checks if not holds), "")
+
+
+def _wrong_form(vector: object, parameters: int) -> str:
+    if not isinstance(vector, np.ndarray) or vector.dtype != np.float32:
+        return "wrong dtype"
+    return "" if vector.shape == (parameters,) else "wrong shape"
+
+
+def norm_bound(expected: Expected, hospital: str) -> float:
+    """Bound the L2 norm of an honest hospital's release, but for chance FALSE_ALARM_RATE (twice, if sampled).
+
+    One step's noised sum is S + Z. ‖S‖ ≤ clip_norm × patients in the sample (``sampled_patients_bound``);
+    ‖Z‖ ≤ ``gaussian_norm_bound``. With several local steps the release is a difference of weights,
+    −η/n Σ(S_t + Z_t), n declared: the sums add up by the triangle inequality, while ΣZ_t is one Gaussian of
+    √steps times the deviation, since each step's noise is independent of all before it. A held-out patient
+    moves tables by at most 1, and the held-out are fewer than those declared for training.
+    """
+    terms = expected.terms
+    training = terms.training
+    declared = training.public_patients[hospital]
+    if expected.account == "held_out":
+        return (COUNT_SLACK * (declared + HELD_OUT_SLACK) + expected.noise_norm) * _ROUNDING_SLACK
+    sums = terms.privacy.clip_norm * sampled_patients_bound(declared, training.sampling_rate)
+    if training.local_steps == 1:
+        return (sums + expected.noise_norm) * _ROUNDING_SLACK
+    scale = training.local_learning_rate / declared
+    steps = training.local_steps
+    return scale * (steps * sums + math.sqrt(steps) * expected.noise_norm) * _ROUNDING_SLACK
+
+
+def gaussian_norm_bound(stddev: float, parameters: int) -> float:
+    """Bound ‖Z‖₂ for Z ~ N(0, stddev²·I) rounded to the grid, but for chance FALSE_ALARM_RATE.
+
+    Laurent and Massart 2000, Lemma 1: P(χ²_D ≥ D + 2√(D·x) + 2x) ≤ exp(−x); here x = ln(1/FALSE_ALARM_RATE).
+    Rounding moves each coordinate by at most half a grid step, which is at most stddev/GRID_CELLS_PER_STDDEV.
+    """
+    x = math.log(1 / FALSE_ALARM_RATE)
+    rounding = math.sqrt(parameters) / (2 * GRID_CELLS_PER_STDDEV)
+    return stddev * (math.sqrt(parameters + 2 * math.sqrt(parameters * x) + 2 * x) + rounding)
+
+
+def sampled_patients_bound(declared: int, sampling_rate: float) -> float:
+    """Bound how many of a hospital's patients one step draws, but for chance FALSE_ALARM_RATE.
+
+    Bernstein's inequality for a binomial count: P(X − nq ≥ t) ≤ exp(−t²/(2(nq(1−q) + t/3))), solved for t
+    with room to spare. Never above n, the declared number with the slack for its rounding.
+    """
+    patients = COUNT_SLACK * declared
+    x = math.log(1 / FALSE_ALARM_RATE)
+    variance = patients * sampling_rate * (1 - sampling_rate)
+    drawn = patients * sampling_rate + math.sqrt(2 * variance * x) + 2 * x / 3
+    return min(patients, drawn)

@@ -1,0 +1,46 @@
+"""``approve``: a named person signs for limits that were not shown to hold, after the study has ended."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.say import say
+from wardround.server.commands.words import options
+from wardround.server.store.checkpoint import resume
+from wardround.server.store.lock import alone
+from wardround.server.store.operator_home import load_operator_home
+from wardround.server.study.exception_file import write_exception
+from wardround.server.study.held_out import conclude
+from wardround.server.study.served import Study, look_at
+from wardround.server.study.study_files import write_files
+
+
+def approve(arguments: Sequence[str]) -> None:
+    """Record ``person=`` and ``reason=``; write model, card and report again with the exception in them."""
+    said = options("approve", arguments, {"study": None, "person": None, "reason": None, "home": "."})
+    study = look_at(load_operator_home(Path(said["home"])), said["study"])
+    with alone(
+        study.folder.lock, f"study={said['study']}: another process runs it; approve when it has ended"
+    ):
+        sign(study, said["person"], said["reason"])
+    say(f"{study.folder.model}: releasable, by the exception that {said['person']} signed")
+
+
+def sign(study: Study, person: str, reason: str) -> None:
+    """Sign an exception; ConfigurationError where there is nothing to sign for, or no signature could help."""
+    resumed = resume(study.folder.checkpoints, study.terms)
+    found = None if resumed is None else conclude(study, resumed.state)
+    if resumed is None or found is None:
+        raise ConfigurationError(f"study={study.terms.study}: has not ended; there is no model to sign for")
+    if found.review.releasable:
+        raise ConfigurationError(f"study={study.terms.study}: its model is releasable; nothing to sign for")
+    if not found.review.limits_unmet:
+        raise ConfigurationError(
+            f"study={study.terms.study}: {found.review.blocks[0]}; an exception lifts limits, not this"
+        )
+    write_exception(study, found, person, reason)
+    again = conclude(study, resumed.state)
+    if again is None or not again.review.releasable:
+        raise ConfigurationError(f"study={study.terms.study}: is not releasable after the exception")
+    study.log.write("exception", person=person, reason=reason, blocks=list(found.review.blocks))
+    write_files(study, again)

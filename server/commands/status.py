@@ -1,0 +1,101 @@
+"""``status``: how the server, its certificates, its hospitals and its studies stand."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.say import say, say_json
+from wardround.protocol.wire.signed_terms import load_terms
+from wardround.server.commands.words import options
+from wardround.server.store.certificates import days_left
+from wardround.server.store.checkpoint import resume
+from wardround.server.store.event_log import ASKED, EVALUATED, read_events
+from wardround.server.store.operator_home import OperatorHome, StudyFolder, load_operator_home
+
+
+def status(arguments: Sequence[str]) -> None:
+    """Write lines for a person, or with ``json=true`` one JSON value."""
+    said = options("status", arguments, {"home": ".", "json": "false"})
+    home = load_operator_home(Path(said["home"]))
+    plain = standing(home)
+    if said["json"] == "true":
+        say_json(plain)
+        return
+    say(f"server {home.address}: {'up' if plain['up'] else 'down'}")
+    certificates = plain["certificate_days_left"]
+    say("certificates: " + ", ".join(f"{k} {v} days" for k, v in certificates.items()))  # type: ignore[attr-defined]
+    say(f"hospitals: {', '.join(plain['hospitals']) or 'none enrolled'}")  # type: ignore[arg-type]
+    for study in plain["studies"]:  # type: ignore[attr-defined]
+        valid = f"; terms valid until {study['valid_until']}" if study["valid_until"] else ""
+        say(f"study {study['study']}: {study['state']}, round {study['round']}, {study['at']}{valid}")
+        say(*_measured_lines(study["evaluated"]))
+
+
+def standing(home: OperatorHome) -> dict[str, object]:
+    """Give all of it as plain data; asks nobody but this machine's files and port."""
+    from wardround.server.network.superlink import answers
+
+    return {
+        "up": answers(home),
+        "address": home.address,
+        "certificate_days_left": {name: days_left(home.tls(f"{name}.crt")) for name in ("root", "server")},
+        "hospitals": list(home.hospitals()),
+        "ledger_heads": {name: home.heads.newest(name) for name in home.hospitals()},
+        "studies": [_study(study) for study in home.studies()],
+    }
+
+
+def _terms(study: StudyFolder) -> Terms | None:
+    try:
+        return load_terms(study.terms).terms
+    except ConfigurationError:
+        return None
+
+
+def _heads(study: StudyFolder, terms: Terms) -> dict[str, str]:
+    """Give each hospital's ledger head, as its newest counted release told it: exports are checked against it."""
+    try:
+        found = resume(study.checkpoints, terms)
+    except ConfigurationError:
+        return {}
+    return {} if found is None else dict(found.state.ledger_heads)
+
+
+def _study(study: StudyFolder) -> dict[str, object]:
+    events, terms = read_events(study.events), _terms(study)
+    closed = [event["round"] for event in events if event.get("event") == "round"]
+    run = [event for event in events if event.get("event") != "exception"]  # signed after the end
+    last = run[-1] if run else {"event": "no event yet", "time": "never"}
+    words = dict.fromkeys(("round", "announced", EVALUATED, ASKED), "running")
+    state = words.get(str(last["event"]), str(last["event"]))
+    measured = [event for event in events if event.get("event") == EVALUATED]
+    newest = (
+        {key: measured[-1][key] for key in ("round", "mitigated", "auc", "log_loss")} if measured else None
+    )
+    verdicts = [event["releasable"] for event in events if event.get("event") == "finished"]
+    releasable = verdicts[-1] if verdicts else None
+    if any(event.get("event") == "exception" for event in events):
+        releasable = True
+    return {
+        "study": study.folder.name,
+        "state": state,
+        "round": closed[-1] if closed else 0,
+        "at": last["time"],
+        "evaluated": newest,
+        "releasable": releasable,
+        "ledger_heads": {} if terms is None else _heads(study, terms),
+        "valid_until": None if terms is None else terms.expires_at,
+    }
+
+
+def _measured_lines(measured: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Say the newest private evaluation, nothing where there was none."""
+    if measured is None:
+        return ()
+    auc = measured["auc"]
+    value, low, high = (auc[key] for key in ("value", "low", "high"))
+    text = "lost in noise" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    of = "as mitigated" if measured["mitigated"] else f"after round {measured['round']}"
+    return (f"  AUC {text} on held-out patients, {of}",)

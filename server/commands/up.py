@@ -1,0 +1,157 @@
+"""``up``: Flower's SuperLink with TLS and the nodes of the enrolled hospitals alone, until stopped."""
+
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.say import complain
+from wardround.protocol.tied import tied
+from wardround.server.commands.words import options
+from wardround.server.network.superlink import answers, reconcile_nodes
+from wardround.server.store.certificates import WARN_DAYS, days_left
+from wardround.server.store.operator_home import OperatorHome, load_operator_home
+
+BINDS = ("127.0.0.1", "0.0.0.0")  # noqa: S104 (what this machine's own commands reach at 127.0.0.1)
+LOOK_SECONDS, DAY_SECONDS = 1.0, 86_400.0
+START_SECONDS = 60.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+_SPENT = "its SuperNode's key was shut out before; there, remove supernode/node.key, join again, enrol the new request"
+
+
+def up(arguments: Sequence[str]) -> None:
+    """Serve until SIGTERM or SIGINT; ``bind=0.0.0.0`` to be reached from elsewhere than this machine."""
+    said = options("up", arguments, {"home": ".", "bind": "127.0.0.1"})
+    if said["bind"] not in BINDS:
+        raise ConfigurationError(
+            f"bind={said['bind']}: must be 127.0.0.1, for this machine alone, or 0.0.0.0, for the hospitals too; "
+            "this machine's own commands dial 127.0.0.1; by which other address hospitals come a firewall says"
+        )
+    home = load_operator_home(Path(said["home"]))
+    _check(home)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        process = _start(home, said["bind"])
+        begun = time.monotonic()
+        try:
+            _keep(home, process)
+        finally:
+            _end(process)
+        pause = FIRST_PAUSE_SECONDS if time.monotonic() - begun > LONGEST_PAUSE_SECONDS else pause
+        complain(f"the server ended with {process.returncode}; again in {pause:.0f} s")
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _check(home: OperatorHome) -> None:
+    if answers(home):
+        raise ConfigurationError(
+            f"address={home.local_address}: somebody listens there already; stop them first"
+        )
+    left = days_left(home.tls("server.crt"))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            home.tls("server.crt"), home.tls("server.key")
+        )
+    except OSError as error:  # SSLError is one
+        raise ConfigurationError(
+            f"tls/server.key: does not fit tls/server.crt ({error.strerror}); wardround-serve renew"
+        ) from error
+    if left < 0:
+        raise ConfigurationError("tls/server.crt: has expired; wardround-serve renew")
+    _warn_of_expiry(left)
+
+
+def _warn_of_expiry(left: int) -> None:
+    if left < WARN_DAYS:
+        ends = f"expires in {left} days" if left >= 0 else "has expired: nobody can connect"
+        complain(f"WARNING: the server's certificate {ends}; wardround-serve renew, and start up again")
+
+
+def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
+    """Start the SuperLink in an empty folder: its own code comes from the installation alone.
+
+    It never outlives this process: with nobody to hold its list of nodes, a revoked hospital would stay in.
+    """
+    line = [
+        sys.executable, "-P", "-m", "wardround.server.network.superlink_process",
+        "--host", bind, "--port", str(home.port),
+        "--ssl-certfile", str(home.tls("server.crt")),
+        "--ssl-keyfile", str(home.tls("server.key")),
+        "--ssl-ca-certfile", str(home.tls("root.crt")),
+        "--enable-supernode-auth", "--isolation", "process",
+        "--superexec-auth-secret-file", str(home.folder / "secrets/executor"),
+        "--database", str(home.folder / "superlink/state.sqlite"),
+    ]  # fmt: skip
+    environment = {
+        **os.environ,
+        "FLWR_HOME": str(home.folder / "superlink"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "WARDROUND_CONTROL": str(home.folder / "secrets/control"),
+    }
+    return subprocess.Popen(tied(line), cwd=home.folder / "superlink/empty", env=environment)
+
+
+def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
+    """Hold the list of nodes to the folder of hospitals while the process lives."""
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(home) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    enrolled = sorted(path.stem for path in (home.folder / "hospitals").glob("*.json"))
+    complain(f"serving {home.address}; hospitals enrolled: {', '.join(enrolled) or 'none yet'}")
+    held, warned = _Held(), time.monotonic()
+    while process.poll() is None:
+        held.look(home)
+        if time.monotonic() - warned > DAY_SECONDS:
+            _warn_of_expiry(days_left(home.tls("server.crt")))
+            warned = time.monotonic()
+        time.sleep(LOOK_SECONDS)
+
+
+@dataclass
+class _Held:
+    """The folder's listing that the list of nodes was last held to, and what was last said to be in the way."""
+
+    listing: object = None
+    trouble: str = ""
+
+    def look(self, home: OperatorHome) -> None:
+        """Hold the list where the folder has changed; where that fails, say so once and leave it to the next look."""
+        try:
+            folder = home.folder / "hospitals"
+            listing = sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.json"))
+            if listing != self.listing:
+                _reconcile(home)
+            self.listing, self.trouble = listing, ""
+        except (ConfigurationError, OSError, httpx.HTTPError) as error:
+            trouble = type(error).__name__ if isinstance(error, httpx.HTTPError) else str(error)
+            if trouble != self.trouble:
+                complain(f"the list of nodes stays as it was: not held to hospitals/ ({trouble}); again")
+            self.trouble = trouble
+
+
+def _reconcile(home: OperatorHome) -> None:
+    done = reconcile_nodes(home)
+    complain(*(f"{name} may connect" for name in done.came))
+    complain(*(f"node {node} is shut out" for node in done.went))
+    complain(*(f"{name} cannot connect: {_SPENT}" for name in done.spent))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,1 @@
+"""From noised tables to estimates, the group report, and the release decision."""

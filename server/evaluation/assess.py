@@ -1,0 +1,194 @@
+"""After the last round: evaluate privately → audit → mitigate and evaluate again → decide on the release.
+
+The same in a simulation and in a real study; who carries the plans (``measure``) is not known here.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.conf.settings import ReviewSettings
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.server.algorithm.rounds import RoundState, finished, reported_weights
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.evaluation.estimates import Tables
+from wardround.server.evaluation.evaluation import (
+    Evaluation,
+    due,
+    evaluate_tables,
+    plans,
+    read_tables,
+    settings_of,
+)
+from wardround.server.evaluation.fairness import HELD, Audit, Selection, audit
+from wardround.server.evaluation.mitigate import (
+    changes_scores,
+    group_offsets,
+    group_thresholds,
+    mitigated_weights,
+)
+from wardround.server.evaluation.review import Review, review
+
+Floats = NDArray[np.float64]
+Ask = Callable[[Sequence[RoundPlan]], Iterable[Release | NoRelease]]
+Measure = Callable[[Sequence[RoundPlan]], Tables]
+"""From the plans of one evaluation to its tables; where they are kept, nobody need be asked again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One evaluation: of which model, and what its tables say."""
+
+    evaluation: Evaluation
+    audit: Audit
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """What the study may say of its model, and whether it may be used.
+
+    weights: float64 [parameters], of the model to release, recalibrated where that was the mitigation.
+    findings: one per evaluation, in order. before: of the shared model; after: with the mitigation; None where
+    there was none. offsets: by attribute, float64 [groups]. thresholds: attribute → group → score from which
+    events are selected, where the mitigation is of that kind. event: what all of it cost a held-out patient;
+    epsilon: against whoever gets the model, and epsilon_by_adversary against each, as for training patients.
+    """
+
+    weights: Floats
+    findings: tuple[Finding, ...]
+    before: Finding | None
+    after: Finding | None
+    offsets: dict[str, Floats]
+    thresholds: dict[str, dict[str, float]]
+    event: PrivacyEvent | None
+    epsilon: float
+    epsilon_by_adversary: Mapping[str, float]
+    review: Review
+
+    @property
+    def released(self) -> Finding | None:
+        """The finding about the model that is released."""
+        return self.after or self.before
+
+
+def measuring(terms: Terms, ask: Ask) -> Measure:
+    """Turn what carries plans into what measures: whoever answers is screened and summed up at once."""
+    return lambda asked: read_tables(terms, asked[0], ask(asked))
+
+
+def evaluate_round(terms: Terms, state: RoundState, measure: Measure, weights: Floats) -> Finding:
+    """Ask for the evaluation of the last closed round, and read it."""
+    return finding_of(terms, measure(plans(state, terms, weights)))
+
+
+def assess(
+    terms: Terms,
+    state: RoundState,
+    measure: Measure,
+    settings: ReviewSettings,
+    today: date,
+    earlier: Sequence[Finding] = (),
+) -> Assessment:
+    """Assess a finished study's model. earlier: findings of rounds before the last.
+
+    Mitigation happens where the terms name one and a limit was not shown to hold. ConfigurationError where
+    an evaluation got no answer.
+    """
+    weights = reported_weights(state)
+    findings, mitigated = list(earlier), None
+    before = None
+    if finished(state, terms) and due(state, terms):
+        tables = measure(plans(state, terms, weights))
+        before = finding_of(terms, tables)
+        findings.append(before)
+        unmet = any(verdict.outcome != HELD for verdict in before.audit.verdicts)
+        if unmet and terms.fairness.mitigation != "none":
+            mitigated = _mitigate(terms, state, measure, weights, tables, before)
+            findings.append(mitigated.finding)
+    return _assessment(terms, weights, findings, before, mitigated, settings, today)
+
+
+def unmeasured(
+    terms: Terms, state: RoundState, settings: ReviewSettings, today: date, evaluations: int = 0
+) -> Assessment:
+    """Say of a model that nothing is known of it: not releasable.
+
+    evaluations: how many were asked for all the same; held-out patients have paid for them.
+    """
+    nothing = _assessment(terms, reported_weights(state), [], None, None, settings, today)
+    return with_cost(terms, nothing, evaluations) if evaluations else nothing
+
+
+def _assessment(
+    terms: Terms,
+    weights: Floats,
+    findings: Sequence[Finding],
+    before: Finding | None,
+    mitigated: "_Mitigated | None",
+    settings: ReviewSettings,
+    today: date,
+) -> Assessment:
+    after = mitigated.finding if mitigated else None
+    released = after or before
+    evaluation, audited = (released.evaluation, released.audit) if released else (None, None)
+    made = Assessment(
+        weights=mitigated.weights if mitigated else weights,
+        findings=tuple(findings),
+        before=before,
+        after=after,
+        offsets=mitigated.offsets if mitigated else {},
+        thresholds=mitigated.thresholds if mitigated else {},
+        event=None,
+        epsilon=0.0,
+        epsilon_by_adversary={},
+        review=review(evaluation, audited, settings, today),
+    )
+    return with_cost(terms, made, len(findings)) if findings else made
+
+
+def with_cost(terms: Terms, made: Assessment, evaluations: int) -> Assessment:
+    """State what ``evaluations`` evaluations cost a held-out patient, also where some gave nothing."""
+    event = PrivacyEvent(settings_of(terms).noise_multiplier, 1.0, evaluations)
+    epsilon = compose_epsilon([event], terms.privacy.delta)
+    return replace(made, event=event, epsilon=epsilon, epsilon_by_adversary=by_adversary(terms, event))
+
+
+def by_adversary(terms: Terms, event: PrivacyEvent) -> dict[str, float]:
+    """Give a patient's ε against each adversary, of either account; one other hospital may collude."""
+    hospitals = len(terms.hospitals)
+    noise, delta, colluding = terms.privacy.noise, terms.privacy.delta, min(1, hospitals - 1)
+    return epsilon_by_adversary(
+        noise, event.noise_multiplier, hospitals, event.sampling_rate, event.count, delta, colluding
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Mitigated:
+    weights: Floats
+    finding: Finding
+    offsets: dict[str, Floats]
+    thresholds: dict[str, dict[str, float]]
+
+
+def _mitigate(
+    terms: Terms, state: RoundState, measure: Measure, weights: Floats, tables: Tables, before: Finding
+) -> _Mitigated:
+    """Choose offsets, and measure by one more evaluation what they do."""
+    offsets = group_offsets(tables, terms.fairness, before.audit)
+    moved = mitigated_weights(terms, weights, offsets)
+    again = measure(plans(state, terms, moved, settings_of(terms).rounds[-1]))
+    if changes_scores(terms.fairness):
+        return _Mitigated(moved, finding_of(terms, again), offsets, {})
+    by = Selection(again, before.audit.first_selected)
+    # The scores stay, and with them AUC and calibration; the second tables say who is selected.
+    finding = Finding(before.evaluation, audit(tables, terms.fairness, by))
+    return _Mitigated(weights, finding, offsets, group_thresholds(before.audit, offsets))
+
+
+def finding_of(terms: Terms, tables: Tables) -> Finding:
+    """Read one evaluation's tables."""
+    return Finding(evaluate_tables(tables, terms.fairness.confidence), audit(tables, terms.fairness))

@@ -1,0 +1,213 @@
+"""From hospitals' noised tables to what may be said of the model: plans → screen → sum → measures.
+
+The sum's noise is known, so every number comes with an interval that includes it. What the terms' group
+attributes add beyond the groups: each attribute's tables add up to that of all events, so they are made to
+agree (least squares; Hay et al. 2010, "Boosting the accuracy of differentially private histograms through
+consistency"), which makes all of them more exact and costs nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.protocol.errors import ConfigurationError, ReleaseRejected
+from wardround.protocol.terms.evaluation import (
+    EvaluationSettings,
+    TableRow,
+    bin_probabilities,
+    table_factors,
+    table_rows,
+    table_size,
+)
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.server.algorithm.aggregate import reason_to_discard
+from wardround.server.algorithm.rounds import RoundState
+from wardround.server.algorithm.screen import NoRelease, expect, screen
+from wardround.server.evaluation import estimates
+from wardround.server.evaluation.estimates import Estimate, Tables
+
+Floats = NDArray[np.float64]
+CURVE_POINTS = 10
+
+
+def due(state: RoundState, terms: Terms) -> bool:
+    """Tell whether the terms evaluate the model as it stands after the last closed round."""
+    return terms.evaluation is not None and state.round - 1 in terms.evaluation.rounds
+
+
+def plans(
+    state: RoundState, terms: Terms, weights: Floats, round_number: int | None = None
+) -> list[RoundPlan]:
+    """Ask each planned hospital for its tables under ``weights``, after the last closed round by default."""
+    announced = weights.astype("<f4")
+    announced.flags.writeable = False
+    return [
+        RoundPlan(
+            study=terms.study,
+            hospital=hospital,
+            round=state.round - 1 if round_number is None else round_number,
+            terms_fingerprint=terms.fingerprint,
+            weights=announced,
+            ledger_head=state.ledger_heads.get(hospital) or None,
+            account="held_out",
+        )
+        for hospital in terms.hospitals
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class TableSum:
+    """One evaluation as the server has it: the sum of screened releases, and who is in it.
+
+    total: float64 [table_size], of the hospitals in ``accepted``. missing: those of whom nothing came.
+    """
+
+    round: int
+    weights_digest: str
+    planned: int
+    total: Floats
+    accepted: tuple[str, ...]
+    rejected: tuple[NoRelease, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRelease]) -> TableSum:
+    """Screen and sum up the releases of one evaluation; ``asked`` is any of its plans.
+
+    Those that do not pass are named and left out. One pass; holds one release at a time.
+    """
+    size = table_size(terms.contract, settings_of(terms))
+    expected = expect(terms, asked.round, asked.weights_digest, size, account="held_out")
+    total, accepted, rejected = np.zeros(size), dict[str, None](), list[NoRelease]()
+    for release in releases:
+        if isinstance(release, NoRelease):
+            rejected.append(release)
+            continue
+        try:
+            total += screen(release, expected, accepted)
+        except ReleaseRejected as error:
+            rejected.append(NoRelease(error.hospital, error.reason))
+            continue
+        accepted[release.hospital] = None
+    heard = {*accepted, *(one.hospital for one in rejected)}
+    missing = tuple(name for name in terms.hospitals if name not in heard)
+    return TableSum(
+        round=asked.round,
+        weights_digest=asked.weights_digest,
+        planned=len(terms.hospitals),
+        total=total,
+        accepted=tuple(accepted),
+        rejected=tuple(rejected),
+        missing=missing,
+    )
+
+
+def tables_of(terms: Terms, found: TableSum) -> Tables:
+    """Give the tables of a sum.
+
+    ConfigurationError where nobody answered, or where noise was shared and a share is missing.
+    """
+    discarded = reason_to_discard(terms, len(found.accepted))
+    if discarded:
+        reasons = {one.reason for one in found.rejected}
+        why = f" ({', '.join(sorted(reasons))})" if reasons else ""
+        raise ConfigurationError(f"evaluation after round {found.round}: {discarded}{why}; ask once more")
+    return consistent_tables(terms, found.round, found.total, len(found.accepted))
+
+
+def read_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRelease]) -> Tables:
+    """Screen, sum up and read the releases of one evaluation. Raises as ``tables_of`` does."""
+    return tables_of(terms, sum_tables(terms, asked, releases))
+
+
+def consistent_tables(terms: Terms, round_number: int, total: Floats, hospitals: int) -> Tables:
+    """Undo the public factors of a sum of releases [table_size], and make its tables agree."""
+    settings, rows = settings_of(terms), table_rows(terms.contract)
+    factors = table_factors(terms.contract, settings)
+    agree = _agreement(rows, factors)
+    stddev = terms.table_noise_stddev * hospitals**0.5
+    counts = agree @ (total.reshape(len(rows), -1) / factors[:, np.newaxis])
+    return Tables(
+        round=round_number,
+        rows=rows,
+        counts=counts.reshape(len(rows), 2, settings.score_bins),
+        covariance=(agree * (stddev / factors) ** 2) @ agree.T,
+        probabilities=bin_probabilities(settings),
+        hospitals=hospitals,
+    )
+
+
+def _agreement(rows: tuple[TableRow, ...], factors: Floats) -> Floats:
+    """Give the least-squares map [rows, rows] onto tables whose groups add up to the table of all."""
+    attributes = dict.fromkeys(row.attribute for row in rows)
+    members = {name: np.array([row.attribute == name for row in rows], float) for name in attributes}
+    precision = {name: float(factors[own > 0][0] ** 2 / own.sum()) for name, own in members.items()}
+    whole = sum(precision[name] * own for name, own in members.items()) / sum(precision.values())
+    agree = np.zeros((len(rows), len(rows)))
+    for own in members.values():
+        # Every table of an attribute takes an equal part of what its sum lacks.
+        agree += np.diag(own) + np.outer(own / own.sum(), whole - own)
+    return agree
+
+
+def settings_of(terms: Terms) -> EvaluationSettings:
+    """Give the terms' evaluation; ConfigurationError where there is none."""
+    if terms.evaluation is None:
+        raise ConfigurationError("evaluation: these terms evaluate nothing (evaluation=private turns it on)")
+    return terms.evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What may be said of the model over all held-out patients, each weighing the same.
+
+    roc: (false positive rate, true positive rate) from the highest scores down. calibration: per range of
+    scores its mean prediction and the observed share. confidence: level of all intervals shown.
+    """
+
+    round: int
+    hospitals: int
+    patients: Estimate
+    prevalence: Estimate
+    auc: Estimate
+    log_loss: Estimate
+    calibration_gap: Estimate
+    roc: tuple[tuple[Estimate, Estimate], ...]
+    calibration: tuple[tuple[float, Estimate], ...]
+    confidence: float
+
+
+def evaluate_tables(tables: Tables, confidence: float) -> Evaluation:
+    """Read every overall measure off the tables."""
+    probabilities, bins = tables.probabilities, len(tables.probabilities)
+    edges = np.unique(np.linspace(0, bins, CURVE_POINTS + 1).astype(int))
+    return Evaluation(
+        round=tables.round,
+        hospitals=tables.hospitals,
+        patients=estimates.estimate(tables, estimates.patients(bins)),
+        prevalence=estimates.estimate(tables, estimates.prevalence(bins)),
+        auc=estimates.estimate(tables, estimates.auc(bins)),
+        log_loss=estimates.estimate(tables, estimates.log_loss(probabilities)),
+        calibration_gap=estimates.estimate(tables, estimates.calibration_gap(probabilities)),
+        roc=tuple(
+            (
+                estimates.estimate(tables, estimates.false_positive_rate(bins, int(edge))),
+                estimates.estimate(tables, estimates.true_positive_rate(bins, int(edge))),
+            )
+            for edge in edges[::-1]
+        ),
+        calibration=tuple(_calibration_point(tables, int(low), int(high)) for low, high in pairwise(edges)),
+        confidence=confidence,
+    )
+
+
+def _calibration_point(tables: Tables, low: int, high: int) -> tuple[float, Estimate]:
+    inside = np.zeros((2, len(tables.probabilities)))
+    inside[:, low:high] = 1
+    observed = estimates.estimate(
+        tables, estimates.ratio(inside * np.array([[0.0], [1.0]]), inside, estimates.SHARE)
+    )
+    return float(tables.probabilities[low:high].mean()), observed

@@ -1,0 +1,180 @@
+"""The audit: does the model serve every declared group alike? Read off the noised tables, so it costs nothing.
+
+Definitions are fairlearn's: selection rate, true and false positive rate of each group, and the largest
+difference between two groups of an attribute (Weerts et al. 2023). Selected are the events with the highest
+scores, a public share of all. Added: AUC, and the calibration gap (mean predicted less observed). Every
+patient weighs the same.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from wardround.protocol.terms.evaluation import FairnessSettings
+from wardround.server.evaluation import estimates
+from wardround.server.evaluation.estimates import Estimate, Measure, Tables
+
+RATES = ("selection", "true_positive", "false_positive")
+HELD, EXCEEDED, NOT_SHOWN = "held", "exceeded", "not shown"
+_LEAST_SIGNAL = 5.0
+"""Groups whose number is below so many standard deviations of its noise are suppressed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """One group's measures; none where it is suppressed. patients is noised like everything else."""
+
+    attribute: str
+    label: str
+    row: int
+    patients: Estimate
+    suppressed: bool
+    measures: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, eq=False)
+class Gap:
+    """A measure's difference between two groups of one attribute, the first less the second."""
+
+    attribute: str
+    measure: str
+    first: str
+    second: str
+    difference: Estimate
+
+    @property
+    def size(self) -> float:
+        """Absolute difference; -1 where it does not exist."""
+        return abs(self.difference.value) if math.isfinite(self.difference.value) else -1.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a limit on one measure holds for one attribute.
+
+    ``held``: every pair's whole interval is within the limit; ``exceeded``: a pair's whole interval is
+    outside; ``not shown``: noise or few patients leave it open. worst is the pair with the largest difference.
+    """
+
+    attribute: str
+    measure: str
+    limit: float
+    outcome: str
+    worst: Gap | None
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What was found. threshold: score from which an event counts as selected."""
+
+    threshold: float
+    first_selected: int
+    groups: tuple[Group, ...]
+    gaps: tuple[Gap, ...]
+    verdicts: tuple[Verdict, ...]
+    confidence: float
+
+    def largest(self, attribute: str, measure: str) -> Gap | None:
+        """Give the pair with the largest difference, or None where fewer than two groups can be shown."""
+        found = [gap for gap in self.gaps if (gap.attribute, gap.measure) == (attribute, measure)]
+        return max(found, key=lambda gap: gap.size, default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """How events are selected where not by the released scores themselves: by other scores, from a fixed bin."""
+
+    tables: Tables
+    first_selected: int
+
+
+def audit(tables: Tables, settings: FairnessSettings, by: Selection | None = None) -> Audit:
+    """Look at every group and every pair of groups of each attribute.
+
+    tables: of the released scores. by: the tables of what selects, where that is something else; rates are
+    then read off those.
+    """
+    first = by.first_selected if by else first_selected_bin(tables, settings.selected_share)
+    measures = audited_measures(tables, first)
+    read = {name: by.tables if by and name in RATES else tables for name in measures}
+    groups = tuple(
+        _group(tables, row, measures, read, settings)
+        for row in range(len(tables.rows))
+        if tables.rows[row].attribute
+    )
+    gaps = tuple(
+        Gap(one.attribute, name, one.label, other.label, _gap(read[name], measure, one, other))
+        for one, other in combinations([group for group in groups if not group.suppressed], 2)
+        if one.attribute == other.attribute
+        for name, measure in measures.items()
+    )
+    found = Audit(first / len(tables.probabilities), first, groups, gaps, (), settings.confidence)
+    return Audit(found.threshold, first, groups, gaps, _verdicts(found, settings), settings.confidence)
+
+
+def first_selected_bin(tables: Tables, share: float) -> int:
+    """Choose the bin edge above which the share of all events is nearest to ``share``."""
+    by_bin = tables.counts[0].sum(axis=0)
+    above = np.cumsum(by_bin[::-1])[::-1] / max(float(by_bin.sum()), 1e-9)
+    return int(np.argmin(np.abs(above[1:] - share))) + 1
+
+
+def audited_measures(tables: Tables, first_selected: int) -> dict[str, Measure]:
+    """Give the measures by name, in the order of the limits in ``FairnessSettings``."""
+    bins = len(tables.probabilities)
+    return {
+        "selection": estimates.selection_rate(bins, first_selected),
+        "true_positive": estimates.true_positive_rate(bins, first_selected),
+        "false_positive": estimates.false_positive_rate(bins, first_selected),
+        "auc": estimates.auc(bins),
+        "calibration": estimates.calibration_gap(tables.probabilities),
+    }
+
+
+def _group(
+    tables: Tables,
+    row: int,
+    measures: Mapping[str, Measure],
+    read: Mapping[str, Tables],
+    settings: FairnessSettings,
+) -> Group:
+    number = estimates.estimate(tables, estimates.patients(len(tables.probabilities)), row)
+    suppressed = number.value < max(settings.min_group_patients, _LEAST_SIGNAL * number.noise)
+    found = (
+        {}
+        if suppressed
+        else {name: estimates.estimate(read[name], measure, row) for name, measure in measures.items()}
+    )
+    return Group(tables.rows[row].attribute, tables.rows[row].label, row, number, suppressed, found)
+
+
+def _gap(tables: Tables, measure: Measure, one: Group, other: Group) -> Estimate:
+    return estimates.difference(tables, measure, one.row, other.row)
+
+
+def _verdicts(found: Audit, settings: FairnessSettings) -> tuple[Verdict, ...]:
+    attributes = dict.fromkeys(group.attribute for group in found.groups)
+    limited = {measure: limit for measure, limit in settings.limits.items() if limit < 1}
+    return tuple(
+        _verdict(found, attribute, measure, limit)
+        for attribute in attributes
+        for measure, limit in limited.items()
+    )
+
+
+def _verdict(found: Audit, attribute: str, measure: str, limit: float) -> Verdict:
+    gaps = [gap for gap in found.gaps if (gap.attribute, gap.measure) == (attribute, measure)]
+    intervals = [gap.difference.interval(found.confidence) for gap in gaps if gap.size >= 0]
+    outcome = NOT_SHOWN
+    if any(low > limit or high < -limit for low, high in intervals):
+        outcome = EXCEEDED
+    elif (
+        gaps
+        and len(intervals) == len(gaps)
+        and all(-limit <= low and high <= limit for low, high in intervals)
+    ):
+        outcome = HELD
+    return Verdict(attribute, measure, limit, outcome, found.largest(attribute, measure))

@@ -1,0 +1,1 @@
+"""Flower's side of the server: SuperLink, messages, and the rounds over them."""

@@ -1,0 +1,188 @@
+"""Carry a study's rounds over a Flower Grid: announce, collect until the deadline, close, checkpoint, go on.
+
+All mathematics is in ``server.algorithm.rounds``; this is its thin coat. Flower's own ``Strategy.start`` cannot resume,
+holds all replies of a round at once and looks for them every three seconds; here a round begins at any
+number, replies go one by one into the stream that ``rounds.apply`` takes, and every wait ends.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.app import Message
+from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid
+
+from wardround.protocol.errors import ConfigurationError, require
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.server.algorithm import rounds
+from wardround.server.algorithm.rounds import RoundState, RoundSummary
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.network.messages import PLAIN, Letters
+from wardround.server.store.checkpoint import save_state
+
+OnRound = Callable[[RoundSummary, RoundState], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long to wait: for all nodes at the start, for a round's replies; and between two looks."""
+
+    nodes_seconds: float = 120.0
+    round_seconds: float = 600.0
+    poll_seconds: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check that every wait is bounded."""
+        for key, value in vars(self).items():
+            require(0 < value <= 30 * 86_400, key, value, "must be greater than 0 and at most 30 days")
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A hospital's connected node, and since when it is (as Flower spells it)."""
+
+    node: int
+    since: str
+
+
+Roster = Callable[[], Mapping[str, Presence]]
+_LOST = {ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE, ErrorCode.NODE_UNAVAILABLE}
+ABSENT_SECONDS = 10.0  # how long a round waits for hospitals that are not even connected
+LOOK_AGAIN_SECONDS = 1.0  # between two looks at who is connected
+
+
+def run_rounds(
+    grid: Grid,
+    nodes: Mapping[str, int],
+    terms: Terms,
+    state: RoundState,
+    *,
+    limits: Limits,
+    checkpoints: Path | None = None,
+    on_round: OnRound | None = None,
+) -> RoundState:
+    """Run all rounds from ``state`` to the terms' last, and give the state after it.
+
+    nodes maps each planned hospital to its Flower node. checkpoints: a folder for round states, each durable
+    before its round is announced. on_round is called after each round with its summary and the new state.
+    ConfigurationError where in some round no hospital gave a release: nothing is gained by going on.
+    """
+    while not rounds.finished(state, terms):
+        if checkpoints is not None:
+            save_state(checkpoints, state)
+        state, summary = run_round(grid, nodes, terms, state, limits)
+        if on_round is not None:
+            on_round(summary, state)
+        rounds.check_attended(summary, f"no answer within {limits.round_seconds:.0f} s")
+    if checkpoints is not None:
+        save_state(checkpoints, state)
+    return state
+
+
+def run_round(
+    grid: Grid,
+    nodes: Mapping[str, int],
+    terms: Terms,
+    state: RoundState,
+    limits: Limits,
+    *,
+    letters: Letters = PLAIN,
+    roster: Roster | None = None,
+) -> tuple[RoundState, RoundSummary]:
+    """Announce one round, take in what comes before its deadline, and close it.
+
+    letters: how plans and answers are written. With a roster, a hospital that connects, or connects again,
+    before the deadline is asked then: its earlier message is lost with the process that had taken it, and by
+    the repeat rule the second is free.
+    """
+    answers = collect(grid, nodes, rounds.plans(state, terms), limits, letters=letters, roster=roster)
+    return rounds.apply(state, terms, answers)
+
+
+def collect(
+    grid: Grid,
+    nodes: Mapping[str, int],
+    plans: Sequence[RoundPlan],
+    limits: Limits,
+    *,
+    letters: Letters = PLAIN,
+    roster: Roster | None = None,
+) -> Iterator[Release | NoRelease]:
+    """Ask for what these plans say, and yield one answer of each hospital as they come before the deadline."""
+    deadline = time.monotonic() + limits.round_seconds
+    collection = _Collection(grid, {plan.hospital: plan for plan in plans}, letters, deadline)
+    if roster is None:
+        collection.ask(nodes)
+    yield from collection.answers(limits.poll_seconds, roster)
+
+
+def wait_for_nodes(grid: Grid, count: int, limits: Limits) -> list[int]:
+    """Give the ids of ``count`` nodes, ascending; ConfigurationError when they do not come in time."""
+    deadline = time.monotonic() + limits.nodes_seconds
+    while len(nodes := sorted(grid.get_node_ids())) < count:
+        if time.monotonic() > deadline:
+            raise ConfigurationError(
+                f"{len(nodes)} of {count} hospitals are connected after {limits.nodes_seconds:.0f} s: "
+                "start the others, or plan with fewer"
+            )
+        time.sleep(limits.poll_seconds)
+    return nodes[:count]
+
+
+def _lost_on_the_way(message: Message) -> bool:
+    """Whether Flower, not the hospital, says that nothing will come of a message: its node went away."""
+    return message.has_error() and message.error.code in _LOST
+
+
+class _Collection:
+    """One round's messages on their way."""
+
+    def __init__(self, grid: Grid, plans: Mapping[str, RoundPlan], letters: Letters, deadline: float) -> None:
+        self._grid, self._plans, self._letters, self._deadline = grid, plans, letters, deadline
+        self._waiting: dict[str, str] = {}  # hospitals by the message that asked them
+        self._open = set(plans)
+        self._asked: dict[str, Presence] = {}
+
+    def ask(self, nodes: Mapping[str, int]) -> None:
+        """Send the plans of these hospitals to their nodes."""
+        plans = [plan for hospital, plan in self._plans.items() if hospital in nodes]
+        messages = self._letters.write(plans, nodes, max(self._deadline - time.monotonic(), 1.0))
+        sent = set(self._grid.push_messages(messages)) if messages else set()
+        pairs = zip(messages, plans, strict=True)
+        ids = {m.metadata.message_id: plan.hospital for m, plan in pairs if m.metadata.message_id in sent}
+        self._waiting.update(ids)
+
+    def answers(self, poll_seconds: float, roster: Roster | None) -> Iterator[Release | NoRelease]:
+        """Yield one answer of each hospital as they come, until all are in or the deadline has passed."""
+        look_at, begun, connected = 0.0, time.monotonic(), set(self._open)
+        while self._open if roster else self._waiting:
+            if roster is not None and time.monotonic() >= look_at:
+                present = roster()
+                connected = set(present)
+                self._ask_who_came(present)
+                look_at = time.monotonic() + LOOK_AGAIN_SECONDS
+            yield from self._pulled()
+            everybody_there = time.monotonic() - begun > ABSENT_SECONDS and not self._open & connected
+            if everybody_there or time.monotonic() > self._deadline:
+                return
+            if self._waiting or roster is not None:
+                time.sleep(poll_seconds)
+
+    def _ask_who_came(self, present: Mapping[str, Presence]) -> None:
+        came = {h: p for h, p in present.items() if h in self._open and self._asked.get(h) != p}
+        self._asked.update(came)
+        if came:
+            self.ask({hospital: presence.node for hospital, presence in came.items()})
+
+    def _pulled(self) -> Iterator[Release | NoRelease]:
+        for message in self._grid.pull_messages(list(self._waiting)) if self._waiting else ():
+            hospital = self._waiting.pop(message.metadata.reply_to_message_id, None)
+            if hospital is None or hospital not in self._open:
+                continue
+            if _lost_on_the_way(message):
+                self._asked.pop(hospital, None)  # its node may well be there: asked again at the next look
+                continue
+            self._open.discard(hospital)
+            yield self._letters.read(message, hospital)

@@ -1,0 +1,311 @@
+"""The model card: what a model is, what it cost, how good and how fair it is, and who answers for it.
+
+Written from the run's facts alone: the signed terms and what was measured privately. Nothing in it was read
+off a patient's table without noise. After Mitchell et al. 2019, "Model cards for model reporting".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wardround.protocol.contract.contract import TABLES
+from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
+from wardround.protocol.terms.limits import two_hospitals_epsilon
+from wardround.protocol.terms.terms import Terms
+from wardround.server.evaluation.assess import Assessment, Finding
+from wardround.server.evaluation.fairness import Audit
+from wardround.server.report.card_text import Block, Grid, Items, Section, to_html, to_markdown
+
+ADVERSARIES = {
+    "model": "whoever gets the model",
+    "server": "the server, which sees each hospital's release",
+    "server_and_hospitals": "the server together with another hospital",
+    "secure_sum_and_hospitals": "a server that sees sums only, with another hospital (assumes secure aggregation)",
+    "patient_at_two_hospitals": "the same, about a person who is a patient at two of the hospitals",
+}
+MEASURES = {
+    "selection": "selection rate",
+    "true_positive": "true positive rate",
+    "false_positive": "false positive rate",
+    "auc": "AUC",
+    "calibration": "predicted less observed",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CardFacts:
+    """What the card is written from.
+
+    epsilon_by_adversary: as ``protocol.privacy.accounting`` gives it. warnings: what a reader must be told
+    before any figure.
+    """
+
+    terms: Terms
+    assessment: Assessment
+    epsilon_by_adversary: Mapping[str, float]
+    parameters: int
+    approved_by: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def card_html(facts: CardFacts) -> str:
+    """One self-contained page."""
+    return to_html(_title(facts), mark(facts), facts.assessment.review.releasable, sections(facts))
+
+
+def card_markdown(facts: CardFacts) -> str:
+    """The same as Markdown."""
+    return to_markdown(_title(facts), mark(facts), sections(facts))
+
+
+def mark(facts: CardFacts) -> str:
+    """Say in one line whether the model may be used."""
+    review = facts.assessment.review
+    if not review.releasable:
+        return f"Not releasable: {'; '.join(review.blocks)}."
+    signed = f", by the exception that {review.exception_by} signed" if review.exception_by else ""
+    simulated = " (simulation: not for real patients)" if facts.terms.simulation else ""
+    return f"Releasable{signed}, to be reviewed by {review.review_by.isoformat()}{simulated}."
+
+
+def sections(facts: CardFacts) -> tuple[Section, ...]:
+    """Give the card's contents in their order."""
+    return (
+        Section("What it is", _what(facts)),
+        Section("Data contract", _contract(facts)),
+        Section("Consent", _consent(facts)),
+        Section("Privacy: what it cost a patient", _privacy(facts)),
+        Section("Accuracy", _accuracy(facts)),
+        Section("Fairness", _fairness(facts)),
+        Section("Limits of use", _limits(facts)),
+        Section("Who answers for it", _people(facts)),
+    )
+
+
+def measured_sections(facts: CardFacts) -> tuple[Section, ...]:
+    """Give what was measured privately, for a report."""
+    return Section("Accuracy", _accuracy(facts)), Section("Fairness", _fairness(facts))
+
+
+def _title(facts: CardFacts) -> str:
+    return f"Model card: {facts.terms.study}"
+
+
+def _what(facts: CardFacts) -> tuple[Block, ...]:
+    terms = facts.terms
+    contract = terms.contract
+    outcome = f"{contract.label.column} is one of {', '.join(contract.label.engaged)}"
+    return (
+        f"Predicts the chance that a patient engages with a message ({outcome}), for the purpose "
+        f"{contract.purpose}.",
+        Items(
+            (
+                f"model: {terms.model.kind}, {facts.parameters:,} parameters",
+                f"trained together by {len(terms.hospitals):,} hospitals in {terms.training.rounds:,} rounds",
+                f"terms {terms.fingerprint}",
+                f"contract {contract.name} {contract.version}, {contract.fingerprint}",
+            )
+        ),
+    )
+
+
+def _contract(facts: CardFacts) -> tuple[Block, ...]:
+    contract = facts.terms.contract
+    columns = tuple(
+        (table, ", ".join(contract.columns(table))) for table in TABLES if contract.columns(table)
+    )
+    retention = f"{contract.retention_days} days" if contract.retention_days else "no limit"
+    declared = sum(facts.terms.training.public_patients.values())
+    return (
+        "The only columns that are read:",
+        Grid(("table", "columns"), columns),
+        Items(
+            (
+                f"at most {contract.events_per_patient} events of a patient are learned from",
+                f"events are kept: {retention}",
+                f"training patients that the hospitals declared: {declared:,}",
+                f"groups looked at for fairness: {', '.join(contract.groups) or 'none'}",
+            )
+        ),
+    )
+
+
+def _consent(facts: CardFacts) -> tuple[Block, ...]:
+    consent = facts.terms.contract.consent
+    required = (
+        "An active consent to the purpose was required" if consent.required else "No consent was required"
+    )
+    blocks: list[Block] = [f"{required}. Basis: {consent.basis or 'not stated'}."]
+    topic = facts.terms.contract.topic
+    if topic is not None and topic.sensitive:
+        blocks.append(f"Topics that needed an opt-in of their own: {', '.join(topic.sensitive)}.")
+    blocks.append(
+        "Consent was checked at every round; the influence of earlier rounds remains, bounded by ε."
+    )
+    return tuple(blocks)
+
+
+def _privacy(facts: CardFacts) -> tuple[Block, ...]:
+    terms, assessment = facts.terms, facts.assessment
+    measured = assessment.epsilon_by_adversary
+    rows = [
+        (ADVERSARIES.get(key, key), f"{epsilon:.3f}", f"{measured[key]:.3f}" if key in measured else "–")
+        for key, epsilon in facts.epsilon_by_adversary.items()
+    ]
+    shared = terms.privacy.noise == "distributed"
+    moments = terms.training.moment_rounds
+    in_place = (
+        f" In {moments} of {terms.training.rounds} rounds the patient's mean row of features stood in the "
+        "gradient's place, clipped and noised alike: from it the server steps by curvature."
+    )
+    return (
+        "For one patient with all events at one hospital: whoever looks, the chance of anything that they could "
+        f"conclude changes by a factor of at most e^ε, and by at most δ = {terms.privacy.delta:g} beside it. "
+        f"{_excess(terms, facts.epsilon_by_adversary)}",
+        Grid(("against", "ε of a training patient", "ε of a held-out patient"), tuple(rows)),
+        "At one hospital a patient is one or the other, for good: the two never add up there. A person who is a "
+        "patient at two hospitals may be either at each: ε is then at most "
+        f"{two_hospitals_epsilon(terms, terms.privacy.delta):.3f}.",
+        f"Each patient's gradient was clipped to {terms.privacy.clip_norm:g}; noise was "
+        + ("shared between hospitals: the first line assumes secure aggregation." if shared else
+           "added in full at each hospital.") + (in_place if moments else ""),
+    )  # fmt: skip
+
+
+def _excess(terms: Terms, epsilon_by_adversary: Mapping[str, float]) -> str:
+    """Say how often the factor is exceeded, which is not δ; for full participation, whose loss is known exactly."""
+    epsilon = epsilon_by_adversary.get("model", 0.0)
+    if terms.training.sampling_rate < 1 or not epsilon:
+        return "δ is not the chance that the factor is exceeded, which is larger."
+    chance = gaussian_excess(gaussian_parameter(epsilon, terms.privacy.delta), epsilon)
+    return f"δ is not the chance that the factor is exceeded, which is {chance:.1e}."
+
+
+def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
+    found = facts.assessment.released
+    if found is None:
+        return ("Not evaluated.",)
+    e = found.evaluation
+    level = e.confidence
+    rows = [
+        ("AUC", e.auc.text(level)),
+        ("log-loss (nats)", e.log_loss.text(level)),
+        ("predicted less observed", e.calibration_gap.text(level)),
+        ("share that engages", e.prevalence.text(level)),
+        ("held-out patients", e.patients.text(level, 0)),
+    ]
+    return (
+        f"On held-out patients of {e.hospitals:,} hospitals, from noised tables of label × score; every patient "
+        f"weighs the same. {level:.0%} intervals include the noise and the draw of the patients.",
+        Grid(("measure", f"estimate [{level:.0%} interval]"), tuple(rows)),
+        "By range of scores: the middle of the range, and the share that engaged.",
+        Grid(
+            ("score", "observed"),
+            tuple((f"{p:.2f}", o.text(level)) for p, o in e.calibration),
+        ),
+        "From the highest scores down: share selected among those who did not engage, and among those who did.",
+        Grid(
+            ("false positive rate", "true positive rate"),
+            tuple((f.text(level), t.text(level)) for f, t in e.roc[1:-1]),
+        ),
+    )
+
+
+def _fairness(facts: CardFacts) -> tuple[Block, ...]:
+    found = facts.assessment.released
+    if found is None:
+        return ("Not audited: the model was not evaluated.",)
+    audit = found.audit
+    if not audit.groups:
+        return ("The contract names no groups.",)
+    blocks: list[Block] = [
+        f"Selected: scores from {audit.threshold:.2f}. Groups with too few patients for the noise are suppressed.",
+        Grid(("group", "patients", *MEASURES.values()), tuple(_group_rows(audit))),
+        "Largest differences between two groups:",
+        Grid(("attribute", "measure", "groups", "difference"), tuple(_gap_rows(audit))),
+    ]
+    if audit.verdicts:
+        blocks += ["Limits:", Grid(("attribute", "measure", "limit", "outcome"), tuple(_verdict_rows(audit)))]
+    else:
+        blocks.append("The study set no limits.")
+    return (*blocks, *_mitigation(facts))
+
+
+def _group_rows(audit: Audit) -> list[tuple[str, ...]]:
+    rows = []
+    for group in audit.groups:
+        cells = [group.measures[name].text(audit.confidence) for name in MEASURES if group.measures]
+        cells = cells or ["suppressed", *[""] * (len(MEASURES) - 1)]
+        number = "" if group.suppressed else f"{group.patients.value:,.0f}"
+        rows.append((f"{group.attribute}: {group.label}", number, *cells))
+    return rows
+
+
+def _gap_rows(audit: Audit) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for attribute in dict.fromkeys(group.attribute for group in audit.groups):
+        for measure, name in MEASURES.items():
+            gap = audit.largest(attribute, measure)
+            if gap is not None and gap.size >= 0:
+                pair = f"{gap.first} less {gap.second}"
+                rows.append((attribute, name, pair, gap.difference.text(audit.confidence)))
+    return rows
+
+
+def _verdict_rows(audit: Audit) -> list[tuple[str, ...]]:
+    return [(v.attribute, MEASURES[v.measure], f"{v.limit:g}", v.outcome) for v in audit.verdicts]
+
+
+def _mitigation(facts: CardFacts) -> tuple[Block, ...]:
+    assessment, kind = facts.assessment, facts.terms.fairness.mitigation
+    if assessment.before is None or assessment.after is None:
+        return ()
+    rows = [("AUC", "", *(f.evaluation.auc.text(f.audit.confidence) for f in _both(assessment)))]
+    for attribute in assessment.offsets:
+        for measure, name in MEASURES.items():
+            gaps = [found.audit.largest(attribute, measure) for found in _both(assessment)]
+            sizes = [f"{gap.size:.3f}" if gap is not None and gap.size >= 0 else "–" for gap in gaps]
+            rows.append((f"largest gap: {name}", attribute, *sizes))
+    how = (
+        "events are selected from a score of their group's own"
+        if assessment.thresholds
+        else ("each group's scores were moved by an offset")
+    )
+    blocks: list[Block] = [
+        f"Mitigation {kind.replace('_', ' ')}: {how}, chosen from the noised tables; one more evaluation measured "
+        "the effect. It holds for whoever selects so.",
+        Grid(("", "attribute", "before", "after"), tuple(rows)),
+    ]
+    for attribute, groups in assessment.thresholds.items():
+        cells = tuple((f"{attribute}: {label}", f"{score:.3f}") for label, score in groups.items())
+        blocks.append(Grid(("group", "selected from a score of"), cells))
+    return tuple(blocks)
+
+
+def _both(assessment: Assessment) -> tuple[Finding, ...]:
+    return tuple(found for found in (assessment.before, assessment.after) if found is not None)
+
+
+def _limits(facts: CardFacts) -> tuple[Block, ...]:
+    contract = facts.terms.contract
+    lines = [
+        f"For the purpose {contract.purpose} only; not for clinical decisions, nor to decide who gets care.",
+        "It says how patients like these have engaged, not why; a low score is no reason to send nothing.",
+        "Patients of hospitals that took no part, and times other than those of the tables, were not looked at.",
+        "Groups that are suppressed, or that the contract does not name, were not audited.",
+    ]
+    if facts.terms.simulation:
+        lines.insert(
+            0, "A simulation: its noise came from a seed and protects nobody. Not for use with real patients."
+        )
+    lines = [*(f"Warning: {warning}." for warning in facts.warnings), *lines]
+    return (Items(tuple(lines)),)
+
+
+def _people(facts: CardFacts) -> tuple[Block, ...]:
+    review = facts.assessment.review
+    lines = [f"approved by: {name}" for name in facts.approved_by] or ["approved by: nobody named"]
+    lines.append(f"review by: {review.review_by.isoformat()}")
+    if review.exception_by:
+        lines.append(f"exception signed by {review.exception_by}: {review.exception_reason}")
+    lines += [f"open: {block}" for block in review.blocks]
+    return (Items(tuple(lines)),)

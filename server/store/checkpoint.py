@@ -1,0 +1,160 @@
+"""Round states on disk: atomic, durable, self-checking, without pickle.
+
+One safetensors file per round holds the arrays, with the rest as JSON in its header. Its name carries the
+round that is announced next and the SHA-256 of its bytes, so a file is either whole or known to be damaged:
+
+    round-000012-<64 hex digits>.safetensors
+
+A study writes each round's state before the round is announced. Then a server that is killed at any moment
+asks again with the same round and weights, and by the hospitals' repeat rule the retry is free.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import write_durably
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.plain import read_json
+from wardround.server.algorithm.optimize import OptimizerState, TailAverage
+from wardround.server.algorithm.rounds import RoundState, skip_to
+
+LARGEST_HEADER = 2**24  # bytes
+KEPT = 3  # newest checkpoints that stay on disk
+_FORMAT = "wardround-round-state-2"
+_NAME = re.compile(r"round-(\d{6,9})-([0-9a-f]{64})\.safetensors")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Resumed:
+    """The state to go on with; lost_rounds may have been charged, but their results are gone.
+
+    notes are lines for the operator, empty where all is well.
+    """
+
+    state: RoundState
+    lost_rounds: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def save_state(folder: Path, state: RoundState) -> Path:
+    """Write one state durably, drop all but the newest KEPT, and give the file's path.
+
+    Guarantee: when this returns the state survives a crash of the machine; a crash on the way leaves the
+    files before it as they were. OSError (disk full, read-only) leaves them so too.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    content = _encode(state)
+    path = folder / f"round-{state.round:06d}-{hashlib.sha256(content).hexdigest()}.safetensors"
+    write_durably(path, content)
+    for _, old in _named_files(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def resume(folder: Path, terms: Terms) -> Resumed | None:
+    """Find the newest whole state of these terms; None where the folder holds no checkpoint at all.
+
+    Where newer files are damaged, the study goes on at the first round that cannot have been announced, since
+    a hospital refuses other weights for a round that it has answered. ConfigurationError where every
+    checkpoint is damaged, or where they belong to other terms.
+    """
+    files = _named_files(folder) if folder.is_dir() else []
+    notes: list[str] = []
+    for number, path in files:
+        state = _read(path)
+        if state is None:
+            notes.append(f"checkpoint {path.name} is damaged: falling back to the one before")
+            continue
+        if state.terms_fingerprint != terms.fingerprint:
+            raise ConfigurationError(
+                f"checkpoints in {folder} belong to other terms of study {state.study!r}: resume with "
+                "its own terms, or choose an empty folder"
+            )
+        newest = files[0][0]
+        if newest == number:
+            return Resumed(state=state, lost_rounds=(), notes=tuple(notes))
+        lost = tuple(range(state.round, min(newest, terms.training.rounds) + 1))
+        notes.append(f"rounds {lost[0]} to {lost[-1]} are lost: charged at the hospitals, not in the weights")
+        # Past the last round nothing was announced yet but an evaluation, and that stands in the log.
+        onward = min(newest, terms.training.rounds) + 1
+        return Resumed(state=skip_to(state, onward), lost_rounds=lost, notes=tuple(notes))
+    if files:
+        raise ConfigurationError(
+            f"all {len(files)} checkpoints in {folder} are damaged: restore one, or start anew"
+        )
+    return None
+
+
+def _encode(state: RoundState) -> bytes:
+    tensors = {
+        "weights": state.weights,
+        "first_moment": state.optimizer.first_moment,
+        "second_moment": state.optimizer.second_moment,
+        "mean_row": state.optimizer.mean_row,
+        "tail_mean": state.tail.mean,
+    }
+    plain = {
+        "study": state.study,
+        "terms_fingerprint": state.terms_fingerprint,
+        "round": state.round,
+        "optimizer_steps": state.optimizer.steps,
+        "row_count": state.optimizer.row_count,
+        "tail_count": state.tail.count,
+        "ledger_heads": dict(state.ledger_heads),
+    }
+    # One key: safetensors writes several in any order, and one state must have one name on disk.
+    return save(tensors, metadata={_FORMAT: canonical_json(plain).decode()})
+
+
+def _decode(content: bytes) -> RoundState:
+    tensors = load(content)
+    plain = _header(content)
+    return RoundState(
+        study=plain["study"],
+        terms_fingerprint=plain["terms_fingerprint"],
+        round=plain["round"],
+        weights=tensors["weights"],
+        optimizer=OptimizerState(
+            first_moment=tensors["first_moment"],
+            second_moment=tensors["second_moment"],
+            steps=plain["optimizer_steps"],
+            mean_row=tensors["mean_row"],
+            row_count=plain["row_count"],
+        ),
+        tail=TailAverage(mean=tensors["tail_mean"], count=plain["tail_count"]),
+        ledger_heads=plain["ledger_heads"],
+    )
+
+
+def _header(content: bytes) -> Mapping[str, Any]:
+    # safetensors reads its metadata from files only: eight bytes of length, then JSON.
+    length = int.from_bytes(content[:8], "little")
+    metadata = read_json(content[8 : 8 + length], LARGEST_HEADER)["__metadata__"]
+    plain: Mapping[str, Any] = read_json(metadata[_FORMAT].encode(), LARGEST_HEADER)
+    return plain
+
+
+def _read(path: Path) -> RoundState | None:
+    try:
+        content = path.read_bytes()
+        named = _NAME.fullmatch(path.name)
+        if named is None or hashlib.sha256(content).hexdigest() != named[2]:
+            return None
+        return _decode(content)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None
+
+
+def _named_files(folder: Path) -> list[tuple[int, Path]]:
+    """Newest round first."""
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    return sorted(((int(name[1]), path) for name, path in found if name), reverse=True)

@@ -1,0 +1,146 @@
+"""The operator's home folder: keys, certificates, the hospitals let in, and one folder per study.
+
+    HOME/operator.json         the address at which hospitals reach the server
+    HOME/operator.key          signs terms and plans (its public half, .pub, goes into every kit)
+    HOME/tls/                  root.{crt,key}: the certificate authority; server.{crt,key}: the SuperLink's
+    HOME/secrets/              control: who may submit a run; executor: who may carry one out
+    HOME/hospitals/NAME.json   a hospital's accepted request to join; removing it revokes the hospital
+    HOME/heads/NAME.heads      the newest ledger heads of a hospital, over all studies (server.store.held_heads)
+    HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``plan``
+    HOME/studies/NAME/         terms, checkpoints/, evaluations/, events.jsonl, review.json, exception.signed,
+                               model with its signature, card, reports
+    HOME/superlink/            Flower's own state, and the empty folder that its process runs in
+
+Everything but the public halves is readable by its owner alone.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import read_bounded
+from wardround.protocol.text.plain import read_json
+from wardround.protocol.text.text import checked_name, is_name
+from wardround.protocol.wire.kit import JoinRequest, checked_address, load_join_request
+from wardround.protocol.wire.signed_model import MODEL
+from wardround.protocol.wire.signing import SigningKey, load_key
+from wardround.server.store.held_heads import HeldHeads
+
+SETTINGS = "operator.json"
+_LARGEST = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class OperatorHome:
+    """Where everything of an operator lies. address: ``HOST:PORT`` as hospitals dial it."""
+
+    folder: Path
+    address: str
+
+    @property
+    def port(self) -> int:
+        """The address's port."""
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def local_address(self) -> str:
+        """The same server, as this machine's own commands reach it."""
+        return f"127.0.0.1:{self.port}"
+
+    def key(self) -> SigningKey:
+        """Read the key that signs terms and plans."""
+        return load_key(self.folder / "operator.key")
+
+    def tls(self, name: str) -> Path:
+        """Name a file of the certificates' folder."""
+        return self.folder / "tls" / name
+
+    def secret(self, name: str) -> bytes:
+        """Read a shared secret; refuses a file that others may read."""
+        path = self.folder / "secrets" / name
+        try:
+            if path.stat().st_mode & 0o077:
+                raise ConfigurationError(f"secret={path}: others may read it; chmod 600 {path}")
+            return read_bounded(path, _LARGEST)
+        except OSError as error:
+            raise ConfigurationError(f"secret={path}: cannot be read; run provision") from error
+
+    def hospitals(self) -> dict[str, JoinRequest]:
+        """Read every hospital that was let in and not revoked, by name."""
+        found = (_enrolled(path) for path in sorted((self.folder / "hospitals").glob("*.json")))
+        return {one.hospital: one for one in found}
+
+    def hospital(self, name: str) -> JoinRequest | None:
+        """Read one hospital; None where it was not let in, or was revoked."""
+        path = self.folder / "hospitals" / f"{checked_name(name)}.json"
+        return _enrolled(path) if path.exists() else None
+
+    @property
+    def heads(self) -> HeldHeads:
+        """The newest ledger heads of all hospitals."""
+        return HeldHeads(self.folder / "heads")
+
+    def study(self, name: str) -> "StudyFolder":
+        """Name a study's folder."""
+        return StudyFolder(self.folder / "studies" / checked_name(name, "study"))
+
+    def studies(self) -> "list[StudyFolder]":
+        """Name all studies' folders, in order; what bears no study's name (lost+found, say) is none."""
+        found = sorted(path for path in (self.folder / "studies").glob("*") if path.is_dir())
+        return [StudyFolder(path) for path in found if is_name(path.name)]
+
+
+@dataclass(frozen=True, eq=False)
+class StudyFolder:
+    """One study's files at the operator."""
+
+    folder: Path
+    terms: Path = field(init=False)
+    checkpoints: Path = field(init=False)
+    events: Path = field(init=False)
+    stop: Path = field(init=False)
+    model: Path = field(init=False)
+    run: Path = field(init=False)
+    evaluations: Path = field(init=False)
+    review: Path = field(init=False)
+    exception: Path = field(init=False)
+    lock: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Name the files."""
+        names = {
+            "terms": "study.terms",
+            "checkpoints": "checkpoints",
+            "events": "events.jsonl",
+            "stop": "stop",
+            "model": MODEL,
+            "run": "run",
+            "evaluations": "evaluations",
+            "review": "review.json",
+            "exception": "exception.signed",
+            "lock": "lock",
+        }
+        for part, name in names.items():
+            object.__setattr__(self, part, self.folder / name)
+
+
+def _enrolled(path: Path) -> JoinRequest:
+    """Read a hospital that was let in: under its own name, or one could answer as another."""
+    asked = load_join_request(path)
+    if asked.hospital != path.stem:
+        raise ConfigurationError(f"request={path}: is {asked.hospital}'s; remove it, and enrol the right one")
+    return asked
+
+
+def load_operator_home(folder: Path) -> OperatorHome:
+    """Read an operator's home; ConfigurationError where it was never provisioned."""
+    folder = folder.absolute()
+    try:
+        plain = read_json(read_bounded(folder / SETTINGS, _LARGEST), _LARGEST)
+        return OperatorHome(folder, checked_address(plain["address"]))
+    except OSError as error:
+        raise ConfigurationError(
+            f"home={folder}: holds no {SETTINGS}; run wardround-serve provision home={folder} first"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"home={folder / SETTINGS}: must hold an address") from error

@@ -1,0 +1,1 @@
+"""One served study: signed, run, evaluated, written down."""

@@ -1,0 +1,184 @@
+"""A served study's evaluations: asked until a quorum has answered, kept, and then never asked for again.
+
+    rounds closed → the terms name this one? → plans of account held_out → screen → sum, kept durably
+    → findings, read off what is kept → assessment
+
+A server that is killed asks again with the same weights, which is free; and whatever is said of the model
+is computed anew from the kept sums.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.terms import RoundPlan
+from wardround.server.algorithm.rounds import RoundState, finished, reported_weights
+from wardround.server.evaluation.assess import (
+    Ask,
+    Assessment,
+    Finding,
+    Measure,
+    assess,
+    evaluate_round,
+    finding_of,
+    unmeasured,
+    with_cost,
+)
+from wardround.server.evaluation.estimates import Tables
+from wardround.server.evaluation.evaluation import TableSum, due, sum_tables, tables_of
+from wardround.server.evaluation.measured import estimate_facts, null_where_nan
+from wardround.server.store.event_log import ASKED, EVALUATED, read_events
+from wardround.server.store.kept_sums import load_sum, save_sum
+from wardround.server.study.exception_file import check_exception, signed_review
+from wardround.server.study.patience import Patience
+from wardround.server.study.served import Study, attendance_facts, who
+
+
+class NotKept(Exception):
+    """An evaluation that the terms name has not been answered yet."""
+
+
+class Stopped(Exception):
+    """The operator stopped the study between two askings."""
+
+
+class WeightsLost(ConfigurationError):
+    """Held-out patients were measured under weights that a damaged checkpoint took away."""
+
+
+def conclude(study: Study, state: RoundState) -> Assessment | None:
+    """Assess the model from what is kept; None while rounds or evaluations are still to come."""
+    if not finished(state, study.terms):
+        return None
+    review, day = signed_review(study)
+    earlier = _earlier(study)
+    try:
+        found = assess(study.terms, state, _kept(study), review, day, earlier)
+    except NotKept:
+        return None
+    except WeightsLost:
+        found = unmeasured(study.terms, state, review, day)
+    check_exception(study, found)
+    return _with_all_costs(study, found)
+
+
+def not_yet_measured(study: Study, state: RoundState) -> Assessment:
+    """Say of a trained model that its evaluation is still to come; its whole cost is stated before it is asked for."""
+    review, day = signed_review(study)
+    planned = len(study.terms.evaluation.rounds) if study.terms.evaluation else 0
+    return unmeasured(study.terms, state, review, day, planned)
+
+
+def evaluate_between(study: Study, state: RoundState, ask: Ask) -> None:
+    """Evaluate after a round before the last, where the terms say so; a study does not wait for that long."""
+    terms = study.terms
+    if not due(state, terms) or finished(state, terms) or _load(study, state.round - 1):
+        return
+    try:
+        evaluate_round(terms, state, _asked_once(study, ask), reported_weights(state))
+    except ConfigurationError as error:
+        study.log.write("not_evaluated", str(error), round=state.round - 1)
+
+
+def evaluate_last(study: Study, state: RoundState, ask: Ask) -> None:
+    """Evaluate the finished model, and once more where it is mitigated; ConfigurationError if nobody answers."""
+    review, day = signed_review(study)
+    assess(study.terms, state, _asked(study, ask, study.serving.wait_seconds), review, day)
+
+
+def _kept(study: Study) -> Measure:
+    def measure(asked: Sequence[RoundPlan]) -> Tables:
+        found = _load(study, asked[0].round)
+        if found is not None and found.weights_digest == asked[0].weights_digest:
+            return tables_of(study.terms, found)
+        _check_weights(study, asked[0])
+        raise NotKept
+
+    return measure
+
+
+def _asked_once(study: Study, ask: Ask) -> Measure:
+    return _asked(study, ask, 0.0)
+
+
+def _asked(study: Study, ask: Ask, wait_seconds: float) -> Measure:
+    kept = _kept(study)
+
+    def measure(asked: Sequence[RoundPlan]) -> Tables:
+        try:
+            return kept(asked)
+        except NotKept:
+            return tables_of(study.terms, _ask(study, asked, ask, wait_seconds))
+
+    return measure
+
+
+def _ask(study: Study, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float) -> TableSum:
+    """Ask until a quorum has answered, and keep the sum; ConfigurationError after ``wait_seconds`` in vain."""
+    plan, patience = asked[0], Patience(wait_seconds, study.folder.stop.exists)
+    study.log.write(ASKED, round=plan.round, weights=plan.weights_digest)
+    while True:
+        begun = time.monotonic()
+        found = sum_tables(study.terms, plan, ask(asked))
+        if len(found.accepted) >= study.quorum:
+            _say(study, found, time.monotonic() - begun)
+            save_sum(study.folder.evaluations, study.terms.fingerprint, found)
+            return found
+        line = f"evaluation after round {plan.round}: {who(found)}, quorum {study.quorum}"
+        if patience.news(line):
+            study.log.write("evaluation_below_quorum", line, round=plan.round, **attendance_facts(found))
+        if study.folder.stop.exists():
+            raise Stopped
+        if not patience.pause():
+            raise ConfigurationError(
+                f"{line}; mend it and resume (what was charged is answered again for free)"
+            )
+
+
+def _say(study: Study, found: TableSum, seconds: float) -> None:
+    """Log what was measured; these numbers are noised, and paid for."""
+    terms = study.terms
+    measured = finding_of(terms, tables_of(terms, found)).evaluation
+    level, auc = measured.confidence, measured.auc
+    value = auc.text(level) if math.isfinite(auc.value) else "lost in noise"
+    estimates = {"auc": estimate_facts(auc, level), "log_loss": estimate_facts(measured.log_loss, level)}
+    mitigated = found.round > terms.training.rounds
+    of = "as mitigated" if mitigated else f"after round {found.round}"
+    line = f"evaluated {of}: AUC {value}, {who(found)}, {seconds:.1f} s"
+    facts = {name: null_where_nan(one) for name, one in estimates.items()}
+    took = {"seconds": round(seconds, 3), **attendance_facts(found)}
+    study.log.write(EVALUATED, line, round=found.round, mitigated=mitigated, **facts, **took)
+
+
+def _load(study: Study, round_number: int) -> TableSum | None:
+    return load_sum(study.folder.evaluations, study.terms.fingerprint, round_number)
+
+
+def _earlier(study: Study) -> list[Finding]:
+    terms = study.terms
+    named = terms.evaluation.rounds if terms.evaluation else ()
+    found = [_load(study, number) for number in named if number < terms.training.rounds]
+    return [finding_of(terms, tables_of(terms, one)) for one in found if one is not None]
+
+
+def _announced(study: Study) -> dict[int, str]:
+    """Weights under which each evaluation was asked for, by round, from the log."""
+    events = read_events(study.folder.events)
+    return {int(str(e["round"])): str(e["weights"]) for e in events if e.get("event") == ASKED}
+
+
+def _check_weights(study: Study, plan: RoundPlan) -> None:
+    before = _announced(study).get(plan.round, plan.weights_digest)
+    if before != plan.weights_digest:
+        raise WeightsLost(
+            f"evaluation after round {plan.round}: the weights that were measured are lost with a damaged "
+            "checkpoint, and held-out patients pay once; the model stays unevaluated"
+        )
+
+
+def _with_all_costs(study: Study, found: Assessment) -> Assessment:
+    """Count evaluations that were asked for and lost: they were charged."""
+    count = max(len(_announced(study)), len(found.findings))
+    paid = found.event.count if found.event else 0
+    return with_cost(study.terms, found, count) if count > paid else found

@@ -1,0 +1,273 @@
+"""A real study from its signed terms to its model: ``train`` and ``resume``.
+
+    terms signed → server reached → round state saved → round announced → releases until the deadline
+    → quorum? the state moves on : the same round is asked again (a repeat is free) → … → evaluated on
+    held-out patients (server/study/held_out.py) → model with its marks, card, reports
+
+What is durable is on disk before what depends on it leaves: a server killed anywhere asks again with the
+same round and the same weights.
+"""
+
+import errno
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from wardround.conf.proposal import Serving
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import write_durably
+from wardround.protocol.terms.terms import Release, RoundPlan
+from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, save_terms, signed_terms_to_bytes
+from wardround.server.algorithm import rounds
+from wardround.server.algorithm.rounds import RoundState
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.evaluation.assess import Ask, Assessment
+from wardround.server.network.messages import Letters
+from wardround.server.network.signed_letters import SignedLetters
+from wardround.server.network.strategy import Limits, Roster, collect, run_round
+from wardround.server.network.superlink import HttpGrid, ServerAway, open_run, roster
+from wardround.server.store.checkpoint import resume as resume_checkpoint
+from wardround.server.store.checkpoint import save_state
+from wardround.server.store.event_log import EventLog, read_events
+from wardround.server.store.lock import alone
+from wardround.server.store.operator_home import OperatorHome, StudyFolder, load_operator_home
+from wardround.server.study.held_out import (
+    Stopped,
+    conclude,
+    evaluate_between,
+    evaluate_last,
+    not_yet_measured,
+)
+from wardround.server.study.patience import Patience
+from wardround.server.study.review_file import begin_review, keep_release_day
+from wardround.server.study.served import Study as Study
+from wardround.server.study.served import attendance_facts, check_times, who
+from wardround.server.study.sign_terms import signed_terms
+from wardround.server.study.study_files import write_files
+
+LOOK_SECONDS = 0.5
+GATHER_SECONDS = 60.0
+"""How long a study that begins, or goes on, waits for all of its hospitals to connect."""
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def train(serving: Serving) -> None:
+    """Sign the terms where the study is new, and run it to its end, or on from its last checkpoint."""
+    home = load_operator_home(serving.home)
+    folder = home.study(serving.study)
+    composed = None if serving.proposal is None else signed_terms(serving.proposal, serving.now)
+    try:
+        signed = _terms(folder, composed)
+        with alone(folder.lock, f"study={serving.study}: another process runs it; stop that one first"):
+            _serve(Study(home, folder, signed, serving, EventLog(folder.events)))
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise ConfigurationError(
+            f"{folder.folder}: cannot be written ({error.strerror}); make room there and resume "
+            f"study={serving.study} (what was charged is answered again for free)"
+        ) from error
+
+
+def _serve(study: Study) -> None:
+    if not _has_ended(study):
+        _check_enrolled(study)
+    study.folder.stop.unlink(missing_ok=True)
+    begin_review(study.folder.review, study.serving.review)
+    found = _run(study, _first_state(study))
+    if found is not None:
+        _finish(study, found)
+
+
+def _has_ended(study: Study) -> bool:
+    """Whether all was asked: then nobody need be enrolled, and the files are signed with the key of today."""
+    resumed = resume_checkpoint(study.folder.checkpoints, study.terms)
+    return resumed is not None and conclude(study, resumed.state) is not None
+
+
+def _terms(folder: StudyFolder, composed: SignedTerms | None) -> SignedTerms:
+    """Give the study's terms: those on disk, which must be what was composed; new ones are written.
+
+    Terms of the same study that are valid for longer take the place of those on disk.
+    """
+    if not folder.terms.exists():
+        if composed is None:
+            raise ConfigurationError(f"study={folder.folder.name}: has no terms here; begin it with train")
+        folder.folder.mkdir(parents=True, exist_ok=True)
+        save_terms(composed, folder.terms)
+        return composed
+    signed = load_terms(folder.terms)
+    if composed is not None and composed.terms.fingerprint != signed.terms.fingerprint:
+        raise ConfigurationError(
+            f"study={folder.folder.name}: exists with other terms ({signed.terms.fingerprint[:12]}); "
+            "resume it as it is, or choose another name"
+        )
+    if composed is not None and _valid_until(composed) > _valid_until(signed):
+        write_durably(folder.terms, signed_terms_to_bytes(composed))
+        return composed
+    return signed
+
+
+def _valid_until(signed: SignedTerms) -> datetime:
+    return datetime.fromisoformat(signed.terms.expires_at)
+
+
+def _check_enrolled(study: Study) -> None:
+    if study.terms.privacy.noise != "local":
+        raise ConfigurationError(
+            f"privacy.noise={study.terms.privacy.noise}: needs secure aggregation, which does not exist yet; use local"
+        )
+    enrolled = study.home.hospitals()
+    unknown = [name for name in study.terms.hospitals if name not in enrolled]
+    if len(study.terms.hospitals) - len(unknown) < study.quorum:
+        raise ConfigurationError(
+            f"training.public_patients: {', '.join(unknown)} are not enrolled; wardround-serve enrol request=FILE"
+        )
+    if study.signed.operator != study.home.key().public:
+        raise ConfigurationError(
+            "terms: are signed by another key than operator.key; use the home they were made in"
+        )
+
+
+def _first_state(study: Study) -> RoundState:
+    resumed = resume_checkpoint(study.folder.checkpoints, study.terms)
+    hospitals = ", ".join(study.terms.hospitals)
+    if resumed is None:
+        line = f"study {study.terms.study}: {study.terms.training.rounds} rounds with {hospitals}"
+        study.log.write("started", line, study=study.terms.study, terms=study.terms.fingerprint)
+        return rounds.init(study.terms)
+    line = f"study {study.terms.study}: on at round {resumed.state.round}"
+    lost = list(resumed.lost_rounds)
+    study.log.write("resumed", line, round=resumed.state.round, lost_rounds=lost, notes=list(resumed.notes))
+    return resumed.state
+
+
+def _run(study: Study, state: RoundState) -> Assessment | None:
+    """Run rounds and evaluations to the last, or until stopped; a server that goes away is waited for."""
+    letters = SignedLetters(
+        signed=study.signed,
+        key=study.home.key(),
+        key_of=partial(_signing_key, study.home),
+        heads=study.home.heads,
+    )
+    away = Patience(study.serving.wait_seconds, study.folder.stop.exists)
+    while (found := conclude(study, state)) is None and not study.folder.stop.exists():
+        check_times(study.terms, study.serving)
+        try:
+            with open_run(study.home, study.folder.run) as grid:
+                present = partial(roster, grid, study.home)
+                ask = partial(_collected, study, grid, letters, present)
+                _await_hospitals(study, present)
+                while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
+                    evaluate_between(study, state, ask)
+                    state = _one_round(study, state, grid, letters, present)
+                    away.progressed()
+                _evaluate(study, state, ask)
+        except ServerAway as cause:
+            _await_server(study, away, str(cause))
+        except Stopped:
+            break
+    if found is None:
+        at = "its evaluation" if rounds.finished(state, study.terms) else f"round {state.round}"
+        line = f"stopped before {at}; go on with wardround-serve resume study={study.terms.study}"
+        study.log.write("stopped", line, round=state.round)
+    return found
+
+
+def _collected(
+    study: Study, grid: HttpGrid, letters: Letters, present: Roster, plans: Sequence[RoundPlan]
+) -> Iterator[Release | NoRelease]:
+    limits = Limits(round_seconds=study.serving.round_seconds)
+    return collect(grid, {}, plans, limits, letters=letters, roster=present)
+
+
+def _evaluate(study: Study, state: RoundState, ask: Ask) -> None:
+    """Evaluate a trained model; until it is, what lies in the folder is not marked releasable."""
+    if rounds.finished(state, study.terms) and not study.folder.stop.exists():
+        if conclude(study, state) is None:
+            write_files(study, not_yet_measured(study, state))
+        evaluate_last(study, state, ask)
+
+
+def _await_hospitals(study: Study, present: Roster) -> None:
+    """Wait for all planned hospitals for a while; who comes later is asked when he comes."""
+    deadline = time.monotonic() + min(GATHER_SECONDS, study.serving.wait_seconds)
+    said: list[str] = []
+    while time.monotonic() < deadline and not study.folder.stop.exists():
+        connected = present()
+        missing = [name for name in study.terms.hospitals if name not in connected]
+        if not missing:
+            return
+        if missing != said:
+            study.log.write("waiting", f"waiting for {', '.join(missing)} to connect", hospitals=missing)
+            said = missing
+        time.sleep(LOOK_SECONDS)
+
+
+def _one_round(
+    study: Study, state: RoundState, grid: HttpGrid, letters: Letters, present: Roster
+) -> RoundState:
+    """Ask for one round until enough have answered; ConfigurationError after ``wait_seconds`` in vain."""
+    save_state(study.folder.checkpoints, state)
+    patience = Patience(study.serving.wait_seconds, study.folder.stop.exists)
+    limits = Limits(round_seconds=study.serving.round_seconds)
+    study.log.write("announced", round=state.round)
+    while True:
+        begun = time.monotonic()
+        after, summary = run_round(grid, {}, study.terms, state, limits, letters=letters, roster=present)
+        if len(summary.accepted) >= study.quorum:
+            # Logged first: killed in between, the round is closed again, and never missing from the log.
+            study.log.round(summary, time.monotonic() - begun, study.terms.training.rounds)
+            save_state(study.folder.checkpoints, after)
+            return after
+        line = f"round {summary.round}: {who(summary)}, quorum {study.quorum}; asking again"
+        if patience.news(line):
+            study.log.write("below_quorum", line, round=summary.round, **attendance_facts(summary))
+        if study.folder.stop.exists():
+            return state
+        if not patience.pause():
+            raise ConfigurationError(
+                f"round {state.round}: {who(summary)} after {study.serving.wait_seconds:.0f} s, "
+                f"quorum {study.quorum}; mend it and resume (what was charged is answered again for free)"
+            )
+
+
+def _signing_key(home: OperatorHome, hospital: str) -> str | None:
+    """Looked up for every answer: a hospital may be let in, or get another key, while its study runs."""
+    found = home.hospital(hospital)
+    return None if found is None else found.signing_key
+
+
+def _await_server(study: Study, away: Patience, cause: str) -> None:
+    where = f"the server at {study.home.local_address} does not serve this study ({cause})"
+    if away.news(where):
+        study.log.write("server_away", f"{where}; waiting for it", cause=cause)
+    if not away.pause():
+        raise ConfigurationError(
+            f"{where} for {study.serving.wait_seconds:.0f} s; start or mend it (wardround-serve up) and "
+            f"resume study={study.terms.study}"
+        )
+
+
+def _finish(study: Study, found: Assessment) -> None:
+    """Write the model, its card and the reports, and say where they are."""
+    keep_release_day(study.folder.review)
+    *_, report = paths = write_files(study, found)
+    said = "releasable" if found.review.releasable else f"not releasable: {'; '.join(found.review.blocks)}"
+    lines = "\n".join(str(path) for path in paths if path.suffix in (".safetensors", ".html"))
+    facts = {"rounds": study.terms.training.rounds, "releasable": found.review.releasable}
+    study.log.write("finished", f"the model is {said}\n{lines}", report=str(report), **facts)
+
+
+def stop(folder: Path, name: str) -> str:
+    """Ask a running study to stop before its next round; what a round has charged is not lost."""
+    study = load_operator_home(folder).study(name)
+    if not study.terms.exists():
+        raise ConfigurationError(f"study={name}: is not here ({study.folder})")
+    if any(event.get("event") == "finished" for event in read_events(study.events)):
+        return f"{name} has ended; there is nothing to stop"
+    study.stop.touch()
+    return f"{name} stops when its round is closed; go on with wardround-serve resume study={name}"

@@ -1,0 +1,96 @@
+"""What stays the same while a study is served, and how its hospitals' attendance is said."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from wardround.conf.proposal import Serving
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.limits import expiry_of
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.wire.signed_terms import SignedTerms, load_terms
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.store.event_log import EventLog
+from wardround.server.store.operator_home import OperatorHome, StudyFolder
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What stays the same while a study runs."""
+
+    home: OperatorHome
+    folder: StudyFolder
+    signed: SignedTerms
+    serving: Serving
+    log: EventLog
+
+    @property
+    def terms(self) -> Terms:
+        """The study's terms."""
+        return self.signed.terms
+
+    @property
+    def quorum(self) -> int:
+        """The least number of releases that close a round."""
+        return max(1, math.ceil(self.serving.quorum * len(self.terms.hospitals)))
+
+
+def look_at(home: OperatorHome, name: str) -> Study:
+    """Open a study that exists, to read what it left; nobody is asked anything."""
+    folder = home.study(name)
+    if not folder.terms.exists():
+        raise ConfigurationError(f"study={name}: is not here ({folder.folder})")
+    nobody = Serving(
+        study=name, home=home.folder, round_seconds=1.0, quorum=1.0, wait_seconds=1.0, now=datetime.now(UTC)
+    )
+    return Study(home, folder, load_terms(folder.terms), nobody, EventLog(folder.events))
+
+
+def check_times(terms: Terms, serving: Serving) -> None:
+    """Refuse a deadline that no answer could meet, or terms that are over: hospitals would be charged, or refuse."""
+    if serving.round_seconds <= terms.reply_delay_seconds:
+        raise ConfigurationError(
+            f"round_seconds={serving.round_seconds:g}: must be greater than the terms' "
+            f"reply_delay_seconds={terms.reply_delay_seconds:g}, or every answer is late, and charged; raise it"
+        )
+    expiry = expiry_of(terms)
+    if expiry is None or expiry <= serving.now:
+        raise ConfigurationError(
+            f"terms: were valid until {terms.expires_at}; the same train with valid_days=N extends them"
+        )
+
+
+class Attendance(Protocol):
+    """Who answered a round, or an evaluation."""
+
+    @property
+    def planned(self) -> int:
+        """How many hospitals were asked."""
+
+    @property
+    def accepted(self) -> Sequence[str]:
+        """Whose release counts."""
+
+    @property
+    def rejected(self) -> Sequence[NoRelease]:
+        """Who refused, or sent what does not count."""
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """Of whom nothing came."""
+
+
+def who(found: Attendance) -> str:
+    """Say in words who gave a release, who did not and why."""
+    parts = [f"{len(found.accepted)} of {found.planned} hospitals gave a release"]
+    parts += [f"{one.hospital}: {one.reason}" for one in found.rejected]
+    parts += [f"no answer from {', '.join(found.missing)}"] if found.missing else []
+    return "; ".join(parts)
+
+
+def attendance_facts(found: Attendance) -> dict[str, object]:
+    """The same for the event log."""
+    rejected = {one.hospital: one.reason for one in found.rejected}
+    return {"accepted": list(found.accepted), "rejected": rejected, "missing": list(found.missing)}

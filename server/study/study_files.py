@@ -1,0 +1,114 @@
+"""What a served study leaves: the model with its marks, its card, the measurements, and a report; all of it signed."""
+
+from collections import Counter
+from pathlib import Path
+
+from wardround.protocol.files import write_durably
+from wardround.protocol.model.model_file import model_bytes
+from wardround.protocol.privacy.accounting import compose_epsilon
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.wire.signed_model import MODEL, SIGNATURE, sign_files
+from wardround.server.evaluation.assess import Assessment, by_adversary
+from wardround.server.evaluation.measured import null_where_nan, summary_of
+from wardround.server.report.card_text import Block, Grid, Items, Section, to_html
+from wardround.server.report.model_card import CardFacts, card_html, card_markdown, mark, measured_sections
+from wardround.server.report.model_facts import model_facts, training_event
+from wardround.server.store.event_log import closed_rounds, read_events
+from wardround.server.study.exception_file import load_exception
+from wardround.server.study.review_file import load_review
+from wardround.server.study.served import Study
+
+
+def write_files(study: Study, found: Assessment) -> tuple[Path, ...]:
+    """Write every file of the study, each whole or not at all; gives the paths, the report last.
+
+    The signature over all of them is written after them: a crash in between leaves files that nobody takes for
+    signed, until ``resume`` writes them again.
+    """
+    terms = study.terms
+    facts = card_facts(study, found)
+    epsilon = compose_epsilon([training_event(terms)], terms.privacy.delta)
+    model = model_bytes(terms.contract, terms.model, found.weights, model_facts(terms, found, epsilon))
+    contents = {
+        MODEL: model,
+        "evaluation.json": canonical_json(null_where_nan(summary_of(found))) + b"\n",
+        "model_card.md": card_markdown(facts).encode(),
+        "model_card.html": card_html(facts).encode(),
+        "report.json": canonical_json(report(study, found)) + b"\n",
+        "report.html": report_html(study, facts).encode(),
+    }
+    exception = load_exception(study) if found.review.exception_by else None
+    signature = sign_files(study.home.key(), terms.study, terms.fingerprint, contents, exception)
+    for name, content in {**contents, SIGNATURE: signature}.items():
+        write_durably(study.folder.folder / name, content)
+    return tuple(study.folder.folder / name for name in contents)
+
+
+def card_facts(study: Study, found: Assessment) -> CardFacts:
+    """Gather what card and report are written from."""
+    terms = study.terms
+    return CardFacts(
+        terms=terms,
+        assessment=found,
+        epsilon_by_adversary=by_adversary(terms, training_event(terms)),
+        parameters=len(found.weights),
+        approved_by=load_review(study.folder.review)[0].approved_by,
+    )
+
+
+def report(study: Study, found: Assessment) -> dict[str, object]:
+    """Count by hospital what the log says; ε is what the terms promise each patient at most."""
+    closed = closed_rounds(read_events(study.folder.events)).values()
+    took_part = Counter(name for event in closed for name in event["accepted"])
+    seconds = [float(event["seconds"]) for event in closed]
+    return {
+        "study": study.terms.study,
+        "terms": study.terms.fingerprint,
+        "rounds": study.terms.training.rounds,
+        "rounds_by_hospital": {name: took_part[name] for name in study.terms.hospitals},
+        "epsilon_at_most": study.terms.privacy.epsilon,
+        "evaluation_epsilon_at_most": found.epsilon,
+        "delta": study.terms.privacy.delta,
+        "seconds_per_round": round(sum(seconds) / max(len(seconds), 1), 3),
+        "releasable": found.review.releasable,
+        "simulation": study.terms.simulation,
+    }
+
+
+def report_html(study: Study, facts: CardFacts) -> str:
+    """One page: what the study cost, who took part in which round, and what was measured of its model."""
+    sections = (
+        Section("The study", _study(study, facts)),
+        Section("Rounds", _rounds(study)),
+        *measured_sections(facts),
+    )
+    title = f"Report: {study.terms.study}"
+    return to_html(title, mark(facts), facts.assessment.review.releasable, sections)
+
+
+def _study(study: Study, facts: CardFacts) -> tuple[Block, ...]:
+    plain, terms = report(study, facts.assessment), study.terms
+    counts: dict[str, int] = plain["rounds_by_hospital"]  # type: ignore[assignment]
+    lines = (
+        f"at most ε = {terms.privacy.epsilon:g} at δ = {terms.privacy.delta:g} for a training patient, over all rounds",
+        f"at most ε = {facts.assessment.epsilon:.4g} for a held-out patient, over all evaluations",
+        f"terms {terms.fingerprint}",
+    )
+    rows = tuple((name, f"{count:,} of {terms.training.rounds:,}") for name, count in counts.items())
+    return Items(lines), Grid(("hospital", "rounds"), rows)
+
+
+def _rounds(study: Study) -> tuple[Block, ...]:
+    closed = closed_rounds(read_events(study.folder.events))
+    rows = tuple(
+        (
+            str(number),
+            ", ".join(event["accepted"]),
+            "; ".join(
+                [*(f"{name}: {reason}" for name, reason in event["rejected"].items()), *event["missing"]]
+            ),
+            f"{float(event['seconds']):.1f}",
+        )
+        for number, event in sorted(closed.items())
+    )
+    return (Grid(("round", "in it", "not in it", "seconds"), rows),)

@@ -1,0 +1,145 @@
+"""Real tables as whole federations: read as they are exported, split into hospitals by one column.
+
+Cells stay text; the contract says how they become features. What is faulty is counted, and only where the
+set-up that we compare with asks for it set aside.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from wardround.client.connectors import parsing
+from wardround.client.connectors.source import Tables, missing_column, scan_file
+from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
+from wardround.protocol.errors import TableError
+
+NOSHOW_COLUMNS = (
+    "PatientId", "Gender", "ScheduledDay", "AppointmentDay", "Age", "Neighbourhood", "Scholarship",
+    "Hipertension", "Diabetes", "Alcoholism", "Handcap", "SMS_received", "No-show",
+)  # fmt: skip
+HEART_HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
+HEART_COLUMNS = (
+    "age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak",
+    "slope", "ca", "thal", "num",
+)  # fmt: skip
+# FLamby drops these, columns 10 to 12 from 0: hardly recorded outside Cleveland.
+HEART_DROPPED = ("slope", "ca", "thal")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A real federation.
+
+    tables: messages with a column ``hospital``. hospitals: their names, sorted. set_aside: rows left out,
+    by reason. faults: rows that stay in and hold something impossible, by reason; the gate and the
+    contract's ``valid`` bounds decide about them.
+    """
+
+    tables: Tables = field(repr=False)
+    hospitals: tuple[str, ...]
+    set_aside: Mapping[str, int]
+    faults: Mapping[str, int]
+
+
+def read_noshow(path: Path | str) -> Dataset:
+    """Read the medical appointments of Vitória (``.csv`` or ``.csv.gz``): a neighbourhood is a hospital.
+
+    TableError where the file or a column is missing.
+    """
+    frame = _split(_collect(Path(path), NOSHOW_COLUMNS), "Neighbourhood")
+    booked, due = (parsing.moment(name, pl.String()).dt.date() for name in ("ScheduledDay", "AppointmentDay"))
+    age = parsing.number("Age", pl.String())
+    counts = frame.select(
+        (due < booked).sum().alias("appointment dated before its booking"),
+        (age.is_null() | (age < 0) | (age > 115)).sum().alias("impossible age"),
+        (~pl.col("PatientId").str.contains(r"^\d+$")).sum().alias("patient number not a whole number"),
+    )
+    return _dataset(frame, {}, {reason: int(count) for reason, count in counts.row(0, named=True).items()})
+
+
+def read_heart(folder: Path | str) -> Dataset:
+    """Read the four files ``processed.*.data`` of UCI Heart Disease, set up as FLamby does (740 patients).
+
+    Columns 10 to 12 are dropped, then rows with a missing value; a row is a patient, named by hospital and
+    line. TableError where a file is missing or has not 14 columns.
+    """
+    frame = pl.concat([_heart_hospital(Path(folder), hospital) for hospital in HEART_HOSPITALS])
+    values = [name for name in frame.columns if name in HEART_COLUMNS]
+    complete = frame.filter(pl.all_horizontal(parsing.is_given(name, pl.String()) for name in values))
+    return _dataset(complete, {"missing value": frame.height - complete.height}, {})
+
+
+def read_table(path: Path | str, contract: Contract) -> Dataset:
+    """Read a table of one's own (CSV, ``.csv.gz``, Parquet), split by the contract's hospital column.
+
+    TableError where the file or a column that the contract reads is missing.
+    """
+    if contract.hospital is None:
+        raise TableError(
+            f"contract {contract.name} names no hospital column to split {path} by; add hospital:"
+        )
+    if contract.columns("patients") or contract.needs_consents:
+        raise TableError(
+            f"contract {contract.name} needs a patients or consents table, but {path} is one table: "
+            "take all features from messages, without source, and set consent: {required: false}"
+        )
+    columns = (*contract.columns("messages"), contract.hospital)
+    return _dataset(_split(_collect(Path(path), columns), contract.hospital), {}, {})
+
+
+def heart_files(folder: Path | str) -> list[Path]:
+    """Name the files that ``read_heart`` reads."""
+    return [_heart_file(Path(folder), hospital) for hospital in HEART_HOSPITALS]
+
+
+def _heart_file(folder: Path, hospital: str) -> Path:
+    return folder / f"processed.{hospital}.data"
+
+
+def _heart_hospital(folder: Path, hospital: str) -> pl.DataFrame:
+    path = _heart_file(folder, hospital)
+    if not path.is_file():
+        raise TableError(
+            f"data.path={folder}: no file {path.name}; give the folder that holds processed.*.data"
+        )
+    frame = pl.read_csv(path, has_header=False, infer_schema=False)
+    if frame.width != len(HEART_COLUMNS):
+        raise TableError(
+            f"{path}: {frame.width} columns, must be {len(HEART_COLUMNS)}; take the processed file"
+        )
+    frame.columns = list(HEART_COLUMNS)
+    line = pl.int_range(1, pl.len() + 1).cast(pl.String).str.zfill(3)
+    return frame.drop(HEART_DROPPED).with_columns(
+        pl.lit(hospital).alias(HOSPITAL_COLUMN), pl.concat_str(pl.lit(f"{hospital}-"), line).alias("row")
+    )
+
+
+def _collect(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    if not path.is_file():
+        raise TableError(f"data.path={path}: no such file; correct the path")
+    frame = scan_file(path)
+    try:
+        present = frame.collect_schema().names()
+        for column in columns:
+            if column not in present:
+                raise TableError(f"{path}: {missing_column(column, present)}")
+        return frame.select(list(dict.fromkeys(columns))).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise TableError(
+            f"{path}: cannot be read ({type(error).__name__}); give a CSV or Parquet file"
+        ) from None
+
+
+def _split(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Name each row's hospital; rows that name none are a hospital of their own, and not lost."""
+    name = parsing.text(column, frame.schema[column])
+    given = parsing.is_given(column, frame.schema[column])
+    return frame.with_columns(pl.when(given).then(name).otherwise(pl.lit("not named")).alias(HOSPITAL_COLUMN))
+
+
+def _dataset(frame: pl.DataFrame, set_aside: Mapping[str, int], faults: Mapping[str, int]) -> Dataset:
+    hospitals = tuple(sorted(frame[HOSPITAL_COLUMN].unique().to_list()))
+    found = {reason: count for reason, count in faults.items() if count}
+    return Dataset(Tables(frame), hospitals, {r: n for r, n in set_aside.items() if n}, found)

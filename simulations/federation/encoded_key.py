@@ -1,0 +1,114 @@
+"""What encoded patients depend on: an entry of the cache is another one as soon as any part of this differs."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from wardround.conf.compose import build
+from wardround.conf.settings import DataSettings
+from wardround.protocol.contract.contract import Contract
+from wardround.simulations.federation.datasets import heart_files
+from wardround.simulations.federation.federation import LOOKED_AT, UNDATED
+from wardround.simulations.population.draw import PopulationSettings
+
+ENCODERS = (
+    ("wardround.protocol", ""),
+    ("wardround.client", "cohort.py"),
+    ("wardround.client", "features.py"),
+    ("wardround.client", "gate"),
+    ("wardround.client", "connectors"),
+    ("wardround.simulations", "federation/datasets.py"),
+    ("wardround.simulations", "federation/federation.py"),
+    ("wardround.simulations", "population"),
+)
+"""The code between a table and its cohorts, folders with all that is in them: an edit makes entries new."""
+_LIBRARIES = ("numpy", "polars")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedKey:
+    """Hex digests, texts and the seed; equal keys give equal cohorts, bit for bit.
+
+    contract: its fingerprint. data: of the file's bytes, or of a synthetic federation's sizes and seed.
+    consents: of what the consents are drawn from, "none" where the tables hold none. as_of: the moment, or
+    the rule by which it follows from the data. split_seed: keys tokens, split and draw of events. encoder: of
+    the code and libraries that encode.
+    """
+
+    contract: str
+    data: str
+    consents: str
+    as_of: str
+    split_seed: int
+    encoder: str
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 over all parts: the entry's name."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def encoded_key(data: DataSettings, contract: Contract, seed: int) -> EncodedKey:
+    """Say what the federation of these settings depends on, without reading a row of it.
+
+    OSError where a file cannot be read.
+    """
+    consents, as_of = "none", LOOKED_AT if contract.outcome_at else UNDATED.isoformat()
+    if data.path is None:
+        settings = build(PopulationSettings, data.population, "data")
+        drawn = json.dumps([asdict(settings), seed], sort_keys=True)
+        digest, consents = _sha256(b"tables", drawn.encode()), _sha256(b"consents", drawn.encode())
+        as_of = settings.as_of.isoformat()
+    else:
+        digest = _digest_of_files(data)
+    return EncodedKey(
+        contract=contract.fingerprint,
+        data=digest,
+        consents=consents,
+        as_of=as_of,
+        split_seed=seed,
+        encoder=encoder_digest(),
+    )
+
+
+@cache
+def encoder_digest() -> str:
+    """Hex SHA-256 of the sources under ENCODERS and the versions of the libraries that they use."""
+    whole = hashlib.sha256()
+    for package, place in ENCODERS:
+        for source in _sources(files(package).joinpath(place) if place else files(package)):
+            whole.update(f"{package}/{place}/{source.name}\0".encode())
+            whole.update(hashlib.sha256(source.read_bytes()).digest())
+    whole.update(" ".join(f"{name}={version(name)}" for name in _LIBRARIES).encode())
+    return whole.hexdigest()
+
+
+def _sources(place: Traversable) -> Iterator[Traversable]:
+    if place.is_file():
+        yield place
+        return
+    for child in sorted(place.iterdir(), key=lambda child: child.name):
+        if child.name.endswith(".py") or (child.is_dir() and child.name != "__pycache__"):
+            yield from _sources(child)
+
+
+def _digest_of_files(data: DataSettings) -> str:
+    path = Path(data.path or "")
+    read = heart_files(path) if data.name == "heart" else [path]
+    whole = hashlib.sha256(data.name.encode())
+    for file in read:
+        # The ending says how a file is read.
+        whole.update(f"\0{'/'.join(file.suffixes).lower()}\0".encode())
+        with file.open("rb") as handle:
+            whole.update(hashlib.file_digest(handle, "sha256").digest())
+    return whole.hexdigest()
+
+
+def _sha256(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()

@@ -1,0 +1,1 @@
+"""How good scores are, and what a run took."""

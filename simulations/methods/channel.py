@@ -1,0 +1,84 @@
+"""Noised sums out of every hospital, with a record of what they cost: the one door of a challenger."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, merge_events
+from wardround.protocol.privacy.mechanism import add_noise
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.settings import PrivacySettings
+from wardround.server.algorithm.aggregate import SIZE_EXPONENT
+from wardround.simulations.federation.federation import Federation
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """What a challenger found, and what it released to find it.
+
+    logits: float64 [held-out events], in the order of ``Federation.heldout``. events: every release, for the
+    patient ε by ``protocol.privacy.accounting``; empty for a method without privacy.
+    """
+
+    logits: Floats
+    events: tuple[PrivacyEvent, ...]
+
+    def epsilon(self, delta: float) -> float:
+        """Compose the patient ε of all that was released."""
+        return compose_epsilon(self.events, delta)
+
+
+@dataclass(eq=False)
+class Channel:
+    """Releases of every hospital in one method's run; each is noised, and charged as it is made.
+
+    stream_of: one keystream per hospital. shared: each hospital adds a share of the noise, and only sums
+    are private. weights: float64 [hospitals], public factors by which a sum over hospitals becomes a mean over
+    patients (``server.algorithm.aggregate``: ∝ √declared where noise is local).
+    """
+
+    streams: tuple[Keystream, ...]
+    shared: bool
+    weights: Floats
+    patients: Floats
+    _spent: list[PrivacyEvent] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, federation: Federation, privacy: PrivacySettings, seed: int, method: str) -> "Channel":
+        """Start with nothing spent; noise is fixed by seed, method and hospital."""
+        patients = np.array(list(federation.public_patients({}).values()), np.float64)
+        shared = privacy.noise == "distributed"
+        sizes = patients ** (0.0 if shared else SIZE_EXPONENT)
+        names = federation.hospitals
+        streams = tuple(Keystream(derive_key("challenger", method, seed, name)) for name in names)
+        return cls(streams, shared, sizes / (sizes * patients).sum(), patients)
+
+    @property
+    def spent(self) -> tuple[PrivacyEvent, ...]:
+        """All releases so far, as one patient's cost."""
+        return merge_events(self._spent)
+
+    def sums(self, sums: Floats, sensitivity: float, noise_multiplier: float) -> Floats:
+        """Release each hospital's row: float64 [hospitals, D] -> the same, noised.
+
+        sensitivity: the most by which one patient moves a row, in L2; noise_multiplier: σ ÷ sensitivity, of
+        the row where noise is local, of the sum over hospitals where it is shared.
+        """
+        hospitals = len(self.streams)
+        share = 1 / math.sqrt(hospitals) if self.shared else 1.0
+        streams = [stream.child("release", len(self._spent)) for stream in self.streams]
+        self._spent.append(PrivacyEvent(noise_multiplier))
+        return add_noise(sums, noise_multiplier * sensitivity * share, streams)
+
+    def mean(self, sums: Floats, sensitivity: float, noise_multiplier: float) -> Floats:
+        """Release the hospitals' sums and give their weighted mean over patients: float64 [D]."""
+        return np.asarray(self.weights @ self.sums(sums, sensitivity, noise_multiplier))
+
+    def mean_stddev(self, sensitivity: float, noise_multiplier: float) -> float:
+        """Standard deviation of the noise in one coordinate of ``mean``: public."""
+        share = 1 / math.sqrt(len(self.streams)) if self.shared else 1.0
+        return float(noise_multiplier * sensitivity * share * np.linalg.norm(self.weights))

@@ -1,0 +1,66 @@
+"""The methods compared: what ships, by overrides of the study's settings, and challengers from the literature.
+
+``default`` has no overrides: what a user gets who sets nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wardround.simulations.methods.registry import CHALLENGERS, LOCAL_ONLY
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """Overrides of ``wardround-simulate``, or (challenger) a name in ``simulations.methods.challengers``' registry."""
+
+    name: str
+    title: str
+    overrides: tuple[str, ...] = ()
+    challenger: bool = False
+    noises: tuple[str, ...] = ("local", "distributed")
+
+
+OURS = (
+    Method(name=DEFAULT, title="what a user gets who sets nothing"),
+    Method(
+        name="sgd",
+        title="server momentum, tail average",
+        overrides=("training.optimizer=sgd", "training.moment_rounds=0"),
+    ),
+    Method(
+        name="fedavg",
+        title="FedAvg as it is usually run: rounds of 5 private steps at each hospital",
+        overrides=("training=fedavg", "training.optimizer=sgd", "training.moment_rounds=0"),
+        noises=("local",),
+    ),
+    Method(
+        name="adam",
+        title="Adam at the server",
+        overrides=("training.optimizer=adam", "training.moment_rounds=0"),
+    ),
+)
+
+
+CHOSEN = ("fedavg_tuned", "mean_regularised", "boosting", "newton_gram")
+"""Challengers that the page shows; ``--methods`` takes any of the registry's."""
+
+
+def registry() -> Mapping[str, Method]:
+    """All methods by name: ours, the default first, then every challenger."""
+    theirs = (
+        Method(
+            name=name,
+            title="challenger: docs/methods.md",
+            challenger=True,
+            noises=("local",) if name in LOCAL_ONLY else ("local", "distributed"),
+        )
+        for name in CHALLENGERS
+    )
+    return {method.name: method for method in (*OURS, *theirs)}
+
+
+def chosen() -> tuple[str, ...]:
+    """Names of the methods that run where none is named."""
+    return (*(method.name for method in OURS), *CHOSEN)

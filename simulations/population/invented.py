@@ -1,0 +1,74 @@
+"""Tables of one invented hospital as files, dated up to today: to try the hospital's commands without patients.
+
+python -m wardround.simulations.population.invented FOLDER [PATIENTS] [SEED]
+"""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from wardround.protocol.errors import ConfigurationError, WardroundError
+from wardround.protocol.text.say import complain, say
+from wardround.simulations.population.draw import Population, PopulationSettings, draw_population
+
+MESSAGES_PER_PATIENT = 4
+DATED = ("decided_at", "outcome_at", "granted_at", "withdrawn_at", "expires_at")
+
+
+def write_tables(folder: Path, patients: int, seed: int, today: datetime) -> None:
+    """Write patients.csv, messages.csv and consents.csv; never overwrites."""
+    settings = PopulationSettings(
+        hospitals=1, patients=patients, messages=MESSAGES_PER_PATIENT * patients, smallest=1, largest=patients
+    )
+    population = draw_population(settings, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables_until(population, today).items():
+        path = folder / f"{name}.csv"
+        if path.exists():
+            raise ConfigurationError(f"path={path}: exists already and is never overwritten")
+        table.write_csv(path)
+
+
+def tables_until(population: Population, today: datetime) -> dict[str, pl.DataFrame]:
+    """Move every date by whole weeks, so that the last outcomes fall before today; faulty cells stay."""
+    weeks = (today - population.as_of) // timedelta(weeks=1)
+    tables = {
+        "messages": population.messages,
+        "patients": population.patients,
+        "consents": population.consents,
+    }
+    return {name: _moved(table.drop("hospital"), timedelta(weeks=weeks)) for name, table in tables.items()}
+
+
+def _moved(table: pl.DataFrame, by: timedelta) -> pl.DataFrame:
+    return table.with_columns(_moved_dates(name, by) for name in table.columns if name in DATED)
+
+
+def _moved_dates(name: str, by: timedelta) -> pl.Expr:
+    """Shift ISO dates and moments; what is neither keeps its text."""
+    cell = pl.col(name)
+    day = cell.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False).dt.offset_by(f"{by.days}d")
+    return pl.coalesce(day.cast(pl.String) + cell.str.slice(10), cell).alias(name)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; 0, or 2 with one line."""
+    try:
+        folder, patients, seed = (*arguments, *("", "2000", "7")[len(arguments) :])[:3]
+        if not folder:
+            raise ConfigurationError(
+                "folder: is missing; say python -m wardround.simulations.population.invented FOLDER"
+            )
+        write_tables(Path(folder), int(patients), int(seed), datetime.now(UTC))
+    except (WardroundError, ValueError) as error:
+        complain(str(error))
+        return 2
+    say(f"{folder}: messages.csv, patients.csv and consents.csv of {patients} invented patients")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""One simulated study, and the baselines beside it."""

@@ -1,0 +1,111 @@
+"""The methods side by side: each gives a probability for every event of the same held-out patients."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wardround.client.cohort import Cohort
+from wardround.client.personal.personal_scores import personal_scores
+from wardround.client.train.prepared import MEMORY_BYTES
+from wardround.protocol.model.model import predict_probabilities
+from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.terms import Terms
+from wardround.simulations.federation.federation import Federation
+from wardround.simulations.study.baselines import pooled_boosting
+from wardround.simulations.study.descents import (
+    alone_models,
+    alone_private_models,
+    federated_model,
+    pooled_model,
+)
+
+Floats = NDArray[np.float64]
+METHODS = (
+    "pooled_boosting", "pooled", "local", "local_private", "federated", "federated_private", "personalised",
+)  # fmt: skip
+UNORDERED = ("categorical", "boolean")
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """What every method gets: the federation, the terms, and the shared private weights [parameters].
+
+    memory_bytes bounds what the steps of one method hold besides the patients.
+    """
+
+    federation: Federation
+    terms: Terms
+    weights: Floats
+    personal_kind: str
+    memory_bytes: int = MEMORY_BYTES
+
+
+def compare(contest: Contest, workers: int = 1) -> dict[str, Floats]:
+    """Score all methods: key of ``simulations.report.scores`` → float64 [held-out events] probabilities.
+
+    Methods share nothing that they change, so ``workers`` threads take one each, the longest first; what they
+    find is the same with one. NumPy, SciPy and scikit-learn let others run while they compute.
+    """
+    methods = _methods(contest)
+    if workers == 1:
+        return {key: methods[key]() for key in METHODS}
+    with ThreadPoolExecutor(workers) as pool:
+        running = {key: pool.submit(method) for key, method in methods.items()}
+        return {key: running[key].result() for key in METHODS}
+
+
+def _methods(contest: Contest) -> dict[str, Callable[[], Floats]]:
+    """What scores each method, the slowest first."""
+    federation, terms = contest.federation, contest.terms
+    layout, training, heldout = terms.contract.layout, federation.training, federation.heldout
+    unordered = [feature.kind in UNORDERED for feature in terms.contract.features if feature.binned]
+
+    def own_noise(round_number: int) -> Sequence[Keystream]:
+        # Other noise than the federation's: alone and together must not share their luck.
+        parts = [("alone", federation.seed, name, round_number) for name in federation.hospitals]
+        return [Keystream(derive_key(*part)) for part in parts]
+
+    memory = contest.memory_bytes
+    return {
+        "pooled_boosting": lambda: pooled_boosting(training, heldout, unordered, federation.seed),
+        "personalised": lambda: personalised(contest),
+        "local": lambda: _predict_each(terms, alone_models(terms, layout, training, memory), heldout),
+        "pooled": lambda: _predict(terms, pooled_model(terms, layout, training, memory), heldout),
+        "local_private": lambda: _predict_each(
+            terms, alone_private_models(terms, layout, training, own_noise, memory), heldout
+        ),
+        "federated": lambda: _predict(terms, federated_model(terms, layout, training, memory), heldout),
+        "federated_private": lambda: _predict(terms, contest.weights, heldout),
+    }
+
+
+def personalised(contest: Contest) -> Floats:
+    """Probabilities float64 [held-out events] of the shared private model with each hospital's own part.
+
+    Fitted and chosen on training patients only.
+    """
+    federation, terms = contest.federation, contest.terms
+    training, heldout = federation.training, federation.heldout
+    layout = terms.contract.layout
+    return _probabilities(
+        personal_scores(contest.personal_kind, terms.model, layout, contest.weights, training, heldout)
+    )
+
+
+def _predict(terms: Terms, weights: Floats, cohort: Cohort) -> Floats:
+    return predict_probabilities(terms.model, terms.contract.layout, weights, cohort)
+
+
+def _predict_each(terms: Terms, weights: Floats, cohort: Cohort) -> Floats:
+    """Predict each hospital's events with that hospital's own weights [hospitals, parameters]."""
+    parts = [
+        _predict(terms, weights[index], cohort.hospital(index)) for index in range(cohort.hospital_count)
+    ]
+    return np.concatenate(parts)
+
+
+def _probabilities(logits: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -500, 500))))

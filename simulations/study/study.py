@@ -1,0 +1,231 @@
+"""One simulated study, told once: tables → terms → private rounds → comparison → files."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
+
+from wardround.client.round.evaluate import evaluate
+from wardround.client.round.participate import participate
+from wardround.client.train.prepared import MEMORY_BYTES
+from wardround.conf.compose import settings_to_mapping
+from wardround.conf.settings import StudySettings
+from wardround.protocol.errors import Refusal
+from wardround.protocol.privacy.accounting import (
+    PrivacyEvent,
+    compose_epsilon,
+    epsilon_by_adversary,
+    independent_epsilon,
+)
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.server.algorithm.propose import propose
+from wardround.server.algorithm.rounds import RoundState, RoundSummary, finished, reported_weights
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.evaluation.assess import Ask, Assessment, Finding, assess, evaluate_round, measuring
+from wardround.server.evaluation.evaluation import due
+from wardround.simulations.federation.encoded_cache import load_cached
+from wardround.simulations.federation.federation import OPERATOR, Federation
+from wardround.simulations.federation.in_process import run as run_in_process
+from wardround.simulations.measures.held_out import HeldOutScore
+from wardround.simulations.measures.memory import peak_mb
+from wardround.simulations.report.progress import Watcher, watch
+from wardround.simulations.report.run_files import RunFiles, write_run
+from wardround.simulations.report.summary import PrivacyFacts, Results, RoundRow
+from wardround.simulations.report.table import print_run
+from wardround.simulations.study.comparison import Contest, compare
+
+ACCOUNTANT = "PLD (dp-accounting); full participation by the analytic Gaussian mechanism"
+
+Answer = Callable[[Sequence[RoundPlan]], list[Release | Refusal]]
+OnRound = Callable[[RoundSummary, RoundState], None]
+
+
+def run(settings: StudySettings) -> RunFiles:
+    """Run the study and leave its files in ``settings.output_dir``.
+
+    Errors: those of ``protocol.errors``; nothing is written then.
+    """
+    started = time.perf_counter()
+    federation = load_cached(settings)
+    terms = simulated_terms(settings, federation)
+    memory_bytes = settings.federation.memory_mb << 20
+    loaded = time.perf_counter()
+    with watch(settings.report.progress, terms) as watcher:
+        answer = answers(federation, terms, memory_bytes)
+        diary = Diary(federation, terms, watcher, answer, memory_bytes)
+        state = train(settings, federation, terms, answer, diary.note)
+        today = datetime.now(UTC).date()
+        assessment = assess(
+            terms, state, measuring(terms, asking(answer)), settings.review, today, diary.findings
+        )
+        watcher.say("comparing with alone, pooled and without privacy")
+        weights = assessment.weights
+        contest = Contest(federation, terms, weights, settings.personalization.kind, memory_bytes)
+        probabilities = compare(contest, settings.federation.workers)
+    results = Results(
+        study=settings.study,
+        settings=settings_to_mapping(settings),
+        contract=settings.contract,
+        model=settings.model,
+        weights=weights,
+        hospitals=federation.hospitals,
+        training_patients=federation.training_patients,
+        heldout=federation.heldout,
+        probabilities=probabilities,
+        rounds=diary.rows,
+        privacy=privacy_facts(terms, assessment),
+        terms=terms,
+        assessment=assessment,
+        approved_by=settings.review.approved_by,
+        seconds={"data": loaded - started, "train": diary.seconds, "total": time.perf_counter() - started},
+        peak_rss_mb=peak_mb(),
+        seed=settings.seed,
+        data_fingerprint=federation.data_fingerprint,
+        terms_fingerprint=terms.fingerprint,
+        true_probability=federation.true_probability,
+        gate=federation.counts,
+        public_patients=terms.training.public_patients,
+        real_table=settings.data.path is not None,
+    )
+    files = write_run(results, settings.output_dir, html=settings.report.html)
+    print_run(results, files)
+    return files
+
+
+def simulated_terms(settings: StudySettings, federation: Federation) -> Terms:
+    """Propose the study's terms, marked as a simulation."""
+    return propose(
+        study=settings.study,
+        contract=settings.contract,
+        model=settings.model,
+        privacy=settings.privacy,
+        training=settings.training,
+        public_patients=federation.public_patients(settings.training.public_patients),
+        simulation=True,
+        evaluation=settings.evaluation,
+        fairness=settings.fairness,
+    )
+
+
+def train(
+    settings: StudySettings, federation: Federation, terms: Terms, answer: Answer, on_round: OnRound
+) -> RoundState:
+    """Run the private rounds, carried by a function call, Flower's messages, or its engine on Ray."""
+    if settings.federation.kind == "flower":
+        from wardround.simulations.federation.flower import run_on_ray
+
+        # Workers keep the ledgers of training; what is evaluated here begins ledgers of its own.
+        return replace(run_on_ray(terms, federation, on_round=on_round), ledger_heads={})
+    if settings.federation.kind == "grid":
+        from wardround.simulations.federation.grid import run_over_grid
+
+        return run_over_grid(terms, answer, on_round=on_round)
+    return run_in_process(terms, answer, on_round=on_round)
+
+
+def answers(federation: Federation, terms: Terms, memory_bytes: int = MEMORY_BYTES) -> Answer:
+    """Give what answers a round's or an evaluation's plans: every planned hospital's own ward."""
+    wards = {ward.hospital: ward for ward in federation.wards(terms)}
+
+    def answer(plans: Sequence[RoundPlan]) -> list[Release | Refusal]:
+        own = [wards[plan.hospital] for plan in plans]
+        if plans[0].account == "held_out":
+            return evaluate(plans, own, terms, OPERATOR, federation.admit_heldout)
+        return participate(plans, own, terms, OPERATOR, federation.admit, memory_bytes)
+
+    return answer
+
+
+def asking(answer: Answer) -> Ask:
+    """Turn refusals into what a server sees of them."""
+
+    def ask(plans: Sequence[RoundPlan]) -> list[Release | NoRelease]:
+        pairs = zip(plans, answer(plans), strict=True)
+        return [NoRelease(plan.hospital, a.clause) if isinstance(a, Refusal) else a for plan, a in pairs]
+
+    return ask
+
+
+@dataclass
+class Diary:
+    """What is noted of each round; looking at held-out patients is left out of the seconds of training."""
+
+    federation: Federation
+    terms: Terms
+    watcher: Watcher
+    answer: Answer
+    memory_bytes: int = MEMORY_BYTES
+    findings: list[Finding] = field(default_factory=list)
+    rows: list[RoundRow] = field(default_factory=list)
+    seconds: float = 0.0
+    _since: float = field(default_factory=time.perf_counter)
+
+    def note(self, summary: RoundSummary, state: RoundState) -> None:
+        """Note one closed round, and show it."""
+        took = time.perf_counter() - self._since
+        self.seconds += took
+        row = RoundRow(
+            round=summary.round,
+            seconds=took,
+            epsilon=self._spent(summary.round),
+            auc=self._heldout.auc(reported_weights(state)),
+        )
+        self.rows.append(row)
+        self.watcher.round(row)
+        if due(state, self.terms) and not finished(state, self.terms):
+            weights = reported_weights(state)
+            measure = measuring(self.terms, asking(self.answer))
+            self.findings.append(evaluate_round(self.terms, state, measure, weights))
+        self._since = time.perf_counter()
+
+    def _spent(self, rounds: int) -> float:
+        event = replace(step_event(self.terms), count=rounds * self.terms.training.local_steps)
+        return compose_epsilon([event], self.terms.privacy.delta)
+
+    @cached_property
+    def _heldout(self) -> HeldOutScore:
+        model, layout = self.terms.model, self.terms.contract.layout
+        # An eighth beside the designs of training patients, three times as many and twice as dear.
+        return HeldOutScore(model, layout, self.federation.heldout, self.memory_bytes // 8)
+
+
+def step_event(terms: Terms) -> PrivacyEvent:
+    """Give the cost of all private steps of the study to one patient."""
+    training = terms.training
+    return PrivacyEvent(
+        terms.noise_multiplier, training.sampling_rate, training.rounds * training.local_steps
+    )
+
+
+def privacy_facts(terms: Terms, assessment: Assessment) -> PrivacyFacts:
+    """Say what the study costs a patient of either account, against each adversary."""
+    event, privacy, training = step_event(terms), terms.privacy, terms.training
+    steps = training.rounds * training.local_steps
+    epsilon = compose_epsilon([event], privacy.delta)
+    hospitals = len(terms.hospitals)
+    colluding = min(1, hospitals - 1)
+    return PrivacyFacts(
+        noise=privacy.noise,
+        target_epsilon=privacy.epsilon,
+        delta=privacy.delta,
+        clip_norm=privacy.clip_norm,
+        accountant=ACCOUNTANT,
+        events=[event],
+        evaluation_event=assessment.event,
+        evaluation_epsilon=assessment.epsilon,
+        hospital_epsilon=np.full(hospitals, epsilon),
+        epsilon_by_adversary=epsilon_by_adversary(
+            privacy.noise,
+            terms.noise_multiplier,
+            hospitals,
+            training.sampling_rate,
+            steps,
+            privacy.delta,
+            colluding,
+        ),
+        colluding=colluding,
+        independent_epsilon=independent_epsilon([event], privacy.delta),
+    )
