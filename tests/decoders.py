@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from wardround.client.agent.asked import read_request
+from wardround.client.agent.verified_plan import read_request
 from wardround.client.home.home import load_home
 from wardround.client.home.round_log import RoundLog
 from wardround.client.ledger.entries import make_entry, read_entry

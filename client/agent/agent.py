@@ -13,10 +13,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wardround.client.agent.asked import Asked, check_opening, read_request
 from wardround.client.agent.noted import Noted
 from wardround.client.agent.socket_door import Reply, SocketDoor
 from wardround.client.agent.turn import Turns
+from wardround.client.agent.verified_plan import VerifiedPlan, check_opening, read_request
 from wardround.client.agent.warm import WarmFeatures
 from wardround.client.cohort import Cohort
 from wardround.client.home.home import Home, load_home
@@ -24,9 +24,9 @@ from wardround.client.home.terms_folder import keep_pending
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.policy.policy import Policy
 from wardround.client.round.evaluate import evaluate
-from wardround.client.round.participate import Ward, participate, said
+from wardround.client.round.participate import Ward, describe_error, participate
 from wardround.client.round.simulated import simulated_stream
-from wardround.client.train.agree import agree
+from wardround.client.train.check_closed_form import check_closed_form
 from wardround.protocol.errors import LedgerError, Refusal, WardroundError
 from wardround.protocol.privacy.randomness import Keystream, fresh_keystream
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
@@ -64,7 +64,7 @@ class Agent:
         with self._turns.take():
             return self._answer(asked)
 
-    def _answer(self, asked: Asked) -> Reply:
+    def _answer(self, asked: VerifiedPlan) -> Reply:
         """Answer a verified request within its turn."""
         delay_seconds = asked.signed.terms.reply_delay_seconds
         try:
@@ -76,7 +76,7 @@ class Agent:
         except LedgerError as error:
             return self._refused(Refusal("ledger", str(error)), asked)
         except Exception as error:
-            logger.warning("late: %s", said(error))
+            logger.warning("late: %s", describe_error(error))
         return Reply(None, delay_seconds)
 
     def screen(self, first: bytes) -> Reply | None:
@@ -94,7 +94,7 @@ class Agent:
         except (Refusal, LedgerError) as error:
             logger.warning("expired releases could not be deleted: %s", error)
 
-    def _participate(self, asked: Asked) -> Release:
+    def _participate(self, asked: VerifiedPlan) -> Release:
         terms, operator = asked.signed.terms, asked.signed.operator
         policy = self._policy_in_force()
         ward = Ward(
@@ -131,7 +131,7 @@ class Agent:
         if terms.simulation or terms.fingerprint in self._agreed:
             return
         try:
-            agree(terms.model, terms.contract.layout, terms.contract.events_per_patient)
+            check_closed_form(terms.model, terms.contract.layout, terms.contract.events_per_patient)
         except WardroundError as error:
             raise Refusal("agreement", str(error)) from error
         self._agreed.add(terms.fingerprint)
@@ -169,10 +169,10 @@ class Agent:
             return self._refused(error, None)
         if isinstance(error, LedgerError):
             return self._refused(Refusal("ledger", str(error)), None)
-        logger.warning("late: %s", said(error))
+        logger.warning("late: %s", describe_error(error))
         return Reply(None)
 
-    def _refused(self, refusal: Refusal, asked: Asked | None) -> Reply:
+    def _refused(self, refusal: Refusal, asked: VerifiedPlan | None) -> Reply:
         """Record a refusal, keep terms that only want a person's word, and say the clause's name."""
         operator, study, number = "", "", 0
         if asked is not None:

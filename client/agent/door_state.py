@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 
 
-def answers(path: Path) -> bool:
+def is_listening(path: Path) -> bool:
     """Whether somebody listens at the Unix socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
         trial.settimeout(2.0)

@@ -4,7 +4,7 @@ Both ways the bytes come behind their length (uint32, little-endian). A caller i
 first bytes that an operator signed what follows, sends the rest, waits for its answer and takes it. One user,
 the SuperNode's, has all connections, so that nobody can be told from others but by what they do: who is gone
 frees its place at once, who keeps still gives way (``client.agent.room``), the smallest is read and answered first
-(``client.agent.pace``, ``client.agent.desk``), and whom no operator signed for waits the longer the more of them
+(``client.agent.pace``, ``client.agent.worker``), and whom no operator signed for waits the longer the more of them
 there are.
 """
 
@@ -22,10 +22,10 @@ from itertools import count
 from pathlib import Path
 
 from wardround.client.agent.connection import LENGTH, PART, readable, streams, while_here, write
-from wardround.client.agent.desk import Desk, Job
 from wardround.client.agent.listening import hung_up, let_in, listening_socket
 from wardround.client.agent.pace import Pace
 from wardround.client.agent.room import Caller, Room, Stage
+from wardround.client.agent.worker import PendingRequest, Worker
 from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
 from wardround.protocol.wire.envelope import LARGEST_REQUEST, OPENING_BYTES
 
@@ -46,7 +46,7 @@ class Reply:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class DoorLimits:
     """What the door holds at once, and what it does per second.
 
     still_seconds: how long a caller may neither send nor take a byte; transfer_seconds: how long one message may
@@ -81,15 +81,15 @@ class SocketDoor:
         self,
         path: Path,
         answer: Callable[[bytes], Reply],
-        limits: Limits | None = None,
+        limits: DoorLimits | None = None,
         screen: Callable[[bytes], Reply | None] = _nobody_is_refused,
     ) -> None:
         """Name the socket and who answers; nothing listens yet."""
         self._path, self._screen = path, screen
-        self._limits = limits = limits or Limits()
+        self._limits = limits = limits or DoorLimits()
         self._room = Room(limits.connections, limits.held_bytes)
         self._at_once = max(min(_AT_ONCE, limits.connections // 4), 1)
-        self._desk = Desk(answer, self._busy)
+        self._worker = Worker(answer, self._busy)
         self._screener = ThreadPoolExecutor(1, "screen")
         self._letting_in = Pace(limits.callers_per_second, limits.connections)
         self._reading = Pace(limits.bytes_per_second, 2 * LARGEST_REQUEST)
@@ -123,7 +123,7 @@ class SocketDoor:
                     self._path.unlink()
                 await self._hang_up()
                 self._screener.shutdown(wait=True)
-                self._desk.close()
+                self._worker.close()
 
     async def _let_in(self, listening: socket.socket) -> None:
         """Accept callers at a pace; those who are gone when their turn comes cost next to nothing."""
@@ -173,12 +173,12 @@ class SocketDoor:
         finally:
             self._room.leave(caller)
             if job is not None:
-                self._desk.leave(job)
+                self._worker.leave(job)
             writer.transport.abort()
 
     async def _request(
         self, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> Job[Reply] | None:
+    ) -> PendingRequest[Reply] | None:
         """Read a request, and put it in line; None where it was refused by its first bytes, and told so."""
         (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
         if length > LARGEST_REQUEST:
@@ -196,7 +196,7 @@ class SocketDoor:
         while len(received) < length:
             received += await self._part(caller, reader, length - len(received), (length, caller.number))
             self._room.holds(caller, len(received), time.monotonic())
-        job = self._desk.bring(bytes(received))
+        job = self._worker.bring(bytes(received))
         stage = Stage.WAITING if job.waiting == 1 else Stage.SHARING
         self._room.comes_to(caller, stage, time.monotonic())
         return job
@@ -227,7 +227,7 @@ class SocketDoor:
                 await reader.read(1)
                 raise EOFError  # gone, or sends more than it announced
 
-    async def _answered(self, caller: Caller, job: Job[Reply]) -> Reply:
+    async def _answered(self, caller: Caller, job: PendingRequest[Reply]) -> Reply:
         """Wait for the answer, and until it may leave.
 
         Delays count from the last byte of whoever brought the request first, which callers alone decide. From each

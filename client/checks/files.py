@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from wardround.client.agent.door_state import answers
+from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.finding import Finding, fault, ok, warn
 from wardround.client.connectors.source import FileSource
 from wardround.client.home.home import (
@@ -188,7 +188,7 @@ def _dated(path: Path, now: datetime) -> Iterator[Finding]:
 def socket(home: Home) -> Iterator[Finding]:
     """Look whether an agent answers, or could."""
     folder = home.socket.parent
-    if answers(home.socket):
+    if is_listening(home.socket):
         group = grp.getgrgid(home.socket.stat().st_gid).gr_name
         yield ok("socket", f"an agent answers at {home.socket}; the group {group} may ask it")
     elif folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o007:

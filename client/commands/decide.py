@@ -4,9 +4,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from wardround.client.commands.desk import Desk, open_desk, person
 from wardround.client.commands.forecast import refuse_unless_permitted, show
 from wardround.client.commands.last_entry import last_entry, require_seen
+from wardround.client.commands.open_home import OpenHome, open_home, person
 from wardround.client.commands.terminal import clause_table, clauses_to_plain, say
 from wardround.client.connectors.source import read_tables
 from wardround.client.gate.admit import admit
@@ -28,26 +28,26 @@ def run(options: Namespace) -> None:
     page: Path | None = getattr(options, "page", None)
     if page is None and options.reason is None:
         raise ConfigurationError(f"{options.command}: say why with --reason TEXT; the ledger keeps it")
-    with open_desk(options.home) as desk:
-        signed = desk.find(options.terms)
+    with open_home(options.home) as opened:
+        signed = opened.find(options.terms)
         checks: Sequence[Clause] = ()
         if page is not None:
-            _write_page(desk, signed, page, options)
+            _write_page(opened, signed, page, options)
             return
         if options.command == "approve":
-            checks = _checked(desk, signed, options)
+            checks = _checked(opened, signed, options)
         kind = "approved" if options.command == "approve" else "declined"
         who = person(options.person)
-        head = desk.ledger.decide(
+        head = opened.ledger.decide(
             kind,
-            desk.now,
+            opened.now,
             operator=signed.operator,
             study=signed.terms.study,
             terms=signed.terms.fingerprint,
             reason=options.reason,
             person=who,
         )
-        keep_pending(desk.home.terms_folder, signed)
+        keep_pending(opened.home.terms_folder, signed)
     if options.json:
         facts = {"study": signed.terms.study, "terms": signed.terms.fingerprint, "decision": kind}
         say_json({**facts, "person": who, "head": head, "answered_for": clauses_to_plain(checks)})
@@ -59,16 +59,16 @@ def run(options: Namespace) -> None:
         say("Its plans are refused from now on. What has left already stays spent.")
 
 
-def _checked(desk: Desk, signed: SignedTerms, options: Namespace) -> Sequence[Clause]:
+def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Sequence[Clause]:
     """Show cost and clauses, count the eligible patients, and have the person answer for both."""
-    seen = forecast(desk.policy, signed.terms, signed.operator, desk.ledger, desk.now)
+    seen = forecast(opened.policy, signed.terms, signed.operator, opened.ledger, opened.now)
     if not options.json:
-        show(desk, signed, seen)
+        show(opened, signed, seen)
     refuse_unless_permitted(seen)
     others = sum(clause.name != "approval" for clause in seen.clauses)
     if not options.json:
         say(f"  keeps to all {others} other clauses of the policy (forecast lists them)")
-    checks = at_approval(desk.policy, signed.terms, desk.home.hospital, eligible_patients(desk, signed))
+    checks = at_approval(opened.policy, signed.terms, opened.home.hospital, eligible_patients(opened, signed))
     if not options.json:
         clause_table("What depends on your tables, and you answer for", checks)
     for clause in checks:
@@ -76,26 +76,26 @@ def _checked(desk: Desk, signed: SignedTerms, options: Namespace) -> Sequence[Cl
             raise Refusal(
                 clause.name, f"{clause.asked}; this hospital allows {clause.allowed}; nothing was recorded"
             )
-    _confirm(desk, signed, options)
+    _confirm(opened, signed, options)
     return checks
 
 
-def _write_page(desk: Desk, signed: SignedTerms, out: Path, options: Namespace) -> None:
+def _write_page(opened: OpenHome, signed: SignedTerms, out: Path, options: Namespace) -> None:
     """Write the page for a privacy board; nothing is decided by it, and no file is overwritten."""
-    seen = forecast(desk.policy, signed.terms, signed.operator, desk.ledger, desk.now)
-    checks = at_approval(desk.policy, signed.terms, desk.home.hospital, eligible_patients(desk, signed))
+    seen = forecast(opened.policy, signed.terms, signed.operator, opened.ledger, opened.now)
+    checks = at_approval(opened.policy, signed.terms, opened.home.hospital, eligible_patients(opened, signed))
     facts = gather_board(
-        hospital=desk.home.hospital,
+        hospital=opened.home.hospital,
         signed=signed,
-        operator=desk.operator_name(signed.operator),
-        decision=desk.decision(signed),
-        policy=desk.policy,
-        policy_text=read_bounded(desk.home.folder / POLICY, LARGEST_YAML),
-        ledger=desk.ledger,
-        ledger_head=desk.ledger.head,
+        operator=opened.operator_name(signed.operator),
+        decision=opened.decision(signed),
+        policy=opened.policy,
+        policy_text=read_bounded(opened.home.folder / POLICY, LARGEST_YAML),
+        ledger=opened.ledger,
+        ledger_head=opened.ledger.head,
         seen=seen,
         checks=checks,
-        now=desk.now,
+        now=opened.now,
     )
     write_new(out, board_html(facts).encode(), 0o644)
     if options.json:
@@ -111,11 +111,11 @@ def _write_page(desk: Desk, signed: SignedTerms, out: Path, options: Namespace) 
         say(f"It says that the study cannot be approved: {', '.join(clause.name for clause in facts.broken)}")
 
 
-def _confirm(desk: Desk, signed: SignedTerms, options: Namespace) -> None:
+def _confirm(opened: OpenHome, signed: SignedTerms, options: Namespace) -> None:
     """Have the person say yes; at an operator's first study to the ledger's last entry, too."""
-    new = desk.home.simulation is None and not desk.ledger.has_charged(signed.operator)
-    seen = last_entry(desk) if new else None
-    name = desk.operator_name(signed.operator)
+    new = opened.home.simulation is None and not opened.ledger.has_charged(signed.operator)
+    seen = last_entry(opened) if new else None
+    name = opened.operator_name(signed.operator)
     if seen and not options.json:
         say("", f"{name} has had no release from here, and could not tell an old ledger from the newest.")
         say(f"  This ledger's last entry is {seen.text}.")
@@ -126,11 +126,11 @@ def _confirm(desk: Desk, signed: SignedTerms, options: Namespace) -> None:
         require_seen(name, seen, options.last_entry)
 
 
-def eligible_patients(desk: Desk, signed: SignedTerms) -> int:
+def eligible_patients(opened: OpenHome, signed: SignedTerms) -> int:
     """Count the training patients who pass the gate now."""
     contract = signed.terms.contract
-    tables = read_tables(desk.home.source, contract)
-    return admit(tables, contract, desk.home.patients_key, desk.now).counts["training patients"]
+    tables = read_tables(opened.home.source, contract)
+    return admit(tables, contract, opened.home.patients_key, opened.now).counts["training patients"]
 
 
 def _ask(study: str, more: str) -> None:

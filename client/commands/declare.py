@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import say
 from wardround.client.connectors.source import read_tables
 from wardround.client.gate.admit import admit
@@ -17,9 +17,9 @@ from wardround.protocol.text.say import say_json
 
 def run(options: Namespace) -> None:
     """Suggest a number, or take the person's own; whatever is printed may be mailed as it stands."""
-    with open_desk(options.home) as desk:
-        hospital, own = desk.home.hospital, options.patients
-        number = _suggested(desk, options) if own is None else _checked(own)
+    with open_home(options.home) as opened:
+        hospital, own = opened.home.hospital, options.patients
+        number = _suggested(opened, options) if own is None else _checked(own)
     if options.json:
         say_json({"hospital": hospital, "declared": number})
         return
@@ -34,12 +34,12 @@ def run(options: Namespace) -> None:
     say("Send the operator this line, with the request to join; it goes into training.public_patients.")
 
 
-def _suggested(desk: Desk, options: Namespace) -> int:
+def _suggested(opened: OpenHome, options: Namespace) -> int:
     """Count the training patients who pass the gate under the contract, and round."""
     file: Path | None = options.contract
-    contract = desk.contract(options.terms) if file is None else _contract_of(file)
-    tables, key = read_tables(desk.home.source, contract), desk.home.patients_key
-    return declared_number(admit(tables, contract, key, desk.now).counts["training patients"], key)
+    contract = opened.contract(options.terms) if file is None else _contract_of(file)
+    tables, key = read_tables(opened.home.source, contract), opened.home.patients_key
+    return declared_number(admit(tables, contract, key, opened.now).counts["training patients"], key)
 
 
 def _contract_of(path: Path) -> Contract:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from wardround.client.checks import files, machine, rounds, server
 from wardround.client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
-from wardround.client.commands.desk import Desk, moment, policy_in_force
+from wardround.client.commands.open_home import OpenHome, gate_now, policy_in_force
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import Home, load_home
 from wardround.client.ledger.sqlite import SqliteLedger
@@ -75,7 +75,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
     try:
         yield from guarded("ledger", lambda: files.ledger(ledger, home, policy))
         yield from guarded("ledger", lambda: files.heads(ledger, policy))
-        yield from guarded("rounds", lambda: rounds.answered(home, moment(home, ledger)))
+        yield from guarded("rounds", lambda: rounds.answered(home, gate_now(home, ledger)))
         last = None if ledger.simulated else ledger.time
         yield from guarded("clock", lambda: machine.clock(last))
         yield from _with_studies(home, policy, ledger, options)
@@ -84,9 +84,9 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
 
 
 def _with_studies(home: Home, policy: Policy, ledger: SqliteLedger, options: Namespace) -> Iterator[Finding]:
-    desk = Desk(home, ledger, policy, moment(home, ledger))
+    opened = OpenHome(home, ledger, policy, gate_now(home, ledger))
     try:
-        studies = _studies(desk, options.terms)
+        studies = _studies(opened, options.terms)
     except WardroundError as error:
         yield failed("terms", error)
         return
@@ -96,14 +96,16 @@ def _with_studies(home: Home, policy: Policy, ledger: SqliteLedger, options: Nam
             "terms", "no study is known, so tables and limits have nothing to be held against", remedy
         )
     for signed in studies:
-        yield from _study(desk, signed)
+        yield from _study(opened, signed)
 
 
-def _studies(desk: Desk, name: str | None) -> list[SignedTerms]:
+def _studies(opened: OpenHome, name: str | None) -> list[SignedTerms]:
     if name is not None:
-        return [desk.find(name)]
+        return [opened.find(name)]
     return [
-        signed for signed in desk.known() if desk.decision(signed) != "declined" and _lives(signed, desk.now)
+        signed
+        for signed in opened.known()
+        if opened.decision(signed) != "declined" and _lives(signed, opened.now)
     ]
 
 
@@ -112,11 +114,11 @@ def _lives(signed: SignedTerms, now: datetime) -> bool:
     return expiry is None or now < expiry  # the clause expires_at says what is wrong with it
 
 
-def _study(desk: Desk, signed: SignedTerms) -> Iterator[Finding]:
+def _study(opened: OpenHome, signed: SignedTerms) -> Iterator[Finding]:
     from wardround.client.checks import study  # torch and polars: seconds
 
-    home, policy, contract, now = desk.home, desk.policy, signed.terms.contract, desk.now
-    yield from guarded("terms", lambda: study.terms(home, policy, desk.ledger, signed, now))
+    home, policy, contract, now = opened.home, opened.policy, signed.terms.contract, opened.now
+    yield from guarded("terms", lambda: study.terms(home, policy, opened.ledger, signed, now))
     reached = guarded("tables", lambda: study.tables(home, contract))
     yield from reached
     if all(finding.state == OK for finding in reached):

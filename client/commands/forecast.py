@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import bar, clause_table, clauses_to_plain, say
 from wardround.client.policy.policy import Forecast, forecast
 from wardround.protocol.errors import Refusal
@@ -13,15 +13,15 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 
 def run(options: Namespace) -> None:
     """Show cost and clauses; a clause that does not hold (approval aside) is exit code 2."""
-    with open_desk(options.home) as desk:
-        signed = desk.find(options.terms)
-        seen = forecast(desk.policy, signed.terms, signed.operator, desk.ledger, desk.now)
+    with open_home(options.home) as opened:
+        signed = opened.find(options.terms)
+        seen = forecast(opened.policy, signed.terms, signed.operator, opened.ledger, opened.now)
         if options.json:
-            say_json(_plain(desk, signed, seen))
+            say_json(_plain(opened, signed, seen))
         else:
-            show(desk, signed, seen)
+            show(opened, signed, seen)
             clause_table("", seen.clauses)
-            show_budget(desk)
+            show_budget(opened)
         refuse_unless_permitted(seen)
 
 
@@ -32,40 +32,40 @@ def refuse_unless_permitted(seen: Forecast) -> None:
             raise Refusal(clause.name, f"{clause.asked}; this hospital allows {clause.allowed} (policy.yaml)")
 
 
-def show(desk: Desk, signed: SignedTerms, seen: Forecast) -> None:
+def show(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> None:
     """Write a study's terms in a few lines."""
     terms = signed.terms
     training = terms.training
-    say(f"Study {terms.study} of {desk.operator_name(signed.operator)}: {desk.decision(signed)}")
+    say(f"Study {terms.study} of {opened.operator_name(signed.operator)}: {opened.decision(signed)}")
     say(
         f"  {training.rounds} rounds, {terms.model.kind} model, contract {terms.contract.name} "
         f"{terms.contract.version}, until {terms.expires_at[:10]}"
     )
     say(f"  contract {terms.contract.fingerprint}")  # whole: it is what policy.yaml lists
-    say(f"  costs each patient ε = {seen.epsilon:.4g} at δ = {desk.policy.delta:g}, all rounds together")
+    say(f"  costs each patient ε = {seen.epsilon:.4g} at δ = {opened.policy.delta:g}, all rounds together")
     if seen.heldout_epsilon:
         say(f"  and each held-out patient, who is measured on instead, ε = {seen.heldout_epsilon:.4g}")
     if len(terms.hospitals) > 1:
-        both = two_hospitals_epsilon(terms, desk.policy.delta)
+        both = two_hospitals_epsilon(terms, opened.policy.delta)
         say(f"  a person who is a patient at two of its hospitals: ε = {both:.4g} at most")
 
 
-def show_budget(desk: Desk) -> None:
+def show_budget(opened: OpenHome) -> None:
     """Write what is spent of the budget for life."""
-    spent, life = desk.ledger.spent("training", desk.policy.delta), desk.policy.max_epsilon_for_life
+    spent, life = opened.ledger.spent("training", opened.policy.delta), opened.policy.max_epsilon_for_life
     if life > 0:
         say(f"Budget for life: [{bar(spent / life)}] {spent:.4g} of {life:g} spent. Nothing was spent now.")
 
 
-def _plain(desk: Desk, signed: SignedTerms, seen: Forecast) -> dict[str, object]:
+def _plain(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> dict[str, object]:
     return {
         "study": signed.terms.study,
         "terms": signed.terms.fingerprint,
-        "decision": desk.decision(signed),
+        "decision": opened.decision(signed),
         "epsilon": seen.epsilon,
         "heldout_epsilon": seen.heldout_epsilon,
-        "two_hospitals_epsilon": two_hospitals_epsilon(signed.terms, desk.policy.delta),
-        "delta": desk.policy.delta,
+        "two_hospitals_epsilon": two_hospitals_epsilon(signed.terms, opened.policy.delta),
+        "delta": opened.policy.delta,
         "permitted": all(c.holds for c in seen.clauses if c.name != "approval"),
         "clauses": clauses_to_plain(seen.clauses),
     }

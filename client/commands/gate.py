@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from wardround.client.commands.desk import open_desk
+from wardround.client.commands.open_home import open_home
 from wardround.client.commands.terminal import say, table
 from wardround.client.connectors.source import read_tables
 from wardround.client.gate.admit import admit
@@ -14,11 +14,11 @@ PASSED = ("training", "heldout", "undecided")
 
 def run(options: Namespace) -> None:
     """Pass the tables through the gate as it stands now, and count."""
-    with open_desk(options.home) as desk:
-        contract = desk.contract(options.terms)
-        tables = read_tables(desk.home.source, contract)
-        counts = admit(tables, contract, desk.home.patients_key, desk.now).counts
-        moment = desk.now
+    with open_home(options.home) as opened:
+        contract = opened.contract(options.terms)
+        tables = read_tables(opened.home.source, contract)
+        counts = admit(tables, contract, opened.home.patients_key, opened.now).counts
+        moment = opened.now
     read = {name: contract.columns(name) for name in TABLES if getattr(tables, name) is not None}
     passed = {
         f"{part} {what}": counts.pop(f"{part} {what}") for part in PASSED for what in ("patients", "events")

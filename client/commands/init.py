@@ -3,10 +3,10 @@
 import re
 from argparse import Namespace
 
-from wardround.client.commands.desk import public_key
 from wardround.client.commands.join import request_file, request_lines
+from wardround.client.commands.open_home import public_key
 from wardround.client.commands.terminal import say
-from wardround.client.home.home import LARGEST_SEED, LEDGER, POLICY, SETTINGS, Simulation, utc_moment
+from wardround.client.home.home import LARGEST_SEED, LEDGER, POLICY, SETTINGS, Simulation, utc_datetime
 from wardround.client.home.new_home import begin_home
 from wardround.client.home.settings_text import NewHome
 from wardround.protocol.errors import ConfigurationError
@@ -69,7 +69,7 @@ def _simulation(seed: str | None, as_of: str | None) -> Simulation | None:
             f"--simulation={shown(seed)}: must be a whole number from 0 to {LARGEST_SEED}"
         )
     try:
-        moment = None if as_of is None else utc_moment(as_of)
+        moment = None if as_of is None else utc_datetime(as_of)
     except ValueError as error:
         raise ConfigurationError(
             f"--as-of={shown(as_of)}: must be a moment, as in 2026-01-01T00:00:00+00:00"

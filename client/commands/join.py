@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from wardround.client.commands.desk import open_desk
+from wardround.client.commands.open_home import open_home
 from wardround.client.commands.terminal import say
 from wardround.client.home.home import HOSPITAL_KEY, SETTINGS, load_home
 from wardround.client.home.new_home import begin_home
@@ -52,18 +52,18 @@ def run(options: Namespace) -> None:
 
 def _check_home(kit: Kit, path: Path, folder: Path) -> bool:
     """Refuse another hospital's kit, or one of an operator whom the policy does not list; False: it lists nobody."""
-    with open_desk(folder) as desk:
-        if desk.home.hospital != kit.hospital:
+    with open_home(folder) as opened:
+        if opened.home.hospital != kit.hospital:
             raise ConfigurationError(
-                f"kit={path}: is {kit.hospital}'s, this home is {desk.home.hospital}'s; take its own"
+                f"kit={path}: is {kit.hospital}'s, this home is {opened.home.hospital}'s; take its own"
             )
-        if desk.policy.operators and not allows_operator(desk.policy, desk.ledger, kit.operator):
+        if opened.policy.operators and not allows_operator(opened.policy, opened.ledger, kit.operator):
             raise ConfigurationError(
                 f"kit={path}: is signed with a key that policy.yaml does not list, or that is out of use "
                 f"({key_fingerprint(kit.operator)}); nothing was done: ask the operator by telephone, and "
                 "list it under operators, or record its new key: wardround-hospital operators rotate"
             )
-        return bool(desk.policy.operators)
+        return bool(opened.policy.operators)
 
 
 def request_file(folder: Path, hospital: str) -> tuple[Path, JoinRequest]:

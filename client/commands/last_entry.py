@@ -6,8 +6,8 @@ study nobody holds one, so the person who approves looks at the last entry and a
 
 from dataclasses import dataclass
 
-from wardround.client.commands.desk import Desk
 from wardround.client.commands.ledger import describe
+from wardround.client.commands.open_home import OpenHome
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.terms import ACCOUNTS
 
@@ -20,11 +20,11 @@ class LastEntry:
     text: str
 
 
-def last_entry(desk: Desk) -> LastEntry:
+def last_entry(opened: OpenHome) -> LastEntry:
     """Say which entry is the last, when it was written, and the ε of both accounts for life."""
-    entry = [entry for entry in desk.ledger.entries() if entry.kind != "refused"][-1]
+    entry = [entry for entry in opened.ledger.entries() if entry.kind != "refused"][-1]
     spent = [
-        f"{desk.ledger.spent(one, desk.policy.delta):.4g} of {one.replace('_', '-')}" for one in ACCOUNTS
+        f"{opened.ledger.spent(one, opened.policy.delta):.4g} of {one.replace('_', '-')}" for one in ACCOUNTS
     ]
     text = f"number {entry.sequence}, of {entry.time:%Y-%m-%d %H:%M} UTC ({entry.kind}: {describe(entry)})"
     return LastEntry(entry.sequence, f"{text}; spent for life: ε = {' and '.join(spent)} patients")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from wardround.client.commands import ledger_keep
-from wardround.client.commands.desk import open_desk, public_key
+from wardround.client.commands.open_home import open_home, public_key
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import load_home
 from wardround.client.ledger.entries import Entry
@@ -32,8 +32,8 @@ def run(options: Namespace) -> None:
 
 
 def _show(options: Namespace) -> None:
-    with open_desk(options.home) as desk:
-        entries = desk.ledger.entries()
+    with open_home(options.home) as opened:
+        entries = opened.ledger.entries()
     last = entries[-max(options.last, 1) :]
     if options.json:
         say_json([{"kind": e.kind, "sequence": e.sequence, "time": e.time.isoformat(), "hash": e.hash,
@@ -81,8 +81,8 @@ def describe(entry: Entry) -> str:
 
 def _verify(options: Namespace) -> None:
     if options.file is None:
-        with open_desk(options.home) as desk:
-            content, key = export(desk.ledger.entries()), desk.home.key.public
+        with open_home(options.home) as opened:
+            content, key = export(opened.ledger.entries()), opened.home.key.public
     else:
         content, key = _read(options.file), None
     if options.key:
@@ -116,8 +116,8 @@ def _read(path: Path) -> bytes:
 
 
 def _export(options: Namespace) -> None:
-    with open_desk(options.home) as desk:
-        entries = desk.ledger.entries()
+    with open_home(options.home) as opened:
+        entries = opened.ledger.entries()
         write_new(options.file, export(entries), 0o600)
         head = entries[-1].hash
     if options.json:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wardround.client.agent.door_state import answers
-from wardround.client.commands.desk import open_desk, person, policy_in_force
+from wardround.client.agent.door_state import is_listening
+from wardround.client.commands.open_home import open_home, person, policy_in_force
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import LEDGER, Home, load_home, program_version
 from wardround.client.home.terms_folder import kept_terms
@@ -30,8 +30,8 @@ from wardround.protocol.wire.signed_terms import SignedTerms, load_terms
 
 def backup(options: Namespace) -> None:
     """Write the whole ledger into one file."""
-    with open_desk(options.home) as desk:
-        chain = copies.back_up(desk.ledger, desk.home.key, options.file)
+    with open_home(options.home) as opened:
+        chain = copies.back_up(opened.ledger, opened.home.key, options.file)
     if options.json:
         say_json({"file": str(options.file), "entries": chain.sequence, "head": chain.head})
     else:
@@ -87,11 +87,11 @@ def clock(options: Namespace) -> None:
     now = datetime.now(UTC)
     if not FIRST <= now < LAST:
         raise ConfigurationError(f"clock={now:%Y-%m-%d}: is wrong for certain; set the machine's clock first")
-    with open_desk(options.home) as desk:
-        if desk.home.simulation is not None:
+    with open_home(options.home) as opened:
+        if opened.home.simulation is not None:
             raise ConfigurationError("clock: a simulated home has no clock but its settings' as_of")
-        before = desk.ledger.time
-        head = desk.ledger.decide("clock", now, reason=options.reason, person=person(options.person))
+        before = opened.ledger.time
+        head = opened.ledger.decide("clock", now, reason=options.reason, person=person(options.person))
     if options.json:
         say_json({"before": before.isoformat(), "now": now.isoformat(timespec="seconds"), "head": head})
     else:
@@ -102,7 +102,7 @@ def clock(options: Namespace) -> None:
 
 def _home_at_rest(folder: Path) -> Home:
     home = load_home(folder)
-    if answers(home.socket):
+    if is_listening(home.socket):
         raise LedgerError(f"agent: answers at {home.socket}; stop it first, it would go on in the old file")
     return home
 

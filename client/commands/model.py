@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
-from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import say
 from wardround.client.outreach.score import is_simulated, refuse_unreviewed
 from wardround.client.outreach.signed_model import ModelAtHand, check_marks, take_model
@@ -21,12 +21,12 @@ SHOWN = ("study", "patient_epsilon", "delta", "noise", "releasable", "review_by"
 
 def run(options: Namespace) -> None:
     """Verify model, marks, exception, and whatever else of the study lies beside; refuse what score would refuse."""
-    with open_desk(options.home) as desk:
-        at_hand = model_at_hand(desk, options.model, options.signature, None)
-        stored = read_model(at_hand.content, model_contract(desk, at_hand, options.terms), options.model)
+    with open_home(options.home) as opened:
+        at_hand = model_at_hand(opened, options.model, options.signature, None)
+        stored = read_model(at_hand.content, model_contract(opened, at_hand, options.terms), options.model)
         check_marks(at_hand, stored)
-        operator = desk.operator_name(at_hand.signature.operator) if at_hand.signature else ""
-        refused = _refused(stored, desk)
+        operator = opened.operator_name(at_hand.signature.operator) if at_hand.signature else ""
+        refused = _refused(stored, opened)
     if options.json:
         marks = {key: text for key, text in stored.facts.items() if key != "model"}
         say_json({**vouched(at_hand, stored), "marks": marks, "refused": refused or None})
@@ -37,12 +37,12 @@ def run(options: Namespace) -> None:
 
 
 def model_at_hand(
-    desk: Desk, path: Path, signature: Path | None, accepted_unsigned: str | None
+    opened: OpenHome, path: Path, signature: Path | None, accepted_unsigned: str | None
 ) -> ModelAtHand:
     """Take the model's bytes; one that nobody signed goes on in a simulated home, or where a person accepts it."""
-    real = desk.home.simulation is None
+    real = opened.home.simulation is None
     at_hand = take_model(
-        path, signature, lambda key: not real or allows_operator(desk.policy, desk.ledger, key)
+        path, signature, lambda key: not real or allows_operator(opened.policy, opened.ledger, key)
     )
     if at_hand.signature is None and real and not accepted_unsigned:
         raise ConfigurationError(
@@ -52,14 +52,14 @@ def model_at_hand(
     return at_hand
 
 
-def model_contract(desk: Desk, at_hand: ModelAtHand, terms: str | None) -> Contract:
+def model_contract(opened: OpenHome, at_hand: ModelAtHand, terms: str | None) -> Contract:
     """The contract named, or the known one that the model says it belongs to, or the one known."""
     if terms is None:
         wanted = contract_fingerprint(at_hand.content, at_hand.path)
-        for signed in desk.known():
-            if signed.terms.contract.fingerprint == wanted and desk.decision(signed) != "declined":
+        for signed in opened.known():
+            if signed.terms.contract.fingerprint == wanted and opened.decision(signed) != "declined":
                 return signed.terms.contract
-    return desk.contract(terms)
+    return opened.contract(terms)
 
 
 def vouched(at_hand: ModelAtHand, stored: StoredModel) -> dict[str, object]:
@@ -92,9 +92,9 @@ def who_answers(at_hand: ModelAtHand, stored: StoredModel, operator: str) -> lis
     return lines
 
 
-def _refused(stored: StoredModel, desk: Desk) -> str:
+def _refused(stored: StoredModel, opened: OpenHome) -> str:
     try:
-        refuse_unreviewed(stored, desk.now.date(), desk.home.simulation is None)
+        refuse_unreviewed(stored, opened.now.date(), opened.home.simulation is None)
     except ConfigurationError as error:
         return f"score refuses it: {error}"
     return ""

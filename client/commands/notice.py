@@ -4,7 +4,7 @@ from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import say
 from wardround.client.home.home import POLICY
 from wardround.client.notice.facts import Facts, gather
@@ -20,8 +20,8 @@ _LARGEST_POLICY = 2**20
 def run(options: Namespace) -> None:
     """Write the page; never overwrites, since a hospital keeps what it has shown."""
     out: Path = options.out or Path("notice.html")
-    with open_desk(options.home) as desk:
-        facts = _facts(desk, options)
+    with open_home(options.home) as opened:
+        facts = _facts(opened, options)
     write_new(out, notice_html(facts).encode(), 0o644)
     if options.json:
         contracts = [f"{c.name} {c.version} {c.fingerprint}" for c in facts.contracts]
@@ -39,14 +39,14 @@ def run(options: Namespace) -> None:
         )
 
 
-def _facts(desk: Desk, options: Namespace) -> Facts:
+def _facts(opened: OpenHome, options: Namespace) -> Facts:
     return gather(
-        hospital=options.name or plain(desk.home.hospital),
+        hospital=options.name or plain(opened.home.hospital),
         contact=options.contact or CONTACT,
-        known=desk.known(),
-        policy=desk.policy,
-        policy_text=read_bounded(desk.home.folder / POLICY, _LARGEST_POLICY),
-        ledger=desk.ledger,
-        names={signed.operator: desk.operator_name(signed.operator) for signed in desk.known()},
-        now=desk.now,
+        known=opened.known(),
+        policy=opened.policy,
+        policy_text=read_bounded(opened.home.folder / POLICY, _LARGEST_POLICY),
+        ledger=opened.ledger,
+        names={signed.operator: opened.operator_name(signed.operator) for signed in opened.known()},
+        now=opened.now,
     )

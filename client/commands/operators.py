@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from wardround.client.commands.desk import Desk, open_desk, person, public_key
+from wardround.client.commands.open_home import OpenHome, open_home, person, public_key
 from wardround.client.commands.terminal import say, table
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.signing import key_fingerprint
@@ -10,9 +10,9 @@ from wardround.protocol.wire.signing import key_fingerprint
 
 def run(options: Namespace) -> None:
     """List operators, or record that a key was exchanged or is out of use."""
-    with open_desk(options.home) as desk:
+    with open_home(options.home) as opened:
         if options.action == "list":
-            _list(desk, options.json)
+            _list(opened, options.json)
             return
         fields = {
             "operator": public_key(options.key),
@@ -22,18 +22,18 @@ def run(options: Namespace) -> None:
         kind = "revoked"
         if options.action == "rotate":
             kind, fields["successor"] = "rotated", public_key(options.successor)
-        head = desk.ledger.decide(kind, desk.now, **fields)
+        head = opened.ledger.decide(kind, opened.now, **fields)
     if options.json:
         say_json({"kind": kind, "head": head, **fields})
     else:
         say(f"{kind}: {key_fingerprint(fields['operator'])}; ledger entry {head[:12]}…")
 
 
-def _list(desk: Desk, as_json: bool) -> None:
+def _list(opened: OpenHome, as_json: bool) -> None:
     rows = []
-    for name, key in desk.policy.operators.items():
+    for name, key in opened.policy.operators.items():
         rows.append({"name": name, "key": key, "fingerprint": key_fingerprint(key),
-                     "in_use": desk.ledger.identify(key) is not None})  # fmt: skip
+                     "in_use": opened.ledger.identify(key) is not None})  # fmt: skip
     if as_json:
         say_json(rows)
     elif not rows:

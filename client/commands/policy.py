@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import fields
 
-from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import say, table
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.limits import Limits
@@ -14,13 +14,13 @@ from wardround.protocol.wire.published_policy import publish_policy, save_policy
 
 def run(options: Namespace) -> None:
     """Show what an extract would hold; with ``--publish FILE``, write it. Nothing is sent anywhere."""
-    with open_desk(options.home) as desk:
-        if desk.home.simulation is not None:
+    with open_home(options.home) as opened:
+        if opened.home.simulation is not None:
             raise ConfigurationError(
                 "policy: a simulated hospital permits every simulation; nothing to publish"
             )
-        published = publish_policy(desk.home.hospital, desk.policy, desk.now, desk.home.key)
-        names = _contract_names(desk)
+        published = publish_policy(opened.home.hospital, opened.policy, opened.now, opened.home.key)
+        names = _contract_names(opened)
     if options.publish is not None:
         save_policy(published, options.publish)
     rows = [(one.name, _shown(getattr(published.limits, one.name))) for one in fields(Limits)]
@@ -36,9 +36,9 @@ def run(options: Namespace) -> None:
     say("Not in it: who may propose studies, who approves, how many patients there are, and what was spent.")
 
 
-def _contract_names(desk: Desk) -> dict[str, str]:
+def _contract_names(opened: OpenHome) -> dict[str, str]:
     """Name and version by fingerprint, of the contracts whose terms are known here."""
-    contracts = [signed.terms.contract for signed in desk.known()]
+    contracts = [signed.terms.contract for signed in opened.known()]
     return {contract.fingerprint: f"{contract.name} {contract.version}" for contract in contracts}
 
 

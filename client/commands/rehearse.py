@@ -4,8 +4,8 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from wardround.client.agent.rehearse import Rehearsal, rehearse
-from wardround.client.commands.desk import open_desk
 from wardround.client.commands.forecast import refuse_unless_permitted
+from wardround.client.commands.open_home import open_home
 from wardround.client.commands.terminal import say
 from wardround.client.policy.policy import forecast
 from wardround.protocol.text.say import say_json
@@ -13,12 +13,14 @@ from wardround.protocol.text.say import say_json
 
 def run(options: Namespace) -> None:
     """Compute one round with the hospital's own tables, then throw it away."""
-    with open_desk(options.home) as desk:
-        signed = desk.find(options.terms)
-        refuse_unless_permitted(forecast(desk.policy, signed.terms, signed.operator, desk.ledger, desk.now))
-        before = desk.ledger.head
-        done = rehearse(desk.home, desk.policy, signed, desk.now)
-        unchanged = desk.ledger.head == before
+    with open_home(options.home) as opened:
+        signed = opened.find(options.terms)
+        refuse_unless_permitted(
+            forecast(opened.policy, signed.terms, signed.operator, opened.ledger, opened.now)
+        )
+        before = opened.ledger.head
+        done = rehearse(opened.home, opened.policy, signed, opened.now)
+        unchanged = opened.ledger.head == before
     if options.json:
         say_json({"study": signed.terms.study, "ledger_unchanged": unchanged, **asdict(done)})
         return

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from wardround.client.commands.desk import Desk, open_desk, person
 from wardround.client.commands.model import model_at_hand, model_contract, vouched, who_answers
+from wardround.client.commands.open_home import OpenHome, open_home, person
 from wardround.client.commands.terminal import say, table
 from wardround.client.connectors.source import Tables, read_tables
 from wardround.client.outreach.score import is_simulated, refuse_unreviewed, score, with_identity
@@ -26,17 +26,17 @@ def run(options: Namespace) -> None:
     out: Path = options.out
     if out.suffix not in FORMATS or out.exists():
         raise ConfigurationError(f"out={out}: must be a new file that ends in {' or '.join(FORMATS)}")
-    with open_desk(options.home) as desk:
-        at_hand = model_at_hand(desk, options.model, options.signature, options.accept_unsigned)
-        contract = model_contract(desk, at_hand, options.terms)
+    with open_home(options.home) as opened:
+        at_hand = model_at_hand(opened, options.model, options.signature, options.accept_unsigned)
+        contract = model_contract(opened, at_hand, options.terms)
         stored = read_model(at_hand.content, contract, options.model)
         check_marks(at_hand, stored)
-        accepted = _reviewed_or_accepted(desk, at_hand, stored, options)
-        tables = read_tables(desk.home.source, contract)
+        accepted = _reviewed_or_accepted(opened, at_hand, stored, options)
+        tables = read_tables(opened.home.source, contract)
         if options.identify:
             tables = replace(tables, messages=tables.messages.lazy().collect(engine="streaming"))
-        operator = desk.operator_name(at_hand.signature.operator) if at_hand.signature else ""
-        scores = score(tables, contract, stored, desk.home.patients_key, desk.now, options.personal)
+        operator = opened.operator_name(at_hand.signature.operator) if at_hand.signature else ""
+        scores = score(tables, contract, stored, opened.home.patients_key, opened.now, options.personal)
     frame = _identified(scores.frame, tables, contract) if options.identify else scores.frame
     _write(frame, out)
     known = int(scores.frame["patient_known"].sum())
@@ -70,30 +70,32 @@ def _say_counts(contract: Contract, frame: pl.DataFrame, known: int) -> None:
     table(title, ("who", "messages"), rows, right=("messages",))
 
 
-def _reviewed_or_accepted(desk: Desk, at_hand: ModelAtHand, stored: StoredModel, options: Namespace) -> bool:
+def _reviewed_or_accepted(
+    opened: OpenHome, at_hand: ModelAtHand, stored: StoredModel, options: Namespace
+) -> bool:
     """Refuse an unreviewed model; or record, before it is used, who accepted it and why."""
-    real, unsigned = desk.home.simulation is None, at_hand.signature is None
+    real, unsigned = opened.home.simulation is None, at_hand.signature is None
     if unsigned and real:
-        _record(desk, "unsigned_model", at_hand, options.accept_unsigned, options)
+        _record(opened, "unsigned_model", at_hand, options.accept_unsigned, options)
         return True
     try:
         if unsigned and not is_simulated(stored):
             raise ConfigurationError(
                 f"model={options.model}: is not marked as a simulation's, and not signed"
             )
-        refuse_unreviewed(stored, desk.now.date(), real)
+        refuse_unreviewed(stored, opened.now.date(), real)
     except ConfigurationError:
         if not options.accept_unreviewed:
             raise
     else:
         return False
-    _record(desk, "unreviewed_model", at_hand, options.accept_unreviewed, options)
+    _record(opened, "unreviewed_model", at_hand, options.accept_unreviewed, options)
     return True
 
 
-def _record(desk: Desk, topic: str, at_hand: ModelAtHand, reason: str, options: Namespace) -> None:
+def _record(opened: OpenHome, topic: str, at_hand: ModelAtHand, reason: str, options: Namespace) -> None:
     text = f"model {at_hand.digest[:32]}: {reason}"
-    desk.ledger.decide("note", desk.now, topic=topic, reason=text, person=person(options.person))
+    opened.ledger.decide("note", opened.now, topic=topic, reason=text, person=person(options.person))
 
 
 def _identified(frame: pl.DataFrame, tables: Tables, contract: Contract) -> pl.DataFrame:

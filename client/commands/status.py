@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from wardround.client.agent.door_state import answers
+from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.files import strange_heads
 from wardround.client.checks.rounds import describe as describe_noise
-from wardround.client.commands.desk import Desk, open_desk
 from wardround.client.commands.ledger import describe
+from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import bar, say, table
 from wardround.client.home.round_log import noise_alone
 from wardround.client.ledger.budget import ACCOUNTS, CAP_CLAUSES
@@ -24,21 +24,21 @@ LAST = 5
 
 def run(options: Namespace) -> None:
     """Show where the hospital stands; everything is read off policy, ledger and socket."""
-    with open_desk(options.home) as desk:
-        entries = desk.ledger.entries()
+    with open_home(options.home) as opened:
+        entries = opened.ledger.entries()
         facts: dict[str, object] = {
-            "hospital": desk.home.hospital,
-            "agent": answers(desk.home.socket),
-            "delta": desk.policy.delta,
-            "head": desk.ledger.head,
-            "faults": _faults(desk, entries),
+            "hospital": opened.home.hospital,
+            "agent": is_listening(opened.home.socket),
+            "delta": opened.policy.delta,
+            "head": opened.ledger.head,
+            "faults": _faults(opened, entries),
         }
-        noise = noise_alone(desk.home.round_log.read())
-        budget = _budget(desk, entries)
+        noise = noise_alone(opened.home.round_log.read())
+        budget = _budget(opened, entries)
         next_rounds = [
-            _next_round(desk, signed) for signed in desk.known() if desk.decision(signed) == "approved"
+            _next_round(opened, signed) for signed in opened.known() if opened.decision(signed) == "approved"
         ]
-        pending = sorted(s.terms.study for s in desk.known() if desk.decision(s) == "pending")
+        pending = sorted(s.terms.study for s in opened.known() if opened.decision(s) == "pending")
     last = [entry for entry in entries if entry.kind in ("charged", "released", "refused")][-LAST:]
     if options.json:
         releases = [{"kind": e.kind, "time": e.time.isoformat(), **e.fields} for e in last]
@@ -51,36 +51,36 @@ def run(options: Namespace) -> None:
             say(f"NOISE ALONE: {describe_noise(one)}. Mend it, and try with rehearse.")
 
 
-def _faults(desk: Desk, entries: Iterable[Entry]) -> list[str]:
+def _faults(opened: OpenHome, entries: Iterable[Entry]) -> list[str]:
     """Say what a person must look at: a clock that leapt, and operators who hold entries that are not here."""
-    strange = strange_heads(entries, desk.policy.operators)
+    strange = strange_heads(entries, opened.policy.operators)
     faults = [f"{name} names no head that this ledger knows (doctor says more)" for name in strange]
-    clock = "" if desk.ledger.simulated else clock_fault(datetime.now(UTC), desk.ledger.time)
+    clock = "" if opened.ledger.simulated else clock_fault(datetime.now(UTC), opened.ledger.time)
     return [*faults, clock] if clock else faults
 
 
-def _budget(desk: Desk, entries: Iterable[Entry]) -> list[dict[str, object]]:
+def _budget(opened: OpenHome, entries: Iterable[Entry]) -> list[dict[str, object]]:
     """Spent and cap of each scope that was ever charged; for life always."""
     charged = {(str(e.fields["operator"]), str(e.fields["study"])) for e in entries if e.kind == "charged"}
     scopes: list[tuple[str, str | None, str | None]] = [("for life", None, None)]
     scopes += [
-        (f"operator {desk.operator_name(key)}", None, key) for key in sorted({key for key, _ in charged})
+        (f"operator {opened.operator_name(key)}", None, key) for key in sorted({key for key, _ in charged})
     ]
     scopes += [(f"study {study}", study, key) for key, study in sorted(charged)]
-    caps = dict(zip(CAP_CLAUSES, desk.policy.caps.limits, strict=True))
+    caps = dict(zip(CAP_CLAUSES, opened.policy.caps.limits, strict=True))
     rows: list[dict[str, object]] = []
     for account in ACCOUNTS:
         for name, study, key in scopes:
-            spent = desk.ledger.spent(account, desk.policy.delta, study, key)
+            spent = opened.ledger.spent(account, opened.policy.delta, study, key)
             clause = CAP_CLAUSES[0 if study else 1 if key else 2]
             if spent > 0 or (account, name) == ("training", "for life"):
                 rows.append({"account": account, "scope": name, "spent": spent, "cap": caps[clause]})
     return rows
 
 
-def _next_round(desk: Desk, signed: SignedTerms) -> dict[str, object]:
+def _next_round(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
     """Say which round could be next, or the first cap that would not hold."""
-    terms, ledger = signed.terms, desk.ledger
+    terms, ledger = signed.terms, opened.ledger
     payer = ledger.identify(signed.operator) or signed.operator
     event = PrivacyEvent(terms.noise_multiplier, terms.training.sampling_rate, terms.training.local_steps)
     following = ledger.last_round(payer, terms.fingerprint) + 1
@@ -88,8 +88,8 @@ def _next_round(desk: Desk, signed: SignedTerms) -> dict[str, object]:
     answer = f"round {following} of {terms.training.rounds}"
     if following > terms.training.rounds:
         answer = "all rounds are charged"
-    for clause, cap, (study, key) in zip(CAP_CLAUSES, desk.policy.caps.limits, scopes, strict=True):
-        after = ledger.spent("training", desk.policy.delta, study, key, event)
+    for clause, cap, (study, key) in zip(CAP_CLAUSES, opened.policy.caps.limits, scopes, strict=True):
+        after = ledger.spent("training", opened.policy.delta, study, key, event)
         if following <= terms.training.rounds and after > cap:
             answer = f"none: {clause} would be {after:.4g} of {cap:g}"
             break

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from wardround.client.commands.desk import Desk, open_desk
+from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import say, table
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.text.say import say_json
@@ -11,8 +11,8 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 
 def run(options: Namespace) -> None:
     """List the studies whose terms are kept."""
-    with open_desk(options.home) as desk:
-        rows = [_row(desk, signed) for signed in desk.known()]
+    with open_home(options.home) as opened:
+        rows = [_row(opened, signed) for signed in opened.known()]
     if options.json:
         say_json(rows)
     elif not rows:
@@ -29,19 +29,19 @@ def run(options: Namespace) -> None:
         table("Studies", columns, cells, right=("rounds", "ε"))
 
 
-def _row(desk: Desk, signed: SignedTerms) -> dict[str, object]:
+def _row(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
     terms, training = signed.terms, signed.terms.training
-    payer = desk.ledger.identify(signed.operator) or signed.operator
+    payer = opened.ledger.identify(signed.operator) or signed.operator
     event = PrivacyEvent(
         terms.noise_multiplier, training.sampling_rate, training.rounds * training.local_steps
     )
     return {
         "study": terms.study,
-        "operator": desk.operator_name(signed.operator),
-        "decision": desk.decision(signed),
+        "operator": opened.operator_name(signed.operator),
+        "decision": opened.decision(signed),
         "rounds": training.rounds,
-        "rounds_charged": desk.ledger.rounds_charged(payer, terms.fingerprint),
-        "epsilon": compose_epsilon([event], desk.policy.delta),
+        "rounds_charged": opened.ledger.rounds_charged(payer, terms.fingerprint),
+        "epsilon": compose_epsilon([event], opened.policy.delta),
         "expires_at": terms.expires_at,
         "terms": terms.fingerprint,
     }

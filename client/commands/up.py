@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wardround.client.network.supernode import FOLDER, load_node_settings
+from wardround.protocol.exit_with_parent import exit_with_parent
 from wardround.protocol.text.say import complain
-from wardround.protocol.tied import tied
 
 logger = logging.getLogger("wardround.hospital")
 
@@ -61,7 +61,7 @@ class Kept:
     def _start(self, now: float) -> None:
         self.started = now
         line = [sys.executable, "-P", "-m", "wardround.client.main", self.word, "--home", str(self.home)]
-        self.process = subprocess.Popen(tied(line))
+        self.process = subprocess.Popen(exit_with_parent(line))
 
 
 def run(options: Namespace) -> None:

@@ -89,7 +89,7 @@ def word_index(name: str, dtype: pl.DataType, words: Sequence[str]) -> pl.Expr:
     return _per_distinct(name, dtype, pl.coalesce(index, by_value), pl.Int32())
 
 
-def moment(name: str, dtype: pl.DataType) -> pl.Expr:
+def instant(name: str, dtype: pl.DataType) -> pl.Expr:
     """Datetime in microseconds without zone: ISO 8601 text as written, zoned types and offsets as UTC."""
     cell = pl.col(name)
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:

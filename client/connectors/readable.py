@@ -98,5 +98,5 @@ def _parsed(kind: str, column: str, dtype: pl.DataType, contract: Contract) -> p
     if kind == "boolean":
         return parsing.truth(column, dtype)
     if kind == "moment":
-        return parsing.moment(column, dtype)
+        return parsing.instant(column, dtype)
     return parsing.word_index(column, dtype, (*contract.label.engaged, *contract.label.not_engaged))

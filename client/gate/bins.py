@@ -66,7 +66,7 @@ def read_features(
     schema = frame.collect_schema()
     features = [f for f in contract.features if f.table == table and f.kind != "history"]
     clocked = dict.fromkeys([*moments, *(c for f in features if f.kind in _CLOCKED for c in f.columns)])
-    parsed = [parsing.moment(column, schema[column]).alias(moment_column(column)) for column in clocked]
+    parsed = [parsing.instant(column, schema[column]).alias(moment_column(column)) for column in clocked]
     columns = [_expression(f, schema).alias(feature_column(f.name)) for f in features]
     return frame.with_columns(parsed).select(*keep, *columns)
 

@@ -74,11 +74,11 @@ def _last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
 
 
 def _date(name: str, schema: pl.Schema) -> pl.Expr:
-    return parsing.moment(name, schema[name]).alias(name)
+    return parsing.instant(name, schema[name]).alias(name)
 
 
 def _unreadable(name: str, schema: pl.Schema) -> pl.Expr:
-    return parsing.is_given(name, schema[name]) & parsing.moment(name, schema[name]).is_null()
+    return parsing.is_given(name, schema[name]) & parsing.instant(name, schema[name]).is_null()
 
 
 def next_change(rows: pl.LazyFrame | None, now: datetime) -> datetime | None:
@@ -89,7 +89,7 @@ def next_change(rows: pl.LazyFrame | None, now: datetime) -> datetime | None:
     if rows is None:
         return None
     schema, after = rows.collect_schema(), pl.lit(without_zone(now))
-    dates = [parsing.moment(name, schema[name]).alias(name) for name in ("granted_at", "expires_at")]
+    dates = [parsing.instant(name, schema[name]).alias(name) for name in ("granted_at", "expires_at")]
     first = [pl.col(name).filter(pl.col(name) > after).min() for name in ("granted_at", "expires_at")]
     moments = rows.select(dates).select(pl.min_horizontal(first)).collect().item()
     return moments if isinstance(moments, datetime) else None

@@ -155,7 +155,7 @@ def _simulation(section: Section) -> Simulation | None:
     part = section.section("simulation")
     as_of = part.value("as_of", None)
     try:
-        moment = None if as_of is None else utc_moment(as_of)
+        moment = None if as_of is None else utc_datetime(as_of)
     except ValueError as error:
         raise part.fail("as_of", "must be a moment, as in 2026-01-01T00:00:00+00:00") from error
     seed = part.integer("seed", 0, LARGEST_SEED)
@@ -163,7 +163,7 @@ def _simulation(section: Section) -> Simulation | None:
     return Simulation(seed=seed, as_of=moment)
 
 
-def utc_moment(value: object) -> datetime:
+def utc_datetime(value: object) -> datetime:
     """Read a moment, ISO 8601; without a zone it is UTC. ValueError for anything else."""
     if not isinstance(value, str):
         raise ValueError("not a moment")

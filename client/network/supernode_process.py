@@ -33,8 +33,8 @@ from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode, flowe
 from flwr.supernode.runtime import run_clientapp
 
 from wardround.client.network.known_app import run_the_shim_alone
+from wardround.protocol.exit_with_parent import exit_when_parent_exits
 from wardround.protocol.text.say import complain
-from wardround.protocol.tied import end_with
 
 FLOWERS_PAUSE_SECONDS = 3.0
 LOOK_SECONDS = 0.25  # the shortest pause between two looks for messages
@@ -184,7 +184,7 @@ def _fork(name: str, act: Callable[[], None]) -> int:
         return child
     code = 1
     try:
-        end_with(parent)
+        exit_when_parent_exits(parent)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
         Path("/proc/self/comm").write_text(name, encoding="ascii")  # for ps and top

@@ -233,7 +233,7 @@ def _computed(
     except Exception as error:
         if terms.simulation:
             raise
-        fault = said(error)
+        fault = describe_error(error)
         logger.warning("round %d: noise alone (%s)", round_number, fault)
     if computed is None:
         # Whether the tables can be learned from must not show: a fault yields noise of the same size. Out of the
@@ -244,7 +244,7 @@ def _computed(
     return computed
 
 
-def said(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Say what went wrong without a patient's value: our own errors' text, of others type and place alone."""
     return str(error) if isinstance(error, TableError) else described(error)
 

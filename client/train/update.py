@@ -2,7 +2,7 @@
 
 DP-SGD (Abadi et al. 2016) with the patient as the unit: the loss of a patient is the mean over that
 patient's events, one item is one patient. How the clipped sum is computed is chosen by the model
-(``engine_of``); Opacus is the oracle of the closed forms (``agree``) and the fallback for other models.
+(``engine_of``); Opacus is the oracle of the closed forms (``check_closed_form``) and the fallback for other models.
 """
 
 from collections.abc import Sequence

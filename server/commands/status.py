@@ -35,10 +35,10 @@ def status(arguments: Sequence[str]) -> None:
 
 def standing(home: OperatorHome) -> dict[str, object]:
     """Give all of it as plain data; asks nobody but this machine's files and port."""
-    from wardround.server.network.superlink import answers
+    from wardround.server.network.superlink import is_listening
 
     return {
-        "up": answers(home),
+        "up": is_listening(home),
         "address": home.address,
         "certificate_days_left": {name: days_left(home.tls(f"{name}.crt")) for name in ("root", "server")},
         "hospitals": list(home.hospitals()),

@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.exit_with_parent import exit_with_parent
 from wardround.protocol.text.say import complain
-from wardround.protocol.tied import tied
 from wardround.server.commands.words import options
-from wardround.server.network.superlink import answers, reconcile_nodes
+from wardround.server.network.superlink import is_listening, reconcile_nodes
 from wardround.server.store.certificates import WARN_DAYS, days_left
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 
@@ -53,7 +53,7 @@ def up(arguments: Sequence[str]) -> None:
 
 
 def _check(home: OperatorHome) -> None:
-    if answers(home):
+    if is_listening(home):
         raise ConfigurationError(
             f"address={home.local_address}: somebody listens there already; stop them first"
         )
@@ -99,13 +99,13 @@ def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "WARDROUND_CONTROL": str(home.folder / "secrets/control"),
     }
-    return subprocess.Popen(tied(line), cwd=home.folder / "superlink/empty", env=environment)
+    return subprocess.Popen(exit_with_parent(line), cwd=home.folder / "superlink/empty", env=environment)
 
 
 def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
     """Hold the list of nodes to the folder of hospitals while the process lives."""
     deadline = time.monotonic() + START_SECONDS
-    while not answers(home) and process.poll() is None and time.monotonic() < deadline:
+    while not is_listening(home) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     enrolled = sorted(path.stem for path in (home.folder / "hospitals").glob("*.json"))
     complain(f"serving {home.address}; hospitals enrolled: {', '.join(enrolled) or 'none yet'}")

@@ -1,4 +1,4 @@
-"""After the last round: evaluate privately → audit → mitigate and evaluate again → decide on the release.
+"""After the last round: evaluate privately → group report → mitigate and evaluate again → decide on the release.
 
 The same in a simulation and in a real study; who carries the plans (``measure``) is not known here.
 """
@@ -15,7 +15,7 @@ from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon,
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.rounds import RoundState, finished, reported_weights
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.evaluation.estimates import Tables
+from wardround.server.evaluation.estimates import NoisedTables
 from wardround.server.evaluation.evaluation import (
     Evaluation,
     due,
@@ -24,7 +24,7 @@ from wardround.server.evaluation.evaluation import (
     read_tables,
     settings_of,
 )
-from wardround.server.evaluation.fairness import HELD, Audit, Selection, audit
+from wardround.server.evaluation.group_report import HELD, GroupReport, SelectionRule, group_report
 from wardround.server.evaluation.mitigate import (
     changes_scores,
     group_offsets,
@@ -35,16 +35,16 @@ from wardround.server.evaluation.review import Review, review
 
 Floats = NDArray[np.float64]
 Ask = Callable[[Sequence[RoundPlan]], Iterable[Release | NoRelease]]
-Measure = Callable[[Sequence[RoundPlan]], Tables]
+Measure = Callable[[Sequence[RoundPlan]], NoisedTables]
 """From the plans of one evaluation to its tables; where they are kept, nobody need be asked again."""
 
 
 @dataclass(frozen=True, eq=False)
-class Finding:
+class EvaluationResult:
     """One evaluation: of which model, and what its tables say."""
 
     evaluation: Evaluation
-    audit: Audit
+    group_report: GroupReport
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +59,9 @@ class Assessment:
     """
 
     weights: Floats
-    findings: tuple[Finding, ...]
-    before: Finding | None
-    after: Finding | None
+    findings: tuple[EvaluationResult, ...]
+    before: EvaluationResult | None
+    after: EvaluationResult | None
     offsets: dict[str, Floats]
     thresholds: dict[str, dict[str, float]]
     event: PrivacyEvent | None
@@ -70,7 +70,7 @@ class Assessment:
     review: Review
 
     @property
-    def released(self) -> Finding | None:
+    def released(self) -> EvaluationResult | None:
         """The finding about the model that is released."""
         return self.after or self.before
 
@@ -80,9 +80,9 @@ def measuring(terms: Terms, ask: Ask) -> Measure:
     return lambda asked: read_tables(terms, asked[0], ask(asked))
 
 
-def evaluate_round(terms: Terms, state: RoundState, measure: Measure, weights: Floats) -> Finding:
+def evaluate_round(terms: Terms, state: RoundState, measure: Measure, weights: Floats) -> EvaluationResult:
     """Ask for the evaluation of the last closed round, and read it."""
-    return finding_of(terms, measure(plans(state, terms, weights)))
+    return result_of(terms, measure(plans(state, terms, weights)))
 
 
 def assess(
@@ -91,7 +91,7 @@ def assess(
     measure: Measure,
     settings: ReviewSettings,
     today: date,
-    earlier: Sequence[Finding] = (),
+    earlier: Sequence[EvaluationResult] = (),
 ) -> Assessment:
     """Assess a finished study's model. earlier: findings of rounds before the last.
 
@@ -103,9 +103,9 @@ def assess(
     before = None
     if finished(state, terms) and due(state, terms):
         tables = measure(plans(state, terms, weights))
-        before = finding_of(terms, tables)
+        before = result_of(terms, tables)
         findings.append(before)
-        unmet = any(verdict.outcome != HELD for verdict in before.audit.verdicts)
+        unmet = any(verdict.outcome != HELD for verdict in before.group_report.verdicts)
         if unmet and terms.fairness.mitigation != "none":
             mitigated = _mitigate(terms, state, measure, weights, tables, before)
             findings.append(mitigated.finding)
@@ -126,15 +126,15 @@ def unmeasured(
 def _assessment(
     terms: Terms,
     weights: Floats,
-    findings: Sequence[Finding],
-    before: Finding | None,
+    findings: Sequence[EvaluationResult],
+    before: EvaluationResult | None,
     mitigated: "_Mitigated | None",
     settings: ReviewSettings,
     today: date,
 ) -> Assessment:
     after = mitigated.finding if mitigated else None
     released = after or before
-    evaluation, audited = (released.evaluation, released.audit) if released else (None, None)
+    evaluation, groups = (released.evaluation, released.group_report) if released else (None, None)
     made = Assessment(
         weights=mitigated.weights if mitigated else weights,
         findings=tuple(findings),
@@ -145,7 +145,7 @@ def _assessment(
         event=None,
         epsilon=0.0,
         epsilon_by_adversary={},
-        review=review(evaluation, audited, settings, today),
+        review=review(evaluation, groups, settings, today),
     )
     return with_cost(terms, made, len(findings)) if findings else made
 
@@ -169,26 +169,33 @@ def by_adversary(terms: Terms, event: PrivacyEvent) -> dict[str, float]:
 @dataclass(frozen=True, eq=False)
 class _Mitigated:
     weights: Floats
-    finding: Finding
+    finding: EvaluationResult
     offsets: dict[str, Floats]
     thresholds: dict[str, dict[str, float]]
 
 
 def _mitigate(
-    terms: Terms, state: RoundState, measure: Measure, weights: Floats, tables: Tables, before: Finding
+    terms: Terms,
+    state: RoundState,
+    measure: Measure,
+    weights: Floats,
+    tables: NoisedTables,
+    before: EvaluationResult,
 ) -> _Mitigated:
     """Choose offsets, and measure by one more evaluation what they do."""
-    offsets = group_offsets(tables, terms.fairness, before.audit)
+    offsets = group_offsets(tables, terms.fairness, before.group_report)
     moved = mitigated_weights(terms, weights, offsets)
     again = measure(plans(state, terms, moved, settings_of(terms).rounds[-1]))
     if changes_scores(terms.fairness):
-        return _Mitigated(moved, finding_of(terms, again), offsets, {})
-    by = Selection(again, before.audit.first_selected)
+        return _Mitigated(moved, result_of(terms, again), offsets, {})
+    by = SelectionRule(again, before.group_report.first_selected)
     # The scores stay, and with them AUC and calibration; the second tables say who is selected.
-    finding = Finding(before.evaluation, audit(tables, terms.fairness, by))
-    return _Mitigated(weights, finding, offsets, group_thresholds(before.audit, offsets))
+    finding = EvaluationResult(before.evaluation, group_report(tables, terms.fairness, by))
+    return _Mitigated(weights, finding, offsets, group_thresholds(before.group_report, offsets))
 
 
-def finding_of(terms: Terms, tables: Tables) -> Finding:
+def result_of(terms: Terms, tables: NoisedTables) -> EvaluationResult:
     """Read one evaluation's tables."""
-    return Finding(evaluate_tables(tables, terms.fairness.confidence), audit(tables, terms.fairness))
+    return EvaluationResult(
+        evaluate_tables(tables, terms.fairness.confidence), group_report(tables, terms.fairness)
+    )

@@ -61,7 +61,7 @@ _NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True, eq=False)
-class Tables:
+class NoisedTables:
     """What the sum of releases says: noised, consistent counts of held-out patients.
 
     rows name the tables. counts: float64 [rows, 2, bins], label 0 then 1; the groups of an attribute add up
@@ -91,7 +91,7 @@ class Measure:
     bounds: tuple[float, float]
 
 
-def estimate(tables: Tables, measure: Measure, row: int = 0) -> Estimate:
+def estimate(tables: NoisedTables, measure: Measure, row: int = 0) -> Estimate:
     """Read a measure off one table; NaN where noise leaves it undetermined."""
     if not _determined(tables, measure, row):
         return _NOTHING
@@ -100,7 +100,7 @@ def estimate(tables: Tables, measure: Measure, row: int = 0) -> Estimate:
     return replace(found, value=_within(measure.bounds, value), bounds=measure.bounds)
 
 
-def difference(tables: Tables, measure: Measure, first: int, second: int) -> Estimate:
+def difference(tables: NoisedTables, measure: Measure, first: int, second: int) -> Estimate:
     """Read a measure's difference, first less second, off the tables of two groups of one attribute."""
     if not (_determined(tables, measure, first) and _determined(tables, measure, second)):
         return _NOTHING
@@ -109,7 +109,7 @@ def difference(tables: Tables, measure: Measure, first: int, second: int) -> Est
     return _with_errors(tables, one - other, {first: upward, second: -downward})
 
 
-def _determined(tables: Tables, measure: Measure, row: int) -> bool:
+def _determined(tables: NoisedTables, measure: Measure, row: int) -> bool:
     """Whether no denominator of the measure is lost in noise.
 
     Expected from the table's total and the shares among all events, not from the denominator itself: to
@@ -124,7 +124,7 @@ def _determined(tables: Tables, measure: Measure, row: int) -> bool:
     return True
 
 
-def _with_errors(tables: Tables, value: float, gradients: dict[int, Floats]) -> Estimate:
+def _with_errors(tables: NoisedTables, value: float, gradients: dict[int, Floats]) -> Estimate:
     rows = list(gradients)
     slopes = np.stack([gradients[row].ravel() for row in rows])
     noise = float(np.einsum("ic,ij,jc->", slopes, tables.covariance[np.ix_(rows, rows)], slopes))

@@ -27,7 +27,7 @@ from wardround.server.algorithm.aggregate import reason_to_discard
 from wardround.server.algorithm.rounds import RoundState
 from wardround.server.algorithm.screen import NoRelease, expect, screen
 from wardround.server.evaluation import estimates
-from wardround.server.evaluation.estimates import Estimate, Tables
+from wardround.server.evaluation.estimates import Estimate, NoisedTables
 
 Floats = NDArray[np.float64]
 CURVE_POINTS = 10
@@ -105,7 +105,7 @@ def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRe
     )
 
 
-def tables_of(terms: Terms, found: TableSum) -> Tables:
+def tables_of(terms: Terms, found: TableSum) -> NoisedTables:
     """Give the tables of a sum.
 
     ConfigurationError where nobody answered, or where noise was shared and a share is missing.
@@ -118,19 +118,19 @@ def tables_of(terms: Terms, found: TableSum) -> Tables:
     return consistent_tables(terms, found.round, found.total, len(found.accepted))
 
 
-def read_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRelease]) -> Tables:
+def read_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRelease]) -> NoisedTables:
     """Screen, sum up and read the releases of one evaluation. Raises as ``tables_of`` does."""
     return tables_of(terms, sum_tables(terms, asked, releases))
 
 
-def consistent_tables(terms: Terms, round_number: int, total: Floats, hospitals: int) -> Tables:
+def consistent_tables(terms: Terms, round_number: int, total: Floats, hospitals: int) -> NoisedTables:
     """Undo the public factors of a sum of releases [table_size], and make its tables agree."""
     settings, rows = settings_of(terms), table_rows(terms.contract)
     factors = table_factors(terms.contract, settings)
     agree = _agreement(rows, factors)
     stddev = terms.table_noise_stddev * hospitals**0.5
     counts = agree @ (total.reshape(len(rows), -1) / factors[:, np.newaxis])
-    return Tables(
+    return NoisedTables(
         round=round_number,
         rows=rows,
         counts=counts.reshape(len(rows), 2, settings.score_bins),
@@ -180,7 +180,7 @@ class Evaluation:
     confidence: float
 
 
-def evaluate_tables(tables: Tables, confidence: float) -> Evaluation:
+def evaluate_tables(tables: NoisedTables, confidence: float) -> Evaluation:
     """Read every overall measure off the tables."""
     probabilities, bins = tables.probabilities, len(tables.probabilities)
     edges = np.unique(np.linspace(0, bins, CURVE_POINTS + 1).astype(int))
@@ -204,7 +204,7 @@ def evaluate_tables(tables: Tables, confidence: float) -> Evaluation:
     )
 
 
-def _calibration_point(tables: Tables, low: int, high: int) -> tuple[float, Estimate]:
+def _calibration_point(tables: NoisedTables, low: int, high: int) -> tuple[float, Estimate]:
     inside = np.zeros((2, len(tables.probabilities)))
     inside[:, low:high] = 1
     observed = estimates.estimate(

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from wardround.server.evaluation.assess import Assessment, Finding
+from wardround.server.evaluation.assess import Assessment, EvaluationResult
 from wardround.server.evaluation.estimates import Estimate
-from wardround.server.evaluation.fairness import Audit, Gap
+from wardround.server.evaluation.group_report import Gap, GroupReport
 
 ACCOUNT = "held_out"
 
@@ -29,7 +29,7 @@ def summary_of(assessment: Assessment, exact: Mapping[str, float] | None = None)
             "exact": None if exact is None else dict(exact),
         },
         "fairness": None if released is None else {
-            **_audited(released.audit),
+            **_group_facts(released.group_report),
             "mitigation": _mitigated(assessment),
         },
         "releasable": review.releasable,
@@ -39,13 +39,13 @@ def summary_of(assessment: Assessment, exact: Mapping[str, float] | None = None)
     }  # fmt: skip
 
 
-def _evaluated(found: Finding) -> dict[str, object]:
+def _evaluated(found: EvaluationResult) -> dict[str, object]:
     e = found.evaluation
     names = ("auc", "log_loss", "calibration_gap", "prevalence", "patients")
     return {name: estimate_facts(getattr(e, name), e.confidence) for name in names}
 
 
-def _curves(found: Finding) -> dict[str, object]:
+def _curves(found: EvaluationResult) -> dict[str, object]:
     e = found.evaluation
     return {
         "calibration": [
@@ -63,30 +63,32 @@ def estimate_facts(found: Estimate, level: float) -> dict[str, float]:
     return {"value": found.value, "low": low, "high": high, "noise": found.noise, "sampling": found.sampling}
 
 
-def _audited(audit: Audit) -> dict[str, object]:
+def _group_facts(report: GroupReport) -> dict[str, object]:
     return {
-        "threshold": audit.threshold,
+        "threshold": report.threshold,
         "groups": [
             {
                 "attribute": group.attribute,
                 "group": group.label,
                 "suppressed": group.suppressed,
                 "patients": None if group.suppressed else group.patients.value,
-                **{name: estimate_facts(found, audit.confidence) for name, found in group.measures.items()},
+                **{name: estimate_facts(found, report.confidence) for name, found in group.measures.items()},
             }
-            for group in audit.groups
+            for group in report.groups
         ],
-        "gaps": [_gap(gap, audit.confidence) for gap in largest_gaps(audit)],
+        "gaps": [_gap(gap, report.confidence) for gap in largest_gaps(report)],
         "limits": [
             {"attribute": v.attribute, "measure": v.measure, "limit": v.limit, "outcome": v.outcome}
-            for v in audit.verdicts
+            for v in report.verdicts
         ],
     }
 
 
-def largest_gaps(audit: Audit) -> list[Gap]:
+def largest_gaps(report: GroupReport) -> list[Gap]:
     """Give the largest gap of every attribute and measure that has one."""
-    found = [audit.largest(*key) for key in dict.fromkeys((gap.attribute, gap.measure) for gap in audit.gaps)]
+    found = [
+        report.largest(*key) for key in dict.fromkeys((gap.attribute, gap.measure) for gap in report.gaps)
+    ]
     return [gap for gap in found if gap is not None and gap.size >= 0]
 
 
@@ -111,8 +113,8 @@ def _mitigated(assessment: Assessment) -> dict[str, object] | None:
     }
 
 
-def _sizes(found: Finding) -> list[dict[str, object]]:
-    return [_gap(gap, found.audit.confidence) for gap in largest_gaps(found.audit)]
+def _sizes(found: EvaluationResult) -> list[dict[str, object]]:
+    return [_gap(gap, found.group_report.confidence) for gap in largest_gaps(found.group_report)]
 
 
 def null_where_nan(value: object) -> object:

@@ -20,14 +20,14 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import column_scale, named_parameters
 from wardround.protocol.terms.evaluation import FairnessSettings
 from wardround.protocol.terms.terms import Terms
-from wardround.server.evaluation.estimates import Tables
-from wardround.server.evaluation.fairness import HELD, Audit, Group
+from wardround.server.evaluation.estimates import NoisedTables
+from wardround.server.evaluation.group_report import HELD, Group, GroupReport
 
 Floats = NDArray[np.float64]
 _LARGEST_OFFSET = 3.0
 
 
-def group_offsets(tables: Tables, settings: FairnessSettings, found: Audit) -> dict[str, Floats]:
+def group_offsets(tables: NoisedTables, settings: FairnessSettings, found: GroupReport) -> dict[str, Floats]:
     """Choose each group's offset, in log-odds, of every attribute with a limit that was not shown to hold.
 
     attribute → float64 [groups], 0 for suppressed groups: the one at which the group's rate is that of all.
@@ -50,7 +50,7 @@ def changes_scores(settings: FairnessSettings) -> bool:
     return settings.mitigation == "calibration"
 
 
-def group_thresholds(found: Audit, offsets: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
+def group_thresholds(found: GroupReport, offsets: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
     """Give the score from which an event of each group is selected: attribute → group → probability.
 
     With several attributes their distances from the common threshold, in log-odds, add up.
@@ -89,7 +89,7 @@ def mitigated_weights(terms: Terms, weights: Floats, offsets: Mapping[str, Float
     return result
 
 
-def _offset(tables: Tables, settings: FairnessSettings, found: Audit, group: Group) -> float:
+def _offset(tables: NoisedTables, settings: FairnessSettings, found: GroupReport, group: Group) -> float:
     if group.suppressed:
         return 0.0
     counts = tables.counts[group.row]

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from wardround.conf.settings import ReviewSettings
 from wardround.server.evaluation.evaluation import Evaluation
-from wardround.server.evaluation.fairness import HELD, Audit, Verdict
+from wardround.server.evaluation.group_report import HELD, GroupReport, Verdict
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Review:
 
 
 def review(
-    evaluation: Evaluation | None, found: Audit | None, settings: ReviewSettings, today: date
+    evaluation: Evaluation | None, found: GroupReport | None, settings: ReviewSettings, today: date
 ) -> Review:
     """Decide from what was measured of the model as it is released; None where it was not evaluated."""
     unmet = () if found is None else tuple(_sentence(v) for v in found.verdicts if v.outcome != HELD)

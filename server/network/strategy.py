@@ -26,7 +26,7 @@ OnRound = Callable[[RoundSummary, RoundState], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class TimeLimits:
     """How long to wait: for all nodes at the start, for a round's replies; and between two looks."""
 
     nodes_seconds: float = 120.0
@@ -59,7 +59,7 @@ def run_rounds(
     terms: Terms,
     state: RoundState,
     *,
-    limits: Limits,
+    limits: TimeLimits,
     checkpoints: Path | None = None,
     on_round: OnRound | None = None,
 ) -> RoundState:
@@ -86,7 +86,7 @@ def run_round(
     nodes: Mapping[str, int],
     terms: Terms,
     state: RoundState,
-    limits: Limits,
+    limits: TimeLimits,
     *,
     letters: Letters = PLAIN,
     roster: Roster | None = None,
@@ -105,7 +105,7 @@ def collect(
     grid: Grid,
     nodes: Mapping[str, int],
     plans: Sequence[RoundPlan],
-    limits: Limits,
+    limits: TimeLimits,
     *,
     letters: Letters = PLAIN,
     roster: Roster | None = None,
@@ -118,7 +118,7 @@ def collect(
     yield from collection.answers(limits.poll_seconds, roster)
 
 
-def wait_for_nodes(grid: Grid, count: int, limits: Limits) -> list[int]:
+def wait_for_nodes(grid: Grid, count: int, limits: TimeLimits) -> list[int]:
     """Give the ids of ``count`` nodes, ascending; ConfigurationError when they do not come in time."""
     deadline = time.monotonic() + limits.nodes_seconds
     while len(nodes := sorted(grid.get_node_ids())) < count:

@@ -70,7 +70,7 @@ class _ControlSecret:
         return call_next(context)
 
 
-def answers(home: OperatorHome) -> bool:
+def is_listening(home: OperatorHome) -> bool:
     """Tell whether somebody listens at the server's port on this machine."""
     with socket.socket() as trial, suppress(OSError):
         trial.settimeout(1.0)
@@ -156,7 +156,7 @@ def _in_words(error: BaseException) -> str:
 
 @contextmanager
 def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
-    if not answers(home):
+    if not is_listening(home):
         raise ServerAway("nobody listens there")
     root = home.tls("root.crt").read_bytes()
     _stop_earlier(home, run_file)

@@ -28,25 +28,25 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Grid:
+class CardTable:
     """A table with a header."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
-Block = str | Items | Grid
+Block = str | Items | CardTable
 
 
 @dataclass(frozen=True)
-class Section:
+class CardSection:
     """A heading and what stands under it."""
 
     title: str
     blocks: tuple[Block, ...]
 
 
-def to_markdown(title: str, mark: str, sections: Sequence[Section]) -> str:
+def to_markdown(title: str, mark: str, sections: Sequence[CardSection]) -> str:
     """Write Markdown; texts that came from data cannot make markup."""
     parts = [f"# {_plain(title)}", f"**{_plain(mark)}**"]
     for section in sections:
@@ -55,7 +55,7 @@ def to_markdown(title: str, mark: str, sections: Sequence[Section]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_html(title: str, mark: str, good: bool, sections: Sequence[Section]) -> str:
+def to_html(title: str, mark: str, good: bool, sections: Sequence[CardSection]) -> str:
     """Write one page that fetches nothing and runs nothing; every text is escaped."""
     body = "".join(
         f"<section><h2>{html.escape(section.title)}</h2>{''.join(map(block_html, section.blocks))}</section>\n"

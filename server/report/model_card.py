@@ -11,9 +11,9 @@ from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
 from wardround.protocol.terms.limits import two_hospitals_epsilon
 from wardround.protocol.terms.terms import Terms
-from wardround.server.evaluation.assess import Assessment, Finding
-from wardround.server.evaluation.fairness import Audit
-from wardround.server.report.card_text import Block, Grid, Items, Section, to_html, to_markdown
+from wardround.server.evaluation.assess import Assessment, EvaluationResult
+from wardround.server.evaluation.group_report import GroupReport
+from wardround.server.report.card_text import Block, CardSection, CardTable, Items, to_html, to_markdown
 
 ADVERSARIES = {
     "model": "whoever gets the model",
@@ -67,23 +67,23 @@ def mark(facts: CardFacts) -> str:
     return f"Releasable{signed}, to be reviewed by {review.review_by.isoformat()}{simulated}."
 
 
-def sections(facts: CardFacts) -> tuple[Section, ...]:
+def sections(facts: CardFacts) -> tuple[CardSection, ...]:
     """Give the card's contents in their order."""
     return (
-        Section("What it is", _what(facts)),
-        Section("Data contract", _contract(facts)),
-        Section("Consent", _consent(facts)),
-        Section("Privacy: what it cost a patient", _privacy(facts)),
-        Section("Accuracy", _accuracy(facts)),
-        Section("Fairness", _fairness(facts)),
-        Section("Limits of use", _limits(facts)),
-        Section("Who answers for it", _people(facts)),
+        CardSection("What it is", _what(facts)),
+        CardSection("Data contract", _contract(facts)),
+        CardSection("Consent", _consent(facts)),
+        CardSection("Privacy: what it cost a patient", _privacy(facts)),
+        CardSection("Accuracy", _accuracy(facts)),
+        CardSection("Fairness", _fairness(facts)),
+        CardSection("Limits of use", _limits(facts)),
+        CardSection("Who answers for it", _people(facts)),
     )
 
 
-def measured_sections(facts: CardFacts) -> tuple[Section, ...]:
+def measured_sections(facts: CardFacts) -> tuple[CardSection, ...]:
     """Give what was measured privately, for a report."""
-    return Section("Accuracy", _accuracy(facts)), Section("Fairness", _fairness(facts))
+    return CardSection("Accuracy", _accuracy(facts)), CardSection("Fairness", _fairness(facts))
 
 
 def _title(facts: CardFacts) -> str:
@@ -117,7 +117,7 @@ def _contract(facts: CardFacts) -> tuple[Block, ...]:
     declared = sum(facts.terms.training.public_patients.values())
     return (
         "The only columns that are read:",
-        Grid(("table", "columns"), columns),
+        CardTable(("table", "columns"), columns),
         Items(
             (
                 f"at most {contract.events_per_patient} events of a patient are learned from",
@@ -161,7 +161,7 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
         "For one patient with all events at one hospital: whoever looks, the chance of anything that they could "
         f"conclude changes by a factor of at most e^ε, and by at most δ = {terms.privacy.delta:g} beside it. "
         f"{_excess(terms, facts.epsilon_by_adversary)}",
-        Grid(("against", "ε of a training patient", "ε of a held-out patient"), tuple(rows)),
+        CardTable(("against", "ε of a training patient", "ε of a held-out patient"), tuple(rows)),
         "At one hospital a patient is one or the other, for good: the two never add up there. A person who is a "
         "patient at two hospitals may be either at each: ε is then at most "
         f"{two_hospitals_epsilon(terms, terms.privacy.delta):.3f}.",
@@ -196,14 +196,14 @@ def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
     return (
         f"On held-out patients of {e.hospitals:,} hospitals, from noised tables of label × score; every patient "
         f"weighs the same. {level:.0%} intervals include the noise and the draw of the patients.",
-        Grid(("measure", f"estimate [{level:.0%} interval]"), tuple(rows)),
+        CardTable(("measure", f"estimate [{level:.0%} interval]"), tuple(rows)),
         "By range of scores: the middle of the range, and the share that engaged.",
-        Grid(
+        CardTable(
             ("score", "observed"),
             tuple((f"{p:.2f}", o.text(level)) for p, o in e.calibration),
         ),
         "From the highest scores down: share selected among those who did not engage, and among those who did.",
-        Grid(
+        CardTable(
             ("false positive rate", "true positive rate"),
             tuple((f.text(level), t.text(level)) for f, t in e.roc[1:-1]),
         ),
@@ -213,56 +213,59 @@ def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
 def _fairness(facts: CardFacts) -> tuple[Block, ...]:
     found = facts.assessment.released
     if found is None:
-        return ("Not audited: the model was not evaluated.",)
-    audit = found.audit
-    if not audit.groups:
+        return ("No group report: the model was not evaluated.",)
+    report = found.group_report
+    if not report.groups:
         return ("The contract names no groups.",)
     blocks: list[Block] = [
-        f"Selected: scores from {audit.threshold:.2f}. Groups with too few patients for the noise are suppressed.",
-        Grid(("group", "patients", *MEASURES.values()), tuple(_group_rows(audit))),
+        f"Selected: scores from {report.threshold:.2f}. Groups with too few patients for the noise are suppressed.",
+        CardTable(("group", "patients", *MEASURES.values()), tuple(_group_rows(report))),
         "Largest differences between two groups:",
-        Grid(("attribute", "measure", "groups", "difference"), tuple(_gap_rows(audit))),
+        CardTable(("attribute", "measure", "groups", "difference"), tuple(_gap_rows(report))),
     ]
-    if audit.verdicts:
-        blocks += ["Limits:", Grid(("attribute", "measure", "limit", "outcome"), tuple(_verdict_rows(audit)))]
+    if report.verdicts:
+        blocks += [
+            "Limits:",
+            CardTable(("attribute", "measure", "limit", "outcome"), tuple(_verdict_rows(report))),
+        ]
     else:
         blocks.append("The study set no limits.")
     return (*blocks, *_mitigation(facts))
 
 
-def _group_rows(audit: Audit) -> list[tuple[str, ...]]:
+def _group_rows(report: GroupReport) -> list[tuple[str, ...]]:
     rows = []
-    for group in audit.groups:
-        cells = [group.measures[name].text(audit.confidence) for name in MEASURES if group.measures]
+    for group in report.groups:
+        cells = [group.measures[name].text(report.confidence) for name in MEASURES if group.measures]
         cells = cells or ["suppressed", *[""] * (len(MEASURES) - 1)]
         number = "" if group.suppressed else f"{group.patients.value:,.0f}"
         rows.append((f"{group.attribute}: {group.label}", number, *cells))
     return rows
 
 
-def _gap_rows(audit: Audit) -> list[tuple[str, ...]]:
+def _gap_rows(report: GroupReport) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for attribute in dict.fromkeys(group.attribute for group in audit.groups):
+    for attribute in dict.fromkeys(group.attribute for group in report.groups):
         for measure, name in MEASURES.items():
-            gap = audit.largest(attribute, measure)
+            gap = report.largest(attribute, measure)
             if gap is not None and gap.size >= 0:
                 pair = f"{gap.first} less {gap.second}"
-                rows.append((attribute, name, pair, gap.difference.text(audit.confidence)))
+                rows.append((attribute, name, pair, gap.difference.text(report.confidence)))
     return rows
 
 
-def _verdict_rows(audit: Audit) -> list[tuple[str, ...]]:
-    return [(v.attribute, MEASURES[v.measure], f"{v.limit:g}", v.outcome) for v in audit.verdicts]
+def _verdict_rows(report: GroupReport) -> list[tuple[str, ...]]:
+    return [(v.attribute, MEASURES[v.measure], f"{v.limit:g}", v.outcome) for v in report.verdicts]
 
 
 def _mitigation(facts: CardFacts) -> tuple[Block, ...]:
     assessment, kind = facts.assessment, facts.terms.fairness.mitigation
     if assessment.before is None or assessment.after is None:
         return ()
-    rows = [("AUC", "", *(f.evaluation.auc.text(f.audit.confidence) for f in _both(assessment)))]
+    rows = [("AUC", "", *(f.evaluation.auc.text(f.group_report.confidence) for f in _both(assessment)))]
     for attribute in assessment.offsets:
         for measure, name in MEASURES.items():
-            gaps = [found.audit.largest(attribute, measure) for found in _both(assessment)]
+            gaps = [found.group_report.largest(attribute, measure) for found in _both(assessment)]
             sizes = [f"{gap.size:.3f}" if gap is not None and gap.size >= 0 else "–" for gap in gaps]
             rows.append((f"largest gap: {name}", attribute, *sizes))
     how = (
@@ -273,15 +276,15 @@ def _mitigation(facts: CardFacts) -> tuple[Block, ...]:
     blocks: list[Block] = [
         f"Mitigation {kind.replace('_', ' ')}: {how}, chosen from the noised tables; one more evaluation measured "
         "the effect. It holds for whoever selects so.",
-        Grid(("", "attribute", "before", "after"), tuple(rows)),
+        CardTable(("", "attribute", "before", "after"), tuple(rows)),
     ]
     for attribute, groups in assessment.thresholds.items():
         cells = tuple((f"{attribute}: {label}", f"{score:.3f}") for label, score in groups.items())
-        blocks.append(Grid(("group", "selected from a score of"), cells))
+        blocks.append(CardTable(("group", "selected from a score of"), cells))
     return tuple(blocks)
 
 
-def _both(assessment: Assessment) -> tuple[Finding, ...]:
+def _both(assessment: Assessment) -> tuple[EvaluationResult, ...]:
     return tuple(found for found in (assessment.before, assessment.after) if found is not None)
 
 
@@ -291,7 +294,7 @@ def _limits(facts: CardFacts) -> tuple[Block, ...]:
         f"For the purpose {contract.purpose} only; not for clinical decisions, nor to decide who gets care.",
         "It says how patients like these have engaged, not why; a low score is no reason to send nothing.",
         "Patients of hospitals that took no part, and times other than those of the tables, were not looked at.",
-        "Groups that are suppressed, or that the contract does not name, were not audited.",
+        "Groups that are suppressed, or that the contract does not name, are not in the report.",
     ]
     if facts.terms.simulation:
         lines.insert(

@@ -32,5 +32,5 @@ def release_facts(found: Assessment) -> dict[str, str]:
     facts = dict(found.review.to_facts())
     if found.thresholds and found.before is not None:
         facts["group_thresholds"] = json.dumps(found.thresholds, ensure_ascii=False)
-        facts["selection_threshold"] = repr(found.before.audit.threshold)
+        facts["selection_threshold"] = repr(found.before.group_report.threshold)
     return facts

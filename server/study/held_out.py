@@ -17,22 +17,22 @@ from wardround.server.algorithm.rounds import RoundState, finished, reported_wei
 from wardround.server.evaluation.assess import (
     Ask,
     Assessment,
-    Finding,
+    EvaluationResult,
     Measure,
     assess,
     evaluate_round,
-    finding_of,
+    result_of,
     unmeasured,
     with_cost,
 )
-from wardround.server.evaluation.estimates import Tables
+from wardround.server.evaluation.estimates import NoisedTables
 from wardround.server.evaluation.evaluation import TableSum, due, sum_tables, tables_of
 from wardround.server.evaluation.measured import estimate_facts, null_where_nan
 from wardround.server.store.event_log import ASKED, EVALUATED, read_events
 from wardround.server.store.kept_sums import load_sum, save_sum
 from wardround.server.study.exception_file import check_exception, signed_review
 from wardround.server.study.patience import Patience
-from wardround.server.study.served import Study, attendance_facts, who
+from wardround.server.study.served import Study, attendance_facts, attendance_line
 
 
 class NotKept(Exception):
@@ -88,7 +88,7 @@ def evaluate_last(study: Study, state: RoundState, ask: Ask) -> None:
 
 
 def _kept(study: Study) -> Measure:
-    def measure(asked: Sequence[RoundPlan]) -> Tables:
+    def measure(asked: Sequence[RoundPlan]) -> NoisedTables:
         found = _load(study, asked[0].round)
         if found is not None and found.weights_digest == asked[0].weights_digest:
             return tables_of(study.terms, found)
@@ -105,7 +105,7 @@ def _asked_once(study: Study, ask: Ask) -> Measure:
 def _asked(study: Study, ask: Ask, wait_seconds: float) -> Measure:
     kept = _kept(study)
 
-    def measure(asked: Sequence[RoundPlan]) -> Tables:
+    def measure(asked: Sequence[RoundPlan]) -> NoisedTables:
         try:
             return kept(asked)
         except NotKept:
@@ -125,7 +125,7 @@ def _ask(study: Study, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float
             _say(study, found, time.monotonic() - begun)
             save_sum(study.folder.evaluations, study.terms.fingerprint, found)
             return found
-        line = f"evaluation after round {plan.round}: {who(found)}, quorum {study.quorum}"
+        line = f"evaluation after round {plan.round}: {attendance_line(found)}, quorum {study.quorum}"
         if patience.news(line):
             study.log.write("evaluation_below_quorum", line, round=plan.round, **attendance_facts(found))
         if study.folder.stop.exists():
@@ -139,13 +139,13 @@ def _ask(study: Study, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float
 def _say(study: Study, found: TableSum, seconds: float) -> None:
     """Log what was measured; these numbers are noised, and paid for."""
     terms = study.terms
-    measured = finding_of(terms, tables_of(terms, found)).evaluation
+    measured = result_of(terms, tables_of(terms, found)).evaluation
     level, auc = measured.confidence, measured.auc
     value = auc.text(level) if math.isfinite(auc.value) else "lost in noise"
     estimates = {"auc": estimate_facts(auc, level), "log_loss": estimate_facts(measured.log_loss, level)}
     mitigated = found.round > terms.training.rounds
     of = "as mitigated" if mitigated else f"after round {found.round}"
-    line = f"evaluated {of}: AUC {value}, {who(found)}, {seconds:.1f} s"
+    line = f"evaluated {of}: AUC {value}, {attendance_line(found)}, {seconds:.1f} s"
     facts = {name: null_where_nan(one) for name, one in estimates.items()}
     took = {"seconds": round(seconds, 3), **attendance_facts(found)}
     study.log.write(EVALUATED, line, round=found.round, mitigated=mitigated, **facts, **took)
@@ -155,11 +155,11 @@ def _load(study: Study, round_number: int) -> TableSum | None:
     return load_sum(study.folder.evaluations, study.terms.fingerprint, round_number)
 
 
-def _earlier(study: Study) -> list[Finding]:
+def _earlier(study: Study) -> list[EvaluationResult]:
     terms = study.terms
     named = terms.evaluation.rounds if terms.evaluation else ()
     found = [_load(study, number) for number in named if number < terms.training.rounds]
-    return [finding_of(terms, tables_of(terms, one)) for one in found if one is not None]
+    return [result_of(terms, tables_of(terms, one)) for one in found if one is not None]
 
 
 def _announced(study: Study) -> dict[int, str]:

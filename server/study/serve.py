@@ -26,7 +26,7 @@ from wardround.server.algorithm.screen import NoRelease
 from wardround.server.evaluation.assess import Ask, Assessment
 from wardround.server.network.messages import Letters
 from wardround.server.network.signed_letters import SignedLetters
-from wardround.server.network.strategy import Limits, Roster, collect, run_round
+from wardround.server.network.strategy import Roster, TimeLimits, collect, run_round
 from wardround.server.network.superlink import HttpGrid, ServerAway, open_run, roster
 from wardround.server.store.checkpoint import resume as resume_checkpoint
 from wardround.server.store.checkpoint import save_state
@@ -43,7 +43,7 @@ from wardround.server.study.held_out import (
 from wardround.server.study.patience import Patience
 from wardround.server.study.review_file import begin_review, keep_release_day
 from wardround.server.study.served import Study as Study
-from wardround.server.study.served import attendance_facts, check_times, who
+from wardround.server.study.served import attendance_facts, attendance_line, check_times
 from wardround.server.study.sign_terms import signed_terms
 from wardround.server.study.study_files import write_files
 
@@ -180,7 +180,7 @@ def _run(study: Study, state: RoundState) -> Assessment | None:
 def _collected(
     study: Study, grid: HttpGrid, letters: Letters, present: Roster, plans: Sequence[RoundPlan]
 ) -> Iterator[Release | NoRelease]:
-    limits = Limits(round_seconds=study.serving.round_seconds)
+    limits = TimeLimits(round_seconds=study.serving.round_seconds)
     return collect(grid, {}, plans, limits, letters=letters, roster=present)
 
 
@@ -213,7 +213,7 @@ def _one_round(
     """Ask for one round until enough have answered; ConfigurationError after ``wait_seconds`` in vain."""
     save_state(study.folder.checkpoints, state)
     patience = Patience(study.serving.wait_seconds, study.folder.stop.exists)
-    limits = Limits(round_seconds=study.serving.round_seconds)
+    limits = TimeLimits(round_seconds=study.serving.round_seconds)
     study.log.write("announced", round=state.round)
     while True:
         begun = time.monotonic()
@@ -223,14 +223,14 @@ def _one_round(
             study.log.round(summary, time.monotonic() - begun, study.terms.training.rounds)
             save_state(study.folder.checkpoints, after)
             return after
-        line = f"round {summary.round}: {who(summary)}, quorum {study.quorum}; asking again"
+        line = f"round {summary.round}: {attendance_line(summary)}, quorum {study.quorum}; asking again"
         if patience.news(line):
             study.log.write("below_quorum", line, round=summary.round, **attendance_facts(summary))
         if study.folder.stop.exists():
             return state
         if not patience.pause():
             raise ConfigurationError(
-                f"round {state.round}: {who(summary)} after {study.serving.wait_seconds:.0f} s, "
+                f"round {state.round}: {attendance_line(summary)} after {study.serving.wait_seconds:.0f} s, "
                 f"quorum {study.quorum}; mend it and resume (what was charged is answered again for free)"
             )
 

@@ -82,7 +82,7 @@ class Attendance(Protocol):
         """Of whom nothing came."""
 
 
-def who(found: Attendance) -> str:
+def attendance_line(found: Attendance) -> str:
     """Say in words who gave a release, who did not and why."""
     parts = [f"{len(found.accepted)} of {found.planned} hospitals gave a release"]
     parts += [f"{one.hospital}: {one.reason}" for one in found.rejected]

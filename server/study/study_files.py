@@ -10,7 +10,7 @@ from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire.signed_model import MODEL, SIGNATURE, sign_files
 from wardround.server.evaluation.assess import Assessment, by_adversary
 from wardround.server.evaluation.measured import null_where_nan, summary_of
-from wardround.server.report.card_text import Block, Grid, Items, Section, to_html
+from wardround.server.report.card_text import Block, CardSection, CardTable, Items, to_html
 from wardround.server.report.model_card import CardFacts, card_html, card_markdown, mark, measured_sections
 from wardround.server.report.model_facts import model_facts, training_event
 from wardround.server.store.event_log import closed_rounds, read_events
@@ -78,8 +78,8 @@ def report(study: Study, found: Assessment) -> dict[str, object]:
 def report_html(study: Study, facts: CardFacts) -> str:
     """One page: what the study cost, who took part in which round, and what was measured of its model."""
     sections = (
-        Section("The study", _study(study, facts)),
-        Section("Rounds", _rounds(study)),
+        CardSection("The study", _study(study, facts)),
+        CardSection("Rounds", _rounds(study)),
         *measured_sections(facts),
     )
     title = f"Report: {study.terms.study}"
@@ -95,7 +95,7 @@ def _study(study: Study, facts: CardFacts) -> tuple[Block, ...]:
         f"terms {terms.fingerprint}",
     )
     rows = tuple((name, f"{count:,} of {terms.training.rounds:,}") for name, count in counts.items())
-    return Items(lines), Grid(("hospital", "rounds"), rows)
+    return Items(lines), CardTable(("hospital", "rounds"), rows)
 
 
 def _rounds(study: Study) -> tuple[Block, ...]:
@@ -111,4 +111,4 @@ def _rounds(study: Study) -> tuple[Block, ...]:
         )
         for number, event in sorted(closed.items())
     )
-    return (Grid(("round", "in it", "not in it", "seconds"), rows),)
+    return (CardTable(("round", "in it", "not in it", "seconds"), rows),)

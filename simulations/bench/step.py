@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from wardround.client.cohort import Cohort
-from wardround.client.train.agree import random_cohort
+from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.patient_batch import PatientBatch, pad_patients
 from wardround.client.train.update import clipped_sums
 from wardround.protocol.contract.layout import Layout

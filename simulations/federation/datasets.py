@@ -49,7 +49,9 @@ def read_noshow(path: Path | str) -> Dataset:
     TableError where the file or a column is missing.
     """
     frame = _split(_collect(Path(path), NOSHOW_COLUMNS), "Neighbourhood")
-    booked, due = (parsing.moment(name, pl.String()).dt.date() for name in ("ScheduledDay", "AppointmentDay"))
+    booked, due = (
+        parsing.instant(name, pl.String()).dt.date() for name in ("ScheduledDay", "AppointmentDay")
+    )
     age = parsing.number("Age", pl.String())
     counts = frame.select(
         (due < booked).sum().alias("appointment dated before its booking"),

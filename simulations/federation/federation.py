@@ -177,7 +177,7 @@ def _day_after_last(tables: Tables, contract: Contract) -> datetime:
         return UNDATED
     messages = tables.messages.lazy()
     column = contract.outcome_at
-    last = messages.select(parsing.moment(column, messages.collect_schema()[column]).max()).collect().item()
+    last = messages.select(parsing.instant(column, messages.collect_schema()[column]).max()).collect().item()
     return UNDATED if last is None else last.replace(tzinfo=UTC) + timedelta(days=2)
 
 

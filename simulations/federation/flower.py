@@ -28,12 +28,12 @@ from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState
-from wardround.server.network.strategy import Limits, OnRound, run_rounds, wait_for_nodes
+from wardround.server.network.strategy import OnRound, TimeLimits, run_rounds, wait_for_nodes
 from wardround.simulations.federation.app import hospital_app
 from wardround.simulations.federation.federation import OPERATOR, Federation
 from wardround.simulations.federation.shared_federation import open_shared, write_shared
 
-LIMITS = Limits(nodes_seconds=120, round_seconds=3600, poll_seconds=0.05)
+LIMITS = TimeLimits(nodes_seconds=120, round_seconds=3600, poll_seconds=0.05)
 
 
 def run_on_ray(terms: Terms, federation: Federation, *, on_round: OnRound | None = None) -> RoundState:

@@ -18,7 +18,7 @@ from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState
-from wardround.server.network.strategy import Limits, OnRound, run_rounds
+from wardround.server.network.strategy import OnRound, TimeLimits, run_rounds
 from wardround.simulations.federation.app import plan_of, reply
 
 Answer = Callable[[Sequence[RoundPlan]], Sequence[Release | Refusal]]
@@ -28,7 +28,7 @@ def run_over_grid(terms: Terms, answer: Answer, *, on_round: OnRound | None = No
     """Run all rounds of a study over Flower messages; gives the last state, that of ``in_process.run``."""
     grid = InProcessGrid(len(terms.hospitals), answer)
     nodes = dict(zip(terms.hospitals, grid.get_node_ids(), strict=True))
-    return run_rounds(grid, nodes, terms, rounds.init(terms), limits=Limits(), on_round=on_round)
+    return run_rounds(grid, nodes, terms, rounds.init(terms), limits=TimeLimits(), on_round=on_round)
 
 
 class InProcessGrid(Grid):

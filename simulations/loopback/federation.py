@@ -17,8 +17,8 @@ from pathlib import Path
 from wardround.client.gate.identity import hospital_key
 from wardround.client.home.home import PATIENTS_KEY, Simulation, load_home
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.exit_with_parent import exit_with_parent
 from wardround.protocol.privacy.randomness import derive_key
-from wardround.protocol.tied import tied
 from wardround.protocol.wire.kit import load_join_request, load_kit
 from wardround.protocol.wire.signed_terms import load_terms
 from wardround.server.store.event_log import read_events
@@ -244,7 +244,7 @@ class Loopback:
             self.stop(name)
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                tied([sys.executable, "-P", "-m", *arguments]),
+                exit_with_parent([sys.executable, "-P", "-m", *arguments]),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

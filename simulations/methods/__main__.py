@@ -19,7 +19,7 @@ DOCS = Path("docs")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Options:
     """The command line. partial: less than everything was asked for, so docs/ is left as it is."""
 
     data: Path
@@ -40,24 +40,24 @@ class Asked:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked; 0, 1 where a column failed, 2 where what was asked for does not exist."""
-    asked = _parse(arguments)
+    options = _parse(arguments)
     _one_thread()
     # After _one_thread: numerical libraries read it when they are imported.
     from wardround.simulations.methods.page import write_results
     from wardround.simulations.methods.runner import run_tasks
 
     try:
-        tasks, skipped = plan(asked)
+        tasks, skipped = plan(options)
     except ValueError as error:
         complain(str(error))
         return 2
     started = time.perf_counter()
-    failed = [] if asked.page_only else run_tasks(tasks, asked.workers, say)
+    failed = [] if options.page_only else run_tasks(tasks, options.workers, say)
     say(f"{time.perf_counter() - started:.0f} s")
     complete = all(len(task.records()) == len(task.cells) for task in tasks)
-    out = asked.out
-    if out == DOCS and (asked.partial or skipped or not complete):
-        out = asked.store
+    out = options.out
+    if out == DOCS and (options.partial or skipped or not complete):
+        out = options.store
         say(f"{DOCS}/ is written by a whole run alone; this one is in {out}")
     write_results(tasks, skipped, out)
     for line in (*skipped, *failed):
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def plan(asked: Asked) -> "tuple[list[Task], list[str]]":
+def plan(options: Options) -> "tuple[list[Task], list[str]]":
     """Give the columns, the longest first, and why some data is left out. ValueError for an unknown name."""
     from wardround.simulations.methods.cases import CASES, EPSILONS, NOISES, present, quick
     from wardround.simulations.methods.column import cells_of
@@ -74,22 +74,22 @@ def plan(asked: Asked) -> "tuple[list[Task], list[str]]":
     from wardround.simulations.methods.runner import Task
     from wardround.simulations.methods.store import code_digest, table_digest
 
-    _check("--only", asked.only, [case.name for case in CASES])
-    _check("--methods", asked.methods, list(registry()))
-    names = tuple(dict.fromkeys((DEFAULT, *asked.methods))) if asked.methods else chosen()
-    epsilons = (1.0, 3.0) if asked.quick else EPSILONS
+    _check("--only", options.only, [case.name for case in CASES])
+    _check("--methods", options.methods, list(registry()))
+    names = tuple(dict.fromkeys((DEFAULT, *options.methods))) if options.methods else chosen()
+    epsilons = (1.0, 3.0) if options.quick else EPSILONS
     code, tasks, skipped = code_digest(), [], []
-    for case, missing in present(CASES, asked.data):
-        if asked.only and case.name not in asked.only:
+    for case, missing in present(CASES, options.data):
+        if options.only and case.name not in options.only:
             continue
         if missing:
             skipped.append(f"{case.name}: {missing}")
             continue
-        shrunk = _with_seeds(quick(case) if asked.quick else case, asked.seeds)
+        shrunk = _with_seeds(quick(case) if options.quick else case, options.seeds)
         own = [registry()[name] for name in names if not case.only or name in case.only]
         cells = tuple(cells_of(own, NOISES, epsilons))
-        table = table_digest(asked.data / case.file if case.file else None)
-        tasks += [Task(shrunk, seed, cells, code, table, asked.store) for seed in shrunk.seeds]
+        table = table_digest(options.data / case.file if case.file else None)
+        tasks += [Task(shrunk, seed, cells, code, table, options.store) for seed in shrunk.seeds]
     return sorted(tasks, key=lambda task: not task.case.name.startswith("synthetic")), skipped
 
 
@@ -103,7 +103,7 @@ def _with_seeds(case: "Case", seeds: int) -> "Case":
     return replace(case, seeds=tuple(case.seeds[0] + index for index in range(seeds))) if seeds else case
 
 
-def _parse(arguments: Sequence[str] | None) -> Asked:
+def _parse(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="python -m wardround.simulations.methods", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of noshow.csv.gz and heart/ (ACCURACY_DATA)")
     parser.add_argument("--only", type=_names, default=(), help="data, as in noshow,heart")
@@ -120,7 +120,7 @@ def _parse(arguments: Sequence[str] | None) -> Asked:
     parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
     given = parser.parse_args(arguments)
     folder = given.data or Path(os.environ.get("ACCURACY_DATA", "../shared/data"))
-    return Asked(**{**vars(given), "data": folder})
+    return Options(**{**vars(given), "data": folder})
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -26,13 +26,13 @@ from wardround.simulations.federation.in_process import run
 from wardround.simulations.measures import metrics
 from wardround.simulations.measures.paired import auc_difference, no_worse_off
 from wardround.simulations.methods.cases import UNBOUNDED, Case
-from wardround.simulations.methods.compared import DEFAULT, Method, registry
+from wardround.simulations.methods.compared import DEFAULT, ComparedMethod, registry
 from wardround.simulations.methods.flamby import SPLIT_SEED, flamby_split
 from wardround.simulations.methods.registry import attempt
 from wardround.simulations.study.baselines import pooled_boosting
 from wardround.simulations.study.comparison import UNORDERED, Contest, personalised
 from wardround.simulations.study.descents import alone_models, pooled_model
-from wardround.simulations.study.study import answers, simulated_terms, step_event
+from wardround.simulations.study.study import answer_plans, simulated_terms, step_event
 
 Floats = NDArray[np.float64]
 REFERENCES = "references"
@@ -47,7 +47,9 @@ class Cell:
     epsilon: float = math.inf
 
 
-def cells_of(methods: Sequence[Method], noises: Sequence[str], epsilons: Sequence[float]) -> list[Cell]:
+def cells_of(
+    methods: Sequence[ComparedMethod], noises: Sequence[str], epsilons: Sequence[float]
+) -> list[Cell]:
     """Give all cells of one column, the references first."""
     grid = [Cell(m.name, n, e) for m in methods for n in noises if n in m.noises for e in epsilons]
     return [Cell(REFERENCES), *grid]
@@ -91,7 +93,7 @@ class Column:
         if registry()[cell.method].challenger:
             return self._challenger(cell, settings)
         terms = simulated_terms(settings, self.federation)
-        weights = reported_weights(run(terms, answers(self.federation, terms)))
+        weights = reported_weights(run(terms, answer_plans(self.federation, terms)))
         spent = compose_epsilon([step_event(terms)], terms.privacy.delta)
         found = self._spent(cell, settings.privacy, spent)
         found |= measures(self.federation.heldout, self._predict(terms, weights))

@@ -12,7 +12,7 @@ DEFAULT = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class ComparedMethod:
     """Overrides of ``wardround-simulate``, or (challenger) a name in ``simulations.methods.challengers``' registry."""
 
     name: str
@@ -23,19 +23,19 @@ class Method:
 
 
 OURS = (
-    Method(name=DEFAULT, title="what a user gets who sets nothing"),
-    Method(
+    ComparedMethod(name=DEFAULT, title="what a user gets who sets nothing"),
+    ComparedMethod(
         name="sgd",
         title="server momentum, tail average",
         overrides=("training.optimizer=sgd", "training.moment_rounds=0"),
     ),
-    Method(
+    ComparedMethod(
         name="fedavg",
         title="FedAvg as it is usually run: rounds of 5 private steps at each hospital",
         overrides=("training=fedavg", "training.optimizer=sgd", "training.moment_rounds=0"),
         noises=("local",),
     ),
-    Method(
+    ComparedMethod(
         name="adam",
         title="Adam at the server",
         overrides=("training.optimizer=adam", "training.moment_rounds=0"),
@@ -47,10 +47,10 @@ CHOSEN = ("fedavg_tuned", "mean_regularised", "boosting", "newton_gram")
 """Challengers that the page shows; ``--methods`` takes any of the registry's."""
 
 
-def registry() -> Mapping[str, Method]:
+def registry() -> Mapping[str, ComparedMethod]:
     """All methods by name: ours, the default first, then every challenger."""
     theirs = (
-        Method(
+        ComparedMethod(
             name=name,
             title="challenger: docs/methods.md",
             challenger=True,

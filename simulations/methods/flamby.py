@@ -72,7 +72,7 @@ def _drawn(labels: NDArray[np.float64], random_state: int) -> tuple[NDArray[np.i
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spent:
+class FlambyEpsilon:
     """What FLamby's patients of one hospital paid for a stated ε.
 
     noise_multiplier: the least that holds what was planned, ``planned_steps`` Poisson draws; ``sampled`` is the ε
@@ -88,7 +88,7 @@ class Spent:
     shuffled: float
 
 
-def spent(epsilon: float, delta: float) -> list[Spent]:
+def flamby_epsilons(epsilon: float, delta: float) -> list[FlambyEpsilon]:
     """Account for each hospital: Opacus planned 15 epochs, and 15 rounds of 100 steps were taken.
 
     The noise is found by this project's accountant; Opacus' own, which is not published, may have been a little
@@ -100,7 +100,7 @@ def spent(epsilon: float, delta: float) -> list[Spent]:
         planned, steps = ROUNDS * batches, ROUNDS * STEPS_PER_ROUND
         noise = noise_multiplier_for(epsilon, delta, 1 / batches, planned)
         found.append(
-            Spent(
+            FlambyEpsilon(
                 hospital=hospital,
                 noise_multiplier=noise,
                 planned_steps=planned,

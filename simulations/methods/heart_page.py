@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wardround.simulations.methods.cases import NOISES
 from wardround.simulations.methods.compared import DEFAULT
-from wardround.simulations.methods.flamby import WITHOUT_PRIVACY, published, spent
+from wardround.simulations.methods.flamby import WITHOUT_PRIVACY, flamby_epsilons, published
 from wardround.simulations.methods.runner import Task
 from wardround.simulations.methods.summary import Found
 from wardround.simulations.methods.tables import epsilon_text, markdown, spread
@@ -86,7 +86,7 @@ def _spent() -> str:
             f"{one.shuffled:.3g}",
         ]
         for stated in STATED[:3]
-        for one in spent(stated, DELTA)
+        for one in flamby_epsilons(stated, DELTA)
     ]
     head = ["stated ε", "centre", "σ ÷ clip norm", "steps planned → taken", "ε if Poisson", "ε as drawn"]
     return (

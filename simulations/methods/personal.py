@@ -15,7 +15,7 @@ from wardround.server.algorithm.rounds import reported_weights
 from wardround.simulations.federation.federation import Federation
 from wardround.simulations.federation.in_process import run
 from wardround.simulations.methods.channel import Attempt
-from wardround.simulations.study.study import answers, step_event
+from wardround.simulations.study.study import answer_plans, step_event
 
 ADDITIVE, WIDE_DEEP = ModelSettings(), ModelSettings(kind="wide_deep", hidden=(16,))
 STANDARD, ADAM = TrainingSettings(optimizer="auto"), TrainingSettings(optimizer="adam", learning_rate=0.05)
@@ -39,7 +39,7 @@ def personal(
             public_patients=federation.public_patients({}),
             simulation=True,
         )
-        weights = reported_weights(run(terms, answers(federation, terms)))
+        weights = reported_weights(run(terms, answer_plans(federation, terms)))
         layout, training_patients = federation.contract.layout, federation.training
         logits = personal_scores(kind, model, layout, weights, training_patients, federation.heldout)
         return Attempt(logits, (step_event(terms),))

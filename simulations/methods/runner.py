@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from wardround.protocol.tied import end_with
+from wardround.protocol.exit_with_parent import exit_when_parent_exits
 from wardround.simulations.methods.cases import Case
 from wardround.simulations.methods.column import Cell, Column, settings_of
 from wardround.simulations.methods.store import append_record, cell_key, read_records, store_path
@@ -71,7 +71,7 @@ def run_tasks(tasks: Sequence[Task], workers: int, say: Callable[[str], None]) -
             failed += _said(task, lambda task=task: run_task(task), say)  # type: ignore[misc]
         return failed
     # Spawned, not forked: polars' and OpenMP's threads do not survive a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn"), end_with, (os.getpid(),)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), exit_when_parent_exits, (os.getpid(),)) as pool:
         running = {pool.submit(run_task, task): task for task in tasks}
         for future in as_completed(running):
             failed += _said(running[future], future.result, say)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from wardround.simulations.report import charts, effects
 from wardround.simulations.report.card import measured
 from wardround.simulations.report.plots import compact, compact_delta, number, percent, spread_text
-from wardround.simulations.report.scores import METHODS, Scores
+from wardround.simulations.report.scores import METHODS, MethodScores
 from wardround.simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
 
 MOST_EFFECTS, MOST_HEAT_MAPS = 24, 8
@@ -177,7 +177,7 @@ def _plots(results: Results) -> dict[str, str]:
     return plots
 
 
-def _references(scores: Mapping[str, Scores]) -> dict[str, float]:
+def _references(scores: Mapping[str, MethodScores]) -> dict[str, float]:
     names = {
         "best_possible": "best possible",
         "pooled_boosting": "pooled boosting",

@@ -19,7 +19,7 @@ import yaml
 from wardround.protocol.model.model_file import model_bytes
 from wardround.server.report.model_facts import release_facts
 from wardround.simulations.report.card import card_files
-from wardround.simulations.report.scores import Scores
+from wardround.simulations.report.scores import MethodScores
 from wardround.simulations.report.summary import PROTECTS_NOBODY_WARNING, Results, summarise
 
 PACKAGES = (
@@ -128,7 +128,7 @@ def _frame(method: str, metric: list[str], value: list[float], **columns: list[o
     )  # fmt: skip
 
 
-def _overall(key: str, scores: Scores) -> pl.DataFrame:
+def _overall(key: str, scores: MethodScores) -> pl.DataFrame:
     rows: list[tuple[str, str, float]] = [
         ("auc", "all", scores.auc),
         ("auc", "known", scores.auc_known),
@@ -143,7 +143,7 @@ def _overall(key: str, scores: Scores) -> pl.DataFrame:
     return _frame(key, list(metric), list(value), patients=list(patients))
 
 
-def _by_hospital(key: str, scores: Scores, results: Results) -> pl.DataFrame:
+def _by_hospital(key: str, scores: MethodScores, results: Results) -> pl.DataFrame:
     hospitals: list[object] = [*results.hospitals, *results.hospitals]
     value = np.concatenate([scores.hospital_auc, scores.hospital_log_loss]).tolist()
     count = len(results.hospitals)

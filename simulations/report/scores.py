@@ -37,7 +37,7 @@ METHOD_KEYS = tuple(method.key for method in METHODS)
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class MethodScores:
     """One method on the held-out patients; NaN where a number does not exist.
 
     hospital_auc: float64 [hospitals], NaN for one class or no patient. one_class: hospitals that macro_auc
@@ -55,7 +55,7 @@ class Scores:
     auc_unknown: float
 
 
-def score_methods(heldout: Cohort, probabilities: Mapping[str, Floats]) -> dict[str, Scores]:
+def score_methods(heldout: Cohort, probabilities: Mapping[str, Floats]) -> dict[str, MethodScores]:
     """Score each method's probabilities, float64 [events] over ``heldout``, in the order of ``METHODS``."""
     hospital = heldout.hospital_of_patient[heldout.patient_of_event]
     return {
@@ -65,13 +65,13 @@ def score_methods(heldout: Cohort, probabilities: Mapping[str, Floats]) -> dict[
     }
 
 
-def _score(heldout: Cohort, hospital: NDArray[np.int64], scores: Floats) -> Scores:
+def _score(heldout: Cohort, hospital: NDArray[np.int64], scores: Floats) -> MethodScores:
     labels, count = heldout.labels, heldout.hospital_count
     ranks = metrics.dense_ranks(scores)
     by_hospital = metrics.auc_by_segment(labels, ranks, hospital, count)
     by_history = metrics.auc_by_segment(labels, ranks, heldout.known.astype(np.int64), 2)
     mean, left_out = metrics.macro_auc(by_hospital)
-    return Scores(
+    return MethodScores(
         auc=metrics.auc(labels, ranks),
         macro_auc=mean,
         one_class=left_out,

@@ -20,7 +20,7 @@ from wardround.server.evaluation.measured import null_where_nan, summary_of
 from wardround.simulations.measures import metrics
 from wardround.simulations.measures.paired import NoWorseOff, auc_difference, no_worse_off
 from wardround.simulations.report.assessed import exact_measures
-from wardround.simulations.report.scores import METHOD_KEYS, Scores, score_methods
+from wardround.simulations.report.scores import METHOD_KEYS, MethodScores, score_methods
 
 Floats = NDArray[np.float64]
 SECURE_AGGREGATION_WARNING = (
@@ -133,7 +133,7 @@ class Results:
         return {**known, **self.probabilities}
 
     @cached_property
-    def scores(self) -> dict[str, Scores]:
+    def scores(self) -> dict[str, MethodScores]:
         """Each method's scores on the held-out patients, computed once."""
         return score_methods(self.heldout, self._all_probabilities())
 
@@ -225,7 +225,7 @@ def _assessed(results: Results) -> dict[str, object]:
     return summary_of(results.assessment, None if shared is None else exact_measures(results.heldout, shared))
 
 
-def _by_method(scores: Mapping[str, Scores]) -> dict[str, object]:
+def _by_method(scores: Mapping[str, MethodScores]) -> dict[str, object]:
     """Each measure with one value per method; None for methods that were not run."""
 
     def of(name: str) -> dict[str, float | None]:

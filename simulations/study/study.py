@@ -24,7 +24,14 @@ from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.rounds import RoundState, RoundSummary, finished, reported_weights
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.evaluation.assess import Ask, Assessment, Finding, assess, evaluate_round, measuring
+from wardround.server.evaluation.assess import (
+    Ask,
+    Assessment,
+    EvaluationResult,
+    assess,
+    evaluate_round,
+    measuring,
+)
 from wardround.server.evaluation.evaluation import due
 from wardround.simulations.federation.encoded_cache import load_cached
 from wardround.simulations.federation.federation import OPERATOR, Federation
@@ -54,7 +61,7 @@ def run(settings: StudySettings) -> RunFiles:
     memory_bytes = settings.federation.memory_mb << 20
     loaded = time.perf_counter()
     with watch(settings.report.progress, terms) as watcher:
-        answer = answers(federation, terms, memory_bytes)
+        answer = answer_plans(federation, terms, memory_bytes)
         diary = Diary(federation, terms, watcher, answer, memory_bytes)
         state = train(settings, federation, terms, answer, diary.note)
         today = datetime.now(UTC).date()
@@ -126,7 +133,7 @@ def train(
     return run_in_process(terms, answer, on_round=on_round)
 
 
-def answers(federation: Federation, terms: Terms, memory_bytes: int = MEMORY_BYTES) -> Answer:
+def answer_plans(federation: Federation, terms: Terms, memory_bytes: int = MEMORY_BYTES) -> Answer:
     """Give what answers a round's or an evaluation's plans: every planned hospital's own ward."""
     wards = {ward.hospital: ward for ward in federation.wards(terms)}
 
@@ -158,7 +165,7 @@ class Diary:
     watcher: Watcher
     answer: Answer
     memory_bytes: int = MEMORY_BYTES
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[EvaluationResult] = field(default_factory=list)
     rows: list[RoundRow] = field(default_factory=list)
     seconds: float = 0.0
     _since: float = field(default_factory=time.perf_counter)

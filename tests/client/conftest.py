@@ -245,7 +245,7 @@ def _own_log() -> Iterator[None]:
 @pytest.fixture
 def hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A hospital whose agent takes the agreement of closed form and Opacus for granted (seconds per study)."""
-    monkeypatch.setattr("wardround.client.agent.agent.agree", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.agent.agent.check_closed_form", lambda *arguments: 0.0)
     place = Hospital(tmp_path / "north")
     yield place
     place.stop()

@@ -40,7 +40,7 @@ def undecoded(monkeypatch):
         raise AssertionError("decoded")
 
     monkeypatch.setattr("wardround.protocol.wire.signed_terms.decode", never)
-    monkeypatch.setattr("wardround.client.agent.asked.decode_plan", never)
+    monkeypatch.setattr("wardround.client.agent.verified_plan.decode_plan", never)
 
 
 def calls(work):

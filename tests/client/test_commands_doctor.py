@@ -26,7 +26,7 @@ Doctor = Callable[..., tuple[int, list[dict[str, str]], str]]
 @pytest.fixture
 def doctor(hospital, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> Doctor:
     """Run the doctor on the hospital; give exit code, findings, and the line on standard error."""
-    monkeypatch.setattr("wardround.client.checks.study.agree", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.checks.study.check_closed_form", lambda *arguments: 0.0)
     monkeypatch.setattr("wardround.client.checks.machine.requires", lambda name: [])
     monkeypatch.setattr("wardround.client.checks.machine.version", lambda name: "1.0")
     save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")
@@ -308,7 +308,7 @@ def test_noise_alone_is_a_fault_until_a_round_is_computed_from_the_tables(
     assert "messages: no file" in said
     assert "rehearse" in said
     later = datetime.now(UTC) + timedelta(days=40)
-    monkeypatch.setattr("wardround.client.commands.doctor.moment", lambda home, ledger: later)
+    monkeypatch.setattr("wardround.client.commands.doctor.gate_now", lambda home, ledger: later)
     assert [f["state"] for f in doctor()[1] if f["topic"] == "rounds"] == [WARN]
     monkeypatch.undo()
     approved.released(4)

@@ -20,8 +20,8 @@ from wardround.protocol.wire.signing import new_key
 ROOT = Path(__file__).parents[2]
 PATIENTS, STEPS = 20_000, 120
 AGENT = (
-    "import sys, wardround.client.agent.agent; wardround.client.agent.agent.agree = lambda *arguments: 0.0; "
-    "from pathlib import Path; wardround.client.agent.agent.run_agent(Path(sys.argv[1]))"
+    "import sys; from pathlib import Path; from wardround.client.agent import agent; "
+    "agent.check_closed_form = lambda *arguments: 0.0; agent.run_agent(Path(sys.argv[1]))"
 )
 
 

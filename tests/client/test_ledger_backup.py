@@ -520,7 +520,7 @@ def test_nothing_is_put_back_under_an_agent_that_runs(
     kept: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     back_up(kept)
-    monkeypatch.setattr("wardround.client.commands.ledger_keep.answers", lambda socket: True)
+    monkeypatch.setattr("wardround.client.commands.ledger_keep.is_listening", lambda socket: True)
     for action in ("restore", "recover"):
         assert (
             run(kept, "ledger", action, kept.file, *(["--reason", "x"] if action == "recover" else [])) == 2

@@ -366,16 +366,14 @@ def test_garbage_while_the_clock_is_wrong_changes_nothing(place: Place, shifted:
 def test_no_entry_is_made_at_an_implausible_time_and_a_person_is_told(
     place: Place, shifted: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from wardround.client.commands import desk
     from wardround.client.main import main
 
     long = timedelta(days=4000)
     shifted(3650)
     assert place.hospital.clause(3, place.terms["tea"], lives=long) == "clock"
     place.hospital.stop()
-    moment = desk.moment
     ahead = timedelta(days=3650)
-    monkeypatch.setattr("wardround.client.commands.decide.open_desk", _desk_ahead(moment, ahead))
+    monkeypatch.setattr("wardround.client.commands.decide.open_home", _home_ahead(ahead))
     home = ["--home", str(place.folder)]
     file = place.folder / "tea.terms"
     save_terms(sign_terms(place.terms["tea"], place.hospital.operator), file)
@@ -385,17 +383,17 @@ def test_no_entry_is_made_at_an_implausible_time_and_a_person_is_told(
     place.hospital.released(3, place.terms["tea"])
 
 
-def _desk_ahead(moment: Any, ahead: timedelta) -> Any:
+def _home_ahead(ahead: timedelta) -> Any:
     from contextlib import contextmanager
 
-    from wardround.client.commands.desk import open_desk
+    from wardround.client.commands.open_home import open_home
 
     @contextmanager
-    def opened(folder: Path) -> Any:
-        with open_desk(folder) as desk:
-            yield replace(desk, now=desk.now + ahead)
+    def ahead_of_time(folder: Path) -> Any:
+        with open_home(folder) as opened:
+            yield replace(opened, now=opened.now + ahead)
 
-    return opened
+    return ahead_of_time
 
 
 def test_a_person_sets_an_entry_of_a_wrong_clock_right_and_nobody_else(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wardround.client.cohort import Cohort, concatenate
-from wardround.client.train.agree import random_cohort
+from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.moments import moment_sums
 from wardround.client.train.update import draw_sample, private_update
 from wardround.protocol.contract.layout import Cross, Field, Layout

@@ -12,7 +12,7 @@ import pytest
 from tests.client.hostile_weights import KINDS, aimed_weights
 from tests.client.second_pass import second_pass
 from wardround.client.cohort import Cohort
-from wardround.client.train.agree import random_cohort
+from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.moments import moment_sums
 from wardround.client.train.one_pass import blank, no_denormals
 from wardround.client.train.update import clipped_sums

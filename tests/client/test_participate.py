@@ -89,7 +89,9 @@ class Desk:
         return participate(plans, self.wards, self.terms, "key", self.admit)
 
 
-def desk(terms: Terms | None = None, counts: Sequence[int] = (20, 30), policy: Policy | None = None) -> Desk:
+def opened(
+    terms: Terms | None = None, counts: Sequence[int] = (20, 30), policy: Policy | None = None
+) -> Desk:
     terms = terms or make_terms()
 
     def ward(name: str) -> Ward:
@@ -114,7 +116,7 @@ def vectors(answers: Sequence[Release | Refusal]) -> list[np.ndarray]:
 
 
 def test_each_hospital_is_charged_the_rounds_event() -> None:
-    place = desk()
+    place = opened()
     for number in (1, 2, 3):
         place.answer(plans_of(place.terms, number))
     expected = compose_epsilon([PrivacyEvent(5.0, 1.0, 3)], 1e-5)
@@ -125,7 +127,7 @@ def test_each_hospital_is_charged_the_rounds_event() -> None:
 def test_a_moment_round_costs_what_a_round_costs_and_releases_mean_rows_whatever_the_weights() -> None:
     training = replace(make_terms().training, optimizer="newton", moment_rounds=1, learning_rate=0.5)
     terms = make_terms(training=training, noise_multiplier=1e-3)
-    place, other, plain = desk(terms), desk(terms), desk(make_terms(noise_multiplier=1e-3))
+    place, other, plain = opened(terms), opened(terms), opened(make_terms(noise_multiplier=1e-3))
     moments = vectors(place.answer(plans_of(terms, 1)))
     np.testing.assert_array_equal(moments, vectors(other.answer(plans_of(terms, 1, shift=3.0))))
     # One feature: two active columns in each row, of 1/√2 each, so the intercept counts patients.
@@ -141,14 +143,14 @@ def test_a_moment_round_costs_what_a_round_costs_and_releases_mean_rows_whatever
 
 
 def test_plans_of_two_rounds_are_two_calls() -> None:
-    place = desk()
+    place = opened()
     first, second = (plans_of(place.terms, number) for number in (1, 2))
     with pytest.raises(ValueError, match=r"rounds \[1, 2\] in one call"):
         place.answer([first[0], second[1]])
 
 
 def test_a_repeat_is_identical_and_free() -> None:
-    place = desk()
+    place = opened()
     first = vectors(place.answer(plans_of(place.terms)))
     spent = place.wards[0].ledger.spent("training", 1e-5)
     again = vectors(place.answer(plans_of(place.terms)))
@@ -158,14 +160,14 @@ def test_a_repeat_is_identical_and_free() -> None:
 
 
 def test_other_weights_for_a_charged_round_are_refused() -> None:
-    place = desk()
+    place = opened()
     place.answer(plans_of(place.terms))
     answers = place.answer(plans_of(place.terms, shift=0.5))
     assert [answer.clause for answer in answers if isinstance(answer, Refusal)] == ["weights", "weights"]
 
 
 def test_noise_differs_between_hospitals_and_rounds() -> None:
-    place = desk(counts=(0, 0))
+    place = opened(counts=(0, 0))
     releases = [
         vector for number in (1, 2) for vector in vectors(place.answer(plans_of(place.terms, number)))
     ]
@@ -179,7 +181,7 @@ def test_an_empty_hospital_releases_noise_of_the_right_size() -> None:
     terms = make_terms(
         training=TrainingSettings(rounds=400, learning_rate=1.0, public_patients={"north": 50, "south": 50})
     )
-    place = desk(terms, counts=(0, 0))
+    place = opened(terms, counts=(0, 0))
     drawn = np.concatenate([v for n in range(1, 401) for v in vectors(place.answer(plans_of(terms, n)))])
     stddev = terms.noise_multiplier * terms.privacy.clip_norm
     assert drawn.std() == pytest.approx(stddev, rel=0.05)
@@ -189,16 +191,16 @@ def test_an_empty_hospital_releases_noise_of_the_right_size() -> None:
 
 def test_a_fault_inside_a_real_hospital_yields_charged_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wardround.client.round.participate.permit", lambda *_: None)
-    place = desk(make_terms(simulation=False))
+    place = opened(make_terms(simulation=False))
     place.fault = ZeroDivisionError("a table that cannot be learned from")
     found = vectors(place.answer(plans_of(place.terms)))
-    whole = vectors(desk(counts=(0, 0)).answer(plans_of(make_terms())))
+    whole = vectors(opened(counts=(0, 0)).answer(plans_of(make_terms())))
     assert all(np.array_equal(a, b) for a, b in zip(found, whole, strict=True))
     assert place.wards[0].ledger.spent("training", 1e-5) > 0
 
 
 def test_a_fault_in_a_simulation_is_raised() -> None:
-    place = desk()
+    place = opened()
     place.fault = ZeroDivisionError("a mistake of ours")
     with pytest.raises(ZeroDivisionError):
         place.answer(plans_of(place.terms))
@@ -218,7 +220,7 @@ def test_a_fault_in_a_simulation_is_raised() -> None:
 def test_a_plan_that_is_not_this_hospitals_is_refused_by_its_clause(
     change: dict[str, Any], clause: str
 ) -> None:
-    place = desk()
+    place = opened()
     plans = plans_of(place.terms)
     answers = place.answer([replace(plans[0], **change), plans[1]])
     assert isinstance(answers[0], Refusal)
@@ -229,14 +231,14 @@ def test_a_plan_that_is_not_this_hospitals_is_refused_by_its_clause(
 
 def test_what_the_budget_cannot_pay_is_refused() -> None:
     two_rounds = compose_epsilon([PrivacyEvent(5.0, 1.0, 2)], 1e-5)
-    place = desk(policy=simulation_policy(1e-5, two_rounds * 1.000001))
+    place = opened(policy=simulation_policy(1e-5, two_rounds * 1.000001))
     kinds = [type(place.answer(plans_of(place.terms, number))[0]) for number in (1, 2, 3)]
     assert kinds == [Release, Release, Refusal]
 
 
 def test_the_release_is_near_the_clipped_sum_where_noise_is_small() -> None:
     terms = make_terms(noise_multiplier=1e-6)
-    place = desk(terms)
+    place = opened(terms)
     layout = terms.contract.layout
     from wardround.client.train.update import clipped_sums
 

@@ -8,7 +8,7 @@ import pytest
 
 from wardround.client.cohort import Cohort
 from wardround.client.train import clipped_sum_additive, clipped_sum_dense
-from wardround.client.train.agree import random_cohort
+from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.clipped_sum_additive import clipped_row_sums
 from wardround.client.train.prepared import Prepared, prepared_parts
 from wardround.client.train.rounding import add_part, norm_allowance, safe_norms

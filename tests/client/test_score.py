@@ -342,7 +342,7 @@ def test_the_reasons_under_a_personal_part_are_those_of_the_mixture(hospital, mo
 
 
 @pytest.fixture
-def audited(hospital, tmp_path: Path) -> Contract:
+def grouped(hospital, tmp_path: Path) -> Contract:
     """The hospital's contract with groups, known to it."""
     plain = hospital.terms.contract.to_mapping()
     contract = contract_from_mapping({**plain, "groups": ["channel", "topic"]})
@@ -359,10 +359,10 @@ THRESHOLDS = {
 
 
 def test_groups_are_selected_by_their_own_thresholds_whatever_the_personal_part_says(
-    hospital, audited: Contract, score: Score, tmp_path: Path
+    hospital, grouped: Contract, score: Score, tmp_path: Path
 ) -> None:
     facts = {"group_thresholds": json.dumps(THRESHOLDS), "selection_threshold": "0.5"}
-    model = save_model(tmp_path / "fair.safetensors", audited, **facts)
+    model = save_model(tmp_path / "fair.safetensors", grouped, **facts)
     code, said, _ = score(model)
     assert code == 0
     messages = pl.read_csv(hospital.folder / "messages.csv", infer_schema=False)
@@ -392,9 +392,9 @@ def logit(probability: float) -> float:
     "thresholds", ["[]", "{", '{"age": {}}', '{"channel": {"sms": 0.5}}', '{"channel": {"sms": 2}}']
 )
 def test_thresholds_that_fit_no_group_are_refused(
-    audited: Contract, score: Score, tmp_path: Path, thresholds: str
+    grouped: Contract, score: Score, tmp_path: Path, thresholds: str
 ) -> None:
     facts = {"group_thresholds": thresholds, "selection_threshold": "0.5"}
-    code, _, line = score(save_model(tmp_path / "bad.safetensors", audited, **facts))
+    code, _, line = score(save_model(tmp_path / "bad.safetensors", grouped, **facts))
     assert code == 2
     assert "group_thresholds" in line

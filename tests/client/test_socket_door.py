@@ -14,11 +14,11 @@ import pytest
 
 from wardround.client.agent.listening import listening_socket
 from wardround.client.agent.room import Stage
-from wardround.client.agent.socket_door import LENGTH, Limits, Reply, SocketDoor, due_at
+from wardround.client.agent.socket_door import LENGTH, DoorLimits, Reply, SocketDoor, due_at
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.wire.envelope import LARGEST_REQUEST, OPENING_BYTES
 
-LIMITS = Limits(connections=16, held_bytes=2 * LARGEST_REQUEST, transfer_seconds=20.0)
+LIMITS = DoorLimits(connections=16, held_bytes=2 * LARGEST_REQUEST, transfer_seconds=20.0)
 
 
 class Served:
@@ -260,7 +260,7 @@ def test_a_panic_of_native_code_cuts_the_line_and_the_next_is_answered(served):
             raise Panic
         return Reply(payload.upper())
 
-    served.door._desk._answer = panics
+    served.door._worker._answer = panics
     assert ask(served, b"panic") == b""
     assert ask(served, b"hello") == answered(b"HELLO")
 
@@ -389,7 +389,7 @@ def test_delays_count_from_the_requests_last_byte_and_hold_for_hang_ups(tmp_path
     monkeypatch.setattr("wardround.client.agent.socket_door.due_at", due)
     place = Served(tmp_path / "run/agent.sock")
     try:
-        place.door._desk._answer = lambda request: Reply(payload, 3.0)
+        place.door._worker._answer = lambda request: Reply(payload, 3.0)
         asked.clear()
         with connect(place) as client:
             client.sendall(LENGTH.pack(4) + b"slo")

@@ -177,7 +177,7 @@ def test_cells_that_do_not_parse_are_counted_never_shown():
 
 def moments(cells):
     series = pl.Series("cell", cells)  # a list, or a typed series
-    return series.to_frame().select(parsing.moment("cell", series.dtype))["cell"].to_list()
+    return series.to_frame().select(parsing.instant("cell", series.dtype))["cell"].to_list()
 
 
 def test_moments_are_read_by_row():
@@ -237,7 +237,7 @@ DAYS = ("2024-02-29", "2024-2-9", "", None, "20240101", "2023-02-29", "0", "2024
 def test_days_parse_alike_once_and_row_by_row(texts: list[str | None]) -> None:
     """Repeated days are parsed once per distinct text: no row may tell."""
     rows = pl.Series("day", [*texts, *texts, *texts, *texts, *texts], pl.String)
-    moment = parsing.moment("day", pl.String())
+    moment = parsing.instant("day", pl.String())
     once = rows.to_frame().select(moment).to_series()
     each = [pl.Series("day", [text], pl.String).to_frame().select(moment).item() for text in texts]
     assert once.to_list() == each * 5

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wardround.client.cohort import Cohort, concatenate
-from wardround.client.train.agree import random_cohort
+from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.patient_batch import pad_patients
 from wardround.client.train.update import clipped_sums, draw_sample, private_update, update_together
 from wardround.protocol.contract.layout import Cross, Field, Layout

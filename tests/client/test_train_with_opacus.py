@@ -13,9 +13,9 @@ from opacus.accountants import RDPAccountant
 from opacus.optimizers import DPOptimizer
 from torch import nn
 
-import wardround.client.train.agree
+import wardround.client.train.check_closed_form
 from wardround.client.cohort import Cohort
-from wardround.client.train.agree import agree, of_one_label, random_cohort
+from wardround.client.train.check_closed_form import check_closed_form, of_one_label, random_cohort
 from wardround.client.train.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
 from wardround.client.train.patient_batch import pad_patients
 from wardround.client.train.patient_optimizer import PatientOptimizer
@@ -208,7 +208,7 @@ def test_the_optimiser_is_opacus_s_and_adds_the_stream_s_noise_once() -> None:
 
 @each_model
 def test_a_study_s_shapes_agree_before_it_starts(model: ModelSettings) -> None:
-    assert agree(model, LAYOUT, events_per_patient=8) < 1e-7
+    assert check_closed_form(model, LAYOUT, events_per_patient=8) < 1e-7
 
 
 @each_model
@@ -219,9 +219,9 @@ def test_a_closed_form_that_is_off_stops_the_study(
         sums = clipped_sums(*args, **kwargs)
         return sums * (1 + 3e-5) if args[5:] == ("closed_form",) else sums
 
-    monkeypatch.setattr(wardround.client.train.agree, "clipped_sums", off)
+    monkeypatch.setattr(wardround.client.train.check_closed_form, "clipped_sums", off)
     with pytest.raises(WardroundError, match=r"differ by 3\.0e-05: at most 1e-05 is allowed"):
-        agree(model, LAYOUT, events_per_patient=3)
+        check_closed_form(model, LAYOUT, events_per_patient=3)
 
 
 def test_importing_opacus_leaves_logging_alone_and_the_private_step_needs_no_torch() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from wardround.client.train.agree import random_cohort
+from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.patient_batch import pad_patients
 from wardround.protocol.contract.layout import Cross, Field, Layout
 from wardround.protocol.errors import ContractError

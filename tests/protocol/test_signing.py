@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardround.client.commands.desk import public_key
+from wardround.client.commands.open_home import public_key
 from wardround.client.policy.policy_file import policy_from_yaml
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_new

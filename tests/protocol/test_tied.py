@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from wardround.protocol.tied import tied
+from wardround.protocol.exit_with_parent import exit_with_parent
 
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 STARTS = f"""
 import subprocess, sys, time
-from wardround.protocol.tied import tied
-print(subprocess.Popen(tied({SLEEPS!r})).pid, flush=True)
+from wardround.protocol.exit_with_parent import exit_with_parent
+print(subprocess.Popen(exit_with_parent({SLEEPS!r})).pid, flush=True)
 time.sleep(600)
 """
 
@@ -29,7 +29,7 @@ def test_who_is_killed_takes_along_whom_it_started(ends: Callable[[int], bool]) 
 
 
 def test_whose_starter_has_gone_meanwhile_begins_nothing(tmp_path: Path) -> None:
-    line = tied([sys.executable, "-c", f"open({str(tmp_path / 'began')!r}, 'w')"])
+    line = exit_with_parent([sys.executable, "-c", f"open({str(tmp_path / 'began')!r}, 'w')"])
     others = [str(os.getppid()) if part == str(os.getpid()) else part for part in line]
     assert subprocess.run(others, check=False, timeout=60).returncode == 1
     assert not (tmp_path / "began").exists()
@@ -39,7 +39,7 @@ def test_whose_starter_has_gone_meanwhile_begins_nothing(tmp_path: Path) -> None
 
 def test_it_is_the_command_itself_that_is_started() -> None:
     code = "import os, sys; print(os.getpid(), os.getcwd(), *sys.argv[1:]); sys.exit(3)"
-    line = tied([sys.executable, "-c", code, "a b", ""])
+    line = exit_with_parent([sys.executable, "-c", code, "a b", ""])
     with subprocess.Popen(line, cwd="/", stdout=subprocess.PIPE, text=True) as child:
         said, _ = child.communicate(timeout=60)
     assert (child.returncode, said) == (3, f"{child.pid} / a b \n")

@@ -38,7 +38,7 @@ from wardround.protocol.wire.signed_terms import sign_terms
 from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm import rounds
 from wardround.server.network.signed_letters import SignedLetters
-from wardround.server.network.strategy import Limits, Presence, run_round
+from wardround.server.network.strategy import Presence, TimeLimits, run_round
 from wardround.server.network.streamed_grid import StreamedGrid
 from wardround.server.store.held_heads import HeldHeads
 from wardround.simulations.measures.memory import peak_mb
@@ -148,7 +148,7 @@ def close_a_large_round(folder: Path, hospitals: int, rule: str, kind: type[Http
     )
     there = {name: Presence(index, "1") for index, name in enumerate(keys)}
     before, began = round(1024 * peak_mb()), time.process_time()
-    _, summary = run_round(grid, {}, terms, state, Limits(), letters=letters, roster=lambda: there)
+    _, summary = run_round(grid, {}, terms, state, TimeLimits(), letters=letters, roster=lambda: there)
     return {
         "parameters": len(state.weights),
         "accepted": len(summary.accepted),

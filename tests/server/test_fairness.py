@@ -1,4 +1,4 @@
-"""The audit against fairlearn's definitions; limits, suppression, mitigation, the gate, and the card."""
+"""The group report against fairlearn's definitions; limits, suppression, mitigation, the gate, and the card."""
 
 from dataclasses import replace
 from datetime import date
@@ -12,9 +12,9 @@ from wardround.protocol.model.model import initial_weights, predict_logits
 from wardround.protocol.terms.evaluation import FairnessSettings, TableRow
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.server.evaluation import estimates
-from wardround.server.evaluation.estimates import Estimate, Tables
+from wardround.server.evaluation.estimates import Estimate, NoisedTables
 from wardround.server.evaluation.evaluation import evaluate_tables
-from wardround.server.evaluation.fairness import EXCEEDED, HELD, NOT_SHOWN, Selection, audit
+from wardround.server.evaluation.group_report import EXCEEDED, HELD, NOT_SHOWN, SelectionRule, group_report
 from wardround.server.evaluation.mitigate import group_offsets, group_thresholds, mitigated_weights
 from wardround.server.evaluation.review import review
 
@@ -31,17 +31,19 @@ def events(seed: int = 0, shift: float = 1.0) -> tuple[np.ndarray, np.ndarray, n
     return np.minimum((BINS / (1 + np.exp(-logits))).astype(int), BINS - 1), labels, groups
 
 
-def tables_of(bins: np.ndarray, labels: np.ndarray, groups: np.ndarray, noise: float = 0.0) -> Tables:
+def tables_of(bins: np.ndarray, labels: np.ndarray, groups: np.ndarray, noise: float = 0.0) -> NoisedTables:
     counts = np.zeros((4, 2, BINS))
     np.add.at(counts[0], (labels, bins), 1)
     np.add.at(counts, (1 + groups, labels, bins), 1)
-    return Tables(2, ROWS, counts, np.eye(4) * noise**2, (np.arange(BINS) + 0.5) / BINS, 1)
+    return NoisedTables(2, ROWS, counts, np.eye(4) * noise**2, (np.arange(BINS) + 0.5) / BINS, 1)
 
 
 def test_rates_and_differences_are_fairlearns() -> None:
     metrics = pytest.importorskip("fairlearn.metrics")
     bins, labels, groups = events()
-    found = audit(tables_of(bins, labels, groups), FairnessSettings(selected_share=0.4, min_group_patients=1))
+    found = group_report(
+        tables_of(bins, labels, groups), FairnessSettings(selected_share=0.4, min_group_patients=1)
+    )
     selected = (bins >= found.first_selected).astype(int)
     frame = metrics.MetricFrame(
         metrics={
@@ -67,12 +69,12 @@ def test_rates_and_differences_are_fairlearns() -> None:
 
 def test_small_groups_are_suppressed_by_their_noised_number() -> None:
     settings = FairnessSettings(min_group_patients=100)
-    found = audit(tables_of(*events()), settings)
+    found = group_report(tables_of(*events()), settings)
     assert [group.suppressed for group in found.groups] == [False, False, True]
     assert not found.groups[2].measures
     assert {gap.first for gap in found.gaps} | {gap.second for gap in found.gaps} == {"F", "M"}
     # 40 cells of noise 90 drown even 2,000 patients, whatever the settings ask.
-    drowned = audit(tables_of(*events(), noise=90.0), replace(settings, min_group_patients=1))
+    drowned = group_report(tables_of(*events(), noise=90.0), replace(settings, min_group_patients=1))
     assert [group.suppressed for group in drowned.groups] == [False, True, True]
 
 
@@ -86,13 +88,17 @@ def test_small_groups_are_suppressed_by_their_noised_number() -> None:
     ],
 )
 def test_a_limit_holds_only_where_it_is_shown(shift: float, limit: float, noise: float, outcome: str) -> None:
-    found = audit(tables_of(*events(shift=shift), noise=noise), FairnessSettings(max_selection_gap=limit))
+    found = group_report(
+        tables_of(*events(shift=shift), noise=noise), FairnessSettings(max_selection_gap=limit)
+    )
     assert [verdict.outcome for verdict in found.verdicts] == [outcome]
 
 
 def test_an_attribute_that_cannot_be_audited_does_not_hold() -> None:
     bins, labels, groups = events()
-    found = audit(tables_of(bins, labels, groups), FairnessSettings(max_auc_gap=0.5, min_group_patients=2500))
+    found = group_report(
+        tables_of(bins, labels, groups), FairnessSettings(max_auc_gap=0.5, min_group_patients=2500)
+    )
     assert found.verdicts[0].outcome == NOT_SHOWN
     assert found.verdicts[0].worst is None
 
@@ -116,12 +122,12 @@ def test_offsets_move_the_groups_towards_each_other(kind: str) -> None:
         return np.minimum((BINS / (1 + np.exp(-values))).astype(int), BINS - 1)
 
     tables = tables_of(binned(scored), labels, groups, noise=1.0)
-    before = audit(tables, settings)
+    before = group_report(tables, settings)
     offsets = group_offsets(tables, settings, before)["sex"]
     moved = tables_of(binned(scored + offsets[groups]), labels, groups)
-    after = audit(tables, settings, Selection(moved, before.first_selected))
+    after = group_report(tables, settings, SelectionRule(moved, before.first_selected))
     if kind == "calibration":
-        after = audit(moved, settings)
+        after = group_report(moved, settings)
     else:  # thresholds leave the scores alone
         assert after.largest("sex", "auc").difference == before.largest("sex", "auc").difference
         assert (
@@ -160,7 +166,7 @@ TODAY = date(2026, 3, 1)
 
 def reviewed(limit: float, noise: float = 1.0, **settings: object):
     tables = tables_of(*events(), noise=noise)
-    found = audit(tables, FairnessSettings(max_selection_gap=limit))
+    found = group_report(tables, FairnessSettings(max_selection_gap=limit))
     return review(evaluate_tables(tables, 0.95), found, ReviewSettings(**settings), TODAY)  # type: ignore[arg-type]
 
 
@@ -193,7 +199,7 @@ def test_a_model_that_is_not_shown_to_be_better_than_a_coin_waits_for_a_person()
     bins, labels, groups = events()
     guessing = tables_of(np.random.default_rng(1).permutation(bins), labels, groups)
     found = evaluate_tables(guessing, 0.95)
-    no_limits = audit(guessing, FairnessSettings())
+    no_limits = group_report(guessing, FairnessSettings())
     stopped = review(found, no_limits, ReviewSettings(), TODAY)
     assert not stopped.releasable
     assert stopped.limits_unmet
@@ -234,7 +240,7 @@ def test_an_estimate_without_a_value_has_no_interval() -> None:
 
 def test_what_is_told_of_a_share_stays_a_share_however_noised_its_table() -> None:
     counts = np.array([[[-40.0, 900.0], [10.0, 300.0]]])
-    noised = Tables(1, ROWS[:1], counts, np.array([[30.0**2]]), np.array([0.25, 0.75]), 3)
+    noised = NoisedTables(1, ROWS[:1], counts, np.array([[30.0**2]]), np.array([0.25, 0.75]), 3)
     found = estimates.estimate(noised, estimates.selection_rate(2, 1))
     assert found.value == 1.0
     assert found.interval(0.95)[1] == 1.0

@@ -17,10 +17,10 @@ from wardround.protocol.wire.wire import decode_plan
 from wardround.server.algorithm import rounds
 from wardround.server.network import strategy
 from wardround.server.network.signed_letters import SignedLetters
-from wardround.server.network.strategy import Limits, Presence, run_round
+from wardround.server.network.strategy import Presence, TimeLimits, run_round
 from wardround.server.store.held_heads import HeldHeads
 
-LIMITS = Limits(round_seconds=2.0, poll_seconds=0.01)
+LIMITS = TimeLimits(round_seconds=2.0, poll_seconds=0.01)
 NODES = {"north": 1, "south": 2, "west": 3}
 EVERYBODY = {name: Presence(node, "1") for name, node in NODES.items()}
 
@@ -136,7 +136,7 @@ def test_a_round_does_not_wait_for_who_is_not_connected(play, honest, monkeypatc
     monkeypatch.setattr(strategy, "LOOK_AGAIN_SECONDS", 0.05)
     there = {name: EVERYBODY[name] for name in ("north", "south")}
     began = time.monotonic()
-    summary = play(Agents(honest), lambda: there, Limits(round_seconds=30.0, poll_seconds=0.01))
+    summary = play(Agents(honest), lambda: there, TimeLimits(round_seconds=30.0, poll_seconds=0.01))
     assert time.monotonic() - began < 5
     assert summary.missing == ("west",)
 
@@ -144,7 +144,7 @@ def test_a_round_does_not_wait_for_who_is_not_connected(play, honest, monkeypatc
 def test_who_is_late_is_left_out_at_the_deadline(play, honest):
     grid = Agents(lambda plan: None if plan.hospital == "west" else honest(plan))
     began = time.monotonic()
-    summary = play(grid, limits=Limits(round_seconds=0.3, poll_seconds=0.01))
+    summary = play(grid, limits=TimeLimits(round_seconds=0.3, poll_seconds=0.01))
     assert 0.3 <= time.monotonic() - began < 5
     assert (set(summary.accepted), summary.missing) == ({"north", "south"}, ("west",))
 

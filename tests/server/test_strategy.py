@@ -8,13 +8,13 @@ from flwr.app import Error, Message
 
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.server.algorithm import rounds
-from wardround.server.network.strategy import Limits, run_rounds, wait_for_nodes
+from wardround.server.network.strategy import TimeLimits, run_rounds, wait_for_nodes
 from wardround.server.store.checkpoint import resume
 from wardround.simulations.federation.app import plan_of, reply
 from wardround.simulations.federation.grid import InProcessGrid
 
 NODES = {"north": 1, "south": 2, "west": 3}
-QUICK = Limits(nodes_seconds=0.1, round_seconds=0.1, poll_seconds=0.01)
+QUICK = TimeLimits(nodes_seconds=0.1, round_seconds=0.1, poll_seconds=0.01)
 
 
 class Patchy(InProcessGrid):
@@ -79,7 +79,7 @@ def test_a_round_that_nobody_joins_stops_the_study(answer, why, make_terms, tmp_
 def test_the_deadline_holds(make_terms, make_release):
     grid = Patchy(lambda plan: make_release(plan) if plan.hospital == "north" else None)
     started = time.monotonic()
-    play(grid, make_terms(rounds=2), limits=Limits(round_seconds=0.2, poll_seconds=0.01))
+    play(grid, make_terms(rounds=2), limits=TimeLimits(round_seconds=0.2, poll_seconds=0.01))
     assert 0.4 <= time.monotonic() - started < 2.0
 
 
@@ -121,4 +121,4 @@ def test_a_killed_study_asks_the_same_again_and_ends_the_same(make_terms, make_r
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
 def test_every_wait_is_bounded(value):
     with pytest.raises(ConfigurationError, match="round_seconds"):
-        Limits(round_seconds=value)
+        TimeLimits(round_seconds=value)

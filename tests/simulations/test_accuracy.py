@@ -59,8 +59,8 @@ def test_workers_end_with_the_benchmark_that_was_killed() -> None:
 import os, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from wardround.simulations.methods.runner import end_with
-with ProcessPoolExecutor(1, get_context("spawn"), end_with, (os.getpid(),)) as pool:
+from wardround.simulations.methods.runner import exit_when_parent_exits
+with ProcessPoolExecutor(1, get_context("spawn"), exit_when_parent_exits, (os.getpid(),)) as pool:
     print(pool.submit(os.getpid).result(), flush=True)
     pool.submit(time.sleep, 60)
     time.sleep(60)
@@ -196,7 +196,7 @@ def test_the_benchmark_is_what_the_issue_of_accuracy_asks() -> None:
 
 def test_flamby_paid_more_than_it_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flamby, "TRAINING_PATIENTS", {"switzerland": 30})
-    for one in flamby.spent(1.0, 1e-3):
+    for one in flamby.flamby_epsilons(1.0, 1e-3):
         batches = math.ceil(flamby.TRAINING_PATIENTS[one.hospital] / 4)
         planned = compose_epsilon([PrivacyEvent(one.noise_multiplier, 1 / batches, one.planned_steps)], 1e-3)
         assert planned == pytest.approx(1.0, rel=2e-3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wardround.client.round.participate import participate
-from wardround.client.train.agree import random_cohort
+from wardround.client.train.check_closed_form import random_cohort
 from wardround.conf.settings import FederationSettings
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.privacy.randomness import Keystream

@@ -38,7 +38,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Federation, objec
     settings = study_settings(plain, Path(tmp_path_factory.mktemp("run")))  # type: ignore[arg-type]
     federation = load_federation(settings.data, settings.contract, settings.seed)
     terms = study.simulated_terms(settings, federation)
-    answer = study.answers(federation, terms)
+    answer = study.answer_plans(federation, terms)
     state = study.train(settings, federation, terms, answer, lambda summary, state: None)
     found = assess(terms, state, measuring(terms, study.asking(answer)), ReviewSettings(), date(2026, 1, 1))
     shared = study.reported_weights(state)
@@ -62,10 +62,10 @@ def test_the_audit_finds_it_with_its_sign_and_size(planted) -> None:
     assert found.before is not None
     (gap,) = [
         g
-        for g in found.before.audit.gaps
+        for g in found.before.group_report.gaps
         if (g.measure, g.first, g.second) == ("selection", "english", "spanish")
     ]
-    truth = selection_gap(federation, terms, shared, found.before.audit.first_selected)
+    truth = selection_gap(federation, terms, shared, found.before.group_report.first_selected)
     assert truth > 0.25
     low, high = gap.difference.interval(0.999)
     assert 0 < low <= truth <= high
@@ -75,7 +75,7 @@ def test_the_audit_finds_it_with_its_sign_and_size(planted) -> None:
 def test_the_limit_stops_the_release(planted) -> None:
     *_, found = planted
 
-    stopped = review(found.before.evaluation, found.before.audit, ReviewSettings(), date(2026, 1, 1))
+    stopped = review(found.before.evaluation, found.before.group_report, ReviewSettings(), date(2026, 1, 1))
     assert not stopped.releasable
     assert any(block.startswith("selection by language: english and") for block in stopped.blocks)
 
@@ -84,9 +84,9 @@ def test_the_mitigation_halves_it_and_costs_no_auc(planted) -> None:
     federation, terms, shared, found = planted
     assert found.after is not None
     assert set(found.offsets) == {"language"}
-    before = selection_gap(federation, terms, shared, found.before.audit.first_selected)
+    before = selection_gap(federation, terms, shared, found.before.group_report.first_selected)
     rule = mitigated_weights(terms, shared, found.offsets)
-    after = selection_gap(federation, terms, rule, found.before.audit.first_selected)
+    after = selection_gap(federation, terms, rule, found.before.group_report.first_selected)
     assert abs(after) <= before / 2
     assert found.weights.tobytes() == shared.tobytes()  # the scores, and so their AUC, are as they were
 
@@ -95,12 +95,12 @@ def test_the_second_evaluation_finds_what_is_left(planted) -> None:
     federation, terms, shared, found = planted
     (gap,) = [
         g
-        for g in found.after.audit.gaps
+        for g in found.after.group_report.gaps
         if (g.measure, g.first, g.second) == ("selection", "english", "spanish")
     ]
     rule = mitigated_weights(terms, shared, found.offsets)
     low, high = gap.difference.interval(0.999)
-    assert low <= selection_gap(federation, terms, rule, found.before.audit.first_selected) <= high
+    assert low <= selection_gap(federation, terms, rule, found.before.group_report.first_selected) <= high
 
 
 def test_the_stated_thresholds_select_as_was_measured(planted) -> None:
@@ -112,7 +112,7 @@ def test_the_stated_thresholds_select_as_was_measured(planted) -> None:
     rule = predict_logits(
         terms.model, terms.contract.layout, mitigated_weights(terms, shared, found.offsets), heldout
     )
-    measured = score_bins(rule, terms.evaluation) >= found.before.audit.first_selected
+    measured = score_bins(rule, terms.evaluation) >= found.before.group_report.first_selected
     assert (measured == (scores >= own[language])).mean() > 0.999
 
 

@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 ENGINES = ("ghost", "hooks")
 
 
-def agree(
+def check_closed_form(
     model: ModelSettings,
     layout: Layout,
     events_per_patient: int,

@@ -21,7 +21,7 @@ _LEAST_DIGITS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Desk:
+class OpenHome:
     """One hospital's side of a command.
 
     policy is what the agent applies: a simulated hospital's permits simulations alone. now: never behind the
@@ -86,12 +86,12 @@ def _is_file(name: str) -> bool:
 
 
 @contextmanager
-def open_desk(folder: Path) -> Iterator[Desk]:
+def open_home(folder: Path) -> Iterator[OpenHome]:
     """Open a hospital's home; one line of WardroundError where something is missing or wrong."""
     home = load_home(folder)
     ledger = home.open_ledger()
     try:
-        yield Desk(home, ledger, policy_in_force(home), moment(home, ledger))
+        yield OpenHome(home, ledger, policy_in_force(home), gate_now(home, ledger))
     finally:
         ledger.close()
 
@@ -102,7 +102,7 @@ def policy_in_force(home: Home) -> Policy:
     return policy if home.simulation is None else replace(policy, simulation=True)
 
 
-def moment(home: Home, ledger: SqliteLedger) -> datetime:
+def gate_now(home: Home, ledger: SqliteLedger) -> datetime:
     """What the gate takes for now: a simulated hospital's own date, else the later of clock and ledger."""
     if home.simulation is not None and home.simulation.as_of is not None:
         return home.simulation.as_of

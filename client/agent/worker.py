@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(eq=False)
-class Job(Generic[T]):
+class PendingRequest(Generic[T]):
     """One request's bytes, who waits for its answer, and its place in the line (smaller is earlier).
 
     arrived: monotonic seconds of the last byte of whoever brought it first.
@@ -33,7 +33,7 @@ class Job(Generic[T]):
     begun: bool = False
 
 
-class Desk(Generic[T]):
+class Worker(Generic[T]):
     """Answers one request at a time, in a thread; who waits may leave at any time.
 
     Guarantees: equal bytes that wait at the same time are computed once; what is not begun and nobody waits for
@@ -44,10 +44,10 @@ class Desk(Generic[T]):
         """answer: called in the worker's thread; must not raise. busy: told when an answer is begun, and done."""
         self._answer, self._tell = answer, busy
         self._thread = ThreadPoolExecutor(1, "answer")
-        self._jobs: dict[bytes, list[Job[T]]] = {}
+        self._jobs: dict[bytes, list[PendingRequest[T]]] = {}
         self._busy = False
 
-    def bring(self, payload: bytes) -> Job[T]:
+    def bring(self, payload: bytes) -> PendingRequest[T]:
         """Stand in line for an answer; ``leave`` when it is there, or no longer wanted."""
         same = self._jobs.setdefault(payload[:OPENING_BYTES], [])
         # Whole bytes are compared: a stranger who knows an opening must not be answered in another's place.
@@ -55,13 +55,13 @@ class Desk(Generic[T]):
         if job is None:
             answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
             arrived = time.monotonic()
-            job = Job(payload, arrived, arrived + len(payload) / BYTES_PER_SECOND, answer)
+            job = PendingRequest(payload, arrived, arrived + len(payload) / BYTES_PER_SECOND, answer)
             same.append(job)
         job.waiting += 1
         self._next()
         return job
 
-    def leave(self, job: Job[T]) -> None:
+    def leave(self, job: PendingRequest[T]) -> None:
         """Wait no longer; what is not begun is dropped with the last who waited."""
         job.waiting -= 1
         if not job.waiting and not job.begun:
@@ -82,7 +82,7 @@ class Desk(Generic[T]):
         done = asyncio.get_running_loop().run_in_executor(self._thread, self._answer, job.payload)
         done.add_done_callback(lambda done: self._answered(job, done))
 
-    def _answered(self, job: Job[T], done: asyncio.Future[T]) -> None:
+    def _answered(self, job: PendingRequest[T], done: asyncio.Future[T]) -> None:
         self._busy = False
         self._tell(False)
         self._remove(job)
@@ -96,7 +96,7 @@ class Desk(Generic[T]):
                 job.answer.set_exception(EOFError())
         self._next()
 
-    def _remove(self, job: Job[T]) -> None:
+    def _remove(self, job: PendingRequest[T]) -> None:
         same = self._jobs.get(job.payload[:OPENING_BYTES], [])
         if job in same:
             same.remove(job)

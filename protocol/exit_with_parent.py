@@ -13,15 +13,15 @@ from collections.abc import Sequence
 _PR_SET_PDEATHSIG = 1
 
 
-def tied(command: Sequence[str]) -> list[str]:
-    """Give the line that starts ``command`` tied to this process. Start it from the main thread.
+def exit_with_parent(command: Sequence[str]) -> list[str]:
+    """Give the line that starts ``command`` so that it is killed when this process ends. Start it from the main thread.
 
-    Linux ties it to the thread that starts it: by a thread that ends before its process it would be killed then.
+    Linux watches the thread that started it: a thread that ends before its process takes the command with it.
     """
-    return [sys.executable, "-P", "-m", "wardround.protocol.tied", str(os.getpid()), *command]
+    return [sys.executable, "-P", "-m", "wardround.protocol.exit_with_parent", str(os.getpid()), *command]
 
 
-def end_with(parent: int) -> None:
+def exit_when_parent_exits(parent: int) -> None:
     """Have this process, just started by the process ``parent``, killed when that ends; at once where it has."""
     if sys.platform == "linux":
         if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
@@ -31,8 +31,8 @@ def end_with(parent: int) -> None:
 
 
 def main() -> None:
-    """Tie this process to the one that is named first, and become the command that follows."""
-    end_with(int(sys.argv[1]))
+    """Have this process killed with the one named first, and become the command that follows."""
+    exit_when_parent_exits(int(sys.argv[1]))
     os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606
 
 

@@ -1,4 +1,4 @@
-"""The audit: does the model serve every declared group alike? Read off the noised tables, so it costs nothing.
+"""The group report: does the model serve every declared group alike? Read off the noised tables, so it costs nothing.
 
 Definitions are fairlearn's: selection rate, true and false positive rate of each group, and the largest
 difference between two groups of an attribute (Weerts et al. 2023). Selected are the events with the highest
@@ -15,7 +15,7 @@ import numpy as np
 
 from wardround.protocol.terms.evaluation import FairnessSettings
 from wardround.server.evaluation import estimates
-from wardround.server.evaluation.estimates import Estimate, Measure, Tables
+from wardround.server.evaluation.estimates import Estimate, Measure, NoisedTables
 
 RATES = ("selection", "true_positive", "false_positive")
 HELD, EXCEEDED, NOT_SHOWN = "held", "exceeded", "not shown"
@@ -67,7 +67,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, eq=False)
-class Audit:
+class GroupReport:
     """What was found. threshold: score from which an event counts as selected."""
 
     threshold: float
@@ -84,21 +84,23 @@ class Audit:
 
 
 @dataclass(frozen=True, eq=False)
-class Selection:
+class SelectionRule:
     """How events are selected where not by the released scores themselves: by other scores, from a fixed bin."""
 
-    tables: Tables
+    tables: NoisedTables
     first_selected: int
 
 
-def audit(tables: Tables, settings: FairnessSettings, by: Selection | None = None) -> Audit:
+def group_report(
+    tables: NoisedTables, settings: FairnessSettings, by: SelectionRule | None = None
+) -> GroupReport:
     """Look at every group and every pair of groups of each attribute.
 
     tables: of the released scores. by: the tables of what selects, where that is something else; rates are
     then read off those.
     """
     first = by.first_selected if by else first_selected_bin(tables, settings.selected_share)
-    measures = audited_measures(tables, first)
+    measures = group_measures(tables, first)
     read = {name: by.tables if by and name in RATES else tables for name in measures}
     groups = tuple(
         _group(tables, row, measures, read, settings)
@@ -111,18 +113,18 @@ def audit(tables: Tables, settings: FairnessSettings, by: Selection | None = Non
         if one.attribute == other.attribute
         for name, measure in measures.items()
     )
-    found = Audit(first / len(tables.probabilities), first, groups, gaps, (), settings.confidence)
-    return Audit(found.threshold, first, groups, gaps, _verdicts(found, settings), settings.confidence)
+    found = GroupReport(first / len(tables.probabilities), first, groups, gaps, (), settings.confidence)
+    return GroupReport(found.threshold, first, groups, gaps, _verdicts(found, settings), settings.confidence)
 
 
-def first_selected_bin(tables: Tables, share: float) -> int:
+def first_selected_bin(tables: NoisedTables, share: float) -> int:
     """Choose the bin edge above which the share of all events is nearest to ``share``."""
     by_bin = tables.counts[0].sum(axis=0)
     above = np.cumsum(by_bin[::-1])[::-1] / max(float(by_bin.sum()), 1e-9)
     return int(np.argmin(np.abs(above[1:] - share))) + 1
 
 
-def audited_measures(tables: Tables, first_selected: int) -> dict[str, Measure]:
+def group_measures(tables: NoisedTables, first_selected: int) -> dict[str, Measure]:
     """Give the measures by name, in the order of the limits in ``FairnessSettings``."""
     bins = len(tables.probabilities)
     return {
@@ -135,10 +137,10 @@ def audited_measures(tables: Tables, first_selected: int) -> dict[str, Measure]:
 
 
 def _group(
-    tables: Tables,
+    tables: NoisedTables,
     row: int,
     measures: Mapping[str, Measure],
-    read: Mapping[str, Tables],
+    read: Mapping[str, NoisedTables],
     settings: FairnessSettings,
 ) -> Group:
     number = estimates.estimate(tables, estimates.patients(len(tables.probabilities)), row)
@@ -151,11 +153,11 @@ def _group(
     return Group(tables.rows[row].attribute, tables.rows[row].label, row, number, suppressed, found)
 
 
-def _gap(tables: Tables, measure: Measure, one: Group, other: Group) -> Estimate:
+def _gap(tables: NoisedTables, measure: Measure, one: Group, other: Group) -> Estimate:
     return estimates.difference(tables, measure, one.row, other.row)
 
 
-def _verdicts(found: Audit, settings: FairnessSettings) -> tuple[Verdict, ...]:
+def _verdicts(found: GroupReport, settings: FairnessSettings) -> tuple[Verdict, ...]:
     attributes = dict.fromkeys(group.attribute for group in found.groups)
     limited = {measure: limit for measure, limit in settings.limits.items() if limit < 1}
     return tuple(
@@ -165,7 +167,7 @@ def _verdicts(found: Audit, settings: FairnessSettings) -> tuple[Verdict, ...]:
     )
 
 
-def _verdict(found: Audit, attribute: str, measure: str, limit: float) -> Verdict:
+def _verdict(found: GroupReport, attribute: str, measure: str, limit: float) -> Verdict:
     gaps = [gap for gap in found.gaps if (gap.attribute, gap.measure) == (attribute, measure)]
     intervals = [gap.difference.interval(found.confidence) for gap in gaps if gap.size >= 0]
     outcome = NOT_SHOWN

@@ -26,14 +26,14 @@ from wardround.protocol.wire.wire import decode_plan
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class VerifiedPlan:
     """A plan with the terms that it belongs to; one listed operator's signature over each was verified."""
 
     signed: SignedTerms
     plan: RoundPlan
 
 
-def read_request(payload: bytes, policy: Policy, ledger: Ledger, now: datetime) -> Asked:
+def read_request(payload: bytes, policy: Policy, ledger: Ledger, now: datetime) -> VerifiedPlan:
     """Read a request of a listed operator.
 
     Refusal by clause ``message``, ``terms``, ``operators``, ``signature``, ``expired`` or ``plan``.
@@ -41,7 +41,7 @@ def read_request(payload: bytes, policy: Policy, ledger: Ledger, now: datetime) 
     check_opening(payload[:OPENING_BYTES], policy, ledger, now)
     request = _split(payload)
     _require_signed(request)
-    return Asked(_terms(request), _plan(request))
+    return VerifiedPlan(_terms(request), _plan(request))
 
 
 def check_opening(first: bytes, policy: Policy, ledger: Ledger, now: datetime) -> Opening:
