@@ -13,8 +13,8 @@ from wardround.conf.settings import (
     DataSettings,
     FederationSettings,
     PersonalizationSettings,
+    ReleaseDecisionSettings,
     ReportSettings,
-    ReviewSettings,
     StudySettings,
 )
 from wardround.protocol.contract.contract import Contract, contract_from_mapping
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 ROOT_KEYS = ("study", "seed", "output_dir")
 GROUPS = (
-    "data", "contract", "model", "privacy", "training", "personalization", "evaluation", "fairness", "review",
+    "data", "contract", "model", "privacy", "training", "personalization", "evaluation", "fairness", "release_decision",
     "federation", "report",
 )  # fmt: skip
 
@@ -56,7 +56,9 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
         personalization=build(PersonalizationSettings, _section(plain, "personalization"), "personalization"),
         evaluation=build(EvaluationSettings, _section(plain, "evaluation"), "evaluation"),
         fairness=build(FairnessSettings, _section(plain, "fairness"), "fairness"),
-        review=build(ReviewSettings, _section(plain, "review"), "review"),
+        release_decision=build(
+            ReleaseDecisionSettings, _section(plain, "release_decision"), "release_decision"
+        ),
         federation=build(FederationSettings, _section(plain, "federation"), "federation"),
         report=build(ReportSettings, _section(plain, "report"), "report"),
     )
@@ -83,7 +85,10 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
         "personalization": asdict(settings.personalization),
         "evaluation": {**asdict(settings.evaluation), "rounds": list(settings.evaluation.rounds)},
         "fairness": asdict(settings.fairness),
-        "review": {**asdict(settings.review), "approved_by": list(settings.review.approved_by)},
+        "release_decision": {
+            **asdict(settings.release_decision),
+            "approved_by": list(settings.release_decision.approved_by),
+        },
         "federation": {
             **asdict(settings.federation),
             "cache_dir": str(settings.federation.cache_dir) if settings.federation.cache_dir else None,

@@ -13,7 +13,7 @@ from wardround.conf.compose import (
     training_settings,
     typed,
 )
-from wardround.conf.settings import ReviewSettings, check_mitigation
+from wardround.conf.settings import ReleaseDecisionSettings, check_mitigation
 from wardround.protocol.contract.contract import Contract, contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
@@ -22,7 +22,7 @@ from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
 
 KEYS = (
     "study", "contract", "contract_file", "model", "privacy", "training",
-    "evaluation", "fairness", "review", "valid_days", "reply_delay_seconds", "simulation", "key", "out",
+    "evaluation", "fairness", "release_decision", "valid_days", "reply_delay_seconds", "simulation", "key", "out",
     "home", "round_seconds", "quorum", "wait_seconds",
 )  # fmt: skip
 
@@ -43,7 +43,7 @@ class Proposal:
     out: Path
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
-    review: ReviewSettings = field(default_factory=ReviewSettings)
+    release_decision: ReleaseDecisionSettings = field(default_factory=ReleaseDecisionSettings)
 
     def __post_init__(self) -> None:
         """Check ranges, and that a real study declares its hospitals."""
@@ -58,8 +58,8 @@ class Proposal:
             "must name every hospital with its declared training patients, as in {north: 1200}",
         )
         require(
-            not self.review.exception_by,
-            "review.exception_by",
+            not self.release_decision.exception_by,
+            "release_decision.exception_by",
             "…",
             "is signed for limits that were measured: wardround-serve approve, after the study has ended",
         )
@@ -72,8 +72,8 @@ class Serving:
 
     round_seconds: a round's deadline. quorum: the share of the planned hospitals that must have answered by
     then, else the same round is asked again. wait_seconds: how long that goes on, or an absent server is
-    waited for. now: the moment from which new terms are valid. review: who answers for the model; a study keeps
-    what it was begun with.
+    waited for. now: the moment from which new terms are valid. release_decision: who answers for the model;
+    a study keeps what it was begun with.
     """
 
     study: str
@@ -83,7 +83,7 @@ class Serving:
     wait_seconds: float
     now: datetime
     proposal: Proposal | None = None
-    review: ReviewSettings | None = None
+    release_decision: ReleaseDecisionSettings | None = None
 
     def __post_init__(self) -> None:
         """Check that every wait ends, and that a round needs at least somebody."""
@@ -110,8 +110,15 @@ def serving(plain: Mapping[str, object], output_dir: Path | None = None) -> Serv
 
 def _serving(plain: Mapping[str, object], study: str, home: Path, proposed: Proposal | None) -> Serving:
     seconds = {key: typed(plain.get(key), float, key) for key in ("round_seconds", "quorum", "wait_seconds")}
-    review = None if proposed is None else proposed.review
-    return Serving(study=study, home=home, now=datetime.now(UTC), proposal=proposed, review=review, **seconds)
+    release_decision = None if proposed is None else proposed.release_decision
+    return Serving(
+        study=study,
+        home=home,
+        now=datetime.now(UTC),
+        proposal=proposed,
+        release_decision=release_decision,
+        **seconds,
+    )
 
 
 def resuming(plain: Mapping[str, object], output_dir: Path | None = None) -> Serving:
@@ -134,7 +141,9 @@ def proposal(plain: Mapping[str, object], output_dir: Path | None = None) -> Pro
         training=training_settings(_group(plain, "training")),
         evaluation=build(EvaluationSettings, _group(plain, "evaluation"), "evaluation"),
         fairness=build(FairnessSettings, _group(plain, "fairness"), "fairness"),
-        review=build(ReviewSettings, _group(plain, "review"), "review"),
+        release_decision=build(
+            ReleaseDecisionSettings, _group(plain, "release_decision"), "release_decision"
+        ),
         valid_days=typed(plain["valid_days"], int, "valid_days"),
         reply_delay_seconds=typed(plain["reply_delay_seconds"], float, "reply_delay_seconds"),
         simulation=typed(plain["simulation"], bool, "simulation"),

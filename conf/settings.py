@@ -98,10 +98,10 @@ class ReportSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReviewSettings:
+class ReleaseDecisionSettings:
     """Who answers for the model, and until when it may be used without another look.
 
-    days: from the day of release to ``review_by``. min_auc: what the whole interval of the private AUC must lie
+    days: from the day of release to ``usable_until``. min_auc: what the whole interval of the private AUC must lie
     above, 0 for no limit. approved_by: who approved the study, for the model card. exception_by,
     exception_reason: a person's signature under limits that were not shown to hold.
     """
@@ -114,19 +114,27 @@ class ReviewSettings:
 
     def __post_init__(self) -> None:
         """Check that texts are short lines, and that an exception has both a name and a reason."""
-        require(1 <= self.days <= 3650, "review.days", self.days, "must be from 1 to 3650")
-        require(0 <= self.min_auc < 1, "review.min_auc", self.min_auc, "must be from 0 (no limit) to below 1")
+        require(1 <= self.days <= 3650, "release_decision.days", self.days, "must be from 1 to 3650")
+        require(
+            0 <= self.min_auc < 1,
+            "release_decision.min_auc",
+            self.min_auc,
+            "must be from 0 (no limit) to below 1",
+        )
         for text in (*self.approved_by, self.exception_by, self.exception_reason):
             require(
                 not text.strip(" ") or is_line(text, 500),
-                "review",
+                "release_decision",
                 "…",
                 "names and reasons must be one line of at most 500 visible characters",
             )
         person, reason = bool(self.exception_by.strip()), bool(self.exception_reason.strip())
         missing = "exception_reason" if person else "exception_by"
         require(
-            person == reason, f"review.{missing}", "''", "an exception needs a person's name and a reason"
+            person == reason,
+            f"release_decision.{missing}",
+            "''",
+            "an exception needs a person's name and a reason",
         )
 
 
@@ -151,7 +159,7 @@ class StudySettings:
     report: ReportSettings
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
-    review: ReviewSettings = field(default_factory=ReviewSettings)
+    release_decision: ReleaseDecisionSettings = field(default_factory=ReleaseDecisionSettings)
 
     def __post_init__(self) -> None:
         """Check what no single group can check."""

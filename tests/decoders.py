@@ -22,6 +22,7 @@ from wardround.client.network.supernode import load_node_settings
 from wardround.client.policy.policy import Policy
 from wardround.client.policy.policy_file import policy_from_yaml
 from wardround.conf.compose import read_contract
+from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.contract.contract import Contract, contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.model.model import initial_weights
@@ -49,14 +50,13 @@ from wardround.protocol.wire.signing import load_key, load_public_key, new_key, 
 from wardround.protocol.wire.wire import decode_plan, decode_release, encode_plan, encode_release
 from wardround.server.algorithm.rounds import init
 from wardround.server.evaluation.evaluation import TableSum
-from wardround.server.evaluation.review import ReviewSettings
 from wardround.server.store.certificates import new_root
 from wardround.server.store.checkpoint import resume, save_state
 from wardround.server.store.event_log import EventLog, read_events
 from wardround.server.store.held_heads import HeldHeads
 from wardround.server.store.kept_sums import load_sum, save_sum
 from wardround.server.store.operator_home import load_operator_home
-from wardround.server.study.review_file import begin_review, load_review
+from wardround.server.study.release_decision_file import begin_release_decision, load_release_decision
 
 KEY = new_key()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -239,7 +239,7 @@ def _operator(terms: Terms, folder: Path) -> list[Decoder]:
     kept = save_sum(folder / "kept", terms.fingerprint, found).read_bytes()
     log = folder / "events"
     EventLog(log).write("started", study="tea", round=1, hospitals=["north"])
-    begin_review(folder / "review", ReviewSettings())
+    begin_release_decision(folder / "release_decision", ReleaseDecisionSettings())
 
     def heads(content: bytes) -> object:
         (folder / "heads").mkdir(exist_ok=True)
@@ -250,7 +250,11 @@ def _operator(terms: Terms, folder: Path) -> list[Decoder]:
         Decoder("checkpoint", checkpoint, _by_hash(folder / "checkpoints", lambda at: resume(at, terms))),
         Decoder("kept sum", kept, _by_hash(folder / "sums", lambda at: load_sum(at, terms.fingerprint, 1))),
         Decoder("event log", log.read_bytes(), _by_file(folder, read_events)),
-        Decoder("review", (folder / "review").read_bytes(), _by_file(folder, load_review)),
+        Decoder(
+            "release decision",
+            (folder / "release_decision").read_bytes(),
+            _by_file(folder, load_release_decision),
+        ),
         Decoder("held heads", f"{DIGEST}\n".encode(), heads),
         Decoder(
             "operator's settings",

@@ -61,7 +61,7 @@ NAMES = (
     "terms", "plan", "release", "request", "answer", "refusal", "kit", "join request", "published policy", "model",
     "model signature", "exception", "public key", "hospital.yaml", "policy.yaml", "contract", "ledger entry",
     "ledger export", "ledger head", "rounds.jsonl", "SuperNode's settings", "private key", "checkpoint", "kept sum",
-    "event log", "review", "held heads", "operator's settings",
+    "event log", "release decision", "held heads", "operator's settings",
 )  # fmt: skip
 FORGIVING = {"rounds.jsonl", "event log", "kept sum"}
 """What leaves out a damaged line or file, and raises for none."""

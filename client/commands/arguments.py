@@ -165,7 +165,7 @@ def _score(parser: ArgumentParser) -> None:
         "--identify", action="store_true", help="write identifier and time of each message beside its score"
     )
     parser.add_argument(
-        "--accept-unreviewed", metavar="REASON", help="use a signed model that nobody released; recorded"
+        "--accept-not-releasable", metavar="REASON", help="use a signed model that nobody released; recorded"
     )
     parser.add_argument(
         "--accept-unsigned", metavar="REASON", help="use a model that nobody answers for; recorded"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import say
-from wardround.client.outreach.score import is_simulated, refuse_unreviewed
+from wardround.client.outreach.score import is_simulated, refuse_not_releasable
 from wardround.client.outreach.signed_model import ModelAtHand, check_marks, take_model
 from wardround.client.policy.policy import allows_operator
 from wardround.protocol.contract.contract import Contract
@@ -16,7 +16,7 @@ from wardround.protocol.text.say import say_json
 from wardround.protocol.text.text import visible
 from wardround.protocol.wire.signed_model import MODEL, SIGNATURE
 
-SHOWN = ("study", "patient_epsilon", "delta", "noise", "releasable", "review_by", "review_blocks")
+SHOWN = ("study", "patient_epsilon", "delta", "noise", "releasable", "usable_until", "release_blocks")
 
 
 def run(options: Namespace) -> None:
@@ -94,7 +94,7 @@ def who_answers(at_hand: ModelAtHand, stored: StoredModel, operator: str) -> lis
 
 def _refused(stored: StoredModel, opened: OpenHome) -> str:
     try:
-        refuse_unreviewed(stored, opened.now.date(), opened.home.simulation is None)
+        refuse_not_releasable(stored, opened.now.date(), opened.home.simulation is None)
     except ConfigurationError as error:
         return f"score refuses it: {error}"
     return ""

@@ -10,7 +10,7 @@ from wardround.client.commands.model import model_at_hand, model_contract, vouch
 from wardround.client.commands.open_home import OpenHome, open_home, person
 from wardround.client.commands.terminal import say, table
 from wardround.client.connectors.source import Tables, read_tables
-from wardround.client.outreach.score import is_simulated, refuse_unreviewed, score, with_identity
+from wardround.client.outreach.score import is_simulated, refuse_not_releasable, score, with_identity
 from wardround.client.outreach.signed_model import ModelAtHand, check_marks
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
@@ -22,7 +22,7 @@ FORMATS = (".csv", ".parquet")
 
 
 def run(options: Namespace) -> None:
-    """Score, after signature, contract and review of the model were checked; write OUT, readable by its owner alone."""
+    """Check the model's signature, contract and release decision, then score; OUT is readable by its owner alone."""
     out: Path = options.out
     if out.suffix not in FORMATS or out.exists():
         raise ConfigurationError(f"out={out}: must be a new file that ends in {' or '.join(FORMATS)}")
@@ -42,7 +42,7 @@ def run(options: Namespace) -> None:
     known = int(scores.frame["patient_known"].sum())
     counts = {"known": known, "unknown": len(frame) - known}
     if options.json:
-        facts = {"out": str(out), "contract": contract.fingerprint, "accepted_unreviewed": accepted}
+        facts = {"out": str(out), "contract": contract.fingerprint, "accepted_not_releasable": accepted}
         facts |= vouched(at_hand, stored)
         if "selected" in frame.columns:
             facts["selected"] = int(frame["selected"].sum())
@@ -83,13 +83,13 @@ def _reviewed_or_accepted(
             raise ConfigurationError(
                 f"model={options.model}: is not marked as a simulation's, and not signed"
             )
-        refuse_unreviewed(stored, opened.now.date(), real)
+        refuse_not_releasable(stored, opened.now.date(), real)
     except ConfigurationError:
-        if not options.accept_unreviewed:
+        if not options.accept_not_releasable:
             raise
     else:
         return False
-    _record(opened, "unreviewed_model", at_hand, options.accept_unreviewed, options)
+    _record(opened, "model_not_releasable", at_hand, options.accept_not_releasable, options)
     return True
 
 

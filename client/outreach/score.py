@@ -39,24 +39,26 @@ def is_simulated(stored: StoredModel) -> bool:
     return stored.facts.get("simulation", YES).lower() not in ("no", "false")
 
 
-def refuse_unreviewed(stored: StoredModel, today: date, real: bool) -> None:
-    """Raise ConfigurationError for a model that is not marked releasable, is past its review, or simulated.
+def refuse_not_releasable(stored: StoredModel, today: date, real: bool) -> None:
+    """Raise ConfigurationError for a model that is not marked releasable, is past its last day, or simulated.
 
-    The marks are texts in the model file: ``releasable`` (yes), ``review_by`` (an ISO date, the last good
+    The marks are texts in the model file: ``releasable`` (yes), ``usable_until`` (an ISO date, the last good
     day), ``simulation``. real: whether the hospital's patients are; a missing mark counts as the worse one.
     """
-    remedy = "ask the operator for a reviewed one, or give --accept-unreviewed REASON, which is recorded"
+    remedy = (
+        "ask the operator for a releasable one, or give --accept-not-releasable REASON, which is recorded"
+    )
     if real and is_simulated(stored):
         raise ConfigurationError(f"model: is marked as a simulation's; {remedy}")
     if stored.facts.get("releasable", "").lower() not in (YES, "true"):
         raise ConfigurationError(f"model: is not marked releasable; {remedy}")
-    review = stored.facts.get("review_by", "")
+    last_day = stored.facts.get("usable_until", "")
     try:
-        late = today > date.fromisoformat(review[:10])
+        late = today > date.fromisoformat(last_day[:10])
     except ValueError:
-        raise ConfigurationError(f"model: names no date by which it is reviewed; {remedy}") from None
+        raise ConfigurationError(f"model: names no day until which it is usable; {remedy}") from None
     if late:
-        raise ConfigurationError(f"model: was to be reviewed by {review[:10]}; {remedy}")
+        raise ConfigurationError(f"model: was usable until {last_day[:10]}; {remedy}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,7 @@ def check_marks(at_hand: ModelAtHand, stored: StoredModel) -> None:
                 f"model={at_hand.path}: names an exception that is not signed; ask the operator for both files again"
             )
         return
-    marks = (said, facts.get("exception_reason"), facts.get("review_blocks"))
+    marks = (said, facts.get("exception_reason"), facts.get("release_blocks"))
     fits = marks == (exception.person, exception.reason, "; ".join(exception.limits))
     if not fits or exception.weights != weights_digest(stored.weights):
         raise ConfigurationError(

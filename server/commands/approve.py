@@ -32,15 +32,15 @@ def sign(study: Study, person: str, reason: str) -> None:
     found = None if resumed is None else conclude(study, resumed.state)
     if resumed is None or found is None:
         raise ConfigurationError(f"study={study.terms.study}: has not ended; there is no model to sign for")
-    if found.review.releasable:
+    if found.release_decision.releasable:
         raise ConfigurationError(f"study={study.terms.study}: its model is releasable; nothing to sign for")
-    if not found.review.limits_unmet:
+    if not found.release_decision.limits_unmet:
         raise ConfigurationError(
-            f"study={study.terms.study}: {found.review.blocks[0]}; an exception lifts limits, not this"
+            f"study={study.terms.study}: {found.release_decision.blocks[0]}; an exception lifts limits, not this"
         )
     write_exception(study, found, person, reason)
     again = conclude(study, resumed.state)
-    if again is None or not again.review.releasable:
+    if again is None or not again.release_decision.releasable:
         raise ConfigurationError(f"study={study.terms.study}: is not releasable after the exception")
-    study.log.write("exception", person=person, reason=reason, blocks=list(found.review.blocks))
+    study.log.write("exception", person=person, reason=reason, blocks=list(found.release_decision.blocks))
     write_files(study, again)

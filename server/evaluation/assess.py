@@ -10,7 +10,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from wardround.conf.settings import ReviewSettings
+from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.rounds import RoundState, finished, reported_weights
@@ -31,7 +31,7 @@ from wardround.server.evaluation.mitigate import (
     group_thresholds,
     mitigated_weights,
 )
-from wardround.server.evaluation.review import Review, review
+from wardround.server.evaluation.release_decision import ReleaseDecision, decide_release
 
 Floats = NDArray[np.float64]
 Ask = Callable[[Sequence[RoundPlan]], Iterable[Release | NoRelease]]
@@ -67,7 +67,7 @@ class Assessment:
     event: PrivacyEvent | None
     epsilon: float
     epsilon_by_adversary: Mapping[str, float]
-    review: Review
+    release_decision: ReleaseDecision
 
     @property
     def released(self) -> EvaluationResult | None:
@@ -89,7 +89,7 @@ def assess(
     terms: Terms,
     state: RoundState,
     measure: Measure,
-    settings: ReviewSettings,
+    settings: ReleaseDecisionSettings,
     today: date,
     earlier: Sequence[EvaluationResult] = (),
 ) -> Assessment:
@@ -113,7 +113,7 @@ def assess(
 
 
 def unmeasured(
-    terms: Terms, state: RoundState, settings: ReviewSettings, today: date, evaluations: int = 0
+    terms: Terms, state: RoundState, settings: ReleaseDecisionSettings, today: date, evaluations: int = 0
 ) -> Assessment:
     """Say of a model that nothing is known of it: not releasable.
 
@@ -129,7 +129,7 @@ def _assessment(
     findings: Sequence[EvaluationResult],
     before: EvaluationResult | None,
     mitigated: "_Mitigated | None",
-    settings: ReviewSettings,
+    settings: ReleaseDecisionSettings,
     today: date,
 ) -> Assessment:
     after = mitigated.finding if mitigated else None
@@ -145,7 +145,7 @@ def _assessment(
         event=None,
         epsilon=0.0,
         epsilon_by_adversary={},
-        review=review(evaluation, groups, settings, today),
+        release_decision=decide_release(evaluation, groups, settings, today),
     )
     return with_cost(terms, made, len(findings)) if findings else made
 

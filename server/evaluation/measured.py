@@ -14,7 +14,7 @@ ACCOUNT = "held_out"
 
 def summary_of(assessment: Assessment, exact: Mapping[str, float] | None = None) -> dict[str, object]:
     """Give the keys of summary.json: evaluation_epsilon, evaluation, fairness, releasable and what follows."""
-    review, released = assessment.review, assessment.released
+    decision, released = assessment.release_decision, assessment.released
     return {
         "evaluation_epsilon": assessment.epsilon if assessment.event else None,
         "evaluation": None if released is None else {
@@ -32,10 +32,11 @@ def summary_of(assessment: Assessment, exact: Mapping[str, float] | None = None)
             **_group_facts(released.group_report),
             "mitigation": _mitigated(assessment),
         },
-        "releasable": review.releasable,
-        "review_by": review.review_by.isoformat(),
-        "review_blocks": list(review.blocks),
-        "exception": {"by": review.exception_by, "reason": review.exception_reason} if review.exception_by else None,
+        "releasable": decision.releasable,
+        "usable_until": decision.usable_until.isoformat(),
+        "release_blocks": list(decision.blocks),
+        "exception": None if not decision.exception_by else
+            {"by": decision.exception_by, "reason": decision.exception_reason},
     }  # fmt: skip
 
 

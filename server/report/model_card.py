@@ -49,7 +49,7 @@ class CardFacts:
 
 def card_html(facts: CardFacts) -> str:
     """One self-contained page."""
-    return to_html(_title(facts), mark(facts), facts.assessment.review.releasable, sections(facts))
+    return to_html(_title(facts), mark(facts), facts.assessment.release_decision.releasable, sections(facts))
 
 
 def card_markdown(facts: CardFacts) -> str:
@@ -59,12 +59,12 @@ def card_markdown(facts: CardFacts) -> str:
 
 def mark(facts: CardFacts) -> str:
     """Say in one line whether the model may be used."""
-    review = facts.assessment.review
-    if not review.releasable:
-        return f"Not releasable: {'; '.join(review.blocks)}."
-    signed = f", by the exception that {review.exception_by} signed" if review.exception_by else ""
+    decision = facts.assessment.release_decision
+    if not decision.releasable:
+        return f"Not releasable: {'; '.join(decision.blocks)}."
+    signed = f", by the exception that {decision.exception_by} signed" if decision.exception_by else ""
     simulated = " (simulation: not for real patients)" if facts.terms.simulation else ""
-    return f"Releasable{signed}, to be reviewed by {review.review_by.isoformat()}{simulated}."
+    return f"Releasable{signed}, usable until {decision.usable_until.isoformat()}{simulated}."
 
 
 def sections(facts: CardFacts) -> tuple[CardSection, ...]:
@@ -305,10 +305,10 @@ def _limits(facts: CardFacts) -> tuple[Block, ...]:
 
 
 def _people(facts: CardFacts) -> tuple[Block, ...]:
-    review = facts.assessment.review
+    decision = facts.assessment.release_decision
     lines = [f"approved by: {name}" for name in facts.approved_by] or ["approved by: nobody named"]
-    lines.append(f"review by: {review.review_by.isoformat()}")
-    if review.exception_by:
-        lines.append(f"exception signed by {review.exception_by}: {review.exception_reason}")
-    lines += [f"open: {block}" for block in review.blocks]
+    lines.append(f"usable until: {decision.usable_until.isoformat()}")
+    if decision.exception_by:
+        lines.append(f"exception signed by {decision.exception_by}: {decision.exception_reason}")
+    lines += [f"open: {block}" for block in decision.blocks]
     return (Items(tuple(lines)),)

@@ -29,7 +29,7 @@ def model_facts(terms: Terms, found: Assessment, patient_epsilon: float) -> dict
 
 def release_facts(found: Assessment) -> dict[str, str]:
     """Say whether the model may be used, until when, and from which scores its groups are selected."""
-    facts = dict(found.review.to_facts())
+    facts = dict(found.release_decision.to_facts())
     if found.thresholds and found.before is not None:
         facts["group_thresholds"] = json.dumps(found.thresholds, ensure_ascii=False)
         facts["selection_threshold"] = repr(found.before.group_report.threshold)

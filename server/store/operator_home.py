@@ -7,7 +7,7 @@
     HOME/hospitals/NAME.json   a hospital's accepted request to join; removing it revokes the hospital
     HOME/heads/NAME.heads      the newest ledger heads of a hospital, over all studies (server.store.held_heads)
     HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``plan``
-    HOME/studies/NAME/         terms, checkpoints/, evaluations/, events.jsonl, review.json, exception.signed,
+    HOME/studies/NAME/         terms, checkpoints/, evaluations/, events.jsonl, release_decision.json, exception.signed,
                                model with its signature, card, reports
     HOME/superlink/            Flower's own state, and the empty folder that its process runs in
 
@@ -102,7 +102,7 @@ class StudyFolder:
     model: Path = field(init=False)
     run: Path = field(init=False)
     evaluations: Path = field(init=False)
-    review: Path = field(init=False)
+    release_decision: Path = field(init=False)
     exception: Path = field(init=False)
     lock: Path = field(init=False)
 
@@ -116,7 +116,7 @@ class StudyFolder:
             "model": MODEL,
             "run": "run",
             "evaluations": "evaluations",
-            "review": "review.json",
+            "release_decision": "release_decision.json",
             "exception": "exception.signed",
             "lock": "lock",
         }

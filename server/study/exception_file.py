@@ -7,7 +7,7 @@ to the hospitals within ``model.signature``, and they read it before they use th
 from dataclasses import replace
 from datetime import date
 
-from wardround.conf.settings import ReviewSettings
+from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_new
 from wardround.protocol.wire.signed_file import load_content
@@ -19,7 +19,7 @@ from wardround.protocol.wire.signed_model import (
     weights_digest,
 )
 from wardround.server.evaluation.assess import Assessment
-from wardround.server.study.review_file import load_review
+from wardround.server.study.release_decision_file import load_release_decision
 from wardround.server.study.served import Study
 
 _REMEDY = "move it away, and let the person sign again: wardround-serve approve"
@@ -38,9 +38,9 @@ def load_exception(study: Study) -> SignedException | None:
     return found
 
 
-def signed_review(study: Study) -> tuple[ReviewSettings, date]:
-    """Give the review's settings, with a signed exception in them, and the day of the release."""
-    settings, day = load_review(study.folder.review)
+def signed_release_decision(study: Study) -> tuple[ReleaseDecisionSettings, date]:
+    """Give the release decision's settings, with a signed exception in them, and the day of the release."""
+    settings, day = load_release_decision(study.folder.release_decision)
     found = load_exception(study)
     if found is None:
         return settings, day
@@ -49,10 +49,10 @@ def signed_review(study: Study) -> tuple[ReviewSettings, date]:
 
 def check_exception(study: Study, found: Assessment) -> None:
     """Refuse an exception that lets another model pass than the one, or other limits than those, that it names."""
-    signed = load_exception(study) if found.review.exception_by else None
+    signed = load_exception(study) if found.release_decision.exception_by else None
     if signed is None:
         return
-    if (signed.weights, signed.limits) != (weights_digest(found.weights), found.review.blocks):
+    if (signed.weights, signed.limits) != (weights_digest(found.weights), found.release_decision.blocks):
         raise ConfigurationError(
             f"exception={study.folder.exception}: {signed.person} signed for another model or other limits; {_REMEDY}"
         )
@@ -68,7 +68,7 @@ def write_exception(study: Study, found: Assessment, person: str, reason: str) -
         study=study.terms.study,
         terms=study.terms.fingerprint,
         weights=weights_digest(found.weights),
-        limits=found.review.blocks,
+        limits=found.release_decision.blocks,
         person=person,
         reason=reason,
     )

@@ -30,7 +30,7 @@ from wardround.server.evaluation.evaluation import TableSum, due, sum_tables, ta
 from wardround.server.evaluation.measured import estimate_facts, null_where_nan
 from wardround.server.store.event_log import ASKED, EVALUATED, read_events
 from wardround.server.store.kept_sums import load_sum, save_sum
-from wardround.server.study.exception_file import check_exception, signed_review
+from wardround.server.study.exception_file import check_exception, signed_release_decision
 from wardround.server.study.patience import Patience
 from wardround.server.study.served import Study, attendance_facts, attendance_line
 
@@ -51,23 +51,23 @@ def conclude(study: Study, state: RoundState) -> Assessment | None:
     """Assess the model from what is kept; None while rounds or evaluations are still to come."""
     if not finished(state, study.terms):
         return None
-    review, day = signed_review(study)
+    decision, day = signed_release_decision(study)
     earlier = _earlier(study)
     try:
-        found = assess(study.terms, state, _kept(study), review, day, earlier)
+        found = assess(study.terms, state, _kept(study), decision, day, earlier)
     except NotKept:
         return None
     except WeightsLost:
-        found = unmeasured(study.terms, state, review, day)
+        found = unmeasured(study.terms, state, decision, day)
     check_exception(study, found)
     return _with_all_costs(study, found)
 
 
 def not_yet_measured(study: Study, state: RoundState) -> Assessment:
     """Say of a trained model that its evaluation is still to come; its whole cost is stated before it is asked for."""
-    review, day = signed_review(study)
+    decision, day = signed_release_decision(study)
     planned = len(study.terms.evaluation.rounds) if study.terms.evaluation else 0
-    return unmeasured(study.terms, state, review, day, planned)
+    return unmeasured(study.terms, state, decision, day, planned)
 
 
 def evaluate_between(study: Study, state: RoundState, ask: Ask) -> None:
@@ -83,8 +83,8 @@ def evaluate_between(study: Study, state: RoundState, ask: Ask) -> None:
 
 def evaluate_last(study: Study, state: RoundState, ask: Ask) -> None:
     """Evaluate the finished model, and once more where it is mitigated; ConfigurationError if nobody answers."""
-    review, day = signed_review(study)
-    assess(study.terms, state, _asked(study, ask, study.serving.wait_seconds), review, day)
+    decision, day = signed_release_decision(study)
+    assess(study.terms, state, _asked(study, ask, study.serving.wait_seconds), decision, day)
 
 
 def _kept(study: Study) -> Measure:

@@ -41,7 +41,7 @@ from wardround.server.study.held_out import (
     not_yet_measured,
 )
 from wardround.server.study.patience import Patience
-from wardround.server.study.review_file import begin_review, keep_release_day
+from wardround.server.study.release_decision_file import begin_release_decision, keep_release_day
 from wardround.server.study.served import Study as Study
 from wardround.server.study.served import attendance_facts, attendance_line, check_times
 from wardround.server.study.sign_terms import signed_terms
@@ -76,7 +76,7 @@ def _serve(study: Study) -> None:
     if not _has_ended(study):
         _check_enrolled(study)
     study.folder.stop.unlink(missing_ok=True)
-    begin_review(study.folder.review, study.serving.review)
+    begin_release_decision(study.folder.release_decision, study.serving.release_decision)
     found = _run(study, _first_state(study))
     if found is not None:
         _finish(study, found)
@@ -254,11 +254,12 @@ def _await_server(study: Study, away: Patience, cause: str) -> None:
 
 def _finish(study: Study, found: Assessment) -> None:
     """Write the model, its card and the reports, and say where they are."""
-    keep_release_day(study.folder.review)
+    keep_release_day(study.folder.release_decision)
     *_, report = paths = write_files(study, found)
-    said = "releasable" if found.review.releasable else f"not releasable: {'; '.join(found.review.blocks)}"
+    decision = found.release_decision
+    said = "releasable" if decision.releasable else f"not releasable: {'; '.join(decision.blocks)}"
     lines = "\n".join(str(path) for path in paths if path.suffix in (".safetensors", ".html"))
-    facts = {"rounds": study.terms.training.rounds, "releasable": found.review.releasable}
+    facts = {"rounds": study.terms.training.rounds, "releasable": decision.releasable}
     study.log.write("finished", f"the model is {said}\n{lines}", report=str(report), **facts)
 
 

@@ -15,7 +15,7 @@ from wardround.server.report.model_card import CardFacts, card_html, card_markdo
 from wardround.server.report.model_facts import model_facts, training_event
 from wardround.server.store.event_log import closed_rounds, read_events
 from wardround.server.study.exception_file import load_exception
-from wardround.server.study.review_file import load_review
+from wardround.server.study.release_decision_file import load_release_decision
 from wardround.server.study.served import Study
 
 
@@ -37,7 +37,7 @@ def write_files(study: Study, found: Assessment) -> tuple[Path, ...]:
         "report.json": canonical_json(report(study, found)) + b"\n",
         "report.html": report_html(study, facts).encode(),
     }
-    exception = load_exception(study) if found.review.exception_by else None
+    exception = load_exception(study) if found.release_decision.exception_by else None
     signature = sign_files(study.home.key(), terms.study, terms.fingerprint, contents, exception)
     for name, content in {**contents, SIGNATURE: signature}.items():
         write_durably(study.folder.folder / name, content)
@@ -52,7 +52,7 @@ def card_facts(study: Study, found: Assessment) -> CardFacts:
         assessment=found,
         epsilon_by_adversary=by_adversary(terms, training_event(terms)),
         parameters=len(found.weights),
-        approved_by=load_review(study.folder.review)[0].approved_by,
+        approved_by=load_release_decision(study.folder.release_decision)[0].approved_by,
     )
 
 
@@ -70,7 +70,7 @@ def report(study: Study, found: Assessment) -> dict[str, object]:
         "evaluation_epsilon_at_most": found.epsilon,
         "delta": study.terms.privacy.delta,
         "seconds_per_round": round(sum(seconds) / max(len(seconds), 1), 3),
-        "releasable": found.review.releasable,
+        "releasable": found.release_decision.releasable,
         "simulation": study.terms.simulation,
     }
 
@@ -83,7 +83,7 @@ def report_html(study: Study, facts: CardFacts) -> str:
         *measured_sections(facts),
     )
     title = f"Report: {study.terms.study}"
-    return to_html(title, mark(facts), facts.assessment.review.releasable, sections)
+    return to_html(title, mark(facts), facts.assessment.release_decision.releasable, sections)
 
 
 def _study(study: Study, facts: CardFacts) -> tuple[Block, ...]:

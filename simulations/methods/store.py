@@ -25,7 +25,7 @@ PRESENTATION = (
     "__main__.py", "cases.py", "challengers.py", "figures.py", "heart_page.py", "page.py", "runner.py", "store.py",
     "summary.py", "tables.py",
 )  # fmt: skip
-NOT_IN_FIGURES = ("output_dir", "report", "review", "federation", "study")
+NOT_IN_FIGURES = ("output_dir", "report", "release_decision", "federation", "study")
 
 
 def code_digest(root: Path = ROOT) -> str:

@@ -77,13 +77,13 @@ def _assessed_lines(results: Results) -> list[str]:
         lines.append(f"{share} are no worse off, personalised, than alone without privacy{who}.")
     if results.assessment is None:
         return lines
-    released, review = results.assessment.released, results.assessment.review
+    released, decision = results.assessment.released, results.assessment.release_decision
     if released is not None:
         auc = released.evaluation.auc.text(released.evaluation.confidence)
         spent = results.privacy.evaluation_epsilon
         lines.append(
             f"Private evaluation, patients weighing the same: AUC {auc}; held-out patients' ε = {spent:.3f}."
         )
-    blocks = f": {'; '.join(review.blocks)}" if review.blocks else ""
-    lines.append(f"Releasable: {'yes' if review.releasable else 'no'}{blocks}.")
+    blocks = f": {'; '.join(decision.blocks)}" if decision.blocks else ""
+    lines.append(f"Releasable: {'yes' if decision.releasable else 'no'}{blocks}.")
     return lines

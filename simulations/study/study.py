@@ -66,7 +66,7 @@ def run(settings: StudySettings) -> RunFiles:
         state = train(settings, federation, terms, answer, diary.note)
         today = datetime.now(UTC).date()
         assessment = assess(
-            terms, state, measuring(terms, asking(answer)), settings.review, today, diary.findings
+            terms, state, measuring(terms, asking(answer)), settings.release_decision, today, diary.findings
         )
         watcher.say("comparing with alone, pooled and without privacy")
         weights = assessment.weights
@@ -86,7 +86,7 @@ def run(settings: StudySettings) -> RunFiles:
         privacy=privacy_facts(terms, assessment),
         terms=terms,
         assessment=assessment,
-        approved_by=settings.review.approved_by,
+        approved_by=settings.release_decision.approved_by,
         seconds={"data": loaded - started, "train": diary.seconds, "total": time.perf_counter() - started},
         peak_rss_mb=peak_mb(),
         seed=settings.seed,

@@ -171,7 +171,7 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
         ["doctor", terms], ["forecast", terms], ["rehearse", terms], ["gate", "--terms", terms],
         ["approve", terms, "--reason", "x", "--yes", "--last-entry", "{last}"], ["studies"], ["status"],
         ["model", model, "--terms", terms], ["score", model, "{out}.csv", "--terms", terms, "--personal"],
-        ["score", model, "{out}.parquet", "--terms", terms, "--accept-unreviewed", "x"],
+        ["score", model, "{out}.parquet", "--terms", terms, "--accept-not-releasable", "x"],
         ["ledger", "show"], ["ledger", "verify"], ["ledger", "export", "{out}.jsonl"],
         ["ledger", "backup", "{out}.backup"], ["ledger", "clock", "--reason", "x"], ["notice", "{out}.html"],
         ["decline", terms, "--reason", "y"],
@@ -212,7 +212,7 @@ def test_no_command_says_or_writes_anything_personal(
 def _save_model(hospital: Any, path: Path) -> None:
     contract = hospital.terms.contract
     weights = np.linspace(-1, 1, parameter_count(ModelSettings(), contract.layout))
-    facts = {"releasable": "yes", "review_by": "2990-01-01", "simulation": "false"}
+    facts = {"releasable": "yes", "usable_until": "2990-01-01", "simulation": "false"}
     facts |= {"study": "tea", "terms_fingerprint": hospital.terms.fingerprint}
     path.write_bytes(model_bytes(contract, ModelSettings(), weights, facts))
     files = {MODEL: path.read_bytes()}

@@ -20,7 +20,7 @@ from wardround.client.gate.admit import admit
 from wardround.client.home.home import load_home
 from wardround.client.main import main
 from wardround.client.outreach.reasons import shared_effects
-from wardround.client.outreach.score import refuse_unreviewed
+from wardround.client.outreach.score import refuse_not_releasable
 from wardround.client.personal.personal_mixture import fit_mixture, mixture_effects, mixture_logits
 from wardround.client.personal.personal_scores import personal_design, personal_scores
 from wardround.client.personal.ridge import design_matrix
@@ -36,7 +36,7 @@ GOOD = {
     "study": "tea",
     "terms_fingerprint": "ab" * 32,
     "releasable": "yes",
-    "review_by": "2990-01-01",
+    "usable_until": "2990-01-01",
     "simulation": "false",
 }
 Score = Callable[..., tuple[int, dict[str, Any], str]]
@@ -192,8 +192,8 @@ def test_a_message_whose_outcome_is_open_is_scored_too(
     [
         ({"releasable": "no"}, "not marked releasable"),
         ({"releasable": ""}, "not marked releasable"),
-        ({"review_by": "2020-01-01"}, "was to be reviewed by 2020-01-01"),
-        ({"review_by": ""}, "names no date"),
+        ({"usable_until": "2020-01-01"}, "was usable until 2020-01-01"),
+        ({"usable_until": ""}, "names no day"),
         ({"simulation": "true"}, "simulation"),
     ],
 )
@@ -204,14 +204,14 @@ def test_a_model_that_nobody_released_is_refused_unless_a_person_accepts_it(
     code, _, line = score(model)
     assert code == 2
     assert said in line
-    assert "--accept-unreviewed" in line
+    assert "--accept-not-releasable" in line
     assert not (tmp_path / "scores.csv").exists()
-    code, answer, _ = score(model, "--accept-unreviewed", "trial in one ward", "--person", "Dr. Grey")
-    assert (code, answer["accepted_unreviewed"]) == (0, True)
+    code, answer, _ = score(model, "--accept-not-releasable", "trial in one ward", "--person", "Dr. Grey")
+    assert (code, answer["accepted_not_releasable"]) == (0, True)
     ledger = load_home(hospital.folder).open_ledger()
     entry = ledger.entries()[-1]
     ledger.close()
-    assert entry.fields["topic"] == "unreviewed_model"
+    assert entry.fields["topic"] == "model_not_releasable"
     assert "trial in one ward" in str(entry.fields["reason"])
     assert entry.fields["person"] == "Dr. Grey"
 
@@ -219,19 +219,19 @@ def test_a_model_that_nobody_released_is_refused_unless_a_person_accepts_it(
 def test_a_reviewed_model_leaves_no_entry(hospital, model: Path, score: Score) -> None:
     ledger = load_home(hospital.folder).open_ledger()
     before = ledger.head
-    assert score(model, "--accept-unreviewed", "not needed")[1]["accepted_unreviewed"] is False
+    assert score(model, "--accept-not-releasable", "not needed")[1]["accepted_not_releasable"] is False
     assert ledger.head == before
     ledger.close()
 
 
 def test_the_last_day_of_review_still_counts() -> None:
-    stored = StoredModel(ModelSettings(), np.zeros(1), {**GOOD, "review_by": "2026-05-01"})
-    refuse_unreviewed(stored, date(2026, 5, 1), real=True)
+    stored = StoredModel(ModelSettings(), np.zeros(1), {**GOOD, "usable_until": "2026-05-01"})
+    refuse_not_releasable(stored, date(2026, 5, 1), real=True)
     with pytest.raises(ConfigurationError):
-        refuse_unreviewed(stored, date(2026, 5, 2), real=True)
-    unmarked = StoredModel(ModelSettings(), np.zeros(1), {"releasable": "yes", "review_by": "2990-01-01"})
+        refuse_not_releasable(stored, date(2026, 5, 2), real=True)
+    unmarked = StoredModel(ModelSettings(), np.zeros(1), {"releasable": "yes", "usable_until": "2990-01-01"})
     with pytest.raises(ConfigurationError):  # a missing mark counts as the worse one
-        refuse_unreviewed(unmarked, date(2026, 5, 1), real=True)
+        refuse_not_releasable(unmarked, date(2026, 5, 1), real=True)
 
 
 def test_a_model_of_another_contract_is_refused(hospital, model: Path, score: Score, tmp_path: Path) -> None:

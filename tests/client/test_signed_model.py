@@ -33,13 +33,13 @@ MARKS = {
     "terms_fingerprint": TERMS,
     "simulation": "false",
     "releasable": "yes",
-    "review_by": "2990-01-01",
+    "usable_until": "2990-01-01",
 }
 LIMITS = ("selection rate by sex: F and M differ by 0.300, limit 0.1 exceeded",)
 BY_EXCEPTION = {
     "exception_by": "Dr. Weiss",
     "exception_reason": "called by hand",
-    "review_blocks": "; ".join(LIMITS),
+    "release_blocks": "; ".join(LIMITS),
 }
 CARDS = {"model_card.md": b"# Model card\n\nReleasable.\n", "model_card.html": b"<p>Releasable.</p>\n"}
 
@@ -118,17 +118,17 @@ def forged(operator: Operator) -> bytes:
     length = int.from_bytes(content[:8], "little")
     marks = json.loads(content[8 : 8 + length])["__metadata__"] | {
         "releasable": "yes",
-        "review_by": "2099-01-01",
+        "usable_until": "2099-01-01",
     }
     parts = {name: -np.asarray(part) for name, part in load(content).items()}
     return bytes(save(parts, marks))
 
 
-@pytest.mark.parametrize("accepted", [(), ("--accept-unreviewed", "x"), ("--accept-unsigned", "x")])
+@pytest.mark.parametrize("accepted", [(), ("--accept-not-releasable", "x"), ("--accept-unsigned", "x")])
 def test_a_model_edited_on_its_way_is_refused_whatever_is_accepted(
     operator: Operator, score: Score, accepted: tuple[str, ...]
 ) -> None:
-    operator.release(releasable="no", review_by="2020-01-01")
+    operator.release(releasable="no", usable_until="2020-01-01")
     operator.model.write_bytes(forged(operator))
     code, _, line = score(*accepted)
     assert code == 2
@@ -148,7 +148,7 @@ def test_a_model_that_nobody_signed_needs_a_person_who_says_so(
 ) -> None:
     operator.release()
     operator.signature.unlink()
-    for accepted in ((), ("--accept-unreviewed", "as always")):
+    for accepted in ((), ("--accept-not-releasable", "as always")):
         code, _, line = score(*accepted)
         assert code == 2
         assert "no signature lies beside it (model.signature)" in line
@@ -247,7 +247,7 @@ def test_an_exception_is_shown_to_whoever_uses_the_model(operator: Operator, sco
         (None, BY_EXCEPTION, "names an exception that is not signed"),
         ({}, {}, "its exception was signed for another model, or for other limits"),
         ({}, BY_EXCEPTION | {"exception_by": "Dr. Grey"}, "its exception was signed for another model"),
-        ({}, BY_EXCEPTION | {"review_blocks": "none"}, "its exception was signed for another model"),
+        ({}, BY_EXCEPTION | {"release_blocks": "none"}, "its exception was signed for another model"),
         ({"weights": "cd" * 32}, BY_EXCEPTION, "its exception was signed for another model"),
         ({"study": "coffee"}, BY_EXCEPTION, "its exception is another study's"),
         ({"terms": "cd" * 32}, BY_EXCEPTION, "its exception is another study's"),
@@ -289,7 +289,7 @@ def test_a_simulated_home_takes_what_a_simulation_wrote_and_a_real_one_does_not(
 def test_model_says_who_answers_and_scores_nobody(
     hospital: Any, operator: Operator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    operator.release(releasable="no", review_blocks="it was not evaluated on held-out patients")
+    operator.release(releasable="no", release_blocks="it was not evaluated on held-out patients")
     command = ["model", str(operator.model), "--home", str(hospital.folder)]
     assert main(command) == 0
     said = capsys.readouterr().out

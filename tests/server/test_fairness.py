@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from wardround.conf.settings import ReviewSettings
+from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import initial_weights, predict_logits
 from wardround.protocol.terms.evaluation import FairnessSettings, TableRow
@@ -16,7 +16,7 @@ from wardround.server.evaluation.estimates import Estimate, NoisedTables
 from wardround.server.evaluation.evaluation import evaluate_tables
 from wardround.server.evaluation.group_report import EXCEEDED, HELD, NOT_SHOWN, SelectionRule, group_report
 from wardround.server.evaluation.mitigate import group_offsets, group_thresholds, mitigated_weights
-from wardround.server.evaluation.review import review
+from wardround.server.evaluation.release_decision import decide_release
 
 BINS = 20
 ROWS = (TableRow(), TableRow("sex", "F"), TableRow("sex", "M"), TableRow("sex", "other"))
@@ -167,7 +167,7 @@ TODAY = date(2026, 3, 1)
 def reviewed(limit: float, noise: float = 1.0, **settings: object):
     tables = tables_of(*events(), noise=noise)
     found = group_report(tables, FairnessSettings(max_selection_gap=limit))
-    return review(evaluate_tables(tables, 0.95), found, ReviewSettings(**settings), TODAY)  # type: ignore[arg-type]
+    return decide_release(evaluate_tables(tables, 0.95), found, ReleaseDecisionSettings(**settings), TODAY)  # type: ignore[arg-type]
 
 
 def test_the_gate_opens_where_limits_hold_or_a_person_signs() -> None:
@@ -187,7 +187,9 @@ def test_the_gate_opens_where_limits_hold_or_a_person_signs() -> None:
 
 
 def test_what_was_not_measured_is_never_releasable() -> None:
-    nobody = review(None, None, ReviewSettings(exception_by="A", exception_reason="B"), TODAY)
+    nobody = decide_release(
+        None, None, ReleaseDecisionSettings(exception_by="A", exception_reason="B"), TODAY
+    )
     assert not nobody.releasable
     assert nobody.to_facts()["releasable"] == "no"
     lost = reviewed(0.1, noise=1e4, exception_by="A", exception_reason="B")
@@ -200,21 +202,24 @@ def test_a_model_that_is_not_shown_to_be_better_than_a_coin_waits_for_a_person()
     guessing = tables_of(np.random.default_rng(1).permutation(bins), labels, groups)
     found = evaluate_tables(guessing, 0.95)
     no_limits = group_report(guessing, FairnessSettings())
-    stopped = review(found, no_limits, ReviewSettings(), TODAY)
+    stopped = decide_release(found, no_limits, ReleaseDecisionSettings(), TODAY)
     assert not stopped.releasable
     assert stopped.limits_unmet
     assert stopped.blocks[0].startswith(f"AUC {found.auc.text(0.95)}: not shown to be above 0.5")
     person = {"exception_by": "Dr. A. Weiss", "exception_reason": "a pilot that nobody acts on"}
-    assert review(found, no_limits, ReviewSettings(**person), TODAY).exception_by == "Dr. A. Weiss"
-    assert review(found, no_limits, ReviewSettings(min_auc=0.0), TODAY).releasable
+    assert (
+        decide_release(found, no_limits, ReleaseDecisionSettings(**person), TODAY).exception_by
+        == "Dr. A. Weiss"
+    )
+    assert decide_release(found, no_limits, ReleaseDecisionSettings(min_auc=0.0), TODAY).releasable
     good = evaluate_tables(tables_of(bins, labels, groups), 0.95)
     low, high = good.auc.interval(0.95)
-    assert review(good, None, ReviewSettings(min_auc=low - 0.001), TODAY).releasable
-    assert not review(good, None, ReviewSettings(min_auc=(low + high) / 2), TODAY).releasable
+    assert decide_release(good, None, ReleaseDecisionSettings(min_auc=low - 0.001), TODAY).releasable
+    assert not decide_release(good, None, ReleaseDecisionSettings(min_auc=(low + high) / 2), TODAY).releasable
 
 
 def test_review_falls_due() -> None:
-    assert reviewed(1.0, days=30).review_by == date(2026, 3, 31)
+    assert reviewed(1.0, days=30).usable_until == date(2026, 3, 31)
 
 
 @pytest.mark.parametrize(
@@ -228,8 +233,8 @@ def test_review_falls_due() -> None:
     ],
 )
 def test_half_an_exception_is_refused(settings: dict[str, object]) -> None:
-    with pytest.raises(ConfigurationError, match="review"):
-        ReviewSettings(**settings)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="release_decision"):
+        ReleaseDecisionSettings(**settings)  # type: ignore[arg-type]
 
 
 def test_an_estimate_without_a_value_has_no_interval() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from wardround.client.outreach.signed_model import check_marks, take_model
 from wardround.conf.proposal import Serving
-from wardround.conf.settings import ReviewSettings
+from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model_file import load_model, read_model
@@ -36,7 +36,7 @@ from wardround.server.store.event_log import EventLog, read_events
 from wardround.server.store.operator_home import load_operator_home
 from wardround.server.study import held_out, patience, serve, study_files
 from wardround.server.study.exception_file import load_exception
-from wardround.server.study.review_file import begin_review
+from wardround.server.study.release_decision_file import begin_release_decision
 from wardround.server.study.served import look_at
 
 HOSPITALS = {"north": 20_000, "south": 30_000, "west": 60_000}
@@ -107,7 +107,7 @@ def terms_of(rounds_named=(), **fairness):
 
 @pytest.fixture
 def make_study(tmp_path, capsys):
-    def make(terms, **review):
+    def make(terms, **decision):
         home = begin_operator_home(tmp_path / "op", "127.0.0.1:8443")
         folder = home.study("tea")
         serving = Serving(
@@ -120,7 +120,7 @@ def make_study(tmp_path, capsys):
         )
         signed = sign_terms(terms, home.key())
         serve._terms(folder, signed)
-        begin_review(folder.review, ReviewSettings(**review))
+        begin_release_decision(folder.release_decision, ReleaseDecisionSettings(**decision))
         return serve.Study(load_operator_home(home.folder), folder, signed, serving, EventLog(folder.events))
 
     return make
@@ -170,7 +170,7 @@ def test_the_finished_model_is_evaluated_once_and_marked_with_what_was_found(mak
     assert plain["evaluation_epsilon"] == pytest.approx(1.0, abs=1e-3)
     for name in ("model_card.md", "model_card.html"):
         card = (folder / name).read_text()
-        assert "Releasable, to be reviewed by" in card
+        assert "Releasable, usable until" in card
         assert f"{found.before.evaluation.auc.value:.3f}" in card
         assert "approved by: Dr. Weiss" in card
     assert "Fairness" in (folder / "report.html").read_text()
@@ -218,7 +218,7 @@ def test_below_the_quorum_the_same_is_asked_again_and_the_wait_ends_unevaluated(
     assert asked >= 6
     assert len(set(ward.asked)) == 3
     assert facts_of(study)["releasable"] == "no"
-    assert "was not evaluated" in facts_of(study)["review_blocks"]
+    assert "was not evaluated" in facts_of(study)["release_blocks"]
     assert json.loads((study.folder.folder / "evaluation.json").read_text())["evaluation_epsilon"] > 0.9
     ward.silent = {"west"}
     found = finish(study, ward, trained(study))
@@ -297,7 +297,7 @@ def test_weights_that_were_measured_and_lost_leave_the_model_unevaluated(make_st
     ward.silent, ward.asked = set(), []
     found = held_out.conclude(study, lost)
     assert found.before is None
-    assert not found.review.releasable
+    assert not found.release_decision.releasable
     assert found.event.count == 1
     assert ward.asked == []
 
@@ -307,7 +307,7 @@ def test_tables_of_other_weights_never_speak_for_a_model(make_study):
     finish(study, Ward(study.terms))
     found = held_out.conclude(study, trained(study, moved=0.5))
     assert found.before is None
-    assert not found.review.releasable
+    assert not found.release_decision.releasable
 
 
 def test_a_damaged_sum_is_asked_for_again(make_study):
@@ -348,7 +348,7 @@ def test_a_named_person_signs_for_an_unmet_limit_afterwards(make_study):
     signed = facts_of(study)
     assert signed["releasable"] == "yes"
     assert signed["exception_by"] == "Dr. Weiss"
-    assert signed["review_by"] == marked["review_by"]
+    assert signed["usable_until"] == marked["usable_until"]
     card = (study.folder.folder / "model_card.md").read_text()
     assert "by the exception that Dr. Weiss signed" in card
     assert "both groups are called by hand" in card
@@ -402,7 +402,7 @@ def test_all_that_a_study_leaves_is_signed(make_study):
     after = taken(study)
     check_marks(after, read_model(after.content, study.terms.contract, "model"))
     assert (after.exception.person, after.exception.reason) == ("Dr. Weiss", "called by hand")
-    assert after.exception.limits == conclude(study).review.blocks
+    assert after.exception.limits == conclude(study).release_decision.blocks
 
 
 def conclude(study):
@@ -422,13 +422,13 @@ def test_an_exception_edited_anywhere_is_refused_by_name(make_study):
     with pytest.raises(ConfigurationError, match=r"exception\.signed: "):
         conclude(study)
     path.write_bytes(content)
-    assert conclude(study).review.releasable
+    assert conclude(study).release_decision.releasable
 
 
 def test_an_exception_for_another_model_lets_none_pass(make_study):
     study = make_study(terms_of(max_selection_gap=0.05))
     found = finish(study, Ward(study.terms, shift=5))
-    said = {"study": "tea", "terms": study.terms.fingerprint, "limits": found.review.blocks}
+    said = {"study": "tea", "terms": study.terms.fingerprint, "limits": found.release_decision.blocks}
     said |= {"weights": weights_digest(found.weights), "person": "Dr. Weiss", "reason": "called by hand"}
     other = {"weights": "cd" * 32}, {"limits": ("another limit",)}, {"study": "coffee"}, {"terms": "cd" * 32}
     for change in other:
@@ -439,18 +439,20 @@ def test_an_exception_for_another_model_lets_none_pass(make_study):
     with pytest.raises(ConfigurationError, match="another key than operator"):
         conclude(study)
     study.folder.exception.write_bytes(sign_exception(study.home.key(), **said).content)
-    assert conclude(study).review.releasable
+    assert conclude(study).release_decision.releasable
 
 
 def test_an_exception_that_is_written_into_the_review_is_refused(make_study):
     """So 0.1.0 kept it: whoever could edit the file could write one."""
     study = make_study(terms_of(max_selection_gap=0.05))
     finish(study, Ward(study.terms, shift=5))
-    plain = json.loads(study.folder.review.read_text())
-    study.folder.review.write_text(
+    plain = json.loads(study.folder.release_decision.read_text())
+    study.folder.release_decision.write_text(
         json.dumps({**plain, "exception_by": "Dr. Weiss", "exception_reason": "x"})
     )
-    with pytest.raises(ConfigurationError, match=r"review\.json: holds an exception that nobody signed"):
+    with pytest.raises(
+        ConfigurationError, match=r"release_decision\.json: holds an exception that nobody signed"
+    ):
         conclude(study)
 
 

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from wardround.conf.settings import ReviewSettings
+from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
@@ -84,8 +84,8 @@ def answering(terms: Terms, shift: float):
 
 def assessed(terms: Terms, shift: float = 0.0, **settings: object) -> Assessment:
     state = rounds.skip_to(rounds.init(terms), 3)
-    review = ReviewSettings(**settings)  # type: ignore[arg-type]
-    return assess(terms, state, measuring(terms, answering(terms, shift)), review, TODAY)
+    decision = ReleaseDecisionSettings(**settings)  # type: ignore[arg-type]
+    return assess(terms, state, measuring(terms, answering(terms, shift)), decision, TODAY)
 
 
 def facts_of(terms: Terms, assessment: Assessment, *people: str) -> CardFacts:
@@ -169,7 +169,7 @@ def test_the_effect_of_a_mitigation_is_shown() -> None:
 def test_without_an_evaluation_there_is_a_card_but_no_release() -> None:
     terms = replace(terms_of(), evaluation=None)
     nobody = measuring(terms, lambda plans: [])
-    found = assess(terms, rounds.skip_to(rounds.init(terms), 3), nobody, ReviewSettings(), TODAY)
+    found = assess(terms, rounds.skip_to(rounds.init(terms), 3), nobody, ReleaseDecisionSettings(), TODAY)
     card = card_markdown(facts_of(terms, found))
     assert "Not releasable: it was not evaluated" in card
     assert "Not evaluated." in card
@@ -191,6 +191,6 @@ def test_refusals_are_named_where_nobody_answers() -> None:
             terms,
             state,
             measuring(terms, refused),
-            ReviewSettings(),
+            ReleaseDecisionSettings(),
             TODAY,
         )

@@ -10,7 +10,7 @@ import pytest
 
 from wardround.client.network.supernode import node_public_key
 from wardround.conf.proposal import Serving
-from wardround.conf.settings import ReviewSettings
+from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.wire.kit import save_join_request, sign_join_request
 from wardround.protocol.wire.signed_terms import load_terms, sign_terms
@@ -243,5 +243,5 @@ def test_a_round_that_could_not_be_saved_is_in_the_log_and_counts_as_said_last(s
     serve._one_round(study, again, None, None, None)
     closed = closed_rounds(read_events(study.folder.events))
     assert {number: event["accepted"] for number, event in closed.items()} == {1: ["north", "west"]}
-    found = unmeasured(study.terms, state, ReviewSettings(), study.serving.now.date())
+    found = unmeasured(study.terms, state, ReleaseDecisionSettings(), study.serving.now.date())
     assert report(study, found)["rounds_by_hospital"] == {"north": 1, "south": 0, "west": 1}

@@ -150,8 +150,8 @@ def test_terms_carry_the_evaluation_and_the_limits_that_were_asked_for(
     [
         (("evaluation=none", "fairness=limited"), "fairness.mitigation=equal_selection"),
         (("evaluation.epsilon=0",), "evaluation.epsilon=0"),
-        (("review.days=0",), "review.days=0"),
-        (("review.exception_by=Weiss",), "review.exception_reason"),
+        (("release_decision.days=0",), "release_decision.days=0"),
+        (("release_decision.exception_by=Weiss",), "release_decision.exception_reason"),
     ],
 )
 def test_wrong_settings_of_evaluation_and_review_are_one_line(

@@ -63,7 +63,7 @@ def test_summary_files_and_model_say_the_same(settings_of, tmp_path: Path) -> No
     assert {group["group"] for group in summary["fairness"]["groups"]} >= {"F", "M"}
     facts = load_model(files.model, settings.contract).facts
     assert facts["releasable"] == ("yes" if summary["releasable"] else "no")
-    assert facts["review_by"] == summary["review_by"]
+    assert facts["usable_until"] == summary["usable_until"]
     card = (tmp_path / "model_card.md").read_text(encoding="utf-8")
     assert f"{found['auc']['value']:.3f}" in card
     assert files.card is not None
@@ -78,7 +78,7 @@ def test_without_evaluation_nothing_is_released_about_the_held_out(settings_of, 
     assert summary["evaluation"] is None
     assert summary["mechanism"]["held_out_events"] == []
     assert not summary["releasable"]
-    assert summary["review_blocks"] == ["it was not evaluated on held-out patients"]
+    assert summary["release_blocks"] == ["it was not evaluated on held-out patients"]
 
 
 def test_training_patients_never_enter_evaluation_nor_the_reverse(settings_of, tmp_path: Path) -> None:

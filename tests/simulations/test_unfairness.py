@@ -9,12 +9,12 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from wardround.conf.compose import study_settings
-from wardround.conf.settings import ReviewSettings
+from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.model.model import predict_logits, predict_probabilities
 from wardround.protocol.terms.evaluation import score_bins
 from wardround.server.evaluation.assess import Assessment, assess, measuring
 from wardround.server.evaluation.mitigate import mitigated_weights
-from wardround.server.evaluation.review import review
+from wardround.server.evaluation.release_decision import decide_release
 from wardround.simulations.federation.federation import Federation, load_federation
 from wardround.simulations.study import study
 
@@ -40,7 +40,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Federation, objec
     terms = study.simulated_terms(settings, federation)
     answer = study.answer_plans(federation, terms)
     state = study.train(settings, federation, terms, answer, lambda summary, state: None)
-    found = assess(terms, state, measuring(terms, study.asking(answer)), ReviewSettings(), date(2026, 1, 1))
+    found = assess(
+        terms, state, measuring(terms, study.asking(answer)), ReleaseDecisionSettings(), date(2026, 1, 1)
+    )
     shared = study.reported_weights(state)
     return federation, terms, shared, found
 
@@ -75,7 +77,9 @@ def test_the_audit_finds_it_with_its_sign_and_size(planted) -> None:
 def test_the_limit_stops_the_release(planted) -> None:
     *_, found = planted
 
-    stopped = review(found.before.evaluation, found.before.group_report, ReviewSettings(), date(2026, 1, 1))
+    stopped = decide_release(
+        found.before.evaluation, found.before.group_report, ReleaseDecisionSettings(), date(2026, 1, 1)
+    )
     assert not stopped.releasable
     assert any(block.startswith("selection by language: english and") for block in stopped.blocks)
 

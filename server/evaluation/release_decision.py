@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from wardround.conf.settings import ReviewSettings
+from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.server.evaluation.evaluation import Evaluation
 from wardround.server.evaluation.group_report import HELD, GroupReport, Verdict
 
 
 @dataclass(frozen=True)
-class Review:
+class ReleaseDecision:
     """The gate's answer.
 
     blocks: why the model may not be used as it is, one line each. An exception lifts the limits that were not
@@ -19,7 +19,7 @@ class Review:
     """
 
     releasable: bool
-    review_by: date
+    usable_until: date
     blocks: tuple[str, ...]
     exception_by: str = ""
     exception_reason: str = ""
@@ -27,17 +27,20 @@ class Review:
 
     def to_facts(self) -> Mapping[str, str]:
         """Texts for the model file's metadata."""
-        facts = {"releasable": "yes" if self.releasable else "no", "review_by": self.review_by.isoformat()}
+        facts = {
+            "releasable": "yes" if self.releasable else "no",
+            "usable_until": self.usable_until.isoformat(),
+        }
         if self.blocks:
-            facts["review_blocks"] = "; ".join(self.blocks)
+            facts["release_blocks"] = "; ".join(self.blocks)
         if self.exception_by:
             facts |= {"exception_by": self.exception_by, "exception_reason": self.exception_reason}
         return facts
 
 
-def review(
-    evaluation: Evaluation | None, found: GroupReport | None, settings: ReviewSettings, today: date
-) -> Review:
+def decide_release(
+    evaluation: Evaluation | None, found: GroupReport | None, settings: ReleaseDecisionSettings, today: date
+) -> ReleaseDecision:
     """Decide from what was measured of the model as it is released; None where it was not evaluated."""
     unmet = () if found is None else tuple(_sentence(v) for v in found.verdicts if v.outcome != HELD)
     measured = evaluation is not None and math.isfinite(evaluation.auc.value)
@@ -49,9 +52,9 @@ def review(
         blocks = ("it was not evaluated on held-out patients",)
     elif not measured:
         blocks = ("its evaluation is lost in noise: too few held-out patients for this ε", *unmet)
-    return Review(
+    return ReleaseDecision(
         releasable=measured and (not unmet or signed),
-        review_by=today + timedelta(days=settings.days),
+        usable_until=today + timedelta(days=settings.days),
         blocks=blocks,
         exception_by=settings.exception_by if signed else "",
         exception_reason=settings.exception_reason if signed else "",
