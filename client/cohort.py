@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Booleans, Floats, Floats32, Integers, Integers32
 from wardround.protocol.contract.layout import Layout
 
 
@@ -20,14 +21,14 @@ class Cohort:
     i owns events events_from[i]:events_from[i + 1]. patients_from: int64 [hospitals + 1], likewise.
     """
 
-    bins: NDArray[np.int32]
-    values: NDArray[np.float32]
-    labels: NDArray[np.float64]
-    rows: NDArray[np.int64]
-    known: NDArray[np.bool_]
+    bins: Integers32
+    values: Floats32
+    labels: Floats
+    rows: Integers
+    known: Booleans
     tokens: NDArray[np.uint8]
-    events_from: NDArray[np.int64]
-    patients_from: NDArray[np.int64]
+    events_from: Integers
+    patients_from: Integers
 
     def __repr__(self) -> str:
         """Show sizes, never contents."""
@@ -49,21 +50,21 @@ class Cohort:
         return len(self.patients_from) - 1
 
     @property
-    def events_per_patient(self) -> NDArray[np.int64]:
+    def events_per_patient(self) -> Integers:
         """int64 [patients]."""
         return np.diff(self.events_from)
 
     @property
-    def patient_of_event(self) -> NDArray[np.int64]:
+    def patient_of_event(self) -> Integers:
         """int64 [events], index of the patient who owns each event."""
         return np.repeat(np.arange(self.patient_count), self.events_per_patient)
 
     @property
-    def hospital_of_patient(self) -> NDArray[np.int64]:
+    def hospital_of_patient(self) -> Integers:
         """int64 [patients], index of each patient's hospital."""
         return np.repeat(np.arange(self.hospital_count), np.diff(self.patients_from))
 
-    def take(self, patients: NDArray[np.int64]) -> "Cohort":
+    def take(self, patients: Integers) -> "Cohort":
         """Keep the patients with these ascending indices; hospitals stay, though some may be empty."""
         counts = self.events_per_patient[patients]
         events_from = np.concatenate([[0], np.cumsum(counts)])
@@ -104,7 +105,7 @@ def concatenate(cohorts: Sequence[Cohort]) -> Cohort:
     if len(cohorts) == 1:
         return cohorts[0]
 
-    def chain(starts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    def chain(starts: Sequence[Integers]) -> Integers:
         ends = np.cumsum([0, *(part[-1] for part in starts)])
         return np.concatenate([[0], *(part[1:] + end for part, end in zip(starts, ends[:-1], strict=True))])
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wardround.client.cohort import Cohort
 from wardround.client.gate.bins import feature_column
 from wardround.client.gate.identity import tokens_of
+from wardround.protocol.arrays import Integers
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
 Number = TypeVar("Number", np.int32, np.float32)
@@ -45,7 +46,7 @@ def encode(frame: pl.DataFrame, contract: Contract, hospitals: Sequence[str] | N
     )
 
 
-def _places(frame: pl.DataFrame, hospitals: Sequence[str] | None) -> tuple[NDArray[np.int64], int]:
+def _places(frame: pl.DataFrame, hospitals: Sequence[str] | None) -> tuple[Integers, int]:
     """Position of each event's hospital in the order asked for, and the number of hospitals."""
     if HOSPITAL_COLUMN not in frame.columns:
         if hospitals is not None and len(hospitals) != 1:

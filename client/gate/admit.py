@@ -19,6 +19,7 @@ from wardround.client.gate.consent import standing_consents, without_zone
 from wardround.client.gate.events import UNREADABLE_LABEL, read_events, read_patients
 from wardround.client.gate.history import DAY_MICROSECONDS, behavioural_history, days_of
 from wardround.client.gate.identity import PATIENT, drawn_events, identify
+from wardround.protocol.arrays import Booleans
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
 Rule = tuple[str, pl.Expr]
@@ -140,7 +141,7 @@ def _with_consents(
     return events.with_columns(pl.col("chosen").fill_null(False), chooser=chooser)
 
 
-def _flags(rows: pl.DataFrame, people: pl.DataFrame) -> NDArray[np.bool_]:
+def _flags(rows: pl.DataFrame, people: pl.DataFrame) -> Booleans:
     """Which patients have a row: bool [patients]."""
     flags = np.zeros(len(people), np.bool_)
     flags[rows["index"].to_numpy()] = True
@@ -219,7 +220,7 @@ def _parted(
     return Admitted(**frames, counts=counts)
 
 
-def _drawn(patients: NDArray[np.integer], people: pl.DataFrame, most: int) -> NDArray[np.bool_]:
+def _drawn(patients: NDArray[np.integer], people: pl.DataFrame, most: int) -> Booleans:
     starts = np.concatenate([[0], np.cumsum(np.bincount(patients, minlength=len(people)))])
     return drawn_events(people["seed"].to_numpy(), starts, most)
 

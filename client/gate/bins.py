@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wardround.client.connectors import parsing
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.feature import Feature
 
@@ -33,7 +34,7 @@ def bin_type(feature: Feature) -> type[pl.DataType]:
     return pl.UInt8 if len(feature.labels) <= 256 else pl.UInt16
 
 
-def bin_numbers(feature: Feature, numbers: NDArray[np.float64]) -> NDArray[np.generic]:
+def bin_numbers(feature: Feature, numbers: Floats) -> NDArray[np.generic]:
     """Bins [n] or scaled float32 values [n] of numbers [n]; NaN and infinity count as missing.
 
     Guarantee: a bin within ``len(feature.labels)``, a value in [-1, 1], whatever the numbers are.

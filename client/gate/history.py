@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Integers = NDArray[np.int64]
+from wardround.protocol.arrays import Booleans, Floats, Integers, Integers32
+
 DAY_MICROSECONDS = 86_400_000_000
 _FIRST_DAY, _DAY_RANGE = -(1 << 20), 1 << 23  # the years 1 to 9999, with room
 _BATCH_EVENTS = 1_000_000  # whole patients at a time: working arrays stay small
@@ -27,24 +28,24 @@ class History:
     decided before the cut-off whose outcome falls on the same day as this one's.
     """
 
-    count: NDArray[np.int32]
-    known: NDArray[np.int32]
-    engaged: NDArray[np.int32]
-    last_day: NDArray[np.int32]
-    same_day: NDArray[np.int32]
+    count: Integers32
+    known: Integers32
+    engaged: Integers32
+    last_day: Integers32
+    same_day: Integers32
 
     def __repr__(self) -> str:
         """Show no contents."""
         return "History(…)"
 
-    def statistic(self, name: str, cutoff_days: Integers) -> NDArray[np.float64]:
+    def statistic(self, name: str, cutoff_days: Integers) -> Floats:
         """One of ``protocol.contract.feature.STATISTICS`` per event, float64 [events], NaN where missing."""
         none = self.known == 0
         if name == "rate":
             return np.where(none, np.nan, self.engaged / np.maximum(self.known, 1))
         if name == "days_since":
             return np.where(none, np.nan, cutoff_days - self.last_day)
-        counts: Mapping[str, NDArray[np.int32]] = {
+        counts: Mapping[str, Integers32] = {
             "count": self.count,
             "engaged": self.engaged,
             "missed": self.known - self.engaged,
@@ -135,6 +136,6 @@ def _same_day(outcome_keys: Integers, decided: Integers, order: Integers) -> Int
     return counts
 
 
-def _last_true(flags: NDArray[np.bool_]) -> Integers:
+def _last_true(flags: Booleans) -> Integers:
     """Index of the last True at or before each position; the first flag is True."""
     return np.flatnonzero(flags).take(np.cumsum(flags) - 1)

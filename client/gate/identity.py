@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Booleans, Integers
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 
 HELDOUT_SHARE = 0.25
@@ -58,7 +59,7 @@ def tokens_of(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.u
     return np.stack([high, low], axis=1).astype(">u8").view(np.uint8).reshape(-1, 16)
 
 
-def drawn_events(seeds: NDArray[np.uint64], starts: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
+def drawn_events(seeds: NDArray[np.uint64], starts: Integers, most: int) -> Booleans:
     """Draw at most ``most`` events per patient, uniformly, without looking at them: bool [events].
 
     seeds: uint64 [patients]. starts: int64 [patients + 1], patient i owns events starts[i]:starts[i + 1].

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats, Floats32, Integers32
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.design import Events, active_columns
@@ -11,7 +12,6 @@ from wardround.protocol.terms.settings import ModelSettings
 
 MOST = 3
 _AT_ONCE = 1 << 18
-Floats = NDArray[np.float64]
 
 
 def shared_effects(model: ModelSettings, layout: Layout, weights: Floats) -> Floats:
@@ -54,7 +54,7 @@ class Reasons:
             out[block, : min(MOST, columns.shape[1])] = self._block(columns[block], events.values[block])
         return out
 
-    def _block(self, columns: NDArray[np.int32], values: NDArray[np.float32]) -> NDArray[np.object_]:
+    def _block(self, columns: Integers32, values: Floats32) -> NDArray[np.object_]:
         effects = self._effects[columns]
         if values.shape[1]:
             effects[:, -values.shape[1] :] *= values

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
+from wardround.protocol.arrays import Booleans, Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model_file import StoredModel
@@ -25,9 +25,9 @@ class Selection:
     """From which logit an event is selected. common: of all; distances: by attribute, float64 [groups], to it."""
 
     common: float
-    distances: Mapping[str, NDArray[np.float64]]
+    distances: Mapping[str, Floats]
 
-    def of(self, contract: Contract, cohort: Cohort, logits: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def of(self, contract: Contract, cohort: Cohort, logits: Floats) -> Booleans:
         """Tell of each event whether it is selected. logits: float64 [events], of the shared model."""
         columns = [field.name for field in contract.layout.features]
         least = np.full(cohort.event_count, self.common)

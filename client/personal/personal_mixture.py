@@ -9,7 +9,6 @@ about as good. All hospitals are fitted at once.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
 from wardround.client.personal.personalize import (
@@ -22,9 +21,9 @@ from wardround.client.personal.personalize import (
     personal_logits,
 )
 from wardround.client.personal.ridge import RIDGE, fit_effects
+from wardround.protocol.arrays import Booleans, Floats
 from wardround.protocol.contract.layout import Layout
 
-Floats = NDArray[np.float64]
 CANDIDATES = ("shared", "own_part", "own_effects", "freer_effects", "alone")
 EFFECTS_RIDGES = (EFFECTS_RIDGE, EFFECTS_RIDGE / 3)
 TEMPER = 0.5
@@ -121,7 +120,7 @@ def _cross_validated_losses(layout: Layout, cohort: Cohort, design: PersonalDesi
     return losses
 
 
-def _part_of(design: PersonalDesign, events: NDArray[np.bool_]) -> PersonalDesign:
+def _part_of(design: PersonalDesign, events: Booleans) -> PersonalDesign:
     return PersonalDesign(design.fixed[events], design.inputs[events], design.shared, design.precision)
 
 

@@ -5,17 +5,16 @@ hospital. Nothing that computes a release imports it (test_personal_scores.py).
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
 from wardround.client.personal import personalize
 from wardround.client.personal.personal_mixture import fit_mixture, mixture_logits
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.errors import require
 from wardround.protocol.model.model import last_activations, named_parameters, predict_logits
 from wardround.protocol.terms.settings import ModelSettings
 
-Floats = NDArray[np.float64]
 KINDS = ("none", "mixture", "intercept_slope", "last_layer")
 
 

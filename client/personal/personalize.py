@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
 from wardround.client.personal.ridge import design_matrix
+from wardround.protocol.arrays import Booleans, EitherFloats, Floats, Integers
 from wardround.protocol.contract.layout import Layout
 
-Floats = NDArray[np.float64]
 OFFSET_STDDEV, SLOPE_STDDEV = 0.5, 0.25
 """Prior spread between hospitals of the offset (log-odds) and of the slope around 1: public, not fitted."""
 LAST_LAYER_STDDEV = 0.25
@@ -92,7 +92,7 @@ class _Fit:
 
     design: PersonalDesign
     cohort: Cohort
-    hospital: NDArray[np.int64]
+    hospital: Integers
     event_weights: Floats
 
     @classmethod
@@ -123,9 +123,7 @@ class _Fit:
         return gradient, hessians + np.diag(self.design.precision)
 
 
-def _descend_halving(
-    fit: _Fit, weights: Floats, move: NDArray[np.floating], now: Floats
-) -> tuple[Floats, Floats]:
+def _descend_halving(fit: _Fit, weights: Floats, move: EitherFloats, now: Floats) -> tuple[Floats, Floats]:
     """Take each hospital's step, halved until its loss does not rise; else stay."""
     size = np.ones(len(weights))
     for _ in range(30):
@@ -150,7 +148,7 @@ def personal_effects_logits(layout: Layout, effects: Floats, cohort: Cohort, sha
     return np.asarray(shared_logits + own)
 
 
-def choose_personal(design: PersonalDesign, cohort: Cohort, folds: int = 4) -> NDArray[np.bool_]:
+def choose_personal(design: PersonalDesign, cohort: Cohort, folds: int = 4) -> Booleans:
     """Whether each hospital's personal part predicts its own training patients better than the shared model.
 
     bool [hospitals], by cross-validation over folds of patients (a hash of the token, so the same at every
@@ -171,14 +169,14 @@ def choose_personal(design: PersonalDesign, cohort: Cohort, folds: int = 4) -> N
     return _sum_by(hospital_of_event(cohort), gain, cohort.hospital_count) > 0
 
 
-def fold_of_patient(tokens: NDArray[np.uint8], folds: int) -> NDArray[np.int64]:
+def fold_of_patient(tokens: NDArray[np.uint8], folds: int) -> Integers:
     """Fold of each patient, int64 [patients] in 0..folds−1, from the keyed token alone."""
     salt = hashlib.sha256(b"wardround personalize fold").digest()[:8]
     words = np.ascontiguousarray(tokens[:, :8]).view("<u8")[:, 0] ^ np.uint64(int.from_bytes(salt, "little"))
     return (words % np.uint64(folds)).astype(np.int64)
 
 
-def hospital_of_event(cohort: Cohort) -> NDArray[np.int64]:
+def hospital_of_event(cohort: Cohort) -> Integers:
     """int64 [events], index of each event's hospital."""
     return cohort.hospital_of_patient[cohort.patient_of_event]
 
@@ -188,7 +186,7 @@ def _event_losses(labels: Floats, logits: Floats) -> Floats:
     return losses
 
 
-def _sum_by(segment: NDArray[np.int64], amounts: Floats, count: int) -> Floats:
+def _sum_by(segment: Integers, amounts: Floats, count: int) -> Floats:
     """Sum amounts [events] by segment: float64 [count]."""
     # numpy's bincount of no events is of integers.
     return np.bincount(segment, amounts, minlength=count).astype(np.float64)

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from wardround.client.cohort import Cohort
+from wardround.protocol.arrays import Floats, Floats32, Integers32
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.design import active_columns, active_entries, sparse_rows
 
-Floats = NDArray[np.float64]
 RIDGE = 10.0
 """Prior of an effect: mean 0, standard deviation 1/√10 = 0.32 in log-odds; a public number, not fitted."""
 INTERCEPT_RIDGE = 1.0
@@ -83,8 +82,8 @@ def design_matrix(layout: Layout, cohort: Cohort, first: int, stop: int) -> csr_
 
 @dataclass(frozen=True, eq=False)
 class _Events:
-    bins: NDArray[np.int32]
-    values: NDArray[np.float32]
+    bins: Integers32
+    values: Floats32
 
 
 def _problem(

@@ -7,10 +7,10 @@ the gate keeps out of training. The same order as in ``client.round.participate`
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
 from wardround.client.round.participate import Admit, Ward, answer_plans
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.model.model import predict_logits
@@ -19,7 +19,6 @@ from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 
-Floats = NDArray[np.float64]
 WEIGHT_UNITS = 2.0**26
 """A held-out patient's weight, shared by the patient's events, in units that add up exactly."""
 

@@ -14,7 +14,6 @@ from datetime import datetime
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort, no_patients
 from wardround.client.connectors.panic import described, panics_are_faults
@@ -24,6 +23,7 @@ from wardround.client.policy.policy import Policy, permit
 from wardround.client.train.one_pass import no_denormals
 from wardround.client.train.prepared import MEMORY_BYTES
 from wardround.client.train.update import private_update
+from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.errors import Refusal, TableAway, TableError
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.accounting import PrivacyEvent
@@ -61,9 +61,7 @@ class Ward:
 
 
 Admit = Callable[[Sequence[Ward], Terms], Cohort]
-Compute = Callable[
-    [Terms, int, NDArray[np.float64], Cohort, Sequence[Keystream], Sequence[str]], NDArray[np.float64]
-]
+Compute = Callable[[Terms, int, Floats, Cohort, Sequence[Keystream], Sequence[str]], Floats]
 """Terms, round, weights [1 or wards, parameters], patients, streams, names → noised vectors [wards, …]."""
 
 
@@ -201,25 +199,25 @@ def _update(
     memory_bytes: int,
     terms: Terms,
     round_number: int,
-    weights: NDArray[np.float64],
+    weights: Floats,
     cohort: Cohort,
     streams: Sequence[Keystream],
     hospitals: Sequence[str],
-) -> NDArray[np.float64]:
+) -> Floats:
     layout, moments = terms.contract.layout, terms.training.asks_moments(round_number)
     return private_update(terms, layout, weights, cohort, streams, hospitals, memory_bytes, moments=moments)
 
 
 def _computed(
     plans: Sequence[RoundPlan], wards: Sequence[Ward], terms: Terms, admit: Admit, compute: Compute
-) -> NDArray[np.float32]:
+) -> Floats32:
     """Compute the vectors that leave: float32 [wards, length]."""
     if not plans:
         return np.empty((0, 0), np.float32)
     round_number, weights = _round_of(plans), _stacked_weights(plans)
     hospitals = [ward.hospital for ward in wards]
 
-    def vectors(cohort: Cohort) -> NDArray[np.float32]:
+    def vectors(cohort: Cohort) -> Floats32:
         streams = [ward.stream(plan) for ward, plan in zip(wards, plans, strict=True)]
         with nullcontext() if terms.simulation else no_denormals():
             return compute(terms, round_number, weights, cohort, streams, hospitals).astype(np.float32)
@@ -257,7 +255,7 @@ def _round_of(plans: Sequence[RoundPlan]) -> int:
     return rounds[0]
 
 
-def _stacked_weights(plans: Sequence[RoundPlan]) -> NDArray[np.float64]:
+def _stacked_weights(plans: Sequence[RoundPlan]) -> Floats:
     if all(
         plan.weights is plans[0].weights or plan.weights_digest == plans[0].weights_digest for plan in plans
     ):
@@ -271,7 +269,7 @@ def _release(
     terms: Terms,
     operator: str,
     receipt: Receipt | Refusal,
-    vector: NDArray[np.float32],
+    vector: Floats32,
 ) -> Release:
     """Store the release durably, then hand it out; of two computations of one charge the first leaves."""
     release = Release(

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
 from wardround.client.train.update import clipped_sums
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.model.model import parameter_count
@@ -80,11 +80,11 @@ def of_one_label(cohort: Cohort) -> Cohort:
     return replace(cohort, labels=cohort.labels[first])
 
 
-def _columns(columns: Sequence[NDArray[np.float64]], events: int) -> NDArray[np.float64]:
+def _columns(columns: Sequence[Floats], events: int) -> Floats:
     return np.stack(columns, axis=1) if columns else np.zeros((events, 0))
 
 
-def _middle_norm(model: ModelSettings, layout: Layout, weights: NDArray[np.float64], cohort: Cohort) -> float:
+def _middle_norm(model: ModelSettings, layout: Layout, weights: Floats, cohort: Cohort) -> float:
     """Median norm of the patients' gradients: with a clip norm that nobody reaches, a sum is the gradient."""
     alone = [cohort.take(np.array([patient])).pooled() for patient in range(cohort.patient_count)]
     norms = [np.linalg.norm(clipped_sums(model, layout, weights, one, 1e12)) for one in alone]

@@ -6,18 +6,16 @@ over the number of events, its squared norm ``gᵀ G g`` with the patient's Gram
 
 import numpy as np
 import scipy.sparse as sparse
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from wardround.client.train.one_pass import blank
 from wardround.client.train.prepared import Prepared, Rows
 from wardround.client.train.rounding import add_part, norm_allowance, safe_norms
+from wardround.protocol.arrays import Floats
 from wardround.protocol.privacy.mechanism import TERMS_AT_ONCE, clip_factors
 
 
-def clipped_sum_additive(
-    part: Prepared, weights: NDArray[np.float64], clip_norm: float
-) -> NDArray[np.float64]:
+def clipped_sum_additive(part: Prepared, weights: Floats, clip_norm: float) -> Floats:
     """Sum each hospital's clipped per-patient gradients: float64 [hospitals of the part, width].
 
     weights: float64 [1 or hospitals of the part, width]. Guarantee: one patient moves their hospital's
@@ -27,9 +25,7 @@ def clipped_sum_additive(
     return clipped_row_sums(part, gradients, clip_norm)
 
 
-def clipped_row_sums(
-    part: Prepared, coefficients: NDArray[np.float64], clip_norm: float
-) -> NDArray[np.float64]:
+def clipped_row_sums(part: Prepared, coefficients: Floats, clip_norm: float) -> Floats:
     """Sum each hospital's patients' ``sum_i c_i x_i``, each clipped: float64 [hospitals of the part, width].
 
     coefficients: float64 [events], c. Guarantee: as ``clipped_sum_additive``'s.
@@ -46,7 +42,7 @@ def clipped_row_sums(
     return _row_sums(part, rows, clipped).reshape(part.segments.count, -1)
 
 
-def _row_sums(part: Prepared, rows: Rows, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+def _row_sums(part: Prepared, rows: Rows, coefficients: Floats) -> Floats:
     """Sum ``c_i x_i`` over events: float64 [columns of the block], at most ``TERMS_AT_ONCE`` plain additions on end."""
     block = rows.block
     if np.diff(part.segments.starts).max(initial=0) <= TERMS_AT_ONCE:  # columns are one hospital's alone

@@ -10,29 +10,28 @@ from itertools import pairwise
 from math import sqrt
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 from scipy.special import expit
 
 from wardround.client.train.one_pass import blank
 from wardround.client.train.prepared import Pairs, Prepared, Rows
 from wardround.client.train.rounding import norm_allowance, safe_norms
+from wardround.protocol.arrays import EitherFloats, Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.model import Named, named_parameters
 from wardround.protocol.privacy.mechanism import clip_factors
 from wardround.protocol.privacy.rowwise import rows_dot
 from wardround.protocol.terms.settings import ModelSettings
 
-Floats = NDArray[np.floating]
-
 
 def clipped_sum_dense(
     model: ModelSettings,
     layout: Layout,
     part: Prepared,
-    weights: NDArray[np.float64],
+    weights: Floats,
     clip_norm: float,
     dtype: DTypeLike = np.float64,
-) -> NDArray[np.float64]:
+) -> Floats:
     """Sum each hospital's clipped per-patient gradients: float64 [hospitals of the part, parameters].
 
     weights: float64 [1 or hospitals of the part, parameters]. Guarantee: one patient moves their
@@ -56,10 +55,10 @@ def clipped_sum_dense(
     return _sums(model, layout, part, activations, deltas, gradients)
 
 
-def _forward(model: ModelSettings, named: Named, part: Prepared) -> tuple[list[Floats], NDArray[np.float64]]:
+def _forward(model: ModelSettings, named: Named, part: Prepared) -> tuple[list[EitherFloats], Floats]:
     """Hidden activations, layer by layer, and the logit of each event."""
     segments = part.segments
-    activations: list[Floats] = []
+    activations: list[EitherFloats] = []
     for index, width in enumerate(model.hidden):
         weight, bias = named[f"hidden{index}.weight"], segments.spread(named[f"hidden{index}.bias"])
         hidden = segments.apply(activations[-1], weight) if index else _apply_rows(_of(part.main), weight)
@@ -76,10 +75,14 @@ def _forward(model: ModelSettings, named: Named, part: Prepared) -> tuple[list[F
 
 
 def _backward(
-    model: ModelSettings, named: Named, part: Prepared, activations: list[Floats], gradients: Floats
-) -> list[Floats]:
+    model: ModelSettings,
+    named: Named,
+    part: Prepared,
+    activations: list[EitherFloats],
+    gradients: EitherFloats,
+) -> list[EitherFloats]:
     """Gradient of each event's loss with respect to what each hidden layer computes before its tanh."""
-    deltas: list[Floats] = []
+    deltas: list[EitherFloats] = []
     for index in reversed(range(len(model.hidden))):
         if deltas:
             weight = named[f"hidden{index + 1}.weight"]
@@ -97,11 +100,11 @@ def _backward(
 
 def _patient_norms(
     part: Prepared,
-    activations: list[Floats],
-    deltas: list[Floats],
-    gradients: NDArray[np.float64],
+    activations: list[EitherFloats],
+    deltas: list[EitherFloats],
+    gradients: Floats,
     output_bias: bool,
-) -> NDArray[np.float64]:
+) -> Floats:
     """float64 [patients]: norm of each patient's gradient over all layers, never below the true one."""
     main, pairs, single = _of(part.main), part.pairs, len(part.pairs.first) == 0
     squared = gradients**2 * (_row_squares(activations[-1]) + output_bias)
@@ -123,7 +126,7 @@ def _patient_norms(
     return safe_norms(total, part.per_patient(np.sqrt(bound)), _allowance(part, activations))
 
 
-def _allowance(part: Prepared, activations: list[Floats]) -> NDArray[np.float64]:
+def _allowance(part: Prepared, activations: list[EitherFloats]) -> Floats:
     """float64 [patients]: what rounding may lose of a squared norm, by the layers' widths and the patient's events.
 
     Inner products run over a layer's inputs and outputs, in the passes' own type; pairs of events add up in double.
@@ -141,13 +144,13 @@ def _sums(
     model: ModelSettings,
     layout: Layout,
     part: Prepared,
-    activations: list[Floats],
-    deltas: list[Floats],
-    gradients: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    activations: list[EitherFloats],
+    deltas: list[EitherFloats],
+    gradients: Floats,
+) -> Floats:
     """One product per layer, hospital by hospital."""
     segments = part.segments
-    parts: dict[str, Floats] = {}
+    parts: dict[str, EitherFloats] = {}
     if part.linear is not None:
         parts["linear"] = part.linear.block.T @ gradients
     for index, delta in enumerate(deltas):
@@ -167,25 +170,25 @@ def _of(rows: Rows | None) -> Rows:
     return rows
 
 
-def _apply_rows(rows: Rows, matrices: Floats) -> Floats:
+def _apply_rows(rows: Rows, matrices: EitherFloats) -> EitherFloats:
     """Sparse rows through matrices [1 or hospitals, width, b]: [events, b]."""
     if len(matrices) == 1 and rows.shared is not None:
         return np.asarray(rows.shared @ matrices[0])
     return np.asarray(rows.block @ matrices.reshape(-1, matrices.shape[2]))
 
 
-def _row_squares(rows: Floats) -> Floats:
+def _row_squares(rows: EitherFloats) -> EitherFloats:
     return np.asarray(np.einsum("ij,ij->i", rows, rows))
 
 
-def _rows_dot(rows: Floats, vectors: Floats) -> Floats:
+def _rows_dot(rows: EitherFloats, vectors: EitherFloats) -> EitherFloats:
     """Each row times its vector, [events, b] and [1 or events, b] -> [events]."""
     return (
         rows_dot(rows, vectors[0]) if len(vectors) == 1 else np.asarray(np.einsum("ij,ij->i", rows, vectors))
     )
 
 
-def _pair_dots(rows: Floats, pairs: Pairs) -> NDArray[np.float64]:
+def _pair_dots(rows: EitherFloats, pairs: Pairs) -> Floats:
     """Inner product of the two rows of each pair, float64 [pairs]."""
     dots = np.empty(len(pairs.first))
     for lag, (start, stop) in enumerate(zip(pairs.lag_from[:-1], pairs.lag_from[1:], strict=True), start=1):

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from wardround.client.train.patient_batch import PatientBatch, flattened
@@ -20,6 +19,7 @@ from wardround.client.train.quiet_opacus import (
     GradSampleModule,
     GradSampleModuleFastGradientClipping,
 )
+from wardround.protocol.arrays import Floats
 from wardround.protocol.model.modules import to_vector
 from wardround.protocol.privacy.mechanism import clip_factors
 
@@ -27,9 +27,7 @@ _LAYER_MARKS = ("activations", "max_batch_len", "autograd_grad_sample_hooks")
 _PARAMETER_MARKS = ("grad_sample", "summed_grad", "_norm_sample", "_forward_counter", "_current_grad_sample")
 
 
-def clipped_sum_opacus(
-    module: nn.Module, batch: PatientBatch, clip_norm: float, engine: str
-) -> NDArray[np.float64]:
+def clipped_sum_opacus(module: nn.Module, batch: PatientBatch, clip_norm: float, engine: str) -> Floats:
     """Sum the clipped per-patient gradients of one hospital: float64 [parameters], in the module's order.
 
     engine: ``ghost`` or ``hooks``. Guarantee: one patient moves the sum by at most clip_norm; a patient

@@ -5,13 +5,11 @@ row, times the clip norm, moves the sum as far as a clipped gradient could: the 
 same noise the same cost. Its entries are shares of every bin and crossed pair; outcomes do not enter.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
 from wardround.client.cohort import Cohort
 from wardround.client.train.clipped_sum_additive import clipped_row_sums
 from wardround.client.train.prepared import MEMORY_BYTES, prepared_parts
 from wardround.client.train.rounding import Totals
+from wardround.protocol.arrays import Booleans, Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.terms.settings import ModelSettings
 
@@ -22,9 +20,9 @@ def moment_sums(
     cohort: Cohort,
     clip_norm: float,
     *,
-    sampled: NDArray[np.bool_] | None = None,
+    sampled: Booleans | None = None,
     memory_bytes: int = MEMORY_BYTES,
-) -> NDArray[np.float64]:
+) -> Floats:
     """Sum clip_norm × each patient's mean scaled row: float64 [hospitals, width], no noise yet.
 
     sampled: bool [patients], who takes part (all, if None). Guarantee: adding or removing one patient, however

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from numpy.typing import NDArray
+
+from wardround.protocol.arrays import Booleans, EitherFloats
 
 
-def blank(rows: NDArray[np.floating], kept: NDArray[np.bool_]) -> None:
+def blank(rows: EitherFloats, kept: Booleans) -> None:
     """Set rows that are not kept to zero, in place; float32 or float64 [rows] or [rows, b], bool [rows].
 
     By masks of bits over all rows alike: a product with zero would leave NaN, and a selection takes time by what it

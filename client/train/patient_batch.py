@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from wardround.client.cohort import Cohort
+from wardround.protocol.arrays import Booleans
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.design import dense_rows
@@ -44,7 +44,7 @@ class PatientBatch:
 def pad_patients(layout: Layout, cohort: Cohort, dtype: torch.dtype = torch.float64) -> PatientBatch:
     """Pad every patient to the largest number of events."""
     counts = cohort.events_per_patient
-    slots: NDArray[np.bool_] = np.arange(int(counts.max(initial=1))) < counts[:, np.newaxis]
+    slots: Booleans = np.arange(int(counts.max(initial=1))) < counts[:, np.newaxis]
     rows, labels = np.zeros((*slots.shape, layout.width)), np.zeros(slots.shape)
     rows[slots], labels[slots] = dense_rows(layout, cohort), cohort.labels
     shares = slots / np.maximum(counts, 1)[:, np.newaxis]

@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from wardround.client.train.quiet_opacus import DPOptimizerFastGradientClipping
+from wardround.protocol.arrays import Floats
 from wardround.protocol.model.modules import as_parameter, to_vector
 from wardround.protocol.privacy.mechanism import add_noise
 from wardround.protocol.privacy.randomness import Keystream
@@ -37,7 +37,7 @@ class PatientOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]
         self.noise_stddev = noise_stddev
         self._stream: Keystream | None = None
 
-    def step_on(self, clipped_sum: NDArray[np.float64], stream: Keystream) -> NDArray[np.float64]:
+    def step_on(self, clipped_sum: Floats, stream: Keystream) -> Floats:
         """Take one step on a clipped sum [parameters] with the noise of ``stream``; give the noised sum."""
         self.zero_grad(set_to_none=True)
         self._stream = stream
@@ -53,7 +53,7 @@ class PatientOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]
         summed = to_vector(parameter.summed_grad for parameter in self.params)
         self._spread(add_noise(summed[np.newaxis], self.noise_stddev, [stream])[0])
 
-    def _spread(self, vector: NDArray[np.float64]) -> None:
+    def _spread(self, vector: Floats) -> None:
         """Set every parameter's gradient from a flat vector."""
         parts = torch.from_numpy(vector).split([parameter.numel() for parameter in self.params])
         for parameter, part in zip(self.params, parts, strict=True):

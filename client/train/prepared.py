@@ -14,10 +14,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sparse
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from wardround.client.cohort import Cohort
 from wardround.client.train.segments import Segments
+from wardround.protocol.arrays import Booleans, Floats, Floats32, Integers, Integers32
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.design import active_columns, active_entries, active_main_columns, sparse_rows
 from wardround.protocol.model.model import column_scale, main_scale
@@ -35,11 +36,11 @@ class Pairs:
     first: int64 [pairs], the earlier event. lag_from: int64 [lags + 1], where lag t + 1 begins.
     """
 
-    first: NDArray[np.int64]
-    lag_from: NDArray[np.int64]
+    first: Integers
+    lag_from: Integers
 
     @property
-    def second(self) -> NDArray[np.int64]:
+    def second(self) -> Integers:
         """int64 [pairs], the later event."""
         return self.first + np.repeat(np.arange(1, len(self.lag_from)), np.diff(self.lag_from))
 
@@ -57,12 +58,12 @@ class Rows:
 
     block: sparse.csr_matrix
     shared: sparse.csr_matrix | None
-    squares: NDArray[np.float64]
-    products: NDArray[np.float64]
+    squares: Floats
+    products: Floats
     gram: sparse.csr_matrix
     active: int
 
-    def dot(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    def dot(self, vectors: Floats) -> Floats:
         """Each row times its hospital's vector: [1 or hospitals, width] -> float64 [events]."""
         hospitals = self.block.shape[1] // vectors.shape[1]
         return np.asarray(self.block @ np.broadcast_to(vectors, (hospitals, vectors.shape[1])).ravel())
@@ -79,9 +80,9 @@ class Prepared:
     hospitals: tuple[int, int]
     patients_from: tuple[int, int]
     segments: Segments
-    owners: NDArray[np.int64]
-    labels: NDArray[np.float64]
-    shares: NDArray[np.float64]
+    owners: Integers
+    labels: Floats
+    shares: Floats
     pairs: Pairs
     linear: Rows | None
     main: Rows | None
@@ -92,15 +93,15 @@ class Prepared:
         return self.patients_from[1] - self.patients_from[0]
 
     @cached_property
-    def event_counts(self) -> NDArray[np.int64]:
+    def event_counts(self) -> Integers:
         """int64 [patients], events of each in this part."""
         return np.bincount(self.owners, minlength=self.patient_count)
 
-    def per_patient(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    def per_patient(self, terms: Floats) -> Floats:
         """Sum over each patient's events: float64 [events] -> float64 [patients]."""
         return np.bincount(self.owners, terms, self.patient_count).astype(np.float64, copy=False)
 
-    def keep(self, chosen: NDArray[np.bool_]) -> "Prepared":
+    def keep(self, chosen: Booleans) -> "Prepared":
         """Leave out the events of patients who are not ``chosen`` (bool [patients]); indices stay."""
         if chosen.all():
             return self
@@ -207,7 +208,7 @@ def _prepare(
     )
 
 
-def _finite(cohort: Cohort) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def _finite(cohort: Cohort) -> tuple[Floats32, Floats]:
     """Values [events, ranged] with zeros where they are not finite, and shares [events], NaN for such a patient.
 
     The gate lets no such value through. If one came, it would spread to others by ``0 * inf``; so that patient's
@@ -232,8 +233,8 @@ def _pairs(cohort: Cohort) -> Pairs:
 
 
 def _rows(
-    columns: NDArray[np.int32],
-    entries: NDArray[np.float64],
+    columns: Integers32,
+    entries: Floats,
     width: int,
     segments: Segments,
     pairs: Pairs,
@@ -258,16 +259,14 @@ def _rows(
     return Rows(block, shared if keep_shared else None, squares, products, gram, columns.shape[1])
 
 
-def _gram(squares: NDArray[np.float64], products: NDArray[np.float64], pairs: Pairs) -> sparse.csr_matrix:
+def _gram(squares: Floats, products: Floats, pairs: Pairs) -> sparse.csr_matrix:
     events = np.arange(len(squares))
     entries = np.concatenate([squares, 2 * products])
     places = (np.concatenate([events, pairs.first]), np.concatenate([events, pairs.second]))
     return sparse.csr_matrix((entries, places), shape=(len(squares), len(squares)))
 
 
-def _keep_rows(
-    rows: Rows | None, kept: NDArray[np.bool_], in_pair: NDArray[np.bool_], pairs: Pairs
-) -> Rows | None:
+def _keep_rows(rows: Rows | None, kept: Booleans, in_pair: Booleans, pairs: Pairs) -> Rows | None:
     """The rows of kept events."""
     if rows is None:
         return None

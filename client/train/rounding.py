@@ -7,11 +7,10 @@ additions may move a sum (``add_part``; ``protocol.privacy.mechanism.ORDER_ALLOW
 """
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.privacy.mechanism import MOST_CANCELLATION
-
-Floats = NDArray[np.float64]
 
 
 def norm_allowance(terms: int | Floats, dtype: DTypeLike) -> Floats:

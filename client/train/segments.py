@@ -9,8 +9,8 @@ from math import log
 
 import numpy as np
 import scipy.sparse as sparse
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Booleans, EitherFloats, Integers
 from wardround.protocol.privacy.rowwise import rows_times
 
 _SIZE_RATIO = 1.25
@@ -19,19 +19,19 @@ _SIZE_RATIO = 1.25
 class Segments:
     """Rows starts[h]:starts[h + 1] belong to hospital h; a hospital may have none."""
 
-    def __init__(self, starts: NDArray[np.int64]) -> None:
+    def __init__(self, starts: Integers) -> None:
         """Take int64 [hospitals + 1], ascending from 0 to the number of rows."""
         self.starts = starts
         self.count = len(starts) - 1
         self.rows = int(starts[-1])
 
     @cached_property
-    def of_row(self) -> NDArray[np.int64]:
+    def of_row(self) -> Integers:
         """int64 [rows], index of each row's hospital."""
         return np.repeat(np.arange(self.count), np.diff(self.starts))
 
     @cached_property
-    def _size_classes(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]:
+    def _size_classes(self) -> list[tuple[Integers, Integers, Booleans]]:
         """Per class: hospitals [h], row numbers [h, n], and which of these are rows and not padding."""
         sizes = np.diff(self.starts)
         occupied = np.flatnonzero(sizes)
@@ -45,14 +45,14 @@ class Segments:
             classes.append((hospitals, rows, real))
         return classes
 
-    def sums(self, rows: NDArray[np.floating], weights: NDArray[np.floating]) -> NDArray[np.floating]:
+    def sums(self, rows: EitherFloats, weights: EitherFloats) -> EitherFloats:
         """Weighted sum of each hospital's rows: [rows, b] and [rows] -> [hospitals, b]."""
         if self.count == 1:
             return np.asarray(weights @ rows)[np.newaxis]
         parts = (weights, np.arange(self.rows), self.starts)
         return np.asarray(sparse.csr_matrix(parts, shape=(self.count, self.rows), copy=False) @ rows)
 
-    def products(self, inputs: NDArray[np.floating], outputs: NDArray[np.floating]) -> NDArray[np.floating]:
+    def products(self, inputs: EitherFloats, outputs: EitherFloats) -> EitherFloats:
         """``inputs.T @ outputs`` of each hospital: [rows, a] and [rows, b] -> [hospitals, a, b]."""
         if self.count == 1:
             return (inputs.T @ outputs)[np.newaxis]
@@ -62,7 +62,7 @@ class Segments:
             result[hospitals] = inputs[rows].transpose(0, 2, 1) @ padded
         return result
 
-    def apply(self, inputs: NDArray[np.floating], matrices: NDArray[np.floating]) -> NDArray[np.floating]:
+    def apply(self, inputs: EitherFloats, matrices: EitherFloats) -> EitherFloats:
         """Each hospital's rows through its own matrix: [rows, a] and [1 or hospitals, a, b] -> [rows, b].
 
         Guarantee, for one matrix: a row's result is that row's alone, bit for bit.
@@ -74,6 +74,6 @@ class Segments:
             result[rows[real]] = (inputs[rows] @ matrices[hospitals])[real]
         return result
 
-    def spread(self, vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    def spread(self, vectors: EitherFloats) -> EitherFloats:
         """Give each row its hospital's vector: [1 or hospitals, b] -> [1 or rows, b]."""
         return vectors if len(vectors) == 1 else vectors[self.of_row]

@@ -8,7 +8,7 @@ patient's events, one item is one patient. How the clipped sum is computed is ch
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from wardround.client.cohort import Cohort
 from wardround.client.train.clipped_sum_additive import clipped_sum_additive
@@ -16,6 +16,7 @@ from wardround.client.train.clipped_sum_dense import clipped_sum_dense
 from wardround.client.train.moments import moment_sums
 from wardround.client.train.prepared import MEMORY_BYTES, prepared_parts
 from wardround.client.train.rounding import Totals
+from wardround.protocol.arrays import Booleans, Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.errors import require
 from wardround.protocol.model.model import parameter_count
@@ -26,20 +27,18 @@ from wardround.protocol.terms.terms import Terms
 
 ENGINES = ("auto", "closed_form", "ghost", "hooks")
 
-Vectors = NDArray[np.float64]
-
 
 def private_update(
     terms: Terms,
     layout: Layout,
-    weights: Vectors,
+    weights: Floats,
     cohort: Cohort,
     streams: Sequence[Keystream],
     hospitals: Sequence[str] | None = None,
     memory_bytes: int = MEMORY_BYTES,
     *,
     moments: bool = False,
-) -> Vectors:
+) -> Floats:
     """Compute what each hospital releases in one round: float64 [hospitals, parameters].
 
     A real hospital goes through Opacus's optimiser (``client.train.patient_optimizer``), a simulation computes all
@@ -68,14 +67,14 @@ def private_update(
 def update_together(
     terms: Terms,
     layout: Layout,
-    weights: Vectors,
+    weights: Floats,
     cohort: Cohort,
     streams: Sequence[Keystream],
     hospitals: Sequence[str] | None = None,
     memory_bytes: int = MEMORY_BYTES,
     *,
     moments: bool = False,
-) -> Vectors:
+) -> Floats:
     """Compute ``private_update`` for all hospitals as one batch, without torch."""
     training = terms.training
     if training.local_steps == 1:
@@ -91,15 +90,15 @@ def update_together(
 def clipped_sums(
     model: ModelSettings,
     layout: Layout,
-    weights: Vectors,
+    weights: Floats,
     cohort: Cohort,
     clip_norm: float,
     engine: str = "auto",
     *,
-    sampled: NDArray[np.bool_] | None = None,
+    sampled: Booleans | None = None,
     dtype: DTypeLike = np.float32,
     memory_bytes: int = MEMORY_BYTES,
-) -> Vectors:
+) -> Floats:
     """Sum each hospital's clipped per-patient gradients: float64 [hospitals, parameters], no noise yet.
 
     weights: float64 [1 or hospitals, parameters]. sampled: bool [patients], who takes part (all, if None).
@@ -133,7 +132,7 @@ def engine_of(model: ModelSettings, engine: str = "auto") -> str:
     return "closed_form" if engine == "auto" else engine
 
 
-def draw_sample(cohort: Cohort, rate: float, streams: Sequence[Keystream]) -> NDArray[np.bool_] | None:
+def draw_sample(cohort: Cohort, rate: float, streams: Sequence[Keystream]) -> Booleans | None:
     """Poisson draw over patients, bool [patients]; None for full participation.
 
     Each patient is drawn by their token and their hospital's stream alone: who else is there changes nothing.
@@ -148,13 +147,13 @@ def draw_sample(cohort: Cohort, rate: float, streams: Sequence[Keystream]) -> ND
 def _noised_step(
     terms: Terms,
     layout: Layout,
-    weights: Vectors,
+    weights: Floats,
     cohort: Cohort,
     streams: Sequence[Keystream],
     step: int,
     memory_bytes: int,
     moments: bool = False,
-) -> Vectors:
+) -> Floats:
     """One step: draw, bound and sum, add noise."""
     children = [stream.child("step", step) for stream in streams]
     sums = _bounded_sums(terms, layout, weights, cohort, children, memory_bytes, moments)
@@ -164,12 +163,12 @@ def _noised_step(
 def _bounded_sums(
     terms: Terms,
     layout: Layout,
-    weights: Vectors,
+    weights: Floats,
     cohort: Cohort,
     children: Sequence[Keystream],
     memory_bytes: int,
     moments: bool,
-) -> Vectors:
+) -> Floats:
     """Draw the step's patients, then sum their clipped gradients or their mean rows."""
     sampled = draw_sample(cohort, terms.training.sampling_rate, children)
     model, clip_norm = terms.model, ordered_clip_norm(terms.privacy.clip_norm)
@@ -178,7 +177,7 @@ def _bounded_sums(
     return clipped_sums(model, layout, weights, cohort, clip_norm, sampled=sampled, memory_bytes=memory_bytes)
 
 
-def _public_patients(terms: Terms, count: int, hospitals: Sequence[str] | None) -> Vectors:
+def _public_patients(terms: Terms, count: int, hospitals: Sequence[str] | None) -> Floats:
     """Declared numbers of training patients, float64 [hospitals]."""
     names = terms.hospitals if hospitals is None else hospitals
     if len(names) != count:
@@ -189,17 +188,17 @@ def _public_patients(terms: Terms, count: int, hospitals: Sequence[str] | None) 
 def _update_with_opacus(
     terms: Terms,
     layout: Layout,
-    weights: Vectors,
+    weights: Floats,
     cohort: Cohort,
     stream: Keystream,
     hospitals: Sequence[str] | None,
     memory_bytes: int,
     moments: bool,
-) -> Vectors:
+) -> Floats:
     """Compute a real hospital's round through Opacus's optimiser; only the clipped sum is ours."""
     from wardround.client.train.with_opacus import update_with_opacus
 
-    def clipped_sum(current: Vectors, child: Keystream) -> Vectors:
+    def clipped_sum(current: Floats, child: Keystream) -> Floats:
         own = current[np.newaxis]
         return np.asarray(_bounded_sums(terms, layout, own, cohort, [child], memory_bytes, moments)[0])
 

@@ -7,31 +7,30 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
 from wardround.client.train.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
 from wardround.client.train.patient_batch import pad_patients
 from wardround.client.train.patient_optimizer import PatientOptimizer
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.modules import build_module, load_vector, to_vector
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.terms.terms import Terms
 
-Vectors = NDArray[np.float64]
 StepHook = Callable[[PatientOptimizer], None]
 
 
 def update_with_opacus(
     terms: Terms,
     layout: Layout,
-    weights: Vectors,
+    weights: Floats,
     public_patients: int,
     stream: Keystream,
-    clipped_sum: Callable[[Vectors, Keystream], Vectors],
+    clipped_sum: Callable[[Floats, Keystream], Floats],
     step_hook: StepHook | None = None,
-) -> Vectors:
+) -> Floats:
     """Run one hospital's round through Opacus's optimiser: float64 [parameters], as ``private_update`` gives.
 
     clipped_sum gives [parameters] for the current weights and the step's stream, by whatever engine.
@@ -57,12 +56,12 @@ def update_with_opacus(
 def opacus_sums(
     model: ModelSettings,
     layout: Layout,
-    weights: Vectors,
+    weights: Floats,
     cohort: Cohort,
     clip_norm: float,
     engine: str,
     memory_bytes: int,
-) -> Vectors:
+) -> Floats:
     """Clipped sums by Opacus, hospital by hospital: float64 [hospitals, parameters]. See ``clipped_sums``."""
     module = build_module(model, layout)
     if engine == "auto":

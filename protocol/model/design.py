@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sparse
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats, Floats32, Integers32
 from wardround.protocol.contract.layout import Layout
 
 
@@ -17,15 +17,15 @@ class Events(Protocol):
     """What a model reads of events: binned features and ranged values, as in ``client.cohort.Cohort``."""
 
     @property
-    def bins(self) -> NDArray[np.int32]:
+    def bins(self) -> Integers32:
         """int32 [events, features], each within its field's size."""
 
     @property
-    def values(self) -> NDArray[np.float32]:
+    def values(self) -> Floats32:
         """float32 [events, ranged], in [-1, 1]."""
 
 
-def active_columns(layout: Layout, events: Events) -> NDArray[np.int32]:
+def active_columns(layout: Layout, events: Events) -> Integers32:
     """int32 [events, 1 + fields + ranged]: each row's active columns of the design, ascending."""
     features, crosses, ranged = len(layout.features), len(layout.crosses), len(layout.values)
     columns = np.empty((len(events.bins), 1 + features + crosses + ranged), np.int32)
@@ -41,7 +41,7 @@ def active_columns(layout: Layout, events: Events) -> NDArray[np.int32]:
     return columns
 
 
-def active_main_columns(layout: Layout, events: Events) -> NDArray[np.int32]:
+def active_main_columns(layout: Layout, events: Events) -> Integers32:
     """int32 [events, features + ranged]: active columns among ``layout.main_width``, ascending."""
     features, ranged = len(layout.features), len(layout.values)
     columns = np.empty((len(events.bins), features + ranged), np.int32)
@@ -51,9 +51,7 @@ def active_main_columns(layout: Layout, events: Events) -> NDArray[np.int32]:
     return columns
 
 
-def active_entries(
-    columns: NDArray[np.int32], values: NDArray[np.float32], scale: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def active_entries(columns: Integers32, values: Floats32, scale: Floats) -> Floats:
     """float64, of the shape of ``columns``: one (or the ranged value) times the column's public scale."""
     entries = scale[columns]
     if values.shape[1]:
@@ -61,7 +59,7 @@ def active_entries(
     return entries
 
 
-def sparse_rows(columns: NDArray[np.int32], entries: NDArray[np.float64], width: int) -> sparse.csr_matrix:
+def sparse_rows(columns: Integers32, entries: Floats, width: int) -> sparse.csr_matrix:
     """Rows of active columns as a CSR matrix [events, width]; shares memory with its arguments."""
     rows, active = columns.shape
     starts = np.arange(rows + 1, dtype=np.int64) * active
@@ -70,7 +68,7 @@ def sparse_rows(columns: NDArray[np.int32], entries: NDArray[np.float64], width:
     return sparse.csr_matrix(parts, shape=(rows, width), copy=False)
 
 
-def dense_rows(layout: Layout, events: Events) -> NDArray[np.float64]:
+def dense_rows(layout: Layout, events: Events) -> Floats:
     """float64 [events, width]: the same design, dense and unscaled, as ``build_module`` takes it."""
     columns = active_columns(layout, events)
     rows = np.zeros((len(columns), layout.width))

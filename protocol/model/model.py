@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from math import prod, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.errors import ContractError
 from wardround.protocol.model.design import (
@@ -30,7 +30,7 @@ from wardround.protocol.model.design import (
 from wardround.protocol.privacy.rowwise import rows_dot, rows_times
 from wardround.protocol.terms.settings import ModelSettings
 
-Named = dict[str, NDArray[np.float64]]
+Named = dict[str, Floats]
 
 
 def parameter_shapes(model: ModelSettings, layout: Layout) -> dict[str, tuple[int, ...]]:
@@ -59,7 +59,7 @@ def parameter_count(model: ModelSettings, layout: Layout) -> int:
     return sum(prod(shape) for shape in parameter_shapes(model, layout).values())
 
 
-def named_parameters(model: ModelSettings, layout: Layout, weights: NDArray[np.float64]) -> Named:
+def named_parameters(model: ModelSettings, layout: Layout, weights: Floats) -> Named:
     """Views into flat weights [..., parameters], each of shape [..., *shape].
 
     Raises ContractError where the vector's length is not the model's.
@@ -78,7 +78,7 @@ def named_parameters(model: ModelSettings, layout: Layout, weights: NDArray[np.f
     return named
 
 
-def initial_weights(model: ModelSettings, layout: Layout) -> NDArray[np.float64]:
+def initial_weights(model: ModelSettings, layout: Layout) -> Floats:
     """float64 [parameters]: zero, but for hidden weights of mean 0 and variance 1.
 
     Hidden weights are uniform on ±√3, from SHAKE-256 of the parameter's name: public, the same in every
@@ -93,21 +93,19 @@ def initial_weights(model: ModelSettings, layout: Layout) -> NDArray[np.float64]
     return weights
 
 
-def column_scale(model: ModelSettings, layout: Layout) -> NDArray[np.float64]:
+def column_scale(model: ModelSettings, layout: Layout) -> Floats:
     """float64 [width]: public factor of each design column. Guarantee: a scaled row has norm at most 1."""
     active = 1 + len(layout.fields) + len(layout.values)
     return np.full(layout.width, 1 / sqrt(active))
 
 
-def main_scale(model: ModelSettings, layout: Layout) -> NDArray[np.float64]:
+def main_scale(model: ModelSettings, layout: Layout) -> Floats:
     """float64 [main_width]: the same for what hidden layers read. Guarantee: norm at most 1."""
     active = len(layout.features) + len(layout.values)
     return np.full(layout.main_width, 1 / sqrt(max(active, 1)))
 
 
-def predict_logits(
-    model: ModelSettings, layout: Layout, weights: NDArray[np.float64], events: Events
-) -> NDArray[np.float64]:
+def predict_logits(model: ModelSettings, layout: Layout, weights: Floats, events: Events) -> Floats:
     """float64 [events]: log-odds of the label for each event; weights: [parameters]."""
     named = named_parameters(model, layout, np.asarray(weights, np.float64))
     logits = np.zeros(len(events.bins))
@@ -122,22 +120,18 @@ def predict_logits(
     return logits
 
 
-def predict_probabilities(
-    model: ModelSettings, layout: Layout, weights: NDArray[np.float64], events: Events
-) -> NDArray[np.float64]:
+def predict_probabilities(model: ModelSettings, layout: Layout, weights: Floats, events: Events) -> Floats:
     """float64 [events] in [0, 1]: predicted chance that the patient engages."""
     return np.asarray(expit(predict_logits(model, layout, weights, events)))
 
 
-def last_activations(
-    model: ModelSettings, layout: Layout, weights: NDArray[np.float64], events: Events
-) -> NDArray[np.float64]:
+def last_activations(model: ModelSettings, layout: Layout, weights: Floats, events: Events) -> Floats:
     """float64 [events, last hidden width]: what the last layer of wide_deep and mlp multiplies."""
     blocks = _activations(model, layout, named_parameters(model, layout, weights), events)
     return np.concatenate([*blocks, np.empty((0, model.hidden[-1]))])
 
 
-def _hidden_logits(model: ModelSettings, layout: Layout, named: Named, events: Events) -> NDArray[np.float64]:
+def _hidden_logits(model: ModelSettings, layout: Layout, named: Named, events: Events) -> Floats:
     """What the hidden layers add to the logit, in blocks that bound the memory of activations."""
     last = _activations(model, layout, named, events)
     blocks = [rows_dot(activation, named["output.weight"]) for activation in last]
@@ -146,7 +140,7 @@ def _hidden_logits(model: ModelSettings, layout: Layout, named: Named, events: E
 
 def _activations(
     model: ModelSettings, layout: Layout, named: Named, events: Events, rows_at_once: int = 65_536
-) -> Iterator[NDArray[np.float64]]:
+) -> Iterator[Floats]:
     columns = active_main_columns(layout, events)
     entries = active_entries(columns, events.values, main_scale(model, layout))
     inputs = sparse_rows(columns, entries, layout.main_width)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError, ContractError
 from wardround.protocol.files import read_bounded
@@ -30,13 +30,11 @@ class StoredModel:
     """weights: float64 [parameters]; facts: texts stored beside them (study, ε, δ, simulation …)."""
 
     model: ModelSettings
-    weights: NDArray[np.float64]
+    weights: Floats
     facts: Mapping[str, str]
 
 
-def model_bytes(
-    contract: Contract, model: ModelSettings, weights: NDArray[np.float64], facts: Mapping[str, str]
-) -> bytes:
+def model_bytes(contract: Contract, model: ModelSettings, weights: Floats, facts: Mapping[str, str]) -> bytes:
     """Give the file's bytes: each parameter by its name, the contract's fingerprint in the metadata."""
     named = named_parameters(model, contract.layout, weights)
     metadata = {
@@ -118,7 +116,7 @@ def _no_model(name: object) -> ContractError:
 
 
 def _assemble(
-    name: object, contract: Contract, parts: Mapping[str, NDArray[np.float64]], metadata: Mapping[str, str]
+    name: object, contract: Contract, parts: Mapping[str, Floats], metadata: Mapping[str, str]
 ) -> StoredModel:
     try:
         described = read_json(metadata["model"].encode(), 10_000)

@@ -9,10 +9,10 @@ from math import sqrt
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils import skip_init
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.model import column_scale, main_scale
 from wardround.protocol.terms.settings import ModelSettings
@@ -62,7 +62,7 @@ def build_module(model: ModelSettings, layout: Layout, dtype: torch.dtype = torc
     return module
 
 
-def load_vector(module: nn.Module, weights: NDArray[np.float64]) -> None:
+def load_vector(module: nn.Module, weights: Floats) -> None:
     """Copy a flat vector [parameters], in the order of ``protocol.model.model.parameter_shapes``, into a module."""
     parts = torch.from_numpy(np.array(weights, np.float64)).split([p.numel() for p in module.parameters()])
     with torch.no_grad():
@@ -75,7 +75,7 @@ def as_parameter(part: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
     return part.reshape(parameter.shape[::-1]).T if parameter.dim() == 2 else part.reshape(parameter.shape)
 
 
-def to_vector(tensors: Iterable[torch.Tensor]) -> NDArray[np.float64]:
+def to_vector(tensors: Iterable[torch.Tensor]) -> Floats:
     """Flatten tensors that are shaped and ordered like a module's parameters; inverse of ``load_vector``."""
     flat = [(tensor.T if tensor.dim() == 2 else tensor).reshape(-1).double() for tensor in tensors]
     return np.asarray(torch.cat(flat).detach().numpy())

@@ -8,8 +8,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import EitherFloats, Floats
 from wardround.protocol.errors import require
 from wardround.protocol.privacy.randomness import Keystream, gaussians
 
@@ -25,7 +25,7 @@ ORDER_ALLOWANCE = 2 * (2 * TERMS_AT_ONCE) * 2.0**-53 * MOST_PATIENTS * MOST_CANC
 _NORM_MARGIN = 2.0**-30  # a computed norm may fall short of the true one by rounding: about 1e-9 at most
 
 
-def clip_factors(norms: NDArray[np.floating], clip_norm: float) -> NDArray[np.float64]:
+def clip_factors(norms: EitherFloats, clip_norm: float) -> Floats:
     """Give each patient's factor, which brings the gradient within the clip norm: [N] -> float64 [N].
 
     norms are L2 norms of gradients before clipping; factors lie in [0, 1]. Guarantee: ``factor * norm``
@@ -75,7 +75,7 @@ def grid_step(stddev: float) -> float:
     return math.ldexp(1.0, exponent - 1)
 
 
-def add_noise(sums: NDArray[np.float64], stddev: float, streams: Sequence[Keystream]) -> NDArray[np.float64]:
+def add_noise(sums: Floats, stddev: float, streams: Sequence[Keystream]) -> Floats:
     """Add Gaussian noise to each hospital's sum and round to the grid: float64 [H, D] -> float64 [H, D].
 
     stddev is that of one coordinate at one hospital, in the unit of the sums; row h draws from

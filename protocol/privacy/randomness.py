@@ -23,6 +23,8 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
+
 KEY_BYTES = 32
 _BLOCK = 1 << 14  # Gaussians worked on at once: temporaries stay in the processor's cache
 _FIRST_COUNTER = modes.CTR(bytes(16))  # a key is used for one stream only, so every stream starts at zero
@@ -61,15 +63,15 @@ class Keystream:
             self._encryptor = Cipher(algorithms.AES(self._key), _FIRST_COUNTER).encryptor()
         return self._encryptor.update(bytes(8 * count))
 
-    def uniform(self, count: int) -> NDArray[np.float64]:
+    def uniform(self, count: int) -> Floats:
         """float64 [count], uniform on the open interval (0, 1): odd multiples of 2**-53."""
         return _uniforms(np.frombuffer(self.words(count), "<u8"))
 
-    def gaussian(self, count: int) -> NDArray[np.float64]:
+    def gaussian(self, count: int) -> Floats:
         """float64 [count], standard normal, |value| < 8.6 (beyond lies 1e-17 of the mass)."""
         return gaussians([self], count).reshape(count)
 
-    def keyed_uniform(self, tokens: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def keyed_uniform(self, tokens: NDArray[np.uint8]) -> Floats:
         """Draw one uniform per token: uint8 [n, 16] -> float64 [n], in (0, 1).
 
         Guarantee: a token's value depends on the key and that token alone, not on its neighbours, their
@@ -99,7 +101,7 @@ def derive_key(*parts: Part) -> bytes:
     return hashlib.sha256(b"wardround key" + _encode(parts)).digest()
 
 
-def gaussians(streams: Sequence[Keystream], count: int) -> NDArray[np.float64]:
+def gaussians(streams: Sequence[Keystream], count: int) -> Floats:
     """Draw the next ``count`` standard normals of each stream: float64 [streams, count].
 
     Guarantee: row i depends on ``streams[i]`` alone, bit for bit, whatever stands beside it.
@@ -117,7 +119,7 @@ def gaussians(streams: Sequence[Keystream], count: int) -> NDArray[np.float64]:
     return out
 
 
-def _box_muller(uniforms: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+def _box_muller(uniforms: Floats, out: Floats) -> None:
     """Turn uniforms [rows, 2, pairs] into out [rows, 2 pairs or one fewer], first cosines, then sines."""
     pairs = uniforms.shape[2]
     # Cosine and sine from the tangent of the half angle: NumPy's tangent is vectorised, those are not.
@@ -129,7 +131,7 @@ def _box_muller(uniforms: NDArray[np.float64], out: NDArray[np.float64]) -> None
     np.multiply(radius[:, : out.shape[1] - pairs], 2.0, out=out[:, pairs:])
 
 
-def _uniforms(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+def _uniforms(words: NDArray[np.uint64]) -> Floats:
     """Map words to (0, 1): 52 random bits as a mantissa in [1, 2), less 1 - 2**-53, which is exact."""
     mantissa = words >> np.uint64(12)
     mantissa |= np.uint64(0x3FF0000000000000)

@@ -6,14 +6,13 @@ score: one patient then moves what others contribute (rule 1; tests/client/test_
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from wardround.protocol.arrays import EitherFloats
 
 _TILE = 64
 
-Floats = NDArray[np.floating]
 
-
-def rows_times(rows: Floats, matrix: Floats) -> Floats:
+def rows_times(rows: EitherFloats, matrix: EitherFloats) -> EitherFloats:
     """[rows, a] and [a, b] -> [rows, b], in tiles of one shape; as fast as one product."""
     count, width = rows.shape
     padded = np.zeros((-(-count // _TILE) * _TILE, width), rows.dtype)
@@ -25,6 +24,6 @@ def rows_times(rows: Floats, matrix: Floats) -> Floats:
     )
 
 
-def rows_dot(rows: Floats, vector: Floats) -> Floats:
+def rows_dot(rows: EitherFloats, vector: EitherFloats) -> EitherFloats:
     """[rows, a] and [a] -> [rows], without BLAS."""
     return np.asarray(np.einsum("ij,j->i", rows, vector))

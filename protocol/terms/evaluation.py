@@ -10,13 +10,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats, Integers
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import require
 from wardround.protocol.text.bounds import MOST_EVALUATIONS
 
-Floats = NDArray[np.float64]
 MITIGATIONS = ("none", "equal_selection", "equal_opportunity", "calibration")
 _MARGIN = 1 - 2.0**-22  # an exact sum over at most 2**23 patients times a factor is rounded, to 2**-53 of it
 
@@ -151,7 +150,7 @@ def table_factors(contract: Contract, settings: EvaluationSettings) -> Floats:
     return np.sqrt(squared) * _MARGIN
 
 
-def score_bins(logits: Floats, settings: EvaluationSettings) -> NDArray[np.int64]:
+def score_bins(logits: Floats, settings: EvaluationSettings) -> Integers:
     """Bin of each score: int64 [events]; one that is not a number counts as a probability of ½."""
     bins = settings.score_bins
     probability = 1 / (1 + np.exp(-np.clip(np.nan_to_num(logits, nan=0.0), -500, 500)))

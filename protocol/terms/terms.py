@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats32
 from wardround.protocol.contract.contract import Contract, contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings, table_size
@@ -230,7 +230,7 @@ class RoundPlan:
     hospital: str
     round: int
     terms_fingerprint: str
-    weights: NDArray[np.float32]
+    weights: Floats32
     ledger_head: str | None = None
     account: str = "training"
 
@@ -253,7 +253,7 @@ class Release:
     round: int
     terms_fingerprint: str
     weights_digest: str
-    vector: NDArray[np.float32] = field(repr=False)
+    vector: Floats32 = field(repr=False)
     ledger_head: str = ""
     simulation: bool = False
     account: str = "training"

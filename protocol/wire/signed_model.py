@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.text.text import checked_name, is_line, is_name
 from wardround.protocol.wire.signed_file import FileForm, read_signed, signed_content
@@ -72,7 +72,7 @@ class ModelSignature:
     operator: str
 
 
-def weights_digest(weights: NDArray[np.float64]) -> str:
+def weights_digest(weights: Floats) -> str:
     """Hash all parameters of a model, in their order. weights: float64 [parameters]."""
     return hashlib.sha256(np.asarray(weights, dtype="<f8").tobytes()).hexdigest()
 

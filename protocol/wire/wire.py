@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats32
 from wardround.protocol.errors import MessageError
 from wardround.protocol.terms.terms import ACCOUNTS, Release, RoundPlan
 from wardround.protocol.text.bounds import LARGEST_HEADER, LARGEST_VECTOR, MOST_ROUNDS
@@ -105,14 +105,12 @@ def _release_header(release: Release) -> dict[str, object]:
     }
 
 
-def _encode(header: Header, fields: Mapping[str, Any], vector: NDArray[np.float32], finite: bool) -> bytes:
+def _encode(header: Header, fields: Mapping[str, Any], vector: Floats32, finite: bool) -> bytes:
     head = _encode_head(header, fields, vector, finite)
     return b"".join([head, vector.astype("<f4", copy=False).tobytes()])
 
 
-def _encode_head(
-    header: Header, fields: Mapping[str, Any], vector: NDArray[np.float32], finite: bool
-) -> bytes:
+def _encode_head(header: Header, fields: Mapping[str, Any], vector: Floats32, finite: bool) -> bytes:
     if not isinstance(vector, np.ndarray) or vector.dtype != np.float32 or vector.ndim != 1:
         _refuse("vector", "must be float32 [parameters]")
     complete = {**header, "parameters": len(vector)}
@@ -136,7 +134,7 @@ def _vector_starts(payload: bytes | memoryview) -> int:
 
 def _decode(
     payload: bytes | memoryview, kind: str, fields: Mapping[str, Any], finite: bool
-) -> tuple[dict[str, Any], NDArray[np.float32]]:
+) -> tuple[dict[str, Any], Floats32]:
     start = _vector_starts(payload)
     header = _parse(bytes(payload[_PREFIX.size : start]))
     _check(header, kind, fields)
@@ -167,7 +165,7 @@ def _check(header: Header, kind: str, fields: Mapping[str, Any]) -> None:
             _refuse(key, allowed)
 
 
-def _check_finite(vector: NDArray[np.float32], finite: bool) -> None:
+def _check_finite(vector: Floats32, finite: bool) -> None:
     if finite and not np.isfinite(vector).all():
         _refuse("vector", "must be finite")
 

@@ -18,8 +18,8 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import robust
 
@@ -27,10 +27,10 @@ from wardround.server.algorithm import robust
 class Aggregate(Protocol):
     """One round's running aggregate. A rule that withstands bad releases is another class with these two."""
 
-    def add(self, hospital: str, vector: NDArray[np.float64]) -> None:
+    def add(self, hospital: str, vector: Floats) -> None:
         """Take in one screened release; ``vector`` is float64 [parameters] and may be overwritten."""
 
-    def gradient(self) -> NDArray[np.float64]:
+    def gradient(self) -> Floats:
         """Estimate the mean loss's gradient, float64 [parameters]; descent goes against it."""
 
 
@@ -47,10 +47,10 @@ class WeightedSum:
     of Reddi et al. 2021, Alg. 2).
     """
 
-    total: NDArray[np.float64]
+    total: Floats
     weights: dict[str, float]
 
-    def add(self, hospital: str, vector: NDArray[np.float64]) -> None:
+    def add(self, hospital: str, vector: Floats) -> None:
         """Add one release; overwrites ``vector``. One pass over memory: a block stays in cache for both steps."""
         weight = self.weights[hospital]
         for start in range(0, len(vector), BLOCK):
@@ -58,7 +58,7 @@ class WeightedSum:
             part *= weight
             sums += part
 
-    def gradient(self) -> NDArray[np.float64]:
+    def gradient(self) -> Floats:
         """Give the sum so far."""
         return self.total
 

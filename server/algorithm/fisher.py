@@ -11,11 +11,9 @@ is E[p(1 − p) x xᵀ], here with one public h in the place of p(1 − p).
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Cross, Field, Layout
-
-Floats = NDArray[np.float64]
 
 BERNOULLI_VARIANCE = 0.2
 """h, a typical p(1 − p): its bound is 1/4, and 0.2 is that of p = 0.28 (or 0.72)."""

@@ -20,15 +20,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.model.model import column_scale
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.fisher import bin_shares, fisher_information, second_moments
-
-Floats = NDArray[np.float64]
 
 EFFECT_STDDEV = 0.7
 """τ, prior standard deviation of a scaled weight; chosen on synthetic federations."""

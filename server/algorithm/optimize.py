@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.terms.settings import TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import newton
@@ -30,10 +30,10 @@ class OptimizerState:
     gain does, is not part of the state: a replay of the releases finds it again.
     """
 
-    first_moment: NDArray[np.float64]
-    second_moment: NDArray[np.float64]
+    first_moment: Floats
+    second_moment: Floats
     steps: int
-    mean_row: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    mean_row: Floats = field(default_factory=lambda: np.zeros(0))
     row_count: int = 0
 
 
@@ -41,7 +41,7 @@ class OptimizerState:
 class TailAverage:
     """mean: float64 [parameters], average of the weights after ``count`` updates of the tail."""
 
-    mean: NDArray[np.float64]
+    mean: Floats
     count: int
 
 
@@ -51,7 +51,7 @@ def init(training: TrainingSettings, parameters: int) -> OptimizerState:
     return OptimizerState(first_moment=np.zeros(parameters), second_moment=np.zeros(second), steps=0)
 
 
-def take_moments(state: OptimizerState, mean_row: NDArray[np.float64]) -> OptimizerState:
+def take_moments(state: OptimizerState, mean_row: Floats) -> OptimizerState:
     """Take in one moment round's aggregate, float64 [parameters]: the state keeps the mean over such rounds."""
     count = state.row_count + 1
     known = state.mean_row if state.row_count else np.zeros_like(mean_row)
@@ -61,9 +61,9 @@ def take_moments(state: OptimizerState, mean_row: NDArray[np.float64]) -> Optimi
 def apply(
     state: OptimizerState,
     terms: Terms,
-    weights: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-) -> tuple[OptimizerState, NDArray[np.float64]]:
+    weights: Floats,
+    gradient: Floats,
+) -> tuple[OptimizerState, Floats]:
     """Make one update, nothing in place: gives the new state and weights, float64 [parameters].
 
     newton whose moment rounds were all discarded goes on as sgd with momentum would: the curvature of a design
@@ -83,9 +83,9 @@ def apply(
 def first_order(
     state: OptimizerState,
     training: TrainingSettings,
-    weights: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-) -> tuple[OptimizerState, NDArray[np.float64]]:
+    weights: Floats,
+    gradient: Floats,
+) -> tuple[OptimizerState, Floats]:
     """Make one update of sgd or adam. Rows of [rows, parameters] go each its own way."""
     if training.optimizer == "adam":
         return _adam(state, training, weights, gradient)
@@ -97,9 +97,9 @@ def first_order(
 def _adam(
     state: OptimizerState,
     training: TrainingSettings,
-    weights: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-) -> tuple[OptimizerState, NDArray[np.float64]]:
+    weights: Floats,
+    gradient: Floats,
+) -> tuple[OptimizerState, Floats]:
     steps = state.steps + 1
     first = training.momentum * state.first_moment + (1 - training.momentum) * gradient
     second = SECOND_MOMENT_DECAY * state.second_moment + (1 - SECOND_MOMENT_DECAY) * np.square(gradient)
@@ -115,7 +115,7 @@ def init_tail(parameters: int) -> TailAverage:
 
 
 def extend_tail(
-    tail: TailAverage, training: TrainingSettings, round_number: int, weights: NDArray[np.float64]
+    tail: TailAverage, training: TrainingSettings, round_number: int, weights: Floats
 ) -> TailAverage:
     """Take in the weights after this round, where it belongs to the last ``tail_average`` share of rounds."""
     if round_number <= training.rounds - math.ceil(tail_share(training) * training.rounds):

@@ -15,11 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats, Floats32, Integers
 from wardround.protocol.errors import ConfigurationError
-
-Floats = NDArray[np.float64]
 
 CUT = 0.2
 """Share of votes that the trimmed mean cuts off at each end, and the most that one hospital may hold."""
@@ -45,7 +43,7 @@ class OrderStatistic:
     rule: str
     declared: Mapping[str, int]
     scales: Mapping[str, float]
-    rows: NDArray[np.float32]
+    rows: Floats32
     came: list[str] = field(default_factory=list)
 
     def add(self, hospital: str, vector: Floats) -> None:
@@ -86,7 +84,7 @@ def cut_of(rule: str, count: int) -> float:
     return _HALF if rule == "median" else max(CUT, 1 / count)
 
 
-def votes(declared: NDArray[np.int64]) -> Floats:
+def votes(declared: Integers) -> Floats:
     """Give each hospital's share of all votes, float64 [hospitals]; the sum is 1.
 
     In proportion to declared patients, except that nobody has more than ``CUT`` (fewer than 1/CUT hospitals:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.errors import ConfigurationError, ReleaseRejected
 from wardround.protocol.model.model import initial_weights
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
@@ -31,7 +31,7 @@ class RoundState:
     study: str
     terms_fingerprint: str
     round: int
-    weights: NDArray[np.float64]
+    weights: Floats
     optimizer: OptimizerState
     tail: TailAverage
     ledger_heads: Mapping[str, str]
@@ -109,7 +109,7 @@ def apply(
     return after, _summary(state, after, terms, tuple(heads), rejected, discarded, gradient)
 
 
-def reported_weights(state: RoundState) -> NDArray[np.float64]:
+def reported_weights(state: RoundState) -> Floats:
     """Give the weights to report: the tail's average, or the last weights before the tail begins."""
     return state.tail.mean if state.tail.count else state.weights
 
@@ -162,13 +162,13 @@ def _take_in(
     return heads, tuple(rejected)
 
 
-def _announced(state: RoundState) -> NDArray[np.float32]:
+def _announced(state: RoundState) -> Floats32:
     weights = state.weights.astype("<f4")
     weights.flags.writeable = False
     return weights
 
 
-def _plan(state: RoundState, hospital: str, weights: NDArray[np.float32]) -> RoundPlan:
+def _plan(state: RoundState, hospital: str, weights: Floats32) -> RoundPlan:
     return RoundPlan(
         study=state.study,
         hospital=hospital,
@@ -179,7 +179,7 @@ def _plan(state: RoundState, hospital: str, weights: NDArray[np.float32]) -> Rou
     )
 
 
-def _step(state: RoundState, terms: Terms, gradient: NDArray[np.float64]) -> RoundState:
+def _step(state: RoundState, terms: Terms, gradient: Floats) -> RoundState:
     if terms.training.asks_moments(state.round - 1):
         return replace(state, optimizer=optimize.take_moments(state.optimizer, gradient))
     optimizer, weights = optimize.apply(state.optimizer, terms, state.weights, gradient)
@@ -199,7 +199,7 @@ def _summary(
     accepted: tuple[str, ...],
     rejected: tuple[NoRelease, ...],
     discarded: str,
-    gradient: NDArray[np.float64],
+    gradient: Floats,
 ) -> RoundSummary:
     heard = {*accepted, *(one.hospital for one in rejected)}
     planned = terms.training.public_patients

@@ -9,8 +9,8 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import ReleaseRejected
 from wardround.protocol.privacy.mechanism import GRID_CELLS_PER_STDDEV
 from wardround.protocol.terms.terms import Release, Terms
@@ -62,7 +62,7 @@ def expect(
     )
 
 
-def screen(release: Release, expected: Expected, accepted: Container[str]) -> NDArray[np.float64]:
+def screen(release: Release, expected: Expected, accepted: Container[str]) -> Floats:
     """Give the release's vector as a new float64 [parameters] array, or raise ReleaseRejected.
 
     accepted are the hospitals whose release of this round is in the sum already. Guarantee: what passes

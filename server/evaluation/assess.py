@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-import numpy as np
-from numpy.typing import NDArray
-
 from wardround.conf.settings import ReleaseDecisionSettings
+from wardround.protocol.arrays import Floats
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.rounds import RoundState, finished, reported_weights
@@ -33,7 +31,6 @@ from wardround.server.evaluation.mitigate import (
 )
 from wardround.server.evaluation.release_decision import ReleaseDecision, decide_release
 
-Floats = NDArray[np.float64]
 Ask = Callable[[Sequence[RoundPlan]], Iterable[Release | NoRelease]]
 Measure = Callable[[Sequence[RoundPlan]], NoisedTables]
 """From the plans of one evaluation to its tables; where they are kept, nobody need be asked again."""

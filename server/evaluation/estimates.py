@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.terms.evaluation import TableRow
 
-Floats = NDArray[np.float64]
 UNBOUNDED = (-math.inf, math.inf)
 SHARE, AMOUNT = (0.0, 1.0), (0.0, math.inf)
 _LEAST_SIGNAL = 5.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import ConfigurationError, ReleaseRejected
 from wardround.protocol.terms.evaluation import (
     EvaluationSettings,
@@ -29,7 +29,6 @@ from wardround.server.algorithm.screen import NoRelease, expect, screen
 from wardround.server.evaluation import estimates
 from wardround.server.evaluation.estimates import Estimate, NoisedTables
 
-Floats = NDArray[np.float64]
 CURVE_POINTS = 10
 
 

@@ -14,8 +14,8 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import column_scale, named_parameters
 from wardround.protocol.terms.evaluation import FairnessSettings
@@ -23,7 +23,6 @@ from wardround.protocol.terms.terms import Terms
 from wardround.server.evaluation.estimates import NoisedTables
 from wardround.server.evaluation.group_report import HELD, Group, GroupReport
 
-Floats = NDArray[np.float64]
 _LARGEST_OFFSET = 3.0
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import nn
 
+from wardround.protocol.arrays import Integers32
 from wardround.protocol.model.design import active_columns, dense_rows
 from wardround.protocol.terms.terms import Terms
 from wardround.simulations.bench import noshow
@@ -117,7 +117,7 @@ class _Product(torch.autograd.Function):
         return None, None, context.transposed @ gradients[0]
 
 
-def _matrices(columns: NDArray[np.int32], width: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _matrices(columns: Integers32, width: int) -> tuple[torch.Tensor, torch.Tensor]:
     ones, starts = np.ones(columns.size, np.float32), np.arange(len(columns) + 1) * columns.shape[1]
     rows = csr_matrix((ones, columns.ravel(), starts), shape=(len(columns), width))
     return _torch(rows), _torch(rows.T.tocsr())

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort, concatenate
 from wardround.client.connectors import parsing
@@ -24,6 +23,7 @@ from wardround.client.policy.policy import simulation_policy
 from wardround.client.round.participate import Ward
 from wardround.client.round.simulated import simulated_stream
 from wardround.conf.settings import DataSettings
+from wardround.protocol.arrays import Floats, Integers
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError, TableError
 from wardround.protocol.privacy.randomness import derive_key
@@ -52,11 +52,11 @@ class Federation:
     seed: int
     as_of: datetime
     data_fingerprint: str
-    true_probability: NDArray[np.float64] | None = field(default=None, repr=False)
+    true_probability: Floats | None = field(default=None, repr=False)
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def training_patients(self) -> NDArray[np.int64]:
+    def training_patients(self) -> Integers:
         """int64 [hospitals], true counts: for simulations and their reports only."""
         return np.diff(self.training.patients_from)
 
@@ -150,7 +150,7 @@ def through_gate(
     seed: int,
     as_of: datetime,
     counts: Mapping[str, int],
-    true_probability: NDArray[np.float64] | None = None,
+    true_probability: Floats | None = None,
 ) -> Federation:
     """Pass tables with an extra column ``hospital`` through the gate, all hospitals at once, and encode them."""
     check_types(tables, contract)

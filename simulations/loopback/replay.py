@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.home.home import load_home
+from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.terms import Release, Terms
 from wardround.protocol.wire.signed_terms import SignedTerms
@@ -43,7 +43,7 @@ def stored_release(signed: SignedTerms, hospital: str, state: RoundState, folder
     return replace(release, weights_digest=rounds.plans(state, signed.terms)[0].weights_digest)
 
 
-def largest_difference(terms: Terms, one: RoundState, other: NDArray[np.float64]) -> float:
+def largest_difference(terms: Terms, one: RoundState, other: Floats) -> float:
     """The largest difference between a state's reported weights and others."""
     if len(other) != len(one.weights):
         raise ConfigurationError(f"{terms.study}: {len(other)} weights, must be {len(one.weights)}")

@@ -1,9 +1,9 @@
 """How well each round's model ranks the held-out patients of a simulation, for the price of one sparse product."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.design import active_columns, active_entries, sparse_rows
 from wardround.protocol.model.model import column_scale, predict_logits
@@ -27,11 +27,11 @@ class HeldOutScore:
             entries = active_entries(columns, cohort.values, column_scale(model, layout))
             self._rows = sparse_rows(columns, entries, layout.width)
 
-    def auc(self, weights: NDArray[np.float64]) -> float:
+    def auc(self, weights: Floats) -> float:
         """AUC of the model with these weights, float64 [parameters]; NaN where one class is missing."""
         return metrics.auc(self._cohort.labels, self.logits(weights))
 
-    def logits(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    def logits(self, weights: Floats) -> Floats:
         """float64 [events]: what ``predict_logits`` gives, but for the order of a sum."""
         if self._rows is None:
             return predict_logits(self._model, self._layout, weights, self._cohort)

@@ -7,13 +7,13 @@ noised histograms only. One sort serves all hospitals; nothing loops over them.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from wardround.protocol.arrays import Floats, Integers
+
 TINY = float(np.finfo(np.float64).eps)
 
 
-def auc(labels: Floats, scores: Floats | NDArray[np.int64]) -> float:
+def auc(labels: Floats, scores: Floats | Integers) -> float:
     """Area under the ROC curve, ties counted half; NaN where only one class is present.
 
     Mann and Whitney's count of pairs, exact: sorted values alone, five times cheaper than ranks.
@@ -26,7 +26,7 @@ def auc(labels: Floats, scores: Floats | NDArray[np.int64]) -> float:
     return (wins + ties_and_wins) / 2 / (len(above) * len(below))
 
 
-def dense_ranks(scores: Floats | NDArray[np.int64]) -> NDArray[np.int64]:
+def dense_ranks(scores: Floats | Integers) -> Integers:
     """int64 [events], the place of each score among the distinct ones: all that an AUC asks of scores."""
     order = np.argsort(scores)
     ranks = np.empty(len(scores), dtype=np.int64)
@@ -34,9 +34,7 @@ def dense_ranks(scores: Floats | NDArray[np.int64]) -> NDArray[np.int64]:
     return ranks
 
 
-def auc_by_segment(
-    labels: Floats, scores: Floats | NDArray[np.int64], segments: NDArray[np.int64], count: int
-) -> Floats:
+def auc_by_segment(labels: Floats, scores: Floats | Integers, segments: Integers, count: int) -> Floats:
     """AUC within each of ``count`` segments: float64 [count], NaN where a segment has one class or none.
 
     labels: [events]; scores: [events], or their ``dense_ranks`` where several splits follow; segments: the
@@ -74,7 +72,7 @@ def log_loss(labels: Floats, scores: Floats) -> float:
     return float(event_log_losses(labels, scores).mean()) if len(labels) else float("nan")
 
 
-def log_loss_by_segment(labels: Floats, scores: Floats, segments: NDArray[np.int64], count: int) -> Floats:
+def log_loss_by_segment(labels: Floats, scores: Floats, segments: Integers, count: int) -> Floats:
     """Log-loss within each of ``count`` segments; NaN where a segment has no event."""
     events = np.bincount(segments, minlength=count)
     with np.errstate(invalid="ignore"):
@@ -106,7 +104,7 @@ class Calibration:
 
     predicted: Floats
     observed: Floats
-    events: NDArray[np.int64]
+    events: Integers
     expected_error: float
     slope: float
     intercept: float

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
-
-Floats = NDArray[np.float64]
+from wardround.protocol.arrays import Floats, Integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +48,7 @@ LEAST_PATIENTS = 200
 
 
 def no_worse_off(
-    found: PairedDifference, hospitals: Sequence[str], patients: NDArray[np.int64], confidence: float = 0.95
+    found: PairedDifference, hospitals: Sequence[str], patients: Integers, confidence: float = 0.95
 ) -> NoWorseOff:
     """Count among hospitals with at least ``LEAST_PATIENTS`` and both classes; NaN share where there is none."""
     counted = (patients >= LEAST_PATIENTS) & ~np.isnan(found.value)
@@ -79,7 +77,7 @@ def auc_difference(heldout: Cohort, first: Floats, second: Floats) -> PairedDiff
     return PairedDifference(value, np.sqrt(variance))
 
 
-def placements(labels: Floats, scores: Floats, segments: NDArray[np.int64], count: int) -> Floats:
+def placements(labels: Floats, scores: Floats, segments: Integers, count: int) -> Floats:
     """Share of the other class in its segment that each event is on the right side of, ties half: [events].
 
     The mean over positives, as that over negatives, is the AUC. NaN where the segment lacks the other class.
@@ -98,7 +96,7 @@ def placements(labels: Floats, scores: Floats, segments: NDArray[np.int64], coun
     return np.where(positive, below, 1 - below)
 
 
-def _midranks(scores: Floats, segments: NDArray[np.int64], count: int) -> Floats:
+def _midranks(scores: Floats, segments: Integers, count: int) -> Floats:
     """Rank of each score within its segment, from 1, ties sharing their mean."""
     order = np.lexsort((scores, segments))
     sorted_scores, sorted_segments = scores[order], segments[order]

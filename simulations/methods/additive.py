@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sparse
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
 from wardround.client.train.clipped_sum_additive import clipped_sum_additive
 from wardround.client.train.prepared import prepared_parts
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.design import active_columns, active_entries, sparse_rows
@@ -17,7 +17,6 @@ from wardround.protocol.model.model import column_scale, predict_logits
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.simulations.federation.federation import Federation
 
-Floats = NDArray[np.float64]
 MODEL = ModelSettings()
 
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from wardround.client.cohort import Cohort
+from wardround.protocol.arrays import Floats, Integers
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.privacy.mechanism import clip_factors
@@ -24,7 +24,6 @@ from wardround.simulations.federation.federation import Federation
 from wardround.simulations.methods.additive import clip_norm_at
 from wardround.simulations.methods.channel import Attempt, Channel
 
-Floats = NDArray[np.float64]
 VALUE_BINS = 8
 """Equal public bins of a ranged value in [−1, 1]."""
 CURVATURE = 0.2
@@ -54,13 +53,13 @@ class Histogram:
     owners: int64 [cells], the patient of each. Fixed by the design, as bins are.
     """
 
-    bins: NDArray[np.int64]
+    bins: Integers
     size: int
-    cells: NDArray[np.int64]
-    owners: NDArray[np.int64]
+    cells: Integers
+    owners: Integers
 
     @classmethod
-    def of(cls, cohort: Cohort, bins: NDArray[np.int64], size: int) -> "Histogram":
+    def of(cls, cohort: Cohort, bins: Integers, size: int) -> "Histogram":
         """Number the cells once for all rounds."""
         places, cells = np.unique(cohort.patient_of_event * size + bins, return_inverse=True)
         return cls(bins, size, cells, places // size)

@@ -4,16 +4,14 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, merge_events
 from wardround.protocol.privacy.mechanism import add_noise
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.server.algorithm.aggregate import SIZE_EXPONENT
 from wardround.simulations.federation.federation import Federation
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

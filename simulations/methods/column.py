@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
 from wardround.conf.composed import compose_study
 from wardround.conf.settings import StudySettings
+from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import predict_probabilities
 from wardround.protocol.privacy.accounting import compose_epsilon
@@ -34,7 +34,6 @@ from wardround.simulations.study.comparison import UNORDERED, Contest, personali
 from wardround.simulations.study.descents import alone_models, pooled_model
 from wardround.simulations.study.study import answer_plans, simulated_terms, step_event
 
-Floats = NDArray[np.float64]
 REFERENCES = "references"
 
 

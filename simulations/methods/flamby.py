@@ -14,9 +14,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort, concatenate
+from wardround.protocol.arrays import Floats, Integers
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, noise_multiplier_for
 from wardround.simulations.federation.federation import Federation
 
@@ -56,7 +56,7 @@ def in_table_order(cohort: Cohort) -> Cohort:
     )
 
 
-def _drawn(labels: NDArray[np.float64], random_state: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _drawn(labels: Floats, random_state: int) -> tuple[Integers, Integers]:
     from sklearn.model_selection import train_test_split
 
     counts = np.unique(labels, return_counts=True)[1]

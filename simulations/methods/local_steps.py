@@ -10,15 +10,13 @@ steps and are pulled towards the mean of all. Every step is noised in full at th
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.simulations.federation.federation import Federation
 from wardround.simulations.methods.additive import clip_norm_at, gradient_sums, logits_of
 from wardround.simulations.methods.channel import Attempt, Channel
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

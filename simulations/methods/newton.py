@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.simulations.federation.federation import Federation
@@ -27,7 +27,6 @@ from wardround.simulations.methods.additive import (
 from wardround.simulations.methods.channel import Attempt, Channel
 from wardround.simulations.methods.prior import PRIORS
 
-Floats = NDArray[np.float64]
 CURVATURE = 0.2
 """p (1 − p) of the logistic loss, taken as constant."""
 

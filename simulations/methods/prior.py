@@ -9,12 +9,11 @@ same as coarse bins with finer ones shrunk towards them (Gelman and Hill 2007, c
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.server.algorithm.newton import prior_covariance
 
-Floats = NDArray[np.float64]
 REACH = 1.5
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-from wardround.simulations.population.effects import TOPICS, Codes
+from wardround.protocol.arrays import Booleans, Integers
+from wardround.simulations.population.effects import TOPICS
 from wardround.simulations.population.export import PURPOSE, dated, named, patient_names
 from wardround.simulations.population.patients import Patients
 
@@ -32,7 +32,7 @@ def dates(
     }
 
 
-def chosen_topics(rng: Generator, patients: Patients) -> NDArray[np.bool_]:
+def chosen_topics(rng: Generator, patients: Patients) -> Booleans:
     """Draw who chose which topics: bool [patients, topics]; who chose none accepts all but sensitive ones."""
     count = len(patients.hospital)
     mothers = (patients.sex == 0) & (patients.age <= 45) & (rng.random(count) < 0.5)
@@ -56,7 +56,7 @@ def draw_consents(rng: Generator, names: Sequence[str], patients: Patients, last
     wearers = np.flatnonzero(~np.isnan(patients.daily_steps) & (rng.random(len(fate)) < 0.85))
     identity = patient_names(patients)
 
-    def rows(of: Codes, kind: str, value: pl.Series, withdrawn: float, expired: float) -> pl.DataFrame:
+    def rows(of: Integers, kind: str, value: pl.Series, withdrawn: float, expired: float) -> pl.DataFrame:
         return pl.DataFrame(
             {
                 "hospital": named(names, patients.hospital[of]),
@@ -67,7 +67,7 @@ def draw_consents(rng: Generator, names: Sequence[str], patients: Patients, last
             }
         )
 
-    def same(text: str, of: Codes) -> pl.Series:
+    def same(text: str, of: Integers) -> pl.Series:
         return pl.repeat(text, len(of), eager=True)
 
     return pl.concat(

@@ -7,11 +7,10 @@ reach; it stands beside the tables, never in them. Same seed, same tables, on ev
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from wardround.client.connectors.source import Tables
+from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import require
 from wardround.simulations.population.consents import draw_consents
 from wardround.simulations.population.export import (
@@ -103,7 +102,7 @@ class Population:
     messages: pl.DataFrame = field(repr=False)
     patients: pl.DataFrame = field(repr=False)
     consents: pl.DataFrame = field(repr=False)
-    true_probability: NDArray[np.float64] = field(repr=False)
+    true_probability: Floats = field(repr=False)
     as_of: datetime
 
     @property

@@ -7,10 +7,8 @@ what stands in the tables and nothing else.
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Codes = NDArray[np.int64]
-Reals = NDArray[np.float64]
+from wardround.protocol.arrays import Floats, Integers
 
 TOPICS = ("screening", "appointment_reminder", "medication_refill", "chronic_care", "maternity", "wellness")
 CHANNELS = ("sms", "email", "portal", "phone")
@@ -79,23 +77,23 @@ TOPIC_TONE = (
 )
 
 
-def effect(table: Sequence[float] | Reals, codes: Codes) -> Reals:
+def effect(table: Sequence[float] | Floats, codes: Integers) -> Floats:
     """Effect of each code, 0 where it is -1."""
     return np.append(np.asarray(table, dtype=np.float64), 0.0)[codes]
 
 
-def crossed_effect(table: Sequence[Sequence[float]] | Reals, first: Codes, second: Codes) -> Reals:
+def crossed_effect(table: Sequence[Sequence[float]] | Floats, first: Integers, second: Integers) -> Floats:
     """Effect of each pair of codes, 0 where either is -1."""
     padded = np.pad(np.asarray(table, dtype=np.float64), ((0, 1), (0, 1)))
     return padded[first, second]
 
 
-def band(values: Reals | Codes, edges: Sequence[float]) -> Codes:
+def band(values: Floats | Integers, edges: Sequence[float]) -> Integers:
     """Index of the band [edge, next edge) of each value; -1 where the value is negative or NaN."""
     codes = np.searchsorted(np.asarray(edges, dtype=np.float64), values, side="right").astype(np.int64)
     return np.where(values >= 0, codes, -1)
 
 
-def sigmoid(logits: Reals) -> Reals:
+def sigmoid(logits: Floats) -> Floats:
     """1 / (1 + exp(-logits))."""
     return 1.0 / (1.0 + np.exp(-logits))

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.random import Generator
 
+from wardround.protocol.arrays import Floats, Integers
 from wardround.simulations.population.effects import (
     CHANNELS,
     EMPLOYMENTS,
@@ -16,8 +17,6 @@ from wardround.simulations.population.effects import (
     SEXES,
     TONES,
     TOPICS,
-    Codes,
-    Reals,
 )
 from wardround.simulations.population.messages import Messages
 from wardround.simulations.population.patients import Patients
@@ -26,12 +25,12 @@ PURPOSE = "patient_engagement"
 FIRST_DAY = date(2024, 1, 1)  # a Monday
 
 
-def named(values: Sequence[str], codes: Codes) -> pl.Series:
+def named(values: Sequence[str], codes: Integers) -> pl.Series:
     """Text of each code; null where it is -1."""
     return pl.Series([*values, None], dtype=pl.String).gather(np.where(codes < 0, len(values), codes))
 
 
-def rendered(values: Reals, digits: int) -> pl.Series:
+def rendered(values: Floats, digits: int) -> pl.Series:
     """Numbers as text with so many digits after the point; null where NaN."""
     series = pl.Series(values).fill_nan(None)
     return (series.round(digits) if digits else series.cast(pl.Int64)).cast(pl.String)
@@ -45,7 +44,7 @@ def spoilt(rng: Generator, column: pl.Series, texts: Sequence[str], share: float
     return column.scatter(rows, named(texts, np.arange(len(rows)) % len(texts)))
 
 
-def dated(days: Codes) -> pl.Series:
+def dated(days: Integers) -> pl.Series:
     """ISO dates of days counted from FIRST_DAY; null where negative."""
     epoch = (FIRST_DAY - date(1970, 1, 1)).days
     last = int(days.max(initial=0))
@@ -86,7 +85,7 @@ def export_patients(rng: Generator, names: Sequence[str], patients: Patients, fa
     )
 
 
-def log_order(rng: Generator, patients: Patients, messages: Messages, twice: int) -> Codes:
+def log_order(rng: Generator, patients: Patients, messages: Messages, twice: int) -> Integers:
     """Messages in the order of a log: by hospital, then time; so many, at random, are entered twice."""
     count = len(messages.patient)
     rows = np.concatenate([np.arange(count), np.floor(rng.random(twice) * count).astype(np.int64)])
@@ -100,8 +99,8 @@ def export_messages(
     names: Sequence[str],
     patients: Patients,
     messages: Messages,
-    engaged: Codes,
-    rows: Codes,
+    engaged: Integers,
+    rows: Integers,
     faulty: float,
 ) -> pl.DataFrame:
     """One row for each of rows, which are positions in messages and in engaged."""

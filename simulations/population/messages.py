@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
+from wardround.protocol.arrays import Floats, Integers
 from wardround.simulations.population.effects import (
     AGE_EDGES,
     CHANNEL_AGE,
@@ -29,8 +30,6 @@ from wardround.simulations.population.effects import (
     TRAIT_SHARES,
     TRAIT_VALUES,
     WEEKEND_EFFECT,
-    Codes,
-    Reals,
     band,
     crossed_effect,
     effect,
@@ -56,32 +55,32 @@ class Messages:
     day and outcome_day count from the first day of the span; minute is that of the day.
     """
 
-    patient: Codes
-    day: Codes
-    minute: Codes
-    outcome_day: Codes
-    topic: Codes
-    channel: Codes
-    tone: Codes
-    length: Codes
-    link: Codes
+    patient: Integers
+    day: Integers
+    minute: Integers
+    outcome_day: Integers
+    topic: Integers
+    channel: Integers
+    tone: Integers
+    length: Integers
+    link: Integers
 
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
     """engaged: 0 or 1 by message. probability: float64 [messages], given the tables before the decision."""
 
-    engaged: Codes
-    probability: Reals
+    engaged: Integers
+    probability: Floats
 
 
-def share_out(activity: Reals, total: int) -> Codes:
+def share_out(activity: Floats, total: int) -> Integers:
     """Messages of each patient: whole numbers summing to total, in proportion to activity."""
     reached = np.cumsum(activity)
     return np.asarray(np.diff(np.rint(reached * (total / reached[-1])).astype(np.int64), prepend=0))
 
 
-def draw_topics(rng: Generator, patients: Patients, patient: Codes) -> Codes:
+def draw_topics(rng: Generator, patients: Patients, patient: Integers) -> Integers:
     """Topics that suit the patient: maternity for women under 46, chronic care for chronic conditions."""
     maternity = TOPICS.index("maternity")
     eligible = (patients.sex == 0) & (patients.age <= 45)
@@ -93,14 +92,16 @@ def draw_topics(rng: Generator, patients: Patients, patient: Codes) -> Codes:
     return np.where(~chronic[patient] & (topic == chronic_care), wellness, topic)
 
 
-def draw_days(rng: Generator, count: int, span_days: int) -> Codes:
+def draw_days(rng: Generator, count: int, span_days: int) -> Integers:
     """Days of the span, fewer at weekends; day 0 is a Monday."""
     day = np.floor(rng.random(count) * span_days).astype(np.int64)
     moved = (day % 7 >= 5) & (rng.random(count) >= WEEKEND_SHARE_KEPT) & (day >= 5)
     return np.where(moved, day - np.where(day % 7 == 5, 1, 3), day)
 
 
-def known_trait(patient: Codes, day: Codes, outcome_day: Codes, engaged: Codes, log_odds: Reals) -> Reals:
+def known_trait(
+    patient: Integers, day: Integers, outcome_day: Integers, engaged: Integers, log_odds: Floats
+) -> Floats:
     """Distribution of the trait before each message: float64 [messages, values], rows sum to 1.
 
     log_odds: [messages, values], of engaging under each value. Counted are the patient's own outcomes of
@@ -146,7 +147,7 @@ def draw_messages(rng: Generator, patients: Patients, total: int, span_days: int
     )
 
 
-def message_logit(hospitals: Hospitals, patients: Patients, messages: Messages) -> Reals:
+def message_logit(hospitals: Hospitals, patients: Patients, messages: Messages) -> Floats:
     """Give the log-odds of engaging but for the trait: float64 [messages]."""
     patient, topic, channel = messages.patient, messages.topic, messages.channel
     hospital, age = patients.hospital[patient], band(patients.recorded_age, AGE_EDGES)[patient]
@@ -172,7 +173,7 @@ def message_logit(hospitals: Hospitals, patients: Patients, messages: Messages) 
 
 
 def draw_outcomes(
-    rng: Generator, logit: Reals, patients: Patients, messages: Messages, trait_stddev: float
+    rng: Generator, logit: Floats, patients: Patients, messages: Messages, trait_stddev: float
 ) -> Outcomes:
     """Draw who engages, and work out how probable that was before each message."""
     log_odds = logit[:, None] + trait_stddev * np.asarray(TRAIT_VALUES)

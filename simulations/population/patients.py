@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import PCG64, Generator, SeedSequence
 
+from wardround.protocol.arrays import Floats, Integers
 from wardround.simulations.population.effects import (
     AGE_EDGES,
     AGE_EFFECT,
@@ -25,8 +26,6 @@ from wardround.simulations.population.effects import (
     STEP_EFFECT,
     TOPICS,
     TRAIT_SHARES,
-    Codes,
-    Reals,
     band,
     effect,
 )
@@ -43,12 +42,12 @@ class Hospitals:
     shift in years. mix [hospitals, 2]: tilt of the shares of languages and of insurances.
     """
 
-    sizes: Codes
-    base: Reals
-    topic: Reals
-    channel: Reals
-    age: Reals
-    mix: Reals
+    sizes: Integers
+    base: Floats
+    topic: Floats
+    channel: Floats
+    age: Floats
+    mix: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,20 +59,20 @@ class Patients:
     0..4, the persistent propensity that no table holds. activity: messages are sent in proportion to it.
     """
 
-    hospital: Codes
-    number: Codes
-    age: Codes
-    recorded_age: Codes
-    sex: Codes
-    language: Codes
-    insurance: Codes
-    employment: Codes
-    conditions: Codes
-    distance_km: Reals
-    daily_steps: Reals
-    resting_heart_rate: Reals
-    trait: Codes
-    activity: Reals
+    hospital: Integers
+    number: Integers
+    age: Integers
+    recorded_age: Integers
+    sex: Integers
+    language: Integers
+    insurance: Integers
+    employment: Integers
+    conditions: Integers
+    distance_km: Floats
+    daily_steps: Floats
+    resting_heart_rate: Floats
+    trait: Integers
+    activity: Floats
 
 
 def stream(seed: int, part: int) -> Generator:
@@ -81,13 +80,13 @@ def stream(seed: int, part: int) -> Generator:
     return Generator(PCG64(SeedSequence([seed, part])))
 
 
-def bell(rng: Generator, size: int | tuple[int, ...]) -> Reals:
+def bell(rng: Generator, size: int | tuple[int, ...]) -> Floats:
     """Bell-shaped draws with mean 0 and variance 1: the sum of three uniforms, within ±3."""
     return 2.0 * (rng.random(size) + rng.random(size) + rng.random(size) - 1.5)
 
 
-def pick(rng: Generator, shares: Sequence[float] | Reals, rows: Codes | int) -> Codes:
-    """Codes drawn by shares: one row of shares for all, or rows of a table, one row per draw."""
+def pick(rng: Generator, shares: Sequence[float] | Floats, rows: Integers | int) -> Integers:
+    """Integers drawn by shares: one row of shares for all, or rows of a table, one row per draw."""
     cumulative = np.cumsum(np.atleast_2d(np.asarray(shares, dtype=np.float64)), axis=1)
     count = rows if isinstance(rows, int) else len(rows)
     uniform, codes = rng.random(count), np.zeros(count, dtype=np.int64)
@@ -97,12 +96,12 @@ def pick(rng: Generator, shares: Sequence[float] | Reals, rows: Codes | int) -> 
     return codes
 
 
-def hide(rng: Generator, codes: Codes, share: float) -> Codes:
+def hide(rng: Generator, codes: Integers, share: float) -> Integers:
     """Set a share of the codes to -1, as not recorded."""
     return np.where(rng.random(len(codes)) < share, -1, codes)
 
 
-def power_law_sizes(hospitals: int, patients: int, smallest: int, largest: int, exponent: float) -> Codes:
+def power_law_sizes(hospitals: int, patients: int, smallest: int, largest: int, exponent: float) -> Integers:
     """Share patients out, largest hospital first, as rank ** -exponent within [smallest, largest]."""
     weights = np.arange(1, hospitals + 1, dtype=np.float64) ** -exponent
     low, high = 0.0, largest / weights[-1]
@@ -111,14 +110,14 @@ def power_law_sizes(hospitals: int, patients: int, smallest: int, largest: int, 
         enough = np.clip(middle * weights, smallest, largest).sum() >= patients
         low, high = (low, middle) if enough else (middle, high)
     exact = np.clip(high * weights, smallest, largest)
-    sizes: Codes = np.floor(exact + 1e-6).astype(np.int64)
+    sizes: Integers = np.floor(exact + 1e-6).astype(np.int64)
     # Rounding down leaves less than one patient per hospital: hand these out where there is room.
     room = np.flatnonzero(sizes < largest)
     sizes[room[: patients - int(sizes.sum())]] += 1
     return sizes
 
 
-def draw_hospitals(rng: Generator, sizes: Codes, shift: float) -> Hospitals:
+def draw_hospitals(rng: Generator, sizes: Integers, shift: float) -> Hospitals:
     """How hospitals differ; shift = 0 makes them alike but for their sizes."""
     count = len(sizes)
     return Hospitals(
@@ -131,15 +130,15 @@ def draw_hospitals(rng: Generator, sizes: Codes, shift: float) -> Hospitals:
     )
 
 
-def tilted(shares: Sequence[float], tilt: Reals) -> Reals:
+def tilted(shares: Sequence[float], tilt: Floats) -> Floats:
     """Shares by hospital: [hospitals, values], the first value's odds multiplied by 2 ** tilt."""
     table = np.tile(np.asarray(shares, dtype=np.float64), (len(tilt), 1))
     table[:, 0] *= np.exp2(tilt)
     return np.asarray(table / table.sum(axis=1, keepdims=True))
 
 
-def draw_employment(rng: Generator, age: Codes) -> Codes:
-    """Codes of EMPLOYMENTS: students while young, retired from the sixties on."""
+def draw_employment(rng: Generator, age: Integers) -> Integers:
+    """Integers of EMPLOYMENTS: students while young, retired from the sixties on."""
     uniform = rng.random(len(age))
     working = np.where(uniform < 0.78, 0, 1)
     young = np.where(uniform < 0.45, 3, working)
@@ -147,14 +146,14 @@ def draw_employment(rng: Generator, age: Codes) -> Codes:
     return np.where(age < 26, young, np.where(age >= 65, old, working))
 
 
-def draw_conditions(rng: Generator, age: Codes) -> Codes:
+def draw_conditions(rng: Generator, age: Integers) -> Integers:
     """Diabetes and hypertension, more frequent with age, and asthma: int64 [patients, 3], 0 or 1."""
     risk = np.clip((age - 20) / 100, 0.02, 0.6)
     shares = np.stack([0.5 * risk, risk, np.full(len(age), 0.1)], axis=1)
     return (rng.random(shares.shape) < shares).astype(np.int64)
 
 
-def draw_wearables(rng: Generator, age: Codes) -> tuple[Reals, Reals]:
+def draw_wearables(rng: Generator, age: Integers) -> tuple[Floats, Floats]:
     """Daily steps and resting heart rate; NaN for who wears nothing, as most of the old."""
     wears = rng.random(len(age)) < np.clip(0.55 - 0.004 * (age - 40), 0.1, 0.6)
     steps = np.rint(np.clip(7500 - 60 * (age - 50) + 2600 * bell(rng, len(age)), 300, 25000))
@@ -188,7 +187,7 @@ def draw_patients(rng: Generator, hospitals: Hospitals, missing: float) -> Patie
     )
 
 
-def patient_logit(patients: Patients) -> Reals:
+def patient_logit(patients: Patients) -> Floats:
     """Add up what a patient's recorded values do to the log-odds of engaging: float64 [patients]."""
     return np.asarray(
         effect(AGE_EFFECT, band(patients.recorded_age, AGE_EDGES))

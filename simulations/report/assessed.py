@@ -3,12 +3,10 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
+from wardround.protocol.arrays import Floats
 from wardround.simulations.measures import metrics
-
-Floats = NDArray[np.float64]
 
 
 def exact_measures(heldout: Cohort, probabilities: Floats) -> dict[str, float]:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats, Integers
 from wardround.simulations.measures.metrics import Calibration
 from wardround.simulations.report.plots import (
     Drawing,
@@ -18,7 +18,6 @@ from wardround.simulations.report.plots import (
     tick_labels,
 )
 
-Floats = NDArray[np.float64]
 MOST_ROWS = 30
 """Hospitals with a row of their own in the dumbbell chart; the others are in the scatter and the table."""
 MOST_DOTS = 2_000
@@ -101,7 +100,7 @@ def epsilon_by_round_chart(rounds: Sequence[int], epsilon: Sequence[float], targ
     return drawing.svg()
 
 
-def hospitals_chart(names: Sequence[str], patients: NDArray[np.int64], marks: Mapping[str, Floats]) -> str:
+def hospitals_chart(names: Sequence[str], patients: Integers, marks: Mapping[str, Floats]) -> str:
     """Alone → together → personalised: one row for each of the ``MOST_ROWS`` hospitals with most patients.
 
     marks: kind (``alone``, ``together``, ``personalised``) → AUC float64 [hospitals].
@@ -144,7 +143,7 @@ def _hospital_row(
         )
 
 
-def gain_chart(names: Sequence[str], patients: NDArray[np.int64], gain: Floats) -> str:
+def gain_chart(names: Sequence[str], patients: Integers, gain: Floats) -> str:
     """Show what training together added to each hospital's AUC, by its size."""
     drawing = Drawing(470, 300, "Gain in AUC from training together, by hospital size")
     shown = np.flatnonzero(~np.isnan(gain) & (patients > 0))
@@ -163,7 +162,7 @@ def gain_chart(names: Sequence[str], patients: NDArray[np.int64], gain: Floats) 
 
 
 def epsilon_by_hospital_chart(
-    names: Sequence[str], patients: NDArray[np.int64], epsilon: Floats, target: float
+    names: Sequence[str], patients: Integers, epsilon: Floats, target: float
 ) -> str:
     """Patient ε of each hospital's patients, by the hospital's size."""
     drawing = Drawing(470, 300, "Patient ε by hospital")
@@ -180,7 +179,7 @@ def epsilon_by_hospital_chart(
     return drawing.svg()
 
 
-def _patients_scale(patients: NDArray[np.int64], start: float, end: float) -> Scale:
+def _patients_scale(patients: Integers, start: float, end: float) -> Scale:
     low, high = (float(patients.min()), float(patients.max())) if len(patients) else (1.0, 10.0)
     return Scale(low / 1.25, high * 1.25, start, end, logarithmic=True)
 

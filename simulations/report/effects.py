@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.feature import MISSING, Feature
 from wardround.protocol.contract.layout import Cross, Field
@@ -14,7 +14,6 @@ from wardround.protocol.model.model import column_scale, named_parameters
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.simulations.report.plots import CHARACTER_PX, Drawing, Scale, compact, number, padded, shorten
 
-Floats = NDArray[np.float64]
 ORDERED = ("numeric", "hour", "gap_days", "history", "weekday", "month")
 MOST_CELLS = 240
 

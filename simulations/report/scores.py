@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
+from wardround.protocol.arrays import Floats, Integers
 from wardround.simulations.measures import metrics
 from wardround.simulations.measures.metrics import Calibration
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def score_methods(heldout: Cohort, probabilities: Mapping[str, Floats]) -> dict[
     }
 
 
-def _score(heldout: Cohort, hospital: NDArray[np.int64], scores: Floats) -> MethodScores:
+def _score(heldout: Cohort, hospital: Integers, scores: Floats) -> MethodScores:
     labels, count = heldout.labels, heldout.hospital_count
     ranks = metrics.dense_ranks(scores)
     by_hospital = metrics.auc_by_segment(labels, ranks, hospital, count)

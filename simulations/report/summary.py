@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
+from wardround.protocol.arrays import Floats, Integers
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.accounting import PrivacyEvent
@@ -22,7 +22,6 @@ from wardround.simulations.measures.paired import NoWorseOff, auc_difference, no
 from wardround.simulations.report.assessed import exact_measures
 from wardround.simulations.report.scores import METHOD_KEYS, MethodScores, score_methods
 
-Floats = NDArray[np.float64]
 SECURE_AGGREGATION_WARNING = (
     "assumes secure aggregation: each hospital adds a share of the noise, and only the sum is private"
 )
@@ -96,7 +95,7 @@ class Results:
     model: ModelSettings
     weights: Floats
     hospitals: Sequence[str]
-    training_patients: NDArray[np.int64]
+    training_patients: Integers
     heldout: Cohort
     probabilities: Mapping[str, Floats]
     rounds: Sequence[RoundRow]

@@ -8,13 +8,12 @@ strength is a fixed public number and boosting stops by training patients; held-
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
 from wardround.client.personal.ridge import fit_effects
+from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.contract.layout import Layout
 
-Floats = NDArray[np.float64]
 CATEGORY_LIMIT = 255
 """Bins that scikit-learn's histogram boosting can treat as categories."""
 
@@ -60,8 +59,8 @@ def pooled_boosting(
     return probabilities
 
 
-def _table(cohort: Cohort) -> NDArray[np.float32]:
-    table: NDArray[np.float32] = np.hstack([cohort.bins.astype(np.float32), cohort.values])
+def _table(cohort: Cohort) -> Floats32:
+    table: Floats32 = np.hstack([cohort.bins.astype(np.float32), cohort.values])
     return table
 
 

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
 from wardround.client.personal.personal_scores import personal_scores
 from wardround.client.train.prepared import MEMORY_BYTES
+from wardround.protocol.arrays import Floats
 from wardround.protocol.model.model import predict_probabilities
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.terms import Terms
@@ -22,7 +22,6 @@ from wardround.simulations.study.descents import (
     pooled_model,
 )
 
-Floats = NDArray[np.float64]
 METHODS = (
     "pooled_boosting", "pooled", "local", "local_private", "federated", "federated_private", "personalised",
 )  # fmt: skip

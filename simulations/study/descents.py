@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
 from wardround.client.train.prepared import MEMORY_BYTES
 from wardround.client.train.update import clipped_sums, private_update
+from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.model import column_scale, initial_weights
 from wardround.protocol.privacy.randomness import Keystream
@@ -19,7 +19,6 @@ from wardround.server.algorithm.optimize import OptimizerState, TailAverage
 from wardround.server.algorithm.propose import ADAM_STEP, LARGEST_STEP, step_size, without_moments
 from wardround.simulations.study.baselines import alone_ridge, pooled_ridge
 
-Floats = NDArray[np.float64]
 Step = Callable[[Floats, int], Floats]
 """(weights [H, D], round) → what to subtract, float64 [H, D]: a gradient, or minus a difference."""
 
