@@ -11,6 +11,7 @@ from pathlib import Path
 
 from wardround.client.network.supernode import FOLDER, load_node_settings
 from wardround.protocol.exit_with_parent import exit_with_parent
+from wardround.protocol.retry import Backoff
 from wardround.protocol.text.say import complain
 
 logger = logging.getLogger("wardround.hospital")
@@ -28,7 +29,7 @@ class Kept:
     word: str
     home: Path
     process: subprocess.Popen[bytes] | None = None
-    pause: float = FIRST_PAUSE_SECONDS
+    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
     due: float = 0.0
     started: float = field(default=0.0)
 
@@ -42,10 +43,11 @@ class Kept:
         if code is None:
             return
         self.process = None
-        self.pause = FIRST_PAUSE_SECONDS if now - self.started > STEADY_SECONDS else self.pause
-        self.due = now + self.pause
-        logger.warning("%s ended with %d; again in %.0f s", self.word, code, self.pause)
-        self.pause = min(2 * self.pause, LONGEST_PAUSE_SECONDS)
+        if now - self.started > STEADY_SECONDS:
+            self.backoff.reset()
+        pause = self.backoff.next_pause()
+        self.due = now + pause
+        logger.warning("%s ended with %d; again in %.0f s", self.word, code, pause)
 
     def stop(self) -> None:
         """End the process, kindly first."""

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.exit_with_parent import exit_with_parent
+from wardround.protocol.retry import Backoff, LastLine
 from wardround.protocol.text.say import complain
 from wardround.server.commands.words import options
 from wardround.server.network.superlink import is_listening, reconcile_nodes
@@ -38,7 +39,7 @@ def up(arguments: Sequence[str]) -> None:
     home = load_operator_home(Path(said["home"]))
     _check(home)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    pause = FIRST_PAUSE_SECONDS
+    backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
     while True:
         process = _start(home, said["bind"])
         begun = time.monotonic()
@@ -46,10 +47,11 @@ def up(arguments: Sequence[str]) -> None:
             _keep(home, process)
         finally:
             _end(process)
-        pause = FIRST_PAUSE_SECONDS if time.monotonic() - begun > LONGEST_PAUSE_SECONDS else pause
+        if time.monotonic() - begun > LONGEST_PAUSE_SECONDS:
+            backoff.reset()
+        pause = backoff.next_pause()
         complain(f"the server ended with {process.returncode}; again in {pause:.0f} s")
         time.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def _check(home: OperatorHome) -> None:
@@ -120,10 +122,10 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class _Held:
-    """The folder's listing that the list of nodes was last held to, and what was last said to be in the way."""
+    """The folder's listing that Flower's list of nodes agrees with, and the last trouble that was reported."""
 
     listing: object = None
-    trouble: str = ""
+    trouble: LastLine = field(default_factory=LastLine)
 
     def look(self, home: OperatorHome) -> None:
         """Hold the list where the folder has changed; where that fails, say so once and leave it to the next look."""
@@ -132,12 +134,12 @@ class _Held:
             listing = sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.json"))
             if listing != self.listing:
                 _reconcile(home)
-            self.listing, self.trouble = listing, ""
+            self.listing = listing
+            self.trouble.clear()
         except (ConfigurationError, OSError, httpx.HTTPError) as error:
             trouble = type(error).__name__ if isinstance(error, httpx.HTTPError) else str(error)
-            if trouble != self.trouble:
+            if self.trouble.differs(trouble):
                 complain(f"the list of nodes stays as it was: not held to hospitals/ ({trouble}); again")
-            self.trouble = trouble
 
 
 def _reconcile(home: OperatorHome) -> None:

@@ -8,7 +8,6 @@ is computed anew from the kept sums.
 """
 
 import math
-import time
 from collections.abc import Sequence
 
 from wardround.protocol.errors import ConfigurationError
@@ -31,16 +30,12 @@ from wardround.server.evaluation.measured import estimate_facts, null_where_nan
 from wardround.server.store.event_log import ASKED, EVALUATED, read_events
 from wardround.server.store.kept_sums import load_sum, save_sum
 from wardround.server.study.exception_file import check_exception, signed_release_decision
-from wardround.server.study.patience import Patience
-from wardround.server.study.served import Study, attendance_facts, attendance_line
+from wardround.server.study.quorum import ask_until_quorum
+from wardround.server.study.served import Attendance, Study, attendance_facts, attendance_line
 
 
 class NotKept(Exception):
     """An evaluation that the terms name has not been answered yet."""
-
-
-class Stopped(Exception):
-    """The operator stopped the study between two askings."""
 
 
 class WeightsLost(ConfigurationError):
@@ -116,24 +111,24 @@ def _asked(study: Study, ask: Ask, wait_seconds: float) -> Measure:
 
 def _ask(study: Study, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float) -> TableSum:
     """Ask until a quorum has answered, and keep the sum; ConfigurationError after ``wait_seconds`` in vain."""
-    plan, patience = asked[0], Patience(wait_seconds, study.folder.stop.exists)
+    plan = asked[0]
     study.log.write(ASKED, round=plan.round, weights=plan.weights_digest)
-    while True:
-        begun = time.monotonic()
+
+    def ask_once() -> tuple[Attendance, TableSum]:
         found = sum_tables(study.terms, plan, ask(asked))
-        if len(found.accepted) >= study.quorum:
-            _say(study, found, time.monotonic() - begun)
-            save_sum(study.folder.evaluations, study.terms.fingerprint, found)
-            return found
-        line = f"evaluation after round {plan.round}: {attendance_line(found)}, quorum {study.quorum}"
-        if patience.news(line):
-            study.log.write("evaluation_below_quorum", line, round=plan.round, **attendance_facts(found))
-        if study.folder.stop.exists():
-            raise Stopped
-        if not patience.pause():
-            raise ConfigurationError(
-                f"{line}; mend it and resume (what was charged is answered again for free)"
-            )
+        return found, found
+
+    found, seconds = ask_until_quorum(
+        study,
+        ask_once,
+        f"evaluation after round {plan.round}",
+        round_number=plan.round,
+        event="evaluation_below_quorum",
+        wait_seconds=wait_seconds,
+    )
+    _say(study, found, seconds)
+    save_sum(study.folder.evaluations, study.terms.fingerprint, found)
+    return found
 
 
 def _say(study: Study, found: TableSum, seconds: float) -> None:

@@ -18,10 +18,11 @@ from pathlib import Path
 from wardround.conf.proposal import Serving
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_durably
+from wardround.protocol.retry import Backoff, LastLine
 from wardround.protocol.terms.terms import Release, RoundPlan
 from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, save_terms, signed_terms_to_bytes
 from wardround.server.algorithm import rounds
-from wardround.server.algorithm.rounds import RoundState
+from wardround.server.algorithm.rounds import RoundState, RoundSummary
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.evaluation.assess import Ask, Assessment
 from wardround.server.network.messages import Letters
@@ -34,16 +35,15 @@ from wardround.server.store.event_log import EventLog, read_events
 from wardround.server.store.lock import alone
 from wardround.server.store.operator_home import OperatorHome, StudyFolder, load_operator_home
 from wardround.server.study.held_out import (
-    Stopped,
     conclude,
     evaluate_between,
     evaluate_last,
     not_yet_measured,
 )
-from wardround.server.study.patience import Patience
+from wardround.server.study.quorum import Stopped, ask_until_quorum, waiting
 from wardround.server.study.release_decision_file import begin_release_decision, keep_release_day
 from wardround.server.study.served import Study as Study
-from wardround.server.study.served import attendance_facts, attendance_line, check_times
+from wardround.server.study.served import check_times
 from wardround.server.study.sign_terms import signed_terms
 from wardround.server.study.study_files import write_files
 
@@ -67,8 +67,8 @@ def train(serving: Serving) -> None:
         if error.errno not in _DISK:
             raise
         raise ConfigurationError(
-            f"{folder.folder}: cannot be written ({error.strerror}); make room there and resume "
-            f"study={serving.study} (what was charged is answered again for free)"
+            f"{folder.folder}: cannot be written ({error.strerror}); make room there, then resume "
+            f"study={serving.study}: charged releases are resent at no further privacy cost"
         ) from error
 
 
@@ -153,7 +153,7 @@ def _run(study: Study, state: RoundState) -> Assessment | None:
         key_of=partial(_signing_key, study.home),
         heads=study.home.heads,
     )
-    away = Patience(study.serving.wait_seconds, study.folder.stop.exists)
+    away, last = waiting(study, study.serving.wait_seconds), LastLine()
     while (found := conclude(study, state)) is None and not study.folder.stop.exists():
         check_times(study.terms, study.serving)
         try:
@@ -164,10 +164,11 @@ def _run(study: Study, state: RoundState) -> Assessment | None:
                 while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
                     evaluate_between(study, state, ask)
                     state = _one_round(study, state, grid, letters, present)
-                    away.progressed()
+                    away.reset()
+                    last.clear()
                 _evaluate(study, state, ask)
         except ServerAway as cause:
-            _await_server(study, away, str(cause))
+            _await_server(study, away, last, str(cause))
         except Stopped:
             break
     if found is None:
@@ -193,17 +194,17 @@ def _evaluate(study: Study, state: RoundState, ask: Ask) -> None:
 
 
 def _await_hospitals(study: Study, present: Roster) -> None:
-    """Wait for all planned hospitals for a while; who comes later is asked when he comes."""
+    """Wait for all planned hospitals for a while; latecomers are asked as soon as they connect."""
     deadline = time.monotonic() + min(GATHER_SECONDS, study.serving.wait_seconds)
-    said: list[str] = []
+    last = LastLine()
     while time.monotonic() < deadline and not study.folder.stop.exists():
         connected = present()
         missing = [name for name in study.terms.hospitals if name not in connected]
         if not missing:
             return
-        if missing != said:
-            study.log.write("waiting", f"waiting for {', '.join(missing)} to connect", hospitals=missing)
-            said = missing
+        line = f"waiting for {', '.join(missing)} to connect"
+        if last.differs(line):
+            study.log.write("waiting", line, hospitals=missing)
         time.sleep(LOOK_SECONDS)
 
 
@@ -212,27 +213,25 @@ def _one_round(
 ) -> RoundState:
     """Ask for one round until enough have answered; ConfigurationError after ``wait_seconds`` in vain."""
     save_state(study.folder.checkpoints, state)
-    patience = Patience(study.serving.wait_seconds, study.folder.stop.exists)
     limits = TimeLimits(round_seconds=study.serving.round_seconds)
     study.log.write("announced", round=state.round)
-    while True:
-        begun = time.monotonic()
+
+    def ask_once() -> tuple[RoundSummary, tuple[RoundState, RoundSummary]]:
         after, summary = run_round(grid, {}, study.terms, state, limits, letters=letters, roster=present)
-        if len(summary.accepted) >= study.quorum:
-            # Logged first: killed in between, the round is closed again, and never missing from the log.
-            study.log.round(summary, time.monotonic() - begun, study.terms.training.rounds)
-            save_state(study.folder.checkpoints, after)
-            return after
-        line = f"round {summary.round}: {attendance_line(summary)}, quorum {study.quorum}; asking again"
-        if patience.news(line):
-            study.log.write("below_quorum", line, round=summary.round, **attendance_facts(summary))
-        if study.folder.stop.exists():
-            return state
-        if not patience.pause():
-            raise ConfigurationError(
-                f"round {state.round}: {attendance_line(summary)} after {study.serving.wait_seconds:.0f} s, "
-                f"quorum {study.quorum}; mend it and resume (what was charged is answered again for free)"
-            )
+        return summary, (after, summary)
+
+    (after, summary), seconds = ask_until_quorum(
+        study,
+        ask_once,
+        f"round {state.round}",
+        round_number=state.round,
+        event="below_quorum",
+        wait_seconds=study.serving.wait_seconds,
+    )
+    # Logged first: killed in between, the round is closed again, and never missing from the log.
+    study.log.round(summary, seconds, study.terms.training.rounds)
+    save_state(study.folder.checkpoints, after)
+    return after
 
 
 def _signing_key(home: OperatorHome, hospital: str) -> str | None:
@@ -241,13 +240,13 @@ def _signing_key(home: OperatorHome, hospital: str) -> str | None:
     return None if found is None else found.signing_key
 
 
-def _await_server(study: Study, away: Patience, cause: str) -> None:
+def _await_server(study: Study, away: Backoff, last: LastLine, cause: str) -> None:
     where = f"the server at {study.home.local_address} does not serve this study ({cause})"
-    if away.news(where):
+    if last.differs(where):
         study.log.write("server_away", f"{where}; waiting for it", cause=cause)
-    if not away.pause():
+    if not away.sleep():
         raise ConfigurationError(
-            f"{where} for {study.serving.wait_seconds:.0f} s; start or mend it (wardround-serve up) and "
+            f"{where} for {study.serving.wait_seconds:.0f} s; start it (wardround-serve up), then "
             f"resume study={study.terms.study}"
         )
 

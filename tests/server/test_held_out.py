@@ -34,7 +34,7 @@ from wardround.server.commands.status import standing, status
 from wardround.server.store.checkpoint import resume
 from wardround.server.store.event_log import EventLog, read_events
 from wardround.server.store.operator_home import load_operator_home
-from wardround.server.study import held_out, patience, serve, study_files
+from wardround.server.study import held_out, quorum, serve, study_files
 from wardround.server.study.exception_file import load_exception
 from wardround.server.study.release_decision_file import begin_release_decision
 from wardround.server.study.served import look_at
@@ -128,7 +128,7 @@ def make_study(tmp_path, capsys):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(quorum, "FIRST_PAUSE_SECONDS", 0.001)
 
 
 def trained(study, moved=0.25):
@@ -235,7 +235,7 @@ def test_a_stop_between_two_askings_leaves_the_evaluation_for_resume(make_study)
         study.folder.stop.touch()
         return ward(plans)
 
-    with pytest.raises(held_out.Stopped):
+    with pytest.raises(quorum.Stopped):
         serve._evaluate(study, state, ask)
 
 

@@ -26,7 +26,7 @@ from wardround.server.store.checkpoint import resume
 from wardround.server.store.event_log import EventLog, closed_rounds, read_events
 from wardround.server.store.lock import alone
 from wardround.server.store.operator_home import load_operator_home
-from wardround.server.study import patience, serve
+from wardround.server.study import quorum, serve
 from wardround.server.study.served import check_times
 from wardround.server.study.study_files import report
 
@@ -71,7 +71,7 @@ def closing(monkeypatch, *accepted):
         return replace(state, round=state.round + 1, weights=state.weights + 1), summary
 
     monkeypatch.setattr(serve, "run_round", run_round)
-    monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(quorum, "FIRST_PAUSE_SECONDS", 0.01)
     return asked
 
 
@@ -98,7 +98,9 @@ def test_the_wait_ends_and_says_who_was_lacking(study, monkeypatch):
 def test_a_stop_between_two_askings_leaves_the_round_for_resume(study, monkeypatch):
     closing(monkeypatch, ("north",))
     study.folder.stop.touch()
-    assert serve._one_round(study, rounds.init(study.terms), None, None, None).round == 1
+    with pytest.raises(quorum.Stopped):
+        serve._one_round(study, rounds.init(study.terms), None, None, None)
+    assert serve._first_state(study).round == 1
 
 
 def test_a_study_that_has_ended_is_not_stopped(study):
@@ -152,10 +154,8 @@ def test_a_server_that_answers_and_serves_nothing_is_asked_ever_more_seldom_and_
         yield
 
     monkeypatch.setattr(serve, "open_run", refusing)
-    monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.05)
-    with pytest.raises(
-        ConfigurationError, match=r"does not serve this study \(it answers 403\).*start or mend"
-    ):
+    monkeypatch.setattr(quorum, "FIRST_PAUSE_SECONDS", 0.05)
+    with pytest.raises(ConfigurationError, match=r"does not serve this study \(it answers 403\).*start it"):
         serve._run(study, rounds.init(study.terms))
     assert 3 <= len(tried) <= 6  # at 0, 0.05, 0.15, 0.35 and 0.5 s
     assert [event["event"] for event in read_events(study.folder.events)] == ["server_away"]

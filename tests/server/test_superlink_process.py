@@ -113,7 +113,7 @@ def test_a_server_that_dies_while_its_list_is_held_does_not_end_up(monkeypatch, 
         return answer
 
     monkeypatch.setattr(up, "reconcile_nodes", reconcile)
-    monkeypatch.setattr(up, "answers", lambda home: True)
+    monkeypatch.setattr(up, "is_listening", lambda home: True)
     monkeypatch.setattr(up, "LOOK_SECONDS", 0.0)
     home = SimpleNamespace(folder=tmp_path, address="a", hospitals=dict)
     looks = iter([None] * 4)

@@ -1,0 +1,60 @@
+"""Ask the hospitals for one round, or one evaluation, until a quorum has answered: repeats are free."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.retry import Backoff, LastLine
+from wardround.server.study.served import Attendance, Study, attendance_facts, attendance_line
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+
+Answered = TypeVar("Answered")
+
+
+class Stopped(Exception):
+    """The operator stopped the study between two askings."""
+
+
+def waiting(study: Study, wait_seconds: float) -> Backoff:
+    """Make the pauses of one wait; they end after ``wait_seconds``, and early where the study is stopped."""
+    return Backoff(
+        FIRST_PAUSE_SECONDS,
+        LONGEST_PAUSE_SECONDS,
+        give_up_seconds=wait_seconds,
+        stopped=study.folder.stop.exists,
+    )
+
+
+def ask_until_quorum(
+    study: Study,
+    ask: Callable[[], tuple[Attendance, Answered]],
+    what: str,
+    *,
+    round_number: int,
+    event: str,
+    wait_seconds: float,
+) -> tuple[Answered, float]:
+    """Ask until a quorum has answered; give what came of it, and the seconds that the last asking took.
+
+    ask: asks every hospital once, and gives who answered and what their answers make. what, event: how the log
+    names an asking below quorum. Stopped where the operator stops the study; ConfigurationError after
+    ``wait_seconds`` in vain.
+    """
+    backoff, last = waiting(study, wait_seconds), LastLine()
+    while True:
+        begun = time.monotonic()
+        who, answered = ask()
+        if len(who.accepted) >= study.quorum:
+            return answered, time.monotonic() - begun
+        line = f"{what}: {attendance_line(who)}, quorum {study.quorum}"
+        if last.differs(line):
+            study.log.write(event, f"{line}; asking again", round=round_number, **attendance_facts(who))
+        if study.folder.stop.exists():
+            raise Stopped
+        if not backoff.sleep():
+            raise ConfigurationError(
+                f"{line}, after {wait_seconds:.0f} s; fix this, then resume: charged releases are resent at no "
+                "further privacy cost"
+            )
