@@ -3,11 +3,14 @@
 import errno
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
 
+SQLITE_BESIDE = ("-wal", "-shm", "-journal")
+"""Ends of the names of what SQLite keeps beside a database."""
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # what a file system says that knows no hard links
 
 
@@ -22,21 +25,74 @@ def write_new(path: Path, payload: bytes, mode: int) -> None:
 
     Whole or not at all: a full disk leaves nothing, a crash at most a hidden file whose name ends in ``.part``.
     """
-    part = path.parent / f".{secrets.token_hex(8)}.part"
     try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(payload)
-                file.flush()
-                os.fsync(file.fileno())
+        with part_in(path.parent, mode) as part:
+            _fill(part, payload, mode)
             _name(part, path, mode)
-        finally:
-            part.unlink(missing_ok=True)
     except FileExistsError as error:
         raise ConfigurationError(f"path={path}: exists already and is never overwritten") from error
     except OSError as error:
         raise ConfigurationError(f"path={path}: cannot be written ({error.strerror})") from error
+
+
+def write_durably(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Put a file there whole and durably, in the place of what was there; OSError leaves that as it was.
+
+    For one writer at a time: the part that a crash leaves is the next one's to write over.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        _fill(part, content, mode)
+        part.replace(path)
+    finally:
+        with suppress(OSError):  # on a failing disk the first error is the one to tell
+            part.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def part_in(folder: Path, mode: int = 0o600) -> Iterator[Path]:
+    """Begin an empty file under a hidden name, for ``settle`` to name; removed at the end where it was not.
+
+    For what a library writes by a file's name. What SQLite lays down beside its file is removed too.
+    """
+    part = folder / f".{secrets.token_hex(8)}.part"
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+    try:
+        yield part
+    finally:
+        for suffix in ("", *SQLITE_BESIDE):
+            with suppress(OSError):
+                part.with_name(part.name + suffix).unlink(missing_ok=True)
+
+
+def settle(part: Path, path: Path) -> None:
+    """Give a finished file its name, durably, in the place of what was there."""
+    sync_file(part)
+    part.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's content durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _fill(part: Path, content: bytes, mode: int) -> None:
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _name(part: Path, path: Path, mode: int) -> None:
@@ -51,30 +107,3 @@ def _name(part: Path, path: Path, mode: int) -> None:
         part.replace(path)
     with suppress(OSError):  # not every file system can
         sync_folder(path.parent)
-
-
-def write_durably(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Put a file there whole and durably, in the place of what was there; OSError leaves that as it was.
-
-    For one writer at a time: the part that a crash leaves is the next one's to write over.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        with suppress(OSError):  # on a failing disk the first error is the one to tell
-            part.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -105,9 +106,6 @@ def _identified(frame: pl.DataFrame, tables: Tables, contract: Contract) -> pl.D
 
 
 def _write(frame: pl.DataFrame, out: Path) -> None:
-    write_new(out, b"", 0o600)
-    try:
-        frame.write_csv(out) if out.suffix == ".csv" else frame.write_parquet(out)
-    except OSError as error:
-        out.unlink()
-        raise ConfigurationError(f"out={out}: cannot be written ({error.strerror})") from error
+    payload = BytesIO()
+    frame.write_csv(payload) if out.suffix == ".csv" else frame.write_parquet(payload)
+    write_new(out, payload.getvalue(), 0o600)

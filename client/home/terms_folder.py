@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError, WardroundError
-from wardround.protocol.files import write_new
+from wardround.protocol.files import write_durably
 from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, signed_terms_to_bytes
 
 logger = logging.getLogger("wardround.hospital")
@@ -37,10 +37,7 @@ def keep_pending(folder: Path, signed: SignedTerms) -> None:
                 len(others), sum(others),
             )  # fmt: skip
             return
-        fresh = path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        write_new(fresh, payload, 0o644)
-        fresh.replace(path)
+        write_durably(path, payload, 0o644)
     except OSError as error:
         logger.warning("terms: not kept (%s)", error.strerror)
     except ConfigurationError as error:

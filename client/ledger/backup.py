@@ -6,11 +6,9 @@ is written stands under a hidden name, ends in ``.part``, until it is whole and 
 """
 
 import hashlib
-import os
-import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -19,11 +17,10 @@ from wardround.client.ledger.entries import Entry, read_entry, signed_by
 from wardround.client.ledger.head_file import head_path, read_head
 from wardround.client.ledger.sqlite import SqliteLedger, open_ledger
 from wardround.client.ledger.store import copy_database, turn_in
+from wardround.protocol import files
 from wardround.protocol.errors import ConfigurationError, LedgerError, WardroundError
-from wardround.protocol.files import sync_folder
+from wardround.protocol.files import SQLITE_BESIDE
 from wardround.protocol.wire.signing import SigningKey
-
-BESIDE = ("-wal", "-shm", "-journal")
 
 
 def read_copy(file: Path, public: str) -> Chain:
@@ -61,13 +58,10 @@ def back_up(ledger: SqliteLedger, key: SigningKey, file: Path) -> Chain:
     """
     if file.exists():
         _require_older_backup(ledger, key, file)
-    with part_in(file.parent) as part:
-        try:
-            ledger.copy_to(part)
-            chain = read_copy(part, key.public)
-            settle(part, file)
-        except (sqlite3.Error, OSError) as error:
-            raise cannot_write(file, error) from error
+    with ledger_part(file) as part:
+        ledger.copy_to(part)
+        chain = read_copy(part, key.public)
+        files.settle(part, file)
     return chain
 
 
@@ -90,13 +84,10 @@ def restore(database: Path, key: SigningKey, code: str, file: Path) -> Chain:
             "would be forgotten, so nothing was put back; see ledger recover --help"
         )
     _require_broken(database, key, code)
-    with part_in(database.parent) as part:
-        try:
-            copy_of(file, part)
-            chain = read_copy(part, key.public)
-            put_in_place(part, database)
-        except (sqlite3.Error, OSError) as error:
-            raise cannot_write(database, error) from error
+    with ledger_part(database) as part:
+        copy_of(file, part)
+        chain = read_copy(part, key.public)
+        put_in_place(part, database)
     return chain
 
 
@@ -111,46 +102,31 @@ def put_in_place(part: Path, database: Path) -> None:
 
     Killed on the way, no ledger or none that opens is there, and the same command does it again.
     """
-    _sync(part)
+    files.sync_file(part)
     with turn_in(database.parent):
         # A log that stayed would be taken for the new file's.
-        for suffix in (*BESIDE, ""):
+        for suffix in (*SQLITE_BESIDE, ""):
             old = database.with_name(database.name + suffix)
             if old.exists():
                 old.replace(_free_name(old))
         part.replace(database)
-        sync_folder(database.parent)
+        files.sync_folder(database.parent)
 
 
 @contextmanager
-def part_in(folder: Path) -> Iterator[Path]:
-    """Begin an empty file that its owner alone may read, and take it away where it was given no name."""
-    part = folder / f".{secrets.token_hex(8)}.part"
+def ledger_part(path: Path) -> Iterator[Path]:
+    """Begin an empty file beside ``path``, which its owner alone may read; removed where it was given no name.
+
+    LedgerError where the disk or SQLite fails meanwhile; what was there before is there still.
+    """
     try:
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    try:
-        yield part
-    finally:
-        for suffix in ("", *BESIDE):
-            with suppress(OSError):
-                part.with_name(part.name + suffix).unlink(missing_ok=True)
-
-
-def settle(part: Path, file: Path) -> None:
-    """Give a whole file its name, durably."""
-    _sync(part)
-    part.replace(file)
-    sync_folder(file.parent)
-
-
-def cannot_write(path: Path, error: Exception) -> LedgerError:
-    """Say that a copy could not be written; what was there before is there still."""
-    why = error.strerror if isinstance(error, OSError) else str(error)
-    return LedgerError(
-        f"ledger={path}: cannot be written ({why}); nothing was changed; make room, and do it again"
-    )
+        with files.part_in(path.parent) as part:
+            yield part
+    except (sqlite3.Error, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise LedgerError(
+            f"ledger={path}: cannot be written ({why}); nothing was changed; make room, and do it again"
+        ) from error
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -179,8 +155,3 @@ def _require_broken(database: Path, key: SigningKey, code: str) -> None:
 def _free_name(path: Path) -> Path:
     names = (path.with_name(f"{path.name}.aside{number}") for number in count(1))
     return next(name for name in names if not name.exists())
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -13,9 +13,8 @@ from datetime import datetime
 from pathlib import Path
 
 from wardround.client.ledger.backup import (
-    cannot_write,
     copy_of,
-    part_in,
+    ledger_part,
     put_in_place,
     read_copy,
     read_entries,
@@ -116,7 +115,7 @@ def _besides(chain: Chain, entries: Iterable[Entry]) -> list[Assumed]:
 
 
 def _in_place(database: Path, key: SigningKey) -> tuple[Chain, list[Entry]]:
-    with part_in(database.parent) as part:
+    with ledger_part(database) as part:
         _copy(database, None, part)
         return read_entries(part, key.public)
 
@@ -130,17 +129,14 @@ def recover(
     no ledger opens, and the same command does it again; once the copy is in place it asks to leave ``file`` out.
     """
     outside = read_head(head_path(database))
-    with part_in(database.parent) as part:
-        try:
-            _copy(database, file, part)
-            own = {outside.hash} if outside is not None else set()
-            heads = sorted((own | set(said.heads)) - read_copy(part, key.public).heads.keys())
-            head = _enter(part, key, code, now, heads, said)
-            chain = read_copy(part, key.public)
-            put_in_place(part, database)
-            write_head(head_path(database), Head(chain.sequence, chain.head))
-        except (sqlite3.Error, OSError) as error:
-            raise cannot_write(database, error) from error
+    with ledger_part(database) as part:
+        _copy(database, file, part)
+        own = {outside.hash} if outside is not None else set()
+        heads = sorted((own | set(said.heads)) - read_copy(part, key.public).heads.keys())
+        head = _enter(part, key, code, now, heads, said)
+        chain = read_copy(part, key.public)
+        put_in_place(part, database)
+        write_head(head_path(database), Head(chain.sequence, chain.head))
     return head
 
 

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,13 +24,14 @@ from safetensors.numpy import save_file
 from wardround.client.cohort import Cohort
 from wardround.conf.settings import StudySettings
 from wardround.protocol.contract.contract import Contract
+from wardround.protocol.files import part_in
 from wardround.protocol.text.plain import read_json
 from wardround.simulations.federation.encoded_key import EncodedKey, encoded_key
 from wardround.simulations.federation.federation import Federation, load_federation
 
 FORMAT = "wardround-encoded-1"
 _LARGEST_FACTS = 2**26  # bytes; every patient's hospital stands in arrays, not here
-_ENDING, _PART = ".encoded", ".encoded-part"
+_ENDING, _PART = ".encoded", ".part"
 _PARTS = ("training", "heldout")
 _TRUTH = "true_probability"
 _SIX_HOURS = 6 * 3600
@@ -74,21 +74,15 @@ class EncodedCache:
         if sum(array.nbytes for array in arrays.values()) > self.most_bytes:
             return False
         facts = json.dumps(_facts(key, federation))
-        part = None
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.folder.chmod(0o700)
-            handle, name = tempfile.mkstemp(_PART, dir=self.folder)  # for the owner's eyes: 0600
-            os.close(handle)
-            part = Path(name)
-            save_file(dict(arrays), part, {"facts": facts, "sha256": _digest(facts, arrays)})
-            part.chmod(0o600)
-            self._make_room(part.stat().st_size)
-            part.replace(self._path(key))
+            with part_in(self.folder) as part:  # for the owner's eyes: 0600
+                save_file(dict(arrays), part, {"facts": facts, "sha256": _digest(facts, arrays)})
+                part.chmod(0o600)
+                self._make_room(part.stat().st_size)
+                part.replace(self._path(key))
         except (OSError, SafetensorError):
-            if part is not None:
-                with suppress(OSError):
-                    part.unlink()
             return False
         return True
 

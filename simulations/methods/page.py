@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
+from wardround.protocol.files import write_durably
 from wardround.simulations.methods.cases import EPSILONS, NOISES, Case
 from wardround.simulations.methods.column import REFERENCES
 from wardround.simulations.methods.compared import DEFAULT
@@ -14,7 +15,6 @@ from wardround.simulations.methods.heart_page import heart_section
 from wardround.simulations.methods.runner import Task
 from wardround.simulations.methods.summary import PERSONALISED, Found, Record, rows_of, summarise
 from wardround.simulations.methods.tables import epsilon_text, markdown, spread, wide_table
-from wardround.simulations.report.run_files import write_whole
 
 INTRO = """# Results
 
@@ -62,11 +62,11 @@ def write_results(tasks: Sequence[Task], skipped: Sequence[str], out: Path) -> N
             continue
         if not case.only:
             figure = frontier(case.title, own).encode()
-            write_whole(out / "figures" / f"results-{case.name}.svg", figure)
+            write_durably(out / "figures" / f"results-{case.name}.svg", figure)
         sections.append(_case_section(case, own, [r for r in records if r["case"] == case.name]))
     sections += [_personal_section(cases, records, found), heart_section(tasks, found)]
-    write_whole(out / "results.json", (rows + "\n").encode())
-    write_whole(out / "results.md", "\n".join(section for section in sections if section).encode())
+    write_durably(out / "results.json", (rows + "\n").encode())
+    write_durably(out / "results.md", "\n".join(section for section in sections if section).encode())
 
 
 def _intro(records: Sequence[Record], skipped: Sequence[str]) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wardround.protocol.files import write_durably
 from wardround.simulations.report.plots import Drawing, Scale, number, padded, tick_labels
-from wardround.simulations.report.run_files import write_whole
 
 STYLE = """<style>
 text{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#24292f}
@@ -19,7 +19,7 @@ text{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fil
 
 def write_headline_figure(summary: Mapping[str, Any], path: Path) -> None:
     """Write a standalone SVG, light and dark. summary: a run's summary.json; what was not run is left out."""
-    write_whole(path, headline_figure(summary).encode())
+    write_durably(path, headline_figure(summary).encode())
 
 
 def headline_figure(summary: Mapping[str, Any]) -> str:

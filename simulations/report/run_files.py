@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import numpy as np
 import polars as pl
 import yaml
 
+from wardround.protocol.files import write_durably
 from wardround.protocol.model.model_file import model_bytes
 from wardround.server.report.model_facts import release_facts
 from wardround.simulations.report.card import card_files
@@ -70,7 +70,7 @@ def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
     contents["manifest.json"] = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in {**contents, "summary.json": last}.items():
-        write_whole(folder / name, content)
+        write_durably(folder / name, content)
     if not html:
         (folder / "report.html").unlink(missing_ok=True)  # one of an earlier run would contradict this one
     if not results.real_table:
@@ -84,19 +84,6 @@ def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
         report=folder / "report.html" if html else None,
         card=folder / "model_card.html" if results.assessment else None,
     )
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` whole, or leave what was there: a temporary neighbour, then a rename."""
-    neighbour = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with neighbour.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        neighbour.replace(path)
-    finally:
-        neighbour.unlink(missing_ok=True)
 
 
 def metrics_table(results: Results) -> pl.DataFrame:

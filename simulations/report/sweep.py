@@ -14,10 +14,10 @@ import polars as pl
 from markupsafe import Markup
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import write_durably
 from wardround.protocol.text.plain import read_json, read_yaml
 from wardround.simulations.report.frontier_view import Frontier, FrontierRow, frontier_chart, frontier_table
 from wardround.simulations.report.page import environment
-from wardround.simulations.report.run_files import write_whole
 from wardround.simulations.report.scores import METHOD_KEYS, METHODS
 from wardround.simulations.report.terminal import draw, show
 
@@ -39,10 +39,12 @@ def write_frontier(sweep_dir: Path) -> Frontier:
     """Read each job's summary and write frontier.json, .parquet and .html; failed jobs are named in all."""
     frontier = frontier_of(read_jobs(sweep_dir))
     plain = {"rows": [_plain(row) for row in frontier.rows], "failed": list(frontier.failed)}
-    write_whole(sweep_dir / "frontier.json", json.dumps(plain, indent=2, ensure_ascii=False).encode() + b"\n")
+    write_durably(
+        sweep_dir / "frontier.json", json.dumps(plain, indent=2, ensure_ascii=False).encode() + b"\n"
+    )
     buffer = BytesIO()
     _long_table(frontier).write_parquet(buffer)
-    write_whole(sweep_dir / "frontier.parquet", buffer.getvalue())
+    write_durably(sweep_dir / "frontier.parquet", buffer.getvalue())
     page = (
         environment()
         .get_template("frontier.html")
@@ -55,7 +57,7 @@ def write_frontier(sweep_dir: Path) -> Frontier:
             chart=Markup(frontier_chart(frontier.rows)),  # noqa: S704 (escaped in Drawing)
         )
     )
-    write_whole(sweep_dir / "frontier.html", page.encode())
+    write_durably(sweep_dir / "frontier.html", page.encode())
     return frontier
 
 

@@ -161,11 +161,11 @@ def test_a_stale_log_is_never_taken_for_the_restored_files(kept: Any) -> None:
 # Every step of backup and restore, failing or killed.
 
 STEPS = (
-    "wardround.client.ledger.backup.os.open",
+    "wardround.protocol.files.os.open",
     "wardround.client.ledger.store.copy_database",
     "wardround.client.ledger.backup.read_copy",
-    "wardround.client.ledger.backup._sync",
-    "wardround.client.ledger.backup.sync_folder",
+    "wardround.protocol.files.sync_file",
+    "wardround.protocol.files.sync_folder",
 )
 
 
@@ -259,6 +259,7 @@ from pathlib import Path
 from wardround.client.home.home import load_home
 from wardround.client.ledger import backup as copies
 
+COUNTED = ("wardround.client.ledger", "wardround.protocol.files", "pathlib")
 act, folder, file, points = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 
 def take(number, die_at):
@@ -267,7 +268,7 @@ def take(number, die_at):
     ledger = home.open_ledger() if act == "backup" else None
     def step(frame, event, argument):
         nonlocal seen
-        if event == "c_call" and frame.f_globals["__name__"].startswith(("wardround.client.ledger", "pathlib")):
+        if event == "c_call" and frame.f_globals["__name__"].startswith(COUNTED):
             seen += 1
             if seen == die_at:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -15,7 +15,7 @@ from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, ContractError
 from wardround.protocol.model.model_file import load_model
 from wardround.simulations.report import run_files
-from wardround.simulations.report.run_files import metrics_table, write_run, write_whole
+from wardround.simulations.report.run_files import metrics_table, write_run
 from wardround.simulations.report.scores import METHOD_KEYS
 from wardround.simulations.report.summary import summarise
 from wardround.simulations.report.table import print_run
@@ -127,23 +127,9 @@ def test_metrics_are_long_with_nulls_for_what_does_not_exist(example: Callable) 
     assert not any(math.isnan(value) for value in frame["value"].drop_nulls())
 
 
-def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    write_whole(path, b"old")
-
-    def full_disk(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(run_files.os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        write_whole(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-
-
 def test_summary_comes_last(example: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    monkeypatch.setattr(run_files, "write_whole", lambda path, content: written.append(path.name))
+    monkeypatch.setattr(run_files, "write_durably", lambda path, content: written.append(path.name))
     write_run(example(), tmp_path)
     assert written[-1] == "summary.json"
     assert set(written) == FILES

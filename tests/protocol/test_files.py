@@ -1,0 +1,56 @@
+"""Files are whole or what they were, whatever the disk does; parts that got no name are removed."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from wardround.protocol import files
+from wardround.protocol.files import part_in, settle, write_durably
+
+
+def full_disk(descriptor: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_durably(path, b"old")
+    monkeypatch.setattr(files.os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_durably(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_part_is_its_owners_alone_and_is_removed_with_what_sqlite_laid_beside_it(tmp_path: Path) -> None:
+    with suppress(ZeroDivisionError), part_in(tmp_path) as part:
+        assert part.stat().st_mode & 0o777 == 0o600
+        part.with_name(part.name + "-wal").touch()
+        raise ZeroDivisionError
+    assert names(tmp_path) == []
+
+
+def test_a_settled_part_has_its_name_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    with part_in(tmp_path) as part:
+        part.write_bytes(b"new")
+        settle(part, tmp_path / "file")
+    assert names(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_a_part_that_cannot_be_made_durable_gets_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"), part_in(tmp_path) as part:
+        settle(part, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
