@@ -1,8 +1,9 @@
 """The time of a reply without any delay, at the socket: it does not tell whether one aimed-at patient is there.
 
-Statistical: two-sided, paired (Wilcoxon's signed ranks) at α = 10⁻³ on 200 pairs of rounds that follow each other. A pair
-shares what else the machine does at the time: unpaired, a busy machine hid the second pass of 0.1.0. What must pass may
-try once more, so that each such test fails by chance once in a million runs; the code of 0.1.0 must be rejected at the first.
+Statistical: two-sided, paired (Wilcoxon's signed ranks) at α = 10⁻³ on 200 pairs of rounds that follow each other.
+A pair shares what else the machine does at the time: unpaired, a busy machine hid the second pass of 0.1.0. What must
+pass may try once more, so that each such test fails by chance once in a million runs; the code of 0.1.0 must be
+rejected at the first.
 """
 
 import contextlib
