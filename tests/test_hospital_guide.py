@@ -55,7 +55,7 @@ def steps() -> list[tuple[str, list[str]]]:
     return found
 
 
-def letters(text: str) -> str:
+def codec(text: str) -> str:
     return re.sub(r"[\W\d_]+", "", text)
 
 
@@ -122,10 +122,10 @@ def test_from_an_empty_folder_to_a_first_release_in_ten_minutes(tmp_path: Path) 
             program(line), cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
         )
         assert (ran.returncode, ran.stderr) == (0, ""), line
-        said = letters(ran.stdout)
+        said = codec(ran.stdout)
         for text in promised:
             missing = f"{line} does not print: {text}\n{ran.stdout}"
-            assert VARIES.search(text) or " agent " in text or letters(text) in said, missing
+            assert VARIES.search(text) or " agent " in text or codec(text) in said, missing
     for text in ("listening at ", "tables read and encoded", "study spring, round 1: released"):
         assert text in GUIDE
         assert text in logged

@@ -19,7 +19,7 @@ from wardround.protocol.wire.wire import decode_release, encode_plan_head
 from wardround.server.algorithm.screen import NoRelease
 
 
-class Letters(Protocol):
+class MessageCodec(Protocol):
     """How a server writes the plans of a round, and reads what comes back."""
 
     def write(self, plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
@@ -82,7 +82,7 @@ def release_of(message: Message, hospital: str) -> Release | NoRelease:
 
 
 @dataclass(frozen=True)
-class PlainLetters:
+class PlainCodec:
     """Plans and releases without signatures: for simulations, whose hospitals are this process's own."""
 
     def write(self, plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
@@ -94,4 +94,4 @@ class PlainLetters:
         return release_of(message, hospital)
 
 
-PLAIN = PlainLetters()
+PLAIN_CODEC = PlainCodec()

@@ -19,7 +19,7 @@ from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState, RoundSummary
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.network.messages import PLAIN, Letters
+from wardround.server.network.messages import PLAIN_CODEC, MessageCodec
 from wardround.server.store.checkpoint import save_state
 
 OnRound = Callable[[RoundSummary, RoundState], None]
@@ -88,16 +88,16 @@ def run_round(
     state: RoundState,
     limits: TimeLimits,
     *,
-    letters: Letters = PLAIN,
+    codec: MessageCodec = PLAIN_CODEC,
     roster: Roster | None = None,
 ) -> tuple[RoundState, RoundSummary]:
     """Announce one round, take in what comes before its deadline, and close it.
 
-    letters: how plans and answers are written. With a roster, a hospital that connects, or connects again,
+    codec: how plans and answers are written. With a roster, a hospital that connects, or connects again,
     before the deadline is asked then: its earlier message is lost with the process that had taken it, and by
     the repeat rule the second is free.
     """
-    answers = collect(grid, nodes, rounds.plans(state, terms), limits, letters=letters, roster=roster)
+    answers = collect(grid, nodes, rounds.plans(state, terms), limits, codec=codec, roster=roster)
     return rounds.apply(state, terms, answers)
 
 
@@ -107,12 +107,12 @@ def collect(
     plans: Sequence[RoundPlan],
     limits: TimeLimits,
     *,
-    letters: Letters = PLAIN,
+    codec: MessageCodec = PLAIN_CODEC,
     roster: Roster | None = None,
 ) -> Iterator[Release | NoRelease]:
     """Ask for what these plans say, and yield one answer of each hospital as they come before the deadline."""
     deadline = time.monotonic() + limits.round_seconds
-    collection = _Collection(grid, {plan.hospital: plan for plan in plans}, letters, deadline)
+    collection = _Collection(grid, {plan.hospital: plan for plan in plans}, codec, deadline)
     if roster is None:
         collection.ask(nodes)
     yield from collection.answers(limits.poll_seconds, roster)
@@ -139,8 +139,10 @@ def _lost_on_the_way(message: Message) -> bool:
 class _Collection:
     """One round's messages on their way."""
 
-    def __init__(self, grid: Grid, plans: Mapping[str, RoundPlan], letters: Letters, deadline: float) -> None:
-        self._grid, self._plans, self._letters, self._deadline = grid, plans, letters, deadline
+    def __init__(
+        self, grid: Grid, plans: Mapping[str, RoundPlan], codec: MessageCodec, deadline: float
+    ) -> None:
+        self._grid, self._plans, self._codec, self._deadline = grid, plans, codec, deadline
         self._waiting: dict[str, str] = {}  # hospitals by the message that asked them
         self._open = set(plans)
         self._asked: dict[str, Presence] = {}
@@ -148,7 +150,7 @@ class _Collection:
     def ask(self, nodes: Mapping[str, int]) -> None:
         """Send the plans of these hospitals to their nodes."""
         plans = [plan for hospital, plan in self._plans.items() if hospital in nodes]
-        messages = self._letters.write(plans, nodes, max(self._deadline - time.monotonic(), 1.0))
+        messages = self._codec.write(plans, nodes, max(self._deadline - time.monotonic(), 1.0))
         sent = set(self._grid.push_messages(messages)) if messages else set()
         pairs = zip(messages, plans, strict=True)
         ids = {m.metadata.message_id: plan.hospital for m, plan in pairs if m.metadata.message_id in sent}
@@ -185,4 +187,4 @@ class _Collection:
                 self._asked.pop(hospital, None)  # its node may well be there: asked again at the next look
                 continue
             self._open.discard(hospital)
-            yield self._letters.read(message, hospital)
+            yield self._codec.read(message, hospital)

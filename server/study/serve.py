@@ -25,8 +25,8 @@ from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState, RoundSummary
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.evaluation.assess import Ask, Assessment
-from wardround.server.network.messages import Letters
-from wardround.server.network.signed_letters import SignedLetters
+from wardround.server.network.messages import MessageCodec
+from wardround.server.network.signed_codec import SignedCodec
 from wardround.server.network.strategy import Roster, TimeLimits, collect, run_round
 from wardround.server.network.superlink import HttpGrid, ServerAway, open_run, roster
 from wardround.server.store.checkpoint import resume as resume_checkpoint
@@ -147,7 +147,7 @@ def _first_state(study: Study) -> RoundState:
 
 def _run(study: Study, state: RoundState) -> Assessment | None:
     """Run rounds and evaluations to the last, or until stopped; a server that goes away is waited for."""
-    letters = SignedLetters(
+    codec = SignedCodec(
         signed=study.signed,
         key=study.home.key(),
         key_of=partial(_signing_key, study.home),
@@ -159,11 +159,11 @@ def _run(study: Study, state: RoundState) -> Assessment | None:
         try:
             with open_run(study.home, study.folder.run) as grid:
                 present = partial(roster, grid, study.home)
-                ask = partial(_collected, study, grid, letters, present)
+                ask = partial(_collected, study, grid, codec, present)
                 _await_hospitals(study, present)
                 while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
                     evaluate_between(study, state, ask)
-                    state = _one_round(study, state, grid, letters, present)
+                    state = _one_round(study, state, grid, codec, present)
                     away.reset()
                     last.clear()
                 _evaluate(study, state, ask)
@@ -179,10 +179,10 @@ def _run(study: Study, state: RoundState) -> Assessment | None:
 
 
 def _collected(
-    study: Study, grid: HttpGrid, letters: Letters, present: Roster, plans: Sequence[RoundPlan]
+    study: Study, grid: HttpGrid, codec: MessageCodec, present: Roster, plans: Sequence[RoundPlan]
 ) -> Iterator[Release | NoRelease]:
     limits = TimeLimits(round_seconds=study.serving.round_seconds)
-    return collect(grid, {}, plans, limits, letters=letters, roster=present)
+    return collect(grid, {}, plans, limits, codec=codec, roster=present)
 
 
 def _evaluate(study: Study, state: RoundState, ask: Ask) -> None:
@@ -209,7 +209,7 @@ def _await_hospitals(study: Study, present: Roster) -> None:
 
 
 def _one_round(
-    study: Study, state: RoundState, grid: HttpGrid, letters: Letters, present: Roster
+    study: Study, state: RoundState, grid: HttpGrid, codec: MessageCodec, present: Roster
 ) -> RoundState:
     """Ask for one round until enough have answered; ConfigurationError after ``wait_seconds`` in vain."""
     save_state(study.folder.checkpoints, state)
@@ -217,7 +217,7 @@ def _one_round(
     study.log.write("announced", round=state.round)
 
     def ask_once() -> tuple[RoundSummary, tuple[RoundState, RoundSummary]]:
-        after, summary = run_round(grid, {}, study.terms, state, limits, letters=letters, roster=present)
+        after, summary = run_round(grid, {}, study.terms, state, limits, codec=codec, roster=present)
         return summary, (after, summary)
 
     (after, summary), seconds = ask_until_quorum(

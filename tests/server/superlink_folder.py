@@ -2,7 +2,7 @@
 
     python -m tests.server.superlink_folder FOLDER HOSPITALS RULE streamed|flower
 
-closes one round of a million parameters through signed letters and a ``StreamedGrid``, all replies being ready at
+closes one round of a million parameters through signed messages and a ``StreamedGrid``, all replies being ready at
 once, and prints peak memory before the round and after it (KiB), and the round's processor time.
 """
 
@@ -37,7 +37,7 @@ from wardround.protocol.wire.envelope import encode_answer, sign_release
 from wardround.protocol.wire.signed_terms import sign_terms
 from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm import rounds
-from wardround.server.network.signed_letters import SignedLetters
+from wardround.server.network.signed_codec import SignedCodec
 from wardround.server.network.strategy import Presence, TimeLimits, run_round
 from wardround.server.network.streamed_grid import StreamedGrid
 from wardround.server.store.held_heads import HeldHeads
@@ -140,7 +140,7 @@ def close_a_large_round(folder: Path, hospitals: int, rule: str, kind: type[Http
         return RecordDict({"answer": ConfigRecord({"answer": payload})})
 
     grid = SuperLinkFolder(folder, answer).grid(kind)
-    letters = SignedLetters(
+    codec = SignedCodec(
         signed=sign_terms(terms, operator),
         key=operator,
         key_of={name: key.public for name, key in keys.items()}.get,
@@ -148,7 +148,7 @@ def close_a_large_round(folder: Path, hospitals: int, rule: str, kind: type[Http
     )
     there = {name: Presence(index, "1") for index, name in enumerate(keys)}
     before, began = round(1024 * peak_mb()), time.process_time()
-    _, summary = run_round(grid, {}, terms, state, TimeLimits(), letters=letters, roster=lambda: there)
+    _, summary = run_round(grid, {}, terms, state, TimeLimits(), codec=codec, roster=lambda: there)
     return {
         "parameters": len(state.weights),
         "accepted": len(summary.accepted),

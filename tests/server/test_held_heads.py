@@ -13,7 +13,7 @@ from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.wire import decode_plan
 from wardround.server.algorithm import rounds
 from wardround.server.evaluation import evaluation
-from wardround.server.network.signed_letters import SignedLetters
+from wardround.server.network.signed_codec import SignedCodec
 from wardround.server.store.held_heads import KEPT, HeldHeads
 
 ONE, TWO, THREE = ("1" * 64, "2" * 64, "3" * 64)
@@ -47,12 +47,12 @@ def test_a_damaged_file_of_heads_is_said_and_never_taken_for_none(tmp_path):
 
 
 @pytest.fixture
-def letters(tmp_path):
-    """Letters of studies of one operator, and the heads that their plans carry, by hospital."""
+def codec(tmp_path):
+    """Codecs of studies of one operator, and the heads that their plans carry, by hospital."""
     operator, hospital = new_key(), new_key()
 
     def make(terms):
-        return SignedLetters(
+        return SignedCodec(
             signed=sign_terms(terms, operator),
             key=operator,
             key_of=lambda name: hospital.public,
@@ -63,9 +63,9 @@ def letters(tmp_path):
     return make
 
 
-def named(letters, plans):
+def named(codec, plans):
     """The head that each plan's message names."""
-    messages = letters.write(plans, {plan.hospital: 1 for plan in plans}, 60.0)
+    messages = codec.write(plans, {plan.hospital: 1 for plan in plans}, 60.0)
     found = {}
     for plan, message in zip(plans, messages, strict=True):
         head = message.content["plan"]["head"]
@@ -75,26 +75,26 @@ def named(letters, plans):
 
 
 def test_the_first_plan_of_every_study_and_of_every_account_names_the_newest_head(
-    letters, make_terms, make_release
+    codec, make_terms, make_release
 ):
     TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, 1
     first = make_terms(rounds=2)
     second = replace(first, study="coffee")
     state = rounds.init(first)
     asked = rounds.plans(state, first)
-    assert set(named(letters(first), asked).values()) == {None}
+    assert set(named(codec(first), asked).values()) == {None}
     # A release that its hospital signed was charged there, whether the round counts it or not.
     release = make_release(asked[0])
-    payload = encode_answer(sign_release(release, letters.hospital))
+    payload = encode_answer(sign_release(release, codec.hospital))
     message = Message(RecordDict({"answer": ConfigRecord({"answer": payload})}), 1, MessageType.TRAIN)
-    letters(first).read(message, asked[0].hospital)
+    codec(first).read(message, asked[0].hospital)
     others = rounds.plans(rounds.init(second), second)
-    assert named(letters(second), others)[asked[0].hospital] == release.ledger_head
+    assert named(codec(second), others)[asked[0].hospital] == release.ledger_head
     weights = rounds.reported_weights(state)
     measured = evaluation.plans(state, first, weights, 1)
-    assert named(letters(first), measured)[asked[0].hospital] == release.ledger_head
+    assert named(codec(first), measured)[asked[0].hospital] == release.ledger_head
     # What another hospital's key signed says nothing about this one's ledger.
     forged = encode_answer(sign_release(make_release(asked[1]), new_key()))
     message = Message(RecordDict({"answer": ConfigRecord({"answer": forged})}), 1, MessageType.TRAIN)
-    letters(first).read(message, asked[1].hospital)
-    assert named(letters(second), others)[asked[1].hospital] is None
+    codec(first).read(message, asked[1].hospital)
+    assert named(codec(second), others)[asked[1].hospital] is None

@@ -130,9 +130,9 @@ def test_another_hospitals_key_is_refused(kind, home, monkeypatch, tmp_path, cap
 
 def test_a_node_key_is_a_key_in_its_one_spelling(home, monkeypatch, tmp_path, capsys):
     # Of the last letter of 136 bytes in base 64 four bits are free, and readers do not look at them.
-    node, letters = node_public_key(tmp_path / "node"), string.ascii_uppercase + string.ascii_lowercase
+    node, codec = node_public_key(tmp_path / "node"), string.ascii_uppercase + string.ascii_lowercase
     assert node[-3] in "AQgw"
-    other = node[:-3] + letters[letters.index(node[-3]) + 1] + "=="
+    other = node[:-3] + codec[codec.index(node[-3]) + 1] + "=="
     for number, spelt in enumerate((other, "ecdsa-sha2-nistp384 " + "A" * 100)):
         path = tmp_path / f"{number}.request"
         save_join_request(sign_join_request("north", spelt, new_key()), path)

@@ -1,4 +1,4 @@
-"""Rounds with a roster: who connects late or again is asked then; the absent are not waited for; signed letters."""
+"""Rounds with a roster: who connects late or again is asked then; the absent are not waited for; signed messages."""
 
 import time
 from dataclasses import replace
@@ -16,7 +16,7 @@ from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.wire import decode_plan
 from wardround.server.algorithm import rounds
 from wardround.server.network import strategy
-from wardround.server.network.signed_letters import SignedLetters
+from wardround.server.network.signed_codec import SignedCodec
 from wardround.server.network.strategy import Presence, TimeLimits, run_round
 from wardround.server.store.held_heads import HeldHeads
 
@@ -75,11 +75,11 @@ def play(make_terms, operator, keys, tmp_path):
     def play(grid, roster=lambda: EVERYBODY, limits=LIMITS, revoked=()):
         terms = make_terms(rounds=2)
         public = {name: key.public for name, key in keys.items() if name not in revoked}
-        letters = SignedLetters(
+        codec = SignedCodec(
             signed=sign_terms(terms, operator), key=operator, key_of=public.get, heads=HeldHeads(tmp_path)
         )
         state = rounds.init(terms)
-        return run_round(grid, {}, terms, state, limits, letters=letters, roster=roster)[1]
+        return run_round(grid, {}, terms, state, limits, codec=codec, roster=roster)[1]
 
     return play
 

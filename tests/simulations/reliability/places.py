@@ -80,7 +80,7 @@ def at_the_agent() -> None:
 
 
 def at_the_study() -> None:
-    import wardround.server.network.signed_letters
+    import wardround.server.network.signed_codec
     import wardround.server.network.superlink
     import wardround.server.study.serve
 
@@ -98,7 +98,7 @@ def at_the_study() -> None:
         return answer
 
     wardround.server.study.serve.run_round = gated
-    after(wardround.server.network.signed_letters.SignedLetters, "read", "release arrived")
+    after(wardround.server.network.signed_codec.SignedCodec, "read", "release arrived")
     save_state = wardround.server.study.serve.save_state
 
     def saved(folder: Any, state: Any) -> Any:

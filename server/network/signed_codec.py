@@ -21,9 +21,10 @@ CLOCKS_APART = timedelta(hours=6)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SignedLetters:
-    """One study's letters. key: the one that signed the terms; key_of: an enrolled hospital's signing key, or None.
+class SignedCodec:
+    """How one study's plans are signed, and its hospitals' answers verified.
 
+    key: the one that signed the terms. key_of: gives an enrolled hospital's signing key, or None.
     heads: the hospitals' newest ledger heads over all of the operator's studies; each plan names one.
     """
 
