@@ -1,4 +1,4 @@
-"""The door of the commands that take Hydra's overrides: run a job or a sweep, and say errors in one line.
+"""The door of the command that is Hydra's own: run a job or a sweep, and say errors in one line.
 
 By itself Hydra prints several lines for a wrong setting and exits with 1, and an exception in one job ends
 a sweep. Here a person's error is one line on standard error, the other jobs of a sweep go on, and the
@@ -27,8 +27,6 @@ from wardround.conf.explain import explain
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.text.say import complain, say, show_fault
 
-Compose = Callable[[dict[str, object], Path], object]
-
 OK, FAULT, USER_ERROR, STOPPED = 0, 1, 2, 130
 
 _OVERRIDE = re.compile(r"~|[+]{0,2}[A-Za-z_][\w./@:-]*=")
@@ -38,18 +36,16 @@ def run(
     config_name: str,
     job: Callable[[Any], object],
     after_sweep: Callable[[Path], object] | None = None,
-    compose: Compose | None = None,
 ) -> int:
     """Compose the command line's settings, or each of a sweep's, and hand them to ``job``.
 
-    compose freezes a composed configuration, given the run's folder (``study_settings``, if None).
     after_sweep gets the sweep's folder once all jobs have ended, failed ones included. Returns the exit
     code: 0; 2 when a person can mend what went wrong; 1 for a fault of ours in a sweep; 130 when stopped.
     ``--hydra-help`` and its like leave by SystemExit. In a single run, a fault of ours is raised.
     """
     # Hydra would else print errors itself, in several lines, and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    jobs = _Jobs(job, compose or _study_settings)
+    jobs = _Jobs(job)
     try:
         _read_flags()
         hydra.main(version_base="1.3", config_path="pkg://wardround.conf", config_name=config_name)(jobs)()
@@ -71,9 +67,8 @@ def run(
 class _Jobs:
     """The task that Hydra calls, once or for each job of a sweep; keeps the exit code."""
 
-    def __init__(self, job: Callable[[Any], object], compose: Compose) -> None:
+    def __init__(self, job: Callable[[Any], object]) -> None:
         self._job = job
-        self._compose = compose
         self.code = OK
         self.started = False
         self.sweep_dir: Path | None = None
@@ -87,7 +82,7 @@ class _Jobs:
             self.sweep_dir = _near(Path(own.sweep.dir))
         folder = _near(Path(own.runtime.output_dir))
         try:
-            self._job(self._compose(_plain(config), folder))
+            self._job(_study_settings(_plain(config), folder))
         except WardroundError as error:
             self.failed(str(error))
             _remove_empty(folder)

@@ -1,8 +1,8 @@
 """What an operator proposes, composed from the groups of ``conf/serve.yaml`` and checked once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from wardround.conf.compose import (
@@ -21,9 +21,8 @@ from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, Tr
 from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
 
 KEYS = (
-    "study", "contract", "contract_file", "model", "privacy", "training",
-    "evaluation", "fairness", "release_decision", "valid_days", "reply_delay_seconds", "simulation", "key", "out",
-    "home", "round_seconds", "quorum", "wait_seconds",
+    "contract", "contract_file", "model", "privacy", "training", "evaluation", "fairness", "release_decision",
+    "valid_days", "reply_delay_seconds", "simulation",
 )  # fmt: skip
 
 
@@ -89,52 +88,17 @@ class Serving:
         """Check that every wait ends, and that a round needs at least somebody."""
         for key in ("round_seconds", "wait_seconds"):
             value = getattr(self, key)
-            require(0 < value <= 30 * 86_400, key, value, "must be greater than 0 and at most 30 days")
-        require(0 < self.quorum <= 1, "quorum", self.quorum, "must be greater than 0 and at most 1")
+            flag = f"--{key.replace('_', '-')}"
+            require(0 < value <= 30 * 86_400, flag, value, "must be greater than 0 and at most 30 days")
+        require(0 < self.quorum <= 1, "--quorum", self.quorum, "must be greater than 0 and at most 1")
 
 
-def serving(plain: Mapping[str, object], output_dir: Path | None = None) -> Serving:
-    """Check what ``train`` was given; key and terms file are the home's own."""
-    home = typed(plain.get("home"), Path, "home")
-    study = typed(plain.get("study"), str, "study") if plain.get("study") else None
-    if study is None:
-        raise ConfigurationError("study: is missing; say study=…")
-    for key in ("key", "out"):
-        if plain.get(key) is not None:
-            raise ConfigurationError(f"{key}={plain[key]}: is for the word terms; train uses the home's own")
-    own = {"key": str(home / "operator.key"), "out": str(home / "studies" / study / "study.terms")}
-    if plain.get("training", {}).get("public_patients") is None:  # type: ignore[attr-defined]
-        return _serving(plain, study, home, None)
-    return _serving(plain, study, home, proposal({**plain, **own}, output_dir))
-
-
-def _serving(plain: Mapping[str, object], study: str, home: Path, proposed: Proposal | None) -> Serving:
-    seconds = {key: typed(plain.get(key), float, key) for key in ("round_seconds", "quorum", "wait_seconds")}
-    release_decision = None if proposed is None else proposed.release_decision
-    return Serving(
-        study=study,
-        home=home,
-        now=datetime.now(UTC),
-        proposal=proposed,
-        release_decision=release_decision,
-        **seconds,
-    )
-
-
-def resuming(plain: Mapping[str, object], output_dir: Path | None = None) -> Serving:
-    """Check what ``resume`` was given: terms stay as they were signed."""
-    return replace(serving({**plain, "training": {}}, output_dir), proposal=None)
-
-
-def proposal(plain: Mapping[str, object], output_dir: Path | None = None) -> Proposal:
+def proposal(plain: Mapping[str, object], *, study: str, key: Path, out: Path) -> Proposal:
     """Check a composed configuration and freeze it; ConfigurationError or ContractError, one line."""
     refuse_unknown(plain, KEYS, "")
-    for key in ("study", "key", "out"):
-        if plain.get(key) is None:
-            raise ConfigurationError(f"{key}: is missing; say {key}=…")
     contract = _contract(plain)
     return Proposal(
-        study=typed(plain["study"], str, "study"),
+        study=study,
         contract=contract,
         model=build(ModelSettings, _group(plain, "model"), "model"),
         privacy=privacy_settings(_group(plain, "privacy"), contract),
@@ -147,8 +111,8 @@ def proposal(plain: Mapping[str, object], output_dir: Path | None = None) -> Pro
         valid_days=typed(plain["valid_days"], int, "valid_days"),
         reply_delay_seconds=typed(plain["reply_delay_seconds"], float, "reply_delay_seconds"),
         simulation=typed(plain["simulation"], bool, "simulation"),
-        key=typed(plain["key"], Path, "key"),
-        out=typed(plain["out"], Path, "out"),
+        key=key,
+        out=out,
     )
 
 

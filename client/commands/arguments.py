@@ -1,35 +1,13 @@
 """What may be typed after ``wardround-hospital``: every command with its arguments. Imports nothing heavy."""
 
 import os
-from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from argparse import SUPPRESS
 from pathlib import Path
-from typing import NoReturn
 
-from wardround.protocol.errors import ConfigurationError
-
-
-@dataclass(frozen=True)
-class Command:
-    """One word of the command line. module: the file under client/commands that runs it."""
-
-    name: str
-    module: str
-    summary: str
-    add: Callable[[ArgumentParser], object] = lambda parser: None
+from wardround.protocol.command_line.parser import Command, OneLineParser, begin
 
 
-class OneLineParser(ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise ConfigurationError in the place of usage and exit."""
-        raise ConfigurationError(f"{message}; see {self.prog} --help")
-
-
-def _init(parser: ArgumentParser) -> None:
+def _init(parser: OneLineParser) -> None:
     parser.add_argument("--operator", metavar="KEY", help="the operator's public key, or its file")
     parser.add_argument("--terms", type=Path, metavar="FILE", help="a study's signed terms to prepare for")
     parser.add_argument("--hospital", metavar="NAME", help="this hospital's name (the home folder's)")
@@ -40,41 +18,41 @@ def _init(parser: ArgumentParser) -> None:
     parser.add_argument("--as-of", metavar="MOMENT", help="with --simulation: what its gate takes for now")
 
 
-def _join(parser: ArgumentParser) -> None:
+def _join(parser: OneLineParser) -> None:
     parser.add_argument("kit", type=Path, metavar="KIT", help="the operator's kit for this hospital")
     parser.add_argument(
         "--fingerprint", metavar="DIGITS", help="the kit's, as you were told by telephone (asked for)"
     )
 
 
-def _terms(parser: ArgumentParser) -> None:
+def _terms(parser: OneLineParser) -> None:
     parser.add_argument("terms", metavar="TERMS", help="a signed terms file, or the name of a study")
 
 
-def _optional_terms(parser: ArgumentParser) -> None:
+def _optional_terms(parser: OneLineParser) -> None:
     parser.add_argument(
         "--terms", metavar="TERMS", help="a signed terms file or study, where several contracts are known"
     )
 
 
-def _declare(parser: ArgumentParser) -> None:
+def _declare(parser: OneLineParser) -> None:
     _optional_terms(parser)
     parser.add_argument("--contract", type=Path, metavar="FILE", help="the contract, before there are terms")
     parser.add_argument("--patients", type=int, metavar="N", help="declare this number of one digit instead")
 
 
-def _doctor(parser: ArgumentParser) -> None:
+def _doctor(parser: OneLineParser) -> None:
     parser.add_argument("terms", nargs="?", metavar="TERMS", help="look at this study alone")
 
 
-def _approval(parser: ArgumentParser) -> None:
+def _approval(parser: OneLineParser) -> None:
     _decision(parser)
     parser.add_argument(
         "--page", type=Path, metavar="FILE", help="write a page for a privacy board, and decide nothing"
     )
 
 
-def _decision(parser: ArgumentParser) -> None:
+def _decision(parser: OneLineParser) -> None:
     _terms(parser)
     parser.add_argument("--reason", help="why; kept in the ledger, one line")
     parser.add_argument("--person", metavar="NAME", help="who decides (the user's name)")
@@ -87,42 +65,31 @@ def _decision(parser: ArgumentParser) -> None:
     )
 
 
-def _ledger(parser: ArgumentParser) -> None:
-    words = "show|verify|export|backup|restore|recover|clock"
-    actions = parser.add_subparsers(dest="action", metavar=words, required=True)
-    show = actions.add_parser("show", help="the last entries", parents=[_common(inner=True)])
+def _ledger(parser: OneLineParser) -> None:
+    parser.begin_words("action", "show|verify|export|backup|restore|recover|clock")
+    show = _inner(parser, "show", "the last entries")
     show.add_argument("--last", type=int, default=20, metavar="N", help="how many (20)")
-    verify = actions.add_parser(
-        "verify", help="check every entry; works away from here", parents=[_common(inner=True)]
-    )
+    verify = _inner(parser, "verify", "check every entry; works away from here")
     verify.add_argument("file", nargs="?", type=Path, metavar="EXPORT", help="an export (this ledger)")
     verify.add_argument(
         "--key", metavar="KEY", help="the hospital's public key, or its file (this hospital's)"
     )
     verify.add_argument("--head", metavar="HASH", help="a head that somebody else kept")
-    export = actions.add_parser(
-        "export", help="write all entries, without stored bytes", parents=[_common(inner=True)]
-    )
+    export = _inner(parser, "export", "write all entries, without stored bytes")
     export.add_argument("file", type=Path, metavar="OUT", help="a new file")
-    backup = actions.add_parser(
-        "backup", help="write all of it into one file, while the agent runs", parents=[_common(inner=True)]
-    )
+    backup = _inner(parser, "backup", "write all of it into one file, while the agent runs")
     backup.add_argument("file", type=Path, metavar="FILE", help="a new file, or an older backup")
-    restore = actions.add_parser(
-        "restore", help="put a backup back, where nothing is forgotten by it", parents=[_common(inner=True)]
-    )
+    restore = _inner(parser, "restore", "put a backup back, where nothing is forgotten by it")
     restore.add_argument("file", type=Path, metavar="FILE", help="the newest backup")
-    _recover(
-        actions.add_parser("recover", help=_RECOVER, description=_RECOVER, parents=[_common(inner=True)])
-    )
-    clock = actions.add_parser("clock", help="say that the clock is right now", parents=[_common(inner=True)])
+    _recover(_inner(parser, "recover", _RECOVER))
+    clock = _inner(parser, "clock", "say that the clock is right now")
     _reason(clock, "who says so")
 
 
 _RECOVER = "go on after a loss: enter the heads that operators hold, and charge what may have been spent"
 
 
-def _recover(parser: ArgumentParser) -> None:
+def _recover(parser: OneLineParser) -> None:
     parser.add_argument(
         "file",
         nargs="?",
@@ -148,12 +115,12 @@ def _recover(parser: ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="answer for what is shown without being asked")
 
 
-def _reason(parser: ArgumentParser, who: str) -> None:
+def _reason(parser: OneLineParser, who: str) -> None:
     parser.add_argument("--reason", required=True, help="why; kept in the ledger, one line")
     parser.add_argument("--person", metavar="NAME", help=f"{who} (the user's name)")
 
 
-def _score(parser: ArgumentParser) -> None:
+def _score(parser: OneLineParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a study's model.safetensors")
     parser.add_argument(
         "--signature", type=Path, metavar="FILE", help="the study's model.signature (beside MODEL)"
@@ -173,7 +140,7 @@ def _score(parser: ArgumentParser) -> None:
     parser.add_argument("--person", metavar="NAME", help="who accepts (the user's name)")
 
 
-def _model(parser: ArgumentParser) -> None:
+def _model(parser: OneLineParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a study's model.safetensors")
     parser.add_argument(
         "--signature", type=Path, metavar="FILE", help="the study's model.signature (beside MODEL)"
@@ -181,11 +148,11 @@ def _model(parser: ArgumentParser) -> None:
     _optional_terms(parser)
 
 
-def _policy(parser: ArgumentParser) -> None:
+def _policy(parser: OneLineParser) -> None:
     parser.add_argument("--publish", type=Path, metavar="FILE", help="write a signed extract for operators")
 
 
-def _notice(parser: ArgumentParser) -> None:
+def _notice(parser: OneLineParser) -> None:
     parser.add_argument(
         "out", nargs="?", type=Path, metavar="OUT", help="a new .html file (notice.html here)"
     )
@@ -195,21 +162,16 @@ def _notice(parser: ArgumentParser) -> None:
     parser.add_argument("--name", metavar="TEXT", help="the hospital's name for patients")
 
 
-def _operators(parser: ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="list|rotate|revoke", required=True)
-    actions.add_parser(
-        "list", help="operators and whether their keys are in use", parents=[_common(inner=True)]
-    )
-    rotate = actions.add_parser(
-        "rotate", help="a new key takes the old one's account", parents=[_common(inner=True)]
-    )
-    revoke = actions.add_parser("revoke", help="a key is out of use for good", parents=[_common(inner=True)])
+def _operators(parser: OneLineParser) -> None:
+    parser.begin_words("action", "list|rotate|revoke")
+    _inner(parser, "list", "operators and whether their keys are in use")
+    rotate = _inner(parser, "rotate", "a new key takes the old one's account")
+    revoke = _inner(parser, "revoke", "a key is out of use for good")
     for action in (rotate, revoke):
         action.add_argument("key", metavar="KEY", help="the operator's public key, or its file")
     rotate.add_argument("successor", metavar="NEW", help="the new public key, or its file")
     for action in (rotate, revoke):
-        action.add_argument("--reason", required=True, help="why; kept in the ledger, one line")
-        action.add_argument("--person", metavar="NAME", help="who decides (the user's name)")
+        _reason(action, "who decides")
 
 
 COMMANDS = (
@@ -226,9 +188,14 @@ COMMANDS = (
     Command("approve", "decide", "a person's yes to a study, recorded with a reason", _approval),
     Command("decline", "decide", "a person's no to a study, recorded with a reason", _decision),
     Command("operators", "operators", "list, rotate or revoke the keys of operators", _operators),
-    Command("agent", "agent", "answer signed plans at the socket, until stopped"),
-    Command("supernode", "supernode", "carry messages between the server and the agent, until stopped"),
-    Command("up", "up", "agent and supernode as one user: for demonstrations"),
+    Command("agent", "agent", "answer signed plans at the socket, until stopped", machine=False),
+    Command(
+        "supernode",
+        "supernode",
+        "carry messages between the server and the agent, until stopped",
+        machine=False,
+    ),
+    Command("up", "up", "agent and supernode as one user: for demonstrations", machine=False),
     Command("status", "status", "budget left, next round possible, last releases"),
     Command("ledger", "ledger", "the record of every release: show, verify, export, back up", _ledger),
     Command("policy", "policy", "the limits in force; --publish: a signed extract for operators", _policy),
@@ -242,39 +209,34 @@ COMMANDS = (
 
 def parser() -> OneLineParser:
     """Build the whole command line."""
-    top = OneLineParser(
-        prog="wardround-hospital",
-        formatter_class=RawDescriptionHelpFormatter,
-        description="What a hospital runs: its limits, its record, its own say.",
-        epilog="The home folder is named by --home, by WARDROUND_HOME, or is the current one.\n"
+    top = begin(
+        "wardround-hospital",
+        "What a hospital runs: its limits, its record, its own say.",
+        "The home folder is named by --home, by WARDROUND_HOME, or is the current one.\n"
         "Exit codes: 0; 2 with one line that says what to mend.",
     )
-    top.add_argument("--version", action="version", version=_version())
-    words = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
-        one = words.add_parser(
-            command.name, help=command.summary, description=command.summary, parents=[_common()]
-        )
+        one = top.add_word(command.name, command.summary)
+        _common(one, machine=command.machine)
         command.add(one)
         one.set_defaults(module=command.module)
     return top
 
 
-def _common(inner: bool = False) -> OneLineParser:
-    """Options of every command; those of an inner word leave alone what stood before it."""
-    common = OneLineParser(add_help=False, argument_default=SUPPRESS if inner else None)
+def _inner(parser: OneLineParser, name: str, summary: str) -> OneLineParser:
+    """Add a word behind a command, whose common flags leave alone what stood before it."""
+    word = parser.add_word(name, summary)
+    _common(word, inner=True)
+    return word
+
+
+def _common(parser: OneLineParser, machine: bool = True, inner: bool = False) -> None:
+    """Add the flags of every command. machine: with ``--json``."""
     home = SUPPRESS if inner else Path(os.environ.get("WARDROUND_HOME", "."))
-    common.add_argument("--home", type=Path, default=home, metavar="DIR", help="the home folder")
+    parser.add_argument("--home", type=Path, default=home, metavar="DIR", help="the home folder")
     off = SUPPRESS if inner else False
-    common.add_argument("--json", action="store_true", default=off, help="answer for a machine to read")
-    common.add_argument(
+    if machine:
+        parser.add_argument("--json", action="store_true", default=off, help="answer for a machine to read")
+    parser.add_argument(
         "--verbose", "-v", action="store_true", default=off, help="log each step on standard error"
     )
-    return common
-
-
-def _version() -> str:
-    try:
-        return f"wardround {version('wardround')}"
-    except PackageNotFoundError:
-        return "wardround, not installed"

@@ -1,11 +1,9 @@
 """``approve``: a named person signs for limits that were not shown to hold, after the study has ended."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from argparse import Namespace
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.text.say import say
-from wardround.server.commands.words import options
+from wardround.protocol.text.say import say, say_json
 from wardround.server.store.checkpoint import resume
 from wardround.server.store.lock import alone
 from wardround.server.store.operator_home import load_operator_home
@@ -15,15 +13,16 @@ from wardround.server.study.served import Study, look_at
 from wardround.server.study.study_files import write_files
 
 
-def approve(arguments: Sequence[str]) -> None:
-    """Record ``person=`` and ``reason=``; write model, card and report again with the exception in them."""
-    said = options("approve", arguments, {"study": None, "person": None, "reason": None, "home": "."})
-    study = look_at(load_operator_home(Path(said["home"])), said["study"])
-    with alone(
-        study.folder.lock, f"study={said['study']}: another process runs it; approve when it has ended"
-    ):
-        sign(study, said["person"], said["reason"])
-    say(f"{study.folder.model}: releasable, by the exception that {said['person']} signed")
+def run(options: Namespace) -> None:
+    """Record person and reason; write model, card and report again with the exception in them."""
+    study = look_at(load_operator_home(options.home), options.study)
+    busy = f"study={options.study}: another process runs it; approve when it has ended"
+    with alone(study.folder.lock, busy):
+        sign(study, options.person, options.reason)
+    if options.json:
+        say_json({"study": options.study, "model": str(study.folder.model), "releasable": True})
+    else:
+        say(f"{study.folder.model}: releasable, by the exception that {options.person} signed")
 
 
 def sign(study: Study, person: str, reason: str) -> None:

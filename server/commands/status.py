@@ -1,26 +1,24 @@
 """``status``: how the server, its certificates, its hospitals and its studies stand."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from argparse import Namespace
+from collections.abc import Mapping
 from typing import Any
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.wire.signed_terms import load_terms
-from wardround.server.commands.words import options
 from wardround.server.store.certificates import days_left
 from wardround.server.store.checkpoint import resume
 from wardround.server.store.event_log import ASKED, EVALUATED, read_events
 from wardround.server.store.operator_home import OperatorHome, StudyFolder, load_operator_home
 
 
-def status(arguments: Sequence[str]) -> None:
-    """Write lines for a person, or with ``json=true`` one JSON value."""
-    said = options("status", arguments, {"home": ".", "json": "false"})
-    home = load_operator_home(Path(said["home"]))
+def run(options: Namespace) -> None:
+    """Write lines for a person, or one JSON value."""
+    home = load_operator_home(options.home)
     plain = standing(home)
-    if said["json"] == "true":
+    if options.json:
         say_json(plain)
         return
     say(f"server {home.address}: {'up' if plain['up'] else 'down'}")

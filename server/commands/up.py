@@ -6,9 +6,8 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from argparse import Namespace
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 
@@ -16,7 +15,6 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.exit_with_parent import exit_with_parent
 from wardround.protocol.retry import Backoff, LastLine
 from wardround.protocol.text.say import complain
-from wardround.server.commands.words import options
 from wardround.server.network.superlink import is_listening, reconcile_nodes
 from wardround.server.store.certificates import WARN_DAYS, days_left
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
@@ -28,20 +26,19 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 _SPENT = "its SuperNode's key was shut out before; there, remove supernode/node.key, join again, enrol the new request"
 
 
-def up(arguments: Sequence[str]) -> None:
-    """Serve until SIGTERM or SIGINT; ``bind=0.0.0.0`` to be reached from elsewhere than this machine."""
-    said = options("up", arguments, {"home": ".", "bind": "127.0.0.1"})
-    if said["bind"] not in BINDS:
+def run(options: Namespace) -> None:
+    """Serve until SIGTERM or SIGINT; ``--bind 0.0.0.0`` to be reached from elsewhere than this machine."""
+    if options.bind not in BINDS:
         raise ConfigurationError(
-            f"bind={said['bind']}: must be 127.0.0.1, for this machine alone, or 0.0.0.0, for the hospitals too; "
+            f"--bind={options.bind}: must be 127.0.0.1, for this machine alone, or 0.0.0.0, for the hospitals too; "
             "this machine's own commands dial 127.0.0.1; by which other address hospitals come a firewall says"
         )
-    home = load_operator_home(Path(said["home"]))
+    home = load_operator_home(options.home)
     _check(home)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
     while True:
-        process = _start(home, said["bind"])
+        process = _start(home, options.bind)
         begun = time.monotonic()
         try:
             _keep(home, process)

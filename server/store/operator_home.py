@@ -140,7 +140,7 @@ def load_operator_home(folder: Path) -> OperatorHome:
         return OperatorHome(folder, checked_address(plain["address"]))
     except OSError as error:
         raise ConfigurationError(
-            f"home={folder}: holds no {SETTINGS}; run wardround-serve provision home={folder} first"
+            f"home={folder}: holds no {SETTINGS}; run wardround-serve provision --home {folder} first"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"home={folder / SETTINGS}: must hold an address") from error

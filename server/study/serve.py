@@ -67,8 +67,8 @@ def train(serving: Serving) -> None:
         if error.errno not in _DISK:
             raise
         raise ConfigurationError(
-            f"{folder.folder}: cannot be written ({error.strerror}); make room there, then resume "
-            f"study={serving.study}: charged releases are resent at no further privacy cost"
+            f"{folder.folder}: cannot be written ({error.strerror}); make room there, then "
+            f"wardround-serve resume --study {serving.study}: charged releases are resent at no further privacy cost"
         ) from error
 
 
@@ -124,7 +124,7 @@ def _check_enrolled(study: Study) -> None:
     unknown = [name for name in study.terms.hospitals if name not in enrolled]
     if len(study.terms.hospitals) - len(unknown) < study.quorum:
         raise ConfigurationError(
-            f"training.public_patients: {', '.join(unknown)} are not enrolled; wardround-serve enrol request=FILE"
+            f"training.public_patients: {', '.join(unknown)} are not enrolled; wardround-serve enrol --request FILE"
         )
     if study.signed.operator != study.home.key().public:
         raise ConfigurationError(
@@ -173,7 +173,7 @@ def _run(study: Study, state: RoundState) -> Assessment | None:
             break
     if found is None:
         at = "its evaluation" if rounds.finished(state, study.terms) else f"round {state.round}"
-        line = f"stopped before {at}; go on with wardround-serve resume study={study.terms.study}"
+        line = f"stopped before {at}; go on with wardround-serve resume --study {study.terms.study}"
         study.log.write("stopped", line, round=state.round)
     return found
 
@@ -247,7 +247,7 @@ def _await_server(study: Study, away: Backoff, last: LastLine, cause: str) -> No
     if not away.sleep():
         raise ConfigurationError(
             f"{where} for {study.serving.wait_seconds:.0f} s; start it (wardround-serve up), then "
-            f"resume study={study.terms.study}"
+            f"wardround-serve resume --study {study.terms.study}"
         )
 
 
@@ -262,12 +262,12 @@ def _finish(study: Study, found: Assessment) -> None:
     study.log.write("finished", f"the model is {said}\n{lines}", report=str(report), **facts)
 
 
-def stop(folder: Path, name: str) -> str:
-    """Ask a running study to stop before its next round; what a round has charged is not lost."""
+def ask_to_stop(folder: Path, name: str) -> bool:
+    """Ask a study to stop before its next round, and say whether there was anything to stop: it may have ended."""
     study = load_operator_home(folder).study(name)
     if not study.terms.exists():
         raise ConfigurationError(f"study={name}: is not here ({study.folder})")
     if any(event.get("event") == "finished" for event in read_events(study.events)):
-        return f"{name} has ended; there is nothing to stop"
+        return False
     study.stop.touch()
-    return f"{name} stops when its round is closed; go on with wardround-serve resume study={name}"
+    return True

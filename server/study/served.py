@@ -52,7 +52,7 @@ def check_times(terms: Terms, serving: Serving) -> None:
     """Refuse a deadline that no answer could meet, or terms that are over: hospitals would be charged, or refuse."""
     if serving.round_seconds <= terms.reply_delay_seconds:
         raise ConfigurationError(
-            f"round_seconds={serving.round_seconds:g}: must be greater than the terms' "
+            f"--round-seconds={serving.round_seconds:g}: must be greater than the terms' "
             f"reply_delay_seconds={terms.reply_delay_seconds:g}, or every answer is late, and charged; raise it"
         )
     expiry = expiry_of(terms)

@@ -67,14 +67,13 @@ def _demonstrate(loopback: Loopback, stack: ExitStack, rounds: int) -> None:
         say(f"{IN_DATABASE}'s tables are in PostgreSQL")
     else:
         say("PostgreSQL is not installed (scripts/install-parts.sh): all three hospitals read files")
-    waits = ("round_seconds=45", "wait_seconds=120", "quorum=0.6")
-    settings = loopback.settings(STUDY, rounds, *waits, evaluation="private")
+    settings = loopback.settings(STUDY, rounds, evaluation="private")
     loopback.approve(STUDY, *settings)
     say("signed terms, approved by a person at each; server and hospitals start")
     loopback.start_server()
     for name in HOSPITALS:
         loopback.start_hospital(name)
-    loopback.start_study(*settings)
+    loopback.start_study(*settings, "--round-seconds=45", "--wait-seconds=120", "--quorum=0.6")
     _round_closed(loopback, rounds // 3)
     loopback.kill(KILLED)
     say(f"round {rounds // 3} is closed; {KILLED}: agent and SuperNode killed (SIGKILL), and started again")

@@ -70,9 +70,9 @@ class Loopback:
 
     def provision(self) -> None:
         """Operator's certificates and kits; each hospital joins and is let in."""
-        listed = f"[{','.join(self.hospitals)}]"
         kits = self.folder / "kits"
-        self.serve("provision", f"hospitals={listed}", f"out={kits}", f"address={self.address}")
+        named = [word for name in self.hospitals for word in ("--hospital", name)]
+        self.serve("provision", *named, "--out", str(kits), "--address", self.address)
         if self.simulation is not None:
             self._begin_simulated(self.simulation)
         self._at_each(lambda name: self.join(name, kits / f"{name}.kit"))
@@ -88,7 +88,7 @@ class Loopback:
         """Let a hospital in, its request's fingerprint told by that hospital."""
         request = self.home(name) / f"{name}.request"
         told = load_join_request(request).fingerprint
-        self.serve("enrol", f"request={request}", f"fingerprint={told}")
+        self.serve("enrol", "--request", str(request), "--fingerprint", told)
 
     def _begin_simulated(self, simulation: Simulation) -> None:
         """Begin simulated homes; their secret behind tokens is what a simulation of this seed derives."""
@@ -109,18 +109,21 @@ class Loopback:
         shutil.rmtree(self.home(name) / "tables")
 
     def settings(self, study: str, rounds: int, *more: str, evaluation: str = "none") -> list[str]:
-        """A study's overrides. evaluation: ``private`` asks for tables of held-out patients at the end."""
+        """A study's name and settings, as its commands take them.
+
+        evaluation: ``private`` asks for tables of held-out patients at the end.
+        """
         count = round(self.patients * DECLARED_SHARE)
         declared = ",".join(f"{name}:{count}" for name in self.hospitals)
         public = f"training.public_patients={{{declared}}}"
-        fixed = [f"study={study}", f"training.rounds={rounds}", public, "reply_delay_seconds=0"]
+        fixed = [f"--study={study}", f"training.rounds={rounds}", public, "reply_delay_seconds=0"]
         return [*fixed, *more, f"evaluation={evaluation}"]
 
     def offer(self, study: str, *settings: str) -> Path:
         """Sign a study's terms, and allow their contract at every hospital; gives the terms' file."""
         terms = self.folder / f"{study}.terms"
         key = self.home(OPERATOR) / "operator.key"
-        self._run(["wardround.server.main", "terms", f"key={key}", f"out={terms}", *settings])
+        self._run(["wardround.server.main", "terms", "--key", str(key), "--out", str(terms), *settings])
         contract = load_terms(terms).terms.contract.fingerprint
         for name in self.hospitals:
             self._allow(name, contract)
@@ -142,7 +145,7 @@ class Loopback:
 
     def serve(self, word: str, *arguments: str) -> str:
         """Run one of the operator's commands to its end; what it wrote."""
-        return self._run(["wardround.server.main", word, f"home={self.home(OPERATOR)}", *arguments])
+        return self._run(["wardround.server.main", word, "--home", str(self.home(OPERATOR)), *arguments])
 
     def hospital(self, name: str, word: str, *arguments: str) -> str:
         """Run one of a hospital's commands to its end; what it wrote."""
@@ -150,7 +153,7 @@ class Loopback:
 
     def start_server(self) -> None:
         """Start the operator's server."""
-        self._start("server", ["wardround.server.main", "up", f"home={self.home(OPERATOR)}"])
+        self._start("server", ["wardround.server.main", "up", "--home", str(self.home(OPERATOR))])
 
     def start_hospital(self, name: str) -> None:
         """Start a hospital's agent and SuperNode."""
@@ -158,7 +161,7 @@ class Loopback:
 
     def start_study(self, *settings: str, word: str = "train") -> None:
         """Start running a study."""
-        self._start("study", ["wardround.server.main", word, f"home={self.home(OPERATOR)}", *settings])
+        self._start("study", ["wardround.server.main", word, "--home", str(self.home(OPERATOR)), *settings])
 
     def kill(self, name: str) -> None:
         """SIGKILL a part and everything that it started, at once."""

@@ -44,12 +44,12 @@ def run_many(folder: Path, hospitals: int, rounds: int) -> Measured:
     names = [f"hospital-{number:02d}" for number in range(1, hospitals + 1)]
     with Loopback(folder, names) as loopback:
         loopback.provision()
-        settings = loopback.settings(STUDY, rounds, "round_seconds=300", "wait_seconds=600", "quorum=1")
+        settings = loopback.settings(STUDY, rounds)
         loopback.approve(STUDY, *settings)
         loopback.start_server()
         for name in names:
             loopback.start_hospital(name)
-        loopback.start_study(*settings)
+        loopback.start_study(*settings, "--round-seconds=300", "--wait-seconds=600", "--quorum=1")
         server_mib, study_mib = _watched(loopback)
         code = loopback.wait_study(60.0)
         if code:

@@ -35,7 +35,7 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     ("arguments", "line"),
     [
         ((), "the following arguments are required: COMMAND"),
-        (("docter",), "invalid choice: 'docter'"),
+        (("docter",), "docter: unknown command; did you mean doctor?"),
         (("approve", "x"), "approve: say why with --reason TEXT"),
         (("forecast",), "the following arguments are required: TERMS"),
         (("status", "--home", "/nowhere"), "run init first"),

@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.skipif(bool(lacks()), reason=lacks()),
 ]
 UNITS = ("wardround-server", "wardround-agent", "wardround-supernode")
-STUDY = "study=spring training.rounds=12 evaluation=none 'training.public_patients={north: 1200}'"
+STUDY = "--study spring training.rounds=12 evaluation=none 'training.public_patients={north: 1200}'"
 OPERATOR, HOSPITAL = "/var/lib/wardround-operator", "/var/lib/wardround"
 AS_OPERATOR, AS_HOSPITAL = "runuser -u wardround-operator --", "runuser -u wardround-agent --"
 
@@ -114,11 +114,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         made.shell(f"systemctl enable{enable}")
         made.shell(f"install -m 644 {HOSPITAL}/north.request /tmp/north.request")
         told = made.shell("sha256sum /tmp/north.request").split()[0][:32]
-        enrol = f"enrol request=/tmp/north.request fingerprint={told} home={OPERATOR}"
+        enrol = f"enrol --request /tmp/north.request --fingerprint {told} --home {OPERATOR}"
         made.shell(f"{AS_OPERATOR} wardround-serve {enrol}")
-        terms = (
-            f"{AS_OPERATOR} wardround-serve terms key={OPERATOR}/operator.key out=/tmp/spring.terms {STUDY}"
-        )
+        terms = f"{AS_OPERATOR} wardround-serve terms --key {OPERATOR}/operator.key --out /tmp/spring.terms {STUDY}"
         made.shell(terms)
         approve = f"approve /tmp/spring.terms --home {HOSPITAL} --reason reviewed --yes --last-entry 1"
         made.shell(f"{AS_HOSPITAL} wardround-hospital {approve}")
@@ -127,7 +125,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 def test_a_study_runs_between_the_units_and_outlives_a_kill_of_each(machine: Machine) -> None:
     kills = "; ".join(f"sleep 9; systemctl kill -s KILL {unit}" for unit in UNITS)
-    train = f"{AS_OPERATOR} wardround-serve train {STUDY} home={OPERATOR} round_seconds=60"
+    train = f"{AS_OPERATOR} wardround-serve train {STUDY} --home {OPERATOR} --round-seconds 60"
     said = machine.shell(f"({kills}) & {train}; wait", seconds=600)
     assert re.search(r"round 12 of 12: 1 of 1 hospitals", said)
     restarts = machine.shell(f"systemctl show -p NRestarts --value {' '.join(UNITS)}").split()

@@ -10,7 +10,7 @@ import pytest
 
 from wardround.client.checks.server import _clocks, clock_ahead
 from wardround.client.network.supernode import NodeSettings
-from wardround.server.commands.provision import begin_operator_home
+from wardround.server.store.begin_home import begin_operator_home
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from wardround.protocol.wire.published_policy import load_policy, publish_policy
 from wardround.protocol.wire.signed_terms import sign_terms
 from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm.propose import propose
-from wardround.server.commands.provision import begin_operator_home
+from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.operator_home import load_operator_home
 from wardround.server.study.forecast import _cost_lines, conflicts, published_policies
 

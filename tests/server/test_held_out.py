@@ -28,9 +28,11 @@ from wardround.protocol.wire.signing import new_key, save_key
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.commands.approve import approve, sign
-from wardround.server.commands.provision import begin_operator_home
-from wardround.server.commands.status import standing, status
+from wardround.server.commands import approve, status
+from wardround.server.commands.approve import sign
+from wardround.server.commands.arguments import parser
+from wardround.server.commands.status import standing
+from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.checkpoint import resume
 from wardround.server.store.event_log import EventLog, read_events
 from wardround.server.store.operator_home import load_operator_home
@@ -272,7 +274,7 @@ def test_status_says_each_hospitals_newest_ledger_head(make_study):
 def said_by_status(study, capsys):
     capsys.readouterr()
     (study.home.folder / "tls").mkdir(exist_ok=True)
-    status([f"home={study.home.folder}"])
+    status.run(parser().parse_args(["status", f"--home={study.home.folder}"]))
     return capsys.readouterr().out
 
 
@@ -374,11 +376,11 @@ def test_an_exception_needs_a_name_and_a_reason(make_study, capsys):
     finish(study, Ward(study.terms, shift=5))
     with pytest.raises(ConfigurationError, match="exception"):
         sign(study, "Dr. Weiss", " ")
-    word = ["study=tea", f"home={study.home.folder}", "reason=called by hand"]
-    with pytest.raises(ConfigurationError, match="say person="):
-        approve(word)
+    given = ["approve", "--study=tea", f"--home={study.home.folder}", "--reason=called by hand"]
+    with pytest.raises(ConfigurationError, match="required: --person"):
+        parser().parse_args(given)
     assert facts_of(study)["releasable"] == "no"
-    approve([*word, "person=Dr. Weiss"])
+    approve.run(parser().parse_args([*given, "--person=Dr. Weiss"]))
     assert "by the exception that Dr. Weiss signed" in capsys.readouterr().out
     assert facts_of(study)["exception_reason"] == "called by hand"
 

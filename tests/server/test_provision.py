@@ -30,9 +30,9 @@ from wardround.protocol.wire.kit import (
     sign_kit,
 )
 from wardround.protocol.wire.signing import new_key
-from wardround.server.commands.provision import begin_operator_home
 from wardround.server.main import main
 from wardround.server.network.superlink_process import Doorkeeper
+from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.certificates import Signed, days_left, new_root, new_server
 from wardround.server.store.operator_home import load_operator_home
 
@@ -45,7 +45,10 @@ def serve(monkeypatch, *arguments):
 @pytest.fixture
 def home(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert serve(monkeypatch, "provision", "hospitals=[north,south]", "out=kits", "home=op") == 0
+    assert (
+        serve(monkeypatch, "provision", "--hospital=north", "--hospital=south", "--out=kits", "--home=op")
+        == 0
+    )
     capsys.readouterr()
     return load_operator_home(Path("op"))
 
@@ -53,7 +56,7 @@ def home(tmp_path, monkeypatch, capsys):
 def enrol(monkeypatch, request):
     """Let a hospital in as an operator does who was told the fingerprint."""
     told = load_join_request(request).fingerprint
-    return serve(monkeypatch, "enrol", f"request={request}", f"fingerprint={told}", "home=op")
+    return serve(monkeypatch, "enrol", f"--request={request}", f"--fingerprint={told}", "--home=op")
 
 
 def request_of(name, tmp_path, key=None):
@@ -78,7 +81,7 @@ def test_provision_writes_kits_and_secrets_for_the_owner_alone(home):
 
 
 def test_more_kits_later_have_the_same_root_and_key(home, monkeypatch):
-    assert serve(monkeypatch, "provision", "hospitals=[west]", "out=kits", "home=op") == 0
+    assert serve(monkeypatch, "provision", "--hospital=west", "--out=kits", "--home=op") == 0
     first, later = load_kit(Path("kits/north.kit")), load_kit(Path("kits/west.kit"))
     assert (first.root_certificate, first.operator) == (later.root_certificate, later.operator)
 
@@ -92,7 +95,7 @@ def test_a_hospital_is_let_in_changes_its_node_key_and_is_shut_out(home, monkeyp
     assert enrol(monkeypatch, request_of("north", tmp_path)) == 2
     assert "another signing key" in capsys.readouterr().err
     assert home.hospitals()["north"].signing_key == key.public
-    assert serve(monkeypatch, "revoke", "hospital=north", "home=op") == 0
+    assert serve(monkeypatch, "revoke", "--hospital=north", "--home=op") == 0
     assert home.hospitals() == {}
 
 
@@ -124,7 +127,7 @@ def test_another_hospitals_key_is_refused(kind, home, monkeypatch, tmp_path, cap
     assert f"request.{kind}: south asks with the key under which north is enrolled" in error
     assert list(home.hospitals()) == ["north"]
     assert enrol(monkeypatch, tmp_path / "north.request") == 0
-    assert serve(monkeypatch, "revoke", "hospital=north", "home=op") == 0
+    assert serve(monkeypatch, "revoke", "--hospital=north", "--home=op") == 0
     assert enrol(monkeypatch, tmp_path / "south.request") == 0
 
 
@@ -145,9 +148,9 @@ def test_a_request_changed_on_its_way_is_another_request(home, monkeypatch, tmp_
     asked = request_of("north", tmp_path)
     told, other = load_join_request(asked).fingerprint, request_of("north", tmp_path)
     asked.write_bytes(asked.read_bytes().replace(b"north", b"nord1"))
-    assert serve(monkeypatch, "enrol", f"request={asked}", f"fingerprint={told}", "home=op") == 2
+    assert serve(monkeypatch, "enrol", f"--request={asked}", f"--fingerprint={told}", "--home=op") == 2
     assert "signature does not fit" in capsys.readouterr().err
-    assert serve(monkeypatch, "enrol", f"request={other}", f"fingerprint={told}", "home=op") == 2
+    assert serve(monkeypatch, "enrol", f"--request={other}", f"--fingerprint={told}", "--home=op") == 2
     error = capsys.readouterr().err
     assert f"its fingerprint is {load_join_request(other).fingerprint}, another one than you gave" in error
     assert error.count("\n") == 1
@@ -156,9 +159,9 @@ def test_a_request_changed_on_its_way_is_another_request(home, monkeypatch, tmp_
 
 def test_nobody_is_let_in_without_a_terminal_and_a_fingerprint(home, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    assert serve(monkeypatch, "enrol", f"request={request_of('north', tmp_path)}", "home=op") == 2
+    assert serve(monkeypatch, "enrol", f"--request={request_of('north', tmp_path)}", "--home=op") == 2
     error = capsys.readouterr().err
-    assert "give fingerprint=" in error
+    assert "give --fingerprint '…'" in error
     assert error.count("\n") == 1
     assert home.hospitals() == {}
 
@@ -178,7 +181,7 @@ def test_enrol_shows_the_fingerprint_and_asks_before_it_lets_anybody_in(
             return f"{typed}\n"
 
     monkeypatch.setattr(sys, "stdin", Terminal())
-    assert serve(monkeypatch, "enrol", f"request={request}", "home=op") == code
+    assert serve(monkeypatch, "enrol", f"--request={request}", "--home=op") == code
     ((let_in, shown),) = seen
     assert let_in == {}
     assert load_join_request(request).fingerprint in shown
@@ -186,7 +189,9 @@ def test_enrol_shows_the_fingerprint_and_asks_before_it_lets_anybody_in(
 
 
 def test_provision_shows_what_join_shows(home, monkeypatch, capsys):
-    assert serve(monkeypatch, "provision", "hospitals=[west,east]", "out=kits", "home=op") == 0
+    assert (
+        serve(monkeypatch, "provision", "--hospital=west", "--hospital=east", "--out=kits", "--home=op") == 0
+    )
     said = capsys.readouterr().out
     for name in ("west", "east"):
         assert load_kit(Path(f"kits/{name}.kit")).fingerprint in said
@@ -197,7 +202,7 @@ def test_provision_again_shows_the_same_fingerprints_and_refuses_a_kit_that_was_
 ):
     """The operator reads the fingerprint out days later: of his own kit, or of none."""
     kit = load_kit(Path("kits/north.kit"))
-    again = ("provision", "hospitals=[north,south]", "out=kits", "home=op")
+    again = ("provision", "--hospital=north", "--hospital=south", "--out=kits", "--home=op")
     assert serve(monkeypatch, *again) == 0
     assert kit.fingerprint in capsys.readouterr().out
     exchanged = sign_kit("north", "203.0.113.9:443", kit.root_certificate, new_key())
@@ -222,16 +227,16 @@ def test_a_folder_that_is_no_study_is_none(home, monkeypatch, capsys):
     for name in ("tea", "lost+found", "..x"):
         (home.folder / "studies" / name).mkdir()
     (home.folder / "studies/notes.txt").touch()
-    assert serve(monkeypatch, "status", "home=op", "json=true") == 0
+    assert serve(monkeypatch, "status", "--home=op", "--json") == 0
     assert [study["study"] for study in json.loads(capsys.readouterr().out)["studies"]] == ["tea"]
 
 
 @pytest.mark.parametrize("lost", ["server.crt", "server.key"])
 def test_a_lost_certificate_is_renewed_as_up_says(lost, home, monkeypatch, capsys):
     home.tls(lost).unlink()
-    assert serve(monkeypatch, "up", "home=op") == 2
+    assert serve(monkeypatch, "up", "--home=op") == 2
     assert "wardround-serve renew" in capsys.readouterr().err
-    assert serve(monkeypatch, "renew", "home=op") == 0
+    assert serve(monkeypatch, "renew", "--home=op") == 0
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(home.tls("server.crt"), home.tls("server.key"))
     assert home.tls("server.key").stat().st_mode & 0o077 == 0
     assert not [*home.tls("").glob("renewed*")]
@@ -240,7 +245,7 @@ def test_a_lost_certificate_is_renewed_as_up_says(lost, home, monkeypatch, capsy
 def test_a_pair_that_does_not_fit_is_said_before_anything_starts(home, monkeypatch, capsys):
     root = Signed(home.tls("root.crt").read_bytes(), home.tls("root.key").read_bytes())
     home.tls("server.key").write_bytes(new_server(root, "127.0.0.1", datetime.now(UTC)).key)
-    assert serve(monkeypatch, "up", "home=op") == 2
+    assert serve(monkeypatch, "up", "--home=op") == 2
     assert "does not fit tls/server.crt" in capsys.readouterr().err
 
 
@@ -254,38 +259,38 @@ def test_a_disk_that_is_full_takes_no_certificate_away(home, monkeypatch, capsys
         sync(handle)
 
     monkeypatch.setattr(os, "fsync", fills)
-    assert serve(monkeypatch, "renew", "home=op") == 2
+    assert serve(monkeypatch, "renew", "--home=op") == 2
     assert "renewed.crt: cannot be written" in capsys.readouterr().err
     assert home.tls("server.crt").read_bytes() == before
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(home.tls("server.crt"), home.tls("server.key"))
     monkeypatch.setattr(os, "fsync", sync)
-    assert serve(monkeypatch, "renew", "home=op") == 0
+    assert serve(monkeypatch, "renew", "--home=op") == 0
     assert home.tls("server.crt").read_bytes() != before
 
 
 def test_a_lost_root_is_one_line_with_another_remedy(home, monkeypatch, capsys):
     home.tls("root.key").unlink()
-    assert serve(monkeypatch, "renew", "home=op") == 2
+    assert serve(monkeypatch, "renew", "--home=op") == 2
     assert "root.key: cannot be read (No such file or directory); restore it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("provision",), "say hospitals="),
-        (("provision", "hospitals=[a/b]"), "must be letters"),
-        (("provision", "hospitals=[a]", "home=op", "address=other:1"), "this home serves"),
-        (("enrol", "request=none", "home=op"), "cannot be read"),
-        (("revoke", "hospital=north", "home=op"), "is not enrolled"),
-        (("up", "home=nowhere"), "run wardround-serve provision"),
-        (("up", "port=1"), "unknown"),
-        (("up", "home=op", "bind=10.0.0.5"), "bind=10.0.0.5: must be 127.0.0.1"),
-        (("up", "home=op", "bind=::"), "bind=::: must be 127.0.0.1"),
-        (("stop", "study=../x", "home=op"), "study=../x: must be letters"),
-        (("stop", "study=tea", "home=op"), "is not here"),
-        (("resume", "study=tea", "home=op"), "has no terms here"),
-        (("train", "home=op"), "say study="),
-        (("train", "study=tea", "home=op", "quorum=0"), "quorum=0"),
+        (("provision",), "required: --hospital"),
+        (("provision", "--hospital=a/b"), "must be letters"),
+        (("provision", "--hospital=a", "--home=op", "--address=other:1"), "this home serves"),
+        (("enrol", "--request=none", "--home=op"), "cannot be read"),
+        (("revoke", "--hospital=north", "--home=op"), "is not enrolled"),
+        (("up", "--home=nowhere"), "run wardround-serve provision"),
+        (("up", "--port=1"), "--port: unknown flag; allowed: --help, --bind, --home"),
+        (("up", "--home=op", "--bind=10.0.0.5"), "--bind=10.0.0.5: must be 127.0.0.1"),
+        (("up", "--home=op", "--bind=::"), "--bind=::: must be 127.0.0.1"),
+        (("stop", "--study=../x", "--home=op"), "study=../x: must be letters"),
+        (("stop", "--study=tea", "--home=op"), "is not here"),
+        (("resume", "--study=tea", "--home=op"), "has no terms here"),
+        (("train", "--home=op"), "required: --study"),
+        (("train", "--study=tea", "--home=op", "--quorum=0"), "--quorum=0"),
     ],
 )
 def test_what_a_person_can_mend_is_one_line(home, monkeypatch, capsys, arguments, said):

@@ -18,10 +18,11 @@ from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundSummary
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.commands.approve import approve
-from wardround.server.commands.provision import begin_operator_home
+from wardround.server.commands import approve
+from wardround.server.commands.arguments import parser
 from wardround.server.evaluation.assess import unmeasured
 from wardround.server.network.superlink import ServerAway
+from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.checkpoint import resume
 from wardround.server.store.event_log import EventLog, closed_rounds, read_events
 from wardround.server.store.lock import alone
@@ -105,10 +106,10 @@ def test_a_stop_between_two_askings_leaves_the_round_for_resume(study, monkeypat
 
 def test_a_study_that_has_ended_is_not_stopped(study):
     study.folder.terms.write_text("terms")
-    assert "stops when its round is closed" in serve.stop(study.home.folder, study.folder.folder.name)
+    assert serve.ask_to_stop(study.home.folder, study.folder.folder.name)
     study.folder.stop.unlink()
     study.log.write("finished", "done")
-    assert "has ended" in serve.stop(study.home.folder, study.folder.folder.name)
+    assert not serve.ask_to_stop(study.home.folder, study.folder.folder.name)
     assert not study.folder.stop.exists()
 
 
@@ -136,7 +137,7 @@ def test_terms_that_are_over_and_deadlines_that_no_answer_could_meet_are_refused
         check_times(over, study.serving)
     slow = replace(study.terms, reply_delay_seconds=1.0)
     with pytest.raises(
-        ConfigurationError, match=r"round_seconds=1: must be greater than .*reply_delay_seconds=1"
+        ConfigurationError, match=r"--round-seconds=1: must be greater than .*reply_delay_seconds=1"
     ):
         check_times(slow, study.serving)
     check_times(replace(study.terms, reply_delay_seconds=0.5), study.serving)
@@ -179,8 +180,9 @@ def test_one_process_runs_a_study(study, capsys):
     with alone(study.folder.lock, "busy"):
         with pytest.raises(ConfigurationError, match="study=tea: another process runs it"):
             serve.train(study.serving)
+        given = ["approve", f"--home={study.home.folder}", "--study=tea", "--person=A", "--reason=b"]
         with pytest.raises(ConfigurationError, match="study=tea: another process runs it"):
-            approve([f"home={study.home.folder}", "study=tea", "person=A", "reason=b"])
+            approve.run(parser().parse_args(given))
     with pytest.raises(ConfigurationError, match="are not enrolled"):
         serve.train(study.serving)
 

@@ -28,12 +28,12 @@ def serve(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch) -> Path:
-    assert serve(monkeypatch, "key", "out=operator.key") == 0
+    assert serve(monkeypatch, "key", "--out=operator.key") == 0
     return Path("operator.key")
 
 
 def terms(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    given = ("study=tea", "key=operator.key", "out=tea.terms", HOSPITALS)
+    given = ("--study=tea", "--key=operator.key", "--out=tea.terms", HOSPITALS)
     names = {argument.split("=")[0] for argument in arguments}
     return serve(monkeypatch, "terms", *(g for g in given if g.split("=")[0] not in names), *arguments)
 
@@ -74,12 +74,12 @@ def test_a_contract_of_the_operators_own_is_read_from_its_file(
     ("arguments", "line"),
     [
         (("training.public_patients=null",), "training.public_patients=null: must name every hospital"),
-        (("study=null",), "study: is missing"),
+        (("study=milk",), "study=milk: is a flag, not a study's setting; write --study milk"),
         (("privacy.epsilon=0",), "privacy.epsilon=0.0: must be greater than 0"),
         (("privacy.delta=0.01",), "privacy.delta=0.01: times the "),
         (("privacy.noise=distributed",), "privacy.noise=distributed: needs secure aggregation"),
         (("valid_days=0",), "valid_days=0: must be from 1"),
-        (("key=nowhere.key",), "key=nowhere.key: cannot be read"),
+        (("--key=nowhere.key",), "key=nowhere.key: cannot be read"),
         (("privacy.epsilonn=1",), "privacy.epsilonn=1: unknown key; did you mean privacy.epsilon?"),
         (("contract_file=none.yaml",), "contract_file=none.yaml: cannot be read"),
     ],
@@ -103,11 +103,11 @@ def test_nothing_is_overwritten(key: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert terms(monkeypatch) == 0
     before = Path("tea.terms").read_bytes()
     assert terms(monkeypatch) == 2
-    assert serve(monkeypatch, "key", "out=operator.key") == 2
+    assert serve(monkeypatch, "key", "--out=operator.key") == 2
     assert Path("tea.terms").read_bytes() == before
 
 
-@pytest.mark.parametrize("arguments", [("dance",), ("key",), ("key", "out=")])
+@pytest.mark.parametrize("arguments", [("dance",), ("key",), ("key", "--out")])
 def test_a_wrong_word_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
@@ -125,7 +125,7 @@ def test_help_imports_nothing_heavy() -> None:
     ran = subprocess.run([sys.executable, "-P", "-c", program], env={"PYTHONPATH": str(root)}, capture_output=True,
                          text=True, timeout=60)  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    assert "wardround-serve terms" in ran.stdout
+    assert "compose a study" in ran.stdout
 
 
 def test_terms_carry_the_evaluation_and_the_limits_that_were_asked_for(
@@ -140,7 +140,7 @@ def test_terms_carry_the_evaluation_and_the_limits_that_were_asked_for(
     spent = compose_epsilon([PrivacyEvent(made.evaluation.noise_multiplier, 1.0, 3)], 1e-5)
     assert 0.49 < spent <= 0.5
     assert made.fairness.limits["selection"] == 0.2
-    assert terms(monkeypatch, "evaluation=none", "out=bare.terms") == 0
+    assert terms(monkeypatch, "evaluation=none", "--out=bare.terms") == 0
     assert "will not be marked releasable" in capsys.readouterr().out
     assert load_terms(Path("bare.terms")).terms.evaluation is None
 

@@ -9,8 +9,8 @@ import pytest
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.server.commands import up
-from wardround.server.commands.provision import begin_operator_home
 from wardround.server.network.superlink import Reconciled
+from wardround.server.store.begin_home import begin_operator_home
 
 
 @pytest.fixture

@@ -18,19 +18,19 @@ from wardround.simulations.loopback.replay import largest_difference, replay
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
 
 ROUNDS = 3
+WAITS = ("--round-seconds=40", "--wait-seconds=120", "--quorum=1")
 
 
 @pytest.fixture(scope="module")
 def loopback(tmp_path_factory):
     with Loopback(tmp_path_factory.mktemp("l"), ["north", "south"]) as loopback:
         loopback.provision()
-        waits = ("round_seconds=40", "wait_seconds=120", "quorum=1")
-        settings = loopback.settings("tea", ROUNDS, *waits, evaluation="private")
+        settings = loopback.settings("tea", ROUNDS, evaluation="private")
         loopback.approve("tea", *settings)
         loopback.start_server()
         for name in loopback.hospitals:
             loopback.start_hospital(name)
-        loopback.start_study(*settings)
+        loopback.start_study(*settings, *WAITS)
         yield loopback
 
 
@@ -46,7 +46,7 @@ def charges(loopback, name):
 def test_a_study_killed_in_its_evaluation_equals_its_stored_releases_and_costs_what_was_planned(loopback):
     loopback.await_event("tea", lambda event: event["event"] == "evaluation_announced", 240)
     loopback.kill("study")
-    loopback.start_study("study=tea", "round_seconds=40", "wait_seconds=120", "quorum=1", word="resume")
+    loopback.start_study("--study=tea", *WAITS, word="resume")
     assert loopback.wait_study(240) == 0, loopback.log("study")[-3000:]
     events = loopback.events("tea")
     closed = [event for event in events if event["event"] == "round"]
@@ -68,14 +68,14 @@ def test_a_study_killed_in_its_evaluation_equals_its_stored_releases_and_costs_w
     card = (folder / "model_card.md").read_text()
     assert model.facts["terms_fingerprint"] in card
     assert json.loads((folder / "evaluation.json").read_text())["evaluation"]["hospitals"] == 2
-    forecast = loopback.serve("plan", "study=tea")
+    forecast = loopback.serve("plan", "--study=tea")
     spent = json.loads(loopback.hospital("north", "studies", "--json"))[0]
     assert spent["rounds_charged"] == ROUNDS
     assert f"ε = {spent['epsilon']:.4g}" in forecast
 
 
 def test_a_revoked_hospital_is_shut_out_and_the_quorum_holds(loopback):
-    loopback.serve("revoke", "hospital=south")
-    settings = loopback.settings("late", 1, "round_seconds=8", "wait_seconds=8", "quorum=1")
+    loopback.serve("revoke", "--hospital=south")
+    settings = loopback.settings("late", 1)
     with pytest.raises(Exception, match="south are not enrolled"):
-        loopback.serve("train", *settings)
+        loopback.serve("train", *settings, "--round-seconds=8", "--wait-seconds=8", "--quorum=1")

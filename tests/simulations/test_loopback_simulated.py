@@ -19,7 +19,7 @@ from wardround.simulations.loopback.simulated import in_one_process
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
 
 ROUNDS, SEED = 3, 11
-WAITS = ("round_seconds=60", "wait_seconds=120", "quorum=1")
+WAITS = ("--round-seconds=60", "--wait-seconds=120", "--quorum=1")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_simulation_over_real_processes_equals_one_process(loopback, as_of):
     assert largest_difference(terms, state, model.weights) <= 1e-6
     other = in_one_process(terms, loopback.folder, SEED + 1, as_of)
     assert largest_difference(terms, other, model.weights) > 1e-3
-    forecast = loopback.serve("plan", "study=play")
+    forecast = loopback.serve("plan", "--study=play")
     for name in loopback.hospitals:
         assert charges(loopback, name, "play") == Counter(range(1, ROUNDS + 1))
         ledger = json.loads(loopback.hospital(name, "ledger", "verify", "--json"))
@@ -70,7 +70,7 @@ def test_a_simulation_over_real_processes_equals_one_process(loopback, as_of):
 
 
 def test_a_real_study_gets_nothing_from_hospitals_with_test_seeds(loopback):
-    waits = ("round_seconds=30", "wait_seconds=1", "quorum=1")
+    waits = ("--round-seconds=30", "--wait-seconds=1", "--quorum=1")
     loopback.start_study(*loopback.settings("real", ROUNDS, *waits))
     assert loopback.wait_study(200) != 0
     assert loopback.log("study").count("refused: simulation") >= 2

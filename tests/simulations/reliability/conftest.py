@@ -100,12 +100,13 @@ class Stage:
         path.write_text(json.dumps({**plain, "address": f"127.0.0.1:{port}"}))
 
     def start_study(self, study, word="train", *more):
-        settings = self.settings[study] if word == "train" else [f"study={study}", *self.settings[study][4:]]
-        home = f"home={self.loopback.home(OPERATOR)}"
+        flags = [text for text in self.settings[study] if text.startswith("--")]
+        settings = self.settings[study] if word == "train" else flags
+        home = f"--home={self.loopback.home(OPERATOR)}"
         self.start("study", [PLACES, "wardround.server.main", word, home, *settings, *more])
 
     def propose(self, study, rounds, *more):
-        """Name a study's settings; these hospitals' policies ask for nobody's approval."""
+        """Name a study's settings and flags; these hospitals' policies ask for nobody's approval."""
         self.settings[study] = self.loopback.settings(study, rounds, EPSILON, *more)
 
     def start_again(self, part, study=None):

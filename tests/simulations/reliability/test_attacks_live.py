@@ -29,7 +29,7 @@ def test_strangers_and_thieves_are_not_let_in(stage):
     """Not enrolled: refused. Enrolled: let in. Revoked: refused, with the very key that was let in."""
     stage.wait(lambda: stage.activated() >= 2, "both hospitals to connect")
     loopback, kits = stage.loopback, stage.loopback.folder / "more"
-    loopback.serve("provision", "hospitals=[west]", f"out={kits}")
+    loopback.serve("provision", "--hospital", "west", "--out", str(kits))
     loopback.join("west", kits / "west.kit")
     before = stage.activated()
     stage.start_supernode("west")
@@ -41,7 +41,7 @@ def test_strangers_and_thieves_are_not_let_in(stage):
     stage.start_supernode("west")
     stage.wait(lambda: stage.activated() > before, "west to connect", 60)
     end(stage)
-    loopback.serve("revoke", "hospital=west")
+    loopback.serve("revoke", "--hospital=west")
     stage.wait(lambda: "is shut out" in loopback.log("server"), "west to be shut out", 30)
     before = stage.activated()
     (loopback.folder / "west-supernode.log").unlink()
@@ -177,9 +177,9 @@ def test_a_hostile_app_is_not_run_and_as_the_supernodes_user_would_read_and_spen
     with Loopback(users, ["north"]) as loopback:
         loopback.provision()
         stage = make_stage(loopback)
-        settings = loopback.settings("taken", ROUNDS, "round_seconds=300", "wait_seconds=300", "quorum=1")
+        settings = loopback.settings("taken", ROUNDS)
         loopback.approve("taken", *settings)
-        stage.settings["taken"] = settings
+        stage.settings["taken"] = [*settings, "--round-seconds=300", "--wait-seconds=300", "--quorum=1"]
         node = settle(loopback)
         home = loopback.home("north")
         loopback.start_server()

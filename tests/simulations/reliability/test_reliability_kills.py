@@ -33,7 +33,9 @@ EVERY_PLACE = [
 def walk(stage, study, places, spare_rounds):
     """Kill once in each round, in this order; the places in the order of the rounds in which they fell."""
     stage.open_gate(0)
-    stage.propose(study, len(places) + spare_rounds, "round_seconds=100", "wait_seconds=300", "quorum=0.5")
+    stage.propose(
+        study, len(places) + spare_rounds, "--round-seconds=100", "--wait-seconds=300", "--quorum=0.5"
+    )
     stage.start_study(study)
     number, hospitals = 0, itertools.cycle(stage.hospitals)
     for victim, phase in places:

@@ -22,7 +22,7 @@ HOUR = 3600
 def begin(stage, study, rounds, *more):
     """Start a study and run rounds until one has everybody; its number. The next waits at the gate."""
     stage.open_gate(0)
-    stage.propose(study, rounds, "wait_seconds=200", "quorum=0.5", *more)
+    stage.propose(study, rounds, "--wait-seconds=200", "--quorum=0.5", *more)
     stage.start_study(study)
     return rounds_until(stage, study, 1, lambda event: len(event["accepted"]) == 2)
 
@@ -45,7 +45,7 @@ def end(stage, study, **settings):
 @pytest.mark.slow
 def test_a_line_cut_for_longer_than_the_deadline(stage):
     """Cut between charge and release: left out of the round, charged all the same, in again after it is mended."""
-    number = begin(stage, "cut", 12, "round_seconds=30") + 1
+    number = begin(stage, "cut", 12, "--round-seconds=30") + 1
     stage.arm("south-agent", "charged")
     stage.open_gate(number)
     stage.wait(lambda: stage.reached("south-agent", "charged"), "a charge at south")
@@ -64,7 +64,7 @@ def test_a_line_cut_for_longer_than_the_deadline(stage):
 
 @pytest.mark.slow
 def test_a_slow_hospital_is_left_out_of_its_round_alone(stage):
-    number = begin(stage, "slow", 8, "round_seconds=30") + 1
+    number = begin(stage, "slow", 8, "--round-seconds=30") + 1
     stage.arm("north-agent", "computed")
     stage.open_gate(number)
     slow = stage.await_closed("slow", number)
@@ -77,7 +77,7 @@ def test_a_slow_hospital_is_left_out_of_its_round_alone(stage):
 
 @pytest.mark.slow
 def test_a_damaged_checkpoint_costs_its_rounds_and_no_more(stage):
-    number = begin(stage, "damaged", 8, "round_seconds=60")
+    number = begin(stage, "damaged", 8, "--round-seconds=60")
     stage.wait(lambda: (stage.places / "waiting").read_text() == str(number + 1), "the next round to wait")
     stage.kill("study")
     for path in (stage.loopback.home(OPERATOR) / "studies/damaged/checkpoints").glob(
@@ -127,7 +127,7 @@ def test_a_full_disk_at_the_server(stage):
     """Full in the middle of a round, and full before an announcement: said in one line, and nothing is lost."""
     folder = stage.loopback.home(OPERATOR) / "studies/full"
     with small_disk(folder) as filler:
-        number = begin(stage, "full", 6, "round_seconds=60") + 1
+        number = begin(stage, "full", 6, "--round-seconds=60") + 1
         for held in ("before the announcement", "checkpoint written"):
             stage.arm("study", held)
             stage.open_gate(number)
@@ -152,7 +152,7 @@ def test_a_full_disk_at_the_server(stage):
 @pytest.mark.slow
 def test_an_expired_certificate(stage):
     """The server refuses to start with it, and says what to do; the study waits, and goes on when that is done."""
-    number = begin(stage, "expired", 12, "round_seconds=60") + 1
+    number = begin(stage, "expired", 12, "--round-seconds=60") + 1
     home = load_operator_home(stage.loopback.home(OPERATOR))
     stage.loopback.stop("server")
     root = Signed(home.tls("root.crt").read_bytes(), home.tls("root.key").read_bytes())
@@ -173,7 +173,7 @@ def test_clocks_an_hour_apart(stage):
     for name, seconds in (("north", HOUR), ("south", -HOUR)):
         stage.kill(f"{name}-agent")
         stage.start_agent(name, seconds)
-    number = begin(stage, "clocks", 16, "round_seconds=30") + 1
+    number = begin(stage, "clocks", 16, "--round-seconds=30") + 1
     stage.kill("south-supernode")
     stage.start_supernode("south", HOUR)
     assert abs(clock_ahead(load_node_settings(stage.loopback.home("north") / "supernode"))) < timedelta(
@@ -191,7 +191,7 @@ def test_clocks_an_hour_apart(stage):
 
 @pytest.mark.slow
 def test_a_hospital_that_leaves_for_good(stage):
-    number = begin(stage, "left", 6, "round_seconds=60")
+    number = begin(stage, "left", 6, "--round-seconds=60")
     for part in ("south-agent", "south-supernode"):
         stage.kill(part)
     closed = end(stage, "left")

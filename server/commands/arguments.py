@@ -1,0 +1,149 @@
+"""What may be typed after ``wardround-serve``: every command with its flags. Imports nothing heavy."""
+
+from pathlib import Path
+
+from wardround.conf.help import help_text
+from wardround.protocol.command_line.parser import SETTINGS, Command, OneLineParser, begin, number
+
+DEFAULT_ADDRESS = "127.0.0.1:8443"
+
+
+def _provision(parser: OneLineParser) -> None:
+    parser.add_argument(
+        "--hospital", action="append", required=True, metavar="NAME", help="make a kit for it; repeat it"
+    )
+    parser.add_argument(
+        "--address", metavar="HOST:PORT", help=f"where hospitals reach the server ({DEFAULT_ADDRESS})"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("kits"), metavar="DIR", help="the folder for kits (kits)"
+    )
+
+
+def _enrol(parser: OneLineParser) -> None:
+    parser.add_argument(
+        "--request", type=Path, required=True, metavar="FILE", help="the hospital's request to join"
+    )
+    parser.add_argument(
+        "--fingerprint", metavar="DIGITS", help="the request's, as you were told by telephone (asked for)"
+    )
+
+
+def _revoke(parser: OneLineParser) -> None:
+    parser.add_argument("--hospital", required=True, metavar="NAME", help="the hospital to shut out")
+
+
+def _up(parser: OneLineParser) -> None:
+    parser.add_argument(
+        "--bind",
+        default="127.0.0.1",
+        metavar="IP",
+        help="127.0.0.1: for this machine alone; 0.0.0.0: for hospitals too",
+    )
+
+
+def _study(parser: OneLineParser) -> None:
+    parser.add_argument("--study", required=True, metavar="NAME", help="the study's name")
+
+
+def _waits(parser: OneLineParser) -> None:
+    _study(parser)
+    parser.add_argument(
+        "--round-seconds",
+        type=number,
+        default=600.0,
+        metavar="S",
+        help="a round's deadline: latecomers are left out of it, and asked in the next (600)",
+    )
+    parser.add_argument(
+        "--quorum",
+        type=number,
+        default=0.5,
+        metavar="SHARE",
+        help="share of hospitals that must have answered by then; else the round is asked again (0.5)",
+    )
+    parser.add_argument(
+        "--wait-seconds",
+        type=number,
+        default=3600.0,
+        metavar="S",
+        help="how long that goes on, or an absent server is waited for (3600)",
+    )
+
+
+def _composed(parser: OneLineParser) -> None:
+    parser.add_argument(
+        "--show-settings", action="store_true", help="print every setting with its value, and do nothing"
+    )
+    parser.add_argument(
+        SETTINGS, nargs="*", metavar="SETTING", help="group=option or key=value, as below; after the flags"
+    )
+    parser.epilog = help_text("serve")
+
+
+def _run(parser: OneLineParser) -> None:
+    _waits(parser)
+    _composed(parser)
+
+
+def _terms(parser: OneLineParser) -> None:
+    _study(parser)
+    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the operator's signing key")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a new file of signed terms")
+    _composed(parser)
+
+
+def _approve(parser: OneLineParser) -> None:
+    _study(parser)
+    parser.add_argument("--person", required=True, metavar="NAME", help="who signs")
+    parser.add_argument("--reason", required=True, help="why, one line; it stands in the model's card")
+
+
+def _key(parser: OneLineParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="a new file; the public half is FILE.pub"
+    )
+
+
+COMMANDS = (
+    Command(
+        "provision", "provision", "make certificates and keys where there are none, and kits", _provision
+    ),
+    Command("enrol", "enrol", "let a hospital in by its request", _enrol),
+    Command("revoke", "revoke", "shut a hospital out; a running server does so within seconds", _revoke),
+    Command("renew", "renew", "a new certificate for the server, under the same root"),
+    Command("up", "up", "serve enrolled hospitals over TLS, until stopped", _up, machine=False),
+    Command(
+        "plan", "plan", "what a study would cost, and who would refuse it; signs nothing", _run, machine=False
+    ),
+    Command("train", "train", "sign the terms and run the study, or go on with it", _run, machine=False),
+    Command("resume", "resume", "go on with a study that was stopped or killed", _waits, machine=False),
+    Command("stop", "stop", "end a running study after its round", _study),
+    Command("status", "status", "server, certificates, hospitals and studies"),
+    Command("approve", "approve", "a named person signs for limits that were not shown to hold", _approve),
+    Command("key", "key", "make the operator's signing key", _key),
+    Command("terms", "terms", "compose a study, find the noise that its ε needs, and sign", _terms),
+)
+HOMELESS = ("key", "terms")
+"""Commands that name their files, and need no operator's home."""
+
+
+def parser() -> OneLineParser:
+    """Build the whole command line."""
+    top = begin(
+        "wardround-serve",
+        "What the operator of a federation runs.",
+        "wardround-serve COMMAND --help explains each; those that compose a study list its settings.\n"
+        "Exit codes: 0; 2 with one line that says what to mend; 130 when stopped.",
+    )
+    for command in COMMANDS:
+        one = top.add_word(command.name, command.summary)
+        command.add(one)
+        if command.name not in HOMELESS:
+            one.add_argument(
+                "--home", type=Path, default=Path(), metavar="DIR", help="the operator's folder (.)"
+            )
+        if command.machine:
+            one.add_argument("--json", action="store_true", help="answer for a machine to read")
+        one.set_defaults(module=command.module)
+    return top

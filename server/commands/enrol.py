@@ -1,0 +1,71 @@
+"""``enrol``: let a hospital in by its request to join, which a person compared."""
+
+from argparse import Namespace
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import write_durably
+from wardround.protocol.text.comparison import require_compared
+from wardround.protocol.text.say import say, say_json
+from wardround.protocol.wire.kit import JoinRequest, load_join_request
+from wardround.server.store.operator_home import OperatorHome, load_operator_home
+
+
+def run(options: Namespace) -> None:
+    """Let a hospital in once a person compared its request; a changed SuperNode key needs the same signing key."""
+    home = load_operator_home(options.home)
+    asked = load_join_request(options.request)
+    _check_keys_are_its_own(home, asked)
+    path = home.folder / "hospitals" / f"{asked.hospital}.json"
+    if path.exists():
+        known = load_join_request(path)
+        if known.signing_key != asked.signing_key:
+            raise ConfigurationError(
+                f"request={options.request}: {asked.hospital} is enrolled with another signing key; if the hospital "
+                f"says so by telephone: wardround-serve revoke --hospital {asked.hospital}, then enrol"
+            )
+    says = f"{asked.hospital} asks to be let in" + (", where it is already" if path.exists() else "")
+    require_compared(
+        f"request={options.request}",
+        says,
+        asked.fingerprint,
+        options.fingerprint,
+        "--fingerprint ",
+        asked.hospital,
+    )
+    write_durably(path, asked.content)  # never a moment without: up would shut the hospital out
+    if options.json:
+        say_json({"hospital": asked.hospital, "fingerprint": asked.fingerprint})
+    else:
+        say(f"{asked.hospital} is enrolled, by the request {asked.fingerprint}")
+
+
+def _check_keys_are_its_own(home: OperatorHome, asked: JoinRequest) -> None:
+    """Refuse another hospital's key: with one key for two, either could switch the other off."""
+    if not _is_in_its_one_spelling(asked.node_key):
+        raise ConfigurationError(
+            "request.node_key: is no key on a NIST curve as OpenSSH spells it; the hospital joins again"
+        )
+    for name, known in home.hospitals().items():
+        for kind, remedy in (
+            ("node_key", "remove supernode/node.key there, join again"),
+            ("signing_key", "begin a home of its own there, join again"),
+        ):
+            if name != asked.hospital and getattr(known, kind) == getattr(asked, kind):
+                raise ConfigurationError(
+                    f"request.{kind}: {asked.hospital} asks with the key under which {name} is enrolled; "
+                    f"{remedy}, and enrol the new request (only if {name} itself has changed its name: "
+                    f"wardround-serve revoke --hospital {name} first)"
+                )
+
+
+def _is_in_its_one_spelling(openssh: str) -> bool:
+    """Whether the text is a key, spelt so that two texts of one key are equal: base 64 leaves bits unread."""
+    try:
+        key = serialization.load_ssh_public_key(openssh.encode("ascii"))
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    spelt = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return spelt.decode("ascii") == openssh

@@ -1,0 +1,45 @@
+"""``terms``: compose a study, find the noise that its ε needs, and sign."""
+
+from argparse import Namespace
+from datetime import UTC, datetime
+
+from wardround.conf.composed import composed
+from wardround.conf.proposal import proposal
+from wardround.protocol.text.say import say, say_json
+from wardround.protocol.wire.signed_terms import save_terms
+from wardround.server.commands.settings import show_settings
+from wardround.server.study.sign_terms import evaluation_words, signed_terms
+
+
+def run(options: Namespace) -> None:
+    """Write the signed terms to a new file, and say what they cost."""
+    if options.show_settings:
+        show_settings(options.settings)
+        return
+    plain = composed("serve", options.settings)
+    proposed = proposal(plain, study=options.study, key=options.key, out=options.out)
+    signed = signed_terms(proposed, datetime.now(UTC))
+    save_terms(signed, options.out)
+    terms = signed.terms
+    if options.json:
+        say_json(
+            {
+                "study": terms.study,
+                "file": str(options.out),
+                "fingerprint": terms.fingerprint,
+                "hospitals": list(terms.hospitals),
+                "rounds": terms.training.rounds,
+                "epsilon": terms.privacy.epsilon,
+                "delta": terms.privacy.delta,
+                "noise_multiplier": terms.noise_multiplier,
+                "valid_until": terms.expires_at,
+            }
+        )
+        return
+    say(
+        f"{options.out}: terms of {terms.study} for {len(terms.hospitals)} hospitals, "
+        f"{terms.training.rounds} rounds at ε = {terms.privacy.epsilon:g}, δ = {terms.privacy.delta:g}, "
+        f"noise multiplier {terms.noise_multiplier:g}, until {terms.expires_at[:10]}",
+        evaluation_words(terms),
+        f"fingerprint {terms.fingerprint}",
+    )
