@@ -6,7 +6,7 @@ from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import bar, clause_table, clauses_to_plain, say
 from wardround.client.policy.policy import Forecast, forecast
 from wardround.protocol.errors import Refusal
-from wardround.protocol.terms.limits import two_hospitals_epsilon
+from wardround.protocol.terms.cost import two_hospitals_epsilon
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.signed_terms import SignedTerms
 

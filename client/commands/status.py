@@ -15,7 +15,7 @@ from wardround.client.home.round_log import noise_alone
 from wardround.client.ledger.budget import ACCOUNTS, CAP_CLAUSES
 from wardround.client.ledger.clock import clock_fault
 from wardround.client.ledger.entries import Entry
-from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.terms.cost import step_event
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.signed_terms import SignedTerms
 
@@ -82,14 +82,13 @@ def _next_round(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
     """Say which round could be next, or the first cap that would not hold."""
     terms, ledger = signed.terms, opened.ledger
     payer = ledger.identify(signed.operator) or signed.operator
-    event = PrivacyEvent(terms.noise_multiplier, terms.training.sampling_rate, terms.training.local_steps)
     following = ledger.last_round(payer, terms.fingerprint) + 1
     scopes = ((terms.study, payer), (None, payer), (None, None))
     answer = f"round {following} of {terms.training.rounds}"
     if following > terms.training.rounds:
         answer = "all rounds are charged"
     for clause, cap, (study, key) in zip(CAP_CLAUSES, opened.policy.caps.limits, scopes, strict=True):
-        after = ledger.spent("training", opened.policy.delta, study, key, event)
+        after = ledger.spent("training", opened.policy.delta, study, key, step_event(terms))
         if following <= terms.training.rounds and after > cap:
             answer = f"none: {clause} would be {after:.4g} of {cap:g}"
             break

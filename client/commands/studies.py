@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import say, table
-from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.terms.cost import study_epsilon
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.signed_terms import SignedTerms
 
@@ -32,16 +32,13 @@ def run(options: Namespace) -> None:
 def _row(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
     terms, training = signed.terms, signed.terms.training
     payer = opened.ledger.identify(signed.operator) or signed.operator
-    event = PrivacyEvent(
-        terms.noise_multiplier, training.sampling_rate, training.rounds * training.local_steps
-    )
     return {
         "study": terms.study,
         "operator": opened.operator_name(signed.operator),
         "decision": opened.decision(signed),
         "rounds": training.rounds,
         "rounds_charged": opened.ledger.rounds_charged(payer, terms.fingerprint),
-        "epsilon": compose_epsilon([event], opened.policy.delta),
+        "epsilon": study_epsilon(terms, opened.policy.delta)["training"],
         "expires_at": terms.expires_at,
         "terms": terms.fingerprint,
     }

@@ -27,7 +27,7 @@ from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.ledger.store import Store
 from wardround.protocol.errors import ConfigurationError, LedgerError
 from wardround.protocol.privacy.accounting import PrivacyEvent, noise_multiplier_for
-from wardround.protocol.terms.limits import releases
+from wardround.protocol.terms.cost import releases
 from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.wire.signed_terms import SignedTerms
 from wardround.protocol.wire.signing import SigningKey

@@ -18,8 +18,9 @@ from wardround.client.policy.policy import Forecast, Policy
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.accounting import compose_epsilon
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
+from wardround.protocol.terms.cost import releases, two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import table_size
-from wardround.protocol.terms.limits import Clause, releases, two_hospitals_epsilon
+from wardround.protocol.terms.limits import Clause
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.text import visible
 from wardround.protocol.wire.signed_terms import SignedTerms

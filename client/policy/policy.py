@@ -14,6 +14,7 @@ from wardround.client.ledger.budget import CAP_CLAUSES, Caps
 from wardround.client.ledger.port import Ledger
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.mechanism import MOST_PATIENTS
+from wardround.protocol.terms.cost import releases, study_epsilon
 from wardround.protocol.terms.limits import (
     Clause,
     Limits,
@@ -21,8 +22,6 @@ from wardround.protocol.terms.limits import (
     delta_clause,
     limit_clauses,
     listed,
-    releases,
-    study_epsilon,
     validity_clauses,
 )
 from wardround.protocol.terms.terms import Terms

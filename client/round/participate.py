@@ -26,8 +26,8 @@ from wardround.client.train.update import private_update
 from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.errors import Refusal, TableAway, TableError
 from wardround.protocol.model.model import parameter_count
-from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.protocol.privacy.randomness import Keystream
+from wardround.protocol.terms.cost import release_event
 from wardround.protocol.terms.limits import expiry_of
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.wire.wire import decode_release, encode_release
@@ -114,17 +114,13 @@ def charge_of(plan: RoundPlan, terms: Terms, operator: str) -> Charge:
     With distributed noise the event is that of the sum over hospitals, which holds under secure
     aggregation only; such terms are for simulations.
     """
-    training, evaluation = terms.training, terms.evaluation
-    event = PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.local_steps)
-    if plan.account == "held_out" and evaluation is not None:
-        event = PrivacyEvent(evaluation.noise_multiplier)
     return Charge(
         operator=operator,
         study=terms.study,
         terms=terms.fingerprint,
         round=plan.round,
         weights_digest=plan.weights_digest,
-        event=event,
+        event=release_event(terms, plan.account),
         account=plan.account,
     )
 

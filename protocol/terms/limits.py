@@ -6,12 +6,11 @@ Both sides need them: the hospital refuses by them (``client.policy.policy``), a
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import combinations_with_replacement
 
 from wardround.protocol.contract.contract import TABLES, Contract
-from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.terms.cost import study_epsilon
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.section import shown
 
@@ -76,38 +75,6 @@ def limit_clauses(limits: Limits, terms: Terms) -> Iterator[Clause]:
     yield one_of("models", "model.kind", terms.model.kind, limits.models)
     yield from _how(limits, terms)
     yield from _how_much(limits, terms)
-
-
-def releases(terms: Terms) -> Iterator[tuple[str, PrivacyEvent, int]]:
-    """Give each account's releases under the terms: the event of one, and how many there are."""
-    training = terms.training
-    event = PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.local_steps)
-    yield "training", event, training.rounds
-    if terms.evaluation is not None:
-        yield "held_out", PrivacyEvent(terms.evaluation.noise_multiplier), len(terms.evaluation.rounds)
-
-
-def study_epsilon(terms: Terms, delta: float) -> dict[str, float]:
-    """Compose what a study costs a patient of each account who misses none of its releases."""
-    return {
-        account: compose_epsilon([replace(release, count=release.count * count)], delta)
-        for account, release, count in releases(terms)
-    }
-
-
-def two_hospitals_epsilon(terms: Terms, delta: float) -> float:
-    """Compose what a study costs a person who is a patient at two of its hospitals, in the worst pair of accounts.
-
-    The person may train at both, be held out at both, or train at one and be held out at the other.
-    """
-    # A sum that is private only as a whole holds the person twice: as two releases with half its variance each.
-    share = 1.0 if terms.privacy.noise == "local" else math.sqrt(0.5)
-    whole = [
-        replace(release, noise_multiplier=release.noise_multiplier * share, count=release.count * count)
-        for _, release, count in releases(terms)
-    ]
-    pairs = combinations_with_replacement(whole, 2)
-    return max(compose_epsilon(pair, delta) for pair in pairs)
 
 
 def delta_clause(delta: float, patients: int, most: float) -> Clause:

@@ -9,7 +9,8 @@ from datetime import date
 
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.arrays import Floats
-from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.terms.cost import epsilon_against, release_event, times
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.rounds import RoundState, finished, reported_weights
 from wardround.server.algorithm.screen import NoRelease
@@ -149,18 +150,9 @@ def _assessment(
 
 def with_cost(terms: Terms, made: Assessment, evaluations: int) -> Assessment:
     """State what ``evaluations`` evaluations cost a held-out patient, also where some gave nothing."""
-    event = PrivacyEvent(settings_of(terms).noise_multiplier, 1.0, evaluations)
+    event = times(release_event(terms, "held_out"), evaluations)
     epsilon = compose_epsilon([event], terms.privacy.delta)
-    return replace(made, event=event, epsilon=epsilon, epsilon_by_adversary=by_adversary(terms, event))
-
-
-def by_adversary(terms: Terms, event: PrivacyEvent) -> dict[str, float]:
-    """Give a patient's ε against each adversary, of either account; one other hospital may collude."""
-    hospitals = len(terms.hospitals)
-    noise, delta, colluding = terms.privacy.noise, terms.privacy.delta, min(1, hospitals - 1)
-    return epsilon_by_adversary(
-        noise, event.noise_multiplier, hospitals, event.sampling_rate, event.count, delta, colluding
-    )
+    return replace(made, event=event, epsilon=epsilon, epsilon_by_adversary=epsilon_against(terms, event))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,19 +9,13 @@ from dataclasses import dataclass
 
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
-from wardround.protocol.terms.limits import two_hospitals_epsilon
+from wardround.protocol.terms.cost import two_hospitals_epsilon
 from wardround.protocol.terms.terms import Terms
 from wardround.server.evaluation.assess import Assessment, EvaluationResult
 from wardround.server.evaluation.group_report import GroupReport
+from wardround.server.report.adversaries import adversary
 from wardround.server.report.card_text import Block, CardSection, CardTable, Items, to_html, to_markdown
 
-ADVERSARIES = {
-    "model": "whoever gets the model",
-    "server": "the server, which sees each hospital's release",
-    "server_and_hospitals": "the server together with another hospital",
-    "secure_sum_and_hospitals": "a server that sees sums only, with another hospital (assumes secure aggregation)",
-    "patient_at_two_hospitals": "the same, about a person who is a patient at two of the hospitals",
-}
 MEASURES = {
     "selection": "selection rate",
     "true_positive": "true positive rate",
@@ -148,7 +142,7 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
     terms, assessment = facts.terms, facts.assessment
     measured = assessment.epsilon_by_adversary
     rows = [
-        (ADVERSARIES.get(key, key), f"{epsilon:.3f}", f"{measured[key]:.3f}" if key in measured else "–")
+        (_against(key), f"{epsilon:.3f}", f"{measured[key]:.3f}" if key in measured else "–")
         for key, epsilon in facts.epsilon_by_adversary.items()
     ]
     shared = terms.privacy.noise == "distributed"
@@ -169,6 +163,11 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
         + ("shared between hospitals: the first line assumes secure aggregation." if shared else
            "added in full at each hospital.") + (in_place if moments else ""),
     )  # fmt: skip
+
+
+def _against(key: str) -> str:
+    found = adversary(key)
+    return f"{found.who} ({found.sees})"
 
 
 def _excess(terms: Terms, epsilon_by_adversary: Mapping[str, float]) -> str:

@@ -2,16 +2,8 @@
 
 import json
 
-from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.protocol.terms.terms import Terms
 from wardround.server.evaluation.assess import Assessment
-
-
-def training_event(terms: Terms) -> PrivacyEvent:
-    """Give the cost of all private steps of the study to one training patient who misses none."""
-    training = terms.training
-    steps = training.rounds * training.local_steps
-    return PrivacyEvent(terms.noise_multiplier, training.sampling_rate, steps)
 
 
 def model_facts(terms: Terms, found: Assessment, patient_epsilon: float) -> dict[str, str]:

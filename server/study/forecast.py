@@ -5,14 +5,9 @@ from datetime import UTC, datetime
 from wardround.conf.proposal import Serving
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import parameter_count
+from wardround.protocol.terms.cost import study_epsilon, two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import table_size
-from wardround.protocol.terms.limits import (
-    Clause,
-    limit_clauses,
-    study_epsilon,
-    two_hospitals_epsilon,
-    validity_clauses,
-)
+from wardround.protocol.terms.limits import Clause, limit_clauses, validity_clauses
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.say import say
 from wardround.protocol.wire.published_policy import PublishedPolicy, load_policy

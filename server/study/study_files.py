@@ -5,14 +5,14 @@ from pathlib import Path
 
 from wardround.protocol.files import write_durably
 from wardround.protocol.model.model_file import model_bytes
-from wardround.protocol.privacy.accounting import compose_epsilon
+from wardround.protocol.terms.cost import epsilon_against, study_epsilon, training_event
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire.signed_model import MODEL, SIGNATURE, sign_files
-from wardround.server.evaluation.assess import Assessment, by_adversary
+from wardround.server.evaluation.assess import Assessment
 from wardround.server.evaluation.measured import null_where_nan, summary_of
 from wardround.server.report.card_text import Block, CardSection, CardTable, Items, to_html
 from wardround.server.report.model_card import CardFacts, card_html, card_markdown, mark, measured_sections
-from wardround.server.report.model_facts import model_facts, training_event
+from wardround.server.report.model_facts import model_facts
 from wardround.server.store.event_log import closed_rounds, read_events
 from wardround.server.study.exception_file import load_exception
 from wardround.server.study.release_decision_file import load_release_decision
@@ -27,7 +27,7 @@ def write_files(study: Study, found: Assessment) -> tuple[Path, ...]:
     """
     terms = study.terms
     facts = card_facts(study, found)
-    epsilon = compose_epsilon([training_event(terms)], terms.privacy.delta)
+    epsilon = study_epsilon(terms, terms.privacy.delta)["training"]
     model = model_bytes(terms.contract, terms.model, found.weights, model_facts(terms, found, epsilon))
     contents = {
         MODEL: model,
@@ -50,7 +50,7 @@ def card_facts(study: Study, found: Assessment) -> CardFacts:
     return CardFacts(
         terms=terms,
         assessment=found,
-        epsilon_by_adversary=by_adversary(terms, training_event(terms)),
+        epsilon_by_adversary=epsilon_against(terms, training_event(terms)),
         parameters=len(found.weights),
         approved_by=load_release_decision(study.folder.release_decision)[0].approved_by,
     )

@@ -15,7 +15,7 @@ from wardround.protocol.terms.terms import Terms
 from wardround.simulations.federation.federation import Federation, load_federation
 from wardround.simulations.federation.in_process import run
 from wardround.simulations.federation.shared_federation import write_shared
-from wardround.simulations.study.study import answer_plans, simulated_terms
+from wardround.simulations.study.study import answering, simulated_terms
 
 
 def settings_of(path: Path, rounds: int, output_dir: Path) -> StudySettings:
@@ -46,7 +46,7 @@ def fresh(federation: Federation) -> Federation:
 
 def train(federation: Federation, terms: Terms) -> None:
     """Run all rounds, designs and wards included."""
-    run(terms, answer_plans(federation, terms))
+    run(terms, answering(federation, terms))
 
 
 def export(folder: Path, federation: Federation, terms: Terms) -> None:

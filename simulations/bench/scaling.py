@@ -20,7 +20,7 @@ from wardround.simulations.bench.page import Part
 from wardround.simulations.federation.federation import UNDATED, Federation
 from wardround.simulations.federation.in_process import run
 from wardround.simulations.measures.memory import peak_mb
-from wardround.simulations.study.study import answer_plans
+from wardround.simulations.study.study import answering
 
 PATIENTS = 100
 HOSPITALS = (10, 100, 1_000, 10_000)
@@ -90,7 +90,7 @@ def _apart(hospitals: int, rounds: int, hidden: Sequence[int]) -> Mapping[str, f
 def measure(hospitals: int, rounds: int, hidden: tuple[int, ...]) -> dict[str, float]:
     """Run one study of this size here."""
     federation, terms = invent(hospitals, rounds, hidden)
-    answer = answer_plans(federation, terms)
+    answer = answering(federation, terms)
     ends = [time.perf_counter()]
     run(terms, answer, on_round=lambda summary, state: ends.append(time.perf_counter()))
     seconds = np.diff(ends)

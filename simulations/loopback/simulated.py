@@ -15,7 +15,7 @@ from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.rounds import RoundState
 from wardround.simulations.federation import in_process
 from wardround.simulations.federation.federation import Federation, through_gate
-from wardround.simulations.study.study import answer_plans
+from wardround.simulations.study.study import answering
 
 TABLES = ("messages", "patients", "consents")
 
@@ -23,7 +23,7 @@ TABLES = ("messages", "patients", "consents")
 def in_one_process(terms: Terms, homes: Path, seed: int, as_of: datetime) -> RoundState:
     """Run all rounds of a simulated study over the same hospitals' tables, without any message."""
     federation = read_federation(terms, homes, seed, as_of)
-    return in_process.run(terms, answer_plans(federation, terms))
+    return in_process.run(terms, answering(federation, terms))
 
 
 def read_federation(terms: Terms, homes: Path, seed: int, as_of: datetime) -> Federation:

@@ -18,6 +18,7 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import predict_probabilities
 from wardround.protocol.privacy.accounting import compose_epsilon
+from wardround.protocol.terms.cost import training_event
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.rounds import reported_weights
@@ -32,7 +33,7 @@ from wardround.simulations.methods.registry import attempt
 from wardround.simulations.study.baselines import pooled_boosting
 from wardround.simulations.study.comparison import UNORDERED, Contest, personalised
 from wardround.simulations.study.descents import alone_models, pooled_model
-from wardround.simulations.study.study import answer_plans, simulated_terms, step_event
+from wardround.simulations.study.study import answering, simulated_terms
 
 REFERENCES = "references"
 
@@ -92,8 +93,8 @@ class Column:
         if registry()[cell.method].challenger:
             return self._challenger(cell, settings)
         terms = simulated_terms(settings, self.federation)
-        weights = reported_weights(run(terms, answer_plans(self.federation, terms)))
-        spent = compose_epsilon([step_event(terms)], terms.privacy.delta)
+        weights = reported_weights(run(terms, answering(self.federation, terms)))
+        spent = compose_epsilon([training_event(terms)], terms.privacy.delta)
         found = self._spent(cell, settings.privacy, spent)
         found |= measures(self.federation.heldout, self._predict(terms, weights))
         found["training"] = {**asdict(terms.training), "public_patients": None}

@@ -9,13 +9,14 @@ of the shared model.
 from collections.abc import Callable
 
 from wardround.client.personal.personal_scores import personal_scores
+from wardround.protocol.terms.cost import training_event
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.rounds import reported_weights
 from wardround.simulations.federation.federation import Federation
 from wardround.simulations.federation.in_process import run
 from wardround.simulations.methods.channel import Attempt
-from wardround.simulations.study.study import answer_plans, step_event
+from wardround.simulations.study.study import answering
 
 ADDITIVE, WIDE_DEEP = ModelSettings(), ModelSettings(kind="wide_deep", hidden=(16,))
 STANDARD, ADAM = TrainingSettings(optimizer="auto"), TrainingSettings(optimizer="adam", learning_rate=0.05)
@@ -39,9 +40,9 @@ def personal(
             public_patients=federation.public_patients({}),
             simulation=True,
         )
-        weights = reported_weights(run(terms, answer_plans(federation, terms)))
+        weights = reported_weights(run(terms, answering(federation, terms)))
         layout, training_patients = federation.contract.layout, federation.training
         logits = personal_scores(kind, model, layout, weights, training_patients, federation.heldout)
-        return Attempt(logits, (step_event(terms),))
+        return Attempt(logits, (training_event(terms),))
 
     return challenger

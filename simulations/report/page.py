@@ -9,6 +9,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from wardround.server.report.adversaries import adversary
 from wardround.simulations.report import charts, effects
 from wardround.simulations.report.card import measured
 from wardround.simulations.report.plots import compact, compact_delta, number, percent, spread_text
@@ -17,22 +18,6 @@ from wardround.simulations.report.summary import PROTECTS_NOBODY_WARNING, Result
 
 MOST_EFFECTS, MOST_HEAT_MAPS = 24, 8
 MOST_TABLE_ROWS = 500
-ADVERSARIES = {
-    "model": ("whoever gets the model", "the released weights of every round"),
-    "server": ("the server", "each hospital's release by itself"),
-    "server_and_hospitals": (
-        "the server with {t}",
-        "each release, and what they know",
-    ),
-    "secure_sum_and_hospitals": (
-        "a server that sees sums only, with {t}",
-        "the sum of releases, less their shares of noise",
-    ),
-    "patient_at_two_hospitals": (
-        "the same, about a patient of two hospitals",
-        "two hospitals’ records of one person",
-    ),
-}
 _KINDS = {
     "personalised": "personalised", "federated_private": "together", "federated": "together",
     "local": "alone", "local_private": "alone",
@@ -145,12 +130,12 @@ def _adversaries(results: Results) -> list[dict[str, object]]:
             continue
         if key == "secure_sum_and_hospitals" and privacy.noise == "local":
             continue
-        who, sees = ADVERSARIES.get(key, (key.replace("_", " "), ""))
+        found = adversary(key, privacy.colluding)
         bar = Markup(charts.epsilon_bar(epsilon, largest))  # noqa: S704
         assumes = key in ("model", "secure_sum_and_hospitals") and privacy.noise == "distributed"
-        others = "one other hospital" if privacy.colluding == 1 else f"{privacy.colluding} other hospitals"
-        who = who.format(t=others)
-        rows.append({"who": who, "sees": sees, "epsilon": epsilon, "bar": bar, "assumes": assumes})
+        rows.append(
+            {"who": found.who, "sees": found.sees, "epsilon": epsilon, "bar": bar, "assumes": assumes}
+        )
     return rows
 
 

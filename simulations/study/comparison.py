@@ -22,9 +22,6 @@ from wardround.simulations.study.descents import (
     pooled_model,
 )
 
-METHODS = (
-    "pooled_boosting", "pooled", "local", "local_private", "federated", "federated_private", "personalised",
-)  # fmt: skip
 UNORDERED = ("categorical", "boolean")
 
 
@@ -50,10 +47,10 @@ def compare(contest: Contest, workers: int = 1) -> dict[str, Floats]:
     """
     methods = _methods(contest)
     if workers == 1:
-        return {key: methods[key]() for key in METHODS}
+        return {key: method() for key, method in methods.items()}
     with ThreadPoolExecutor(workers) as pool:
         running = {key: pool.submit(method) for key, method in methods.items()}
-        return {key: running[key].result() for key in METHODS}
+        return {key: future.result() for key, future in running.items()}
 
 
 def _methods(contest: Contest) -> dict[str, Callable[[], Floats]]:

@@ -15,11 +15,10 @@ from wardround.conf.compose import settings_to_mapping
 from wardround.conf.settings import StudySettings
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.accounting import (
-    PrivacyEvent,
     compose_epsilon,
-    epsilon_by_adversary,
     independent_epsilon,
 )
+from wardround.protocol.terms.cost import colluding_hospitals, epsilon_against, training_event
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.rounds import RoundState, RoundSummary, finished, reported_weights
@@ -61,7 +60,7 @@ def run(settings: StudySettings) -> RunFiles:
     memory_bytes = settings.federation.memory_mb << 20
     loaded = time.perf_counter()
     with watch(settings.report.progress, terms) as watcher:
-        answer = answer_plans(federation, terms, memory_bytes)
+        answer = answering(federation, terms, memory_bytes)
         diary = Diary(federation, terms, watcher, answer, memory_bytes)
         state = train(settings, federation, terms, answer, diary.note)
         today = datetime.now(UTC).date()
@@ -133,7 +132,7 @@ def train(
     return run_in_process(terms, answer, on_round=on_round)
 
 
-def answer_plans(federation: Federation, terms: Terms, memory_bytes: int = MEMORY_BYTES) -> Answer:
+def answering(federation: Federation, terms: Terms, memory_bytes: int = MEMORY_BYTES) -> Answer:
     """Give what answers a round's or an evaluation's plans: every planned hospital's own ward."""
     wards = {ward.hospital: ward for ward in federation.wards(terms)}
 
@@ -189,7 +188,7 @@ class Diary:
         self._since = time.perf_counter()
 
     def _spent(self, rounds: int) -> float:
-        event = replace(step_event(self.terms), count=rounds * self.terms.training.local_steps)
+        event = training_event(self.terms, rounds)
         return compose_epsilon([event], self.terms.privacy.delta)
 
     @cached_property
@@ -199,21 +198,10 @@ class Diary:
         return HeldOutScore(model, layout, self.federation.heldout, self.memory_bytes // 8)
 
 
-def step_event(terms: Terms) -> PrivacyEvent:
-    """Give the cost of all private steps of the study to one patient."""
-    training = terms.training
-    return PrivacyEvent(
-        terms.noise_multiplier, training.sampling_rate, training.rounds * training.local_steps
-    )
-
-
 def privacy_facts(terms: Terms, assessment: Assessment) -> PrivacyFacts:
     """Say what the study costs a patient of either account, against each adversary."""
-    event, privacy, training = step_event(terms), terms.privacy, terms.training
-    steps = training.rounds * training.local_steps
+    event, privacy = training_event(terms), terms.privacy
     epsilon = compose_epsilon([event], privacy.delta)
-    hospitals = len(terms.hospitals)
-    colluding = min(1, hospitals - 1)
     return PrivacyFacts(
         noise=privacy.noise,
         target_epsilon=privacy.epsilon,
@@ -223,16 +211,8 @@ def privacy_facts(terms: Terms, assessment: Assessment) -> PrivacyFacts:
         events=[event],
         evaluation_event=assessment.event,
         evaluation_epsilon=assessment.epsilon,
-        hospital_epsilon=np.full(hospitals, epsilon),
-        epsilon_by_adversary=epsilon_by_adversary(
-            privacy.noise,
-            terms.noise_multiplier,
-            hospitals,
-            training.sampling_rate,
-            steps,
-            privacy.delta,
-            colluding,
-        ),
-        colluding=colluding,
+        hospital_epsilon=np.full(len(terms.hospitals), epsilon),
+        epsilon_by_adversary=epsilon_against(terms, event),
+        colluding=colluding_hospitals(terms),
         independent_epsilon=independent_epsilon([event], privacy.delta),
     )

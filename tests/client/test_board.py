@@ -11,7 +11,7 @@ from wardround.client.main import main
 from wardround.client.notice.odds import odds
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
-from wardround.protocol.terms.limits import study_epsilon, two_hospitals_epsilon
+from wardround.protocol.terms.cost import study_epsilon, two_hospitals_epsilon
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 from wardround.protocol.wire.signing import key_fingerprint

@@ -8,8 +8,9 @@ import pytest
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, independent_epsilon
+from wardround.protocol.terms.cost import study_epsilon, two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings
-from wardround.protocol.terms.limits import delta_clause, study_epsilon, two_hospitals_epsilon
+from wardround.protocol.terms.limits import delta_clause
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.propose import propose

@@ -9,8 +9,9 @@ from wardround.client.ledger.sqlite import create_ledger
 from wardround.client.policy.policy import Policy, forecast, permit
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.terms.cost import two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings
-from wardround.protocol.terms.limits import Limits, two_hospitals_epsilon
+from wardround.protocol.terms.limits import Limits
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.wire.kit import save_join_request, sign_join_request
 from wardround.protocol.wire.published_policy import load_policy, publish_policy, save_policy

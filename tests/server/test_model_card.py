@@ -10,8 +10,8 @@ import pytest
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
+from wardround.protocol.terms.cost import two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
-from wardround.protocol.terms.limits import two_hospitals_epsilon
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds

@@ -97,7 +97,7 @@ def test_training_patients_never_enter_evaluation_nor_the_reverse(settings_of, t
         if account == "held_out":
             weights = np.linspace(-1, 1, len(state.weights))
             plans = evaluation.plans(state, terms, weights, terms.training.rounds)
-        answers = study.answer_plans(of, terms)(plans)
+        answers = study.answering(of, terms)(plans)
         return [answer.vector.tobytes() for answer in answers if isinstance(answer, Release)]
 
     def flipped(cohort):

@@ -83,7 +83,7 @@ class Trial:
     def auc(self, rule: str, attack: Callable[..., Vector] | None = None) -> float:
         """Held-out AUC of the study's model; fails where a release was refused."""
         terms, rejected = self.terms(rule), []
-        answer = study.answer_plans(self.federation, terms)
+        answer = study.answering(self.federation, terms)
         state = run(
             terms,
             answer if attack is None else self._lying(answer, terms, attack),

@@ -38,7 +38,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Federation, objec
     settings = study_settings(plain, Path(tmp_path_factory.mktemp("run")))  # type: ignore[arg-type]
     federation = load_federation(settings.data, settings.contract, settings.seed)
     terms = study.simulated_terms(settings, federation)
-    answer = study.answer_plans(federation, terms)
+    answer = study.answering(federation, terms)
     state = study.train(settings, federation, terms, answer, lambda summary, state: None)
     found = assess(
         terms, state, measuring(terms, study.asking(answer)), ReleaseDecisionSettings(), date(2026, 1, 1)
