@@ -22,7 +22,7 @@ from wardround.client.ledger.port import Ledger, Receipt
 from wardround.client.policy.policy import Policy, permit
 from wardround.client.train.one_pass import no_denormals
 from wardround.client.train.prepared import MEMORY_BYTES
-from wardround.client.train.update import private_update
+from wardround.client.train.update import Step, private_update
 from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.errors import Refusal, TableAway, TableError
 from wardround.protocol.model.model import parameter_count
@@ -201,7 +201,18 @@ def _update(
     hospitals: Sequence[str],
 ) -> Floats:
     layout, moments = terms.contract.layout, terms.training.asks_moments(round_number)
-    return private_update(terms, layout, weights, cohort, streams, hospitals, memory_bytes, moments=moments)
+    return private_update(
+        Step(
+            terms=terms,
+            layout=layout,
+            cohort=cohort,
+            hospitals=hospitals,
+            memory_bytes=memory_bytes,
+            moments=moments,
+        ),
+        weights,
+        streams,
+    )
 
 
 def _computed(

@@ -7,7 +7,7 @@ same noise the same cost. Its entries are shares of every bin and crossed pair; 
 
 from wardround.client.cohort import Cohort
 from wardround.client.train.clipped_sum_additive import clipped_row_sums
-from wardround.client.train.prepared import MEMORY_BYTES, prepared_parts
+from wardround.client.train.prepared import MEMORY_BYTES, cached_parts
 from wardround.client.train.rounding import Totals
 from wardround.protocol.arrays import Booleans, Floats
 from wardround.protocol.contract.layout import Layout
@@ -30,7 +30,7 @@ def moment_sums(
     are not finite adds zero. ValueError where the model does not read the design row alone.
     """
     totals = Totals(cohort.hospital_count, layout.width)
-    for part in prepared_parts(model, layout, cohort, memory_bytes=memory_bytes):
+    for part in cached_parts(model, layout, cohort, memory_bytes=memory_bytes):
         chosen = part if sampled is None else part.keep(sampled[slice(*part.patients_from)])
         totals.add(part.hospitals[0], clipped_row_sums(chosen, clip_norm * chosen.shares, clip_norm))
     return totals.sums()

@@ -122,24 +122,24 @@ class Prepared:
         )
 
 
-_cache: "WeakKeyDictionary[Cohort, dict[object, list[Prepared]]]" = WeakKeyDictionary()
+_parts_of_cohort: "WeakKeyDictionary[Cohort, dict[object, list[Prepared]]]" = WeakKeyDictionary()
 
 
-def prepared_parts(
+def cached_parts(
     model: ModelSettings,
     layout: Layout,
     cohort: Cohort,
     dtype: DTypeLike = np.float64,
     memory_bytes: int = MEMORY_BYTES,
 ) -> Iterator[Prepared]:
-    """Walk a cohort in parts whose work fits in ``memory_bytes``, whatever the federation's size.
+    """Walk a cohort in parts whose work fits in ``memory_bytes``; parts that fit are kept for the next round.
 
     A part may hold many hospitals or some patients of a large one. Where all parts and the work on one of
     them fit, they are kept for as long as the cohort itself and found again next round (a cohort's arrays are
     never changed); otherwise each is built, used and dropped.
     """
     key = (model, layout, np.dtype(dtype).str if model.hidden else "", memory_bytes)
-    known = _cache.setdefault(cohort, {})
+    known = _parts_of_cohort.setdefault(cohort, {})
     kept = known.get(key)
     if kept is not None:
         yield from kept

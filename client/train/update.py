@@ -6,6 +6,7 @@ patient's events, one item is one patient. How the clipped sum is computed is ch
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,7 +15,7 @@ from wardround.client.cohort import Cohort
 from wardround.client.train.clipped_sum_additive import clipped_sum_additive
 from wardround.client.train.clipped_sum_dense import clipped_sum_dense
 from wardround.client.train.moments import moment_sums
-from wardround.client.train.prepared import MEMORY_BYTES, prepared_parts
+from wardround.client.train.prepared import MEMORY_BYTES, cached_parts
 from wardround.client.train.rounding import Totals
 from wardround.protocol.arrays import Booleans, Floats
 from wardround.protocol.contract.layout import Layout
@@ -28,27 +29,44 @@ from wardround.protocol.terms.terms import Terms
 ENGINES = ("auto", "closed_form", "ghost", "hooks")
 
 
-def private_update(
-    terms: Terms,
-    layout: Layout,
-    weights: Floats,
-    cohort: Cohort,
-    streams: Sequence[Keystream],
-    hospitals: Sequence[str] | None = None,
-    memory_bytes: int = MEMORY_BYTES,
-    *,
-    moments: bool = False,
-) -> Floats:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Step:
+    """What stays the same over the private steps of one round.
+
+    cohort: the patients, hospital by hospital. hospitals names its hospitals (the planned ones by default); only
+    their public numbers of patients are looked up, and only for ``local_steps > 1``. memory_bytes bounds what a
+    step holds besides the patients. moments: whether the round asks for mean design rows
+    (``client.train.moments``): ``weights`` is then ignored, and the noised sum is that of rows in the place of
+    gradients. All else is the same: sample, bound, noise, path.
+    """
+
+    terms: Terms
+    layout: Layout
+    cohort: Cohort
+    hospitals: Sequence[str] | None = None
+    memory_bytes: int = MEMORY_BYTES
+    moments: bool = False
+
+    @property
+    def public_patients(self) -> Floats:
+        """Declared numbers of training patients, float64 [hospitals]; ValueError where hospitals and rows differ."""
+        names = self.terms.hospitals if self.hospitals is None else self.hospitals
+        count = self.cohort.hospital_count
+        if len(names) != count:
+            raise ValueError(
+                f"{len(names)} hospitals named for {count} rows: name the hospitals of these rows"
+            )
+        return np.array([self.terms.training.public_patients[name] for name in names], np.float64)
+
+
+def private_update(step: Step, weights: Floats, streams: Sequence[Keystream]) -> Floats:
     """Compute what each hospital releases in one round: float64 [hospitals, parameters].
 
     A real hospital goes through Opacus's optimiser (``client.train.patient_optimizer``), a simulation computes all
     hospitals as one batch; both draw the same noise.
 
     weights: float64 [1 or hospitals, parameters]. Row h draws sample and noise of step s from the child
-    ``("step", s)`` of ``streams[h]`` alone. hospitals names the rows (the planned hospitals by default);
-    only their public numbers of patients are looked up, and only for ``local_steps > 1``. moments: whether this
-    round asks for mean design rows (``client.train.moments``): weights are then read by nobody, and the noised
-    sum is that of rows in the place of gradients. All else is the same: sample, bound, noise, path.
+    ``("step", s)`` of ``streams[h]`` alone.
 
     Returns, for ``local_steps == 1``, the noised clipped **sum of gradients**: to descend, subtract it. For
     more, the **difference of weights** after steps of ``local_learning_rate`` × noised sum ÷ the hospital's
@@ -57,33 +75,20 @@ def private_update(
     Guarantee: every step of every hospital adds noise of ``terms.hospital_noise_stddev`` to a sum that one
     patient moves by at most ``privacy.clip_norm``, whether or not anybody was sampled.
     """
-    if cohort.hospital_count == 1 and not terms.simulation:
-        return _update_with_opacus(
-            terms, layout, weights, cohort, streams[0], hospitals, memory_bytes, moments
-        )
-    return update_together(terms, layout, weights, cohort, streams, hospitals, memory_bytes, moments=moments)
+    if step.cohort.hospital_count == 1 and not step.terms.simulation:
+        return _update_with_opacus(step, weights, streams[0])
+    return update_together(step, weights, streams)
 
 
-def update_together(
-    terms: Terms,
-    layout: Layout,
-    weights: Floats,
-    cohort: Cohort,
-    streams: Sequence[Keystream],
-    hospitals: Sequence[str] | None = None,
-    memory_bytes: int = MEMORY_BYTES,
-    *,
-    moments: bool = False,
-) -> Floats:
+def update_together(step: Step, weights: Floats, streams: Sequence[Keystream]) -> Floats:
     """Compute ``private_update`` for all hospitals as one batch, without torch."""
-    training = terms.training
+    training = step.terms.training
     if training.local_steps == 1:
-        return _noised_step(terms, layout, weights, cohort, streams, 0, memory_bytes, moments)
-    patients = _public_patients(terms, cohort.hospital_count, hospitals)
-    rates = training.local_learning_rate / patients[:, np.newaxis]
-    current = np.repeat(weights, cohort.hospital_count // len(weights), axis=0)
-    for step in range(training.local_steps):
-        current = current - rates * _noised_step(terms, layout, current, cohort, streams, step, memory_bytes)
+        return _noised_step(step, weights, streams, 0)
+    rates = training.local_learning_rate / step.public_patients[:, np.newaxis]
+    current = np.repeat(weights, step.cohort.hospital_count // len(weights), axis=0)
+    for number in range(training.local_steps):
+        current = current - rates * _noised_step(step, current, streams, number)
     return current - weights
 
 
@@ -114,7 +119,7 @@ def clipped_sums(
         chosen_patients = cohort if sampled is None else cohort.take(np.flatnonzero(sampled))
         return opacus_sums(model, layout, weights, chosen_patients, clip_norm, engine, memory_bytes)
     totals = Totals(cohort.hospital_count, parameter_count(model, layout))
-    for part in prepared_parts(model, layout, cohort, dtype, memory_bytes):
+    for part in cached_parts(model, layout, cohort, dtype, memory_bytes):
         first, last = part.hospitals
         part_weights = weights if len(weights) == 1 else weights[first:last]
         chosen = part if sampled is None else part.keep(sampled[slice(*part.patients_from)])
@@ -144,66 +149,32 @@ def draw_sample(cohort: Cohort, rate: float, streams: Sequence[Keystream]) -> Bo
     return np.asarray(np.concatenate(parts) < rate)
 
 
-def _noised_step(
-    terms: Terms,
-    layout: Layout,
-    weights: Floats,
-    cohort: Cohort,
-    streams: Sequence[Keystream],
-    step: int,
-    memory_bytes: int,
-    moments: bool = False,
-) -> Floats:
-    """One step: draw, bound and sum, add noise."""
-    children = [stream.child("step", step) for stream in streams]
-    sums = _bounded_sums(terms, layout, weights, cohort, children, memory_bytes, moments)
-    return add_noise(sums, terms.hospital_noise_stddev, children)
+def _noised_step(step: Step, weights: Floats, streams: Sequence[Keystream], number: int) -> Floats:
+    """Draw, bound and sum, add noise: the round's step ``number``, counted from 0."""
+    children = [stream.child("step", number) for stream in streams]
+    return add_noise(_bounded_sums(step, weights, children), step.terms.hospital_noise_stddev, children)
 
 
-def _bounded_sums(
-    terms: Terms,
-    layout: Layout,
-    weights: Floats,
-    cohort: Cohort,
-    children: Sequence[Keystream],
-    memory_bytes: int,
-    moments: bool,
-) -> Floats:
+def _bounded_sums(step: Step, weights: Floats, children: Sequence[Keystream]) -> Floats:
     """Draw the step's patients, then sum their clipped gradients or their mean rows."""
+    terms, layout, cohort, memory = step.terms, step.layout, step.cohort, step.memory_bytes
     sampled = draw_sample(cohort, terms.training.sampling_rate, children)
     model, clip_norm = terms.model, ordered_clip_norm(terms.privacy.clip_norm)
-    if moments:
-        return moment_sums(model, layout, cohort, clip_norm, sampled=sampled, memory_bytes=memory_bytes)
-    return clipped_sums(model, layout, weights, cohort, clip_norm, sampled=sampled, memory_bytes=memory_bytes)
+    if step.moments:
+        return moment_sums(model, layout, cohort, clip_norm, sampled=sampled, memory_bytes=memory)
+    return clipped_sums(model, layout, weights, cohort, clip_norm, sampled=sampled, memory_bytes=memory)
 
 
-def _public_patients(terms: Terms, count: int, hospitals: Sequence[str] | None) -> Floats:
-    """Declared numbers of training patients, float64 [hospitals]."""
-    names = terms.hospitals if hospitals is None else hospitals
-    if len(names) != count:
-        raise ValueError(f"{len(names)} hospitals named for {count} rows: name the hospitals of these rows")
-    return np.array([terms.training.public_patients[name] for name in names], np.float64)
-
-
-def _update_with_opacus(
-    terms: Terms,
-    layout: Layout,
-    weights: Floats,
-    cohort: Cohort,
-    stream: Keystream,
-    hospitals: Sequence[str] | None,
-    memory_bytes: int,
-    moments: bool,
-) -> Floats:
+def _update_with_opacus(step: Step, weights: Floats, stream: Keystream) -> Floats:
     """Compute a real hospital's round through Opacus's optimiser; only the clipped sum is ours."""
     from wardround.client.train.with_opacus import update_with_opacus
 
     def clipped_sum(current: Floats, child: Keystream) -> Floats:
-        own = current[np.newaxis]
-        return np.asarray(_bounded_sums(terms, layout, own, cohort, [child], memory_bytes, moments)[0])
+        return np.asarray(_bounded_sums(step, current[np.newaxis], [child])[0])
 
+    terms = step.terms
     # The denominator matters to several local steps only; one step releases the sum itself.
-    known = hospitals is not None or terms.training.local_steps > 1 or len(terms.hospitals) == 1
-    patients = _public_patients(terms, 1, hospitals)[0] if known else 1
-    update = update_with_opacus(terms, layout, weights[0], int(patients), stream, clipped_sum)
+    known = step.hospitals is not None or terms.training.local_steps > 1 or len(terms.hospitals) == 1
+    patients = int(step.public_patients[0]) if known else 1
+    update = update_with_opacus(terms, step.layout, weights[0], patients, stream, clipped_sum)
     return np.asarray(update)[np.newaxis]

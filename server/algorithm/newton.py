@@ -105,21 +105,21 @@ def design_gain(terms: Terms, shares: Floats) -> Gain:
     return Gain(inward=vectors.T, outward=pulled @ vectors, strength=np.maximum(strength, 0), fisher=fisher)
 
 
-_latest: dict[tuple[str, bytes], Gain] = {}
+_latest_gain: dict[tuple[str, bytes], Gain] = {}
 
 
-def gain_of(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Gain:
-    """Give the gain for a released mean row; a pure function that remembers its last result.
+def cached_gain(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Gain:
+    """Give the gain for a released mean row, kept from the last call where nothing has changed.
 
     mean_row: float64 [width] as aggregated, in units of the clip norm × scaled rows, with noise of
     ``row_noise_stddev``.
     """
     key = (terms.fingerprint, mean_row.tobytes())
-    if key not in _latest:
+    if key not in _latest_gain:
         gain = design_gain(terms, _shares(terms, mean_row, row_noise_stddev))
-        _latest.clear()
-        _latest[key] = gain
-    return _latest[key]
+        _latest_gain.clear()
+        _latest_gain[key] = gain
+    return _latest_gain[key]
 
 
 def _shares(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Floats:

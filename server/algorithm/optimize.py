@@ -74,7 +74,7 @@ def apply(
     if not state.row_count:
         return first_order(state, without_moments(terms), weights, gradient)
     noise = gradient_noise_stddev(terms)
-    gain = newton.gain_of(terms, state.mean_row, noise / math.sqrt(state.row_count))
+    gain = newton.cached_gain(terms, state.mean_row, noise / math.sqrt(state.row_count))
     averaged, rate = newton.averaged_noise_stddev(terms, noise), newton.rate(state.steps + 1)
     after = gain.step(weights, gradient, averaged, rate * terms.training.learning_rate)
     return replace(state, steps=state.steps + 1), after

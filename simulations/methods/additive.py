@@ -8,7 +8,7 @@ import scipy.sparse as sparse
 
 from wardround.client.cohort import Cohort
 from wardround.client.train.clipped_sum_additive import clipped_sum_additive
-from wardround.client.train.prepared import prepared_parts
+from wardround.client.train.prepared import cached_parts
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.layout import Layout
@@ -30,7 +30,7 @@ def gradient_sums(
     row by at most clip_norm (Abadi et al. 2016).
     """
     sums = np.zeros((cohort.hospital_count, layout.width))
-    for part in prepared_parts(MODEL, layout, cohort):
+    for part in cached_parts(MODEL, layout, cohort):
         first, last = part.hospitals
         own = weights if len(weights) == 1 else weights[first:last]
         if patient_weights is not None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from wardround.client.cohort import Cohort
 from wardround.client.train.prepared import MEMORY_BYTES
-from wardround.client.train.update import clipped_sums, private_update
+from wardround.client.train.update import Step, clipped_sums, private_update
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.model import column_scale, initial_weights
@@ -19,7 +19,7 @@ from wardround.server.algorithm.optimize import OptimizerState, TailAverage
 from wardround.server.algorithm.propose import ADAM_STEP, LARGEST_STEP, step_size, without_moments
 from wardround.simulations.study.baselines import alone_ridge, pooled_ridge
 
-Step = Callable[[Floats, int], Floats]
+StepFunction = Callable[[Floats, int], Floats]
 """(weights [H, D], round) → what to subtract, float64 [H, D]: a gradient, or minus a difference."""
 
 NO_CLIP = 1e12
@@ -101,7 +101,11 @@ def alone_private_models(
     several = terms.training.local_steps > 1
 
     def step(weights: Floats, round_number: int) -> Floats:
-        update = private_update(terms, layout, weights, training, streams(round_number), None, memory_bytes)
+        update = private_update(
+            Step(terms=terms, layout=layout, cohort=training, memory_bytes=memory_bytes),
+            weights,
+            streams(round_number),
+        )
         return -update if several else rates * update / counts
 
     rate = terms.training.learning_rate if several or terms.training.optimizer == "adam" else 1.0
@@ -115,7 +119,7 @@ def _only(terms: Terms, hospital: str) -> Terms:
     return replace(terms, training=replace(terms.training, public_patients=public, aggregate="sum"))
 
 
-def descend(step: Step, initial: Floats, training: TrainingSettings) -> Floats:
+def descend(step: StepFunction, initial: Floats, training: TrainingSettings) -> Floats:
     """Every row's own descent at once, by the server's optimiser and tail average: float64 [H, D]."""
     second = np.zeros_like(initial) if training.optimizer == "adam" else np.zeros(0)
     state = OptimizerState(first_moment=np.zeros_like(initial), second_moment=second, steps=0)

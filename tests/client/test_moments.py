@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wardround.client.cohort import Cohort, concatenate
 from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.moments import moment_sums
-from wardround.client.train.update import draw_sample, private_update
+from wardround.client.train.update import Step, draw_sample, private_update
 from wardround.protocol.contract.layout import Cross, Field, Layout
 from wardround.protocol.model.design import dense_rows
 from wardround.protocol.model.model import column_scale
@@ -98,8 +98,12 @@ def test_neither_weights_nor_outcomes_enter() -> None:
     cohort = cohort_of((5, 7, 1))
     others = replace(cohort, labels=1 - cohort.labels)
     streams = [[stream("n", h) for h in range(3)] for _ in range(2)]
-    first = private_update(terms_of(), LAYOUT, NOWHERE, cohort, streams[0], moments=True)
-    second = private_update(terms_of(), LAYOUT, 7 * NOWHERE, others, streams[1], moments=True)
+    first = private_update(
+        Step(terms=terms_of(), layout=LAYOUT, cohort=cohort, moments=True), NOWHERE, streams[0]
+    )
+    second = private_update(
+        Step(terms=terms_of(), layout=LAYOUT, cohort=others, moments=True), 7 * NOWHERE, streams[1]
+    )
     np.testing.assert_array_equal(first, second)
     assert np.isfinite(first).all()
 
@@ -118,7 +122,7 @@ def test_a_patient_whose_values_are_not_finite_adds_zero() -> None:
 def test_moments_are_sampled_and_noised_as_gradients_are(rate: float) -> None:
     terms, cohort = terms_of(sampling_rate=rate), cohort_of((40, 0, 25))
     streams = [stream("n", h) for h in range(3)]
-    update = private_update(terms, LAYOUT, NOWHERE, cohort, streams, moments=True)
+    update = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort, moments=True), NOWHERE, streams)
     children = [stream("n", h).child("step", 0) for h in range(3)]
     sampled = draw_sample(cohort, rate, children)
     clip_norm = ordered_clip_norm(0.5)
@@ -137,12 +141,16 @@ def test_moments_of_many_hospitals_equal_theirs_one_by_one(rate: float, simulati
     terms = terms_of(sampling_rate=rate)
     parts = [cohort_of((size,), 6, seed) for seed, size in enumerate((8, 1, 20))]
     streams = [stream("n", h) for h in range(3)]
-    together = private_update(terms, LAYOUT, NOWHERE, concatenate(parts), streams, moments=True)
+    together = private_update(
+        Step(terms=terms, layout=LAYOUT, cohort=concatenate(parts), moments=True), NOWHERE, streams
+    )
     terms.simulation = simulation
     weights = np.zeros((1, LAYOUT.width))  # a real plan's are finite; a torch module takes them
     for h, part in enumerate(parts):
         own = [stream("n", h)]
-        alone = private_update(terms, LAYOUT, weights, part, own, hospitals=[f"h{h}"], moments=True)
+        alone = private_update(
+            Step(terms=terms, layout=LAYOUT, cohort=part, hospitals=[f"h{h}"], moments=True), weights, own
+        )
         np.testing.assert_array_equal(alone[0], together[h])
 
 

@@ -10,7 +10,7 @@ from wardround.client.cohort import Cohort
 from wardround.client.train import clipped_sum_additive, clipped_sum_dense
 from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.clipped_sum_additive import clipped_row_sums
-from wardround.client.train.prepared import Prepared, prepared_parts
+from wardround.client.train.prepared import Prepared, cached_parts
 from wardround.client.train.rounding import add_part, norm_allowance, safe_norms
 from wardround.client.train.update import clipped_sums
 from wardround.protocol.contract.layout import Field, Layout
@@ -43,7 +43,7 @@ def part_of(patients: int, events: int = 1) -> Prepared:
                            "labels": cohort.labels[chosen], "rows": np.arange(len(chosen)),
                            "known": cohort.known[chosen],
                            "events_from": np.arange(patients + 1) * events})  # fmt: skip
-    (part,) = prepared_parts(ADDITIVE, HALVES, cohort)
+    (part,) = cached_parts(ADDITIVE, HALVES, cohort)
     return part
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wardround.client.cohort import Cohort, concatenate
 from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.patient_batch import pad_patients
-from wardround.client.train.update import clipped_sums, draw_sample, private_update, update_together
+from wardround.client.train.update import Step, clipped_sums, draw_sample, private_update, update_together
 from wardround.protocol.contract.layout import Cross, Field, Layout
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import parameter_count
@@ -221,7 +221,7 @@ def test_nobody_sampled_and_nobody_there_still_release_noise(model: ModelSetting
     terms = terms_of(model, 3, sampling_rate=1e-9, local_steps=local_steps)
     cohort = cohort_of((40, 0, 5))
     streams = [stream("n", h) for h in range(3)]
-    update = private_update(terms, LAYOUT, weights_of(model), cohort, streams)
+    update = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort), weights_of(model), streams)
     size = np.sqrt(local_steps) * 0.5 * np.sqrt(update.shape[1])
     if local_steps > 1:
         size = size * 0.5 / np.array([10, 20, 30])
@@ -232,7 +232,9 @@ def test_nobody_sampled_and_nobody_there_still_release_noise(model: ModelSetting
 @each_model
 def test_the_release_of_one_step_is_the_clipped_sum_plus_its_own_noise(model: ModelSettings) -> None:
     terms, cohort, weights = terms_of(model), cohort_of((5, 7, 1)), weights_of(model)
-    update = private_update(terms, LAYOUT, weights, cohort, [stream("n", h) for h in range(3)])
+    update = private_update(
+        Step(terms=terms, layout=LAYOUT, cohort=cohort), weights, [stream("n", h) for h in range(3)]
+    )
     sums = clipped_sums(model, LAYOUT, weights, cohort, ordered_clip_norm(0.5))
     children = [stream("n", h).child("step", 0) for h in range(3)]
     np.testing.assert_array_equal(update, add_noise(sums, 0.5, children))
@@ -248,7 +250,9 @@ def test_several_steps_release_the_difference_after_descent() -> None:
         current = current - rates * add_noise(
             clipped_sums(ADDITIVE, LAYOUT, current, cohort, ordered_clip_norm(0.5)), 0.5, children
         )
-    update = private_update(terms, LAYOUT, start, cohort, [stream("n", h) for h in range(3)])
+    update = private_update(
+        Step(terms=terms, layout=LAYOUT, cohort=cohort), start, [stream("n", h) for h in range(3)]
+    )
     np.testing.assert_allclose(update, current - start, rtol=1e-12, atol=1e-15)
 
 
@@ -261,18 +265,27 @@ def test_a_round_of_many_hospitals_equals_their_rounds_one_by_one(
     terms = terms_of(model, 3, local_steps=steps, sampling_rate=rate)
     parts = [cohort_of((size,), 6, seed) for seed, size in enumerate((8, 1, 20))]
     weights = weights_of(model)
-    together = private_update(terms, LAYOUT, weights, concatenate(parts), [stream("n", h) for h in range(3)])
+    together = private_update(
+        Step(terms=terms, layout=LAYOUT, cohort=concatenate(parts)),
+        weights,
+        [stream("n", h) for h in range(3)],
+    )
     for h, part in enumerate(parts):
-        alone = private_update(terms, LAYOUT, weights, part, [stream("n", h)], hospitals=[f"h{h}"])
+        alone = private_update(
+            Step(terms=terms, layout=LAYOUT, cohort=part, hospitals=[f"h{h}"]), weights, [stream("n", h)]
+        )
         assert np.linalg.norm(together[h] - alone[0]) <= 1e-6 * np.linalg.norm(alone)
 
 
 def test_noise_differs_between_hospitals_steps_and_rounds() -> None:
     nobody = cohort_of((0, 0, 0))
     keys = [[stream("round", r, "hospital", h) for h in range(3)] for r in range(2)]
-    rounds = [update_together(terms_of(), LAYOUT, weights_of(ADDITIVE), nobody, row) for row in keys]
+    rounds = [
+        update_together(Step(terms=terms_of(), layout=LAYOUT, cohort=nobody), weights_of(ADDITIVE), row)
+        for row in keys
+    ]
     two_steps = terms_of(local_steps=2, local_learning_rate=10.0)
-    both = update_together(two_steps, LAYOUT, weights_of(ADDITIVE), nobody, keys[0])
+    both = update_together(Step(terms=two_steps, layout=LAYOUT, cohort=nobody), weights_of(ADDITIVE), keys[0])
     draws = [*rounds[0], *rounds[1], -both[0] - rounds[0][0]]
     correlation = np.corrcoef(draws) - np.eye(len(draws))
     assert np.abs(correlation).max() < 0.9
@@ -282,7 +295,9 @@ def test_noise_differs_between_hospitals_steps_and_rounds() -> None:
 def test_several_steps_want_to_know_whose_patients_they_divide_by() -> None:
     terms = terms_of(local_steps=2)
     with pytest.raises(ValueError, match="3 hospitals named for 1 rows"):
-        private_update(terms, LAYOUT, weights_of(ADDITIVE), cohort_of((4,)), [stream("n")])
+        private_update(
+            Step(terms=terms, layout=LAYOUT, cohort=cohort_of((4,))), weights_of(ADDITIVE), [stream("n")]
+        )
 
 
 @pytest.mark.parametrize("model", MODELS[:2], ids=lambda model: model.kind)
@@ -309,7 +324,9 @@ def test_neither_torch_s_nor_numpy_s_generator_is_drawn_from(
     for simulation in (True, False):
         terms = terms_of(model, 1, local_steps=2, sampling_rate=0.5)
         terms.simulation = simulation
-        private_update(terms, LAYOUT, weights_of(model), cohort_of((9,)), [stream("n")])
+        private_update(
+            Step(terms=terms, layout=LAYOUT, cohort=cohort_of((9,))), weights_of(model), [stream("n")]
+        )
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -19,7 +19,7 @@ from wardround.client.train.check_closed_form import check_closed_form, of_one_l
 from wardround.client.train.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
 from wardround.client.train.patient_batch import pad_patients
 from wardround.client.train.patient_optimizer import PatientOptimizer
-from wardround.client.train.update import clipped_sums, private_update
+from wardround.client.train.update import Step, clipped_sums, private_update
 from wardround.client.train.with_opacus import update_with_opacus
 from wardround.protocol.contract.layout import Cross, Field, Layout
 from wardround.protocol.errors import ConfigurationError, WardroundError
@@ -169,9 +169,9 @@ def test_a_hospital_s_round_through_opacus_s_optimiser_equals_the_batched_round(
 ) -> None:
     terms = terms_of(model, local_steps=steps, sampling_rate=rate)
     cohort, weights = cohort_of((11,), 5), weights_of(model)
-    batched = private_update(terms, LAYOUT, weights, cohort, [stream("n")])
+    batched = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort), weights, [stream("n")])
     terms.simulation = False
-    through_opacus = private_update(terms, LAYOUT, weights, cohort, [stream("n")])
+    through_opacus = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort), weights, [stream("n")])
     np.testing.assert_allclose(through_opacus, batched, rtol=1e-9, atol=1e-12)
     if steps == 1:
         np.testing.assert_array_equal(through_opacus, batched)

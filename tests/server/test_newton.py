@@ -189,7 +189,7 @@ def test_one_hospital_alone_in_the_moment_round_says_the_same_of_shares(terms, m
     state = rounds.init(terms)
     releases = even_releases(state, terms, make_release)
     few, many = (rounds.apply(state, terms, part)[0].optimizer for part in (releases[:1], releases))
-    gains = [newton.gain_of(terms, one.mean_row, gradient_noise_stddev(terms)) for one in (few, many)]
+    gains = [newton.cached_gain(terms, one.mean_row, gradient_noise_stddev(terms)) for one in (few, many)]
     np.testing.assert_allclose(gains[0].fisher, gains[1].fisher, atol=1e-5)
     assert len(gains[0].fisher) == layout.width
 
@@ -199,9 +199,9 @@ def test_the_gain_is_found_once_per_study(terms, monkeypatch) -> None:
     real = newton.design_gain
     monkeypatch.setattr(newton, "design_gain", lambda *given: calls.append(1) or real(*given))
     row = np.full(terms.contract.layout.width, 0.1)
-    first = newton.gain_of(terms, row, 0.01)
-    assert newton.gain_of(terms, row.copy(), 0.01) is first
-    assert newton.gain_of(terms, 2 * row, 0.01) is not first
+    first = newton.cached_gain(terms, row, 0.01)
+    assert newton.cached_gain(terms, row.copy(), 0.01) is first
+    assert newton.cached_gain(terms, 2 * row, 0.01) is not first
     assert len(calls) == 2
 
 
