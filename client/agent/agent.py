@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from wardround.client.agent.noted import Noted
@@ -23,13 +24,13 @@ from wardround.client.home.home import Home, load_home
 from wardround.client.home.terms_folder import keep_pending
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.policy.policy import Policy
-from wardround.client.round.evaluate import evaluate
-from wardround.client.round.participate import Ward, describe_error, participate
+from wardround.client.round.answer_request import answer_request
+from wardround.client.round.participate import Ward, describe_error
 from wardround.client.round.simulated import simulated_stream
 from wardround.client.train.check_closed_form import check_closed_form
 from wardround.protocol.errors import LedgerError, Refusal, WardroundError
 from wardround.protocol.privacy.randomness import Keystream, fresh_keystream
-from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.protocol.terms.terms import ACCOUNTS, Release, RoundPlan, Terms
 from wardround.protocol.wire.envelope import encode_answer, sign_release
 
 logger = logging.getLogger("wardround.hospital")
@@ -68,9 +69,9 @@ class Agent:
         """Answer a verified request within its turn."""
         delay_seconds = asked.signed.terms.reply_delay_seconds
         try:
-            answer = encode_answer(sign_release(self._participate(asked), self._home.key))
+            payload = encode_answer(sign_release(self._participate(asked), self._home.key))
             logger.info("study %s, round %d: released", asked.plan.study, asked.plan.round)
-            return Reply(answer, delay_seconds)
+            return Reply(payload, delay_seconds)
         except Refusal as refusal:
             return self._refused(refusal, asked)
         except LedgerError as error:
@@ -100,13 +101,11 @@ class Agent:
         ward = Ward(
             self._home.hospital, policy, self._ledger, self._now, self._stream, self._ready, self._note
         )
-        if asked.plan.account == "held_out":
-            (answer,) = evaluate([asked.plan], [ward], terms, operator, self._admit_heldout)
-        else:
-            (answer,) = participate([asked.plan], [ward], terms, operator, self._admit_training)
-        if isinstance(answer, Refusal):
-            raise answer
-        return answer
+        admit = {account: partial(self._admit, account) for account in ACCOUNTS}
+        (found,) = answer_request([asked.plan], [ward], terms, operator, admit)
+        if isinstance(found, Refusal):
+            raise found
+        return found
 
     def _current_policy(self) -> Policy:
         """Read policy.yaml, where it changed."""
@@ -136,16 +135,9 @@ class Agent:
             raise Refusal("agreement", str(error)) from error
         self._agreed.add(terms.fingerprint)
 
-    def _admit_training(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
-        self._turns.reads_tables(wards[0].policy.min_reply_delay_seconds)
-        return self._admit("training", terms)
-
-    def _admit_heldout(self, wards: Sequence[Ward], terms: Terms) -> Cohort:
-        self._turns.reads_tables(wards[0].policy.min_reply_delay_seconds)
-        return self._admit("held_out", terms)
-
-    def _admit(self, account: str, terms: Terms) -> Cohort:
+    def _admit(self, account: str, wards: Sequence[Ward], terms: Terms) -> Cohort:
         """Pass the tables through the gate as consent stands now; the clock is never behind the ledger's."""
+        self._turns.reads_tables(wards[0].policy.min_reply_delay_seconds)
         now = self._now()
         if self._home.simulation is None:
             now = self._ledger.now(now)

@@ -15,7 +15,7 @@ from wardround.client.home.round_log import noise_alone
 from wardround.client.ledger.budget import ACCOUNTS, CAP_CLAUSES
 from wardround.client.ledger.clock import clock_fault
 from wardround.client.ledger.entries import Entry
-from wardround.protocol.terms.cost import step_event
+from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.signed_terms import SignedTerms
 
@@ -88,7 +88,7 @@ def _next_round(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
     if following > terms.training.rounds:
         answer = "all rounds are charged"
     for clause, cap, (study, key) in zip(CAP_CLAUSES, opened.policy.caps.limits, scopes, strict=True):
-        after = ledger.spent("training", opened.policy.delta, study, key, step_event(terms))
+        after = ledger.spent("training", opened.policy.delta, study, key, UPDATE.event(terms))
         if following <= terms.training.rounds and after > cap:
             answer = f"none: {clause} would be {after:.4g} of {cap:g}"
             break

@@ -17,6 +17,7 @@ from wardround.protocol.model.model import predict_logits
 from wardround.protocol.privacy.mechanism import add_noise
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
+from wardround.protocol.terms.request import TABLES
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 
 WEIGHT_UNITS = 2.0**26
@@ -29,9 +30,9 @@ def evaluate(
     """Answer one evaluation plan per ward, in order: with noised tables, or with the refusal of a clause.
 
     admit_heldout gives the wards' held-out patients, and is called once all of them have been charged, on
-    the account ``held_out``. Guarantees as ``participate``'s (test_evaluate.py).
+    the held-out account. Guarantees as ``participate``'s (test_evaluate.py).
     """
-    return answer_plans("held_out", plans, wards, terms, operator, admit_heldout, _tables_of_round)
+    return answer_plans(TABLES, plans, wards, terms, operator, admit_heldout, _tables_of_round)
 
 
 def _tables_of_round(

@@ -27,8 +27,8 @@ from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.errors import Refusal, TableAway, TableError
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.randomness import Keystream
-from wardround.protocol.terms.cost import release_event
 from wardround.protocol.terms.limits import expiry_of
+from wardround.protocol.terms.request import MEAN_ROWS, UPDATE, Request, request_in, request_of
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.wire.wire import decode_release, encode_release
 
@@ -84,11 +84,11 @@ def participate(
     comes (rule 2). test_participate.py holds each. Raises TableAway where a database does not answer, and
     ValueError for plans of several rounds, which may ask for different things.
     """
-    return answer_plans("training", plans, wards, terms, operator, admit, partial(_update, memory_bytes))
+    return answer_plans(UPDATE, plans, wards, terms, operator, admit, partial(_update, memory_bytes))
 
 
 def answer_plans(
-    account: str,
+    request: Request,
     plans: Sequence[RoundPlan],
     wards: Sequence[Ward],
     terms: Terms,
@@ -96,9 +96,9 @@ def answer_plans(
     admit: Admit,
     compute: Compute,
 ) -> list[Release | Refusal]:
-    """Answer plans of one account by what ``compute`` makes of its patients: see ``participate``."""
+    """Answer plans of one request's account by what ``compute`` makes of its patients: see ``participate``."""
     receipts = [
-        _charge(account, plan, ward, terms, operator) for plan, ward in zip(plans, wards, strict=True)
+        _charge(request, plan, ward, terms, operator) for plan, ward in zip(plans, wards, strict=True)
     ]
     due = [i for i, receipt in enumerate(receipts) if isinstance(receipt, Receipt) and receipt.stored is None]
     vectors = _computed([plans[i] for i in due], [wards[i] for i in due], terms, admit, compute)
@@ -120,16 +120,16 @@ def charge_of(plan: RoundPlan, terms: Terms, operator: str) -> Charge:
         terms=terms.fingerprint,
         round=plan.round,
         weights_digest=plan.weights_digest,
-        event=release_event(terms, plan.account),
+        event=request_in(plan, terms).event(terms),
         account=plan.account,
     )
 
 
-def _charge(account: str, plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> Receipt | Refusal:
+def _charge(request: Request, plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> Receipt | Refusal:
     now = ward.ledger.now(ward.clock())
     try:
-        if plan.account != account:
-            raise Refusal("account", f"account={plan.account}: expected {account}")
+        if plan.account != request.account:
+            raise Refusal("account", f"account={plan.account}: expected {request.account}")
         _check_plan(plan, ward, terms, operator)
         permit(ward.policy, terms, operator, ward.ledger, now)
         _check_round(plan, ward, terms, operator)
@@ -150,13 +150,9 @@ def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> Non
             raise Refusal(clause, f"the plan says {asked}, expected {expected}")
     if plan.hospital not in terms.training.public_patients:
         raise Refusal("hospital", f"hospital={plan.hospital}: is not one that the terms name")
-    rounds = range(1, terms.training.rounds + 1)
-    if plan.account == "held_out":
-        named = terms.evaluation.rounds if terms.evaluation else ()
-        if plan.round not in named:
-            raise Refusal("round", f"round={plan.round}: these terms evaluate after {list(named)}")
-    elif plan.round not in rounds:
-        raise Refusal("round", f"round={plan.round}: these terms have rounds 1 to {len(rounds)}")
+    request = request_in(plan, terms)
+    if plan.round not in request.rounds(terms):
+        raise Refusal("round", f"round={plan.round}: {request.when(terms)}")
     _check_head(plan, ward, operator)
 
 
@@ -200,11 +196,11 @@ def _update(
     streams: Sequence[Keystream],
     hospitals: Sequence[str],
 ) -> Floats:
-    layout, moments = terms.contract.layout, terms.training.asks_moments(round_number)
+    moments = request_of(terms, round_number) is MEAN_ROWS
     return private_update(
         Step(
             terms=terms,
-            layout=layout,
+            layout=terms.contract.layout,
             cohort=cohort,
             hospitals=hospitals,
             memory_bytes=memory_bytes,

@@ -10,29 +10,20 @@ from dataclasses import replace
 from itertools import combinations_with_replacement
 
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary
+from wardround.protocol.terms.request import REQUESTS, UPDATE
 from wardround.protocol.terms.terms import Terms
-
-
-def step_event(terms: Terms) -> PrivacyEvent:
-    """Give the cost of one training round's release: all of its private steps."""
-    return PrivacyEvent(terms.noise_multiplier, terms.training.sampling_rate, terms.training.local_steps)
 
 
 def releases(terms: Terms) -> Iterator[tuple[str, PrivacyEvent, int]]:
     """Give each account's releases under the terms: the event of one, and how many there are."""
-    yield "training", step_event(terms), terms.training.rounds
-    if terms.evaluation is not None:
-        yield "held_out", PrivacyEvent(terms.evaluation.noise_multiplier), len(terms.evaluation.rounds)
-
-
-def release_event(terms: Terms, account: str) -> PrivacyEvent:
-    """Give the cost of one release of an account; KeyError where the terms release nothing of it."""
-    return {name: event for name, event, _ in releases(terms)}[account]
+    for request in REQUESTS:
+        if count := len(request.rounds(terms)):
+            yield request.account, request.event(terms), count
 
 
 def training_event(terms: Terms, rounds: int | None = None) -> PrivacyEvent:
     """Give the cost of so many rounds, by default all, to a training patient who misses none."""
-    return times(step_event(terms), terms.training.rounds if rounds is None else rounds)
+    return times(UPDATE.event(terms), terms.training.rounds if rounds is None else rounds)
 
 
 def times(event: PrivacyEvent, count: int) -> PrivacyEvent:

@@ -13,6 +13,7 @@ import numpy as np
 from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.errors import ConfigurationError, ReleaseRejected
 from wardround.protocol.model.model import initial_weights
+from wardround.protocol.terms.request import MEAN_ROWS, request_of
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import optimize
 from wardround.server.algorithm.aggregate import Aggregate, begin, reason_to_discard
@@ -180,7 +181,7 @@ def _plan(state: RoundState, hospital: str, weights: Floats32) -> RoundPlan:
 
 
 def _step(state: RoundState, terms: Terms, gradient: Floats) -> RoundState:
-    if terms.training.asks_moments(state.round - 1):
+    if request_of(terms, state.round - 1) is MEAN_ROWS:
         return replace(state, optimizer=optimize.take_moments(state.optimizer, gradient))
     optimizer, weights = optimize.apply(state.optimizer, terms, state.weights, gradient)
     # Weights travel as float32: beyond its range every hospital would be sent infinities.

@@ -13,6 +13,7 @@ import numpy as np
 from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import ReleaseRejected
 from wardround.protocol.privacy.mechanism import GRID_CELLS_PER_STDDEV
+from wardround.protocol.terms.request import TABLES, UPDATE, Request
 from wardround.protocol.terms.terms import Release, Terms
 
 # The chance that one honest release is refused for its norm: 4e-7 over 10,000 hospitals and 40 rounds.
@@ -44,21 +45,20 @@ class Expected:
     weights_digest: str
     parameters: int
     noise_norm: float
-    account: str
+    request: Request
 
 
 def expect(
-    terms: Terms, round_number: int, weights_digest: str, parameters: int, account: str = "training"
+    terms: Terms, round_number: int, weights_digest: str, parameters: int, request: Request = UPDATE
 ) -> Expected:
     """Prepare a round's screening: parameters is the length of every release's vector."""
-    stddev = terms.hospital_noise_stddev if account == "training" else terms.table_noise_stddev
     return Expected(
         terms=terms,
         round=round_number,
         weights_digest=weights_digest,
         parameters=parameters,
-        noise_norm=gaussian_norm_bound(stddev, parameters),
-        account=account,
+        noise_norm=gaussian_norm_bound(request.noise_stddev(terms), parameters),
+        request=request,
     )
 
 
@@ -89,7 +89,7 @@ def _wrong_label(release: Release, expected: Expected, accepted: Container[str])
         (release.round == expected.round, "wrong round"),
         (release.terms_fingerprint == terms.fingerprint, "wrong terms"),
         (release.weights_digest == expected.weights_digest, "wrong weights"),
-        (release.account == expected.account, "wrong account"),
+        (release.account == expected.request.account, "wrong account"),
         (terms.simulation or not release.simulation, "simulated"),
         (release.hospital not in accepted, "repeated"),
     )
@@ -114,7 +114,7 @@ def norm_bound(expected: Expected, hospital: str) -> float:
     terms = expected.terms
     training = terms.training
     declared = training.public_patients[hospital]
-    if expected.account == "held_out":
+    if expected.request is TABLES:
         return (COUNT_SLACK * (declared + HELD_OUT_SLACK) + expected.noise_norm) * _ROUNDING_SLACK
     sums = terms.privacy.clip_norm * sampled_patients_bound(declared, training.sampling_rate)
     if training.local_steps == 1:

@@ -22,6 +22,7 @@ from wardround.protocol.terms.evaluation import (
     table_rows,
     table_size,
 )
+from wardround.protocol.terms.request import TABLES
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.aggregate import reason_to_discard
 from wardround.server.algorithm.rounds import RoundState
@@ -51,7 +52,7 @@ def plans(
             terms_fingerprint=terms.fingerprint,
             weights=announced,
             ledger_head=state.ledger_heads.get(hospital) or None,
-            account="held_out",
+            account=TABLES.account,
         )
         for hospital in terms.hospitals
     ]
@@ -79,7 +80,7 @@ def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRe
     Those that do not pass are named and left out. One pass; holds one release at a time.
     """
     size = table_size(terms.contract, settings_of(terms))
-    expected = expect(terms, asked.round, asked.weights_digest, size, account="held_out")
+    expected = expect(terms, asked.round, asked.weights_digest, size, request=TABLES)
     total, accepted, rejected = np.zeros(size), dict[str, None](), list[NoRelease]()
     for release in releases:
         if isinstance(release, NoRelease):

@@ -8,8 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from wardround.client.round.evaluate import evaluate
-from wardround.client.round.participate import participate
+from wardround.client.round.answer_request import answer_request
 from wardround.client.train.prepared import MEMORY_BYTES
 from wardround.conf.compose import settings_to_mapping
 from wardround.conf.settings import StudySettings
@@ -19,6 +18,7 @@ from wardround.protocol.privacy.accounting import (
     independent_epsilon,
 )
 from wardround.protocol.terms.cost import colluding_hospitals, epsilon_against, training_event
+from wardround.protocol.terms.request import TABLES, UPDATE
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.rounds import RoundState, RoundSummary, finished, reported_weights
@@ -135,12 +135,11 @@ def train(
 def answering(federation: Federation, terms: Terms, memory_bytes: int = MEMORY_BYTES) -> Answer:
     """Give what answers a round's or an evaluation's plans: every planned hospital's own ward."""
     wards = {ward.hospital: ward for ward in federation.wards(terms)}
+    admit = {UPDATE.account: federation.admit, TABLES.account: federation.admit_heldout}
 
     def answer(plans: Sequence[RoundPlan]) -> list[Release | Refusal]:
         own = [wards[plan.hospital] for plan in plans]
-        if plans[0].account == "held_out":
-            return evaluate(plans, own, terms, OPERATOR, federation.admit_heldout)
-        return participate(plans, own, terms, OPERATOR, federation.admit, memory_bytes)
+        return answer_request(plans, own, terms, OPERATOR, admit, memory_bytes)
 
     return answer
 

@@ -1,0 +1,98 @@
+"""The kinds of request: what a plan asks of a hospital, of which patients, in which rounds, and at what cost."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.terms.terms import RoundPlan, Terms
+
+
+class Request(ABC):
+    """One kind. account: whose patients it is about, and so whose budget pays (``ledger``)."""
+
+    account: ClassVar[str]
+
+    @abstractmethod
+    def rounds(self, terms: Terms) -> Sequence[int]:
+        """Give the numbers of the rounds in which the terms provide for it."""
+
+    @abstractmethod
+    def when(self, terms: Terms) -> str:
+        """Say so in words, for a refusal."""
+
+    @abstractmethod
+    def event(self, terms: Terms) -> PrivacyEvent:
+        """Give what one release costs a patient of the account."""
+
+    @abstractmethod
+    def noise_stddev(self, terms: Terms) -> float:
+        """Give the standard deviation of one hospital's noise, in one step."""
+
+
+class Update(Request):
+    """A clipped, noised sum of training patients' gradients, or what several such steps did to the weights."""
+
+    account = "training"
+
+    def rounds(self, terms: Terms) -> Sequence[int]:
+        """Every round trains."""
+        return range(1, terms.training.rounds + 1)
+
+    def when(self, terms: Terms) -> str:
+        """Say which rounds there are."""
+        return f"these terms have rounds 1 to {terms.training.rounds}"
+
+    def event(self, terms: Terms) -> PrivacyEvent:
+        """All private steps of one round."""
+        training = terms.training
+        return PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.local_steps)
+
+    def noise_stddev(self, terms: Terms) -> float:
+        """Noise in proportion to the clip norm."""
+        return terms.hospital_noise_stddev
+
+
+class MeanRows(Update):
+    """A noised sum of training patients' mean design rows, in an update's place: bounded, noised and paid alike."""
+
+
+class Tables(Request):
+    """Noised tables of held-out patients, by label, score and group, under the plan's weights."""
+
+    account = "held_out"
+
+    def rounds(self, terms: Terms) -> Sequence[int]:
+        """Give the rounds after which the terms evaluate; none where they evaluate nothing."""
+        return terms.evaluation.rounds if terms.evaluation else ()
+
+    def when(self, terms: Terms) -> str:
+        """Say after which rounds."""
+        return f"these terms evaluate after {list(self.rounds(terms))}"
+
+    def event(self, terms: Terms) -> PrivacyEvent:
+        """One noised table; ValueError where the terms evaluate nothing."""
+        if terms.evaluation is None:
+            raise ValueError("these terms evaluate nothing")
+        return PrivacyEvent(terms.evaluation.noise_multiplier)
+
+    def noise_stddev(self, terms: Terms) -> float:
+        """Noise in units of one patient, who moves the tables by at most 1."""
+        return terms.table_noise_stddev
+
+
+UPDATE, MEAN_ROWS, TABLES = Update(), MeanRows(), Tables()
+REQUESTS: tuple[Request, ...] = (UPDATE, TABLES)
+"""One kind of each account."""
+
+
+def request_of(terms: Terms, round_number: int, account: str = UPDATE.account) -> Request:
+    """Give the kind that a round asks of an account's patients."""
+    if account == TABLES.account:
+        return TABLES
+    return MEAN_ROWS if terms.training.asks_moments(round_number) else UPDATE
+
+
+def request_in(plan: RoundPlan, terms: Terms) -> Request:
+    """Give the kind of a plan's request."""
+    return request_of(terms, plan.round, plan.account)
