@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Install the real parts that some tests need, from Debian's packages: a PostgreSQL server.
-# The tests start and stop it themselves, as a user who is not root, in a folder of their own.
+# Install the real parts that some tests need, from Debian's packages: a PostgreSQL server, and zsh.
+# The tests start and stop the server themselves, as a user who is not root, in a folder of their own.
 set -euo pipefail
 
 has_postgresql() {
     command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
-if has_postgresql; then
+if has_postgresql && command -v zsh >/dev/null; then
     exit 0
 fi
 as_root=()
@@ -19,5 +19,5 @@ export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" mkdir -p /etc/postgresql-common
 echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
-"${as_root[@]}" apt-get install -qq -y --no-install-recommends postgresql
+"${as_root[@]}" apt-get install -qq -y --no-install-recommends postgresql zsh
 has_postgresql

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wardround.conf.help import help_text
+from wardround.protocol.errors import WardroundError
 from wardround.protocol.text.say import complain, say, show_fault
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def main() -> int:
     if {"-h", "--help"} & set(sys.argv[1:]):
         say(*help_text("simulate").splitlines())
         return 0
+    if any(text.partition("=")[0] == "--completion" for text in sys.argv[1:]):
+        return _write_completion()
     try:
         from wardround.conf.door import run
     except ModuleNotFoundError as error:
@@ -40,6 +43,28 @@ def simulate(settings: "StudySettings") -> None:
     from wardround.simulations.study.study import run
 
     run(settings)
+
+
+def _write_completion() -> int:
+    """Write a shell's completion of Hydra's flags that people use, and of groups, options and keys."""
+    from wardround.conf.candidates import candidates
+    from wardround.protocol.command_line.parser import SETTINGS, OneLineParser, add_completion
+
+    parser = OneLineParser(prog="wardround-simulate")
+    for flag in ("--multirun", "--version", "--hydra-help"):
+        parser.add_argument(flag, action="store_true")
+    parser.add_argument("--cfg", choices=("job", "hydra", "all"))
+    parser.add_argument(
+        "--info", choices=("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+    )
+    parser.add_argument(SETTINGS, nargs="*")
+    add_completion(parser, lambda: candidates("simulate"))
+    try:
+        parser.parse_args()
+    except WardroundError as error:
+        complain(str(error))
+        return 2
+    return 0
 
 
 def write_frontier(sweep_dir: Path) -> None:

@@ -26,6 +26,7 @@ class OneLineParser(ArgumentParser):
         self.words: dict[str, OneLineParser] = {}
         self._repeated: set[str] = set()
         self._choose_word: Any = None
+        self._word = ""
         super().__init__(**{"allow_abbrev": False, "formatter_class": RawDescriptionHelpFormatter, **given})
 
     def add_argument(self, *names: Any, **given: Any) -> Action:
@@ -38,6 +39,7 @@ class OneLineParser(ArgumentParser):
 
     def begin_words(self, dest: str, metavar: str) -> None:
         """Make a word necessary, kept under ``dest``: the words are added next."""
+        self._word = metavar
         self._choose_word = self.add_subparsers(dest=dest, metavar=metavar, required=True)
 
     def add_word(self, name: str, summary: str) -> "OneLineParser":
@@ -71,8 +73,8 @@ class OneLineParser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise ConfigurationError in the place of usage and exit."""
-        chosen = message.partition("invalid choice: ")[2]
-        if chosen and self.words:
+        chosen = message.removeprefix(f"argument {self._word}: invalid choice: ")
+        if self._word and chosen != message:
             word = chosen.removeprefix("'").partition("'")[0]
             message = f"{word}: unknown command; {_nearest(word, self.words)}one of {', '.join(self.words)}"
         raise ConfigurationError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
@@ -126,6 +128,20 @@ class ShowVersion(Action):
         parser.exit()
 
 
+class WriteCompletion(Action):
+    """Writes the script that completes the command line in a shell. const: gives the settings that may stand there."""
+
+    def __call__(self, parser: ArgumentParser, _: object, shell: object, *__: object) -> NoReturn:
+        """Write it, and leave."""
+        from wardround.protocol.command_line.completion import places, script
+        from wardround.protocol.text.say import say
+
+        if isinstance(parser, OneLineParser) and callable(self.const):
+            text = script(str(shell), parser.prog, list(places(parser)), self.const())
+            say(*text.splitlines())
+        parser.exit()
+
+
 def _nothing_more(parser: OneLineParser) -> None:
     """Add no argument."""
 
@@ -141,12 +157,27 @@ class Command:
     machine: bool = True
 
 
-def begin(program: str, description: str, epilog: str) -> OneLineParser:
-    """Make a program's parser, which asks for one of its commands."""
+def begin(
+    program: str, description: str, epilog: str, settings: Callable[[], Sequence[str]] = tuple
+) -> OneLineParser:
+    """Make a program's parser, which asks for one of its commands. settings: what completion offers as ``key=``."""
     top = OneLineParser(prog=program, description=description, epilog=epilog)
     top.add_argument("--version", action=ShowVersion, nargs=0, help="the version of wardround")
+    add_completion(top, settings)
     top.begin_words("command", "COMMAND")
     return top
+
+
+def add_completion(parser: OneLineParser, settings: Callable[[], Sequence[str]] = tuple) -> None:
+    """Add the flag that writes the script for a shell. settings: what is offered as ``key=``."""
+    parser.add_argument(
+        "--completion",
+        action=WriteCompletion,
+        choices=("bash", "zsh"),
+        const=settings,
+        metavar="SHELL",
+        help="write what completes this command in bash or zsh: source <(%(prog)s --completion bash)",
+    )
 
 
 def number(text: str) -> float:

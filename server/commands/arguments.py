@@ -1,5 +1,6 @@
 """What may be typed after ``wardround-serve``: every command with its flags. Imports nothing heavy."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from wardround.conf.help import help_text
@@ -128,6 +129,12 @@ HOMELESS = ("key", "terms")
 """Commands that name their files, and need no operator's home."""
 
 
+def _settings() -> Sequence[str]:
+    from wardround.conf.candidates import candidates
+
+    return candidates("serve")
+
+
 def parser() -> OneLineParser:
     """Build the whole command line."""
     top = begin(
@@ -135,6 +142,7 @@ def parser() -> OneLineParser:
         "What the operator of a federation runs.",
         "wardround-serve COMMAND --help explains each; those that compose a study list its settings.\n"
         "Exit codes: 0; 2 with one line that says what to mend; 130 when stopped.",
+        _settings,
     )
     for command in COMMANDS:
         one = top.add_word(command.name, command.summary)
