@@ -15,7 +15,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -46,6 +46,9 @@ CPU_BUILDS = {
         ),
     },
 }
+# What the classifiers in pyproject.toml claim: every package of the lock has a wheel for each of these.
+PYTHONS = ("3.11", "3.12", "3.13")
+PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
 # Hydra needs omegaconf, and that the parser of ANTLR 4.9, of which nobody published a wheel: built from its source.
 SOURCE_ONLY = "antlr4-python3-runtime"
 HEAD = "# Written by `make lock`, installed by scripts/install.sh; see SECURITY.md. Not edited by hand.\n"
@@ -161,8 +164,25 @@ def cpu_builds(releases: Iterable[str]) -> set[Locked]:
     }
 
 
+def check_pythons(file: Path) -> None:
+    """Ask the index for a wheel of every package in ``file``, under each Python and platform; downloads none.
+
+    SystemExit with uv's own words where one is missing, or none that is there has a locked hash.
+    """
+    for python, platform in product(PYTHONS, PLATFORMS):
+        with TemporaryDirectory() as nowhere:
+            line = [
+                sys.executable, "-m", "uv", "pip", "install", "-q", "--dry-run", "--no-config", "--no-deps",
+                "--require-hashes", "--only-binary", ":all:", "--no-binary", SOURCE_ONLY,
+                "--python-version", python, "--python-platform", platform, "--target", nowhere, "-r", str(file),
+            ]  # fmt: skip
+            done = subprocess.run(line, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"Python {python} on {platform}: {done.stderr}")
+
+
 def main() -> None:
-    """Write every file of the lock anew."""
+    """Write every file of the lock anew, and check that every Python finds its wheels."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--renew", nargs="*", default=[], help="packages that may change their version, or all"
@@ -178,6 +198,7 @@ def main() -> None:
     cuda = {one for one in found["locks/hospital.txt"] if CUDA_NAME.fullmatch(one.name)}
     for file, packages in ((CUDA, cuda), (CPU, cpu_builds(hashes))):
         (ROOT / file).write_text(written(file, packages), encoding="utf-8")
+    check_pythons(ROOT / EVERYTHING)
 
 
 if __name__ == "__main__":

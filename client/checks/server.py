@@ -11,7 +11,7 @@ from wardround.client.home.home import Home
 from wardround.client.network.supernode import FOLDER, NodeSettings, load_node_settings, server_days_left
 
 WARN_DAYS = 30
-# Flower 1.41 takes no word from a SuperNode whose clock is further ahead of the server's, or further behind.
+# Flower 1.42 takes no word from a SuperNode whose clock is further ahead of the server's, or further behind.
 AHEAD, BEHIND = timedelta(seconds=5), timedelta(seconds=305)
 _GRAIN = timedelta(seconds=2)  # the server tells whole seconds, and its answer is on the way for some time
 

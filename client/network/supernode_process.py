@@ -5,7 +5,7 @@ before the first message and forks for each: the fork does what ``flwr-clientapp
 the server shipped, and nothing else: client/network/known_app.py), without the seconds that a new program needs to
 import. Neither holds data; both stand where server/network/shim may run, see deploy/wardround-supernode.service.
 
-Flower 1.41 fixes three times that suit rounds of minutes: 3 s between two looks for messages, 0.5 s between two
+Flower 1.42 fixes three times that suit rounds of minutes: 3 s between two looks for messages, 0.5 s between two
 looks for an answer, and a heartbeat of 30 s, after two of which a killed node's key is let in again. They are
 set here (test_supernode_process.py fails where Flower no longer has them).
 """

@@ -1,6 +1,6 @@
 """What carries a study's rounds between machines: Flower's grid, with replies pulled one by one and bounded.
 
-Flower 1.41's own ``pull_messages`` holds every reply that is ready, so that a round of 100 hospitals takes the
+Flower 1.42's own ``pull_messages`` holds every reply that is ready, so that a round of 100 hospitals takes the
 memory of 100 releases; it waits up to two hours for a reply whose upload broke off, while everybody else's
 deadline passes; and a reply that is not made of what it says it is ends the run. Here a reply is given to the
 round before the next one is fetched, is left for a later look while parts of it are missing, has no more parts

@@ -1,6 +1,6 @@
 """Flower's SuperLink behind a doorkeeper: started by ``wardround-serve up``, with Flower's own arguments.
 
-Flower 1.41 serves its three APIs at one port: Fleet for the hospitals, Control for whoever submits runs and
+Flower 1.42 serves its three APIs at one port: Fleet for the hospitals, Control for whoever submits runs and
 registers nodes, Runtime for whoever carries runs out. Fleet asks for a node's key and Runtime for a token, but
 Control asks for nothing: anyone who reaches the port could have an app of their own run at every hospital. Here
 Control answers only to the secret that the operator's own commands send, and no request may be larger than

@@ -3,7 +3,7 @@
 Strategy, converter and ``participate`` are those of any other study; only the carrying differs. Any worker
 may compute any hospital's next round, so what a ledger must remember travels in Flower's per-node state.
 
-Of Flower 1.41's ways to start the engine, ``run_simulation`` is deprecated and ``flwr run`` leaves a
+Of Flower 1.42's ways to start the engine, ``run_simulation`` is deprecated and ``flwr run`` leaves a
 SuperLink behind; called here is what both of them call.
 """
 

@@ -14,6 +14,7 @@ from scripts.lock import (
     CPU,
     CUDA,
     EVERYTHING,
+    PYTHONS,
     ROLES,
     ROOT,
     SOURCE_ONLY,
@@ -72,6 +73,13 @@ def test_every_package_has_one_version_and_hashes() -> None:
     assert [package.name for package in packages if not package.hashes] == []
     versions = {(package.name, package.version.removesuffix("+cpu")) for package in packages}
     assert len(versions) == len({name for name, _ in versions})
+
+
+def test_the_pythons_that_are_claimed_are_those_whose_wheels_the_lock_was_checked_for() -> None:
+    prefix = "Programming Language :: Python :: 3."
+    claimed = [line.removeprefix(prefix[:-2]) for line in PROJECT["classifiers"] if line.startswith(prefix)]
+    assert claimed == list(PYTHONS)
+    assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
 
 
 def test_what_builds_is_locked_too() -> None:

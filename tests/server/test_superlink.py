@@ -66,7 +66,7 @@ def test_a_grids_calls_all_pass_by_the_one_invoker():
 
 
 class Control:
-    """Nodes as Flower 1.41 keeps them: one that was shut out stays listed, and neither goes nor comes again."""
+    """Nodes as Flower 1.42 keeps them: one that was shut out stays listed, and neither goes nor comes again."""
 
     def __init__(self):
         self.nodes = {}
