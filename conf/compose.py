@@ -3,7 +3,7 @@
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,8 +103,7 @@ def build(kind: type[T], plain: Mapping[str, object], path: str) -> T:
     A null stands for the field's default. Ranges are the dataclass's own checks.
     """
     hints = typing.get_type_hints(kind)
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    refuse_unknown(plain, names, f"{path}.")
+    refuse_unknown(plain, list(hints), f"{path}.")
     given = {key: value for key, value in plain.items() if value is not None}
     return kind(**{key: typed(value, hints[key], f"{path}.{key}") for key, value in given.items()})
 

@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.files import strange_heads
@@ -26,7 +27,7 @@ def run(options: Namespace) -> None:
     """Show where the hospital stands; everything is read off policy, ledger and socket."""
     with open_home(options.home) as opened:
         entries = opened.ledger.entries()
-        facts: dict[str, object] = {
+        facts: dict[str, Any] = {
             "hospital": opened.home.hospital,
             "agent": is_listening(opened.home.socket),
             "delta": opened.policy.delta,
@@ -96,14 +97,14 @@ def _next_round(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
 
 
 def _show(
-    facts: dict[str, object],
+    facts: dict[str, Any],
     budget: list[dict[str, object]],
     next_rounds: list[dict[str, object]],
     pending: list[str],
     last: list[Entry],
 ) -> None:
     say(f"{facts['hospital']}: the agent {'answers' if facts['agent'] else 'does not run'}", "")
-    for fault in facts["faults"]:  # type: ignore[attr-defined]
+    for fault in facts["faults"]:
         say(f"FAULT: {fault}", "")
     rows = []
     for row in budget:

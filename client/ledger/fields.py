@@ -32,7 +32,10 @@ def _printable(most: int) -> _Check:
 
 
 def _number(least: float, most: float) -> _Check:
-    return lambda value: type(value) in (int, float) and least <= value <= most  # type: ignore[operator]
+    def within(value: object) -> bool:
+        return type(value) in (int, float) and isinstance(value, int | float) and least <= value <= most
+
+    return within
 
 
 def _whole(least: int, most: int) -> _Check:

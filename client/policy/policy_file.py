@@ -112,8 +112,9 @@ def _number(
     value = section.value(key) if default is None else section.value(key, default)
     if value is default and default is not None:
         return default
-    spelled = isinstance(value, int | float) and not isinstance(value, bool)
-    number = float(value) if spelled else math.nan  # type: ignore[arg-type]
+    number = math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
     if not max(above, -1e-300) < number < below:
         bounds = f"above 0 and below {below:g}" if above == 0.0 else f"from 0 to below {below:g}"
         raise ConfigurationError(f"policy.{key}={shown(value)}: must be a number {bounds}")

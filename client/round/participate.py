@@ -102,10 +102,11 @@ def answer_plans(
     ]
     due = [i for i, receipt in enumerate(receipts) if isinstance(receipt, Receipt) and receipt.stored is None]
     vectors = _computed([plans[i] for i in due], [wards[i] for i in due], terms, admit, compute)
-    answers = list(map(_answer_of, receipts))
-    for i, vector in zip(due, vectors, strict=True):
-        answers[i] = _release(plans[i], wards[i], terms, operator, receipts[i], vector)
-    return answers  # type: ignore[return-value]
+    computed = {
+        i: _release(plans[i], wards[i], terms, operator, receipts[i], vector)
+        for i, vector in zip(due, vectors, strict=True)
+    }
+    return [computed[i] if i in computed else _answer_of(receipt) for i, receipt in enumerate(receipts)]
 
 
 def charge_of(plan: RoundPlan, terms: Terms, operator: str) -> Charge:
@@ -294,7 +295,10 @@ def _release(
     return release if kept is payload else decode_release(kept)
 
 
-def _answer_of(receipt: Receipt | Refusal) -> Release | Refusal | None:
+def _answer_of(receipt: Receipt | Refusal) -> Release | Refusal:
+    """Give the answer that needs no computing: a refusal, or the stored release of a repeat."""
     if isinstance(receipt, Refusal):
         return receipt
-    return decode_release(receipt.stored) if receipt.stored is not None else None
+    if receipt.stored is None:
+        raise ValueError("this charge has no stored release yet")
+    return decode_release(receipt.stored)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -179,26 +180,26 @@ def terms_to_mapping(terms: Terms) -> dict[str, object]:
 def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
     """Read terms from plain data; anything that does not fit is one ConfigurationError."""
     try:
-        fields = dict(plain)
-        model = dict(fields.pop("model"))  # type: ignore[call-overload]
+        fields: dict[str, Any] = dict(plain)
+        model = dict(fields.pop("model"))
         model["hidden"] = tuple(model.get("hidden", ()))
         evaluation = fields.pop("evaluation", None)
         return Terms(
-            contract=contract_from_mapping(fields.pop("contract")),  # type: ignore[arg-type]
+            contract=contract_from_mapping(fields.pop("contract")),
             model=ModelSettings(**model),
-            privacy=PrivacySettings(**fields.pop("privacy")),  # type: ignore[arg-type]
-            training=TrainingSettings(**fields.pop("training")),  # type: ignore[arg-type]
-            fairness=FairnessSettings(**fields.pop("fairness", {})),  # type: ignore[arg-type]
-            evaluation=None if evaluation is None else _evaluation(evaluation),  # type: ignore[arg-type]
-            **fields,  # type: ignore[arg-type]
+            privacy=PrivacySettings(**fields.pop("privacy")),
+            training=TrainingSettings(**fields.pop("training")),
+            fairness=FairnessSettings(**fields.pop("fairness", {})),
+            evaluation=None if evaluation is None else _evaluation(evaluation),
+            **fields,
         )
     except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
         raise ConfigurationError(f"terms: not of the expected form ({type(error).__name__})") from error
 
 
-def _evaluation(plain: Mapping[str, object]) -> EvaluationSettings:
-    rounds = tuple(int(number) for number in plain["rounds"])  # type: ignore[attr-defined]
-    return EvaluationSettings(**{**plain, "rounds": rounds})  # type: ignore[arg-type]
+def _evaluation(plain: Mapping[str, Any]) -> EvaluationSettings:
+    rounds = tuple(int(number) for number in plain["rounds"])
+    return EvaluationSettings(**{**plain, "rounds": rounds})
 
 
 def require_countable(terms: Terms) -> None:

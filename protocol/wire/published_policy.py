@@ -9,6 +9,7 @@ import math
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_new
@@ -88,7 +89,8 @@ def _limits(plain: dict[str, object]) -> Limits:
     defaults = {one.name: 0.0 if one.default is MISSING else one.default for one in fields(Limits)}
     if set(plain) != set(defaults):
         raise ValueError("other limits")
-    return Limits(**{name: _value(plain[name], default) for name, default in defaults.items()})  # type: ignore[arg-type]
+    values: dict[str, Any] = {name: _value(plain[name], default) for name, default in defaults.items()}
+    return Limits(**values)
 
 
 def _value(value: object, default: object) -> object:

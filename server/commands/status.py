@@ -23,15 +23,15 @@ def run(options: Namespace) -> None:
         return
     say(f"server {home.address}: {'up' if plain['up'] else 'down'}")
     certificates = plain["certificate_days_left"]
-    say("certificates: " + ", ".join(f"{k} {v} days" for k, v in certificates.items()))  # type: ignore[attr-defined]
-    say(f"hospitals: {', '.join(plain['hospitals']) or 'none enrolled'}")  # type: ignore[arg-type]
-    for study in plain["studies"]:  # type: ignore[attr-defined]
+    say("certificates: " + ", ".join(f"{k} {v} days" for k, v in certificates.items()))
+    say(f"hospitals: {', '.join(plain['hospitals']) or 'none enrolled'}")
+    for study in plain["studies"]:
         valid = f"; terms valid until {study['valid_until']}" if study["valid_until"] else ""
         say(f"study {study['study']}: {study['state']}, round {study['round']}, {study['at']}{valid}")
         say(*_measured_lines(study["evaluated"]))
 
 
-def standing(home: OperatorHome) -> dict[str, object]:
+def standing(home: OperatorHome) -> dict[str, Any]:
     """Give all of it as plain data; asks nobody but this machine's files and port."""
     from wardround.server.network.superlink import is_listening
 

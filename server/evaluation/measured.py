@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -118,7 +119,7 @@ def _sizes(found: EvaluationResult) -> list[dict[str, object]]:
     return [_gap(gap, found.group_report.confidence) for gap in largest_gaps(found.group_report)]
 
 
-def null_where_nan(value: object) -> object:
+def null_where_nan(value: Any) -> Any:
     """JSON has no NaN and no infinity: None instead, at any depth; numpy scalars become Python's."""
     if isinstance(value, Mapping):
         return {str(key): null_where_nan(item) for key, item in value.items()}

@@ -75,11 +75,11 @@ def closed_rounds(events: Iterable[Mapping[str, object]]) -> dict[int, Mapping[s
     return {int(str(event["round"])): event for event in events if event.get("event") == "round"}
 
 
-def read_events(path: Path) -> list[Mapping[str, object]]:
+def read_events(path: Path) -> list[Mapping[str, Any]]:
     """Read a log, its texts made visible; a line that was cut short by a crash is left out."""
     if not path.exists():
         return []
-    found: list[Mapping[str, object]] = []
+    found: list[Mapping[str, Any]] = []
     for line in path.read_bytes().split(b"\n"):
         try:
             event = read_json(line, LARGEST_EVENT)

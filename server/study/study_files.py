@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from wardround.protocol.files import write_durably
 from wardround.protocol.model.model_file import model_bytes
@@ -56,7 +57,7 @@ def card_facts(study: Study, found: Assessment) -> CardFacts:
     )
 
 
-def report(study: Study, found: Assessment) -> dict[str, object]:
+def report(study: Study, found: Assessment) -> dict[str, Any]:
     """Count by hospital what the log says; ε is what the terms promise each patient at most."""
     closed = closed_rounds(read_events(study.folder.events)).values()
     took_part = Counter(name for event in closed for name in event["accepted"])
@@ -88,7 +89,7 @@ def report_html(study: Study, facts: CardFacts) -> str:
 
 def _study(study: Study, facts: CardFacts) -> tuple[Block, ...]:
     plain, terms = report(study, facts.assessment), study.terms
-    counts: dict[str, int] = plain["rounds_by_hospital"]  # type: ignore[assignment]
+    counts: dict[str, int] = plain["rounds_by_hospital"]
     lines = (
         f"at most ε = {terms.privacy.epsilon:g} at δ = {terms.privacy.delta:g} for a training patient, over all rounds",
         f"at most ε = {facts.assessment.epsilon:.4g} for a held-out patient, over all evaluations",

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,19 +173,21 @@ def _facts(key: EncodedKey, federation: Federation) -> dict[str, object]:
     }
 
 
-def _assembled(facts: Mapping[str, object], arrays: Arrays, contract: Contract, seed: int) -> Federation:
+def _assembled(
+    facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], contract: Contract, seed: int
+) -> Federation:
     cohorts = {
-        part: Cohort(**{field.name: arrays[f"{part}.{field.name}"] for field in fields(Cohort)})  # type: ignore[arg-type]
+        part: Cohort(**{field.name: arrays[f"{part}.{field.name}"] for field in fields(Cohort)})
         for part in _PARTS
     }
     return Federation(
         contract=contract,
-        hospitals=tuple(facts["hospitals"]),  # type: ignore[arg-type]
+        hospitals=tuple(facts["hospitals"]),
         seed=seed,
         as_of=datetime.fromisoformat(str(facts["as_of"])),
         data_fingerprint=str(facts["data_fingerprint"]),
-        true_probability=arrays.get(_TRUTH),  # type: ignore[arg-type]
-        counts=dict(facts["counts"]),  # type: ignore[call-overload]
+        true_probability=arrays.get(_TRUTH),
+        counts=dict(facts["counts"]),
         **cohorts,
     )
 

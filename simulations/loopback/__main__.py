@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from wardround.protocol.errors import ConfigurationError, WardroundError
 from wardround.protocol.model.model_file import load_model
@@ -97,7 +98,7 @@ def _report(loopback: Loopback, rounds: int) -> None:
     closed = [event for event in loopback.events(STUDY) if event["event"] == "round"]
     for event in closed:
         say(_line(event))
-    accepted: list[list[str]] = [event["accepted"] for event in closed]  # type: ignore[misc]
+    accepted: list[list[str]] = [event["accepted"] for event in closed]
     if len(closed) != rounds:
         raise ConfigurationError(f"{len(closed)} rounds were closed, must be {rounds}")
     state = replay(signed, accepted, loopback.folder)
@@ -110,7 +111,7 @@ def _report(loopback: Loopback, rounds: int) -> None:
         verified = read_json(loopback.hospital(name, "ledger", "verify", "--json").encode(), 2**20)
         took_part = sum(name in hospitals for hospitals in accepted)
         say(f"{name}: ledger verified ({verified['entries']} entries); in {took_part} of {rounds} rounds")
-    seconds = sorted(float(event["seconds"]) for event in closed)  # type: ignore[arg-type]
+    seconds = sorted(float(event["seconds"]) for event in closed)
     say(f"a round took {seconds[len(seconds) // 2]:.1f} s (median)")
     _measured(loopback, folder)
 
@@ -121,7 +122,7 @@ def _measured(loopback: Loopback, folder: Path) -> None:
     if len(found) != 1:
         raise ConfigurationError(f"{len(found)} evaluations were closed, must be 1")
     auc, hospitals = found[0]["auc"], found[0]["accepted"]
-    value, low, high = (auc[key] for key in ("value", "low", "high"))  # type: ignore[index]
+    value, low, high = (auc[key] for key in ("value", "low", "high"))
     said = "lost in noise" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
     say(f"held-out patients of {hospitals}: AUC {said}")
     name = loopback.hospitals[0]
@@ -132,9 +133,9 @@ def _measured(loopback: Loopback, folder: Path) -> None:
     say(f"card: {folder / 'model_card.html'}; report: {folder / 'report.html'}")
 
 
-def _line(event: Mapping[str, object]) -> str:
+def _line(event: Mapping[str, Any]) -> str:
     missing = f"; no answer from {event['missing']}" if event["missing"] else ""
-    return f"  round {event['round']}: {event['accepted']}, {float(event['seconds']):.1f} s{missing}"  # type: ignore[arg-type]
+    return f"  round {event['round']}: {event['accepted']}, {float(event['seconds']):.1f} s{missing}"
 
 
 if __name__ == "__main__":

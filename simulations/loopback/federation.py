@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from wardround.client.gate.identity import hospital_key
 from wardround.client.home.home import PATIENTS_KEY, Simulation, load_home
@@ -192,7 +193,7 @@ class Loopback:
         del self.processes["study"]
         return code
 
-    def events(self, study: str) -> list[Mapping[str, object]]:
+    def events(self, study: str) -> list[Mapping[str, Any]]:
         """The study's event log."""
         return read_events(self.home(OPERATOR) / "studies" / study / "events.jsonl")
 

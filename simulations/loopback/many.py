@@ -56,8 +56,8 @@ def run_many(folder: Path, hospitals: int, rounds: int) -> Measured:
             raise ConfigurationError(f"the study ended with {code}: {loopback.log('study')[-2000:]}")
         closed = [event for event in loopback.events(STUDY) if event["event"] == "round"]
         return Measured(
-            took_part=tuple(len(event["accepted"]) for event in closed),  # type: ignore[arg-type]
-            seconds=tuple(float(event["seconds"]) for event in closed),  # type: ignore[arg-type]
+            took_part=tuple(len(event["accepted"]) for event in closed),
+            seconds=tuple(float(event["seconds"]) for event in closed),
             server_mib=server_mib,
             study_mib=study_mib,
         )

@@ -10,6 +10,7 @@ noise of the gradients (Rasmussen and Williams 2006, section 2), so noisy direct
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -106,6 +107,6 @@ def raise_to_noise(matrix: Floats, noise_stddev: float) -> Floats:
     return np.asarray((vectors * raised) @ vectors.T)
 
 
-def variant(**changes: object) -> NewtonSettings:
+def variant(**changes: Any) -> NewtonSettings:
     """Give the chosen settings with some changed."""
-    return replace(NewtonSettings(), **changes)  # type: ignore[arg-type]
+    return replace(NewtonSettings(), **changes)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def run_tasks(tasks: Sequence[Task], workers: int, say: Callable[[str], None]) -
     failed = []
     if workers == 1:
         for task in tasks:
-            failed += _said(task, lambda task=task: run_task(task), say)  # type: ignore[misc]
+            failed += _said(task, partial(run_task, task), say)
         return failed
     # Spawned, not forked: polars' and OpenMP's threads do not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), exit_when_parent_exits, (os.getpid(),)) as pool:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from wardround.conf.compose import settings_to_mapping
 from wardround.conf.settings import StudySettings
@@ -51,8 +52,10 @@ def table_digest(path: Path | None) -> str:
 
 def cell_key(case: Case, settings: StudySettings, cell: Cell, code: str, table: str) -> str:
     """Say in one digest all that the cell's figure depends on."""
-    plain = {k: v for k, v in settings_to_mapping(settings).items() if k not in NOT_IN_FIGURES}
-    plain["data"] = {k: v for k, v in dict(plain["data"]).items() if k != "path"}  # type: ignore[call-overload]
+    plain: dict[str, Any] = {
+        k: v for k, v in settings_to_mapping(settings).items() if k not in NOT_IN_FIGURES
+    }
+    plain["data"] = {k: v for k, v in plain["data"].items() if k != "path"}
     asked = [
         code,
         table,

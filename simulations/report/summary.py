@@ -213,7 +213,7 @@ def summarise(results: Results) -> dict[str, object]:
         "seconds": dict(results.seconds),
         "peak_rss_mb": results.peak_rss_mb,
     }
-    without_nan: dict[str, object] = null_where_nan(plain)  # type: ignore[assignment]
+    without_nan: dict[str, object] = null_where_nan(plain)
     return without_nan
 
 
