@@ -1,1 +1,76 @@
-"""Wardround: patient-engagement models trained across hospitals, with differential privacy for every patient."""
+"""Wardround: patient-engagement models trained across hospitals, with differential privacy for every patient.
+
+    import wardround
+
+    study = wardround.simulate("data=noshow", "data.path=noshow.csv.gz", epsilon=1.0)
+    print(study.table())                         # alone, pooled, federated, private, personalised
+    study.plot.methods().savefig("methods.png")
+    print(study.predictions(model="federated_private"))
+
+Everything public stands in ``__all__``. Names are imported when they are first used, so that a hospital's
+agent, which is part of this package, does not wait for what only a researcher needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wardround.accountant import Accountant
+    from wardround.protocol.contract.contract import Contract
+    from wardround.protocol.errors import WardroundError
+    from wardround.scoring import Model, draw_tables, read_contract, score
+    from wardround.study import Study, load, simulate
+
+__all__ = [
+    "Accountant",
+    "Contract",
+    "Model",
+    "Study",
+    "WardroundError",
+    "draw_tables",
+    "load",
+    "read_contract",
+    "score",
+    "simulate",
+]
+
+_HOMES = {
+    "Accountant": "wardround.accountant",
+    "Contract": "wardround.protocol.contract.contract",
+    "Model": "wardround.scoring",
+    "Study": "wardround.study",
+    "WardroundError": "wardround.protocol.errors",
+    "draw_tables": "wardround.scoring",
+    "load": "wardround.study",
+    "read_contract": "wardround.scoring",
+    "score": "wardround.scoring",
+    "simulate": "wardround.study",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its home (PEP 562); AttributeError, one line, for any other."""
+    if name not in _HOMES:
+        raise AttributeError(_unknown(name))
+    try:
+        found = getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("wardround"):
+            raise
+        lacking = f"wardround.{name}: {error.name} is not installed; install the extra 'simulation'"
+        raise ModuleNotFoundError(lacking, name=error.name) from None
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
+
+def _unknown(name: str) -> str:
+    # IPython and pickle ask for names like __path__ and _repr_html_: no help for those.
+    from difflib import get_close_matches
+
+    close = [] if name.startswith("_") else get_close_matches(name, __all__, n=1)
+    hint = f"; did you mean {close[0]}?" if close else f"; it has {', '.join(__all__)}"
+    return f"module 'wardround' has no attribute {name!r}{hint if not name.startswith('_') else ''}"

@@ -43,7 +43,7 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
     refuse_unknown(plain, ROOT_KEYS + GROUPS, "")
     own_dir = typed(plain.get("output_dir"), Path, "output_dir")
     data = _data(_section(plain, "data"))
-    contract = _contract(plain.get("contract"), data.contract)
+    contract = _contract(plain.get("contract"), data)
     return StudySettings(
         study=typed(plain.get("study"), str, "study"),
         seed=typed(plain.get("seed"), int, "seed"),
@@ -179,10 +179,12 @@ def _data(plain: Mapping[str, object]) -> DataSettings:
     return DataSettings(name=name, population={key: plain[key] for key in plain if key != "name"})
 
 
-def _contract(plain: object, path: Path | None) -> Contract:
-    if path is None:
-        return contract_from_mapping(typing.cast(Mapping[str, object], plain))
-    return read_contract(path, "data.contract")
+def _contract(plain: object, data: DataSettings) -> Contract:
+    if data.contract is not None:
+        return read_contract(data.contract, "data.contract")
+    if plain is None and data.name == "table":
+        raise ConfigurationError("data.contract=null: data=table needs a path to its contract file")
+    return contract_from_mapping(typing.cast(Mapping[str, object], plain))
 
 
 def read_contract(path: Path, key: str) -> Contract:

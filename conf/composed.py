@@ -1,6 +1,7 @@
 """Settings from overrides, for programs: what a command line composes, without Hydra's own command line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -10,14 +11,31 @@ from omegaconf.errors import OmegaConfBaseException
 
 from wardround.conf.compose import study_settings
 from wardround.conf.explain import explain
+from wardround.conf.given import choices, place
 from wardround.conf.settings import StudySettings
 from wardround.protocol.errors import ConfigurationError
 
 
-def compose_study(*overrides: str) -> StudySettings:
-    """Compose the settings of ``wardround-simulate`` with these overrides, as in ``training.rounds=3``."""
-    plain = composed("simulate", overrides)
-    return study_settings({key: value for key, value in plain.items() if key != "experiment"})
+def compose_study(*overrides: str, given: Mapping[str, object] | None = None) -> StudySettings:
+    """Compose the settings of ``wardround-simulate`` with these overrides, as in ``training.rounds=3``.
+
+    given: settings as Python values, by the names that ``wardround.conf.given`` describes; they win over
+    overrides. ConfigurationError or ContractError, one line, where a name or a value is wrong.
+    """
+    given = given or {}
+    plain = composed("simulate", [*overrides, *choices(given)])
+    plain.pop("experiment", None)
+    # Values are put in their places once the text is composed: what a path or a name holds is never syntax.
+    place(plain, given)
+    return study_settings(plain)
+
+
+def chosen_folder(overrides: Sequence[str], given: Mapping[str, object]) -> Path | None:
+    """Give the folder that a caller chose for a run's files; None where the study's default would be taken."""
+    if "output_dir" in given:
+        return Path(str(given["output_dir"]))
+    chosen = [text.partition("=")[2] for text in overrides if text.partition("=")[0] == "output_dir"]
+    return Path(chosen[-1]) if chosen else None
 
 
 def composed(config_name: str, overrides: Sequence[str]) -> dict[str, object]:

@@ -19,6 +19,8 @@ FEDERATION_KINDS = ("in_process", "grid", "flower")
 class DataSettings:
     """Which tables. path is None for ``synthetic`` alone; contract is the YAML file of ``table``.
 
+    A program may give ``table`` a contract as a value instead (the group ``contract``); contract is then None.
+
     population holds the sizes of a synthetic federation, keys of ``simulations.population.draw``'s settings,
     which check their ranges; empty for the others. Relative paths start where the command was started.
     """
@@ -41,10 +43,10 @@ class DataSettings:
             else f"data={self.name} needs a path to its table",
         )
         require(
-            own == (self.contract is not None),
+            own or self.contract is None,
             "data.contract",
             self.contract or "null",
-            "data=table needs a path to its contract file" if own else "belongs to data=table alone",
+            "belongs to data=table alone",
         )
 
 
@@ -91,10 +93,15 @@ class FederationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings:
-    """progress: a live bar on the terminal. html: write ``report.html``."""
+    """progress: a live bar on the terminal. html: write ``report.html``.
+
+    predictions: write ``predictions.parquet``, a row for each event of each patient; None: only where every
+    patient is invented.
+    """
 
     progress: bool = True
     html: bool = True
+    predictions: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

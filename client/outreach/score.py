@@ -89,14 +89,19 @@ def score(
 
     personal: mix the hospital's own part in, fitted on its training patients (``client.personal.personal_mixture``).
     """
-    # All of a patient's messages are scored: the bound of K is one of learning.
-    admitted = admit(tables, replace(contract, events_per_patient=_EVERY_EVENT), key, now)
-    parts = [encode(part, contract) for part in (admitted.training, admitted.heldout, admitted.undecided)]
+    parts = every_event(tables, contract, key, now)
     training = encode(admit(tables, contract, key, now).training, contract) if personal else None
     scorer = _scorer(contract, stored, training)
     frame = pl.concat([_scored(scorer, part) for part in parts])
     frame = frame.sort("patient_known", "row", descending=[True, False])
     return Scores(frame, scorer.mixture is not None)
+
+
+def every_event(tables: Tables, contract: Contract, key: bytes, now: datetime) -> list[Cohort]:
+    """Encode every message of the patients who pass the gate: training, held-out, and those with no outcome yet."""
+    # All of a patient's messages are scored: the bound of K is one of learning.
+    admitted = admit(tables, replace(contract, events_per_patient=_EVERY_EVENT), key, now)
+    return [encode(part, contract) for part in (admitted.training, admitted.heldout, admitted.undecided)]
 
 
 def _scorer(contract: Contract, stored: StoredModel, training: Cohort | None) -> _Scorer:

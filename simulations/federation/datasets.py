@@ -48,7 +48,7 @@ def read_noshow(path: Path | str) -> Dataset:
 
     TableError where the file or a column is missing.
     """
-    frame = _split(_collect(Path(path), NOSHOW_COLUMNS), "Neighbourhood")
+    frame = split_by_hospital(_collect(Path(path), NOSHOW_COLUMNS), "Neighbourhood")
     booked, due = (
         parsing.instant(name, pl.String()).dt.date() for name in ("ScheduledDay", "AppointmentDay")
     )
@@ -88,7 +88,7 @@ def read_table(path: Path | str, contract: Contract) -> Dataset:
             "take all features from messages, without source, and set consent: {required: false}"
         )
     columns = (*contract.columns("messages"), contract.hospital)
-    return _dataset(_split(_collect(Path(path), columns), contract.hospital), {}, {})
+    return _dataset(split_by_hospital(_collect(Path(path), columns), contract.hospital), {}, {})
 
 
 def heart_files(folder: Path | str) -> list[Path]:
@@ -134,7 +134,7 @@ def _collect(path: Path, columns: Sequence[str]) -> pl.DataFrame:
         ) from None
 
 
-def _split(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+def split_by_hospital(frame: pl.DataFrame, column: str) -> pl.DataFrame:
     """Name each row's hospital; rows that name none are a hospital of their own, and not lost."""
     name = parsing.text(column, frame.schema[column])
     given = parsing.is_given(column, frame.schema[column])

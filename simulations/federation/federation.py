@@ -129,7 +129,7 @@ def load_federation(data: DataSettings, contract: Contract, seed: int) -> Federa
         dataset = read_table(path, contract)
     else:
         dataset = read_noshow(path) if data.name == "noshow" else read_heart(path)
-    as_of = _day_after_last(dataset.tables, contract)
+    as_of = day_after_last(dataset.tables, contract)
     counts = {**dataset.set_aside, **dataset.faults}
     return through_gate(dataset.tables, contract, dataset.hospitals, seed, as_of, counts)
 
@@ -171,7 +171,7 @@ def through_gate(
     )
 
 
-def _day_after_last(tables: Tables, contract: Contract) -> datetime:
+def day_after_last(tables: Tables, contract: Contract) -> datetime:
     """Two days after the last outcome: today in a simulation, when every outcome is known."""
     if contract.outcome_at is None:
         return UNDATED

@@ -15,10 +15,12 @@ import numpy as np
 import polars as pl
 import yaml
 
+from wardround.conf.settings import ReportSettings
 from wardround.protocol.files import write_durably
 from wardround.protocol.model.model_file import model_bytes
 from wardround.server.report.model_facts import release_facts
 from wardround.simulations.report.card import card_files
+from wardround.simulations.report.predictions import predictions_table
 from wardround.simulations.report.scores import MethodScores
 from wardround.simulations.report.summary import PROTECTS_NOBODY_WARNING, Results, summarise
 
@@ -33,6 +35,8 @@ PACKAGES = (
     "dp-accounting",
     "hydra-core",
 )
+OPTIONAL = ("report.html", "README.md", "predictions.parquet")
+"""Files that one run leaves and another does not."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,26 @@ class RunFiles:
     card: Path | None = None
 
 
-def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
-    """Write every file of the run into ``folder``, which is made where it is missing."""
+def write_run(results: Results, folder: Path, report: ReportSettings | None = None) -> RunFiles:
+    """Write every file of the run into ``folder``, which is made where it is missing.
+
+    report: what to write besides what every run leaves; None for the default.
+    """
+    report = report or ReportSettings()
     summary = summarise(results)
     contents = {
         "metrics.parquet": _parquet(metrics_table(results)),
-        "model.safetensors": model_bytes(results.contract, results.model, results.weights, _facts(results)),
+        "model.safetensors": model_bytes(
+            results.contract, results.model, results.weights, model_facts(results)
+        ),
         "config.yaml": yaml.safe_dump(results.settings, sort_keys=False, allow_unicode=True).encode(),
     }
     contents |= card_files(results)
     if results.real_table:
         contents["README.md"] = f"# {results.study}\n\nWarning: {PROTECTS_NOBODY_WARNING}.\n".encode()
-    if html:
+    if _with_predictions(results, report):
+        contents["predictions.parquet"] = _parquet(predictions_table(results))
+    if report.html:
         from wardround.simulations.report.page import (
             render_report,  # Jinja is not needed for a run without a page
         )
@@ -71,17 +83,15 @@ def write_run(results: Results, folder: Path, *, html: bool = True) -> RunFiles:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in {**contents, "summary.json": last}.items():
         write_durably(folder / name, content)
-    if not html:
-        (folder / "report.html").unlink(missing_ok=True)  # one of an earlier run would contradict this one
-    if not results.real_table:
-        (folder / "README.md").unlink(missing_ok=True)
+    for name in set(OPTIONAL) - set(contents):
+        (folder / name).unlink(missing_ok=True)  # one of an earlier run would contradict this one
     return RunFiles(
         summary=folder / "summary.json",
         metrics=folder / "metrics.parquet",
         model=folder / "model.safetensors",
         config=folder / "config.yaml",
         manifest=folder / "manifest.json",
-        report=folder / "report.html" if html else None,
+        report=folder / "report.html" if report.html else None,
         card=folder / "model_card.html" if results.assessment else None,
     )
 
@@ -148,13 +158,19 @@ def _by_round(results: Results) -> pl.DataFrame:
     )
 
 
+def _with_predictions(results: Results, report: ReportSettings) -> bool:
+    # A row per patient of a real table is personal data: only a person who asks for it gets it.
+    return not results.real_table if report.predictions is None else report.predictions
+
+
 def _parquet(frame: pl.DataFrame) -> bytes:
     buffer = BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()
 
 
-def _facts(results: Results) -> dict[str, str]:
+def model_facts(results: Results) -> dict[str, str]:
+    """Give the texts that a run writes beside its model's weights."""
     return {
         "study": results.study,
         "terms_fingerprint": results.terms_fingerprint,

@@ -81,7 +81,8 @@ class Results:
 
     settings: the composed study, plain data. weights: float64 [parameters], the shared private model.
     hospitals: names, in the order of the cohort's. training_patients: int64 [hospitals], admitted for
-    training. heldout: the held-out patients, all their events. probabilities: method → float64 [events] over
+    training; training: those patients, where somebody asks for predictions about them. heldout: the held-out
+    patients, all their events. probabilities: method → float64 [events] over
     ``heldout``; keys of ``METHOD_KEYS`` without ``best_possible``, a missing key was not run.
     true_probability: float64 [events] where the data is synthetic. seconds: keys data, train (the private
     rounds alone), total. gate: counts by reason of what the gate set aside (simulation only).
@@ -112,6 +113,7 @@ class Results:
     assessment: Assessment | None = None
     approved_by: tuple[str, ...] = ()
     real_table: bool = False
+    training: Cohort | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together, so that no number is put beside the wrong name."""

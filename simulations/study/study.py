@@ -50,9 +50,20 @@ OnRound = Callable[[RoundSummary, RoundState], None]
 
 
 def run(settings: StudySettings) -> RunFiles:
-    """Run the study and leave its files in ``settings.output_dir``.
+    """Run the study, leave its files in ``settings.output_dir``, and print its table.
 
     Errors: those of ``protocol.errors``; nothing is written then.
+    """
+    results = conduct(settings)
+    files = write_run(results, settings.output_dir, settings.report)
+    print_run(results, files)
+    return files
+
+
+def conduct(settings: StudySettings) -> Results:
+    """Run the study and give what it found; nothing is written and nothing printed but the progress asked for.
+
+    Errors: those of ``protocol.errors``.
     """
     started = time.perf_counter()
     federation = load_cached(settings)
@@ -71,7 +82,7 @@ def run(settings: StudySettings) -> RunFiles:
         weights = assessment.weights
         contest = Contest(federation, terms, weights, settings.personalization.kind, memory_bytes)
         probabilities = compare(contest, settings.federation.workers)
-    results = Results(
+    return Results(
         study=settings.study,
         settings=settings_to_mapping(settings),
         contract=settings.contract,
@@ -79,6 +90,7 @@ def run(settings: StudySettings) -> RunFiles:
         weights=weights,
         hospitals=federation.hospitals,
         training_patients=federation.training_patients,
+        training=federation.training,
         heldout=federation.heldout,
         probabilities=probabilities,
         rounds=diary.rows,
@@ -96,9 +108,6 @@ def run(settings: StudySettings) -> RunFiles:
         public_patients=terms.training.public_patients,
         real_table=settings.data.path is not None,
     )
-    files = write_run(results, settings.output_dir, html=settings.report.html)
-    print_run(results, files)
-    return files
 
 
 def simulated_terms(settings: StudySettings, federation: Federation) -> Terms:

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from wardround.conf.compose import study_settings
-from wardround.conf.settings import StudySettings
+from wardround.conf.settings import ReportSettings, StudySettings
 from wardround.simulations.federation.datasets import NOSHOW_COLUMNS
 from wardround.simulations.federation.federation import load_federation
 from wardround.simulations.report.run_files import RunFiles
@@ -95,14 +95,14 @@ def test_a_generated_federation_keeps_its_fingerprint_and_needs_no_warning(examp
     from wardround.simulations.report.run_files import write_run
 
     invented: Results = example()
-    files = write_run(invented, tmp_path, html=False)
+    files = write_run(invented, tmp_path, ReportSettings(html=False))
     assert (
         json.loads(files.manifest.read_text(encoding="utf-8"))["data_fingerprint"]
         == invented.data_fingerprint
     )
     assert PROTECTS_NOBODY_WARNING not in invented.warnings
     assert not (tmp_path / "README.md").exists()
-    write_run(replace(invented, real_table=True), tmp_path, html=False)
+    write_run(replace(invented, real_table=True), tmp_path, ReportSettings(html=False))
     assert PROTECTS_NOBODY_WARNING in (tmp_path / "README.md").read_text(encoding="utf-8")
-    write_run(invented, tmp_path, html=False)
+    write_run(invented, tmp_path, ReportSettings(html=False))
     assert not (tmp_path / "README.md").exists()  # of an earlier run

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from sklearn.metrics import log_loss, roc_auc_score
 
+from wardround.conf.settings import ReportSettings
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, ContractError
 from wardround.protocol.model.model_file import load_model
@@ -27,6 +28,7 @@ FILES = {
     "config.yaml",
     "manifest.json",
     "report.html",
+    "predictions.parquet",
 }
 
 
@@ -137,7 +139,7 @@ def test_summary_comes_last(example: Callable, tmp_path: Path, monkeypatch: pyte
 
 def test_the_model_file_comes_back_and_fits_its_contract_only(example: Callable, tmp_path: Path) -> None:
     results = example()
-    path = write_run(results, tmp_path, html=False).model
+    path = write_run(results, tmp_path, ReportSettings(html=False)).model
     stored = load_model(path, results.contract)
     np.testing.assert_array_equal(stored.weights, results.weights)
     assert stored.model == results.model
@@ -152,7 +154,7 @@ def test_files_that_are_no_models_are_refused_in_one_line(example: Callable, tmp
     contract = example().contract
     with pytest.raises(ConfigurationError, match="no such file"):
         load_model(tmp_path / "missing.safetensors", contract)
-    whole = write_run(example(), tmp_path, html=False).model.read_bytes()
+    whole = write_run(example(), tmp_path, ReportSettings(html=False)).model.read_bytes()
     damaged = tmp_path / "damaged.safetensors"
     for content in (b"", b"\x80\x04pickle", whole[:100], whole[:-8], b"\xff" * 64):
         damaged.write_bytes(content)
@@ -160,7 +162,7 @@ def test_files_that_are_no_models_are_refused_in_one_line(example: Callable, tmp
             load_model(damaged, contract)
     broken = example(weights=np.full(contract.layout.width, np.nan))
     with pytest.raises(ContractError, match="not finite"):
-        load_model(write_run(broken, tmp_path / "nan", html=False).model, contract)
+        load_model(write_run(broken, tmp_path / "nan", ReportSettings(html=False)).model, contract)
 
 
 def test_the_terminal_fits_80_columns_without_colour(
