@@ -16,10 +16,10 @@ from pathlib import Path
 
 from wardround.client.commands.arguments import parser
 from wardround.client.connectors.panic import libraries_are_mute, panics_are_faults
+from wardround.protocol.command_line.exit_codes import FAULT, OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.text.say import LineFormatter, complain
 
-OK, FAULT, USER_ERROR, STOPPED = 0, 1, 2, 130
 _STARTS_OTHERS = ("up", "supernode")
 """Their children write to the same standard error; they themselves read no table."""
 _ROOT = Path(__file__).parents[1]

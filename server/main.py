@@ -8,13 +8,11 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from wardround.protocol.command_line.exit_codes import OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
+from wardround.protocol.quiet import QUIET
 from wardround.protocol.text.say import complain, show_fault
 from wardround.server.commands.arguments import parser
-
-OK, USER_ERROR, STOPPED = 0, 2, 130
-# Nothing that a study starts reports to anyone.
-QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wardround.conf.help import help_text
+from wardround.protocol.command_line.exit_codes import OK, USER_ERROR
 from wardround.protocol.errors import WardroundError
+from wardround.protocol.quiet import QUIET
 from wardround.protocol.text.say import complain, say, show_fault
 
 if TYPE_CHECKING:
     from wardround.conf.settings import StudySettings
-
-# Nothing that a study starts reports to anyone.
-QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def main() -> int:
@@ -25,7 +24,7 @@ def main() -> int:
     sys.excepthook = show_fault
     if {"-h", "--help"} & set(sys.argv[1:]):
         say(*help_text("simulate").splitlines())
-        return 0
+        return OK
     if any(text.partition("=")[0] == "--completion" for text in sys.argv[1:]):
         return _write_completion()
     try:
@@ -34,7 +33,7 @@ def main() -> int:
         if error.name not in ("hydra", "omegaconf"):
             raise
         complain(f"hydra-core is not installed; in the checkout scripts/install.sh {sys.prefix} simulation")
-        return 2
+        return USER_ERROR
     return run("simulate", simulate, write_frontier)
 
 
@@ -63,8 +62,8 @@ def _write_completion() -> int:
         parser.parse_args()
     except WardroundError as error:
         complain(str(error))
-        return 2
-    return 0
+        return USER_ERROR
+    return OK
 
 
 def write_frontier(sweep_dir: Path) -> None:

@@ -9,8 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -116,10 +115,7 @@ class Agent:
 
     def _policy_in_force(self) -> Policy:
         """Read the policy under which a plan is answered; a simulated hospital permits simulations only."""
-        policy = self._current_policy()
-        if self._home.simulation is None:
-            return policy
-        return replace(policy, simulation=True, min_reply_delay_seconds=0.0)
+        return self._home.in_force(self._current_policy())
 
     def _note(self, plan: RoundPlan, fault: str) -> None:
         """Tell the hospital's people how a round was computed, in a file of theirs; the operator sees nothing of it."""
@@ -138,10 +134,9 @@ class Agent:
     def _admit(self, account: str, wards: Sequence[Ward], terms: Terms) -> Cohort:
         """Pass the tables through the gate as consent stands now; the clock is never behind the ledger's."""
         self._turns.reads_tables(wards[0].policy.min_reply_delay_seconds)
-        now = self._now()
-        if self._home.simulation is None:
-            now = self._ledger.now(now)
-        return self._features.patients(account, terms.contract, now)
+        return self._features.patients(
+            account, terms.contract, self._home.gate_now(self._ledger, self._now())
+        )
 
     def _stream(self, plan: RoundPlan) -> Keystream:
         simulation = self._home.simulation
@@ -150,10 +145,7 @@ class Agent:
         return simulated_stream(simulation.seed, self._home.hospital)(plan)
 
     def _now(self) -> datetime:
-        simulation = self._home.simulation
-        if simulation is not None and simulation.as_of is not None:
-            return simulation.as_of
-        return datetime.now(UTC)
+        return self._home.clock()
 
     def _unread(self, error: Exception) -> Reply:
         """Answer what stopped a request before its plan was read."""

@@ -33,10 +33,11 @@ def reach(home: Home) -> Iterator[Finding]:
         yield warn("server", text, "remind the operator: wardround-serve renew")
     else:
         yield ok("server", text)
-    yield from _clocks(settings)
+    yield from clocks(settings)
 
 
-def _clocks(settings: NodeSettings) -> Iterator[Finding]:
+def clocks(settings: NodeSettings) -> Iterator[Finding]:
+    """Compare this machine's clock with the server's, which takes no node whose clock is too far off."""
     apart = clock_ahead(settings)
     if apart is None or -BEHIND <= apart <= AHEAD + _GRAIN:
         return

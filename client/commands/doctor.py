@@ -7,7 +7,7 @@ from datetime import datetime
 
 from wardround.client.checks import files, machine, rounds, server
 from wardround.client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
-from wardround.client.commands.open_home import OpenHome, gate_now, policy_in_force
+from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import Home, load_home
 from wardround.client.ledger.sqlite import SqliteLedger
@@ -62,7 +62,7 @@ def _findings(options: Namespace) -> Iterator[Finding]:
 
 def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
     try:
-        policy = policy_in_force(home)
+        policy = home.in_force(home.policy.current())
     except WardroundError as error:
         yield failed("policy", error)
         return
@@ -75,7 +75,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
     try:
         yield from guarded("ledger", lambda: files.ledger(ledger, home, policy))
         yield from guarded("ledger", lambda: files.heads(ledger, policy))
-        yield from guarded("rounds", lambda: rounds.answered(home, gate_now(home, ledger)))
+        yield from guarded("rounds", lambda: rounds.answered(home, home.gate_now(ledger, home.clock())))
         last = None if ledger.simulated else ledger.time
         yield from guarded("clock", lambda: machine.clock(last))
         yield from _with_studies(home, policy, ledger, options)
@@ -84,7 +84,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
 
 
 def _with_studies(home: Home, policy: Policy, ledger: SqliteLedger, options: Namespace) -> Iterator[Finding]:
-    opened = OpenHome(home, ledger, policy, gate_now(home, ledger))
+    opened = OpenHome(home, ledger, policy, home.gate_now(ledger, home.clock()))
     try:
         studies = _studies(opened, options.terms)
     except WardroundError as error:

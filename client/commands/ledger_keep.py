@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wardround.client.agent.door_state import is_listening
-from wardround.client.commands.open_home import open_home, person, policy_in_force
+from wardround.client.commands.open_home import open_home, person
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import LEDGER, Home, load_home, program_version
 from wardround.client.home.terms_folder import kept_terms
@@ -52,7 +52,7 @@ def restore(options: Namespace) -> None:
 def recover_ledger(options: Namespace) -> None:
     """Go on after a loss: enter what others hold, and charge what may have been spent."""
     home = _home_at_rest(options.home)
-    policy = policy_in_force(home)
+    policy = home.in_force(home.policy.current())
     chain, besides = newest_copy(home.folder / LEDGER, options.file, home.key)
     known = _known(home, options.terms or ())
     assumed = at_worst(chain, known) + besides

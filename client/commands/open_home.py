@@ -3,8 +3,8 @@
 import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from wardround.client.home.home import Home, load_home
@@ -91,22 +91,11 @@ def open_home(folder: Path) -> Iterator[OpenHome]:
     home = load_home(folder)
     ledger = home.open_ledger()
     try:
-        yield OpenHome(home, ledger, policy_in_force(home), gate_now(home, ledger))
+        yield OpenHome(
+            home, ledger, home.in_force(home.policy.current()), home.gate_now(ledger, home.clock())
+        )
     finally:
         ledger.close()
-
-
-def policy_in_force(home: Home) -> Policy:
-    """Read the policy as the agent applies it."""
-    policy = home.policy.current()
-    return policy if home.simulation is None else replace(policy, simulation=True)
-
-
-def gate_now(home: Home, ledger: SqliteLedger) -> datetime:
-    """What the gate takes for now: a simulated hospital's own date, else the later of clock and ledger."""
-    if home.simulation is not None and home.simulation.as_of is not None:
-        return home.simulation.as_of
-    return ledger.now(datetime.now(UTC))
 
 
 def public_key(text: str) -> str:

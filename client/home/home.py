@@ -20,8 +20,7 @@ hospital.yaml:
 Paths are relative to the home folder.
 """
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,11 +29,13 @@ from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.source import TableSource
 from wardround.client.home.round_log import RoundLog
 from wardround.client.ledger.sqlite import SqliteLedger, open_ledger
+from wardround.client.policy.policy import Policy
 from wardround.client.policy.policy_file import PolicyFile
 from wardround.protocol.errors import ConfigurationError, LedgerError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import Section
+from wardround.protocol.text.text import is_digest
 from wardround.protocol.wire.signing import SigningKey, load_key
 
 SETTINGS, POLICY, LEDGER, ROUNDS = "hospital.yaml", "policy.yaml", "ledger.sqlite", "rounds.jsonl"
@@ -83,6 +84,23 @@ class Home:
     def terms_folder(self) -> Path:
         """Where arrived terms are kept."""
         return self.folder / TERMS
+
+    def in_force(self, policy: Policy) -> Policy:
+        """Give a policy as it is applied here: a simulated hospital permits simulations alone, and needs no delay."""
+        if self.simulation is None:
+            return policy
+        return replace(policy, simulation=True, min_reply_delay_seconds=0.0)
+
+    def clock(self) -> datetime:
+        """Give the time: the machine's, or a simulated hospital's own date where it has one."""
+        if self.simulation is not None and self.simulation.as_of is not None:
+            return self.simulation.as_of
+        return datetime.now(UTC)
+
+    def gate_now(self, ledger: SqliteLedger, now: datetime) -> datetime:
+        """Give what the gate takes for now: never behind the ledger's last entry, but for a simulated date."""
+        standing = self.simulation is not None and self.simulation.as_of is not None
+        return now if standing else ledger.now(now)
 
     def open_ledger(self) -> SqliteLedger:
         """Open the ledger; LedgerError where it is missing, altered, or another hospital's.
@@ -134,7 +152,7 @@ def load_patients_key(path: Path) -> bytes:
         raise ConfigurationError(f"key={path}: cannot be read ({error.strerror})") from error
     if mode & 0o077:
         raise ConfigurationError(f"key={path}: others may read it (mode {mode:o}); chmod 600 {path}")
-    if not re.fullmatch("[0-9a-f]{64}", content):
+    if not is_digest(content):
         raise ConfigurationError(
             f"key={path}: must be 64 hexadecimal digits; restore it from the newest copy"
         )

@@ -18,7 +18,7 @@ from wardround.client.home.terms_folder import keep_pending
 from wardround.client.ledger.sqlite import create_ledger
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.files import write_new
-from wardround.protocol.text.text import is_name, visible
+from wardround.protocol.text.text import ALLOWED_IN_NAMES, is_name, visible
 from wardround.protocol.wire.signing import new_key, save_key
 
 
@@ -27,8 +27,8 @@ def begin_home(folder: Path, new: NewHome) -> str:
 
     ConfigurationError where one of them is there already: nothing is written then.
     """
-    allowed = "must be letters, digits, '.', '_', '-', at most 64; give --hospital NAME"
-    require(is_name(new.hospital), "hospital", visible(new.hospital, 60), allowed)
+    remedy = f"{ALLOWED_IN_NAMES}; give --hospital NAME"
+    require(is_name(new.hospital), "hospital", visible(new.hospital, 60), remedy)
     for name in (SETTINGS, POLICY, LEDGER, HOSPITAL_KEY, PATIENTS_KEY):
         if (folder / name).exists():
             raise ConfigurationError(f"home={folder}: {name} is there already; nothing is overwritten")

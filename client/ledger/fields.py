@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.terms import ACCOUNTS
-from wardround.protocol.text.text import is_line
+from wardround.protocol.text.text import DIGEST_PATTERN, is_line
 from wardround.protocol.wire.signing import checked_public_key
 
 _LONGEST_TEXT = 500
 MOST_HEADS = 100
 """How many heads that others hold one entry takes in."""
-_HEAD = "[0-9a-f]{64}"
 
 Field = str | int | float
 _Check = Callable[[object], bool]
@@ -64,7 +63,7 @@ def _is_spelt(value: object, timespec: str) -> bool:
         return False
 
 
-_DIGEST, _WORD = _text("[0-9a-f]{64}"), _text("[a-z0-9_.]{1,64}")
+_DIGEST, _WORD = _text(DIGEST_PATTERN), _text("[a-z0-9_.]{1,64}")
 _NAME, _REASON = _printable(200), _printable(500)
 _POSITIVE, _EPSILON, _SHARE, _ROUND = _number(1e-9, 1e9), _number(0, 1e9), _number(1e-12, 1), _whole(0, 10**9)
 _STUDY: dict[str, _Check] = {"operator": _key, "study": _NAME, "terms": _DIGEST}
@@ -87,7 +86,7 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
         **_COST,
         "round": _ROUND,
         "weights": _DIGEST,
-        "held": _text("|[0-9a-f]{64}"),
+        "held": _text(f"|{DIGEST_PATTERN}"),
     },
     "released": {"charge": _DIGEST, "release": _DIGEST, "expires_at": _time},
     "refused": {
@@ -102,7 +101,7 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "revoked": {"operator": _key, **_PERSON},
     "note": {"topic": _WORD, **_PERSON},
     "clock": _PERSON,
-    "recovered": {"heads": _text(f"|{_HEAD}( {_HEAD}){{0,{MOST_HEADS - 1}}}"), **_PERSON},
+    "recovered": {"heads": _text(f"|{DIGEST_PATTERN}( {DIGEST_PATTERN}){{0,{MOST_HEADS - 1}}}"), **_PERSON},
     "assumed": {
         **_STUDY,
         **_COST,

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded, write_new
+from wardround.protocol.quiet import QUIET
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import checked_name
@@ -156,15 +157,17 @@ def environment(settings: NodeSettings, inherited: Mapping[str, str]) -> dict[st
     """Give the process only what it needs: no address of a database, no one's password."""
     kept = {key: inherited[key] for key in ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME") if key in inherited}
     own = str(Path(sys.executable).parent)
-    return kept | {
-        "PATH": os.pathsep.join([own, kept.get("PATH", os.defpath)]),
-        "FLWR_HOME": str(settings.folder / "flwr"),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "OMP_NUM_THREADS": "1",  # it forks, and computes nothing
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    return (
+        kept
+        | QUIET
+        | {
+            "PATH": os.pathsep.join([own, kept.get("PATH", os.defpath)]),
+            "FLWR_HOME": str(settings.folder / "flwr"),
+            "OMP_NUM_THREADS": "1",  # it forks, and computes nothing
+            "OPENBLAS_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+    )
 
 
 def become_supernode(folder: Path) -> None:

@@ -41,10 +41,10 @@ def clipped_sum_dense(
     """
     named = named_parameters(model, layout, weights.astype(dtype))
     with np.errstate(over="ignore", invalid="ignore"):
-        activations, logits = _forward(model, named, part)
+        activations, logits = forward_pass(model, named, part)
         gradients = (expit(logits) - part.labels) * part.shares
-        deltas = _backward(model, named, part, activations, gradients.astype(dtype))
-        norms = _patient_norms(part, activations, deltas, gradients, "output.bias" in named)
+        deltas = backward_pass(model, named, part, activations, gradients.astype(dtype))
+        norms = patient_norms(part, activations, deltas, gradients, "output.bias" in named)
         factors = clip_factors(norms, clip_norm)[part.owners]
         gradients *= factors
         deltas = [delta * factors[:, np.newaxis] for delta in deltas]
@@ -52,10 +52,10 @@ def clipped_sum_dense(
     for rows in (gradients, *activations, *deltas):
         blank(rows, finite)
     activations = [activation.astype(np.float64, copy=False) for activation in activations]
-    return _sums(model, layout, part, activations, deltas, gradients)
+    return clipped_layer_sums(model, layout, part, activations, deltas, gradients)
 
 
-def _forward(model: ModelSettings, named: Named, part: Prepared) -> tuple[list[EitherFloats], Floats]:
+def forward_pass(model: ModelSettings, named: Named, part: Prepared) -> tuple[list[EitherFloats], Floats]:
     """Hidden activations, layer by layer, and the logit of each event."""
     segments = part.segments
     activations: list[EitherFloats] = []
@@ -74,7 +74,7 @@ def _forward(model: ModelSettings, named: Named, part: Prepared) -> tuple[list[E
     return activations, logits
 
 
-def _backward(
+def backward_pass(
     model: ModelSettings,
     named: Named,
     part: Prepared,
@@ -98,7 +98,7 @@ def _backward(
     return deltas
 
 
-def _patient_norms(
+def patient_norms(
     part: Prepared,
     activations: list[EitherFloats],
     deltas: list[EitherFloats],
@@ -140,7 +140,7 @@ def _allowance(part: Prepared, activations: list[EitherFloats]) -> Floats:
     )
 
 
-def _sums(
+def clipped_layer_sums(
     model: ModelSettings,
     layout: Layout,
     part: Prepared,

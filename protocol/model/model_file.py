@@ -18,7 +18,8 @@ from wardround.protocol.errors import ConfigurationError, ContractError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.model.model import named_parameters, parameter_shapes
 from wardround.protocol.terms.settings import ModelSettings
-from wardround.protocol.text.plain import PlainError, read_json
+from wardround.protocol.text.file_header import metadata_of
+from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import is_visible_throughout
 
 FORMAT = "wardround-model-1"
@@ -95,17 +96,10 @@ def contract_fingerprint(content: bytes, name: object) -> str:
 
 
 def _metadata(content: bytes, name: object) -> dict[str, str]:
-    # safetensors reads its metadata from files only: eight bytes of length, then JSON.
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or length > min(LARGEST_HEADER, len(content) - 8):
-        raise _no_model(name)
     try:
-        plain = read_json(content[8 : 8 + length], LARGEST_HEADER)
-    except PlainError as error:
+        found = metadata_of(content, LARGEST_HEADER)
+    except ValueError as error:
         raise _no_model(name) from error
-    found = plain.get("__metadata__", {}) if isinstance(plain, dict) else None
-    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise _no_model(name)
     if not is_visible_throughout(found):
         raise ContractError(f"{name}: states what nobody can see; ask the operator for the file again")
     return found

@@ -22,7 +22,7 @@ from wardround.protocol.text.bounds import (
 )
 from wardround.protocol.text.canonical import fingerprint
 from wardround.protocol.text.section import shown
-from wardround.protocol.text.text import checked_name, is_line, is_name
+from wardround.protocol.text.text import ALLOWED_IN_NAMES, checked_name, is_line, is_name
 
 ACCOUNTS = ("training", "held_out")
 """The two parts of a hospital's patients: those learned from, and those measured on."""
@@ -89,9 +89,8 @@ class Terms:
         """
         checked_name(self.study, "study")
         fits = is_line if self.simulation else is_name
-        allowed = "must be letters, digits, '.', '_', '-', at most 64, the first a letter or digit"
         for hospital in self.training.public_patients:
-            require(fits(hospital), "training.public_patients", shown(hospital), allowed)
+            require(fits(hospital), "training.public_patients", shown(hospital), ALLOWED_IN_NAMES)
         require(is_line(self.expires_at, 40), "expires_at", shown(self.expires_at), "must be a moment in UTC")
 
     def _check_optimizer(self) -> None:

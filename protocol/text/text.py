@@ -12,9 +12,14 @@ from wardround.protocol.characters import escape, is_visible
 from wardround.protocol.errors import require
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_DIGEST = re.compile("[0-9a-f]{64}")
+DIGEST_PATTERN = "[0-9a-f]{64}"
+_DIGEST = re.compile(DIGEST_PATTERN)
+_CLAUSE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 LONGEST_LINE = 200
 """Characters of a line, unless the reader says otherwise."""
+
+
+ALLOWED_IN_NAMES = "must be letters, digits, '.', '_', '-', at most 64, the first a letter or digit"
 
 
 def is_name(value: object) -> bool:
@@ -27,10 +32,14 @@ def is_digest(value: object) -> bool:
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
+def is_clause(value: object) -> bool:
+    """Whether this names a clause that a hospital refuses by: the one word of a refusal that travels."""
+    return isinstance(value, str) and _CLAUSE.fullmatch(value) is not None
+
+
 def checked_name(name: str, key: str = "hospital") -> str:
     """Return a name if it is one; else ConfigurationError under the setting's key."""
-    allowed = "must be letters, digits, '.', '_', '-', at most 64, the first a letter or digit"
-    require(is_name(name), key, visible(name, 60), allowed)
+    require(is_name(name), key, visible(name, 60), ALLOWED_IN_NAMES)
     return name
 
 

@@ -16,7 +16,6 @@ used up later; it must leave room for clocks that are hours off.
 """
 
 import hashlib
-import re
 import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from wardround.protocol.errors import MessageError, Refusal
 from wardround.protocol.terms.terms import Release, RoundPlan
 from wardround.protocol.text.bounds import LARGEST_TERMS
 from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.text import is_clause
 from wardround.protocol.wire.signed_file import read_line
 from wardround.protocol.wire.signed_terms import FORM as TERMS
 from wardround.protocol.wire.signing import SIGNATURE_BYTES, Purpose, SigningKey, verifies
@@ -42,7 +42,6 @@ _REQUEST = struct.Struct(f"<8sIQ32s32s{SIGNATURE_BYTES}s")
 _ANSWER = struct.Struct(f"<8sB{SIGNATURE_BYTES}s")
 _REQUEST_MAGIC, _ANSWER_MAGIC = b"wardask2", b"wardans1"
 _REFUSED, _RELEASED = 0, 1
-_CLAUSE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 OPENING_BYTES = _REQUEST.size + TERMS.line_bytes
 LARGEST_REQUEST = _REQUEST.size + LARGEST_TERMS + LARGEST_MESSAGE
 LARGEST_ANSWER = _ANSWER.size + LARGEST_MESSAGE
@@ -179,6 +178,6 @@ def decode_answer(payload: bytes) -> SignedRelease | Refusal:
     if magic == _ANSWER_MAGIC and kind == _RELEASED:
         return SignedRelease(decode_release(rest), signature)
     clause = rest[:65].decode("ascii", "replace")
-    if magic != _ANSWER_MAGIC or kind != _REFUSED or len(rest) > 64 or not _CLAUSE.fullmatch(clause):
+    if magic != _ANSWER_MAGIC or kind != _REFUSED or len(rest) > 64 or not is_clause(clause):
         raise MessageError("answer: must be a release, or the name of the clause that refuses")
     return Refusal(clause, "refused by the hospital")

@@ -21,7 +21,7 @@ from wardround.protocol.terms.terms import ACCOUNTS, Release, RoundPlan
 from wardround.protocol.text.bounds import LARGEST_HEADER, LARGEST_VECTOR, MOST_ROUNDS
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.plain import read_json
-from wardround.protocol.text.text import LONGEST_LINE, is_digest, is_line, is_name
+from wardround.protocol.text.text import ALLOWED_IN_NAMES, LONGEST_LINE, is_digest, is_line, is_name
 
 _MAGIC = b"wardrnd1"
 _PREFIX = struct.Struct("<8sI")
@@ -180,7 +180,7 @@ def _is_whole(first: int, last: int) -> Callable[[object], bool]:
 
 
 _LABELS: dict[str, Any] = {
-    "study": (is_name, "must be a name: letters, digits, '.', '_', '-', at most 64"),
+    "study": (is_name, ALLOWED_IN_NAMES),
     # A simulation's hospitals may come from a table's column; real terms name theirs (``protocol.terms.terms``).
     "hospital": (is_line, f"must be one line of at most {LONGEST_LINE} visible characters"),
     "round": (_is_whole(0, MOST_ROUNDS), f"must be from 0 to {MOST_ROUNDS}"),

@@ -13,6 +13,7 @@ import httpx
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.exit_with_parent import exit_with_parent
+from wardround.protocol.quiet import QUIET
 from wardround.protocol.retry import Backoff, LastLine
 from wardround.protocol.text.say import complain
 from wardround.server.network.superlink import is_listening, reconcile_nodes
@@ -93,9 +94,8 @@ def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
     ]  # fmt: skip
     environment = {
         **os.environ,
+        **QUIET,
         "FLWR_HOME": str(home.folder / "superlink"),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
         "WARDROUND_CONTROL": str(home.folder / "secrets/control"),
     }
     return subprocess.Popen(exit_with_parent(line), cwd=home.folder / "superlink/empty", env=environment)

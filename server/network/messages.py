@@ -5,7 +5,6 @@ and its weights, so that all plans of a round share one Flower array, which Flow
 The hospital's half is in ``simulations.federation.app``.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +14,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, Rec
 
 from wardround.protocol.errors import MessageError
 from wardround.protocol.terms.terms import Release, RoundPlan
+from wardround.protocol.text.text import is_clause
 from wardround.protocol.wire.wire import decode_release, encode_plan_head
 from wardround.server.algorithm.screen import NoRelease
 
@@ -27,9 +27,6 @@ class MessageCodec(Protocol):
 
     def read(self, message: Message, hospital: str) -> Release | NoRelease:
         """Read the reply of one hospital's node; never raises, whatever it holds."""
-
-
-_CLAUSE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def plan_messages(plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
@@ -70,7 +67,7 @@ def release_of(message: Message, hospital: str) -> Release | NoRelease:
     if not isinstance(answer, ConfigRecord):
         return NoRelease(hospital, "malformed")
     clause, payload = answer.get("refused"), answer.get("release")
-    if isinstance(clause, str) and _CLAUSE.fullmatch(clause):
+    if isinstance(clause, str) and is_clause(clause):
         return NoRelease(hospital, f"refused: {clause}")
     try:
         release = decode_release(payload) if isinstance(payload, bytes) else None

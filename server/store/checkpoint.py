@@ -1,36 +1,29 @@
 """Round states on disk: atomic, durable, self-checking, without pickle.
 
-One safetensors file per round holds the arrays, with the rest as JSON in its header. Its name carries the
-round that is announced next and the SHA-256 of its bytes, so a file is either whole or known to be damaged:
-
-    round-000012-<64 hex digits>.safetensors
+One safetensors file per round holds the arrays, with the rest as JSON in its header (``server.store.state_file``);
+its round is the one that is announced next.
 
 A study writes each round's state before the round is announced. Then a server that is killed at any moment
 asks again with the same round and weights, and by the hospitals' repeat rule the retry is free.
 """
 
-import hashlib
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import write_durably
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.file_header import LARGEST_METADATA, metadata_of
 from wardround.protocol.text.plain import read_json
 from wardround.server.algorithm.optimize import OptimizerState, TailAverage
 from wardround.server.algorithm.rounds import RoundState, skip_to
+from wardround.server.store.state_file import read_state, state_files, write_state
 
-LARGEST_HEADER = 2**24  # bytes
 KEPT = 3  # newest checkpoints that stay on disk
 _FORMAT = "wardround-round-state-2"
-_NAME = re.compile(r"round-(\d{6,9})-([0-9a-f]{64})\.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,11 +44,8 @@ def save_state(folder: Path, state: RoundState) -> Path:
     Guarantee: when this returns the state survives a crash of the machine; a crash on the way leaves the
     files before it as they were. OSError (disk full, read-only) leaves them so too.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    content = _encode(state)
-    path = folder / f"round-{state.round:06d}-{hashlib.sha256(content).hexdigest()}.safetensors"
-    write_durably(path, content)
-    for _, old in _named_files(folder)[KEPT:]:
+    path = write_state(folder, state.round, _encode(state))
+    for _, old in state_files(folder)[KEPT:]:
         old.unlink(missing_ok=True)
     return path
 
@@ -67,7 +57,7 @@ def resume(folder: Path, terms: Terms) -> Resumed | None:
     a hospital refuses other weights for a round that it has answered. ConfigurationError where every
     checkpoint is damaged, or where they belong to other terms.
     """
-    files = _named_files(folder) if folder.is_dir() else []
+    files = state_files(folder) if folder.is_dir() else []
     notes: list[str] = []
     for number, path in files:
         state = _read(path)
@@ -117,7 +107,7 @@ def _encode(state: RoundState) -> bytes:
 
 def _decode(content: bytes) -> RoundState:
     tensors = load(content)
-    plain = _header(content)
+    plain = read_json(metadata_of(content)[_FORMAT].encode(), LARGEST_METADATA)
     return RoundState(
         study=plain["study"],
         terms_fingerprint=plain["terms_fingerprint"],
@@ -135,26 +125,9 @@ def _decode(content: bytes) -> RoundState:
     )
 
 
-def _header(content: bytes) -> Mapping[str, Any]:
-    # safetensors reads its metadata from files only: eight bytes of length, then JSON.
-    length = int.from_bytes(content[:8], "little")
-    metadata = read_json(content[8 : 8 + length], LARGEST_HEADER)["__metadata__"]
-    plain: Mapping[str, Any] = read_json(metadata[_FORMAT].encode(), LARGEST_HEADER)
-    return plain
-
-
 def _read(path: Path) -> RoundState | None:
     try:
-        content = path.read_bytes()
-        named = _NAME.fullmatch(path.name)
-        if named is None or hashlib.sha256(content).hexdigest() != named[2]:
-            return None
-        return _decode(content)
+        content = read_state(path)
+        return None if content is None else _decode(content)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None
-
-
-def _named_files(folder: Path) -> list[tuple[int, Path]]:
-    """Newest round first."""
-    found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
-    return sorted(((int(name[1]), path) for name, path in found if name), reverse=True)

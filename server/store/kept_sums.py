@@ -1,28 +1,22 @@
 """Sums of evaluations on disk, atomic, durable and self-checking as round states are; never asked for again.
 
-    evaluations/round-000015-<64 hex digits>.safetensors
-
+One file per evaluation (``server.store.state_file``), by the round that it followed.
 What is said of a model is read off these files alone, so that its card can be written again at any time.
 """
 
-import hashlib
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from wardround.protocol.files import write_durably
 from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.file_header import LARGEST_METADATA, metadata_of
 from wardround.protocol.text.plain import read_json
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.evaluation.evaluation import TableSum
-from wardround.server.store.checkpoint import LARGEST_HEADER
+from wardround.server.store.state_file import read_state, write_state
 
 _FORMAT = "wardround-tables-1"
-_NAME = re.compile(r"round-(\d{6,9})-([0-9a-f]{64})\.safetensors")
 
 
 def save_sum(folder: Path, terms_fingerprint: str, found: TableSum) -> Path:
@@ -37,11 +31,7 @@ def save_sum(folder: Path, terms_fingerprint: str, found: TableSum) -> Path:
         "missing": list(found.missing),
     }
     metadata = {"format": _FORMAT, "sum": canonical_json(plain).decode()}
-    content = save({"total": found.total}, metadata=metadata)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"round-{found.round:06d}-{hashlib.sha256(content).hexdigest()}.safetensors"
-    write_durably(path, content)
-    return path
+    return write_state(folder, found.round, save({"total": found.total}, metadata=metadata))
 
 
 def load_sum(folder: Path, terms_fingerprint: str, round_number: int) -> TableSum | None:
@@ -55,12 +45,12 @@ def load_sum(folder: Path, terms_fingerprint: str, round_number: int) -> TableSu
 
 def _read(path: Path, terms_fingerprint: str) -> TableSum | None:
     try:
-        content = path.read_bytes()
-        named = _NAME.fullmatch(path.name)
-        if named is None or hashlib.sha256(content).hexdigest() != named[2]:
+        content = read_state(path)
+        if content is None:
             return None
-        plain = _header(content)
-        if plain["terms_fingerprint"] != terms_fingerprint:
+        metadata = metadata_of(content)
+        plain = read_json(metadata["sum"].encode(), LARGEST_METADATA)
+        if metadata["format"] != _FORMAT or plain["terms_fingerprint"] != terms_fingerprint:
             return None
         return TableSum(
             round=plain["round"],
@@ -73,13 +63,3 @@ def _read(path: Path, terms_fingerprint: str) -> TableSum | None:
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None
-
-
-def _header(content: bytes) -> Mapping[str, Any]:
-    # safetensors reads its metadata from files only: eight bytes of length, then JSON.
-    length = int.from_bytes(content[:8], "little")
-    metadata = read_json(content[8 : 8 + length], LARGEST_HEADER)["__metadata__"]
-    if metadata["format"] != _FORMAT:
-        raise ValueError("another format")
-    plain: Mapping[str, Any] = read_json(metadata["sum"].encode(), LARGEST_HEADER)
-    return plain

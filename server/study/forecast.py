@@ -41,7 +41,7 @@ def say_plan(serving: Serving) -> None:
     seconds = asked * (OVERHEAD_SECONDS + terms.reply_delay_seconds)
     lines = [
         f"study {terms.study}: {rounds} rounds, {len(hospitals)} hospitals, fingerprint {terms.fingerprint[:12]}",
-        *_cost_lines(terms),
+        *cost_lines(terms),
         f"time: about {seconds / 60:.0f} minutes and the hospitals' own computing, at most "
         f"{asked * serving.round_seconds / 3600:.1f} h",
         f"bytes: {per_round / 1e6:.2f} MB per hospital and round, {whole * len(hospitals) / 1e6:.1f} MB",
@@ -51,7 +51,7 @@ def say_plan(serving: Serving) -> None:
     say(*lines)
 
 
-def _cost_lines(terms: Terms) -> list[str]:
+def cost_lines(terms: Terms) -> list[str]:
     """Say what each hospital's ledger will say of either account, if it misses nothing."""
     cost, delta = study_epsilon(terms, terms.privacy.delta), terms.privacy.delta
     lines = [f"at each hospital: ε = {cost['training']:.4g} at δ = {delta:g} over all rounds"]

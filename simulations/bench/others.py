@@ -7,18 +7,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from wardround.protocol.quiet import QUIET
 from wardround.simulations.bench import noshow
 from wardround.simulations.bench.page import Part
 
 PFL = ("torch==2.13.0", "pfl[pytorch]==0.6.0")
 HERE = Path(__file__).resolve().parent
-QUIET = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "OMP_NUM_THREADS": "1",
-    "PYTHONWARNINGS": "ignore",
-}
+ONE_QUIET_THREAD = {**QUIET, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 ROUNDS, QUICK_ROUNDS, PATIENT_ROUNDS = 40, 3, 1
 
 
@@ -83,7 +78,7 @@ def _elsewhere(name: str, unit: str, program: list[str], rounds: int, ours: floa
 def timed(program: list[str]) -> float:
     """Seconds of one program; its last lines are raised where it fails."""
     started = time.perf_counter()
-    done = subprocess.run(program, env={**os.environ, **QUIET}, capture_output=True, text=True)
+    done = subprocess.run(program, env={**os.environ, **ONE_QUIET_THREAD}, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(program)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
     return time.perf_counter() - started

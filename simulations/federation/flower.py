@@ -25,6 +25,7 @@ from flwr.supercore import telemetry
 
 from wardround.client.round.participate import Ward, charge_of, participate
 from wardround.protocol.errors import Refusal
+from wardround.protocol.quiet import QUIET
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState
@@ -103,12 +104,12 @@ def _charged(context: Context) -> dict[str, str]:
 @contextlib.contextmanager
 def _ray(folder: Path) -> Iterator[None]:
     """Start Ray, or join RAY_ADDRESS's cluster, and leave it again."""
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    os.environ |= {**QUIET, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
     # Ray's workers look for code in the folder that Ray is started in before anywhere else.
     with contextlib.chdir(folder):
         ray.init(
-            runtime_env={"env_vars": {"PYTHONPATH": path, "FLWR_TELEMETRY_ENABLED": "0"}},
+            runtime_env={"env_vars": {"PYTHONPATH": path, **QUIET}},
             include_dashboard=False,
             logging_level=logging.ERROR,
             log_to_driver=False,

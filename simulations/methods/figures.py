@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from wardround.simulations.methods.cases import EPSILONS, NOISES
 from wardround.simulations.methods.compared import DEFAULT
 from wardround.simulations.methods.summary import Found
+from wardround.simulations.report.figure import standalone_style
 from wardround.simulations.report.plots import Drawing, Scale, compact, number, padded, spread
 
 WORDS = {"local": "full noise at each hospital", "distributed": "noise shared (assumes secure aggregation)"}
@@ -90,11 +91,6 @@ def _style(count: int) -> str:
         return "".join(f".s{i}{{stroke:{c}}}.f{i}{{fill:{c}}}" for i, c in enumerate(colours))
 
     lines = ",".join(f".s{index}" for index in range(count)) or ".s0"
-    return f"""<style>
-text{{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#24292f}}
-.tick,.axis{{font-size:12px;fill:#59636e}}.strong{{font-weight:600}}.grid{{stroke:#d1d9e0;stroke-width:1}}
-.reference{{stroke:#6b7684;stroke-dasharray:4 4}}.leader{{stroke:#afb8c1;fill:none}}
-{lines}{{fill:none;stroke-width:2}}.thin{{stroke-width:1}}{rules(0)}
-@media(prefers-color-scheme:dark){{text{{fill:#f0f6fc}}.tick,.axis{{fill:#9198a1}}.grid{{stroke:#3d444d}}
-{rules(1)}}}
-</style>"""
+    light = f""".reference{{stroke:#6b7684;stroke-dasharray:4 4}}.leader{{stroke:#afb8c1;fill:none}}
+{lines}{{fill:none;stroke-width:2}}.thin{{stroke-width:1}}{rules(0)}"""
+    return standalone_style(light, rules(1))

@@ -7,13 +7,19 @@ from typing import Any
 from wardround.protocol.files import write_durably
 from wardround.simulations.report.plots import Drawing, Scale, number, padded, tick_labels
 
-STYLE = """<style>
-text{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#24292f}
-.tick,.axis{font-size:12px;fill:#59636e}.strong{font-weight:600}.grid{stroke:#d1d9e0;stroke-width:1}
-.mark.alone{fill:#c8690a}.mark.together{fill:#0b63b0}
-.mark.pooled{fill:none;stroke:#6b7684;stroke-width:2}
-@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.tick,.axis{fill:#9198a1}.grid{stroke:#3d444d}
-.mark.alone{fill:#f2a24b}.mark.together{fill:#63aef2}.mark.pooled{stroke:#97a3b2}}
+LIGHT = """.mark.alone{fill:#c8690a}.mark.together{fill:#0b63b0}
+.mark.pooled{fill:none;stroke:#6b7684;stroke-width:2}"""
+DARK = ".mark.alone{fill:#f2a24b}.mark.together{fill:#63aef2}.mark.pooled{stroke:#97a3b2}"
+
+
+def standalone_style(light: str, dark: str) -> str:
+    """Give the stylesheet of an SVG that stands by itself, on light and on dark pages; own rules for each."""
+    return f"""<style>
+text{{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#24292f}}
+.tick,.axis{{font-size:12px;fill:#59636e}}.strong{{font-weight:600}}.grid{{stroke:#d1d9e0;stroke-width:1}}
+{light}
+@media(prefers-color-scheme:dark){{text{{fill:#f0f6fc}}.tick,.axis{{fill:#9198a1}}.grid{{stroke:#3d444d}}
+{dark}}}
 </style>"""
 
 
@@ -33,7 +39,7 @@ def headline_figure(summary: Mapping[str, Any]) -> str:
     ]
     rows = [row for row in rows if row[2] is not None]
     drawing = Drawing(760, 74 + 30 * len(rows), "AUC alone, together and pooled")
-    drawing.parts.append(STYLE)
+    drawing.parts.append(standalone_style(LIGHT, DARK))
     x, bottom = Scale(*padded([row[2] for row in rows], 0.1), 290, 690), 20 + 30 * len(rows)
     ticks = x.ticks(5)
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):

@@ -308,7 +308,7 @@ def test_noise_alone_is_a_fault_until_a_round_is_computed_from_the_tables(
     assert "messages: no file" in said
     assert "rehearse" in said
     later = datetime.now(UTC) + timedelta(days=40)
-    monkeypatch.setattr("wardround.client.commands.doctor.gate_now", lambda home, ledger: later)
+    monkeypatch.setattr("wardround.client.home.home.Home.gate_now", lambda home, ledger, now: later)
     assert [f["state"] for f in doctor()[1] if f["topic"] == "rounds"] == [WARN]
     monkeypatch.undo()
     approved.released(4)

@@ -149,14 +149,14 @@ def test_what_a_patient_adds_is_bit_for_bit_the_same_whoever_else_is_there(
         parameter_count(model, layout)
     )
     seen: list[tuple] = []
-    inner = clipped_sum_dense._sums
+    inner = clipped_sum_dense.clipped_layer_sums
 
     def note(*arguments: object) -> object:
         *_, activations, deltas, gradients = arguments
         seen.append((*activations, *deltas, gradients[:, np.newaxis]))  # type: ignore[misc, call-overload, index]
         return inner(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(clipped_sum_dense, "_sums", note)
+    monkeypatch.setattr(clipped_sum_dense, "clipped_layer_sums", note)
     everyone = random_cohort(layout, (60,), 5, stream("everyone"))
     clipped_sums(model, layout, weights, everyone, 0.01)
     for who in (0, 1, 30, 59):

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from wardround.client.checks.server import _clocks, clock_ahead
+from wardround.client.checks.server import clock_ahead, clocks
 from wardround.client.network.supernode import NodeSettings
 from wardround.server.store.begin_home import begin_operator_home
 
@@ -63,7 +63,7 @@ def told(tmp_path, settings):
     ],
 )
 def test_a_clock_that_the_server_would_turn_away_is_said(told, seconds, said):
-    findings = list(_clocks(told(datetime.now(UTC) - timedelta(seconds=seconds))))
+    findings = list(clocks(told(datetime.now(UTC) - timedelta(seconds=seconds))))
     assert [said in finding.text for finding in findings] == ([] if said is None else [True])
 
 

@@ -20,7 +20,7 @@ from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm.propose import propose
 from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.operator_home import load_operator_home
-from wardround.server.study.forecast import _cost_lines, conflicts, published_policies
+from wardround.server.study.forecast import conflicts, cost_lines, published_policies
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 CONTRACT = {
@@ -79,13 +79,13 @@ def test_both_accounts_cost_what_a_hospitals_own_forecast_says(home, tmp_path):
     ledger = create_ledger(tmp_path / "ledger.sqlite", new_key(), "test", NOW)
     seen = forecast(POLICY, terms, home.key().public, ledger, NOW)
     ledger.close()
-    training, delta, held_out, both = _cost_lines(terms)
+    training, delta, held_out, both = cost_lines(terms)
     assert f"ε = {seen.epsilon:.4g} " in training
     assert f"ε = {seen.heldout_epsilon:.4g} for held-out" in held_out
     assert "over all evaluations (2)" in held_out
     assert delta == "δ × patients of the largest hospital = 0.01"
     assert both.endswith(f"ε = {two_hospitals_epsilon(terms, 1e-5):.4g} at most")
-    assert len(_cost_lines(replace(terms, evaluation=None))) == 3
+    assert len(cost_lines(replace(terms, evaluation=None))) == 3
 
 
 @pytest.mark.parametrize(
