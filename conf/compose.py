@@ -17,6 +17,7 @@ from wardround.conf.settings import (
     ReportSettings,
     StudySettings,
 )
+from wardround.protocol import plugins
 from wardround.protocol.contract.contract import Contract, contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
@@ -41,6 +42,7 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
     ConfigurationError or ContractError, one line with the key, the value and what is allowed.
     """
     refuse_unknown(plain, ROOT_KEYS + GROUPS, "")
+    load_plugins(plain)
     own_dir = typed(plain.get("output_dir"), Path, "output_dir")
     data = _data(_section(plain, "data"))
     contract = _contract(plain.get("contract"), data)
@@ -62,6 +64,20 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
         federation=build(FederationSettings, _section(plain, "federation"), "federation"),
         report=build(ReportSettings, _section(plain, "report"), "report"),
     )
+
+
+def load_plugins(plain: Mapping[str, object]) -> None:
+    """Import the plugins that a simulation's settings name by import path, unless this process knows them already.
+
+    A path stands in settings that the person at this machine composed; terms that came from elsewhere are never
+    handed to this function.
+    """
+    for role, key in plugins.ROLES.items():
+        group, _, name = key.partition(".")
+        section = plain.get(group)
+        value = section.get(name) if isinstance(section, Mapping) else None
+        if isinstance(value, str) and plugins.is_path(value) and plugins.find(role, value) is None:
+            plugins.load(role, value)
 
 
 def settings_to_mapping(settings: StudySettings) -> dict[str, object]:

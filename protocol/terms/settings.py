@@ -8,13 +8,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wardround.protocol import plugins
 from wardround.protocol.errors import require
 from wardround.protocol.text.bounds import MOST_HOSPITALS, MOST_LAYERS, MOST_ROUNDS, MOST_STEPS
 
 NOISE_MODES = ("local", "distributed")
 MODEL_KINDS = ("additive", "wide_deep", "mlp")
 OPTIMIZERS = ("auto", "sgd", "adam", "newton")
-AGGREGATES = ("sum", "trimmed", "median")
+ROBUST = ("trimmed", "median")
+AGGREGATES = ("sum", *ROBUST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,8 @@ class TrainingSettings:
     public rule (``server.algorithm.propose``); terms carry what was chosen. In the first ``moment_rounds`` rounds each
     hospital releases the sum of its patients' mean design rows instead of gradients: what ``optimizer=newton``
     learns the curvature from, by the same mechanism at the same cost. momentum is of sgd and adam alone.
-    aggregate is how the server joins releases (``server.algorithm.aggregate``).
+    aggregate is how the server joins releases (``server.algorithm.aggregate``). Both it and optimizer may name a
+    plugin (``protocol.plugins``).
     """
 
     rounds: int = 40
@@ -124,18 +127,8 @@ class TrainingSettings:
             self.learning_rate,
             "must be greater than 0 (null: chosen by the study's rule)",
         )
-        require(
-            self.optimizer in OPTIMIZERS,
-            "training.optimizer",
-            self.optimizer,
-            f"must be one of {', '.join(OPTIMIZERS)}",
-        )
-        require(
-            self.aggregate in AGGREGATES,
-            "training.aggregate",
-            self.aggregate,
-            f"must be one of {', '.join(AGGREGATES)}",
-        )
+        plugins.check_known("optimizer", self.optimizer, OPTIMIZERS)
+        plugins.check_known("aggregate", self.aggregate, AGGREGATES)
         require(
             0 <= self.moment_rounds < self.rounds,
             "training.moment_rounds",

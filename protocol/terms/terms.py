@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from wardround.protocol import plugins
 from wardround.protocol.arrays import Floats32
 from wardround.protocol.contract.contract import Contract, contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings, table_size
-from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.settings import ROBUST, ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.text.bounds import (
     CLIP_NORMS,
     DELTAS,
@@ -76,6 +77,7 @@ class Terms:
                 "distributed",
                 "needs secure aggregation: for simulations only",
             )
+        self._check_plugins()
         if self.training.aggregate != "sum":
             self._check_robust()
         self._check_optimizer()
@@ -93,6 +95,13 @@ class Terms:
             require(fits(hospital), "training.public_patients", shown(hospital), ALLOWED_IN_NAMES)
         require(is_line(self.expires_at, 40), "expires_at", shown(self.expires_at), "must be a moment in UTC")
 
+    def _check_plugins(self) -> None:
+        """Refuse import paths in a real study: its terms carry words, which each installation maps for itself."""
+        named = {"aggregate": self.training.aggregate, "optimizer": self.training.optimizer}
+        for role, name in {**named, "model": self.model.kind}.items():
+            allowed = "an import path is for simulations; name a word that each installation maps to its own"
+            require(self.simulation or not plugins.is_path(name), plugins.ROLES[role], name, allowed)
+
     def _check_optimizer(self) -> None:
         training = self.training
         require(training.optimizer != "auto", "training.optimizer", "auto", "must be resolved in terms")
@@ -102,7 +111,7 @@ class Terms:
             require(rounds >= 1, "training.moment_rounds", rounds, "must be at least 1 in terms with newton")
 
     def _check_robust(self) -> None:
-        """A robust rule compares releases one by one, and needs an odd one out."""
+        """A rule other than the sum looks at single releases; the robust ones need an odd one out."""
         rule = self.training.aggregate
         require(
             self.privacy.noise == "local",
@@ -110,8 +119,9 @@ class Terms:
             rule,
             "must be sum with privacy.noise=distributed: single releases are not to be looked at",
         )
-        count = len(self.hospitals)
-        require(count >= 3, "training.aggregate", rule, f"needs at least 3 hospitals, here {count}; use sum")
+        count, enough = len(self.hospitals), 3 if rule in ROBUST else 1
+        line = f"needs at least {enough} hospitals, here {count}; use sum"
+        require(count >= enough, "training.aggregate", rule, line)
 
     def _check_evaluation(self, evaluation: EvaluationSettings) -> None:
         last, rounds = self.training.rounds + (self.fairness.mitigation != "none"), list(evaluation.rounds)

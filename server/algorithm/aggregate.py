@@ -9,7 +9,8 @@ is then weighted by a power of its declared size, which trades a little of the s
 less noise. Under distributed noise the shares are one whole, and weights are equal.
 
 The sum takes what passes the screen as it comes. ``training.aggregate=trimmed`` or ``median`` withstands a
-minority of liars, at the cost of more noise and of holding a round's releases (``server.algorithm.robust``).
+minority of liars, at the cost of more noise and of holding a round's releases (``server.algorithm.robust``). Any
+other name is a user's own rule (``server.algorithm.own_rule``).
 """
 
 import math
@@ -20,8 +21,9 @@ from typing import Protocol
 import numpy as np
 
 from wardround.protocol.arrays import Floats
+from wardround.protocol.terms.settings import ROBUST
 from wardround.protocol.terms.terms import Terms
-from wardround.server.algorithm import robust
+from wardround.server.algorithm import own_rule, robust
 
 
 class Aggregate(Protocol):
@@ -69,8 +71,10 @@ def begin(terms: Terms, parameters: int) -> Aggregate:
     ConfigurationError where a robust rule would have to hold more than ``robust.LARGEST_ROWS`` bytes.
     """
     rule = terms.training.aggregate
+    declared = terms.training.public_patients
+    if rule not in ("sum", *ROBUST):
+        return own_rule.begin_own(rule, declared, mean_scales(terms), parameters)
     if rule != "sum":
-        declared = terms.training.public_patients
         return robust.begin_order_statistic(rule, declared, mean_scales(terms), parameters)
     return WeightedSum(total=np.zeros(parameters), weights=release_weights(terms))
 
@@ -114,6 +118,9 @@ def noise_gain(terms: Terms) -> float:
     rule, declared = terms.training.aggregate, terms.training.public_patients
     if rule == "sum":
         return math.sqrt(sum(weight * weight for weight in release_weights(terms).values()))
+    if rule not in ROBUST:  # not cached: a name may stand for another rule tomorrow, as in a notebook
+        counts = np.array(list(declared.values()))
+        return own_rule.noise_stddev(rule, 1 / (terms.training.sampling_rate * counts), counts)
     return _robust_gain(rule, tuple(declared.values()), terms.training.sampling_rate)
 
 
@@ -136,6 +143,6 @@ def reason_to_discard(terms: Terms, accepted_count: int, rule: str = "sum") -> s
     planned = len(terms.training.public_patients)
     if terms.privacy.noise == "distributed" and accepted_count < planned:
         return f"{accepted_count} of {planned} noise shares"
-    if rule != "sum" and 0 < accepted_count < robust.FEWEST:
+    if rule in ROBUST and 0 < accepted_count < robust.FEWEST:
         return f"{accepted_count} releases, training.aggregate={rule} needs {robust.FEWEST}"
     return "" if accepted_count else "no release"

@@ -3,18 +3,20 @@
 SGD with momentum: Polyak 1964. Adam: Kingma and Ba 2015, Alg. 1, at the server as in Reddi et al. 2021,
 "Adaptive federated optimization" (FedAdam), whose second-moment decay and τ are taken. Tail averaging:
 Polyak and Juditsky 1992; over the last share of rounds as in Jain et al. 2018. Newton: ``server.algorithm.newton``. All
-of it reads releases only, so it is post-processing and costs no ε.
+of it reads releases only, so it is post-processing and costs no ε. Any other name is a user's own optimiser
+(``server.algorithm.own_rule``).
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from wardround.protocol.arrays import Floats
-from wardround.protocol.terms.settings import TrainingSettings
+from wardround.protocol.terms.settings import OPTIMIZERS, TrainingSettings
 from wardround.protocol.terms.terms import Terms
-from wardround.server.algorithm import newton
+from wardround.server.algorithm import newton, own_rule
 from wardround.server.algorithm.propose import gradient_noise_stddev, tail_share, without_moments
 
 SECOND_MOMENT_DECAY = 0.99
@@ -27,7 +29,8 @@ class OptimizerState:
 
     mean_row: newton's, the aggregated mean design row over ``row_count`` moment rounds; empty before the first.
     All float64, [parameters]. steps counts the updates made. What follows from mean_row and the terms, as the
-    gain does, is not part of the state: a replay of the releases finds it again.
+    gain does, is not part of the state: a replay of the releases finds it again. own: the state of a user's
+    optimiser, arrays by name; empty for the others.
     """
 
     first_moment: Floats
@@ -35,6 +38,7 @@ class OptimizerState:
     steps: int
     mean_row: Floats = field(default_factory=lambda: np.zeros(0))
     row_count: int = 0
+    own: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,7 +52,8 @@ class TailAverage:
 def init(training: TrainingSettings, parameters: int) -> OptimizerState:
     """Start with no momentum, and nothing known of the design."""
     second = parameters if training.optimizer == "adam" else 0
-    return OptimizerState(first_moment=np.zeros(parameters), second_moment=np.zeros(second), steps=0)
+    own = {} if training.optimizer in OPTIMIZERS else own_rule.init_own(training.optimizer, parameters)
+    return OptimizerState(first_moment=np.zeros(parameters), second_moment=np.zeros(second), steps=0, own=own)
 
 
 def take_moments(state: OptimizerState, mean_row: Floats) -> OptimizerState:
@@ -69,14 +74,18 @@ def apply(
     newton whose moment rounds were all discarded goes on as sgd with momentum would: the curvature of a design
     that is only supposed could make its steps diverge.
     """
-    if terms.training.optimizer != "newton":
+    chosen, rate = terms.training.optimizer, terms.training.learning_rate
+    if chosen not in OPTIMIZERS:
+        own, after = own_rule.apply_own(chosen, state.own, weights, gradient, rate)
+        return replace(state, steps=state.steps + 1, own=own), after
+    if chosen != "newton":
         return first_order(state, terms.training, weights, gradient)
     if not state.row_count:
         return first_order(state, without_moments(terms), weights, gradient)
     noise = gradient_noise_stddev(terms)
     gain = newton.cached_gain(terms, state.mean_row, noise / math.sqrt(state.row_count))
-    averaged, rate = newton.averaged_noise_stddev(terms, noise), newton.rate(state.steps + 1)
-    after = gain.step(weights, gradient, averaged, rate * terms.training.learning_rate)
+    averaged = newton.averaged_noise_stddev(terms, noise)
+    after = gain.step(weights, gradient, averaged, newton.rate(state.steps + 1) * rate)
     return replace(state, steps=state.steps + 1), after
 
 

@@ -13,7 +13,7 @@ from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
-from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.settings import OPTIMIZERS, ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import noise_gain
 
@@ -113,6 +113,9 @@ def choose_method(model: ModelSettings, parameters: int, training: TrainingSetti
             and not training.learning_rate
         )
         chosen = "newton" if applies else "sgd"
+    if chosen not in OPTIMIZERS:
+        # Its momentum, if any, is its own affair; the step's rule is then that of plain descent.
+        training = replace(training, momentum=0.0)
     if chosen != "newton":
         return replace(training, optimizer=chosen, tail_average=tail_share(training))
     require(

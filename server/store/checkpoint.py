@@ -24,6 +24,7 @@ from wardround.server.store.state_file import read_state, state_files, write_sta
 
 KEPT = 3  # newest checkpoints that stay on disk
 _FORMAT = "wardround-round-state-2"
+_OWN = "own."  # before the names of what a plugin keeps
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,6 +92,7 @@ def _encode(state: RoundState) -> bytes:
         "second_moment": state.optimizer.second_moment,
         "mean_row": state.optimizer.mean_row,
         "tail_mean": state.tail.mean,
+        **{f"{_OWN}{name}": array for name, array in state.optimizer.own.items()},
     }
     plain = {
         "study": state.study,
@@ -119,6 +121,7 @@ def _decode(content: bytes) -> RoundState:
             steps=plain["optimizer_steps"],
             mean_row=tensors["mean_row"],
             row_count=plain["row_count"],
+            own={name.removeprefix(_OWN): a for name, a in tensors.items() if name.startswith(_OWN)},
         ),
         tail=TailAverage(mean=tensors["tail_mean"], count=plain["tail_count"]),
         ledger_heads=plain["ledger_heads"],

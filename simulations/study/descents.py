@@ -23,6 +23,8 @@ StepFunction = Callable[[Floats, int], Floats]
 """(weights [H, D], round) → what to subtract, float64 [H, D]: a gradient, or minus a difference."""
 
 NO_CLIP = 1e12
+FIRST_ORDER = ("sgd", "adam")
+"""What the baselines descend by; newton and a user's own optimiser give way to sgd with momentum."""
 POOLED_ROUNDS = 200
 """Full-batch Adam steps of the models that have no convex solver, where nothing but time limits them."""
 
@@ -52,7 +54,7 @@ def federated_model(
     """
     total = float(sum(terms.training.public_patients.values()))
     settings = terms.training
-    if settings.optimizer == "newton":
+    if settings.optimizer not in FIRST_ORDER:
         settings = without_moments(terms)
     if settings.local_steps == 1 and settings.optimizer == "sgd":
         settings = replace(settings, learning_rate=LARGEST_STEP)
@@ -93,7 +95,7 @@ def alone_private_models(
     sgd where the federation has newton, since one hospital's own moments would be mostly noise.
     """
     terms = replace(terms, privacy=replace(terms.privacy, noise="local"))
-    if terms.training.optimizer == "newton":
+    if terms.training.optimizer not in FIRST_ORDER:
         terms = replace(terms, training=without_moments(terms))
     public = terms.training.public_patients
     counts = np.array(list(public.values()), dtype=np.float64)[:, None]

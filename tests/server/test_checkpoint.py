@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from wardround.protocol import plugins
 from wardround.protocol.errors import ConfigurationError
 from wardround.server.algorithm import rounds
 from wardround.server.store import checkpoint
@@ -35,10 +36,26 @@ def assert_same(one, other):
     np.testing.assert_array_equal(one.optimizer.mean_row, other.optimizer.mean_row)
     assert one.optimizer.row_count == other.optimizer.row_count
     np.testing.assert_array_equal(one.tail.mean, other.tail.mean)
+    assert one.optimizer.own.keys() == other.optimizer.own.keys()
+    for name, array in one.optimizer.own.items():
+        np.testing.assert_array_equal(array, other.optimizer.own[name])
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "newton"])
-def test_a_study_goes_on_as_if_never_stopped(optimizer, tmp_path, make_terms, make_release):
+class HeavyBall:
+    """A user's own optimiser whose next step depends on what it keeps."""
+
+    def init(self, parameters):
+        return {"velocity": np.zeros(parameters)}
+
+    def apply(self, state, weights, gradient, learning_rate):
+        velocity = 0.5 * state["velocity"] + gradient
+        return {"velocity": velocity}, weights - learning_rate * velocity
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "newton", "heavy_ball"])
+def test_a_study_goes_on_as_if_never_stopped(optimizer, tmp_path, make_terms, make_release, monkeypatch):
+    monkeypatch.setattr(plugins, "_known", {})
+    plugins.enter("optimizer", HeavyBall, "heavy_ball")
     moment_rounds = 1 if optimizer == "newton" else 0
     terms = make_terms(optimizer=optimizer, learning_rate=0.1, moment_rounds=moment_rounds)
     states = advance(terms, make_release, 4)

@@ -1,0 +1,159 @@
+"""Plugins: a user's own model, aggregation rule, server optimiser, data source or personalisation.
+
+Settings and terms are text, so they mention a plugin by its name: an import path (``mypackage.models:Mine``) in a
+simulation, or a word that an installation's own file maps to an import path.
+
+Guarantee: a name in terms that came over a wire is looked up (``find``), never imported. ``load`` is called with
+paths that the person at this machine wrote: in a simulation's settings, or in this installation's own file
+(``tests/protocol/test_plugins.py``).
+"""
+
+import importlib
+import re
+import traceback
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+from wardround.protocol.errors import ConfigurationError, WardroundError, require
+from wardround.protocol.text.section import shown
+
+T = TypeVar("T")
+
+ROLES = {
+    "model": "model.kind",
+    "aggregate": "training.aggregate",
+    "optimizer": "training.optimizer",
+    "data": "data.name",
+    "personalization": "personalization.kind",
+}
+"""What a plugin may be, and the setting that names it."""
+
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(#\d+)?", re.ASCII)
+_METHODS = {"optimizer": ("init", "apply")}
+_known: dict[tuple[str, str], object] = {}
+"""This process's plugins by role and name. Changed by ``load`` and ``enter`` alone."""
+
+
+def is_path(name: str) -> bool:
+    """Return True if ``name`` is an import path, and not a word."""
+    return ":" in name
+
+
+def find(role: str, name: str) -> object | None:
+    """Give the plugin of this name, or None where this process knows none. Imports nothing."""
+    return _known.get((role, name))
+
+
+def known(role: str) -> tuple[str, ...]:
+    """Give the names of this process's plugins of one role."""
+    return tuple(name for of, name in _known if of == role)
+
+
+def check_known(role: str, name: str, shipped: tuple[str, ...]) -> None:
+    """Raise ConfigurationError unless ``name`` is a shipped word or a plugin of this process."""
+    allowed = (*shipped, *known(role))
+    close = get_close_matches(name, allowed, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    require(name in allowed, ROLES[role], shown(name), f"must be one of {', '.join(allowed)}{hint}")
+
+
+def load(role: str, path: str, word: str = "") -> str:
+    """Import a plugin from ``package.module:Name`` and enter it under ``word``, or else under its path.
+
+    Gives the name under which settings find it. ConfigurationError, one line, where the path is not of that form,
+    the module or the name does not exist, or the thing found cannot take this role.
+    """
+    key = ROLES[role]
+    form = "must be an import path, as in mypackage.models:Mine"
+    require(_PATH.fullmatch(path) is not None, key, shown(path), form)
+    module_name, _, attribute = path.partition(":")
+    found = find(role, path)
+    if found is None:
+        found = _attribute(_module(module_name, key, path), attribute, key, path)
+    return enter(role, found, word or path)
+
+
+def enter(role: str, plugin: object, name: str = "") -> str:
+    """Make a plugin known to this process and give its name: its import path, unless another is given.
+
+    A class is called without arguments where the role needs an object (for a model the class is the plugin). An
+    object, or a function within a function, of a name that another has gets a number, as in ``notebook:Rule#2``; a
+    class or function that was defined anew takes the place of the earlier one.
+    """
+    key = ROLES[role]
+    chosen = name or _name_of(role, plugin)
+    ready = plugin
+    if isinstance(plugin, type) and role != "model":
+        try:
+            ready = plugin()
+        except TypeError:
+            line = (
+                "cannot be made without arguments; give an object, or a class whose arguments have defaults"
+            )
+            raise ConfigurationError(f"{key}={chosen}: {line}") from None
+    _check_role(role, ready, chosen)
+    _known[role, chosen] = ready
+    return chosen
+
+
+def _check_role(role: str, ready: object, name: str) -> None:
+    methods = _METHODS.get(role, ("__call__",))
+    missing = [method for method in methods if not callable(getattr(ready, method, None))]
+    what = "must be callable" if methods == ("__call__",) else f"must have the methods {', '.join(methods)}"
+    require(not missing, ROLES[role], name, f"{what} (see docs/plugins.md)")
+
+
+def _name_of(role: str, plugin: object) -> str:
+    named = plugin if hasattr(plugin, "__qualname__") else type(plugin)
+    qualname = str(named.__qualname__).replace("<locals>.", "").replace("<lambda>", "function")
+    base = f"{getattr(named, '__module__', None) or 'unnamed'}:{qualname}"
+    replaces = named is plugin and "<" not in str(named.__qualname__)
+    name, number = base, 1
+    while not replaces and _known.get((role, name), plugin) is not plugin:
+        number += 1
+        name = f"{base}#{number}"
+    return name
+
+
+def _module(name: str, key: str, path: str) -> object:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        remedy = "install it, or set PYTHONPATH to the folder that holds it"
+        raise ConfigurationError(f"{key}={path}: no module named {error.name}; {remedy}") from None
+    except Exception as error:
+        text = shown(error)
+        raise ConfigurationError(
+            f"{key}={path}: importing it failed ({type(error).__name__}: {text})"
+        ) from None
+
+
+def _attribute(module: object, attribute: str, key: str, path: str) -> object:
+    found = module
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            public = [each for each in dir(found) if not each.startswith("_")]
+            close = get_close_matches(name, public, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigurationError(f"{key}={path}: its module has no {name}{hint}")
+        found = getattr(found, name)
+    return found
+
+
+def called(role: str, name: str, call: Callable[[], T]) -> T:
+    """Call a plugin; what it raises becomes one ConfigurationError with the type and the place, and no value.
+
+    An error's text may hold a patient's value, so it is not repeated; in Python the error itself is the cause.
+    """
+    try:
+        return call()
+    except WardroundError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name} line {last.lineno}"
+        raise ConfigurationError(
+            f"{ROLES[role]}={name}: failed with {type(error).__name__} at {place}"
+        ) from error
