@@ -28,7 +28,7 @@ from wardround.protocol.errors import Refusal, TableAway, TableError
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.limits import expiry_of
-from wardround.protocol.terms.request import MEAN_ROWS, UPDATE, Request, request_in, request_of
+from wardround.protocol.terms.request import MEAN_ROWS, UPDATE, RequestKind, request_in, request_of
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.wire.wire import decode_release, encode_release
 
@@ -88,7 +88,7 @@ def participate(
 
 
 def answer_plans(
-    request: Request,
+    request: RequestKind,
     plans: Sequence[RoundPlan],
     wards: Sequence[Ward],
     terms: Terms,
@@ -126,7 +126,9 @@ def charge_of(plan: RoundPlan, terms: Terms, operator: str) -> Charge:
     )
 
 
-def _charge(request: Request, plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> Receipt | Refusal:
+def _charge(
+    request: RequestKind, plan: RoundPlan, ward: Ward, terms: Terms, operator: str
+) -> Receipt | Refusal:
     now = ward.ledger.now(ward.clock())
     try:
         if plan.account != request.account:

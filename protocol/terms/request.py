@@ -8,7 +8,7 @@ from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.protocol.terms.terms import RoundPlan, Terms
 
 
-class Request(ABC):
+class RequestKind(ABC):
     """One kind. account: whose patients it is about, and so whose budget pays (``ledger``)."""
 
     account: ClassVar[str]
@@ -30,7 +30,7 @@ class Request(ABC):
         """Give the standard deviation of one hospital's noise, in one step."""
 
 
-class Update(Request):
+class UpdateRequest(RequestKind):
     """A clipped, noised sum of training patients' gradients, or what several such steps did to the weights."""
 
     account = "training"
@@ -53,11 +53,11 @@ class Update(Request):
         return terms.hospital_noise_stddev
 
 
-class MeanRows(Update):
+class MeanRowsRequest(UpdateRequest):
     """A noised sum of training patients' mean design rows, in an update's place: bounded, noised and paid alike."""
 
 
-class Tables(Request):
+class TablesRequest(RequestKind):
     """Noised tables of held-out patients, by label, score and group, under the plan's weights."""
 
     account = "held_out"
@@ -81,18 +81,18 @@ class Tables(Request):
         return terms.table_noise_stddev
 
 
-UPDATE, MEAN_ROWS, TABLES = Update(), MeanRows(), Tables()
-REQUESTS: tuple[Request, ...] = (UPDATE, TABLES)
+UPDATE, MEAN_ROWS, TABLES = UpdateRequest(), MeanRowsRequest(), TablesRequest()
+REQUESTS: tuple[RequestKind, ...] = (UPDATE, TABLES)
 """One kind of each account."""
 
 
-def request_of(terms: Terms, round_number: int, account: str = UPDATE.account) -> Request:
+def request_of(terms: Terms, round_number: int, account: str = UPDATE.account) -> RequestKind:
     """Give the kind that a round asks of an account's patients."""
     if account == TABLES.account:
         return TABLES
     return MEAN_ROWS if terms.training.asks_moments(round_number) else UPDATE
 
 
-def request_in(plan: RoundPlan, terms: Terms) -> Request:
+def request_in(plan: RoundPlan, terms: Terms) -> RequestKind:
     """Give the kind of a plan's request."""
     return request_of(terms, plan.round, plan.account)

@@ -13,7 +13,7 @@ import numpy as np
 from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import ReleaseRejected
 from wardround.protocol.privacy.mechanism import GRID_CELLS_PER_STDDEV
-from wardround.protocol.terms.request import TABLES, UPDATE, Request
+from wardround.protocol.terms.request import TABLES, UPDATE, RequestKind
 from wardround.protocol.terms.terms import Release, Terms
 
 # The chance that one honest release is refused for its norm: 4e-7 over 10,000 hospitals and 40 rounds.
@@ -45,11 +45,11 @@ class Expected:
     weights_digest: str
     parameters: int
     noise_norm: float
-    request: Request
+    request: RequestKind
 
 
 def expect(
-    terms: Terms, round_number: int, weights_digest: str, parameters: int, request: Request = UPDATE
+    terms: Terms, round_number: int, weights_digest: str, parameters: int, request: RequestKind = UPDATE
 ) -> Expected:
     """Prepare a round's screening: parameters is the length of every release's vector."""
     return Expected(

@@ -9,7 +9,7 @@ from wardround.server.store.lock import alone
 from wardround.server.store.operator_home import load_operator_home
 from wardround.server.study.exception_file import write_exception
 from wardround.server.study.held_out import conclude
-from wardround.server.study.served import Study, look_at
+from wardround.server.study.served import ServedStudy, look_at
 from wardround.server.study.study_files import write_files
 
 
@@ -25,7 +25,7 @@ def run(options: Namespace) -> None:
         say(f"{study.folder.model}: releasable, by the exception that {options.person} signed")
 
 
-def sign(study: Study, person: str, reason: str) -> None:
+def sign(study: ServedStudy, person: str, reason: str) -> None:
     """Sign an exception; ConfigurationError where there is nothing to sign for, or no signature could help."""
     resumed = resume(study.folder.checkpoints, study.terms)
     found = None if resumed is None else conclude(study, resumed.state)

@@ -20,12 +20,12 @@ from wardround.protocol.wire.signed_model import (
 )
 from wardround.server.evaluation.assess import Assessment
 from wardround.server.study.release_decision_file import load_release_decision
-from wardround.server.study.served import Study
+from wardround.server.study.served import ServedStudy
 
 _REMEDY = "move it away, and let the person sign again: wardround-serve approve"
 
 
-def load_exception(study: Study) -> SignedException | None:
+def load_exception(study: ServedStudy) -> SignedException | None:
     """Read the study's exception; ConfigurationError where it is not this study's, or not signed by this operator."""
     path = study.folder.exception
     if not path.exists():
@@ -38,7 +38,7 @@ def load_exception(study: Study) -> SignedException | None:
     return found
 
 
-def signed_release_decision(study: Study) -> tuple[ReleaseDecisionSettings, date]:
+def signed_release_decision(study: ServedStudy) -> tuple[ReleaseDecisionSettings, date]:
     """Give the release decision's settings, with a signed exception in them, and the day of the release."""
     settings, day = load_release_decision(study.folder.release_decision)
     found = load_exception(study)
@@ -47,7 +47,7 @@ def signed_release_decision(study: Study) -> tuple[ReleaseDecisionSettings, date
     return replace(settings, exception_by=found.person, exception_reason=found.reason), day
 
 
-def check_exception(study: Study, found: Assessment) -> None:
+def check_exception(study: ServedStudy, found: Assessment) -> None:
     """Refuse an exception that lets another model pass than the one, or other limits than those, that it names."""
     signed = load_exception(study) if found.release_decision.exception_by else None
     if signed is None:
@@ -58,7 +58,7 @@ def check_exception(study: Study, found: Assessment) -> None:
         )
 
 
-def write_exception(study: Study, found: Assessment, person: str, reason: str) -> None:
+def write_exception(study: ServedStudy, found: Assessment, person: str, reason: str) -> None:
     """Put a person's name and reason under the limits of this model that were not shown to hold; once."""
     before = load_exception(study)
     if before is not None:

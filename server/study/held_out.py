@@ -31,7 +31,7 @@ from wardround.server.store.event_log import ASKED, EVALUATED, read_events
 from wardround.server.store.kept_sums import load_sum, save_sum
 from wardround.server.study.exception_file import check_exception, signed_release_decision
 from wardround.server.study.quorum import ask_until_quorum
-from wardround.server.study.served import Attendance, Study, attendance_facts, attendance_line
+from wardround.server.study.served import Attendance, ServedStudy, attendance_facts, attendance_line
 
 
 class NotKept(Exception):
@@ -42,7 +42,7 @@ class WeightsLost(ConfigurationError):
     """Held-out patients were measured under weights that a damaged checkpoint took away."""
 
 
-def conclude(study: Study, state: RoundState) -> Assessment | None:
+def conclude(study: ServedStudy, state: RoundState) -> Assessment | None:
     """Assess the model from what is kept; None while rounds or evaluations are still to come."""
     if not finished(state, study.terms):
         return None
@@ -58,14 +58,14 @@ def conclude(study: Study, state: RoundState) -> Assessment | None:
     return _with_all_costs(study, found)
 
 
-def not_yet_measured(study: Study, state: RoundState) -> Assessment:
+def not_yet_measured(study: ServedStudy, state: RoundState) -> Assessment:
     """Say of a trained model that its evaluation is still to come; its whole cost is stated before it is asked for."""
     decision, day = signed_release_decision(study)
     planned = len(study.terms.evaluation.rounds) if study.terms.evaluation else 0
     return unmeasured(study.terms, state, decision, day, planned)
 
 
-def evaluate_between(study: Study, state: RoundState, ask: Ask) -> None:
+def evaluate_between(study: ServedStudy, state: RoundState, ask: Ask) -> None:
     """Evaluate after a round before the last, where the terms say so; a study does not wait for that long."""
     terms = study.terms
     if not due(state, terms) or finished(state, terms) or _load(study, state.round - 1):
@@ -76,13 +76,13 @@ def evaluate_between(study: Study, state: RoundState, ask: Ask) -> None:
         study.log.write("not_evaluated", str(error), round=state.round - 1)
 
 
-def evaluate_last(study: Study, state: RoundState, ask: Ask) -> None:
+def evaluate_last(study: ServedStudy, state: RoundState, ask: Ask) -> None:
     """Evaluate the finished model, and once more where it is mitigated; ConfigurationError if nobody answers."""
     decision, day = signed_release_decision(study)
     assess(study.terms, state, _asked(study, ask, study.serving.wait_seconds), decision, day)
 
 
-def _kept(study: Study) -> Measure:
+def _kept(study: ServedStudy) -> Measure:
     def measure(asked: Sequence[RoundPlan]) -> NoisedTables:
         found = _load(study, asked[0].round)
         if found is not None and found.weights_digest == asked[0].weights_digest:
@@ -93,11 +93,11 @@ def _kept(study: Study) -> Measure:
     return measure
 
 
-def _asked_once(study: Study, ask: Ask) -> Measure:
+def _asked_once(study: ServedStudy, ask: Ask) -> Measure:
     return _asked(study, ask, 0.0)
 
 
-def _asked(study: Study, ask: Ask, wait_seconds: float) -> Measure:
+def _asked(study: ServedStudy, ask: Ask, wait_seconds: float) -> Measure:
     kept = _kept(study)
 
     def measure(asked: Sequence[RoundPlan]) -> NoisedTables:
@@ -109,7 +109,7 @@ def _asked(study: Study, ask: Ask, wait_seconds: float) -> Measure:
     return measure
 
 
-def _ask(study: Study, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float) -> TableSum:
+def _ask(study: ServedStudy, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float) -> TableSum:
     """Ask until a quorum has answered, and keep the sum; ConfigurationError after ``wait_seconds`` in vain."""
     plan = asked[0]
     study.log.write(ASKED, round=plan.round, weights=plan.weights_digest)
@@ -131,7 +131,7 @@ def _ask(study: Study, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float
     return found
 
 
-def _say(study: Study, found: TableSum, seconds: float) -> None:
+def _say(study: ServedStudy, found: TableSum, seconds: float) -> None:
     """Log what was measured; these numbers are noised, and paid for."""
     terms = study.terms
     measured = result_of(terms, tables_of(terms, found)).evaluation
@@ -146,24 +146,24 @@ def _say(study: Study, found: TableSum, seconds: float) -> None:
     study.log.write(EVALUATED, line, round=found.round, mitigated=mitigated, **facts, **took)
 
 
-def _load(study: Study, round_number: int) -> TableSum | None:
+def _load(study: ServedStudy, round_number: int) -> TableSum | None:
     return load_sum(study.folder.evaluations, study.terms.fingerprint, round_number)
 
 
-def _earlier(study: Study) -> list[EvaluationResult]:
+def _earlier(study: ServedStudy) -> list[EvaluationResult]:
     terms = study.terms
     named = terms.evaluation.rounds if terms.evaluation else ()
     found = [_load(study, number) for number in named if number < terms.training.rounds]
     return [result_of(terms, tables_of(terms, one)) for one in found if one is not None]
 
 
-def _announced(study: Study) -> dict[int, str]:
+def _announced(study: ServedStudy) -> dict[int, str]:
     """Weights under which each evaluation was asked for, by round, from the log."""
     events = read_events(study.folder.events)
     return {int(str(e["round"])): str(e["weights"]) for e in events if e.get("event") == ASKED}
 
 
-def _check_weights(study: Study, plan: RoundPlan) -> None:
+def _check_weights(study: ServedStudy, plan: RoundPlan) -> None:
     before = _announced(study).get(plan.round, plan.weights_digest)
     if before != plan.weights_digest:
         raise WeightsLost(
@@ -172,7 +172,7 @@ def _check_weights(study: Study, plan: RoundPlan) -> None:
         )
 
 
-def _with_all_costs(study: Study, found: Assessment) -> Assessment:
+def _with_all_costs(study: ServedStudy, found: Assessment) -> Assessment:
     """Count evaluations that were asked for and lost: they were charged."""
     count = max(len(_announced(study)), len(found.findings))
     paid = found.event.count if found.event else 0

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.retry import Backoff, LastLine
-from wardround.server.study.served import Attendance, Study, attendance_facts, attendance_line
+from wardround.server.study.served import Attendance, ServedStudy, attendance_facts, attendance_line
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 
@@ -17,7 +17,7 @@ class Stopped(Exception):
     """The operator stopped the study between two askings."""
 
 
-def waiting(study: Study, wait_seconds: float) -> Backoff:
+def waiting(study: ServedStudy, wait_seconds: float) -> Backoff:
     """Make the pauses of one wait; they end after ``wait_seconds``, and early where the study is stopped."""
     return Backoff(
         FIRST_PAUSE_SECONDS,
@@ -28,7 +28,7 @@ def waiting(study: Study, wait_seconds: float) -> Backoff:
 
 
 def ask_until_quorum(
-    study: Study,
+    study: ServedStudy,
     ask: Callable[[], tuple[Attendance, Answered]],
     what: str,
     *,

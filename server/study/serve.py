@@ -42,8 +42,7 @@ from wardround.server.study.held_out import (
 )
 from wardround.server.study.quorum import Stopped, ask_until_quorum, waiting
 from wardround.server.study.release_decision_file import begin_release_decision, keep_release_day
-from wardround.server.study.served import Study as Study
-from wardround.server.study.served import check_times
+from wardround.server.study.served import ServedStudy, check_times
 from wardround.server.study.sign_terms import signed_terms
 from wardround.server.study.study_files import write_files
 
@@ -62,7 +61,7 @@ def train(serving: Serving) -> None:
     try:
         signed = _terms(folder, composed)
         with alone(folder.lock, f"study={serving.study}: another process runs it; stop that one first"):
-            _serve(Study(home, folder, signed, serving, EventLog(folder.events)))
+            _serve(ServedStudy(home, folder, signed, serving, EventLog(folder.events)))
     except OSError as error:
         if error.errno not in _DISK:
             raise
@@ -72,7 +71,7 @@ def train(serving: Serving) -> None:
         ) from error
 
 
-def _serve(study: Study) -> None:
+def _serve(study: ServedStudy) -> None:
     if not _has_ended(study):
         _check_enrolled(study)
     study.folder.stop.unlink(missing_ok=True)
@@ -82,7 +81,7 @@ def _serve(study: Study) -> None:
         _finish(study, found)
 
 
-def _has_ended(study: Study) -> bool:
+def _has_ended(study: ServedStudy) -> bool:
     """Whether all was asked: then nobody need be enrolled, and the files are signed with the key of today."""
     resumed = resume_checkpoint(study.folder.checkpoints, study.terms)
     return resumed is not None and conclude(study, resumed.state) is not None
@@ -115,7 +114,7 @@ def _valid_until(signed: SignedTerms) -> datetime:
     return datetime.fromisoformat(signed.terms.expires_at)
 
 
-def _check_enrolled(study: Study) -> None:
+def _check_enrolled(study: ServedStudy) -> None:
     if study.terms.privacy.noise != "local":
         raise ConfigurationError(
             f"privacy.noise={study.terms.privacy.noise}: needs secure aggregation, which does not exist yet; use local"
@@ -132,7 +131,7 @@ def _check_enrolled(study: Study) -> None:
         )
 
 
-def _first_state(study: Study) -> RoundState:
+def _first_state(study: ServedStudy) -> RoundState:
     resumed = resume_checkpoint(study.folder.checkpoints, study.terms)
     hospitals = ", ".join(study.terms.hospitals)
     if resumed is None:
@@ -145,7 +144,7 @@ def _first_state(study: Study) -> RoundState:
     return resumed.state
 
 
-def _run(study: Study, state: RoundState) -> Assessment | None:
+def _run(study: ServedStudy, state: RoundState) -> Assessment | None:
     """Run rounds and evaluations to the last, or until stopped; a server that goes away is waited for."""
     codec = SignedCodec(
         signed=study.signed,
@@ -179,13 +178,13 @@ def _run(study: Study, state: RoundState) -> Assessment | None:
 
 
 def _collected(
-    study: Study, grid: HttpGrid, codec: MessageCodec, present: Roster, plans: Sequence[RoundPlan]
+    study: ServedStudy, grid: HttpGrid, codec: MessageCodec, present: Roster, plans: Sequence[RoundPlan]
 ) -> Iterator[Release | NoRelease]:
     limits = TimeLimits(round_seconds=study.serving.round_seconds)
     return collect(grid, {}, plans, limits, codec=codec, roster=present)
 
 
-def _evaluate(study: Study, state: RoundState, ask: Ask) -> None:
+def _evaluate(study: ServedStudy, state: RoundState, ask: Ask) -> None:
     """Evaluate a trained model; until it is, what lies in the folder is not marked releasable."""
     if rounds.finished(state, study.terms) and not study.folder.stop.exists():
         if conclude(study, state) is None:
@@ -193,7 +192,7 @@ def _evaluate(study: Study, state: RoundState, ask: Ask) -> None:
         evaluate_last(study, state, ask)
 
 
-def _await_hospitals(study: Study, present: Roster) -> None:
+def _await_hospitals(study: ServedStudy, present: Roster) -> None:
     """Wait for all planned hospitals for a while; latecomers are asked as soon as they connect."""
     deadline = time.monotonic() + min(GATHER_SECONDS, study.serving.wait_seconds)
     last = LastLine()
@@ -209,7 +208,7 @@ def _await_hospitals(study: Study, present: Roster) -> None:
 
 
 def _one_round(
-    study: Study, state: RoundState, grid: HttpGrid, codec: MessageCodec, present: Roster
+    study: ServedStudy, state: RoundState, grid: HttpGrid, codec: MessageCodec, present: Roster
 ) -> RoundState:
     """Ask for one round until enough have answered; ConfigurationError after ``wait_seconds`` in vain."""
     save_state(study.folder.checkpoints, state)
@@ -240,7 +239,7 @@ def _signing_key(home: OperatorHome, hospital: str) -> str | None:
     return None if found is None else found.signing_key
 
 
-def _await_server(study: Study, away: Backoff, last: LastLine, cause: str) -> None:
+def _await_server(study: ServedStudy, away: Backoff, last: LastLine, cause: str) -> None:
     where = f"the server at {study.home.local_address} does not serve this study ({cause})"
     if last.differs(where):
         study.log.write("server_away", f"{where}; waiting for it", cause=cause)
@@ -251,7 +250,7 @@ def _await_server(study: Study, away: Backoff, last: LastLine, cause: str) -> No
         )
 
 
-def _finish(study: Study, found: Assessment) -> None:
+def _finish(study: ServedStudy, found: Assessment) -> None:
     """Write the model, its card and the reports, and say where they are."""
     keep_release_day(study.folder.release_decision)
     *_, report = paths = write_files(study, found)

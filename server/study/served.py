@@ -17,7 +17,7 @@ from wardround.server.store.operator_home import OperatorHome, StudyFolder
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class ServedStudy:
     """What stays the same while a study runs."""
 
     home: OperatorHome
@@ -37,7 +37,7 @@ class Study:
         return max(1, math.ceil(self.serving.quorum * len(self.terms.hospitals)))
 
 
-def look_at(home: OperatorHome, name: str) -> Study:
+def look_at(home: OperatorHome, name: str) -> ServedStudy:
     """Open a study that exists, to read what it left; nobody is asked anything."""
     folder = home.study(name)
     if not folder.terms.exists():
@@ -45,7 +45,7 @@ def look_at(home: OperatorHome, name: str) -> Study:
     nobody = Serving(
         study=name, home=home.folder, round_seconds=1.0, quorum=1.0, wait_seconds=1.0, now=datetime.now(UTC)
     )
-    return Study(home, folder, load_terms(folder.terms), nobody, EventLog(folder.events))
+    return ServedStudy(home, folder, load_terms(folder.terms), nobody, EventLog(folder.events))
 
 
 def check_times(terms: Terms, serving: Serving) -> None:

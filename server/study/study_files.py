@@ -17,10 +17,10 @@ from wardround.server.report.model_facts import model_facts
 from wardround.server.store.event_log import closed_rounds, read_events
 from wardround.server.study.exception_file import load_exception
 from wardround.server.study.release_decision_file import load_release_decision
-from wardround.server.study.served import Study
+from wardround.server.study.served import ServedStudy
 
 
-def write_files(study: Study, found: Assessment) -> tuple[Path, ...]:
+def write_files(study: ServedStudy, found: Assessment) -> tuple[Path, ...]:
     """Write every file of the study, each whole or not at all; gives the paths, the report last.
 
     The signature over all of them is written after them: a crash in between leaves files that nobody takes for
@@ -45,7 +45,7 @@ def write_files(study: Study, found: Assessment) -> tuple[Path, ...]:
     return tuple(study.folder.folder / name for name in contents)
 
 
-def card_facts(study: Study, found: Assessment) -> CardFacts:
+def card_facts(study: ServedStudy, found: Assessment) -> CardFacts:
     """Gather what card and report are written from."""
     terms = study.terms
     return CardFacts(
@@ -57,7 +57,7 @@ def card_facts(study: Study, found: Assessment) -> CardFacts:
     )
 
 
-def report(study: Study, found: Assessment) -> dict[str, Any]:
+def report(study: ServedStudy, found: Assessment) -> dict[str, Any]:
     """Count by hospital what the log says; ε is what the terms promise each patient at most."""
     closed = closed_rounds(read_events(study.folder.events)).values()
     took_part = Counter(name for event in closed for name in event["accepted"])
@@ -76,7 +76,7 @@ def report(study: Study, found: Assessment) -> dict[str, Any]:
     }
 
 
-def report_html(study: Study, facts: CardFacts) -> str:
+def report_html(study: ServedStudy, facts: CardFacts) -> str:
     """One page: what the study cost, who took part in which round, and what was measured of its model."""
     sections = (
         CardSection("The study", _study(study, facts)),
@@ -87,7 +87,7 @@ def report_html(study: Study, facts: CardFacts) -> str:
     return to_html(title, mark(facts), facts.assessment.release_decision.releasable, sections)
 
 
-def _study(study: Study, facts: CardFacts) -> tuple[Block, ...]:
+def _study(study: ServedStudy, facts: CardFacts) -> tuple[Block, ...]:
     plain, terms = report(study, facts.assessment), study.terms
     counts: dict[str, int] = plain["rounds_by_hospital"]
     lines = (
@@ -99,7 +99,7 @@ def _study(study: Study, facts: CardFacts) -> tuple[Block, ...]:
     return Items(lines), CardTable(("hospital", "rounds"), rows)
 
 
-def _rounds(study: Study) -> tuple[Block, ...]:
+def _rounds(study: ServedStudy) -> tuple[Block, ...]:
     closed = closed_rounds(read_events(study.folder.events))
     rows = tuple(
         (

@@ -39,7 +39,7 @@ from wardround.server.store.operator_home import load_operator_home
 from wardround.server.study import held_out, quorum, serve, study_files
 from wardround.server.study.exception_file import load_exception
 from wardround.server.study.release_decision_file import begin_release_decision
-from wardround.server.study.served import look_at
+from wardround.server.study.served import ServedStudy, look_at
 
 HOSPITALS = {"north": 20_000, "south": 30_000, "west": 60_000}
 CONTRACT = {
@@ -123,7 +123,7 @@ def make_study(tmp_path, capsys):
         signed = sign_terms(terms, home.key())
         serve._terms(folder, signed)
         begin_release_decision(folder.release_decision, ReleaseDecisionSettings(**decision))
-        return serve.Study(load_operator_home(home.folder), folder, signed, serving, EventLog(folder.events))
+        return ServedStudy(load_operator_home(home.folder), folder, signed, serving, EventLog(folder.events))
 
     return make
 

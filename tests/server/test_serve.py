@@ -28,7 +28,7 @@ from wardround.server.store.event_log import EventLog, closed_rounds, read_event
 from wardround.server.store.lock import alone
 from wardround.server.store.operator_home import load_operator_home
 from wardround.server.study import quorum, serve
-from wardround.server.study.served import check_times
+from wardround.server.study.served import ServedStudy, check_times
 from wardround.server.study.study_files import report
 
 
@@ -46,7 +46,7 @@ def study(make_terms, tmp_path, capsys):
         wait_seconds=0.5,
         now=datetime.now(UTC),
     )
-    return serve.Study(load_operator_home(home.folder), folder, terms, settings, EventLog(folder.events))
+    return ServedStudy(load_operator_home(home.folder), folder, terms, settings, EventLog(folder.events))
 
 
 def closing(monkeypatch, *accepted):
