@@ -5,6 +5,7 @@ Nothing heavy is imported until a study runs, so that ``--help`` answers at once
 
 import os
 import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,12 @@ from wardround.conf.help import help_text
 from wardround.protocol.command_line.exit_codes import OK, USER_ERROR
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.quiet import QUIET
-from wardround.protocol.text.say import complain, say, show_fault
+from wardround.protocol.text.say import complain, say, say_json, show_fault
 
 if TYPE_CHECKING:
     from wardround.conf.settings import StudySettings
+
+LARGEST_SUMMARY = 2**26  # bytes
 
 
 def main() -> int:
@@ -34,14 +37,36 @@ def main() -> int:
             raise
         complain(f"hydra-core is not installed; in the checkout scripts/install.sh {sys.prefix} simulation")
         return USER_ERROR
-    return run("simulate", simulate, write_frontier)
+    written = _Written()
+    machine = "--json" in sys.argv
+    sys.argv = [text for text in sys.argv if text != "--json"]
+    # For a machine the tables go to standard error, so that standard output holds one JSON value.
+    with redirect_stdout(sys.stderr) if machine else nullcontext():
+        code = run("simulate", written.simulate, written.write_frontier)
+    if machine and written.summary is not None:
+        from wardround.protocol.text.plain import read_json
+
+        say_json(read_json(written.summary.read_bytes(), LARGEST_SUMMARY))
+    return code
 
 
-def simulate(settings: "StudySettings") -> None:
-    """Run one study and leave its files in ``settings.output_dir``."""
-    from wardround.simulations.study.study import run
+class _Written:
+    """Runs what Hydra asks for, and keeps which file sums it up: the last run's, or a sweep's."""
 
-    run(settings)
+    summary: Path | None = None
+
+    def simulate(self, settings: "StudySettings") -> None:
+        """Run one study and leave its files in ``settings.output_dir``."""
+        from wardround.simulations.study.study import run
+
+        self.summary = run(settings).summary
+
+    def write_frontier(self, sweep_dir: Path) -> None:
+        """Gather the runs of a sweep into one table and plot."""
+        from wardround.simulations.report.sweep import show_frontier
+
+        show_frontier(sweep_dir)
+        self.summary = sweep_dir / "frontier.json"
 
 
 def _write_completion() -> int:
@@ -50,7 +75,7 @@ def _write_completion() -> int:
     from wardround.protocol.command_line.parser import SETTINGS, OneLineParser, add_completion
 
     parser = OneLineParser(prog="wardround-simulate")
-    for flag in ("--multirun", "--version", "--hydra-help"):
+    for flag in ("--multirun", "--json", "--version", "--hydra-help"):
         parser.add_argument(flag, action="store_true")
     parser.add_argument("--cfg", choices=("job", "hydra", "all"))
     parser.add_argument(
@@ -64,13 +89,6 @@ def _write_completion() -> int:
         complain(str(error))
         return USER_ERROR
     return OK
-
-
-def write_frontier(sweep_dir: Path) -> None:
-    """Gather the runs of a sweep into one table and plot."""
-    from wardround.simulations.report.sweep import show_frontier
-
-    show_frontier(sweep_dir)
 
 
 if __name__ == "__main__":

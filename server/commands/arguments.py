@@ -114,9 +114,7 @@ COMMANDS = (
     Command("revoke", "revoke", "shut a hospital out; a running server does so within seconds", _revoke),
     Command("renew", "renew", "a new certificate for the server, under the same root"),
     Command("up", "up", "serve enrolled hospitals over TLS, until stopped", _up, machine=False),
-    Command(
-        "plan", "plan", "what a study would cost, and who would refuse it; signs nothing", _run, machine=False
-    ),
+    Command("plan", "plan", "what a study would cost, and who would refuse it; signs nothing", _run),
     Command("train", "train", "sign the terms and run the study, or go on with it", _run, machine=False),
     Command("resume", "resume", "go on with a study that was stopped or killed", _waits, machine=False),
     Command("stop", "stop", "end a running study after its round", _study),

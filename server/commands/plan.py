@@ -1,14 +1,98 @@
 """``plan``: what a study would cost in ε, time and bytes, before anything is signed or asked."""
 
 from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
 
+from wardround.protocol.text.say import say, say_json
 from wardround.server.commands.settings import serving, show_settings, with_proposal
-from wardround.server.study.forecast import say_plan
+from wardround.server.study.forecast import Outlook, StudyForecast, study_forecast
 
 
 def run(options: Namespace) -> None:
     """Write the plan of the composed study, or of one whose terms exist."""
     if options.show_settings:
         show_settings(options.settings)
+        return
+    forecast = study_forecast(with_proposal(serving(options), options.settings))
+    if options.json:
+        say_json(plain(forecast))
     else:
-        say_plan(with_proposal(serving(options), options.settings))
+        say(*lines(forecast))
+
+
+def lines(forecast: StudyForecast) -> Iterator[str]:
+    """Say all of it to a person."""
+    terms, hospitals = forecast.terms, len(forecast.outlooks)
+    yield (
+        f"study {terms.study}: {terms.training.rounds} rounds, {hospitals} hospitals, "
+        f"fingerprint {terms.fingerprint[:12]}"
+    )
+    yield from cost_lines(forecast)
+    yield (
+        f"time: about {forecast.seconds / 60:.0f} minutes and the hospitals' own computing, at most "
+        f"{forecast.longest_seconds / 3600:.1f} h"
+    )
+    yield (
+        f"bytes: {forecast.bytes_per_round / 1e6:.2f} MB per hospital and round, "
+        f"{forecast.bytes_in_all / 1e6:.1f} MB"
+    )
+    yield from (f"{one.hospital}: is not enrolled" for one in forecast.outlooks if not one.enrolled)
+    for one in forecast.outlooks:
+        yield from outlook_lines(one)
+    yield from (f"policies/{name}: is not read; its name must end in .policy" for name in forecast.unread)
+
+
+def cost_lines(forecast: StudyForecast) -> Iterator[str]:
+    """Say what either account, and a person who is in two hospitals, would have spent."""
+    cost, evaluation = forecast.cost, forecast.terms.evaluation
+    yield f"at each hospital: ε = {cost.training_epsilon:.4g} at δ = {cost.delta:g} over all rounds"
+    yield f"δ × patients of the largest hospital = {cost.delta_times_largest:.3g}"
+    if cost.held_out_epsilon is not None and evaluation is not None:
+        yield (
+            f"and ε = {cost.held_out_epsilon:.4g} for held-out patients, who do not train, "
+            f"over all evaluations ({len(evaluation.rounds)})"
+        )
+    if cost.two_hospitals_epsilon is not None:
+        yield f"a person who is a patient at two of the hospitals: ε = {cost.two_hospitals_epsilon:.4g} at most"
+
+
+def outlook_lines(one: Outlook) -> Iterator[str]:
+    """Say what one hospital would refuse, and by which clause."""
+    if one.published is None:
+        yield f"{one.hospital}: published no policy"
+    elif not one.refuses:
+        yield f"{one.hospital}: no conflict with the policy that it published ({one.published})"
+    for clause in one.refuses:
+        yield (
+            f"{one.hospital}: would refuse by {clause.name}: {clause.asked}; it allows {clause.allowed} "
+            f"({one.published})"
+        )
+
+
+def plain(forecast: StudyForecast) -> dict[str, object]:
+    """Give all of it as plain data."""
+    terms = forecast.terms
+    return {
+        "study": terms.study,
+        "fingerprint": terms.fingerprint,
+        "rounds": terms.training.rounds,
+        "evaluations": len(terms.evaluation.rounds) if terms.evaluation else 0,
+        "cost": asdict(forecast.cost),
+        "seconds": forecast.seconds,
+        "longest_seconds": forecast.longest_seconds,
+        "bytes_per_round": forecast.bytes_per_round,
+        "bytes_in_all": forecast.bytes_in_all,
+        "hospitals": {
+            one.hospital: {
+                "enrolled": one.enrolled,
+                "policy_published": one.published,
+                "refuses": [
+                    {"clause": clause.name, "asked": clause.asked, "allowed": clause.allowed}
+                    for clause in one.refuses
+                ],
+            }
+            for one in forecast.outlooks
+        },
+        "files_not_read": list(forecast.unread),
+    }

@@ -1,5 +1,6 @@
-"""``plan``: what a study would cost in ε, time and bytes, before anything is signed or asked."""
+"""What a study would cost in ε, time and bytes, and who would refuse it, before anything is signed or asked."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from wardround.conf.proposal import Serving
@@ -9,9 +10,8 @@ from wardround.protocol.terms.cost import study_epsilon, two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import table_size
 from wardround.protocol.terms.limits import Clause, limit_clauses, validity_clauses
 from wardround.protocol.terms.terms import Terms
-from wardround.protocol.text.say import say
 from wardround.protocol.wire.published_policy import PublishedPolicy, load_policy
-from wardround.protocol.wire.signed_terms import load_terms, signed_terms_to_bytes
+from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, signed_terms_to_bytes
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 from wardround.server.study.served import check_times
 from wardround.server.study.sign_terms import signed_terms
@@ -20,78 +20,113 @@ OVERHEAD_SECONDS = 3.0
 """A round on top of the hospitals' own computing and the terms' delay, as measured (docs/reliability.md)."""
 
 
-def say_plan(serving: Serving) -> None:
-    """Write the plan of the composed study, or of one whose terms exist."""
+@dataclass(frozen=True)
+class PatientCost:
+    """What each hospital's ledger will say, if it misses nothing.
+
+    held_out_epsilon: of patients who do not train, over all evaluations; None without any. two_hospitals_epsilon:
+    at most, for a person who is a patient at two of the hospitals; None where there is one hospital alone.
+    """
+
+    delta: float
+    training_epsilon: float
+    held_out_epsilon: float | None
+    two_hospitals_epsilon: float | None
+    delta_times_largest: float
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What one hospital would say. published: the day of the policy that it published, None for none."""
+
+    hospital: str
+    enrolled: bool
+    published: str | None
+    refuses: tuple[Clause, ...]
+
+
+@dataclass(frozen=True)
+class StudyForecast:
+    """A study before it is run.
+
+    requests: plans that each hospital answers. seconds: without the hospitals' own computing. unread: names of
+    files beside the policies.
+    """
+
+    terms: Terms
+    cost: PatientCost
+    requests: int
+    seconds: float
+    longest_seconds: float
+    bytes_per_round: int
+    bytes_in_all: int
+    outlooks: tuple[Outlook, ...]
+    unread: tuple[str, ...]
+
+
+def study_forecast(serving: Serving) -> StudyForecast:
+    """Forecast the composed study, or one whose terms exist."""
     home = load_operator_home(serving.home)
-    if serving.proposal is not None:
-        signed = signed_terms(serving.proposal, datetime.now(UTC))
-    elif home.study(serving.study).terms.exists():
-        signed = load_terms(home.study(serving.study).terms)
-    else:
-        raise ConfigurationError(
-            "training.public_patients: is missing; name every hospital, as in {north: 1200}"
-        )
-    terms, enrolled = signed.terms, home.hospitals()
+    signed = _signed(home, serving)
+    terms, terms_bytes = signed.terms, len(signed_terms_to_bytes(signed))
     check_times(terms, serving)
-    terms_bytes = len(signed_terms_to_bytes(signed))
     per_round = bytes_per_round(terms, terms_bytes)
-    rounds, hospitals = terms.training.rounds, terms.hospitals
-    whole = rounds * per_round + bytes_of_evaluations(terms, terms_bytes)
-    asked = rounds + (len(terms.evaluation.rounds) if terms.evaluation else 0)
-    seconds = asked * (OVERHEAD_SECONDS + terms.reply_delay_seconds)
-    lines = [
-        f"study {terms.study}: {rounds} rounds, {len(hospitals)} hospitals, fingerprint {terms.fingerprint[:12]}",
-        *cost_lines(terms),
-        f"time: about {seconds / 60:.0f} minutes and the hospitals' own computing, at most "
-        f"{asked * serving.round_seconds / 3600:.1f} h",
-        f"bytes: {per_round / 1e6:.2f} MB per hospital and round, {whole * len(hospitals) / 1e6:.1f} MB",
-    ]
-    lines += [f"{name}: is not enrolled" for name in hospitals if name not in enrolled]
-    lines += conflicts(home, terms, serving.now)
-    say(*lines)
+    per_hospital = terms.training.rounds * per_round + bytes_of_evaluations(terms, terms_bytes)
+    requests = terms.training.rounds + (len(terms.evaluation.rounds) if terms.evaluation else 0)
+    return StudyForecast(
+        terms=terms,
+        cost=patient_cost(terms),
+        requests=requests,
+        seconds=requests * (OVERHEAD_SECONDS + terms.reply_delay_seconds),
+        longest_seconds=requests * serving.round_seconds,
+        bytes_per_round=per_round,
+        bytes_in_all=per_hospital * len(terms.hospitals),
+        outlooks=outlooks(home, terms, serving.now),
+        unread=unread(home),
+    )
 
 
-def cost_lines(terms: Terms) -> list[str]:
-    """Say what each hospital's ledger will say of either account, if it misses nothing."""
+def _signed(home: OperatorHome, serving: Serving) -> SignedTerms:
+    if serving.proposal is not None:
+        return signed_terms(serving.proposal, datetime.now(UTC))
+    if home.study(serving.study).terms.exists():
+        return load_terms(home.study(serving.study).terms)
+    raise ConfigurationError("training.public_patients: is missing; name every hospital, as in {north: 1200}")
+
+
+def patient_cost(terms: Terms) -> PatientCost:
+    """Compose what the terms cost a patient."""
     cost, delta = study_epsilon(terms, terms.privacy.delta), terms.privacy.delta
-    lines = [f"at each hospital: ε = {cost['training']:.4g} at δ = {delta:g} over all rounds"]
-    largest = max(terms.training.public_patients.values())
-    lines.append(f"δ × patients of the largest hospital = {delta * largest:.3g}")
-    if "held_out" in cost and terms.evaluation is not None:
-        asked = len(terms.evaluation.rounds)
-        lines.append(
-            f"and ε = {cost['held_out']:.4g} for held-out patients, who do not train, over all evaluations ({asked})"
-        )
-    if len(terms.hospitals) > 1:
-        both = two_hospitals_epsilon(terms, delta)
-        lines.append(f"a person who is a patient at two of the hospitals: ε = {both:.4g} at most")
-    return lines
+    return PatientCost(
+        delta=delta,
+        training_epsilon=cost["training"],
+        held_out_epsilon=cost.get("held_out"),
+        two_hospitals_epsilon=two_hospitals_epsilon(terms, delta) if len(terms.hospitals) > 1 else None,
+        delta_times_largest=delta * max(terms.training.public_patients.values()),
+    )
 
 
-def conflicts(home: OperatorHome, terms: Terms, now: datetime) -> list[str]:
+def outlooks(home: OperatorHome, terms: Terms, now: datetime) -> tuple[Outlook, ...]:
     """Say by clause who would refuse, of the hospitals that published their limits; and who published none.
 
     What a hospital's ledger has spent, and whom its policy lists, is not in what it publishes.
     """
-    published = published_policies(home)
-    lines = []
+    published, enrolled = published_policies(home), home.hospitals()
+    real = Clause("simulation", f"simulation={terms.simulation}", "no simulation", not terms.simulation)
+    found = []
     for name in terms.hospitals:
-        if name not in published:
-            lines.append(f"{name}: published no policy")
-            continue
-        real = Clause("simulation", f"simulation={terms.simulation}", "no simulation", not terms.simulation)
-        clauses = [real, *validity_clauses(terms, now), *limit_clauses(published[name].limits, terms)]
-        broken = [one for one in clauses if not one.holds]
-        day = published[name].published_at
-        lines += [
-            f"{name}: would refuse by {c.name}: {c.asked}; it allows {c.allowed} ({day})" for c in broken
-        ]
-        if not broken:
-            lines.append(f"{name}: no conflict with the policy that it published ({day})")
-    others = sorted(
-        path.name for path in (home.folder / "policies").glob("[!.]*") if path.suffix != ".policy"
-    )
-    return lines + [f"policies/{name}: is not read; its name must end in .policy" for name in others]
+        day, refuses = None, tuple[Clause, ...]()
+        if name in published:
+            clauses = [real, *validity_clauses(terms, now), *limit_clauses(published[name].limits, terms)]
+            day, refuses = published[name].published_at, tuple(one for one in clauses if not one.holds)
+        found.append(Outlook(name, name in enrolled, day, refuses))
+    return tuple(found)
+
+
+def unread(home: OperatorHome) -> tuple[str, ...]:
+    """Name what lies beside the published policies, and is none by its name."""
+    beside = (home.folder / "policies").glob("[!.]*")
+    return tuple(sorted(path.name for path in beside if path.suffix != ".policy"))
 
 
 def published_policies(home: OperatorHome) -> dict[str, PublishedPolicy]:

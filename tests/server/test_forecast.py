@@ -1,5 +1,6 @@
 """``plan``: ε of both accounts as ledgers will say it, and by which clause a hospital would refuse."""
 
+import json
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 
@@ -7,6 +8,7 @@ import pytest
 
 from wardround.client.ledger.sqlite import create_ledger
 from wardround.client.policy.policy import Policy, forecast, permit
+from wardround.conf.proposal import Serving
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.terms.cost import two_hospitals_epsilon
@@ -15,12 +17,15 @@ from wardround.protocol.terms.limits import Limits
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.wire.kit import save_join_request, sign_join_request
 from wardround.protocol.wire.published_policy import load_policy, publish_policy, save_policy
-from wardround.protocol.wire.signed_terms import sign_terms
+from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm.propose import propose
+from wardround.server.commands.plan import lines as plan_lines
+from wardround.server.commands.plan import outlook_lines
+from wardround.server.main import main
 from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.operator_home import load_operator_home
-from wardround.server.study.forecast import conflicts, cost_lines, published_policies
+from wardround.server.study.forecast import outlooks, patient_cost, published_policies, study_forecast
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 CONTRACT = {
@@ -74,18 +79,28 @@ def published(home, policy=POLICY, name="north", key=None):
     save_policy(publish_policy(name, policy, NOW, key or new_key()), folder / f"{name}.policy")
 
 
+def conflicts(home, terms):
+    return [line for one in outlooks(home, terms, NOW) for line in outlook_lines(one)]
+
+
+def kept(home, terms):
+    """Lay signed terms into the operator's home, as a study that was begun; how it would be served."""
+    folder = home.study("tea")
+    folder.folder.mkdir(parents=True)
+    save_terms(sign_terms(terms, home.key()), folder.terms)
+    return Serving(study="tea", home=home.folder, round_seconds=60.0, quorum=0.5, wait_seconds=60.0, now=NOW)
+
+
 def test_both_accounts_cost_what_a_hospitals_own_forecast_says(home, tmp_path):
     terms = terms_of()
     ledger = create_ledger(tmp_path / "ledger.sqlite", new_key(), "test", NOW)
     seen = forecast(POLICY, terms, home.key().public, ledger, NOW)
     ledger.close()
-    training, delta, held_out, both = cost_lines(terms)
-    assert f"ε = {seen.epsilon:.4g} " in training
-    assert f"ε = {seen.heldout_epsilon:.4g} for held-out" in held_out
-    assert "over all evaluations (2)" in held_out
-    assert delta == "δ × patients of the largest hospital = 0.01"
-    assert both.endswith(f"ε = {two_hospitals_epsilon(terms, 1e-5):.4g} at most")
-    assert len(cost_lines(replace(terms, evaluation=None))) == 3
+    cost = patient_cost(terms)
+    assert (cost.training_epsilon, cost.held_out_epsilon) == (seen.epsilon, seen.heldout_epsilon)
+    assert cost.delta_times_largest == pytest.approx(0.01)
+    assert cost.two_hospitals_epsilon == two_hospitals_epsilon(terms, 1e-5)
+    assert patient_cost(replace(terms, evaluation=None)).held_out_epsilon is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +123,7 @@ def test_plan_names_the_clause_by_which_the_hospital_itself_refuses(home, tmp_pa
     policy = replace(POLICY, operators={"op": home.key().public}, require_approval=False, **changes)
     published(home, policy)
     terms = terms_of()
-    lines = conflicts(home, terms, NOW)
+    lines = conflicts(home, terms)
     assert lines[0].startswith(f"north: would refuse by {clause}: ")
     assert lines[-1] == "south: published no policy"
     ledger = create_ledger(tmp_path / "ledger.sqlite", new_key(), "test", NOW)
@@ -120,17 +135,15 @@ def test_plan_names_the_clause_by_which_the_hospital_itself_refuses(home, tmp_pa
 
 def test_terms_within_every_limit_have_no_conflict(home):
     published(home)
-    assert conflicts(home, terms_of(), NOW)[0].startswith(
-        "north: no conflict with the policy that it published"
-    )
-    assert "would refuse by simulation" in conflicts(home, terms_of(simulation=True), NOW)[0]
+    assert conflicts(home, terms_of())[0].startswith("north: no conflict with the policy that it published")
+    assert "would refuse by simulation" in conflicts(home, terms_of(simulation=True))[0]
 
 
 def test_an_extract_under_another_ending_is_said_and_not_left_out_in_silence(home):
     published(home)
     (home.folder / "policies/north.policy").rename(home.folder / "policies/north.extract")
-    lines = conflicts(home, terms_of(), NOW)
-    assert lines[0] == "north: published no policy"
+    lines = list(plan_lines(study_forecast(kept(home, terms_of()))))
+    assert lines[-3] == "north: published no policy"
     assert lines[-1] == "policies/north.extract: is not read; its name must end in .policy"
 
 
@@ -193,21 +206,18 @@ def test_a_policy_signed_by_another_than_the_enrolled_key_is_refused(home):
 
 
 def test_plan_says_it_all_and_signs_nothing(home, capsys):
-    from wardround.conf.proposal import Serving
-    from wardround.protocol.wire.signed_terms import save_terms
-    from wardround.server.study.forecast import say_plan
-
     published(home, replace(POLICY, max_rounds=9))
-    terms = terms_of()
-    folder = home.study("tea")
-    folder.folder.mkdir(parents=True)
-    save_terms(sign_terms(terms, home.key()), folder.terms)
-    capsys.readouterr()
-    say_plan(
-        Serving(study="tea", home=home.folder, round_seconds=60.0, quorum=0.5, wait_seconds=60.0, now=NOW)
-    )
+    kept(home, terms_of())
+    asked = ["plan", f"--home={home.folder}", "--study=tea", "--round-seconds=60"]
+    assert main(asked) == 0
     said = capsys.readouterr().out
-    assert "for held-out patients" in said
+    assert "for held-out patients, who do not train, over all evaluations (2)" in said
     assert "north: would refuse by max_rounds: rounds=10; it allows at most 9" in said
     assert "south: is not enrolled" in said
-    assert [path.name for path in folder.folder.iterdir()] == ["study.terms"]
+    assert main([*asked, "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert f"ε = {plain['cost']['training_epsilon']:.4g} at" in said
+    assert plain["longest_seconds"] == 12 * 60
+    assert plain["hospitals"]["north"]["refuses"][0]["clause"] == "max_rounds"
+    assert plain["hospitals"]["south"] == {"enrolled": False, "policy_published": None, "refuses": []}
+    assert [path.name for path in home.study("tea").folder.iterdir()] == ["study.terms"]

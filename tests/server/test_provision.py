@@ -300,6 +300,29 @@ def test_what_a_person_can_mend_is_one_line(home, monkeypatch, capsys, arguments
     assert error.count("\n") == 1
 
 
+def test_a_machine_reads_what_was_done(home, monkeypatch, tmp_path, capsys):
+    def answered(*arguments):
+        assert serve(monkeypatch, *arguments, "--json") == 0
+        return json.loads(capsys.readouterr().out)
+
+    kits = answered("provision", "--hospital=west", "--home=op", "--out=more")["hospitals"]
+    assert kits == {
+        "west": {"kit": "more/west.kit", "fingerprint": load_kit(Path("more/west.kit")).fingerprint}
+    }
+    told = load_join_request(request := request_of("west", tmp_path)).fingerprint
+    enrolled = answered("enrol", f"--request={request}", f"--fingerprint={told}", "--home=op")
+    assert enrolled == {"hospital": "west", "fingerprint": told}
+    assert answered("revoke", "--hospital=west", "--home=op") == {"revoked": "west"}
+    assert Path(answered("renew", "--home=op")["certificate"]) == home.tls("server.crt")
+    key = answered("key", "--out=more.key")
+    assert Path(key["public"]).exists()
+    asked = ["--study=tea", "--key=more.key", "--out=tea.terms", "training.public_patients={west: 1000}"]
+    assert answered("terms", *asked)["hospitals"] == ["west"]
+    (home.folder / "studies/tea").mkdir()
+    Path("tea.terms").rename(home.folder / "studies/tea/study.terms")
+    assert answered("stop", "--study=tea", "--home=op") == {"study": "tea", "stops": True}
+
+
 def answering(certificate, key):
     """Answer one TLS handshake; gives the port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
