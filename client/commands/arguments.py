@@ -4,7 +4,7 @@ import os
 from argparse import SUPPRESS
 from pathlib import Path
 
-from wardround.protocol.command_line.parser import Command, OneLineParser, begin
+from wardround.protocol.command_line.parser import Command, OneLineParser, begin, whole_number
 
 
 def _init(parser: OneLineParser) -> None:
@@ -38,7 +38,9 @@ def _optional_terms(parser: OneLineParser) -> None:
 def _declare(parser: OneLineParser) -> None:
     _optional_terms(parser)
     parser.add_argument("--contract", type=Path, metavar="FILE", help="the contract, before there are terms")
-    parser.add_argument("--patients", type=int, metavar="N", help="declare this number of one digit instead")
+    parser.add_argument(
+        "--patients", type=whole_number, metavar="N", help="declare this number of one digit instead"
+    )
 
 
 def _doctor(parser: OneLineParser) -> None:
@@ -59,7 +61,7 @@ def _decision(parser: OneLineParser) -> None:
     parser.add_argument("--yes", action="store_true", help="answer for what is shown without being asked")
     parser.add_argument(
         "--last-entry",
-        type=int,
+        type=whole_number,
         metavar="N",
         help="with --yes, at an operator's first study: the number of the ledger's last entry",
     )
@@ -68,7 +70,7 @@ def _decision(parser: OneLineParser) -> None:
 def _ledger(parser: OneLineParser) -> None:
     parser.begin_words("action", "show|verify|export|backup|restore|recover|clock")
     show = _inner(parser, "show", "the last entries")
-    show.add_argument("--last", type=int, default=20, metavar="N", help="how many (20)")
+    show.add_argument("--last", type=whole_number, default=20, metavar="N", help="how many (20)")
     verify = _inner(parser, "verify", "check every entry; works away from here")
     verify.add_argument("file", nargs="?", type=Path, metavar="EXPORT", help="an export (this ledger)")
     verify.add_argument(

@@ -186,3 +186,11 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise ArgumentTypeError(f"{text}: must be a number") from None
+
+
+def whole_number(text: str) -> int:
+    """Read a flag's whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text}: must be a whole number") from None

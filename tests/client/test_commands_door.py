@@ -38,6 +38,9 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         (("docter",), "docter: unknown command; did you mean doctor?"),
         (("approve", "x"), "approve: say why with --reason TEXT"),
         (("forecast",), "the following arguments are required: TERMS"),
+        (("ledger", "show", "--last", "all"), "--last: all: must be a whole number"),
+        (("status", "--home", "a", "--home", "b"), "--home: is given twice"),
+        (("doctor", "--jsn"), "--jsn: unknown flag; did you mean --json? allowed: --help, --home, --json"),
         (("status", "--home", "/nowhere"), "run init first"),
     ],
 )
