@@ -13,10 +13,11 @@ from wardround.client.commands.ledger import describe
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import bar, say, table
 from wardround.client.home.round_log import noise_alone
-from wardround.client.ledger.budget import ACCOUNTS, CAP_CLAUSES
 from wardround.client.ledger.clock import clock_fault
 from wardround.client.ledger.entries import Entry
+from wardround.protocol.terms.limits import CAP_CLAUSES
 from wardround.protocol.terms.request import UPDATE
+from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.signed_terms import SignedTerms
 

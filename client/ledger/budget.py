@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
-from wardround.protocol.terms.limits import CAP_CLAUSES as CAP_CLAUSES
-from wardround.protocol.terms.terms import ACCOUNTS as ACCOUNTS
+from wardround.protocol.terms.limits import CAP_CLAUSES
+from wardround.protocol.terms.terms import ACCOUNTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +136,11 @@ class Budget:
 
     def after(self, charge: Charge, delta: float) -> Spent:
         """Composed ε as it would stand after this charge; nothing is counted."""
-        return Spent(*(composed_epsilon(self._after(charge, scope), delta) for scope in _scopes(charge)))
+        return Spent(*(composed_epsilon(self._after(charge, scope), delta) for scope in scopes_of(charge)))
 
     def check(self, charge: Charge, caps: Caps) -> None:
         """Refuse the charge that would exceed a cap (clause ``max_epsilon_…``); an infinite one is free."""
-        for clause, cap, scope in zip(CAP_CLAUSES, caps.limits, _scopes(charge), strict=True):
+        for clause, cap, scope in zip(CAP_CLAUSES, caps.limits, scopes_of(charge), strict=True):
             if cap == math.inf:
                 continue
             after = composed_epsilon(self._after(charge, scope), caps.delta)
@@ -158,7 +158,7 @@ class Budget:
         return counts
 
 
-def _scopes(charge: Charge) -> tuple[Scope, Scope, Scope]:
+def scopes_of(charge: Charge) -> tuple[Scope, Scope, Scope]:
     """What a charge adds to: its study, its operator, everything of its account."""
     account, operator = charge.account, charge.operator
     return (account, operator, charge.study), (account, operator, None), (account, None, None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from wardround.client.ledger.budget import Budget, Charge
+from wardround.client.ledger.budget import Budget, Charge, Scope, scopes_of
 from wardround.client.ledger.entries import Entry, charge_of_entry, require_next
 from wardround.client.ledger.fields import Field
 from wardround.client.ledger.port import NO_ENTRY, Key
@@ -21,9 +21,6 @@ class Charged(NamedTuple):
 
     hash: str
     weights: str
-
-
-Scope = tuple[str, str | None, str | None]
 
 
 class Chain:
@@ -189,7 +186,7 @@ class Chain:
     def _add(self, entry: Entry, charge: Charge) -> None:
         self.budget.add(charge)
         fields = entry.fields
-        for scope, name in zip(_scopes(charge), ("study", "operator", "life"), strict=True):
+        for scope, name in zip(scopes_of(charge), ("study", "operator", "life"), strict=True):
             self.stated[scope] = (
                 float(fields[f"epsilon_{name}"]),
                 float(fields["delta"]),
@@ -245,11 +242,6 @@ class Chain:
         if self.budget.move(successor, first):
             # Stated of one of the two keys alone: composed anew when it is asked for.
             self.stated = {scope: said for scope, said in self.stated.items() if scope[1] is None}
-
-
-def _scopes(charge: Charge) -> tuple[Scope, Scope, Scope]:
-    account, operator = charge.account, charge.operator
-    return (account, operator, charge.study), (account, operator, None), (account, None, None)
 
 
 def _refusal_key(time: datetime, fields: Mapping[str, Field]) -> tuple[Field, ...]:

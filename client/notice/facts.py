@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from wardround.client.gate.identity import HELDOUT_SHARE
-from wardround.client.ledger.budget import ACCOUNTS
 from wardround.client.ledger.entries import Entry
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.notice.odds import Odds, odds
@@ -15,6 +14,7 @@ from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.terms.limits import expiry_of
+from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.wire.signed_terms import SignedTerms
 
 

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from wardround.client.ledger.budget import CAP_CLAUSES, Caps
+from wardround.client.ledger.budget import Caps
 from wardround.client.ledger.port import Ledger
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.mechanism import MOST_PATIENTS
 from wardround.protocol.terms.cost import releases, study_epsilon
 from wardround.protocol.terms.limits import (
+    CAP_CLAUSES,
     Clause,
     Limits,
     at_most,

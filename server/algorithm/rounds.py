@@ -5,7 +5,7 @@ releases in, in one streaming pass (screen → aggregate → optimise). The same
 Ray and in a real federation, and replays a study from its stored releases.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,6 +56,10 @@ class RoundSummary:
     discarded: str
     gradient_norm: float
     update_norm: float
+
+
+OnRound = Callable[["RoundSummary", "RoundState"], None]
+"""Told of each closed round: what came of it, and the state after it."""
 
 
 def init(terms: Terms) -> RoundState:

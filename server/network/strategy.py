@@ -8,21 +8,17 @@ number, replies go one by one into the stream that ``rounds.apply`` takes, and e
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from flwr.app import Message
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
-from wardround.protocol.errors import ConfigurationError, require
+from wardround.protocol.errors import require
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState, RoundSummary
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.network.messages import PLAIN_CODEC, MessageCodec
-from wardround.server.store.checkpoint import save_state
-
-OnRound = Callable[[RoundSummary, RoundState], None]
+from wardround.server.network.messages import MessageCodec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,34 +49,6 @@ ABSENT_SECONDS = 10.0  # how long a round waits for hospitals that are not even 
 LOOK_AGAIN_SECONDS = 1.0  # between two looks at who is connected
 
 
-def run_rounds(
-    grid: Grid,
-    nodes: Mapping[str, int],
-    terms: Terms,
-    state: RoundState,
-    *,
-    limits: TimeLimits,
-    checkpoints: Path | None = None,
-    on_round: OnRound | None = None,
-) -> RoundState:
-    """Run all rounds from ``state`` to the terms' last, and give the state after it.
-
-    nodes maps each planned hospital to its Flower node. checkpoints: a folder for round states, each durable
-    before its round is announced. on_round is called after each round with its summary and the new state.
-    ConfigurationError where in some round no hospital gave a release: nothing is gained by going on.
-    """
-    while not rounds.finished(state, terms):
-        if checkpoints is not None:
-            save_state(checkpoints, state)
-        state, summary = run_round(grid, nodes, terms, state, limits)
-        if on_round is not None:
-            on_round(summary, state)
-        rounds.check_attended(summary, f"no answer within {limits.round_seconds:.0f} s")
-    if checkpoints is not None:
-        save_state(checkpoints, state)
-    return state
-
-
 def run_round(
     grid: Grid,
     nodes: Mapping[str, int],
@@ -88,7 +56,7 @@ def run_round(
     state: RoundState,
     limits: TimeLimits,
     *,
-    codec: MessageCodec = PLAIN_CODEC,
+    codec: MessageCodec,
     roster: Roster | None = None,
 ) -> tuple[RoundState, RoundSummary]:
     """Announce one round, take in what comes before its deadline, and close it.
@@ -107,7 +75,7 @@ def collect(
     plans: Sequence[RoundPlan],
     limits: TimeLimits,
     *,
-    codec: MessageCodec = PLAIN_CODEC,
+    codec: MessageCodec,
     roster: Roster | None = None,
 ) -> Iterator[Release | NoRelease]:
     """Ask for what these plans say, and yield one answer of each hospital as they come before the deadline."""
@@ -116,19 +84,6 @@ def collect(
     if roster is None:
         collection.ask(nodes)
     yield from collection.answers(limits.poll_seconds, roster)
-
-
-def wait_for_nodes(grid: Grid, count: int, limits: TimeLimits) -> list[int]:
-    """Give the ids of ``count`` nodes, ascending; ConfigurationError when they do not come in time."""
-    deadline = time.monotonic() + limits.nodes_seconds
-    while len(nodes := sorted(grid.get_node_ids())) < count:
-        if time.monotonic() > deadline:
-            raise ConfigurationError(
-                f"{len(nodes)} of {count} hospitals are connected after {limits.nodes_seconds:.0f} s: "
-                "start the others, or plan with fewer"
-            )
-        time.sleep(limits.poll_seconds)
-    return nodes[:count]
 
 
 def _lost_on_the_way(message: Message) -> bool:

@@ -13,10 +13,10 @@ from wardround.protocol.errors import MessageError, Refusal
 from wardround.protocol.terms.terms import Release, RoundPlan
 from wardround.protocol.wire.wire import decode_plan, encode_release
 
-Answer = Callable[[RoundPlan, Context], Release | Refusal]
+AnswerOne = Callable[[RoundPlan, Context], Release | Refusal]
 
 
-def hospital_app(answer: Answer) -> ClientApp:
+def hospital_app(answer: AnswerOne) -> ClientApp:
     """Make the ClientApp that answers round plans with ``answer(plan, context)``."""
     app = ClientApp()
 

@@ -28,10 +28,11 @@ from wardround.protocol.errors import Refusal
 from wardround.protocol.quiet import QUIET
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
-from wardround.server.algorithm.rounds import RoundState
-from wardround.server.network.strategy import OnRound, TimeLimits, run_rounds, wait_for_nodes
+from wardround.server.algorithm.rounds import OnRound, RoundState
+from wardround.server.network.strategy import TimeLimits
 from wardround.simulations.federation.app import hospital_app
 from wardround.simulations.federation.federation import OPERATOR, Federation
+from wardround.simulations.federation.run_rounds import run_rounds, wait_for_nodes
 from wardround.simulations.federation.shared_federation import open_shared, write_shared
 
 LIMITS = TimeLimits(nodes_seconds=120, round_seconds=3600, poll_seconds=0.05)

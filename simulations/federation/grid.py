@@ -5,7 +5,7 @@ call, so that the hospitals of a round can be computed as one batch. ``simulatio
 messages out as well: they cost more than the arithmetic of a small hospital.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -14,14 +14,13 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from wardround.protocol.errors import Refusal
-from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.server.algorithm import rounds
-from wardround.server.algorithm.rounds import RoundState
-from wardround.server.network.strategy import OnRound, TimeLimits, run_rounds
+from wardround.server.algorithm.rounds import OnRound, RoundState
+from wardround.server.network.strategy import TimeLimits
 from wardround.simulations.federation.app import plan_of, reply
-
-Answer = Callable[[Sequence[RoundPlan]], Sequence[Release | Refusal]]
+from wardround.simulations.federation.in_process import Answer
+from wardround.simulations.federation.run_rounds import run_rounds
 
 
 def run_over_grid(terms: Terms, answer: Answer, *, on_round: OnRound | None = None) -> RoundState:

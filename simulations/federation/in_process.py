@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
-from wardround.server.algorithm.rounds import RoundState, RoundSummary
+from wardround.server.algorithm.rounds import OnRound, RoundState
 from wardround.server.algorithm.screen import NoRelease
 
 Answer = Callable[[Sequence[RoundPlan]], Sequence[Release | Refusal]]
-OnRound = Callable[[RoundSummary, RoundState], None]
 
 
 def run(

@@ -1,7 +1,7 @@
 """One simulated study, told once: tables → terms → private rounds → comparison → files."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,7 +21,7 @@ from wardround.protocol.terms.cost import colluding_hospitals, epsilon_against, 
 from wardround.protocol.terms.request import TABLES, UPDATE
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.propose import propose
-from wardround.server.algorithm.rounds import RoundState, RoundSummary, finished, reported_weights
+from wardround.server.algorithm.rounds import OnRound, RoundState, RoundSummary, finished, reported_weights
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.evaluation.assess import (
     Ask,
@@ -34,6 +34,7 @@ from wardround.server.evaluation.assess import (
 from wardround.server.evaluation.evaluation import due
 from wardround.simulations.federation.encoded_cache import load_cached
 from wardround.simulations.federation.federation import OPERATOR, Federation
+from wardround.simulations.federation.in_process import Answer
 from wardround.simulations.federation.in_process import run as run_in_process
 from wardround.simulations.measures.held_out import HeldOutScore
 from wardround.simulations.measures.memory import peak_mb
@@ -44,9 +45,6 @@ from wardround.simulations.report.table import print_run
 from wardround.simulations.study.comparison import Contest, compare
 
 ACCOUNTANT = "PLD (dp-accounting); full participation by the analytic Gaussian mechanism"
-
-Answer = Callable[[Sequence[RoundPlan]], list[Release | Refusal]]
-OnRound = Callable[[RoundSummary, RoundState], None]
 
 
 def run(settings: StudySettings) -> RunFiles:
@@ -146,7 +144,7 @@ def answering(federation: Federation, terms: Terms, memory_bytes: int = MEMORY_B
     wards = {ward.hospital: ward for ward in federation.wards(terms)}
     admit = {UPDATE.account: federation.admit, TABLES.account: federation.admit_heldout}
 
-    def answer(plans: Sequence[RoundPlan]) -> list[Release | Refusal]:
+    def answer(plans: Sequence[RoundPlan]) -> Sequence[Release | Refusal]:
         own = [wards[plan.hospital] for plan in plans]
         return answer_request(plans, own, terms, OPERATOR, admit, memory_bytes)
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wardround.client.ledger.budget import ACCOUNTS, Charge
+from wardround.client.ledger.budget import Charge
 from wardround.client.ledger.entries import Entry, charge_fields, make_entry
 from wardround.client.ledger.fields import FIELDS, Field
 from wardround.client.ledger.verify import Verified, export, verify
 from wardround.protocol.errors import ConfigurationError, LedgerError
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
+from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.wire.signing import SigningKey, new_key
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from flwr.proto.message_pb2 import ObjectTree
 from tests.server.superlink_folder import SuperLinkFolder
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.network import streamed_grid
-from wardround.server.network.messages import release_of
+from wardround.simulations.federation.plain_codec import release_of
 
 ROOT = Path(__file__).parents[2]
 

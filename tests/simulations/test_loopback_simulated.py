@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.simulations.in_one_process import in_one_process
 from wardround.client.home.home import Simulation, load_home
 from wardround.protocol.model.model_file import load_model
 from wardround.protocol.wire.signed_terms import load_terms
 from wardround.simulations.loopback.federation import OPERATOR, Loopback
 from wardround.simulations.loopback.replay import largest_difference
-from wardround.simulations.loopback.simulated import in_one_process
 
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
 

@@ -11,8 +11,8 @@ from wardround.protocol.errors import MessageError, Refusal
 from wardround.protocol.wire.wire import encode_release
 from wardround.server.algorithm.rounds import init, plans
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.network.messages import plan_messages, release_of
 from wardround.simulations.federation.app import hospital_app, plan_of, reply
+from wardround.simulations.federation.plain_codec import plan_messages, release_of
 
 NODES = {"north": 11, "south": 12, "west": 13}
 

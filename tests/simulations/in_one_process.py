@@ -36,4 +36,4 @@ def read_federation(terms: Terms, homes: Path, seed: int, as_of: datetime) -> Fe
             if part is not None:
                 parts[table].append(part.collect().with_columns(hospital=pl.lit(name)))
     joined = {table: pl.concat(frames) if frames else None for table, frames in parts.items()}
-    return through_gate(Tables(**joined), terms.contract, terms.hospitals, seed, as_of, {})  # type: ignore[arg-type]
+    return through_gate(Tables(**joined), terms.contract, terms.hospitals, seed, as_of, {})

@@ -8,10 +8,11 @@ from flwr.app import Error, Message
 
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.server.algorithm import rounds
-from wardround.server.network.strategy import TimeLimits, run_rounds, wait_for_nodes
+from wardround.server.network.strategy import TimeLimits
 from wardround.server.store.checkpoint import resume
 from wardround.simulations.federation.app import plan_of, reply
 from wardround.simulations.federation.grid import InProcessGrid
+from wardround.simulations.federation.run_rounds import run_rounds, wait_for_nodes
 
 NODES = {"north": 1, "south": 2, "west": 3}
 QUICK = TimeLimits(nodes_seconds=0.1, round_seconds=0.1, poll_seconds=0.01)
