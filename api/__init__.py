@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wardround.accountant import Accountant
+    from wardround.frontier import Sweep, sweep
     from wardround.protocol.contract.contract import Contract
     from wardround.protocol.errors import WardroundError
     from wardround.scoring import Model, draw_tables, read_contract, score
@@ -26,12 +27,14 @@ __all__ = [
     "Contract",
     "Model",
     "Study",
+    "Sweep",
     "WardroundError",
     "draw_tables",
     "load",
     "read_contract",
     "score",
     "simulate",
+    "sweep",
 ]
 
 _HOMES = {
@@ -39,12 +42,14 @@ _HOMES = {
     "Contract": "wardround.protocol.contract.contract",
     "Model": "wardround.scoring",
     "Study": "wardround.study",
+    "Sweep": "wardround.frontier",
     "WardroundError": "wardround.protocol.errors",
     "draw_tables": "wardround.scoring",
     "load": "wardround.study",
     "read_contract": "wardround.scoring",
     "score": "wardround.scoring",
     "simulate": "wardround.study",
+    "sweep": "wardround.frontier",
 }
 
 

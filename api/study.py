@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -22,6 +22,9 @@ from wardround.simulations.report.run_files import metrics_table, model_facts, w
 from wardround.simulations.report.scores import METHODS
 from wardround.simulations.report.summary import Results, summarise
 from wardround.simulations.study.study import conduct
+
+if TYPE_CHECKING:
+    from wardround.figures import StudyPlots
 
 _LARGEST = 2**26  # bytes of a summary, or of a run's settings
 _FIRST = ("split", "hospital", "patient", "row", "known", "label")
@@ -122,6 +125,18 @@ class Study:
             raise ConfigurationError(f"folder={folder}: this study was loaded; copy its folder")
         write_run(self._results, Path(folder), ReportSettings(html=html, predictions=predictions))
         return Path(folder)
+
+    @property
+    def plot(self) -> "StudyPlots":
+        """The study's figures, by matplotlib.
+
+        >>> import wardround
+        >>> figure = wardround.simulate("experiment=tiny").plot.methods()
+        """
+        # Slow to import, and not everybody plots.
+        from wardround.figures import StudyPlots
+
+        return StudyPlots(self.summary, self.metrics, lambda model: self.predictions(model=model))
 
     @cached_property
     def _predictions(self) -> pl.DataFrame:

@@ -109,7 +109,7 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
             **asdict(settings.federation),
             "cache_dir": str(settings.federation.cache_dir) if settings.federation.cache_dir else None,
         },
-        "report": asdict(settings.report),
+        "report": {**asdict(settings.report), "figures": list(settings.report.figures)},
     }
 
 

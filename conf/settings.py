@@ -12,6 +12,7 @@ from wardround.protocol.text.text import checked_name, is_line
 
 DATA_NAMES = ("synthetic", "noshow", "heart", "table")
 PERSONALIZATION_KINDS = ("none", "mixture", "intercept_slope", "last_layer")
+FIGURE_FORMATS = ("svg", "png")
 FEDERATION_KINDS = ("in_process", "grid", "flower")
 
 
@@ -96,12 +97,19 @@ class ReportSettings:
     """progress: a live bar on the terminal. html: write ``report.html``.
 
     predictions: write ``predictions.parquet``, a row for each event of each patient; None: only where every
-    patient is invented.
+    patient is invented. figures: write each figure of the run to ``figures/``, in these formats (svg, png).
     """
 
     progress: bool = True
     html: bool = True
     predictions: bool | None = None
+    figures: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the formats."""
+        for kind in self.figures:
+            allowed = f"must be among {', '.join(FIGURE_FORMATS)}"
+            require(kind in FIGURE_FORMATS, "report.figures", kind, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wardround.simulations.report.plots import Drawing, Scale, compact, number, padded, spread, spread_text
+from wardround.simulations.report.scores import METHODS
 from wardround.simulations.report.terminal import cell
 
 COLOURS = ("together", "alone", "personalised", "private", "pooled")
@@ -66,13 +67,16 @@ def frontier_table(frontier: Frontier) -> Table:
 
 
 def frontier_chart(rows: Sequence[FrontierRow]) -> str:
-    """AUC by patient ε, a line for each other setting, a bar of one standard deviation, references beside."""
+    """AUC by patient ε, a line for each private method and other setting, a bar of one standard deviation.
+
+    References without privacy stand beside them.
+    """
     drawing = Drawing(960, 420, "AUC by patient ε")
     if not rows:
         drawing.text(20, 40, "no job ended", "label")
         return drawing.svg()
-    lines = _lines(rows)
-    references = _references(rows)
+    lines = frontier_lines(rows)
+    references = frontier_references(rows)
     ends = [
         mean + sign * (0 if math.isnan(sd) else sd)
         for points in lines.values()
@@ -115,21 +119,23 @@ def _draw_line(
         drawing.dot(x(epsilon), y(mean), 4.5, f"mark {colour}", f"ε {epsilon:.2f}: {spread_text((mean, sd))}")
 
 
-def _lines(rows: Sequence[FrontierRow]) -> dict[str, list[tuple[float, float, float]]]:
-    """(ε, mean, sd) of the federated private model, by what differs besides ε."""
+def frontier_lines(rows: Sequence[FrontierRow]) -> dict[str, list[tuple[float, float, float]]]:
+    """(ε, mean, sd) of every private method of the frontier's table, by method and what differs besides ε."""
     lines: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
-    for row in rows:
-        others = [
-            f"{key.split('.')[-1]} {value}" for key, value in row.settings.items() if key != "privacy.epsilon"
-        ]
-        if "federated_private" in row.auc:
-            lines["together, private" + (f" ({', '.join(others)})" if others else "")].append(
-                (row.epsilon, *row.auc["federated_private"])
-            )
+    for method in METHODS:
+        for row in rows if method.private else ():
+            others = [
+                f"{key.split('.')[-1]} {value}"
+                for key, value in row.settings.items()
+                if key != "privacy.epsilon"
+            ]
+            if method.key in row.auc:
+                name = method.title.lower() + (f" ({', '.join(others)})" if others else "")
+                lines[name].append((row.epsilon, *row.auc[method.key]))
     return {name: sorted(points) for name, points in lines.items()}
 
 
-def _references(rows: Sequence[FrontierRow]) -> dict[str, float]:
+def frontier_references(rows: Sequence[FrontierRow]) -> dict[str, float]:
     """Methods without privacy, where all rows agree on what they mean: averaged over the sweep."""
     names = {
         "best_possible": "best possible",

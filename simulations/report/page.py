@@ -101,7 +101,7 @@ def _tiles(results: Results) -> list[tuple[str, str, str]]:
 
 def _comparison(results: Results) -> dict[str, object]:
     """Rows of the side-by-side table, highest ranks of information first, with a dot on one shared axis."""
-    scale = charts.auc_scale([scores.auc for scores in results.scores.values()], 240)
+    scale = charts.auc_scale([scores.auc for scores in results.scores.values()], 200)
     rows = []
     for method in METHODS:
         if method.key not in results.scores:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import yaml
 
-from wardround.conf.settings import ReportSettings
+from wardround.conf.settings import FIGURE_FORMATS, ReportSettings
 from wardround.protocol.files import write_durably
 from wardround.protocol.model.model_file import model_bytes
 from wardround.server.report.model_facts import release_facts
@@ -35,6 +35,7 @@ PACKAGES = (
     "dp-accounting",
     "hydra-core",
 )
+FIGURES = ("methods", "rounds", "hospitals", "calibration")
 OPTIONAL = ("report.html", "README.md", "predictions.parquet")
 """Files that one run leaves and another does not."""
 
@@ -71,6 +72,7 @@ def write_run(results: Results, folder: Path, report: ReportSettings | None = No
         contents["README.md"] = f"# {results.study}\n\nWarning: {PROTECTS_NOBODY_WARNING}.\n".encode()
     if _with_predictions(results, report):
         contents["predictions.parquet"] = _parquet(predictions_table(results))
+    contents |= _figures(results, summary, report.figures)
     if report.html:
         from wardround.simulations.report.page import (
             render_report,  # Jinja is not needed for a run without a page
@@ -80,10 +82,11 @@ def write_run(results: Results, folder: Path, report: ReportSettings | None = No
     last = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     manifest = _manifest(results, {**contents, "summary.json": last})
     contents["manifest.json"] = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
-    folder.mkdir(parents=True, exist_ok=True)
+    for part in {(folder / name).parent for name in contents} | {folder}:
+        part.mkdir(parents=True, exist_ok=True)
     for name, content in {**contents, "summary.json": last}.items():
         write_durably(folder / name, content)
-    for name in set(OPTIONAL) - set(contents):
+    for name in {*OPTIONAL, *_every_figure()} - set(contents):
         (folder / name).unlink(missing_ok=True)  # one of an earlier run would contradict this one
     return RunFiles(
         summary=folder / "summary.json",
@@ -156,6 +159,25 @@ def _by_round(results: Results) -> pl.DataFrame:
         [row[2] for row in rows],
         round=[row[1] for row in rows],
     )
+
+
+def _figures(results: Results, summary: Mapping[str, object], formats: Sequence[str]) -> dict[str, bytes]:
+    """Draw the run's figures: file by name; nothing where no format is asked for."""
+    if not formats:
+        return {}
+    # matplotlib takes a second to import.
+    from wardround.simulations.report.figures import figure_bytes, run_figures
+
+    drawn = run_figures(summary, metrics_table(results), predictions_table(results))
+    return {
+        f"figures/{name}.{kind}": figure_bytes(figure, kind)
+        for name, figure in drawn.items()
+        for kind in formats
+    }
+
+
+def _every_figure() -> list[str]:
+    return [f"figures/{name}.{kind}" for name in FIGURES for kind in FIGURE_FORMATS]
 
 
 def _with_predictions(results: Results, report: ReportSettings) -> bool:

@@ -152,3 +152,26 @@ def test_the_readme_figure_stands_alone(example: Callable) -> None:
     for key in ("local_private", "federated_private", "pooled_boosting", "best_possible"):
         assert f"{summary['auc'][key]:.3f}" in figure
     parsed(headline_figure({**summary, "auc": dict.fromkeys(summary["auc"])}))
+
+
+def test_no_table_is_wider_than_the_page(example: Callable) -> None:
+    """By the widths that a browser must give: what cannot be broken, eight pixels a character, and the padding."""
+    page = render_report(example())
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    assert "td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 11em; }" in style
+    widest = int(re.search(r"main, header.top, footer \{ max-width: (\d+)px", style)[1]) - 48
+    tables = re.findall(r"<table.*?</table>", page, re.DOTALL)
+    assert len(tables) >= 3
+    for table in tables:
+        rows = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in table.split("<tr")[1:]]
+        columns = list(zip(*[row for row in rows if row], strict=True))
+        _, *others = [max(map(narrowest, column)) for column in columns]
+        assert 11 * 14.5 + 16 + sum(width + 16 for width in others) <= widest, table[:80]
+
+
+def narrowest(cell: str) -> float:
+    drawn = re.search(r'<svg[^>]*viewBox="0 0 ([\d.]+)', cell)
+    if drawn:
+        return float(drawn[1])
+    lines = re.sub(r"<[^>]+>", "", re.sub(r"<br>|<small>", "\n", cell)).split("\n")
+    return 8.0 * max(len(line.strip()) for line in lines)

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import yaml
 
+from wardround.simulations.report.scores import METHODS
 from wardround.simulations.report.summary import summarise
 from wardround.simulations.report.sweep import show_frontier, write_frontier
 
@@ -88,3 +89,12 @@ def test_one_seed_has_no_spread(sweep: Path) -> None:
     write_frontier(sweep)
     row = json.loads((sweep / "frontier.json").read_text())["rows"][0]
     assert row["auc"]["federated_private"] == {"mean": pytest.approx(0.71), "sd": None}
+
+
+def test_the_chart_draws_every_private_method_of_the_table(sweep: Path) -> None:
+    write_frontier(sweep)
+    page = (sweep / "frontier.html").read_text(encoding="utf-8")
+    chart = page.partition("<svg")[2].partition("</svg>")[0]
+    private = [method.title.lower() for method in METHODS if method.private]
+    assert len(private) == 3
+    assert all('class="note strong">' in chart and f" {title}</text>" in chart for title in private)
