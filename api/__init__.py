@@ -16,19 +16,26 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wardround.accountant import Accountant
+    from wardround.checking import check_model
     from wardround.frontier import Sweep, sweep
     from wardround.protocol.contract.contract import Contract
     from wardround.protocol.errors import WardroundError
+    from wardround.protocol.model.own_module import TorchModel
     from wardround.scoring import Model, draw_tables, read_contract, score
+    from wardround.server.algorithm.own_rule import AggregationRule, ServerOptimizer
     from wardround.study import Study, load, simulate
 
 __all__ = [
     "Accountant",
+    "AggregationRule",
     "Contract",
     "Model",
+    "ServerOptimizer",
     "Study",
     "Sweep",
+    "TorchModel",
     "WardroundError",
+    "check_model",
     "draw_tables",
     "load",
     "read_contract",
@@ -39,11 +46,15 @@ __all__ = [
 
 _HOMES = {
     "Accountant": "wardround.accountant",
+    "AggregationRule": "wardround.server.algorithm.own_rule",
     "Contract": "wardround.protocol.contract.contract",
     "Model": "wardround.scoring",
+    "ServerOptimizer": "wardround.server.algorithm.own_rule",
     "Study": "wardround.study",
     "Sweep": "wardround.frontier",
+    "TorchModel": "wardround.protocol.model.own_module",
     "WardroundError": "wardround.protocol.errors",
+    "check_model": "wardround.checking",
     "draw_tables": "wardround.scoring",
     "load": "wardround.study",
     "read_contract": "wardround.scoring",

@@ -42,7 +42,6 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
     ConfigurationError or ContractError, one line with the key, the value and what is allowed.
     """
     refuse_unknown(plain, ROOT_KEYS + GROUPS, "")
-    load_plugins(plain)
     own_dir = typed(plain.get("output_dir"), Path, "output_dir")
     data = _data(_section(plain, "data"))
     contract = _contract(plain.get("contract"), data)

@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from wardround.conf.compose import study_settings
+from wardround.conf.compose import load_plugins, study_settings
 from wardround.conf.explain import explain
 from wardround.conf.given import choices, place
 from wardround.conf.settings import StudySettings
@@ -27,6 +27,7 @@ def compose_study(*overrides: str, given: Mapping[str, object] | None = None) ->
     plain.pop("experiment", None)
     # Values are put in their places once the text is composed: what a path or a name holds is never syntax.
     place(plain, given)
+    load_plugins(plain)
     return study_settings(plain)
 
 

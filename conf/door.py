@@ -102,8 +102,9 @@ class _Jobs:
 
 def _study_settings(plain: dict[str, object], output_dir: Path) -> object:
     # Only a run needs the contract's and the settings' modules; --help does not wait for them.
-    from wardround.conf.compose import study_settings
+    from wardround.conf.compose import load_plugins, study_settings
 
+    load_plugins(plain)
     return study_settings(plain, output_dir)
 
 

@@ -6,14 +6,17 @@ A name is one of
 - a key of the study itself (``seed``, ``study``, ``output_dir``),
 - a key of ``privacy`` or ``training``, written alone (``epsilon``, ``rounds``),
 - any key with its group (``"data.path"``, in a mapping).
+
+A plugin may be given as an object (``model=Mine``, ``aggregate=rule``): ``wardround.protocol.plugins``.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import PurePath
 
 from wardround.conf.compose import GROUPS, ROOT_KEYS
+from wardround.protocol import plugins
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.section import shown
@@ -48,7 +51,7 @@ def place(plain: dict[str, object], given: Mapping[str, object]) -> None:
                 raise ConfigurationError(f"{name}={shown(value)}: unknown key; {parent} has no keys")
             section = inner
         old = section.get(key)
-        new = _plain(value)
+        new = _named(parents, key, value) if callable(value) or hasattr(value, "apply") else _plain(value)
         if isinstance(old, dict) and isinstance(new, dict) and name != "contract":
             new = {**old, **new}  # a group keeps the keys left out; half of another contract makes no sense
         section[key] = new
@@ -79,6 +82,21 @@ def _names_alone(plain: Mapping[str, object]) -> list[str]:
 
 def _holds(section: object, name: str) -> bool:
     return isinstance(section, dict) and name in section
+
+
+def _named(parents: Sequence[str], key: str, value: object) -> object:
+    """Make a plugin known that was given as an object, and give the text by which settings name it."""
+    if not parents:
+        roles = {name.partition(".")[0]: role for role, name in plugins.ROLES.items()}
+        role, path = roles.get(key, ""), f"{key}"
+    else:
+        path = ".".join([*parents, key])
+        role = {name: role for role, name in plugins.ROLES.items()}.get(path, "")
+    if not role:
+        allowed = ", ".join(plugins.ROLES.values())
+        raise ConfigurationError(f"{path}={shown(value)}: takes no object; plugins belong to {allowed}")
+    named = plugins.enter(role, value)
+    return named if parents else {plugins.ROLES[role].partition(".")[2]: named}
 
 
 def _plain(value: object) -> object:

@@ -206,7 +206,7 @@ def check_mitigation(
 ) -> None:
     """ConfigurationError where a mitigation has nothing to be chosen from, or nothing to fold into."""
     require(
-        fairness.mitigation == "none" or (evaluation.enabled and model.kind != "mlp"),
+        fairness.mitigation == "none" or (evaluation.enabled and model.structure.linear),
         "fairness.mitigation",
         fairness.mitigation,
         "needs a private evaluation, and a model with effects per bin (additive or wide_deep)",

@@ -111,7 +111,7 @@ def _scorer(contract: Contract, stored: StoredModel, training: Cohort | None) ->
     if training is not None and training.patient_count:
         mixture = fit_mixture(layout, training, _design(contract, stored, training))
     reasons = None
-    if model.kind == "additive":
+    if model.structure.additive:
         effects = shared_effects(model, layout, stored.weights)
         own = effects if mixture is None else mixture_effects(mixture, 0, effects)
         reasons = Reasons(contract, own)

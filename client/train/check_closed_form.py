@@ -29,8 +29,13 @@ def check_closed_form(
 
     Two invented hospitals of ``patients`` patients, 1 to ``events_per_patient`` events each, random
     weights, in float64, with a clip norm that half of the patients exceed. No patient data is touched.
-    Raises WardroundError above ``tolerance``: nothing may be charged then.
+    Raises WardroundError above ``tolerance``: nothing may be charged then. A user's own module has no closed form:
+    it is compared with autograd instead (``client.train.check_module``).
     """
+    if model.structure.own_module:
+        from wardround.client.train.check_module import check_module
+
+        return check_module(model, layout, events_per_patient)
     stream = Keystream(derive_key("agree", model.kind, layout.width, *model.hidden))
     cohort = of_one_label(random_cohort(layout, (patients, patients), events_per_patient, stream))
     weights = stream.gaussian(parameter_count(model, layout))[np.newaxis]

@@ -158,7 +158,7 @@ def clipped_layer_sums(
         parts[f"hidden{index}.weight"] = inputs
         parts[f"hidden{index}.bias"] = segments.sums(delta, np.ones(len(delta)))
     parts["output.weight"] = segments.sums(activations[-1], gradients)
-    if model.kind == "mlp":
+    if model.structure.output_bias:
         parts["output.bias"] = segments.sums(gradients[:, np.newaxis], np.ones(len(gradients)))
     flat = [block.reshape(segments.count, -1) for block in parts.values()]
     return np.concatenate(flat, axis=1, dtype=np.float64)

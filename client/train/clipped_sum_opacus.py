@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from wardround.client.train.one_pass import blank
 from wardround.client.train.patient_batch import PatientBatch, flattened
 from wardround.client.train.quiet_opacus import (
     DPLossFastGradientClipping,
@@ -19,7 +20,9 @@ from wardround.client.train.quiet_opacus import (
     GradSampleModule,
     GradSampleModuleFastGradientClipping,
 )
+from wardround.client.train.rounding import norm_allowance, safe_norms
 from wardround.protocol.arrays import Floats
+from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.modules import to_vector
 from wardround.protocol.privacy.mechanism import clip_factors
 
@@ -31,22 +34,18 @@ def clipped_sum_opacus(module: nn.Module, batch: PatientBatch, clip_norm: float,
     """Sum the clipped per-patient gradients of one hospital: float64 [parameters], in the module's order.
 
     engine: ``ghost`` or ``hooks``. Guarantee: one patient moves the sum by at most clip_norm; a patient
-    whose gradient is not finite adds zero (by a second pass: an oracle sees invented patients, or a simulation's,
-    and a hospital's rounds the closed forms). ConfigurationError where the module mixes patients and events
-    so that gradients no longer belong to patients.
+    whose gradient is not finite adds zero: with hooks in the same pass, with ghost by a second one, so that ghost
+    is for invented patients alone. ConfigurationError where the module mixes patients and events so that gradients
+    no longer belong to patients.
     """
     if len(batch) == 0:
         return np.zeros(sum(p.numel() for p in module.parameters()))
-    clipped, finite = (_ghost if engine == "ghost" else _hooks)(module, batch, clip_norm)
+    if engine == "hooks":
+        return to_vector(_hooks(module, batch, clip_norm))
+    clipped, finite = _ghost(module, batch, clip_norm)
     if not finite.all():
         return clipped_sum_opacus(module, batch.only(finite), clip_norm, engine)
     return to_vector(clipped)
-
-
-def ghost_supports(module: nn.Module) -> bool:
-    """Say whether Opacus knows the norm of every trainable layer without its gradients."""
-    trainable = [m for m in module.modules() if any(p.requires_grad for p in m.parameters(recurse=False))]
-    return all(type(layer) in GradSampleModuleFastGradientClipping.NORM_SAMPLERS for layer in trainable)
 
 
 class _PatientGhost(GradSampleModuleFastGradientClipping):  # type: ignore[misc]
@@ -96,20 +95,37 @@ class _PatientLoss:
         return batch.losses(logits)
 
 
-def _hooks(
-    module: nn.Module, batch: PatientBatch, clip_norm: float
-) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Like ``_ghost``, with every patient's gradient in memory."""
+def _hooks(module: nn.Module, batch: PatientBatch, clip_norm: float) -> list[torch.Tensor]:
+    """Clipped sum per parameter, with every patient's gradient in memory."""
+    samples = [sample.double() for sample in patient_gradients(module, batch)]
+    squared = torch.stack([sample.flatten(1).square().sum(dim=1) for sample in samples]).sum(dim=0).numpy()
+    lengths = sum(sample[0].numel() for sample in samples)
+    # A norm never falls short of the true one by rounding, however many parameters there are.
+    norms = safe_norms(squared, np.sqrt(squared), norm_allowance(lengths, np.float64))
+    factors, finite = torch.from_numpy(clip_factors(norms, clip_norm)), np.isfinite(norms)
+    for sample in samples:
+        blank(sample.numpy(), finite)  # a factor of zero would leave zero times infinity
+    return [torch.einsum("i,i...->...", factors, sample) for sample in samples]
+
+
+def patient_gradients(module: nn.Module, batch: PatientBatch) -> list[torch.Tensor]:
+    """Each patient's gradient by Opacus's hooks, before clipping: by parameter, [patients, *shape].
+
+    ConfigurationError where gradients are not the patients', or a parameter gets none.
+    """
     wrapped = GradSampleModule(module, loss_reduction="sum")
     try:
         with _quiet_hooks():
             batch.losses(wrapped(batch.rows)).sum().backward()
-        samples = [parameter.grad_sample for parameter in module.parameters()]  # type: ignore[attr-defined]
-        for sample in samples:
+        samples: list[torch.Tensor] = []
+        for name, parameter in module.named_parameters():
+            sample = getattr(parameter, "grad_sample", None)
+            if not isinstance(sample, torch.Tensor):
+                line = "use it once in forward, or leave it out"
+                raise ConfigurationError(f"model: parameter {name} has no gradient per patient; {line}")
             _check_patients(sample, len(batch))
-        norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples]).norm(dim=0)
-        factors = _factors(norms, clip_norm)
-        return [torch.einsum("i,i...->...", factors, sample) for sample in samples], torch.isfinite(norms)
+            samples.append(sample.detach())
+        return samples
     finally:
         _unwrap(wrapped, module)
 

@@ -42,11 +42,16 @@ class PatientBatch:
 
 
 def pad_patients(layout: Layout, cohort: Cohort, dtype: torch.dtype = torch.float64) -> PatientBatch:
-    """Pad every patient to the largest number of events."""
+    """Pad every patient to the largest number of events, by their own first event, which then counts nothing.
+
+    By rows of zeros, a module that divides by a row's length would give those patients no number who have fewer
+    events than somebody else.
+    """
     counts = cohort.events_per_patient
     slots: Booleans = np.arange(int(counts.max(initial=1))) < counts[:, np.newaxis]
     rows, labels = np.zeros((*slots.shape, layout.width)), np.zeros(slots.shape)
     rows[slots], labels[slots] = dense_rows(layout, cohort), cohort.labels
+    np.copyto(rows, rows[:, :1], where=~slots[:, :, np.newaxis])
     shares = slots / np.maximum(counts, 1)[:, np.newaxis]
     return PatientBatch(*(torch.tensor(array, dtype=dtype) for array in (rows, labels, shares)))
 

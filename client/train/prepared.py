@@ -160,7 +160,7 @@ def cached_parts(
 
 def _bytes_per_event(model: ModelSettings, layout: Layout) -> tuple[int, int]:
     """Bytes that one event's design takes, and what a step needs besides."""
-    linear = 0 if model.kind == "mlp" else 1 + len(layout.fields) + len(layout.values)
+    linear = 1 + len(layout.fields) + len(layout.values) if model.structure.linear else 0
     main = len(layout.features) + len(layout.values) if model.hidden else 0
     return 12 * linear + 16 * main + 128, 12 * (linear + main) + 24 * sum(model.hidden) + 64
 
@@ -187,7 +187,7 @@ def _prepare(
     pairs = _pairs(part)
     values, shares = _finite(part)
     linear = main = None
-    if model.kind != "mlp":
+    if model.structure.linear:
         columns = active_columns(layout, part)
         entries = active_entries(columns, values, column_scale(model, layout))
         linear = _rows(columns, entries, layout.width, segments, pairs, np.float64, keep_shared=False)

@@ -112,7 +112,8 @@ def clipped_sums(
     clip_norm (in L2), but for the order of additions (``protocol.privacy.mechanism.ordered_clip_norm``), and no other
     row; a patient whose gradient is not finite adds zero.
     """
-    if engine_of(model, engine) != "closed_form":
+    engine = engine_of(model, engine)
+    if engine != "closed_form":
         # Here and not above: the closed form must not wait seconds for torch and Opacus.
         from wardround.client.train.with_opacus import opacus_sums
 
@@ -123,7 +124,7 @@ def clipped_sums(
         first, last = part.hospitals
         part_weights = weights if len(weights) == 1 else weights[first:last]
         chosen = part if sampled is None else part.keep(sampled[slice(*part.patients_from)])
-        if model.kind == "additive":
+        if model.structure.additive:
             found = clipped_sum_additive(chosen, part_weights, clip_norm)
         else:
             found = clipped_sum_dense(model, layout, chosen, part_weights, clip_norm, dtype)
@@ -132,8 +133,14 @@ def clipped_sums(
 
 
 def engine_of(model: ModelSettings, engine: str = "auto") -> str:
-    """Choose the engine: the closed form, which knows all of ``MODEL_KINDS``, unless another is asked for."""
+    """Choose the engine: the closed form, which knows all models that ship, unless another is asked for.
+
+    A user's own module goes by hooks: a gradient per patient, in one pass whatever those gradients are.
+    """
     require(engine in ENGINES, "engine", engine, f"must be one of {', '.join(ENGINES)}")
+    if model.structure.own_module:
+        require(engine != "closed_form", "engine", engine, f"there is none for {model.kind}")
+        return "hooks" if engine == "auto" else engine
     return "closed_form" if engine == "auto" else engine
 
 

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from wardround.client.cohort import Cohort
-from wardround.client.train.clipped_sum_opacus import clipped_sum_opacus, ghost_supports
+from wardround.client.train.clipped_sum_opacus import clipped_sum_opacus
 from wardround.client.train.patient_batch import pad_patients
 from wardround.client.train.patient_optimizer import PatientOptimizer
+from wardround.client.train.rounding import add_part
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.modules import build_module, load_vector, to_vector
+from wardround.protocol.privacy.mechanism import TERMS_AT_ONCE
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.terms.terms import Terms
@@ -64,16 +66,18 @@ def opacus_sums(
 ) -> Floats:
     """Clipped sums by Opacus, hospital by hospital: float64 [hospitals, parameters]. See ``clipped_sums``."""
     module = build_module(model, layout)
-    if engine == "auto":
-        engine = "ghost" if ghost_supports(module) else "hooks"
-    rows = np.zeros((cohort.hospital_count, weights.shape[1]))
+    rows, lost = np.zeros((2, cohort.hospital_count, weights.shape[1]))
     for index in range(cohort.hospital_count):
         load_vector(module, weights[index if len(weights) > 1 else 0])
         ward = cohort.hospital(index)
         widest = int(ward.events_per_patient.max(initial=1))
         bytes_per_patient = 8 * (4 * layout.width * widest + (weights.shape[1] if engine == "hooks" else 0))
-        at_once = max(memory_bytes // bytes_per_patient, 1)
+        at_once = min(max(memory_bytes // bytes_per_patient, 1), TERMS_AT_ONCE)
         for first in range(0, ward.patient_count, at_once):
             part = ward.take(np.arange(first, min(first + at_once, ward.patient_count)))
-            rows[index] += clipped_sum_opacus(module, pad_patients(layout, part), clip_norm, engine)
-    return rows
+            add_part(
+                rows[index],
+                lost[index],
+                clipped_sum_opacus(module, pad_patients(layout, part), clip_norm, engine),
+            )
+    return rows + lost

@@ -1,4 +1,4 @@
-"""The three models as one flat vector of parameters; nothing here imports torch.
+"""Models as one flat vector of parameters; the three that ship need no torch.
 
     additive    logit = x·w                            x: the design row times a public column scale
     wide_deep   logit = x·w + a·v                      a: last of the hidden layers' activations
@@ -27,6 +27,7 @@ from wardround.protocol.model.design import (
     active_main_columns,
     sparse_rows,
 )
+from wardround.protocol.model.own_module import own_initial_weights, own_logits, own_shapes
 from wardround.protocol.privacy.rowwise import rows_dot, rows_times
 from wardround.protocol.terms.settings import ModelSettings
 
@@ -39,8 +40,10 @@ def parameter_shapes(model: ModelSettings, layout: Layout) -> dict[str, tuple[in
     ``linear``: one weight per design column. ``hidden<i>.weight``, ``hidden<i>.bias``. ``output.weight``
     (and ``output.bias`` of mlp): the last layer, which is the personal part of wide_deep and mlp.
     """
+    if model.structure.own_module:
+        return own_shapes(model, layout)
     shapes: dict[str, tuple[int, ...]] = {}
-    if model.kind != "mlp":
+    if model.structure.linear:
         shapes["linear"] = (layout.width,)
     inputs = layout.main_width
     for index, width in enumerate(model.hidden):
@@ -49,7 +52,7 @@ def parameter_shapes(model: ModelSettings, layout: Layout) -> dict[str, tuple[in
         inputs = width
     if model.hidden:
         shapes["output.weight"] = (inputs,)
-    if model.kind == "mlp":
+    if model.structure.output_bias:
         shapes["output.bias"] = (1,)
     return shapes
 
@@ -84,6 +87,8 @@ def initial_weights(model: ModelSettings, layout: Layout) -> Floats:
     Hidden weights are uniform on ±√3, from SHAKE-256 of the parameter's name: public, the same in every
     study and, being plain arithmetic on bytes, on every machine.
     """
+    if model.structure.own_module:
+        return own_initial_weights(model, layout)
     weights = np.zeros(parameter_count(model, layout))
     for name, part in named_parameters(model, layout, weights).items():
         if name.startswith("hidden") and name.endswith(".weight"):
@@ -108,6 +113,8 @@ def main_scale(model: ModelSettings, layout: Layout) -> Floats:
 def predict_logits(model: ModelSettings, layout: Layout, weights: Floats, events: Events) -> Floats:
     """float64 [events]: log-odds of the label for each event; weights: [parameters]."""
     named = named_parameters(model, layout, np.asarray(weights, np.float64))
+    if model.structure.own_module:
+        return own_logits(model, layout, np.asarray(weights, np.float64), events)
     logits = np.zeros(len(events.bins))
     if "linear" in named:
         # Each row's few active weights side by side: cheaper than a sparse matrix that is used once.

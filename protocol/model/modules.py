@@ -15,6 +15,7 @@ from torch.nn.utils import skip_init
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.model import column_scale, main_scale
+from wardround.protocol.model.own_module import build_own_module
 from wardround.protocol.terms.settings import ModelSettings
 
 
@@ -28,24 +29,24 @@ class EngagementModule(nn.Module):
     def __init__(self, model: ModelSettings, layout: Layout, dtype: torch.dtype) -> None:
         """Lay out the layers; their weights are undefined until ``load_vector`` fills them."""
         super().__init__()
-        self.kind, self.widths = model.kind, model.hidden
+        self.is_linear, self.widths = model.structure.linear, model.hidden
         self.column_scale = torch.tensor(column_scale(model, layout), dtype=dtype)
         self.main_scale = torch.tensor(main_scale(model, layout), dtype=dtype)
         bins = 1 + sum(field.size for field in layout.features)
         ranged = range(layout.width - len(layout.values), layout.width)
         self.main_columns = torch.tensor([*range(1, bins), *ranged])
-        if model.kind != "mlp":
+        if self.is_linear:
             self.linear = _linear(layout.width, 1, False, dtype)
         inputs = [layout.main_width, *model.hidden]
         sizes = zip(inputs, model.hidden, strict=False)
         self.hidden = nn.ModuleList(_linear(before, after, True, dtype) for before, after in sizes)
         if model.hidden:
-            self.output = _linear(model.hidden[-1], 1, model.kind == "mlp", dtype)
+            self.output = _linear(model.hidden[-1], 1, model.structure.output_bias, dtype)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Logits of each event; see ``protocol.model.model``."""
         logits = torch.zeros(rows.shape[:-1], dtype=rows.dtype)
-        if self.kind != "mlp":
+        if self.is_linear:
             logits = logits + self.linear(rows * self.column_scale)[..., 0]
         if self.widths:
             activation = rows[..., self.main_columns] * self.main_scale
@@ -56,7 +57,12 @@ class EngagementModule(nn.Module):
 
 
 def build_module(model: ModelSettings, layout: Layout, dtype: torch.dtype = torch.float64) -> nn.Module:
-    """Build the torch module of a model, with all weights zero: ``load_vector`` fills it."""
+    """Build the torch module of a model, with all weights zero: ``load_vector`` fills it.
+
+    A user's own module keeps its initial weights, and is float64 whatever the dtype.
+    """
+    if model.structure.own_module:
+        return build_own_module(model, layout)
     module = EngagementModule(model, layout, dtype)
     load_vector(module, np.zeros(sum(parameter.numel() for parameter in module.parameters())))
     return module

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from wardround.protocol import plugins
 from wardround.protocol.errors import require
+from wardround.protocol.terms.structure import OWN_MODULE, STRUCTURES, Structure
 from wardround.protocol.text.bounds import MOST_HOSPITALS, MOST_LAYERS, MOST_ROUNDS, MOST_STEPS
 
 NOISE_MODES = ("local", "distributed")
-MODEL_KINDS = ("additive", "wide_deep", "mlp")
+MODEL_KINDS = tuple(STRUCTURES)
 OPTIMIZERS = ("auto", "sgd", "adam", "newton")
 ROBUST = ("trimmed", "median")
 AGGREGATES = ("sum", *ROBUST)
@@ -162,14 +163,14 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """Which model, and its hidden layers (``wide_deep`` and ``mlp`` only)."""
+    """Which model, and its hidden layers (``wide_deep`` and ``mlp`` only). kind may name a plugin, a torch module."""
 
     kind: str = "additive"
     hidden: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the kind and that hidden layers stand where they belong."""
-        require(self.kind in MODEL_KINDS, "model.kind", self.kind, f"must be one of {', '.join(MODEL_KINDS)}")
+        plugins.check_known("model", self.kind, MODEL_KINDS)
         require(
             len(self.hidden) <= MOST_LAYERS,
             "model.hidden",
@@ -180,8 +181,13 @@ class ModelSettings:
             all(width >= 1 for width in self.hidden), "model.hidden", list(self.hidden), "must be at least 1"
         )
         require(
-            (self.kind == "additive") == (not self.hidden),
+            self.structure.hidden == bool(self.hidden),
             "model.hidden",
             list(self.hidden),
-            "must be empty for additive and name at least one layer for the others",
+            "must name at least one layer for wide_deep and mlp, and be empty for the others",
         )
+
+    @property
+    def structure(self) -> Structure:
+        """What the model is made of."""
+        return STRUCTURES.get(self.kind, OWN_MODULE)

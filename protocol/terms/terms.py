@@ -107,7 +107,8 @@ class Terms:
         require(training.optimizer != "auto", "training.optimizer", "auto", "must be resolved in terms")
         if training.optimizer == "newton":
             kind, rounds = self.model.kind, training.moment_rounds
-            require(kind == "additive", "model.kind", kind, "must be additive with training.optimizer=newton")
+            additive = self.model.structure.additive
+            require(additive, "model.kind", kind, "must be additive with training.optimizer=newton")
             require(rounds >= 1, "training.moment_rounds", rounds, "must be at least 1 in terms with newton")
 
     def _check_robust(self) -> None:

@@ -105,7 +105,7 @@ def choose_method(model: ModelSettings, parameters: int, training: TrainingSetti
     chosen = training.optimizer
     if chosen == "auto":
         applies = (
-            model.kind == "additive"
+            model.structure.additive
             and training.local_steps == 1
             and training.sampling_rate == 1
             and training.rounds >= NEWTON_LEAST_ROUNDS

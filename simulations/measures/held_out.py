@@ -22,7 +22,7 @@ class HeldOutScore:
         active = 1 + len(layout.fields) + len(layout.values)
         fits = cohort.event_count * active * _ENTRY_BYTES <= memory_bytes
         self._rows = None
-        if fits and model.kind == "additive":
+        if fits and model.structure.additive:
             columns = active_columns(layout, cohort)
             entries = active_entries(columns, cohort.values, column_scale(model, layout))
             self._rows = sparse_rows(columns, entries, layout.width)

@@ -201,7 +201,7 @@ def _effects(results: Results) -> dict[str, object]:
         "curves": [Markup(effects.effect_chart(effect, low, high)) for effect in shown[0]],  # noqa: S704
         "heat_maps": [Markup(effects.effect_chart(effect, low, high)) for effect in shown[1]],  # noqa: S704
         "others": [effect for effect in every if id(effect) not in drawn],
-        "linear_only": results.model.kind == "additive",
+        "linear_only": results.model.structure.additive,
     }
 
 

@@ -46,7 +46,7 @@ def compare(contest: Contest, workers: int = 1) -> dict[str, Floats]:
     find is the same with one. NumPy, SciPy and scikit-learn let others run while they compute.
     """
     methods = _methods(contest)
-    if workers == 1:
+    if workers == 1 or contest.terms.model.structure.own_module:  # Opacus's hooks are not made for threads
         return {key: method() for key, method in methods.items()}
     with ThreadPoolExecutor(workers) as pool:
         running = {key: pool.submit(method) for key, method in methods.items()}

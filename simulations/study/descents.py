@@ -7,7 +7,7 @@ import numpy as np
 
 from wardround.client.cohort import Cohort
 from wardround.client.train.prepared import MEMORY_BYTES
-from wardround.client.train.update import Step, clipped_sums, private_update
+from wardround.client.train.update import Step, private_update
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.model import column_scale, initial_weights
@@ -18,11 +18,11 @@ from wardround.server.algorithm import optimize
 from wardround.server.algorithm.optimize import OptimizerState, TailAverage
 from wardround.server.algorithm.propose import ADAM_STEP, LARGEST_STEP, step_size, without_moments
 from wardround.simulations.study.baselines import alone_ridge, pooled_ridge
+from wardround.simulations.study.whole_gradients import Sums, whole_gradients
 
 StepFunction = Callable[[Floats, int], Floats]
 """(weights [H, D], round) → what to subtract, float64 [H, D]: a gradient, or minus a difference."""
 
-NO_CLIP = 1e12
 FIRST_ORDER = ("sgd", "adam")
 """What the baselines descend by; newton and a user's own optimiser give way to sgd with momentum."""
 POOLED_ROUNDS = 200
@@ -31,7 +31,7 @@ POOLED_ROUNDS = 200
 
 def pooled_model(terms: Terms, layout: Layout, training: Cohort, memory_bytes: int = MEMORY_BYTES) -> Floats:
     """Weights float64 [D] of the study's model on all records in one place, without privacy."""
-    if terms.model.kind == "additive":
+    if terms.model.structure.additive:
         return pooled_ridge(layout, column_scale(terms.model, layout), training)
     weights: Floats = _descend_plainly(terms, layout, training.pooled(), memory_bytes)[0]
     return weights
@@ -39,7 +39,7 @@ def pooled_model(terms: Terms, layout: Layout, training: Cohort, memory_bytes: i
 
 def alone_models(terms: Terms, layout: Layout, training: Cohort, memory_bytes: int = MEMORY_BYTES) -> Floats:
     """Weights float64 [H, D] of the study's model at each hospital alone, without privacy."""
-    if terms.model.kind == "additive":
+    if terms.model.structure.additive:
         return alone_ridge(layout, column_scale(terms.model, layout), training)
     return _descend_plainly(terms, layout, training, memory_bytes)
 
@@ -59,25 +59,23 @@ def federated_model(
     if settings.local_steps == 1 and settings.optimizer == "sgd":
         settings = replace(settings, learning_rate=LARGEST_STEP)
 
+    gradients = whole_gradients(terms.model, layout, training, memory_bytes)
+
     def step(weights: Floats, round_number: int) -> Floats:
         if terms.training.local_steps > 1:
-            return _averaged_difference(terms, layout, weights, training, memory_bytes)
-        sums = clipped_sums(terms.model, layout, weights, training, NO_CLIP, memory_bytes=memory_bytes)
-        return np.asarray(sums.sum(axis=0, keepdims=True) / total)
+            return _averaged_difference(terms, weights, gradients)
+        return np.asarray(gradients(weights).sum(axis=0, keepdims=True) / total)
 
     found: Floats = descend(step, _initial(terms, layout, 1), settings)[0]
     return found
 
 
-def _averaged_difference(
-    terms: Terms, layout: Layout, weights: Floats, training: Cohort, memory_bytes: int
-) -> Floats:
+def _averaged_difference(terms: Terms, weights: Floats, gradients: Sums) -> Floats:
     """FedAvg's round (McMahan et al. 2017), weighted by public patients: minus the mean difference [1, D]."""
     public = np.array(list(terms.training.public_patients.values()), dtype=np.float64)[:, None]
-    current = np.repeat(weights, training.hospital_count, axis=0)
+    current = np.repeat(weights, len(public), axis=0)
     for _ in range(terms.training.local_steps):
-        sums = clipped_sums(terms.model, layout, current, training, NO_CLIP, memory_bytes=memory_bytes)
-        current = current - terms.training.local_learning_rate * sums / public
+        current = current - terms.training.local_learning_rate * gradients(current) / public
     return np.asarray(((weights - current) * public).sum(axis=0, keepdims=True) / public.sum())
 
 
@@ -136,10 +134,10 @@ def _descend_plainly(terms: Terms, layout: Layout, training: Cohort, memory_byte
     """Full-batch Adam on the per-patient mean loss of each hospital of ``training``, without privacy."""
     counts = np.maximum(np.diff(training.patients_from), 1).astype(np.float64)[:, None]
 
+    gradients = whole_gradients(terms.model, layout, training, memory_bytes)
+
     def step(weights: Floats, round_number: int) -> Floats:
-        return (
-            clipped_sums(terms.model, layout, weights, training, NO_CLIP, memory_bytes=memory_bytes) / counts
-        )
+        return gradients(weights) / counts
 
     settings = TrainingSettings(
         rounds=POOLED_ROUNDS, optimizer="adam", learning_rate=ADAM_STEP, tail_average=0.1

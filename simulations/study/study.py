@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from wardround.client.round.answer_request import answer_request
+from wardround.client.train.check_closed_form import check_closed_form
 from wardround.client.train.prepared import MEMORY_BYTES
 from wardround.conf.compose import settings_to_mapping
 from wardround.conf.settings import StudySettings
@@ -66,6 +67,9 @@ def conduct(settings: StudySettings) -> Results:
     started = time.perf_counter()
     federation = load_cached(settings)
     terms = simulated_terms(settings, federation)
+    if terms.model.structure.own_module:
+        # Before anything is learned: a module in which patients meet would void the guarantee without any error.
+        check_closed_form(terms.model, settings.contract.layout, settings.contract.events_per_patient)
     memory_bytes = settings.federation.memory_mb << 20
     loaded = time.perf_counter()
     with watch(settings.report.progress, terms) as watcher:

@@ -14,11 +14,15 @@ import wardround
 
 NAMES = [
     "Accountant",
+    "AggregationRule",
     "Contract",
     "Model",
+    "ServerOptimizer",
     "Study",
     "Sweep",
+    "TorchModel",
     "WardroundError",
+    "check_model",
     "draw_tables",
     "load",
     "read_contract",
@@ -27,7 +31,7 @@ NAMES = [
     "sweep",
 ]
 """What users may rely on. A name that is added here stays; one that goes is a breaking change."""
-ELSEWHERE = ("Contract", "WardroundError")
+ELSEWHERE = ("AggregationRule", "Contract", "ServerOptimizer", "TorchModel", "WardroundError")
 """Public names of types that stand, and are tested, further down."""
 
 

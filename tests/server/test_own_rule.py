@@ -1,5 +1,6 @@
 """A user's own aggregation rule and server optimiser: they are called as documented, and what they give is checked."""
 
+import doctest
 import json
 from inspect import getsource
 
@@ -10,6 +11,7 @@ from wardround.conf.compose import study_settings
 from wardround.conf.composed import compose_study
 from wardround.protocol import plugins
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model import own_module
 from wardround.protocol.text.plain import read_yaml
 from wardround.server.algorithm import optimize, own_rule
 from wardround.server.algorithm.aggregate import begin, noise_gain, reason_to_discard
@@ -168,6 +170,13 @@ def test_an_own_rule_may_not_look_at_shares_of_noise(terms):
     name = plugins.enter("aggregate", by_patients)
     with pytest.raises(ConfigurationError, match=r"must be sum with privacy\.noise=distributed"):
         terms(f"training.aggregate={name}", "privacy.noise=distributed")
+
+
+@pytest.mark.parametrize("module", [own_rule, own_module])
+def test_the_examples_of_the_protocols_run(module):
+    found = doctest.testmod(module)
+    assert found.attempted >= 3
+    assert found.failed == 0
 
 
 def test_the_protocols_say_what_is_one():

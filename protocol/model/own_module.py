@@ -1,0 +1,117 @@
+"""A user's own torch module as a model: a flat vector of parameters, and the logits of events.
+
+torch is imported where it is needed only: whoever uses the shipped models does not wait for it.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+
+import numpy as np
+
+from wardround.protocol import plugins
+from wardround.protocol.arrays import Floats
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.errors import ConfigurationError, require
+from wardround.protocol.model.design import Events, dense_rows
+from wardround.protocol.terms.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_BLOCK_NUMBERS = 2**23
+"""Numbers of dense design rows that are held at a time: 64 MiB."""
+
+
+@runtime_checkable
+class TorchModel(Protocol):
+    """Make a torch module for a contract's layout; named by ``model.kind``. A module's class is one.
+
+    The module takes float64 ``[patients, K, layout.width]``, dense design rows that are not scaled, and gives logits
+    ``[patients, K]``, each from its own row alone: nothing may pass between patients or between events. It has
+    layers that Opacus can clip and no buffers. ``wardround.check_model`` tells whether that holds.
+
+    >>> from torch import nn
+    >>> class Line(nn.Module):
+    ...     def __init__(self, layout):
+    ...         super().__init__()
+    ...         self.line = nn.Linear(layout.width, 1)
+    ...     def forward(self, rows):
+    ...         return self.line(rows)[..., 0]
+    >>> isinstance(Line, TorchModel)
+    True
+    """
+
+    def __call__(self, layout: Layout) -> "nn.Module":
+        """Return a new module; layout gives ``width``, and what each column stands for."""
+
+
+def build_own_module(model: ModelSettings, layout: Layout) -> "nn.Module":
+    """Build the user's module in float64, with initial weights that are the same in every process.
+
+    ConfigurationError, one line, where the plugin is unknown, fails, or gives no module with parameters.
+    """
+    import torch
+    from torch import nn
+
+    factory = _factory(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # public: initial weights are the same at the server and in every simulation
+        module = plugins.called("model", model.kind, lambda: factory(layout))
+    require(isinstance(module, nn.Module), "model.kind", model.kind, "must give a torch.nn.Module")
+    require(any(True for _ in module.parameters()), "model.kind", model.kind, "its module has no parameters")
+    return module.to(torch.float64)
+
+
+def own_shapes(model: ModelSettings, layout: Layout) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the module's parameters, in its own order; a matrix is [inputs, outputs]."""
+    return dict(_shapes(_factory(model), model, layout))
+
+
+def own_initial_weights(model: ModelSettings, layout: Layout) -> Floats:
+    """float64 [parameters]: as the module's constructor leaves them under a fixed seed."""
+    from wardround.protocol.model.modules import to_vector
+
+    return to_vector(build_own_module(model, layout).parameters())
+
+
+def own_logits(model: ModelSettings, layout: Layout, weights: Floats, events: Events) -> Floats:
+    """float64 [events]: the module's logits, each event as a patient of its own; in blocks of bounded memory."""
+    import torch
+
+    from wardround.protocol.model.modules import load_vector
+
+    module = build_own_module(model, layout).eval()
+    load_vector(module, weights)
+    at_once, logits = max(_BLOCK_NUMBERS // layout.width, 1), np.empty(len(events.bins))
+    with torch.no_grad():
+        for first in range(0, len(logits), at_once):
+            part = _Block(events, slice(first, first + at_once))
+            rows = torch.from_numpy(dense_rows(layout, part))[:, np.newaxis]
+            given = plugins.called("model", model.kind, lambda rows=rows: module(rows))  # type: ignore[misc]
+            shape = list(given.shape)
+            line = f"gave logits of shape {shape}, must be {[len(rows), 1]}: one for each row"
+            require(shape == [len(rows), 1], "model.kind", model.kind, line)
+            logits[first : first + at_once] = given[:, 0].double().numpy()
+    return logits
+
+
+class _Block:
+    """Some events, as views."""
+
+    def __init__(self, events: Events, rows: slice) -> None:
+        self.bins, self.values = events.bins[rows], events.values[rows]
+
+
+def _factory(model: ModelSettings) -> Callable[[Layout], "nn.Module"]:
+    found = plugins.find("model", model.kind)
+    if found is None:
+        raise ConfigurationError(f"model.kind={model.kind}: this process knows no such plugin")
+    return cast(TorchModel, found)
+
+
+@lru_cache(maxsize=32)
+def _shapes(factory: object, model: ModelSettings, layout: Layout) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Remember the shapes: every plan's vector is held to them. factory makes a class defined anew another entry."""
+    named = build_own_module(model, layout).named_parameters()
+    return tuple((f"module.{name}", tuple(p.shape[::-1] if p.dim() == 2 else p.shape)) for name, p in named)

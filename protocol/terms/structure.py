@@ -1,0 +1,31 @@
+"""What each kind of model is made of: whoever needs to know asks here, and not for the kind's name."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure:
+    """linear: one weight for each column of the design, read by the logit directly. hidden: has hidden layers.
+
+    output_bias: a bias of its own where the linear part, which holds the intercept, is missing. own_module: a
+    user's torch module, of which nothing but its parameters and logits is known.
+    """
+
+    linear: bool = False
+    hidden: bool = False
+    output_bias: bool = False
+    own_module: bool = False
+
+    @property
+    def additive(self) -> bool:
+        """Whether the logit is the linear part alone: effects per bin, a convex loss, curvature from mean rows."""
+        return self.linear and not self.hidden
+
+
+STRUCTURES = {
+    "additive": Structure(linear=True),
+    "wide_deep": Structure(linear=True, hidden=True),
+    "mlp": Structure(hidden=True, output_bias=True),
+}
+"""The kinds that ship; a plugin of role ``model`` is ``OWN_MODULE``."""
+OWN_MODULE = Structure(own_module=True)
