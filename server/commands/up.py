@@ -96,6 +96,9 @@ def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
         **os.environ,
         **QUIET,
         "FLWR_HOME": str(home.folder / "superlink"),
+        # Large bodies go back to the system when they are done with: else glibc keeps what was freed.
+        "MALLOC_MMAP_THRESHOLD_": "131072",
+        "MALLOC_ARENA_MAX": "2",
         "WARDROUND_CONTROL": str(home.folder / "secrets/control"),
     }
     return subprocess.Popen(exit_with_parent(line), cwd=home.folder / "superlink/empty", env=environment)

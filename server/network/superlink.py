@@ -46,9 +46,9 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid as HttpGrid  # what a study's rounds are carried by
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.server.network.doorkeeper import SECRET_HEADER
 from wardround.server.network.strategy import Presence
 from wardround.server.network.streamed_grid import StreamedGrid
-from wardround.server.network.superlink_process import SECRET_HEADER
 from wardround.server.store.lock import in_turn
 from wardround.server.store.operator_home import OperatorHome
 
@@ -60,8 +60,8 @@ _ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 
 
 @dataclass(frozen=True)
-class _ControlSecret:
-    """Send the operator's secret with every call to Control."""
+class _OperatorSecret:
+    """Send the operator's secret with every call to Control and Runtime."""
 
     secret: bytes
 
@@ -168,6 +168,7 @@ def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
     grid = StreamedGrid(home.local_address, root_certificates=root, token=token)
     grid._retry_invoker.max_time = RETRY_SECONDS
     client = grid._runtime_client
+    client._interceptors = (*client._interceptors, _OperatorSecret(home.secret("control")))
     grid._retry_invoker.should_giveup = live_on(grid._retry_invoker.should_giveup)
     heartbeat = HeartbeatSender(heartbeats(client))
     heartbeat.start()
@@ -228,6 +229,7 @@ def _submit(home: OperatorHome) -> int:
 def _claim(home: OperatorHome, run_id: int, root: bytes) -> str:
     """Take the run's task. Tasks of other runs that nobody carries out any more are taken too, and let lapse."""
     interceptors: list[ProtobufClientInterceptor] = [
+        _OperatorSecret(home.secret("control")),
         RuntimeVersionHttpInterceptor(component_name="SuperExec"),
         SuperExecAuthHttpInterceptor(master_secret=home.secret("executor"), protected_methods=_ACQUIRE),
     ]
@@ -250,7 +252,7 @@ def _control(home: OperatorHome) -> Iterator[ControlHttpClient]:
         home.local_address,
         False,
         home.tls("root.crt").read_bytes(),
-        [_ControlSecret(home.secret("control"))],
+        [_OperatorSecret(home.secret("control"))],
     )
     try:
         yield client

@@ -1,6 +1,5 @@
-"""Provisioning: certificates that TLS accepts, kits without secrets, who is let in and shut out; the Doorkeeper."""
+"""Provisioning: certificates that TLS accepts, kits without secrets, who is let in and shut out."""
 
-import asyncio
 import errno
 import io
 import json
@@ -31,7 +30,6 @@ from wardround.protocol.wire.kit import (
 )
 from wardround.protocol.wire.signing import new_key
 from wardround.server.main import main
-from wardround.server.network.superlink_process import Doorkeeper
 from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.certificates import Signed, days_left, new_root, new_server
 from wardround.server.store.operator_home import load_operator_home
@@ -366,86 +364,3 @@ def test_a_hospital_reaches_the_server_and_nobody_else(home, tmp_path):
 def test_a_root_signs_for_the_host_it_is_asked_for():
     root = new_root("root", datetime.now(UTC))
     assert b"BEGIN CERTIFICATE" in new_server(root, "study.example", datetime.now(UTC)).certificate
-
-
-@pytest.mark.parametrize(
-    ("path", "headers", "status"),
-    [
-        ("/v1/fleet/PullMessages", [], 200),
-        ("/v1/runtime/AcquireTask", [], 200),
-        ("/v1/control/StartRun", [], 403),
-        ("/v1/control/StartRun", [(b"x-wardround-control", b"guess")], 403),
-        ("/v1/control/StartRun", [(b"x-wardround-control", b"secret")], 200),
-        ("/docs", [], 403),
-        ("/v1/fleet/../control/StartRun", [(b"content-length", b"9")], 403),
-        ("/v1/fleet/PushObject", [(b"content-length", b"2147483648")], 413),
-    ],
-)
-def test_the_doorkeeper_lets_through_what_may_pass(path, headers, status):
-    sent = []
-
-    async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-
-    async def send(message):
-        sent.append(message.get("status"))
-
-    async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    scope = {"type": "http", "path": path, "headers": headers}
-    asyncio.run(Doorkeeper(app, b"secret")(scope, receive, send))
-    assert sent[0] == status
-
-
-@pytest.mark.parametrize("own_answer", [True, False])
-def test_a_body_that_declares_nothing_is_cut_off(own_answer):
-    bodies = [{"type": "http.request", "body": b"x" * 60, "more_body": True}] * 3
-    seen, sent = [], []
-
-    async def app(scope, receive, send):
-        seen.extend([(await receive())["type"] for _ in range(3)])
-        if own_answer:
-            await send({"type": "http.response.start", "status": 500, "headers": []})
-            await send({"type": "http.response.body", "body": b"fault"})
-
-    async def receive():
-        return bodies.pop()
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {"type": "http", "path": "/v1/fleet/PushObject", "headers": []}
-    asyncio.run(Doorkeeper(app, b"secret", largest_body=100)(scope, receive, send))
-    assert seen == ["http.request", "http.disconnect", "http.disconnect"]
-    assert len(bodies) == 1
-    assert [message.get("status") for message in sent] == [413, None]
-    assert sent[0]["headers"] == [(b"connection", b"close")]
-
-
-@pytest.mark.parametrize(
-    ("headers", "read", "closes"),
-    [
-        ([], False, False),
-        ([(b"content-length", b"9")], True, False),
-        ([(b"content-length", b"9")], False, True),
-        ([(b"transfer-encoding", b"chunked")], False, True),
-    ],
-)
-def test_a_body_that_is_answered_unread_closes_the_line(headers, read, closes):
-    sent = []
-
-    async def app(scope, receive, send):
-        if read:
-            await receive()
-        await send({"type": "http.response.start", "status": 401, "headers": []})
-
-    async def receive():
-        return {"type": "http.request", "body": b"x" * 9, "more_body": False}
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {"type": "http", "path": "/v1/fleet/PushObject", "headers": headers}
-    asyncio.run(Doorkeeper(app, b"secret")(scope, receive, send))
-    assert sent[0]["headers"] == ([(b"connection", b"close")] if closes else [])

@@ -13,12 +13,15 @@ import pytest
 import uvicorn
 
 from wardround.server.commands import up
+from wardround.server.network import line as line_module
+from wardround.server.network.doorkeeper import Doorkeeper
+from wardround.server.network.line import Line
 from wardround.server.network.superlink import Reconciled
-from wardround.server.network.superlink_process import Doorkeeper, Line
 from wardround.server.store.certificates import new_root, new_server
 
 LARGEST = 2**20
-PATH = "/v1/fleet/PushObject"
+PATH = "/v1/fleet/push-object"
+SECRET = ("x-wardround-control", "secret")
 
 
 async def app(scope, receive, send):
@@ -44,7 +47,7 @@ def served(folder):
     ):
         (folder / name).write_bytes(content)
     tls = {"ssl_certfile": str(folder / "server.crt"), "ssl_keyfile": str(folder / "server.key")}
-    door = Doorkeeper(app, b"secret", largest_body=LARGEST)
+    door = Doorkeeper(app, b"secret", SimpleNamespace(caller=lambda headers: None), largest_body=LARGEST)
     server = uvicorn.Server(
         uvicorn.Config(
             door,
@@ -92,11 +95,53 @@ def test_a_body_without_end_breaks_the_line(tmp_path):
         flood.close()
 
 
+def test_a_head_without_end_breaks_the_line(tmp_path):
+    with served(tmp_path) as line:
+        flood, sent = line(), 0
+        flood.connect()
+        flood.sock.sendall(b"POST /v1/fleet/push-object HTTP/1.1\r\nx: ")
+        with suppress(OSError):
+            while sent < 500 * LARGEST:
+                flood.sock.sendall(b"x" * LARGEST)
+                sent += LARGEST
+        flood.close()
+        assert sent < 50 * LARGEST
+
+
+def test_a_caller_who_is_slow_to_say_who_it_is_is_dropped(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_module, "HEAD_SECONDS", 0.1)
+    with served(tmp_path) as line:
+        silent = line()
+        silent.connect()
+        silent.sock.settimeout(10)
+        with suppress(ConnectionError):
+            assert silent.sock.recv(1) == b""
+        silent.close()
+
+
+def test_among_too_many_lines_the_oldest_strangers_gives_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_module, "MOST_LINES", 2)
+    with served(tmp_path) as line:
+        known = line()
+        known.request("POST", PATH, headers=dict([SECRET]))
+        known.getresponse().read()
+        strangers = [line() for _ in range(3)]
+        for one in strangers:
+            one.connect()
+        strangers[0].sock.settimeout(10)
+        with suppress(ConnectionError):
+            assert strangers[0].sock.recv(1) == b""
+        known.request("POST", PATH, headers=dict([SECRET]))
+        assert known.getresponse().read() == b"not enrolled"
+        for one in (known, *strangers):
+            one.close()
+
+
 def test_an_honest_body_that_is_answered_unread_gets_its_answer(tmp_path):
     with served(tmp_path) as line:
         asked = line()
         with suppress(OSError):  # the answer may come before the last of the body is gone
-            asked.request("POST", PATH, b"x" * (LARGEST - 1))
+            asked.request("POST", PATH, b"x" * (LARGEST - 1), headers=dict([SECRET]))
         assert asked.getresponse().status == 401
         asked.close()
 
