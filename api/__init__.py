@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wardround.accountant import Accountant
     from wardround.checking import check_model
+    from wardround.client.personal.own_personal import Personalization
     from wardround.frontier import Sweep, sweep
     from wardround.protocol.contract.contract import Contract
     from wardround.protocol.errors import WardroundError
@@ -30,6 +31,7 @@ __all__ = [
     "AggregationRule",
     "Contract",
     "Model",
+    "Personalization",
     "ServerOptimizer",
     "Study",
     "Sweep",
@@ -49,6 +51,7 @@ _HOMES = {
     "AggregationRule": "wardround.server.algorithm.own_rule",
     "Contract": "wardround.protocol.contract.contract",
     "Model": "wardround.scoring",
+    "Personalization": "wardround.client.personal.own_personal",
     "ServerOptimizer": "wardround.server.algorithm.own_rule",
     "Study": "wardround.study",
     "Sweep": "wardround.frontier",

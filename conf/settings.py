@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wardround.protocol import plugins
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
@@ -59,8 +60,7 @@ class PersonalizationSettings:
 
     def __post_init__(self) -> None:
         """Check the kind."""
-        allowed = f"must be one of {', '.join(PERSONALIZATION_KINDS)}"
-        require(self.kind in PERSONALIZATION_KINDS, "personalization.kind", self.kind, allowed)
+        plugins.check_known("personalization", self.kind, PERSONALIZATION_KINDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +199,18 @@ class StudySettings:
             "must be sum with privacy.noise=distributed: single releases are not to be looked at",
         )
         check_mitigation(self.fairness, self.evaluation, self.model)
+        self._check_carrier()
+
+    def _check_carrier(self) -> None:
+        """Ray's workers read the terms anew, and import nothing that terms name."""
+        for role, name in (
+            ("model", self.model.kind),
+            ("aggregate", self.training.aggregate),
+            ("optimizer", self.training.optimizer),
+        ):
+            plugin = plugins.find(role, name) is not None
+            line = f"cannot carry a plugin ({plugins.ROLES[role]}={name}); use in_process or grid"
+            require(self.federation.kind != "flower" or not plugin, "federation.kind", "flower", line)
 
 
 def check_mitigation(

@@ -1,4 +1,4 @@
-"""Plugins: a user's own model, aggregation rule, server optimiser, data source or personalisation.
+"""Plugins: a user's own model, aggregation rule, server optimiser or personalisation.
 
 Settings and terms are text, so they mention a plugin by its name: an import path (``mypackage.models:Mine``) in a
 simulation, or a word that an installation's own file maps to an import path.
@@ -25,7 +25,6 @@ ROLES = {
     "model": "model.kind",
     "aggregate": "training.aggregate",
     "optimizer": "training.optimizer",
-    "data": "data.name",
     "personalization": "personalization.kind",
 }
 """What a plugin may be, and the setting that names it."""

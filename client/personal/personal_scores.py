@@ -8,10 +8,11 @@ import numpy as np
 
 from wardround.client.cohort import Cohort
 from wardround.client.personal import personalize
+from wardround.client.personal.own_personal import own_personal_scores
 from wardround.client.personal.personal_mixture import fit_mixture, mixture_logits
+from wardround.protocol import plugins
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
-from wardround.protocol.errors import require
 from wardround.protocol.model.model import last_activations, named_parameters, predict_logits
 from wardround.protocol.terms.settings import ModelSettings
 
@@ -25,11 +26,16 @@ def personal_scores(
 
     training and target hold the same hospitals; only training patients are learned from. ``mixture`` weighs
     shared, personal and local by cross-validation; ``intercept_slope`` and ``last_layer`` keep the shared
-    model where cross-validation does not prefer the own part.
+    model where cross-validation does not prefer the own part. Any other kind names a plugin
+    (``client.personal.own_personal``).
     """
-    require(kind in KINDS, "personalization.kind", kind, f"must be one of {', '.join(KINDS)}")
+    plugins.check_known("personalization", kind, KINDS)
     if kind == "none":
         return predict_logits(model, layout, weights, target)
+    if kind not in KINDS:
+        of_training = predict_logits(model, layout, weights, training)
+        of_target = predict_logits(model, layout, weights, target)
+        return own_personal_scores(kind, layout, of_training, of_target, training, target)
     known = personal_design(kind, model, layout, weights, training)
     asked = personal_design(kind, model, layout, weights, target)
     if kind == "mixture":

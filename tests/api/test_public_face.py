@@ -17,6 +17,7 @@ NAMES = [
     "AggregationRule",
     "Contract",
     "Model",
+    "Personalization",
     "ServerOptimizer",
     "Study",
     "Sweep",
@@ -31,7 +32,9 @@ NAMES = [
     "sweep",
 ]
 """What users may rely on. A name that is added here stays; one that goes is a breaking change."""
-ELSEWHERE = ("AggregationRule", "Contract", "ServerOptimizer", "TorchModel", "WardroundError")
+ELSEWHERE = (
+    "AggregationRule", "Contract", "Personalization", "ServerOptimizer", "TorchModel", "WardroundError",
+)  # fmt: skip
 """Public names of types that stand, and are tested, further down."""
 
 

@@ -7,6 +7,7 @@ from inspect import getsource
 import numpy as np
 import pytest
 
+from wardround.client.personal import own_personal
 from wardround.conf.compose import study_settings
 from wardround.conf.composed import compose_study
 from wardround.protocol import plugins
@@ -166,13 +167,19 @@ def test_one_release_is_enough_for_an_own_rule_and_not_for_the_robust_ones(terms
     assert "needs 3" in reason_to_discard(own, 1, "median")
 
 
+def test_rays_workers_are_not_handed_a_plugin():
+    name = plugins.enter("aggregate", by_patients)
+    with pytest.raises(ConfigurationError, match=r"federation\.kind=flower: cannot carry a plugin"):
+        compose_study(*SMALL, f"training.aggregate={name}", "federation=flower")
+
+
 def test_an_own_rule_may_not_look_at_shares_of_noise(terms):
     name = plugins.enter("aggregate", by_patients)
     with pytest.raises(ConfigurationError, match=r"must be sum with privacy\.noise=distributed"):
         terms(f"training.aggregate={name}", "privacy.noise=distributed")
 
 
-@pytest.mark.parametrize("module", [own_rule, own_module])
+@pytest.mark.parametrize("module", [own_rule, own_module, own_personal])
 def test_the_examples_of_the_protocols_run(module):
     found = doctest.testmod(module)
     assert found.attempted >= 3
