@@ -84,10 +84,11 @@ class Doorkeeper:
                 await _left(scope.get("line"), body.answer_bytes)
         except Busy:
             await _refuse(send, 503)
-        if size > SMALL_BODY:
-            # Flower's layers leave cycles around a request that they refuse, and its body in them: 65 MiB each,
-            # and too few objects for Python to look for them by itself.
-            gc.collect()
+        finally:
+            if size > SMALL_BODY:
+                # Flower's layers leave cycles around a request that they refuse, and its body in them: 65 MiB
+                # each, and too few objects for Python to look for them by itself.
+                gc.collect()
 
 
 def _declared(headers: Mapping[bytes, bytes], largest: int) -> tuple[int, int]:
