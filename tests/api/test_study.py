@@ -17,6 +17,7 @@ PROGRAM = """
 import sys
 import wardround
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
 study = wardround.simulate("data=noshow", {"data.path": sys.argv[1]}, epsilon=1.0)
 print(study.table().drop("title"))
@@ -26,6 +27,19 @@ for method in study.table()["method"]:
     assert abs(auc - study.summary["auc"][method]) < 1e-12, method
 assert study.summary["hospitals"] == 81 and study.summary["patient_epsilon"] <= 1.0
 assert study.summary["auc"]["federated_private"] > study.summary["auc"]["local_private"]
+study.plot.methods().savefig("noshow.png")
+
+class Line(nn.Module):
+    def __init__(self, layout):
+        super().__init__()
+        self.only = nn.Linear(layout.width, 1)
+    def forward(self, rows):
+        return self.only(rows)[..., 0]
+
+assert wardround.check_model(Line) < 1e-9
+rule = lambda means, patients: means.mean(axis=0)
+mine = wardround.simulate("experiment=tiny", model=Line, epsilon=1.0, aggregate=rule)
+assert mine.summary["independent_epsilon"] >= mine.summary["patient_epsilon"] <= 1.0
 print("equal")
 """
 PLACES = {
@@ -170,7 +184,7 @@ def test_the_readmes_study_in_thirty_lines(tmp_path: Path) -> None:
     for folder in ("server", "conf"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "__init__.py").write_text("raise SystemExit('the wrong folder')\n")
-    assert len(PROGRAM.splitlines()) <= 30
+    assert len(PROGRAM.strip().splitlines()) <= 30
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(NOSHOW)],
         cwd=tmp_path,
@@ -180,3 +194,4 @@ def test_the_readmes_study_in_thirty_lines(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == "equal"
+    assert (tmp_path / "noshow.png").stat().st_size > 10_000
