@@ -184,7 +184,7 @@ class ModelSettings:
             self.structure.hidden == bool(self.hidden),
             "model.hidden",
             list(self.hidden),
-            "must name at least one layer for wide_deep and mlp, and be empty for the others",
+            "must be empty for additive and for your own module, and name at least one layer for the others",
         )
 
     @property

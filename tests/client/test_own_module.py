@@ -247,6 +247,6 @@ def test_initial_weights_are_the_same_in_every_process_and_leave_torchs_generato
 
 def test_hidden_layers_are_the_modules_own_affair(settings):
     with pytest.raises(
-        ConfigurationError, match=r"model\.hidden=\[8\]: must name at least one layer for wide_deep"
+        ConfigurationError, match=r"model\.hidden=\[8\]: must be empty for additive and for your own"
     ):
         replace(settings(Mine), hidden=(8,))
