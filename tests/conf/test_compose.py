@@ -140,7 +140,7 @@ def test_public_patients_are_declared_by_hospital() -> None:
         ("training.public_patients", {"a": 0.5}, "training.public_patients.a=0.5: must be a whole number"),
         ("training.public_patients", 7, "training.public_patients=7: must be a mapping"),
         ("model.hidden", 16, "model.hidden=16: must be a list"),
-        ("model.hidden", [16], "model.hidden=[16]: must name at least one layer for wide_deep and mlp"),
+        ("model.hidden", [16], "model.hidden=[16]: must be empty for additive"),
         ("personalization.kind", "ditto", "personalization.kind=ditto: must be one of none, mixture, intercept_slope"),
         ("personalization.kind", "last_layer", "personalization.kind=last_layer: needs a model"),
         ("federation.kind", "grpc", "federation.kind=grpc: must be one of in_process, grid, flower"),
