@@ -132,8 +132,11 @@ class Agent:
         self._agreed.add(terms.fingerprint)
 
     def _admit(self, account: str, wards: Sequence[Ward], terms: Terms) -> Cohort:
-        """Pass the tables through the gate as consent stands now; the clock is never behind the ledger's."""
         self._turns.reads_tables(wards[0].policy.min_reply_delay_seconds)
+        return self._patients(account, terms)
+
+    def _patients(self, account: str, terms: Terms) -> Cohort:
+        """Pass the tables through the gate as consent stands now; the clock is never behind the ledger's."""
         return self._features.patients(
             account, terms.contract, self._home.gate_now(self._ledger, self._now())
         )

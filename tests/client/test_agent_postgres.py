@@ -61,7 +61,7 @@ def test_a_database_that_is_killed_makes_the_hospital_late_and_the_study_goes_on
     server.start()
     assert decode_answer(at_postgres.agent.answer(request).payload).release.round == 2
     server.execute("update clinic.consents set withdrawn_at = '2024-03-01' where kind = 'purpose'")
-    cohort = at_postgres.agent._admit("training", at_postgres.terms)
+    cohort = at_postgres.agent._patients("training", at_postgres.terms)
     assert cohort.patient_count == 0
     at_postgres.released(3)
     assert len(at_postgres.entries("charged")) == len(at_postgres.entries("released")) == 3
