@@ -207,7 +207,7 @@ def load(folder: Path | str) -> Study:
 def _study_of(results: Results) -> Study:
     stored = StoredModel(results.model, results.weights, model_facts(results))
     # As a reader of summary.json finds it: numbers and texts, no tuple.
-    summary = json.loads(json.dumps(summarise(results)))
+    summary = read_json(json.dumps(summarise(results)).encode(), _LARGEST)
     return Study(
         summary=summary,
         settings=results.settings,

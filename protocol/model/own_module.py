@@ -81,7 +81,7 @@ def own_logits(model: ModelSettings, layout: Layout, weights: Floats, events: Ev
 
     from wardround.protocol.model.modules import load_vector
 
-    module = build_own_module(model, layout).eval()
+    module = build_own_module(model, layout).train(False)
     load_vector(module, weights)
     at_once, logits = max(_BLOCK_NUMBERS // layout.width, 1), np.empty(len(events.bins))
     with torch.no_grad():
