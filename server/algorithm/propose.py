@@ -21,6 +21,8 @@ EFFECT_STDDEV = 1.0
 """Expected size of one scaled weight, the prior of the step-size rule; chosen on synthetic federations."""
 LARGEST_STEP = 12.0
 """Rows have norm ≤ 1, so curvature is ≤ ¼, and heavy-ball descent is stable below 2 (1 + momentum) ÷ ¼."""
+OWN_MODULE_STEP = 2.0
+"""The same for a user's own module, whose curvature nobody knows: at 12, a small network with a bias diverged."""
 MOMENTUM = 0.9
 ADAM_STEP = 0.02
 NEWTON_STEP = 1.0
@@ -160,6 +162,11 @@ def without_moments(terms: Terms) -> TrainingSettings:
     return replace(plain, learning_rate=step_size(replace(terms, training=plain)))
 
 
+def largest_step(terms: Terms) -> float:
+    """Give the largest step at which descent is stable where no noise asks for a smaller one."""
+    return OWN_MODULE_STEP if terms.model.structure.own_module else LARGEST_STEP
+
+
 def step_size(terms: Terms) -> float:
     """Choose the server's learning rate so that descent stops where noise would take over.
 
@@ -176,4 +183,4 @@ def step_size(terms: Terms) -> float:
     if training.optimizer == "newton":
         return NEWTON_STEP
     averaged = gradient_noise_stddev(terms) / math.sqrt(training.rounds)
-    return min(LARGEST_STEP, (1 - training.momentum) * EFFECT_STDDEV / (averaged * training.rounds))
+    return min(largest_step(terms), (1 - training.momentum) * EFFECT_STDDEV / (averaged * training.rounds))

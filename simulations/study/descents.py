@@ -16,7 +16,7 @@ from wardround.protocol.terms.settings import TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import optimize
 from wardround.server.algorithm.optimize import OptimizerState, TailAverage
-from wardround.server.algorithm.propose import ADAM_STEP, LARGEST_STEP, step_size, without_moments
+from wardround.server.algorithm.propose import ADAM_STEP, largest_step, step_size, without_moments
 from wardround.simulations.study.baselines import alone_ridge, pooled_ridge
 from wardround.simulations.study.whole_gradients import Sums, whole_gradients
 
@@ -57,7 +57,7 @@ def federated_model(
     if settings.optimizer not in FIRST_ORDER:
         settings = without_moments(terms)
     if settings.local_steps == 1 and settings.optimizer == "sgd":
-        settings = replace(settings, learning_rate=LARGEST_STEP)
+        settings = replace(settings, learning_rate=largest_step(terms))
 
     gradients = whole_gradients(terms.model, layout, training, memory_bytes)
 
