@@ -20,7 +20,7 @@ class Accountant:
     """The patient ε of Gaussian releases, at one δ; a value: ``spend`` gives another accountant.
 
     Guarantee: ``epsilon`` is never below the exact ε for adding or removing one patient
-    (``tests/protocol/test_accounting.py``), by the accountant that hospitals' ledgers use.
+    (``tests/protocol/privacy/test_accounting.py``), by the accountant that hospitals' ledgers use.
 
     >>> import wardround
     >>> spent = wardround.Accountant(delta=1e-5).spend(noise_multiplier=20.0, count=40)

@@ -2,7 +2,7 @@
 
 BLAS chooses its way by the product's shape, and treats the last rows otherwise: with one more patient in a table the
 same row came out another in its last bit. Weights whose parts cancel blow that up to a whole gradient, or to another
-score: one patient then moves what others contribute (rule 1; tests/client/test_rounding.py).
+score: one patient then moves what others contribute (rule 1; tests/client/train/test_rounding.py).
 """
 
 import numpy as np

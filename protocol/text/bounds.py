@@ -3,7 +3,7 @@
 A hospital decodes only what a listed operator signed; but that operator, or whoever took the key, must not be
 able to stop a hospital either. Each bound is far above any study that makes sense, and is looked at before
 what it bounds is built. Below them, time and memory are linear in the bytes that came
-(``tests/protocol/test_bounds.py``).
+(``tests/protocol/text/test_bounds.py``).
 """
 
 LARGEST_TERMS = 4 * 2**20
