@@ -1,10 +1,10 @@
 """Plugins: a user's own model, aggregation rule, server optimiser or personalisation.
 
-Settings and terms are text, so they mention a plugin by its name: an import path (``mypackage.models:Mine``) in a
-simulation, or a word that an installation's own file maps to an import path.
+Settings and terms are text, so they mention a plugin by its name: an import path (``mypackage.models:Mine``), which
+only simulations may carry, or a word. No file of a hospital or an operator maps words to paths yet.
 
 Guarantee: a name in terms that came over a wire is looked up (``find``), never imported. ``load`` is called with
-paths that the person at this machine wrote: in a simulation's settings, or in this installation's own file
+paths that the person at this machine wrote, in a simulation's settings
 (``tests/protocol/test_plugins.py``).
 """
 

@@ -99,7 +99,7 @@ class Terms:
         """Refuse import paths in a real study: its terms carry words, which each installation maps for itself."""
         named = {"aggregate": self.training.aggregate, "optimizer": self.training.optimizer}
         for role, name in {**named, "model": self.model.kind}.items():
-            allowed = "an import path is for simulations; name a word that each installation maps to its own"
+            allowed = "an import path is for simulations; terms of a real study carry words alone"
             require(self.simulation or not plugins.is_path(name), plugins.ROLES[role], name, allowed)
 
     def _check_optimizer(self) -> None:

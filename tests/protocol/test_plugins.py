@@ -132,7 +132,7 @@ def test_a_path_that_comes_in_terms_is_never_imported(small_terms, group, key, s
 def test_a_real_study_carries_words_alone(small_terms):
     path = plugins.load("aggregate", "mine_of_test:equal_say")
     assert small_terms(training={"aggregate": path}, simulation=True).training.aggregate == path
-    with pytest.raises(ConfigurationError, match="an import path is for simulations; name a word"):
+    with pytest.raises(ConfigurationError, match="an import path is for simulations; terms of a real study"):
         small_terms(training={"aggregate": path}, simulation=False)
     word = plugins.load("aggregate", path, "equal")
     assert small_terms(training={"aggregate": word}, simulation=False).training.aggregate == word
