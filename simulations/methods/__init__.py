@@ -7,5 +7,5 @@ A researcher's room: nothing here runs in a hospital. A challenger is a function
 that reads the training patients of ``federation``, releases noised sums through a ``Channel`` (which adds the
 noise and records what each release cost), and gives a logit for every held-out event. ``registry.CHALLENGERS``
 names them all, ``registry.attempt`` runs one and refuses an ε above the target. Each hyper-parameter was
-chosen on synthetic federations of other seeds than those reported; docs/methods.md has the table.
+chosen on synthetic federations of other seeds than those reported; docs/lab/methods.md has the table.
 """

@@ -1,4 +1,4 @@
-"""``python -m wardround.simulations.methods``: accuracy over methods, noise modes and ε; write docs/results.*."""
+"""``python -m wardround.simulations.methods``: accuracy over methods, noise modes and ε; write docs/lab/results.*."""
 
 import argparse
 import os
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from wardround.simulations.methods.cases import Case
     from wardround.simulations.methods.runner import Task
 
-DOCS = Path("docs")
+DOCS = Path("docs/lab")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The command line. partial: less than everything was asked for, so docs/ is left as it is."""
+    """The command line. partial: less than everything was asked for, so docs/lab/ is left as it is."""
 
     data: Path
     only: tuple[str, ...]

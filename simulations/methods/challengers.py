@@ -1,6 +1,6 @@
 """``python -m wardround.simulations.methods.challengers``: what ships beside every challenger.
 
-It fills the tables of docs/methods.md.
+It fills the tables of docs/lab/methods.md.
 
 Cells are those of ``simulations.methods``, kept in the same folder under the same keys, so that what one of the
 two has measured the other does not measure again. A run that was killed goes on.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wardround.simulations.methods.runner import Task
     from wardround.simulations.methods.summary import Found
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "methods.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "lab" / "methods.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 DATA = ("noshow", "heart", "synthetic")
 EPSILONS = (1.0, 3.0)

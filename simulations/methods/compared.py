@@ -52,7 +52,7 @@ def registry() -> Mapping[str, ComparedMethod]:
     theirs = (
         ComparedMethod(
             name=name,
-            title="challenger: docs/methods.md",
+            title="challenger: docs/lab/methods.md",
             challenger=True,
             noises=("local",) if name in LOCAL_ONLY else ("local", "distributed"),
         )

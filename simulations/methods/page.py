@@ -1,4 +1,4 @@
-"""docs/results.md, docs/results.json and the frontiers, from finished cells alone."""
+"""docs/lab/results.md, docs/lab/results.json and the frontiers, from finished cells alone."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""From finished cells to rows: means and spreads over seeds, as docs/results.json holds them."""
+"""From finished cells to rows: means and spreads over seeds, as docs/lab/results.json holds them."""
 
 import math
 from collections import defaultdict
