@@ -12,7 +12,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help venv lock wheel sbom parts demo federation test test-slow soak bench bench-accuracy check format clean
+.PHONY: help venv lock wheel sbom parts demo federation test test-slow soak bench bench-accuracy check docs format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,18 +57,21 @@ soak: $(STAMP) ## Repeat kills and long runs, for minutes; by hand
 bench: $(STAMP) ## Measure speed, beside PyTorch, Opacus, Flower and pfl; BENCH="--only a,d --quick" for less
 	$(BIN)/python -m wardround.simulations.bench $(BENCH)
 
-bench-accuracy: $(STAMP) ## Measure accuracy at each ε and write docs/results.*; ACCURACY="--data DIR --only noshow,heart --quick"
+bench-accuracy: $(STAMP) ## Measure accuracy at each ε and write docs/lab/results.*; ACCURACY="--data DIR --only noshow,heart --quick"
 	$(BIN)/python -m wardround.simulations.methods $(ACCURACY)
 
-check: $(STAMP) ## Run ruff, mypy (strict) and import-linter
+check: $(STAMP) docs ## Run ruff, mypy (strict) and import-linter, and build the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=.venv/names $(BIN)/lint-imports --no-logo
+
+docs: $(STAMP) ## Build the documentation into site/, its reference from docstrings; a warning is an error
+	$(BIN)/sphinx-build -qEW --keep-going -b html docs site
 
 format: $(STAMP) ## Let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## Remove .venv, caches and build files; keep outputs/
-	rm -rf .venv .venv-pfl build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-pfl build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
