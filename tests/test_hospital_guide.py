@@ -47,7 +47,7 @@ def steps() -> list[tuple[str, list[str]]]:
     """Commands in the guide's order, each with the lines that it is said to print."""
     found: list[tuple[str, list[str]]] = []
     for block in BLOCK.findall(GUIDE):
-        for line in block.splitlines():
+        for line in block.replace("\\\n", " ").splitlines():
             if line.startswith("$ "):
                 found.append((line, []))
             else:

@@ -77,9 +77,7 @@ def clock(last_entry: datetime | None, now: datetime | None = None) -> Iterator[
             "set the clock, and keep it by NTP",
         )
     elif clock_state() == _UNSYNCHRONISED:
-        yield warn(
-            "clock", f"{now:%Y-%m-%d %H:%M} UTC, synchronised by nobody", "keep it by NTP (timedatectl)"
-        )
+        yield warn("clock", f"{now:%Y-%m-%d %H:%M} UTC, not synchronised", "keep it by NTP (timedatectl)")
     else:
         yield ok("clock", f"{now:%Y-%m-%d %H:%M} UTC")
 

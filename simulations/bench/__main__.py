@@ -65,7 +65,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("NOSHOW", TABLE)), help="the no-show table"
     )
-    parser.add_argument("--out", type=Path, default=Path("docs/lab"), help="folder of performance.md and .json")
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs/lab"), help="folder of performance.md and .json"
+    )
     parser.add_argument(
         "--pfl", type=Path, default=Path(".venv-pfl"), help="where pfl's environment is built"
     )

@@ -104,7 +104,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         lines = block(guide, "useradd --system wardround-operator").replace("study.example", SERVER)
         made.shell(lines.replace("CHECKOUT", "/opt/wardround/code"))
         made.shell(f"install -m 644 {OPERATOR}/kits/north.kit /tmp/north.kit")
-        guide = (CHECKOUT / "docs/hospital.md").read_text(encoding="utf-8")
+        guide = (CHECKOUT / "docs/hospital-join.md").read_text(encoding="utf-8")
         told = made.shell("sha256sum /tmp/north.kit").split()[0][:32]
         join, _, enable = block(guide, "useradd --system wardround-agent").partition("systemctl enable")
         made.shell(join.replace("north.kit", f"north.kit --fingerprint {told}"), folder="/opt/wardround/code")
