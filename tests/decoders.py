@@ -376,9 +376,15 @@ def _replace_value(content: bytes, rng: random.Random) -> bytes:
     for key in path:
         holder = holder[key]
     holder[last] = rng.choice(_VALUES)
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
-        errors="replace"
-    )
+    try:
+        changed = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    except (
+        TypeError,
+        ValueError,
+        RecursionError,
+    ):  # YAML that was spoilt before: keys of two types, dates, circles
+        return _insert(content, rng)
+    return changed.encode(errors="replace")
 
 
 def _places(plain: object, path: tuple[Any, ...] = ()) -> Any:
