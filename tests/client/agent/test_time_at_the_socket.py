@@ -25,6 +25,7 @@ from wardround.client.connectors.source import Tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.protocol.model.design import active_main_columns
+from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.wire.envelope import SignedRelease, decode_answer
 
@@ -71,7 +72,11 @@ class Rounds:
         place.write_policy(models=["additive", "wide_deep", "mlp"], max_rounds=most)
         training = {"rounds": most, "public_patients": {"north": PATIENTS}}
         self.terms = small_terms(
-            model=MODELS[kind], training=training, noise_multiplier=130.0, reply_delay_seconds=0.0
+            model=MODELS[kind],
+            training=training,
+            # What so many rounds need under the policy's ε; a number here was too little when the rounds grew.
+            noise_multiplier=noise_multiplier_for(1.0, 1e-5, 1.0, most),
+            reply_delay_seconds=0.0,
         )
         place.approve(self.terms)
         self.place, self.number, self.with_patient = place, 0, False
