@@ -72,11 +72,14 @@ def test_the_file_is_bounded_and_keeps_the_newest(tmp_path, monkeypatch):
     assert rounds == list(range(40 - len(rounds), 40))
 
 
-def test_a_disk_that_takes_no_line_changes_no_answer(approved, monkeypatch):
+def test_a_disk_that_takes_no_line_changes_no_answer(approved, caplog):
     (approved.folder / "rounds.jsonl").mkdir()
-    approved.released(1)
-    (approved.folder / "messages.csv").unlink()
-    approved.released(2)
+    with caplog.at_level("WARNING", "wardround.hospital"):
+        approved.released(1)
+        (approved.folder / "messages.csv").unlink()
+        approved.released(2)
+    assert caplog.messages.count("rounds.jsonl cannot be written (IsADirectoryError)") == 2
+    assert len(approved.entries("charged")) == len(approved.entries("released")) == 2
 
 
 def test_the_line_is_there_before_the_release_is_stored(approved, monkeypatch):

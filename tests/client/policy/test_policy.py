@@ -104,7 +104,11 @@ def _refused(
 
 
 def test_terms_within_the_policy_are_permitted() -> None:
-    permit(POLICY, TERMS, OPERATOR, MemoryLedger(), NOW)
+    ledger = MemoryLedger()
+    before = ledger.head
+    permit(POLICY, TERMS, OPERATOR, ledger, NOW)  # a refusal would be raised
+    assert all(clause.holds for clause in forecast(POLICY, TERMS, OPERATOR, ledger, NOW).clauses)
+    assert ledger.head == before  # asking costs nothing
 
 
 def test_the_defaults_allow_nothing() -> None:

@@ -1,6 +1,7 @@
 """The benchmark's own parts: turns and ratios, a page that keeps its findings, programs that do what is claimed."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import torch
 
 from wardround.client.train.patient_batch import pad_patients
 from wardround.conf.composed import compose_study
+from wardround.protocol.model.modules import build_module, to_vector
 from wardround.protocol.terms.settings import ModelSettings
+from wardround.simulations.bench import step
 from wardround.simulations.bench.__main__ import main
 from wardround.simulations.bench.others import build_pfl
 from wardround.simulations.bench.page import BEGIN, END, Part, shown, write_page
@@ -114,14 +117,34 @@ def test_every_patient_of_the_grid_has_all_events(layout):
 @pytest.mark.parametrize(
     "model", [ModelSettings(), ModelSettings(kind="mlp", hidden=(4, 3))], ids=lambda m: m.kind
 )
-def test_all_contestants_can_step(layout, model):
+def test_every_contestant_moves_its_weights_at_every_step(layout, model, monkeypatch):
+    modules, asked, clipped = [], [], step.clipped_sums
+
+    def build(*arguments):
+        modules.append(build_module(*arguments))
+        return modules[-1]
+
+    def sums(model, layout, weights, *more):
+        asked.append(weights)
+        return clipped(model, layout, weights, *more)
+
+    monkeypatch.setattr(step, "build_module", build)
+    monkeypatch.setattr(step, "clipped_sums", sums)
     cohort = full_cohort(layout, 6, 2)
     batch = pad_patients(layout, cohort, torch.float32)
-    steps = [plain_step(model, layout, batch), private_step(model, layout, cohort)]
-    steps += [opacus_step(model, layout, batch, engine) for engine in ENGINES]
-    for step in steps:
-        step()
-        step()
+    contestants = [plain_step(model, layout, batch)]
+    contestants += [opacus_step(model, layout, batch, engine) for engine in ENGINES]
+    for module, one in zip(modules, contestants, strict=True):
+        seen = [to_vector(module.parameters())]
+        for _ in range(2):
+            one()
+            seen.append(to_vector(module.parameters()))
+        assert all((before != after).any() for before, after in pairwise(seen))
+    ours = private_step(model, layout, cohort)
+    for _ in range(3):
+        ours()
+    assert all((before != after).any() for before, after in pairwise(asked))
+    assert len(asked) == 3
 
 
 def test_plain_loops_descend_alike():

@@ -93,7 +93,10 @@ def test_one_class_or_nothing_is_nan_not_an_error() -> None:
 
 def test_separable_scores_do_not_overflow() -> None:
     labels = np.repeat([0.0, 1.0], 20)
-    metrics.calibration(labels, labels)
+    found = metrics.calibration(labels, labels)
+    assert found.expected_error == 0
+    assert found.observed.tolist() == [0.0, 1.0]
+    assert np.isnan([found.slope, found.intercept]).all()  # labels that scores separate determine no slope
 
 
 def test_share_better_counts_hospitals_with_both() -> None:

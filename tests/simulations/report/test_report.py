@@ -139,10 +139,15 @@ def test_labels_are_spread_apart_in_their_order() -> None:
 def test_charts_of_nothing() -> None:
     nothing = np.zeros(0)
     none = np.zeros(0, dtype=np.int64)
-    charts.rounds_chart([], [], {})
-    charts.gain_chart([], none, nothing)
-    charts.hospitals_chart(["a"], np.array([3]), {"together": np.array([np.nan])})
-    charts.rounds_chart([1], [float("nan")], {"pooled": float("nan")})
+    for chart in (
+        charts.rounds_chart([], [], {}),
+        charts.gain_chart([], none, nothing),
+        charts.hospitals_chart(["a"], np.array([3]), {"together": np.array([np.nan])}),
+        charts.rounds_chart([1], [float("nan")], {"pooled": float("nan")}),
+    ):
+        tags = parsed(chart)
+        assert "circle" not in tags.seen  # axes, and not one mark: "a" has no AUC
+        assert not [value for _, value in tags.attributes if value and re.search(r"\b(nan|inf)\b", value)]
 
 
 def test_the_readme_figure_stands_alone(example: Callable) -> None:
