@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from wardround.client.ledger.budget import Caps, Charge
+from tests.builders import OPERATOR, OTHER, charge_of
+from wardround.client.ledger.budget import Caps
 from wardround.client.ledger.port import Receipt
 from wardround.client.ledger.sqlite import SqliteLedger, create_ledger, open_ledger
 from wardround.client.ledger.verify import export, verify
@@ -29,22 +30,8 @@ LATER = NOW + timedelta(days=365)
 DELTA = 1e-5
 CAPS = Caps(delta=DELTA)
 KEY = new_key()
-OPERATOR, OTHER = new_key().public, new_key().public
 PERSON = {"reason": "agreed", "person": "privacy officer"}
 ROOT = Path(__file__).parents[3]
-
-
-def _charge(round_number: int = 1, **changes: Any) -> Charge:
-    event = PrivacyEvent(20.0, 1.0, 1)
-    charge = Charge(
-        operator=OPERATOR,
-        study="tea",
-        terms="a" * 64,
-        round=round_number,
-        weights_digest="b" * 64,
-        event=event,
-    )
-    return replace(charge, **changes)
 
 
 @pytest.fixture
@@ -65,15 +52,15 @@ def _reopened(ledger: SqliteLedger, path: Path) -> SqliteLedger:
 
 
 def test_everything_survives_a_restart(ledger: SqliteLedger, path: Path) -> None:
-    ledger.charge(_charge(1), CAPS, NOW)
-    ledger.released(_charge(1), b"release", LATER, NOW)
-    ledger.charge(_charge(2), CAPS, NOW)
+    ledger.charge(charge_of(1), CAPS, NOW)
+    ledger.released(charge_of(1), b"release", LATER, NOW)
+    ledger.charge(charge_of(2), CAPS, NOW)
     ledger.decide("approved", NOW, operator=OPERATOR, study="tea", terms="a" * 64, **PERSON)
     head, spent = ledger.head, ledger.spent("training", DELTA)
     ledger = _reopened(ledger, path)
     assert (ledger.head, ledger.spent("training", DELTA)) == (head, spent)
-    assert ledger.charge(_charge(1), CAPS, NOW).stored == b"release"
-    assert ledger.charge(_charge(2), CAPS, NOW).repeat
+    assert ledger.charge(charge_of(1), CAPS, NOW).stored == b"release"
+    assert ledger.charge(charge_of(2), CAPS, NOW).repeat
     assert ledger.decision("a" * 64, OPERATOR) == "approved"
     assert ledger.decision("a" * 64, OTHER) is None
     ledger.close()
@@ -85,7 +72,7 @@ def test_three_studies_with_different_mechanisms_and_two_restarts(ledger: Sqlite
     for study, (sigma, rate, steps, rounds) in studies.items():
         for number in range(rounds):
             events.append(PrivacyEvent(sigma, rate, steps))
-            ledger.charge(_charge(number, study=study, terms=_digest(study), event=events[-1]), CAPS, NOW)
+            ledger.charge(charge_of(number, study=study, terms=_digest(study), event=events[-1]), CAPS, NOW)
         ledger = _reopened(ledger, path)
     exact = compose_epsilon(events, DELTA)
     assert ledger.spent("training", DELTA) == exact
@@ -93,7 +80,7 @@ def test_three_studies_with_different_mechanisms_and_two_restarts(ledger: Sqlite
     caps = replace(CAPS, life=exact * 1.0001)
     for _ in range(2):
         with pytest.raises(Refusal, match="max_epsilon_for_life"):
-            ledger.charge(_charge(99), caps, NOW)
+            ledger.charge(charge_of(99), caps, NOW)
         ledger = _reopened(ledger, path)
     assert ledger.spent("training", DELTA) == exact
     ledger.close()
@@ -106,7 +93,7 @@ def _digest(text: str) -> str:
 def test_the_stated_epsilon_is_not_trusted_from_other_code_or_for_another_delta(
     ledger: SqliteLedger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger.charge(_charge(), CAPS, NOW)
+    ledger.charge(charge_of(), CAPS, NOW)
     event = PrivacyEvent(20.0, 1.0, 1)
     assert ledger.spent("training", 1e-6) == compose_epsilon([event], 1e-6)
     ledger.close()
@@ -123,7 +110,7 @@ def test_a_thousand_entries_open_in_a_second(
     ledger._store._db.execute("PRAGMA synchronous = OFF")  # this test is about reading
     monkeypatch.setattr("os.fsync", lambda file: None)
     for number in range(1000):
-        ledger.charge(_charge(number, event=PrivacyEvent(300.0 + number % 7, 1.0, 1)), CAPS, NOW)
+        ledger.charge(charge_of(number, event=PrivacyEvent(300.0 + number % 7, 1.0, 1)), CAPS, NOW)
     ledger.close()
     monkeypatch.setattr("wardround.client.ledger.budget._composed", None)  # nothing is composed again
     started = time.process_time()
@@ -143,7 +130,7 @@ def test_a_lost_ledger_is_not_begun_anew(path: Path) -> None:
 def test_a_ledger_is_never_overwritten_and_only_its_owner_reads_it(ledger: SqliteLedger, path: Path) -> None:
     with pytest.raises(ConfigurationError, match="never overwritten"):
         create_ledger(path, KEY, "test", NOW)
-    ledger.charge(_charge(), CAPS, NOW)
+    ledger.charge(charge_of(), CAPS, NOW)
     assert {file.stat().st_mode & 0o077 for file in path.parent.iterdir()} == {0}
 
 
@@ -164,14 +151,14 @@ def test_full_synchronisation(ledger: SqliteLedger) -> None:
     ],
 )
 def test_the_database_itself_only_appends(ledger: SqliteLedger, path: Path, statement: str) -> None:
-    ledger.charge(_charge(), CAPS, NOW)
+    ledger.charge(charge_of(), CAPS, NOW)
     with sqlite3.connect(path) as other, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         other.execute(statement)
     other.close()
 
 
 def test_the_database_itself_takes_a_round_once(ledger: SqliteLedger, path: Path) -> None:
-    ledger.charge(_charge(), CAPS, NOW)
+    ledger.charge(charge_of(), CAPS, NOW)
     with sqlite3.connect(path) as other, pytest.raises(sqlite3.IntegrityError, match="charged_once"):
         other.execute("INSERT INTO entries SELECT 3, kind, body, 'x', '' FROM entries WHERE sequence = 2")
     other.close()
@@ -189,8 +176,8 @@ def test_the_database_itself_takes_a_round_once(ledger: SqliteLedger, path: Path
 def test_a_ledger_that_was_tampered_with_does_not_open(
     ledger: SqliteLedger, path: Path, statement: str
 ) -> None:
-    ledger.charge(_charge(1), CAPS, NOW)
-    ledger.charge(_charge(2), CAPS, NOW)
+    ledger.charge(charge_of(1), CAPS, NOW)
+    ledger.charge(charge_of(2), CAPS, NOW)
     ledger.close()
     database = sqlite3.connect(path)
     for trigger in ("never_updated", "never_deleted", "only_appended"):
@@ -217,11 +204,11 @@ def test_what_is_no_ledger_is_one_line(path: Path, content: bytes) -> None:
 
 
 def test_an_old_copy_put_back_with_its_head_lacks_what_others_hold(ledger: SqliteLedger, path: Path) -> None:
-    ledger.charge(_charge(1), CAPS, NOW)
+    ledger.charge(charge_of(1), CAPS, NOW)
     ledger.close()
     old = {file: file.read_bytes() for file in path.parent.iterdir()}
     ledger = open_ledger(path, KEY, "test")
-    head = ledger.charge(_charge(2), CAPS, NOW).head
+    head = ledger.charge(charge_of(2), CAPS, NOW).head
     assert ledger.knows(head)
     ledger.close()
     for file, content in old.items():
@@ -229,15 +216,15 @@ def test_an_old_copy_put_back_with_its_head_lacks_what_others_hold(ledger: Sqlit
     ledger = open_ledger(path, KEY, "test")
     assert not ledger.knows(head)
     # Nor does going on with the old copy bring the head back, not even within the same second.
-    ledger.charge(_charge(2), CAPS, NOW)
+    ledger.charge(charge_of(2), CAPS, NOW)
     assert not ledger.knows(head)
     ledger.close()
 
 
 def test_ten_threads_charge_a_round_once(ledger: SqliteLedger) -> None:
     def answer(number: int) -> bytes:
-        ledger.charge(_charge(), CAPS, NOW)
-        return ledger.released(_charge(), b"release of thread %d" % number, LATER, NOW)
+        ledger.charge(charge_of(), CAPS, NOW)
+        return ledger.released(charge_of(), b"release of thread %d" % number, LATER, NOW)
 
     with ThreadPoolExecutor(10) as threads:
         answers = list(threads.map(answer, range(10)))
@@ -250,7 +237,7 @@ def test_ten_rounds_asked_for_at_once_are_each_charged_once(ledger: SqliteLedger
 
     def answer(number: int) -> bool:
         try:
-            return not ledger.charge(_charge(number), replace(CAPS, life=cap), NOW).repeat
+            return not ledger.charge(charge_of(number), replace(CAPS, life=cap), NOW).repeat
         except Refusal:
             return False
 
@@ -267,11 +254,11 @@ def test_whoever_comes_second_waits_and_finds_the_first_charge(ledger: SqliteLed
 
         def interfere(statement: str) -> None:
             if statement.startswith("SELECT body") and not started:
-                started.append(threads.submit(second.charge, _charge(), CAPS, NOW))
+                started.append(threads.submit(second.charge, charge_of(), CAPS, NOW))
                 overtook.extend(wait(started, timeout=0.3).done)
 
         ledger._store._db.set_trace_callback(interfere)
-        first = ledger.charge(_charge(), CAPS, NOW)
+        first = ledger.charge(charge_of(), CAPS, NOW)
         ledger._store._db.set_trace_callback(None)
         assert not overtook
         assert (first.repeat, started[0].result()) == (False, Receipt(first.head, repeat=True, stored=None))
@@ -327,7 +314,7 @@ def _start(script: str, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def test_a_full_database_says_of_a_release_that_its_charge_stands(ledger: SqliteLedger) -> None:
-    charge = _charge(1)
+    charge = charge_of(1)
     ledger.charge(charge, CAPS, NOW)
     pages = ledger._store._db.execute("PRAGMA page_count").fetchone()[0]
     ledger._store._db.execute(f"PRAGMA max_page_count = {pages}")
@@ -341,7 +328,7 @@ def test_a_full_database_says_of_a_release_that_its_charge_stands(ledger: Sqlite
 
 
 def test_a_full_database_refuses_and_spends_nothing(ledger: SqliteLedger, path: Path) -> None:
-    ledger.charge(_charge(1), CAPS, NOW)
+    ledger.charge(charge_of(1), CAPS, NOW)
     head = ledger.head
     pages = ledger._store._db.execute("PRAGMA page_count").fetchone()[0]
     ledger._store._db.execute(f"PRAGMA max_page_count = {pages}")
@@ -349,7 +336,7 @@ def test_a_full_database_refuses_and_spends_nothing(ledger: SqliteLedger, path: 
     for number in range(2, 20):  # the last page has room for a few
         before = ledger.spent("training", DELTA)
         try:
-            head = ledger.charge(_charge(number), CAPS, NOW).head
+            head = ledger.charge(charge_of(number), CAPS, NOW).head
         except Refusal as refusal:
             refused.append((refusal.clause, "nothing was spent" in refusal.detail))
             spent_on_refusal = ledger.spent("training", DELTA) - before
@@ -358,7 +345,7 @@ def test_a_full_database_refuses_and_spends_nothing(ledger: SqliteLedger, path: 
     assert len(refused) > 5
     assert ledger.head == head
     ledger._store._db.execute("PRAGMA max_page_count = 100000")
-    ledger.charge(_charge(50), CAPS, NOW)
+    ledger.charge(charge_of(50), CAPS, NOW)
     ledger = _reopened(ledger, path)
     verify(export(ledger.entries()), KEY.public, head)
     ledger.close()
@@ -366,24 +353,24 @@ def test_a_full_database_refuses_and_spends_nothing(ledger: SqliteLedger, path: 
 
 def test_a_disk_that_takes_no_more_bytes_refuses_and_spends_nothing(ledger: SqliteLedger, path: Path) -> None:
     """The kernel refuses writes beyond a file size, as a full disk does."""
-    ledger.charge(_charge(1), CAPS, NOW)
+    ledger.charge(charge_of(1), CAPS, NOW)
     head, spent = ledger.head, ledger.spent("training", DELTA)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
         with pytest.raises(Refusal) as refusal:
-            ledger.charge(_charge(2), CAPS, NOW)
+            ledger.charge(charge_of(2), CAPS, NOW)
         with pytest.raises(Refusal):
-            ledger.released(_charge(1), b"release", LATER, NOW)
+            ledger.released(charge_of(1), b"release", LATER, NOW)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
     assert refusal.value.clause == "ledger"
     ledger = _reopened(ledger, path)
     assert (ledger.head, ledger.spent("training", DELTA)) == (head, spent)
-    assert ledger.charge(_charge(1), CAPS, NOW).stored is None
-    assert not ledger.charge(_charge(2), CAPS, NOW).repeat
+    assert ledger.charge(charge_of(1), CAPS, NOW).stored is None
+    assert not ledger.charge(charge_of(2), CAPS, NOW).repeat
     ledger.close()
 
 
@@ -437,27 +424,27 @@ def test_stored_bytes_go_when_the_terms_expire_and_are_then_never_computed_again
     ledger: SqliteLedger, path: Path
 ) -> None:
     secret = b"bytes of a release " * 50
-    ledger.charge(_charge(), CAPS, NOW)
-    ledger.released(_charge(), secret, NOW + timedelta(days=1), NOW)
+    ledger.charge(charge_of(), CAPS, NOW)
+    ledger.released(charge_of(), secret, NOW + timedelta(days=1), NOW)
     ledger.forget_expired(NOW + timedelta(days=1))
     with pytest.raises(Refusal) as refusal:
-        ledger.charge(_charge(), CAPS, NOW + timedelta(days=1))
+        ledger.charge(charge_of(), CAPS, NOW + timedelta(days=1))
     assert refusal.value.clause == "answered"
     ledger.close()
     assert not any(secret[:40] in file.read_bytes() for file in path.parent.iterdir())
 
 
 def test_stored_bytes_are_not_in_exports(ledger: SqliteLedger) -> None:
-    ledger.charge(_charge(), CAPS, NOW)
-    ledger.released(_charge(), b"bytes of a release", LATER, NOW)
+    ledger.charge(charge_of(), CAPS, NOW)
+    ledger.released(charge_of(), b"bytes of a release", LATER, NOW)
     assert b"bytes of a release" not in export(ledger.entries())
 
 
 def test_a_rotated_key_keeps_the_account_and_the_old_key_is_out_of_use(
     ledger: SqliteLedger, path: Path
 ) -> None:
-    ledger.charge(_charge(1), CAPS, NOW)
-    ledger.released(_charge(1), b"release", LATER, NOW)
+    ledger.charge(charge_of(1), CAPS, NOW)
+    ledger.released(charge_of(1), b"release", LATER, NOW)
     ledger.decide("approved", NOW, operator=OPERATOR, study="tea", terms="a" * 64, **PERSON)
     successor, last = new_key().public, new_key().public
     ledger.decide("rotated", NOW, operator=OPERATOR, successor=successor, **PERSON)
@@ -472,24 +459,24 @@ def test_a_rotated_key_keeps_the_account_and_the_old_key_is_out_of_use(
     assert ledger.decision("a" * 64, last) == "approved"
     for key in (OPERATOR, successor):
         with pytest.raises(Refusal) as refusal:
-            ledger.charge(_charge(2, operator=key), CAPS, NOW)
+            ledger.charge(charge_of(2, operator=key), CAPS, NOW)
         assert refusal.value.clause == "operators"
-    assert ledger.charge(_charge(1, operator=last), CAPS, NOW).stored == b"release"
+    assert ledger.charge(charge_of(1, operator=last), CAPS, NOW).stored == b"release"
     cap = compose_epsilon([PrivacyEvent(20.0, 1.0, 1)], DELTA)
     with pytest.raises(Refusal, match="max_epsilon_per_operator"):
-        ledger.charge(_charge(2, operator=last), replace(CAPS, operator=cap), NOW)
+        ledger.charge(charge_of(2, operator=last), replace(CAPS, operator=cap), NOW)
     assert ledger.spent("training", DELTA, operator=last) == cap
     ledger.close()
 
 
 def test_a_revoked_operator_stays_out_and_what_it_spent_stays(ledger: SqliteLedger, path: Path) -> None:
-    ledger.charge(_charge(), CAPS, NOW)
+    ledger.charge(charge_of(), CAPS, NOW)
     spent = ledger.spent("training", DELTA)
     ledger.decide("revoked", NOW, operator=OPERATOR, **PERSON)
     ledger = _reopened(ledger, path)
     assert ledger.identify(OPERATOR) is None
     with pytest.raises(Refusal, match="operators"):
-        ledger.charge(_charge(), CAPS, NOW)
+        ledger.charge(charge_of(), CAPS, NOW)
     with pytest.raises(ConfigurationError, match="out of use"):
         ledger.decide("rotated", NOW, operator=OPERATOR, successor=new_key().public, **PERSON)
     assert ledger.spent("training", DELTA) == spent
@@ -497,8 +484,8 @@ def test_a_revoked_operator_stays_out_and_what_it_spent_stays(ledger: SqliteLedg
 
 
 def test_two_operators_accounts_never_become_one(ledger: SqliteLedger) -> None:
-    ledger.charge(_charge(), CAPS, NOW)
-    ledger.charge(_charge(operator=OTHER), CAPS, NOW)
+    ledger.charge(charge_of(), CAPS, NOW)
+    ledger.charge(charge_of(operator=OTHER), CAPS, NOW)
     for successor in (OTHER, OPERATOR):
         with pytest.raises(ConfigurationError, match="known already"):
             ledger.decide("rotated", NOW, operator=OPERATOR, successor=successor, **PERSON)
@@ -561,7 +548,7 @@ def test_a_charge_that_does_not_fit_is_refused_and_spends_nothing(
     ledger: SqliteLedger, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(Refusal) as refusal:
-        ledger.charge(replace(_charge(), **changes), CAPS, NOW)
+        ledger.charge(replace(charge_of(), **changes), CAPS, NOW)
     assert refusal.value.clause == "ledger"
     assert "4711" not in str(refusal.value)
     assert ledger.spent("training", DELTA) == 0.0
@@ -574,7 +561,7 @@ def test_an_entry_of_a_kind_that_costs_is_never_written_by_hand(ledger: SqliteLe
 
 
 def test_a_charge_carries_what_an_auditor_asks_for(ledger: SqliteLedger) -> None:
-    ledger.charge(_charge(3, account="held_out"), CAPS, NOW)
+    ledger.charge(charge_of(3, account="held_out"), CAPS, NOW)
     (entry,) = ledger.entries(1)
     epsilon = compose_epsilon([PrivacyEvent(20.0, 1.0, 1)], DELTA)
     assert entry.fields == {

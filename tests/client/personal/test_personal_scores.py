@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 import wardround.client
+from tests.builders import cohort_of
 from wardround.client.cohort import Cohort
 from wardround.client.personal.personal_mixture import CANDIDATES, fit_mixture
 from wardround.client.personal.personal_scores import KINDS, personal_design, personal_scores
@@ -44,24 +45,6 @@ MODELS = {"additive": ModelSettings(), "wide_deep": ModelSettings(kind="wide_dee
 METHODS = [(kind, name) for kind in KINDS for name in MODELS if (kind, name) != ("last_layer", "additive")]
 
 
-def cohort_of(patients_per_hospital: list[int], seed: int = 0) -> Cohort:
-    draw = np.random.default_rng(seed)
-    patients = sum(patients_per_hospital)
-    events = draw.integers(1, 5, patients)
-    count = int(events.sum())
-    sizes = [field.size for field in LAYOUT.features]
-    return Cohort(
-        bins=np.stack([draw.integers(0, size, count) for size in sizes], axis=1).astype(np.int32),
-        values=np.empty((count, 0), np.float32),
-        labels=draw.integers(0, 2, count).astype(np.float64),
-        rows=np.arange(count),
-        known=np.zeros(count, np.bool_),
-        tokens=draw.integers(0, 256, (patients, 16)).astype(np.uint8),
-        events_from=np.concatenate([[0], np.cumsum(events)]).astype(np.int64),
-        patients_from=np.concatenate([[0], np.cumsum(patients_per_hospital)]).astype(np.int64),
-    )
-
-
 def frozen(cohort: Cohort) -> Cohort:
     """The same cohort; whoever writes into it fails."""
     for array in (cohort.bins, cohort.labels, cohort.values, cohort.events_from, cohort.patients_from):
@@ -87,7 +70,7 @@ def test_one_patient_moves_a_release_by_at_most_the_clip_norm_with_each_method_o
     draw = np.random.default_rng(seed)
     weights = draw.normal(size=parameter_count(model, LAYOUT)) * scale
     weights.flags.writeable = False
-    cohort = frozen(cohort_of([int(draw.integers(1, 12)), 6], seed))
+    cohort = frozen(cohort_of(LAYOUT, [int(draw.integers(1, 12)), 6], seed=seed))
     who = int(draw.integers(cohort.patient_count))
     others = frozen(cohort.take(np.delete(np.arange(cohort.patient_count), who)))
     with_patient = release_after(kind, model, weights, cohort, clip)
@@ -102,7 +85,7 @@ def test_one_patient_moves_a_release_by_at_most_the_clip_norm_with_each_method_o
 def test_one_held_out_patient_moves_the_tables_by_at_most_one_with_each_method_on(
     kind: str, name: str
 ) -> None:
-    model, cohort = MODELS[name], frozen(cohort_of([15], 3))
+    model, cohort = MODELS[name], frozen(cohort_of(LAYOUT, [15], seed=3))
     weights = np.random.default_rng(0).normal(size=parameter_count(model, LAYOUT))
     weights.flags.writeable = False
     asked = EvaluationSettings(rounds=(1,), noise_multiplier=1.0)
@@ -127,7 +110,7 @@ def test_an_evaluation_release_scores_the_plans_weights_and_nothing_else() -> No
         simulation=True,
         evaluation=EvaluationSettings(rounds=(1,), noise_multiplier=2.0),
     )
-    cohort = frozen(cohort_of([20]))
+    cohort = frozen(cohort_of(LAYOUT, [20]))
     weights = np.random.default_rng(1).normal(size=(1, LAYOUT.width))
     key = derive_key("k")
     before = noised_tables(terms, weights, cohort, [Keystream(key)], ["north"])
@@ -151,7 +134,7 @@ def test_nothing_that_computes_a_release_imports_personalisation() -> None:
 
 def test_each_hospital_leans_to_what_fits_its_patients() -> None:
     draw = np.random.default_rng(5)
-    cohort = cohort_of([900, 900, 0, 4], 5)
+    cohort = cohort_of(LAYOUT, [900, 900, 0, 4], seed=5)
     hospital = cohort.hospital_of_patient[cohort.patient_of_event]
     weights = draw.normal(size=LAYOUT.width) * 2
     weights[1:] -= weights[1:].mean()
@@ -179,7 +162,7 @@ def test_each_hospital_leans_to_what_fits_its_patients() -> None:
 
 def test_hospitals_do_not_shape_each_others_part() -> None:
     model, weights = ModelSettings(), np.random.default_rng(0).normal(size=LAYOUT.width)
-    two = cohort_of([60, 80], 1)
+    two = cohort_of(LAYOUT, [60, 80], seed=1)
     changed = replace(two, labels=two.labels.copy())
     second = two.hospital_of_patient[two.patient_of_event] == 1
     changed.labels[second] = 1 - changed.labels[second]
@@ -191,7 +174,7 @@ def test_hospitals_do_not_shape_each_others_part() -> None:
 
 
 def test_weights_without_numbers_do_no_harm() -> None:
-    cohort = cohort_of([40])
+    cohort = cohort_of(LAYOUT, [40])
     weights = initial_weights(ModelSettings(), LAYOUT)
     weights[:] = np.finfo(np.float32).max
     scores = personal_scores("mixture", ModelSettings(), LAYOUT, weights, cohort, cohort)

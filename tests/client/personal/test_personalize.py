@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
+from tests.builders import cohort_of
 from wardround.client.cohort import Cohort
 from wardround.client.personal.personalize import (
     EFFECTS_RIDGE,
@@ -21,22 +22,7 @@ from wardround.client.personal.personalize import (
 from wardround.client.personal.ridge import fit_effects
 from wardround.protocol.contract.layout import Field, Layout
 
-
-def cohort_of(patients_per_hospital: list[int], seed: int = 0) -> Cohort:
-    rng = np.random.default_rng(seed)
-    patients = sum(patients_per_hospital)
-    events_per_patient = rng.integers(1, 5, patients)
-    events = int(events_per_patient.sum())
-    return Cohort(
-        bins=np.zeros((events, 1), dtype=np.int32),
-        values=np.zeros((events, 0), dtype=np.float32),
-        labels=(rng.random(events) < 0.4).astype(float),
-        rows=np.arange(events),
-        known=np.ones(events, dtype=bool),
-        tokens=rng.integers(0, 256, (patients, 16), dtype=np.uint8),
-        events_from=np.r_[0, np.cumsum(events_per_patient)],
-        patients_from=np.r_[0, np.cumsum(patients_per_hospital)],
-    )
+LAYOUT = Layout(features=(Field("all", ("one",)),), crosses=(), values=())
 
 
 def with_labels(cohort: Cohort, probability: np.ndarray, seed: int) -> Cohort:
@@ -47,7 +33,7 @@ def with_labels(cohort: Cohort, probability: np.ndarray, seed: int) -> Cohort:
 
 @pytest.mark.parametrize("columns", [2, 12])
 def test_each_hospital_gets_the_exact_minimum(columns: int) -> None:
-    cohort = cohort_of([30, 0, 3, 200])
+    cohort = cohort_of(LAYOUT, [30, 0, 3, 200], engaged=0.4)
     rng = np.random.default_rng(1)
     inputs = rng.normal(size=(cohort.event_count, columns))
     shared, precision = rng.normal(size=columns), rng.uniform(0.5, 20, columns)
@@ -67,7 +53,7 @@ def test_each_hospital_gets_the_exact_minimum(columns: int) -> None:
 
 
 def test_empty_tiny_and_one_class_hospitals_stay_near_the_shared_model() -> None:
-    cohort = cohort_of([0, 1, 5, 4000])
+    cohort = cohort_of(LAYOUT, [0, 1, 5, 4000], engaged=0.4)
     cohort.labels[hospital_of_event(cohort) == 2] = 1
     logits = np.random.default_rng(2).normal(size=cohort.event_count)
     truth = 1 / (1 + np.exp(-(0.8 + 0.6 * logits)))
@@ -82,7 +68,7 @@ def test_empty_tiny_and_one_class_hospitals_stay_near_the_shared_model() -> None
 
 
 def test_many_hospitals_at_once_equal_one_by_one() -> None:
-    cohort = cohort_of([5, 40, 0, 12, 300], seed=4)
+    cohort = cohort_of(LAYOUT, [5, 40, 0, 12, 300], seed=4, engaged=0.4)
     logits = np.random.default_rng(5).normal(size=cohort.event_count)
     together = fit_personal(offset_and_slope(logits), cohort)
     where = hospital_of_event(cohort)
@@ -92,7 +78,7 @@ def test_many_hospitals_at_once_equal_one_by_one() -> None:
 
 
 def test_the_last_layer_starts_from_the_shared_logit() -> None:
-    cohort = cohort_of([20, 0])
+    cohort = cohort_of(LAYOUT, [20, 0], engaged=0.4)
     rng = np.random.default_rng(6)
     activations, shared = rng.normal(size=(cohort.event_count, 16)), rng.normal(size=16)
     logits = activations @ shared + 0.7
@@ -107,7 +93,7 @@ def test_the_last_layer_starts_from_the_shared_logit() -> None:
 
 
 def test_inputs_that_are_not_finite_or_huge_do_no_harm() -> None:
-    cohort = cohort_of([50, 50])
+    cohort = cohort_of(LAYOUT, [50, 50], engaged=0.4)
     logits = np.random.default_rng(7).normal(size=cohort.event_count)
     clean = fit_personal(offset_and_slope(logits), cohort)
     logits[0], logits[1] = np.nan, np.inf
@@ -119,7 +105,7 @@ def test_inputs_that_are_not_finite_or_huge_do_no_harm() -> None:
 
 
 def test_a_hospital_that_differs_chooses_its_own_part_and_one_that_does_not_keeps_the_shared() -> None:
-    cohort = cohort_of([800, 800, 0, 2], seed=8)
+    cohort = cohort_of(LAYOUT, [800, 800, 0, 2], seed=8, engaged=0.4)
     logits = np.random.default_rng(9).normal(size=cohort.event_count)
     shift = np.array([1.5, 0.0, 0.0, 0.0])[hospital_of_event(cohort)]
     with_labels(cohort, 1 / (1 + np.exp(-(logits + shift))), seed=10)
@@ -138,7 +124,10 @@ def test_folds_hold_whole_patients_and_are_about_equal() -> None:
 
 def test_own_effects_reorder_a_hospital_that_differs_and_leave_an_empty_one() -> None:
     layout = Layout(features=(Field("topic", ("a", "b", "c")),), crosses=(), values=())
-    training, heldout = cohort_of([1500, 1500, 0], seed=12), cohort_of([1500, 1500, 5], seed=13)
+    training, heldout = (
+        cohort_of(LAYOUT, [1500, 1500, 0], seed=12, engaged=0.4),
+        cohort_of(LAYOUT, [1500, 1500, 5], seed=13, engaged=0.4),
+    )
     effect = np.array([[1.0, 0.0, -1.0], [-1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     for cohort in (training, heldout):
         cohort.bins[:, 0] = np.random.default_rng(14).integers(0, 3, cohort.event_count)

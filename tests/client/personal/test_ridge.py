@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from wardround.client.cohort import Cohort
+from tests.builders import cohort_of
 from wardround.client.personal.ridge import INTERCEPT_RIDGE, RIDGE, design_matrix, fit_effects
 from wardround.protocol.contract.layout import Cross, Field, Layout
 
@@ -11,25 +11,8 @@ FIELDS = (Field("age", ("a", "b", "c")), Field("channel", ("x", "y", "z")))
 LAYOUT = Layout(features=FIELDS, crosses=(Cross(*FIELDS),), values=("lead",))
 
 
-def cohort_of(patients_per_hospital: list[int], seed: int = 0) -> Cohort:
-    rng = np.random.default_rng(seed)
-    patients = sum(patients_per_hospital)
-    events_per_patient = rng.integers(1, 5, patients)
-    events = int(events_per_patient.sum())
-    return Cohort(
-        bins=rng.integers(0, 3, (events, 2)).astype(np.int32),
-        values=rng.uniform(-1, 1, (events, 1)).astype(np.float32),
-        labels=(rng.random(events) < 0.4).astype(float),
-        rows=np.arange(events),
-        known=np.ones(events, dtype=bool),
-        tokens=rng.integers(0, 256, (patients, 16), dtype=np.uint8),
-        events_from=np.r_[0, np.cumsum(events_per_patient)].astype(np.int64),
-        patients_from=np.r_[0, np.cumsum(patients_per_hospital)].astype(np.int64),
-    )
-
-
 def test_it_equals_scikit_learn() -> None:
-    cohort = cohort_of([1500])
+    cohort = cohort_of(LAYOUT, [1500], engaged=0.4)
     cohort.labels[:] = np.random.default_rng(1).random(cohort.event_count) < 0.2 + 0.3 * cohort.bins[:, 0]
     design = design_matrix(LAYOUT, cohort, 0, 1).toarray()
     # scikit-learn's ridge is one number: scale the intercept's column, which has another.
@@ -43,7 +26,7 @@ def test_it_equals_scikit_learn() -> None:
 
 
 def test_hospitals_together_equal_one_by_one_and_empty_stays_zero() -> None:
-    cohort = cohort_of([40, 0, 1, 300, 7, 90])
+    cohort = cohort_of(LAYOUT, [40, 0, 1, 300, 7, 90], engaged=0.4)
     together = fit_effects(LAYOUT, cohort)
     np.testing.assert_allclose(together, fit_effects(LAYOUT, cohort, events_at_once=1), atol=2e-3)
     for index in range(6):
@@ -52,7 +35,7 @@ def test_hospitals_together_equal_one_by_one_and_empty_stays_zero() -> None:
 
 
 def test_around_the_right_logits_nothing_is_left_to_fit() -> None:
-    cohort = cohort_of([4000], seed=2)
+    cohort = cohort_of(LAYOUT, [4000], seed=2, engaged=0.4)
     logits = np.random.default_rng(3).normal(size=cohort.event_count) * 2
     cohort.labels[:] = np.random.default_rng(4).random(cohort.event_count) < 1 / (1 + np.exp(-logits))
     around = fit_effects(LAYOUT, cohort, logits)
@@ -64,7 +47,7 @@ def test_around_the_right_logits_nothing_is_left_to_fit() -> None:
 
 
 def test_one_class_and_logits_that_are_not_finite_stay_finite() -> None:
-    cohort = cohort_of([30, 30])
+    cohort = cohort_of(LAYOUT, [30, 30], engaged=0.4)
     cohort.labels[:] = 1
     logits = np.full(cohort.event_count, np.nan)
     assert np.abs(fit_effects(LAYOUT, cohort, logits)).max() < 10

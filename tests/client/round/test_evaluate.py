@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.builders import cohort_with
 from wardround.client.cohort import Cohort, concatenate, no_patients
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import simulation_policy
@@ -60,23 +61,6 @@ TERMS = Terms(
 PARAMETERS = parameter_count(TERMS.model, TERMS.contract.layout)
 
 
-def cohort_of(events: Sequence[int], seed: int = 0, hospitals: int = 1) -> Cohort:
-    """Patients with these numbers of events, in as many hospitals of about the same size."""
-    draw = np.random.default_rng(seed)
-    count = sum(events)
-    sizes = [field.size for field in TERMS.contract.layout.features]
-    return Cohort(
-        bins=np.stack([draw.integers(0, size, count) for size in sizes], axis=1).astype(np.int32),
-        values=np.empty((count, 0), np.float32),
-        labels=draw.integers(0, 2, count).astype(np.float64),
-        rows=np.arange(count),
-        known=np.zeros(count, np.bool_),
-        tokens=draw.integers(0, 256, (len(events), 16)).astype(np.uint8),
-        events_from=np.concatenate([[0], np.cumsum(events)]).astype(np.int64),
-        patients_from=np.linspace(0, len(events), hospitals + 1).astype(np.int64),
-    )
-
-
 def plans_of(round_number: int = 3, account: str = "held_out", **changes: object) -> list[RoundPlan]:
     weights = np.linspace(-1, 1, PARAMETERS).astype(np.float32)
     return [
@@ -104,13 +88,13 @@ def wards_of(epsilon: float = np.inf) -> list[Ward]:
 
 
 def admit(wards: Sequence[Ward], terms: Terms) -> Cohort:
-    cohort = cohort_of([1, 2, 3, 4], seed=1, hospitals=2)
+    cohort = cohort_with(TERMS.contract.layout, [1, 2, 3, 4], seed=1, hospitals=2)
     return concatenate([cohort.hospital(HOSPITALS.index(ward.hospital)) for ward in wards])
 
 
 def test_the_order_of_additions_does_not_touch_the_tables() -> None:
     """One patient more changes the order of all others: a sum that is not exact would move by more than 1."""
-    cohort = cohort_of([1 + patient % 7 for patient in range(4000)])
+    cohort = cohort_with(TERMS.contract.layout, [1 + patient % 7 for patient in range(4000)])
     scores = np.random.default_rng(2).normal(size=cohort.event_count)
     turned = np.random.default_rng(3).permutation(4000)
     order = np.concatenate(
@@ -132,7 +116,7 @@ def test_the_order_of_additions_does_not_touch_the_tables() -> None:
 def test_one_patient_moves_the_tables_together_by_at_most_one(events, who, groups, share, seed) -> None:
     who %= len(events)
     asked = replace(SETTINGS, overall_share=share)
-    everyone = cohort_of(events, seed)
+    everyone = cohort_with(TERMS.contract.layout, events, seed=seed)
     # Alike events of one patient fall into one cell, which is the worst case.
     if seed % 2:
         everyone.bins[:] = everyone.bins[0]
@@ -152,7 +136,7 @@ def test_one_patient_moves_the_tables_together_by_at_most_one(events, who, group
 
 
 def test_every_event_stands_once_in_every_attribute_with_its_patients_weight() -> None:
-    cohort = cohort_of([1, 2, 5, 3], hospitals=2)
+    cohort = cohort_with(TERMS.contract.layout, [1, 2, 5, 3], hospitals=2)
     rows, factors = table_rows(TERMS.contract), table_factors(TERMS.contract, SETTINGS)
     tables = scaled_tables(TERMS.contract, SETTINGS, np.zeros(cohort.event_count), cohort)
     assert tables.shape == (2, table_size(TERMS.contract, SETTINGS))

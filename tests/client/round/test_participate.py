@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.builders import cohort_of
 from wardround.client.cohort import Cohort, concatenate, no_patients
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import Policy, simulation_policy
 from wardround.client.round.participate import Ward, participate
 from wardround.protocol.contract.contract import contract_from_mapping
-from wardround.protocol.contract.layout import Layout
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.privacy.randomness import Keystream, derive_key
@@ -51,23 +51,6 @@ def make_terms(**changes: Any) -> Terms:
     return replace(terms, **changes)
 
 
-def patients(layout: Layout, counts: Sequence[int], seed: int = 0) -> Cohort:
-    draw = np.random.default_rng(seed)
-    total = sum(counts)
-    events = draw.integers(1, 5, total)
-    count = int(events.sum())
-    return Cohort(
-        bins=draw.integers(0, layout.features[0].size, (count, 1)).astype(np.int32),
-        values=np.empty((count, 0), np.float32),
-        labels=draw.integers(0, 2, count).astype(np.float64),
-        rows=np.arange(count),
-        known=np.zeros(count, np.bool_),
-        tokens=draw.integers(0, 256, (total, 16)).astype(np.uint8),
-        events_from=np.concatenate([[0], np.cumsum(events)]),
-        patients_from=np.concatenate([[0], np.cumsum(counts)]),
-    )
-
-
 @dataclass
 class Desk:
     """Two hospitals, and a record of what was asked of their tables."""
@@ -101,7 +84,7 @@ def opened(
         return Ward(name, policy or simulation_policy(1e-5), MemoryLedger(), lambda: NOW, stream)
 
     wards = [ward(name) for name in terms.hospitals]
-    return Desk(terms, wards, patients(terms.contract.layout, counts))
+    return Desk(terms, wards, cohort_of(terms.contract.layout, counts))
 
 
 def plans_of(terms: Terms, round_number: int = 1, shift: float = 0.0) -> list[RoundPlan]:

@@ -2,49 +2,24 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.builders import LAYOUT, cohort_of, step_terms, stream
 from wardround.client.cohort import Cohort, concatenate
-from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.moments import moment_sums
 from wardround.client.train.update import Step, draw_sample, private_update
-from wardround.protocol.contract.layout import Cross, Field, Layout
 from wardround.protocol.model.design import dense_rows
 from wardround.protocol.model.model import column_scale
 from wardround.protocol.privacy.mechanism import add_noise, ordered_clip_norm
-from wardround.protocol.privacy.randomness import Keystream, derive_key
-from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.settings import ModelSettings
 
-FIELDS = (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", tuple("abcde")))
-LAYOUT = Layout(FIELDS, (Cross(*FIELDS[:2]),), ("gap", "rate"))
 ADDITIVE = ModelSettings()
+NEWTON = {"optimizer": "newton", "moment_rounds": 1}
 NOWHERE = np.full((1, LAYOUT.width), np.nan)  # the weights of a moment round: nobody may read them
-
-
-def stream(*parts: str | int) -> Keystream:
-    return Keystream(derive_key(*parts))
-
-
-def cohort_of(patients: tuple[int, ...], events: int = 4, seed: int = 0) -> Cohort:
-    return random_cohort(LAYOUT, patients, events, stream("cohort", seed))
-
-
-def terms_of(hospitals: int = 3, **training: object) -> SimpleNamespace:
-    names = {f"h{i}": 10 * (i + 1) for i in range(hospitals)}
-    made = TrainingSettings(public_patients=names, optimizer="newton", moment_rounds=1, **training)  # type: ignore[arg-type]
-    return SimpleNamespace(
-        model=ADDITIVE,
-        privacy=PrivacySettings(clip_norm=0.5),
-        training=made,
-        hospital_noise_stddev=0.5,
-        hospitals=tuple(names),
-        simulation=True,
-    )
 
 
 def plain_sum(cohort: Cohort, clip_norm: float):
@@ -56,7 +31,7 @@ def plain_sum(cohort: Cohort, clip_norm: float):
 
 @pytest.mark.parametrize("clip_norm", [0.01, 1.0, 30.0])
 def test_the_sum_is_that_of_the_patients_mean_rows(clip_norm: float) -> None:
-    cohort = cohort_of((11,), 6)
+    cohort = cohort_of(LAYOUT, (11,), events=6)
     ours = moment_sums(ADDITIVE, LAYOUT, cohort, clip_norm)[0]
     np.testing.assert_allclose(ours, plain_sum(cohort, clip_norm), rtol=1e-8)
     assert ours[0] == pytest.approx(11 * clip_norm * column_scale(ADDITIVE, LAYOUT)[0], rel=1e-8)
@@ -67,7 +42,7 @@ def test_the_sum_is_that_of_the_patients_mean_rows(clip_norm: float) -> None:
 def test_one_patient_moves_one_hospitals_moments_by_at_most_the_clip_norm(
     seed: int, events: int, clip_norm: float
 ) -> None:
-    cohort = cohort_of((4, 1, 6), events, seed)
+    cohort = cohort_of(LAYOUT, (4, 1, 6), events=events, seed=seed)
     # Rows of the largest norm there is: ranged values at their bounds.
     cohort = replace(cohort, values=np.sign(cohort.values).astype(np.float32))
     whole = moment_sums(ADDITIVE, LAYOUT, cohort, clip_norm)
@@ -80,7 +55,7 @@ def test_one_patient_moves_one_hospitals_moments_by_at_most_the_clip_norm(
 
 
 def test_many_events_alike_weigh_as_one() -> None:
-    once = cohort_of((1,), 1)
+    once = cohort_of(LAYOUT, (1,), events=1)
     often = replace(
         once,
         bins=np.repeat(once.bins, 9, axis=0),
@@ -95,21 +70,21 @@ def test_many_events_alike_weigh_as_one() -> None:
 
 
 def test_neither_weights_nor_outcomes_enter() -> None:
-    cohort = cohort_of((5, 7, 1))
+    cohort = cohort_of(LAYOUT, (5, 7, 1))
     others = replace(cohort, labels=1 - cohort.labels)
     streams = [[stream("n", h) for h in range(3)] for _ in range(2)]
     first = private_update(
-        Step(terms=terms_of(), layout=LAYOUT, cohort=cohort, moments=True), NOWHERE, streams[0]
+        Step(terms=step_terms(**NEWTON), layout=LAYOUT, cohort=cohort, moments=True), NOWHERE, streams[0]
     )
     second = private_update(
-        Step(terms=terms_of(), layout=LAYOUT, cohort=others, moments=True), 7 * NOWHERE, streams[1]
+        Step(terms=step_terms(**NEWTON), layout=LAYOUT, cohort=others, moments=True), 7 * NOWHERE, streams[1]
     )
     np.testing.assert_array_equal(first, second)
     assert np.isfinite(first).all()
 
 
 def test_a_patient_whose_values_are_not_finite_adds_zero() -> None:
-    cohort = cohort_of((6,), 3)
+    cohort = cohort_of(LAYOUT, (6,), events=3)
     values = cohort.values.copy()
     values[cohort.events_from[2]] = np.inf
     rest = cohort.take(np.array([0, 1, 3, 4, 5]))
@@ -120,7 +95,7 @@ def test_a_patient_whose_values_are_not_finite_adds_zero() -> None:
 
 @pytest.mark.parametrize("rate", [0.5, 1.0])
 def test_moments_are_sampled_and_noised_as_gradients_are(rate: float) -> None:
-    terms, cohort = terms_of(sampling_rate=rate), cohort_of((40, 0, 25))
+    terms, cohort = step_terms(**NEWTON, sampling_rate=rate), cohort_of(LAYOUT, (40, 0, 25))
     streams = [stream("n", h) for h in range(3)]
     update = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort, moments=True), NOWHERE, streams)
     children = [stream("n", h).child("step", 0) for h in range(3)]
@@ -138,8 +113,8 @@ def test_moments_are_sampled_and_noised_as_gradients_are(rate: float) -> None:
 @pytest.mark.parametrize("simulation", [True, False])
 def test_moments_of_many_hospitals_equal_theirs_one_by_one(rate: float, simulation: bool) -> None:
     """The batch of a simulation, and each hospital alone: by itself (simulated) or through Opacus (real)."""
-    terms = terms_of(sampling_rate=rate)
-    parts = [cohort_of((size,), 6, seed) for seed, size in enumerate((8, 1, 20))]
+    terms = step_terms(**NEWTON, sampling_rate=rate)
+    parts = [cohort_of(LAYOUT, (size,), events=6, seed=seed) for seed, size in enumerate((8, 1, 20))]
     streams = [stream("n", h) for h in range(3)]
     together = private_update(
         Step(terms=terms, layout=LAYOUT, cohort=concatenate(parts), moments=True), NOWHERE, streams
@@ -155,7 +130,7 @@ def test_moments_of_many_hospitals_equal_theirs_one_by_one(rate: float, simulati
 
 
 def test_parts_that_do_not_fit_into_memory_add_up() -> None:
-    cohort = cohort_of((30, 0, 50), 6)
+    cohort = cohort_of(LAYOUT, (30, 0, 50), events=6)
     whole = moment_sums(ADDITIVE, LAYOUT, cohort, 1.0)
     pieces = moment_sums(ADDITIVE, LAYOUT, cohort, 1.0, memory_bytes=20_000)
     np.testing.assert_allclose(pieces, whole, rtol=1e-12)

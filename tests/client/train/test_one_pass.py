@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.builders import LAYOUT
 from tests.client.hostile_weights import KINDS, aimed_weights
 from tests.client.second_pass import second_pass
 from wardround.client.cohort import Cohort
@@ -16,13 +17,10 @@ from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.moments import moment_sums
 from wardround.client.train.one_pass import blank, no_denormals
 from wardround.client.train.update import clipped_sums
-from wardround.protocol.contract.layout import Cross, Field, Layout
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.settings import ModelSettings
 
-FIELDS = (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", tuple("abcde")))
-LAYOUT = Layout(FIELDS, (Cross(*FIELDS[:2]),), ("gap", "rate"))
 DAY, LAST, COLUMN = 2, 4, 9  # the last day: 3 + 2 columns of the others, then the fifth
 MODELS = [
     ModelSettings(),

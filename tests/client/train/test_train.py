@@ -2,7 +2,6 @@
 
 import importlib
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,20 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.builders import LAYOUT, cohort_of, step_terms, stream
 from wardround.client.cohort import Cohort, concatenate
-from wardround.client.train.check_closed_form import random_cohort
 from wardround.client.train.patient_batch import pad_patients
 from wardround.client.train.update import Step, clipped_sums, draw_sample, private_update, update_together
-from wardround.protocol.contract.layout import Cross, Field, Layout
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.model.modules import build_module, load_vector, to_vector
 from wardround.protocol.privacy.mechanism import add_noise, ordered_clip_norm
-from wardround.protocol.privacy.randomness import Keystream, derive_key
-from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.settings import ModelSettings
 
-FIELDS = (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", tuple("abcde")))
-LAYOUT = Layout(FIELDS, (Cross(*FIELDS[:2]),), ("gap", "rate"))
 ADDITIVE = ModelSettings()
 MODELS = [
     ADDITIVE,
@@ -35,29 +30,9 @@ models = st.sampled_from(MODELS)
 seeds = st.integers(0, 10_000)
 
 
-def stream(*parts: str | int) -> Keystream:
-    return Keystream(derive_key(*parts))
-
-
-def cohort_of(patients: tuple[int, ...], events: int = 4, seed: int = 0) -> Cohort:
-    return random_cohort(LAYOUT, patients, events, stream("cohort", seed))
-
-
 def weights_of(model: ModelSettings, rows: int = 1, seed: int = 0, scale: float = 2.0):
     count = parameter_count(model, LAYOUT)
     return scale * stream("weights", seed).gaussian(rows * count).reshape(rows, count)
-
-
-def terms_of(model: ModelSettings = ADDITIVE, hospitals: int = 3, **training: object) -> SimpleNamespace:
-    names = {f"h{i}": 10 * (i + 1) for i in range(hospitals)}
-    return SimpleNamespace(
-        model=model,
-        privacy=PrivacySettings(clip_norm=0.5),
-        training=TrainingSettings(public_patients=names, **training),  # type: ignore[arg-type]
-        hospital_noise_stddev=0.5,
-        hospitals=tuple(names),
-        simulation=True,
-    )
 
 
 def gradients_by_autograd(model: ModelSettings, weights, cohort: Cohort):
@@ -80,7 +55,7 @@ def clip(gradients, clip_norm: float):
 
 @each_model
 def test_the_sum_is_that_of_clipped_gradients_per_patient_by_autograd(model: ModelSettings) -> None:
-    cohort, weights = cohort_of((9,), 6), weights_of(model)
+    cohort, weights = cohort_of(LAYOUT, (9,), events=6), weights_of(model)
     gradients = gradients_by_autograd(model, weights, cohort)
     norms = np.linalg.norm(gradients, axis=1)
     for clip_norm in (float(np.median(norms)), 10 * norms.max(), norms.min() / 3):
@@ -92,7 +67,7 @@ def test_the_sum_is_that_of_clipped_gradients_per_patient_by_autograd(model: Mod
 
 @each_model
 def test_single_precision_stays_within_a_millionth_of_double(model: ModelSettings) -> None:
-    cohort, weights = cohort_of((40,), 6), weights_of(model)
+    cohort, weights = cohort_of(LAYOUT, (40,), events=6), weights_of(model)
     double = clipped_sums(model, LAYOUT, weights, cohort, 0.3, dtype=np.float64)
     single = clipped_sums(model, LAYOUT, weights, cohort, 0.3, dtype=np.float32)
     # The allowance for rounding shortens a gradient by up to 5e-6; what is left is single precision itself.
@@ -104,7 +79,7 @@ def test_single_precision_stays_within_a_millionth_of_double(model: ModelSetting
 def test_one_patient_moves_one_hospital_by_at_most_the_clip_norm(
     model: ModelSettings, seed: int, events: int, clip_norm: float, shared: bool
 ) -> None:
-    cohort = cohort_of((4, 1, 6), events, seed)
+    cohort = cohort_of(LAYOUT, (4, 1, 6), events=events, seed=seed)
     weights = weights_of(model, 1 if shared else 3, seed, scale=5.0)
     whole = clipped_sums(model, LAYOUT, weights, cohort, clip_norm)
     leaver = seed % cohort.patient_count
@@ -125,13 +100,13 @@ def test_one_patient_moves_one_hospital_by_at_most_the_clip_norm(
 def test_one_patient_alone_never_exceeds_the_clip_norm(
     model: ModelSettings, seed: int, events: int, clip_norm: float, scale: float
 ) -> None:
-    cohort = cohort_of((1,), events, seed)
+    cohort = cohort_of(LAYOUT, (1,), events=events, seed=seed)
     alone = clipped_sums(model, LAYOUT, weights_of(model, seed=seed, scale=scale), cohort, clip_norm)
     assert np.linalg.norm(alone) <= clip_norm
 
 
 def test_many_events_weigh_no_more_than_one() -> None:
-    one = cohort_of((1,), 1)
+    one = cohort_of(LAYOUT, (1,), events=1)
     many = replace(
         one,
         bins=np.repeat(one.bins, 500, axis=0),
@@ -150,7 +125,7 @@ def test_many_events_weigh_no_more_than_one() -> None:
 @each_model
 @pytest.mark.parametrize("fault", [np.nan, np.inf, 3e38])
 def test_a_patient_whose_gradient_is_not_finite_adds_zero(model: ModelSettings, fault: float) -> None:
-    cohort, weights = cohort_of((5, 3), 4), weights_of(model)
+    cohort, weights = cohort_of(LAYOUT, (5, 3), events=4), weights_of(model)
     faulty = replace(cohort, values=cohort.values.copy())
     faulty.values[cohort.events_from[2]] = fault
     others = cohort.take(np.array([0, 1, 3, 4, 5, 6, 7]))
@@ -165,7 +140,7 @@ def test_a_patient_whose_gradient_is_not_finite_adds_zero(model: ModelSettings, 
 def test_weights_that_are_not_finite_give_zero_and_not_an_error(model: ModelSettings) -> None:
     weights = weights_of(model, 2)
     weights[1] = np.nan
-    sums = clipped_sums(model, LAYOUT, weights, cohort_of((3, 3)), 1.0)
+    sums = clipped_sums(model, LAYOUT, weights, cohort_of(LAYOUT, (3, 3)), 1.0)
     assert not sums[1].any()
     assert sums[0].any()
 
@@ -175,7 +150,7 @@ def test_weights_that_are_not_finite_give_zero_and_not_an_error(model: ModelSett
 def test_a_batch_of_hospitals_equals_one_by_one(
     model: ModelSettings, seed: int, patients: list[int], events: int, shared: bool
 ) -> None:
-    cohort = cohort_of(tuple(patients), events, seed)
+    cohort = cohort_of(LAYOUT, tuple(patients), events=events, seed=seed)
     weights = weights_of(model, 1 if shared else len(patients), seed)
     for dtype, tolerance in ((np.float64, 1e-9), (np.float32, 1e-6)):
         together = clipped_sums(model, LAYOUT, weights, cohort, 0.3, dtype=dtype)
@@ -189,7 +164,7 @@ def test_a_batch_of_hospitals_equals_one_by_one(
 
 @each_model
 def test_memory_may_be_small_and_the_sums_stay_the_same(model: ModelSettings) -> None:
-    cohort, weights = cohort_of((30, 0, 80, 3), 5), weights_of(model, 4)
+    cohort, weights = cohort_of(LAYOUT, (30, 0, 80, 3), events=5), weights_of(model, 4)
     whole = clipped_sums(model, LAYOUT, weights, cohort, 0.3)
     parts = clipped_sums(model, LAYOUT, weights, cohort, 0.3, memory_bytes=1)
     np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-6)
@@ -197,7 +172,7 @@ def test_memory_may_be_small_and_the_sums_stay_the_same(model: ModelSettings) ->
 
 @each_model
 def test_a_sample_is_the_sum_over_the_sampled(model: ModelSettings) -> None:
-    cohort, weights = cohort_of((12, 0, 20), 5), weights_of(model)
+    cohort, weights = cohort_of(LAYOUT, (12, 0, 20), events=5), weights_of(model)
     sampled = stream("who").uniform(32) < 0.4
     ours = clipped_sums(model, LAYOUT, weights, cohort, 0.3, sampled=sampled)
     theirs = clipped_sums(model, LAYOUT, weights, cohort.take(np.flatnonzero(sampled)), 0.3)
@@ -205,7 +180,7 @@ def test_a_sample_is_the_sum_over_the_sampled(model: ModelSettings) -> None:
 
 
 def test_patients_are_drawn_at_the_rate_and_by_their_own_token() -> None:
-    cohort = cohort_of((3000, 3000), 1)
+    cohort = cohort_of(LAYOUT, (3000, 3000), events=1)
     keys = [stream("a"), stream("b")]
     drawn = draw_sample(cohort, 0.25, keys)
     assert drawn is not None
@@ -218,8 +193,8 @@ def test_patients_are_drawn_at_the_rate_and_by_their_own_token() -> None:
 @each_model
 @pytest.mark.parametrize("local_steps", [1, 3])
 def test_nobody_sampled_and_nobody_there_still_release_noise(model: ModelSettings, local_steps: int) -> None:
-    terms = terms_of(model, 3, sampling_rate=1e-9, local_steps=local_steps)
-    cohort = cohort_of((40, 0, 5))
+    terms = step_terms(model, 3, sampling_rate=1e-9, local_steps=local_steps)
+    cohort = cohort_of(LAYOUT, (40, 0, 5))
     streams = [stream("n", h) for h in range(3)]
     update = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort), weights_of(model), streams)
     size = np.sqrt(local_steps) * 0.5 * np.sqrt(update.shape[1])
@@ -231,7 +206,7 @@ def test_nobody_sampled_and_nobody_there_still_release_noise(model: ModelSetting
 
 @each_model
 def test_the_release_of_one_step_is_the_clipped_sum_plus_its_own_noise(model: ModelSettings) -> None:
-    terms, cohort, weights = terms_of(model), cohort_of((5, 7, 1)), weights_of(model)
+    terms, cohort, weights = step_terms(model), cohort_of(LAYOUT, (5, 7, 1)), weights_of(model)
     update = private_update(
         Step(terms=terms, layout=LAYOUT, cohort=cohort), weights, [stream("n", h) for h in range(3)]
     )
@@ -241,7 +216,7 @@ def test_the_release_of_one_step_is_the_clipped_sum_plus_its_own_noise(model: Mo
 
 
 def test_several_steps_release_the_difference_after_descent() -> None:
-    terms, cohort = terms_of(local_steps=2, local_learning_rate=0.25), cohort_of((5, 7, 1))
+    terms, cohort = step_terms(local_steps=2, local_learning_rate=0.25), cohort_of(LAYOUT, (5, 7, 1))
     start = weights_of(ADDITIVE)
     rates = 0.25 / np.array([[10], [20], [30]])
     current = np.repeat(start, 3, axis=0)
@@ -262,8 +237,8 @@ def test_several_steps_release_the_difference_after_descent() -> None:
 def test_a_round_of_many_hospitals_equals_their_rounds_one_by_one(
     model: ModelSettings, steps: int, rate: float
 ) -> None:
-    terms = terms_of(model, 3, local_steps=steps, sampling_rate=rate)
-    parts = [cohort_of((size,), 6, seed) for seed, size in enumerate((8, 1, 20))]
+    terms = step_terms(model, 3, local_steps=steps, sampling_rate=rate)
+    parts = [cohort_of(LAYOUT, (size,), events=6, seed=seed) for seed, size in enumerate((8, 1, 20))]
     weights = weights_of(model)
     together = private_update(
         Step(terms=terms, layout=LAYOUT, cohort=concatenate(parts)),
@@ -278,13 +253,13 @@ def test_a_round_of_many_hospitals_equals_their_rounds_one_by_one(
 
 
 def test_noise_differs_between_hospitals_steps_and_rounds() -> None:
-    nobody = cohort_of((0, 0, 0))
+    nobody = cohort_of(LAYOUT, (0, 0, 0))
     keys = [[stream("round", r, "hospital", h) for h in range(3)] for r in range(2)]
     rounds = [
-        update_together(Step(terms=terms_of(), layout=LAYOUT, cohort=nobody), weights_of(ADDITIVE), row)
+        update_together(Step(terms=step_terms(), layout=LAYOUT, cohort=nobody), weights_of(ADDITIVE), row)
         for row in keys
     ]
-    two_steps = terms_of(local_steps=2, local_learning_rate=10.0)
+    two_steps = step_terms(local_steps=2, local_learning_rate=10.0)
     both = update_together(Step(terms=two_steps, layout=LAYOUT, cohort=nobody), weights_of(ADDITIVE), keys[0])
     draws = [*rounds[0], *rounds[1], -both[0] - rounds[0][0]]
     correlation = np.corrcoef(draws) - np.eye(len(draws))
@@ -293,10 +268,12 @@ def test_noise_differs_between_hospitals_steps_and_rounds() -> None:
 
 
 def test_several_steps_want_to_know_whose_patients_they_divide_by() -> None:
-    terms = terms_of(local_steps=2)
+    terms = step_terms(local_steps=2)
     with pytest.raises(ValueError, match="3 hospitals named for 1 rows"):
         private_update(
-            Step(terms=terms, layout=LAYOUT, cohort=cohort_of((4,))), weights_of(ADDITIVE), [stream("n")]
+            Step(terms=terms, layout=LAYOUT, cohort=cohort_of(LAYOUT, (4,))),
+            weights_of(ADDITIVE),
+            [stream("n")],
         )
 
 
@@ -322,14 +299,14 @@ def test_neither_torch_s_nor_numpy_s_generator_is_drawn_from(
         monkeypatch.setattr(np.random, name, refuse)
     before = torch.get_rng_state()
     for simulation in (True, False):
-        terms = terms_of(model, 1, local_steps=2, sampling_rate=0.5)
+        terms = step_terms(model, 1, local_steps=2, sampling_rate=0.5)
         terms.simulation = simulation
         private_update(
-            Step(terms=terms, layout=LAYOUT, cohort=cohort_of((9,))), weights_of(model), [stream("n")]
+            Step(terms=terms, layout=LAYOUT, cohort=cohort_of(LAYOUT, (9,))), weights_of(model), [stream("n")]
         )
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_an_unknown_engine_is_named() -> None:
     with pytest.raises(ConfigurationError, match="engine=magic: must be one of auto, closed_form"):
-        clipped_sums(ADDITIVE, LAYOUT, weights_of(ADDITIVE), cohort_of((2,)), 1.0, "magic")
+        clipped_sums(ADDITIVE, LAYOUT, weights_of(ADDITIVE), cohort_of(LAYOUT, (2,)), 1.0, "magic")

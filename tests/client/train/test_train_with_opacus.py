@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from opacus.optimizers import DPOptimizer
 from torch import nn
 
 import wardround.client.train.check_closed_form
-from wardround.client.cohort import Cohort
+from tests.builders import cohort_of, step_terms, stream
 from wardround.client.train.check_closed_form import check_closed_form, of_one_label, random_cohort
 from wardround.client.train.clipped_sum_opacus import clipped_sum_opacus
 from wardround.client.train.patient_batch import pad_patients
@@ -26,8 +25,7 @@ from wardround.protocol.errors import ConfigurationError, WardroundError
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.model.modules import build_module
 from wardround.protocol.privacy.mechanism import add_noise
-from wardround.protocol.privacy.randomness import Keystream, derive_key
-from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.settings import ModelSettings
 
 FIELDS = (Field("age", tuple("abc")), Field("day", tuple("abcde")))
 LAYOUT = Layout(FIELDS, (Cross(*FIELDS),), ("gap",))
@@ -39,28 +37,9 @@ MODELS = [
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.kind)
 
 
-def stream(*parts: str | int) -> Keystream:
-    return Keystream(derive_key(*parts))
-
-
-def cohort_of(patients: tuple[int, ...], events: int = 4) -> Cohort:
-    return random_cohort(LAYOUT, patients, events, stream("cohort"))
-
-
 def weights_of(model: ModelSettings, rows: int = 1):
     count = parameter_count(model, LAYOUT)
     return 2 * stream("weights").gaussian(rows * count).reshape(rows, count)
-
-
-def terms_of(model: ModelSettings, **training: object) -> SimpleNamespace:
-    return SimpleNamespace(
-        model=model,
-        privacy=PrivacySettings(clip_norm=0.5),
-        training=TrainingSettings(public_patients={"h0": 10}, **training),  # type: ignore[arg-type]
-        hospital_noise_stddev=0.5,
-        hospitals=("h0",),
-        simulation=True,
-    )
 
 
 @st.composite
@@ -99,7 +78,7 @@ def test_closed_form_equals_opacus_on_any_model_mask_and_shape(study, clip_norm:
 @each_model
 @pytest.mark.parametrize("engine", ["ghost", "hooks"])
 def test_opacus_engines_also_zero_a_patient_who_is_not_finite(model: ModelSettings, engine: str) -> None:
-    cohort, weights = cohort_of((4,), 3), weights_of(model)
+    cohort, weights = cohort_of(LAYOUT, (4,), events=3), weights_of(model)
     cohort.values[cohort.events_from[1]] = np.nan
     others = cohort.take(np.array([0, 2, 3]))
     sums = clipped_sums(model, LAYOUT, weights, cohort, 0.2, engine)
@@ -108,7 +87,7 @@ def test_opacus_engines_also_zero_a_patient_who_is_not_finite(model: ModelSettin
 
 @pytest.mark.parametrize("engine", ["ghost", "hooks"])
 def test_opacus_engines_take_samples_and_small_memory(engine: str) -> None:
-    model, cohort = MODELS[1], cohort_of((9, 0, 4), 3)
+    model, cohort = MODELS[1], cohort_of(LAYOUT, (9, 0, 4), events=3)
     weights, sampled = weights_of(model, 3), np.arange(13) % 3 > 0
     ours = clipped_sums(model, LAYOUT, weights, cohort, 0.2, sampled=sampled, dtype=np.float64)
     theirs = clipped_sums(model, LAYOUT, weights, cohort, 0.2, engine, sampled=sampled, memory_bytes=1)
@@ -140,7 +119,7 @@ class Recurrent(nn.Module):
 
 @pytest.mark.parametrize("engine", ["ghost", "hooks"])
 def test_flattening_patients_into_events_is_refused(engine: str) -> None:
-    batch = pad_patients(LAYOUT, cohort_of((6,), 4))
+    batch = pad_patients(LAYOUT, cohort_of(LAYOUT, (6,), events=4))
     with pytest.raises(
         ConfigurationError, match=r"gradients of \d+ items for 6 patients .*keep the patient dimension"
     ):
@@ -148,14 +127,14 @@ def test_flattening_patients_into_events_is_refused(engine: str) -> None:
 
 
 def test_a_layer_that_ghost_clipping_does_not_know_is_clipped_by_hooks() -> None:
-    module, batch = Recurrent(), pad_patients(LAYOUT, cohort_of((5,), 4))
+    module, batch = Recurrent(), pad_patients(LAYOUT, cohort_of(LAYOUT, (5,), events=4))
     whole = clipped_sum_opacus(module, batch, 0.1, "hooks")
     fewer = clipped_sum_opacus(module, batch.only(torch.arange(5) != 2), 0.1, "hooks")
     assert 0 < np.linalg.norm(whole - fewer) <= 0.1
 
 
 def test_an_empty_batch_sums_to_zero() -> None:
-    batch = pad_patients(LAYOUT, cohort_of((0,)))
+    batch = pad_patients(LAYOUT, cohort_of(LAYOUT, (0,)))
     assert not clipped_sum_opacus(build_module(MODELS[1], LAYOUT), batch, 1.0, "ghost").any()
 
 
@@ -165,8 +144,8 @@ def test_an_empty_batch_sums_to_zero() -> None:
 def test_a_hospital_s_round_through_opacus_s_optimiser_equals_the_batched_round(
     model: ModelSettings, steps: int, rate: float
 ) -> None:
-    terms = terms_of(model, local_steps=steps, sampling_rate=rate)
-    cohort, weights = cohort_of((11,), 5), weights_of(model)
+    terms = step_terms(model, 1, local_steps=steps, sampling_rate=rate)
+    cohort, weights = cohort_of(LAYOUT, (11,), events=5), weights_of(model)
     batched = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort), weights, [stream("n")])
     terms.simulation = False
     through_opacus = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort), weights, [stream("n")])
@@ -176,7 +155,7 @@ def test_a_hospital_s_round_through_opacus_s_optimiser_equals_the_batched_round(
 
 
 def test_opacus_s_accountant_sees_every_step_also_the_empty_ones() -> None:
-    terms = terms_of(MODELS[0], local_steps=5, sampling_rate=0.1)
+    terms = step_terms(MODELS[0], 1, local_steps=5, sampling_rate=0.1)
     accountant, zeros = RDPAccountant(), np.zeros(LAYOUT.width)
     update_with_opacus(
         terms,
