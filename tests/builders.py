@@ -27,6 +27,7 @@ OPERATOR, OTHER = new_key().public, new_key().public
 """Two operators' keys; nobody in the tests signs by them."""
 
 AGE = {"kind": "numeric", "column": "age", "edges": [20, 40, 60]}
+CHANNEL = {"kind": "categorical", "column": "channel", "vocabulary": ["sms", "email"]}
 SEX = {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]}
 PUBLIC = {"consent": {"required": False}}
 """What makes a contract one that asks for no consent."""

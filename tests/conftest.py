@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import release_to, simulated_terms
+from wardround.protocol.terms.terms import Release, Terms
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
@@ -27,6 +30,18 @@ def _open_stderr() -> None:
     """
     absl_logging = importlib.import_module("absl.logging")
     absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+
+@pytest.fixture(scope="session")
+def make_terms() -> Callable[..., Terms]:
+    """Terms of a simulated study with three hospitals (``simulated_terms``)."""
+    return simulated_terms
+
+
+@pytest.fixture(scope="session")
+def make_release() -> Callable[..., Release]:
+    """The release that answers a plan (``release_to``)."""
+    return release_to
 
 
 @pytest.fixture

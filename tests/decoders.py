@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from tests.builders import AGE, CHANNEL, small_contract
 from wardround.client.agent.verified_plan import read_request
 from wardround.client.home.home import load_home
 from wardround.client.home.round_log import RoundLog
@@ -62,23 +63,14 @@ KEY = new_key()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DIGEST = "ab" * 32
 NODE_KEY = "ecdsa-sha2-nistp384 " + "A" * 100
-CONTRACT: dict[str, Any] = {
-    "name": "small",
-    "version": 1,
-    "purpose": "engagement",
-    "patient": "patient",
-    "decided_at": "decided",
-    "outcome_at": "due",
-    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 4,
-    "topic": {"column": "topic", "sensitive": ["maternity"]},
-    "features": {
-        "age": {"kind": "numeric", "table": "patients", "column": "age", "edges": [20, 40, 60]},
-        "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms", "email"]},
-    },
-    "crosses": [["age", "channel"]],
-    "groups": ["age"],
-}
+CONTRACT = small_contract(
+    decided_at="decided",
+    outcome_at="due",
+    topic={"column": "topic", "sensitive": ["maternity"]},
+    features={"age": {**AGE, "table": "patients"}, "channel": CHANNEL},
+    crosses=[["age", "channel"]],
+    groups=["age"],
+)
 Decode = Callable[[bytes], object]
 Wrap = Callable[[bytes], bytes]
 

@@ -3,15 +3,14 @@
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.builders import ROOT
 from wardround.client.commands.arguments import parser as hospital
 from wardround.protocol.command_line.completion import Place, places
 from wardround.server.commands.arguments import parser as operator
 
-ROOT = Path(__file__).parents[1]
 PARSERS = {"wardround-hospital": hospital, "wardround-serve": operator}
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FOLDERS = ("api", "client", "conf", "deploy", "docs", "protocol", "server", "simulations")

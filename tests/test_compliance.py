@@ -1,11 +1,11 @@
 """The compliance page names tests that exist, for every rule that it must speak of."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.builders import ROOT
+
 PAGE = (ROOT / "docs/compliance.md").read_text(encoding="utf-8")
 CITED = re.compile(r"`(test_\w+)`")
 PAGES = ("compliance.md", "hospital.md", "staff.md")

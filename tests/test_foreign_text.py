@@ -2,16 +2,15 @@
 
 import logging
 import re
-from pathlib import Path
 
 import pytest
 
 import wardround.client.commands.terminal
 import wardround.protocol.text.say
 import wardround.simulations.report.terminal
+from tests.builders import ROOT
 from wardround.protocol.text.text import visible
 
-ROOT = Path(__file__).parents[1]
 ROOMS = ("api", "protocol", "client", "server", "conf", "simulations")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import ROOT
 from tests.decoders import Decoder, decoders
 from wardround.protocol.characters import is_visible
 from wardround.protocol.errors import WardroundError
@@ -89,7 +90,7 @@ def test_tens_of_thousands_of_inputs_and_the_memory_that_they_take(tmp_path: Pat
     program = f"from tests.test_fuzz_decoders import main; main({str(tmp_path)!r})"
     done = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

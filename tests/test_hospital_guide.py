@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import ROOT
 from wardround.protocol.model.model import initial_weights
 from wardround.protocol.terms.terms import RoundPlan
 from wardround.protocol.wire.envelope import SignedRelease, decode_answer, sign_request
 from wardround.protocol.wire.signed_terms import load_terms
 from wardround.protocol.wire.signing import load_key
 
-ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs/hospital.md").read_text(encoding="utf-8")
 PROGRAMS = {"wardround-hospital": "wardround.client.main", "wardround-serve": "wardround.server.main"}
 BLOCK = re.compile(r"^```console\n(\$ .*?)^```", re.MULTILINE | re.DOTALL)

@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.builders import ROOT
+
 FOLDERS = ("api", "client", "conf", "protocol", "server", "simulations")
 
 

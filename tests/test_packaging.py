@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.builders import ROOT
+
 FOLDERS = {"api": "wardround"} | {
     side: f"wardround/{side}" for side in ("protocol", "client", "server", "simulations", "conf")
 }

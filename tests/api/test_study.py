@@ -10,9 +10,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import wardround
+from tests.builders import ROOT
 from wardround import Study, WardroundError
 
-NOSHOW = Path(__file__).parents[2].parent / "shared" / "data" / "noshow.csv.gz"
+NOSHOW = ROOT.parent / "shared" / "data" / "noshow.csv.gz"
 PROGRAM = """
 import sys
 import wardround

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.builders import AGE, CHANNEL, small_contract
 from wardround.client.agent.agent import Agent
 from wardround.client.home.home import load_home
 from wardround.client.ledger.entries import Entry
@@ -25,24 +26,18 @@ from wardround.protocol.wire.envelope import SignedRelease, decode_answer, sign_
 from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_bytes
 from wardround.protocol.wire.signing import SigningKey, new_key, save_key
 
-CONTRACT: dict[str, Any] = {
-    "name": "small",
-    "version": 1,
-    "purpose": "engagement",
-    "patient": "patient",
-    "decided_at": "decided",
-    "outcome_at": "due",
-    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 4,
-    "retention_days": 7300,
-    "topic": {"column": "topic", "sensitive": ["maternity"]},
-    "features": {
-        "age": {"kind": "numeric", "table": "patients", "column": "age", "edges": [20, 40, 60]},
-        "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms", "email"]},
+CONTRACT = small_contract(
+    decided_at="decided",
+    outcome_at="due",
+    retention_days=7300,
+    topic={"column": "topic", "sensitive": ["maternity"]},
+    features={
+        "age": {**AGE, "table": "patients"},
+        "channel": CHANNEL,
         "topic": {"kind": "categorical", "column": "topic", "vocabulary": ["screening", "maternity"]},
         "past": {"kind": "history", "statistic": "engaged", "edges": [1, 2]},
     },
-}
+)
 ROUNDS = 12
 POLICY: dict[str, Any] = {
     "delta": 1e-5,

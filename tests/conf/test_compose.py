@@ -8,6 +8,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from tests.builders import ROOT
 from wardround.conf.compose import build, settings_to_mapping, study_settings
 from wardround.conf.settings import FederationSettings, PersonalizationSettings, ReportSettings, StudySettings
 from wardround.protocol.errors import WardroundError
@@ -15,7 +16,7 @@ from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, Tr
 from wardround.server.algorithm.propose import NEWTON_TAIL_SHARE, choose_method
 from wardround.simulations.population.draw import PopulationSettings
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = ROOT / "conf"
 NEEDED = {
     "data=noshow": ["data.path=noshow.csv.gz"],
     "data=heart": ["data.path=heart"],

@@ -8,13 +8,12 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from tests.builders import ROOT
 from wardround.conf import door
 from wardround.conf.help import help_text
 from wardround.conf.settings import StudySettings
 from wardround.protocol.errors import TableError
 from wardround.simulations.main import main
-
-ROOT = Path(__file__).parents[2]
 
 
 class Jobs:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import ROOT
 from wardround.client.network.supernode import FOLDER, OWN_ADDRESS
 
-UNITS = sorted((Path(__file__).parents[2] / "deploy").glob("*.service"))
+UNITS = sorted((ROOT / "deploy").glob("*.service"))
 NEWER = ("RestartSteps", "RestartMaxDelaySec")  # from systemd 254; ignored before
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from tests.builders import ROOT
+
+EXAMPLES = ROOT / "examples"
 
 
 def test_there_are_five() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.builders import small_contract
 from wardround.protocol import plugins
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
@@ -141,17 +142,7 @@ def test_a_real_study_carries_words_alone(small_terms):
 @pytest.fixture
 def small_terms():
     """Terms of two hospitals; keyword arguments change training settings and the mark."""
-    contract = contract_from_mapping(
-        {
-            "name": "small",
-            "version": 1,
-            "purpose": "tests",
-            "patient": "patient",
-            "label": {"column": "engaged", "engaged": ["1"], "not_engaged": ["0"]},
-            "events_per_patient": 1,
-            "features": {"sex": {"kind": "boolean", "column": "sex"}},
-        }
-    )
+    contract = contract_from_mapping(small_contract())
 
     def make(training=None, simulation=True):
         public = {"public_patients": {"north": 100, "south": 300}}

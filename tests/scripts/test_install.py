@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.builders import ROOT
+
 FAKE = '#!/bin/sh\necho "$@" >> "$0.calls"\nexit ${FAIL:-0}\n'
 
 

@@ -7,7 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.builders import ROOT
+
 MUST_HOLD = (
     "server/network/shim/shim.py",
     "client/home/templates/policy.yaml",

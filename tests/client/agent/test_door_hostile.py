@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import ROOT
 from tests.client.conftest import Hospital, small_tables, small_terms
 from wardround.client.agent.socket_door import LENGTH
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.wire.envelope import SignedRelease, decode_answer
 from wardround.protocol.wire.signing import new_key
 
-ROOT = Path(__file__).parents[3]
 PATIENTS, STEPS = 20_000, 120
 AGENT = (
     "import sys; from pathlib import Path; from wardround.client.agent import agent; "

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import ROOT
 from wardround.client.ledger.verify import export, verify
 from wardround.protocol.wire.envelope import decode_answer, signed_by_hospital
 from wardround.protocol.wire.wire import encode_release
 
-ROOT = Path(__file__).parents[3]
 LENGTH = struct.Struct("<I")
 WAIT_SECONDS = 120
 # The bytes are durable from here on: whoever asks again gets the very same.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.builders import ROOT
+
 HELD = """
 import sys
 sys.path.insert(0, "tests/simulations/reliability")

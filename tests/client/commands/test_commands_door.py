@@ -3,16 +3,14 @@
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from tests.builders import ROOT
 from wardround.client import main as door
 from wardround.client.commands.arguments import COMMANDS
 from wardround.protocol.errors import TableError
-
-ROOT = Path(__file__).parents[3]
 
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:

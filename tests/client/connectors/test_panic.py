@@ -2,20 +2,18 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
+from tests.builders import ROOT
 from wardround.client.checks.finding import FAULT, guarded
 from wardround.client.connectors.panic import panics_are_faults
 from wardround.client.connectors.source import FileSource
 from wardround.client.main import main
 from wardround.protocol.errors import TableError
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
-
-ROOT = Path(__file__).parents[3]
 
 
 def panic(*arguments):

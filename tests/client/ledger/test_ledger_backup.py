@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders import ROOT
 from wardround.client.home.home import load_home
 from wardround.client.ledger import backup as copies
 from wardround.client.ledger.head_file import read_head
@@ -23,8 +24,6 @@ from wardround.protocol.errors import ConfigurationError, LedgerError
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 from wardround.protocol.wire.signing import new_key
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

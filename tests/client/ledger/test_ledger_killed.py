@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import ROOT
 from wardround.client.ledger.budget import Caps, Charge
 from wardround.client.ledger.sqlite import create_ledger, open_ledger
 from wardround.client.ledger.verify import export, verify
@@ -74,7 +75,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SigningKey]:
         create_ledger(folder / f"ledger{number}.db", key, "test", NOW).close()
     output = subprocess.run(
         [sys.executable, "-P", "-c", _SCRIPT, str(folder), OPERATOR, str(POINTS)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import OPERATOR, OTHER, charge_of
+from tests.builders import OPERATOR, OTHER, ROOT, charge_of
 from wardround.client.ledger.budget import Caps
 from wardround.client.ledger.port import Receipt
 from wardround.client.ledger.sqlite import SqliteLedger, create_ledger, open_ledger
@@ -31,7 +31,6 @@ DELTA = 1e-5
 CAPS = Caps(delta=DELTA)
 KEY = new_key()
 PERSON = {"reason": "agreed", "person": "privacy officer"}
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

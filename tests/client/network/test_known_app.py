@@ -11,6 +11,7 @@ import pytest
 from flwr.cli.build import build_fab_from_disk
 from flwr.supernode.runtime import run_clientapp
 
+from tests.builders import ROOT
 from wardround.client.network import known_app
 from wardround.client.network.known_app import (
     SHIM_DIGEST,
@@ -22,7 +23,7 @@ from wardround.client.network.known_app import (
 )
 from wardround.protocol.errors import ConfigurationError
 
-SHIM = Path(__file__).parents[3] / "server/network/shim"
+SHIM = ROOT / "server/network/shim"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 import wardround.client
-from tests.builders import cohort_of
+from tests.builders import AGE, PUBLIC, SEX, cohort_of, small_contract
 from wardround.client.cohort import Cohort
 from wardround.client.personal.personal_mixture import CANDIDATES, fit_mixture
 from wardround.client.personal.personal_scores import KINDS, personal_design, personal_scores
@@ -24,22 +24,7 @@ from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 
-CONTRACT = contract_from_mapping(
-    {
-        "name": "small",
-        "version": 1,
-        "purpose": "engagement",
-        "patient": "patient",
-        "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-        "events_per_patient": 4,
-        "consent": {"required": False},
-        "features": {
-            "age": {"kind": "numeric", "column": "age", "edges": [20, 40, 60]},
-            "sex": {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]},
-        },
-        "groups": ["sex"],
-    }
-)
+CONTRACT = contract_from_mapping(small_contract(**PUBLIC, features={"age": AGE, "sex": SEX}, groups=["sex"]))
 LAYOUT = CONTRACT.layout
 MODELS = {"additive": ModelSettings(), "wide_deep": ModelSettings(kind="wide_deep", hidden=(4,))}
 METHODS = [(kind, name) for kind in KINDS for name in MODELS if (kind, name) != ("last_layer", "additive")]

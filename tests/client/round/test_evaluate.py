@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.builders import cohort_with
+from tests.builders import AGE, PUBLIC, SEX, cohort_with, small_contract
 from wardround.client.cohort import Cohort, concatenate, no_patients
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import simulation_policy
@@ -31,20 +31,7 @@ SETTINGS = EvaluationSettings(rounds=(2, 3), score_bins=7, noise_multiplier=4.0)
 
 def contract(groups: Sequence[str] = ("age", "sex")):
     return contract_from_mapping(
-        {
-            "name": "small",
-            "version": 1,
-            "purpose": "engagement",
-            "patient": "patient",
-            "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-            "events_per_patient": 4,
-            "consent": {"required": False},
-            "features": {
-                "age": {"kind": "numeric", "column": "age", "edges": [20, 40, 60]},
-                "sex": {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]},
-            },
-            "groups": list(groups),
-        }
+        small_contract(**PUBLIC, features={"age": AGE, "sex": SEX}, groups=list(groups))
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.builders import cohort_of
+from tests.builders import PUBLIC, cohort_of, small_contract
 from wardround.client.cohort import Cohort, concatenate, no_patients
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import Policy, simulation_policy
@@ -21,18 +21,7 @@ from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, Tr
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
 
-CONTRACT = contract_from_mapping(
-    {
-        "name": "small",
-        "version": 1,
-        "purpose": "engagement",
-        "patient": "patient",
-        "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-        "events_per_patient": 4,
-        "consent": {"required": False},
-        "features": {"age": {"kind": "numeric", "column": "age", "edges": [20, 40, 60]}},
-    }
-)
+CONTRACT = contract_from_mapping(small_contract(**PUBLIC))
 HOSPITALS = ("north", "south")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

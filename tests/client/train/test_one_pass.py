@@ -4,12 +4,11 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.builders import LAYOUT
+from tests.builders import LAYOUT, ROOT
 from tests.client.hostile_weights import KINDS, aimed_weights
 from tests.client.second_pass import second_pass
 from wardround.client.cohort import Cohort
@@ -28,7 +27,6 @@ MODELS = [
     ModelSettings(kind="mlp", hidden=(8,)),
 ]
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.kind)
-ROOT = Path(__file__).parents[3]
 OURS = tuple(str(ROOT / name) for name in ("client", "protocol", "tests/client/second_pass"))
 PATIENT = 7
 

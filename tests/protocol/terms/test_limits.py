@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.builders import PUBLIC, small_contract
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, independent_epsilon
@@ -15,14 +16,7 @@ from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, Tr
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.propose import propose
 
-CONTRACT = contract_from_mapping(
-    {
-        "name": "small", "version": 1, "purpose": "engagement", "patient": "patient",
-        "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-        "events_per_patient": 4, "consent": {"required": False},
-        "features": {"age": {"kind": "numeric", "column": "age", "edges": [20, 40, 60]}},
-    }
-)  # fmt: skip
+CONTRACT = contract_from_mapping(small_contract(**PUBLIC))
 
 
 def proposed(delta: float, largest: int, epsilon: float = 1.0, **more: object) -> Terms:

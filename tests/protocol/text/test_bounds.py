@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders import small_contract
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, WardroundError
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
@@ -35,15 +36,7 @@ from wardround.protocol.wire.signed_terms import (
 from wardround.protocol.wire.signing import Purpose, new_key
 
 KEY = new_key()
-CONTRACT: dict[str, Any] = {
-    "name": "small",
-    "version": 1,
-    "purpose": "engagement",
-    "patient": "patient",
-    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 4,
-    "features": {"age": {"kind": "numeric", "column": "age", "edges": [20, 40, 60]}},
-}
+CONTRACT = small_contract()
 
 
 def signed(contract: dict[str, Any] | None = None, **changes: Any) -> bytes:

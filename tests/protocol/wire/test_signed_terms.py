@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.builders import small_contract
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
@@ -28,17 +29,7 @@ from wardround.protocol.wire.signing import Purpose, SigningKey, new_key
 KEY = new_key()
 TERMS = Terms(
     study="tea",
-    contract=contract_from_mapping(
-        {
-            "name": "small",
-            "version": 1,
-            "purpose": "engagement",
-            "patient": "patient",
-            "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-            "events_per_patient": 4,
-            "features": {"age": {"kind": "numeric", "column": "age", "edges": [20, 40, 60]}},
-        }
-    ),
+    contract=contract_from_mapping(small_contract()),
     model=ModelSettings(),
     privacy=PrivacySettings(),
     training=TrainingSettings(public_patients={"north": 100}),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
+from tests.builders import AGE, PUBLIC, SEX, small_contract
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
@@ -19,20 +20,7 @@ from wardround.server.evaluation import estimates
 from wardround.server.evaluation.evaluation import consistent_tables, evaluate_tables, plans, read_tables
 
 CONTRACT = contract_from_mapping(
-    {
-        "name": "small",
-        "version": 1,
-        "purpose": "engagement",
-        "patient": "patient",
-        "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-        "events_per_patient": 4,
-        "consent": {"required": False},
-        "features": {
-            "age": {"kind": "numeric", "column": "age", "edges": [20, 40, 60]},
-            "sex": {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]},
-        },
-        "groups": ["age", "sex"],
-    }
+    small_contract(**PUBLIC, features={"age": AGE, "sex": SEX}, groups=["age", "sex"])
 )
 PATIENTS = 12_000
 

@@ -10,7 +10,6 @@ import threading
 import time
 import tomllib
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +17,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, Message
 from flwr.cli.build import build_fab_from_disk
 from flwr.supercore.task_identity import TaskIdentity
 
+from tests.builders import ROOT
 from wardround.client.network.known_app import SHIM_DIGEST, digest
 
-FOLDER = Path(__file__).parents[3] / "server/network/shim"
+FOLDER = ROOT / "server/network/shim"
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -13,12 +12,11 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDic
 from flwr.common.constant import ErrorCode
 from flwr.proto.message_pb2 import ObjectTree
 
-from tests.server.superlink_folder import SuperLinkFolder
+from tests.builders import ROOT
+from tests.server.network.superlink_folder import SuperLinkFolder
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.network import streamed_grid
 from wardround.simulations.federation.plain_codec import release_of
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -155,7 +153,7 @@ def measured(folder, hospitals, kind="streamed"):
         sys.executable,
         "-P",
         "-m",
-        "tests.server.superlink_folder",
+        "tests.server.network.superlink_folder",
         str(folder),
         str(hospitals),
         "sum",

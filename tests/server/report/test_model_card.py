@@ -7,6 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from tests.builders import SEX, small_contract
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
@@ -25,17 +26,13 @@ TODAY = date(2026, 3, 1)
 
 def terms_of(**fairness: object) -> Terms:
     contract = contract_from_mapping(
-        {
-            "name": "small",
-            "version": 3,
-            "purpose": "reminders | <b>bold</b>",
-            "patient": "patient",
-            "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-            "events_per_patient": 4,
-            "consent": {"required": True, "basis": "a [signed](form) & more"},
-            "features": {"sex": {"kind": "categorical", "column": "sex", "vocabulary": ["<i>F", "M"]}},
-            "groups": ["sex"],
-        }
+        small_contract(
+            version=3,
+            purpose="reminders | <b>bold</b>",
+            consent={"required": True, "basis": "a [signed](form) & more"},
+            features={"sex": {**SEX, "vocabulary": ["<i>F", "M"]}},
+            groups=["sex"],
+        )
     )
     return propose(
         study="tea",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.builders import SEX, small_contract
 from wardround.client.ledger.sqlite import create_ledger
 from wardround.client.policy.policy import Policy, forecast, permit
 from wardround.conf.proposal import Serving
@@ -28,15 +29,7 @@ from wardround.server.store.operator_home import load_operator_home
 from wardround.server.study.forecast import outlooks, patient_cost, published_policies, study_forecast
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
-CONTRACT = {
-    "name": "small",
-    "version": 1,
-    "purpose": "engagement",
-    "patient": "patient",
-    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 4,
-    "features": {"sex": {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]}},
-}
+CONTRACT = small_contract(features={"sex": SEX})
 POLICY = Policy(
     delta=1e-5,
     operators={"theirs": "ed25519:" + "B" * 42 + "A"},

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from tests.builders import PUBLIC, SEX, small_contract
 from wardround.client.outreach.signed_model import check_marks, take_model
 from wardround.conf.proposal import Serving
 from wardround.conf.settings import ReleaseDecisionSettings
@@ -42,17 +43,7 @@ from wardround.server.study.release_decision_file import begin_release_decision
 from wardround.server.study.served import ServedStudy, look_at
 
 HOSPITALS = {"north": 20_000, "south": 30_000, "west": 60_000}
-CONTRACT = {
-    "name": "small",
-    "version": 1,
-    "purpose": "engagement",
-    "patient": "patient",
-    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 4,
-    "consent": {"required": False},
-    "features": {"sex": {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]}},
-    "groups": ["sex"],
-}
+CONTRACT = small_contract(**PUBLIC, features={"sex": SEX}, groups=["sex"])
 
 
 class Ward:

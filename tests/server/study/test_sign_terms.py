@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import ROOT
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.wire.signed_terms import load_terms
 from wardround.protocol.wire.signing import load_public_key
@@ -116,13 +117,12 @@ def test_a_wrong_word_is_one_line(
 
 
 def test_help_imports_nothing_heavy() -> None:
-    root = Path(__file__).parents[3]
     program = (
         "import sys; sys.argv = ['wardround-serve', '--help']\n"
         "from wardround.server.main import main; code = main()\n"
         "sys.exit(code or bool({'hydra', 'torch', 'flwr', 'polars'} & set(sys.modules)))"
     )
-    ran = subprocess.run([sys.executable, "-P", "-c", program], env={"PYTHONPATH": str(root)}, capture_output=True,
+    ran = subprocess.run([sys.executable, "-P", "-c", program], env={"PYTHONPATH": str(ROOT)}, capture_output=True,
                          text=True, timeout=60)  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert "compose a study" in ran.stdout

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.builders import ROOT
 from wardround.conf import __file__ as conf_file
 from wardround.protocol.contract.contract import Contract, contract_from_mapping
 from wardround.protocol.errors import TableError
 from wardround.simulations.federation.datasets import NOSHOW_COLUMNS, read_heart, read_noshow, read_table
 
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
+DATA = ROOT.parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="real tables are absent: ../shared/data")
 
 NOSHOW_ROWS = (

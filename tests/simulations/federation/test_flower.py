@@ -4,12 +4,12 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
 from flwr.app import Context, RecordDict
 
+from tests.builders import AGE, PUBLIC, ROOT, small_contract
 from wardround.client.cohort import Cohort
 from wardround.client.round.participate import participate
 from wardround.protocol.contract.contract import contract_from_mapping
@@ -20,20 +20,11 @@ from wardround.simulations.federation import in_process
 from wardround.simulations.federation.federation import Federation
 from wardround.simulations.federation.shared_federation import open_shared, write_shared
 
-CONTRACT = {
-    "name": "small",
-    "version": 1,
-    "purpose": "engagement",
-    "patient": "patient",
-    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 4,
-    "consent": {"required": False},
-    "features": {
-        "age": {"kind": "numeric", "column": "age", "edges": [20, 40, 60]},
-        "day": {"kind": "numeric", "column": "day", "edges": [2, 4]},
-    },
-    "crosses": [["age", "day"]],
-}
+CONTRACT = small_contract(
+    **PUBLIC,
+    features={"age": AGE, "day": {"kind": "numeric", "column": "day", "edges": [2, 4]}},
+    crosses=[["age", "day"]],
+)
 PATIENTS = {"north": 40, "south": 7, "empty": 0, "west": 90}
 
 
@@ -147,9 +138,8 @@ def test_ray_equals_in_process_wherever_it_is_started(tmp_path):
     """
     (tmp_path / "client").mkdir()
     (tmp_path / "client" / "__init__.py").write_text("raise SystemExit('not the code that was installed')")
-    root = str(Path(__file__).resolve().parents[3])
     command = [sys.executable, "-P", __file__, str(tmp_path / "ray.npz")]
-    environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     found = np.load(tmp_path / "ray.npz", allow_pickle=False)

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from tests.builders import AGE, PUBLIC, small_contract
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
@@ -12,16 +13,7 @@ from wardround.protocol.terms.terms import Release, Terms
 from wardround.server.algorithm import rounds
 from wardround.simulations.federation import in_process
 
-CONTRACT = {
-    "name": "small",
-    "version": 1,
-    "purpose": "engagement",
-    "patient": "patient",
-    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 4,
-    "consent": {"required": False},
-    "features": {"age": {"kind": "numeric", "column": "age", "edges": list(range(1, 98))}},
-}
+CONTRACT = small_contract(**PUBLIC, features={"age": {**AGE, "edges": list(range(1, 98))}})
 
 
 def terms_for(hospitals, round_count):

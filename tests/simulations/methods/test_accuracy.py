@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from tests.builders import ROOT
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.terms.settings import PrivacySettings
@@ -27,7 +28,7 @@ from wardround.simulations.methods.page import write_results
 from wardround.simulations.methods.runner import Task, run_task, run_tasks
 from wardround.simulations.methods.summary import ROW_KEYS, rows_of, summarise
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
+SHARED = ROOT.parent / "shared" / "data"
 TINY = Case(
     name="synthetic",
     title="tiny",

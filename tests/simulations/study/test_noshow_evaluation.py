@@ -8,6 +8,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from tests.builders import ROOT
 from wardround.client.round.evaluate import scaled_tables
 from wardround.conf.compose import study_settings
 from wardround.protocol.model.model import predict_logits, predict_probabilities
@@ -19,7 +20,7 @@ from wardround.simulations.federation.federation import load_federation
 from wardround.simulations.report.assessed import exact_measures
 from wardround.simulations.study.descents import pooled_model
 
-TABLE = Path(__file__).resolve().parents[4] / "shared" / "data" / "noshow.csv.gz"
+TABLE = ROOT.parent / "shared" / "data" / "noshow.csv.gz"
 
 
 @pytest.mark.slow

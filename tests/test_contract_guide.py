@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import yaml
 
+from tests.builders import ROOT
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.source import Tables
 from wardround.client.features import encode
@@ -17,7 +18,6 @@ from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.contract.feature import KINDS, STATISTICS
 from wardround.protocol.errors import WardroundError
 
-ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "contract.md").read_text()
 
 

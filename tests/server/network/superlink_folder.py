@@ -1,6 +1,6 @@
 """A SuperLink in a folder, as far as a study's grid sees it; and, as a program, the memory of one large round.
 
-    python -m tests.server.superlink_folder FOLDER HOSPITALS RULE streamed|flower
+    python -m tests.server.network.superlink_folder FOLDER HOSPITALS RULE streamed|flower
 
 closes one round of a million parameters through signed messages and a ``StreamedGrid``, all replies being ready at
 once, and prints peak memory before the round and after it (KiB), and the round's processor time.
@@ -29,7 +29,7 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid
 
-from tests.server.conftest import CONTRACT
+from tests.builders import PUBLIC, small_contract
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Release, Terms
@@ -114,7 +114,7 @@ def close_a_large_round(folder: Path, hospitals: int, rule: str, kind: type[Http
     operator = new_key()
     terms = Terms(
         study="large",
-        contract=contract_from_mapping(CONTRACT),
+        contract=contract_from_mapping(small_contract(**PUBLIC)),
         model=ModelSettings(kind="mlp", hidden=(1000, 990)),
         privacy=PrivacySettings(),
         training=TrainingSettings(
