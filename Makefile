@@ -12,7 +12,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help venv lock wheel sbom parts demo federation test test-slow soak bench bench-accuracy check docs format clean
+.PHONY: help venv lock wheel sbom parts demo figure federation test test-slow soak bench bench-accuracy check docs format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ parts: ## Install what some tests need from Debian's packages (asks for root)
 
 demo: $(STAMP) ## Train one private model across twenty synthetic hospitals, and show what it cost and bought
 	$(BIN)/wardround-simulate experiment=demo output_dir=outputs/demo
+
+figure: demo ## Draw the README's picture anew, from the demo's run
+	$(BIN)/python -m wardround.simulations.report.figure outputs/demo/summary.json docs/figures/demo.svg
 
 federation: $(STAMP) ## Run one server and three hospitals as processes over TLS, one of them killed on the way
 	$(BIN)/python -m wardround.simulations.loopback

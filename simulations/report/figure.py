@@ -1,15 +1,23 @@
-"""The README's figure, from a run's summary: each hospital alone → together → every record in one place."""
+"""The README's figure, from a run's summary: each hospital alone → together → every record in one place.
 
-from collections.abc import Mapping
+``python -m wardround.simulations.report.figure SUMMARY FIGURE`` draws it; ``make figure`` runs the demo before.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wardround.protocol.files import write_durably
+from wardround.protocol.files import read_bounded, write_durably
+from wardround.protocol.text.plain import read_json
+from wardround.protocol.text.say import complain, say
 from wardround.simulations.report.plots import Drawing, Scale, number, padded, tick_labels
 
 LIGHT = """.mark.alone{fill:#c8690a}.mark.together{fill:#0b63b0}
 .mark.pooled{fill:none;stroke:#6b7684;stroke-width:2}"""
 DARK = ".mark.alone{fill:#f2a24b}.mark.together{fill:#63aef2}.mark.pooled{stroke:#97a3b2}"
+LARGEST = 2**26  # bytes of a summary
 
 
 def standalone_style(light: str, dark: str) -> str:
@@ -23,13 +31,11 @@ text{{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fi
 </style>"""
 
 
-def write_headline_figure(summary: Mapping[str, Any], path: Path) -> None:
-    """Write a standalone SVG, light and dark. summary: a run's summary.json; what was not run is left out."""
-    write_durably(path, headline_figure(summary).encode())
-
-
 def headline_figure(summary: Mapping[str, Any]) -> str:
-    """AUC on held-out patients of the methods that the README's first screen compares."""
+    """Draw the AUC of the methods that the README compares, as a standalone SVG for light and dark pages.
+
+    summary: a run's summary.json; a method that was not run is left out.
+    """
     epsilon = f"patient ε = {summary['patient_epsilon']:.2g}"
     rows = [
         ("alone", f"each hospital alone, {epsilon}", summary["auc"]["local_private"]),
@@ -53,3 +59,26 @@ def headline_figure(summary: Mapping[str, Any]) -> str:
         drawing.dot(x(value), 28 + 30 * row, 6.5, f"mark {kind}")
         drawing.text(x(value) + 13, 32 + 30 * row, number(value), f"label{weight}")
     return drawing.svg()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw the figure of one run into a file; 2 where the summary cannot be read or is not a run's."""
+    parser = argparse.ArgumentParser(prog="python -m wardround.simulations.report.figure")
+    parser.add_argument("summary", type=Path, help="a run's summary.json")
+    parser.add_argument("figure", type=Path, help="the SVG to write")
+    options = parser.parse_args(arguments)
+    try:
+        figure = headline_figure(read_json(read_bounded(options.summary, LARGEST), LARGEST))
+        write_durably(options.figure, figure.encode())
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}")
+        return 2
+    except (ValueError, KeyError, TypeError):
+        complain(f"{options.summary} is not a run's summary; name the summary.json of a run's folder")
+        return 2
+    say(str(options.figure))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,15 +1,17 @@
 """report.html: one file, nothing fetched, names escaped, every promised part there, quick."""
 
+import json
 import re
 import time
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from wardround.protocol.terms.settings import ModelSettings
-from wardround.simulations.report import charts, plots
+from wardround.simulations.report import charts, figure, plots
 from wardround.simulations.report.effects import additive_effects, short_labels
 from wardround.simulations.report.figure import headline_figure
 from wardround.simulations.report.page import render_report
@@ -152,11 +154,30 @@ def test_charts_of_nothing() -> None:
 
 def test_the_readme_figure_stands_alone(example: Callable) -> None:
     summary = summarise(example())
-    figure = headline_figure(summary)
-    parsed(figure)
+    drawn = headline_figure(summary)
+    parsed(drawn)
     for key in ("local_private", "federated_private", "pooled_boosting", "best_possible"):
-        assert f"{summary['auc'][key]:.3f}" in figure
+        assert f"{summary['auc'][key]:.3f}" in drawn
     parsed(headline_figure({**summary, "auc": dict.fromkeys(summary["auc"])}))
+
+
+def test_the_readme_figure_is_drawn_by_a_command(example: Callable, tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text(json.dumps(summarise(example())))
+    assert figure.main([str(tmp_path / "summary.json"), str(tmp_path / "demo.svg")]) == 0
+    assert (tmp_path / "demo.svg").read_text() == headline_figure(summarise(example()))
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "3", "{}", '{"auc": 1, "patient_epsilon": 1}'])
+def test_what_is_no_summary_is_one_line_and_leaves_the_figure(
+    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "demo.svg").write_text("as it was")
+    if content is not None:
+        (tmp_path / "summary.json").write_text(content)
+    assert figure.main([str(tmp_path / "summary.json"), str(tmp_path / "demo.svg")]) == 2
+    line = "No such file" if content is None else "name the summary.json of a run's folder"
+    assert re.fullmatch(rf"[^\n]*{line}[^\n]*\n", capsys.readouterr().err)
+    assert (tmp_path / "demo.svg").read_text() == "as it was"
 
 
 def test_no_table_is_wider_than_the_page(example: Callable) -> None:
