@@ -88,8 +88,9 @@ def __dir__() -> list[str]:
 
 def _unknown(name: str) -> str:
     # IPython and pickle ask for names like __path__ and _repr_html_: no help for those.
-    from difflib import get_close_matches
+    if name.startswith("_"):
+        return f"module 'wardround' has no attribute {name!r}"
+    from wardround.protocol.text.nearest import did_you_mean
 
-    close = [] if name.startswith("_") else get_close_matches(name, __all__, n=1)
-    hint = f"; did you mean {close[0]}?" if close else f"; it has {', '.join(__all__)}"
-    return f"module 'wardround' has no attribute {name!r}{hint if not name.startswith('_') else ''}"
+    hint = did_you_mean(name, __all__).strip() or f"it has {', '.join(__all__)}"
+    return f"module 'wardround' has no attribute {name!r}; {hint}"

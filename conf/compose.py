@@ -4,7 +4,6 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import shown
 
@@ -142,8 +142,7 @@ def refuse_unknown(plain: Mapping[str, object], allowed: typing.Sequence[str], p
     """Raise for the first key that is not allowed, with the nearest one that is."""
     for key, value in plain.items():
         if key not in allowed:
-            close = get_close_matches(str(key), allowed, n=1)
-            hint = f"did you mean {prefix}{close[0]}? " if close else ""
+            hint = did_you_mean(str(key), allowed, prefix)
             raise ConfigurationError(
                 f"{prefix}{key}={shown(value)}: unknown key; {hint}allowed: {', '.join(allowed)}"
             )

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from wardround.protocol.text.nearest import did_you_mean
 
 SEE_HELP = "see --help"
 
@@ -62,8 +63,7 @@ def _unknown_key(key: str, arguments: Sequence[str], config_name: str) -> str:
     given = next((text for text in arguments if text.lstrip("+~").split("=")[0] == key), key)
     known = _known_keys(config_name, [text for text in arguments if _is_choice(text) and text != given])
     group = key.rpartition(".")[0]
-    close = get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
+    hint = did_you_mean(key, known)
     neighbours = [name for name in known if name.rpartition(".")[0] == group] or [
         name for name in known if "." not in name
     ]

@@ -12,13 +12,13 @@ A plugin may be given as an object (``model=Mine``, ``aggregate=rule``): ``wardr
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import PurePath
 
 from wardround.conf.compose import GROUPS, ROOT_KEYS
 from wardround.protocol import plugins
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.section import shown
 
 _ALONE = ("privacy", "training")
@@ -71,8 +71,7 @@ def _place_of(name: str, plain: Mapping[str, object]) -> list[str]:
             return [group, name]
     known = [*ROOT_KEYS, *GROUPS, *_names_alone(plain)]
     dotted = [f"{group}.{name}" for group in GROUPS if _holds(plain.get(group), name)]
-    close = dotted or get_close_matches(name, known, n=1)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    hint = f"did you mean {' or '.join(dotted)}? " if dotted else did_you_mean(name, known)
     raise ConfigurationError(f"{name}: unknown setting; {hint}allowed: {', '.join(known)}")
 
 
@@ -86,12 +85,9 @@ def _holds(section: object, name: str) -> bool:
 
 def _named(parents: Sequence[str], key: str, value: object) -> object:
     """Make a plugin known that was given as an object, and give the text by which settings name it."""
-    if not parents:
-        roles = {name.partition(".")[0]: role for role, name in plugins.ROLES.items()}
-        role, path = roles.get(key, ""), f"{key}"
-    else:
-        path = ".".join([*parents, key])
-        role = {name: role for role, name in plugins.ROLES.items()}.get(path, "")
+    path = ".".join([*parents, key])
+    roles = {name if parents else name.partition(".")[0]: role for role, name in plugins.ROLES.items()}
+    role = roles.get(path, "")
     if not role:
         allowed = ", ".join(plugins.ROLES.values())
         raise ConfigurationError(f"{path}={shown(value)}: takes no object; plugins belong to {allowed}")

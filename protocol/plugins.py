@@ -12,11 +12,11 @@ import importlib
 import re
 import traceback
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
 from wardround.protocol.errors import ConfigurationError, WardroundError, require
+from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.section import shown
 
 T = TypeVar("T")
@@ -53,8 +53,8 @@ def known(role: str) -> tuple[str, ...]:
 def check_known(role: str, name: str, shipped: tuple[str, ...]) -> None:
     """Raise ConfigurationError unless ``name`` is a shipped word or a plugin of this process."""
     allowed = (*shipped, *known(role))
-    close = get_close_matches(name, allowed, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
+    near = did_you_mean(name, allowed).strip()
+    hint = f" ({near})" if near else ""
     require(name in allowed, ROLES[role], shown(name), f"must be one of {', '.join(allowed)}{hint}")
 
 
@@ -134,8 +134,8 @@ def _attribute(module: object, attribute: str, key: str, path: str) -> object:
     for name in attribute.split("."):
         if not hasattr(found, name):
             public = [each for each in dir(found) if not each.startswith("_")]
-            close = get_close_matches(name, public, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            near = did_you_mean(name, public).strip()
+            hint = f"; {near}" if near else ""
             raise ConfigurationError(f"{key}={path}: its module has no {name}{hint}")
         found = getattr(found, name)
     return found

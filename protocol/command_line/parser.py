@@ -4,10 +4,10 @@ import sys
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.nearest import did_you_mean
 
 SETTINGS = "settings"
 """The argument of a command that takes Hydra's ``key=value``: they stand after the flags, or between them."""
@@ -76,7 +76,9 @@ class OneLineParser(ArgumentParser):
         chosen = message.removeprefix(f"argument {self._word}: invalid choice: ")
         if self._word and chosen != message:
             word = chosen.removeprefix("'").partition("'")[0]
-            message = f"{word}: unknown command; {_nearest(word, self.words)}one of {', '.join(self.words)}"
+            message = (
+                f"{word}: unknown command; {did_you_mean(word, self.words)}one of {', '.join(self.words)}"
+            )
         raise ConfigurationError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
 
     def _look_at(self, given: Iterable[str]) -> None:
@@ -98,18 +100,13 @@ class OneLineParser(ArgumentParser):
     def _instead_of(self, text: str) -> str:
         """Say what might be meant, and what is allowed."""
         name = "--" + text.lstrip("-").partition("=")[0].replace("_", "-")
-        return f"{_nearest(name, self.flags)}allowed: {', '.join(self.flags)}"
+        return f"{did_you_mean(name, self.flags)}allowed: {', '.join(self.flags)}"
 
     def _refuse_flag_as_setting(self, text: str) -> None:
         key, _, value = text.partition("=")
         flag = f"--{key.replace('_', '-')}"
         if flag in self.flags:
             self.error(f"{text}: is a flag, not a study's setting; write {flag} {value}".rstrip())
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]}? " if close else ""
 
 
 class ShowVersion(Action):

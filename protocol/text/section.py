@@ -6,11 +6,11 @@ ends no line wherever it goes from here.
 
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
 from itertools import pairwise
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.canonical import canonical_number, comparable
+from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.text import LONGEST_LINE, checked_name, is_line, visible
 
 _REQUIRED = object()
@@ -155,9 +155,7 @@ class Section:
         """Refuse keys that nobody read."""
         for key in self._plain:
             if key not in self._read:
-                # Comparing takes time by the product of both lengths: nobody mistypes a key of a megabyte.
-                close = get_close_matches(key, self._read, n=1) if len(key) <= 64 else []
-                hint = f"did you mean {close[0]}? " if close else ""
+                hint = did_you_mean(key, self._read)
                 raise ConfigurationError(
                     f"{self.path}.{key}: unknown key; {hint}allowed: {', '.join(sorted(self._read))}"
                 )

@@ -188,7 +188,7 @@ def test_crosses_of_long_words_are_never_multiplied_out() -> None:
 def test_an_unknown_key_of_a_megabyte_is_not_compared_with_the_known_ones(monkeypatch: Any) -> None:
     compared: list[str] = []
     monkeypatch.setattr(
-        "wardround.protocol.text.section.get_close_matches", lambda key, *_, **__: compared.append(key) or []
+        "wardround.protocol.text.nearest.get_close_matches", lambda key, *_, **__: compared.append(key) or []
     )
     with pytest.raises(ConfigurationError):
         contract_from_mapping({**CONTRACT, "x" * 10**6: 1})
