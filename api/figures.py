@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from wardround.conf.settings import FIGURE_FORMATS
 from wardround.protocol.errors import ConfigurationError
 from wardround.simulations.report import figures
+from wardround.simulations.report.scores import SHARED
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class StudyPlots:
         >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
         ['pooled', 'federated_private']
         """
-        named = models or (figures.SHARED,)
+        named = models or (SHARED,)
         found = [self._predictions(name) for name in named]
         columns = [part["probability"].alias(name) for name, part in zip(named, found, strict=True)]
         return figures.calibration_figure(pl.DataFrame([found[0]["label"], *columns]), named)

@@ -17,9 +17,9 @@ from wardround.protocol.files import read_bounded
 from wardround.protocol.model.model_file import StoredModel, load_model
 from wardround.protocol.text.plain import read_json, read_yaml
 from wardround.scoring import Model
-from wardround.simulations.report.predictions import SHARED, SPLITS, predictions_table
+from wardround.simulations.report.predictions import SPLITS, predictions_table
 from wardround.simulations.report.run_files import metrics_table, model_facts, write_run
-from wardround.simulations.report.scores import METHODS
+from wardround.simulations.report.scores import METHODS, SHARED
 from wardround.simulations.report.summary import Results, summarise
 from wardround.simulations.study.study import conduct
 

@@ -19,7 +19,8 @@ from wardround.client.policy.policy import allows_operator
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.comparison import require_compared
 from wardround.protocol.text.say import say_json
-from wardround.protocol.wire.kit import JoinRequest, Kit, load_kit, save_join_request, sign_join_request
+from wardround.protocol.wire.kit import JoinRequest, Kit, load_kit, sign_join_request
+from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signing import key_fingerprint, load_key
 
 
@@ -72,7 +73,7 @@ def request_file(folder: Path, hospital: str) -> tuple[Path, JoinRequest]:
     path = folder / f"{hospital}.request"
     path.unlink(missing_ok=True)
     asked = sign_join_request(hospital, node_public_key(folder / FOLDER), key)
-    save_join_request(asked, path)
+    save_signed(asked, path)
     return path, asked
 
 

@@ -9,7 +9,8 @@ from wardround.client.commands.terminal import say, table
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.limits import Limits
 from wardround.protocol.text.say import say_json
-from wardround.protocol.wire.published_policy import publish_policy, save_policy
+from wardround.protocol.wire.published_policy import publish_policy
+from wardround.protocol.wire.signed_file import save_signed
 
 
 def run(options: Namespace) -> None:
@@ -22,7 +23,7 @@ def run(options: Namespace) -> None:
         published = publish_policy(opened.home.hospital, opened.policy, opened.now, opened.home.key)
         names = _contract_names(opened)
     if options.publish is not None:
-        save_policy(published, options.publish)
+        save_signed(published, options.publish)
     rows = [(one.name, _shown(getattr(published.limits, one.name))) for one in fields(Limits)]
     if options.json:
         say_json({"hospital": published.hospital, "published": str(options.publish or ""), **dict(rows)})

@@ -11,7 +11,6 @@ from shlex import quote
 
 from wardround.protocol.command_line.parser import SETTINGS, OneLineParser
 
-SHELLS = ("bash", "zsh")
 _NAMES_FILE = ("KEY", "NEW", "TERMS")
 """Metavars of arguments that are texts, and mostly name a file."""
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from cryptography import x509
 
 from wardround.protocol.errors import require
-from wardround.protocol.files import write_new
 from wardround.protocol.text.text import checked_name, visible
 from wardround.protocol.wire.signed_file import FileForm, load_content, read_signed, signed_content
 from wardround.protocol.wire.signing import Purpose, SigningKey, digits_to_compare
@@ -94,11 +93,6 @@ def sign_kit(hospital: str, address: str, root_certificate: str, key: SigningKey
     return _kit(signed_content(KIT, plain, key), "new")
 
 
-def save_kit(kit: Kit, path: Path) -> None:
-    """Write a kit's file; never overwrites."""
-    write_new(path, kit.content, 0o644)
-
-
 def load_kit(path: Path) -> Kit:
     """Read a kit's file and verify its signature; one ConfigurationError for whatever is wrong with it."""
     return _kit(load_content(KIT, path), path)
@@ -127,11 +121,6 @@ def sign_join_request(hospital: str, node_key: str, key: SigningKey) -> JoinRequ
     """Ask for a hospital, naming its SuperNode's public key, with the key that will sign its releases."""
     plain = {"hospital": checked_name(hospital), "node_key": node_key}
     return _request(signed_content(REQUEST, plain, key), "new")
-
-
-def save_join_request(asked: JoinRequest, path: Path) -> None:
-    """Write a request's file; never overwrites."""
-    write_new(path, asked.content, 0o644)
 
 
 def load_join_request(path: Path) -> JoinRequest:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import write_new
 from wardround.protocol.terms.limits import Limits
 from wardround.protocol.text.text import checked_name, is_line
 from wardround.protocol.wire.signed_file import FileForm, load_content, read_signed, signed_content
@@ -49,11 +48,6 @@ def publish_policy(hospital: str, limits: Limits, now: datetime, key: SigningKey
         "limits": _limits_to_plain(own),
     }
     return _published(signed_content(FORM, plain, key), "new")
-
-
-def save_policy(published: PublishedPolicy, path: Path) -> None:
-    """Write the file; never overwrites."""
-    write_new(path, published.content, 0o644)
 
 
 def load_policy(path: Path) -> PublishedPolicy:

@@ -16,10 +16,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded
+from wardround.protocol.files import read_bounded, write_new
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.plain import PlainError, read_json
 from wardround.protocol.wire.signing import Purpose, SigningKey, checked_public_key, verifies
@@ -141,6 +141,19 @@ def read_signed(form: FileForm, content: bytes, name: object) -> dict[str, Any]:
             f"{where}: does not hold the parts of the format {form.format}; {_remedy(form)}"
         )
     return {**plain, form.signer: unread.signer}
+
+
+class SignedFile(Protocol):
+    """Whatever was read from, or made as, a signed file."""
+
+    @property
+    def content(self) -> bytes:
+        """The file's bytes."""
+
+
+def save_signed(signed: SignedFile, path: Path) -> None:
+    """Write a signed file that others may read; ConfigurationError where one is there already."""
+    write_new(path, signed.content, 0o644)
 
 
 def load_content(form: FileForm, path: Path) -> bytes:

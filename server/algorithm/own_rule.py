@@ -13,8 +13,8 @@ import numpy as np
 from wardround.protocol import plugins
 from wardround.protocol.arrays import Floats, Integers
 from wardround.protocol.errors import ConfigurationError, require
+from wardround.server.algorithm.robust import LARGEST_ROWS
 
-LARGEST_ROWS = 4 * 2**30  # bytes
 _NOISE_DRAWS = 4096
 
 

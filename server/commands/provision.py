@@ -6,7 +6,8 @@ from pathlib import Path
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.text.text import checked_name
-from wardround.protocol.wire.kit import Kit, load_kit, save_kit, sign_kit
+from wardround.protocol.wire.kit import Kit, load_kit, sign_kit
+from wardround.protocol.wire.signed_file import save_signed
 from wardround.server.commands.arguments import DEFAULT_ADDRESS
 from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.certificates import ROOT_DAYS, SERVER_DAYS
@@ -59,4 +60,4 @@ def _keep_kit(kit: Kit, path: Path) -> None:
             "choose another --out"
         )
     if not path.exists():
-        save_kit(kit, path)
+        save_signed(kit, path)

@@ -19,11 +19,10 @@ from matplotlib.figure import Figure
 from wardround.simulations.measures.metrics import calibration
 from wardround.simulations.report.frontier_view import Frontier, frontier_lines, frontier_references
 from wardround.simulations.report.plots import compact_delta
-from wardround.simulations.report.scores import METHODS
+from wardround.simulations.report.scores import ALONE, METHODS, SHARED
 
 BLUE, ORANGE, GREY, VIOLET, GREEN = "#0b63b0", "#c8690a", "#6b7684", "#6d4fb3", "#0a8a6a"
 COLOURS = (BLUE, ORANGE, GREEN, VIOLET, GREY)
-SHARED, ALONE = "federated_private", "local_private"
 _BINS = 15
 
 

@@ -8,13 +8,11 @@ import polars as pl
 from wardround.client.cohort import Cohort
 from wardround.protocol.arrays import Floats
 from wardround.protocol.model.model import predict_probabilities
-from wardround.simulations.report.scores import METHOD_KEYS
+from wardround.simulations.report.scores import METHOD_KEYS, SHARED
 from wardround.simulations.report.summary import Results
 
 HELD_OUT, TRAINING = "held_out", "training"
 SPLITS = (HELD_OUT, TRAINING)
-SHARED = "federated_private"
-"""The method whose model is kept, and which can therefore be asked about training patients too."""
 
 
 def predictions_table(results: Results) -> pl.DataFrame:

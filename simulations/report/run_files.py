@@ -59,9 +59,11 @@ def write_run(results: Results, folder: Path, report: ReportSettings | None = No
     report: what to write besides what every run leaves; None for the default.
     """
     report = report or ReportSettings()
-    summary = summarise(results)
+    summary, metrics = summarise(results), metrics_table(results)
+    keeps_predictions = _with_predictions(results, report)
+    predictions = predictions_table(results) if keeps_predictions or report.figures else None
     contents = {
-        "metrics.parquet": _parquet(metrics_table(results)),
+        "metrics.parquet": _parquet(metrics),
         "model.safetensors": model_bytes(
             results.contract, results.model, results.weights, model_facts(results)
         ),
@@ -70,9 +72,10 @@ def write_run(results: Results, folder: Path, report: ReportSettings | None = No
     contents |= card_files(results)
     if results.real_table:
         contents["README.md"] = f"# {results.study}\n\nWarning: {PROTECTS_NOBODY_WARNING}.\n".encode()
-    if _with_predictions(results, report):
-        contents["predictions.parquet"] = _parquet(predictions_table(results))
-    contents |= _figures(results, summary, report.figures)
+    if predictions is not None:
+        if keeps_predictions:
+            contents["predictions.parquet"] = _parquet(predictions)
+        contents |= _figures(summary, metrics, predictions, report.figures)
     if report.html:
         from wardround.simulations.report.page import (
             render_report,  # Jinja is not needed for a run without a page
@@ -161,14 +164,16 @@ def _by_round(results: Results) -> pl.DataFrame:
     )
 
 
-def _figures(results: Results, summary: Mapping[str, object], formats: Sequence[str]) -> dict[str, bytes]:
+def _figures(
+    summary: Mapping[str, object], metrics: pl.DataFrame, predictions: pl.DataFrame, formats: Sequence[str]
+) -> dict[str, bytes]:
     """Draw the run's figures: file by name; nothing where no format is asked for."""
     if not formats:
         return {}
     # matplotlib takes a second to import.
     from wardround.simulations.report.figures import figure_bytes, run_figures
 
-    drawn = run_figures(summary, metrics_table(results), predictions_table(results))
+    drawn = run_figures(summary, metrics, predictions)
     return {
         f"figures/{name}.{kind}": figure_bytes(figure, kind)
         for name, figure in drawn.items()

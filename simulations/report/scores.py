@@ -32,6 +32,8 @@ METHODS = (
     Method("local_private", "Alone, private", "each hospital by itself", private=True),
 )
 METHOD_KEYS = tuple(method.key for method in METHODS)
+SHARED, ALONE = "federated_private", "local_private"
+"""The method whose model a study releases and keeps, and what each hospital would have by itself at the same ε."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,8 @@ from wardround.client.network.supernode import (
     node_public_key,
 )
 from wardround.protocol.text.canonical import canonical_json
-from wardround.protocol.wire.kit import load_join_request, load_kit, save_kit, sign_kit
+from wardround.protocol.wire.kit import load_join_request, load_kit, sign_kit
+from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signing import new_key
 from wardround.server.store.certificates import new_root
 
@@ -30,7 +31,7 @@ from wardround.server.store.certificates import new_root
 def kit(tmp_path):
     root = new_root("root", datetime.now(UTC)).certificate.decode()
     path = tmp_path / "north.kit"
-    save_kit(sign_kit("north", "127.0.0.1:1", root, new_key()), path)
+    save_signed(sign_kit("north", "127.0.0.1:1", root, new_key()), path)
     return path
 
 
@@ -151,7 +152,7 @@ def changed(kit, path, key=None):
         plain = json.loads(body) | {"root_certificate": root, "address": "203.0.113.9:443"}
         path.write_bytes(line + b"\n" + canonical_json(plain) + b"\n")
     else:
-        save_kit(sign_kit("north", "203.0.113.9:443", root, key), path)
+        save_signed(sign_kit("north", "203.0.113.9:443", root, key), path)
     return path
 
 

@@ -13,12 +13,10 @@ from wardround.protocol.wire.kit import (
     checked_address,
     load_join_request,
     load_kit,
-    save_join_request,
-    save_kit,
     sign_join_request,
     sign_kit,
 )
-from wardround.protocol.wire.signed_file import signed_content
+from wardround.protocol.wire.signed_file import save_signed, signed_content
 from wardround.protocol.wire.signing import new_key
 from wardround.server.store.certificates import new_root
 
@@ -30,11 +28,11 @@ def kit():
 
 
 def test_a_kit_is_read_back_and_holds_no_private_key(kit, tmp_path):
-    save_kit(kit, tmp_path / "north.kit")
+    save_signed(kit, tmp_path / "north.kit")
     assert load_kit(tmp_path / "north.kit") == kit
     assert "PRIVATE" not in (tmp_path / "north.kit").read_text()
     with pytest.raises(ConfigurationError, match="never overwritten"):
-        save_kit(kit, tmp_path / "north.kit")
+        save_signed(kit, tmp_path / "north.kit")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +59,7 @@ def test_what_an_operator_signs_must_still_be_a_kit(kit, tmp_path, change):
 def test_a_request_is_signed_by_the_hospitals_key(tmp_path):
     key, path = new_key(), tmp_path / "north.request"
     asked = sign_join_request("north", node_public_key(tmp_path / "node"), key)
-    save_join_request(asked, path)
+    save_signed(asked, path)
     assert load_join_request(path) == asked
     assert asked.signing_key == key.public
 

@@ -24,10 +24,10 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.wire.kit import (
     load_join_request,
     load_kit,
-    save_join_request,
     sign_join_request,
     sign_kit,
 )
+from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signing import new_key
 from wardround.server.main import main
 from wardround.server.store.begin_home import begin_operator_home
@@ -60,7 +60,7 @@ def enrol(monkeypatch, request):
 def request_of(name, tmp_path, key=None):
     path = tmp_path / f"{name}-{datetime.now(UTC).timestamp()}.request"
     node = node_public_key(tmp_path / f"{path.name}.node")
-    save_join_request(sign_join_request(name, node, key or new_key()), path)
+    save_signed(sign_join_request(name, node, key or new_key()), path)
     return path
 
 
@@ -118,7 +118,7 @@ def test_another_hospitals_key_is_refused(kind, home, monkeypatch, tmp_path, cap
     key, nodes = new_key(), [node_public_key(tmp_path / str(number)) for number in range(2)]
     said = {"node_key": (nodes[0], new_key()), "signing_key": (nodes[1], key)}[kind]
     for name, (node, signs) in {"north": (nodes[0], key), "south": said}.items():
-        save_join_request(sign_join_request(name, node, signs), tmp_path / f"{name}.request")
+        save_signed(sign_join_request(name, node, signs), tmp_path / f"{name}.request")
     assert enrol(monkeypatch, tmp_path / "north.request") == 0
     assert enrol(monkeypatch, tmp_path / "south.request") == 2
     error = capsys.readouterr().err
@@ -136,7 +136,7 @@ def test_a_node_key_is_a_key_in_its_one_spelling(home, monkeypatch, tmp_path, ca
     other = node[:-3] + codec[codec.index(node[-3]) + 1] + "=="
     for number, spelt in enumerate((other, "ecdsa-sha2-nistp384 " + "A" * 100)):
         path = tmp_path / f"{number}.request"
-        save_join_request(sign_join_request("north", spelt, new_key()), path)
+        save_signed(sign_join_request("north", spelt, new_key()), path)
         assert enrol(monkeypatch, path) == 2
         assert "is no key on a NIST curve" in capsys.readouterr().err
 

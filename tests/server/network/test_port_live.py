@@ -25,7 +25,8 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from wardround.protocol.wire.kit import save_join_request, sign_join_request
+from wardround.protocol.wire.kit import sign_join_request
+from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signing import new_key
 from wardround.server.main import main
 from wardround.server.network.doorkeeper import LARGEST_BODY
@@ -60,7 +61,7 @@ def running(tmp_path):
     )
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     asked = sign_join_request("north", public, new_key())
-    save_join_request(asked, tmp_path / "north.request")
+    save_signed(asked, tmp_path / "north.request")
     main(
         [
             "enrol",

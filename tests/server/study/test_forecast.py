@@ -16,8 +16,9 @@ from wardround.protocol.terms.cost import two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.limits import Limits
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
-from wardround.protocol.wire.kit import save_join_request, sign_join_request
-from wardround.protocol.wire.published_policy import load_policy, publish_policy, save_policy
+from wardround.protocol.wire.kit import sign_join_request
+from wardround.protocol.wire.published_policy import load_policy, publish_policy
+from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm.propose import propose
@@ -69,7 +70,7 @@ def terms_of(simulation=False, **training):
 def published(home, policy=POLICY, name="north", key=None):
     folder = home.folder / "policies"
     folder.mkdir(exist_ok=True)
-    save_policy(publish_policy(name, policy, NOW, key or new_key()), folder / f"{name}.policy")
+    save_signed(publish_policy(name, policy, NOW, key or new_key()), folder / f"{name}.policy")
 
 
 def conflicts(home, terms):
@@ -142,7 +143,7 @@ def test_an_extract_under_another_ending_is_said_and_not_left_out_in_silence(hom
 
 def test_what_is_published_is_the_limits_and_nothing_of_patients_or_operators(home, tmp_path):
     path = tmp_path / "north.policy"
-    save_policy(
+    save_signed(
         publish_policy("north", replace(POLICY, max_epsilon_for_life=float("inf")), NOW, new_key()), path
     )
     read = load_policy(path)
@@ -189,7 +190,7 @@ def test_a_policy_signed_by_another_than_the_enrolled_key_is_refused(home):
     joined = new_key()
     node_key = "ecdsa-sha2-nistp384 " + "A" * 100
     (home.folder / "hospitals").mkdir(exist_ok=True)
-    save_join_request(sign_join_request("north", node_key, joined), home.folder / "hospitals/north.json")
+    save_signed(sign_join_request("north", node_key, joined), home.folder / "hospitals/north.json")
     published(home, key=joined)
     assert set(published_policies(home)) == {"north"}
     (home.folder / "policies/north.policy").unlink()

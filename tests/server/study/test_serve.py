@@ -12,7 +12,8 @@ from wardround.client.network.supernode import node_public_key
 from wardround.conf.proposal import Serving
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.wire.kit import save_join_request, sign_join_request
+from wardround.protocol.wire.kit import sign_join_request
+from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signed_terms import load_terms, sign_terms
 from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm import rounds
@@ -193,7 +194,7 @@ def test_whoever_is_let_in_or_gets_another_key_while_a_study_runs_counts_from_th
     for key in (new_key(), new_key()):
         path.unlink(missing_ok=True)
         node = node_public_key(study.home.folder / "node")
-        save_join_request(sign_join_request("north", node, key), path)
+        save_signed(sign_join_request("north", node, key), path)
         assert serve._signing_key(study.home, "north") == key.public
     path.unlink()
     assert serve._signing_key(study.home, "north") is None
