@@ -1,23 +1,29 @@
 #!/usr/bin/env bash
-# Install the real parts that some tests need, from Debian's packages: a PostgreSQL server, and zsh.
-# The tests start and stop the server themselves, as a user who is not root, in a folder of their own.
+# Install the real parts that some tests need, from Debian's packages: servers of PostgreSQL and MariaDB, unixODBC with
+# drivers for MariaDB and SQLite, and zsh. The tests start and stop the servers themselves, as a user who is not root,
+# in a folder of their own.
 set -euo pipefail
 
 has_postgresql() {
     command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
+has_odbc() {
+    command -v mariadbd >/dev/null && compgen -G '/usr/lib/*/odbc/libmaodbc.so' >/dev/null &&
+        compgen -G '/usr/lib/*/odbc/libsqlite3odbc.so' >/dev/null
+}
 
-if has_postgresql && command -v zsh >/dev/null; then
+if has_postgresql && has_odbc && command -v zsh >/dev/null; then
     exit 0
 fi
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo)
 fi
-# The server package would start a cluster of its own; nobody asked for that.
+# The server packages would each start a server of their own; nobody asked for that.
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" mkdir -p /etc/postgresql-common
 echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
-"${as_root[@]}" apt-get install -qq -y --no-install-recommends postgresql zsh
-has_postgresql
+"${as_root[@]}" apt-get install -qq -y --no-install-recommends \
+    postgresql mariadb-server odbc-mariadb libsqliteodbc unixodbc zsh
+has_postgresql && has_odbc

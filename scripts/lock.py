@@ -26,11 +26,12 @@ EVERYTHING = "constraints.txt"
 ROLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "locks/hospital.txt": ((), ()),
     "locks/postgresql.txt": (("postgresql",), ("locks/hospital.txt",)),
+    "locks/odbc.txt": (("odbc",), ("locks/hospital.txt",)),
     "locks/server.txt": (("server",), ("locks/hospital.txt",)),
     "locks/simulation.txt": (("server", "simulation"), ("locks/server.txt",)),
     EVERYTHING: (
-        ("postgresql", "server", "simulation", "dev"),
-        ("locks/postgresql.txt", "locks/simulation.txt"),
+        ("postgresql", "odbc", "server", "simulation", "dev"),
+        ("locks/postgresql.txt", "locks/odbc.txt", "locks/simulation.txt"),
     ),
 }
 # What PyTorch needs where the index's build for Linux is taken, which is one for CUDA: gigabytes that no CPU uses.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from wardround.client.cohort import Cohort
-from wardround.client.connectors.source import FileSource, TableSource, read_tables
+from wardround.client.connectors.source import TableSource, read_tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.client.gate.consent import next_change
@@ -79,10 +79,8 @@ class WarmFeatures:
 
 def stamp_of(source: TableSource) -> Stamp:
     """Say in what state a hospital's files are: inode, size and times; empty for databases and missing files."""
-    if not isinstance(source, FileSource):
-        return ()
     try:
-        states = [(str(path), path.stat()) for path in source.paths.values()]
+        states = [(str(path), path.stat()) for paths in source.files().values() for path in paths]
     except OSError:
         return ()
     return tuple((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in states)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.finding import Finding, fault, ok, warn
-from wardround.client.connectors.source import FileSource
 from wardround.client.home.home import (
     HOSPITAL_KEY,
     LEDGER,
@@ -42,8 +41,8 @@ def permissions(home: Home) -> Iterator[Finding]:
     for name in open_to_others:
         path = home.folder / name
         yield warn("files", f"{path}: others may read it", f"chmod o-rwx {path}")
-    if isinstance(home.source, FileSource):
-        for table, path in home.source.paths.items():
+    for table, paths in home.source.files().items():
+        for path in paths:
             if path.exists() and _others_may(path):
                 yield warn(
                     "files", f"{table}: every user of this machine may read {path}", f"chmod o-rwx {path}"

@@ -6,11 +6,9 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 
 from wardround.client.checks.finding import Finding, fault, ok, warn
 from wardround.client.checks.volumes import NETWORK, unencrypted_swap, volume_of
-from wardround.client.connectors.source import FileSource
 from wardround.client.home.home import LEDGER, Home
 from wardround.client.ledger.clock import FIRST, LAST, clock_fault
 
@@ -118,8 +116,8 @@ def _ledger_disk(home: Home) -> Iterator[Finding]:
 
 def _encryption(home: Home) -> Iterator[Finding]:
     paths = {"home": home.folder}
-    if isinstance(home.source, FileSource):
-        paths |= {table: Path(path) for table, path in home.source.paths.items()}
+    # Of a folder of files one says on which volume they lie.
+    paths |= {table: own[0] for table, own in home.source.files().items() if own}
     volumes: dict[str, list[str]] = {}
     unknown: dict[str, list[str]] = {}
     for name, path in paths.items():

@@ -1,9 +1,11 @@
-"""The mapping: where a hospital's tables are, and what its columns are called.
+"""The mapping: where a hospital's tables are, what its columns are called, and how its cells are written.
 
 postgresql: postgresql:///clinic      # only if the tables are in PostgreSQL
 messages:
   path: messages.csv.gz               # a file beside the mapping; with PostgreSQL: table: public.messages
   columns: {PatientId: pat_no}        # the contract's name: the hospital's own, where they differ
+  format: {separator: ";", decimal: ",", dates: DD/MM/YYYY}
+  values: {sex: {1: F, 2: M}}         # the contract's name: the hospital's word: the contract's word
 patients: {path: patients.parquet}
 consents: {path: consents.csv}
 """
@@ -11,32 +13,49 @@ consents: {path: consents.csv}
 from collections.abc import Mapping
 from pathlib import Path
 
+from wardround.client.connectors.files import FileSource
 from wardround.client.connectors.postgres import PostgresSource
-from wardround.client.connectors.source import FileSource, TableSource
+from wardround.client.connectors.source import Place, TableSource
+from wardround.client.connectors.table_format import format_from_section
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.text.section import Section
 
 _LONGEST_PLACE = 2000  # characters of a path or an address
 
 
-def source_from_mapping(plain: Mapping[str, object], folder: Path) -> TableSource:
-    """Read a mapping; paths are relative to ``folder``. ConfigurationError is one line that names the key."""
+def source_from_mapping(plain: Mapping[str, object], folder: Path, timezone: str = "UTC") -> TableSource:
+    """Read a mapping; paths are relative to ``folder``. ConfigurationError is one line that names the key.
+
+    timezone: the hospital's own, in which days begin and end.
+    """
     section = Section(plain, "mapping")
     uri = section.optional_text("postgresql", most=_LONGEST_PLACE)
     key = "path" if uri is None else "table"
-    places: dict[str, str] = {}
-    renames: dict[str, dict[str, str]] = {}
-    for table in TABLES:
-        if section.value(table, None) is None:
-            continue
-        part = section.section(table)
-        places[table] = part.text(key, most=_LONGEST_PLACE)
-        columns = part.section("columns", {})
-        renames[table] = {name: columns.text(name) for name in columns.keys()}  # noqa: SIM118 (no mapping)
-        part.finish()
+    places = {
+        table: _place(section.section(table), key)
+        for table in TABLES
+        if section.value(table, None) is not None
+    }
     section.finish()
     if "messages" not in places:
         section.text("messages")
     if uri is not None:
-        return PostgresSource(uri, places, renames)
-    return FileSource({table: folder / place for table, place in places.items()}, renames)
+        return PostgresSource(uri, places, timezone)
+    return FileSource(places, folder, timezone)
+
+
+def _place(part: Section, key: str) -> Place:
+    name = part.text(key, most=_LONGEST_PLACE)
+    columns, values = part.section("columns", {}), part.section("values", {})
+    place = Place(
+        name,
+        columns={column: columns.text(column) for column in columns.keys()},  # noqa: SIM118 (no mapping)
+        values={column: _words(values.section(column)) for column in values.keys()},  # noqa: SIM118
+        format=format_from_section(part.section("format", {})),
+    )
+    part.finish()
+    return place
+
+
+def _words(section: Section) -> dict[str, str]:
+    return {word: section.text(word) for word in section.keys()}  # noqa: SIM118

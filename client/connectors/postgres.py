@@ -8,36 +8,44 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from wardround.client.connectors.source import missing_column
+from wardround.client.connectors.source import Place, missing_column
 from wardround.protocol.errors import TableAway, TableError
 
 
 @dataclass(frozen=True)
 class PostgresSource:
-    """uri: a libpq address; keep the password in ``~/.pgpass``. names: our table → ``schema.table`` there.
+    """uri: a libpq address; keep the password in ``~/.pgpass``. places: named as ``schema.table``.
 
-    renames: per table, the contract's name → the database's own. Nothing is held open between reads, so
-    that a database that was restarted is simply read again.
+    Nothing is held open between reads, so that a database that was restarted is simply read again.
     """
 
     uri: str = field(repr=False)
-    names: Mapping[str, str]
-    renames: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    places: Mapping[str, Place]
+    timezone: str = "UTC"
 
     def has(self, table: str) -> bool:
         """Whether a table of the database is named for this table."""
-        return table in self.names
+        return table in self.places
+
+    def place(self, table: str) -> Place:
+        """Give the table's part of the mapping."""
+        return self.places[table].within(self.timezone)
+
+    def files(self) -> Mapping[str, tuple[Path, ...]]:
+        """Give nothing: a database is read for every round."""
+        return {}
 
     def statement(self, table: str, columns: tuple[str, ...]) -> str:
         """Write the one statement that is ever sent for a table: a SELECT that lists the columns."""
-        rename = self.renames.get(table, {})
+        rename = self.places[table].columns
         listed = ", ".join(f"{_quoted(rename.get(c, c))} AS {_quoted(c)}" for c in columns)
-        place = ".".join(_quoted(part) for part in self.names[table].split("."))
+        place = ".".join(_quoted(part) for part in self.places[table].name.split("."))
         return f"SELECT {listed} FROM {place}"  # noqa: S608 (every name is quoted)
 
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
@@ -75,10 +83,10 @@ class PostgresSource:
 
     def _explained(self, error: Any, table: str, columns: tuple[str, ...]) -> TableError:
         """Give a line of ours: the database's own text may quote cells."""
-        where = f"{table}: {self.names[table]} in PostgreSQL"
+        where = f"{table}: {self.places[table].name} in PostgreSQL"
         state = getattr(error, "sqlstate", None) or ""
         if state == "42703":
-            named = [self.renames.get(table, {}).get(column, column) for column in columns]
+            named = [self.places[table].columns.get(column, column) for column in columns]
             return TableError(f"{where}: {missing_column(' or '.join(named), [])}")
         reasons = {
             "42P01": "no such table; correct its name in the mapping",

@@ -1,63 +1,116 @@
 """A hospital's tables, and the one small port through which they are read.
 
 A source is asked for the contract's columns and gives nothing else. ``Tables`` holds what it gave, not yet
-parsed, under the contract's names.
+parsed, under the contract's names, with what is needed to parse it: each table's format and the hospital's time zone.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
+from wardround.client.connectors import parsing
+from wardround.client.connectors.table_format import PLAIN, TableFormat
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 from wardround.protocol.errors import TableError
 
 Frame = pl.DataFrame | pl.LazyFrame
+DAMAGED = "damaged:"
+"""Column that a source may add: null for a row that was read whole.
+
+In a row that was not, every other cell is null, and this one holds what may be the patient's identifier, one reading
+per line: who withdraws must be heard all the same.
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One table of a mapping.
+
+    name: the path, or the name in the database. columns: the contract's name → the hospital's own, where they
+    differ. values: per contract's column, the hospital's word → the contract's.
+    """
+
+    name: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    format: TableFormat = PLAIN
+
+    def within(self, timezone: str) -> "Place":
+        """Give the place with this zone for moments that have none, unless its format names another."""
+        return replace(self, format=replace(self.format, timezone=self.format.timezone or timezone))
 
 
 class TableSource(Protocol):
-    """Where tables come from; files and databases alike."""
+    """Where tables come from; files and databases alike.
+
+    Guarantee that every source gives and tests/client/connectors/row_local.py tries: whatever stands in one
+    row's cells, the others arrive unchanged, and nothing is raised.
+    """
+
+    @property
+    def timezone(self) -> str:
+        """Name the hospital's own time zone (IANA)."""
 
     def has(self, table: str) -> bool:
         """Whether the hospital has named this table in its mapping."""
 
+    def place(self, table: str) -> Place:
+        """Give the table's part of the mapping, its format completed with what was sniffed."""
+
+    def files(self) -> Mapping[str, tuple[Path, ...]]:
+        """Name the files that hold each table: they change when the table does. Empty for a database."""
+
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
-        """Read exactly these columns, under the contract's names; TableError with the remedy if it cannot."""
+        """Read exactly these columns, under the contract's names, in a stable order, and ``DAMAGED`` where there is.
+
+        columns: the patient's identifier first. TableError, with the remedy, where the table as a whole cannot be
+        read; TableAway where it cannot be reached.
+        """
 
 
 @dataclass(frozen=True, eq=False)
 class Tables:
     """Messages, patients and consents with the contract's column names, of any types.
 
-    In a simulation the whole federation passes at once: each table then has an extra column ``hospital``.
+    formats: how each table's cells are written (plain where a table is not named). timezone: the hospital's own, in
+    which days begin. In a simulation the whole federation passes at once: each table then has an extra column
+    ``hospital``.
     """
 
     messages: Frame = field(repr=False)
     patients: Frame | None = field(default=None, repr=False)
     consents: Frame | None = field(default=None, repr=False)
+    formats: Mapping[str, TableFormat] = field(default_factory=dict)
+    timezone: str = "UTC"
 
     @property
     def by_hospital(self) -> bool:
         """Whether the tables are those of a whole federation."""
         return HOSPITAL_COLUMN in self.messages.lazy().collect_schema()
 
-    def part(self, table: str, contract: Contract) -> pl.LazyFrame | None:
-        """Select the contract's columns of one table (and ``hospital``); None where there is no such table.
+    def format(self, table: str) -> TableFormat:
+        """Say how a table's cells are written."""
+        return self.formats.get(table, PLAIN)
 
-        TableError names a column that is missing.
+    def part(self, table: str, contract: Contract) -> pl.LazyFrame | None:
+        """Select the contract's columns of one table (with ``hospital`` and ``DAMAGED`` where they are there).
+
+        None where there is no such table. TableError names a column that is missing.
         """
         frame: Frame | None = getattr(self, table)
         if frame is None:
             return None
-        wanted = contract.columns(table) + ((HOSPITAL_COLUMN,) if self.by_hospital else ())
         present = frame.lazy().collect_schema().names()
+        wanted = contract.columns(table) + ((HOSPITAL_COLUMN,) if self.by_hospital else ())
         for column in wanted:
             if column not in present:
                 raise TableError(f"{table}: {missing_column(column, present)}")
-        return frame.lazy().select(list(dict.fromkeys(wanted)))
+        damaged = (DAMAGED,) if DAMAGED in present else ()
+        return frame.lazy().select(list(dict.fromkeys(wanted + damaged)))
 
 
 def missing_column(column: str, present: list[str]) -> str:
@@ -73,54 +126,27 @@ def read_tables(source: TableSource, contract: Contract) -> Tables:
     TableError where the contract needs the patients or the consents and the mapping names none.
     """
     frames: dict[str, pl.LazyFrame | None] = {}
+    formats: dict[str, TableFormat] = {}
     for table in ("messages", "patients", "consents"):
         columns = contract.columns(table)
-        frames[table] = source.read(table, columns) if columns and source.has(table) else None
+        frames[table] = None
+        if columns and source.has(table):
+            frames[table] = with_words(source.read(table, columns), source.place(table).values)
+            formats[table] = source.place(table).format
         needed = contract.needs_consents if table == "consents" else bool(columns)
         if needed and frames[table] is None:
             raise TableError(f"{table}: no such table in the mapping, but contract {contract.name} needs it")
     messages = frames["messages"]
     if messages is None:
         raise TableError("messages: no such table in the mapping")
-    return Tables(messages, frames["patients"], frames["consents"])
+    return Tables(messages, frames["patients"], frames["consents"], formats, source.timezone)
 
 
-@dataclass(frozen=True)
-class FileSource:
-    """CSV (also ``.gz``) and Parquet files. renames: per table, the contract's name → the file's own."""
-
-    paths: Mapping[str, Path]
-    renames: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-    def has(self, table: str) -> bool:
-        """Whether a path is named for this table."""
-        return table in self.paths
-
-    def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
-        """Scan the file; CSV cells stay text until they are parsed, so that no type is guessed."""
-        path = Path(self.paths[table])
-        frame = scan_file(path, table)
-        try:
-            present = frame.collect_schema().names()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise TableError(f"{table}: {path.name} cannot be read ({type(error).__name__})") from None
-        rename = self.renames.get(table, {})
-        named = [rename.get(column, column) for column in columns]
-        # A file without a header has a patient's cells in its place: unless one name is right, show none.
-        header = present if set(named) & set(present) else []
-        for name in named:
-            if name not in present:
-                raise TableError(f"{table}: {path.name}: {missing_column(name, header)}")
-        return frame.select(pl.col(rename.get(column, column)).alias(column) for column in columns)
-
-
-def scan_file(path: Path, table: str = "messages") -> pl.LazyFrame:
-    """Scan a CSV (plain or ``.gz``) with every cell as text, or a Parquet file; TableError otherwise."""
-    if not path.is_file():
-        raise TableError(f"{table}: no file {path}; correct the path")
-    name = path.name.lower().removesuffix(".gz")
-    if name.endswith(".parquet"):
-        return pl.scan_parquet(path, glob=False)
-    if name.endswith((".csv", ".txt")):
-        return pl.scan_csv(path, infer_schema=False, glob=False)
-    raise TableError(f"{table}: {path.name}: must end in .csv, .csv.gz or .parquet")
+def with_words(frame: pl.LazyFrame, values: Mapping[str, Mapping[str, str]]) -> pl.LazyFrame:
+    """Write the contract's words in the place of the hospital's own; what is no such word stays as it is."""
+    present = frame.collect_schema()
+    return frame.with_columns(
+        parsing.text(column, present[column]).replace(dict(words)).alias(column)
+        for column, words in values.items()
+        if column in present
+    )

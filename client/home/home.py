@@ -11,6 +11,7 @@
 hospital.yaml:
 
     hospital: north                      # the name by which terms and plans know this hospital
+    timezone: Europe/Madrid              # in which days begin and end; UTC if it is not said
     socket: run/agent.sock               # where the agent listens; its folder is the agent's own
     tables:                              # where the tables are, see client.connectors.mapping
       messages: {path: tables/messages.csv}
@@ -27,6 +28,7 @@ from pathlib import Path
 
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.source import TableSource
+from wardround.client.connectors.table_format import zone_from_section
 from wardround.client.home.round_log import RoundLog
 from wardround.client.ledger.sqlite import SqliteLedger, open_ledger
 from wardround.client.policy.policy import Policy
@@ -65,6 +67,7 @@ class Home:
     folder: Path
     hospital: str
     socket: Path
+    timezone: str
     source: TableSource = field(repr=False)
     key: SigningKey
     patients_key: bytes = field(repr=False)
@@ -130,11 +133,13 @@ def load_home(folder: Path) -> Home:
     tables = section.value("tables")
     if not isinstance(tables, dict):
         raise section.fail("tables", "must name the messages, and patients and consents where there are such")
+    timezone = zone_from_section(section, "timezone") or "UTC"
     home = Home(
         folder=folder,
         hospital=section.name("hospital"),
         socket=socket,
-        source=source_from_mapping(tables, folder),
+        timezone=timezone,
+        source=source_from_mapping(tables, folder, timezone),
         key=load_key(folder / HOSPITAL_KEY),
         patients_key=load_patients_key(folder / PATIENTS_KEY),
         simulation=_simulation(section),

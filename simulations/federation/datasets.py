@@ -11,7 +11,8 @@ from pathlib import Path
 import polars as pl
 
 from wardround.client.connectors import parsing
-from wardround.client.connectors.source import Tables, missing_column, scan_file
+from wardround.client.connectors.files import scan_file
+from wardround.client.connectors.source import Tables, missing_column
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 from wardround.protocol.errors import TableError
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.builders import ROOT
 from wardround.client.checks.finding import FAULT, guarded
+from wardround.client.connectors.files import FileSource
 from wardround.client.connectors.panic import panics_are_faults
-from wardround.client.connectors.source import FileSource
 from wardround.client.main import main
 from wardround.protocol.errors import TableError
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms

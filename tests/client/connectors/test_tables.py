@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wardround.client.connectors import parsing
+from wardround.client.connectors.files import FileSource, scan_file
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.readable import check_types, count_unreadable
-from wardround.client.connectors.source import FileSource, Tables, read_tables, scan_file
+from wardround.client.connectors.source import Place, Tables, read_tables
 from wardround.client.gate.admit import admit
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, TableError
@@ -128,7 +129,7 @@ def test_a_file_that_is_no_table_is_one_line(tmp_path):
     for name, content in (("m.parquet", b"not a table"), ("m.csv", b""), ("m.csv.gz", b"\x1f\x8b\x08broken")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(TableError, match=f"messages: {name}.*(cannot be read|is missing)") as caught:
-            FileSource({"messages": tmp_path / name}).read("messages", ("id",))
+            FileSource({"messages": Place(name)}, tmp_path).read("messages", ("id",))
         assert "\n" not in str(caught.value)
 
 
@@ -241,3 +242,20 @@ def test_days_parse_alike_once_and_row_by_row(texts: list[str | None]) -> None:
     once = rows.to_frame().select(moment).to_series()
     each = [pl.Series("day", [text], pl.String).to_frame().select(moment).item() for text in texts]
     assert once.to_list() == each * 5
+
+
+def test_a_hospitals_words_become_the_contracts_and_wrong_formats_are_one_line(folder):
+    plain = mapping()
+    plain["patients"]["values"] = {"sex": {"M": "F", "F": "M"}}
+    read = read_tables(source_from_mapping(plain, folder), CONTRACT)
+    assert events_of(read)["feature:sex"].to_list() == [1, 1, 0]
+    for form, message in {
+        "mapping.messages.format.seperator: unknown key; did you mean separator": {"seperator": ";"},
+        "mapping.messages.format.separator=x: must be one of": {"separator": "x"},
+        "mapping.messages.format.dates=DD/MM: must be one of": {"dates": "DD/MM"},
+        "mapping.messages.format.timezone=Spain/X: must be a time zone": {"timezone": "Spain/X"},
+        "mapping.messages.format.thousands=,: must be another": {"thousands": ",", "decimal": ","},
+    }.items():
+        plain["messages"]["format"] = message
+        with pytest.raises(ConfigurationError, match=form):
+            source_from_mapping(plain, folder)

@@ -1,0 +1,96 @@
+"""How one table is written: separator, encoding, decimals, dates, time zone, and the words for yes, no and missing.
+
+What a person sets stands. What nobody set is sniffed from the file's first line alone (``client.connectors.files``),
+never from patients' cells: one of them must not change how another patient's are read.
+"""
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from wardround.protocol.text.section import Section
+
+FORMAT_KEYS = (
+    "separator", "quote", "encoding", "header", "sheet",
+    "decimal", "thousands", "dates", "timezone", "true", "false", "missing",
+)  # fmt: skip
+DATES = (
+    "DD/MM/YYYY",
+    "MM/DD/YYYY",
+    "DD.MM.YYYY",
+    "YYYY/MM/DD",
+    "YYYYMMDD",
+    "epoch_seconds",
+    "epoch_milliseconds",
+)
+_ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
+_SEPARATORS = (",", ";", "\t", "|")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFormat:
+    """Settings of one table; the defaults are what is done where nobody says anything.
+
+    separator, encoding: None is sniffed. dates: how a date may be written beside ISO 8601, which is always read; day
+    and month are never guessed. timezone: the zone of moments without one; None is the hospital's own. true, false,
+    missing: words beside the usual ones.
+    """
+
+    separator: str | None = None
+    quote: str = '"'
+    encoding: str | None = None
+    header: bool = True
+    sheet: str | None = None
+    decimal: str = "."
+    thousands: str = ""
+    dates: str | None = None
+    timezone: str | None = None
+    true: tuple[str, ...] = ()
+    false: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+PLAIN = TableFormat()
+
+
+def format_from_section(section: Section) -> TableFormat:
+    """Read the setting ``format`` of a table; ConfigurationError names key, value and what is allowed."""
+    found = TableFormat(
+        separator=_separator(section),
+        quote=section.choice("quote", ('"', "'", ""), '"'),
+        encoding=section.choice("encoding", _ENCODINGS) if section.has("encoding") else None,
+        header=section.boolean("header", True),
+        sheet=section.optional_text("sheet"),
+        decimal=section.choice("decimal", (".", ","), "."),
+        thousands=section.choice("thousands", ("", ",", ".", " ", "'"), ""),
+        dates=section.choice("dates", DATES) if section.has("dates") else None,
+        timezone=zone_from_section(section, "timezone"),
+        true=section.texts("true", ()),
+        false=section.texts("false", ()),
+        missing=section.texts("missing", ()),
+    )
+    section.finish()
+    if found.decimal == found.thousands:
+        raise section.fail("thousands", "must be another character than decimal")
+    return found
+
+
+def zone_from_section(section: Section, key: str) -> str | None:
+    """Read the name of a time zone (IANA, as in Europe/Madrid); None where it is not given."""
+    if not section.has(key):
+        return None
+    name = section.text(key)
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise section.fail(key, "must be a time zone, as in Europe/Madrid or UTC") from error
+    return name
+
+
+def _separator(section: Section) -> str | None:
+    value = section.value("separator", None)
+    if value is None:
+        return None
+    word = "\t" if value in ("tab", "\\t", "\t") else value
+    if word not in _SEPARATORS:
+        raise section.fail("separator", "must be one of , ; | or tab")
+    return str(word)
