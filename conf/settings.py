@@ -9,6 +9,7 @@ from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.structure import kinds_with
 from wardround.protocol.text.text import checked_name, is_line
 
 DATA_NAMES = ("synthetic", "noshow", "heart", "table")
@@ -184,7 +185,7 @@ class StudySettings:
             self.personalization.kind != "last_layer" or bool(self.model.hidden),
             "personalization.kind",
             self.personalization.kind,
-            "needs a model with hidden layers (model=wide_deep or model=mlp)",
+            f"needs a model with hidden layers (model={kinds_with('hidden')})",
         )
         require(
             self.privacy.noise == "local" or self.training.local_steps == 1,
@@ -221,5 +222,5 @@ def check_mitigation(
         fairness.mitigation == "none" or (evaluation.enabled and model.structure.linear),
         "fairness.mitigation",
         fairness.mitigation,
-        "needs a private evaluation, and a model with effects per bin (additive or wide_deep)",
+        f"needs a private evaluation, and a model with effects per bin ({kinds_with('linear')})",
     )

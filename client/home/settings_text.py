@@ -46,7 +46,7 @@ def policy_text(new: NewHome) -> str:
     Limits on ε, rounds and noise are the hospital's: they never come from the terms, nor does a larger δ than usual.
     """
     terms = new.signed.terms if new.signed else None
-    note = "fingerprints; until one stands here every study is refused"
+    note = "fingerprints; while the list is empty every study is refused"
     return _filled(
         POLICY,
         {
@@ -72,7 +72,11 @@ def settings_text(new: NewHome) -> str:
             "tables": {table: {"path": f"tables/{table}.csv"} for table in tables},
             **({"simulation": _simulation(new.simulation)} if new.simulation else {}),
         },
-        {"read": _read_note(tables, contract) if contract else "doctor says which columns a study asks for."},
+        {
+            "read": _read_note(tables, contract)
+            if contract
+            else "doctor lists the columns that a study reads."
+        },
     )
 
 
@@ -91,7 +95,7 @@ def _filled(name: str, values: Mapping[str, object], notes: Mapping[str, str]) -
         holds = False
     if not holds:
         raise ConfigurationError(
-            f"terms: hold a text that cannot stand in {name}; refuse them, and tell the operator why"
+            f"terms: hold a text that cannot be written into {name}; refuse them, and tell the operator why"
         )
     return text
 

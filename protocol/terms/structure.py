@@ -29,3 +29,8 @@ STRUCTURES = {
 }
 """The kinds that ship; a plugin of role ``model`` is ``OWN_MODULE``."""
 OWN_MODULE = Structure(own_module=True)
+
+
+def kinds_with(part: str) -> str:
+    """Name the shipped kinds that have a part, for an error's remedy: ``kinds_with("hidden")``, "wide_deep or mlp"."""
+    return " or ".join(kind for kind, structure in STRUCTURES.items() if getattr(structure, part))

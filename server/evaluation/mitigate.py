@@ -19,6 +19,7 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import column_scale, named_parameters
 from wardround.protocol.terms.evaluation import FairnessSettings
+from wardround.protocol.terms.structure import kinds_with
 from wardround.protocol.terms.terms import Terms
 from wardround.server.evaluation.estimates import NoisedTables
 from wardround.server.evaluation.group_report import HELD, Group, GroupReport
@@ -78,7 +79,7 @@ def mitigated_weights(terms: Terms, weights: Floats, offsets: Mapping[str, Float
     if linear is None:
         raise ConfigurationError(
             f"fairness.mitigation={terms.fairness.mitigation}: model.kind={terms.model.kind} has no effects "
-            "per bin; choose additive or wide_deep"
+            f"per bin; choose {kinds_with('linear')}"
         )
     starts = dict(zip((field.name for field in layout.fields), layout.offsets, strict=True))
     scale = column_scale(terms.model, layout)
