@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from wardround.client.connectors.source import Place, missing_column
+from wardround.client.connectors.source import TablePlace, missing_column
 from wardround.protocol.errors import TableError
 
 
@@ -14,7 +14,7 @@ from wardround.protocol.errors import TableError
 class FileSource:
     """CSV (also ``.gz``) and Parquet files below ``folder``."""
 
-    places: Mapping[str, Place]
+    places: Mapping[str, TablePlace]
     folder: Path
     timezone: str = "UTC"
 
@@ -22,7 +22,7 @@ class FileSource:
         """Whether a path is named for this table."""
         return table in self.places
 
-    def place(self, table: str) -> Place:
+    def place(self, table: str) -> TablePlace:
         """Give the table's part of the mapping."""
         return self.places[table].within(self.timezone)
 

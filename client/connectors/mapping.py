@@ -15,7 +15,7 @@ from pathlib import Path
 
 from wardround.client.connectors.files import FileSource
 from wardround.client.connectors.postgres import PostgresSource
-from wardround.client.connectors.source import Place, TableSource
+from wardround.client.connectors.source import TablePlace, TableSource
 from wardround.client.connectors.table_format import format_from_section
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.text.section import Section
@@ -44,10 +44,10 @@ def source_from_mapping(plain: Mapping[str, object], folder: Path, timezone: str
     return FileSource(places, folder, timezone)
 
 
-def _place(part: Section, key: str) -> Place:
+def _place(part: Section, key: str) -> TablePlace:
     name = part.text(key, most=_LONGEST_PLACE)
     columns, values = part.section("columns", {}), part.section("values", {})
-    place = Place(
+    place = TablePlace(
         name,
         columns={column: columns.text(column) for column in columns.keys()},  # noqa: SIM118 (no mapping)
         values={column: _words(values.section(column)) for column in values.keys()},  # noqa: SIM118

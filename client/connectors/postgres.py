@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from wardround.client.connectors.source import Place, missing_column
+from wardround.client.connectors.source import TablePlace, missing_column
 from wardround.protocol.errors import TableAway, TableError
 
 
@@ -26,14 +26,14 @@ class PostgresSource:
     """
 
     uri: str = field(repr=False)
-    places: Mapping[str, Place]
+    places: Mapping[str, TablePlace]
     timezone: str = "UTC"
 
     def has(self, table: str) -> bool:
         """Whether a table of the database is named for this table."""
         return table in self.places
 
-    def place(self, table: str) -> Place:
+    def place(self, table: str) -> TablePlace:
         """Give the table's part of the mapping."""
         return self.places[table].within(self.timezone)
 

@@ -27,7 +27,7 @@ per line: who withdraws must be heard all the same.
 
 
 @dataclass(frozen=True)
-class Place:
+class TablePlace:
     """One table of a mapping.
 
     name: the path, or the name in the database. columns: the contract's name → the hospital's own, where they
@@ -39,7 +39,7 @@ class Place:
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     format: TableFormat = PLAIN
 
-    def within(self, timezone: str) -> "Place":
+    def within(self, timezone: str) -> "TablePlace":
         """Give the place with this zone for moments that have none, unless its format names another."""
         return replace(self, format=replace(self.format, timezone=self.format.timezone or timezone))
 
@@ -58,7 +58,7 @@ class TableSource(Protocol):
     def has(self, table: str) -> bool:
         """Whether the hospital has named this table in its mapping."""
 
-    def place(self, table: str) -> Place:
+    def place(self, table: str) -> TablePlace:
         """Give the table's part of the mapping, its format completed with what was sniffed."""
 
     def files(self) -> Mapping[str, tuple[Path, ...]]:

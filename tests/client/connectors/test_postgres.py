@@ -13,7 +13,7 @@ import pytest
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.postgres import PostgresSource
 from wardround.client.connectors.readable import check_types
-from wardround.client.connectors.source import Place, Tables, read_tables
+from wardround.client.connectors.source import TablePlace, Tables, read_tables
 from wardround.client.gate.admit import admit
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import TableError
@@ -127,7 +127,7 @@ def test_the_statement_lists_the_contracts_columns_only(server):
 
 
 def test_names_are_quoted():
-    hostile = PostgresSource("", {"messages": Place('a"; drop table b; --', {"id": 'x" from c; --'})})
+    hostile = PostgresSource("", {"messages": TablePlace('a"; drop table b; --', {"id": 'x" from c; --'})})
     assert (
         hostile.statement("messages", ("id",))
         == 'SELECT "x"" from c; --" AS "id" FROM "a""; drop table b; --"'
@@ -170,7 +170,9 @@ def test_what_is_missing_is_one_line(server, changes, message):
 
 def test_an_unreachable_server_is_one_line(tmp_path):
     pytest.importorskip("adbc_driver_postgresql")
-    away = PostgresSource(f"postgresql:///x?host={tmp_path}&user=MARK-USER", {"messages": Place("visits")})
+    away = PostgresSource(
+        f"postgresql:///x?host={tmp_path}&user=MARK-USER", {"messages": TablePlace("visits")}
+    )
     with pytest.raises(TableError, match="cannot be read; check address") as caught:
         read_tables(away, CONTRACT)
     assert "MARK" not in str(caught.value)

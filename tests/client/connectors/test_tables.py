@@ -12,7 +12,7 @@ from wardround.client.connectors import parsing
 from wardround.client.connectors.files import FileSource, scan_file
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.readable import check_types, count_unreadable
-from wardround.client.connectors.source import Place, Tables, read_tables
+from wardround.client.connectors.source import TablePlace, Tables, read_tables
 from wardround.client.gate.admit import admit
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, TableError
@@ -129,7 +129,7 @@ def test_a_file_that_is_no_table_is_one_line(tmp_path):
     for name, content in (("m.parquet", b"not a table"), ("m.csv", b""), ("m.csv.gz", b"\x1f\x8b\x08broken")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(TableError, match=f"messages: {name}.*(cannot be read|is missing)") as caught:
-            FileSource({"messages": Place(name)}, tmp_path).read("messages", ("id",))
+            FileSource({"messages": TablePlace(name)}, tmp_path).read("messages", ("id",))
         assert "\n" not in str(caught.value)
 
 
