@@ -17,7 +17,7 @@ from wardround.client.connectors.source import Tables
 from wardround.client.gate.bins import bin_numbers, feature_column, missing_value
 from wardround.client.gate.consent import standing_consents, without_zone
 from wardround.client.gate.events import UNREADABLE_LABEL, read_events, read_patients
-from wardround.client.gate.history import DAY_MICROSECONDS, behavioural_history, days_of
+from wardround.client.gate.history import DAY_MICROSECONDS, History, behavioural_history, days_of, history_by
 from wardround.client.gate.identity import PATIENT, drawn_events, identify
 from wardround.protocol.arrays import Booleans
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
@@ -185,14 +185,19 @@ def _with_history(events: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     events = events.sort("index", "decided", "outcome", maintain_order=True)
     decided = events["decided"].to_numpy()
     labels = events["label"].to_numpy()
-    history = behavioural_history(
-        events["index"].to_numpy(), decided, days_of(events["outcome"].to_numpy()), labels
-    )
-    columns = {"known": pl.Series(history.count > 0)}
+    patients, outcome_days = events["index"].to_numpy(), days_of(events["outcome"].to_numpy())
+    histories: dict[str | None, History] = {
+        None: behavioural_history(patients, decided, outcome_days, labels)
+    }
+    columns = {"known": pl.Series(histories[None].count > 0)}
     for feature in contract.features:
-        if feature.statistic is not None:
-            numbers = history.statistic(feature.statistic, days_of(decided))
-            columns[feature_column(feature.name)] = pl.Series(bin_numbers(feature, numbers))
+        if feature.statistic is None:
+            continue
+        if feature.by is not None and feature.by not in histories:
+            kinds = events[feature_column(feature.by)].to_numpy()
+            histories[feature.by] = history_by(kinds, patients, decided, outcome_days, labels)
+        numbers = histories[feature.by].statistic(feature.statistic, days_of(decided))
+        columns[feature_column(feature.name)] = pl.Series(bin_numbers(feature, numbers))
     return events.with_columns(**columns)
 
 

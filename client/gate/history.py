@@ -93,6 +93,27 @@ def behavioural_history(
     return History(*out)
 
 
+def history_by(
+    kinds: NDArray[np.integer],
+    patients: NDArray[np.integer],
+    decided: Integers,
+    outcome_days: NDArray[np.integer],
+    labels: NDArray[np.int8],
+) -> History:
+    """History of each event among the same patient's events of the same kind (channel, topic).
+
+    kinds: not negative, [events]; the rest, order and guarantees as for ``behavioural_history``.
+    """
+    groups = patients.astype(np.int64) * (int(kinds.max(initial=0)) + 1) + kinds
+    order = np.argsort(groups, kind="stable")  # keeps each patient's order in time
+    found = behavioural_history(groups[order], decided[order], outcome_days[order], labels[order])
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return History(
+        found.count[back], found.known[back], found.engaged[back], found.last_day[back], found.same_day[back]
+    )
+
+
 def _of_batch(
     patients: NDArray[np.integer],
     decided: Integers,

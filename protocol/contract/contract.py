@@ -13,7 +13,7 @@ from wardround.protocol.contract.layout import Cross, Field, Layout
 from wardround.protocol.errors import ConfigurationError, ContractError
 from wardround.protocol.text.bounds import MOST_CROSSES, MOST_FEATURES, WIDEST_DESIGN
 from wardround.protocol.text.canonical import canonical_number, comparable, fingerprint
-from wardround.protocol.text.section import Section
+from wardround.protocol.text.section import Section, shown
 
 TABLES = ("messages", "patients", "consents")
 CONSENT_COLUMNS = ("kind", "value", "granted_at", "withdrawn_at", "expires_at")
@@ -186,6 +186,7 @@ def contract_from_mapping(plain: Mapping[str, object]) -> Contract:
     )
     section.finish()
     _check_times(contract)
+    _check_histories(contract)
     _check_columns(contract)
     _check_crosses_and_groups(contract)
     return contract
@@ -276,6 +277,18 @@ def _check_times(contract: Contract) -> None:
         if not holds:
             value = str(getattr(contract, key)).lower()
             raise ContractError(f"contract.{key}={value}: needs decided_at and outcome_at")
+
+
+def _check_histories(contract: Contract) -> None:
+    """A history by a feature groups the patient's events by what each message was, so it needs words of messages."""
+    words = {f.name for f in contract.features if f.kind == "categorical" and f.table == "messages"}
+    for feature in contract.features:
+        if feature.by is not None and feature.by not in words:
+            known = ", ".join(sorted(words)) or "none yet"
+            raise ContractError(
+                f"contract.features.{feature.name}.by={shown(feature.by)}: must be a categorical feature of the "
+                f"messages ({known})"
+            )
 
 
 def _check_columns(contract: Contract) -> None:

@@ -28,7 +28,8 @@ class Feature:
     columns: one column, two for ``gap_days`` (from, to), none for ``history``. Either ``range`` is set
     (a value scaled to [-1, 1], 0 where missing) or the feature is binned. edges: bin i holds
     ``edges[i - 1] <= value < edges[i]``; the last bin is *missing* (*other* for categorical).
-    valid: numbers outside it count as missing. source: the patient must have opted in to it.
+    valid: numbers outside it count as missing. source: the patient must have opted in to it. by: history counts only
+    events in the same bin of this feature (the same channel, the same topic); None counts all.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Feature:
     valid: tuple[float, float] | None = None
     vocabulary: tuple[str, ...] = ()
     statistic: str | None = None
+    by: str | None = None
     source: str | None = None
 
     @property
@@ -91,7 +93,7 @@ class Feature:
                 plain[key] = [canonical_number(number) for number in numbers]
         if self.vocabulary:
             plain["vocabulary"] = list(self.vocabulary)
-        for key in ("statistic", "source"):
+        for key in ("statistic", "by", "source"):
             if getattr(self, key):
                 plain[key] = getattr(self, key)
         return plain
@@ -103,8 +105,9 @@ def feature_from_section(name: str, section: Section) -> Feature:
     if kind == "history":
         edges, bounds = _edges_or_range(section)
         statistic = section.choice("statistic", STATISTICS)
+        by = section.optional_text("by")
         section.finish()
-        return Feature(name=name, kind=kind, statistic=statistic, edges=edges, range=bounds)
+        return Feature(name=name, kind=kind, statistic=statistic, by=by, edges=edges, range=bounds)
     table = section.choice("table", ("messages", "patients"), "messages")
     keys = ("from", "to") if kind == "gap_days" else ("column",)
     columns = tuple(section.text(key) for key in keys)

@@ -93,6 +93,27 @@ def rows_admitted(messages, consents=None, now=NOW, **changes):
     return passed(admitted), found
 
 
+def test_history_by_topic_follows_what_the_patient_does_with_that_topic():
+    features = {
+        "topic": {"kind": "categorical", "column": "topic", "vocabulary": ["refill", "flu"]},
+        "by_topic": {"kind": "history", "statistic": "rate", "by": "topic", "edges": [0.5]},
+        "overall": {"kind": "history", "statistic": "count", "edges": [1, 2, 3]},
+    }
+    rows = [
+        message(booked="2024-05-01", due="2024-05-02", topic="refill", came="yes"),
+        message(booked="2024-05-01", due="2024-05-02", topic="flu", came="no"),
+        message(booked="2024-05-10", due="2024-05-11", topic="refill"),
+        message(booked="2024-05-10", due="2024-05-11", topic="flu"),
+        message(booked="2024-05-10", due="2024-05-11", topic="other things"),
+    ]
+    open_to_all = contract(features=features, topic=None, consent={"required": False}, events_per_patient=9)
+    admitted = admit(tables(rows), open_to_all, KEY, NOW)
+    found = pl.concat([admitted.training, admitted.heldout, admitted.undecided]).sort("row")
+    missing = 2
+    assert found["feature:by_topic"].to_list() == [missing, missing, 1, 0, missing]
+    assert found["feature:overall"].to_list()[2:] == [2, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wardround.client.gate import history
-from wardround.client.gate.history import DAY_MICROSECONDS, behavioural_history, days_of
+from wardround.client.gate.history import DAY_MICROSECONDS, behavioural_history, days_of, history_by
 from wardround.protocol.contract.feature import STATISTICS
 
 # Few patients, days and hours, so that same-day events, equal moments and duplicates are the rule.
@@ -69,6 +69,22 @@ def test_each_statistic_equals_its_definition(events, batch):
     for name in STATISTICS:
         expected = [slow_statistic(name, i, *arrays) for i in range(len(events))]
         np.testing.assert_array_equal(found[name], np.array(expected, np.float64), err_msg=name)
+
+
+@settings(deadline=None)
+@given(events=EVENTS, kinds=st.lists(st.integers(0, 2), min_size=30, max_size=30))
+def test_history_by_channel_is_the_history_of_that_channels_messages_alone(events, kinds):
+    arrays = columns(events)
+    own = np.array(kinds[: len(events)], np.uint8)
+    found = history_by(own, *arrays)
+    for kind in range(3):
+        alone = behavioural_history(*(array[own == kind] for array in arrays))
+        for name in STATISTICS:
+            np.testing.assert_array_equal(
+                found.statistic(name, days_of(arrays[1]))[own == kind],
+                alone.statistic(name, days_of(arrays[1][own == kind])),
+                err_msg=name,
+            )
 
 
 @settings(deadline=None)

@@ -191,6 +191,11 @@ MISTAKES = [
     ("features.sex.vocabulary", [], "contract.features.sex.vocabulary: 0 words"),
     ("features.sex.vocabulary", ["F", "F"], "contract.features.sex.vocabulary=.*: must be different"),
     ("features.sex.vocabulary", ["1", "1.0"], "contract.features.sex.vocabulary=.*: must be different"),
+    (
+        "features.past.by",
+        "agee",
+        "contract.features.past.by=agee: must be a categorical feature of the messages",
+    ),
     ("features.past.statistic", "median", "contract.features.past.statistic=median: must be one of count"),
     ("features.past.column", "Age", "contract.features.past.column: unknown key"),
     ("features.sms.column", "No-show", "contract.features.sms: column=No-show is the label"),
