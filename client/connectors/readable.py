@@ -6,7 +6,7 @@ import polars as pl
 
 from wardround.client.connectors import parsing
 from wardround.client.connectors.source import Tables
-from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.contract.feature import Feature
 from wardround.protocol.errors import TableError
 
@@ -34,7 +34,7 @@ class Readability:
 def count_unreadable(tables: Tables, contract: Contract) -> list[Readability]:
     """Count per column in one pass over each table; words of a vocabulary and identifiers always parse."""
     found = []
-    for table in ("messages", "patients", "consents"):
+    for table in TABLES:
         frame = tables.part(table, contract) if contract.columns(table) else None
         if frame is None:
             continue
@@ -82,6 +82,8 @@ def _wanted(table: str, contract: Contract) -> list[tuple[str, str]]:
     if table == "messages":
         pairs.append((contract.label.column, "label"))
         pairs += [(c, "moment") for c in (contract.decided_at, contract.outcome_at) if c is not None]
+    if table == "assessments" and contract.assessed_at is not None:
+        pairs.append((contract.assessed_at, "moment"))
     return sorted(set(pairs))
 
 

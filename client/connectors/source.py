@@ -14,7 +14,7 @@ import polars as pl
 
 from wardround.client.connectors import parsing
 from wardround.client.connectors.table_format import PLAIN, TableFormat
-from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
+from wardround.protocol.contract.contract import HOSPITAL_COLUMN, TABLES, Contract
 from wardround.protocol.errors import TableError
 
 Frame = pl.DataFrame | pl.LazyFrame
@@ -74,7 +74,7 @@ class TableSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """Messages, patients and consents with the contract's column names, of any types.
+    """Messages, patients, consents and assessments with the contract's column names, of any types.
 
     formats: how each table's cells are written (plain where a table is not named). timezone: the hospital's own, in
     which days begin. In a simulation the whole federation passes at once: each table then has an extra column
@@ -84,6 +84,7 @@ class Tables:
     messages: Frame = field(repr=False)
     patients: Frame | None = field(default=None, repr=False)
     consents: Frame | None = field(default=None, repr=False)
+    assessments: Frame | None = field(default=None, repr=False)
     formats: Mapping[str, TableFormat] = field(default_factory=dict)
     timezone: str = "UTC"
 
@@ -127,7 +128,7 @@ def read_tables(source: TableSource, contract: Contract) -> Tables:
     """
     frames: dict[str, pl.LazyFrame | None] = {}
     formats: dict[str, TableFormat] = {}
-    for table in ("messages", "patients", "consents"):
+    for table in TABLES:
         columns = contract.columns(table)
         frames[table] = None
         if columns and source.has(table):
@@ -139,7 +140,8 @@ def read_tables(source: TableSource, contract: Contract) -> Tables:
     messages = frames["messages"]
     if messages is None:
         raise TableError("messages: no such table in the mapping")
-    return Tables(messages, frames["patients"], frames["consents"], formats, source.timezone)
+    others = {table: frames[table] for table in TABLES if table != "messages"}
+    return Tables(messages, **others, formats=formats, timezone=source.timezone)
 
 
 def with_words(frame: pl.LazyFrame, values: Mapping[str, Mapping[str, str]]) -> pl.LazyFrame:

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wardround.client.connectors.source import Tables
+from wardround.client.gate.assessments import assessed_features
 from wardround.client.gate.bins import bin_numbers, feature_column, missing_value
 from wardround.client.gate.consent import standing_consents, without_zone
 from wardround.client.gate.events import UNREADABLE_LABEL, read_events, read_patients
@@ -58,7 +59,7 @@ def admit(
     consents = standing_consents(tables.part("consents", contract), contract, people, now)
     events = _with_consents(events, people, consents, contract)
     events = _set_aside(events, _limits(contract, kept_until or now), counts)
-    events = _with_patient_features(events, people, tables, contract)
+    events = _with_patient_features(events, people, tables, contract, kept_until or now)
     events = _without_sources(events, people, consents, contract, counts)
     events = _with_history(events, contract)
     if not contract.unknown_patients:
@@ -93,8 +94,8 @@ def _faults(contract: Contract, now: datetime, by_hospital: bool) -> list[Rule]:
 
 def _limits(contract: Contract, kept_until: datetime) -> list[Rule]:
     rules: list[Rule] = []
-    if contract.retention_days is not None:
-        oldest = kept_until - timedelta(days=contract.retention_days)
+    oldest = _oldest(contract, kept_until)
+    if oldest is not None:
         rules.append(("past retention", pl.col("decided") < _microseconds(oldest)))
     rules.append(("no consent for the purpose", ~pl.col("consented")))
     if contract.topic is not None:
@@ -149,10 +150,20 @@ def _flags(rows: pl.DataFrame, people: pl.DataFrame) -> Booleans:
 
 
 def _with_patient_features(
-    events: pl.DataFrame, people: pl.DataFrame, tables: Tables, contract: Contract
+    events: pl.DataFrame, people: pl.DataFrame, tables: Tables, contract: Contract, kept_until: datetime
 ) -> pl.DataFrame:
     features = read_patients(tables, contract, people)
-    return events.with_columns(features[name].gather(events["index"]) for name in features.columns)
+    events = events.with_columns(features[name].gather(events["index"]) for name in features.columns)
+    if contract.assessed_at is None:
+        return events
+    return events.hstack(assessed_features(events, tables, contract, people, _oldest(contract, kept_until)))
+
+
+def _oldest(contract: Contract, kept_until: datetime) -> datetime | None:
+    """Give the moment (without zone) before which everything is past its retention; None keeps all."""
+    if contract.retention_days is None:
+        return None
+    return without_zone(kept_until - timedelta(days=contract.retention_days))
 
 
 def _without_sources(

@@ -3,6 +3,8 @@
 Only the contract's columns are read, as a stream, and each cell becomes a bin or a moment at once.
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from wardround.client.connectors import parsing
@@ -53,16 +55,34 @@ def read_patients(tables: Tables, contract: Contract, people: pl.DataFrame) -> p
             pl.lit(missing_value(f), column_type).alias(feature_column(f.name))
             for f, column_type in ((f, bin_type(f)) for f in features)
         )
-    schema = frame.collect_schema()
-    identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in people.columns]
-    names = {PATIENT: contract.patient, HOSPITAL_COLUMN: HOSPITAL_COLUMN}
-    keep = [identifier(names[name], schema).alias(name) for name in identity]
-    rows = read_features(frame, contract, "patients", keep).collect(engine="streaming")
-    rows = rows.unique(identity, keep="first", maintain_order=True)
-    joined = people.select(identity).join(rows, on=identity, how="left", maintain_order="left")
+    rows = read_rows_of_people(frame, tables, contract, "patients", people)
+    rows = rows.unique("index", keep="first", maintain_order=True)
+    joined = people.select("index").join(rows, on="index", how="left", maintain_order="left")
     return joined.select(
         pl.col(feature_column(f.name)).fill_null(pl.lit(missing_value(f), bin_type(f))) for f in features
     )
+
+
+def read_rows_of_people(
+    frame: pl.LazyFrame,
+    tables: Tables,
+    contract: Contract,
+    table: str,
+    people: pl.DataFrame,
+    keep: Sequence[pl.Expr] = (),
+    moments: Sequence[str] = (),
+) -> pl.DataFrame:
+    """Features of a table's rows with each row's patient as ``index`` into ``people``; others' rows are left out.
+
+    keep, moments: further columns, as for ``read_features``. In the order of the table.
+    """
+    schema = frame.collect_schema()
+    identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in people.columns]
+    names = {PATIENT: contract.patient, HOSPITAL_COLUMN: HOSPITAL_COLUMN}
+    named = [identifier(names[name], schema).alias(name) for name in identity]
+    rows = read_features(frame, contract, table, [*named, *keep], moments).collect(engine="streaming")
+    owners = people.select("index", *identity)
+    return rows.join(owners, on=identity, how="inner", maintain_order="left").drop(identity)
 
 
 def identifier(column: str, schema: pl.Schema) -> pl.Expr:

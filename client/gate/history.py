@@ -60,6 +60,11 @@ def days_of(moments: Integers) -> Integers:
     return moments // DAY_MICROSECONDS
 
 
+def on_one_axis(patients: Integers, days: Integers) -> Integers:
+    """Put the days of all patients on one axis, in the order of the patients: int64, as ``patients`` and ``days``."""
+    return patients * _DAY_RANGE - _FIRST_DAY + days
+
+
 def behavioural_history(
     patients: NDArray[np.integer],
     decided: Integers,
@@ -125,7 +130,7 @@ def _of_batch(
     start = np.flatnonzero(changes)[ordinal]
     ties = changes | np.concatenate([[True], decided[1:] != decided[:-1]])
     count = _last_true(ties) - start
-    base = ordinal * _DAY_RANGE - _FIRST_DAY  # day 1970-01-01 of each patient, on one axis of all
+    base = on_one_axis(ordinal, np.zeros_like(ordinal))  # day 1970-01-01 of each patient
     outcome_keys = base + outcome_days
     order = np.argsort(outcome_keys, kind="stable")
     cutoff_keys = base + days_of(decided)

@@ -54,7 +54,8 @@ def used_features(contract: Contract, table: str | None) -> list[Used]:
 def _how(feature: Feature) -> str:
     bands = [label for label in feature.labels if label not in (MISSING, OTHER)]
     if feature.kind == "history":
-        what = _HISTORY[feature.statistic or "count"]
+        same = f", among those with the same {plain(feature.by)}" if feature.by else ""
+        what = f"{_HISTORY[feature.statistic or 'count']}{same}"
         return f"{what}{_bands(bands)}" if bands else what
     if not feature.binned:
         low, high = feature.range or (0.0, 0.0)

@@ -15,7 +15,7 @@ from wardround.protocol.text.bounds import MOST_CROSSES, MOST_FEATURES, WIDEST_D
 from wardround.protocol.text.canonical import canonical_number, comparable, fingerprint
 from wardround.protocol.text.section import Section, shown
 
-TABLES = ("messages", "patients", "consents")
+TABLES = ("messages", "patients", "consents", "assessments")
 CONSENT_COLUMNS = ("kind", "value", "granted_at", "withdrawn_at", "expires_at")
 HOSPITAL_COLUMN = "hospital"
 LONGEST_BASIS = 1000  # characters; a sentence or three
@@ -71,7 +71,8 @@ class Contract:
 
     patient names the identifier's column in all tables; hospital the column that splits a real table in
     a simulation. decided_at is an event's cut-off; from the day after outcome_at its outcome counts as
-    known (both None: events without time). features stand in the order of their names, so that the order
+    known (both None: events without time). assessed_at dates the rows of the table assessments: an event sees the
+    latest of an earlier day. features stand in the order of their names, so that the order
     of keys in a file changes nothing. events_per_patient is K. retention_days None keeps all events.
     """
 
@@ -85,6 +86,7 @@ class Contract:
     hospital: str | None = None
     decided_at: str | None = None
     outcome_at: str | None = None
+    assessed_at: str | None = None
     retention_days: int | None = None
     consent: Consent = Consent()
     topic: Topic | None = None
@@ -106,7 +108,7 @@ class Contract:
         return fingerprint(self.to_mapping())
 
     def columns(self, table: str) -> tuple[str, ...]:
-        """Name the only columns ever read of ``messages``, ``patients`` or ``consents``; none: not read.
+        """Name the only columns ever read of one of ``TABLES``; none: not read.
 
         The hospital's column is not among them: only a simulation that splits a table asks for it.
         """
@@ -114,6 +116,8 @@ class Contract:
         if table == "messages":
             extra = (self.decided_at, self.outcome_at, self.label.column, self.topic and self.topic.column)
             used = [c for c in extra if c] + used
+        elif table == "assessments":
+            used = [c for c in (self.assessed_at,) if c] + used
         elif table == "consents":
             used = list(CONSENT_COLUMNS)
         elif table not in TABLES:
@@ -149,7 +153,7 @@ class Contract:
             "crosses": [list(pair) for pair in self.crosses],
             "groups": list(self.groups),
         }
-        for key in ("hospital", "decided_at", "outcome_at"):
+        for key in ("hospital", "decided_at", "outcome_at", "assessed_at"):
             if getattr(self, key) is not None:
                 plain[key] = getattr(self, key)
         if self.retention_days is not None:
@@ -174,6 +178,7 @@ def contract_from_mapping(plain: Mapping[str, object]) -> Contract:
         hospital=section.optional_text("hospital"),
         decided_at=section.optional_text("decided_at"),
         outcome_at=section.optional_text("outcome_at"),
+        assessed_at=section.optional_text("assessed_at"),
         label=_label(section.section("label")),
         events_per_patient=section.integer("events_per_patient", 1, 10_000, note="K"),
         retention_days=_retention_days(section),
@@ -187,6 +192,7 @@ def contract_from_mapping(plain: Mapping[str, object]) -> Contract:
     section.finish()
     _check_times(contract)
     _check_histories(contract)
+    _check_assessments(contract)
     _check_columns(contract)
     _check_crosses_and_groups(contract)
     return contract
@@ -291,6 +297,23 @@ def _check_histories(contract: Contract) -> None:
             )
 
 
+def _check_assessments(contract: Contract) -> None:
+    """An assessment counts from the day after it was answered, and only with the patient's opt-in to its source."""
+    assessed = [f for f in contract.features if f.table == "assessments"]
+    if bool(assessed) != (contract.assessed_at is not None):
+        raise ContractError(
+            "contract.assessed_at: give it together with features of the table assessments, or neither"
+        )
+    if assessed and contract.decided_at is None:
+        raise ContractError(f"contract.assessed_at={contract.assessed_at}: needs decided_at and outcome_at")
+    for feature in assessed:
+        if feature.source is None:
+            where = f"contract.features.{feature.name}"
+            raise ContractError(
+                f"{where}: table=assessments needs source, as in source: assessment; patients opt in to it"
+            )
+
+
 def _check_columns(contract: Contract) -> None:
     roles = {contract.label.column: "the label", contract.patient: "the patient's identifier"}
     if len(roles) == 1:
@@ -300,6 +323,7 @@ def _check_columns(contract: Contract) -> None:
     roles.setdefault(HOSPITAL_COLUMN, "reserved for the hospital in simulations")
     uses = [(f"features.{f.name}", column) for f in contract.features for column in f.columns]
     uses += [("decided_at", contract.decided_at or ""), ("outcome_at", contract.outcome_at or "")]
+    uses.append(("assessed_at", contract.assessed_at or ""))
     if contract.topic is not None:
         uses.append(("topic", contract.topic.column))
     for key, column in uses:

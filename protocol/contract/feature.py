@@ -108,7 +108,7 @@ def feature_from_section(name: str, section: Section) -> Feature:
         by = section.optional_text("by")
         section.finish()
         return Feature(name=name, kind=kind, statistic=statistic, by=by, edges=edges, range=bounds)
-    table = section.choice("table", ("messages", "patients"), "messages")
+    table = section.choice("table", ("messages", "patients", "assessments"), "messages")
     keys = ("from", "to") if kind == "gap_days" else ("column",)
     columns = tuple(section.text(key) for key in keys)
     vocabulary: tuple[str, ...] = ()

@@ -56,6 +56,7 @@ class Section:
 
     def has(self, key: str) -> bool:
         """Whether the key is there and not null."""
+        self._read.add(key)
         return self._plain.get(key) is not None
 
     def text(self, key: str, default: object = _REQUIRED, most: int = LONGEST_LINE) -> str:

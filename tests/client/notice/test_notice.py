@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.builders import small_contract
 from wardround.client.main import main
 from wardround.client.notice.odds import OUTSIDERS_NAMED, odds
+from wardround.client.notice.words import used_features
+from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.privacy.gaussian_dp import gaussian_epsilon
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
@@ -305,3 +308,28 @@ def test_nothing_spent_is_a_coins_toss_and_one_is_74_of_100() -> None:
     assert (odds(0.0, 1e-5).right_of_100, odds(0.0, 1e-5).times) == (50, 1.0)
     assert (odds(1.0, 1e-5).right_of_100, odds(1.0, 1e-5).times) == (74, 2.8)
     assert odds(50.0, 1e-5).right_of_100 == odds(1e9, 1e-5).right_of_100 == 100
+
+
+def test_assessments_and_history_by_channel_are_said_in_words() -> None:
+    features = {
+        "risk": {"kind": "categorical", "table": "assessments", "column": "category", "vocabulary": ["low", "high"],
+                 "source": "assessment"},
+        "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms"]},
+        "own": {"kind": "history", "statistic": "rate", "by": "channel", "edges": [0.5]},
+    }  # fmt: skip
+    contract = contract_from_mapping(
+        small_contract(
+            features=features,
+            groups=[],
+            crosses=[],
+            decided_at="sent",
+            outcome_at="due",
+            assessed_at="answered",
+        )
+    )
+    (risk,) = used_features(contract, "assessments")
+    assert (risk.source, risk.how) == ("assessment", "one of low or high; anything else counts as “other”")
+    (own,) = used_features(contract, None)
+    assert own.how.startswith(
+        "which share of the earlier messages you acted on, among those with the same channel"
+    )

@@ -1,0 +1,81 @@
+"""Health risk assessments: what a patient had answered by the day before a message was decided.
+
+One row per patient and assessment. A message sees the patient's latest assessment of an earlier *day*, as history sees
+outcomes: never one of the same day, never a later one, never one past its retention. The source's opt-in is asked
+afterwards, as for every feature that has a source (``client.gate.admit``).
+"""
+
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from wardround.client.connectors.source import Tables
+from wardround.client.gate.bins import bin_type, feature_column, missing_value, moment_column
+from wardround.client.gate.events import read_rows_of_people
+from wardround.client.gate.history import days_of, on_one_axis
+from wardround.protocol.arrays import Integers
+from wardround.protocol.contract.contract import Contract
+
+_ASSESSED = "assessed"
+
+
+def assessed_features(
+    events: pl.DataFrame, tables: Tables, contract: Contract, people: pl.DataFrame, oldest: datetime | None
+) -> pl.DataFrame:
+    """Features of the table assessments, one row per event; missing where none was answered in time.
+
+    events: with index (of the patient in ``people``) and decided. oldest: assessments before it are past their
+    retention (without zone); None keeps all. Guarantee (test_assessments.py): an event's values come from its own
+    patient's rows alone, answered on an earlier day; the order of the rows never matters.
+    """
+    features = [f for f in contract.features if f.table == "assessments"]
+    names = [feature_column(f.name) for f in features]
+    rows = _answered(tables, contract, people, oldest)
+    if rows is None:
+        last = np.full(len(events), -1)
+        rows = pl.DataFrame(schema={feature_column(f.name): bin_type(f) for f in features})
+    else:
+        last = _last_before(rows, events)
+    chosen = rows.select(names)[np.maximum(last, 0)] if len(rows) else rows.select(names).clear(len(events))
+    none = pl.Series(last < 0)
+    return chosen.select(
+        pl.when(none)
+        .then(None)
+        .otherwise(pl.col(name))
+        .fill_null(pl.lit(missing_value(f), bin_type(f)))
+        .alias(name)
+        for f, name in zip(features, names, strict=True)
+    )
+
+
+def _answered(
+    tables: Tables, contract: Contract, people: pl.DataFrame, oldest: datetime | None
+) -> pl.DataFrame | None:
+    """Dated assessments of ``people``, sorted by patient, moment, and values; None where there is no table."""
+    moment = contract.assessed_at
+    frame = None if moment is None else tables.part("assessments", contract)
+    if frame is None or moment is None:
+        return None
+    keep = [pl.col(moment_column(moment)).dt.timestamp("us").alias(_ASSESSED)]
+    rows = read_rows_of_people(frame, tables, contract, "assessments", people, keep, [moment])
+    rows = rows.filter(pl.col(_ASSESSED).is_not_null())
+    if oldest is not None:
+        rows = rows.filter(pl.col(_ASSESSED) >= pl.lit(oldest).cast(pl.Datetime("us")).dt.timestamp("us"))
+    values = sorted(set(rows.columns) - {"index", _ASSESSED})
+    return rows.sort("index", _ASSESSED, *values)
+
+
+def _last_before(rows: pl.DataFrame, events: pl.DataFrame) -> Integers:
+    """Position in ``rows`` of each event's assessment, -1 where there is none: int64 [events]."""
+    owners = rows["index"].to_numpy().astype(np.int64)
+    answered = on_one_axis(owners, days_of(rows[_ASSESSED].to_numpy()))
+    patients = events["index"].to_numpy().astype(np.int64)
+    asked = on_one_axis(patients, days_of(events["decided"].to_numpy()))
+    last = np.searchsorted(answered, asked, side="left") - 1
+    own = (
+        (last >= 0) & (owners[np.maximum(last, 0)] == patients)
+        if len(owners)
+        else np.zeros(len(last), np.bool_)
+    )
+    return np.where(own, last, -1)
