@@ -13,6 +13,7 @@ import yaml
 
 from wardround.protocol.contract.contract import CONSENT_COLUMNS, Contract, contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.plain import read_yaml
 from wardround.protocol.text.text import visible
 
@@ -121,6 +122,7 @@ def draft_contract(tables: Mapping[str, Mapping[str, Kind]], choices: Choices) -
 
 def _roles(tables: Mapping[str, Mapping[str, Kind]], choices: Choices) -> _Roles:
     messages = tables.get("messages", {})
+    _check_columns(messages, choices)
     patient = choices.patient or _first(messages, _PATIENT, whole=True)
     decided = choices.decided_at or _first(messages, _DECIDED, moments=True, but=frozenset({patient}))
     outcome = choices.outcome_at or _first(
@@ -162,6 +164,23 @@ def _roles(tables: Mapping[str, Mapping[str, Kind]], choices: Choices) -> _Roles
     if not (choices.engaged and choices.not_engaged):
         roles.notes.append('label: its words are never looked at; "1" and "0" stand there until you say them')
     return roles
+
+
+def _check_columns(messages: Mapping[str, Kind], choices: Choices) -> None:
+    """Refuse columns that a person named and that are not there, all at once."""
+    named = {
+        "--patient": choices.patient,
+        "--decided-at": choices.decided_at,
+        "--outcome-at": choices.outcome_at,
+        "--label": choices.label,
+    }
+    wrong = [
+        f"{flag} {visible(column, 60)}: no such column; {did_you_mean(column, messages)}".rstrip("; ")
+        for flag, column in named.items()
+        if column is not None and column not in messages
+    ]
+    if wrong:
+        raise ConfigurationError(f"contract draft: {'; '.join(wrong)}")
 
 
 def _features(

@@ -130,4 +130,5 @@ def test_the_command_writes_a_new_file_alone_and_says_what_it_could_not_tell(tmp
     assert main(line) == 2
     assert "exists already and is never overwritten" in capsys.readouterr().err
     assert main([*line[:3], "--out", str(tmp_path / "d.yaml"), "--label", "sent"]) == 2
+    assert "--label sent: no such column; did you mean sent_at?" in capsys.readouterr().err
     assert not (tmp_path / "d.yaml").exists()
