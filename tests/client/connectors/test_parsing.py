@@ -97,7 +97,7 @@ CELLS = st.one_of(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(st.lists(CELLS, min_size=1, max_size=12), st.sampled_from(FORMATS), st.sampled_from(["UTC", MADRID]))
 @example(["2024-03-01", *["x"] * 11, "2024-03-01T09:12Z"], PLAIN, "UTC")
 def test_what_a_cell_becomes_depends_on_that_cell_alone(cells, form, zone):
