@@ -29,9 +29,7 @@ def refuse_unless_permitted(seen: Forecast) -> None:
     """Raise Refusal by the first clause that does not hold; a person's approval may still be open."""
     for clause in seen.clauses:
         if not clause.holds and clause.name != "approval":
-            raise Refusal(
-                clause.name, f"{clause.asked}; this hospital allows {clause.allowed} ({clause.file})"
-            )
+            raise Refusal(clause.name, f"{clause.asked}; this hospital allows {clause.allowed} (policy.yaml)")
 
 
 def show(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> None:

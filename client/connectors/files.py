@@ -30,6 +30,10 @@ class FileSource:
         """Name each table's file."""
         return {table: (self.folder / place.name,) for table, place in self.places.items()}
 
+    def snapshot(self) -> "FileSource":
+        """Give the files as they are: an export replaces a file, and what is being read stays."""
+        return self
+
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
         """Scan the file; CSV cells stay text until they are parsed, so that no type is guessed."""
         path = self.folder / self.places[table].name

@@ -1,33 +1,84 @@
 """Tables in PostgreSQL, read through ADBC as a stream of column batches.
 
 The statement lists the contract's columns and nothing else: what is not asked for never leaves the
-database.
+database. The catalogue is looked at first: what no reader could understand is refused by the column's type, before a
+cell is read.
 """
 
 import contextlib
 import sys
+import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
+from wardround.client.connectors.database import lazy_frame, quoted, quoted_place
+from wardround.client.connectors.postgres_types import CATALOGUE, CatalogueColumn, expression, readable
 from wardround.client.connectors.source import TablePlace, missing_column
 from wardround.protocol.errors import TableAway, TableError
+
+CONNECT_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS = 10, 10, 3600
+"""How long the server may be silent, a table locked, and a statement run; then the database is away."""
+
+_BEGIN = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_SETTINGS = f"""
+SELECT set_config('client_encoding', 'UTF8', true), set_config('DateStyle', 'ISO', true),
+    set_config('lock_timeout', '{LOCK_SECONDS}s', true), set_config('statement_timeout', '{STATEMENT_SECONDS}s', true),
+    set_config('idle_in_transaction_session_timeout', '{STATEMENT_SECONDS}s', true)
+"""
+
+
+class Snapshot:
+    """One state of the database, which connections opened later still see; it is let go with this object."""
+
+    def __init__(self, uri: str) -> None:
+        """Connect, read-only, and take the state as it is now; raises the driver's own errors."""
+        self._uri = uri
+        self._connection = _connect(uri)
+        weakref.finalize(self, _close, self._connection)
+        with self._connection.cursor() as cursor:
+            cursor.execute(_BEGIN)
+            cursor.execute(_SETTINGS)
+            cursor.execute("SELECT pg_export_snapshot()")
+            self._name = str(cursor.fetchone()[0])
+
+    def look(self, statement: str, parameters: list[str] | None = None) -> Any:
+        """Ask for a few rows; gives an Arrow table."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.fetch_arrow_table()
+
+    def stream(self, statement: str) -> Iterator[Any]:
+        """Read by a connection of its own that sees this state; gives Arrow batches."""
+        with contextlib.closing(_connect(self._uri)) as connection, connection.cursor() as cursor:
+            cursor.execute(_BEGIN)
+            cursor.execute("SET TRANSACTION SNAPSHOT " + quoted(self._name, "'"))
+            cursor.execute(_SETTINGS)
+            cursor.execute(statement)
+            yield from cursor.fetch_record_batch()
+
+    def stands(self) -> bool:
+        """Whether the server still answers: an error in mid-stream comes without its code."""
+        try:
+            return bool(self.look("SELECT 1"))
+        except Exception:
+            return False
 
 
 @dataclass(frozen=True)
 class PostgresSource:
     """uri: a libpq address; keep the password in ``~/.pgpass``. places: named as ``schema.table``.
 
-    Nothing is held open between reads, so that a database that was restarted is simply read again.
+    Nothing is held open once the frames are gone, so that a database that was restarted is simply read again.
     """
 
     uri: str = field(repr=False)
     places: Mapping[str, TablePlace]
     timezone: str = "UTC"
+    moment: Snapshot | None = field(default=None, repr=False, compare=False)
 
     def has(self, table: str) -> bool:
         """Whether a table of the database is named for this table."""
@@ -41,70 +92,110 @@ class PostgresSource:
         """Give nothing: a database is read for every round."""
         return {}
 
-    def statement(self, table: str, columns: tuple[str, ...]) -> str:
-        """Write the one statement that is ever sent for a table: a SELECT that lists the columns."""
-        rename = self.places[table].columns
-        listed = ", ".join(f"{_quoted(rename.get(c, c))} AS {_quoted(c)}" for c in columns)
-        place = ".".join(_quoted(part) for part in self.places[table].name.split("."))
-        return f"SELECT {listed} FROM {place}"  # noqa: S608 (every name is quoted)
+    def snapshot(self) -> "PostgresSource":
+        """Give the source at one moment: every table that is read of it shows the same state of the database."""
+        with self._explaining("messages"):
+            return replace(self, moment=Snapshot(self.uri))
+
+    def statement(self, table: str, columns: Mapping[str, CatalogueColumn], encoding: str = "UTF8") -> str:
+        """Write the one statement that is sent for a table's rows: a SELECT that lists the columns."""
+        listed = ", ".join(
+            f"{expression(column, encoding)} AS {quoted(name)}" for name, column in columns.items()
+        )
+        return f"SELECT {listed} FROM {quoted_place(self.places[table].name)}"  # noqa: S608 (every name is quoted)
 
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
-        """Stream these columns, under the contract's names; TableError where there is no such one."""
-        statement = self.statement(table, columns)
-        schema = next(self._batches(table, columns, f"{statement} LIMIT 0")).schema
+        """Stream these columns, under the contract's names.
 
-        def batches(
-            projection: list[str] | None, predicate: pl.Expr | None, rows: int | None, size: int | None
-        ) -> Iterator[pl.DataFrame]:
-            # The statement stays the one that a steward can check in the database's log.
-            for batch in self._batches(table, columns, statement):
-                frame = batch if predicate is None else batch.filter(predicate)
-                frame = frame if projection is None else frame.select(projection)
-                yield frame if rows is None else frame.head(rows)
-                if rows is not None:
-                    rows -= min(rows, len(frame))
-                    if rows == 0:
-                        return
+        TableError names each column that is not there, and each whose type is no single value, with what to write.
+        """
+        moment = self.moment or self.snapshot().moment
+        if moment is None:
+            raise ValueError("a snapshot has a moment")
+        with self._explaining(table, moment):
+            found, encoding = self._asked(table, columns, moment)
+            statement = self.statement(table, found, encoding)
+            empty = moment.look(f"{statement} LIMIT 0")
 
-        return register_io_source(batches, schema=schema)
+        def frame(arrow: Any) -> pl.DataFrame:
+            return readable(_frame(arrow), found, encoding, columns[0])
 
-    def _batches(self, table: str, columns: tuple[str, ...], statement: str) -> Iterator[pl.DataFrame]:
-        """Batches as they come; at least one, empty if need be."""
+        def read() -> Iterator[pl.DataFrame]:
+            with self._explaining(table, moment):
+                for batch in moment.stream(statement):
+                    yield frame(_drivers()[1].Table.from_batches([batch]))
+
+        return lazy_frame(frame(empty).schema, read)
+
+    def _asked(
+        self, table: str, columns: tuple[str, ...], moment: Snapshot
+    ) -> tuple[dict[str, CatalogueColumn], str]:
+        """Look the columns up in the catalogue; give them by the contract's names, and the server's encoding."""
+        place = self.places[table]
+        where = f"{table}: {place.name} in PostgreSQL"
+        rows = _frame(moment.look(CATALOGUE, [quoted_place(place.name)])).rows()
+        if not rows:
+            raise TableError(
+                f"{where}: no such table, or no right to its schema; correct its name in the mapping"
+            )
+        secured, encoding = rows[0][5:]
+        if secured and table == "consents":
+            raise TableError(
+                f"{where}: row security hides rows from this user, and a withdrawal could be among them; "
+                "name a view that shows all"
+            )
+        present = {row[0]: CatalogueColumn(*row[:5]) for row in rows}
+        named = {column: place.columns.get(column, column) for column in columns}
+        faults = [missing_column(name, list(present)) for name in named.values() if name not in present]
+        found = {column: present[name] for column, name in named.items() if name in present}
+        faults += [
+            f"column {column.name} is of type {column.declared}; name a view that has {column.remedy}"
+            for column in found.values()
+            if column.remedy
+        ]
+        if faults:
+            raise TableError(f"{where}: {'; '.join(faults)}")
+        return found, encoding
+
+    @contextlib.contextmanager
+    def _explaining(self, table: str, moment: Snapshot | None = None) -> Iterator[None]:
+        """Give a line of ours in the place of the driver's error: the database's own text may quote cells."""
         dbapi, pyarrow = _drivers()
         try:
-            with contextlib.closing(dbapi.connect(self.uri)) as connection, connection.cursor() as cursor:
-                cursor.execute(statement)
-                reader = cursor.fetch_record_batch()
-                yield _frame(pyarrow, reader.schema.empty_table())
-                for batch in reader:
-                    yield _frame(pyarrow, pyarrow.Table.from_batches([batch]))
+            yield
         except (dbapi.Error, pyarrow.ArrowException, OSError) as error:
-            raise self._explained(error, table, columns) from None
+            state = getattr(error, "sqlstate", None) or ""
+            away = _is_away(error, state) and not (moment and not state and moment.stands())
+            where = f"{table}: {self.places[table].name} in PostgreSQL"
+            kind = TableAway if away else TableError
+            raise kind(f"{where}: {_reason(state, away)}{state and f' (SQLSTATE {state})'}") from None
 
-    def _explained(self, error: Any, table: str, columns: tuple[str, ...]) -> TableError:
-        """Give a line of ours: the database's own text may quote cells."""
-        where = f"{table}: {self.places[table].name} in PostgreSQL"
-        state = getattr(error, "sqlstate", None) or ""
-        if state == "42703":
-            named = [self.places[table].columns.get(column, column) for column in columns]
-            return TableError(f"{where}: {missing_column(' or '.join(named), [])}")
-        reasons = {
-            "42P01": "no such table; correct its name in the mapping",
-            "42501": "no permission; grant SELECT on it to this user",
-        }
-        reason = reasons.get(state, "cannot be read; check address, user and that the server runs")
-        kind = TableAway if _is_away(error, state) else TableError
-        return kind(f"{where}: {reason}{state and f' (SQLSTATE {state})'}")
+
+def _reason(state: str, away: bool) -> str:
+    reasons = {
+        "42501": "no permission; grant SELECT on it to this user",
+        "55P03": f"locked by somebody else for {LOCK_SECONDS} s; it is tried again",
+    }
+    if state in reasons:
+        return reasons[state]
+    if away or (state and state[:2] != "22"):
+        return "cannot be read; check address, user and that the server runs"
+    return "a view's own expression fails (on a cell, or for want of a right); mend the view, so that it gives null"
 
 
 def _is_away(error: Any, state: str) -> bool:
-    """Whether the server itself is missing: no connection, no resources, shut down; never what cells hold."""
+    """Whether the server itself is missing, or has let our snapshot go; never what cells hold.
+
+    That is: no connection, no resources, shut down, locked, a standby's conflict with what its primary cleans up.
+    """
     status = getattr(getattr(error, "status_code", None), "name", "")
-    return isinstance(error, OSError) or state[:2] in ("08", "53", "57") or (not state and status == "IO")
+    gone = state[:2] in ("08", "53", "57") or state in ("55P03", "40001", "25P03", "55000")
+    return isinstance(error, OSError) or gone or (not state and status == "IO")
 
 
-def _frame(pyarrow: Any, table: Any) -> pl.DataFrame:
-    """Arrow to polars; types that Arrow does not know (numeric) arrive as their text."""
+def _frame(table: Any) -> pl.DataFrame:
+    """Arrow to polars; types that Arrow does not know arrive as their text."""
+    pyarrow = _drivers()[1]
     columns = [
         column.cast(column.type.storage_type)
         if isinstance(column.type, pyarrow.BaseExtensionType)
@@ -117,8 +208,17 @@ def _frame(pyarrow: Any, table: Any) -> pl.DataFrame:
     return frame
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _connect(uri: str) -> Any:
+    """Connect within a time; a server that never answers would hold a round for ever."""
+    if "connect_timeout" not in uri:
+        joint = ("&" if "?" in uri else "?") if "://" in uri else " "
+        uri = f"{uri}{joint}connect_timeout={CONNECT_SECONDS}"
+    return _drivers()[0].connect(uri)
+
+
+def _close(connection: Any) -> None:
+    with contextlib.suppress(Exception):  # the server is gone, and with it what was open
+        connection.close()
 
 
 def _drivers() -> tuple[Any, Any]:

@@ -64,6 +64,9 @@ class TableSource(Protocol):
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Name the files that hold each table: they change when the table does. Empty for a database."""
 
+    def snapshot(self) -> "TableSource":
+        """Give the source at one moment, where it can: all that is read of it shows the same state."""
+
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
         """Read exactly these columns, under the contract's names, in a stable order, and ``DAMAGED`` where there is.
 
@@ -124,8 +127,10 @@ def missing_column(column: str, present: list[str]) -> str:
 def read_tables(source: TableSource, contract: Contract) -> Tables:
     """Read what the contract asks for, lazily; only the messages must be there.
 
-    TableError where the contract needs the patients or the consents and the mapping names none.
+    All tables of a database are read at one moment. TableError where the contract needs the patients or the consents
+    and the mapping names none.
     """
+    source = source.snapshot()
     frames: dict[str, pl.LazyFrame | None] = {}
     formats: dict[str, TableFormat] = {}
     for table in TABLES:

@@ -1,11 +1,8 @@
 """An agent whose tables are in PostgreSQL, and what it does while the database is away."""
 
-import importlib.util
-import tempfile
-from pathlib import Path
-
 import pytest
 
+from tests.client.connectors.postgres_server import started
 from wardround.protocol.wire.envelope import decode_answer
 
 CREATE = """
@@ -19,21 +16,9 @@ create table clinic.consents (
 
 @pytest.fixture(scope="module")
 def server():
-    pytest.importorskip("adbc_driver_postgresql")
-    spec = importlib.util.spec_from_file_location(
-        "postgres_server", Path(__file__).parents[1].joinpath("connectors/test_postgres.py")
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not module.binary("initdb") or not module.binary("psql"):
-        pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
-    with tempfile.TemporaryDirectory(prefix="wardround-pg-", ignore_cleanup_errors=True) as folder:
-        made = module.Server(Path(folder))
-        made.start()
-        made.execute(CREATE)
-        yield made
-        if made.running:
-            made.kill()
+    with started() as server:
+        server.execute(CREATE)
+        yield server
 
 
 @pytest.fixture
