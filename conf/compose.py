@@ -21,7 +21,12 @@ from wardround.protocol.contract.contract import Contract, contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
-from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.settings import (
+    SHIPPED,
+    ModelSettings,
+    PrivacySettings,
+    TrainingSettings,
+)
 from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import shown
@@ -51,7 +56,7 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
         output_dir=output_dir or own_dir,
         data=data,
         contract=contract,
-        model=build(ModelSettings, _section(plain, "model"), "model"),
+        model=model_settings(_section(plain, "model")),
         privacy=privacy_settings(_section(plain, "privacy"), contract),
         training=training_settings(_section(plain, "training")),
         personalization=build(PersonalizationSettings, _section(plain, "personalization"), "personalization"),
@@ -132,10 +137,25 @@ def privacy_settings(plain: Mapping[str, object], contract: Contract) -> Privacy
     return build(PrivacySettings, {**plain, **chosen}, "privacy")
 
 
+def model_settings(plain: Mapping[str, object]) -> ModelSettings:
+    """Build the model section; its kind ships, or is a plugin of this process."""
+    _check_known(plain, "model", "model.kind")
+    return build(ModelSettings, plain, "model")
+
+
 def training_settings(plain: Mapping[str, object]) -> TrainingSettings:
     """Build the training section: an optimiser of null is ``auto``, like every other null the rule's choice."""
+    for role in ("aggregate", "optimizer"):
+        _check_known(plain, role, f"training.{role}")
     chosen = {"optimizer": "auto"} if plain.get("optimizer", "") is None else {}
     return build(TrainingSettings, {**plain, **chosen}, "training")
+
+
+def _check_known(plain: Mapping[str, object], role: str, key: str) -> None:
+    """Check a name before anything else of its section: an unknown kind with hidden layers is a typo, no own module."""
+    name = plain.get(key.partition(".")[2])
+    if isinstance(name, str):
+        plugins.check_known(role, name, SHIPPED[role])
 
 
 def refuse_unknown(plain: Mapping[str, object], allowed: typing.Sequence[str], prefix: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wardround.conf.compose import (
     build,
+    model_settings,
     privacy_settings,
     read_contract,
     refuse_unknown,
@@ -100,7 +101,7 @@ def proposal(plain: Mapping[str, object], *, study: str, key: Path, out: Path) -
     return Proposal(
         study=study,
         contract=contract,
-        model=build(ModelSettings, _group(plain, "model"), "model"),
+        model=model_settings(_group(plain, "model")),
         privacy=privacy_settings(_group(plain, "privacy"), contract),
         training=training_settings(_group(plain, "training")),
         evaluation=build(EvaluationSettings, _group(plain, "evaluation"), "evaluation"),

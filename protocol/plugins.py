@@ -1,11 +1,11 @@
 """Plugins: a user's own model, aggregation rule, server optimiser or personalisation.
 
 Settings and terms are text, so they mention a plugin by its name: an import path (``mypackage.models:Mine``), which
-only simulations may carry, or a word. No file of a hospital or an operator maps words to paths yet.
+only simulations may carry, or a word, which ``plugins.yaml`` of this machine maps to a path (``plugin_file``).
 
-Guarantee: a name in terms that came over a wire is looked up (``find``), never imported. ``load`` is called with
-paths that the person at this machine wrote, in a simulation's settings
-(``tests/protocol/test_plugins.py``).
+Guarantee: a name in terms that came over a wire is looked up (``find``), never taken for a path. What is imported are
+paths that the person at this machine wrote: in a simulation's settings (``load``) or in ``plugins.yaml``
+(``declare``); see ``tests/protocol/test_plugins.py`` and ``tests/client/agent/test_own_models.py``.
 """
 
 import importlib
@@ -18,6 +18,7 @@ from typing import TypeVar
 from wardround.protocol.errors import ConfigurationError, WardroundError, require
 from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.section import shown
+from wardround.protocol.text.text import is_line
 
 T = TypeVar("T")
 
@@ -30,9 +31,12 @@ ROLES = {
 """What a plugin may be, and the setting that names it."""
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(#\d+)?", re.ASCII)
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _METHODS = {"optimizer": ("init", "apply")}
 _known: dict[tuple[str, str], object] = {}
-"""This process's plugins by role and name. Changed by ``load`` and ``enter`` alone."""
+"""This process's plugins by role and name. Changed by ``load``, ``enter`` and ``declare`` alone."""
+_declared: dict[tuple[str, str], str] = {}
+"""Import paths by role and word, of plugins that are imported when they are first needed."""
 
 
 def is_path(name: str) -> bool:
@@ -40,14 +44,32 @@ def is_path(name: str) -> bool:
     return ":" in name
 
 
+def is_word(name: object) -> bool:
+    """Return True if this may name a plugin in the terms of a real study: ASCII, no dot, no colon."""
+    return isinstance(name, str) and _WORD.fullmatch(name) is not None
+
+
 def find(role: str, name: str) -> object | None:
-    """Give the plugin of this name, or None where this process knows none. Imports nothing."""
+    """Give the plugin of this name, or None where this process knows none.
+
+    Imports nothing but a declared word's own path, once; ConfigurationError, one line, where that fails.
+    """
+    if (role, name) not in _known and (role, name) in _declared:
+        load(role, _declared[role, name], name)
     return _known.get((role, name))
 
 
 def known(role: str) -> tuple[str, ...]:
-    """Give the names of this process's plugins of one role."""
-    return tuple(name for of, name in _known if of == role)
+    """Give the names of this process's plugins of one role, imported or declared."""
+    return tuple(name for of, name in {**_known, **_declared} if of == role)
+
+
+def check_form(role: str, name: str) -> None:
+    """Raise ConfigurationError unless this could name a shipped part or a plugin; looks nothing up."""
+    fits = is_word(name) or (is_path(name) and is_line(name))
+    require(
+        fits, ROLES[role], shown(name), "must be a word of a-z, 0-9 and _, or an import path (simulations)"
+    )
 
 
 def check_known(role: str, name: str, shipped: tuple[str, ...]) -> None:
@@ -58,6 +80,19 @@ def check_known(role: str, name: str, shipped: tuple[str, ...]) -> None:
     require(name in allowed, ROLES[role], shown(name), f"must be one of {', '.join(allowed)}{hint}")
 
 
+def declare(role: str, word: str, path: str) -> None:
+    """Let ``word`` stand for an import path of this installation; imported when it is first found."""
+    if _declared.get((role, word)) != path:
+        _known.pop((role, word), None)
+    _declared[role, word] = path
+
+
+def check_path(path: str, key: str) -> None:
+    """Raise ConfigurationError unless this has the form of an import path."""
+    form = "must be an import path, as in mypackage.models:Mine"
+    require(_PATH.fullmatch(path) is not None, key, shown(path), form)
+
+
 def load(role: str, path: str, word: str = "") -> str:
     """Import a plugin from ``package.module:Name`` and enter it under ``word``, or else under its path.
 
@@ -65,10 +100,9 @@ def load(role: str, path: str, word: str = "") -> str:
     the module or the name does not exist, or the thing found cannot take this role.
     """
     key = ROLES[role]
-    form = "must be an import path, as in mypackage.models:Mine"
-    require(_PATH.fullmatch(path) is not None, key, shown(path), form)
+    check_path(path, key)
     module_name, _, attribute = path.partition(":")
-    found = find(role, path)
+    found = _known.get((role, path))
     if found is None:
         found = _attribute(_module(module_name, key, path), attribute, key, path)
     return enter(role, found, word or path)

@@ -26,7 +26,7 @@ from wardround.client.policy.policy import Policy
 from wardround.client.round.answer_request import answer_request
 from wardround.client.round.participate import Ward, describe_error
 from wardround.client.round.simulated import simulated_stream
-from wardround.client.train.check_closed_form import check_closed_form
+from wardround.client.train.check_training import check_training
 from wardround.protocol.errors import LedgerError, Refusal, WardroundError
 from wardround.protocol.privacy.randomness import Keystream, fresh_keystream
 from wardround.protocol.terms.terms import ACCOUNTS, Release, RoundPlan, Terms
@@ -122,13 +122,10 @@ class Agent:
         self._home.round_log.note(plan, fault, self._now())
 
     def _ready(self, terms: Terms) -> None:
-        """Before anything is charged: refuse where closed form and Opacus disagree on this study's shapes."""
+        """Before anything is charged: refuse a model that is not the terms', or whose clipping is not the patients'."""
         if terms.simulation or terms.fingerprint in self._agreed:
             return
-        try:
-            check_closed_form(terms.model, terms.contract.layout, terms.contract.events_per_patient)
-        except WardroundError as error:
-            raise Refusal("agreement", str(error)) from error
+        check_training(terms)
         self._agreed.add(terms.fingerprint)
 
     def _admit(self, account: str, wards: Sequence[Ward], terms: Terms) -> Cohort:

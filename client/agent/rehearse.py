@@ -19,7 +19,7 @@ from wardround.client.home.home import Home, program_version
 from wardround.client.ledger.sqlite import create_ledger
 from wardround.client.policy.policy import Policy
 from wardround.client.round.participate import Ward, participate
-from wardround.client.train.check_closed_form import check_closed_form
+from wardround.client.train.check_training import check_training
 from wardround.protocol.errors import Refusal, TableError
 from wardround.protocol.model.model import initial_weights
 from wardround.protocol.privacy.randomness import fresh_keystream
@@ -53,14 +53,14 @@ def rehearse(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> 
     """
     terms = signed.terms
     started = time.perf_counter()
-    check_closed_form(terms.model, terms.contract.layout, terms.contract.events_per_patient)
+    check_training(terms)
     agreed = time.perf_counter()
     cohort = _cohort(home, terms, now)
     admitted = time.perf_counter()
     release, epsilon = _release(home, policy, signed, cohort, now)
     done = time.perf_counter()
     seconds = {
-        "closed form against Opacus": agreed - started,
+        "per-patient clipping checked": agreed - started,
         "tables, gate and features": admitted - agreed,
         "charge, training and noise": done - admitted,
     }

@@ -11,7 +11,7 @@ from wardround.client.gate.coverage import consent_coverage
 from wardround.client.home.home import Home
 from wardround.client.ledger.port import Ledger
 from wardround.client.policy.policy import Policy, at_approval, forecast
-from wardround.client.train.check_closed_form import check_closed_form
+from wardround.client.train.check_training import check_training
 from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.wire.signed_terms import SignedTerms
 
@@ -112,7 +112,7 @@ def terms(
 
 
 def agreement(signed: SignedTerms) -> Iterator[Finding]:
-    """Check that the closed form and Opacus clip alike on this machine, for the study's shapes."""
-    contract = signed.terms.contract
-    worst = check_closed_form(signed.terms.model, contract.layout, contract.events_per_patient)
-    yield ok("training", f"closed form and Opacus agree to {worst:.0e}")
+    """Check that each patient's gradient is clipped by itself on this machine, and an own module for its digest."""
+    worst = check_training(signed.terms)
+    pair = "Opacus and autograd" if signed.terms.module_digest else "closed form and Opacus"
+    yield ok("training", f"{pair} agree to {worst:.0e}")

@@ -176,6 +176,32 @@ def _operators(parser: OneLineParser) -> None:
         _reason(action, "who decides")
 
 
+def _contract(parser: OneLineParser) -> None:
+    parser.begin_words("action", "draft")
+    draft = _inner(parser, "draft", "a contract to start with, from names and types of columns alone")
+    draft.add_argument("messages", type=Path, metavar="FILE", help="the table of messages")
+    draft.add_argument("--out", type=Path, required=True, metavar="FILE", help="a new .yaml file")
+    draft.add_argument("--patients", type=Path, metavar="FILE", help="the table of patients")
+    draft.add_argument("--name", default="draft", metavar="NAME", help="the contract's name (draft)")
+    draft.add_argument(
+        "--purpose", default="patient_engagement", metavar="TEXT", help="what it is for (patient_engagement)"
+    )
+    for flag, what in (
+        ("--patient", "the patient's identifier"),
+        ("--decided-at", "when a message was decided"),
+        ("--outcome-at", "when its outcome falls due"),
+        ("--label", "what the patient did"),
+    ):
+        draft.add_argument(flag, metavar="COLUMN", help=f"{what} (told from the names)")
+    for flag, what in (("--engaged", "did"), ("--not-engaged", "did not")):
+        draft.add_argument(
+            flag,
+            action="append",
+            metavar="WORD",
+            help=f"the label's word where the patient {what}; repeat it",
+        )
+
+
 COMMANDS = (
     Command("init", "init", "write policy, settings, keys and an empty ledger; overwrites nothing", _init),
     Command(
@@ -201,6 +227,7 @@ COMMANDS = (
     Command("status", "status", "budget left, next round possible, last releases"),
     Command("ledger", "ledger", "the record of every release: show, verify, export, back up", _ledger),
     Command("policy", "policy", "the limits in force; --publish: a signed extract for operators", _policy),
+    Command("contract", "contract", "draft a contract from the columns of your tables", _contract),
     Command("gate", "gate", "who passes today, by reason, and the columns read", _optional_terms),
     Command("declare", "declare", "the rounded number of patients that the operator may know", _declare),
     Command("model", "model", "who signed a model and its card, and whether it may be used here", _model),

@@ -14,6 +14,7 @@ from wardround.client.home.home import POLICY
 from wardround.client.home.terms_folder import keep_pending
 from wardround.client.notice.board import board_html, gather_board
 from wardround.client.policy.policy import at_approval, forecast
+from wardround.client.train.check_training import check_training
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.files import read_bounded, write_new
 from wardround.protocol.terms.limits import Clause
@@ -68,6 +69,8 @@ def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Seque
     others = sum(clause.name != "approval" for clause in seen.clauses)
     if not options.json:
         say(f"  keeps to all {others} other clauses of the policy (forecast lists them)")
+    if signed.terms.module_digest:  # the models that ship are compared before the first round alone: seconds
+        check_training(signed.terms)
     checks = at_approval(opened.policy, signed.terms, opened.home.hospital, eligible_patients(opened, signed))
     if not options.json:
         clause_table("What depends on your tables, and you answer for", checks)

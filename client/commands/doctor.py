@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
-from wardround.client.checks import files, machine, rounds, server
+from wardround.client.checks import files, machine, own_models, rounds, server
 from wardround.client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
 from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.terminal import say, table
@@ -67,6 +67,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
         yield failed("policy", error)
         return
     yield from guarded("policy", lambda: files.policy(policy))
+    yield from guarded("plugins", lambda: own_models.own_models(home, policy))
     try:
         ledger = home.open_ledger()
     except WardroundError as error:

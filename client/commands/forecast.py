@@ -29,7 +29,9 @@ def refuse_unless_permitted(seen: Forecast) -> None:
     """Raise Refusal by the first clause that does not hold; a person's approval may still be open."""
     for clause in seen.clauses:
         if not clause.holds and clause.name != "approval":
-            raise Refusal(clause.name, f"{clause.asked}; this hospital allows {clause.allowed} (policy.yaml)")
+            raise Refusal(
+                clause.name, f"{clause.asked}; this hospital allows {clause.allowed} ({clause.file})"
+            )
 
 
 def show(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> None:

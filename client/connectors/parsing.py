@@ -1,18 +1,37 @@
 """Reading a column's cells, whatever type a source gave them: text, number, truth value, moment, word.
 
 Every expression works row by row: what a cell becomes never depends on another row. What does not parse
-becomes null. Sources may hand over text throughout (CSV) or typed columns (Parquet, a database).
+becomes null, of whatever type or size it is (tests/client/connectors/test_parsing.py tries them all). Sources may hand
+over text throughout (CSV) or typed columns (Parquet, a database).
 """
 
 from collections.abc import Sequence
-from datetime import date
 from itertools import product
+from unicodedata import normalize
 
 import polars as pl
 
+from wardround.client.connectors.moments import (
+    UNITS,
+    moment_of_number,
+    moments_of_texts,
+    wall_of_instant,
+    wall_of_plain,
+    within_calendar,
+)
+from wardround.client.connectors.table_format import PLAIN, TableFormat
+
 MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
-TRUE_TEXTS = ("true", "t", "yes", "y")
-FALSE_TEXTS = ("false", "f", "no", "n")
+# Words that mean one thing in every language in which they are usual, in lower case and composed (NFC). Left out, and
+# to be declared where they occur: single letters but t, f, y and n; "da", "ano", "ne", "tak", "nie".
+TRUE_TEXTS = (
+    "true", "t", "yes", "y", "sí", "si", "oui", "ja", "sim", "да",
+    "verdadero", "verdadeiro", "vrai", "wahr", "vero",
+)  # fmt: skip
+FALSE_TEXTS = (
+    "false", "f", "no", "n", "non", "nein", "nee", "não", "nao", "nej", "nei", "нет",
+    "falso", "faux", "falsch",
+)  # fmt: skip
 # Every spelling by itself: text would have to be turned to lower case row by row.
 _MISSING_SPELLINGS = tuple(
     sorted(
@@ -23,10 +42,7 @@ _MISSING_SPELLINGS = tuple(
         }
     )
 )
-_EPOCH = date(1970, 1, 1).toordinal()
-_CALENDAR = ((1, 1, 1), (9999, 12, 31))
-_DAY_LENGTH = 10
-_ISO_FORMATS = (("%Y-%m-%d %H:%M:%S", 19), ("%Y-%m-%d", 10), ("%Y-%m-%d %H:%M", 16))
+_SPACES, _APOSTROPHES = " \u00a0\u202f\u2009", "'\u2019"
 
 
 def is_given(name: str, dtype: pl.DataType) -> pl.Expr:
@@ -35,18 +51,29 @@ def is_given(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype.is_float():
         return cell.is_not_null() & cell.is_not_nan()
     if _is_text(dtype):
-        return cell.is_not_null() & ~text(name, dtype).is_in(_MISSING_SPELLINGS)
+        return cell.is_not_null() & ~text(name, dtype).is_in(_MISSING_SPELLINGS).fill_null(False)
     return cell.is_not_null()
 
 
 def text(name: str, dtype: pl.DataType) -> pl.Expr:
-    """Strip the text; a number without fraction is written as a whole one, so that 1.0 is "1"."""
+    """Strip the text; a number without fraction is written as a whole one, so that 1.0 is "1".
+
+    Null where a cell has no text of its own: lists, structs, times of day, intervals.
+    """
     cell = pl.col(name)
     if dtype.is_float():
         # Cells that are not whole are cast as they stand: only the branch that is taken matters.
         whole = cell.cast(pl.Int64, strict=False)
         return pl.when(cell == whole).then(whole.cast(pl.String)).otherwise(cell.cast(pl.String))
-    return cell.cast(pl.String, strict=False).str.strip_chars()
+    if isinstance(dtype, pl.Decimal):
+        return cell.cast(pl.String, strict=False).str.replace(r"\.0+$", "")
+    if isinstance(dtype, (pl.Datetime, pl.Date)):
+        return within_calendar(cell, _unit(dtype)).cast(pl.String, strict=False).alias(name)
+    if isinstance(dtype, pl.Binary):
+        return cell.map_batches(_decoded, return_dtype=pl.String(), is_elementwise=True).str.strip_chars()
+    if _is_text(dtype) or dtype.is_integer() or dtype == pl.Boolean:
+        return cell.cast(pl.String, strict=False).str.strip_chars()
+    return _nothing(name, pl.String())
 
 
 def lower_text(name: str, dtype: pl.DataType) -> pl.Expr:
@@ -54,56 +81,64 @@ def lower_text(name: str, dtype: pl.DataType) -> pl.Expr:
     return _per_distinct(name, dtype, text(name, dtype).str.to_lowercase(), pl.String())
 
 
-def number(name: str, dtype: pl.DataType) -> pl.Expr:
-    """Float64; infinite and NaN cells count as missing."""
+def number(name: str, dtype: pl.DataType, form: TableFormat = PLAIN) -> pl.Expr:
+    """Float64, written with the format's decimal and thousands signs; infinite and NaN cells count as missing."""
     if not (dtype.is_numeric() or dtype == pl.Boolean or _is_text(dtype)):
         return _nothing(name, pl.Float64())
-    cell = text(name, dtype) if _is_text(dtype) else pl.col(name)
+    cell = _plain_number(text(name, dtype), form) if _is_text(dtype) else pl.col(name)
     value = cell.cast(pl.Float64, strict=False)
     return pl.when(value.is_finite()).then(value).alias(name)
 
 
-def truth(name: str, dtype: pl.DataType) -> pl.Expr:
-    """Boolean of 0 and 1, yes and no, true and false."""
+def truth(name: str, dtype: pl.DataType, form: TableFormat = PLAIN) -> pl.Expr:
+    """Boolean of 0 and 1, yes and no, true and false in several languages; the format's own words come first."""
     if dtype == pl.Boolean:
         return pl.col(name)
-    value = number(name, dtype)
+    value, words = number(name, dtype, form), text(name, dtype)
+    spelt = words.str.normalize("NFC").str.to_lowercase()
     yes, no = value == 1, value == 0
-    if not _is_text(dtype):
-        return pl.when(yes).then(True).when(no).then(False)
-    words = text(name, dtype).str.to_lowercase()
-    yes, no = yes | words.is_in(TRUE_TEXTS), no | words.is_in(FALSE_TEXTS)
-    return _per_distinct(name, dtype, pl.when(yes).then(True).when(no).then(False), pl.Boolean())
+    if _is_text(dtype):
+        yes, no = yes | spelt.is_in(TRUE_TEXTS), no | spelt.is_in(FALSE_TEXTS)
+    own_yes, own_no = (
+        spelt.is_in([_comparable(word) for word in own]) if own else pl.lit(False)
+        for own in (form.true, form.false)
+    )
+    found = pl.when(own_yes).then(True).when(own_no).then(False).when(yes).then(True).when(no).then(False)
+    return _per_distinct(name, dtype, found, pl.Boolean())
 
 
-def word_index(name: str, dtype: pl.DataType, words: Sequence[str]) -> pl.Expr:
+def word_index(name: str, dtype: pl.DataType, words: Sequence[str], form: TableFormat = PLAIN) -> pl.Expr:
     """Position in ``words`` (Int32), null where the cell is none of them; "0" and "0.0" are the same word."""
     cell = text(name, dtype)
     index = cell.replace_strict(list(words), list(range(len(words))), default=None, return_dtype=pl.Int32)
     numeric = {float(word): i for i, word in enumerate(words) if _spells_number(word)}
     if not numeric:
         return _per_distinct(name, dtype, index, pl.Int32())
-    by_value = number(name, dtype).replace_strict(
+    by_value = number(name, dtype, form).replace_strict(
         list(numeric), list(numeric.values()), default=None, return_dtype=pl.Int32
     )
     return _per_distinct(name, dtype, pl.coalesce(index, by_value), pl.Int32())
 
 
-def instant(name: str, dtype: pl.DataType) -> pl.Expr:
-    """Datetime in microseconds without zone: ISO 8601 text as written, zoned types and offsets as UTC."""
+def instant(name: str, dtype: pl.DataType, form: TableFormat = PLAIN, zone: str = "UTC") -> pl.Expr:
+    """Datetime in microseconds as the wall clock of ``zone`` shows it (client.connectors.moments says the rules)."""
     cell = pl.col(name)
-    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
-        cell = cell.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     if isinstance(dtype, (pl.Datetime, pl.Date)):
-        # Databases know "infinity" and the year 294276: days so far off would not fit history's arithmetic.
-        return (
-            pl.when(_within_calendar(cell, dtype))
-            .then(cell.cast(pl.Datetime("us"), strict=False))
-            .alias(name)
-        )
-    if _is_text(dtype):
+        moment = within_calendar(cell, _unit(dtype))
+        if isinstance(dtype, pl.Date):
+            return moment.cast(pl.Datetime("us"), strict=False).alias(name)
+        plain = moment.cast(pl.Datetime(dtype.time_unit)).cast(pl.Datetime("us"), strict=False)
+        if dtype.time_zone is None:
+            return wall_of_plain(plain, form.timezone or zone, zone).alias(name)
+        utc = moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return wall_of_instant(utc.cast(pl.Datetime("us"), strict=False), zone).alias(name)
+    if form.dates in UNITS and dtype.is_numeric():
+        return moment_of_number(number(name, dtype), form, zone).alias(name)
+    if _is_text(dtype) or (form.dates == "YYYYMMDD" and dtype.is_numeric()):
         return text(name, dtype).map_batches(
-            _moments_of_texts, return_dtype=pl.Datetime("us"), is_elementwise=True
+            lambda texts: moments_of_texts(texts, form, zone),
+            return_dtype=pl.Datetime("us"),
+            is_elementwise=True,
         )
     return _nothing(name, pl.Datetime("us"))
 
@@ -120,16 +155,41 @@ def _per_distinct(name: str, dtype: pl.DataType, parse: pl.Expr, out: pl.DataTyp
             return parsed(cells)
         return cells.replace_strict(distinct, parsed(distinct), return_dtype=out)
 
-    if not _is_text(dtype):
+    if not _is_text(dtype) or isinstance(dtype, pl.Binary):
         return parse
     return pl.col(name).map_batches(parse_batch, return_dtype=out, is_elementwise=True)
 
 
-def _within_calendar(cell: pl.Expr, dtype: pl.Datetime | pl.Date) -> pl.Expr:
-    unit = dtype.time_unit if isinstance(dtype, pl.Datetime) else "d"
-    a_day = {"d": 1, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}[unit]
-    first, last = (date(year, month, day).toordinal() - _EPOCH for year, month, day in _CALENDAR)
-    return cell.to_physical().cast(pl.Int64).is_between(first * a_day, last * a_day)
+def _plain_number(cell: pl.Expr, form: TableFormat) -> pl.Expr:
+    """Write a number with a point and no groups; null where its signs are not the format's: 1.234 is never guessed."""
+    if form.thousands:
+        group = {" ": f"[{_SPACES}]", "'": f"[{_APOSTROPHES}]"}.get(form.thousands, rf"\{form.thousands}")
+        grouped = rf"^[+-]?[0-9]{{1,3}}(?:{group}[0-9]{{3}})+(?:\{form.decimal}[0-9]*)?$"
+        cell = pl.when(cell.str.contains(grouped)).then(cell.str.replace_all(group, "")).otherwise(cell)
+    if form.decimal == ".":
+        return cell
+    without_point = pl.when(~cell.str.contains(".", literal=True)).then(cell)
+    return without_point.str.replace(form.decimal, ".", literal=True)
+
+
+def _decoded(cells: pl.Series) -> pl.Series:
+    """Text that a file calls bytes (some writers of Parquet do); null where it is not UTF-8."""
+    return pl.Series(cells.name, [_utf8(cell) for cell in cells], pl.String)
+
+
+def _utf8(cell: bytes | None) -> str | None:
+    try:
+        return None if cell is None else cell.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _unit(dtype: pl.Datetime | pl.Date) -> str:
+    return dtype.time_unit if isinstance(dtype, pl.Datetime) else "d"
+
+
+def _comparable(word: str) -> str:
+    return normalize("NFC", word.strip()).lower()
 
 
 def _nothing(name: str, dtype: pl.DataType) -> pl.Expr:
@@ -137,7 +197,7 @@ def _nothing(name: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def _is_text(dtype: pl.DataType) -> bool:
-    return isinstance(dtype, (pl.String, pl.Categorical, pl.Enum))
+    return isinstance(dtype, (pl.String, pl.Categorical, pl.Enum, pl.Binary))
 
 
 def _spells_number(word: str) -> bool:
@@ -145,39 +205,3 @@ def _spells_number(word: str) -> bool:
         return float(word) == float(word)
     except ValueError:
         return False
-
-
-def _moments_of_texts(texts: pl.Series) -> pl.Series:
-    """Parse ISO 8601; of days alone each distinct one once, since there are few."""
-    if not (texts.str.len_bytes() > _DAY_LENGTH).any():
-        distinct = texts.unique()
-        if 4 * len(distinct) < len(texts):
-            return texts.replace_strict(distinct, _parsed_moments(distinct), return_dtype=pl.Datetime("us"))
-    return _parsed_moments(texts)
-
-
-def _parsed_moments(texts: pl.Series) -> pl.Series:
-    """Try a format on all rows only while rows are left that may have it."""
-    head = texts.str.slice(0, 19).str.replace("T", " ", literal=True)
-    lengths = head.str.len_bytes()
-    moments = pl.Series(texts.name, [None], pl.Datetime("us")).new_from_index(0, len(texts))
-    for form, length in _ISO_FORMATS:
-        rows = lengths == length
-        if rows.any():
-            parsed = head.str.to_datetime(form, time_unit="us", strict=False, exact=True)
-            moments = parsed if rows.all() else parsed.zip_with(rows, moments)
-    return _shifted_to_utc(texts, moments)
-
-
-def _shifted_to_utc(texts: pl.Series, moments: pl.Series) -> pl.Series:
-    tail = texts.str.slice(19)
-    plain = (tail == "") | (tail == "Z") | tail.is_null()
-    if plain.all():
-        return moments
-    rows = pl.DataFrame({"tail": tail, "moment": moments})
-    form = r"^(?:[.,]\d+)?\s*(?:Z|UTC|(?:([+-])(\d\d):?(\d\d)?))?$"
-    parts = pl.col("tail").str.extract_groups(form)
-    minutes = parts.struct[1].cast(pl.Int64) * 60 + parts.struct[2].cast(pl.Int64).fill_null(0)
-    signed = pl.when(parts.struct[0] == "-").then(-minutes).otherwise(minutes).fill_null(0)
-    shifted = pl.col("moment") - pl.duration(minutes=signed)
-    return rows.select(pl.when(pl.col("tail").str.contains(form)).then(shifted).alias(texts.name)).to_series()

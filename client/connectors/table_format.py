@@ -7,6 +7,8 @@ never from patients' cells: one of them must not change how another patient's ar
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
 from wardround.protocol.text.section import Section
 
 FORMAT_KEYS = (
@@ -21,6 +23,7 @@ DATES = (
     "YYYYMMDD",
     "epoch_seconds",
     "epoch_milliseconds",
+    "excel_days",
 )
 _ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
 _SEPARATORS = (",", ";", "\t", "|")
@@ -31,8 +34,8 @@ class TableFormat:
     """Settings of one table; the defaults are what is done where nobody says anything.
 
     separator, encoding: None is sniffed. dates: how a date may be written beside ISO 8601, which is always read; day
-    and month are never guessed. timezone: the zone of moments without one; None is the hospital's own. true, false,
-    missing: words beside the usual ones.
+    and month are never guessed; excel_days are Excel's day numbers (1900 system). timezone: the zone of moments
+    without one; None is the hospital's own. true, false, missing: words beside the usual ones.
     """
 
     separator: str | None = None
@@ -71,6 +74,9 @@ def format_from_section(section: Section) -> TableFormat:
     section.finish()
     if found.decimal == found.thousands:
         raise section.fail("thousands", "must be another character than decimal")
+    both = {word.strip().lower() for word in found.true} & {word.strip().lower() for word in found.false}
+    if both:
+        raise section.fail("true", "and false share a word; give each word one meaning")
     return found
 
 
@@ -81,7 +87,8 @@ def zone_from_section(section: Section, key: str) -> str | None:
     name = section.text(key)
     try:
         ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
+        pl.Series([0]).cast(pl.Datetime("us")).dt.replace_time_zone(name)  # polars brings its own list
+    except (KeyError, ValueError, OSError, pl.exceptions.PolarsError) as error:
         raise section.fail(key, "must be a time zone, as in Europe/Madrid or UTC") from error
     return name
 

@@ -6,6 +6,7 @@
     HOME/keys/hospital.key the Ed25519 key that signs releases and the ledger
     HOME/keys/patients.key 64 hexadecimal digits: the secret behind patients' tokens; never changed, never shared
     HOME/rounds.jsonl      how each round was computed, for the hospital's own people (client.home.round_log)
+    HOME/plugins.yaml      models of the hospital's own, by the words of terms, if any (protocol.plugin_file)
     HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
 
 hospital.yaml:
@@ -35,6 +36,8 @@ from wardround.client.policy.policy import Policy
 from wardround.client.policy.policy_file import PolicyFile
 from wardround.protocol.errors import ConfigurationError, LedgerError
 from wardround.protocol.files import read_bounded
+from wardround.protocol.plugin_file import HOSPITAL_GROUPS, declare_plugins, read_plugins
+from wardround.protocol.terms.settings import SHIPPED
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import Section
 from wardround.protocol.text.text import is_digest
@@ -62,7 +65,10 @@ class Simulation:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Home:
-    """One hospital's settings and secrets. patients_key: the secret behind tokens and the training split."""
+    """One hospital's settings and secrets. patients_key: the secret behind tokens and the training split.
+
+    own_models: the words that plugins.yaml maps to models of this installation.
+    """
 
     folder: Path
     hospital: str
@@ -72,6 +78,7 @@ class Home:
     key: SigningKey
     patients_key: bytes = field(repr=False)
     simulation: Simulation | None = None
+    own_models: tuple[str, ...] = ()
 
     @property
     def policy(self) -> PolicyFile:
@@ -89,9 +96,12 @@ class Home:
         return self.folder / TERMS
 
     def in_force(self, policy: Policy) -> Policy:
-        """Give a policy as it is applied here: a simulated hospital permits simulations alone, and needs no delay."""
+        """Give a policy as it is applied here, with the home's own models.
+
+        A simulated hospital permits simulations alone, and needs no delay.
+        """
         if self.simulation is None:
-            return policy
+            return replace(policy, own_models=self.own_models)
         return replace(policy, simulation=True, min_reply_delay_seconds=0.0)
 
     def clock(self) -> datetime:
@@ -119,9 +129,10 @@ class Home:
 
 
 def load_home(folder: Path) -> Home:
-    """Read hospital.yaml and the keys; ConfigurationError is one line with the remedy.
+    """Read hospital.yaml, plugins.yaml and the keys; ConfigurationError is one line with the remedy.
 
-    Neither tables nor policy nor ledger are opened here: they may be missing until they are needed.
+    Neither tables nor policy nor ledger are opened here: they may be missing until they are needed. Nor is a plugin
+    imported before a study needs it.
     """
     folder = folder.absolute()
     section = Section(_read_yaml(folder / SETTINGS), "hospital.yaml")
@@ -134,6 +145,8 @@ def load_home(folder: Path) -> Home:
     if not isinstance(tables, dict):
         raise section.fail("tables", "must name the messages, and patients and consents where there are such")
     timezone = zone_from_section(section, "timezone") or "UTC"
+    words = read_plugins(folder, SHIPPED, HOSPITAL_GROUPS)
+    declare_plugins(words)
     home = Home(
         folder=folder,
         hospital=section.name("hospital"),
@@ -143,6 +156,7 @@ def load_home(folder: Path) -> Home:
         key=load_key(folder / HOSPITAL_KEY),
         patients_key=load_patients_key(folder / PATIENTS_KEY),
         simulation=_simulation(section),
+        own_models=tuple(words.get("model", {})),
     )
     section.finish()
     return home

@@ -13,6 +13,7 @@ from datetime import datetime
 from wardround.client.ledger.budget import Caps
 from wardround.client.ledger.port import Ledger
 from wardround.protocol.errors import Refusal
+from wardround.protocol.plugin_file import PLUGINS
 from wardround.protocol.privacy.mechanism import MOST_PATIENTS
 from wardround.protocol.terms.cost import releases, study_epsilon
 from wardround.protocol.terms.limits import (
@@ -23,6 +24,7 @@ from wardround.protocol.terms.limits import (
     delta_clause,
     limit_clauses,
     listed,
+    one_of,
     validity_clauses,
 )
 from wardround.protocol.terms.terms import Terms
@@ -34,13 +36,15 @@ class Policy(Limits):
     """A hospital's limits, who may propose studies here, and who decides; the defaults allow nothing.
 
     operators maps a name to a public key (``ed25519:…``). min_patients is for the person who approves.
-    simulation permits terms marked so, and no others; no file can set it.
+    simulation permits terms marked so, and no others; own_models are the words that the home's plugins.yaml maps.
+    policy.yaml can set neither.
     """
 
     operators: Mapping[str, str] = field(default_factory=dict)
     min_patients: int = 0
     require_approval: bool = True
     simulation: bool = False
+    own_models: tuple[str, ...] = ()
 
     @property
     def caps(self) -> Caps:
@@ -73,7 +77,9 @@ def permit(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: dat
     """
     for clause in _clauses(policy, terms, operator, ledger, now):
         if not clause.holds:
-            raise Refusal(clause.name, f"{clause.asked}; this hospital allows {clause.allowed} (policy.yaml)")
+            raise Refusal(
+                clause.name, f"{clause.asked}; this hospital allows {clause.allowed} ({clause.file})"
+            )
 
 
 def allows_operator(policy: Policy, ledger: Ledger, operator: str) -> bool:
@@ -155,6 +161,9 @@ def _clauses(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: d
     yield from validity_clauses(terms, now)
     yield operator_clause(policy, operator, ledger)
     yield from limit_clauses(policy, terms)
+    if terms.model.structure.own_module:
+        known = one_of("plugins", "model.kind", terms.model.kind, policy.own_models)
+        yield replace(known, file=PLUGINS)
     decision = ledger.decision(terms.fingerprint, operator)
     approved = decision == "approved" or (decision is None and not policy.require_approval)
     asked = f"terms {terms.fingerprint} are {decision or 'pending'}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from wardround.client.policy.policy import Policy
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
+from wardround.protocol.plugins import is_word
 from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, MIN_REPLY_DELAY_SECONDS
 from wardround.protocol.terms.settings import MODEL_KINDS
 from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
@@ -96,9 +97,11 @@ def _contracts(section: Section) -> tuple[str, ...]:
 
 
 def _models(section: Section) -> tuple[str, ...]:
+    """Read words: of models that ship, or that plugins.yaml maps (``doctor`` says where one is neither)."""
     models = section.texts("models", ())
-    if not set(models) <= set(MODEL_KINDS):
-        raise section.fail("models", f"must be a list of {', '.join(MODEL_KINDS)}")
+    if not all(map(is_word, models)):
+        own = "words that plugins.yaml maps to models of your own"
+        raise section.fail("models", f"must be a list of {', '.join(MODEL_KINDS)} and {own}")
     return models
 
 

@@ -14,6 +14,7 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.model.model import predict_logits
+from wardround.protocol.model.own_module import own_logits
 from wardround.protocol.privacy.mechanism import add_noise
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
@@ -94,6 +95,9 @@ def _logits(terms: Terms, weights: Floats, cohort: Cohort) -> Floats:
     """Score the events under each hospital's plan; a score that cannot be computed is not a number."""
     model, layout = terms.model, terms.contract.layout
     with np.errstate(over="ignore", invalid="ignore"):
+        if model.structure.own_module and not terms.simulation:
+            # Event by event: what one scores must not depend on who else is there, not even in its last bit.
+            return own_logits(model, layout, weights[0], cohort, at_once=1)
         if len(weights) == 1:
             return predict_logits(model, layout, weights[0], cohort)
         parts = [predict_logits(model, layout, own, cohort.hospital(i)) for i, own in enumerate(weights)]

@@ -24,7 +24,7 @@ from wardround.client.train.one_pass import no_denormals
 from wardround.client.train.prepared import MEMORY_BYTES
 from wardround.client.train.update import Step, private_update
 from wardround.protocol.arrays import Floats, Floats32
-from wardround.protocol.errors import Refusal, TableAway, TableError
+from wardround.protocol.errors import ConfigurationError, Refusal, TableAway, TableError
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.limits import expiry_of
@@ -181,7 +181,10 @@ def _check_head(plan: RoundPlan, ward: Ward, operator: str) -> None:
 
 def _check_round(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> None:
     """Refuse weights of another model, and to begin a round older than the last: budget spent for nothing."""
-    parameters = parameter_count(terms.model, terms.contract.layout)
+    try:
+        parameters = parameter_count(terms.model, terms.contract.layout)
+    except ConfigurationError as error:  # of a model that ships nothing can be wrong
+        raise Refusal("plugins", str(error)) from error
     if len(plan.weights) != parameters:
         raise Refusal("parameters", f"{len(plan.weights)} weights: this model has {parameters}")
     last = ward.ledger.last_round(operator, terms.fingerprint, plan.account)

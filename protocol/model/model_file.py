@@ -17,9 +17,11 @@ from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError, ContractError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.model.model import named_parameters, parameter_shapes
+from wardround.protocol.model.own_module import module_digest
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.text.file_header import metadata_of
 from wardround.protocol.text.plain import read_json
+from wardround.protocol.text.section import shown
 from wardround.protocol.text.text import is_visible_throughout
 
 FORMAT = "wardround-model-1"
@@ -118,6 +120,7 @@ def _assemble(
     except (KeyError, TypeError, ValueError) as error:
         raise ContractError(f"{name}: does not say which model it holds") from error
     shapes = parameter_shapes(model, contract.layout)
+    _check_digest(name, model, contract, metadata)
     if {part: array.shape for part, array in parts.items()} != shapes:
         raise ContractError(
             f"{name}: its parameters do not have the shapes of this contract's {model.kind} model"
@@ -128,3 +131,14 @@ def _assemble(
     if not np.isfinite(weights).all():
         raise ContractError(f"{name}: a parameter is not finite; the file is damaged")
     return StoredModel(model, weights, dict(metadata))
+
+
+def _check_digest(
+    name: object, model: ModelSettings, contract: Contract, metadata: Mapping[str, str]
+) -> None:
+    """Refuse to read a real study's own model into another module: its weights would mean something else."""
+    stated = metadata.get("module_digest", "")
+    if stated and model.structure.own_module and module_digest(model, contract.layout) != stated:
+        raise ContractError(
+            f"{name}: was trained as another version of the module {shown(model.kind)}; install the one of the study"
+        )

@@ -53,12 +53,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Clause:
-    """One limit: what is asked, what this hospital allows, and whether that holds."""
+    """One limit: what is asked, what this hospital allows, whether that holds, and which of its files says so."""
 
     name: str
     asked: str
     allowed: str
     holds: bool
+    file: str = "policy.yaml"
 
 
 def validity_clauses(terms: Terms, now: datetime) -> Iterator[Clause]:

@@ -18,6 +18,9 @@ MODEL_KINDS = tuple(STRUCTURES)
 OPTIMIZERS = ("auto", "sgd", "adam", "newton")
 ROBUST = ("trimmed", "median")
 AGGREGATES = ("sum", *ROBUST)
+SHIPPED = {"model": MODEL_KINDS, "aggregate": AGGREGATES, "optimizer": OPTIMIZERS}
+"""By the role of a plugin, the words that ship. Any other may be a plugin's: who builds settings from what a person
+wrote checks that this process knows it (``plugins.check_known``); who reads terms checks it at use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +131,8 @@ class TrainingSettings:
             self.learning_rate,
             "must be greater than 0 (null: chosen by the study's rule)",
         )
-        plugins.check_known("optimizer", self.optimizer, OPTIMIZERS)
-        plugins.check_known("aggregate", self.aggregate, AGGREGATES)
+        plugins.check_form("optimizer", self.optimizer)
+        plugins.check_form("aggregate", self.aggregate)
         require(
             0 <= self.moment_rounds < self.rounds,
             "training.moment_rounds",
@@ -169,8 +172,8 @@ class ModelSettings:
     hidden: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the kind and that hidden layers stand where they belong."""
-        plugins.check_known("model", self.kind, MODEL_KINDS)
+        """Check the kind's form and that hidden layers stand where they belong."""
+        plugins.check_form("model", self.kind)
         require(
             len(self.hidden) <= MOST_LAYERS,
             "model.hidden",

@@ -23,7 +23,7 @@ from wardround.protocol.text.bounds import (
 )
 from wardround.protocol.text.canonical import fingerprint
 from wardround.protocol.text.section import shown
-from wardround.protocol.text.text import ALLOWED_IN_NAMES, checked_name, is_line, is_name
+from wardround.protocol.text.text import ALLOWED_IN_NAMES, checked_name, is_digest, is_line, is_name
 
 ACCOUNTS = ("training", "held_out")
 """The two parts of a hospital's patients: those learned from, and those measured on."""
@@ -38,7 +38,8 @@ class Terms:
     (``distributed``). training.public_patients names every planned hospital. A reply leaves the hospital at the
     first whole multiple of reply_delay_seconds, from its plan's arrival, that is not past. simulation marks terms
     under which seeds are allowed; real hospitals refuse it. expires_at is ISO 8601, UTC. evaluation: the noised
-    tables of held-out patients, None where no model of the study is evaluated.
+    tables of held-out patients, None where no model of the study is evaluated. module_digest: where a real study's
+    model is the parties' own module, what all of them must have alike (``protocol.model.own_module``); else empty.
     """
 
     study: str
@@ -52,6 +53,7 @@ class Terms:
     simulation: bool = False
     evaluation: EvaluationSettings | None = None
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
+    module_digest: str = ""
 
     def __post_init__(self) -> None:
         """Check what no single group of settings can check."""
@@ -100,7 +102,13 @@ class Terms:
         named = {"aggregate": self.training.aggregate, "optimizer": self.training.optimizer}
         for role, name in {**named, "model": self.model.kind}.items():
             allowed = "an import path is for simulations; terms of a real study carry words alone"
-            require(self.simulation or not plugins.is_path(name), plugins.ROLES[role], name, allowed)
+            require(self.simulation or not plugins.is_path(name), plugins.ROLES[role], shown(name), allowed)
+        own = self.model.structure.own_module and not self.simulation
+        line = (
+            "must be the module's digest in a real study of an own module" if own else "must be left out here"
+        )
+        fits = is_digest(self.module_digest) if own else self.module_digest == ""
+        require(fits, "module_digest", shown(self.module_digest), line)
 
     def _check_optimizer(self) -> None:
         training = self.training
@@ -184,6 +192,8 @@ def terms_to_mapping(terms: Terms) -> dict[str, object]:
     }
     if terms.evaluation is not None:
         plain["evaluation"] = {**asdict(terms.evaluation), "rounds": list(terms.evaluation.rounds)}
+    if terms.module_digest:
+        plain["module_digest"] = terms.module_digest
     return plain
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import require
 from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.own_module import module_digest
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
@@ -70,11 +71,18 @@ def propose(
         noise_multiplier=noise_multiplier_for(privacy.epsilon, privacy.delta, training.sampling_rate, steps),
         simulation=simulation,
         fairness=fairness or FairnessSettings(),
+        module_digest=_digest(model, contract, simulation),
     )
     terms = replace(terms, evaluation=_planned_evaluation(terms, evaluation))
     if training.learning_rate:
         return terms
     return replace(terms, training=replace(terms.training, learning_rate=step_size(terms)))
+
+
+def _digest(model: ModelSettings, contract: Contract, simulation: bool) -> str:
+    """Give what the hospitals' own modules must have; a simulation has one module, and no need of it."""
+    own = model.structure.own_module and not simulation
+    return module_digest(model, contract.layout) if own else ""
 
 
 def _check_delta(delta: float, largest: int, simulation: bool) -> None:

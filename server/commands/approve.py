@@ -9,13 +9,16 @@ from wardround.server.store.lock import alone
 from wardround.server.store.operator_home import load_operator_home
 from wardround.server.study.exception_file import write_exception
 from wardround.server.study.held_out import conclude
+from wardround.server.study.own_parts import check_own_parts, declare_own_parts
 from wardround.server.study.served import ServedStudy, look_at
 from wardround.server.study.study_files import write_files
 
 
 def run(options: Namespace) -> None:
     """Record person and reason; write model, card and report again with the exception in them."""
+    declare_own_parts(options.home)
     study = look_at(load_operator_home(options.home), options.study)
+    check_own_parts(study.terms)
     busy = f"study={options.study}: another process runs it; approve when it has ended"
     with alone(study.folder.lock, busy):
         sign(study, options.person, options.reason)

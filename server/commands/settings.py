@@ -9,6 +9,7 @@ from wardround.conf.composed import composed, composed_text
 from wardround.conf.proposal import Serving, proposal
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.say import say
+from wardround.server.study.own_parts import declare_own_parts
 
 
 def show_settings(settings: Sequence[str]) -> None:
@@ -17,7 +18,8 @@ def show_settings(settings: Sequence[str]) -> None:
 
 
 def serving(options: Namespace) -> Serving:
-    """Read how the study is served; nothing is proposed yet."""
+    """Read how the study is served, and which parts of the operator's own it may name; nothing is proposed yet."""
+    declare_own_parts(options.home)
     return Serving(
         study=options.study,
         home=options.home,

@@ -8,6 +8,7 @@ from wardround.conf.proposal import proposal
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.wire.signed_terms import save_terms
 from wardround.server.commands.settings import show_settings
+from wardround.server.study.own_parts import declare_own_parts
 from wardround.server.study.sign_terms import evaluation_words, signed_terms
 
 
@@ -16,6 +17,7 @@ def run(options: Namespace) -> None:
     if options.show_settings:
         show_settings(options.settings)
         return
+    declare_own_parts(options.key.parent)  # a home holds both
     plain = composed("serve", options.settings)
     proposed = proposal(plain, study=options.study, key=options.key, out=options.out)
     signed = signed_terms(proposed, datetime.now(UTC))

@@ -15,6 +15,7 @@ def model_facts(terms: Terms, found: Assessment, patient_epsilon: float) -> dict
         "delta": repr(terms.privacy.delta),
         "noise": terms.privacy.noise,
         "simulation": str(terms.simulation).lower(),
+        **({"module_digest": terms.module_digest} if terms.module_digest else {}),
         **release_facts(found),
     }
 

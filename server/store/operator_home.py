@@ -9,6 +9,7 @@
     HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``plan``
     HOME/studies/NAME/         terms, checkpoints/, evaluations/, events.jsonl, release_decision.json, exception.signed,
                                model with its signature, card, reports
+    HOME/plugins.yaml          models and rules of the operator's own, if any (protocol.plugin_file)
     HOME/superlink/            Flower's own state, and the empty folder that its process runs in
 
 Everything but the public halves is readable by its owner alone.

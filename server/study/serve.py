@@ -40,6 +40,7 @@ from wardround.server.study.held_out import (
     evaluate_last,
     not_yet_measured,
 )
+from wardround.server.study.own_parts import check_own_parts
 from wardround.server.study.quorum import Stopped, ask_until_quorum, waiting
 from wardround.server.study.release_decision_file import begin_release_decision, keep_release_day
 from wardround.server.study.served import ServedStudy, check_times
@@ -72,6 +73,7 @@ def train(serving: Serving) -> None:
 
 
 def _serve(study: ServedStudy) -> None:
+    check_own_parts(study.terms)
     if not _has_ended(study):
         _check_enrolled(study)
     study.folder.stop.unlink(missing_ok=True)

@@ -174,14 +174,17 @@ class Hospital:
         self.agent._ledger.decide(kind, self.agent._now(), study=terms.study, terms=terms.fingerprint, **who)
 
     def plan(self, number: int = 1, terms: Terms | None = None, **changes: Any) -> RoundPlan:
-        """The plan of a round, from the initial weights."""
+        """The plan of a round, from the initial weights where none are given."""
         terms = terms or self.terms
+        if "weights" not in changes:
+            initial = initial_weights(terms.model, terms.contract.layout)
+            changes["weights"] = initial.astype(np.float32)
         plan = RoundPlan(
             study=terms.study,
             hospital="north",
             round=number,
             terms_fingerprint=terms.fingerprint,
-            weights=initial_weights(terms.model, terms.contract.layout).astype(np.float32),
+            weights=changes["weights"],
         )
         return replace(plan, **changes)
 
@@ -240,7 +243,7 @@ def _own_log() -> Iterator[None]:
 @pytest.fixture
 def hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A hospital whose agent takes the agreement of closed form and Opacus for granted (seconds per study)."""
-    monkeypatch.setattr("wardround.client.agent.agent.check_closed_form", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", lambda *arguments: 0.0)
     place = Hospital(tmp_path / "north")
     yield place
     place.stop()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.builders import small_contract
+from wardround.conf.compose import training_settings
 from wardround.protocol import plugins
 from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
@@ -33,6 +34,7 @@ nothing = 3
 def _own(monkeypatch, tmp_path):
     """A module of the test's own on the path, and a registry that the test leaves as it was."""
     monkeypatch.setattr(plugins, "_known", {})
+    monkeypatch.setattr(plugins, "_declared", {})
     (tmp_path / "mine_of_test.py").write_text(MINE)
     (tmp_path / "broken_of_test.py").write_text("raise RuntimeError('no\\nsuch')")
     (tmp_path / "hollow_of_test.py").write_text("import surely_nowhere")
@@ -113,7 +115,16 @@ def test_a_name_that_nobody_entered_is_refused_with_the_nearest_one():
     with pytest.raises(
         ConfigurationError, match=r"must be one of sum, trimmed, median, equal \(did you mean equal\?\)"
     ):
-        TrainingSettings(aggregate="eqaul")
+        training_settings({"aggregate": "eqaul"})
+
+
+def test_a_declared_word_is_imported_when_it_is_first_found_and_again_where_its_path_changes():
+    plugins.declare("aggregate", "equal", "mine_of_test:equal_say")
+    assert "mine_of_test" not in sys.modules
+    assert plugins.known("aggregate") == ("equal",)
+    assert plugins.find("aggregate", "equal") is sys.modules["mine_of_test"].equal_say
+    plugins.declare("aggregate", "equal", "mine_of_test:Rule")
+    assert isinstance(plugins.find("aggregate", "equal"), sys.modules["mine_of_test"].Rule)
 
 
 @pytest.mark.parametrize(
@@ -121,12 +132,16 @@ def test_a_name_that_nobody_entered_is_refused_with_the_nearest_one():
 )
 @pytest.mark.parametrize("simulation", [True, False])
 def test_a_path_that_comes_in_terms_is_never_imported(small_terms, group, key, simulation):
-    """The module would be imported by the one word of terms that names it; it is not."""
+    """Terms of a simulation may name it, and it is looked up; those of a real study may not."""
     plain = terms_to_mapping(small_terms())
     plain[group] = {**plain[group], key: "mine_of_test:Rule"}
     plain["simulation"] = simulation
-    with pytest.raises(ConfigurationError, match=f"{group}.{key}=mine_of_test:Rule: must be one of"):
+    if simulation:
         terms_from_mapping(plain)
+        assert plugins.find({"kind": "model"}.get(key, key), "mine_of_test:Rule") is None
+    else:
+        with pytest.raises(ConfigurationError, match=f"{group}.{key}=mine_of_test:Rule: an import path"):
+            terms_from_mapping(plain)
     assert "mine_of_test" not in sys.modules
 
 

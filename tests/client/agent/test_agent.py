@@ -205,7 +205,7 @@ def test_disagreement_of_the_engines_stops_a_study_before_any_charge(approved, m
     def disagree(*arguments):
         raise WardroundError("closed form and Opacus differ")
 
-    monkeypatch.setattr("wardround.client.agent.agent.check_closed_form", disagree)
+    monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", disagree)
     assert approved.clause() == "agreement"
     assert not approved.entries("charged")
 
@@ -215,7 +215,7 @@ def test_the_engines_are_compared_once_before_each_study_and_never_for_strangers
 ):
     compared = []
     monkeypatch.setattr(
-        "wardround.client.agent.agent.check_closed_form", lambda *shapes: compared.append(shapes)
+        "wardround.client.train.check_training.check_closed_form", lambda *shapes: compared.append(shapes)
     )
     assert approved.clause(signer=new_key()) == "operators"
     assert not compared

@@ -20,7 +20,7 @@ NAME = f"patient-{PATIENT}"
 @pytest.fixture
 def bare(make_hospital, terms_with, monkeypatch):
     """Hospitals without noise, with the same draw of patients in every round, at a clock that the test sets."""
-    monkeypatch.setattr("wardround.client.agent.agent.check_closed_form", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", lambda *arguments: 0.0)
     monkeypatch.setattr(
         "wardround.client.train.patient_optimizer.add_noise", lambda sums, stddev, streams: sums
     )

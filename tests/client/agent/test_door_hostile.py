@@ -21,7 +21,8 @@ from wardround.protocol.wire.signing import new_key
 PATIENTS, STEPS = 20_000, 120
 AGENT = (
     "import sys; from pathlib import Path; from wardround.client.agent import agent; "
-    "agent.check_closed_form = lambda *arguments: 0.0; agent.run_agent(Path(sys.argv[1]))"
+    "from wardround.client.train import check_training; "
+    "check_training.check_closed_form = lambda *arguments: 0.0; agent.run_agent(Path(sys.argv[1]))"
 )
 
 

@@ -26,7 +26,7 @@ Doctor = Callable[..., tuple[int, list[dict[str, str]], str]]
 @pytest.fixture
 def doctor(hospital, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> Doctor:
     """Run the doctor on the hospital; give exit code, findings, and the line on standard error."""
-    monkeypatch.setattr("wardround.client.checks.study.check_closed_form", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", lambda *arguments: 0.0)
     monkeypatch.setattr("wardround.client.checks.machine.requires", lambda name: [])
     monkeypatch.setattr("wardround.client.checks.machine.version", lambda name: "1.0")
     save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")

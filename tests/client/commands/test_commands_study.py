@@ -28,7 +28,7 @@ def file(hospital, tmp_path: Path) -> Path:
 @pytest.fixture
 def run(hospital, capsys, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run one command; give its exit code, its JSON (or text) and its line on standard error."""
-    monkeypatch.setattr("wardround.client.agent.rehearse.check_closed_form", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", lambda *arguments: 0.0)
 
     def command(*arguments: str, plain: bool = False) -> tuple[int, Any, str]:
         inner = [] if plain else ["--json"]

@@ -65,8 +65,7 @@ def test_every_command_says_a_panic_in_one_line(word, monkeypatch, capsys, tmp_p
 def test_rehearse_and_doctor_name_the_fault_and_go_on(hospital, monkeypatch, capsys, tmp_path):
     save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")
     monkeypatch.setattr(FileSource, "read", panic)
-    monkeypatch.setattr("wardround.client.agent.rehearse.check_closed_form", lambda *arguments: 0.0)
-    monkeypatch.setattr("wardround.client.checks.study.check_closed_form", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", lambda *arguments: 0.0)
     for word in ("rehearse", "doctor"):
         assert main([word, str(tmp_path / "tea.terms"), "--home", str(hospital.folder)]) == 2
         printed = capsys.readouterr()
@@ -78,7 +77,7 @@ def test_a_rehearsal_whose_training_fails_says_that_a_round_would_be_noise(
     hospital, monkeypatch, capsys, tmp_path
 ):
     save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")
-    monkeypatch.setattr("wardround.client.agent.rehearse.check_closed_form", lambda *arguments: 0.0)
+    monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", lambda *arguments: 0.0)
 
     def fail(model, layout, weights, cohort, *arguments, **settings):
         if cohort.patient_count:

@@ -73,7 +73,7 @@ def test_what_is_not_said_is_not_allowed() -> None:
         "delta: 0",
         "delta: 1",
         "delta: -1e-5",
-        "models: [forest]",
+        "models: [Forest]",
         "contracts: [noshow]",
         f"contracts: [{'AB' * 32}]",
         "operators: {'my consortium': ed25519:x}",
