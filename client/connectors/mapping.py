@@ -6,14 +6,17 @@ messages:
   columns: {PatientId: pat_no}        # the contract's name: the hospital's own, where they differ
   format: {separator: ";", decimal: ",", dates: DD/MM/YYYY}
   values: {sex: {1: F, 2: M}}         # the contract's name: the hospital's word: the contract's word
+  patient: pat_no                     # only where it is another column than hospital.yaml says under `patient`
 patients: {path: patients.parquet}
 consents: {path: consents.csv}
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from wardround.client.connectors.files import FileSource
+from wardround.client.connectors.patient_form import ANY_COLUMN, PatientColumn
 from wardround.client.connectors.postgres import PostgresSource
 from wardround.client.connectors.source import TablePlace, TableSource
 from wardround.client.connectors.table_format import format_from_section
@@ -23,16 +26,21 @@ from wardround.protocol.text.section import Section
 _LONGEST_PLACE = 2000  # characters of a path or an address
 
 
-def source_from_mapping(plain: Mapping[str, object], folder: Path, timezone: str = "UTC") -> TableSource:
+def source_from_mapping(
+    plain: Mapping[str, object],
+    folder: Path,
+    timezone: str = "UTC",
+    patient: PatientColumn = ANY_COLUMN,
+) -> TableSource:
     """Read a mapping; paths are relative to ``folder``. ConfigurationError is one line that names the key.
 
-    timezone: the hospital's own, in which days begin and end.
+    timezone: the hospital's own, in which days begin and end. patient: who is one patient, for all tables.
     """
     section = Section(plain, "mapping")
     uri = section.optional_text("postgresql", most=_LONGEST_PLACE)
     key = "path" if uri is None else "table"
     places = {
-        table: _place(section.section(table), key)
+        table: _place(section.section(table), key, patient)
         for table in TABLES
         if section.value(table, None) is not None
     }
@@ -44,7 +52,7 @@ def source_from_mapping(plain: Mapping[str, object], folder: Path, timezone: str
     return FileSource(places, folder, timezone)
 
 
-def _place(part: Section, key: str) -> TablePlace:
+def _place(part: Section, key: str, patient: PatientColumn) -> TablePlace:
     name = part.text(key, most=_LONGEST_PLACE)
     columns, values = part.section("columns", {}), part.section("values", {})
     place = TablePlace(
@@ -52,6 +60,7 @@ def _place(part: Section, key: str) -> TablePlace:
         columns={column: columns.text(column) for column in columns.keys()},  # noqa: SIM118 (no mapping)
         values={column: _words(values.section(column)) for column in values.keys()},  # noqa: SIM118
         format=format_from_section(part.section("format", {})),
+        patient=replace(patient, column=part.optional_text("patient") or patient.column),
     )
     part.finish()
     return place

@@ -13,6 +13,7 @@ from typing import Protocol
 import polars as pl
 
 from wardround.client.connectors import parsing
+from wardround.client.connectors.patient_form import ANY_COLUMN, AS_TEXT, PatientColumn, PatientForm
 from wardround.client.connectors.table_format import PLAIN, TableFormat
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, TABLES, Contract
 from wardround.protocol.errors import TableError
@@ -31,13 +32,15 @@ class TablePlace:
     """One table of a mapping.
 
     name: the path, or the name in the database. columns: the contract's name → the hospital's own, where they
-    differ. values: per contract's column, the hospital's word → the contract's.
+    differ. values: per contract's column, the hospital's word → the contract's. patient: this table's column of the
+    patient's identifier, under the hospital's own name, and how it is written.
     """
 
     name: str
     columns: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     format: TableFormat = PLAIN
+    patient: PatientColumn = ANY_COLUMN
 
     def within(self, timezone: str) -> "TablePlace":
         """Give the place with this zone for moments that have none, unless its format names another."""
@@ -79,8 +82,9 @@ class TableSource(Protocol):
 class Tables:
     """Messages, patients, consents and assessments with the contract's column names, of any types.
 
-    formats: how each table's cells are written (plain where a table is not named). timezone: the hospital's own, in
-    which days begin. In a simulation the whole federation passes at once: each table then has an extra column
+    formats: how each table's cells are written (plain where a table is not named). patient_form: how identifiers are
+    written, in all tables. timezone: the hospital's own, in which days begin.
+    In a simulation the whole federation passes at once: each table then has an extra column
     ``hospital``.
     """
 
@@ -90,6 +94,7 @@ class Tables:
     assessments: Frame | None = field(default=None, repr=False)
     formats: Mapping[str, TableFormat] = field(default_factory=dict)
     timezone: str = "UTC"
+    patient_form: PatientForm = AS_TEXT
 
     @property
     def by_hospital(self) -> bool:
@@ -146,7 +151,8 @@ def read_tables(source: TableSource, contract: Contract) -> Tables:
     if messages is None:
         raise TableError("messages: no such table in the mapping")
     others = {table: frames[table] for table in TABLES if table != "messages"}
-    return Tables(messages, **others, formats=formats, timezone=source.timezone)
+    form = source.place("messages").patient.form
+    return Tables(messages, **others, formats=formats, timezone=source.timezone, patient_form=form)
 
 
 def with_words(frame: pl.LazyFrame, values: Mapping[str, Mapping[str, str]]) -> pl.LazyFrame:

@@ -56,7 +56,9 @@ def admit(
     events = read_events(tables, contract)
     events = _set_aside(events, _faults(contract, now, tables.by_hospital), counts)
     events, people = _identified(events, tables, contract, key)
-    consents = standing_consents(tables.part("consents", contract), contract, people, now)
+    consents = standing_consents(
+        tables.part("consents", contract), contract, people, now, tables.patient_form
+    )
     events = _with_consents(events, people, consents, contract)
     events = _set_aside(events, _limits(contract, kept_until or now), counts)
     events = _with_patient_features(events, people, tables, contract, kept_until or now)

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 import polars as pl
 
 from wardround.client.connectors import parsing
+from wardround.client.connectors.patient_form import PatientForm, canonical
+from wardround.client.gate.consent_match import whom_damaged_rows_mean, whom_rows_mean
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
@@ -22,30 +24,35 @@ def without_zone(now: datetime) -> datetime:
 
 
 def standing_consents(
-    rows: pl.LazyFrame | None, contract: Contract, people: pl.DataFrame, now: datetime
+    rows: pl.LazyFrame | None, contract: Contract, people: pl.DataFrame, now: datetime, form: PatientForm
 ) -> pl.DataFrame:
     """One row per patient (``index``), kind and value that people spoke of, and whether it is ``active``.
 
-    rows: the consents table, or None for nobody having said anything. Kinds and values in lower case.
+    rows: the consents table, or None for nobody having said anything. Kinds and values in lower case. form: how
+    identifiers are written; grants match strictly, all else loosely (``client.gate.consent_match``).
     """
     if rows is None:
         columns = {"index": pl.UInt32, "kind": pl.String, "value": pl.String, "active": pl.Boolean}
         return pl.DataFrame(schema=columns)
     schema = rows.collect_schema()
-    identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in people.columns]
+    written = parsing.text(contract.patient, schema[contract.patient])
     dated = [_date(name, schema) for name in ("granted_at", "withdrawn_at", "expires_at")]
     faults = [
         _unreadable(name, schema).alias(f"{name}_unreadable") for name in ("withdrawn_at", "expires_at")
     ]
     read = rows.select(
-        parsing.text(contract.patient, schema[contract.patient]).alias(PATIENT),
+        canonical(written, form).alias(PATIENT),
+        written.alias("written"),
         *(parsing.text(name, schema[name]) for name in (HOSPITAL_COLUMN,) if name in schema),
         *(parsing.lower_text(name, schema[name]) for name in ("kind", "value")),
         *dated,
         *faults,
     ).filter(_asked(contract))
-    known = read.join(people.lazy().select("index", *identity), on=identity, how="inner")
-    return _last_words(known, without_zone(now)).collect()
+    moment = without_zone(now)
+    asked = read.collect(engine="streaming")
+    known = whom_rows_mean(asked, people, form, _in_force(moment))
+    last = _last_words(known.lazy(), moment).collect()
+    return _withdrawn_whole(last, whom_damaged_rows_mean(rows, people, form), contract)
 
 
 def _asked(contract: Contract) -> pl.Expr:
@@ -54,6 +61,28 @@ def _asked(contract: Contract) -> pl.Expr:
     sources = [source.lower() for source in contract.sources]
     source = (pl.col("kind") == "source") & pl.col("value").is_in(sources)
     return purpose | source | ((pl.col("kind") == "topic") & pl.lit(contract.topic is not None))
+
+
+def _in_force(now: datetime) -> pl.Expr:
+    """Whether a row by itself is a grant that stands, and says nothing against it."""
+    given, ends = (pl.col("granted_at") <= now), (pl.col("expires_at") <= now)
+    against = (
+        pl.col("withdrawn_at").is_not_null()
+        | pl.col("withdrawn_at_unreadable")
+        | pl.col("expires_at_unreadable")
+    )
+    return given.fill_null(False) & ~ends.fill_null(False) & ~against
+
+
+def _withdrawn_whole(said: pl.DataFrame, whom: pl.Series, contract: Contract) -> pl.DataFrame:
+    """Take everything back for these patients: nothing is active, purpose and topics are refused."""
+    if whom.is_empty():
+        return said
+    kinds = {"kind": ["purpose", "topic"], "value": [contract.purpose.lower(), ""]}
+    refused = whom.to_frame().join(pl.DataFrame(kinds), how="cross").with_columns(active=pl.lit(False))
+    others = said.join(refused, on=list(KEYS), how="anti")
+    active = pl.col("active") & ~pl.col("index").is_in(whom.implode())
+    return pl.concat([others.with_columns(active), refused])
 
 
 def _last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:

@@ -27,9 +27,11 @@ def consent_coverage(tables: Tables, contract: Contract, key: bytes, now: dateti
     frame = tables.part("messages", contract)
     if frame is None:
         raise ValueError("tables without messages")
-    names = frame.select(identifier(contract.patient, frame.collect_schema()).alias(PATIENT))
+    names = frame.select(
+        identifier(contract.patient, frame.collect_schema(), tables.patient_form).alias(PATIENT)
+    )
     people = identify(names.drop_nulls().unique().collect(engine="streaming"), key)
-    said = standing_consents(tables.part("consents", contract), contract, people, now)
+    said = standing_consents(tables.part("consents", contract), contract, people, now, tables.patient_form)
     purpose = said.filter(kind="purpose", value=contract.purpose.lower())
     active = purpose.filter("active")["index"].n_unique()
     refused = purpose.filter(~pl.col("active"))["index"].n_unique()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from wardround.client.connectors import parsing
+from wardround.client.connectors.patient_form import AS_WRITTEN, PatientForm, canonical
 from wardround.client.connectors.source import Tables
 from wardround.client.gate.bins import bin_type, feature_column, missing_value, moment_column, read_features
 from wardround.client.gate.identity import PATIENT
@@ -29,7 +30,7 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
     schema = frame.collect_schema()
     keep = [
         pl.col(_POSITION).alias("row"),
-        identifier(contract.patient, schema).alias(PATIENT),
+        identifier(contract.patient, schema, tables.patient_form).alias(PATIENT),
         _label(contract, schema).alias("label"),
         *([identifier(HOSPITAL_COLUMN, schema)] if tables.by_hospital else []),
     ]
@@ -79,16 +80,18 @@ def read_rows_of_people(
     schema = frame.collect_schema()
     identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in people.columns]
     names = {PATIENT: contract.patient, HOSPITAL_COLUMN: HOSPITAL_COLUMN}
-    named = [identifier(names[name], schema).alias(name) for name in identity]
+    forms = {PATIENT: tables.patient_form, HOSPITAL_COLUMN: AS_WRITTEN}
+    named = [identifier(names[name], schema, forms[name]).alias(name) for name in identity]
     rows = read_features(frame, contract, table, [*named, *keep], moments).collect(engine="streaming")
     owners = people.select("index", *identity)
     return rows.join(owners, on=identity, how="inner", maintain_order="left").drop(identity)
 
 
-def identifier(column: str, schema: pl.Schema) -> pl.Expr:
-    """Text of an identifier; null where the cell says missing."""
+def identifier(column: str, schema: pl.Schema, form: PatientForm = AS_WRITTEN) -> pl.Expr:
+    """Canonical text of an identifier; null where the cell says missing, or is none of this form."""
     dtype = schema[column]
-    return pl.when(parsing.is_given(column, dtype)).then(parsing.text(column, dtype)).alias(column)
+    written = pl.when(parsing.is_given(column, dtype)).then(parsing.text(column, dtype))
+    return canonical(written, form).alias(column)
 
 
 def _label(contract: Contract, schema: pl.Schema) -> pl.Expr:

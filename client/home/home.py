@@ -13,6 +13,9 @@ hospital.yaml:
 
     hospital: north                      # the name by which terms and plans know this hospital
     timezone: Europe/Madrid              # in which days begin and end; UTC if it is not said
+    patient:                             # who is one patient, for all contracts and tables
+      column: pat_no                     # your column; a table may name another: tables.consents.patient
+      form: text                         # text, number or uuid; see docs/hospital.md
     socket: run/agent.sock               # where the agent listens; its folder is the agent's own
     tables:                              # where the tables are, see client.connectors.mapping
       messages: {path: tables/messages.csv}
@@ -28,6 +31,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from wardround.client.connectors.mapping import source_from_mapping
+from wardround.client.connectors.patient_form import AS_WRITTEN, PatientColumn, patient_from_section
 from wardround.client.connectors.source import TableSource
 from wardround.client.connectors.table_format import zone_from_section
 from wardround.client.home.round_log import RoundLog
@@ -74,6 +78,7 @@ class Home:
     hospital: str
     socket: Path
     timezone: str
+    patient: PatientColumn
     source: TableSource = field(repr=False)
     key: SigningKey
     patients_key: bytes = field(repr=False)
@@ -147,12 +152,14 @@ def load_home(folder: Path) -> Home:
     timezone = zone_from_section(section, "timezone") or "UTC"
     words = read_plugins(folder, SHIPPED, HOSPITAL_GROUPS)
     declare_plugins(words)
+    patient = _patient(section)
     home = Home(
         folder=folder,
         hospital=section.name("hospital"),
         socket=socket,
         timezone=timezone,
-        source=source_from_mapping(tables, folder, timezone),
+        patient=patient,
+        source=source_from_mapping(tables, folder, timezone, patient),
         key=load_key(folder / HOSPITAL_KEY),
         patients_key=load_patients_key(folder / PATIENTS_KEY),
         simulation=_simulation(section),
@@ -184,6 +191,13 @@ def program_version() -> str:
         return f"wardround {version('wardround')}"
     except PackageNotFoundError:
         return "wardround, not installed"
+
+
+def _patient(section: Section) -> PatientColumn:
+    """Read who is one patient; a home of 0.1.0 does not say it, and goes on as it did."""
+    if not section.has("patient"):
+        return PatientColumn(form=AS_WRITTEN)
+    return patient_from_section(section.section("patient"))
 
 
 def _simulation(section: Section) -> Simulation | None:

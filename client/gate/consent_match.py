@@ -1,0 +1,51 @@
+"""Which patients a row of the consents speaks of: a grant strictly, whatever stands against it loosely.
+
+Doubt about identity falls on the safe side. A grant counts for the patient whose identifier is the same in
+canonical form. A withdrawal, an opt-out, a row whose dates cannot be read and a choice of topics count for every
+patient whom they could mean. A row that was damaged in the file withdraws everything, for whoever it may name.
+"""
+
+import polars as pl
+
+from wardround.client.connectors.patient_form import PatientForm, readings
+from wardround.client.connectors.source import DAMAGED
+from wardround.client.gate.identity import PATIENT
+from wardround.protocol.contract.contract import HOSPITAL_COLUMN
+
+
+def whom_rows_mean(
+    rows: pl.DataFrame, people: pl.DataFrame, form: PatientForm, standing: pl.Expr
+) -> pl.DataFrame:
+    """Join rows of consents to ``people`` (``index``); a row stands once for each patient that it means.
+
+    rows: ``patient`` canonical, ``written`` as it was, kind, ``granted_at`` and whatever else. standing: of a row,
+    whether it is a grant in force. Where a row is matched loosely, ``granted_at`` is null: it grants nothing.
+    """
+    identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in people.columns]
+    strictly = rows.join(people.select("index", *identity), on=identity, how="inner")
+    against = rows.filter(~standing | (pl.col("kind") == "topic")).with_row_index("row")
+    who = _loosely(against, people, form)
+    loosely = who.join(against, on="row", how="inner")
+    nothing = pl.lit(None, rows.schema["granted_at"]).alias("granted_at")
+    return pl.concat([strictly, loosely.drop("row").with_columns(nothing).select(strictly.columns)])
+
+
+def whom_damaged_rows_mean(rows: pl.LazyFrame, people: pl.DataFrame, form: PatientForm) -> pl.Series:
+    """Patients (``index``, UInt32) whom a damaged row of the consents may name, by any of its readings."""
+    if DAMAGED not in rows.collect_schema():
+        return pl.Series("index", [], pl.UInt32)
+    named = rows.select(pl.col(DAMAGED).alias(PATIENT)).drop_nulls().collect(engine="streaming")
+    each = named.select(pl.col(PATIENT).str.split("\n").explode())
+    # In a federation's tables not even the hospital can be read: the row counts at all of them.
+    meant = readings(each, form).join(
+        readings(people.select("index", PATIENT), form), on="loose", how="inner"
+    )
+    return meant["index"].unique()
+
+
+def _loosely(rows: pl.DataFrame, people: pl.DataFrame, form: PatientForm) -> pl.DataFrame:
+    """Pairs of ``row`` and ``index`` that agree in a loose form."""
+    hospital = [HOSPITAL_COLUMN] if HOSPITAL_COLUMN in people.columns else []
+    meant = readings(rows.select("row", *hospital, pl.col("written").alias(PATIENT)), form)
+    known = readings(people.select("index", *hospital, PATIENT), form)
+    return meant.join(known, on=["loose", *hospital], how="inner").select("row", "index").unique()
