@@ -1,4 +1,4 @@
-"""``agent``: answer signed plans at the socket, until stopped."""
+"""``agent``: answer signed plans at the socket, until it is stopped."""
 
 from argparse import Namespace
 

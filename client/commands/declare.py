@@ -1,4 +1,4 @@
-"""``declare``: the rounded number of patients that the operator may know. The exact count is never shown here."""
+"""``declare``: print the rounded number of patients that the operator may know. The exact count is never shown here."""
 
 from argparse import Namespace
 from pathlib import Path

@@ -83,7 +83,7 @@ def recover_ledger(options: Namespace) -> None:
 
 
 def clock(options: Namespace) -> None:
-    """Have a person say that the clock is right now, whatever the ledger's last entry says."""
+    """Have a person confirm that the clock is right, whatever the ledger's last entry says."""
     now = datetime.now(UTC)
     if not FIRST <= now < LAST:
         raise ConfigurationError(f"clock={now:%Y-%m-%d}: is wrong for certain; set the machine's clock first")

@@ -1,4 +1,4 @@
-"""``rehearse``: one round against a throwaway ledger; nothing leaves."""
+"""``rehearse``: compute one round with a throwaway ledger; nothing leaves."""
 
 from argparse import Namespace
 from dataclasses import asdict

@@ -68,7 +68,7 @@ class OneLineParser(ArgumentParser):
                 self._refuse_flag_as_setting(text)
             setattr(options, SETTINGS, settings)
         if rest:
-            self.error(f"{rest[0]}: is not understood; {self._instead_of(rest[0])}")
+            self.error(f"{rest[0]}: unknown argument; {self._instead_of(rest[0])}")
         return options, []
 
     def error(self, message: str) -> NoReturn:
@@ -173,7 +173,7 @@ def add_completion(parser: OneLineParser, settings: Callable[[], Sequence[str]] 
         choices=("bash", "zsh"),
         const=settings,
         metavar="SHELL",
-        help="write what completes this command in bash or zsh: source <(%(prog)s --completion bash)",
+        help="print a completion script: source <(%(prog)s --completion bash), or zsh",
     )
 
 

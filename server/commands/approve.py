@@ -1,4 +1,4 @@
-"""``approve``: a named person signs for limits that were not shown to hold, after the study has ended."""
+"""``approve``: sign, as a named person, for limits that were not shown to hold, after the study has ended."""
 
 from argparse import Namespace
 

@@ -11,13 +11,19 @@ DEFAULT_ADDRESS = "127.0.0.1:8443"
 
 def _provision(parser: OneLineParser) -> None:
     parser.add_argument(
-        "--hospital", action="append", required=True, metavar="NAME", help="make a kit for it; repeat it"
+        "--hospital",
+        action="append",
+        required=True,
+        metavar="NAME",
+        help="a hospital to make a kit for; may be repeated",
     )
     parser.add_argument(
-        "--address", metavar="HOST:PORT", help=f"where hospitals reach the server ({DEFAULT_ADDRESS})"
+        "--address",
+        metavar="HOST:PORT",
+        help=f"where hospitals reach the server (default: {DEFAULT_ADDRESS})",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("kits"), metavar="DIR", help="the folder for kits (kits)"
+        "--out", type=Path, default=Path("kits"), metavar="DIR", help="the folder for kits (default: kits)"
     )
 
 
@@ -26,12 +32,12 @@ def _enrol(parser: OneLineParser) -> None:
         "--request", type=Path, required=True, metavar="FILE", help="the hospital's request to join"
     )
     parser.add_argument(
-        "--fingerprint", metavar="DIGITS", help="the request's, as you were told by telephone (asked for)"
+        "--fingerprint", metavar="DIGITS", help="the request's, as the hospital read it out (default: ask)"
     )
 
 
 def _revoke(parser: OneLineParser) -> None:
-    parser.add_argument("--hospital", required=True, metavar="NAME", help="the hospital to shut out")
+    parser.add_argument("--hospital", required=True, metavar="NAME", help="the hospital to revoke")
 
 
 def _up(parser: OneLineParser) -> None:
@@ -39,7 +45,7 @@ def _up(parser: OneLineParser) -> None:
         "--bind",
         default="127.0.0.1",
         metavar="IP",
-        help="127.0.0.1: for this machine alone; 0.0.0.0: for hospitals too",
+        help="127.0.0.1: this machine only; 0.0.0.0: hospitals too",
     )
 
 
@@ -54,27 +60,27 @@ def _waits(parser: OneLineParser) -> None:
         type=number,
         default=600.0,
         metavar="S",
-        help="a round's deadline: latecomers are left out of it, and asked in the next (600)",
+        help="a round's deadline; later answers are left out of the round (default: 600)",
     )
     parser.add_argument(
         "--quorum",
         type=number,
         default=0.5,
         metavar="SHARE",
-        help="share of hospitals that must have answered by then; else the round is asked again (0.5)",
+        help="share of hospitals that must answer by then; else the round is asked again (default: 0.5)",
     )
     parser.add_argument(
         "--wait-seconds",
         type=number,
         default=3600.0,
         metavar="S",
-        help="how long that goes on, or an absent server is waited for (3600)",
+        help="how long to keep asking, or to wait for a server that is down (default: 3600)",
     )
 
 
 def _composed(parser: OneLineParser) -> None:
     parser.add_argument(
-        "--show-settings", action="store_true", help="print every setting with its value, and do nothing"
+        "--show-settings", action="store_true", help="print every setting with its value, and do nothing else"
     )
     parser.add_argument(
         SETTINGS, nargs="*", metavar="SETTING", help="group=option or key=value, as below; after the flags"
@@ -97,7 +103,7 @@ def _terms(parser: OneLineParser) -> None:
 def _approve(parser: OneLineParser) -> None:
     _study(parser)
     parser.add_argument("--person", required=True, metavar="NAME", help="who signs")
-    parser.add_argument("--reason", required=True, help="why, one line; it stands in the model's card")
+    parser.add_argument("--reason", required=True, help="why; one line, shown on the model's card")
 
 
 def _key(parser: OneLineParser) -> None:
@@ -107,21 +113,21 @@ def _key(parser: OneLineParser) -> None:
 
 
 COMMANDS = (
+    Command("provision", "provision", "make certificates, keys and kits; existing ones are kept", _provision),
+    Command("enrol", "enrol", "let a hospital take part, by its request to join", _enrol),
+    Command("revoke", "revoke", "end a hospital's access; a running server does so within seconds", _revoke),
+    Command("renew", "renew", "make a new certificate for the server, under the same root"),
+    Command("up", "up", "serve enrolled hospitals over TLS, until it is stopped", _up, machine=False),
+    Command("plan", "plan", "show what a study would cost, and who would refuse it; signs nothing", _run),
+    Command("train", "train", "sign the terms and run the study, or continue it", _run, machine=False),
+    Command("resume", "resume", "continue a study that was stopped or killed", _waits, machine=False),
+    Command("stop", "stop", "stop a running study after its current round", _study),
+    Command("status", "status", "show server, certificates, hospitals and studies"),
     Command(
-        "provision", "provision", "make certificates and keys where there are none, and kits", _provision
+        "approve", "approve", "sign, as a named person, for limits that were not shown to hold", _approve
     ),
-    Command("enrol", "enrol", "let a hospital in by its request", _enrol),
-    Command("revoke", "revoke", "shut a hospital out; a running server does so within seconds", _revoke),
-    Command("renew", "renew", "a new certificate for the server, under the same root"),
-    Command("up", "up", "serve enrolled hospitals over TLS, until stopped", _up, machine=False),
-    Command("plan", "plan", "what a study would cost, and who would refuse it; signs nothing", _run),
-    Command("train", "train", "sign the terms and run the study, or go on with it", _run, machine=False),
-    Command("resume", "resume", "go on with a study that was stopped or killed", _waits, machine=False),
-    Command("stop", "stop", "end a running study after its round", _study),
-    Command("status", "status", "server, certificates, hospitals and studies"),
-    Command("approve", "approve", "a named person signs for limits that were not shown to hold", _approve),
     Command("key", "key", "make the operator's signing key", _key),
-    Command("terms", "terms", "compose a study, find the noise that its ε needs, and sign", _terms),
+    Command("terms", "terms", "compose a study, find the noise that its ε needs, and sign the terms", _terms),
 )
 HOMELESS = ("key", "terms")
 """Commands that name their files, and need no operator's home."""
@@ -138,8 +144,8 @@ def parser() -> OneLineParser:
     top = begin(
         "wardround-serve",
         "What the operator of a federation runs.",
-        "wardround-serve COMMAND --help explains each; those that compose a study list its settings.\n"
-        "Exit codes: 0; 2 with one line that says what to mend; 130 when stopped.",
+        "wardround-serve COMMAND --help explains a command, and lists the settings of those that compose a study.\n"
+        "Exit codes: 0; 2 with one line that says what to fix; 130 when stopped.",
         _settings,
     )
     for command in COMMANDS:
@@ -147,9 +153,9 @@ def parser() -> OneLineParser:
         command.add(one)
         if command.name not in HOMELESS:
             one.add_argument(
-                "--home", type=Path, default=Path(), metavar="DIR", help="the operator's folder (.)"
+                "--home", type=Path, default=Path(), metavar="DIR", help="the operator's folder (default: .)"
             )
         if command.machine:
-            one.add_argument("--json", action="store_true", help="answer for a machine to read")
+            one.add_argument("--json", action="store_true", help="print JSON, for scripts")
         one.set_defaults(module=command.module)
     return top

@@ -1,4 +1,4 @@
-"""``resume``: go on with a study that was stopped or killed; its terms stay as they were signed."""
+"""``resume``: continue a study that was stopped or killed; its terms stay as they were signed."""
 
 from argparse import Namespace
 

@@ -1,4 +1,4 @@
-"""``stop``: end a running study after its round."""
+"""``stop``: stop a running study after its current round."""
 
 from argparse import Namespace
 

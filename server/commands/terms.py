@@ -1,4 +1,4 @@
-"""``terms``: compose a study, find the noise that its ε needs, and sign."""
+"""``terms``: compose a study, find the noise that its ε needs, and sign the terms."""
 
 from argparse import Namespace
 from datetime import UTC, datetime
