@@ -187,18 +187,7 @@ class StudySettings:
             self.personalization.kind,
             f"needs a model with hidden layers (model={kinds_with('hidden')})",
         )
-        require(
-            self.privacy.noise == "local" or self.training.local_steps == 1,
-            "training.local_steps",
-            self.training.local_steps,
-            "must be 1 with privacy.noise=distributed",
-        )
-        require(
-            self.privacy.noise == "local" or self.training.aggregate == "sum",
-            "training.aggregate",
-            self.training.aggregate,
-            "must be sum with privacy.noise=distributed: single releases are not to be looked at",
-        )
+        self.privacy.check_steps(self.training)
         check_mitigation(self.fairness, self.evaluation, self.model)
         self._check_carrier()
 

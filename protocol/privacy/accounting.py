@@ -18,6 +18,7 @@ from typing import Any
 
 from wardround.protocol.errors import require
 from wardround.protocol.privacy.gaussian_dp import gaussian_epsilon, gaussian_parameter
+from wardround.protocol.privacy.noise import NoiseMode
 
 _ROUND_UP = 1.0 + 1e-6
 _FINE, _COARSE = 1e-4, 3e-2  # tolerated relative excess of the discretised ε: to state it, to search by it
@@ -97,7 +98,7 @@ def noise_multiplier_for(epsilon: float, delta: float, sampling_rate: float, ste
 
 
 def epsilon_by_adversary(
-    noise: str,
+    mode: NoiseMode,
     noise_multiplier: float,
     hospitals: int,
     sampling_rate: float,
@@ -107,17 +108,15 @@ def epsilon_by_adversary(
 ) -> dict[str, float]:
     """Give the patient ε of a study against each adversary.
 
-    noise_multiplier is that of one step's sum: at one hospital (``local``) or over all (``distributed``).
+    noise_multiplier is that of one step's sum: at one hospital where a release is private alone, else over all.
     Keys: ``model``, whoever gets the model; ``server``, which sees each hospital's release by itself;
     ``server_and_hospitals``, the same with ``colluding`` other hospitals, whose own noise tells nothing
     more; ``secure_sum_and_hospitals``, a server that sees only sums (assumes secure aggregation) with
     those hospitals, who take their shares of noise out. All are equal where noise is local. Where it is
     distributed, a hospital's share is σ/√hospitals: against ``server`` the guarantee is far weaker.
     ``patient_at_two_hospitals``, where there are two: whoever gets the model, about a person who is a patient at
-    both, the releases of the two composed (exactly, at full participation). One sum holds such a person twice, which
-    is as two releases with half of its variance each.
+    both, the releases of the two composed (exactly, at full participation).
     """
-    require(noise in ("local", "distributed"), "noise", noise, "must be local or distributed")
     require(hospitals >= 1, "hospitals", hospitals, "must be at least 1")
     require(0 <= colluding < hospitals, "colluding", colluding, f"must be from 0 to {hospitals - 1}")
 
@@ -125,18 +124,10 @@ def epsilon_by_adversary(
         event = PrivacyEvent(noise_multiplier * math.sqrt(share), sampling_rate, steps * times)
         return compose_epsilon([event], delta)
 
-    if noise == "local":
-        shares = {"model": 1.0, "server": 1.0, "server_and_hospitals": 1.0, "secure_sum_and_hospitals": 1.0}
-    else:
-        shares = {
-            "model": 1.0,
-            "server": 1 / hospitals,
-            "server_and_hospitals": 1 / hospitals,
-            "secure_sum_and_hospitals": (hospitals - colluding) / hospitals,
-        }
-    costs = {adversary: cost(share) for adversary, share in shares.items()}
+    seen = mode.variance_seen(hospitals, colluding)
+    costs = {adversary: cost(share) for adversary, share in seen.items()}
     if hospitals > 1:
-        costs["patient_at_two_hospitals"] = cost(1.0 if noise == "local" else 0.5, times=2)
+        costs["patient_at_two_hospitals"] = cost(mode.variance_of_two, times=2)
     return costs
 
 

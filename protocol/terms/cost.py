@@ -44,8 +44,7 @@ def two_hospitals_epsilon(terms: Terms, delta: float) -> float:
 
     The person may train at both, be held out at both, or train at one and be held out at the other.
     """
-    # A sum that is private only as a whole holds the person twice: as two releases with half its variance each.
-    share = 1.0 if terms.privacy.noise == "local" else math.sqrt(0.5)
+    share = math.sqrt(terms.privacy.mode.variance_of_two)
     whole = [
         replace(times(release, count), noise_multiplier=release.noise_multiplier * share)
         for _, release, count in releases(terms)
@@ -62,7 +61,7 @@ def colluding_hospitals(terms: Terms) -> int:
 def epsilon_against(terms: Terms, event: PrivacyEvent) -> dict[str, float]:
     """Give a patient's ε of ``event``, of either account, against each adversary (``epsilon_by_adversary``)."""
     return epsilon_by_adversary(
-        terms.privacy.noise,
+        terms.privacy.mode,
         event.noise_multiplier,
         len(terms.hospitals),
         event.sampling_rate,

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from wardround.protocol import plugins
 from wardround.protocol.errors import require
+from wardround.protocol.privacy.noise import NOISE_MODES, NoiseMode, noise_mode
 from wardround.protocol.terms.structure import OWN_MODULE, STRUCTURES, Structure
 from wardround.protocol.text.bounds import MOST_HOSPITALS, MOST_LAYERS, MOST_ROUNDS, MOST_STEPS
 
-NOISE_MODES = ("local", "distributed")
 MODEL_KINDS = tuple(STRUCTURES)
 OPTIMIZERS = ("auto", "sgd", "adam", "newton")
 ROBUST = ("trimmed", "median")
@@ -50,9 +50,21 @@ class PrivacySettings:
             self.clip_norm,
             "must be greater than 0 and finite",
         )
-        require(
-            self.noise in NOISE_MODES, "privacy.noise", self.noise, f"must be one of {', '.join(NOISE_MODES)}"
-        )
+        noise_mode(self.noise, "privacy.noise")
+
+    @property
+    def mode(self) -> NoiseMode:
+        """What the noise mode does."""
+        return NOISE_MODES[self.noise]
+
+    def check_steps(self, training: "TrainingSettings") -> None:
+        """ConfigurationError where a sum must be private as a whole, and the settings look at single releases."""
+        noise, steps = f"privacy.noise={self.noise}", training.local_steps
+        fits = self.mode.alone or steps == 1
+        require(fits, "training.local_steps", steps, f"must be 1 with {noise}")
+        fits = self.mode.alone or training.aggregate == "sum"
+        line = f"must be sum with {noise}: single releases are not to be looked at"
+        require(fits, "training.aggregate", training.aggregate, line)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,19 +66,10 @@ class Terms:
         )
         delay, most = self.reply_delay_seconds, LONGEST_REPLY_DELAY_SECONDS
         require(0 <= delay <= most, "reply_delay_seconds", delay, f"must be from 0 to {most:g}")
-        if self.privacy.noise == "distributed":
-            require(
-                self.training.local_steps == 1,
-                "training.local_steps",
-                self.training.local_steps,
-                "must be 1 with privacy.noise=distributed",
-            )
-            require(
-                self.simulation,
-                "privacy.noise",
-                "distributed",
-                "needs secure aggregation: for simulations only",
-            )
+        self.privacy.check_steps(self.training)
+        real = self.simulation or not self.privacy.mode.simulated
+        line = "needs secure aggregation: for simulations only"
+        require(real, "privacy.noise", self.privacy.noise, line)
         self._check_plugins()
         if self.training.aggregate != "sum":
             self._check_robust()
@@ -120,14 +111,8 @@ class Terms:
             require(rounds >= 1, "training.moment_rounds", rounds, "must be at least 1 in terms with newton")
 
     def _check_robust(self) -> None:
-        """A rule other than the sum looks at single releases; the robust ones need an odd one out."""
+        """Check that there are releases enough: the robust rules need an odd one out."""
         rule = self.training.aggregate
-        require(
-            self.privacy.noise == "local",
-            "training.aggregate",
-            rule,
-            "must be sum with privacy.noise=distributed: single releases are not to be looked at",
-        )
         count, enough = len(self.hospitals), 3 if rule in ROBUST else 1
         line = f"needs at least {enough} hospitals, here {count}; use sum"
         require(count >= enough, "training.aggregate", rule, line)
@@ -159,13 +144,13 @@ class Terms:
     def hospital_noise_stddev(self) -> float:
         """Standard deviation that one hospital adds to each coordinate of one step's clipped sum."""
         stddev = self.noise_multiplier * self.privacy.clip_norm
-        return stddev if self.privacy.noise == "local" else stddev / len(self.hospitals) ** 0.5
+        return self.privacy.mode.stddev(stddev, len(self.hospitals))
 
     @property
     def table_noise_stddev(self) -> float:
         """Standard deviation that one hospital adds to each cell of its tables of held-out patients."""
         stddev = self.evaluation.noise_multiplier if self.evaluation else 0.0
-        return stddev if self.privacy.noise == "local" else stddev / len(self.hospitals) ** 0.5
+        return self.privacy.mode.stddev(stddev, len(self.hospitals))
 
     @cached_property
     def fingerprint(self) -> str:

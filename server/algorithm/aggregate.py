@@ -93,7 +93,7 @@ def release_weights(terms: Terms) -> dict[str, float]:
     if terms.training.local_steps > 1:
         patients = sum(declared.values())
         return {hospital: -count / patients for hospital, count in declared.items()}
-    exponent = SIZE_EXPONENT if terms.privacy.noise == "local" else 0.0
+    exponent = SIZE_EXPONENT if terms.privacy.mode.alone else 0.0
     total = terms.training.sampling_rate * sum(count ** (1 + exponent) for count in declared.values())
     return {hospital: count**exponent / total for hospital, count in declared.items()}
 
@@ -137,12 +137,11 @@ def reason_to_discard(terms: Terms, accepted_count: int, rule: str = "sum") -> s
 
     A robust rule needs three releases: of two that disagree nobody can say which one lies.
 
-    With ``privacy.noise=distributed`` each hospital adds a share of the noise, and ε is stated for all
-    planned shares: a sum of fewer is less private than the terms say. Nothing is refunded either way.
+    Where each hospital adds a share of the noise, ε is stated for all planned shares (``NoiseMode.lacks``).
     """
     planned = len(terms.training.public_patients)
-    if terms.privacy.noise == "distributed" and accepted_count < planned:
-        return f"{accepted_count} of {planned} noise shares"
+    if lacking := terms.privacy.mode.lacks(accepted_count, planned):
+        return lacking
     if rule in ROBUST and 0 < accepted_count < robust.FEWEST:
         return f"{accepted_count} releases, training.aggregate={rule} needs {robust.FEWEST}"
     return "" if accepted_count else "no release"

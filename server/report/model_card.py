@@ -145,7 +145,7 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
         (_against(key), f"{epsilon:.3f}", f"{measured[key]:.3f}" if key in measured else "–")
         for key, epsilon in facts.epsilon_by_adversary.items()
     ]
-    shared = terms.privacy.noise == "distributed"
+    shared = not terms.privacy.mode.alone
     moments = terms.training.moment_rounds
     in_place = (
         f" In {moments} of {terms.training.rounds} rounds the patient's mean row of features stood in the "

@@ -117,7 +117,7 @@ def _valid_until(signed: SignedTerms) -> datetime:
 
 
 def _check_enrolled(study: ServedStudy) -> None:
-    if study.terms.privacy.noise != "local":
+    if study.terms.privacy.mode.simulated:
         raise ConfigurationError(
             f"privacy.noise={study.terms.privacy.noise}: needs secure aggregation, which does not exist yet; use local"
         )

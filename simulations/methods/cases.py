@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wardround.protocol.privacy.noise import DISTRIBUTED, LOCAL
+
 EPSILONS = (0.5, 1.0, 3.0, 8.0, math.inf)
-NOISES = ("local", "distributed")
+NOISES = (LOCAL.name, DISTRIBUTED.name)
 UNBOUNDED = 1e6
 """The ε that stands for ∞: its noise has less than a hundredth of the clip norm in a round's whole sum."""
 

@@ -91,11 +91,12 @@ def filled(page: str, tables: str) -> str:
 
 
 def _section(case: "Case", found: "Sequence[Found]") -> str:
+    from wardround.simulations.methods.cases import NOISES
     from wardround.simulations.methods.tables import markdown, spread
 
     own = [one for one in found if one.data == case.name]
     known = {(one.method, one.noise, one.epsilon): one for one in own}
-    grid = [("local", 1.0), ("distributed", 1.0), ("local", 3.0), ("distributed", 3.0)]
+    grid = [(noise, epsilon) for epsilon in (1.0, 3.0) for noise in NOISES]
     head = ["method", "full noise, ε = 1", "macro", "shared, ε = 1", "macro", "full, ε = 3", "shared, ε = 3"]
     rows = []
     for method in dict.fromkeys(one.method for one in own if one.noise != "none"):

@@ -1,6 +1,5 @@
 """Noised sums out of every hospital, with a record of what they cost: the one door of a challenger."""
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from wardround.protocol.arrays import Floats
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, merge_events
 from wardround.protocol.privacy.mechanism import add_noise
+from wardround.protocol.privacy.noise import NoiseMode
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.server.algorithm.aggregate import SIZE_EXPONENT
@@ -34,13 +34,13 @@ class Attempt:
 class Channel:
     """Releases of every hospital in one method's run; each is noised, and charged as it is made.
 
-    stream_of: one keystream per hospital. shared: each hospital adds a share of the noise, and only sums
-    are private. weights: float64 [hospitals], public factors by which a sum over hospitals becomes a mean over
-    patients (``server.algorithm.aggregate``: ∝ √declared where noise is local).
+    streams: one keystream per hospital. mode: how much of the noise each hospital adds. weights: float64
+    [hospitals], public factors by which a sum over hospitals becomes a mean over patients
+    (``server.algorithm.aggregate``: ∝ √declared where noise is local).
     """
 
     streams: tuple[Keystream, ...]
-    shared: bool
+    mode: NoiseMode
     weights: Floats
     patients: Floats
     _spent: list[PrivacyEvent] = field(default_factory=list)
@@ -49,11 +49,10 @@ class Channel:
     def open(cls, federation: Federation, privacy: PrivacySettings, seed: int, method: str) -> "Channel":
         """Start with nothing spent; noise is fixed by seed, method and hospital."""
         patients = np.array(list(federation.public_patients({}).values()), np.float64)
-        shared = privacy.noise == "distributed"
-        sizes = patients ** (0.0 if shared else SIZE_EXPONENT)
+        sizes = patients ** (SIZE_EXPONENT if privacy.mode.alone else 0.0)
         names = federation.hospitals
         streams = tuple(Keystream(derive_key("challenger", method, seed, name)) for name in names)
-        return cls(streams, shared, sizes / (sizes * patients).sum(), patients)
+        return cls(streams, privacy.mode, sizes / (sizes * patients).sum(), patients)
 
     @property
     def spent(self) -> tuple[PrivacyEvent, ...]:
@@ -66,11 +65,10 @@ class Channel:
         sensitivity: the most by which one patient moves a row, in L2; noise_multiplier: σ ÷ sensitivity, of
         the row where noise is local, of the sum over hospitals where it is shared.
         """
-        hospitals = len(self.streams)
-        share = 1 / math.sqrt(hospitals) if self.shared else 1.0
+        stddev = self.mode.stddev(noise_multiplier * sensitivity, len(self.streams))
         streams = [stream.child("release", len(self._spent)) for stream in self.streams]
         self._spent.append(PrivacyEvent(noise_multiplier))
-        return add_noise(sums, noise_multiplier * sensitivity * share, streams)
+        return add_noise(sums, stddev, streams)
 
     def mean(self, sums: Floats, sensitivity: float, noise_multiplier: float) -> Floats:
         """Release the hospitals' sums and give their weighted mean over patients: float64 [D]."""
@@ -78,5 +76,5 @@ class Channel:
 
     def mean_stddev(self, sensitivity: float, noise_multiplier: float) -> float:
         """Standard deviation of the noise in one coordinate of ``mean``: public."""
-        share = 1 / math.sqrt(len(self.streams)) if self.shared else 1.0
-        return float(noise_multiplier * sensitivity * share * np.linalg.norm(self.weights))
+        stddev = self.mode.stddev(noise_multiplier * sensitivity, len(self.streams))
+        return float(stddev * np.linalg.norm(self.weights))

@@ -6,6 +6,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from wardround.protocol.privacy.noise import LOCAL
+from wardround.simulations.methods.cases import NOISES
 from wardround.simulations.methods.registry import CHALLENGERS, LOCAL_ONLY
 
 DEFAULT = "default"
@@ -19,7 +21,7 @@ class ComparedMethod:
     title: str
     overrides: tuple[str, ...] = ()
     challenger: bool = False
-    noises: tuple[str, ...] = ("local", "distributed")
+    noises: tuple[str, ...] = NOISES
 
 
 OURS = (
@@ -33,7 +35,7 @@ OURS = (
         name="fedavg",
         title="FedAvg as it is usually run: rounds of 5 private steps at each hospital",
         overrides=("training=fedavg", "training.optimizer=sgd", "training.moment_rounds=0"),
-        noises=("local",),
+        noises=(LOCAL.name,),
     ),
     ComparedMethod(
         name="adam",
@@ -54,7 +56,7 @@ def registry() -> Mapping[str, ComparedMethod]:
             name=name,
             title="challenger: docs/lab/methods.md",
             challenger=True,
-            noises=("local",) if name in LOCAL_ONLY else ("local", "distributed"),
+            noises=(LOCAL.name,) if name in LOCAL_ONLY else NOISES,
         )
         for name in CHALLENGERS
     )

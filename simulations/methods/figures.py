@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from wardround.protocol.privacy.noise import NOISE_MODES
 from wardround.simulations.methods.cases import EPSILONS, NOISES
 from wardround.simulations.methods.compared import DEFAULT
 from wardround.simulations.methods.summary import Found
 from wardround.simulations.report.figure import standalone_style
 from wardround.simulations.report.plots import Drawing, Scale, compact, number, padded, spread
 
-WORDS = {"local": "full noise at each hospital", "distributed": "noise shared (assumes secure aggregation)"}
 REFERENCES = {"best_possible": "best possible", "pooled_boosting": "pooled boosting", "alone": "alone"}
 COLOURS = (
     ("#0b63b0", "#63aef2"), ("#c8690a", "#f2a24b"), ("#1a7f37", "#56d364"), ("#8250df", "#bc8cff"),
@@ -46,7 +46,7 @@ def _panel(
     for tick in y.ticks():
         drawing.line(left, y(tick), right, y(tick), "grid")
         drawing.text(left - 6, y(tick) + 4, number(tick), "tick", "end")
-    drawing.text(left, 18, WORDS[noise], "strong")
+    drawing.text(left, 18, NOISE_MODES[noise].words, "strong")
     for epsilon in EPSILONS:
         label = "∞" if math.isinf(epsilon) else compact(epsilon)
         drawing.text(_place(epsilon, left), HEIGHT - 36, label, "tick", "middle")

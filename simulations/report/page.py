@@ -83,7 +83,7 @@ def _tiles(results: Results) -> list[tuple[str, str, str]]:
         (
             number(privacy.patient_epsilon, 2),
             "patient ε",
-            f"δ = {compact_delta(privacy.delta)}, noise {privacy.noise}",
+            f"δ = {compact_delta(privacy.delta)}, noise {privacy.mode.name}",
         )
     ]
     if "federated_private" in scores:
@@ -128,11 +128,11 @@ def _adversaries(results: Results) -> list[dict[str, object]]:
     for key, epsilon in privacy.epsilon_by_adversary.items():
         if key.endswith("_and_hospitals") and privacy.colluding == 0:
             continue
-        if key == "secure_sum_and_hospitals" and privacy.noise == "local":
+        if key == "secure_sum_and_hospitals" and privacy.mode.alone:
             continue
         found = adversary(key, privacy.colluding)
         bar = Markup(charts.epsilon_bar(epsilon, largest))  # noqa: S704
-        assumes = key in ("model", "secure_sum_and_hospitals") and privacy.noise == "distributed"
+        assumes = key in ("model", "secure_sum_and_hospitals") and bool(privacy.mode.assumption)
         rows.append(
             {"who": found.who, "sees": found.sees, "epsilon": epsilon, "bar": bar, "assumes": assumes}
         )

@@ -203,7 +203,7 @@ def model_facts(results: Results) -> dict[str, str]:
         "terms_fingerprint": results.terms_fingerprint,
         "patient_epsilon": repr(results.privacy.patient_epsilon),
         "delta": repr(results.privacy.delta),
-        "noise": results.privacy.noise,
+        "noise": results.privacy.mode.name,
         "simulation": "true",
         **_release_facts(results),
     }

@@ -12,6 +12,7 @@ from wardround.protocol.arrays import Floats, Integers
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.privacy.noise import NoiseMode
 from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.terms.terms import Terms
@@ -21,10 +22,6 @@ from wardround.simulations.measures import metrics
 from wardround.simulations.measures.paired import NoWorseOff, auc_difference, no_worse_off
 from wardround.simulations.report.assessed import exact_measures
 from wardround.simulations.report.scores import METHOD_KEYS, MethodScores, score_methods
-
-SECURE_AGGREGATION_WARNING = (
-    "assumes secure aggregation: each hospital adds a share of the noise, and only the sum is private"
-)
 
 PROTECTS_NOBODY_WARNING = (
     "read from a real table: noise came from a seed, other models were trained without any, and counts and scores are "
@@ -56,7 +53,7 @@ class PrivacyFacts:
     independent_epsilon: a second accountant's, None where it was not asked.
     """
 
-    noise: str
+    mode: NoiseMode
     target_epsilon: float
     delta: float
     clip_norm: float
@@ -159,8 +156,8 @@ class Results:
     def warnings(self) -> tuple[str, ...]:
         """What a reader must be told before any figure."""
         found = [PROTECTS_NOBODY_WARNING] if self.real_table else []
-        if self.privacy.noise == "distributed":
-            found.append(SECURE_AGGREGATION_WARNING)
+        if self.privacy.mode.assumption:
+            found.append(self.privacy.mode.assumption)
         clause = delta_clause(
             self.privacy.delta, max(self.public_patients.values(), default=0), MAX_DELTA_TIMES_PATIENTS
         )
@@ -188,7 +185,7 @@ def summarise(results: Results) -> dict[str, object]:
         "heldout_patients": heldout,
         "heldout_events": results.heldout.event_count,
         "rounds": len(results.rounds),
-        "noise": privacy.noise,
+        "noise": privacy.mode.name,
         "delta": privacy.delta,
         "target_epsilon": privacy.target_epsilon,
         "patient_epsilon": privacy.patient_epsilon,

@@ -50,9 +50,11 @@ def closing_lines(results: Results) -> list[str]:
     lines.append(f"Patient ε = {privacy.patient_epsilon:.3f} at δ = {delta}, against whoever gets the model.")
     if results.real_table:
         lines.insert(0, f"WARNING: {PROTECTS_NOBODY_WARNING}.")
-    if privacy.noise == "distributed":
+    if privacy.mode.assumption:
         seen = privacy.epsilon_by_adversary.get("server")
-        lines.insert(0, "WARNING: this ε assumes secure aggregation (noise=distributed; simulation only).")
+        lines.insert(
+            0, f"WARNING: this ε assumes secure aggregation (noise={privacy.mode.name}; simulation only)."
+        )
         if seen is not None:
             lines.append(f"Against a server that sees each hospital's share: ε = {seen:.1f}.")
     if "local_private" in results.scores:

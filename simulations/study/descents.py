@@ -11,6 +11,7 @@ from wardround.client.train.update import Step, private_update
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.model import column_scale, initial_weights
+from wardround.protocol.privacy.noise import LOCAL
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.settings import TrainingSettings
 from wardround.protocol.terms.terms import Terms
@@ -92,7 +93,7 @@ def alone_private_models(
     adds the whole noise, and takes the step that the study's own rule would give a federation of it alone, by
     sgd where the federation has newton, since one hospital's own moments would be mostly noise.
     """
-    terms = replace(terms, privacy=replace(terms.privacy, noise="local"))
+    terms = replace(terms, privacy=replace(terms.privacy, noise=LOCAL.name))
     if terms.training.optimizer not in FIRST_ORDER:
         terms = replace(terms, training=without_moments(terms))
     public = terms.training.public_patients

@@ -213,7 +213,7 @@ def privacy_facts(terms: Terms, assessment: Assessment) -> PrivacyFacts:
     event, privacy = training_event(terms), terms.privacy
     epsilon = compose_epsilon([event], privacy.delta)
     return PrivacyFacts(
-        noise=privacy.noise,
+        mode=privacy.mode,
         target_epsilon=privacy.epsilon,
         delta=privacy.delta,
         clip_norm=privacy.clip_norm,

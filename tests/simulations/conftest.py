@@ -10,6 +10,7 @@ from wardround.client.cohort import Cohort
 from wardround.protocol.contract.contract import Contract, contract_from_mapping
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.privacy.noise import NOISE_MODES
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.simulations.report.summary import PrivacyFacts, Results, RoundRow
 
@@ -111,7 +112,7 @@ def example_results(hospitals: int = 6, noise: str = "local", **changes: object)
     probabilities["local_private"] = blurred(4.0)
     weaker = 3.2 if noise == "distributed" else 0.99
     facts = PrivacyFacts(
-        noise=noise,
+        mode=NOISE_MODES[noise],
         target_epsilon=1.0,
         delta=1e-5,
         clip_norm=1.0,

@@ -26,6 +26,7 @@ from wardround.protocol.privacy.gaussian_dp import (
     gaussian_excess,
     gaussian_parameter,
 )
+from wardround.protocol.privacy.noise import DISTRIBUTED, LOCAL, noise_mode
 
 DELTA = 1e-5
 multipliers = st.floats(0.3, 200)
@@ -290,7 +291,7 @@ def test_a_hospital_s_history_of_thousands_opens_quickly() -> None:
 
 def test_distributed_noise_is_weak_against_a_server_that_sees_each_share() -> None:
     multiplier = noise_multiplier_for(1.0, DELTA, 1.0, 20)
-    costs = epsilon_by_adversary("distributed", multiplier, 81, 1.0, 20, DELTA, colluding=10)
+    costs = epsilon_by_adversary(DISTRIBUTED, multiplier, 81, 1.0, 20, DELTA, colluding=10)
     assert costs["model"] == pytest.approx(1.0, abs=1e-3)
     assert costs["server"] == pytest.approx(12.6, abs=0.05)
     assert costs["server_and_hospitals"] == costs["server"]
@@ -300,7 +301,7 @@ def test_distributed_noise_is_weak_against_a_server_that_sees_each_share() -> No
 
 
 def test_local_noise_is_the_same_against_everyone() -> None:
-    costs = epsilon_by_adversary("local", 16.684, 81, 1.0, 20, DELTA, colluding=80)
+    costs = epsilon_by_adversary(LOCAL, 16.684, 81, 1.0, 20, DELTA, colluding=80)
     two = costs.pop("patient_at_two_hospitals")
     assert two == compose_epsilon([PrivacyEvent(16.684, 1.0, 40)], DELTA)
     assert len(costs) == 4
@@ -308,7 +309,7 @@ def test_local_noise_is_the_same_against_everyone() -> None:
 
 
 def test_one_hospital_alone_shares_with_nobody() -> None:
-    costs = epsilon_by_adversary("distributed", 5.0, 1, 1.0, 3, DELTA)
+    costs = epsilon_by_adversary(DISTRIBUTED, 5.0, 1, 1.0, 3, DELTA)
     assert len(set(costs.values())) == 1
 
 
@@ -316,17 +317,17 @@ def test_a_patient_of_two_hospitals_is_composed_exactly_and_the_second_accountan
     """Local noise: two Gaussian mechanisms, √2 μ. One sum that holds the person twice: 2 μ."""
     multiplier = noise_multiplier_for(1.0, DELTA, 1.0, 40)
     parameter = math.sqrt(40) / multiplier
-    for noise, factor in (("local", math.sqrt(2)), ("distributed", 2.0)):
-        two = epsilon_by_adversary(noise, multiplier, 3, 1.0, 40, DELTA)["patient_at_two_hospitals"]
+    for mode, factor in ((LOCAL, math.sqrt(2)), (DISTRIBUTED, 2.0)):
+        two = epsilon_by_adversary(mode, multiplier, 3, 1.0, 40, DELTA)["patient_at_two_hospitals"]
         assert two == pytest.approx(gaussian_epsilon(factor * parameter, DELTA), rel=1e-5)
         second = independent_epsilon([PrivacyEvent(multiplier / factor, 1.0, 40)], DELTA)
         assert 0.8 * second <= two <= second
-    local = epsilon_by_adversary("local", multiplier, 3, 1.0, 40, DELTA)["patient_at_two_hospitals"]
+    local = epsilon_by_adversary(LOCAL, multiplier, 3, 1.0, 40, DELTA)["patient_at_two_hospitals"]
     assert local == pytest.approx(1.465, abs=5e-4)  # the figure of docs/privacy.md
 
 
 def test_sampling_at_two_hospitals_is_two_sampled_histories() -> None:
-    two = epsilon_by_adversary("local", 2.0, 2, 0.1, 30, DELTA)["patient_at_two_hospitals"]
+    two = epsilon_by_adversary(LOCAL, 2.0, 2, 0.1, 30, DELTA)["patient_at_two_hospitals"]
     assert two == compose_epsilon([PrivacyEvent(2.0, 0.1, 60)], DELTA)
     assert two <= independent_epsilon([PrivacyEvent(2.0, 0.1, 60)], DELTA)
 
@@ -386,8 +387,8 @@ def test_extreme_targets_are_met(epsilon: float, delta: float, rate: float, step
         lambda: noise_multiplier_for(math.inf, DELTA, 1.0, 1),
         lambda: noise_multiplier_for(1.0, DELTA, 0.0, 1),
         lambda: noise_multiplier_for(1.0, DELTA, 1.0, 0),
-        lambda: epsilon_by_adversary("central", 1.0, 2, 1.0, 1, DELTA),
-        lambda: epsilon_by_adversary("distributed", 1.0, 2, 1.0, 1, DELTA, colluding=2),
+        lambda: noise_mode("central"),
+        lambda: epsilon_by_adversary(DISTRIBUTED, 1.0, 2, 1.0, 1, DELTA, colluding=2),
     ],
 )
 def test_out_of_range_is_one_configuration_error(call: object) -> None:
