@@ -2,16 +2,17 @@
 
 A withdrawal in a file is seen at the next round, because the file is; one in a database, because databases
 are read for every round. Consents whose time comes or runs out are waited for to the second. Retention is
-counted in days: an event goes at the start (UTC) of the day in which its retention ends.
+counted in days: an event goes at the start, in the hospital's own zone, of the day in which its retention ends.
 """
 
 import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from wardround.client.cohort import Cohort
+from wardround.client.connectors.moments import next_midnight
 from wardround.client.connectors.source import TableSource, read_tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
@@ -67,9 +68,9 @@ class WarmFeatures:
 
     def _make(self, contract: Contract, now: datetime, stamp: Stamp) -> _Kept:
         tables = read_tables(self._source, contract)
-        midnight = now if self._clock_stands else _next_midnight(now)
-        change = next_change(tables.part("consents", contract), now)
-        until = midnight if change is None else min(midnight, change.replace(tzinfo=UTC))
+        midnight = now if self._clock_stands else next_midnight(now, tables.timezone)
+        change = next_change(tables, contract, now)
+        until = midnight if change is None else min(midnight, change)
         admitted = admit(tables, contract, self._key, now, kept_until=midnight)
         logger.info("tables read and encoded")
         parts = {"training": admitted.training, "held_out": admitted.heldout}
@@ -90,8 +91,3 @@ def _settled(stamp: Stamp) -> bool:
     """Whether the files are old enough that a further change would show in one of their times."""
     latest = max(min(changed, written) for _, _, _, written, changed in stamp)
     return time.time_ns() - latest > _SETTLED_NANOSECONDS
-
-
-def _next_midnight(now: datetime) -> datetime:
-    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today + timedelta(days=1)

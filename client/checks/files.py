@@ -76,6 +76,15 @@ def keys(home: Home) -> Iterator[Finding]:
     yield ok("keys", f"this hospital's key has the fingerprint {key_fingerprint(home.key.public)}")
 
 
+def time_zone(home: Home) -> Iterator[Finding]:
+    """Say in which zone days begin, above all where nobody has said so."""
+    if home.timezone_is_set or home.simulation is not None:
+        yield ok("time zone", home.timezone)
+        return
+    remedy = "set timezone in hospital.yaml, as in timezone: Europe/Madrid"
+    yield warn("time zone", f"{home.timezone} (not set): days begin at midnight in {home.timezone}", remedy)
+
+
 def policy(current: Policy) -> Iterator[Finding]:
     """Look whether the policy allows anything at all."""
     missing = [

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from wardround.client.checks.finding import Finding, fault, ok, warn
-from wardround.client.connectors.readable import MOST_UNREADABLE, count_unreadable
+from wardround.client.connectors.readable import count_unreadable, remedy
 from wardround.client.connectors.source import Tables, read_tables
 from wardround.client.gate.admit import admit
 from wardround.client.gate.coverage import consent_coverage
@@ -32,18 +32,18 @@ def tables(home: Home, contract: Contract) -> Iterator[Finding]:
 def _readable(read: Tables, contract: Contract) -> Iterator[Finding]:
     found = count_unreadable(read, contract)
     for one in found:
-        if one.unreadable > MOST_UNREADABLE * one.given:
+        if one.too_many:
             yield fault(
                 "types",
                 f"{one.table}.{one.column}: {one.unreadable:,} of {one.given:,} cells are not {one.wanted}",
-                "name the right column in hospital.yaml, or mend the export",
+                remedy(one),
             )
     given, bad = sum(one.given for one in found), sum(one.unreadable for one in found)
     if not any(one.rows for one in found if one.table == "messages"):
         yield fault(
             "types", "the messages have no row", "look at the export, or at the path in hospital.yaml"
         )
-    elif all(one.unreadable <= MOST_UNREADABLE * one.given for one in found):
+    elif not any(one.too_many for one in found):
         worst = max(found, key=lambda one: one.unreadable / max(one.given, 1))
         most = f", most in {worst.table}.{worst.column}" if worst.unreadable else ""
         yield ok(

@@ -46,6 +46,7 @@ def _findings(options: Namespace) -> Iterator[Finding]:
     yield ok("home", f"{home.hospital} at {home.folder}")
     yield from guarded("files", lambda: files.permissions(home))
     yield from guarded("keys", lambda: files.keys(home))
+    yield from guarded("time zone", lambda: files.time_zone(home))
     yield from guarded("certificates", lambda: files.certificates(home))
     yield from guarded("disk", lambda: machine.disks(home))
     yield from guarded("socket", lambda: files.socket(home))

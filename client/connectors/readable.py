@@ -6,6 +6,7 @@ import polars as pl
 
 from wardround.client.connectors import parsing
 from wardround.client.connectors.source import Tables
+from wardround.client.connectors.table_format import TableFormat
 from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.contract.feature import Feature
 from wardround.protocol.errors import TableError
@@ -29,6 +30,12 @@ class Readability:
     rows: int
     given: int
     unreadable: int
+    most: float = MOST_UNREADABLE
+
+    @property
+    def too_many(self) -> bool:
+        """Whether more than a share of ``most`` of the cells with something in them do not parse."""
+        return self.unreadable > self.most * self.given
 
 
 def count_unreadable(tables: Tables, contract: Contract) -> list[Readability]:
@@ -43,7 +50,7 @@ def count_unreadable(tables: Tables, contract: Contract) -> list[Readability]:
         counts = [pl.len().alias("rows")]
         for column, kind in wanted:
             given = parsing.is_given(column, schema[column])
-            parsed = _parsed(kind, column, schema[column], contract)
+            parsed = _parsed(kind, column, schema[column], contract, tables.format(table))
             counts += [
                 given.sum().alias(f"given:{kind}:{column}"),
                 (given & parsed.is_null()).sum().alias(f"unreadable:{kind}:{column}"),
@@ -52,7 +59,7 @@ def count_unreadable(tables: Tables, contract: Contract) -> list[Readability]:
         found += [
             Readability(
                 table, column, _WANTED[kind], row["rows"],
-                row[f"given:{kind}:{column}"], row[f"unreadable:{kind}:{column}"],
+                row[f"given:{kind}:{column}"], row[f"unreadable:{kind}:{column}"], _most(kind, contract),
             )
             for column, kind in wanted
         ]  # fmt: skip
@@ -66,12 +73,28 @@ def check_types(tables: Tables, contract: Contract) -> list[Readability]:
     """
     found = count_unreadable(tables, contract)
     for one in found:
-        if one.unreadable > MOST_UNREADABLE * one.given:
+        if one.too_many:
             raise TableError(
                 f"{one.table}: column {one.column}: {one.unreadable} of {one.given} rows do not parse as "
-                f"{one.wanted}; at most {MOST_UNREADABLE:.0%} may; name the right column or mend the export"
+                f"{one.wanted}; at most {one.most:.0%} may; {remedy(one)}"
             )
     return found
+
+
+def remedy(one: Readability) -> str:
+    """Say what mends a column of which too many cells do not parse."""
+    if one.wanted == _WANTED["label"]:
+        return (
+            "list further words in the contract (label.set_aside), name the right column, or mend the export"
+        )
+    return "name the right column, set format in the mapping, or mend the export"
+
+
+def _most(kind: str, contract: Contract) -> float:
+    """Share of cells that may be of no word: a contract may say that its label's others are set aside, or refused."""
+    if kind != "label" or contract.label.other is None:
+        return MOST_UNREADABLE
+    return 1.0 if contract.label.other == "set_aside" else 0.0
 
 
 def _wanted(table: str, contract: Contract) -> list[tuple[str, str]]:
@@ -94,11 +117,11 @@ def _feature(feature: Feature) -> list[tuple[str, str]]:
     return [(column, kind) for column in feature.columns]
 
 
-def _parsed(kind: str, column: str, dtype: pl.DataType, contract: Contract) -> pl.Expr:
+def _parsed(kind: str, column: str, dtype: pl.DataType, contract: Contract, form: TableFormat) -> pl.Expr:
     if kind == "numeric":
-        return parsing.number(column, dtype)
+        return parsing.number(column, dtype, form)
     if kind == "boolean":
-        return parsing.truth(column, dtype)
+        return parsing.truth(column, dtype, form)
     if kind == "moment":
-        return parsing.instant(column, dtype)
-    return parsing.word_index(column, dtype, (*contract.label.engaged, *contract.label.not_engaged))
+        return parsing.instant(column, dtype, form)
+    return parsing.word_index(column, dtype, contract.label.words, form)

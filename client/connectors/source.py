@@ -142,8 +142,9 @@ def read_tables(source: TableSource, contract: Contract) -> Tables:
         columns = contract.columns(table)
         frames[table] = None
         if columns and source.has(table):
-            frames[table] = with_words(source.read(table, columns), source.place(table).values)
-            formats[table] = source.place(table).format
+            place = source.place(table)
+            frames[table] = with_words(source.read(table, columns), place)
+            formats[table] = place.format
         needed = contract.needs_consents if table == "consents" else bool(columns)
         if needed and frames[table] is None:
             raise TableError(f"{table}: no such table in the mapping, but contract {contract.name} needs it")
@@ -155,11 +156,26 @@ def read_tables(source: TableSource, contract: Contract) -> Tables:
     return Tables(messages, **others, formats=formats, timezone=source.timezone, patient_form=form)
 
 
-def with_words(frame: pl.LazyFrame, values: Mapping[str, Mapping[str, str]]) -> pl.LazyFrame:
-    """Write the contract's words in the place of the hospital's own; what is no such word stays as it is."""
+def with_words(frame: pl.LazyFrame, place: TablePlace) -> pl.LazyFrame:
+    """Write the contract's words in the place of the hospital's own, and null where it has a word for missing.
+
+    What is no such word stays as it is.
+    """
     present = frame.collect_schema()
-    return frame.with_columns(
+    named = frame.with_columns(
         parsing.text(column, present[column]).replace(dict(words)).alias(column)
-        for column, words in values.items()
+        for column, words in place.values.items()
         if column in present
+    )
+    missing = {
+        spelling
+        for word in place.format.missing
+        for spelling in (word.strip(), word.strip().lower(), word.strip().upper(), word.strip().capitalize())
+    }
+    if not missing:
+        return named
+    columns = [(column, dtype) for column, dtype in named.collect_schema().items() if column != DAMAGED]
+    return named.with_columns(
+        pl.when(~parsing.text(column, dtype).is_in(sorted(missing)).fill_null(False)).then(pl.col(column))
+        for column, dtype in columns
     )

@@ -13,11 +13,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wardround.client.connectors.moments import wall_clock
 from wardround.client.connectors.source import Tables
 from wardround.client.gate.assessments import assessed_features
 from wardround.client.gate.bins import bin_numbers, feature_column, missing_value
-from wardround.client.gate.consent import standing_consents, without_zone
-from wardround.client.gate.events import UNREADABLE_LABEL, read_events, read_patients
+from wardround.client.gate.consent import standing_consents
+from wardround.client.gate.events import SET_ASIDE_LABEL, UNREADABLE_LABEL, read_events, read_patients
 from wardround.client.gate.history import DAY_MICROSECONDS, History, behavioural_history, days_of, history_by
 from wardround.client.gate.identity import PATIENT, drawn_events, identify
 from wardround.protocol.arrays import Booleans
@@ -32,7 +33,9 @@ class Admitted:
 
     Rows sorted by hospital, patient's token, then time; columns row (position in the messages), hospital
     (in a federation), token_high, token_low, label (1, 0; -1 in undecided), known, one per feature.
-    undecided: outcome not known yet, or not readable. counts: events set aside per reason, then what passed.
+    undecided: outcome not known yet, or not readable. Events whose label's word the contract sets aside are in none of
+    them, and in their patient's history as messages without a known outcome. counts: events set aside per reason,
+    then what passed.
     """
 
     training: pl.DataFrame = field(repr=False)
@@ -48,25 +51,25 @@ def admit(
 
     key: the hospital's secret; in a federation's tables each hospital's key is derived from it. kept_until:
     an event whose retention ends before it is left out already, for whoever keeps the result (``now``, if None).
+    Days, "the same day" and "in the future" are told by the hospital's own wall clock (``tables.timezone``).
     Guarantees (test_gate.py): a patient's rows depend on that patient's own rows of the tables, on the
     contract, key and now alone, bit for bit; at most K events per training patient. TableError for a
     missing column; nothing that the cells hold raises.
     """
     counts: dict[str, int] = {}
+    today, until = (wall_clock(moment, tables.timezone) for moment in (now, kept_until or now))
     events = read_events(tables, contract)
-    events = _set_aside(events, _faults(contract, now, tables.by_hospital), counts)
+    events = _set_aside(events, _faults(contract, today, tables.by_hospital), counts)
     events, people = _identified(events, tables, contract, key)
-    consents = standing_consents(
-        tables.part("consents", contract), contract, people, now, tables.patient_form
-    )
+    consents = standing_consents(tables, contract, people, now)
     events = _with_consents(events, people, consents, contract)
-    events = _set_aside(events, _limits(contract, kept_until or now), counts)
-    events = _with_patient_features(events, people, tables, contract, kept_until or now)
+    events = _set_aside(events, _limits(contract, until), counts)
+    events = _with_patient_features(events, people, tables, contract, until)
     events = _without_sources(events, people, consents, contract, counts)
     events = _with_history(events, contract)
     if not contract.unknown_patients:
         events = _set_aside(events, [("patient without history", ~pl.col("known"))], counts)
-    return _parted(events, people, contract, now, counts)
+    return _parted(events, people, contract, today, counts)
 
 
 def _set_aside(events: pl.DataFrame, rules: Sequence[Rule], counts: dict[str, int]) -> pl.DataFrame:
@@ -114,7 +117,7 @@ def _day(moment: pl.Expr) -> pl.Expr:
 
 
 def _microseconds(moment: datetime) -> int:
-    return int((without_zone(moment) - datetime(1970, 1, 1)) / timedelta(microseconds=1))
+    return int((moment - datetime(1970, 1, 1)) / timedelta(microseconds=1))
 
 
 def _identified(
@@ -165,7 +168,7 @@ def _oldest(contract: Contract, kept_until: datetime) -> datetime | None:
     """Give the moment (without zone) before which everything is past its retention; None keeps all."""
     if contract.retention_days is None:
         return None
-    return without_zone(kept_until - timedelta(days=contract.retention_days))
+    return kept_until - timedelta(days=contract.retention_days)
 
 
 def _without_sources(
@@ -220,16 +223,23 @@ def _parted(
     due = np.ones(len(events), np.bool_)
     if contract.outcome_at is not None:
         due = days_of(events["outcome"].to_numpy()) < _microseconds(now) // DAY_MICROSECONDS
-    readable = events["label"].to_numpy() != UNREADABLE_LABEL
+    labels = events["label"].to_numpy()
+    aside, readable = labels == SET_ASIDE_LABEL, labels >= 0
     heldout = people["heldout"].gather(events["index"]).to_numpy()
     training = due & readable & ~heldout
     drawn = _drawn(events["index"].to_numpy()[training], people, contract.events_per_patient)
-    counts["outcome not yet known"] = int((~due).sum())
-    counts["unreadable label"] = int((due & ~readable).sum())
+    counts["outcome not yet known"] = int((~due & ~aside).sum())
+    counts["unreadable label"] = int((due & (labels == UNREADABLE_LABEL)).sum())
+    if contract.label.set_aside:
+        counts["label set aside"] = int(aside.sum())
     counts["beyond K events of a training patient"] = int((~drawn).sum())
     training[training] = drawn
     events = events.with_columns(label=pl.when(pl.Series(due)).then("label").otherwise(UNREADABLE_LABEL))
-    parts = {"training": training, "heldout": due & readable & heldout, "undecided": ~(due & readable)}
+    parts = {
+        "training": training,
+        "heldout": due & readable & heldout,
+        "undecided": ~(due & readable) & ~aside,
+    }
     frames = {}
     for name, chosen in parts.items():
         rows = events.filter(pl.Series(chosen))

@@ -10,6 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wardround.client.connectors import parsing
+from wardround.client.connectors.source import Tables
+from wardround.client.connectors.table_format import TableFormat
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.feature import Feature
@@ -58,41 +60,51 @@ def moment_column(column: str) -> str:
 
 
 def read_features(
-    frame: pl.LazyFrame, contract: Contract, table: str, keep: Sequence[pl.Expr], moments: Sequence[str] = ()
+    frame: pl.LazyFrame,
+    tables: Tables,
+    contract: Contract,
+    table: str,
+    keep: Sequence[pl.Expr],
+    moments: Sequence[str] = (),
 ) -> pl.LazyFrame:
     """Columns ``keep`` and one per feature of the table (history excepted) instead of the raw columns.
 
-    moments: further columns to parse as moments.
+    frame: of the table, whose format and time zone ``tables`` knows. moments: further columns to parse as moments.
+    Hour, weekday, month and days are those of the hospital's own zone.
     """
     schema = frame.collect_schema()
     features = [f for f in contract.features if f.table == table and f.kind != "history"]
     clocked = dict.fromkeys([*moments, *(c for f in features if f.kind in _CLOCKED for c in f.columns)])
-    parsed = [parsing.instant(column, schema[column]).alias(moment_column(column)) for column in clocked]
-    columns = [_expression(f, schema).alias(feature_column(f.name)) for f in features]
+    form, zone = tables.format(table), tables.timezone
+    parsed = [
+        parsing.instant(column, schema[column], form, zone).alias(moment_column(column)) for column in clocked
+    ]
+    columns = [_expression(f, schema, form).alias(feature_column(f.name)) for f in features]
     return frame.with_columns(parsed).select(*keep, *columns)
 
 
-def _expression(feature: Feature, schema: pl.Schema) -> pl.Expr:
+def _expression(feature: Feature, schema: pl.Schema, form: TableFormat) -> pl.Expr:
     missing, kind = missing_value(feature), bin_type(feature)
     column = feature.columns[0]
     if feature.kind == "categorical":
-        return parsing.word_index(column, schema[column], feature.vocabulary).fill_null(missing).cast(kind)
+        index = parsing.word_index(column, schema[column], feature.vocabulary, form)
+        return index.fill_null(missing).cast(kind)
     if feature.kind == "boolean":
-        return parsing.truth(column, schema[column]).cast(kind).fill_null(missing)
+        return parsing.truth(column, schema[column], form).cast(kind).fill_null(missing)
     if feature.kind in ("weekday", "month"):
         clock = pl.col(moment_column(column)).dt
         index = clock.weekday() if feature.kind == "weekday" else clock.month()
         return (index.cast(pl.Int32) - 1).fill_null(missing).cast(kind)
-    return _number(feature, schema).map_batches(
+    return _number(feature, schema, form).map_batches(
         lambda numbers: pl.Series(bin_numbers(feature, numbers.cast(pl.Float64).to_numpy())),
         return_dtype=kind,
         is_elementwise=True,
     )
 
 
-def _number(feature: Feature, schema: pl.Schema) -> pl.Expr:
+def _number(feature: Feature, schema: pl.Schema, form: TableFormat) -> pl.Expr:
     if feature.kind == "numeric":
-        return parsing.number(feature.columns[0], schema[feature.columns[0]])
+        return parsing.number(feature.columns[0], schema[feature.columns[0]], form)
     if feature.kind == "hour":
         return pl.col(moment_column(feature.columns[0])).dt.hour().cast(pl.Float64)
     days = [pl.col(moment_column(column)).dt.date().cast(pl.Int32) for column in feature.columns]

@@ -5,12 +5,14 @@ past grant is later than every withdrawal and has not expired. A date that canno
 it: as no grant, as withdrawn, as expired. A withdrawal counts at once, even if a clock dates it ahead.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import polars as pl
 
 from wardround.client.connectors import parsing
-from wardround.client.connectors.patient_form import PatientForm, canonical
+from wardround.client.connectors.moments import instant_of, wall_clock
+from wardround.client.connectors.patient_form import canonical
+from wardround.client.connectors.source import Tables
 from wardround.client.gate.consent_match import whom_damaged_rows_mean, whom_rows_mean
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
@@ -18,27 +20,26 @@ from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 KEYS = ("index", "kind", "value")
 
 
-def without_zone(now: datetime) -> datetime:
-    """Write a moment as UTC without zone; one without zone is taken as UTC."""
-    return now if now.tzinfo is None else now.astimezone(UTC).replace(tzinfo=None)
-
-
 def standing_consents(
-    rows: pl.LazyFrame | None, contract: Contract, people: pl.DataFrame, now: datetime, form: PatientForm
+    tables: Tables, contract: Contract, people: pl.DataFrame, now: datetime
 ) -> pl.DataFrame:
     """One row per patient (``index``), kind and value that people spoke of, and whether it is ``active``.
 
-    rows: the consents table, or None for nobody having said anything. Kinds and values in lower case. form: how
-    identifiers are written; grants match strictly, all else loosely (``client.gate.consent_match``).
+    Where there is no table of consents, nobody has said anything. Kinds and values in lower case. Moments without a
+    zone, and days, are the hospital's own, as its wall clock shows them. Grants match an identifier strictly, all else
+    loosely (``client.gate.consent_match``).
     """
+    rows = tables.part("consents", contract)
     if rows is None:
         columns = {"index": pl.UInt32, "kind": pl.String, "value": pl.String, "active": pl.Boolean}
         return pl.DataFrame(schema=columns)
     schema = rows.collect_schema()
+    form = tables.patient_form
     written = parsing.text(contract.patient, schema[contract.patient])
-    dated = [_date(name, schema) for name in ("granted_at", "withdrawn_at", "expires_at")]
+    dated = [_date(name, schema, tables) for name in ("granted_at", "withdrawn_at", "expires_at")]
     faults = [
-        _unreadable(name, schema).alias(f"{name}_unreadable") for name in ("withdrawn_at", "expires_at")
+        _unreadable(name, schema, tables).alias(f"{name}_unreadable")
+        for name in ("withdrawn_at", "expires_at")
     ]
     read = rows.select(
         canonical(written, form).alias(PATIENT),
@@ -48,7 +49,7 @@ def standing_consents(
         *dated,
         *faults,
     ).filter(_asked(contract))
-    moment = without_zone(now)
+    moment = wall_clock(now, tables.timezone)
     asked = read.collect(engine="streaming")
     known = whom_rows_mean(asked, people, form, _in_force(moment))
     last = _last_words(known.lazy(), moment).collect()
@@ -102,23 +103,24 @@ def _last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
     return last.select(*KEYS, active=standing.fill_null(False))
 
 
-def _date(name: str, schema: pl.Schema) -> pl.Expr:
-    return parsing.instant(name, schema[name]).alias(name)
+def _date(name: str, schema: pl.Schema, tables: Tables) -> pl.Expr:
+    return parsing.instant(name, schema[name], tables.format("consents"), tables.timezone).alias(name)
 
 
-def _unreadable(name: str, schema: pl.Schema) -> pl.Expr:
-    return parsing.is_given(name, schema[name]) & parsing.instant(name, schema[name]).is_null()
+def _unreadable(name: str, schema: pl.Schema, tables: Tables) -> pl.Expr:
+    return parsing.is_given(name, schema[name]) & _date(name, schema, tables).is_null()
 
 
-def next_change(rows: pl.LazyFrame | None, now: datetime) -> datetime | None:
-    """Return the first moment after ``now`` (without zone) at which a grant begins or expires, if any.
+def next_change(tables: Tables, contract: Contract, now: datetime) -> datetime | None:
+    """Return the first instant after ``now`` at which a grant begins or expires, if any.
 
     Until then, and while the table is the same, consents stand as they stand at ``now``.
     """
+    rows = tables.part("consents", contract)
     if rows is None:
         return None
-    schema, after = rows.collect_schema(), pl.lit(without_zone(now))
-    dates = [parsing.instant(name, schema[name]).alias(name) for name in ("granted_at", "expires_at")]
+    schema, after = rows.collect_schema(), pl.lit(wall_clock(now, tables.timezone))
+    dates = [_date(name, schema, tables) for name in ("granted_at", "expires_at")]
     first = [pl.col(name).filter(pl.col(name) > after).min() for name in ("granted_at", "expires_at")]
     moments = rows.select(dates).select(pl.min_horizontal(first)).collect().item()
-    return moments if isinstance(moments, datetime) else None
+    return instant_of(moments, tables.timezone) if isinstance(moments, datetime) else None

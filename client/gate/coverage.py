@@ -31,7 +31,7 @@ def consent_coverage(tables: Tables, contract: Contract, key: bytes, now: dateti
         identifier(contract.patient, frame.collect_schema(), tables.patient_form).alias(PATIENT)
     )
     people = identify(names.drop_nulls().unique().collect(engine="streaming"), key)
-    said = standing_consents(tables.part("consents", contract), contract, people, now, tables.patient_form)
+    said = standing_consents(tables, contract, people, now)
     purpose = said.filter(kind="purpose", value=contract.purpose.lower())
     active = purpose.filter("active")["index"].n_unique()
     refused = purpose.filter(~pl.col("active"))["index"].n_unique()

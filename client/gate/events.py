@@ -10,19 +10,21 @@ import polars as pl
 from wardround.client.connectors import parsing
 from wardround.client.connectors.patient_form import AS_WRITTEN, PatientForm, canonical
 from wardround.client.connectors.source import Tables
+from wardround.client.connectors.table_format import TableFormat
 from wardround.client.gate.bins import bin_type, feature_column, missing_value, moment_column, read_features
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
-UNREADABLE_LABEL = -1
+UNREADABLE_LABEL, SET_ASIDE_LABEL = -1, -2
 _POSITION = "row:"  # no contract column of the name "row" may collide with it
 
 
 def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
     """One row per message: row, patient (text), hospital (in a federation), label, features.
 
-    With times in the contract also decided and outcome (microseconds since 1970, Int64), with topics also
-    topic (lower case). label is 1, 0 or -1 where it is unreadable; everything else unreadable is null.
+    With times in the contract also decided and outcome (the hospital's wall clock, microseconds since 1970, Int64),
+    with topics also topic (lower case). label is 1, 0, -1 where it is unreadable, or -2 where the contract sets its
+    word aside; everything else unreadable is null.
     """
     frame = tables.part("messages", contract)
     if frame is None:
@@ -31,7 +33,7 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
     keep = [
         pl.col(_POSITION).alias("row"),
         identifier(contract.patient, schema, tables.patient_form).alias(PATIENT),
-        _label(contract, schema).alias("label"),
+        _label(contract, schema, tables.format("messages")).alias("label"),
         *([identifier(HOSPITAL_COLUMN, schema)] if tables.by_hospital else []),
     ]
     times = {"decided": contract.decided_at, "outcome": contract.outcome_at}
@@ -40,7 +42,9 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
     if contract.topic is not None:
         topic = parsing.lower_text(contract.topic.column, schema[contract.topic.column])
         keep.append(pl.when(topic != "").then(topic).alias("topic"))
-    rows = read_features(frame.with_row_index(_POSITION), contract, "messages", keep, list(moments.values()))
+    rows = read_features(
+        frame.with_row_index(_POSITION), tables, contract, "messages", keep, list(moments.values())
+    )
     return rows.collect(engine="streaming")
 
 
@@ -82,7 +86,7 @@ def read_rows_of_people(
     names = {PATIENT: contract.patient, HOSPITAL_COLUMN: HOSPITAL_COLUMN}
     forms = {PATIENT: tables.patient_form, HOSPITAL_COLUMN: AS_WRITTEN}
     named = [identifier(names[name], schema, forms[name]).alias(name) for name in identity]
-    rows = read_features(frame, contract, table, [*named, *keep], moments).collect(engine="streaming")
+    rows = read_features(frame, tables, contract, table, [*named, *keep], moments).collect(engine="streaming")
     owners = people.select("index", *identity)
     return rows.join(owners, on=identity, how="inner", maintain_order="left").drop(identity)
 
@@ -94,7 +98,14 @@ def identifier(column: str, schema: pl.Schema, form: PatientForm = AS_WRITTEN) -
     return canonical(written, form).alias(column)
 
 
-def _label(contract: Contract, schema: pl.Schema) -> pl.Expr:
+def _label(contract: Contract, schema: pl.Schema, form: TableFormat) -> pl.Expr:
     label = contract.label
-    index = parsing.word_index(label.column, schema[label.column], (*label.not_engaged, *label.engaged))
-    return (index >= len(label.not_engaged)).cast(pl.Int8).fill_null(UNREADABLE_LABEL)
+    index = parsing.word_index(label.column, schema[label.column], label.words, form)
+    known = len(label.not_engaged) + len(label.engaged)
+    outcome = (index >= len(label.not_engaged)).cast(pl.Int8)
+    return (
+        pl.when(index >= known)
+        .then(pl.lit(SET_ASIDE_LABEL, pl.Int8))
+        .otherwise(outcome)
+        .fill_null(UNREADABLE_LABEL)
+    )

@@ -79,6 +79,7 @@ class Home:
     socket: Path
     timezone: str
     patient: PatientColumn
+    timezone_is_set: bool
     source: TableSource = field(repr=False)
     key: SigningKey
     patients_key: bytes = field(repr=False)
@@ -149,7 +150,8 @@ def load_home(folder: Path) -> Home:
     tables = section.value("tables")
     if not isinstance(tables, dict):
         raise section.fail("tables", "must name the messages, and patients and consents where there are such")
-    timezone = zone_from_section(section, "timezone") or "UTC"
+    own_zone = zone_from_section(section, "timezone")
+    timezone = own_zone or "UTC"
     words = read_plugins(folder, SHIPPED, HOSPITAL_GROUPS)
     declare_plugins(words)
     patient = _patient(section)
@@ -158,6 +160,7 @@ def load_home(folder: Path) -> Home:
         hospital=section.name("hospital"),
         socket=socket,
         timezone=timezone,
+        timezone_is_set=own_zone is not None,
         patient=patient,
         source=source_from_mapping(tables, folder, timezone, patient),
         key=load_key(folder / HOSPITAL_KEY),

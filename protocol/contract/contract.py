@@ -7,6 +7,7 @@ by its fingerprint. ``docs/contract.md`` teaches the format.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 
 from wardround.protocol.contract.feature import Feature, feature_from_section
 from wardround.protocol.contract.layout import Cross, Field, Layout
@@ -25,6 +26,9 @@ LONGEST_BASIS = 1000  # characters; a sentence or three
 class Label:
     """The column that holds the outcome, and the texts that stand for 1 (engaged) and 0.
 
+    set_aside: texts of events without an outcome (cancelled, rescheduled): never learned from or measured on; history
+    knows them as messages whose outcome is not known. other: what texts of no list are: ``set_aside`` too, or
+    ``refuse``: a fault that a person is told before a study. None: set aside, and a fault where they are many.
     expected_rate: share of messages that patients are expected to engage with, from public knowledge and never
     from the tables; None where nobody knows.
     """
@@ -32,13 +36,24 @@ class Label:
     column: str
     engaged: tuple[str, ...]
     not_engaged: tuple[str, ...]
+    set_aside: tuple[str, ...] = ()
+    other: str | None = None
     expected_rate: float | None = None
 
     def to_mapping(self) -> dict[str, object]:
         """Plain data in the YAML format, without defaults."""
-        words = {"engaged": list(self.engaged), "not_engaged": list(self.not_engaged)}
+        words: dict[str, object] = {"engaged": list(self.engaged), "not_engaged": list(self.not_engaged)}
+        if self.set_aside:
+            words["set_aside"] = list(self.set_aside)
+        if self.other is not None:
+            words["other"] = self.other
         rate = {} if self.expected_rate is None else {"expected_rate": self.expected_rate}
         return {"column": self.column, **words, **rate}
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All texts that the contract knows: not engaged, engaged, set aside."""
+        return (*self.not_engaged, *self.engaged, *self.set_aside)
 
     @property
     def expected_residual(self) -> float:
@@ -210,15 +225,23 @@ def _expected_rate(section: Section) -> float | None:
 def _label(section: Section) -> Label:
     column = section.text("column")
     engaged, not_engaged = section.texts("engaged"), section.texts("not_engaged")
-    rate = _expected_rate(section)
-    label = Label(column=column, engaged=engaged, not_engaged=not_engaged, expected_rate=rate)
+    label = Label(
+        column=column,
+        engaged=engaged,
+        not_engaged=not_engaged,
+        set_aside=section.texts("set_aside", ()),
+        other=section.choice("other", ("set_aside", "refuse")) if section.has("other") else None,
+        expected_rate=_expected_rate(section),
+    )
     section.finish()
     for key, words in (("engaged", label.engaged), ("not_engaged", label.not_engaged)):
         if not words:
             raise section.fail(key, "must name at least one value")
-    both = {comparable(word) for word in label.engaged} & {comparable(word) for word in label.not_engaged}
-    if both:
-        raise ContractError(f"contract.label: {sorted(map(str, both))[0]} is both engaged and not_engaged")
+    lists = {"engaged": engaged, "not_engaged": not_engaged, "set_aside": label.set_aside}
+    for (first, words), (second, others) in combinations(lists.items(), 2):
+        both = {comparable(word) for word in words} & {comparable(word) for word in others}
+        if both:
+            raise ContractError(f"contract.label: {sorted(map(str, both))[0]} is both {first} and {second}")
     return label
 
 

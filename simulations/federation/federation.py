@@ -14,6 +14,7 @@ import numpy as np
 
 from wardround.client.cohort import Cohort, concatenate
 from wardround.client.connectors import parsing
+from wardround.client.connectors.moments import instant_of
 from wardround.client.connectors.readable import check_types
 from wardround.client.connectors.source import Tables
 from wardround.client.features import encode
@@ -175,10 +176,11 @@ def day_after_last(tables: Tables, contract: Contract) -> datetime:
     """Two days after the last outcome: today in a simulation, when every outcome is known."""
     if contract.outcome_at is None:
         return UNDATED
-    messages = tables.messages.lazy()
+    messages, form = tables.messages.lazy(), tables.format("messages")
     column = contract.outcome_at
-    last = messages.select(parsing.instant(column, messages.collect_schema()[column]).max()).collect().item()
-    return UNDATED if last is None else last.replace(tzinfo=UTC) + timedelta(days=2)
+    moment = parsing.instant(column, messages.collect_schema()[column], form, tables.timezone)
+    last = messages.select(moment.max()).collect().item()
+    return UNDATED if last is None else instant_of(last, tables.timezone) + timedelta(days=2)
 
 
 def _check_learnable(training: Cohort, heldout: Cohort, contract: Contract) -> None:
