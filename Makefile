@@ -72,7 +72,7 @@ check: $(STAMP) docs ## Run ruff, mypy (strict) and import-linter, and build the
 docs: $(STAMP) ## Build the documentation into site/, its reference from docstrings; a warning is an error
 	$(BIN)/sphinx-build -qEW --keep-going -b html docs site
 
-format: $(STAMP) ## Let ruff format and mend what it can
+format: $(STAMP) ## Let ruff format, and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

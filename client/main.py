@@ -1,7 +1,7 @@
 """``wardround-hospital``, the hospital's command: one word, a home folder, plain answers.
 
 Only the chosen command's own modules are imported, so that ``--help`` answers at once. Whatever a person
-can mend is one line on standard error and exit code 2; no traceback is ever shown, since it may quote data.
+can fix is one line on standard error and exit code 2; no traceback is ever shown, since it may quote data.
 """
 
 import logging
@@ -26,7 +26,7 @@ _ROOT = Path(__file__).parents[1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; return its exit code: 0; 2 for what a person can mend; 1 for a fault of ours."""
+    """Run one command line; return its exit code: 0; 2 for what a person can fix; 1 for a fault of the program."""
     try:
         options = parser().parse_args(arguments)
         with nullcontext() if options.module in _STARTS_OTHERS else libraries_are_mute(), panics_are_faults():
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "polars"
         ):  # read lazily: what a file holds shows when it is used
             return _said(
-                f"tables: cannot be read ({type(error).__name__}); mend the export, or its path", USER_ERROR
+                f"tables: cannot be read ({type(error).__name__}); fix the export, or its path", USER_ERROR
             )
         return _said(_fault(error), FAULT)
     return OK
@@ -72,7 +72,7 @@ def _fault(error: Exception) -> str:
     """Name the type and our own line: the text of an error of others may hold a patient's value."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_ours(frame.filename)]
     where = f" at {Path(frames[-1].filename).relative_to(_ROOT)}:{frames[-1].lineno}" if frames else ""
-    return f"fault: {type(error).__name__}{where}; a fault of the program, please report this line"
+    return f"fault: {type(error).__name__}{where}; this is a fault of the program; please report this line"
 
 
 def _is_ours(filename: str) -> bool:

@@ -39,7 +39,7 @@ def run(
     """Compose the command line's settings, or each of a sweep's, and hand them to ``job``.
 
     after_sweep gets the sweep's folder once all jobs have ended, failed ones included. Returns the exit
-    code: 0; 2 when a person can mend what went wrong; 1 for a fault of ours in a sweep; 130 when stopped.
+    code: 0; 2 when a person can fix what went wrong; 1 for a fault of the program in a sweep; 130 when stopped.
     ``--hydra-help`` and its like leave by SystemExit. In a single run, a fault of ours is raised.
     """
     # Hydra would else print errors itself, in several lines, and exit with 1.
@@ -95,7 +95,7 @@ class _Jobs:
             self.code = self.code or FAULT
 
     def failed(self, line: str) -> None:
-        """Say what a person can mend."""
+        """Say what a person can fix."""
         _say(line)
         self.code = USER_ERROR
 

@@ -1,4 +1,4 @@
-"""Every error that a person can cause and mend.
+"""Every error that a person can cause and fix.
 
     WardroundError
     ├── ConfigurationError   a setting: unknown key, wrong type, out of range

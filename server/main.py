@@ -16,7 +16,7 @@ from wardround.server.commands.arguments import parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; return its exit code (2: something a person can mend, said in one line)."""
+    """Run one command line; return its exit code (2: something a person can fix, in one line)."""
     os.environ.update(QUIET)
     sys.excepthook = show_fault
     try:

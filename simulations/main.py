@@ -22,7 +22,7 @@ LARGEST_SUMMARY = 2**26  # bytes
 
 
 def main() -> int:
-    """Run the command line; return its exit code (2: something a person can mend, said in one line)."""
+    """Run the command line; return its exit code (2: something a person can fix, in one line)."""
     os.environ.update(QUIET)
     sys.excepthook = show_fault
     if {"-h", "--help"} & set(sys.argv[1:]):

@@ -21,7 +21,7 @@ def listening_socket(path: Path) -> socket.socket:
     mode = stat.S_IMODE(path.parent.stat().st_mode)
     if mode & 0o007:
         raise ConfigurationError(
-            f"socket={path}: others may enter its folder (mode {mode:o}); chmod 750 {path.parent}"
+            f"socket={path}: other users may enter its folder (mode {mode:o}); chmod 750 {path.parent}"
         )
     _remove_dead(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -43,7 +43,7 @@ def _remove_dead(path: Path) -> None:
         return
     if not path.is_socket():
         raise ConfigurationError(
-            f"socket={path}: is there and is no socket; remove it, or choose another path"
+            f"socket={path}: exists and is not a socket; remove it, or choose another path"
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
         try:
@@ -51,7 +51,7 @@ def _remove_dead(path: Path) -> None:
         except OSError:
             path.unlink(missing_ok=True)
             return
-    raise ConfigurationError(f"socket={path}: another agent answers here; stop it first")
+    raise ConfigurationError(f"socket={path}: another agent is running here; stop it first")
 
 
 def let_in(listening: socket.socket, most: int) -> tuple[list[socket.socket], int]:

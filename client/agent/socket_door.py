@@ -132,7 +132,7 @@ class SocketDoor:
             try:
                 callers, gone = let_in(listening, self._at_once)
             except OSError as error:  # no file descriptors, say: those who are here will give some back
-                logger.warning("nobody can be let in (%s)", error.strerror)
+                logger.warning("no caller can be accepted (%s)", error.strerror)
                 await asyncio.sleep(1.0)
                 continue
             for caller in callers:

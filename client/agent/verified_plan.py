@@ -59,7 +59,7 @@ def check_opening(first: bytes, policy: Policy, ledger: Ledger, now: datetime) -
     if not clause.holds:
         raise Refusal(clause.name, f"{clause.asked}; this hospital allows {clause.allowed} (policy.yaml)")
     if not signed_by_operator(opening):
-        raise Refusal("signature", "the plan is not signed by the operator of these terms")
+        raise Refusal("signature", "the plan is not signed by the operator who signed the terms")
     if now.timestamp() >= opening.expires_at:
         raise Refusal("expired", f"the plan expired {now.timestamp() - opening.expires_at:.0f} s ago")
     return opening
@@ -78,7 +78,7 @@ def _require_signed(request: Request) -> None:
     except MessageError as error:
         raise Refusal("plan", str(error)) from error
     if not signed:
-        raise Refusal("signature", "the plan that came is not the one that its operator signed")
+        raise Refusal("signature", "the plan that arrived is not the one that its operator signed")
 
 
 def _terms(request: Request) -> SignedTerms:

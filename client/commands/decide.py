@@ -28,7 +28,7 @@ def run(options: Namespace) -> None:
     """Decide on a study; at approval the person sees, and answers for, what depends on the tables."""
     page: Path | None = getattr(options, "page", None)
     if page is None and options.reason is None:
-        raise ConfigurationError(f"{options.command}: say why with --reason TEXT; the ledger keeps it")
+        raise ConfigurationError(f"{options.command}: give --reason TEXT; the ledger keeps it")
     with open_home(options.home) as opened:
         signed = opened.find(options.terms)
         checks: Sequence[Clause] = ()
@@ -57,7 +57,7 @@ def run(options: Namespace) -> None:
     if kind == "approved":
         say("The agent answers this study's plans from now on: wardround-hospital agent")
     else:
-        say("Its plans are refused from now on. What has left already stays spent.")
+        say("Its plans are refused from now on. What was already released stays spent.")
 
 
 def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Sequence[Clause]:
@@ -68,12 +68,12 @@ def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Seque
     refuse_unless_permitted(seen)
     others = sum(clause.name != "approval" for clause in seen.clauses)
     if not options.json:
-        say(f"  keeps to all {others} other clauses of the policy (forecast lists them)")
+        say(f"  complies with all {others} other clauses of the policy (forecast lists them)")
     if signed.terms.module_digest:  # the models that ship are compared before the first round alone: seconds
         check_training(signed.terms)
     checks = at_approval(opened.policy, signed.terms, opened.home.hospital, eligible_patients(opened, signed))
     if not options.json:
-        clause_table("What depends on your tables, and you answer for", checks)
+        clause_table("What depends on your tables, and you are responsible for", checks)
     for clause in checks:
         if not clause.holds:
             raise Refusal(
@@ -120,9 +120,12 @@ def _confirm(opened: OpenHome, signed: SignedTerms, options: Namespace) -> None:
     seen = last_entry(opened) if new else None
     name = opened.operator_name(signed.operator)
     if seen and not options.json:
-        say("", f"{name} has had no release from here, and could not tell an old ledger from the newest.")
+        say(
+            "",
+            f"{name} has never had a release from here, so it could not notice an old copy of this ledger.",
+        )
         say(f"  This ledger's last entry is {seen.text}.")
-        say("  If you know of a later one, or of more spent, say no, and see ledger recover --help.")
+        say("  If you know of a later entry, or of more ε spent, say no, and see ledger recover --help.")
     if not options.yes:
         _ask(signed.terms.study, " and that entry" if seen else "")
     elif seen:
@@ -140,8 +143,8 @@ def _ask(study: str, more: str) -> None:
     approved = types(
         study,
         "",
-        f"Do you approve {study}, and answer for these figures{more}? Type the study's name to say yes:",
-        unattended="approve: nobody is at the terminal to answer; say --yes to answer beforehand",
+        f"Do you approve {study}, and confirm these figures{more}? Type the study's name to say yes:",
+        unattended="approve: nobody is at the terminal to answer; give --yes to answer in advance",
     )
     if not approved:
         raise ConfigurationError(f"approve: {study} was not approved; nothing was recorded")

@@ -23,13 +23,13 @@ def run(options: Namespace) -> None:
     if options.json:
         say_json({"hospital": hospital, "declared": number})
         return
-    say("Patients to learn from, as this hospital declares them:", "", f"  {hospital}: {number}", "")
+    say("Training patients, as this hospital declares them:", "", f"  {hospital}: {number}", "")
     if own is None:
         chance = tipping_chance(number)
         say(
             "It is rounded to one digit, up from a place that only this hospital's key knows: with a chance of at most "
             f"{chance:.2g} one patient more or less would have made it another. It is not protected as sums are, and "
-            "becomes public in the terms. To declare a coarser or an older number instead: declare --patients N."
+            "becomes public in the terms. To declare a coarser or an older number instead, use declare --patients N."
         )
     say("Send the operator this line, with the request to join; it goes into training.public_patients.")
 
@@ -54,6 +54,6 @@ def _checked(number: int) -> int:
     """Take a number that a person typed, where it has one digit."""
     if number < 1 or number != one_digit_of(number):
         raise ConfigurationError(
-            f"patients={number}: must be at least 1 and have one digit before its zeros; declare {one_digit_of(number)}"
+            f"patients={number}: must be at least 1, with one digit followed by zeros; declare {one_digit_of(number)}"
         )
     return number

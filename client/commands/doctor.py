@@ -29,11 +29,11 @@ def run(options: Namespace) -> None:
     faults = sum(finding.state == FAULT for finding in findings)
     if faults:
         raise ConfigurationError(
-            f"doctor: {faults} of {len(findings)} lines keep a study from running; mend the FAULTs"
+            f"doctor: {faults} of {len(findings)} checks keep a study from running; fix the FAULTs"
         )
     if not options.json:
         warnings = sum(finding.state == WARN for finding in findings)
-        say(f"A study could run.{f' Look at the {warnings} warnings.' if warnings else ''}")
+        say(f"A study can run.{f' Read the {warnings} warnings.' if warnings else ''}")
 
 
 def _findings(options: Namespace) -> Iterator[Finding]:
@@ -55,8 +55,8 @@ def _findings(options: Namespace) -> Iterator[Finding]:
         yield Finding(
             "home",
             WARN,
-            "is a simulated hospital: its noise protects nobody",
-            "begin a real home in another folder",
+            "this is a simulated hospital: its noise protects nobody",
+            "make a real home in another folder (init)",
         )
     yield from _with_policy(home, options)
 
@@ -94,9 +94,7 @@ def _with_studies(home: Home, policy: Policy, ledger: SqliteLedger, options: Nam
         return
     if not studies:
         remedy = "wardround-hospital doctor FILE, with the operator's signed terms"
-        yield fault(
-            "terms", "no study is known, so tables and limits have nothing to be held against", remedy
-        )
+        yield fault("terms", "no study is known, so tables and limits cannot be checked", remedy)
     for signed in studies:
         yield from _study(opened, signed)
 

@@ -44,12 +44,14 @@ def show(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> None:
         f"{terms.contract.version}, until {terms.expires_at[:10]}"
     )
     say(f"  contract {terms.contract.fingerprint}")  # whole: it is what policy.yaml lists
-    say(f"  costs each patient ε = {seen.epsilon:.4g} at δ = {opened.policy.delta:g}, all rounds together")
+    say(
+        f"  costs each training patient ε = {seen.epsilon:.4g} at δ = {opened.policy.delta:g} over all rounds"
+    )
     if seen.heldout_epsilon:
-        say(f"  and each held-out patient, who is measured on instead, ε = {seen.heldout_epsilon:.4g}")
+        say(f"  and each held-out patient, used for evaluation only, ε = {seen.heldout_epsilon:.4g}")
     if len(terms.hospitals) > 1:
         both = two_hospitals_epsilon(terms, opened.policy.delta)
-        say(f"  a person who is a patient at two of its hospitals: ε = {both:.4g} at most")
+        say(f"  a person who is a patient at two of its hospitals: at most ε = {both:.4g}")
 
 
 def show_budget(opened: OpenHome) -> None:

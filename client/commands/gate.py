@@ -29,7 +29,7 @@ def run(options: Namespace) -> None:
         return
     say(f"The gate under contract {contract.name} {contract.version} at {moment:%Y-%m-%d %H:%M} UTC", "")
     table(
-        "Messages set aside, each for the first reason",
+        "Messages set aside, each counted once, by its first reason",
         ("reason", "messages"),
         [(reason, f"{count:,}") for reason, count in counts.items()],
         right=("messages",),
@@ -37,9 +37,9 @@ def run(options: Namespace) -> None:
     meaning = {
         "training": "learned from",
         "heldout": "measured on only",
-        "undecided": "outcome not known: scored only",
+        "undecided": "outcome not known: only scored",
     }
     table("What passed", ("part", "patients", "messages"),
           [(meaning[part], f"{passed[f'{part} patients']:,}", f"{passed[f'{part} events']:,}") for part in PASSED],
           right=("patients", "messages"))  # fmt: skip
-    table("Columns read, and no others", ("table", "columns"), [(n, ", ".join(c)) for n, c in read.items()])
+    table("Columns read (no others are)", ("table", "columns"), [(n, ", ".join(c)) for n, c in read.items()])

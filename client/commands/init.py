@@ -23,7 +23,7 @@ def run(options: Namespace) -> None:
     operator = public_key(options.operator) if options.operator else None
     if operator and signed and operator != signed.operator:
         raise ConfigurationError(
-            "operator: the terms are signed by another key; ask the operator which of the two is right"
+            "operator: the terms are signed with another key; ask the operator which key is right"
         )
     operators = (("operator", operator),) if operator else ()
     simulation = _simulation(options.simulation, options.as_of)
@@ -40,29 +40,29 @@ def run(options: Namespace) -> None:
         return
     say(f"A home for {new.hospital} at {folder}", "")
     if simulation:
-        say("SIMULATED, for good: noise from a seed protects nobody. Use invented patients alone.", "")
-    say(f"  {SETTINGS:20}where your tables are: edit paths, and names that differ")
-    say(f"  {POLICY:20}your limits: read it through, it is commented")
-    say("  keys/hospital.key   signs what leaves; .pub beside it is its public half")
-    say("  keys/patients.key   hides identifiers; keep a copy in a safe")
+        say("SIMULATED, for good: noise from a seed protects nobody. Use it with invented patients only.", "")
+    say(f"  {SETTINGS:20}where your tables are: edit paths and column names")
+    say(f"  {POLICY:20}your limits: read it; every line has a comment")
+    say("  keys/hospital.key   signs what leaves; its public half is the .pub file beside it")
+    say("  keys/patients.key   hides patients' identifiers; keep a copy in a safe")
     say(f"  {LEDGER:20}the record of every release; empty", "")
     if operator:
         say(
             "Allowed to propose studies: the operator whose key has the fingerprint",
             f"  {key_fingerprint(operator)}",
         )
-        say("Compare it with the operator by telephone.")
+        say("Compare this fingerprint with the operator by telephone.")
     else:
         say("No operator is allowed yet: add the key to policy.yaml.")
     if asked:
-        say("", *request_lines(*asked), "The kit that comes back is for join.")
+        say("", *request_lines(*asked), "The operator answers with a kit; pass it to join.")
     say("", "Next: wardround-hospital doctor")
 
 
 def _simulation(seed: str | None, as_of: str | None) -> Simulation | None:
     if seed is None:
         if as_of is not None:
-            raise ConfigurationError("--as-of: is for a simulated home; give --simulation SEED too")
+            raise ConfigurationError("--as-of: only for a simulated home; give --simulation SEED too")
         return None
     if not re.fullmatch("[0-9]{1,19}", seed) or int(seed) > LARGEST_SEED:
         raise ConfigurationError(
@@ -72,6 +72,6 @@ def _simulation(seed: str | None, as_of: str | None) -> Simulation | None:
         moment = None if as_of is None else utc_datetime(as_of)
     except ValueError as error:
         raise ConfigurationError(
-            f"--as-of={shown(as_of)}: must be a moment, as in 2026-01-01T00:00:00+00:00"
+            f"--as-of={shown(as_of)}: must be a date and time, as in 2026-01-01T00:00:00+00:00"
         ) from error
     return Simulation(seed=int(seed), as_of=moment)

@@ -30,7 +30,7 @@ def run(options: Namespace) -> None:
     folder = options.home.absolute()
     begun = not (folder / SETTINGS).exists()
     listed = begun or _check_home(kit, options.kit, folder)
-    says = f"A kit for {kit.hospital}, whose SuperNode would connect to {kit.address}"
+    says = f"A kit for {kit.hospital}; its SuperNode would connect to {kit.address}"
     file = f"kit={options.kit}"
     require_compared(file, says, kit.fingerprint, options.fingerprint, "--fingerprint ", "yes")
     if begun:
@@ -48,7 +48,7 @@ def run(options: Namespace) -> None:
         return
     _say(kit, folder, begun, listed)
     say(reached, "", *request_lines(path, asked), "")
-    say("Next: wardround-hospital doctor, then agent and supernode (systemd), or up for a demonstration")
+    say("Next: wardround-hospital doctor; then agent and supernode (systemd), or up for a demonstration")
 
 
 def _check_home(kit: Kit, path: Path, folder: Path) -> bool:
@@ -56,7 +56,7 @@ def _check_home(kit: Kit, path: Path, folder: Path) -> bool:
     with open_home(folder) as opened:
         if opened.home.hospital != kit.hospital:
             raise ConfigurationError(
-                f"kit={path}: is {kit.hospital}'s, this home is {opened.home.hospital}'s; take its own"
+                f"kit={path}: is {kit.hospital}'s, this home is {opened.home.hospital}'s; ask for its own kit"
             )
         if opened.policy.operators and not allows_operator(opened.policy, opened.ledger, kit.operator):
             raise ConfigurationError(
@@ -80,7 +80,7 @@ def request_file(folder: Path, hospital: str) -> tuple[Path, JoinRequest]:
 def request_lines(path: Path, asked: JoinRequest) -> tuple[str, ...]:
     """What a person does with the request."""
     return (
-        f"Send the operator {path}; it holds no secret. Then read its fingerprint out by telephone:",
+        f"Send {path} to the operator; it holds no secret. Then read out its fingerprint by telephone:",
         f"  {asked.fingerprint}",
     )
 
@@ -98,5 +98,5 @@ def _say(kit: Kit, folder: Path, begun: bool, listed: bool) -> None:
     if begun:
         say(f"A home for {kit.hospital} at {folder}: edit hospital.yaml (tables) and policy.yaml (limits)")
     if not listed:
-        say("policy.yaml lists no operator, so every study is refused; this kit's goes under operators as",
+        say("policy.yaml lists no operator, so every study is refused; add this kit's under operators:",
             f"  operator: {kit.operator}")  # fmt: skip

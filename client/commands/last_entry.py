@@ -31,9 +31,9 @@ def last_entry(opened: OpenHome) -> LastEntry:
 
 
 def require_seen(operator: str, seen: LastEntry, given: int | None) -> None:
-    """Refuse a yes that was said beforehand without naming the entry that a person would see."""
+    """Refuse a yes that was given in advance without naming the entry that a person would see."""
     if given != seen.number:
         raise ConfigurationError(
-            f"approve: {operator} has had no release from here and could not tell an old ledger from the newest; this "
-            f"one's last entry is {seen.text}; if it is, say --last-entry {seen.number} beside --yes"
+            f"approve: {operator} has never had a release from here, so it could not notice an old copy of this "
+            f"ledger; its last entry is {seen.text}; if that is the newest, add --last-entry {seen.number} to --yes"
         )

@@ -97,12 +97,12 @@ def _verify(options: Namespace) -> None:
 
 
 def _say_verified(checked: Verified) -> None:
-    say(f"Good: {checked.entries} entries, each signed and in its place")
+    say(f"OK: {checked.entries} entries, each signed and in its place")
     say(f"  from    {checked.first:%Y-%m-%d %H:%M} to {checked.last:%Y-%m-%d %H:%M} UTC")
     say(f"  head    {checked.head}")
     for account, epsilon in checked.epsilon.items():
         say(f"  ε       {epsilon:.6g} composed over the {account.replace('_', '-')} account")
-    say(f"What this cannot know: {checked.unknown}")
+    say(f"What this check cannot tell: {checked.unknown}")
 
 
 def _read(path: Path) -> bytes:
@@ -124,4 +124,4 @@ def _export(options: Namespace) -> None:
         say_json({"file": str(options.file), "entries": len(entries), "head": head})
     else:
         say(f"{len(entries)} entries written to {options.file}; head {head}")
-        say("Give the head to whoever will check this file, by another way than the file.")
+        say("Give the head to whoever will check this file, separately from the file.")

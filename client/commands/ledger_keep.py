@@ -35,8 +35,10 @@ def backup(options: Namespace) -> None:
     if options.json:
         say_json({"file": str(options.file), "entries": chain.sequence, "head": chain.head})
     else:
-        say(f"{chain.sequence} entries and every stored release are in {options.file}, read back and whole")
-        say("Keep it on another disk; ledger restore puts it back as long as it is the newest.")
+        say(
+            f"{chain.sequence} entries and every stored release are in {options.file}; it was read back and is complete"
+        )
+        say("Keep it on another disk. ledger restore restores it, as long as it is the newest.")
 
 
 def restore(options: Namespace) -> None:
@@ -46,7 +48,7 @@ def restore(options: Namespace) -> None:
     if options.json:
         say_json({"entries": chain.sequence, "head": chain.head})
     else:
-        say(f"{chain.sequence} entries are back, to {chain.time:%Y-%m-%d %H:%M} UTC: nothing is forgotten")
+        say(f"{chain.sequence} entries are restored, up to {chain.time:%Y-%m-%d %H:%M} UTC; nothing is lost")
 
 
 def recover_ledger(options: Namespace) -> None:
@@ -86,10 +88,10 @@ def clock(options: Namespace) -> None:
     """Have a person confirm that the clock is right, whatever the ledger's last entry says."""
     now = datetime.now(UTC)
     if not FIRST <= now < LAST:
-        raise ConfigurationError(f"clock={now:%Y-%m-%d}: is wrong for certain; set the machine's clock first")
+        raise ConfigurationError(f"clock={now:%Y-%m-%d}: is certainly wrong; set the machine's clock first")
     with open_home(options.home) as opened:
         if opened.home.simulation is not None:
-            raise ConfigurationError("clock: a simulated home has no clock but its settings' as_of")
+            raise ConfigurationError("clock: a simulated home has no clock; its settings' as_of is its time")
         before = opened.ledger.time
         head = opened.ledger.decide("clock", now, reason=options.reason, person=person(options.person))
     if options.json:
@@ -103,7 +105,9 @@ def clock(options: Namespace) -> None:
 def _home_at_rest(folder: Path) -> Home:
     home = load_home(folder)
     if is_listening(home.socket):
-        raise LedgerError(f"agent: answers at {home.socket}; stop it first, it would go on in the old file")
+        raise LedgerError(
+            f"agent: is running at {home.socket}; stop it first, or it would keep writing to the old file"
+        )
     return home
 
 
@@ -125,14 +129,14 @@ def _heads(given: Sequence[str]) -> list[str]:
     wrong = [head for head in given if not is_digest(head)]
     if wrong:
         raise ConfigurationError(
-            f"head={visible(wrong[0], 70)}: must be 64 hexadecimal digits, as an operator's status says it"
+            f"head={visible(wrong[0], 70)}: must be 64 hexadecimal digits, as an operator's status shows it"
         )
     return list(given)
 
 
 def _show(entries: int, until: str, said: Recovery) -> None:
     say(
-        f"The newest copy has {entries} entries, to {until} UTC. What may have been spent since is charged:",
+        f"The newest copy has {entries} entries, to {until} UTC. What may have been spent since then is charged:",
         "",
     )
     rows = [
@@ -140,7 +144,7 @@ def _show(entries: int, until: str, said: Recovery) -> None:
     ]
     table("", ("study", "patients", "releases"), rows or [("none", "", "")], right=("releases",))
     say(f"Heads that others hold: {', '.join(head[:12] + '…' for head in said.heads) or 'none were given'}")
-    say("This cannot be undone: these rounds are never computed here again, and every approval lapses.")
+    say("This cannot be undone: these rounds are never computed here again, and all approvals end.")
 
 
 def _plain(one: Assumed) -> dict[str, object]:
@@ -151,8 +155,8 @@ def _ask(hospital: str) -> None:
     confirmed = types(
         hospital,
         "",
-        f"Is that copy the newest, and are these all heads? Type {hospital} to say yes:",
-        unattended="recover: nobody is at the terminal to answer; say --yes to answer beforehand",
+        f"Is that copy the newest, and are these all the heads? Type {hospital} to say yes:",
+        unattended="recover: nobody is at the terminal to answer; give --yes to answer in advance",
     )
     if not confirmed:
         raise ConfigurationError("recover: not confirmed; nothing was changed")

@@ -33,7 +33,7 @@ def run(options: Namespace) -> None:
         return
     say(*who_answers(at_hand, stored, operator), "")
     say(*(f"  {key:16} {visible(text, 500)}" for key, text in _shown(stored.facts)), "")
-    say(refused or "score uses it.")
+    say(refused or "score accepts it.")
 
 
 def model_at_hand(
@@ -46,7 +46,7 @@ def model_at_hand(
     )
     if at_hand.signature is None and real and not accepted_unsigned:
         raise ConfigurationError(
-            f"model={path}: no signature lies beside it ({SIGNATURE}); ask the operator for it, or give "
+            f"model={path}: there is no signature beside it ({SIGNATURE}); ask the operator for it, or give "
             "score --accept-unsigned REASON, which is recorded"
         )
     return at_hand
@@ -78,7 +78,7 @@ def vouched(at_hand: ModelAtHand, stored: StoredModel) -> dict[str, object]:
 def who_answers(at_hand: ModelAtHand, stored: StoredModel, operator: str) -> list[str]:
     """Say who answers for the model, in words."""
     signed, exception = at_hand.signature, at_hand.exception
-    lines = ["NOBODY SIGNED this model: its weights and marks may be anyone's."]
+    lines = ["NOBODY SIGNED this model: anybody may have written its weights and marks."]
     if signed is not None:
         files = ", ".join([MODEL, *at_hand.beside])
         lines = [f"Model of study {signed.study}, signed by {operator}; as it was signed: {files}."]
@@ -88,7 +88,7 @@ def who_answers(at_hand: ModelAtHand, stored: StoredModel, operator: str) -> lis
             f"EXCEPTION: {exception.person} signed for limits not shown to hold ({limits}): {exception.reason}"
         )
     if is_simulated(stored):
-        lines.append("The model is a SIMULATION's: for invented patients.")
+        lines.append("This model comes from a SIMULATION: use it only for invented patients.")
     return lines
 
 

@@ -35,7 +35,7 @@ def run(options: Namespace) -> None:
     )
     if options.contact is None:
         say(
-            "Patients are sent to “the hospital's privacy officer”; say --contact TEXT for a name and a telephone."
+            "Patients are sent to “the hospital's privacy officer”; give --contact TEXT for a name and telephone."
         )
 
 

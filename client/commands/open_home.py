@@ -51,9 +51,11 @@ class OpenHome:
             return found[0]
         if not found:
             there = ", ".join(sorted({s.terms.study for s in known})) or "none"
-            raise ConfigurationError(f"terms={shown(name)}: no such file, and no such study (known: {there})")
+            raise ConfigurationError(
+                f"terms={shown(name)}: no such file, and no such study (known studies: {there})"
+            )
         several = ", ".join(s.terms.fingerprint[:12] for s in found)
-        raise ConfigurationError(f"terms={shown(name)}: {len(found)} terms go by it; name one: {several}")
+        raise ConfigurationError(f"terms={shown(name)}: {len(found)} terms match; name one: {several}")
 
     def decision(self, signed: SignedTerms) -> str:
         """``approved``, ``declined`` or ``pending``."""
@@ -108,4 +110,4 @@ def person(name: str | None) -> str:
     try:
         return name or getpass.getuser()
     except (OSError, KeyError):
-        raise ConfigurationError("person: this session has no user's name; give --person NAME") from None
+        raise ConfigurationError("person: this session has no user name; give --person NAME") from None

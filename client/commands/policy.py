@@ -18,7 +18,7 @@ def run(options: Namespace) -> None:
     with open_home(options.home) as opened:
         if opened.home.simulation is not None:
             raise ConfigurationError(
-                "policy: a simulated hospital permits every simulation; nothing to publish"
+                "policy: a simulated hospital allows every simulation; there is nothing to publish"
             )
         published = publish_policy(opened.home.hospital, opened.policy, opened.now, opened.home.key)
         names = _contract_names(opened)
@@ -31,9 +31,9 @@ def run(options: Namespace) -> None:
     named = [(name, _named(value, names) if name == "contracts" else value) for name, value in rows]
     table(f"Limits of {published.hospital} (policy.yaml)", ("limit", "value"), named)
     if options.publish is None:
-        say("Operators do not see this. To let one see it before a study: policy --publish FILE")
+        say("Operators do not see this. To show it to one before a study: policy --publish FILE")
     else:
-        say(f"Written to {options.publish}, signed; hand it to the operator if you wish.")
+        say(f"Written to {options.publish}, signed; send it to the operator if you wish.")
     say("Not in it: who may propose studies, who approves, how many patients there are, and what was spent.")
 
 

@@ -29,10 +29,10 @@ def run(options: Namespace) -> None:
 
 def _show(study: str, done: Rehearsal) -> None:
     say(f"Rehearsal of one round of {study}", "")
-    say(f"  learned from        {done.patients:,} patients, {done.events:,} messages")
+    say(f"  used for training   {done.patients:,} patients, {done.events:,} messages")
     say(f"  would have left     {done.numbers:,} numbers with noise, {done.size_bytes:,} bytes, signed")
     say(f"  would have cost     ε = {done.epsilon_of_round:.4g} for this one round")
     for part, seconds in done.seconds.items():
         say(f"  {seconds:8.2f} s          {part}")
-    say(f"  {done.reply_seconds:8.2f} s          after its plan the reply would leave")
+    say(f"  {done.reply_seconds:8.2f} s          from the plan until the reply would leave")
     say("", "The release was thrown away. Nothing left this machine, and nothing was spent.")

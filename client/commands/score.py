@@ -52,12 +52,12 @@ def run(options: Namespace) -> None:
     _say_counts(contract, frame, known)
     say(f"Written to {out}: {', '.join(frame.columns)}")
     if options.personal:
-        say("Adjusted to this hospital's patients, as far as that predicts them better." if scores.personal
+        say("Adjusted to this hospital's patients, as far as that improves predictions." if scores.personal
             else "Not adjusted: no training patient of this hospital passes the gate.")  # fmt: skip
     say(*who_answers(at_hand, stored, operator))
     if accepted:
-        say("The model is UNREVIEWED; who accepted it, and why, stands in the ledger.")
-    say("Who did not opt in has no score; their care must not depend on it.")
+        say("The model is NOT RELEASED; the ledger says who accepted it, and why.")
+    say("Patients who did not opt in have no score. Their care must not depend on it.")
 
 
 def _say_counts(contract: Contract, frame: pl.DataFrame, known: int) -> None:
@@ -66,7 +66,7 @@ def _say_counts(contract: Contract, frame: pl.DataFrame, known: int) -> None:
         ("unknown patients (context alone)", f"{len(frame) - known:,}"),
     ]
     if "selected" in frame.columns:
-        rows.append(("selected, from their groups' thresholds on", f"{int(frame['selected'].sum()):,}"))
+        rows.append(("selected, by their groups' thresholds", f"{int(frame['selected'].sum()):,}"))
     title = f"Scored under contract {contract.name} {contract.version}"
     table(title, ("who", "messages"), rows, right=("messages",))
 

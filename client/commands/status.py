@@ -50,7 +50,7 @@ def run(options: Namespace) -> None:
     else:
         _show(facts, budget, next_rounds, pending, last)
         for one in noise:
-            say(f"NOISE ALONE: {describe_noise(one)}. Mend it, and try with rehearse.")
+            say(f"NOISE ALONE: {describe_noise(one)}. Fix this, and try again with rehearse.")
 
 
 def _faults(opened: OpenHome, entries: Iterable[Entry]) -> list[str]:
@@ -120,7 +120,7 @@ def _show(
             "Next", ("study", "next round possible"), [(str(r["study"]), str(r["next"])) for r in next_rounds]
         )
     for study in pending:
-        say(f"Waiting for a person's word: {study} (forecast {study}, then approve or decline)")
+        say(f"Waiting for a person's decision: {study} (forecast {study}, then approve or decline)")
     if last:
         table(
             "Last",

@@ -17,7 +17,7 @@ def run(options: Namespace) -> None:
         say_json(rows)
     elif not rows:
         say(
-            "No study was proposed yet. Terms arrive with a study's first plan, or with: forecast FILE, approve FILE"
+            "No study was proposed yet. Terms arrive with a study's first plan, or as a file (forecast, approve)"
         )
     else:
         cells = [

@@ -11,6 +11,6 @@ def run(options: Namespace) -> None:
     folder = options.home / FOLDER
     settings = load_node_settings(folder)
     complain(
-        f"{settings.hospital}: connecting to {settings.address}; waits until the operator has enrolled this node"
+        f"{settings.hospital}: connecting to {settings.address}; waiting until the operator has enrolled this node"
     )
     become_supernode(folder)

@@ -47,7 +47,7 @@ class Kept:
             self.backoff.reset()
         pause = self.backoff.next_pause()
         self.due = now + pause
-        logger.warning("%s ended with %d; again in %.0f s", self.word, code, pause)
+        logger.warning("%s ended with code %d; restarting in %.0f s", self.word, code, pause)
 
     def stop(self) -> None:
         """End the process, kindly first."""
@@ -73,7 +73,7 @@ def run(options: Namespace) -> None:
     complain(
         "WARNING: agent and SuperNode run as one user, so that code which the server ships could read tables; "
         "for patients' data use the two systemd units (deploy/)",
-        f"{settings.hospital}: waits for plans from {settings.address}",
+        f"{settings.hospital}: waiting for plans from {settings.address}",
     )
     both = [Kept("agent", home), Kept("supernode", home)]
     signal.signal(signal.SIGTERM, signal.default_int_handler)

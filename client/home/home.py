@@ -52,10 +52,10 @@ HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys/hospital.key", "keys/patients.key", "t
 LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
 LARGEST_SEED = 2**63 - 1
 _OTHER_KIND = {
-    True: "hospital.yaml says `simulation`, and this ledger is a real hospital's: nothing is answered; find out who "
-    "wrote that line and remove it (a simulated home is begun by init --simulation in a folder of its own)",
-    False: "this ledger is a simulated hospital's, and hospital.yaml does not say `simulation`: put the line back, "
-    "or begin a real home in another folder (init)",
+    True: "hospital.yaml says `simulation`, but this ledger is a real hospital's: nothing is answered; find out who "
+    "wrote that line and remove it (to make a simulated home, run init --simulation in a folder of its own)",
+    False: "this ledger is a simulated hospital's, but hospital.yaml does not say `simulation`: put the line back, "
+    "or make a real home in another folder (init)",
 }
 
 
@@ -149,7 +149,9 @@ def load_home(folder: Path) -> Home:
         )
     tables = section.value("tables")
     if not isinstance(tables, dict):
-        raise section.fail("tables", "must name the messages, and patients and consents where there are such")
+        raise section.fail(
+            "tables", "must name the messages, and the patients and consents if there are such tables"
+        )
     own_zone = zone_from_section(section, "timezone")
     timezone = own_zone or "UTC"
     words = read_plugins(folder, SHIPPED, HOSPITAL_GROUPS)
@@ -180,7 +182,7 @@ def load_patients_key(path: Path) -> bytes:
     except OSError as error:
         raise ConfigurationError(f"key={path}: cannot be read ({error.strerror})") from error
     if mode & 0o077:
-        raise ConfigurationError(f"key={path}: others may read it (mode {mode:o}); chmod 600 {path}")
+        raise ConfigurationError(f"key={path}: other users may read it (mode {mode:o}); chmod 600 {path}")
     if not is_digest(content):
         raise ConfigurationError(
             f"key={path}: must be 64 hexadecimal digits; restore it from the newest copy"
@@ -211,7 +213,7 @@ def _simulation(section: Section) -> Simulation | None:
     try:
         moment = None if as_of is None else utc_datetime(as_of)
     except ValueError as error:
-        raise part.fail("as_of", "must be a moment, as in 2026-01-01T00:00:00+00:00") from error
+        raise part.fail("as_of", "must be a date and time, as in 2026-01-01T00:00:00+00:00") from error
     seed = part.integer("seed", 0, LARGEST_SEED)
     part.finish()
     return Simulation(seed=seed, as_of=moment)

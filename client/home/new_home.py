@@ -31,7 +31,7 @@ def begin_home(folder: Path, new: NewHome) -> str:
     require(is_name(new.hospital), "hospital", visible(new.hospital, 60), remedy)
     for name in (SETTINGS, POLICY, LEDGER, HOSPITAL_KEY, PATIENTS_KEY):
         if (folder / name).exists():
-            raise ConfigurationError(f"home={folder}: {name} is there already; nothing is overwritten")
+            raise ConfigurationError(f"home={folder}: {name} exists already; nothing was overwritten")
     policy, settings = policy_text(new), settings_text(new)
     try:
         for part in (folder, folder / "keys", folder / TERMS):

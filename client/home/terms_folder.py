@@ -33,15 +33,15 @@ def keep_pending(folder: Path, signed: SignedTerms) -> None:
         others = [kept.stat().st_size for kept in folder.glob(f"*-{operator}{_SUFFIX}") if kept != path]
         if len(others) >= MOST_KEPT or sum(others) + len(payload) > LARGEST_KEPT:
             logger.warning(
-                "terms: %d of this operator are kept already (%d bytes); decide on some and remove their files",
+                "terms: %d of this operator are already stored (%d bytes); decide on some and remove their files",
                 len(others), sum(others),
             )  # fmt: skip
             return
         write_durably(path, payload, 0o644)
     except OSError as error:
-        logger.warning("terms: not kept (%s)", error.strerror)
+        logger.warning("terms: not stored (%s)", error.strerror)
     except ConfigurationError as error:
-        logger.warning("terms: not kept: %s", error)
+        logger.warning("terms: not stored: %s", error)
 
 
 def kept_terms(folder: Path) -> list[SignedTerms]:

@@ -81,7 +81,7 @@ def restore(database: Path, key: SigningKey, code: str, file: Path) -> Chain:
         )
         raise LedgerError(
             f"ledger={file}: holds {chain.sequence} entries, to {chain.time:%Y-%m-%d}, and {lacks}; what followed "
-            "would be forgotten, so nothing was put back; see ledger recover --help"
+            "would be lost, so nothing was restored; see ledger recover --help"
         )
     _require_broken(database, key, code)
     with ledger_part(database) as part:
@@ -125,7 +125,7 @@ def ledger_part(path: Path) -> Iterator[Path]:
     except (sqlite3.Error, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise LedgerError(
-            f"ledger={path}: cannot be written ({why}); nothing was changed; make room, and do it again"
+            f"ledger={path}: cannot be written ({why}); nothing was changed; free some space, and try again"
         ) from error
 
 
@@ -140,7 +140,7 @@ def _require_older_backup(ledger: SqliteLedger, key: SigningKey, file: Path) -> 
         known = False
     if not known:
         raise ConfigurationError(
-            f"backup={file}: is there, and is no older backup of this ledger; give another name"
+            f"backup={file}: exists, and is not an older backup of this ledger; give another name"
         )
 
 
@@ -149,7 +149,7 @@ def _require_broken(database: Path, key: SigningKey, code: str) -> None:
         open_ledger(database, key, code).close()
     except LedgerError:
         return
-    raise LedgerError(f"ledger={database}: is whole and is the newest; there is nothing to put back")
+    raise LedgerError(f"ledger={database}: is complete and the newest; there is nothing to restore")
 
 
 def _free_name(path: Path) -> Path:

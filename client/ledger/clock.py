@@ -21,7 +21,9 @@ def clock_fault(now: datetime, last: datetime) -> str:
     entry = f"the ledger's last entry ({last:%Y-%m-%d})"
     if leaps(now, last):
         days, most = (now - last).days, MOST_AHEAD.days
-        return f"the clock says {now:%Y-%m-%d}, {days} days after {entry}; more than {most} are implausible"
+        return (
+            f"the clock says {now:%Y-%m-%d}, {days} days after {entry}; more than {most} days are implausible"
+        )
     if last - now > MOST_BEHIND:
         return (
             f"the clock says {now:%Y-%m-%d}, {(last - now).days} days before {entry}, whose time then counts"

@@ -75,7 +75,7 @@ def read_entry(body: bytes, signature: str) -> Entry:
     except ValueError:
         canonical = False
     if not canonical or fault_of(plain):
-        raise LedgerError("an entry is not of the form that this ledger writes: it was altered")
+        raise LedgerError("an entry does not have the form that this ledger writes: it was altered")
     fields = {name: value for name, value in plain.items() if name not in CHAIN and name != "kind"}
     time = datetime.fromisoformat(plain["time"])
     digest = hashlib.sha256(body).hexdigest()

@@ -43,17 +43,17 @@ class Outside:
             return
         if not heads:
             raise LedgerError(
-                "the ledger holds no entry: it was emptied, or never begun; restore the newest backup"
+                "the ledger has no entry: it was emptied, or never begun; restore the newest backup"
             )
         if self._last is None:
             raise LedgerError(
-                f"head={self._path}: is not there, so nobody can tell whether this ledger is the newest; put the "
+                f"head={self._path}: is missing, so nobody can tell whether this ledger is the newest; put the "
                 "file back, or see ledger recover --help"
             )
         if heads.get(self._last.hash) != self._last.sequence:
             raise LedgerError(
                 f"the ledger holds {len(heads)} entries and not number {self._last.sequence}, which {self._path.name} "
-                "names: an older copy was put back, or its log was lost; put the newest backup back (ledger "
+                "names: an older copy was restored, or its log was lost; restore the newest backup (ledger "
                 "restore FILE), or see ledger recover --help"
             )
 
@@ -67,8 +67,8 @@ class Outside:
         except OSError as error:
             raise Refusal(
                 "ledger",
-                f"{self._path.name} cannot be written ({error.strerror}); what was entered stands, and nothing follows "
-                "from it before that file does; free the disk or make it writable",
+                f"{self._path.name} cannot be written ({error.strerror}); the entry stays, but nothing is released "
+                "before that file is written; free the disk or make it writable",
             ) from error
         self._last = now
 

@@ -210,4 +210,4 @@ def _key(charge: Charge) -> Key:
 
 def never_charged(charge: Charge) -> Refusal:
     """Return the refusal of a release that nobody charged: the caller's fault, stopped before bytes leave."""
-    return Refusal("ledger", f"round={charge.round}: was never charged; charge first")
+    return Refusal("ledger", f"round={charge.round}: was never charged; charge it first")

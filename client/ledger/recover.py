@@ -72,7 +72,7 @@ def unknown_studies(hospital: str, delta: float, life: float) -> list[Assumed]:
     """
     if not 0 < life < math.inf:
         raise ConfigurationError(
-            f"max_epsilon_for_life={life:g}: unknown studies are charged the whole of it; set a cap in policy.yaml"
+            f"max_epsilon_for_life={life:g}: unknown studies are charged all of it; set a cap in policy.yaml"
         )
     # A little more than the cap: the multiplier is found to a tolerance.
     event = PrivacyEvent(noise_multiplier_for(1.01 * life, delta, 1.0, 1), 1.0, 1)

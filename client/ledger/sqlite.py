@@ -64,7 +64,7 @@ class SqliteLedger(LedgerReader):
                 raise Refusal(
                     "answered",
                     f"round={charge.round}: may have been answered before the ledger was recovered, and is charged; "
-                    "fresh noise on it would tell more than was charged",
+                    "fresh noise would reveal more than was charged",
                 )
             self._chain.budget.check(charge, caps)
             fields = charge_fields(charge) | self._stated(charge, caps.delta) | {"held": held or ""}
@@ -76,7 +76,7 @@ class SqliteLedger(LedgerReader):
 
     def released(self, charge: Charge, payload: bytes, expires_at: datetime, now: datetime) -> bytes:
         """See ``Ledger.released``."""
-        stands = "nothing left; the charge stands, and a round that is asked again is computed again for free"
+        stands = "nothing left; the charge stays, and if the round is asked again it is computed at no further cost"
         with self._writing(now, stands):
             entry = self._chain.find(charge.operator, charge.terms, charge.account, charge.round)
             if entry is None:
@@ -100,7 +100,7 @@ class SqliteLedger(LedgerReader):
             if kind == "rotated" and not self._chain.can_rotate(
                 str(fields["operator"]), str(fields["successor"])
             ):
-                raise ConfigurationError("operator: its key is out of use, or its successor is known already")
+                raise ConfigurationError("operator: its key is out of use, or the new key is known already")
             return self._append(kind, now, fields)
 
     def refuse(self, clause: str, operator: str, study: str, round_number: int, now: datetime) -> None:
@@ -167,7 +167,7 @@ class SqliteLedger(LedgerReader):
         if kind not in _FREE_OF_CLOCK and self._leaps(now):
             fault = clock_fault(now, chain.time)
             raise Refusal(
-                "clock", f"{fault}; set the clock, or say that it is right: ledger clock --reason TEXT"
+                "clock", f"{fault}; set the clock, or confirm that it is right: ledger clock --reason TEXT"
             )
         time = next_second(now, datetime.min.replace(tzinfo=UTC) if kind == "clock" else chain.time)
         entry = make_entry(kind, chain.sequence + 1, time, chain.head, fields, self._key)
@@ -204,7 +204,7 @@ def create_ledger(
     """
     outside = head_path(path)
     if outside.exists() and not path.exists():
-        raise ConfigurationError(f"head={outside}: is there already: a ledger was kept here; restore it")
+        raise ConfigurationError(f"head={outside}: exists already: there was a ledger here; restore it")
     ledger = SqliteLedger(create_store(path), key, code, outside, new=True)
     ledger.decide("note", now, topic=SIMULATED if simulated else REAL, reason="", person="")
     return ledger

@@ -45,8 +45,8 @@ class Store:
         self.path = path
         if not path.is_file():
             raise LedgerError(
-                f"ledger={path}: is not there; restore the newest backup: ledger restore FILE (a new ledger "
-                "forgets what was spent)"
+                f"ledger={path}: is missing; restore the newest backup: ledger restore FILE (a new ledger "
+                "would forget what was spent)"
             )
         try:
             self._db = sqlite3.connect(
@@ -171,7 +171,9 @@ def turn_in(folder: Path) -> Iterator[None]:
 
 def exchanged() -> LedgerError:
     """Say that the database is another than it was."""
-    return LedgerError("the ledger was exchanged while it was open; restore the newest backup and restart")
+    return LedgerError(
+        "the ledger's file was replaced while it was open; restore the newest backup and restart"
+    )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

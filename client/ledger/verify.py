@@ -52,7 +52,7 @@ def verify(content: bytes, public: str, held_head: str | None = None) -> Verifie
     held = None if held_head is None else chain.sequence_of(held_head)
     if held_head is not None and held is None:
         raise LedgerError(
-            f"head {held_head}: is not in this ledger; entries were cut off, or an old copy was put back"
+            f"head {held_head}: is not in this ledger; entries were cut off, or an old copy was restored"
         )
     after = None if held is None else chain.sequence - held
     return Verified(
@@ -69,7 +69,7 @@ def verify(content: bytes, public: str, held_head: str | None = None) -> Verifie
 def _entries(content: bytes) -> list[Entry]:
     lines = content.split(b"\n")
     if len(lines) < 2 or lines[-1]:
-        raise LedgerError("the export does not end with a whole entry: it was cut off")
+        raise LedgerError("the export does not end with a complete entry: it was cut off")
     entries = []
     for number, line in enumerate(lines[:-1], 1):
         match = _LINE.fullmatch(line)

@@ -34,9 +34,9 @@ def digest(bundle: bytes) -> str:
                 raise ValueError(f"larger than {MOST_FILES} files of together {MOST_BYTES} bytes")
             contents = {part.filename: packed.read(part) for part in parts}
     except (BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-        raise ValueError("not packed as an app is") from error
+        raise ValueError("not packed as a Flower app") from error
     if len(contents) < len(parts) or _PROJECT not in contents:
-        raise ValueError("a file twice, or no pyproject.toml")
+        raise ValueError("the same file twice, or no pyproject.toml")
     contents.pop(_MANIFEST, None)  # follows from the others; Flower holds them to it
     project = tomllib.loads(contents.pop(_PROJECT).decode("utf-8"))
     return fingerprint([project, {name: hashlib.sha256(one).hexdigest() for name, one in contents.items()}])

@@ -38,7 +38,7 @@ _LARGEST = 100_000
 # By OpenSSL's codes X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED; for all others the kit is not that server's.
 _REMEDIES = {
     9: "set this machine's clock, or ask the operator to set the server's and renew",
-    10: "ask the operator for wardround-serve renew and a restart of up (and look at this machine's clock)",
+    10: "ask the operator to run wardround-serve renew and restart up (and check this machine's clock)",
 }
 
 
@@ -132,7 +132,7 @@ def server_days_left(settings: NodeSettings, now: datetime | None = None) -> int
     except OSError as error:
         raise ConfigurationError(
             f"server={settings.address}: cannot be reached ({error.strerror or 'no answer'}); "
-            "let outgoing connections to this one address through, or wait for the operator"
+            "allow outgoing connections to this address, or wait for the operator"
         ) from error
     expires = x509.load_der_x509_certificate(certificate).not_valid_after_utc
     return (expires - (now or datetime.now(UTC))).days

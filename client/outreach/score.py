@@ -56,7 +56,7 @@ def refuse_not_releasable(stored: StoredModel, today: date, real: bool) -> None:
     try:
         late = today > date.fromisoformat(last_day[:10])
     except ValueError:
-        raise ConfigurationError(f"model: names no day until which it is usable; {remedy}") from None
+        raise ConfigurationError(f"model: does not say until when it is usable; {remedy}") from None
     if late:
         raise ConfigurationError(f"model: was usable until {last_day[:10]}; {remedy}")
 

@@ -152,7 +152,7 @@ def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> Non
         if asked != expected:
             raise Refusal(clause, f"the plan says {asked}, expected {expected}")
     if plan.hospital not in terms.training.public_patients:
-        raise Refusal("hospital", f"hospital={plan.hospital}: is not one that the terms name")
+        raise Refusal("hospital", f"hospital={plan.hospital}: is not named in the terms")
     request = request_in(plan, terms)
     if plan.round not in request.rounds(terms):
         raise Refusal("round", f"round={plan.round}: {request.when(terms)}")
@@ -168,13 +168,13 @@ def _check_head(plan: RoundPlan, ward: Ward, operator: str) -> None:
     if not ward.ledger.knows(plan.ledger_head):
         raise Refusal(
             "ledger_head",
-            "the plan's head is not in this ledger: an old copy was put back; put the newest backup back, or "
+            "the plan's head is not in this ledger: an old copy was restored; restore the newest backup back, or "
             "see ledger recover --help",
         )
     if plan.ledger_head is None and ward.ledger.expects_head(operator):
         raise Refusal(
             "ledger_head",
-            "the plan names no head, and this operator named one before: ask why it forgot; tell it the head "
+            "the plan names no head, but this operator named one before: ask why; tell it the head "
             "that status shows",
         )
 
@@ -260,7 +260,7 @@ def _round_of(plans: Sequence[RoundPlan]) -> int:
     """Give the round that all plans of one call share: it decides what they ask for."""
     rounds = sorted({plan.round for plan in plans})
     if len(rounds) > 1:
-        raise ValueError(f"plans of rounds {rounds} in one call: answer one round at a time")
+        raise ValueError(f"plans of rounds {rounds} in one call: give one round at a time")
     return rounds[0]
 
 

@@ -103,7 +103,7 @@ def _metadata(content: bytes, name: object) -> dict[str, str]:
     except ValueError as error:
         raise _no_model(name) from error
     if not is_visible_throughout(found):
-        raise ContractError(f"{name}: states what nobody can see; ask the operator for the file again")
+        raise ContractError(f"{name}: holds invisible characters; ask the operator for the file again")
     return found
 
 

@@ -86,7 +86,12 @@ class Terms:
         fits = is_line if self.simulation else is_name
         for hospital in self.training.public_patients:
             require(fits(hospital), "training.public_patients", shown(hospital), ALLOWED_IN_NAMES)
-        require(is_line(self.expires_at, 40), "expires_at", shown(self.expires_at), "must be a moment in UTC")
+        require(
+            is_line(self.expires_at, 40),
+            "expires_at",
+            shown(self.expires_at),
+            "must be a date and time in UTC",
+        )
 
     def _check_plugins(self) -> None:
         """Refuse import paths in a real study: its terms carry words, which each installation maps for itself."""

@@ -19,7 +19,7 @@ def run(options: Namespace) -> None:
     declare_own_parts(options.home)
     study = look_at(load_operator_home(options.home), options.study)
     check_own_parts(study.terms)
-    busy = f"study={options.study}: another process runs it; approve when it has ended"
+    busy = f"study={options.study}: another process is running it; approve when it has ended"
     with alone(study.folder.lock, busy):
         sign(study, options.person, options.reason)
     if options.json:
@@ -38,7 +38,7 @@ def sign(study: ServedStudy, person: str, reason: str) -> None:
         raise ConfigurationError(f"study={study.terms.study}: its model is releasable; nothing to sign for")
     if not found.release_decision.limits_unmet:
         raise ConfigurationError(
-            f"study={study.terms.study}: {found.release_decision.blocks[0]}; an exception lifts limits, not this"
+            f"study={study.terms.study}: {found.release_decision.blocks[0]}; an exception can lift limits, but not this"
         )
     write_exception(study, found, person, reason)
     again = conclude(study, resumed.state)

@@ -26,7 +26,7 @@ def run(options: Namespace) -> None:
                 f"request={options.request}: {asked.hospital} is enrolled with another signing key; if the hospital "
                 f"says so by telephone: wardround-serve revoke --hospital {asked.hospital}, then enrol"
             )
-    says = f"{asked.hospital} asks to be let in" + (", where it is already" if path.exists() else "")
+    says = f"{asked.hospital} asks to join" + ("; it is enrolled already" if path.exists() else "")
     require_compared(
         f"request={options.request}",
         says,
@@ -46,16 +46,16 @@ def _check_keys_are_its_own(home: OperatorHome, asked: JoinRequest) -> None:
     """Refuse another hospital's key: with one key for two, either could switch the other off."""
     if not _is_in_its_one_spelling(asked.node_key):
         raise ConfigurationError(
-            "request.node_key: is no key on a NIST curve as OpenSSH spells it; the hospital joins again"
+            "request.node_key: is not a key on a NIST curve in OpenSSH's format; the hospital must run join again"
         )
     for name, known in home.hospitals().items():
         for kind, remedy in (
-            ("node_key", "remove supernode/node.key there, join again"),
-            ("signing_key", "begin a home of its own there, join again"),
+            ("node_key", "remove supernode/node.key there, run join again"),
+            ("signing_key", "make a home of its own there, run join again"),
         ):
             if name != asked.hospital and getattr(known, kind) == getattr(asked, kind):
                 raise ConfigurationError(
-                    f"request.{kind}: {asked.hospital} asks with the key under which {name} is enrolled; "
+                    f"request.{kind}: {asked.hospital} sent the key with which {name} is enrolled; "
                     f"{remedy}, and enrol the new request (only if {name} itself has changed its name: "
                     f"wardround-serve revoke --hospital {name} first)"
                 )

@@ -15,6 +15,6 @@ def run(options: Namespace) -> None:
         return
     say(
         f"{path}: keep it secret",
-        f"{path}.pub: give it to the hospitals; by telephone, compare",
+        f"{path}.pub: give it to the hospitals; compare this fingerprint by telephone",
         f"  {key_fingerprint(key.public)}",
     )

@@ -30,7 +30,7 @@ def lines(forecast: StudyForecast) -> Iterator[str]:
     )
     yield from cost_lines(forecast)
     yield (
-        f"time: about {forecast.seconds / 60:.0f} minutes and the hospitals' own computing, at most "
+        f"time: about {forecast.seconds / 60:.0f} minutes plus the hospitals' computing, at most "
         f"{forecast.longest_seconds / 3600:.1f} h"
     )
     yield (
@@ -40,7 +40,7 @@ def lines(forecast: StudyForecast) -> Iterator[str]:
     yield from (f"{one.hospital}: is not enrolled" for one in forecast.outlooks if not one.enrolled)
     for one in forecast.outlooks:
         yield from outlook_lines(one)
-    yield from (f"policies/{name}: is not read; its name must end in .policy" for name in forecast.unread)
+    yield from (f"policies/{name}: ignored; its name must end in .policy" for name in forecast.unread)
 
 
 def cost_lines(forecast: StudyForecast) -> Iterator[str]:
@@ -50,11 +50,11 @@ def cost_lines(forecast: StudyForecast) -> Iterator[str]:
     yield f"δ × patients of the largest hospital = {cost.delta_times_largest:.3g}"
     if cost.held_out_epsilon is not None and evaluation is not None:
         yield (
-            f"and ε = {cost.held_out_epsilon:.4g} for held-out patients, who do not train, "
+            f"and ε = {cost.held_out_epsilon:.4g} for held-out patients, "
             f"over all evaluations ({len(evaluation.rounds)})"
         )
     if cost.two_hospitals_epsilon is not None:
-        yield f"a person who is a patient at two of the hospitals: ε = {cost.two_hospitals_epsilon:.4g} at most"
+        yield f"a person who is a patient at two of the hospitals: at most ε = {cost.two_hospitals_epsilon:.4g}"
 
 
 def outlook_lines(one: Outlook) -> Iterator[str]:
@@ -65,7 +65,7 @@ def outlook_lines(one: Outlook) -> Iterator[str]:
         yield f"{one.hospital}: no conflict with the policy that it published ({one.published})"
     for clause in one.refuses:
         yield (
-            f"{one.hospital}: would refuse by {clause.name}: {clause.asked}; it allows {clause.allowed} "
+            f"{one.hospital}: would refuse, clause {clause.name}: {clause.asked}; it allows {clause.allowed} "
             f"({one.published})"
         )
 

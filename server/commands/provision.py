@@ -31,13 +31,13 @@ def run(options: Namespace) -> None:
         say_json({"home": str(home.folder), "address": home.address, "hospitals": facts})
         return
     if begun:
-        say(f"{home.folder}: root certificate for {ROOT_DAYS} days, server's for {SERVER_DAYS}")
+        say(f"{home.folder}: root certificate valid for {ROOT_DAYS} days, server's for {SERVER_DAYS}")
     for name, kit in kits.items():
         say(
-            f"{options.out / name}.kit: give it to {name}; it holds no secret. Read its fingerprint out by telephone:",
+            f"{options.out / name}.kit: send it to {name}; it holds no secret. Read out its fingerprint by telephone:",
             f"  {kit.fingerprint}",
         )
-    say("then: wardround-serve enrol --request FILE for each hospital's answer")
+    say("then, for each hospital's answer: wardround-serve enrol --request FILE")
 
 
 def _home(folder: Path, address: str | None) -> OperatorHome:

@@ -19,4 +19,4 @@ def run(options: Namespace) -> None:
     if options.json:
         say_json({"revoked": hospital})
     else:
-        say(f"{hospital} is revoked; a running server shuts it out within seconds")
+        say(f"{hospital} is revoked; a running server cuts it off within seconds")

@@ -38,7 +38,7 @@ def with_proposal(served: Serving, settings: Sequence[str]) -> Serving:
     training = plain.get("training")
     if not isinstance(training, dict) or training.get("public_patients") is None:
         raise ConfigurationError(
-            "training.public_patients: is missing; name every hospital, as in {north: 1200}, or give no setting "
+            "training.public_patients: is missing; name every hospital, as in {north: 1200}, or give no settings "
             "at all for a study whose terms are signed"
         )
     out = served.home / "studies" / served.study / "study.terms"

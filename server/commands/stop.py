@@ -13,7 +13,8 @@ def run(options: Namespace) -> None:
         say_json({"study": options.study, "stops": runs})
     elif runs:
         say(
-            f"{options.study} stops when its round is closed; go on with wardround-serve resume --study {options.study}"
+            f"{options.study} stops after its current round; continue with "
+            f"wardround-serve resume --study {options.study}"
         )
     else:
         say(f"{options.study} has ended; there is nothing to stop")

@@ -24,7 +24,10 @@ BINDS = ("127.0.0.1", "0.0.0.0")  # noqa: S104 (what this machine's own commands
 LOOK_SECONDS, DAY_SECONDS = 1.0, 86_400.0
 START_SECONDS = 60.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
-_SPENT = "its SuperNode's key was shut out before; there, remove supernode/node.key, join again, enrol the new request"
+_SPENT = (
+    "its SuperNode's key was revoked before; at the hospital, remove supernode/node.key and run join again, "
+    "then enrol the new request"
+)
 
 
 def run(options: Namespace) -> None:
@@ -32,7 +35,7 @@ def run(options: Namespace) -> None:
     if options.bind not in BINDS:
         raise ConfigurationError(
             f"--bind={options.bind}: must be 127.0.0.1, for this machine alone, or 0.0.0.0, for the hospitals too; "
-            "this machine's own commands dial 127.0.0.1; by which other address hospitals come a firewall says"
+            "this machine's own commands connect to 127.0.0.1; use a firewall to limit other addresses"
         )
     home = load_operator_home(options.home)
     _check(home)
@@ -48,14 +51,14 @@ def run(options: Namespace) -> None:
         if time.monotonic() - begun > LONGEST_PAUSE_SECONDS:
             backoff.reset()
         pause = backoff.next_pause()
-        complain(f"the server ended with {process.returncode}; again in {pause:.0f} s")
+        complain(f"the server ended with code {process.returncode}; restarting in {pause:.0f} s")
         time.sleep(pause)
 
 
 def _check(home: OperatorHome) -> None:
     if is_listening(home):
         raise ConfigurationError(
-            f"address={home.local_address}: somebody listens there already; stop them first"
+            f"address={home.local_address}: another process listens there already; stop it first"
         )
     left = days_left(home.tls("server.crt"))
     try:
@@ -64,17 +67,17 @@ def _check(home: OperatorHome) -> None:
         )
     except OSError as error:  # SSLError is one
         raise ConfigurationError(
-            f"tls/server.key: does not fit tls/server.crt ({error.strerror}); wardround-serve renew"
+            f"tls/server.key: does not match tls/server.crt ({error.strerror}); run wardround-serve renew"
         ) from error
     if left < 0:
-        raise ConfigurationError("tls/server.crt: has expired; wardround-serve renew")
+        raise ConfigurationError("tls/server.crt: has expired; run wardround-serve renew")
     _warn_of_expiry(left)
 
 
 def _warn_of_expiry(left: int) -> None:
     if left < WARN_DAYS:
         ends = f"expires in {left} days" if left >= 0 else "has expired: nobody can connect"
-        complain(f"WARNING: the server's certificate {ends}; wardround-serve renew, and start up again")
+        complain(f"WARNING: the server's certificate {ends}; run wardround-serve renew, and restart up")
 
 
 def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
@@ -139,13 +142,13 @@ class _Held:
         except (ConfigurationError, OSError, httpx.HTTPError) as error:
             trouble = type(error).__name__ if isinstance(error, httpx.HTTPError) else str(error)
             if self.trouble.differs(trouble):
-                complain(f"the list of nodes stays as it was: not held to hospitals/ ({trouble}); again")
+                complain(f"the list of nodes could not be synced with hospitals/ ({trouble}); trying again")
 
 
 def _reconcile(home: OperatorHome) -> None:
     done = reconcile_nodes(home)
     complain(*(f"{name} may connect" for name in done.came))
-    complain(*(f"node {node} is shut out" for node in done.went))
+    complain(*(f"node {node} can no longer connect" for node in done.went))
     complain(*(f"{name} cannot connect: {_SPENT}" for name in done.spent))
 
 

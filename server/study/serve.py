@@ -61,7 +61,7 @@ def train(serving: Serving) -> None:
     composed = None if serving.proposal is None else signed_terms(serving.proposal, serving.now)
     try:
         signed = _terms(folder, composed)
-        with alone(folder.lock, f"study={serving.study}: another process runs it; stop that one first"):
+        with alone(folder.lock, f"study={serving.study}: another process is running it; stop that one first"):
             _serve(ServedStudy(home, folder, signed, serving, EventLog(folder.events)))
     except OSError as error:
         if error.errno not in _DISK:

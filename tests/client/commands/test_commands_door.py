@@ -34,7 +34,7 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     [
         ((), "the following arguments are required: COMMAND"),
         (("docter",), "docter: unknown command; did you mean doctor?"),
-        (("approve", "x"), "approve: say why with --reason TEXT"),
+        (("approve", "x"), "approve: give --reason TEXT"),
         (("forecast",), "the following arguments are required: TERMS"),
         (("ledger", "show", "--last", "all"), "--last: all: must be a whole number"),
         (("status", "--home", "a", "--home", "b"), "--home: is given twice"),

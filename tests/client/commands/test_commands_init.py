@@ -89,7 +89,7 @@ def test_terms_of_another_key_than_the_operators_are_refused(
 ) -> None:
     save_terms(sign_terms(terms_with(), new_key()), tmp_path / "tea.terms")
     assert init(tmp_path / "north", "--operator", str(operator), "--terms", str(tmp_path / "tea.terms")) == 2
-    assert "signed by another key" in capsys.readouterr().err
+    assert "signed with another key" in capsys.readouterr().err
     assert not (tmp_path / "north").exists()
 
 
@@ -99,7 +99,7 @@ def test_nothing_is_overwritten(name: str, tmp_path: Path, capsys: pytest.Captur
     (home / name).parent.mkdir(parents=True)
     (home / name).write_text("mine")
     assert init(home) == 2
-    assert "nothing is overwritten" in capsys.readouterr().err
+    assert "nothing was overwritten" in capsys.readouterr().err
     assert (home / name).read_text() == "mine"
     assert [path for path in home.rglob("*") if path.is_file()] == [home / name]
 

@@ -71,7 +71,7 @@ def test_another_hospitals_kit_is_refused(kit, tmp_path, capsys):
     assert load_join_request(tmp_path / "south/south.request").hospital == "south"
     code, said = joined(kit, tmp_path / "south", capsys)
     assert code == 2
-    assert "take its own" in said.err
+    assert "ask for its own kit" in said.err
     assert not (tmp_path / "south/supernode/settings.json").exists()
 
 

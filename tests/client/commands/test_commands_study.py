@@ -208,7 +208,7 @@ def test_an_empty_word_names_no_study_nor_do_a_few_digits(hospital, run: Run, fi
     print_ = hospital.terms.fingerprint
     for name in ("", print_[:1], print_[:7], "a" * 5000):
         code, _, said = run("approve", name, "--reason", "r", "--yes", "--last-entry", "1", plain=True)
-        assert (code, "no such study (known: tea)" in said) == (2, True)
+        assert (code, "no such study (known studies: tea)" in said) == (2, True)
     assert run("approve", print_[:8].upper(), "--reason", "r", "--yes", "--last-entry", "1")[0] == 0
 
 

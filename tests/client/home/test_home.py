@@ -34,12 +34,12 @@ FAULTS = {
     "unknown key": ("sockets: a\n", "sockets: unknown key"),
     "seed": ("simulation: {seed: -1}\n", "seed=-1"),
     "seed missing": ("simulation: {as_of: 2026-01-01T00:00:00+00:00}\n", "seed: is missing"),
-    "as_of": ("simulation: {seed: 1, as_of: soon}\n", "must be a moment"),
+    "as_of": ("simulation: {seed: 1, as_of: soon}\n", "must be a date and time"),
     "as_of in no year": (
         'simulation: {seed: 1, as_of: "9999-12-31T23:59:59-23:59"}\n',
-        "must be a moment",
+        "must be a date and time",
     ),
-    "as_of number": ("simulation: {seed: 1, as_of: 7}\n", "must be a moment"),
+    "as_of number": ("simulation: {seed: 1, as_of: 7}\n", "must be a date and time"),
     "long socket": (f"socket: {'s' * LONGEST_SOCKET}\n", "use a shorter path"),
     "no yaml": ("a: [\n", "is not YAML"),
 }
@@ -62,7 +62,7 @@ def test_what_is_missing_is_one_line(hospital, tmp_path):
         load_home(hospital.folder)
     hospital.configure()
     (hospital.folder / "ledger.sqlite").unlink()
-    with pytest.raises(LedgerError, match="is not there"):
+    with pytest.raises(LedgerError, match="is missing"):
         load_home(hospital.folder).open_ledger()
 
 

@@ -19,7 +19,7 @@ def run(capsys, *words):
 
 def test_a_real_home_whose_settings_say_simulation_answers_nothing(hospital, capsys):
     hospital.configure("simulation: {seed: 7}\n")
-    with pytest.raises(LedgerError, match="a real hospital's: nothing is answered"):
+    with pytest.raises(LedgerError, match="but this ledger is a real hospital's: nothing is answered"):
         hospital.agent  # noqa: B018
     code, _, error = run(capsys, "agent", "--home", hospital.folder)
     assert code == 2
@@ -34,7 +34,7 @@ def test_a_real_home_whose_settings_say_simulation_answers_nothing(hospital, cap
 def test_a_simulated_home_does_not_become_a_real_one(hospital):
     hospital.become_simulated(7)
     hospital.configure()
-    with pytest.raises(LedgerError, match="begin a real home in another folder"):
+    with pytest.raises(LedgerError, match="make a real home in another folder"):
         load_home(hospital.folder).open_ledger()
 
 
@@ -82,7 +82,7 @@ def test_init_begins_a_simulated_home_and_says_so(tmp_path, capsys):
         (("--simulation", "-1"), "whole number"),
         (("--simulation", "x\n"), "whole number"),
         (("--simulation", "9" * 30), "whole number"),
-        (("--simulation", "1", "--as-of", "soon"), "must be a moment"),
+        (("--simulation", "1", "--as-of", "soon"), "must be a date and time"),
         (("--as-of", "2026-01-01"), "give --simulation"),
     ],
 )

@@ -86,7 +86,7 @@ def test_a_newer_backup_takes_the_place_of_an_older_one_and_of_nothing_else(
     for content in (b"a letter", b""):
         kept.file.write_bytes(content)
         assert run(kept, "ledger", "backup", kept.file) == 2
-        assert "no older backup of this ledger" in capsys.readouterr().err
+        assert "not an older backup of this ledger" in capsys.readouterr().err
         assert kept.file.read_bytes() == content
     before = state(kept.folder)
     assert run(kept, "ledger", "backup", kept.folder / "ledger.sqlite") == 2
@@ -119,7 +119,7 @@ def test_a_whole_ledger_is_not_replaced_and_a_strangers_backup_never_taken(
 ) -> None:
     back_up(kept)
     assert run(kept, "ledger", "restore", kept.file) == 2
-    assert "nothing to put back" in capsys.readouterr().err
+    assert "nothing to restore" in capsys.readouterr().err
     other = make_hospital("south")
     assert run(other, "ledger", "restore", kept.file) == 2
     assert "not signed by this hospital's key" in capsys.readouterr().err
@@ -557,7 +557,7 @@ def test_at_a_new_operators_first_study_a_person_sees_the_last_entry_and_answers
     said = " ".join("".join(capsys.readouterr()).split())
     assert f"last entry is number 6, of {day}" in said
     assert f"{epsilon:.4g} of training and 0 of held-out patients" in said
-    assert "answer for these figures and that entry?" in said
+    assert "confirm these figures and that entry?" in said
 
 
 def test_an_operator_who_had_a_release_is_not_asked_about(kept: Any, terms_with: Any) -> None:
@@ -582,7 +582,7 @@ def test_a_file_that_bears_a_ledgers_name_is_never_begun_over(tmp_path: Path) ->
     now, key = datetime(2030, 1, 1, tzinfo=UTC), new_key()
     create_ledger(tmp_path / "ledger.sqlite", key, "test", now).close()
     (tmp_path / "ledger.sqlite").unlink()
-    with pytest.raises(ConfigurationError, match="a ledger was kept here"):
+    with pytest.raises(ConfigurationError, match="there was a ledger here"):
         create_ledger(tmp_path / "ledger.sqlite", key, "test", now)
     assert json.loads((tmp_path / "ledger.head").read_text())["sequence"] == 1
 

@@ -317,7 +317,7 @@ def test_a_full_database_says_of_a_release_that_its_charge_stands(ledger: Sqlite
     ledger.charge(charge, CAPS, NOW)
     pages = ledger._store._db.execute("PRAGMA page_count").fetchone()[0]
     ledger._store._db.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(Refusal, match="the charge stands") as refused:
+    with pytest.raises(Refusal, match="the charge stays") as refused:
         ledger.released(charge, b"x" * 100_000, LATER, NOW)
     assert "nothing was spent" not in refused.value.detail
     assert ledger.spent("training", DELTA) > 0

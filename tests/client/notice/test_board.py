@@ -74,7 +74,7 @@ def test_a_decision_still_wants_its_reason(hospital, tmp_path, capsys) -> None:
     save_terms(sign_terms(hospital.terms, hospital.operator), file)
     for word in ("approve", "decline"):
         assert main([word, str(file), "--home", str(hospital.folder), "--json"]) == 2
-        assert capsys.readouterr().err == f"{word}: say why with --reason TEXT; the ledger keeps it\n"
+        assert capsys.readouterr().err == f"{word}: give --reason TEXT; the ledger keeps it\n"
     assert hospital.entries("approved") == hospital.entries("declined") == []
 
 

@@ -151,7 +151,7 @@ def test_a_model_that_nobody_signed_needs_a_person_who_says_so(
     for accepted in ((), ("--accept-not-releasable", "as always")):
         code, _, line = score(*accepted)
         assert code == 2
-        assert "no signature lies beside it (model.signature)" in line
+        assert "there is no signature beside it (model.signature)" in line
     code, said, _ = score("--accept-unsigned", "our own trial", "--person", "Dr. Grey")
     assert code == 0
     assert "NOBODY SIGNED" in said

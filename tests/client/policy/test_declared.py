@@ -69,5 +69,5 @@ def test_a_person_may_declare_another_number_of_one_digit(hospital, capsys) -> N
     assert "north: 2000" in capsys.readouterr().out
     assert main(["declare", "--patients", "1183", *home]) == 2
     assert capsys.readouterr().err == (
-        "patients=1183: must be at least 1 and have one digit before its zeros; declare 1000\n"
+        "patients=1183: must be at least 1, with one digit followed by zeros; declare 1000\n"
     )

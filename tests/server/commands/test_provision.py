@@ -122,7 +122,7 @@ def test_another_hospitals_key_is_refused(kind, home, monkeypatch, tmp_path, cap
     assert enrol(monkeypatch, tmp_path / "north.request") == 0
     assert enrol(monkeypatch, tmp_path / "south.request") == 2
     error = capsys.readouterr().err
-    assert f"request.{kind}: south asks with the key under which north is enrolled" in error
+    assert f"request.{kind}: south sent the key with which north is enrolled" in error
     assert list(home.hospitals()) == ["north"]
     assert enrol(monkeypatch, tmp_path / "north.request") == 0
     assert serve(monkeypatch, "revoke", "--hospital=north", "--home=op") == 0
@@ -138,7 +138,7 @@ def test_a_node_key_is_a_key_in_its_one_spelling(home, monkeypatch, tmp_path, ca
         path = tmp_path / f"{number}.request"
         save_signed(sign_join_request("north", spelt, new_key()), path)
         assert enrol(monkeypatch, path) == 2
-        assert "is no key on a NIST curve" in capsys.readouterr().err
+        assert "is not a key on a NIST curve" in capsys.readouterr().err
 
 
 def test_a_request_changed_on_its_way_is_another_request(home, monkeypatch, tmp_path, capsys):
@@ -244,7 +244,7 @@ def test_a_pair_that_does_not_fit_is_said_before_anything_starts(home, monkeypat
     root = Signed(home.tls("root.crt").read_bytes(), home.tls("root.key").read_bytes())
     home.tls("server.key").write_bytes(new_server(root, "127.0.0.1", datetime.now(UTC)).key)
     assert serve(monkeypatch, "up", "--home=op") == 2
-    assert "does not fit tls/server.crt" in capsys.readouterr().err
+    assert "does not match tls/server.crt" in capsys.readouterr().err
 
 
 def test_a_disk_that_is_full_takes_no_certificate_away(home, monkeypatch, capsys):

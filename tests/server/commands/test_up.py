@@ -44,7 +44,7 @@ def test_a_file_that_cannot_be_read_is_said_once_and_the_list_stays(trouble, mon
     came = Reconciled(["north"], [], [])
     held = looks(monkeypatch, home, [trouble, trouble, trouble, came, AssertionError("asked again")])
     said = capsys.readouterr().err.splitlines()
-    assert [line for line in said if "stays as it was" in line] == said[:1]
+    assert [line for line in said if "could not be synced" in line] == said[:1]
     assert said[1:] == ["north may connect"]
     assert held.trouble.differs(str(trouble))  # news again, where it comes back
 

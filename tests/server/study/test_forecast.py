@@ -118,7 +118,7 @@ def test_plan_names_the_clause_by_which_the_hospital_itself_refuses(home, tmp_pa
     published(home, policy)
     terms = terms_of()
     lines = conflicts(home, terms)
-    assert lines[0].startswith(f"north: would refuse by {clause}: ")
+    assert lines[0].startswith(f"north: would refuse, clause {clause}: ")
     assert lines[-1] == "south: published no policy"
     ledger = create_ledger(tmp_path / "ledger.sqlite", new_key(), "test", NOW)
     with pytest.raises(Refusal) as refused:
@@ -130,7 +130,7 @@ def test_plan_names_the_clause_by_which_the_hospital_itself_refuses(home, tmp_pa
 def test_terms_within_every_limit_have_no_conflict(home):
     published(home)
     assert conflicts(home, terms_of())[0].startswith("north: no conflict with the policy that it published")
-    assert "would refuse by simulation" in conflicts(home, terms_of(simulation=True))[0]
+    assert "would refuse, clause simulation" in conflicts(home, terms_of(simulation=True))[0]
 
 
 def test_an_extract_under_another_ending_is_said_and_not_left_out_in_silence(home):
@@ -138,7 +138,7 @@ def test_an_extract_under_another_ending_is_said_and_not_left_out_in_silence(hom
     (home.folder / "policies/north.policy").rename(home.folder / "policies/north.extract")
     lines = list(plan_lines(study_forecast(kept(home, terms_of()))))
     assert lines[-3] == "north: published no policy"
-    assert lines[-1] == "policies/north.extract: is not read; its name must end in .policy"
+    assert lines[-1] == "policies/north.extract: ignored; its name must end in .policy"
 
 
 def test_what_is_published_is_the_limits_and_nothing_of_patients_or_operators(home, tmp_path):
@@ -205,8 +205,8 @@ def test_plan_says_it_all_and_signs_nothing(home, capsys):
     asked = ["plan", f"--home={home.folder}", "--study=tea", "--round-seconds=60"]
     assert main(asked) == 0
     said = capsys.readouterr().out
-    assert "for held-out patients, who do not train, over all evaluations (2)" in said
-    assert "north: would refuse by max_rounds: rounds=10; it allows at most 9" in said
+    assert "for held-out patients, over all evaluations (2)" in said
+    assert "north: would refuse, clause max_rounds: rounds=10; it allows at most 9" in said
     assert "south: is not enrolled" in said
     assert main([*asked, "--json"]) == 0
     plain = json.loads(capsys.readouterr().out)

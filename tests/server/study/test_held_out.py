@@ -358,7 +358,7 @@ def test_no_signature_replaces_an_evaluation(make_study):
         sign(study, "Dr. Weiss", "in a hurry")
     finish(study, Ward(study.terms))
     assert facts_of(study)["releasable"] == "no"
-    with pytest.raises(ConfigurationError, match=r"was not evaluated .*lifts limits, not this"):
+    with pytest.raises(ConfigurationError, match=r"was not evaluated .*can lift limits, but not this"):
         sign(study, "Dr. Weiss", "in a hurry")
 
 

@@ -179,10 +179,10 @@ def test_a_stop_is_heard_while_the_server_is_away(study, monkeypatch):
 def test_one_process_runs_a_study(study, capsys):
     serve._terms(study.folder, study.signed)
     with alone(study.folder.lock, "busy"):
-        with pytest.raises(ConfigurationError, match="study=tea: another process runs it"):
+        with pytest.raises(ConfigurationError, match="study=tea: another process is running it"):
             serve.train(study.serving)
         given = ["approve", f"--home={study.home.folder}", "--study=tea", "--person=A", "--reason=b"]
-        with pytest.raises(ConfigurationError, match="study=tea: another process runs it"):
+        with pytest.raises(ConfigurationError, match="study=tea: another process is running it"):
             approve.run(parser().parse_args(given))
     with pytest.raises(ConfigurationError, match="are not enrolled"):
         serve.train(study.serving)

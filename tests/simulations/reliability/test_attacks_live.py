@@ -42,7 +42,7 @@ def test_strangers_and_thieves_are_not_let_in(stage):
     stage.wait(lambda: stage.activated() > before, "west to connect", 60)
     end(stage)
     loopback.serve("revoke", "--hospital=west")
-    stage.wait(lambda: "is shut out" in loopback.log("server"), "west to be shut out", 30)
+    stage.wait(lambda: "can no longer connect" in loopback.log("server"), "west to be cut off", 30)
     before = stage.activated()
     (loopback.folder / "west-supernode.log").unlink()
     stage.start_supernode("west")

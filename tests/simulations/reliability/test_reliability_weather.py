@@ -159,7 +159,7 @@ def test_an_expired_certificate(stage):
     old = new_server(root, "127.0.0.1", datetime.now(UTC) - timedelta(days=500))
     home.tls("server.crt").write_bytes(old.certificate)
     home.tls("server.key").write_bytes(old.key)
-    with pytest.raises(Exception, match="has expired; wardround-serve renew"):
+    with pytest.raises(Exception, match="has expired; run wardround-serve renew"):
         stage.loopback.serve("up")
     stage.loopback.serve("renew")
     stage.loopback.start_server()
