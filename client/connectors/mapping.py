@@ -1,8 +1,9 @@
 """The mapping: where a hospital's tables are, what its columns are called, and how its cells are written.
 
 postgresql: postgresql:///clinic      # only if the tables are in PostgreSQL
+odbc: DSN=clinic                      # only if they are in another database (client.connectors.odbc_access)
 messages:
-  path: messages.csv.gz               # a file beside the mapping; with PostgreSQL: table: public.messages
+  path: messages.csv.gz               # a file beside the mapping; in a database: table: public.messages
   columns: {PatientId: pat_no}        # the contract's name: the hospital's own, where they differ
   format: {separator: ";", decimal: ",", dates: DD/MM/YYYY}
   values: {sex: {1: F, 2: M}}         # the contract's name: the hospital's word: the contract's word
@@ -11,16 +12,20 @@ patients: {path: patients.parquet}
 consents: {path: consents.csv}
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from wardround.client.connectors.files import FileSource
+from wardround.client.connectors.odbc import OdbcSource
+from wardround.client.connectors.odbc_access import odbc_access
 from wardround.client.connectors.patient_form import ANY_COLUMN, PatientColumn
 from wardround.client.connectors.postgres import PostgresSource
 from wardround.client.connectors.source import TablePlace, TableSource
 from wardround.client.connectors.table_format import format_from_section
 from wardround.protocol.contract.contract import TABLES
+from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.section import Section
 
 _LONGEST_PLACE = 2000  # characters of a path or an address
@@ -37,8 +42,10 @@ def source_from_mapping(
     timezone: the hospital's own, in which days begin and end. patient: who is one patient, for all tables.
     """
     section = Section(plain, "mapping")
+    database = _database(section)
+    key = "path" if database is None else "table"
     uri = section.optional_text("postgresql", most=_LONGEST_PLACE)
-    key = "path" if uri is None else "table"
+    access = odbc_access(section, folder) if database == "odbc" else None
     places = {
         table: _place(section.section(table), key, patient)
         for table in TABLES
@@ -49,7 +56,17 @@ def source_from_mapping(
         section.text("messages")
     if uri is not None:
         return PostgresSource(uri, places, timezone)
+    if access is not None:
+        return OdbcSource(access, places, os.environ, timezone)
     return FileSource(places, folder, timezone)
+
+
+def _database(section: Section) -> str | None:
+    """Name the one database that is given; None for files. ConfigurationError where there are two."""
+    given = [key for key in ("postgresql", "odbc") if section.value(key, None) is not None]
+    if len(given) > 1:
+        raise ConfigurationError(f"{section.path}: {' and '.join(given)} are both given; keep one of them")
+    return given[0] if given else None
 
 
 def _place(part: Section, key: str, patient: PatientColumn) -> TablePlace:

@@ -1,0 +1,199 @@
+"""Tables in any database that has an ODBC driver, read through arrow-odbc as a stream of column batches.
+
+Every cell is asked for as text: a driver that meets a cell which is not of its column's type ends the whole process
+otherwise (arrow-odbc 10.6, a value in a binary column), and no cell may do that. Text comes as UTF-16, in which a byte
+that is none is a mark in its own cell.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from wardround.client.connectors.database import lazy_frame
+from wardround.client.connectors.odbc_access import OdbcAccess
+from wardround.client.connectors.odbc_dialects import DIALECTS, LONGEST_CELL, Dialect
+from wardround.client.connectors.source import TablePlace, missing_column
+from wardround.protocol.errors import TableAway, TableError
+
+CONNECT_SECONDS = 10
+_BATCH_ROWS, _BATCH_BYTES = 20_000, 32_000_000
+_STATE = re.compile(r"State: (\w{5}), Native error: (-?\d+)")
+_AWAY_ERRORS = ("2002", "2003", "2006", "2013", "1040", "1053", "1205")
+"""Errors of MariaDB and MySQL that come with the state HY000: no connection, lost, too many, shutting down, locked."""
+
+
+@dataclass(frozen=True)
+class OdbcSource:
+    """places: tables or views named as ``schema.table``. environment: where a password may stand.
+
+    Each table is read by one statement of its own, at its own moment: ODBC has no snapshot that connections share.
+    """
+
+    access: OdbcAccess
+    places: Mapping[str, TablePlace]
+    environment: Mapping[str, str] = field(repr=False)
+    timezone: str = "UTC"
+
+    def has(self, table: str) -> bool:
+        """Whether a table of the database is named for this table."""
+        return table in self.places
+
+    def place(self, table: str) -> TablePlace:
+        """Give the table's part of the mapping."""
+        return self.places[table].within(self.timezone)
+
+    def files(self) -> Mapping[str, tuple[Path, ...]]:
+        """Give nothing: a database is read for every round."""
+        return {}
+
+    def snapshot(self) -> "OdbcSource":
+        """Give the source itself: each of its tables is read at its own moment."""
+        return self
+
+    def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
+        """Stream these columns, as text, under the contract's names; exact and floating numbers become Float64.
+
+        TableError names each column that is not there, and each whose type is no single value.
+        """
+        kinds = self._kinds(table, columns)
+        statement = self.statement(table, columns, kinds)
+        numbers = [name for name in columns[1:] if kinds[name] == "number" and self._dialect.typed]
+
+        def read() -> Iterator[pl.DataFrame]:
+            for batch in self._batches(table, statement):
+                frame = batch.rename(dict(zip(batch.columns, columns, strict=True)))
+                yield frame.with_columns(pl.col(name).cast(pl.Float64, strict=False) for name in numbers)
+
+        types = {name: pl.Float64() if name in numbers else pl.String() for name in columns}
+        return lazy_frame(pl.Schema(types), read)
+
+    def statement(self, table: str, columns: tuple[str, ...], kinds: Mapping[str, str]) -> str:
+        """Write the one statement that is sent for a table's rows: a SELECT that lists the columns."""
+        dialect, rename = self._dialect, self.places[table].columns
+        cells = []
+        for column in columns:
+            name = rename.get(column, column)
+            sure = kinds[column] in (
+                ("number", "moment", "other") if dialect.moments else ("number", "other")
+            )
+            cell = (
+                dialect.name(name) if dialect.typed and sure else dialect.bounded(name, column == columns[0])
+            )
+            cells.append(f"{cell} AS {dialect.name(column)}")
+        return f"SELECT {', '.join(cells)} FROM {dialect.place(self.places[table].name)}"  # noqa: S608 (names are quoted)
+
+    @property
+    def _dialect(self) -> Dialect:
+        return DIALECTS[self.access.dialect]
+
+    def _kinds(self, table: str, columns: tuple[str, ...]) -> dict[str, str]:
+        """Tell of each column whether it is text, number, moment or other, from the types that the driver states."""
+        place, dialect = self.places[table], self._dialect
+        named = {column: place.columns.get(column, column) for column in columns}
+        listed = ", ".join(map(dialect.name, named.values()))
+        where = f"{table}: {place.name} by ODBC"
+        try:
+            schema = self._schema(table, listed)
+        except TableAway:
+            raise
+        except TableError:
+            # Some right may be on these columns alone, so that all columns are asked for only to say what is missing.
+            present = self._schema(table, "*").names
+            faults = [missing_column(name, present) for name in named.values() if name not in present]
+            if faults:
+                raise TableError(f"{where}: {'; '.join(faults)}") from None
+            raise
+        kinds = {column: _kind(kind) for column, kind in zip(columns, schema.types, strict=True)}
+        faults = [
+            f"column {named[column]} is binary; name a view that has it as text, as in "
+            f"CAST({dialect.name(named[column])} AS CHAR(100)) AS {dialect.name(named[column])}"
+            for column, kind in kinds.items()
+            if kind == "binary" and dialect.typed
+        ]
+        if faults:
+            raise TableError(f"{where}: {'; '.join(faults)}")
+        return kinds
+
+    def _schema(self, table: str, listed: str) -> Any:
+        place = self._dialect.place(self.places[table].name)
+        return self._reader(table, f"SELECT {listed} FROM {place} WHERE 1 = 0", as_text=False).schema  # noqa: S608
+
+    def _batches(self, table: str, statement: str) -> Iterator[pl.DataFrame]:
+        reader = self._reader(table, statement, as_text=True)
+        arrow_odbc, pyarrow = _drivers()
+        while True:
+            try:
+                batch = next(reader, None)
+            except arrow_odbc.Error as error:
+                raise self._explained(str(error), table) from None
+            if batch is None:
+                return
+            frame = pl.from_arrow(pyarrow.Table.from_batches([batch]))
+            if isinstance(frame, pl.DataFrame):
+                yield frame
+
+    def _reader(self, table: str, statement: str, as_text: bool) -> Any:
+        arrow_odbc, pyarrow = _drivers()
+
+        def texts(schema: Any) -> Any:
+            return pyarrow.schema([(name, pyarrow.string()) for name in schema.names])
+
+        try:
+            return arrow_odbc.read_arrow_batches_from_odbc(
+                statement,
+                connection_string=self.access.complete(self.environment),
+                batch_size=_BATCH_ROWS,
+                max_bytes_per_batch=_BATCH_BYTES,
+                max_text_size=2 * LONGEST_CELL,  # in units of UTF-16, of which a character has at most two
+                max_binary_size=1,
+                login_timeout_sec=CONNECT_SECONDS,
+                map_schema=texts if as_text else None,
+                fetch_concurrently=False,
+                payload_text_encoding=arrow_odbc.TextEncoding.UTF16,
+            )
+        except arrow_odbc.Error as error:
+            raise self._explained(str(error), table) from None
+
+    def _explained(self, text: str, table: str) -> TableError:
+        """Give a line of ours: the driver's own text may quote cells, and holds what was sent."""
+        state, native = found.groups() if (found := _STATE.search(text)) else ("", "")
+        where = f"{table}: {self.places[table].name} by ODBC"
+        reasons = {
+            "42S02": "no such table; correct its name in the mapping",
+            "42000": "no permission; grant SELECT on it to this user",
+            "28000": "user or password is refused; correct them",
+            "IM002": "no such DSN or driver; see odbcinst -q -d",
+            "01000": "the driver's library cannot be opened; see odbcinst -q -d",
+        }
+        reason = reasons.get(state, "cannot be read; check connection, names, and that the server runs")
+        away = state[:2] == "08" or state in ("HYT00", "HYT01") or native in _AWAY_ERRORS
+        return (TableAway if away else TableError)(f"{where}: {reason}{state and f' (SQLSTATE {state})'}")
+
+
+def _kind(kind: Any) -> str:
+    """Sort Arrow's types, as the driver's are told, into those that are asked for in different ways."""
+    name = str(kind)
+    if "binary" in name:
+        return "binary"
+    if "string" in name:
+        return "text"
+    if name.startswith(("date", "time")):
+        return "moment"
+    return "number" if name.startswith(("decimal", "double", "float", "halffloat")) else "other"
+
+
+def _drivers() -> tuple[Any, Any]:
+    try:
+        import arrow_odbc
+        import pyarrow
+    except (ImportError, OSError):  # OSError: the system has no unixODBC
+        raise TableError(
+            f"ODBC: driver not installed; in the checkout scripts/install.sh {sys.prefix} odbc, "
+            "and unixODBC from the system's packages"
+        ) from None
+    return arrow_odbc, pyarrow
