@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from wardround.client.commands.terminal import say
-from wardround.client.connectors.files import scan_file
+from wardround.client.connectors.files import columns_of
 from wardround.client.home.contract_draft import Choices, Draft, Kind, draft_contract
 from wardround.protocol.errors import TableError
 from wardround.protocol.files import write_new
@@ -38,9 +38,9 @@ def _choices(options: Namespace) -> Choices:
 
 def _columns(path: Path, table: str) -> Mapping[str, Kind]:
     try:
-        return {name: _kind(dtype) for name, dtype in scan_file(path, table).collect_schema().items()}
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise TableError(f"{table}: {path.name} cannot be read ({type(error).__name__})") from None
+        return {name: _kind(dtype) for name, dtype in columns_of(path).items()}
+    except TableError as error:
+        raise TableError(f"{table}: {error}") from None
 
 
 def _kind(dtype: pl.DataType) -> Kind:

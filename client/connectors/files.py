@@ -1,18 +1,30 @@
-"""Tables in files."""
+"""Tables in files: text, spreadsheets, Parquet, Arrow.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+The ending says which: ``.csv``, ``.tsv``, ``.txt`` (also ``.gz``, ``.zst``), ``.xlsx``, ``.xlsm``, ``.xls``, ``.ods``,
+``.parquet``, ``.arrow``, ``.feather``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
-from wardround.client.connectors.source import TablePlace, missing_column
+from wardround.client.connectors import excel, typed
+from wardround.client.connectors.compressed import COMPRESSIONS, plain_name
+from wardround.client.connectors.delimited import scan_lines
+from wardround.client.connectors.line_format import completed, line_format_of
+from wardround.client.connectors.source import TablePlace, missing_columns
+from wardround.client.connectors.table_format import PLAIN, TableFormat
 from wardround.protocol.errors import TableError
+
+TEXTS = (".csv", ".tsv", ".txt")
+ENDINGS = (*TEXTS, *excel.ENDINGS, *typed.ENDINGS)
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """CSV (also ``.gz``) and Parquet files below ``folder``."""
+    """Files below ``folder``."""
 
     places: Mapping[str, TablePlace]
     folder: Path
@@ -23,42 +35,111 @@ class FileSource:
         return table in self.places
 
     def place(self, table: str) -> TablePlace:
-        """Give the table's part of the mapping."""
-        return self.places[table].within(self.timezone)
+        """Give the table's part of the mapping, its format completed; as it stands where there is no such file."""
+        place = self.places[table].within(self.timezone)
+        try:
+            return replace(place, format=sniffed(self._path(table), place.format))
+        except TableError:  # ``read`` says what is wrong
+            return place
 
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Name each table's file."""
-        return {table: (self.folder / place.name,) for table, place in self.places.items()}
+        return {table: (self._path(table),) for table in self.places}
 
     def snapshot(self) -> "FileSource":
         """Give the files as they are: an export replaces a file, and what is being read stays."""
         return self
 
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
-        """Scan the file; CSV cells stay text until they are parsed, so that no type is guessed."""
-        path = self.folder / self.places[table].name
-        frame = scan_file(path, table)
+        """Read these columns; cells of text files and spreadsheets stay text, so that no type is guessed."""
+        place = self.places[table]
+        named = {column: place.columns.get(column, column) for column in columns}
         try:
-            present = frame.collect_schema().names()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise TableError(f"{table}: {path.name} cannot be read ({type(error).__name__})") from None
-        rename = self.places[table].columns
-        named = [rename.get(column, column) for column in columns]
-        # A file without a header has a patient's cells in its place: unless one name is right, show none.
-        header = present if set(named) & set(present) else []
-        for name in named:
-            if name not in present:
-                raise TableError(f"{table}: {path.name}: {missing_column(name, header)}")
-        return frame.select(pl.col(rename.get(column, column)).alias(column) for column in columns)
+            return scan_file(self._path(table), named, place.format)
+        except TableError as error:
+            raise TableError(f"{table}: {error}") from None
+
+    def _path(self, table: str) -> Path:
+        return self.folder / self.places[table].name
 
 
-def scan_file(path: Path, table: str = "messages") -> pl.LazyFrame:
-    """Scan a CSV (plain or ``.gz``) with every cell as text, or a Parquet file; TableError otherwise."""
+def scan_file(path: Path, columns: Mapping[str, str], form: TableFormat = PLAIN) -> pl.LazyFrame:
+    """Scan a file's columns. columns: name in the frame → name in the file, or position from 1 where it has no names.
+
+    The patient's identifier comes first. TableError, in one line without any cell, where the file or a column is not
+    there, or a column has a type that no contract can read.
+    """
+    check_file(path)
+    name = plain_name(path)
+    if name.endswith(TEXTS):
+        written = line_format_of(path, form)
+        return scan_lines(path, written, positions(path, columns, written.names, form))
+    if name.endswith(excel.ENDINGS):
+        sheet = excel.read_sheet(path, form)
+        return excel.frame_of(sheet, positions(path, columns, sheet.names, form)).lazy()
+    return typed.scan(path, columns)
+
+
+def sniffed(path: Path, form: TableFormat) -> TableFormat:
+    """Complete a format by what the file says beside its cells: separator and encoding, or the sheet's name."""
+    check_file(path)
+    if plain_name(path).endswith(TEXTS):
+        return completed(path, form)
+    if plain_name(path).endswith(excel.ENDINGS):
+        return replace(form, sheet=excel.sheet_name(path, form))
+    return form
+
+
+def columns_of(path: Path, form: TableFormat = PLAIN) -> dict[str, pl.DataType]:
+    """Give each column's type by its name; text for files that know no types, nothing where they have no names."""
+    check_file(path)
+    if plain_name(path).endswith(typed.ENDINGS):
+        return typed.columns(path)
+    is_text = plain_name(path).endswith(TEXTS)
+    names = line_format_of(path, form).names if is_text else excel.read_sheet(path, form).names
+    return {name: pl.String() for name in names if name}
+
+
+def check_file(path: Path) -> None:
+    """Refuse a path that is no file, or whose ending is none of ours; TableError."""
     if not path.is_file():
-        raise TableError(f"{table}: no file {path}; correct the path")
-    name = path.name.lower().removesuffix(".gz")
-    if name.endswith(".parquet"):
-        return pl.scan_parquet(path, glob=False)
-    if name.endswith((".csv", ".txt")):
-        return pl.scan_csv(path, infer_schema=False, glob=False)
-    raise TableError(f"{table}: {path.name}: must end in .csv, .csv.gz or .parquet")
+        raise TableError(f"no file {path}; correct the path")
+    compressed = path.name.lower().endswith(COMPRESSIONS)
+    if not plain_name(path).endswith(TEXTS if compressed else ENDINGS):
+        raise TableError(
+            f"{path.name}: must end in {', '.join(ENDINGS)}; text files also in {' or '.join(COMPRESSIONS)}"
+        )
+
+
+def positions(
+    path: Path, columns: Mapping[str, str], names: Sequence[str], form: TableFormat
+) -> dict[str, int]:
+    """Find each column's position, from 0. TableError lists all that are missing or there twice."""
+    if not form.header:
+        wrong = [name for name in columns.values() if not _is_position(name)]
+        if wrong:
+            raise TableError(
+                f"{path.name} has no line of names (format.header: false), and column {', '.join(wrong)} is no "
+                "number: name each column in the mapping by its position, the first is 1"
+            )
+        return {column: int(name) - 1 for column, name in columns.items()}
+    faults = []
+    missing = [name for name in columns.values() if name not in names]
+    if missing:
+        faults.append(missing_columns(missing, _shown(names, columns)))
+    twice = {name: list(names).count(name) for name in columns.values() if list(names).count(name) > 1}
+    faults += [
+        f"column {name} is there {count} times; give each a name of its own" for name, count in twice.items()
+    ]
+    if faults:
+        raise TableError(f"{path.name}: {'; '.join(faults)}")
+    return {column: list(names).index(name) for column, name in columns.items()}
+
+
+def _shown(names: Sequence[str], columns: Mapping[str, str]) -> list[str]:
+    """Give the names that may be shown: a file without names has a patient's cells in their place."""
+    return [name for name in names if name] if set(columns.values()) & set(names) else []
+
+
+def _is_position(name: str) -> bool:
+    return name.isascii() and name.isdigit() and 1 <= int(name) <= 16_384

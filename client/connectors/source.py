@@ -4,7 +4,7 @@ A source is asked for the contract's columns and gives nothing else. ``Tables`` 
 parsed, under the contract's names, with what is needed to parse it: each table's format and the hospital's time zone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -122,11 +122,23 @@ class Tables:
         return frame.lazy().select(list(dict.fromkeys(wanted + damaged)))
 
 
-def missing_column(column: str, present: list[str]) -> str:
+def missing_column(column: str, present: Sequence[str]) -> str:
     """Say which column is missing, what comes close, and what to do."""
-    close = get_close_matches(column, present, n=3) or present[:8]
-    there = f"; there is {', '.join(close)}" if close else ""
-    return f"column {column} is missing{there}; add it, or name the hospital's column in the mapping"
+    return missing_columns([column], present)
+
+
+def missing_columns(columns: Sequence[str], present: Sequence[str]) -> str:
+    """Say which columns are missing, what comes close to each, and what to do; all in one line."""
+    if len(columns) == 1:
+        close = get_close_matches(columns[0], present, n=3) or present[:8]
+        there = f"; there is {', '.join(close)}" if close else ""
+        return f"column {columns[0]} is missing{there}; add it, or name the hospital's column in the mapping"
+    listed = []
+    for column in columns:
+        close = get_close_matches(column, present, n=1)
+        listed.append(f"{column} (there is {close[0]})" if close else column)
+    there = f"; there is {', '.join(present[:8])}" if present else ""
+    return f"columns {', '.join(listed)} are missing{there}; add them, or name the hospital's columns in the mapping"
 
 
 def read_tables(source: TableSource, contract: Contract) -> Tables:

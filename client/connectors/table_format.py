@@ -26,7 +26,7 @@ DATES = (
     "excel_days",
 )
 _ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
-_SEPARATORS = (",", ";", "\t", "|")
+SEPARATORS = (",", ";", "\t", "|")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +98,6 @@ def _separator(section: Section) -> str | None:
     if value is None:
         return None
     word = "\t" if value in ("tab", "\\t", "\t") else value
-    if word not in _SEPARATORS:
+    if word not in SEPARATORS:
         raise section.fail("separator", "must be one of , ; | or tab")
     return str(word)

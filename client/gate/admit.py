@@ -59,7 +59,7 @@ def admit(
     counts: dict[str, int] = {}
     today, until = (wall_clock(moment, tables.timezone) for moment in (now, kept_until or now))
     events = read_events(tables, contract)
-    events = _set_aside(events, _faults(contract, today, tables.by_hospital), counts)
+    events = _set_aside(events, _faults(contract, today, tables.by_hospital), counts).drop("damaged", "empty")
     events, people = _identified(events, tables, contract, key)
     consents = standing_consents(tables, contract, people, now)
     events = _with_consents(events, people, consents, contract)
@@ -86,7 +86,11 @@ def _set_aside(events: pl.DataFrame, rules: Sequence[Rule], counts: dict[str, in
 def _faults(contract: Contract, now: datetime, by_hospital: bool) -> list[Rule]:
     identity = (PATIENT, HOSPITAL_COLUMN) if by_hospital else (PATIENT,)
     nameless = pl.any_horizontal(pl.col(name).is_null() for name in identity)
-    rules = [("no identifier", nameless)]
+    rules = [
+        ("damaged row", pl.col("damaged")),
+        ("empty row", pl.col("empty")),
+        ("no identifier", nameless),
+    ]
     if contract.decided_at is not None:
         decided, outcome = pl.col("decided"), pl.col("outcome")
         rules += [

@@ -9,7 +9,7 @@ import polars as pl
 
 from wardround.client.connectors import parsing
 from wardround.client.connectors.patient_form import AS_WRITTEN, PatientForm, canonical
-from wardround.client.connectors.source import Tables
+from wardround.client.connectors.source import DAMAGED, Tables
 from wardround.client.connectors.table_format import TableFormat
 from wardround.client.gate.bins import bin_type, feature_column, missing_value, moment_column, read_features
 from wardround.client.gate.identity import PATIENT
@@ -20,11 +20,12 @@ _POSITION = "row:"  # no contract column of the name "row" may collide with it
 
 
 def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
-    """One row per message: row, patient (text), hospital (in a federation), label, features.
+    """One row per message: row, patient (text), hospital (in a federation), label, features, damaged, empty.
 
     With times in the contract also decided and outcome (the hospital's wall clock, microseconds since 1970, Int64),
     with topics also topic (lower case). label is 1, 0, -1 where it is unreadable, or -2 where the contract sets its
-    word aside; everything else unreadable is null.
+    word aside; everything else unreadable is null. damaged: the source could not read the row; empty: no cell holds
+    anything.
     """
     frame = tables.part("messages", contract)
     if frame is None:
@@ -35,6 +36,8 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
         identifier(contract.patient, schema, tables.patient_form).alias(PATIENT),
         _label(contract, schema, tables.format("messages")).alias("label"),
         *([identifier(HOSPITAL_COLUMN, schema)] if tables.by_hospital else []),
+        (pl.col(DAMAGED).is_not_null() if DAMAGED in schema else pl.lit(False)).alias("damaged"),
+        pl.all_horizontal(pl.col(name).is_null() for name in schema if name != DAMAGED).alias("empty"),
     ]
     times = {"decided": contract.decided_at, "outcome": contract.outcome_at}
     moments = {name: column for name, column in times.items() if column is not None}

@@ -5,14 +5,18 @@ set-up that we compare with asks for it set aside.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
 from wardround.client.connectors import parsing
+from wardround.client.connectors.delimited import scan_lines
 from wardround.client.connectors.files import scan_file
-from wardround.client.connectors.source import Tables, missing_column
+from wardround.client.connectors.line_format import line_format_of
+from wardround.client.connectors.panic import panics_are_faults
+from wardround.client.connectors.source import DAMAGED, Tables
+from wardround.client.connectors.table_format import TableFormat
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 from wardround.protocol.errors import TableError
 
@@ -27,6 +31,7 @@ HEART_COLUMNS = (
 )  # fmt: skip
 # FLamby drops these, columns 10 to 12 from 0: hardly recorded outside Cleveland.
 HEART_DROPPED = ("slope", "ca", "thal")
+_DAMAGED_ROW = "damaged row"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +54,8 @@ def read_noshow(path: Path | str) -> Dataset:
 
     TableError where the file or a column is missing.
     """
-    frame = split_by_hospital(_collect(Path(path), NOSHOW_COLUMNS), "Neighbourhood")
+    rows, set_aside = _collect(Path(path), NOSHOW_COLUMNS)
+    frame = split_by_hospital(rows, "Neighbourhood")
     booked, due = (
         parsing.instant(name, pl.String()).dt.date() for name in ("ScheduledDay", "AppointmentDay")
     )
@@ -59,7 +65,9 @@ def read_noshow(path: Path | str) -> Dataset:
         (age.is_null() | (age < 0) | (age > 115)).sum().alias("impossible age"),
         (~pl.col("PatientId").str.contains(r"^\d+$")).sum().alias("patient number not a whole number"),
     )
-    return _dataset(frame, {}, {reason: int(count) for reason, count in counts.row(0, named=True).items()})
+    return _dataset(
+        frame, set_aside, {reason: int(count) for reason, count in counts.row(0, named=True).items()}
+    )
 
 
 def read_heart(folder: Path | str) -> Dataset:
@@ -75,7 +83,7 @@ def read_heart(folder: Path | str) -> Dataset:
 
 
 def read_table(path: Path | str, contract: Contract) -> Dataset:
-    """Read a table of one's own (CSV, ``.csv.gz``, Parquet), split by the contract's hospital column.
+    """Read a table of one's own, of any kind of ``client.connectors.files``, split by the contract's hospital column.
 
     TableError where the file or a column that the contract reads is missing.
     """
@@ -89,7 +97,8 @@ def read_table(path: Path | str, contract: Contract) -> Dataset:
             "take all features from messages, without source, and set consent: {required: false}"
         )
     columns = (*contract.columns("messages"), contract.hospital)
-    return _dataset(split_by_hospital(_collect(Path(path), columns), contract.hospital), {}, {})
+    rows, set_aside = _collect(Path(path), columns)
+    return _dataset(split_by_hospital(rows, contract.hospital), set_aside, {})
 
 
 def heart_files(folder: Path | str) -> list[Path]:
@@ -107,32 +116,42 @@ def _heart_hospital(folder: Path, hospital: str) -> pl.DataFrame:
         raise TableError(
             f"data.path={folder}: no file {path.name}; give the folder that holds processed.*.data"
         )
-    frame = pl.read_csv(path, has_header=False, infer_schema=False)
-    if frame.width != len(HEART_COLUMNS):
+    width = len(HEART_COLUMNS)
+    written = replace(line_format_of(path, TableFormat(header=False)), names=HEART_COLUMNS)
+    rows = scan_lines(path, written, {name: place for place, name in enumerate(HEART_COLUMNS)}).collect()
+    frame, set_aside = whole_rows(rows)
+    if set_aside[_DAMAGED_ROW]:
         raise TableError(
-            f"{path}: {frame.width} columns, must be {len(HEART_COLUMNS)}; take the processed file"
+            f"{path}: {set_aside[_DAMAGED_ROW]} of {len(rows)} lines have not {width} columns; take the processed file"
         )
-    frame.columns = list(HEART_COLUMNS)
     line = pl.int_range(1, pl.len() + 1).cast(pl.String).str.zfill(3)
     return frame.drop(HEART_DROPPED).with_columns(
         pl.lit(hospital).alias(HOSPITAL_COLUMN), pl.concat_str(pl.lit(f"{hospital}-"), line).alias("row")
     )
 
 
-def _collect(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+def _collect(path: Path, columns: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int]]:
     if not path.is_file():
         raise TableError(f"data.path={path}: no such file; correct the path")
-    frame = scan_file(path)
     try:
-        present = frame.collect_schema().names()
-        for column in columns:
-            if column not in present:
-                raise TableError(f"{path}: {missing_column(column, present)}")
-        return frame.select(list(dict.fromkeys(columns))).collect()
+        with panics_are_faults():
+            return whole_rows(scan_file(path, {column: column for column in columns}).collect())
+    except TableError as error:
+        raise TableError(f"data.path={path}: {error}") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         raise TableError(
             f"{path}: cannot be read ({type(error).__name__}); give a CSV or Parquet file"
         ) from None
+
+
+def whole_rows(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Set aside damaged rows and those in which no cell holds anything, and count both: they are no hospital."""
+    cells = [name for name in rows.columns if name != DAMAGED]
+    given = pl.any_horizontal(parsing.is_given(name, rows.schema[name]) for name in cells)
+    damaged = pl.col(DAMAGED).is_not_null() if DAMAGED in rows.columns else pl.lit(False)
+    marks = rows.select(damaged.alias("damaged"), (~damaged & ~given).alias("empty"))
+    kept = rows.filter(~marks["damaged"] & ~marks["empty"]).select(cells)
+    return kept, {_DAMAGED_ROW: int(marks["damaged"].sum()), "empty row": int(marks["empty"].sum())}
 
 
 def split_by_hospital(frame: pl.DataFrame, column: str) -> pl.DataFrame:

@@ -168,8 +168,13 @@ def through_gate(
         as_of=as_of,
         data_fingerprint=_fingerprint(training, heldout),
         true_probability=None if true_probability is None else true_probability[heldout.rows],
-        counts={**counts, **admitted.counts},
+        counts=_added(counts, admitted.counts),
     )
+
+
+def _added(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
+    """Count by reason over both: damaged rows leave before the gate, which knows the reason too."""
+    return {reason: first.get(reason, 0) + second.get(reason, 0) for reason in (*first, *second)}
 
 
 def day_after_last(tables: Tables, contract: Contract) -> datetime:

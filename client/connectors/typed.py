@@ -1,0 +1,64 @@
+"""Parquet and Arrow files: columns come with types, and only those that a contract can read are read."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from wardround.client.connectors.compressed import plain_name
+from wardround.client.connectors.panic import panics_are_faults
+from wardround.client.connectors.source import missing_columns
+from wardround.protocol.errors import TableError
+
+ENDINGS = (".parquet", ".arrow", ".feather")
+_NEVER_CELLS = (pl.List, pl.Array, pl.Struct, pl.Object, pl.Duration, pl.Unknown)
+
+
+def scan(path: Path, columns: Mapping[str, str]) -> pl.LazyFrame:
+    """Scan columns; bytes become text. columns: name in the frame → name in the file."""
+    frame, schema = _opened(path)
+    faults = []
+    missing = [name for name in columns.values() if name not in schema]
+    if missing:
+        faults.append(missing_columns(missing, list(schema)))
+    faults += [
+        f"column {name} holds {schema[name].base_type()}: write it as text, number or date"
+        for name in columns.values()
+        if name in schema and isinstance(schema[name], _NEVER_CELLS)
+    ]
+    if faults:
+        raise TableError(f"{path.name}: {'; '.join(faults)}")
+    return frame.select(
+        _as_cells(pl.col(name), schema[name]).alias(column) for column, name in columns.items()
+    )
+
+
+def columns(path: Path) -> dict[str, pl.DataType]:
+    """Give each column's type by its name."""
+    return dict(_opened(path)[1])
+
+
+def _opened(path: Path) -> tuple[pl.LazyFrame, pl.Schema]:
+    try:
+        with panics_are_faults():
+            if plain_name(path).endswith(".parquet"):
+                frame = pl.scan_parquet(path, glob=False)
+            else:
+                frame = pl.scan_ipc(path, glob=False)
+            return frame, frame.collect_schema()
+    except TableError as error:
+        raise TableError(f"{path.name} cannot be read: {error}") from None
+    except (pl.exceptions.PolarsError, OSError, NotImplementedError) as error:
+        raise TableError(f"{path.name} cannot be read ({type(error).__name__}); export it again") from None
+
+
+def _as_cells(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if isinstance(dtype, pl.Binary):
+        return cell.map_elements(_text, return_dtype=pl.String)
+    if isinstance(dtype, pl.Null):
+        return cell.cast(pl.String)
+    return cell
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", errors="replace")
