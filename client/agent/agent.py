@@ -20,6 +20,7 @@ from wardround.client.agent.verified_plan import VerifiedPlan, check_opening, re
 from wardround.client.agent.warm import WarmFeatures
 from wardround.client.cohort import Cohort
 from wardround.client.home.home import Home, load_home
+from wardround.client.home.patients_known import patients_known, require_patient
 from wardround.client.home.terms_folder import keep_pending
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.policy.policy import Policy
@@ -98,7 +99,14 @@ class Agent:
         terms, operator = asked.signed.terms, asked.signed.operator
         policy = self._policy_in_force()
         ward = Ward(
-            self._home.hospital, policy, self._ledger, self._now, self._stream, self._ready, self._note
+            self._home.hospital,
+            policy,
+            self._ledger,
+            self._now,
+            self._stream,
+            self._ready,
+            self._note,
+            lambda terms: patients_known(self._home, terms.contract),
         )
         admit = {account: partial(self._admit, account) for account in ACCOUNTS}
         (found,) = answer_request([asked.plan], [ward], terms, operator, admit)
@@ -122,7 +130,11 @@ class Agent:
         self._home.round_log.note(plan, fault, self._now())
 
     def _ready(self, terms: Terms) -> None:
-        """Before anything is charged: refuse a model that is not the terms', or whose clipping is not the patients'."""
+        """Before anything is charged: refuse a model that is not the terms', or whose clipping is not the patients'.
+
+        And patients who are not those that hospital.yaml says.
+        """
+        require_patient(self._home.source, terms.contract)
         if terms.simulation or terms.fingerprint in self._agreed:
             return
         check_training(terms)

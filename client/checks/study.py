@@ -9,6 +9,7 @@ from wardround.client.connectors.source import Tables, read_tables
 from wardround.client.gate.admit import admit
 from wardround.client.gate.coverage import consent_coverage
 from wardround.client.home.home import Home
+from wardround.client.home.patients_known import patient_clauses
 from wardround.client.ledger.port import Ledger
 from wardround.client.policy.policy import Policy, at_approval, forecast
 from wardround.client.train.check_training import check_training
@@ -98,7 +99,8 @@ def terms(
     home: Home, policy: Policy, ledger: Ledger, signed: SignedTerms, now: datetime
 ) -> Iterator[Finding]:
     """Say whether policy and budget allow the study, approval aside."""
-    seen = forecast(policy, signed.terms, signed.operator, ledger, now)
+    settings = patient_clauses(home.source, signed.terms.contract)
+    seen = forecast(policy, signed.terms, signed.operator, ledger, now, settings)
     broken = [clause for clause in seen.clauses if not clause.holds and clause.name != "approval"]
     for clause in broken:
         text = f"clause {clause.name}: {clause.asked}; allowed: {clause.allowed}"

@@ -13,7 +13,7 @@ from wardround.client.gate.admit import admit
 from wardround.client.home.home import POLICY
 from wardround.client.home.terms_folder import keep_pending
 from wardround.client.notice.board import board_html, gather_board
-from wardround.client.policy.policy import at_approval, forecast
+from wardround.client.policy.policy import at_approval
 from wardround.client.train.check_training import check_training
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.files import read_bounded, write_new
@@ -62,7 +62,7 @@ def run(options: Namespace) -> None:
 
 def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Sequence[Clause]:
     """Show cost and clauses, count the eligible patients, and have the person answer for both."""
-    seen = forecast(opened.policy, signed.terms, signed.operator, opened.ledger, opened.now)
+    seen = opened.forecast(signed)
     if not options.json:
         show(opened, signed, seen)
     refuse_unless_permitted(seen)
@@ -85,7 +85,7 @@ def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Seque
 
 def _write_page(opened: OpenHome, signed: SignedTerms, out: Path, options: Namespace) -> None:
     """Write the page for a privacy board; nothing is decided by it, and no file is overwritten."""
-    seen = forecast(opened.policy, signed.terms, signed.operator, opened.ledger, opened.now)
+    seen = opened.forecast(signed)
     checks = at_approval(opened.policy, signed.terms, opened.home.hospital, eligible_patients(opened, signed))
     facts = gather_board(
         hospital=opened.home.hospital,

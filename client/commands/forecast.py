@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import bar, clause_table, clauses_to_plain, say
-from wardround.client.policy.policy import Forecast, forecast
+from wardround.client.policy.policy import Forecast
 from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.cost import two_hospitals_epsilon
 from wardround.protocol.text.say import say_json
@@ -15,7 +15,7 @@ def run(options: Namespace) -> None:
     """Show cost and clauses; a clause that does not hold (approval aside) is exit code 2."""
     with open_home(options.home) as opened:
         signed = opened.find(options.terms)
-        seen = forecast(opened.policy, signed.terms, signed.operator, opened.ledger, opened.now)
+        seen = opened.forecast(signed)
         if options.json:
             say_json(_plain(opened, signed, seen))
         else:

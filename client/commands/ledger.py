@@ -71,6 +71,8 @@ def describe(entry: Entry) -> str:
         case "recovered":
             held = len(str(fields["heads"]).split())
             return f"after a loss, {held} heads of others, by {fields['person']}: {fields['reason']}"
+        case "known_by":
+            return f"patients are known by {fields['form']}, {str(fields['digest'])[:12]}…"
         case "clock":
             return f"is right, says {fields['person']}: {fields['reason']}"
         case "rotated" | "revoked":

@@ -8,9 +8,10 @@ from datetime import datetime
 from pathlib import Path
 
 from wardround.client.home.home import Home, load_home
+from wardround.client.home.patients_known import patient_clauses
 from wardround.client.home.terms_folder import kept_terms
 from wardround.client.ledger.sqlite import SqliteLedger
-from wardround.client.policy.policy import Policy
+from wardround.client.policy.policy import Forecast, Policy, forecast
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.section import shown
@@ -56,6 +57,11 @@ class OpenHome:
             )
         several = ", ".join(s.terms.fingerprint[:12] for s in found)
         raise ConfigurationError(f"terms={shown(name)}: {len(found)} terms match; name one: {several}")
+
+    def forecast(self, signed: SignedTerms) -> Forecast:
+        """Give every clause on a study, with its cost; nothing is spent."""
+        settings = patient_clauses(self.home.source, signed.terms.contract)
+        return forecast(self.policy, signed.terms, signed.operator, self.ledger, self.now, settings)
 
     def decision(self, signed: SignedTerms) -> str:
         """``approved``, ``declined`` or ``pending``."""

@@ -7,7 +7,6 @@ from wardround.client.agent.rehearse import Rehearsal, rehearse
 from wardround.client.commands.forecast import refuse_unless_permitted
 from wardround.client.commands.open_home import open_home
 from wardround.client.commands.terminal import say
-from wardround.client.policy.policy import forecast
 from wardround.protocol.text.say import say_json
 
 
@@ -15,9 +14,7 @@ def run(options: Namespace) -> None:
     """Compute one round with the hospital's own tables, then throw it away."""
     with open_home(options.home) as opened:
         signed = opened.find(options.terms)
-        refuse_unless_permitted(
-            forecast(opened.policy, signed.terms, signed.operator, opened.ledger, opened.now)
-        )
+        refuse_unless_permitted(opened.forecast(signed))
         before = opened.ledger.head
         done = rehearse(opened.home, opened.policy, signed, opened.now)
         unchanged = opened.ledger.head == before

@@ -15,6 +15,7 @@ from wardround.client.commands.terminal import bar, say, table
 from wardround.client.home.round_log import noise_alone
 from wardround.client.ledger.clock import clock_fault
 from wardround.client.ledger.entries import Entry
+from wardround.client.ledger.known_by import describe_joined
 from wardround.protocol.terms.limits import CAP_CLAUSES
 from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.terms.terms import ACCOUNTS
@@ -58,6 +59,8 @@ def _faults(opened: OpenHome, entries: Iterable[Entry]) -> list[str]:
     strange = strange_heads(entries, opened.policy.operators)
     faults = [f"{name} names no head that this ledger knows (doctor says more)" for name in strange]
     clock = "" if opened.ledger.simulated else clock_fault(datetime.now(UTC), opened.ledger.time)
+    if opened.ledger.joined:
+        faults.append(describe_joined(opened.ledger.spent_by_both(opened.policy.delta), opened.policy.delta))
     return [*faults, clock] if clock else faults
 
 
@@ -90,7 +93,7 @@ def _next_round(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
     if following > terms.training.rounds:
         answer = "all rounds are charged"
     for clause, cap, (study, key) in zip(CAP_CLAUSES, opened.policy.caps.limits, scopes, strict=True):
-        after = ledger.spent("training", opened.policy.delta, study, key, UPDATE.event(terms))
+        after = ledger.spent("training", opened.policy.delta, study, key, [UPDATE.event(terms)])
         if following <= terms.training.rounds and after > cap:
             answer = f"none: {clause} would be {after:.4g} of {cap:g}"
             break

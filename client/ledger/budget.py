@@ -1,9 +1,11 @@
 """What has been spent: privacy events by account, operator and study, and the ε that they compose to.
 
-The two accounts, training and held-out, are of different patients and never compose with each other.
+The two accounts, training and held-out, are of different patients and do not compose with each other, unless who is
+one patient changed after the first charge (``client.ledger.known_by``).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -90,11 +92,21 @@ def _count(counts: Counts, mechanism: Mechanism, count: int) -> None:
 
 
 class Budget:
-    """Events counted by account, operator and study; two operators' studies of one name stay apart."""
+    """Events counted by account, operator and study; two operators' studies of one name stay apart.
+
+    joined: whether the accounts may be of the same patients, and add up.
+    """
 
     def __init__(self) -> None:
         """Start with nothing spent."""
+        self.joined = False
         self._studies: dict[tuple[str, str, str], Counts] = {}
+
+    def as_joined(self) -> "Budget":
+        """Give the same budget with accounts that add up."""
+        other = Budget()
+        other._studies, other.joined = self._studies, True
+        return other
 
     def add(self, charge: Charge) -> None:
         """Count one charge."""
@@ -112,10 +124,10 @@ class Budget:
         return bool(moved)
 
     def counts(self, account: str, operator: str | None = None, study: str | None = None) -> Counts:
-        """Events of an account, of one operator or study where named."""
+        """Events of an account (of both where they are joined), of one operator or study where named."""
         total: Counts = {}
         for (of, by, name), counts in self._studies.items():
-            if of == account and operator in (None, by) and study in (None, name):
+            if (self.joined or of == account) and operator in (None, by) and study in (None, name):
                 for mechanism, count in counts.items():
                     _count(total, mechanism, count)
         return total
@@ -126,12 +138,12 @@ class Budget:
         delta: float,
         study: str | None = None,
         operator: str | None = None,
-        further: PrivacyEvent | None = None,
+        further: Sequence[PrivacyEvent] = (),
     ) -> float:
         """Compose ε of an account: for life, of an operator or a study; as if ``further`` were charged."""
         counts = self.counts(account, operator, study)
-        if further is not None:
-            _count(counts, (further.noise_multiplier, further.sampling_rate), further.count)
+        for event in further:
+            _count(counts, (event.noise_multiplier, event.sampling_rate), event.count)
         return composed_epsilon(counts, delta)
 
     def after(self, charge: Charge, delta: float) -> Spent:

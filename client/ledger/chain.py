@@ -1,15 +1,17 @@
 """What a chain of ledger entries says, followed entry after entry by a hospital's agent and by an auditor."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from wardround.client.ledger.budget import Budget, Charge, Scope, scopes_of
 from wardround.client.ledger.entries import Entry, charge_of_entry, require_next
 from wardround.client.ledger.fields import Field
+from wardround.client.ledger.known_by import KnownBy, joins_accounts
 from wardround.client.ledger.port import NO_ENTRY, Key
 from wardround.protocol.errors import LedgerError
 from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.terms.terms import ACCOUNTS
 
 REFUSALS_A_DAY = 1000
 REAL, SIMULATED = "ledger_begun", "simulation_begun"
@@ -30,7 +32,8 @@ class Chain:
     is charged once and released once. Signatures are the caller's to check.
 
     time: what counts as the least possible now: that of the last entry which is no refusal. released: by charge,
-    the digest of what left; empty where it may have left before the ledger was recovered.
+    the digest of what left; empty where it may have left before the ledger was recovered. known_by: the digest of how
+    patients are known, empty before it was first recorded.
     """
 
     def __init__(self) -> None:
@@ -40,6 +43,7 @@ class Chain:
         self.time = datetime.min.replace(tzinfo=UTC)
         self.simulated = False
         self.random = False
+        self.known_by = ""
         self.heads: dict[str, int] = {}
         self.charges: dict[Key, Charged] = {}
         self.released: dict[str, str] = {}
@@ -66,6 +70,8 @@ class Chain:
                 self._follow_charge(entry)
             case "assumed":
                 self._follow_assumed(entry)
+            case "known_by":
+                self._follow_known_by(KnownBy(str(entry.fields["digest"]), str(entry.fields["form"])))
             case "released":
                 self._follow_release(str(entry.fields["charge"]), str(entry.fields["release"]))
             case "recovered":
@@ -85,6 +91,11 @@ class Chain:
         self.time = self.time if entry.kind == "refused" else entry.time
         self.random = self.random or bool(entry.nonce)
         self.heads[entry.hash] = entry.sequence
+
+    @property
+    def anything_charged(self) -> bool:
+        """Whether anything may ever have left."""
+        return bool(self.charges or self._assumed)
 
     def sequence_of(self, head: str) -> int | None:
         """Return the number of the entry with this hash, or of the one by which a person took the head in."""
@@ -153,13 +164,13 @@ class Chain:
         delta: float,
         study: str | None,
         operator: str | None,
-        further: PrivacyEvent | None,
+        further: Sequence[PrivacyEvent],
         code: str,
     ) -> float:
         """Compose ε, or read it off the last charge in scope, if the same code composed it at this δ."""
         first = None if operator is None else self.first_key(operator)
         stated = self.stated.get((account, first, study))
-        if further is None and stated is not None and stated[1:] == (delta, code):
+        if not further and stated is not None and stated[1:] == (delta, code):
             return stated[0]
         return self.budget.spent(account, delta, study, first, further)
 
@@ -186,12 +197,17 @@ class Chain:
     def _add(self, entry: Entry, charge: Charge) -> None:
         self.budget.add(charge)
         fields = entry.fields
+        accounts = ACCOUNTS if self.budget.joined else (charge.account,)
         for scope, name in zip(scopes_of(charge), ("study", "operator", "life"), strict=True):
-            self.stated[scope] = (
-                float(fields[f"epsilon_{name}"]),
-                float(fields["delta"]),
-                str(fields["code"]),
-            )
+            said = float(fields[f"epsilon_{name}"]), float(fields["delta"]), str(fields["code"])
+            self.stated |= {(account, *scope[1:]): said for account in accounts}
+
+    def _follow_known_by(self, known_by: KnownBy) -> None:
+        """Who was held out may be learned from once patients are known otherwise: then both accounts add up."""
+        if joins_accounts(self.known_by, known_by, self.anything_charged):
+            self.budget = self.budget.as_joined()
+            self.stated.clear()
+        self.known_by = known_by.digest
 
     def _follow_release(self, charge: str, release: str) -> None:
         if charge not in self.heads or charge in self.released:

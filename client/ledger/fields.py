@@ -102,6 +102,7 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "note": {"topic": _WORD, **_PERSON},
     "clock": _PERSON,
     "recovered": {"heads": _text(f"|{DIGEST_PATTERN}( {DIGEST_PATTERN}){{0,{MOST_HEADS - 1}}}"), **_PERSON},
+    "known_by": {"digest": _DIGEST, "form": _WORD},
     "assumed": {
         **_STUDY,
         **_COST,
@@ -114,7 +115,7 @@ CHAIN: dict[str, _Check] = {
     "previous": _DIGEST,
     "nonce": _text("[0-9a-f]{32}"),
 }
-_OLD_KINDS = FIELDS.keys() - {"clock", "recovered", "assumed"}
+_OLD_KINDS = FIELDS.keys() - {"clock", "recovered", "assumed", "known_by"}
 
 
 def fault_of(plain: Mapping[str, object]) -> str | None:

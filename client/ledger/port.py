@@ -7,11 +7,13 @@ the first leaves.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
 from wardround.client.ledger.budget import Budget, Caps, Charge
+from wardround.client.ledger.known_by import KnownBy
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.accounting import PrivacyEvent
 
@@ -39,6 +41,10 @@ class Ledger(Protocol):
     def head(self) -> str:
         """Hash of the last entry, hex; 64 zeros before the first."""
 
+    @property
+    def joined(self) -> bool:
+        """Whether the two accounts add up, since who is one patient changed after the first charge."""
+
     def knows(self, head: str | None) -> bool:
         """Whether an entry has this hash; None (no release yet) is known to every ledger."""
 
@@ -57,10 +63,18 @@ class Ledger(Protocol):
     def find(self, operator: str, terms: str, round_number: int, account: str = "training") -> Receipt | None:
         """Look up a charged round of this operator; another operator's is never found."""
 
-    def charge(self, charge: Charge, caps: Caps, now: datetime, held: str | None = None) -> Receipt:
+    def charge(
+        self,
+        charge: Charge,
+        caps: Caps,
+        now: datetime,
+        held: str | None = None,
+        known_by: KnownBy | None = None,
+    ) -> Receipt:
         """Charge once, durably; a repeat returns its receipt and spends nothing.
 
-        held: the head that the plan names.
+        held: the head that the plan names. known_by: how patients are known; where that changed since an earlier
+        charge, both accounts add up from this one on.
 
         Raises Refusal: a cap would be exceeded (``max_epsilon_…``), the round was charged for other
         weights (``weights``), its bytes were deleted since (``answered``), or the disk does not take the
@@ -76,7 +90,7 @@ class Ledger(Protocol):
         delta: float,
         study: str | None = None,
         operator: str | None = None,
-        further: PrivacyEvent | None = None,
+        further: Sequence[PrivacyEvent] = (),
     ) -> float:
         """Compose ε of an account: for life, of an operator or a study; as if ``further`` were charged."""
 
@@ -116,6 +130,7 @@ class MemoryLedger:
     def __init__(self) -> None:
         """Start empty."""
         self.head = NO_ENTRY
+        self.joined = False
         self._heads: set[str] = set()
         self._budget = Budget()
         self._charged: dict[Key, tuple[str, str]] = {}
@@ -151,8 +166,15 @@ class MemoryLedger:
             return None
         return Receipt(self._charged[key][1], repeat=True, stored=self._stored(key))
 
-    def charge(self, charge: Charge, caps: Caps, now: datetime, held: str | None = None) -> Receipt:
-        """See ``Ledger.charge``."""
+    def charge(
+        self,
+        charge: Charge,
+        caps: Caps,
+        now: datetime,
+        held: str | None = None,
+        known_by: KnownBy | None = None,
+    ) -> Receipt:
+        """See ``Ledger.charge``; a simulated hospital's patients are known in one way."""
         key = _key(charge)
         if key in self._charged:
             digest, head = self._charged[key]
@@ -186,7 +208,7 @@ class MemoryLedger:
         delta: float,
         study: str | None = None,
         operator: str | None = None,
-        further: PrivacyEvent | None = None,
+        further: Sequence[PrivacyEvent] = (),
     ) -> float:
         """See ``Ledger.spent``."""
         return self._budget.spent(account, delta, study, operator, further)

@@ -1,13 +1,14 @@
 """What a ledger's database says, to whoever asks: the half of ``client.ledger.sqlite`` that writes nothing."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from wardround.client.ledger.chain import Chain, Charged
 from wardround.client.ledger.entries import Entry, signed_by
+from wardround.client.ledger.known_by import KnownBy, joins_accounts
 from wardround.client.ledger.port import Receipt
 from wardround.client.ledger.store import Store, exchanged
 from wardround.protocol.errors import LedgerError
@@ -118,11 +119,28 @@ class LedgerReader:
         delta: float,
         study: str | None = None,
         operator: str | None = None,
-        further: PrivacyEvent | None = None,
+        further: Sequence[PrivacyEvent] = (),
     ) -> float:
         """See ``Ledger.spent``."""
         with self._reading() as chain:
             return chain.spent(account, delta, study, operator, further, self._code)
+
+    @property
+    def joined(self) -> bool:
+        """See ``Ledger.joined``."""
+        with self._reading() as chain:
+            return chain.budget.joined
+
+    def would_join(self, known_by: KnownBy) -> bool:
+        """Whether a charge with patients so known would make the two accounts add up that do not yet."""
+        with self._reading() as chain:
+            joins = joins_accounts(chain.known_by, known_by, chain.anything_charged)
+            return joins and not chain.budget.joined
+
+    def spent_by_both(self, delta: float) -> float:
+        """Compose ε of both accounts together, for life."""
+        with self._reading() as chain:
+            return chain.budget.as_joined().spent("training", delta)
 
     def entries(self, after: int = 0) -> list[Entry]:
         """Read all entries, or those after a sequence number."""

@@ -7,12 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wardround.client.ledger.budget import Assumed, Caps, Charge
+from wardround.client.ledger.budget import Assumed, Budget, Caps, Charge
 from wardround.client.ledger.chain import REAL, SIMULATED, Charged
 from wardround.client.ledger.clock import clock_fault, leaps, next_second
-from wardround.client.ledger.entries import charge_fields, cost_fields, make_entry
+from wardround.client.ledger.entries import Entry, charge_fields, cost_fields, make_entry
 from wardround.client.ledger.fields import Field, utc_text
 from wardround.client.ledger.head_file import Outside, head_path
+from wardround.client.ledger.known_by import KnownBy, joins_accounts
 from wardround.client.ledger.port import Receipt, never_charged, repeat_of
 from wardround.client.ledger.reading import LedgerReader
 from wardround.client.ledger.store import Store, create_store
@@ -50,7 +51,14 @@ class SqliteLedger(LedgerReader):
                 self._outside.require_in(self._chain.heads, self._chain.random or not self._chain.heads)
             self._outside.keep(self._chain.sequence, self._chain.head)
 
-    def charge(self, charge: Charge, caps: Caps, now: datetime, held: str | None = None) -> Receipt:
+    def charge(
+        self,
+        charge: Charge,
+        caps: Caps,
+        now: datetime,
+        held: str | None = None,
+        known_by: KnownBy | None = None,
+    ) -> Receipt:
         """See ``Ledger.charge``."""
         with self._writing(now):
             first = self._chain.identify(charge.operator)
@@ -66,10 +74,12 @@ class SqliteLedger(LedgerReader):
                     f"round={charge.round}: may have been answered before the ledger was recovered, and is charged; "
                     "fresh noise would reveal more than was charged",
                 )
-            self._chain.budget.check(charge, caps)
-            fields = charge_fields(charge) | self._stated(charge, caps.delta) | {"held": held or ""}
+            budget = self._budget(known_by)
+            budget.check(charge, caps)
+            fields = charge_fields(charge) | self._stated(budget, charge, caps.delta) | {"held": held or ""}
             try:
-                head = self._append("charged", now, fields)
+                before = self._enter_known_by(known_by, now)
+                head = self._append("charged", now, fields, before)
             except ConfigurationError as error:
                 raise Refusal("ledger", f"{error}; nothing was spent") from error
             return Receipt(head, repeat=False, stored=None)
@@ -135,7 +145,7 @@ class SqliteLedger(LedgerReader):
             )
         for one in assumed:
             with self._writing(now):
-                cost = cost_fields(one.charge) | self._stated(one.charge, delta)
+                cost = cost_fields(one.charge) | self._stated(self._chain.budget, one.charge, delta)
                 head = self._append("assumed", now, cost | {"releases": one.releases})
         return head
 
@@ -148,8 +158,20 @@ class SqliteLedger(LedgerReader):
         """Write the whole ledger, stored bytes included, into an empty file; sqlite3.Error where that fails."""
         self._store.copy_to(target)
 
-    def _stated(self, charge: Charge, delta: float) -> dict[str, Field]:
-        after = self._chain.budget.after(charge, delta)
+    def _budget(self, known_by: KnownBy | None) -> Budget:
+        """What counts once patients are so known."""
+        chain = self._chain
+        joins = known_by and joins_accounts(chain.known_by, known_by, chain.anything_charged)
+        return chain.budget.as_joined() if joins else chain.budget
+
+    def _enter_known_by(self, known_by: KnownBy | None, now: datetime) -> Entry | None:
+        """Record how patients are known where that is not what was last recorded; the charge follows at once."""
+        if known_by is None or known_by.digest == self._chain.known_by:
+            return None
+        return self._entry("known_by", now, known_by._asdict(), None)
+
+    def _stated(self, budget: Budget, charge: Charge, delta: float) -> dict[str, Field]:
+        after = budget.after(charge, delta)
         return {
             "delta": delta,
             "epsilon_study": after.study,
@@ -162,7 +184,11 @@ class SqliteLedger(LedgerReader):
         answered = before.hash in self._chain.released
         return repeat_of(charge, before.weights, before.hash, answered, self._stored(before))
 
-    def _append(self, kind: str, now: datetime, fields: dict[str, Field]) -> str:
+    def _append(self, kind: str, now: datetime, fields: dict[str, Field], before: Entry | None = None) -> str:
+        return self._entry(kind, now, fields, before).hash
+
+    def _entry(self, kind: str, now: datetime, fields: dict[str, Field], before: Entry | None) -> Entry:
+        """Append an entry to the chain, or to the entry that this transaction has just appended to it."""
         chain = self._chain
         if kind not in _FREE_OF_CLOCK and self._leaps(now):
             fault = clock_fault(now, chain.time)
@@ -170,9 +196,10 @@ class SqliteLedger(LedgerReader):
                 "clock", f"{fault}; set the clock, or confirm that it is right: ledger clock --reason TEXT"
             )
         time = next_second(now, datetime.min.replace(tzinfo=UTC) if kind == "clock" else chain.time)
-        entry = make_entry(kind, chain.sequence + 1, time, chain.head, fields, self._key)
+        sequence, head = (before.sequence, before.hash) if before else (chain.sequence, chain.head)
+        entry = make_entry(kind, sequence + 1, time, head, fields, self._key)
         self._store.append(entry)
-        return entry.hash
+        return entry
 
     def _leaps(self, now: datetime) -> bool:
         # A simulated home's moment is whatever its settings say; its ledger began on the day that it was made.

@@ -124,7 +124,7 @@ def _costs(terms: Terms, operator: str, policy: Policy, ledger: Ledger) -> list[
     for account, release, count in releases(terms):
         whole = replace(release, count=release.count * count)
         left = max(count - ledger.rounds_charged(payer, terms.fingerprint, account), 0)
-        further = replace(release, count=release.count * left) if left else None
+        further = [replace(release, count=release.count * left)] if left else []
         found.append(
             Cost(
                 account,

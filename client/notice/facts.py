@@ -44,6 +44,7 @@ class Facts:
     contracts: those of its studies, each once. so_far: against whoever sees all that has left; per_study, ever:
     the most that the policy allows, for one study and over all that there will be. two_hospitals: about a person who is
     a patient at another hospital too, which allows as much (basic composition: 2 ε at 2 δ, an upper bound always).
+    joined: who is one patient changed after the first release, so that both accounts are of the same patients.
     """
 
     hospital: str
@@ -56,6 +57,7 @@ class Facts:
     ever: Odds
     per_study: Odds
     two_hospitals: Odds
+    joined: bool
     delta: float
     heldout_share: float
     require_approval: bool
@@ -101,6 +103,7 @@ def gather(
         ever=odds(max(policy.max_epsilon_for_life, spent), policy.delta),
         per_study=odds(policy.max_epsilon_per_study, policy.delta),
         two_hospitals=odds(2 * max(policy.max_epsilon_for_life, spent), 2 * policy.delta),
+        joined=ledger.joined,
         delta=policy.delta,
         heldout_share=HELDOUT_SHARE,
         require_approval=policy.require_approval,

@@ -6,7 +6,7 @@ A clause is named as its key in policy.yaml; ``client.policy.policy_file`` reads
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -106,10 +106,21 @@ class Forecast:
         return all(clause.holds for clause in self.clauses)
 
 
-def forecast(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: datetime) -> Forecast:
-    """Give every clause, the rest of the budget to the study's last round included; nothing is spent."""
+def forecast(
+    policy: Policy,
+    terms: Terms,
+    operator: str,
+    ledger: Ledger,
+    now: datetime,
+    settings: Sequence[Clause] = (),
+) -> Forecast:
+    """Give every clause, the rest of the budget to the study's last round included; nothing is spent.
+
+    settings: clauses that the hospital's other settings decide.
+    """
     clauses = [
         *_clauses(policy, terms, operator, ledger, now),
+        *settings,
         *_rest_of_budget(policy, terms, operator, ledger),
     ]
     cost = study_epsilon(terms, policy.delta)
@@ -173,9 +184,12 @@ def _clauses(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: d
 def _rest_of_budget(policy: Policy, terms: Terms, operator: str, ledger: Ledger) -> Iterator[Clause]:
     payer = ledger.identify(operator) or operator
     scopes = ((terms.study, payer), (None, payer), (None, None))
+    rests = {}
     for account, release, count in releases(terms):
         left = count - ledger.rounds_charged(payer, terms.fingerprint, account)
-        further = replace(release, count=release.count * left) if left > 0 else None
+        rests[account] = [replace(release, count=release.count * left)] if left > 0 else []
+    for account, rest in rests.items():
+        further = [event for one in rests.values() for event in one] if ledger.joined else rest
         for name, cap, (study, by) in zip(CAP_CLAUSES, policy.caps.limits, scopes, strict=True):
             after = ledger.spent(account, policy.delta, study, by, further)
             asked = f"epsilon after the last round, with all that was spent, {account} patients"

@@ -18,6 +18,7 @@ import numpy as np
 from wardround.client.cohort import Cohort, no_patients
 from wardround.client.connectors.panic import described, panics_are_faults
 from wardround.client.ledger.budget import Charge
+from wardround.client.ledger.known_by import KnownBy
 from wardround.client.ledger.port import Ledger, Receipt
 from wardround.client.policy.policy import Policy, permit
 from wardround.client.train.one_pass import no_denormals
@@ -39,6 +40,10 @@ def _always_ready(terms: Terms) -> None:
     """Ask nothing more of terms that the policy permits."""
 
 
+def _known_in_one_way(terms: Terms) -> None:
+    """Say nothing of how patients are known: in a simulation that never changes."""
+
+
 def _note_nothing(plan: RoundPlan, fault: str) -> None:
     """Keep no record of how a round was computed."""
 
@@ -49,6 +54,7 @@ class Ward:
 
     ready: asked about terms that the policy permits, before anything is charged; raises Refusal. note: told of each
     round that was computed, before its release is stored: of what fault noise alone was sent, empty for none.
+    known_by: who is one patient under these terms, for the ledger.
     """
 
     hospital: str
@@ -58,6 +64,7 @@ class Ward:
     stream: Callable[[RoundPlan], Keystream]
     ready: Callable[[Terms], None] = _always_ready
     note: Callable[[RoundPlan, str], None] = _note_nothing
+    known_by: Callable[[Terms], KnownBy | None] = _known_in_one_way
 
 
 Admit = Callable[[Sequence[Ward], Terms], Cohort]
@@ -137,7 +144,8 @@ def _charge(
         permit(ward.policy, terms, operator, ward.ledger, now)
         _check_round(plan, ward, terms, operator)
         ward.ready(terms)
-        return ward.ledger.charge(charge_of(plan, terms, operator), ward.policy.caps, now, plan.ledger_head)
+        charge, caps = charge_of(plan, terms, operator), ward.policy.caps
+        return ward.ledger.charge(charge, caps, now, plan.ledger_head, ward.known_by(terms))
     except Refusal as refusal:
         return refusal
 

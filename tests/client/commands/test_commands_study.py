@@ -273,10 +273,10 @@ def test_a_ledger_is_shown_exported_and_verified_away_from_home(
 ) -> None:
     hospital.released()
     shown = run("ledger", "show")[1]
-    assert [entry["kind"] for entry in shown] == ["note", "approved", "charged", "released"]
+    assert [entry["kind"] for entry in shown] == ["note", "approved", "known_by", "charged", "released"]
     out = tmp_path / "ledger.jsonl"
     exported = run("ledger", "export", str(out))[1]
-    assert exported["entries"] == 4
+    assert exported["entries"] == 5
     public = str(hospital.folder / "keys/hospital.key.pub")
     away = [
         "ledger",

@@ -164,7 +164,7 @@ def test_accounts_studies_and_operators_are_composed_apart_and_together(ledger: 
     assert spent("training", DELTA, "tea") == _epsilon(a, c)
     assert spent("training", DELTA, "none") == 0.0
     assert spent("training", 1e-6) == compose_epsilon([a, b, c], 1e-6)
-    assert spent("training", DELTA, further=b) == _epsilon(a, b, b, c)
+    assert spent("training", DELTA, further=[b]) == _epsilon(a, b, b, c)
     assert spent("training", DELTA) == _epsilon(a, b, c)
     assert ledger.rounds_charged(OPERATOR, "a" * 64) == 2
     assert ledger.rounds_charged(OPERATOR, "a" * 64, "held_out") == 1

@@ -322,7 +322,7 @@ def test_killed_at_any_step_everything_is_as_it_was_or_done(kept: Any, tmp_path:
     for number in range(1, POINTS + 1):
         if act == "backup":
             copy = tmp_path / f"file{number}"
-            assert entries_of(copy, kept) == (6 if copy.read_bytes() == older else 8)
+            assert entries_of(copy, kept) == (7 if copy.read_bytes() == older else 9)
             done += copy.read_bytes() != older
             continue
         place = tmp_path / f"home{number}"
@@ -541,7 +541,7 @@ def test_at_a_new_operators_first_study_a_person_sees_the_last_entry_and_answers
     epsilon, day = kept.epsilon, f"{datetime.now(UTC):%Y-%m-%d}"
     words = ["approve", file, "--reason", "x", "--person", "officer"]
     assert run(kept, *words, "--yes") == 2
-    assert "--last-entry 6" in capsys.readouterr().err
+    assert "--last-entry 7" in capsys.readouterr().err
     assert run(kept, *words, "--yes", "--last-entry", 5) == 2
     capsys.readouterr()
 
@@ -555,7 +555,7 @@ def test_at_a_new_operators_first_study_a_person_sees_the_last_entry_and_answers
     monkeypatch.setattr("sys.stdin", Terminal())
     assert run(kept, *words) == 0
     said = " ".join("".join(capsys.readouterr()).split())
-    assert f"last entry is number 6, of {day}" in said
+    assert f"last entry is number 7, of {day}" in said
     assert f"{epsilon:.4g} of training and 0 of held-out patients" in said
     assert "confirm these figures and that entry?" in said
 

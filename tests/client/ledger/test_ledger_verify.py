@@ -252,6 +252,7 @@ def test_no_entry_has_room_for_a_field_of_its_own(kind: str, extra: dict[str, Fi
         "revoked": {"operator": OPERATOR, **PERSON},
         "note": {"topic": "begun", **PERSON},
         "clock": dict(PERSON),
+        "known_by": {"digest": "c" * 64, "form": "text"},
         "recovered": {"heads": f"{'c' * 64} {'d' * 64}", **PERSON},
         "assumed": {**_assumed(), "releases": 3},
     }
