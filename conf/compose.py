@@ -3,12 +3,13 @@
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from wardround.conf.settings import (
     DATA_NAMES,
+    MAPPED,
     DataSettings,
     FederationSettings,
     PersonalizationSettings,
@@ -97,7 +98,7 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
         "study": settings.study,
         "seed": settings.seed,
         "output_dir": str(settings.output_dir),
-        "data": {"name": settings.data.name, **paths, **settings.data.population},
+        "data": {"name": settings.data.name, **paths, **_reading(settings.data), **settings.data.population},
         "contract": None if settings.data.contract else settings.contract.to_mapping(),
         "model": {"kind": settings.model.kind, "hidden": list(settings.model.hidden)},
         "privacy": asdict(settings.privacy),
@@ -115,6 +116,10 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
         },
         "report": {**asdict(settings.report), "figures": list(settings.report.figures)},
     }
+
+
+def _reading(data: DataSettings) -> dict[str, object]:
+    return {"timezone": data.timezone, **data.mapping} if data.name == "table" else {}
 
 
 def build(kind: type[T], plain: Mapping[str, object], path: str) -> T:
@@ -208,9 +213,25 @@ def _section(plain: Mapping[str, object], key: str) -> Mapping[str, object]:
 
 def _data(plain: Mapping[str, object]) -> DataSettings:
     name = typed(plain.get("name"), str, "data.name")
+    if name == "table":
+        allowed = ("name", "path", "contract", "timezone", *MAPPED)
+        refuse_unknown(plain, allowed, "data.")
+        mapping = {key: value for key in MAPPED if (value := _without_nulls(plain.get(key))) is not None}
+        rest = {key: value for key, value in plain.items() if key not in MAPPED}
+        return replace(build(DataSettings, rest, "data"), mapping=mapping)
     if name in DATA_NAMES and name != "synthetic":
+        refuse_unknown(plain, ("name", "path", "contract"), "data.")
         return build(DataSettings, plain, "data")
     return DataSettings(name=name, population={key: plain[key] for key in plain if key != "name"})
+
+
+def _without_nulls(value: object) -> object:
+    """Leave out what nobody set: a mapping of nulls alone is as none."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        str(key): inner for key, one in value.items() if (inner := _without_nulls(one)) is not None
+    } or None
 
 
 def _contract(plain: object, data: DataSettings) -> Contract:

@@ -18,11 +18,18 @@ FIGURE_FORMATS = ("svg", "png")
 FEDERATION_KINDS = ("in_process", "grid", "flower")
 
 
+MAPPED = ("columns", "values", "format", "patients", "consents", "assessments")
+"""Settings of ``data=table`` that say how its tables are read, as a hospital's mapping does."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
     """Which tables. path is None for ``synthetic`` alone; contract is the YAML file of ``table``.
 
     A program may give ``table`` a contract as a value instead (the group ``contract``); contract is then None.
+
+    timezone is the hospitals' own, in which days begin; mapping holds what else says how ``table`` is read: columns,
+    values, format, and its other tables by name (MAPPED), as in a hospital's mapping.
 
     population holds the sizes of a synthetic federation, keys of ``simulations.population.draw``'s settings,
     which check their ranges; empty for the others. Relative paths start where the command was started.
@@ -31,6 +38,8 @@ class DataSettings:
     name: str
     path: Path | None = None
     contract: Path | None = None
+    timezone: str = "UTC"
+    mapping: Mapping[str, object] = field(default_factory=dict)
     population: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from wardround.client.checks.finding import Finding, fault, ok, warn
-from wardround.client.connectors.readable import count_unreadable, remedy
+from wardround.client.connectors.readable import count_unreadable, remedy, worst_first
 from wardround.client.connectors.source import Tables, read_tables
 from wardround.client.gate.admit import admit
 from wardround.client.gate.coverage import consent_coverage
@@ -32,19 +32,15 @@ def tables(home: Home, contract: Contract) -> Iterator[Finding]:
 
 def _readable(read: Tables, contract: Contract) -> Iterator[Finding]:
     found = count_unreadable(read, contract)
-    for one in found:
-        if one.too_many:
-            yield fault(
-                "types",
-                f"{one.table}.{one.column}: {one.unreadable:,} of {one.given:,} cells are not {one.wanted}",
-                remedy(one),
-            )
+    faults = worst_first(found)
+    for one in faults:
+        yield fault("types", f"{one.table}.{one.column}: {one.fault}", remedy(read, contract, one))
     given, bad = sum(one.given for one in found), sum(one.unreadable for one in found)
     if not any(one.rows for one in found if one.table == "messages"):
         yield fault(
             "types", "the messages have no row", "look at the export, or at the path in hospital.yaml"
         )
-    elif not any(one.too_many for one in found):
+    elif not faults:
         worst = max(found, key=lambda one: one.unreadable / max(one.given, 1))
         most = f", most in {worst.table}.{worst.column}" if worst.unreadable else ""
         yield ok(

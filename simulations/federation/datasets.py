@@ -17,7 +17,7 @@ from wardround.client.connectors.line_format import line_format_of
 from wardround.client.connectors.panic import panics_are_faults
 from wardround.client.connectors.source import DAMAGED, Tables
 from wardround.client.connectors.table_format import TableFormat
-from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
+from wardround.protocol.contract.contract import HOSPITAL_COLUMN
 from wardround.protocol.errors import TableError
 
 NOSHOW_COLUMNS = (
@@ -40,13 +40,15 @@ class Dataset:
 
     tables: messages with a column ``hospital``. hospitals: their names, sorted. set_aside: rows left out,
     by reason. faults: rows that stay in and hold something impossible, by reason; the gate and the
-    contract's ``valid`` bounds decide about them.
+    contract's ``valid`` bounds decide about them. how_read: per table of one's own, how its cells are
+    read, in words.
     """
 
     tables: Tables = field(repr=False)
     hospitals: tuple[str, ...]
     set_aside: Mapping[str, int]
     faults: Mapping[str, int]
+    how_read: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_noshow(path: Path | str) -> Dataset:
@@ -80,25 +82,6 @@ def read_heart(folder: Path | str) -> Dataset:
     values = [name for name in frame.columns if name in HEART_COLUMNS]
     complete = frame.filter(pl.all_horizontal(parsing.is_given(name, pl.String()) for name in values))
     return _dataset(complete, {"missing value": frame.height - complete.height}, {})
-
-
-def read_table(path: Path | str, contract: Contract) -> Dataset:
-    """Read a table of one's own, of any kind of ``client.connectors.files``, split by the contract's hospital column.
-
-    TableError where the file or a column that the contract reads is missing.
-    """
-    if contract.hospital is None:
-        raise TableError(
-            f"contract {contract.name} names no hospital column to split {path} by; add hospital:"
-        )
-    if contract.columns("patients") or contract.needs_consents:
-        raise TableError(
-            f"contract {contract.name} needs a patients or consents table, but {path} is one table: "
-            "take all features from messages, without source, and set consent: {required: false}"
-        )
-    columns = (*contract.columns("messages"), contract.hospital)
-    rows, set_aside = _collect(Path(path), columns)
-    return _dataset(split_by_hospital(rows, contract.hospital), set_aside, {})
 
 
 def heart_files(folder: Path | str) -> list[Path]:

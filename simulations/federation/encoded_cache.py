@@ -30,7 +30,7 @@ from wardround.protocol.text.plain import read_json
 from wardround.simulations.federation.encoded_key import EncodedKey, encoded_key
 from wardround.simulations.federation.federation import Federation, load_federation
 
-FORMAT = "wardround-encoded-1"
+FORMAT = "wardround-encoded-2"
 _LARGEST_FACTS = 2**26  # bytes; every patient's hospital stands in arrays, not here
 _ENDING, _PART = ".encoded", ".part"
 _PARTS = ("training", "heldout")
@@ -170,6 +170,7 @@ def _facts(key: EncodedKey, federation: Federation) -> dict[str, object]:
         "as_of": federation.as_of.isoformat(),
         "data_fingerprint": federation.data_fingerprint,
         "counts": dict(federation.counts),
+        "how_read": dict(federation.how_read),
     }
 
 
@@ -188,6 +189,7 @@ def _assembled(
         data_fingerprint=str(facts["data_fingerprint"]),
         true_probability=arrays.get(_TRUTH),
         counts=dict(facts["counts"]),
+        how_read=dict(facts["how_read"]),
         **cohorts,
     )
 

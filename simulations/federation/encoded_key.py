@@ -15,6 +15,7 @@ from wardround.conf.settings import DataSettings
 from wardround.protocol.contract.contract import Contract
 from wardround.simulations.federation.datasets import heart_files
 from wardround.simulations.federation.federation import LOOKED_AT, UNDATED
+from wardround.simulations.federation.own_table import mapping_of, source_of
 from wardround.simulations.population.draw import PopulationSettings
 
 ENCODERS = (
@@ -25,6 +26,7 @@ ENCODERS = (
     ("wardround.client", "connectors"),
     ("wardround.simulations", "federation/datasets.py"),
     ("wardround.simulations", "federation/federation.py"),
+    ("wardround.simulations", "federation/own_table.py"),
     ("wardround.simulations", "population"),
 )
 """The code between a table and its cohorts, folders with all that is in them: an edit makes entries new."""
@@ -35,7 +37,8 @@ _LIBRARIES = ("numpy", "polars")
 class EncodedKey:
     """Hex digests, texts and the seed; equal keys give equal cohorts, bit for bit.
 
-    contract: its fingerprint. data: of the file's bytes, or of a synthetic federation's sizes and seed.
+    contract: its fingerprint. data: of the files' bytes with their mapping, format and time zone, or of a synthetic
+    federation's sizes and seed.
     consents: of what the consents are drawn from, "none" where the tables hold none. as_of: the moment, or
     the rule by which it follows from the data. split_seed: keys tokens, split and draw of events. encoder: of
     the code and libraries that encode.
@@ -102,6 +105,10 @@ def _digest_of_files(data: DataSettings) -> str:
     path = Path(data.path or "")
     read = heart_files(path) if data.name == "heart" else [path]
     whole = hashlib.sha256(data.name.encode())
+    if data.name == "table":
+        whole.update(json.dumps([mapping_of(data), data.timezone], sort_keys=True).encode())
+        source = source_of(data)
+        read = [file for files in source.files().values() for file in files]
     for file in read:
         # The ending says how a file is read.
         whole.update(f"\0{'/'.join(file.suffixes).lower()}\0".encode())

@@ -7,7 +7,7 @@ training and held-out patients and all noise come from the seed, which is what m
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -44,6 +44,7 @@ class Federation:
 
     training and heldout hold hospital after hospital, in the order of ``hospitals``. true_probability:
     float64 [held-out events], None where the truth is unknown. counts: what the gate set aside, by reason.
+    how_read: how the cells of each table of one's own are read, in words.
     """
 
     contract: Contract
@@ -55,6 +56,7 @@ class Federation:
     data_fingerprint: str
     true_probability: Floats | None = field(default=None, repr=False)
     counts: Mapping[str, int] = field(default_factory=dict)
+    how_read: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def training_patients(self) -> Integers:
@@ -121,18 +123,20 @@ def load_federation(data: DataSettings, contract: Contract, seed: int) -> Federa
     """
     if data.name == "synthetic":
         return _synthetic(data, contract, seed)
-    from wardround.simulations.federation.datasets import read_heart, read_noshow, read_table
+    from wardround.simulations.federation.datasets import read_heart, read_noshow
+    from wardround.simulations.federation.own_table import read_own_tables
 
     path = data.path
     if path is None:
         raise ConfigurationError(f"data.path=null: data={data.name} needs a path")
     if data.name == "table":
-        dataset = read_table(path, contract)
+        dataset = read_own_tables(data, contract)
     else:
         dataset = read_noshow(path) if data.name == "noshow" else read_heart(path)
     as_of = day_after_last(dataset.tables, contract)
     counts = {**dataset.set_aside, **dataset.faults}
-    return through_gate(dataset.tables, contract, dataset.hospitals, seed, as_of, counts)
+    found = through_gate(dataset.tables, contract, dataset.hospitals, seed, as_of, counts)
+    return replace(found, how_read=dataset.how_read)
 
 
 def _synthetic(data: DataSettings, contract: Contract, seed: int) -> Federation:

@@ -223,6 +223,7 @@ def _manifest(results: Results, contents: Mapping[str, bytes]) -> dict[str, obje
         "seeds": {"seed": results.seed},
         # Of a real table a hash would be a test: whoever knows all rows but one tries what that one holds.
         "data_fingerprint": None if results.real_table else results.data_fingerprint,
+        "tables_read_as": dict(results.how_read),
         "contract_fingerprint": results.contract.fingerprint,
         "terms_fingerprint": results.terms_fingerprint,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},

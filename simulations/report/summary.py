@@ -84,7 +84,8 @@ class Results:
     true_probability: float64 [events] where the data is synthetic. seconds: keys data, train (the private
     rounds alone), total. gate: counts by reason of what the gate set aside (simulation only).
     public_patients: as the terms declare them. real_table: whether somebody stands in the table, and nobody is
-    invented. terms, assessment: what the model card is written from.
+    invented. how_read: per table of one's own, how its cells were read, in words. terms, assessment: what the model
+    card is written from.
     """
 
     study: str
@@ -110,6 +111,7 @@ class Results:
     assessment: Assessment | None = None
     approved_by: tuple[str, ...] = ()
     real_table: bool = False
+    how_read: Mapping[str, str] = field(default_factory=dict)
     training: Cohort | None = None
 
     def __post_init__(self) -> None:

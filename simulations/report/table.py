@@ -34,7 +34,9 @@ def comparison_table(results: Results) -> Table:
 
 
 def print_run(results: Results, files: RunFiles) -> None:
-    """The table, what privacy cost against whom, what to be told first, and where the files are."""
+    """How tables were read, the methods, what privacy cost against whom, what to be told first, and the files."""
+    for line in results.how_read.values():
+        console().print(cell(f"Read {line}"))
     draw(comparison_table(results))
     for line in closing_lines(results):
         console().print(cell(line))

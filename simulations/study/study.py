@@ -109,6 +109,7 @@ def conduct(settings: StudySettings) -> Results:
         gate=federation.counts,
         public_patients=terms.training.public_patients,
         real_table=settings.data.path is not None,
+        how_read=federation.how_read,
     )
 
 

@@ -138,7 +138,7 @@ def open_socket_folder(hospital: Any) -> None:
     [
         (no_messages, "tables", "correct the path"),
         (no_column, "tables", "column age is missing"),
-        (not_numbers, "types", "patients.age: 40 of 40 cells are not a number"),
+        (not_numbers, "types", "patients.age: 40 of 40 rows do not parse as a number"),
         (no_rows, "types", "the messages have no row"),
         (no_consent, "consent", "0% of 40 patients"),
         (open_key, "home", "chmod 600"),

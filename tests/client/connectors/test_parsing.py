@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from wardround.client.connectors import parsing
 from wardround.client.connectors.moments import instant_of, next_midnight, wall_clock
+from wardround.client.connectors.readable import check_types
+from wardround.client.connectors.source import Tables
 from wardround.client.connectors.table_format import DATES, PLAIN, TableFormat, format_from_section
-from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError, TableError
 from wardround.protocol.text.section import Section
 
 LOS_ANGELES, MADRID = "America/Los_Angeles", "Europe/Madrid"
@@ -221,3 +224,57 @@ def test_a_format_that_contradicts_itself_or_names_no_zone_is_refused():
         format_from_section(Section({"true": ["x"], "false": ["X"]}, "format"))
     with pytest.raises(ConfigurationError, match="must be a time zone"):
         format_from_section(Section({"timezone": "posixrules"}, "format"))
+
+
+MESSAGES = pl.DataFrame(
+    {
+        "id": ["7"] * 20,
+        "booked": ["01/02/2024"] * 20,
+        "due": ["13/02/2024"] * 19 + [""],
+        "came": ["1"] * 20,
+        "age": ["3,5"] * 18 + ["40"] * 2,
+        "reminded": ["yes"] * 10 + ["MARK"] * 10,
+    }
+)
+
+
+def test_all_columns_that_do_not_parse_are_named_worst_first_with_the_setting():
+    contract = contract_from_mapping(
+        {
+            "name": "visits",
+            "version": 1,
+            "purpose": "reminders",
+            "patient": "id",
+            "decided_at": "booked",
+            "outcome_at": "due",
+            "label": {"column": "came", "engaged": ["1"], "not_engaged": ["0"]},
+            "events_per_patient": 3,
+            "consent": {"required": False},
+            "features": {
+                "age": {"kind": "numeric", "column": "age", "edges": [18, 65]},
+                "reminded": {"kind": "boolean", "column": "reminded"},
+            },
+        }
+    )
+    with pytest.raises(TableError) as caught:
+        check_types(Tables(MESSAGES), contract)
+    said = str(caught.value)
+    assert "MARK" not in said
+    assert "\n" not in said
+    parts = said.split("; messages: ")
+    assert [part.removeprefix("messages: ").split(":")[0] for part in parts] == [
+        "column booked", "column due", "column age", "column reminded",
+    ]  # fmt: skip
+    assert "20 of 20 rows do not parse as a date (ISO 8601) (100%, the first in row 1)" in parts[0]
+    assert "format.dates to DD/MM/YYYY (reads 100% of them) or format.dates to MM/DD/YYYY" in said.replace(
+        '"', ""
+    )
+    assert "MM/DD" not in parts[1]
+    assert "18 of 20 rows do not parse as a number (90%, the first in row 1)" in parts[2]
+    assert 'set format.decimal to "," (reads 100% of them)' in parts[2]
+    assert "the first in row 11" in parts[3]
+    assert "format.true" in parts[3]
+    both = TableFormat(dates="DD/MM/YYYY", decimal=",", true=("mark",))
+    assert not any(
+        one.unreadable for one in check_types(Tables(MESSAGES, formats={"messages": both}), contract)
+    )

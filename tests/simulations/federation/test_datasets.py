@@ -10,7 +10,7 @@ from tests.builders import ROOT
 from wardround.conf import __file__ as conf_file
 from wardround.protocol.contract.contract import Contract, contract_from_mapping
 from wardround.protocol.errors import TableError
-from wardround.simulations.federation.datasets import NOSHOW_COLUMNS, read_heart, read_noshow, read_table
+from wardround.simulations.federation.datasets import NOSHOW_COLUMNS, read_heart, read_noshow
 
 DATA = ROOT.parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="real tables are absent: ../shared/data")
@@ -79,15 +79,6 @@ def test_shipped_contracts_fit_what_is_read(name: str, noshow: Path, heart: Path
     assert contract.hospital in columns
 
 
-def test_a_table_of_ones_own_is_read_by_its_contract_alone(noshow: Path) -> None:
-    contract = shipped_contract("noshow")
-    dataset = read_table(noshow, contract)
-    assert dataset.hospitals == ("CENTRO", "GOIABEIRAS", "not named")
-    assert set(dataset.tables.messages.lazy().collect_schema()) == {
-        *contract.columns("messages"), "Neighbourhood", "hospital",
-    }  # fmt: skip
-
-
 def test_errors_name_the_path_or_the_column(tmp_path: Path, noshow: Path, heart: Path) -> None:
     with pytest.raises(TableError, match=r"data\.path=.*absent\.csv: no such file"):
         read_noshow(tmp_path / "absent.csv")
@@ -100,8 +91,6 @@ def test_errors_name_the_path_or_the_column(tmp_path: Path, noshow: Path, heart:
     (heart / "processed.cleveland.data").write_text("1,2\n")
     with pytest.raises(TableError, match="1 of 1 lines have not 14 columns"):
         read_heart(heart)
-    with pytest.raises(TableError, match="needs a patients or consents table"):
-        read_table(noshow, shipped_contract("synthetic"))
 
 
 @needs_data
