@@ -118,7 +118,9 @@ COMMANDS = (
     Command("revoke", "revoke", "end a hospital's access; a running server does so within seconds", _revoke),
     Command("renew", "renew", "make a new certificate for the server, under the same root"),
     Command("up", "up", "serve enrolled hospitals over TLS, until it is stopped", _up, machine=False),
-    Command("plan", "plan", "show what a study would cost, and who would refuse it; signs nothing", _run),
+    Command(
+        "forecast", "forecast", "show what a study would cost, and who would refuse it; signs nothing", _run
+    ),
     Command("train", "train", "sign the terms and run the study, or continue it", _run, machine=False),
     Command("resume", "resume", "continue a study that was stopped or killed", _waits, machine=False),
     Command("stop", "stop", "stop a running study after its current round", _study),

@@ -6,7 +6,7 @@
     HOME/secrets/              control: who may submit a run; executor: who may carry one out
     HOME/hospitals/NAME.json   a hospital's accepted request to join; removing it revokes the hospital
     HOME/heads/NAME.heads      the newest ledger heads of a hospital, over all studies (server.store.held_heads)
-    HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``plan``
+    HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``forecast``
     HOME/studies/NAME/         terms, checkpoints/, evaluations/, events.jsonl, release_decision.json, exception.signed,
                                model with its signature, card, reports
     HOME/plugins.yaml          models and rules of the operator's own, if any (protocol.plugin_file)

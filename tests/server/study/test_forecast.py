@@ -1,4 +1,4 @@
-"""``plan``: ε of both accounts as ledgers will say it, and by which clause a hospital would refuse."""
+"""``forecast``: ε of both accounts as ledgers will say it, and by which clause a hospital would refuse."""
 
 import json
 from dataclasses import fields, replace
@@ -22,8 +22,8 @@ from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm.propose import propose
-from wardround.server.commands.plan import lines as plan_lines
-from wardround.server.commands.plan import outlook_lines
+from wardround.server.commands.forecast import lines as plan_lines
+from wardround.server.commands.forecast import outlook_lines
 from wardround.server.main import main
 from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.operator_home import load_operator_home
@@ -202,7 +202,7 @@ def test_a_policy_signed_by_another_than_the_enrolled_key_is_refused(home):
 def test_plan_says_it_all_and_signs_nothing(home, capsys):
     published(home, replace(POLICY, max_rounds=9))
     kept(home, terms_of())
-    asked = ["plan", f"--home={home.folder}", "--study=tea", "--round-seconds=60"]
+    asked = ["forecast", f"--home={home.folder}", "--study=tea", "--round-seconds=60"]
     assert main(asked) == 0
     said = capsys.readouterr().out
     assert "for held-out patients, over all evaluations (2)" in said

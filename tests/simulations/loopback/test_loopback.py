@@ -68,7 +68,7 @@ def test_a_study_killed_in_its_evaluation_equals_its_stored_releases_and_costs_w
     card = (folder / "model_card.md").read_text()
     assert model.facts["terms_fingerprint"] in card
     assert json.loads((folder / "evaluation.json").read_text())["evaluation"]["hospitals"] == 2
-    forecast = loopback.serve("plan", "--study=tea")
+    forecast = loopback.serve("forecast", "--study=tea")
     spent = json.loads(loopback.hospital("north", "studies", "--json"))[0]
     assert spent["rounds_charged"] == ROUNDS
     assert f"ε = {spent['epsilon']:.4g}" in forecast

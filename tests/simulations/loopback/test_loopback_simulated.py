@@ -62,7 +62,7 @@ def test_a_simulation_over_real_processes_equals_one_process(loopback, as_of):
     assert largest_difference(terms, state, model.weights) <= 1e-6
     other = in_one_process(terms, loopback.folder, SEED + 1, as_of)
     assert largest_difference(terms, other, model.weights) > 1e-3
-    forecast = loopback.serve("plan", "--study=play")
+    forecast = loopback.serve("forecast", "--study=play")
     for name in loopback.hospitals:
         assert charges(loopback, name, "play") == Counter(range(1, ROUNDS + 1))
         ledger = json.loads(loopback.hospital(name, "ledger", "verify", "--json"))

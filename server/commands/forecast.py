@@ -1,4 +1,4 @@
-"""``plan``: what a study would cost in ε, time and bytes, before anything is signed or asked."""
+"""``forecast``: what a study would cost in ε, time and bytes, before anything is signed or asked."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from wardround.server.study.forecast import Outlook, StudyForecast, study_foreca
 
 
 def run(options: Namespace) -> None:
-    """Write the plan of the composed study, or of one whose terms exist."""
+    """Show what the composed study would cost, or one whose terms exist."""
     if options.show_settings:
         show_settings(options.settings)
         return
