@@ -31,7 +31,7 @@ def main() -> int:
     if any(text.partition("=")[0] == "--completion" for text in sys.argv[1:]):
         return _write_completion()
     try:
-        from wardround.conf.door import run
+        from wardround.conf.hydra_run import run
     except ModuleNotFoundError as error:
         if error.name not in ("hydra", "omegaconf"):
             raise

@@ -1,6 +1,6 @@
 """Scores under a hospital's own part: fit on its training patients, then score any of its events.
 
-The one door to personalisation. Weights come in and stay as they are; logits come out and stay in the
+The one entrance to personalisation. Weights come in and stay as they are; logits come out and stay in the
 hospital. Nothing that computes a release imports it (test_personal_scores.py).
 """
 

@@ -8,7 +8,7 @@ are touched: the one has a seed of 32 bits, the other is not cryptographic.
 Gaussians: Box and Muller 1958. Floating-point samplers can betray the unnoised value by which results are
 reachable at all (Mironov 2012; Holohan and Braghin 2021, "Secure random sampling in differential privacy",
 who sum several Gaussians against it). Here ``mechanism.add_noise`` rounds to a public grid of stddev/1024
-instead, a cell of which holds about 2**40 equally fine draws: that closes the same door for every value and
+instead, a cell of which holds about 2**40 equally fine draws: that closes the same hole for every value and
 costs nothing, where summing would double the time.
 """
 

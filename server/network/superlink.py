@@ -1,4 +1,4 @@
-"""The operator's door to a running SuperLink: register nodes, submit a study's run, carry it out.
+"""The operator's side of a running SuperLink: register nodes, submit a study's run, carry it out.
 
 The SuperLink runs nobody's server code: it is started without an executor, and a run is carried out by
 whoever holds the executor's secret, which is the process of ``wardround-serve train`` itself. So the key

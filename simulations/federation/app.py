@@ -1,4 +1,4 @@
-"""The hospital's door to Flower: a ClientApp that turns a message into a plan, and an answer into a reply.
+"""A simulated hospital's ClientApp in Flower: it turns a message into a plan, and an answer into a reply.
 
 It decides nothing: whoever is given as ``answer`` does (``client.round.participate`` in a simulation). The
 server's half of the converter is in ``server.network.messages``; the bytes are those of ``protocol.wire.wire``.

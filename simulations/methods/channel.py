@@ -1,4 +1,4 @@
-"""Noised sums out of every hospital, with a record of what they cost: the one door of a challenger."""
+"""Noised sums out of every hospital, with a record of what they cost: all that a challenger gets."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""The door of the command that is Hydra's own: run a job or a sweep, and say errors in one line.
+"""Run Hydra's own command, a job or a sweep, with each error in one line.
 
 By itself Hydra prints several lines for a wrong setting and exits with 1, and an exception in one job ends
 a sweep. Here a person's error is one line on standard error, the other jobs of a sweep go on, and the

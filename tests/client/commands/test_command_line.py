@@ -1,4 +1,4 @@
-"""The hospital's door: one line per error, exit codes, a quick --help, and no text of others."""
+"""The hospital's command line: one line per error, exit codes, a quick --help, and no text of others."""
 
 import subprocess
 import sys

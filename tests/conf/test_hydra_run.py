@@ -161,7 +161,7 @@ def test_each_setting_in_the_help_exists() -> None:
 
 def test_asking_for_help_waits_for_nothing_heavy() -> None:
     program = (
-        "import sys, wardround.conf.door, wardround.simulations.main\n"
+        "import sys, wardround.conf.hydra_run, wardround.simulations.main\n"
         "print({'torch', 'flwr', 'polars', 'opacus', 'scipy', 'ray'} & set(sys.modules))"
     )
     ran = subprocess.run(
