@@ -15,7 +15,7 @@ from wardround.protocol.text.text import checked_name, is_line
 DATA_NAMES = ("synthetic", "noshow", "heart", "table")
 PERSONALIZATION_KINDS = ("none", "mixture", "intercept_slope", "last_layer")
 FIGURE_FORMATS = ("svg", "png")
-FEDERATION_KINDS = ("in_process", "grid", "flower")
+FEDERATION_KINDS = ("in_process", "messages", "flower")
 
 
 MAPPED = ("columns", "values", "format", "patients", "consents", "assessments")
@@ -208,7 +208,7 @@ class StudySettings:
             ("optimizer", self.training.optimizer),
         ):
             plugin = plugins.find(role, name) is not None
-            line = f"cannot carry a plugin ({plugins.ROLES[role]}={name}); use in_process or grid"
+            line = f"cannot carry a plugin ({plugins.ROLES[role]}={name}); use in_process or messages"
             require(self.federation.kind != "flower" or not plugin, "federation.kind", "flower", line)
 
 

@@ -1,7 +1,7 @@
 """A study's rounds in one process: plans go into one function call, releases come out of it.
 
 The same plans, hospitals and rounds as anywhere else; no message is written, so that a round costs what its
-arithmetic costs. ``simulations.federation.grid`` carries the same in Flower's messages.
+arithmetic costs. ``simulations.federation.messages`` carries the same in Flower's messages.
 """
 
 from collections.abc import Callable, Iterator, Sequence

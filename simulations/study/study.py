@@ -137,10 +137,10 @@ def train(
 
         # Workers keep the ledgers of training; what is evaluated here begins ledgers of its own.
         return replace(run_on_ray(terms, federation, on_round=on_round), ledger_heads={})
-    if settings.federation.kind == "grid":
-        from wardround.simulations.federation.grid import run_over_grid
+    if settings.federation.kind == "messages":
+        from wardround.simulations.federation.messages import run_over_messages
 
-        return run_over_grid(terms, answer, on_round=on_round)
+        return run_over_messages(terms, answer, on_round=on_round)
     return run_in_process(terms, answer, on_round=on_round)
 
 

@@ -144,7 +144,7 @@ def test_public_patients_are_declared_by_hospital() -> None:
         ("model.hidden", [16], "model.hidden=[16]: must be empty for additive"),
         ("personalization.kind", "ditto", "personalization.kind=ditto: must be one of none, mixture, intercept_slope"),
         ("personalization.kind", "last_layer", "personalization.kind=last_layer: needs a model"),
-        ("federation.kind", "grpc", "federation.kind=grpc: must be one of in_process, grid, flower"),
+        ("federation.kind", "grpc", "federation.kind=grpc: must be one of in_process, messages, flower"),
         ("report.html", "yes", "report.html=yes: must be true or false"),
         ("seed", -1, "seed=-1: must be from 0 to 2**63 - 1"),
         ("seed", None, "seed=null: must be a whole number"),

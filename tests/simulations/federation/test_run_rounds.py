@@ -11,7 +11,7 @@ from wardround.server.algorithm import rounds
 from wardround.server.network.strategy import TimeLimits
 from wardround.server.store.checkpoint import resume
 from wardround.simulations.federation.app import plan_of, reply
-from wardround.simulations.federation.grid import InProcessGrid
+from wardround.simulations.federation.messages import InProcessGrid
 from wardround.simulations.federation.run_rounds import run_rounds, wait_for_nodes
 
 NODES = {"north": 1, "south": 2, "west": 3}

@@ -23,7 +23,7 @@ from wardround.simulations.federation.in_process import Answer
 from wardround.simulations.federation.run_rounds import run_rounds
 
 
-def run_over_grid(terms: Terms, answer: Answer, *, on_round: OnRound | None = None) -> RoundState:
+def run_over_messages(terms: Terms, answer: Answer, *, on_round: OnRound | None = None) -> RoundState:
     """Run all rounds of a study over Flower messages; gives the last state, that of ``in_process.run``."""
     grid = InProcessGrid(len(terms.hospitals), answer)
     nodes = dict(zip(terms.hospitals, grid.get_node_ids(), strict=True))

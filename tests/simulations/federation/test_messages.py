@@ -12,7 +12,7 @@ from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, Tr
 from wardround.protocol.terms.terms import Terms
 from wardround.simulations.federation import in_process
 from wardround.simulations.federation.federation import UNDATED, Federation
-from wardround.simulations.federation.grid import run_over_grid
+from wardround.simulations.federation.messages import run_over_messages
 from wardround.simulations.report.scores import METHOD_KEYS
 from wardround.simulations.study.comparison import Contest, compare
 
@@ -45,7 +45,7 @@ def answering(federation, terms, **options):
 
 def test_messages_change_nothing(federation, terms):
     called = in_process.run(terms, answering(federation, terms))
-    carried = run_over_grid(terms, answering(federation, terms))
+    carried = run_over_messages(terms, answering(federation, terms))
     np.testing.assert_array_equal(called.weights, carried.weights)
     assert dict(called.ledger_heads) == dict(carried.ledger_heads)
     assert np.any(called.weights != 0)
@@ -57,7 +57,7 @@ def test_less_memory_gives_the_same_weights(federation, terms):
     np.testing.assert_allclose(much.weights, little.weights, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("run", [in_process.run, run_over_grid])
+@pytest.mark.parametrize("run", [in_process.run, run_over_messages])
 def test_a_round_in_which_all_refuse_ends_the_run(terms, run):
     with pytest.raises(
         ConfigurationError, match=r"round 1: 0 of 3 hospitals gave a release .refused: purposes"
