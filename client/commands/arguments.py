@@ -18,7 +18,7 @@ def _init(parser: OneLineParser) -> None:
         "--simulation", metavar="SEED", help="make a simulated hospital, for good: its noise protects nobody"
     )
     parser.add_argument(
-        "--as-of", metavar="MOMENT", help="with --simulation: the date and time that its gate takes for now"
+        "--as-of", metavar="TIME", help="with --simulation: the date and time that its gate takes for now"
     )
 
 

@@ -18,16 +18,16 @@ def run(options: Namespace) -> None:
         contract = opened.contract(options.terms)
         tables = read_tables(opened.home.source, contract)
         counts = admit(tables, contract, opened.home.patients_key, opened.now).counts
-        moment = opened.now
+        now = opened.now
     read = {name: contract.columns(name) for name in TABLES if getattr(tables, name) is not None}
     passed = {
         f"{part} {what}": counts.pop(f"{part} {what}") for part in PASSED for what in ("patients", "events")
     }
     if options.json:
-        facts = {"contract": contract.name, "version": contract.version, "at": moment.isoformat()}
+        facts = {"contract": contract.name, "version": contract.version, "at": now.isoformat()}
         say_json({**facts, "set_aside": counts, "passed": passed, "columns": read})
         return
-    say(f"The gate under contract {contract.name} {contract.version} at {moment:%Y-%m-%d %H:%M} UTC", "")
+    say(f"The gate under contract {contract.name} {contract.version} at {now:%Y-%m-%d %H:%M} UTC", "")
     table(
         "Messages set aside, each counted once, by its first reason",
         ("reason", "messages"),

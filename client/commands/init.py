@@ -69,9 +69,9 @@ def _simulation(seed: str | None, as_of: str | None) -> Simulation | None:
             f"--simulation={shown(seed)}: must be a whole number from 0 to {LARGEST_SEED}"
         )
     try:
-        moment = None if as_of is None else utc_datetime(as_of)
+        time = None if as_of is None else utc_datetime(as_of)
     except ValueError as error:
         raise ConfigurationError(
             f"--as-of={shown(as_of)}: must be a date and time, as in 2026-01-01T00:00:00+00:00"
         ) from error
-    return Simulation(seed=int(seed), as_of=moment)
+    return Simulation(seed=int(seed), as_of=time)

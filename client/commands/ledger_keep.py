@@ -63,7 +63,7 @@ def recover_ledger(options: Namespace) -> None:
         _require_terms(begun, [signed.terms.fingerprint for signed in known])
     else:
         assumed += unknown_studies(home.key.public, policy.delta, policy.max_epsilon_for_life)
-    said = Recovery(
+    recovery = Recovery(
         heads=tuple(_heads(options.head or ())),
         assumed=tuple(assumed),
         delta=policy.delta,
@@ -71,12 +71,14 @@ def recover_ledger(options: Namespace) -> None:
         reason=options.reason + (" (no other studies)" if options.no_other_studies else ""),
     )
     if not options.json:
-        _show(chain.sequence, f"{chain.time:%Y-%m-%d %H:%M}", said)
+        _show(chain.sequence, f"{chain.time:%Y-%m-%d %H:%M}", recovery)
     if not options.yes:
         _ask(home.hospital)
-    head = recover(home.folder / LEDGER, options.file, home.key, program_version(), datetime.now(UTC), said)
+    head = recover(
+        home.folder / LEDGER, options.file, home.key, program_version(), datetime.now(UTC), recovery
+    )
     if options.json:
-        say_json({"head": head, "heads": list(said.heads), "assumed": [_plain(one) for one in assumed]})
+        say_json({"head": head, "heads": list(recovery.heads), "assumed": [_plain(one) for one in assumed]})
         return
     say(
         f"The ledger goes on at {head[:12]}…. No study is approved any more, and none that is named above runs"
@@ -134,16 +136,19 @@ def _heads(given: Sequence[str]) -> list[str]:
     return list(given)
 
 
-def _show(entries: int, until: str, said: Recovery) -> None:
+def _show(entries: int, until: str, recovery: Recovery) -> None:
     say(
         f"The newest copy has {entries} entries, to {until} UTC. What may have been spent since then is charged:",
         "",
     )
     rows = [
-        (one.charge.study, one.charge.account, str(one.releases or "all for life")) for one in said.assumed
+        (one.charge.study, one.charge.account, str(one.releases or "all for life"))
+        for one in recovery.assumed
     ]
     table("", ("study", "patients", "releases"), rows or [("none", "", "")], right=("releases",))
-    say(f"Heads that others hold: {', '.join(head[:12] + '…' for head in said.heads) or 'none were given'}")
+    say(
+        f"Heads that others hold: {', '.join(head[:12] + '…' for head in recovery.heads) or 'none were given'}"
+    )
     say("This cannot be undone: these rounds are never computed here again, and all approvals end.")
 
 

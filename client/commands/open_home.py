@@ -1,4 +1,4 @@
-"""What most commands stand on: a home, its open ledger, the policy in force, the moment, and the studies known."""
+"""What most commands stand on: a home, its open ledger, the policy in force, the time, and the studies known."""
 
 import getpass
 from collections.abc import Iterator

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wardround.protocol.terms.limits import Clause
-from wardround.protocol.text.say import LONGEST_SAID
+from wardround.protocol.text.say import LONGEST_SHOWN
 from wardround.protocol.text.text import visible
 
 BAR_WIDTH = 24
@@ -56,7 +56,7 @@ def table(
 
 
 def _seen(text: str) -> Text:
-    return Text(visible(text, LONGEST_SAID))
+    return Text(visible(text, LONGEST_SHOWN))
 
 
 def clause_table(title: str, clauses: Iterable[Clause]) -> None:

@@ -61,7 +61,7 @@ _OTHER_KIND = {
 
 @dataclass(frozen=True, kw_only=True)
 class Simulation:
-    """What makes a hospital a simulated one: noise from a seed, and the moment its gate takes for now."""
+    """What makes a hospital a simulated one: noise from a seed, and the time that its gate takes for now."""
 
     seed: int
     as_of: datetime | None = None
@@ -211,21 +211,21 @@ def _simulation(section: Section) -> Simulation | None:
     part = section.section("simulation")
     as_of = part.value("as_of", None)
     try:
-        moment = None if as_of is None else utc_datetime(as_of)
+        time = None if as_of is None else utc_datetime(as_of)
     except ValueError as error:
         raise part.fail("as_of", "must be a date and time, as in 2026-01-01T00:00:00+00:00") from error
     seed = part.integer("seed", 0, LARGEST_SEED)
     part.finish()
-    return Simulation(seed=seed, as_of=moment)
+    return Simulation(seed=seed, as_of=time)
 
 
 def utc_datetime(value: object) -> datetime:
-    """Read a moment, ISO 8601; without a zone it is UTC. ValueError for anything else."""
+    """Read a date and time, ISO 8601; without a zone it is UTC. ValueError for anything else."""
     if not isinstance(value, str):
-        raise ValueError("not a moment")
-    moment = datetime.fromisoformat(value)
+        raise ValueError("not a date and time")
+    time = datetime.fromisoformat(value)
     try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except OverflowError as error:
         raise ValueError("beyond the calendar in UTC") from error
 

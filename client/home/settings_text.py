@@ -140,8 +140,8 @@ def _folded(words: tuple[str, ...], width: int = 90) -> Iterator[str]:
 
 
 def _simulation(simulation: Simulation) -> dict[str, object]:
-    moment = {"as_of": simulation.as_of.isoformat()} if simulation.as_of else {}
-    return {"seed": simulation.seed, **moment}
+    as_of = {"as_of": simulation.as_of.isoformat()} if simulation.as_of else {}
+    return {"seed": simulation.seed, **as_of}
 
 
 def _is_read(contract: Contract, table: str) -> bool:

@@ -257,7 +257,7 @@ class Chain:
             self._assumed[moved] = self._assumed.get(moved, 0) + self._assumed.pop(key)
         if self.budget.move(successor, first):
             # Stated of one of the two keys alone: composed anew when it is asked for.
-            self.stated = {scope: said for scope, said in self.stated.items() if scope[1] is None}
+            self.stated = {scope: stated for scope, stated in self.stated.items() if scope[1] is None}
 
 
 def _refusal_key(time: datetime, fields: Mapping[str, Field]) -> tuple[Field, ...]:

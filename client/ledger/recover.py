@@ -121,7 +121,7 @@ def _in_place(database: Path, key: SigningKey) -> tuple[Chain, list[Entry]]:
 
 
 def recover(
-    database: Path, file: Path | None, key: SigningKey, code: str, now: datetime, said: Recovery
+    database: Path, file: Path | None, key: SigningKey, code: str, now: datetime, recovery: Recovery
 ) -> str:
     """Put the newest copy in place with what a person says of the rest; returns the new head.
 
@@ -132,8 +132,8 @@ def recover(
     with ledger_part(database) as part:
         _copy(database, file, part)
         own = {outside.hash} if outside is not None else set()
-        heads = sorted((own | set(said.heads)) - read_copy(part, key.public).heads.keys())
-        head = _enter(part, key, code, now, heads, said)
+        heads = sorted((own | set(recovery.heads)) - read_copy(part, key.public).heads.keys())
+        head = _enter(part, key, code, now, heads, recovery)
         chain = read_copy(part, key.public)
         put_in_place(part, database)
         write_head(head_path(database), Head(chain.sequence, chain.head))
@@ -141,11 +141,11 @@ def recover(
 
 
 def _enter(
-    part: Path, key: SigningKey, code: str, now: datetime, heads: Sequence[str], said: Recovery
+    part: Path, key: SigningKey, code: str, now: datetime, heads: Sequence[str], recovery: Recovery
 ) -> str:
     ledger = SqliteLedger(Store(part), key, code, None)
     try:
-        head = ledger.recover(now, heads, said.person, said.reason, said.assumed, said.delta)
+        head = ledger.recover(now, heads, recovery.person, recovery.reason, recovery.assumed, recovery.delta)
     finally:
         ledger.close()
     with closing(sqlite3.connect(part, isolation_level=None)) as database:

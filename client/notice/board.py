@@ -163,12 +163,12 @@ def board_html(facts: BoardFacts) -> str:
     )
 
 
-def _day(moment: str) -> str:
-    """Write the day of a moment; what is none, and so refused, as it stands."""
+def _day(time: str) -> str:
+    """Write the day of a time; a text that is not a time, and so is refused, stays as it is."""
     try:
-        return f"{datetime.fromisoformat(moment):%-d %B %Y}"
+        return f"{datetime.fromisoformat(time):%-d %B %Y}"
     except ValueError:
-        return visible(moment, 40)
+        return visible(time, 40)
 
 
 _MOST_NAMED = 60

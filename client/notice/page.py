@@ -35,7 +35,7 @@ def render(template: str, **values: object) -> str:
         "plain": plain,
         "listed": listed,
         "visible": visible,
-        "day": lambda moment: f"{moment:%-d %B %Y}",
+        "day": lambda time: f"{time:%-d %B %Y}",
     }
     here = files("wardround.client.notice")
     style = Markup(here.joinpath("style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)

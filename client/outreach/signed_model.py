@@ -82,14 +82,14 @@ def check_marks(at_hand: ModelAtHand, stored: StoredModel) -> None:
         raise ConfigurationError(
             f"model={at_hand.path}: names another study or other terms than its signature; ask the operator"
         )
-    exception, said = signed.exception, facts.get("exception_by", "")
+    exception, signer = signed.exception, facts.get("exception_by", "")
     if exception is None:
-        if said:
+        if signer:
             raise ConfigurationError(
                 f"model={at_hand.path}: names an exception that is not signed; ask the operator for both files again"
             )
         return
-    marks = (said, facts.get("exception_reason"), facts.get("release_blocks"))
+    marks = (signer, facts.get("exception_reason"), facts.get("release_blocks"))
     fits = marks == (exception.person, exception.reason, "; ".join(exception.limits))
     if not fits or exception.weights != weights_digest(stored.weights):
         raise ConfigurationError(

@@ -90,11 +90,11 @@ def _case(place: Place) -> str:
         ("others", place.others), ("arguments", ["yes"] if place.arguments else []),
         ("settings", ["yes"] if place.settings else []),
     ]  # fmt: skip
-    said = "; ".join(f"{key}={quote(' '.join(value))}" for key, value in parts)
+    assignments = "; ".join(f"{key}={quote(' '.join(value))}" for key, value in parts)
     chosen = "".join(
         f" {quote(flag)}) choices={quote(' '.join(values))};;" for flag, values in place.choices.items()
     )
-    return f'    {quote(place.path)}) {said}; choices=; case "$2" in{chosen or " *) ;;"} esac;;'
+    return f'    {quote(place.path)}) {assignments}; choices=; case "$2" in{chosen or " *) ;;"} esac;;'
 
 
 _TABLE = """\

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from wardround.protocol.text.text import visible
 
-LONGEST_SAID = 4000  # characters of one line
+LONGEST_SHOWN = 4000  # characters of one line
 
 
 def say(*lines: str) -> None:
@@ -56,8 +56,8 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the record."""
-        return visible(super().format(record), LONGEST_SAID)
+        return visible(super().format(record), LONGEST_SHOWN)
 
 
 def _joined(lines: tuple[str, ...]) -> str:
-    return "".join(f"{visible(line, LONGEST_SAID)}\n" for line in lines)
+    return "".join(f"{visible(line, LONGEST_SHOWN)}\n" for line in lines)

@@ -257,10 +257,10 @@ def _finish(study: ServedStudy, found: Assessment) -> None:
     keep_release_day(study.folder.release_decision)
     *_, report = paths = write_files(study, found)
     decision = found.release_decision
-    said = "releasable" if decision.releasable else f"not releasable: {'; '.join(decision.blocks)}"
+    outcome = "releasable" if decision.releasable else f"not releasable: {'; '.join(decision.blocks)}"
     lines = "\n".join(str(path) for path in paths if path.suffix in (".safetensors", ".html"))
     facts = {"rounds": study.terms.training.rounds, "releasable": decision.releasable}
-    study.log.write("finished", f"the model is {said}\n{lines}", report=str(report), **facts)
+    study.log.write("finished", f"the model is {outcome}\n{lines}", report=str(report), **facts)
 
 
 def ask_to_stop(folder: Path, name: str) -> bool:

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wardround.protocol.text.say import LONGEST_SAID
+from wardround.protocol.text.say import LONGEST_SHOWN
 from wardround.protocol.text.text import visible
 
 
@@ -20,7 +20,7 @@ def draw(table: Table) -> None:
 
 def cell(text: object) -> Text:
     """Give a table's cell, title or caption."""
-    return Text(visible(text, LONGEST_SAID))
+    return Text(visible(text, LONGEST_SHOWN))
 
 
 def show(*lines: str) -> None:
