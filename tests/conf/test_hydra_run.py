@@ -1,4 +1,4 @@
-"""The door: exit codes, one line per error, sweeps that outlive a failing job."""
+"""Hydra's own command: exit codes, one line per error, sweeps that outlive a failing job."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from tests.builders import ROOT
-from wardround.conf import door
+from wardround.conf import hydra_run
 from wardround.conf.help import help_text
 from wardround.conf.settings import StudySettings
 from wardround.protocol.errors import TableError
@@ -30,9 +30,9 @@ class Jobs:
         if settings.seed == 99:
             raise RuntimeError("a fault of ours")
 
-    def door(self, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    def run_command(self, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         monkeypatch.setattr(sys, "argv", ["wardround-simulate", *arguments])
-        return door.run("simulate", self.run, self.frontiers.append)
+        return hydra_run.run("simulate", self.run, self.frontiers.append)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_gets_its_settings_and_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Jobs()
-    assert jobs.door(monkeypatch, "privacy.epsilon=2", "output_dir=here") == 0
+    assert jobs.run_command(monkeypatch, "privacy.epsilon=2", "output_dir=here") == 0
     assert [(s.privacy.epsilon, s.output_dir) for s in jobs.settings] == [(2.0, Path("here"))]
     assert list(Path("here").iterdir()) == []
     assert jobs.frontiers == []
@@ -88,7 +88,7 @@ def test_a_run_gets_its_settings_and_its_folder(monkeypatch: pytest.MonkeyPatch)
 def test_what_a_person_can_mend_is_one_line_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str, line: str
 ) -> None:
-    assert Jobs().door(monkeypatch, *arguments.split(" ")) == 2
+    assert Jobs().run_command(monkeypatch, *arguments.split(" ")) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith(line)
     assert printed.err.count("\n") == 1
@@ -99,7 +99,7 @@ def test_what_a_person_can_mend_is_one_line_and_exit_code_2(
 
 def test_a_fault_of_ours_is_raised_in_a_single_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="a fault of ours"):
-        Jobs().door(monkeypatch, "seed=99")
+        Jobs().run_command(monkeypatch, "seed=99")
 
 
 @pytest.mark.parametrize(("seeds", "code"), [("0,13,2", 2), ("0,99,2", 1), ("99,13,2", 2), ("0,1,2", 0)])
@@ -107,7 +107,7 @@ def test_a_failing_job_leaves_the_others_and_the_frontier(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seeds: str, code: int
 ) -> None:
     jobs = Jobs()
-    assert jobs.door(monkeypatch, f"seed={seeds}", "output_dir=sweep", "-m") == code
+    assert jobs.run_command(monkeypatch, f"seed={seeds}", "output_dir=sweep", "-m") == code
     expected = [int(seed) for seed in seeds.split(",")]
     assert [s.seed for s in jobs.settings] == expected
     assert [s.output_dir for s in jobs.settings] == [Path(f"sweep/seed={seed}") for seed in expected]
@@ -117,7 +117,7 @@ def test_a_failing_job_leaves_the_others_and_the_frontier(
 
 def test_a_presets_values_yield_to_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Jobs()
-    assert jobs.door(monkeypatch, "training.rounds=3", "experiment=quick") == 0
+    assert jobs.run_command(monkeypatch, "training.rounds=3", "experiment=quick") == 0
     assert (jobs.settings[0].study, jobs.settings[0].training.rounds) == ("quick", 3)
 
 
@@ -125,7 +125,7 @@ def test_flags_and_overrides_may_stand_in_any_order(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patched:
-        assert Jobs().door(patched, "privacy.epsilon=2", "--cfg", "job", "seed=5") == 0
+        assert Jobs().run_command(patched, "privacy.epsilon=2", "--cfg", "job", "seed=5") == 0
     composed = capsys.readouterr().out
     assert "epsilon: 2" in composed
     assert "seed: 5" in composed

@@ -193,7 +193,7 @@ def test_a_message_whose_outcome_is_open_is_scored_too(
         ({"releasable": "no"}, "not marked releasable"),
         ({"releasable": ""}, "not marked releasable"),
         ({"usable_until": "2020-01-01"}, "was usable until 2020-01-01"),
-        ({"usable_until": ""}, "names no day"),
+        ({"usable_until": ""}, "does not say until when"),
         ({"simulation": "true"}, "simulation"),
     ],
 )
