@@ -2,6 +2,7 @@
 
 postgresql: postgresql:///clinic      # only if the tables are in PostgreSQL
 odbc: DSN=clinic                      # only if they are in another database (client.connectors.odbc_access)
+fhir: /data/export                    # only if they are FHIR resources (client.connectors.fhir_mapping)
 messages:
   path: messages.csv.gz               # a file beside the mapping; in a database: table: public.messages
   columns: {PatientId: pat_no}        # the contract's name: the hospital's own, where they differ
@@ -17,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from wardround.client.connectors.fhir_mapping import fhir_source
 from wardround.client.connectors.files import FileSource
 from wardround.client.connectors.odbc import OdbcSource
 from wardround.client.connectors.odbc_access import odbc_access
@@ -43,6 +45,8 @@ def source_from_mapping(
     """
     section = Section(plain, "mapping")
     database = _database(section)
+    if database == "fhir":
+        return fhir_source(section, folder, timezone, patient)
     key = "path" if database is None else "table"
     uri = section.optional_text("postgresql", most=_LONGEST_PLACE)
     access = odbc_access(section, folder) if database == "odbc" else None
@@ -62,8 +66,8 @@ def source_from_mapping(
 
 
 def _database(section: Section) -> str | None:
-    """Name the one database that is given; None for files. ConfigurationError where there are two."""
-    given = [key for key in ("postgresql", "odbc") if section.value(key, None) is not None]
+    """Name the one source that is given; None for files. ConfigurationError where there are two."""
+    given = [key for key in ("postgresql", "odbc", "fhir") if section.value(key, None) is not None]
     if len(given) > 1:
         raise ConfigurationError(f"{section.path}: {' and '.join(given)} are both given; keep one of them")
     return given[0] if given else None

@@ -1,0 +1,181 @@
+"""A folder of FHIR R4 or R4B resources, one a line, as Bulk Data exports write them (NDJSON, also ``.gz``).
+
+Each line is read by itself, so that a broken one is one damaged row. A mapping names a resource per table, and a path
+(``fhir_path``) per contract's column. Lines of other resources are passed over.
+"""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+import polars as pl
+
+from wardround.client.connectors.database import lazy_frame
+from wardround.client.connectors.fhir_consent import Meaning, consent_rows
+from wardround.client.connectors.fhir_path import FhirPath, path_from_text
+from wardround.client.connectors.source import DAMAGED, TablePlace
+from wardround.protocol.contract.contract import CONSENT_COLUMNS
+from wardround.protocol.errors import TableError
+
+LONGEST_LINE = 4_000_000
+"""Bytes of one resource; a longer line is damaged."""
+RESOURCES = (
+    "Patient", "Appointment", "AppointmentResponse", "Communication", "CommunicationRequest", "Consent",
+    "QuestionnaireResponse", "Observation",
+)  # fmt: skip
+_BATCH_ROWS = 20_000
+_NAMED = re.compile(rb"Patient/([A-Za-z0-9\-.]{1,64})")
+_OWN_NAME = re.compile(rb"\"id\"\s*:\s*\"([A-Za-z0-9\-.]{1,64})")
+_ENDS = (".ndjson", ".ndjson.gz")
+# Numbers stay the text that they are: 1e400 and a thousand digits are somebody's cell, too.
+_JSON = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
+Row = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class FhirTable:
+    """One table: its resource, what must hold of a resource (path → allowed texts), and what a Consent's codes mean."""
+
+    where: Mapping[FhirPath, tuple[str, ...]] = field(default_factory=dict)
+    meanings: Mapping[str, Meaning] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FhirSource:
+    """places: named as a resource; their columns are paths. folder: the export, all of it."""
+
+    folder: Path
+    places: Mapping[str, TablePlace]
+    tables: Mapping[str, FhirTable]
+    timezone: str = "UTC"
+
+    def has(self, table: str) -> bool:
+        """Whether a resource is named for this table."""
+        return table in self.places
+
+    def place(self, table: str) -> TablePlace:
+        """Give the table's part of the mapping."""
+        return self.places[table].within(self.timezone)
+
+    def files(self) -> Mapping[str, tuple[Path, ...]]:
+        """Name the files that may hold each table's resources."""
+        return {table: self._files(place.name) for table, place in self.places.items()}
+
+    def snapshot(self) -> "FhirSource":
+        """Give the files as they are: an export has a folder of its own."""
+        return self
+
+    def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
+        """Read the resources, every cell as text, a batch at a time; TableError where there is no file of them."""
+        place = self.places[table]
+        paths = self._files(place.name)
+        if not paths:
+            raise TableError(f"{table}: no .ndjson file of {place.name} in {self.folder}; correct the path")
+        rows_of = self._reader(table, columns)
+        names = (*columns, DAMAGED)
+
+        def read() -> Iterator[pl.DataFrame]:
+            rows: list[Row] = []
+            try:
+                for line in _lines(paths):
+                    rows += _rows_of_line(line, place.name, rows_of, len(columns))
+                    if len(rows) >= _BATCH_ROWS:
+                        yield _frame(rows, names)
+                        rows = []
+            except (OSError, EOFError, zlib.error) as error:
+                raise TableError(f"{table}: {self.folder} cannot be read ({type(error).__name__})") from None
+            yield _frame(rows, names)
+
+        return lazy_frame(pl.Schema(dict.fromkeys(names, pl.String())), read)
+
+    def _files(self, resource: str) -> tuple[Path, ...]:
+        """Files that a resource is named by, and those that name none; in the order of their names."""
+        found = sorted(path for path in self.folder.glob("*") if path.name.lower().endswith(_ENDS))
+        others = [
+            re.compile(rf"(?<![A-Za-z]){other}(?![A-Za-z])") for other in RESOURCES if other != resource
+        ]
+        return tuple(path for path in found if not any(other.search(path.name) for other in others))
+
+    def _reader(self, table: str, columns: tuple[str, ...]) -> Callable[[Mapping[str, Any]], list[Row]]:
+        """Give what makes rows of one resource: one, none, or of a Consent one for each thing that it says."""
+        place, kept = self.places[table], self.tables[table]
+        missing = [
+            c for c in columns if c not in place.columns and not (kept.meanings and c in CONSENT_COLUMNS)
+        ]
+        if missing:
+            named = ", ".join(missing)
+            raise TableError(
+                f"{table}: columns without a path: {named}; give each one under columns in the mapping"
+            )
+        paths = {
+            c: path_from_text(place.columns[c], f"{table}.columns.{c}") for c in columns if c in place.columns
+        }
+
+        def rows(resource: Mapping[str, Any]) -> list[Row]:
+            if any(path.first(resource) not in allowed for path, allowed in kept.where.items()):
+                return []
+            cells = {column: path.first(resource) for column, path in paths.items()}
+            if not kept.meanings:
+                return [tuple(cells[column] for column in columns)]
+            if cells[columns[0]] is None:
+                raise TypeError("a Consent of nobody")
+            told = consent_rows(resource, kept.meanings)
+            return [tuple(cells.get(c) if c in cells else getattr(row, c) for c in columns) for row in told]
+
+        return rows
+
+
+def _rows_of_line(
+    line: bytes, resource: str, rows: Callable[[Mapping[str, Any]], list[Row]], width: int
+) -> list[Row]:
+    """Give a line's rows, each with a null for ``DAMAGED``; of a damaged one a row that holds whom it may name."""
+    if not line.strip():
+        return []
+    try:
+        if len(line) > LONGEST_LINE:
+            raise ValueError("too long")
+        plain = _JSON.decode(line.decode("utf-8-sig"))
+        if plain.get("resourceType") != resource:
+            if not isinstance(plain.get("resourceType"), str):
+                raise TypeError("no resource")
+            return []
+        return [(*row, None) for row in rows(plain)]
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        form = _OWN_NAME if resource == "Patient" else _NAMED
+        named = dict.fromkeys(name.decode() for name in form.findall(line[:LONGEST_LINE]))
+        return [(*(None,) * width, "\n".join(named))]
+
+
+def _lines(paths: tuple[Path, ...]) -> Iterator[bytes]:
+    """Yield lines of bounded length: of a longer one its beginning, and nothing of the rest."""
+    for path in paths:
+        with _opened(path) as file:
+            while line := file.readline(LONGEST_LINE + 1):
+                yield line
+                while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+                    line = file.readline(LONGEST_LINE + 1)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _frame(rows: list[Row], names: tuple[str, ...]) -> pl.DataFrame:
+    """Make text columns; a lone surrogate, which JSON can spell, becomes a question mark."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    return pl.DataFrame(
+        [pl.Series(name, _encodable(cells), pl.String) for name, cells in zip(names, columns, strict=True)]
+    )
+
+
+def _encodable(cells: tuple[str | None, ...]) -> list[str | None]:
+    try:
+        "".join(cell for cell in cells if cell).encode()
+    except UnicodeEncodeError:
+        return [cell and cell.encode("utf-8", "replace").decode() for cell in cells]
+    return list(cells)
