@@ -9,6 +9,7 @@ from wardround.client.checks import files, machine, own_models, rounds, server
 from wardround.client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
 from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.terminal import say, table
+from wardround.client.connectors.source import OUTREACH_TABLES
 from wardround.client.home.home import Home, load_home
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.policy.policy import Policy
@@ -69,6 +70,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
         return
     yield from guarded("policy", lambda: files.policy(policy))
     yield from guarded("plugins", lambda: own_models.own_models(home, policy))
+    yield from guarded("outreach", lambda: _outreach(home))
     try:
         ledger = home.open_ledger()
     except WardroundError as error:
@@ -83,6 +85,13 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
         yield from _with_studies(home, policy, ledger, options)
     finally:
         ledger.close()
+
+
+def _outreach(home: Home) -> Iterator[Finding]:
+    if any(home.source.has(table) for table in OUTREACH_TABLES):
+        from wardround.client.checks.outreach import outreach  # polars: half a second
+
+        yield from outreach(home)
 
 
 def _with_studies(home: Home, policy: Policy, ledger: SqliteLedger, options: Namespace) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ messages:
   patient: pat_no                     # only where it is another column than hospital.yaml says under `patient`
 patients: {path: patients.parquet}
 consents: {path: consents.csv}
+preferences: {path: preferences.csv}  # for outreach alone, as vetoes and addresses (client.outreach.tables)
 """
 
 import os
@@ -24,7 +25,7 @@ from wardround.client.connectors.odbc import OdbcSource
 from wardround.client.connectors.odbc_access import odbc_access
 from wardround.client.connectors.patient_form import ANY_COLUMN, PatientColumn
 from wardround.client.connectors.postgres import PostgresSource
-from wardround.client.connectors.source import TablePlace, TableSource
+from wardround.client.connectors.source import OUTREACH_TABLES, TablePlace, TableSource
 from wardround.client.connectors.table_format import format_from_section
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.errors import ConfigurationError
@@ -52,10 +53,12 @@ def source_from_mapping(
     access = odbc_access(section, folder) if database == "odbc" else None
     places = {
         table: _place(section.section(table), key, patient)
-        for table in TABLES
+        for table in (*TABLES, *OUTREACH_TABLES)
         if section.value(table, None) is not None
     }
     section.finish()
+    for table in OUTREACH_TABLES.keys() & places.keys():
+        places[table] = _of_outreach(places[table])
     if "messages" not in places:
         section.text("messages")
     if uri is not None:
@@ -85,6 +88,12 @@ def _place(part: Section, key: str, patient: PatientColumn) -> TablePlace:
     )
     part.finish()
     return place
+
+
+def _of_outreach(place: TablePlace) -> TablePlace:
+    """Outreach's own name of the identifier is ``patient``, whatever contracts call it."""
+    own = {} if place.patient.column is None else {"patient": place.patient.column}
+    return replace(place, columns={**own, **place.columns})
 
 
 def _words(section: Section) -> dict[str, str]:

@@ -26,6 +26,13 @@ In a row that was not, every other cell is null, and this one holds what may be 
 per line: who withdraws must be heard all the same.
 """
 
+OUTREACH_TABLES: Mapping[str, tuple[str, ...]] = {
+    "preferences": ("kind", "value", "wanted", "said_at"),
+    "vetoes": ("reason", "starts_at", "ends_at"),
+    "addresses": ("channel", "address", "since"),
+}
+"""Tables that a mapping may name and no contract reads: outreach alone does. Their columns, beside ``patient``."""
+
 
 @dataclass(frozen=True)
 class TablePlace:
