@@ -17,6 +17,8 @@ import uvicorn
 
 from wardround.server.network.doorkeeper import Doorkeeper
 from wardround.server.network.laid import Laid, hold
+from wardround.server.network.laid_record import LaidRecord
+from wardround.server.network.lean_database import keep_lean
 from wardround.server.network.line import Line
 from wardround.server.network.node_keys import NodeKeys
 
@@ -32,14 +34,16 @@ def enrolled_keys(app: Any) -> Callable[[], list[bytes]]:
 
 def main() -> None:
     """Serve as ``flower-superlink`` does; WARDROUND_CONTROL names the file of the secret."""
+    from flwr.supercore import sql_mixin
     from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
     from flwr.superlink.main import create_app
     from flwr.superlink.servicer.fleet import fleet_handlers
 
     config = _parse_superlink_lifespan_config()
     secret = Path(os.environ["WARDROUND_CONTROL"]).read_bytes()
+    keep_lean(sql_mixin)
     app = create_app(config, SuperLinkLifespan)
-    hold(fleet_handlers, Laid())
+    hold(fleet_handlers, Laid(LaidRecord(Path(config.database).with_name("laid.sqlite"))))
     gc.freeze()  # what stays for good; so the doorkeeper's collections after large bodies take milliseconds
     uvicorn.run(
         Doorkeeper(app, secret, NodeKeys(enrolled_keys(app))),

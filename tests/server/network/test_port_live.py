@@ -5,119 +5,31 @@ Must show: 200 keyless callers leave memory within 100 MiB of idle, and it goes 
 
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from flwr.proto.fleet_pb2 import ActivateNodeRequest, PushMessagesRequest
+from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.message_pb2 import Metadata, ObjectTree, PushObjectRequest
-from flwr.proto.node_pb2 import Node
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supernode.fleet_http_client import FleetHttpClient
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from wardround.protocol.wire.kit import sign_join_request
-from wardround.protocol.wire.signed_file import save_signed
-from wardround.protocol.wire.signing import new_key
-from wardround.server.main import main
+from tests.server.network.live_superlink import MIB, provisioned, resident, settled, watched
 from wardround.server.network.doorkeeper import LARGEST_BODY
 from wardround.server.network.superlink import is_listening
-from wardround.server.store.operator_home import load_operator_home
 
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
-CALLERS, MIB = 200, 2**20
+CALLERS = 200
 PART = b"x" * MIB
 CHUNK = b"%x\r\n%s\r\n" % (MIB, PART)
 
 
-def free_port():
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return trial.getsockname()[1]
-
-
 @pytest.fixture
 def running(tmp_path):
-    """A served study with one enrolled hospital: its home, the hospital's node key, and the SuperLink's number."""
-    home, port = tmp_path / "op", free_port()
-    key = ec.generate_private_key(ec.SECP384R1())
-    main(
-        [
-            "provision",
-            f"--home={home}",
-            f"--address=127.0.0.1:{port}",
-            "--hospital=north",
-            f"--out={tmp_path}",
-        ]
-    )
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    asked = sign_join_request("north", public, new_key())
-    save_signed(asked, tmp_path / "north.request")
-    main(
-        [
-            "enrol",
-            f"--request={tmp_path / 'north.request'}",
-            f"--home={home}",
-            f"--fingerprint={asked.fingerprint}",
-        ]
-    )
-    line = [sys.executable, "-P", "-m", "wardround.server.main", "up", f"--home={home}"]
-    with (tmp_path / "up.log").open("wb") as log:
-        process = subprocess.Popen(line, stdout=log, stderr=log)
-    try:
-        yield load_operator_home(home), key, superlink(process.pid, tmp_path / "up.log")
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def superlink(parent, log):
-    deadline = time.monotonic() + 60
-    while b"north may connect" not in log.read_bytes():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
-    (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return int(child)
-
-
-def resident(pid):
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) * 1024
-
-
-@contextmanager
-def watched(pid):
-    """The largest resident memory while the block runs, in ``[0]``."""
-    peak, done = [0], threading.Event()
-
-    def look():
-        while not done.wait(0.01):
-            peak[0] = max(peak[0], resident(pid))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        done.set()
-        thread.join()
-
-
-def settled(pid, bound):
-    """Resident memory once it is below the bound, or after 20 s."""
-    deadline = time.monotonic() + 20
-    while resident(pid) > bound and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return resident(pid)
+    with provisioned(tmp_path).up() as live:
+        yield live
 
 
 def keyless(home, kind, until):
@@ -151,7 +63,7 @@ def pour(line, kind):
 
 def test_200_keyless_callers_cost_less_than_100_mib_and_it_comes_back(running):
     """Of each kind in turn, at one SuperLink: what one kind leaves behind counts for the next."""
-    home, _, pid = running
+    home, pid = running.home, running.pid
     idle, peaks = resident(pid), {}
     for kind in ("node", "runtime", "chunked", "endless head", "silent"):
         until = time.monotonic() + 4
@@ -171,22 +83,19 @@ def test_200_keyless_callers_cost_less_than_100_mib_and_it_comes_back(running):
 
 
 def test_an_enrolled_hospital_has_one_large_body_at_a_time_and_lays_down_nothing_unasked(running):
-    home, key, pid = running
-    root = home.tls("root.crt").read_bytes()
+    home, pid = running.home, running.pid
     database = home.folder / "superlink/state.sqlite"
     answers, refused = [], []
 
     def push(make):
-        signed = NodeAuthHttpInterceptor(key, key.public_key())
-        with FleetHttpClient.from_server_address(home.local_address, False, root, [signed]) as client:
+        with running.client() as client:
             try:
                 answers.append(make(client))
             except httpx.HTTPStatusError as error:
                 refused.append(error.response.status_code)
 
-    public = public_key_to_bytes(key.public_key())
-    push(lambda one: one.ActivateNode(ActivateNodeRequest(public_key=public, heartbeat_interval=30)))
-    node = Node(node_id=answers.pop().node_id)
+    with running.client() as client:
+        node = running.activate(client)
     large = PushObjectRequest(
         node=node, object_id="ab" * 32, object_content=bytes(LARGEST_BODY - MIB), run_id=1
     )
