@@ -165,5 +165,5 @@ def test_a_server_that_dies_while_its_list_is_held_does_not_end_up(monkeypatch, 
     up._keep(home, SimpleNamespace(poll=lambda: next(looks, -9)))
     assert not answers
     said = capsys.readouterr().err
-    assert "(ConnectError); again" in said
+    assert "(ConnectError); trying again" in said
     assert "north may connect" in said
