@@ -69,6 +69,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a public name from its home (PEP 562); AttributeError, one line, for any other."""
+    if name == "__version__":
+        from wardround.protocol.installed import installed_version
+
+        return installed_version()
     if name not in _HOMES:
         raise AttributeError(_unknown(name))
     try:

@@ -15,6 +15,7 @@ from tests.builders import AGE, CHANNEL, small_contract
 from wardround.client.agent.verified_plan import read_request
 from wardround.client.home.home import load_home
 from wardround.client.home.round_log import RoundLog
+from wardround.client.home.server_releases import ServerReleases
 from wardround.client.ledger.entries import make_entry, read_entry
 from wardround.client.ledger.head_file import read_head
 from wardround.client.ledger.port import NO_ENTRY, MemoryLedger
@@ -33,7 +34,8 @@ from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, Tr
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire.envelope import decode_answer, encode_answer, sign_release, sign_request
-from wardround.protocol.wire.kit import KIT, REQUEST, load_join_request, load_kit, sign_kit
+from wardround.protocol.wire.kit import KIT, REQUEST, load_join_request, load_kit, sign_join_request, sign_kit
+from wardround.protocol.wire.opening import SIGNATURE_AT, STATEMENT_AT
 from wardround.protocol.wire.published_policy import FORM as POLICY
 from wardround.protocol.wire.published_policy import load_policy, publish_policy
 from wardround.protocol.wire.signed_file import FileForm, sign_body
@@ -47,13 +49,15 @@ from wardround.protocol.wire.signed_model import (
 )
 from wardround.protocol.wire.signed_terms import FORM as TERMS
 from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
-from wardround.protocol.wire.signing import load_key, load_public_key, new_key, save_key
+from wardround.protocol.wire.signing import Purpose, load_key, load_public_key, new_key, save_key
+from wardround.protocol.wire.speaker import SPEAKER_BYTES, Speaker
 from wardround.protocol.wire.wire import decode_plan, decode_release, encode_plan, encode_release
 from wardround.server.algorithm.rounds import init
 from wardround.server.evaluation.evaluation import TableSum
+from wardround.server.store.agent_releases import agents_heard
 from wardround.server.store.certificates import new_root
 from wardround.server.store.checkpoint import resume, save_state
-from wardround.server.store.event_log import EventLog, read_events
+from wardround.server.store.event_log import AGENT, EventLog, read_events
 from wardround.server.store.held_heads import HeldHeads
 from wardround.server.store.kept_sums import load_sum, save_sum
 from wardround.server.store.operator_home import load_operator_home
@@ -138,11 +142,18 @@ def _wire(terms: Terms) -> list[Decoder]:
     def read(content: bytes) -> object:
         return read_request(content, policy, ledger, NOW)
 
+    def by_another_release(speaker: bytes) -> bytes:
+        """A request whose first 40 bytes are anything, signed by a listed operator all the same."""
+        whole = ask(payload)
+        signed = speaker[:SPEAKER_BYTES].ljust(SPEAKER_BYTES, b"\0") + whole[SPEAKER_BYTES:SIGNATURE_AT]
+        return signed + KEY.sign(Purpose.PLAN, signed) + whole[STATEMENT_AT:]
+
     return [
         _signed("terms", TERMS, payload, signed_terms_from_bytes),
         Decoder("plan", encode_plan(plan), decode_plan),
         Decoder("release", encode_release(release), decode_release),
         Decoder("request", ask(payload), read, payload[TERMS.line_bytes : -1], by_a_listed_operator),
+        Decoder("opening", ask(payload), read, ask(payload)[:SPEAKER_BYTES], by_another_release),
         Decoder("answer", answer, decode_answer),
         Decoder("refusal", encode_answer(Refusal("budget", "x")), decode_answer),
     ]
@@ -156,7 +167,7 @@ def _signed_files(contract: Contract, terms: Terms, folder: Path) -> list[Decode
     )
     model = model_bytes(contract, terms.model, weights, {"study": "tea", "simulation": "false"})
     signature = sign_files(KEY, "tea", DIGEST, {"model.safetensors": model, "card.html": b"x"}, exception)
-    request = sign_body(REQUEST, canonical_json({"hospital": "north", "node_key": NODE_KEY}), KEY)
+    request = sign_join_request("north", NODE_KEY, KEY).content
     policy = publish_policy("north", Limits(delta=1e-5, models=("additive",)), NOW, KEY)
     return [
         _signed(
@@ -208,6 +219,7 @@ def _hospital(folder: Path) -> list[Decoder]:
         Decoder(
             "ledger head", b'{"hash":"%b","sequence":1}\n' % DIGEST.encode(), _by_file(folder, read_head)
         ),
+        Decoder("servers.json", _servers(folder), _by_file(folder, lambda path: ServerReleases(path).read())),
         Decoder("rounds.jsonl", _round_line(), _by_file(folder, lambda path: RoundLog(path).read())),
         Decoder(
             "SuperNode's settings", line, _in_folder(folder / "node", "settings.json", load_node_settings)
@@ -231,6 +243,7 @@ def _operator(terms: Terms, folder: Path) -> list[Decoder]:
     kept = save_sum(folder / "kept", terms.fingerprint, found).read_bytes()
     log = folder / "events"
     EventLog(log).write("started", study="tea", round=1, hospitals=["north"])
+    EventLog(log).write(AGENT, hospital="north", protocol=3, program="0.3.0")
     begin_release_decision(folder / "release_decision", ReleaseDecisionSettings())
 
     def heads(content: bytes) -> object:
@@ -241,7 +254,9 @@ def _operator(terms: Terms, folder: Path) -> list[Decoder]:
     return [
         Decoder("checkpoint", checkpoint, _by_hash(folder / "checkpoints", lambda at: resume(at, terms))),
         Decoder("kept sum", kept, _by_hash(folder / "sums", lambda at: load_sum(at, terms.fingerprint, 1))),
-        Decoder("event log", log.read_bytes(), _by_file(folder, read_events)),
+        Decoder(
+            "event log", log.read_bytes(), _by_file(folder, lambda path: agents_heard(read_events(path)))
+        ),
         Decoder(
             "release decision",
             (folder / "release_decision").read_bytes(),
@@ -258,6 +273,11 @@ def _operator(terms: Terms, folder: Path) -> list[Decoder]:
 
 def _yaml(plain: object) -> bytes:
     return yaml.safe_dump(plain).encode()
+
+
+def _servers(folder: Path) -> bytes:
+    ServerReleases(folder / "servers").note(KEY.public, Speaker(3, "0.3.0"), NOW)
+    return (folder / "servers").read_bytes()
 
 
 def _round_line() -> bytes:

@@ -39,6 +39,7 @@ PARTS = (
     "flwr.server.superlink.linkstate.sql_linkstate:SqlLinkState.get_valid_message_ins",
     "flwr.supernode.cli.flower_supernode:_parse_args_run_supernode",
     "flwr.supernode.fleet_http_connection:HEARTBEAT_DEFAULT_INTERVAL",
+    "flwr.supernode.runtime.run_clientapp:LoadClientAppError",
     "flwr.supernode.runtime.run_clientapp:install_from_fab",
     "flwr.supernode.runtime.run_clientapp:pull_task_input",
     "flwr.supernode.start_client_internal:time",

@@ -59,12 +59,12 @@ def try_all(decoder: Decoder, count: int, seed: int) -> int:
 
 
 NAMES = (
-    "terms", "plan", "release", "request", "answer", "refusal", "kit", "join request", "published policy", "model",
-    "model signature", "exception", "public key", "hospital.yaml", "policy.yaml", "contract", "ledger entry",
-    "ledger export", "ledger head", "rounds.jsonl", "SuperNode's settings", "private key", "checkpoint", "kept sum",
-    "event log", "release decision", "held heads", "operator's settings",
+    "terms", "plan", "release", "request", "opening", "answer", "refusal", "kit", "join request", "published policy",
+    "model", "model signature", "exception", "public key", "hospital.yaml", "policy.yaml", "contract", "ledger entry",
+    "ledger export", "ledger head", "servers.json", "rounds.jsonl", "SuperNode's settings", "private key",
+    "checkpoint", "kept sum", "event log", "release decision", "held heads", "operator's settings",
 )  # fmt: skip
-FORGIVING = {"rounds.jsonl", "event log", "kept sum"}
+FORGIVING = {"servers.json", "rounds.jsonl", "event log", "kept sum"}
 """What leaves out a damaged line or file, and raises for none."""
 
 

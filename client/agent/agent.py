@@ -16,7 +16,12 @@ from pathlib import Path
 from wardround.client.agent.noted import Noted
 from wardround.client.agent.socket_door import Reply, SocketDoor
 from wardround.client.agent.turn import Turns
-from wardround.client.agent.verified_plan import VerifiedPlan, check_opening, read_request
+from wardround.client.agent.verified_plan import (
+    OtherProtocol,
+    VerifiedPlan,
+    check_opening,
+    read_request,
+)
 from wardround.client.agent.warm import WarmFeatures
 from wardround.client.cohort import Cohort
 from wardround.client.home.home import Home, load_home
@@ -50,6 +55,7 @@ class Agent:
         self._features = WarmFeatures(home.source, home.patients_key, standing)
         self._agreed: set[str] = set()
         self._noted = Noted()
+        self._servers = home.server_releases
         self._turns = Turns()
 
     def answer(self, payload: bytes) -> Reply:
@@ -62,6 +68,7 @@ class Agent:
             asked = read_request(payload, self._current_policy(), self._ledger, self._now())
         except Exception as error:
             return self._unread(error)
+        self._servers.note(asked.signed.operator, asked.speaker, self._now())
         with self._turns.take():
             return self._answer(asked)
 
@@ -182,6 +189,8 @@ class Agent:
             logger.warning("refused: %s%s", refusal, many)
         elif asked is None:
             return Reply(encode_answer(refusal))
+        if isinstance(refusal, OtherProtocol):
+            self._servers.note(refusal.operator, refusal.speaker, self._now())
         with suppress(Refusal, LedgerError, WardroundError):  # a disk that takes no entry changes no answer
             self._ledger.refuse(refusal.clause, operator, study, number, self._now())
         return Reply(encode_answer(refusal))

@@ -27,7 +27,8 @@ from wardround.client.agent.pace import Pace
 from wardround.client.agent.room import Caller, Room, Stage
 from wardround.client.agent.worker import PendingRequest, Worker
 from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
-from wardround.protocol.wire.envelope import LARGEST_REQUEST, OPENING_BYTES
+from wardround.protocol.wire.envelope import LARGEST_REQUEST
+from wardround.protocol.wire.opening import OPENING_BYTES
 
 logger = logging.getLogger("wardround.hospital")
 

@@ -1,74 +1,105 @@
 """From a request's bytes to a plan that a listed operator signed: verified before it is parsed (rule 11).
 
-In this order: size → who asks → the policy lists that operator → the operator signed these digests → the bytes
-have them → the terms' signature → terms decoded → plan decoded. Whoever fails one step costs nothing of the
-next: a stranger costs a look into policy and ledger, and none of his bytes is decoded.
+In this order: size → who asks → the policy lists that operator → the operator signed these digests → the server
+speaks this agent's protocol → the bytes have these digests → the terms' signature → terms decoded → plan decoded.
+Whoever fails one step costs nothing of the next: a stranger costs a look into policy and ledger, and none of his
+bytes is decoded.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from wardround.client.home.server_releases import HERE, THEIRS
 from wardround.client.ledger.port import Ledger
 from wardround.client.policy.policy import Policy, operator_clause
 from wardround.protocol.errors import ConfigurationError, MessageError, Refusal, WardroundError
 from wardround.protocol.terms.terms import RoundPlan
-from wardround.protocol.wire.envelope import (
+from wardround.protocol.wire.envelope import Request, decode_request, is_what_was_signed
+from wardround.protocol.wire.opening import (
     OPENING_BYTES,
     Opening,
-    Request,
+    Statement,
     decode_opening,
-    decode_request,
-    is_what_was_signed,
+    decode_statement,
+    is_statement_signed,
     signed_by_operator,
 )
+from wardround.protocol.wire.signed_file import read_line
+from wardround.protocol.wire.signed_terms import FORM as TERMS
 from wardround.protocol.wire.signed_terms import SignedTerms, signed_terms_from_bytes
+from wardround.protocol.wire.speaker import Speaker, disagreement, understands
 from wardround.protocol.wire.wire import decode_plan
+
+
+class OtherProtocol(Refusal):
+    """A listed operator's server speaks another protocol. operator: its key; speaker: what it said it is."""
+
+    def __init__(self, operator: str, speaker: Speaker) -> None:
+        """Say which side is to be upgraded."""
+        line = disagreement(THEIRS, speaker, HERE)
+        super().__init__("protocol", f"{line}; nothing was charged, and the study waits until then")
+        self.operator, self.speaker = operator, speaker
 
 
 @dataclass(frozen=True, eq=False)
 class VerifiedPlan:
-    """A plan with the terms that it belongs to; one listed operator's signature over each was verified."""
+    """A plan with the terms that it belongs to; one listed operator's signature over each was verified.
+
+    speaker: the server that sent it.
+    """
 
     signed: SignedTerms
     plan: RoundPlan
+    speaker: Speaker
 
 
 def read_request(payload: bytes, policy: Policy, ledger: Ledger, now: datetime) -> VerifiedPlan:
     """Read a request of a listed operator.
 
-    Refusal by clause ``message``, ``terms``, ``operators``, ``signature``, ``expired`` or ``plan``.
+    Refusal by clause ``message``, ``operators``, ``signature``, ``protocol``, ``expired``, ``terms`` or ``plan``.
     """
-    check_opening(payload[:OPENING_BYTES], policy, ledger, now)
+    opening = check_opening(payload[:OPENING_BYTES], policy, ledger, now)
     request = _split(payload)
     _require_signed(request)
-    return VerifiedPlan(_terms(request), _plan(request))
+    return VerifiedPlan(_terms(request), _plan(request), opening.speaker)
 
 
 def check_opening(first: bytes, policy: Policy, ledger: Ledger, now: datetime) -> Opening:
     """Refuse by a request's first ``OPENING_BYTES``: a stranger, what no listed operator signed, what is too old.
 
-    Constant time: a stranger is told from the policy, without any arithmetic on the key that he brought.
+    Constant time: a stranger is told from the policy, without any arithmetic on the key that he brought. Of another
+    protocol only what no protocol changes is read: who wrote it, and whether a listed operator signed that.
     """
     try:
         opening = decode_opening(first)
     except MessageError as error:
         raise Refusal("message", str(error)) from error
-    except ConfigurationError as error:
-        raise Refusal("terms", str(error)) from error
     clause = operator_clause(policy, opening.operator, ledger)
     if not clause.holds:
         raise Refusal(clause.name, f"{clause.asked}; this hospital allows {clause.allowed} (policy.yaml)")
     if not signed_by_operator(opening):
-        raise Refusal("signature", "the plan is not signed by the operator who signed the terms")
-    if now.timestamp() >= opening.expires_at:
-        raise Refusal("expired", f"the plan expired {now.timestamp() - opening.expires_at:.0f} s ago")
+        raise Refusal("signature", "the plan is not signed by the operator whom it names")
+    if not understands(opening.speaker):
+        raise OtherProtocol(opening.operator, opening.speaker)
+    if not is_statement_signed(opening):
+        raise Refusal("signature", "the statement that came is not the one that its operator signed")
+    expires_at = _statement(opening).expires_at
+    if now.timestamp() >= expires_at:
+        raise Refusal("expired", f"the plan expired {now.timestamp() - expires_at:.0f} s ago")
     return opening
+
+
+def _statement(opening: Opening) -> Statement:
+    try:
+        return decode_statement(opening)
+    except MessageError as error:
+        raise Refusal("message", str(error)) from error
 
 
 def _split(payload: bytes) -> Request:
     try:
         return decode_request(payload)
-    except (MessageError, ConfigurationError) as error:
+    except MessageError as error:
         raise Refusal("message", str(error)) from error
 
 
@@ -82,7 +113,11 @@ def _require_signed(request: Request) -> None:
 
 
 def _terms(request: Request) -> SignedTerms:
+    """Decode terms that the plan's own operator signed; whatever another signed is not decoded."""
     try:
+        signer, _ = read_line(TERMS, request.terms[: TERMS.line_bytes], "terms")
+        if signer != request.opening.operator:
+            raise ConfigurationError("terms: are signed by another key than the plan")
         return signed_terms_from_bytes(request.terms)
     except WardroundError as error:
         raise Refusal("terms", str(error)) from error

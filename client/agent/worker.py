@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from wardround.protocol.wire.envelope import OPENING_BYTES
+from wardround.protocol.wire.opening import OPENING_BYTES
 
 logger = logging.getLogger("wardround.hospital")
 

@@ -11,6 +11,7 @@ from wardround.client.checks.finding import Finding, fault, ok, warn
 from wardround.client.checks.volumes import NETWORK, unencrypted_swap, volume_of
 from wardround.client.home.home import LEDGER, Home
 from wardround.client.ledger.clock import FIRST, LAST, clock_fault
+from wardround.protocol.wire.speaker import PROTOCOL
 
 SHOWN = ("torch", "opacus", "polars", "flwr", "cryptography")
 LEAST_FREE_BYTES, FEW_FREE_BYTES = 200 * 2**20, 2 * 2**30
@@ -33,7 +34,9 @@ def versions() -> Iterator[Finding]:
         yield fault("versions", f"{name} is {has}, needed is {asked}", "reinstall: scripts/install.sh")
     if not wrong:
         parts = ", ".join(f"{name} {_version(name)}" for name in SHOWN)
-        yield ok("versions", f"wardround {own}, Python {sys.version.split()[0]}, {parts}")
+        yield ok(
+            "versions", f"wardround {own}, protocol {PROTOCOL}, Python {sys.version.split()[0]}, {parts}"
+        )
 
 
 def _unmet(wanted: list[str]) -> Iterator[tuple[str, str, str]]:

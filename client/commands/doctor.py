@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
-from wardround.client.checks import files, machine, own_models, rounds, server
+from wardround.client.checks import files, machine, own_models, releases, rounds, server
 from wardround.client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
 from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.terminal import say, table
@@ -80,6 +80,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
         yield from guarded("ledger", lambda: files.ledger(ledger, home, policy))
         yield from guarded("ledger", lambda: files.heads(ledger, policy))
         yield from guarded("rounds", lambda: rounds.answered(home, home.gate_now(ledger, home.clock())))
+        yield from guarded("release", lambda: releases.servers(home, policy, ledger))
         last = None if ledger.simulated else ledger.time
         yield from guarded("clock", lambda: machine.clock(last))
         yield from _with_studies(home, policy, ledger, options)

@@ -7,6 +7,7 @@ from wardround.client.commands.open_home import open_home
 from wardround.client.commands.terminal import say
 from wardround.client.home.home import HOSPITAL_KEY, SETTINGS, load_home
 from wardround.client.home.new_home import begin_home
+from wardround.client.home.server_releases import THEIRS
 from wardround.client.home.settings_text import NewHome
 from wardround.client.network.supernode import (
     FOLDER,
@@ -22,11 +23,17 @@ from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.kit import JoinRequest, Kit, load_kit, sign_join_request
 from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signing import key_fingerprint, load_key
+from wardround.protocol.wire.speaker import disagreement, understands
 
 
 def run(options: Namespace) -> None:
     """Have a person compare the kit; then begin a home where there is none, write the request, look around."""
     kit = load_kit(options.kit)
+    if not understands(kit.speaker):
+        line = disagreement(THEIRS, kit.speaker, "this installation")
+        raise ConfigurationError(
+            f"kit={options.kit}: {line}, or ask for a new kit where that was done already"
+        )
     folder = options.home.absolute()
     begun = not (folder / SETTINGS).exists()
     listed = begun or _check_home(kit, options.kit, folder)

@@ -8,6 +8,7 @@ from typing import Any
 
 from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.files import strange_heads
+from wardround.client.checks.releases import other_releases
 from wardround.client.checks.rounds import describe as describe_noise
 from wardround.client.commands.ledger import describe
 from wardround.client.commands.open_home import OpenHome, open_home
@@ -21,6 +22,7 @@ from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.signed_terms import SignedTerms
+from wardround.protocol.wire.speaker import this_speaker
 
 LAST = 5
 
@@ -29,12 +31,15 @@ def run(options: Namespace) -> None:
     """Show where the hospital stands; everything is read off policy, ledger and socket."""
     with open_home(options.home) as opened:
         entries = opened.ledger.entries()
+        others = list(other_releases(opened.home, opened.policy, opened.ledger))
         facts: dict[str, Any] = {
             "hospital": opened.home.hospital,
             "agent": is_listening(opened.home.socket),
             "delta": opened.policy.delta,
             "head": opened.ledger.head,
-            "faults": _faults(opened, entries),
+            "faults": [line for line, understood in others if not understood] + _faults(opened, entries),
+            "release": str(this_speaker()),
+            "other_releases": [line for line, understood in others if understood],
         }
         noise = noise_alone(opened.home.round_log.read())
         budget = _budget(opened, entries)
@@ -107,9 +112,14 @@ def _show(
     pending: list[str],
     last: list[Entry],
 ) -> None:
-    say(f"{facts['hospital']}: the agent {'answers' if facts['agent'] else 'does not run'}", "")
+    say(
+        f"{facts['hospital']}: the agent {'answers' if facts['agent'] else 'does not run'}; {facts['release']}",
+        "",
+    )
     for fault in facts["faults"]:
         say(f"FAULT: {fault}", "")
+    for line in facts["other_releases"]:
+        say(line, "")
     rows = []
     for row in budget:
         spent, cap = float(str(row["spent"])), float(str(row["cap"]))

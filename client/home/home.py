@@ -7,6 +7,7 @@
     HOME/keys/patients.key 64 hexadecimal digits: the secret behind patients' tokens; never changed, never shared
     HOME/rounds.jsonl      how each round was computed, for the hospital's own people (client.home.round_log)
     HOME/plugins.yaml      models of the hospital's own, by the words of terms, if any (protocol.plugin_file)
+    HOME/servers.json      which release each operator's server is (client.home.server_releases)
     HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
 
 hospital.yaml:
@@ -27,7 +28,6 @@ Paths are relative to the home folder.
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from wardround.client.connectors.mapping import source_from_mapping
@@ -35,11 +35,13 @@ from wardround.client.connectors.patient_form import AS_WRITTEN, PatientColumn, 
 from wardround.client.connectors.source import TableSource
 from wardround.client.connectors.table_format import zone_from_section
 from wardround.client.home.round_log import RoundLog
+from wardround.client.home.server_releases import ServerReleases
 from wardround.client.ledger.sqlite import SqliteLedger, open_ledger
 from wardround.client.policy.policy import Policy
 from wardround.client.policy.policy_file import PolicyFile
 from wardround.protocol.errors import ConfigurationError, LedgerError
 from wardround.protocol.files import read_bounded
+from wardround.protocol.installed import installed_version
 from wardround.protocol.plugin_file import HOSPITAL_GROUPS, declare_plugins, read_plugins
 from wardround.protocol.terms.settings import SHIPPED
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
@@ -48,6 +50,7 @@ from wardround.protocol.text.text import is_digest
 from wardround.protocol.wire.signing import SigningKey, load_key
 
 SETTINGS, POLICY, LEDGER, ROUNDS = "hospital.yaml", "policy.yaml", "ledger.sqlite", "rounds.jsonl"
+SERVERS = "servers.json"
 HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys/hospital.key", "keys/patients.key", "terms"
 LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
 LARGEST_SEED = 2**63 - 1
@@ -95,6 +98,11 @@ class Home:
     def round_log(self) -> RoundLog:
         """How each round was computed."""
         return RoundLog(self.folder / ROUNDS)
+
+    @property
+    def server_releases(self) -> ServerReleases:
+        """Which release each operator's server is."""
+        return ServerReleases(self.folder / SERVERS)
 
     @property
     def terms_folder(self) -> Path:
@@ -192,10 +200,7 @@ def load_patients_key(path: Path) -> bytes:
 
 def program_version() -> str:
     """Name the installed program, as it stands in every charge."""
-    try:
-        return f"wardround {version('wardround')}"
-    except PackageNotFoundError:
-        return "wardround, not installed"
+    return f"wardround {installed_version()}"
 
 
 def _patient(section: Section) -> PatientColumn:

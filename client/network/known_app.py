@@ -17,6 +17,8 @@ from wardround.protocol.text.text import visible
 
 # Of server/network/shim; test_known_app.py fails, and says the new one, where the shim has changed.
 SHIM_DIGEST = "6a20448b7edacc7cb4ff9e252eea1e56fbfc13ad36038c202d99e3d3cdc7d222"
+# The shim's own version, not Wardround's: releases that ship the same shim work together. Whoever changes the shim
+# raises ``protocol.wire.speaker.PROTOCOL`` too.
 SHIM_NAME, SHIM_VERSION = "wardround/wardround-shim", "0.1.0"
 MOST_BYTES, MOST_FILES = 100_000, 10
 _MANIFEST, _PROJECT = ".info/CONTENT", "pyproject.toml"
@@ -68,7 +70,11 @@ def run_the_shim_alone(flowers: Any) -> None:
 
     def installed(content: bytes, **options: Any) -> Any:
         # Here and not above: Flower has the message by now, and tells the server that it failed.
-        check_app(content, *asked[-1])
+        try:
+            check_app(content, *asked[-1])
+        except ConfigurationError as error:
+            # The one error by which the server can tell that the shim was not run from that it failed.
+            raise flowers.LoadClientAppError(str(error)) from error
         return install(content, **options)
 
     flowers.pull_task_input, flowers.install_from_fab = pulled, installed

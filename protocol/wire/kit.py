@@ -6,25 +6,36 @@
 Neither holds a secret: a hospital makes its keys itself, and a stolen kit lets nobody in. Each is signed with
 the key that it brings. That keeps out nobody who writes a whole file of his own: so two people compare the
 file's fingerprint by telephone, which covers every byte of it, before anything is done with it.
+
+Each says which protocol its writer speaks (``protocol.wire.speaker``), so that two releases that do not understand each
+other are told before a study is. It is read, whatever it says: what to make of it, ``join`` and ``enrol`` know.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 
-from wardround.protocol.errors import require
+from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.text.text import checked_name, visible
 from wardround.protocol.wire.signed_file import FileForm, load_content, read_signed, signed_content
 from wardround.protocol.wire.signing import Purpose, SigningKey, digits_to_compare
+from wardround.protocol.wire.speaker import (
+    Speaker,
+    speaker_from_mapping,
+    speaker_to_mapping,
+    this_speaker,
+)
 
 KIT = FileForm(
     kind="kit",
     format="wardround-kit-2",
     purpose=Purpose.KIT,
     signer="operator",
-    parts=("hospital", "address", "root_certificate"),
+    parts=("hospital", "address", "root_certificate", "protocol", "program"),
     giver="the operator",
 )
 REQUEST = FileForm(
@@ -32,7 +43,7 @@ REQUEST = FileForm(
     format="wardround-request-2",
     purpose=Purpose.JOIN,
     signer="signing_key",
-    parts=("hospital", "node_key"),
+    parts=("hospital", "node_key", "protocol", "program"),
     giver="the hospital",
 )
 _ADDRESS = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]):([0-9]{1,5})")
@@ -46,6 +57,7 @@ _CERTIFICATE = re.compile(
 class Kit:
     """What one hospital needs to reach the server. root_certificate: PEM. operator: its Ed25519 public key.
 
+    speaker: the operator's release when it wrote the kit.
     content: the file's bytes, every one of them signed. Made by ``sign_kit`` and ``load_kit`` alone.
     """
 
@@ -53,6 +65,7 @@ class Kit:
     address: str
     root_certificate: str = field(repr=False)
     operator: str
+    speaker: Speaker
     content: bytes = field(repr=False)
 
     @property
@@ -65,12 +78,14 @@ class Kit:
 class JoinRequest:
     """How a hospital asks to be let in. node_key: OpenSSH; signing_key: what signs its releases and this.
 
+    speaker: the hospital's release when it asked.
     content: the file's bytes, every one of them signed. Made by ``sign_join_request`` and ``load_join_request``.
     """
 
     hospital: str
     node_key: str
     signing_key: str
+    speaker: Speaker
     content: bytes = field(repr=False)
 
     @property
@@ -90,7 +105,7 @@ def checked_address(address: str, key: str = "address") -> str:
 def sign_kit(hospital: str, address: str, root_certificate: str, key: SigningKey) -> Kit:
     """Write a hospital's kit, signed by the operator's key."""
     plain = {"hospital": hospital, "address": address, "root_certificate": root_certificate}
-    return _kit(signed_content(KIT, plain, key), "new")
+    return _kit(signed_content(KIT, plain | speaker_to_mapping(this_speaker()), key), "new")
 
 
 def load_kit(path: Path) -> Kit:
@@ -104,7 +119,19 @@ def _kit(content: bytes, name: object) -> Kit:
     checked_address(plain["address"], f"kit={name}: address")
     fits = _is_certificate(plain["root_certificate"])
     require(fits, "kit", name, "root_certificate must be one PEM certificate; ask the operator for it again")
-    return Kit(**plain, content=content)
+    return Kit(**_with_speaker(KIT, plain, name), content=content)
+
+
+def _with_speaker(form: FileForm, plain: Mapping[str, Any], name: object) -> dict[str, Any]:
+    """Put a file's writer in the place of the two parts that name it."""
+    try:
+        speaker = speaker_from_mapping(plain)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{form.kind}={name}: {error}; ask {form.giver} for the file again"
+        ) from error
+    kept = {part: value for part, value in plain.items() if part not in speaker_to_mapping(speaker)}
+    return {**kept, "speaker": speaker}
 
 
 def _is_certificate(text: object) -> bool:
@@ -120,7 +147,7 @@ def _is_certificate(text: object) -> bool:
 def sign_join_request(hospital: str, node_key: str, key: SigningKey) -> JoinRequest:
     """Ask for a hospital, naming its SuperNode's public key, with the key that will sign its releases."""
     plain = {"hospital": checked_name(hospital), "node_key": node_key}
-    return _request(signed_content(REQUEST, plain, key), "new")
+    return _request(signed_content(REQUEST, plain | speaker_to_mapping(this_speaker()), key), "new")
 
 
 def load_join_request(path: Path) -> JoinRequest:
@@ -133,4 +160,4 @@ def _request(content: bytes, name: object) -> JoinRequest:
     checked_name(plain["hospital"], f"request={name}: hospital")
     fits = isinstance(plain["node_key"], str) and _NODE_KEY.fullmatch(plain["node_key"]) is not None
     require(fits, "request", name, "node_key must be an OpenSSH public key on a NIST curve")
-    return JoinRequest(**plain, content=content)
+    return JoinRequest(**_with_speaker(REQUEST, plain, name), content=content)

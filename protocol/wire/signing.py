@@ -45,8 +45,7 @@ class SigningKey:
     def __init__(self, private: Ed25519PrivateKey) -> None:
         """Keep the key and spell its public half."""
         self._private = private
-        raw = private.public_key().public_bytes_raw()
-        self.public = "ed25519:" + base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        self.public = public_key_text(private.public_key().public_bytes_raw())
 
     def __repr__(self) -> str:
         """Show the public half."""
@@ -108,8 +107,8 @@ def checked_public_key(text: str) -> str:
     under those.
     """
     if isinstance(text, str) and _PUBLIC_KEY.fullmatch(text):
-        raw = base64.urlsafe_b64decode(text.removeprefix("ed25519:") + "=")
-        if "ed25519:" + base64.urlsafe_b64encode(raw).decode().rstrip("=") == text:
+        raw = public_key_bytes(text)
+        if public_key_text(raw) == text:
             if _is_weak(raw):
                 raise ConfigurationError(
                     "key: is a point of small order, under which anybody can sign; ask its owner for a new key"
@@ -118,6 +117,16 @@ def checked_public_key(text: str) -> str:
     raise ConfigurationError(
         "key: is not a public key; expected ed25519: and 43 letters, as in operator.key.pub"
     )
+
+
+def public_key_bytes(public: str) -> bytes:
+    """Give the 32 bytes that a public key's text spells."""
+    return base64.urlsafe_b64decode(public.removeprefix("ed25519:") + "=")
+
+
+def public_key_text(raw: bytes) -> str:
+    """Spell 32 bytes as a public key; that they are a good one, ``checked_public_key`` says."""
+    return "ed25519:" + base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _is_weak(raw: bytes) -> bool:
@@ -140,7 +149,7 @@ def digits_to_compare(content: bytes) -> str:
 def verifies(public: str, purpose: Purpose, payload: bytes, signature: bytes) -> bool:
     """Whether the key's owner signed this payload for this purpose; False for anything malformed."""
     try:
-        raw = base64.urlsafe_b64decode(checked_public_key(public).removeprefix("ed25519:") + "=")
+        raw = public_key_bytes(checked_public_key(public))
         Ed25519PublicKey.from_public_bytes(raw).verify(signature, purpose.value + payload)
     except (ConfigurationError, InvalidSignature, ValueError):
         return False

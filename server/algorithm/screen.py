@@ -29,7 +29,7 @@ _ROUNDING_SLACK = 1 + 2.0**-20  # the vector arrives in float32
 class NoRelease:
     """Stands where a hospital sent something that is no release: refused, malformed, failed.
 
-    reason is a fixed word, or the name of the clause that the hospital refused by.
+    reason is a fixed word, the name of the clause that the hospital refused by, or which protocol its agent speaks.
     """
 
     hospital: str

@@ -10,6 +10,8 @@ from wardround.protocol.files import write_durably
 from wardround.protocol.text.comparison import require_compared
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.wire.kit import JoinRequest, load_join_request
+from wardround.protocol.wire.speaker import disagreement, understands
+from wardround.server.store.agent_releases import HERE
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 
 
@@ -17,6 +19,9 @@ def run(options: Namespace) -> None:
     """Let a hospital in once a person compared its request; a changed SuperNode key needs the same signing key."""
     home = load_operator_home(options.home)
     asked = load_join_request(options.request)
+    if not understands(asked.speaker):
+        line = disagreement(f"{asked.hospital}'s agent", asked.speaker, HERE)
+        raise ConfigurationError(f"request={options.request}: {line}; the hospital then joins again")
     _check_keys_are_its_own(home, asked)
     path = home.folder / "hospitals" / f"{asked.hospital}.json"
     if path.exists():

@@ -1,6 +1,7 @@
 """``provision``: an operator's home where there is none, and a kit for each hospital."""
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
@@ -8,6 +9,7 @@ from wardround.protocol.text.say import say, say_json
 from wardround.protocol.text.text import checked_name
 from wardround.protocol.wire.kit import Kit, load_kit, sign_kit
 from wardround.protocol.wire.signed_file import save_signed
+from wardround.protocol.wire.speaker import understands
 from wardround.server.commands.arguments import DEFAULT_ADDRESS
 from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.certificates import ROOT_DAYS, SERVER_DAYS
@@ -21,9 +23,10 @@ def run(options: Namespace) -> None:
     home = _home(options.home.absolute(), options.address)
     options.out.mkdir(parents=True, exist_ok=True)
     key, root = home.key(), home.tls("root.crt").read_text(encoding="ascii")
-    kits = {name: sign_kit(name, home.address, root, key) for name in hospitals}
-    for name, kit in kits.items():
-        _keep_kit(kit, options.out / f"{name}.kit")
+    kits = {
+        name: _kept_kit(sign_kit(name, home.address, root, key), options.out / f"{name}.kit")
+        for name in hospitals
+    }
     if options.json:
         facts = {
             n: {"kit": str(options.out / f"{n}.kit"), "fingerprint": k.fingerprint} for n, k in kits.items()
@@ -52,12 +55,23 @@ def _home(folder: Path, address: str | None) -> OperatorHome:
     return home
 
 
-def _keep_kit(kit: Kit, path: Path) -> None:
-    """Write a kit where there is none; one that is there must be the same, for its fingerprint is read out again."""
-    if path.exists() and load_kit(path).content != kit.content:
+def _kept_kit(kit: Kit, path: Path) -> Kit:
+    """Write a kit where there is none; else give the one that is there, for its fingerprint is read out again.
+
+    It must say the same, but for an earlier release that speaks the same protocol.
+    """
+    if not path.exists():
+        save_signed(kit, path)
+        return kit
+    there = load_kit(path)
+    if replace(there, speaker=kit.speaker, content=kit.content) != kit:
         raise ConfigurationError(
             f"kit={path}: is there already, and is not {kit.hospital}'s kit from this home; look who changed it, or "
             "choose another --out"
         )
-    if not path.exists():
-        save_signed(kit, path)
+    if not understands(there.speaker):
+        raise ConfigurationError(
+            f"kit={path}: is there already, of {there.speaker}; this server speaks {kit.speaker}: remove it, or choose "
+            "another --out"
+        )
+    return there

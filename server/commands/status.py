@@ -8,9 +8,11 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.wire.signed_terms import load_terms
+from wardround.protocol.wire.speaker import this_speaker
+from wardround.server.store.agent_releases import agents_heard, release_lines
 from wardround.server.store.certificates import days_left
 from wardround.server.store.checkpoint import resume
-from wardround.server.store.event_log import ASKED, EVALUATED, read_events
+from wardround.server.store.event_log import AGENT, ASKED, EVALUATED, read_events
 from wardround.server.store.operator_home import OperatorHome, StudyFolder, load_operator_home
 
 
@@ -21,14 +23,14 @@ def run(options: Namespace) -> None:
     if options.json:
         say_json(plain)
         return
-    say(f"server {home.address}: {'up' if plain['up'] else 'down'}")
+    say(f"server {home.address}: {'up' if plain['up'] else 'down'}; {plain['release']}")
     certificates = plain["certificate_days_left"]
     say("certificates: " + ", ".join(f"{k} {v} days" for k, v in certificates.items()))
     say(f"hospitals: {', '.join(plain['hospitals']) or 'none enrolled'}")
     for study in plain["studies"]:
         valid = f"; terms valid until {study['valid_until']}" if study["valid_until"] else ""
         say(f"study {study['study']}: {study['state']}, round {study['round']}, {study['at']}{valid}")
-        say(*_measured_lines(study["evaluated"]))
+        say(*_measured_lines(study["evaluated"]), *study["other_releases"])
 
 
 def standing(home: OperatorHome) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def standing(home: OperatorHome) -> dict[str, Any]:
     return {
         "up": is_listening(home),
         "address": home.address,
+        "release": str(this_speaker()),
         "certificate_days_left": {name: days_left(home.tls(f"{name}.crt")) for name in ("root", "server")},
         "hospitals": list(home.hospitals()),
         "ledger_heads": {name: home.heads.newest(name) for name in home.hospitals()},
@@ -64,7 +67,8 @@ def _heads(study: StudyFolder, terms: Terms) -> dict[str, str]:
 def _study(study: StudyFolder) -> dict[str, object]:
     events, terms = read_events(study.events), _terms(study)
     closed = [event["round"] for event in events if event.get("event") == "round"]
-    run = [event for event in events if event.get("event") != "exception"]  # signed after the end
+    # Neither tells how the study stands: an exception is signed after the end, an agent speaks within a round.
+    run = [event for event in events if event.get("event") not in ("exception", AGENT)]
     last = run[-1] if run else {"event": "no event yet", "time": "never"}
     words = dict.fromkeys(("round", "announced", EVALUATED, ASKED), "running")
     state = words.get(str(last["event"]), str(last["event"]))
@@ -85,6 +89,7 @@ def _study(study: StudyFolder) -> dict[str, object]:
         "releasable": releasable,
         "ledger_heads": {} if terms is None else _heads(study, terms),
         "valid_until": None if terms is None else terms.expires_at,
+        "other_releases": release_lines(agents_heard(events)),
     }
 
 

@@ -16,6 +16,8 @@ LARGEST_EVENT = 2**20  # bytes of a line
 
 ASKED, EVALUATED = "evaluation_announced", "evaluated"
 """Events of an evaluation on held-out patients: asked for, and closed with its noised measures."""
+AGENT = "agent"
+"""Event of an agent that says which release it is; it tells nothing of how the study stands."""
 
 
 class EventLog:

@@ -29,6 +29,7 @@ from wardround.server.network.messages import MessageCodec
 from wardround.server.network.signed_codec import SignedCodec
 from wardround.server.network.strategy import Roster, TimeLimits, collect, run_round
 from wardround.server.network.superlink import HttpGrid, ServerAway, open_run, roster
+from wardround.server.store.agent_releases import AgentReleases
 from wardround.server.store.checkpoint import resume as resume_checkpoint
 from wardround.server.store.checkpoint import save_state
 from wardround.server.store.event_log import EventLog, read_events
@@ -153,6 +154,7 @@ def _run(study: ServedStudy, state: RoundState) -> Assessment | None:
         key=study.home.key(),
         key_of=partial(_signing_key, study.home),
         heads=study.home.heads,
+        hear=AgentReleases(study.folder, study.log).hear,
     )
     away, last = waiting(study, study.serving.wait_seconds), LastLine()
     while (found := conclude(study, state)) is None and not study.folder.stop.exists():

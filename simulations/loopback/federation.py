@@ -46,11 +46,15 @@ class Loopback:
         """Take an empty or new folder; nothing is made yet. patients: invented ones, at each hospital.
 
         simulation: begins each home as a simulated one; None as a real hospital's.
+
+        ``pythons`` says which installation runs ``client`` and which ``server``, at first this one; whoever changes
+        it upgrades that side, from its next start on.
         """
         self.folder = folder.absolute()
         self.hospitals = tuple(hospitals)
         self.patients = patients
         self.simulation = simulation
+        self.pythons = {"client": sys.executable, "server": sys.executable}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.address = f"127.0.0.1:{_free_port()}"
 
@@ -230,7 +234,7 @@ class Loopback:
 
     def _run(self, arguments: list[str]) -> str:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", *arguments],
+            self._line(arguments),
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -242,13 +246,18 @@ class Loopback:
             )
         return done.stdout
 
+    def _line(self, arguments: list[str]) -> list[str]:
+        """Give the line that runs a module, by its side's installation."""
+        side = arguments[0].split(".")[1]
+        return [self.pythons[side], "-P", "-m", *arguments]
+
     def _start(self, name: str, arguments: list[str]) -> None:
         environment = {"OMP_NUM_THREADS": "1", **os.environ}
         if name in self.processes:
             self.stop(name)
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                exit_with_parent([sys.executable, "-P", "-m", *arguments]),
+                exit_with_parent(self._line(arguments)),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

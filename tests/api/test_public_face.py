@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,12 @@ def test_the_list_of_public_names_is_held() -> None:
     assert wardround.__all__ == NAMES
     assert set(NAMES) <= set(dir(wardround))
     assert all(getattr(wardround, name).__doc__ for name in NAMES)
+
+
+def test_the_version_is_the_installed_one() -> None:
+    assert wardround.__version__ == version("wardround")
+    lazily = [sys.executable, "-c", "import sys, wardround; sys.exit('importlib.metadata' in sys.modules)"]
+    assert subprocess.run(lazily, check=False).returncode == 0
 
 
 def test_a_typo_is_one_clear_line() -> None:

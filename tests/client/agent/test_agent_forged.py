@@ -13,11 +13,13 @@ from wardround.protocol.errors import ConfigurationError, Refusal, WardroundErro
 from wardround.protocol.terms.terms import terms_to_mapping
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire.envelope import decode_answer, decode_request, sign_request
+from wardround.protocol.wire.opening import OPENING_BYTES, STATEMENT_AT
 from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
 from wardround.protocol.wire.signing import Purpose, new_key
+from wardround.protocol.wire.speaker import ASK, speaker_to_bytes, this_speaker
 
 UNREAD = {"message", "terms", "plan", "signature", "expired", "operators"}
-PREFIX = struct.calcsize("<8sIQ32s32s64s")
+ASKS = speaker_to_bytes(ASK, this_speaker())
 PLAIN = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ATTACKER = new_key()
 
@@ -39,7 +41,8 @@ def target(approved):
 
 def joined(head: bytes, terms: bytes, plan: bytes) -> bytes:
     """A request with another's first bytes, whose length of terms is made to fit."""
-    return head[:8] + struct.pack("<I", len(terms)) + head[12:PREFIX] + terms + plan
+    length = struct.pack("<I", len(terms))
+    return head[:STATEMENT_AT] + length + head[STATEMENT_AT + 4 : OPENING_BYTES] + terms + plan
 
 
 def refusal_of(target, payload):
@@ -71,10 +74,10 @@ def test_cut_spliced_and_lengthened(target, cut, inserted, doubled):
         assert refusal_of(target, payload) in UNREAD
 
 
-@given(payload=st.binary(max_size=400), magic=st.booleans(), length=st.integers(0, 2**32 - 1))
+@given(payload=st.binary(max_size=400), magic=st.booleans(), protocol=st.integers(0, 2**16 - 1))
 @PLAIN
-def test_garbage(target, payload, magic, length):
-    head = b"wardask2" + struct.pack("<I", length) if magic else b""
+def test_garbage(target, payload, magic, protocol):
+    head = ASKS[:8] + struct.pack("<H", protocol) + ASKS[10:] if magic else b""
     assert refusal_of(target, head + payload) in UNREAD
 
 
@@ -104,7 +107,7 @@ def test_forged_with_a_key_of_their_own(
     try:
         request = sign_request(terms, plan, datetime.now(UTC) + timedelta(days=1), ATTACKER)
     except Exception:  # not to be written by our own encoder: unsigned then, in another's envelope
-        opening = b"wardask2" + struct.pack("<IQ", 0, expires) + bytes(128)
+        opening = ASKS + bytes(128) + struct.pack("<IQ", 0, expires) + bytes(64)
         request = joined(opening, terms, study.encode(errors="replace"))
     clause = refusal_of(target, request)
     if stolen:
@@ -160,13 +163,13 @@ def test_terms_with_anything_in_any_place(target, data):
 
 
 def test_parts_of_honest_requests_do_not_combine(target, terms_with):
-    coffee = target.request(2, terms_with(study="coffee"))
+    coffee = target.request(2, terms_with(study="cup"))  # whose terms are as long
     first, second, other = map(decode_request, (target.first, target.second, coffee))
-    later = struct.pack("<Q", second.opening.expires_at + 1)
+    later, at = struct.pack("<Q", second.statement.expires_at + 1), STATEMENT_AT + 4
     mixed = [
         joined(target.first, first.terms, second.plan),
         joined(target.second, second.terms, first.plan),
-        joined(target.second[:12] + later + target.second[20:], second.terms, second.plan),
+        joined(target.second[:at] + later + target.second[at + 8 :], second.terms, second.plan),
         joined(target.second, second.terms, other.plan),
     ]
     assert {refusal_of(target, request) for request in mixed} == {"signature"}

@@ -1,5 +1,6 @@
 """What an agent does before it decodes anything: a stranger costs next to nothing, and none of it is parsed."""
 
+import hashlib
 import itertools
 import struct
 import sys
@@ -8,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.client.conftest import small_terms
-from wardround.protocol.wire.envelope import OPENING_BYTES, decode_answer, sign_request
+from wardround.protocol.wire.envelope import decode_answer, sign_request
+from wardround.protocol.wire.opening import OPENING_BYTES, STATEMENT_AT
 from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_bytes
-from wardround.protocol.wire.signing import Purpose, new_key
+from wardround.protocol.wire.signing import Purpose, new_key, public_key_bytes
+from wardround.protocol.wire.speaker import ASK, speaker_to_bytes, this_speaker
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 WEAK_KEY = "ed25519:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"  # the neutral point: anybody can sign
@@ -28,8 +31,12 @@ def crossed(count):
     return f"wardround-terms-2 {new_key().public} {'0' * 128}\n".encode() + body + b"\n"
 
 
-def request_of(terms, plan=b"x"):
-    return b"wardask2" + struct.pack("<IQ", len(terms), 2**40) + bytes(128) + terms + plan
+def request_of(terms, plan=b"x", operator=None):
+    """A request that nobody signed, under the name of the key in its terms' first line."""
+    operator = operator or terms.split(b" ")[1].decode()
+    statement = struct.pack("<IQ", len(terms), 2**40) + bytes(64)
+    named = public_key_bytes(operator) + hashlib.sha256(statement).digest()
+    return speaker_to_bytes(ASK, this_speaker()) + named + bytes(64) + statement + terms + plan
 
 
 @pytest.fixture
@@ -71,7 +78,7 @@ def test_no_arithmetic_is_done_on_a_strangers_key(approved, monkeypatch):
     def never(*arguments):
         raise AssertionError("verified")
 
-    monkeypatch.setattr("wardround.protocol.wire.envelope.verifies", never)
+    monkeypatch.setattr("wardround.protocol.wire.opening.verifies", never)
     assert approved.clause(signer=new_key()) == "operators"
 
 
@@ -84,10 +91,13 @@ def test_strangers_are_told_by_the_first_bytes_alone(approved, undecoded):
 
 def test_a_listed_operator_who_did_not_sign_is_no_better(approved, undecoded):
     terms = signed_terms_to_bytes(sign_terms(approved.terms, approved.operator))
-    forged = sign_request(terms, approved.plan(), TOMORROW, new_key())
+    forged = request_of(terms, operator=approved.operator.public)
     assert decode_answer(approved.agent.screen(forged[:OPENING_BYTES]).payload).clause == "signature"
     assert clause(approved, forged) == "signature"
-    swapped = approved.request()[:-4] + b"\0\0\0@"
+    honest = approved.request()
+    later = honest[: STATEMENT_AT + 4] + struct.pack("<Q", 2**41) + honest[STATEMENT_AT + 12 :]
+    assert decode_answer(approved.agent.screen(later[:OPENING_BYTES]).payload).clause == "signature"
+    swapped = honest[:-4] + b"\0\0\0@"
     assert clause(approved, swapped) == "signature"
     expired = approved.request(lives=timedelta(seconds=-1))
     assert decode_answer(approved.agent.screen(expired[:OPENING_BYTES]).payload).clause == "expired"
@@ -97,6 +107,12 @@ def test_terms_are_decoded_only_after_their_own_signature(approved, undecoded):
     """The operator signed the plan; the terms between are another's words under the operator's name."""
     signature = new_key().sign(Purpose.TERMS, b"{}").hex()
     terms = f"wardround-terms-2 {approved.operator.public} {signature}\n".encode() + b"{}\n"
+    assert clause(approved, sign_request(terms, approved.plan(), TOMORROW, approved.operator)) == "terms"
+
+
+def test_terms_that_another_key_signed_are_not_decoded(approved, undecoded):
+    """A listed operator's plan must not bring a stranger's terms past the door."""
+    terms = signed_terms_to_bytes(sign_terms(approved.terms, new_key()))
     assert clause(approved, sign_request(terms, approved.plan(), TOMORROW, approved.operator)) == "terms"
 
 
@@ -136,8 +152,8 @@ def test_a_weak_key_opens_no_door(hospital, undecoded):
 
 def test_a_request_of_an_earlier_version_is_refused_in_one_word(approved):
     assert clause(approved, b"wardask1" + approved.request()[8:]) == "message"
-    old = request_of(b'{"format":"wardround-terms-1"}' + b" " * 300)
-    assert clause(approved, old) == "terms"
+    old = b'{"format":"wardround-terms-1"}' + b" " * 300
+    assert clause(approved, sign_request(old, approved.plan(), TOMORROW, approved.operator)) == "terms"
 
 
 def test_strangers_write_one_entry_and_few_lines(approved, caplog):

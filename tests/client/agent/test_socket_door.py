@@ -16,7 +16,8 @@ from wardround.client.agent.listening import listening_socket
 from wardround.client.agent.room import Stage
 from wardround.client.agent.socket_door import LENGTH, DoorLimits, Reply, SocketDoor, due_at
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.wire.envelope import LARGEST_REQUEST, OPENING_BYTES
+from wardround.protocol.wire.envelope import LARGEST_REQUEST
+from wardround.protocol.wire.opening import OPENING_BYTES
 
 LIMITS = DoorLimits(connections=16, held_bytes=2 * LARGEST_REQUEST, transfer_seconds=20.0)
 

@@ -21,9 +21,11 @@ from wardround.client.network.supernode import (
     node_public_key,
 )
 from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.wire import speaker
 from wardround.protocol.wire.kit import load_join_request, load_kit, sign_kit
 from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signing import new_key
+from wardround.protocol.wire.speaker import PROTOCOL
 from wardround.server.store.certificates import new_root
 
 
@@ -281,3 +283,30 @@ def test_a_kit_of_0_1_0_is_refused_with_what_to_do(kit, tmp_path, capsys):
     (tmp_path / "old.kit").write_bytes(canonical_json(plain) + b"\n")
     assert main(["join", str(tmp_path / "old.kit"), "--home", str(tmp_path / "north")]) == 2
     assert "is of an earlier version; ask the operator for the file again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("other", [PROTOCOL - 1, PROTOCOL + 1])
+def test_a_kit_of_another_protocol_begins_nothing(other, tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as release:
+        release.setattr(speaker, "PROTOCOL", other)
+        release.setattr(speaker, "installed_version", lambda: "9.9.9")
+        root = new_root("root", datetime.now(UTC)).certificate.decode()
+        save_signed(sign_kit("north", "127.0.0.1:1", root, new_key()), tmp_path / "other.kit")
+    code, said = joined(tmp_path / "other.kit", tmp_path / "north", capsys)
+    older = "this installation" if other > PROTOCOL else "the operator's server"
+    assert (code, said.out) == (2, "")
+    assert said.err == (
+        f"kit={tmp_path / 'other.kit'}: the operator's server speaks protocol {other} (wardround 9.9.9), this "
+        f"installation {speaker.this_speaker()}; upgrade {older}, or ask for a new kit where that was done already\n"
+    )
+    assert not (tmp_path / "north").exists()
+
+
+def test_a_kit_of_another_release_of_this_protocol_is_taken(tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as release:
+        release.setattr(speaker, "installed_version", lambda: "9.9.9")
+        root = new_root("root", datetime.now(UTC)).certificate.decode()
+        save_signed(sign_kit("north", "127.0.0.1:1", root, new_key()), tmp_path / "other.kit")
+    code, _ = joined(tmp_path / "other.kit", tmp_path / "north", capsys)
+    assert code == 0
+    assert load_join_request(tmp_path / "north/north.request").speaker == speaker.this_speaker()

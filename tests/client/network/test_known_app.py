@@ -128,7 +128,7 @@ def test_flower_unpacks_nothing_that_was_not_checked(bundle, monkeypatch):
         if runs:
             run_clientapp.install_from_fab(fab.content, skip_prompt=True)
         else:
-            with pytest.raises(ConfigurationError):
+            with pytest.raises(run_clientapp.LoadClientAppError, match="not the shim"):
                 run_clientapp.install_from_fab(fab.content, skip_prompt=True)
     assert unpacked == [bundle]
     assert known_app.MOST_BYTES < 10**6

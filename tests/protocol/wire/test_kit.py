@@ -10,6 +10,7 @@ from wardround.client.network.supernode import node_public_key
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.wire.kit import (
     KIT,
+    REQUEST,
     checked_address,
     load_join_request,
     load_kit,
@@ -44,6 +45,14 @@ def test_a_kit_is_read_back_and_holds_no_private_key(kit, tmp_path):
         {"address": "a b:1"},
         {"address": "h:70000"},
         {"root_certificate": "-----BEGIN CERTIFICATE-----"},
+        {"protocol": 0},
+        {"protocol": "2"},
+        {"protocol": True},
+        {"protocol": 2**16},
+        {"program": ""},
+        {"program": "0.2.0\x1b[2J"},
+        {"program": "9" * 31},
+        {"program": None},
         {"more": "x"},
     ],
 )
@@ -91,11 +100,21 @@ def test_a_request_with_any_part_of_another_is_refused(tmp_path):
 )
 def test_what_an_operator_signs_amiss_is_refused_by_the_files_name(kit, tmp_path, change):
     """Signed well, and no kit all the same: join would fall over it after it had written."""
-    parts = {"hospital": "north", "address": "h:1", "root_certificate": kit.root_certificate}
+    parts = json.loads(kit.content.split(b"\n")[1])
+    assert not change.keys() - parts.keys()
     (tmp_path / "x.kit").write_bytes(signed_content(KIT, {**parts, **change}, new_key()))
     with pytest.raises(ConfigurationError, match=r"^kit=.*x\.kit") as refused:
         load_kit(tmp_path / "x.kit")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{"protocol": -1}, {"program": "a b"}])
+def test_a_request_says_who_wrote_it_in_its_one_way(tmp_path, change):
+    asked = sign_join_request("north", node_public_key(tmp_path / "node"), new_key())
+    plain = json.loads(asked.content.split(b"\n")[1]) | change
+    (tmp_path / "spoilt").write_bytes(signed_content(REQUEST, plain, new_key()))
+    with pytest.raises(ConfigurationError, match=r"^request=.*protocol must be"):
+        load_join_request(tmp_path / "spoilt")
 
 
 def test_addresses():

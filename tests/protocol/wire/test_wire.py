@@ -17,6 +17,7 @@ from wardround.protocol.text.bounds import LARGEST_VECTOR
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.text import NAME, is_line
 from wardround.protocol.wire.envelope import sign_request
+from wardround.protocol.wire.opening import OPENING_BYTES, decode_opening
 from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.wire import (
     LARGEST_MESSAGE,
@@ -98,9 +99,9 @@ def is_refused_or_one_spelling(payload: bytes) -> None:
 
 
 def signature_of(plan: RoundPlan) -> bytes:
-    """The signature in a request, which stands before the terms (none here) and the plan."""
+    """The signature in a request."""
     request = sign_request(b"", plan, datetime(2030, 1, 1, tzinfo=UTC), KEY)
-    return request[: len(request) - len(encode_plan(plan))][-64:]
+    return decode_opening(request[:OPENING_BYTES]).signature
 
 
 @given(plans)

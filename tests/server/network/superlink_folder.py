@@ -145,6 +145,7 @@ def close_a_large_round(folder: Path, hospitals: int, rule: str, kind: type[Http
         key=operator,
         key_of={name: key.public for name, key in keys.items()}.get,
         heads=HeldHeads(folder / "heads"),
+        hear=lambda hospital, speaker: None,
     )
     there = {name: Presence(index, "1") for index, name in enumerate(keys)}
     before, began = round(1024 * peak_mb()), time.process_time()

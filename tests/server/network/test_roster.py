@@ -10,13 +10,23 @@ from flwr.common.constant import ErrorCode
 from flwr.supercore.task_identity import TaskIdentity
 
 from wardround.protocol.errors import Refusal
+from wardround.protocol.wire import speaker
 from wardround.protocol.wire.envelope import decode_request, encode_answer, sign_release
 from wardround.protocol.wire.signed_terms import sign_terms
 from wardround.protocol.wire.signing import new_key
+from wardround.protocol.wire.speaker import (
+    ANSWER,
+    PROTOCOL,
+    SPEAKER_BYTES,
+    Speaker,
+    speaker_to_bytes,
+    this_speaker,
+)
 from wardround.protocol.wire.wire import decode_plan
 from wardround.server.algorithm import rounds
+from wardround.server.algorithm.screen import NoRelease
 from wardround.server.network import strategy
-from wardround.server.network.signed_codec import SignedCodec
+from wardround.server.network.signed_codec import OTHER_SHIM, SignedCodec
 from wardround.server.network.strategy import Presence, TimeLimits, run_round
 from wardround.server.store.held_heads import HeldHeads
 
@@ -72,11 +82,15 @@ def keys():
 def play(make_terms, operator, keys, tmp_path):
     """Close one round; the summary."""
 
-    def play(grid, roster=lambda: EVERYBODY, limits=LIMITS, revoked=()):
+    def play(grid, roster=lambda: EVERYBODY, limits=LIMITS, revoked=(), hear=lambda hospital, speaker: None):
         terms = make_terms(rounds=2)
         public = {name: key.public for name, key in keys.items() if name not in revoked}
         codec = SignedCodec(
-            signed=sign_terms(terms, operator), key=operator, key_of=public.get, heads=HeldHeads(tmp_path)
+            signed=sign_terms(terms, operator),
+            key=operator,
+            key_of=public.get,
+            heads=HeldHeads(tmp_path),
+            hear=hear,
         )
         state = rounds.init(terms)
         return run_round(grid, {}, terms, state, limits, codec=codec, roster=roster)[1]
@@ -198,3 +212,51 @@ def test_a_revoked_hospitals_release_does_not_count_though_its_node_is_still_the
     summary = play(Agents(honest), revoked=("west",))
     assert set(summary.accepted) == {"north", "south"}
     assert [(one.hospital, one.reason) for one in summary.rejected] == [("west", "wrong signature")]
+
+
+@pytest.mark.parametrize("other", [PROTOCOL - 1, PROTOCOL + 1])
+def test_who_speaks_another_protocol_gives_no_release_and_is_said_in_one_line(other, play, honest):
+    """Whatever stands behind the bytes that never change; the others' round goes on without it."""
+
+    def answer(plan):
+        if plan.hospital != "west":
+            return honest(plan)
+        return speaker_to_bytes(ANSWER, Speaker(other, "9.9.9")) + b"\xff of another layout"
+
+    heard = {}
+    summary = play(Agents(answer), hear=heard.__setitem__)
+    older = "this server" if other > PROTOCOL else "its agent"
+    line = (
+        f"its agent speaks protocol {other} (wardround 9.9.9), this server {this_speaker()}; upgrade {older}"
+    )
+    assert summary.rejected == (NoRelease("west", line),)
+    assert set(summary.accepted) == {"north", "south"}
+    assert heard == {"north": this_speaker(), "south": this_speaker(), "west": Speaker(other, "9.9.9")}
+
+
+def test_another_release_of_this_protocol_counts(play, honest, monkeypatch):
+    def answer(plan):
+        with monkeypatch.context() as release:
+            release.setattr(speaker, "installed_version", lambda: "9.9.9")
+            return honest(plan)
+
+    heard = {}
+    assert set(play(Agents(answer), hear=heard.__setitem__).accepted) == set(NODES)
+    assert set(heard.values()) == {Speaker(PROTOCOL, "9.9.9")}
+
+
+def test_a_release_under_another_speakers_name_is_forged(play, honest):
+    """The hospital signed who sends it: who forwards cannot make an operator believe that it was upgraded."""
+    swapped = speaker_to_bytes(ANSWER, Speaker(PROTOCOL, "9.9.9"))
+    summary = play(
+        Agents(
+            lambda plan: swapped + honest(plan)[SPEAKER_BYTES:] if plan.hospital == "west" else honest(plan)
+        )
+    )
+    assert summary.rejected == (NoRelease("west", "wrong signature"),)
+
+
+def test_a_supernode_that_does_not_know_the_shim_is_said(play, honest):
+    unloaded = Error(code=ErrorCode.LOAD_CLIENT_APP_EXCEPTION)
+    summary = play(Agents(lambda plan: unloaded if plan.hospital == "west" else honest(plan)))
+    assert summary.rejected == (NoRelease("west", OTHER_SHIM),)

@@ -57,6 +57,7 @@ def codec(tmp_path):
             key=operator,
             key_of=lambda name: hospital.public,
             heads=HeldHeads(tmp_path / "heads"),
+            hear=lambda hospital, speaker: None,
         )
 
     make.hospital = hospital

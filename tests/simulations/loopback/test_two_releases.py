@@ -1,0 +1,172 @@
+"""An agent and a server of two releases, each really installed: one line, nothing charged, and the study goes on.
+
+``installation.install`` builds this tree under another version and protocol, into a Python of its own.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.installation import install
+from wardround.client.agent.door_state import is_listening
+from wardround.client.home.home import load_home
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.exit_with_parent import exit_with_parent
+from wardround.protocol.wire.speaker import PROTOCOL, this_speaker
+from wardround.simulations.loopback.federation import OPERATOR, Loopback
+
+pytestmark = [pytest.mark.slow, pytest.mark.flower]
+
+MINE = str(this_speaker())
+NEXT, LATER = f"protocol {PROTOCOL + 1} (wardround 9.0.0)", f"protocol {PROTOCOL} (wardround 8.0.0)"
+WAITS = ("--round-seconds=30", "--wait-seconds=120", "--quorum=1")
+ASK = Path(__file__).with_name("ask_once.py")
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory):
+    """A release of the next protocol."""
+    return install(tmp_path_factory.mktemp("newer"), "9.0.0", PROTOCOL + 1)
+
+
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory):
+    """A later release of this protocol."""
+    return install(tmp_path_factory.mktemp("patched"), "8.0.0")
+
+
+@pytest.fixture
+def loopback(tmp_path):
+    with Loopback(tmp_path, ["north"], patients=300) as loopback:
+        yield loopback
+
+
+def charges(loopback):
+    """How often each round was charged."""
+    ledger = load_home(loopback.home("north")).open_ledger()
+    try:
+        return Counter(entry.fields["round"] for entry in ledger.entries() if entry.kind == "charged")
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def agent_of(python, loopback):
+    """Run north's agent by an installation; what it logged stands in agent.log."""
+    home, log = load_home(loopback.home("north")), loopback.folder / "agent.log"
+    line = [python, "-P", "-m", "wardround.client.main", "agent", "--home", str(home.folder)]
+    with log.open("ab") as out, subprocess.Popen(exit_with_parent(line), stdout=out, stderr=out) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not is_listening(home.socket):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+    assert "Traceback" not in log.read_text()
+
+
+def asked_by(python, loopback):
+    """Ask by an installation's half of the server."""
+    places = loopback.home(OPERATOR), loopback.folder / "tea.terms", load_home(loopback.home("north")).socket
+    line = [python, "-P", ASK, *places]
+    done = subprocess.run(list(map(str, line)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def status_of(loopback):
+    return " ".join(loopback.hospital("north", "status").split())
+
+
+def test_over_the_socket_both_ways(loopback, newer, patched):
+    """Another number is refused in one line on each side; another version of this number is answered."""
+    loopback.provision()
+    loopback.approve("tea", *loopback.settings("tea", 2))
+    with agent_of(sys.executable, loopback):
+        told = asked_by(newer, loopback)
+        line = f"its agent speaks {MINE}, this server {NEXT}; upgrade its agent"
+        assert told == {"released": False, "result": line, "by": MINE}
+        line = f"the operator's server speaks {NEXT}, this agent {MINE}; upgrade this agent"
+        assert f"refused: protocol: {line}" in (loopback.folder / "agent.log").read_text()
+        assert f"FAULT: operator: {line}" in status_of(loopback)
+        assert charges(loopback) == Counter()
+    with agent_of(newer, loopback):
+        told = asked_by(sys.executable, loopback)
+        line = f"its agent speaks {NEXT}, this server {MINE}; upgrade this server"
+        assert told == {"released": False, "result": line, "by": NEXT}
+        line = f"the operator's server speaks {MINE}, this agent {NEXT}; upgrade the operator's server"
+        assert f"refused: protocol: {line}" in (loopback.folder / "agent.log").read_text()
+        assert charges(loopback) == Counter()
+    with agent_of(sys.executable, loopback):
+        first = asked_by(patched, loopback)
+        assert (first["released"], first["by"]) == (True, MINE)
+        assert "both speak protocol" in status_of(loopback)
+        assert "FAULT" not in status_of(loopback)
+    with agent_of(patched, loopback):  # a repeat, by the bytes that the earlier release stored
+        assert asked_by(sys.executable, loopback) == {**first, "by": LATER}
+    assert charges(loopback) == Counter([1])
+
+
+def reason_of(event):
+    """Why north gave no release, where a round was closed or tried."""
+    return event.get("rejected", {}).get("north", "")
+
+
+def test_a_running_study_waits_for_an_upgrade_and_goes_on_where_it_was(loopback, newer):
+    loopback.provision()
+    settings = loopback.settings("tea", 2)
+    loopback.approve("tea", *settings)
+    loopback.start_server()
+    loopback.start_hospital("north")
+    loopback.start_study(*settings, *WAITS)
+    loopback.await_event("tea", lambda event: event["event"] == "round", 120)
+    loopback.kill("study")
+    loopback.pythons["server"] = newer
+    loopback.start_server()
+    before, last = charges(loopback), loopback.events("tea")[-1]["time"]
+    loopback.start_study("--study=tea", *WAITS, word="resume")
+    found = loopback.await_event("tea", lambda event: event["time"] > last and reason_of(event), 120)
+    line = f"its agent speaks {MINE}, this server {NEXT}; upgrade its agent"
+    assert reason_of(found) == line
+    assert charges(loopback) == before
+    assert f"north: {line}" in loopback.serve("status")
+    loopback.pythons["client"] = newer
+    loopback.start_hospital("north")  # while the study waits
+    assert loopback.wait_study(180) == 0, loopback.log("study")[-3000:]
+    assert {event["round"] for event in loopback.events("tea") if event["event"] == "round"} == {1, 2}
+    assert charges(loopback) == Counter([1, 2])
+    assert "its agent" not in loopback.serve("status")
+    logs = [loopback.log(name) for name in ("study", "north", "server")]
+    assert "Traceback" not in "".join(logs)
+    assert logs[1].count("refused: protocol: ") == 1
+
+
+def test_a_kit_and_a_request_to_join_tell_the_two_apart_before_anything_is_begun(loopback, newer):
+    kits = loopback.folder / "kits"
+    loopback.pythons["server"] = newer
+    loopback.serve("provision", "--hospital", "north", "--out", str(kits), "--address", loopback.address)
+    with pytest.raises(ConfigurationError) as told:
+        loopback.hospital("north", "join", str(kits / "north.kit"))
+    line = f"the operator's server speaks {NEXT}, this installation {MINE}; upgrade this installation"
+    assert line in str(told.value)
+    assert not loopback.home("north").exists()
+
+    loopback.pythons["client"] = newer
+    loopback.join("north", kits / "north.kit")
+    loopback.pythons["server"] = sys.executable
+    with pytest.raises(ConfigurationError, match="upgrade this server"):
+        loopback.enrol("north")
+    assert json.loads(loopback.serve("status", "--json"))["hospitals"] == []
+    loopback.pythons["server"] = newer
+    loopback.enrol("north")
+    assert json.loads(loopback.serve("status", "--json"))["hospitals"] == ["north"]
