@@ -106,7 +106,7 @@ def _release(
         raise answer
     if any(faults):
         raise TableError(
-            f"{faults[0]}: a round would be noise alone, and still charged; fix this, or report this line"
+            f"{faults[0]}: a round would be noise alone, and charged; fix this, or report this line"
         )
     return answer, epsilon
 

@@ -22,7 +22,7 @@ from wardround.server.evaluation.assess import Assessment
 from wardround.server.study.release_decision_file import load_release_decision
 from wardround.server.study.served import ServedStudy
 
-_REMEDY = "move it away, and let the person sign again: wardround-serve approve"
+_REMEDY = "move the file away, and have the person sign again: wardround-serve approve"
 
 
 def load_exception(study: ServedStudy) -> SignedException | None:
@@ -32,7 +32,7 @@ def load_exception(study: ServedStudy) -> SignedException | None:
         return None
     found = read_exception(load_content(EXCEPTION_FORM, path), path)
     if found.operator != study.home.key().public:
-        raise ConfigurationError(f"exception={path}: is signed by another key than operator.key; {_REMEDY}")
+        raise ConfigurationError(f"exception={path}: is signed with another key than operator.key; {_REMEDY}")
     if (found.study, found.terms) != (study.terms.study, study.terms.fingerprint):
         raise ConfigurationError(f"exception={path}: is for another study or other terms; {_REMEDY}")
     return found
@@ -62,7 +62,7 @@ def write_exception(study: ServedStudy, found: Assessment, person: str, reason: 
     """Put a person's name and reason under the limits of this model that were not shown to hold; once."""
     before = load_exception(study)
     if before is not None:
-        raise ConfigurationError(f"exception: {before.person} signed one before; it is not changed")
+        raise ConfigurationError(f"exception: {before.person} has signed one already; it is not changed")
     signed = sign_exception(
         study.home.key(),
         study=study.terms.study,

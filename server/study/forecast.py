@@ -137,10 +137,10 @@ def published_policies(home: OperatorHome) -> dict[str, PublishedPolicy]:
         known = enrolled.get(one.hospital)
         if known is not None and known.signing_key != one.signing_key:
             raise ConfigurationError(
-                f"policy={path}: is signed by another key than the one {one.hospital} joined with; remove it"
+                f"policy={path}: is signed with another key than the one {one.hospital} joined with; remove it"
             )
         if one.hospital in found:
-            raise ConfigurationError(f"policy={path}: there are two of {one.hospital}; keep the newer")
+            raise ConfigurationError(f"policy={path}: there are two of {one.hospital}; keep the newer one")
         found[one.hospital] = one
     return found
 

@@ -68,7 +68,7 @@ def train(serving: Serving) -> None:
         if error.errno not in _DISK:
             raise
         raise ConfigurationError(
-            f"{folder.folder}: cannot be written ({error.strerror}); make room there, then "
+            f"{folder.folder}: cannot be written ({error.strerror}); free some space, then "
             f"wardround-serve resume --study {serving.study}: charged releases are resent at no further privacy cost"
         ) from error
 
@@ -97,7 +97,7 @@ def _terms(folder: StudyFolder, composed: SignedTerms | None) -> SignedTerms:
     """
     if not folder.terms.exists():
         if composed is None:
-            raise ConfigurationError(f"study={folder.folder.name}: has no terms here; begin it with train")
+            raise ConfigurationError(f"study={folder.folder.name}: has no terms here; start it with train")
         folder.folder.mkdir(parents=True, exist_ok=True)
         save_terms(composed, folder.terms)
         return composed
@@ -130,7 +130,7 @@ def _check_enrolled(study: ServedStudy) -> None:
         )
     if study.signed.operator != study.home.key().public:
         raise ConfigurationError(
-            "terms: are signed by another key than operator.key; use the home they were made in"
+            "terms: are signed with another key than operator.key; use the home in which they were made"
         )
 
 

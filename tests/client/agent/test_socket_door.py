@@ -115,7 +115,7 @@ def test_a_second_agent_is_refused_and_a_dead_ones_socket_replaced(served, tmp_p
     listening_socket(dead).close()
     listening_socket(dead).close()
     (tmp_path / "run/file").write_text("")
-    with pytest.raises(ConfigurationError, match="no socket"):
+    with pytest.raises(ConfigurationError, match="not a socket"):
         listening_socket(tmp_path / "run/file")
 
 
