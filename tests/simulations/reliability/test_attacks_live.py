@@ -204,7 +204,7 @@ def test_a_hostile_app_is_not_run_and_as_the_supernodes_user_would_read_and_spen
         found = json.loads(report.read_text())
         assert (found["user"], found["groups"]) == (NODE, [AGENT])
         assert found["read"] == []
-        assert found["answers"] == {"round": 800, "approval": 100, "signature": 100}
+        assert found["answers"] == {"round": 800, "approval": 100, "operators": 100}
         stage.kill("study")
         ledger = load_home(home).open_ledger()
         kinds = [entry.kind for entry in ledger.entries()]
