@@ -98,11 +98,16 @@ class PostgresSource:
             return replace(self, moment=Snapshot(self.uri))
 
     def statement(self, table: str, columns: Mapping[str, CatalogueColumn], encoding: str = "UTF8") -> str:
-        """Write the one statement that is sent for a table's rows: a SELECT that lists the columns."""
+        """Write the one statement that is sent for a table's rows: a SELECT that lists the columns.
+
+        They come sorted by all of them: rows of one patient and moment would else come as the disk has them, and that
+        changes with every UPDATE.
+        """
         listed = ", ".join(
             f"{expression(column, encoding)} AS {quoted(name)}" for name, column in columns.items()
         )
-        return f"SELECT {listed} FROM {quoted_place(self.places[table].name)}"  # noqa: S608 (every name is quoted)
+        places = ", ".join(str(position) for position in range(1, len(columns) + 1))
+        return f"SELECT {listed} FROM {quoted_place(self.places[table].name)} ORDER BY {places}"  # noqa: S608 (quoted)
 
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
         """Stream these columns, under the contract's names.

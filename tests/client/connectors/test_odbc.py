@@ -110,7 +110,7 @@ def test_a_cell_of_mariadb_is_its_own_rows_business(mariadb):
     check_mariadb(mariadb, 1, 8)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_cell_of_mariadb_is_its_own_rows_business_in_500_tables(mariadb):
     check_mariadb(mariadb, 2, 500)
 
@@ -120,7 +120,7 @@ def test_a_cell_of_sqlite_is_its_own_rows_business(lite):
     check_random_tables(random.Random(1), lite.execute, lambda table: by_sqlite(lite, table), kinds, 20)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_cell_of_sqlite_is_its_own_rows_business_in_500_tables(lite):
     kinds = dict.fromkeys(DECLARED, SQLITE)
     check_random_tables(random.Random(2), lite.execute, lambda table: by_sqlite(lite, table), kinds, 500)
