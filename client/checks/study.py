@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from wardround.client.checks.finding import Finding, fault, ok, warn
+from wardround.client.checks.finding import Finding, failed, fault, ok, warn
 from wardround.client.connectors.readable import count_unreadable, remedy, worst_first
-from wardround.client.connectors.source import Tables, read_tables
+from wardround.client.connectors.source import Tables, TableSource, read_tables
 from wardround.client.gate.admit import admit
 from wardround.client.gate.coverage import consent_coverage
 from wardround.client.home.home import Home
@@ -14,6 +14,7 @@ from wardround.client.ledger.port import Ledger
 from wardround.client.policy.policy import Policy, at_approval, forecast
 from wardround.client.train.check_training import check_training
 from wardround.protocol.contract.contract import TABLES, Contract
+from wardround.protocol.errors import TableError
 from wardround.protocol.wire.signed_terms import SignedTerms
 
 FEW_CONSENTED = 0.2
@@ -21,6 +22,10 @@ FEW_CONSENTED = 0.2
 
 def tables(home: Home, contract: Contract) -> Iterator[Finding]:
     """Reach every table and find every column of the contract, and count the cells that do not parse."""
+    missing = list(_missing(home.source, contract))
+    if missing:
+        yield from missing
+        return
     read = read_tables(home.source, contract)
     listed = [name for name in TABLES if getattr(read, name) is not None]
     for name in listed:
@@ -28,6 +33,19 @@ def tables(home: Home, contract: Contract) -> Iterator[Finding]:
     columns = sum(len(contract.columns(name)) for name in listed)
     yield ok("tables", f"{', '.join(listed)} answer, with all {columns} columns of contract {contract.name}")
     yield from _readable(read, contract)
+
+
+def _missing(source: TableSource, contract: Contract) -> Iterator[Finding]:
+    """Name every table and column that cannot be read, not the first alone; nothing where all can."""
+    said = set()
+    for table in TABLES:
+        for column in contract.columns(table) if source.has(table) else ():
+            try:
+                source.read(table, (column,)).collect_schema()
+            except TableError as error:
+                if str(error) not in said:
+                    yield failed("tables", error)
+                said.add(str(error))
 
 
 def _readable(read: Tables, contract: Contract) -> Iterator[Finding]:
@@ -58,6 +76,11 @@ def consent(home: Home, contract: Contract, now: datetime) -> Iterator[Finding]:
         return
     share = covered.consented / covered.patients
     text = f"{share:.0%} of {covered.patients:,} patients consent to {contract.purpose}"
+    if not contract.consent.required:
+        out = (
+            f"{covered.consented:,} of {covered.patients:,} patients have not opted out of {contract.purpose}"
+        )
+        text = f"{out}; nobody was asked"
     if covered.topic_choosers:
         text += f"; {covered.topic_choosers:,} chose topics"
     for source, count in covered.by_source.items():

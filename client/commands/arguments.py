@@ -51,6 +51,9 @@ def _declare(parser: OneLineParser) -> None:
 
 def _doctor(parser: OneLineParser) -> None:
     parser.add_argument("terms", nargs="?", metavar="TERMS", help="check this study only")
+    parser.add_argument(
+        "--show-values", action="store_true", help="list unknown words of your tables on this screen"
+    )
 
 
 def _approval(parser: OneLineParser) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from wardround.client.commands.forecast import refuse_unless_permitted, show
 from wardround.client.commands.last_entry import last_entry, require_seen
 from wardround.client.commands.open_home import OpenHome, open_home, person
+from wardround.client.commands.tables_seen import show_tables
 from wardround.client.commands.terminal import clause_table, clauses_to_plain, say
 from wardround.client.connectors.source import read_tables
 from wardround.client.gate.admit import admit
@@ -73,6 +74,7 @@ def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Seque
         check_training(signed.terms)
     checks = at_approval(opened.policy, signed.terms, opened.home.hospital, eligible_patients(opened, signed))
     if not options.json:
+        show_tables(opened, signed.terms.contract)
         clause_table("What depends on your tables, and you are responsible for", checks)
     for clause in checks:
         if not clause.holds:

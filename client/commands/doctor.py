@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from wardround.client.checks import files, machine, own_models, releases, rounds, server
-from wardround.client.checks.finding import FAULT, OK, WARN, Finding, failed, fault, guarded, ok
+from wardround.client.checks.finding import FAULT, WARN, Finding, failed, fault, guarded, ok
 from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.terminal import say, table
 from wardround.client.connectors.source import OUTREACH_TABLES
@@ -21,6 +21,8 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 
 def run(options: Namespace) -> None:
     """Look at everything; exit code 0 only when a study could run."""
+    if options.json and options.show_values:
+        raise ConfigurationError("--show-values: is for a person on the spot; leave --json out")
     findings = list(_findings(options))
     if options.json:
         say_json([asdict(finding) for finding in findings])
@@ -105,8 +107,10 @@ def _with_studies(home: Home, policy: Policy, ledger: SqliteLedger, options: Nam
     if not studies:
         remedy = "wardround-hospital doctor FILE, with the operator's signed terms"
         yield fault("terms", "no study is known, so tables and limits cannot be checked", remedy)
+    if studies:
+        yield from guarded("tables", lambda: _names(home, [*studies, *opened.known()]))
     for signed in studies:
-        yield from _study(opened, signed)
+        yield from _study(opened, signed, options)
 
 
 def _studies(opened: OpenHome, name: str | None) -> list[SignedTerms]:
@@ -124,14 +128,29 @@ def _lives(signed: SignedTerms, now: datetime) -> bool:
     return expiry is None or now < expiry  # the clause expires_at says what is wrong with it
 
 
-def _study(opened: OpenHome, signed: SignedTerms) -> Iterator[Finding]:
-    from wardround.client.checks import study  # torch and polars: seconds
+def _names(home: Home, studies: list[SignedTerms]) -> Iterator[Finding]:
+    from wardround.client.checks import codes as study_codes
+
+    yield from study_codes.names(home.source, [signed.terms.contract for signed in studies])
+
+
+def _study(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Iterator[Finding]:
+    from wardround.client.checks import codes as study_codes  # torch and polars: seconds
+    from wardround.client.checks import identity as study_identity
+    from wardround.client.checks import study
 
     home, policy, contract, now = opened.home, opened.policy, signed.terms.contract, opened.now
     yield from guarded("terms", lambda: study.terms(home, policy, opened.ledger, signed, now))
     reached = guarded("tables", lambda: study.tables(home, contract))
     yield from reached
-    if all(finding.state == OK for finding in reached):
+    if not any(finding.topic == "tables" and finding.state == FAULT for finding in reached):
+        show = options.show_values
+        yield from guarded("codes", lambda: study_codes.codes(home, policy, contract, show))
+        yield from guarded("identity", lambda: study_identity.identity(home, contract))
+        yield from guarded("age", lambda: study_codes.age(home, policy, contract, now))
         yield from guarded("consent", lambda: study.consent(home, contract, now))
         yield from guarded("patients", lambda: study.eligible(home, policy, signed, now))
+    yield from guarded(
+        "identity", lambda: study_identity.changed(home, opened.ledger, contract, policy.delta)
+    )
     yield from guarded("training", lambda: study.agreement(signed))

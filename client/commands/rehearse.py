@@ -6,6 +6,7 @@ from dataclasses import asdict
 from wardround.client.agent.rehearse import Rehearsal, rehearse
 from wardround.client.commands.forecast import refuse_unless_permitted
 from wardround.client.commands.open_home import open_home
+from wardround.client.commands.tables_seen import show_tables
 from wardround.client.commands.terminal import say
 from wardround.protocol.text.say import say_json
 
@@ -18,6 +19,8 @@ def run(options: Namespace) -> None:
         before = opened.ledger.head
         done = rehearse(opened.home, opened.policy, signed, opened.now)
         unchanged = opened.ledger.head == before
+        if not options.json:
+            show_tables(opened, signed.terms.contract)
     if options.json:
         say_json({"study": signed.terms.study, "ledger_unchanged": unchanged, **asdict(done)})
         return

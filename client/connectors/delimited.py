@@ -70,6 +70,8 @@ def _frame(
     lines: Lines, written: LineFormat, wanted: Mapping[str, int], width: int, patient: int
 ) -> pl.DataFrame:
     kinds = lines.kinds
+    if not wanted:  # a frame without columns has no length either
+        return _damaged(lines, written, width, patient).to_frame()
     sorts = [kind for kind in (PLAIN, QUOTED) if (kinds == kind).any()]
     parts = [_parsed(lines, kind, written, wanted, width) for kind in sorts]
     if len(sorts) == 1 and (kinds == sorts[0]).all():
@@ -79,7 +81,7 @@ def _frame(
     nothing = pl.DataFrame({name: [None] for name in names}, schema=dict.fromkeys(names, pl.String))
     for kind, before in zip(sorts, np.cumsum([1, *map(len, parts)]), strict=False):
         rows[kinds == kind] = before + np.arange((kinds == kind).sum())
-    whole = pl.concat([nothing, *parts])[rows] if names else pl.DataFrame()
+    whole = pl.concat([nothing, *parts])[rows]
     return whole.with_columns(_damaged(lines, written, width, patient))
 
 

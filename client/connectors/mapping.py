@@ -82,7 +82,7 @@ def _place(part: Section, key: str, patient: PatientColumn) -> TablePlace:
     place = TablePlace(
         name,
         columns={column: columns.text(column) for column in columns.keys()},  # noqa: SIM118 (no mapping)
-        values={column: _words(values.section(column)) for column in values.keys()},  # noqa: SIM118
+        values={column: _words(values, column) for column in values.keys()},  # noqa: SIM118
         format=format_from_section(part.section("format", {})),
         patient=replace(patient, column=part.optional_text("patient") or patient.column),
     )
@@ -96,5 +96,10 @@ def _of_outreach(place: TablePlace) -> TablePlace:
     return replace(place, columns={**own, **place.columns})
 
 
-def _words(section: Section) -> dict[str, str]:
+def _words(values: Section, column: str) -> dict[str, str]:
+    """Read a column's words. YAML takes an unquoted 1 for a number, and a code is most often one."""
+    plain = values.value(column)
+    if isinstance(plain, Mapping):
+        plain = {str(word) if type(word) is int else word: meaning for word, meaning in plain.items()}
+    section = Section(plain, f"{values.path}.{column}")
     return {word: section.text(word) for word in section.keys()}  # noqa: SIM118

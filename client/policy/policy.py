@@ -30,6 +30,9 @@ from wardround.protocol.terms.limits import (
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.section import shown
 
+MAX_OTHER = 0.2
+"""Share of a column's cells that may be none of the contract's words, unless a person allows more with a reason."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Policy(Limits):
@@ -37,7 +40,7 @@ class Policy(Limits):
 
     operators maps a name to a public key (``ed25519:…``). min_patients is for the person who approves.
     simulation permits terms marked so, and no others; own_models are the words that the home's plugins.yaml maps.
-    policy.yaml can set neither.
+    policy.yaml can set neither. max_other and max_export_age_days (by table) are what doctor holds the tables to.
     """
 
     operators: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +48,8 @@ class Policy(Limits):
     require_approval: bool = True
     simulation: bool = False
     own_models: tuple[str, ...] = ()
+    max_other: float = MAX_OTHER
+    max_export_age_days: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def caps(self) -> Caps:

@@ -3,7 +3,8 @@
 import math
 from pathlib import Path
 
-from wardround.client.policy.policy import Policy
+from wardround.client.policy.policy import MAX_OTHER, Policy
+from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.plugins import is_word
@@ -68,9 +69,31 @@ def policy_from_yaml(content: bytes) -> Policy:
         min_patients=_whole(section, "min_patients"),
         require_consent=section.boolean("require_consent", True),
         require_approval=section.boolean("require_approval", True),
+        max_other=_max_other(section),
+        max_export_age_days=_ages(section.section("max_export_age_days", {})),
     )
     section.finish()
     return policy
+
+
+def _max_other(section: Section) -> float:
+    """Read the share of unknown words that is allowed; more than usual wants a reason."""
+    if not section.has("max_other"):
+        return MAX_OTHER
+    part = section.section("max_other")
+    share = _number(part, "share", None, 0.0, 1.0)
+    if share > MAX_OTHER:
+        part.text("reason")
+    part.optional_text("reason")
+    part.finish()
+    return share
+
+
+def _ages(section: Section) -> dict[str, float]:
+    for table in section.keys():  # noqa: SIM118 (a Section is no mapping)
+        if table not in TABLES:
+            raise section.fail(table, f"is no table; allowed: {', '.join(TABLES)}")
+    return {table: _number(section, table, None, 0.0) for table in section.keys()}  # noqa: SIM118
 
 
 def _operators(section: Section) -> dict[str, str]:

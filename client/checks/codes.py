@@ -1,0 +1,170 @@
+"""The tables' words, ranges, names and age against the contract: counts, rows' numbers and what mends them."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import polars as pl
+
+from wardround.client.checks.finding import Finding, fault, ok, warn
+from wardround.client.connectors import parsing
+from wardround.client.connectors.codes import ColumnShares, count_codes, swapped_columns, unknown_words
+from wardround.client.connectors.moments import wall_clock
+from wardround.client.connectors.source import Tables, TableSource, read_tables
+from wardround.client.home.home import POLICY, SETTINGS, Home
+from wardround.client.policy.policy import Policy
+from wardround.protocol.contract.contract import TABLES, Contract
+from wardround.protocol.text.nearest import did_you_mean
+from wardround.protocol.text.section import shown
+
+MOST_OUT_OF_RANGE = 0.2
+_NEWEST = {
+    "messages": ("decided_at",),
+    "consents": ("granted_at", "withdrawn_at"),
+    "assessments": ("assessed_at",),
+}
+
+
+def codes(home: Home, policy: Policy, contract: Contract, show_values: bool = False) -> Iterator[Finding]:
+    """Say which columns do not use the contract's words or ranges; worst first. show_values: their words too."""
+    tables = read_tables(home.source, contract)
+    shares = sorted(count_codes(tables, contract), key=_badness, reverse=True)
+    swapped = swapped_columns(tables, contract, shares)
+    for first, second in swapped:
+        yield fault(
+            "codes",
+            f"{first.table}: columns {first.column} and {second.column} hold each other's words",
+            f"exchange the two under columns in {SETTINGS}",
+        )
+    crossed = {(one.table, one.column) for pair in swapped for one in pair}
+    bad = [one for one in shares if (one.table, one.column) not in crossed]
+    found = [finding for one in bad for finding in _faults(one, policy, tables, contract, show_values)]
+    yield from found
+    if not found and not swapped and shares:
+        yield ok("codes", f"{len(shares)} columns use the contract's words and ranges; {_worst(shares)}")
+
+
+def _in_row(first: int | None) -> str:
+    """Say where something first occurs; rows are counted from 0 here, and from 1 for people."""
+    return "" if first is None else f" (the first in row {first + 1:,})"
+
+
+def names(source: TableSource, contracts: Iterable[Contract]) -> Iterator[Finding]:
+    """Refuse names in the mapping that no contract knows."""
+    known = list(contracts)
+    for table in TABLES:
+        columns = sorted({column for contract in known for column in contract.columns(table)})
+        if not columns or not source.has(table):
+            continue
+        place = source.place(table)
+        for key, given in (("columns", place.columns), ("values", place.values)):
+            for name in given:
+                if name not in columns:
+                    hint = did_you_mean(name, columns)
+                    yield fault(
+                        "tables",
+                        f"{SETTINGS}: tables.{table}.{key}: no study reads a column {shown(name)}",
+                        f"{hint}write the contract's name before the colon: {', '.join(map(shown, columns[:8]))}",
+                    )
+
+
+def age(home: Home, policy: Policy, contract: Contract, now: datetime) -> Iterator[Finding]:
+    """Say how old each export is: by its file's time, and by its newest row."""
+    tables = read_tables(home.source, contract)
+    for table in TABLES:
+        if tables.part(table, contract) is None or not contract.columns(table):
+            continue
+        days, text = _age(home, tables, contract, table, now)
+        most = policy.max_export_age_days.get(table)
+        if days is not None and most is not None and days > most:
+            bound = f"at most {most:g} days are allowed ({POLICY}: max_export_age_days)"
+            yield fault("age", f"{table}: {text}; {bound}", "export the table again, or by a schedule")
+        else:
+            yield ok("age", f"{table}: {text}")
+
+
+def _age(
+    home: Home, tables: Tables, contract: Contract, table: str, now: datetime
+) -> tuple[float | None, str]:
+    """Give days since the export (since the newest row, of a database), and both in words."""
+    newest = _newest(tables, contract, table, now)
+    times = [path.stat().st_mtime for path in home.source.files().get(table, ()) if path.exists()]
+    row = "no moment in its rows" if newest is None else f"newest row of {newest:%Y-%m-%d}"
+    if times:
+        written = datetime.fromtimestamp(max(times), now.tzinfo)
+        days = (now - written).total_seconds() / 86_400
+        return days, f"exported on {written:%Y-%m-%d}, {max(days, 0):.0f} days ago; {row}"
+    if newest is None:
+        return None, row
+    days = (wall_clock(now, tables.timezone) - newest).total_seconds() / 86_400
+    return days, f"{row}, {max(days, 0):.0f} days ago"
+
+
+def _newest(tables: Tables, contract: Contract, table: str, now: datetime) -> datetime | None:
+    """Give the latest moment in the table that is not in the future."""
+    rows = tables.part(table, contract)
+    names = _NEWEST.get(table, ())
+    columns = [name if table == "consents" else getattr(contract, name) for name in names]
+    if rows is None or not any(columns):
+        return None
+    schema, form, zone = rows.collect_schema(), tables.format(table), tables.timezone
+    moments = [parsing.instant(c, schema[c], form, zone).alias(f"moment:{c}") for c in columns if c]
+    past = [pl.col(one.meta.output_name()) for one in moments]
+    latest = [one.filter(one <= wall_clock(now, zone)).max() for one in past]
+    found = rows.select(moments).select(pl.max_horizontal(latest)).collect(engine="streaming").item()
+    return found if isinstance(found, datetime) else None
+
+
+def _badness(one: ColumnShares) -> float:
+    return max(one.other_share, one.out_of_range_share)
+
+
+def _worst(shares: list[ColumnShares]) -> str:
+    one = shares[0]
+    if not _badness(one):
+        return "no other word, nothing out of range"
+    return f"worst {one.table}.{one.column}: {one.other_share:.1%} other, {one.out_of_range_share:.1%} out of range"
+
+
+def _faults(
+    one: ColumnShares, policy: Policy, tables: Tables, contract: Contract, show_values: bool
+) -> Iterator[Finding]:
+    where = f"{one.table}.{one.column}"
+    if one.other_share > policy.max_other:
+        words = ""
+        if show_values:
+            found = unknown_words(tables, contract, one)
+            words = "; most frequent: " + ", ".join(f"{shown(word)} ({count:,})" for word, count in found)
+        what = (
+            f"{one.other:,} of {one.given:,} cells ({one.other_share:.0%}) are none of the contract's words"
+        )
+        yield fault("codes", f"{where}: {what}{_in_row(one.first)}{words}", _values_remedy(one, policy))
+    if one.out_of_range_share > MOST_OUT_OF_RANGE:
+        what = f"{one.out_of_range:,} of {one.given:,} cells ({one.out_of_range_share:.0%}) are out of range"
+        yield fault(
+            "codes",
+            f"{where}: {what}{_in_row(one.first)}",
+            f"name the right column in {SETTINGS}, set format.decimal there, or mend the unit in the export",
+        )
+    if one.rows and not one.given:
+        yield warn("codes", f"{where}: every cell is empty", f"name the right column in {SETTINGS}")
+
+
+def _values_remedy(one: ColumnShares, policy: Policy) -> str:
+    words = ", ".join(map(shown, one.vocabulary[:4]))
+    return (
+        f"translate them in {SETTINGS}: values: {{{one.column}: {{yours: {shown(one.vocabulary[0])}}}}} (the contract "
+        f"knows {words}); doctor --show-values lists yours; or allow more with a reason ({POLICY}: max_other)"
+    )
+
+
+def shares_rows(shares: Iterable[ColumnShares]) -> list[tuple[str, ...]]:
+    """Give a row for each column: missing, other, out of range."""
+    return [
+        (
+            f"{one.table}.{one.column}",
+            f"{one.missing_share:.1%}",
+            f"{one.other_share:.1%}" if one.vocabulary else "",
+            "" if one.vocabulary else f"{one.out_of_range_share:.1%}",
+        )
+        for one in shares
+    ]

@@ -1,0 +1,114 @@
+"""Who is one patient, as the tables have it: how many, how they are spelt, and whom the consents name."""
+
+from collections.abc import Iterator
+
+from wardround.client.checks.finding import Finding, fault, ok, warn
+from wardround.client.connectors.source import Tables, read_tables
+from wardround.client.gate.spellings import Named, Spellings, count_damaged, count_named, count_spellings
+from wardround.client.home.home import SETTINGS, Home
+from wardround.client.home.patients_known import patients_known
+from wardround.client.ledger.known_by import describe_joined
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.text.section import shown
+
+FEW_EVENTS = 1.05
+FEWEST_PATIENTS = 20  # below that, one event each proves nothing
+MOST_OF_OTHER_FORM = 0.01
+_SETTLE = f"correct these rows, or say in {SETTINGS} under `patient` how identifiers are written"
+
+
+def identity(home: Home, contract: Contract) -> Iterator[Finding]:
+    """Say who is one patient, and where spellings leave doubt; counts alone."""
+    tables = read_tables(home.source, contract)
+    column = home.source.place("messages").columns.get(contract.patient, contract.patient)
+    seen = count_spellings(tables, contract)
+    yield from _patients(seen, column, home)
+    yield from _doubts(seen, column)
+    yield from _damaged(tables, contract)
+    for table in ("patients", "consents", "assessments"):
+        if contract.columns(table):
+            yield from _named(table, count_named(tables, contract, table))
+
+
+def describe(seen: Spellings, column: str, form: str) -> str:
+    """Say in a line how many patients there are and how often each occurs."""
+    return (
+        f"column {shown(column)}, as {form.replace('_', ' ')}: {seen.patients:,} patients; events per patient: median "
+        f"{seen.median_events:g}, largest {seen.most_events:,}; {seen.collapsed:,} of them are spelt in several ways"
+    )
+
+
+def changed(home: Home, ledger: SqliteLedger, contract: Contract, delta: float) -> Iterator[Finding]:
+    """Say what a change of column, form or key has come to, or would with the next release."""
+    epsilon = ledger.spent_by_both(delta)
+    if ledger.joined:
+        yield warn(
+            "identity", describe_joined(epsilon, delta), "none: it holds for good; see docs/hospital.md"
+        )
+    elif ledger.would_join(patients_known(home, contract)):
+        yield warn(
+            "identity",
+            "who is one patient is not as it was at earlier releases (column, form or key): from the next release on "
+            f"both accounts add up for good, from ε = {epsilon:.4g} at δ = {delta:g}",
+            f"put {SETTINGS} and keys/patients.key back as they were, unless you mean it",
+        )
+
+
+def _patients(seen: Spellings, column: str, home: Home) -> Iterator[Finding]:
+    text = describe(seen, column, home.patient.form.form)
+    if seen.patients >= FEWEST_PATIENTS and seen.given < FEW_EVENTS * seen.patients:
+        yield warn(
+            "identity",
+            f"{text}. About one event each: is this a visit number?",
+            f"name the column of the patient's own number in {SETTINGS}: patient: {{column: …}}",
+        )
+    elif home.patient.column is None:
+        yield warn(
+            "identity",
+            f"{text}. {SETTINGS} does not say who is one patient",
+            f"add to {SETTINGS}: patient: {{column: {shown(column)}, form: as_written}} (changes nothing), or another "
+            "form before the first release",
+        )
+    else:
+        yield ok("identity", text)
+
+
+def _doubts(seen: Spellings, column: str) -> Iterator[Finding]:
+    if seen.of_other_form:
+        say = fault if seen.of_other_form > MOST_OF_OTHER_FORM * seen.given else warn
+        share = seen.of_other_form / max(seen.given, 1)
+        text = f"{seen.of_other_form:,} rows ({share:.2%}) have no identifier of that form, and are left out"
+        yield say(
+            "identity", f"messages.{column}: {text}", f"correct the column, or patient.form in {SETTINGS}"
+        )
+    if seen.near:
+        yield warn(
+            "identity",
+            f"{seen.near:,} patients differ from another by case, spaces, signs or leading zeros alone",
+            f"if they are one, set case: fold or leading_zeros: drop under `patient` in {SETTINGS}",
+        )
+
+
+def _damaged(tables: Tables, contract: Contract) -> Iterator[Finding]:
+    for table, count in count_damaged(tables, contract).items():
+        what = "who they may name has withdrawn everything" if table == "consents" else "they are left out"
+        text = f"{table}: {count:,} rows are damaged (quotes, or too many or too few cells); {what}"
+        say = fault if table == "consents" else warn
+        yield say("rows", text, "export the table again, with quotes around text")
+
+
+def _named(table: str, named: list[Named]) -> Iterator[Finding]:
+    rows, nobody = sum(one.rows for one in named), sum(one.nobody for one in named)
+    nearly = sum(one.nearly for one in named)
+    kinds = ", ".join(f"{one.nobody:,} of {one.rows:,} {one.kind or 'rows'}" for one in named[:6])
+    if rows and nobody == rows:
+        yield fault("identity", f"{table}: none of {rows:,} rows names a patient who has a message", _SETTLE)
+    elif nearly:
+        yield fault(
+            "identity",
+            f"{table}: {nearly:,} of {rows:,} rows name nobody who has a message, and would in a looser spelling",
+            _SETTLE,
+        )
+    elif nobody:
+        yield ok("identity", f"{table}: name nobody who has a message: {kinds}")

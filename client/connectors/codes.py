@@ -1,0 +1,166 @@
+"""What a column's words come to under the contract: shares missing, *other* and out of range, and swapped columns.
+
+Counts leave this module, and words only for a person on the spot who asked for them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+import polars as pl
+
+from wardround.client.connectors import parsing
+from wardround.client.connectors.source import Tables
+from wardround.client.connectors.table_format import TableFormat
+from wardround.protocol.contract.contract import TABLES, Contract
+from wardround.protocol.contract.feature import Feature
+
+CONSENT_KINDS = ("purpose", "topic", "source")
+_MOST_WORDS = 1000  # distinct words of a column that are compared with another column's vocabulary
+_SWAPPED, _OWN = 0.8, 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnShares:
+    """Rows of one column: all, with something in the cell, of these *other* and out of range.
+
+    first: the row, from 0, where either first occurs; None for nowhere. vocabulary: the contract's words; empty for
+    a number.
+    """
+
+    table: str
+    column: str
+    vocabulary: tuple[str, ...]
+    rows: int
+    given: int
+    other: int
+    out_of_range: int
+    first: int | None
+
+    @property
+    def missing_share(self) -> float:
+        """Share of the rows."""
+        return 1 - self.given / max(self.rows, 1)
+
+    @property
+    def other_share(self) -> float:
+        """Share of the cells with something in them that are none of the contract's words."""
+        return self.other / max(self.given, 1)
+
+    @property
+    def out_of_range_share(self) -> float:
+        """Share of the cells with something in them."""
+        return self.out_of_range / max(self.given, 1)
+
+
+def count_codes(tables: Tables, contract: Contract) -> list[ColumnShares]:
+    """Count every column that has words or a range in the contract, in one pass over each table."""
+    found = []
+    for table in TABLES:
+        frame = tables.part(table, contract) if contract.columns(table) else None
+        wanted = list(_wanted(table, contract))
+        if frame is None or not wanted:
+            continue
+        schema, form = frame.collect_schema(), tables.format(table)
+        counts = [pl.len().alias("rows")]
+        for number, (column, words, valid) in enumerate(wanted):
+            given = parsing.is_given(column, schema[column])
+            other = given & _is_other(column, schema, words, form)
+            beyond = given & _is_beyond(column, schema, valid, form)
+            counts += [
+                given.sum().alias(f"given:{number}"),
+                other.sum().alias(f"other:{number}"),
+                beyond.sum().alias(f"beyond:{number}"),
+                pl.col("row:").filter(other | beyond).min().alias(f"first:{number}"),
+            ]
+        row = frame.with_row_index("row:").select(counts).collect(engine="streaming").row(0, named=True)
+        found += [
+            ColumnShares(
+                table=table,
+                column=column,
+                vocabulary=words,
+                rows=row["rows"],
+                given=row[f"given:{number}"],
+                other=row[f"other:{number}"],
+                out_of_range=row[f"beyond:{number}"],
+                first=row[f"first:{number}"],
+            )
+            for number, (column, words, _) in enumerate(wanted)
+        ]
+    return found
+
+
+def unknown_words(
+    tables: Tables, contract: Contract, one: ColumnShares, most: int = 5
+) -> list[tuple[str, int]]:
+    """Give the most frequent words of a column that the contract does not know: for a person's eyes alone."""
+    words = _words_of(tables, contract, one)
+    index = parsing.word_index("word", pl.String(), one.vocabulary, tables.format(one.table))
+    unknown = words.filter(index.is_null()).sort("len", "word", descending=[True, False])
+    return [(str(word), int(count)) for word, count in unknown.head(most).iter_rows()]
+
+
+def swapped_columns(
+    tables: Tables, contract: Contract, shares: list[ColumnShares]
+) -> list[tuple[ColumnShares, ColumnShares]]:
+    """Find pairs of columns whose words fit each other's vocabulary, and not their own."""
+    doubtful = [one for one in shares if one.vocabulary and one.other_share > _OWN]
+    found = []
+    for first, second in combinations(doubtful, 2):
+        if first.table == second.table:
+            crosswise = (_fit(tables, contract, first, second), _fit(tables, contract, second, first))
+            if min(crosswise) >= _SWAPPED:
+                found.append((first, second))
+    return found
+
+
+def _fit(tables: Tables, contract: Contract, one: ColumnShares, other: ColumnShares) -> float:
+    """Share of one column's cells that are words of another's vocabulary."""
+    words = _words_of(tables, contract, one)
+    index = parsing.word_index("word", pl.String(), other.vocabulary, tables.format(one.table))
+    known = int(words.filter(index.is_not_null())["len"].sum())
+    return known / max(int(words["len"].sum()), 1)
+
+
+def _words_of(tables: Tables, contract: Contract, one: ColumnShares) -> pl.DataFrame:
+    frame = tables.part(one.table, contract)
+    if frame is None:
+        raise ValueError(f"tables without {one.table}")
+    dtype = frame.collect_schema()[one.column]
+    word = parsing.text(one.column, dtype).alias("word")
+    rows = frame.filter(parsing.is_given(one.column, dtype)).select(word)
+    return rows.group_by("word").len().collect(engine="streaming").sort("len", "word").tail(_MOST_WORDS)
+
+
+def _wanted(
+    table: str, contract: Contract
+) -> Iterator[tuple[str, tuple[str, ...], tuple[float, float] | None]]:
+    """Columns with the contract's words, or with the range of numbers that it takes."""
+    if table == "consents":
+        yield "kind", CONSENT_KINDS, None
+    for feature in contract.features:
+        if feature.table == table and feature.kind == "categorical":
+            yield feature.columns[0], feature.vocabulary, None
+        elif feature.table == table and feature.kind == "numeric" and _range_of(feature) is not None:
+            yield feature.columns[0], (), _range_of(feature)
+
+
+def _range_of(feature: Feature) -> tuple[float, float] | None:
+    return feature.valid or feature.range
+
+
+def _is_other(column: str, schema: pl.Schema, words: tuple[str, ...], form: TableFormat) -> pl.Expr:
+    if not words:
+        return pl.lit(False)
+    if words == CONSENT_KINDS:
+        return ~parsing.lower_text(column, schema[column]).is_in(list(words)).fill_null(False)
+    return parsing.word_index(column, schema[column], words, form).is_null()
+
+
+def _is_beyond(
+    column: str, schema: pl.Schema, valid: tuple[float, float] | None, form: TableFormat
+) -> pl.Expr:
+    if valid is None:
+        return pl.lit(False)
+    number = parsing.number(column, schema[column], form)
+    return ((number < valid[0]) | (number > valid[1])).fill_null(False)
