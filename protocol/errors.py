@@ -20,7 +20,15 @@ LONGEST_ERROR = 1000  # characters of an error's line
 
 
 class WardroundError(Exception):
-    """Base of all expected errors; ``str(error)`` is one visible line for the person on the spot."""
+    """Base of all expected errors; ``str(error)`` is one visible line for the person on the spot.
+
+    >>> import wardround
+    >>> try:
+    ...     wardround.simulate("experiment=tiny", rounds=0)
+    ... except wardround.WardroundError as error:
+    ...     print(error)
+    training.rounds=0: must be from 1 to 100000
+    """
 
     def __str__(self) -> str:
         """Write the line. What others wrote may stand in it, so that nothing in it may move a terminal."""

@@ -40,11 +40,11 @@ class HospitalEvents:
 class Personalization(Protocol):
     """Fit a hospital's own part and score its events; named by ``personalization.kind``.
 
-    >>> import numpy as np
+    >>> import numpy as np, wardround
     >>> def own_rate(training, target):
     ...     rate = (training.labels.sum() + 1) / (len(training.labels) + 2)
     ...     return target.logits - training.logits.mean() + np.log(rate / (1 - rate))
-    >>> isinstance(own_rate, Personalization)
+    >>> isinstance(own_rate, wardround.Personalization)
     True
     """
 

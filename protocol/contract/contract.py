@@ -82,13 +82,23 @@ class Topic:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """A checked contract; build it with ``contract_from_mapping``.
+    """A checked contract; build it with ``contract_from_mapping``, as ``wardround.read_contract`` does.
 
     patient names the identifier's column in all tables; hospital the column that splits a real table in
     a simulation. decided_at is an event's cut-off; from the day after outcome_at its outcome counts as
     known (both None: events without time). assessed_at dates the rows of the table assessments: an event sees the
     latest of an earlier day. features stand in the order of their names, so that the order
     of keys in a file changes nothing. events_per_patient is K. retention_days None keeps all events.
+
+    >>> import wardround
+    >>> plain = {
+    ...     "name": "visits", "version": 1, "purpose": "engagement", "patient": "id", "events_per_patient": 4,
+    ...     "label": {"column": "came", "engaged": ["yes"], "not_engaged": ["no"]},
+    ...     "features": {"age": {"kind": "numeric", "column": "age", "edges": [40, 65], "table": "patients"}},
+    ... }
+    >>> contract = wardround.read_contract(plain)
+    >>> contract.features[0].labels
+    ('under 40', '40 to under 65', '65 or more', 'missing')
     """
 
     name: str
@@ -111,7 +121,13 @@ class Contract:
 
     @cached_property
     def layout(self) -> Layout:
-        """The model's design: features' bins, then crosses' bins, then ranged values."""
+        """The model's design: features' bins, then crosses' bins, then ranged values.
+
+        >>> import importlib.resources, wardround
+        >>> shipped = importlib.resources.files("wardround.conf") / "contract" / "noshow.yaml"
+        >>> wardround.read_contract(str(shipped)).layout.width > 100
+        True
+        """
         fields = {f.name: Field(f.name, f.labels) for f in self.features if f.binned}
         crosses = tuple(Cross(fields[first], fields[second]) for first, second in self.crosses)
         values = tuple(f.name for f in self.features if not f.binned)
@@ -119,13 +135,25 @@ class Contract:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the canonical form, hex: the same on every machine and for every order of keys."""
+        """SHA-256 of the canonical form, hex: the same on every machine and for every order of keys.
+
+        >>> import importlib.resources, wardround
+        >>> shipped = importlib.resources.files("wardround.conf") / "contract" / "noshow.yaml"
+        >>> len(wardround.read_contract(str(shipped)).fingerprint)
+        64
+        """
         return fingerprint(self.to_mapping())
 
     def columns(self, table: str) -> tuple[str, ...]:
         """Name the only columns ever read of one of ``TABLES``; none: not read.
 
         The hospital's column is not among them: only a simulation that splits a table asks for it.
+        ContractError for another table.
+
+        >>> import importlib.resources, wardround
+        >>> shipped = importlib.resources.files("wardround.conf") / "contract" / "noshow.yaml"
+        >>> wardround.read_contract(str(shipped)).columns("consents")
+        ()
         """
         used = [c for f in self.features if f.table == table for c in f.columns]
         if table == "messages":
@@ -144,17 +172,35 @@ class Contract:
         """Whether nobody passes in full without the consents table: purpose, sensitive topic, or source.
 
         A consents table that is there is always read: an opt-out counts where no consent is needed.
+
+        >>> import importlib.resources, wardround
+        >>> shipped = importlib.resources.files("wardround.conf") / "contract" / "noshow.yaml"
+        >>> wardround.read_contract(str(shipped)).needs_consents
+        False
         """
         sensitive = self.topic is not None and bool(self.topic.sensitive)
         return self.consent.required or sensitive or any(f.source for f in self.features)
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Sources (wearables, assessments) that need a patient's opt-in, in the order of their names."""
+        """Sources (wearables, assessments) that need a patient's opt-in, in the order of their names.
+
+        >>> import importlib.resources, wardround
+        >>> shipped = importlib.resources.files("wardround.conf") / "contract" / "noshow.yaml"
+        >>> wardround.read_contract(str(shipped)).sources
+        ()
+        """
         return tuple(sorted({f.source for f in self.features if f.source}))
 
     def to_mapping(self) -> dict[str, object]:
-        """Plain data in the YAML format, without defaults; ``contract_from_mapping`` is its inverse."""
+        """Plain data in the YAML format, without defaults; ``contract_from_mapping`` is its inverse.
+
+        >>> import importlib.resources, wardround
+        >>> shipped = importlib.resources.files("wardround.conf") / "contract" / "noshow.yaml"
+        >>> contract = wardround.read_contract(str(shipped))
+        >>> wardround.read_contract(contract.to_mapping()) == contract
+        True
+        """
         plain: dict[str, object] = {
             "name": self.name,
             "version": self.version,

@@ -37,6 +37,7 @@ class TorchModel(Protocol):
     ``[patients, K]``, each from its own row alone: nothing may pass between patients or between events. It has
     layers that Opacus can clip and no buffers. ``wardround.check_model`` tells whether that holds.
 
+    >>> import wardround
     >>> from torch import nn
     >>> class Line(nn.Module):
     ...     def __init__(self, layout):
@@ -44,7 +45,7 @@ class TorchModel(Protocol):
     ...         self.line = nn.Linear(layout.width, 1)
     ...     def forward(self, rows):
     ...         return self.line(rows)[..., 0]
-    >>> isinstance(Line, TorchModel)
+    >>> isinstance(Line, wardround.TorchModel)
     True
     """
 

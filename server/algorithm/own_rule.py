@@ -24,10 +24,10 @@ class AggregationRule(Protocol):
 
     A function of these two arguments is a rule. It must be deterministic, or a study cannot be replayed.
 
-    >>> import numpy as np
+    >>> import numpy as np, wardround
     >>> def equal_say(means, patients):
     ...     return means.mean(axis=0)
-    >>> isinstance(equal_say, AggregationRule)
+    >>> isinstance(equal_say, wardround.AggregationRule)
     True
     >>> equal_say(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([100, 900])).tolist()
     [2.0, 3.0]
@@ -48,18 +48,26 @@ class ServerOptimizer(Protocol):
 
     State is a mapping of names to float64 arrays, and all that the next round may depend on.
 
-    >>> import numpy as np
+    >>> import numpy as np, wardround
     >>> class Signs:
     ...     def init(self, parameters):
     ...         return {}
     ...     def apply(self, state, weights, gradient, learning_rate):
     ...         return state, weights - learning_rate * np.sign(gradient)
-    >>> isinstance(Signs(), ServerOptimizer)
+    >>> isinstance(Signs(), wardround.ServerOptimizer)
     True
     """
 
     def init(self, parameters: int) -> Mapping[str, Floats]:
-        """Return the state before the first gradient, for vectors of this length."""
+        """Return the state before the first gradient, for vectors of this length.
+
+        >>> import numpy as np
+        >>> class Momentum:
+        ...     def init(self, parameters):
+        ...         return {"velocity": np.zeros(parameters)}
+        >>> Momentum().init(2)["velocity"].tolist()
+        [0.0, 0.0]
+        """
 
     def apply(
         self, state: Mapping[str, Floats], weights: Floats, gradient: Floats, learning_rate: float
@@ -67,6 +75,15 @@ class ServerOptimizer(Protocol):
         """Return the new state and the new weights, float64 [parameters]; change no argument in place.
 
         gradient: float64 [parameters], the noised mean gradient; descent goes against it.
+
+        >>> import numpy as np
+        >>> class Momentum:
+        ...     def apply(self, state, weights, gradient, learning_rate):
+        ...         velocity = 0.9 * state["velocity"] + gradient
+        ...         return {"velocity": velocity}, weights - learning_rate * velocity
+        >>> state = {"velocity": np.zeros(1)}
+        >>> Momentum().apply(state, np.array([1.0]), np.array([2.0]), 0.5)[1].tolist()
+        [0.0]
         """
 
 
