@@ -56,7 +56,7 @@ class Loopback:
         self.simulation = simulation
         self.pythons = {"client": sys.executable, "server": sys.executable}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
 
     def __enter__(self) -> "Loopback":
         """Make the folder."""
@@ -291,7 +291,8 @@ def _signal(pid: int, number: int) -> None:
         return
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a TCP port of this machine that nobody listens at now."""
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
         return int(trial.getsockname()[1])

@@ -94,6 +94,8 @@ def test_each_public_function_has_an_example_that_runs(name: str) -> None:
     for place, found in documented(name):
         examples = found.func if isinstance(found, cached_property) else found
         tests = doctest.DocTestFinder(recurse=False).find(examples, place, globs={})
-        assert isinstance(found, PROPERTIES) or any(test.examples for test in tests), f"{place} has no example"
+        assert isinstance(found, PROPERTIES) or any(test.examples for test in tests), (
+            f"{place} has no example"
+        )
         runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
         assert all(runner.run(test).failed == 0 for test in tests), place

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import wardround
-from tests.builders import ROOT
+from tests.builders import PUBLIC, ROOT, small_contract
 from wardround import Study, WardroundError
 
 NOSHOW = ROOT.parent / "shared" / "data" / "noshow.csv.gz"
@@ -43,12 +43,14 @@ mine = wardround.simulate("experiment=tiny", model=Line, epsilon=1.0, aggregate=
 assert mine.summary["independent_epsilon"] >= mine.summary["patient_epsilon"] <= 1.0
 print("equal")
 """
-PLACES = {
-    "name": "places", "version": 1, "purpose": "tests", "patient": "patient", "hospital": "place",
-    "decided_at": "decided_at", "outcome_at": "outcome_at", "events_per_patient": 4,
-    "label": {"column": "engaged", "engaged": ["1"], "not_engaged": ["0"]}, "consent": {"required": False},
-    "features": {"link": {"kind": "boolean", "column": "has_link"}},
-}  # fmt: skip
+PLACES = small_contract(
+    **PUBLIC,
+    hospital="place",
+    decided_at="decided_at",
+    outcome_at="outcome_at",
+    label={"column": "engaged", "engaged": ["1"], "not_engaged": ["0"]},
+    features={"link": {"kind": "boolean", "column": "has_link"}},
+)
 
 
 @pytest.fixture(scope="module")

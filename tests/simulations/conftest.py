@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from tests.builders import AGE, CHANNEL, small_contract
 from wardround.client.cohort import Cohort
 from wardround.protocol.contract.contract import Contract, contract_from_mapping
 from wardround.protocol.contract.layout import Layout
@@ -26,25 +27,19 @@ class Small:
     truth: np.ndarray
 
 
-def small_contract() -> Contract:
-    return contract_from_mapping(
-        {
-            "name": "small",
-            "version": 1,
-            "purpose": "tests",
-            "patient": "patient",
-            "decided_at": "decided",
-            "outcome_at": "outcome",
-            "label": {"column": "engaged", "engaged": ["1"], "not_engaged": ["0"]},
-            "events_per_patient": 4,
-            "features": {
-                "age": {"kind": "numeric", "column": "age", "edges": [40]},
-                "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["<sms>", "phone"]},
-                "lead": {"kind": "numeric", "column": "lead", "range": [0, 30]},
-            },
-            "crosses": [["age", "channel"]],
-        }
+def contract_of_three() -> Contract:
+    plain = small_contract(
+        decided_at="decided",
+        outcome_at="outcome",
+        label={"column": "engaged", "engaged": ["1"], "not_engaged": ["0"]},
+        features={
+            "age": {**AGE, "edges": [40]},
+            "channel": {**CHANNEL, "vocabulary": ["<sms>", "phone"]},
+            "lead": {"kind": "numeric", "column": "lead", "range": [0, 30]},
+        },
+        crosses=[["age", "channel"]],
     )
+    return contract_from_mapping(plain)
 
 
 def small_cohort(patients_per_hospital: list[int], seed: int) -> tuple[Cohort, np.ndarray]:
@@ -73,14 +68,14 @@ def small() -> Callable[..., Small]:
     """``small(patients_per_hospital, seed)``: hospitals of these sizes, 1 to 4 events per patient."""
 
     def make(patients_per_hospital: list[int], seed: int = 0) -> Small:
-        return Small(small_contract().layout, *small_cohort(patients_per_hospital, seed))
+        return Small(contract_of_three().layout, *small_cohort(patients_per_hospital, seed))
 
     return make
 
 
 @pytest.fixture
 def contract() -> Contract:
-    return small_contract()
+    return contract_of_three()
 
 
 @pytest.fixture
@@ -124,9 +119,9 @@ def example_results(hospitals: int = 6, noise: str = "local", **changes: object)
     fields: dict[str, object] = {
         "study": "example",
         "settings": {"study": "example", "seed": 0, "privacy": {"epsilon": 1.0, "noise": noise}},
-        "contract": small_contract(),
+        "contract": contract_of_three(),
         "model": ModelSettings(),
-        "weights": rng.normal(size=small_contract().layout.width),
+        "weights": rng.normal(size=contract_of_three().layout.width),
         "hospitals": ["<script>alert(1)</script>", *(f"hospital {index}" for index in range(1, hospitals))],
         "training_patients": np.array(sizes) * 3,
         "heldout": heldout,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.client.conftest import small_terms
+from tests.client.small_hospital import small_terms
 from wardround.protocol.wire.envelope import decode_answer, sign_request
 from wardround.protocol.wire.opening import OPENING_BYTES, STATEMENT_AT
 from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_bytes

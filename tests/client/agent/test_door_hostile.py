@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import ROOT
-from tests.client.conftest import Hospital, small_tables, small_terms
+from tests.client.small_hospital import Hospital, small_tables, small_terms
 from wardround.client.agent.socket_door import LENGTH
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.wire.envelope import SignedRelease, decode_answer

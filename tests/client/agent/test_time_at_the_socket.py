@@ -17,9 +17,9 @@ import pytest
 from scipy.stats import wilcoxon
 
 from tests.client.agent.test_socket_door import LIMITS, Served
-from tests.client.conftest import Hospital, small_tables, small_terms
 from tests.client.hostile_weights import aimed_weights
 from tests.client.second_pass import second_pass
+from tests.client.small_hospital import Hospital, small_tables, small_terms
 from wardround.client.agent.socket_door import LENGTH
 from wardround.client.connectors.source import Tables
 from wardround.client.features import encode

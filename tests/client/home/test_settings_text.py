@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.client.conftest import CONTRACT, small_terms
+from tests.client.small_hospital import CONTRACT, small_terms
 from wardround.client.home.new_home import begin_home
 from wardround.client.home.settings_text import NewHome, policy_text, settings_text
 from wardround.client.main import main

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.client.conftest import small_terms
+from tests.client.small_hospital import small_terms
 from wardround.client.home.terms_folder import keep_pending, kept_terms
 from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_bytes
 from wardround.protocol.wire.signing import new_key

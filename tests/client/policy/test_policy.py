@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.builders import AGE, CHANNEL, small_contract
 from wardround.client.ledger.budget import Charge
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import Policy, at_approval, forecast, permit, simulation_policy
@@ -22,18 +23,9 @@ from wardround.protocol.wire.signing import new_key
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 OPERATOR = new_key().public
-CONTRACT: dict[str, Any] = {
-    "name": "small",
-    "version": 1,
-    "purpose": "engagement",
-    "patient": "patient",
-    "label": {"column": "opened", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 4,
-    "features": {
-        "age": {"kind": "numeric", "column": "age", "table": "patients", "edges": [20, 40, 60]},
-        "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms"]},
-    },
-}
+CONTRACT = small_contract(
+    features={"age": {**AGE, "table": "patients"}, "channel": {**CHANNEL, "vocabulary": ["sms"]}}
+)
 READ = (
     *(f"messages.{column}" for column in ("patient", "opened", "channel")),
     *(f"patients.{column}" for column in ("patient", "age")),

@@ -1,6 +1,5 @@
 """A real SuperLink behind its doorkeeper, on loopback, with one enrolled hospital; and what it takes of the machine."""
 
-import socket
 import subprocess
 import sys
 import threading
@@ -22,14 +21,9 @@ from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signing import new_key
 from wardround.server.main import main
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
+from wardround.simulations.loopback.federation import free_port
 
 MIB = 2**20
-
-
-def free_port():
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return trial.getsockname()[1]
 
 
 @dataclass

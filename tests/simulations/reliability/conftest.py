@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.wire.signed_terms import load_terms
 from wardround.server.algorithm import rounds
 from wardround.server.store.event_log import closed_rounds
-from wardround.simulations.loopback.federation import OPERATOR, Loopback
+from wardround.simulations.loopback.federation import OPERATOR, Loopback, free_port
 from wardround.simulations.loopback.replay import largest_difference, stored_release
 
 HERE = Path(__file__).parent
@@ -254,12 +253,6 @@ class Stage:
         ]
         delta = load_home(self.loopback.home(name)).policy.current().delta
         assert verified["epsilon"]["training"] == pytest.approx(compose_epsilon(events, delta), rel=1e-6)
-
-
-def free_port():
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return trial.getsockname()[1]
 
 
 def approve_nothing(policy):
