@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from wardround.protocol.model.own_module import TorchModel
     from wardround.scoring import Model, draw_tables, read_contract, score
     from wardround.server.algorithm.own_rule import AggregationRule, ServerOptimizer
+    from wardround.simulations.federation.own_data import DataSource
     from wardround.study import Study, load, simulate
 
 __all__ = [
     "Accountant",
     "AggregationRule",
     "Contract",
+    "DataSource",
     "Model",
     "Personalization",
     "ServerOptimizer",
@@ -50,6 +52,7 @@ _HOMES = {
     "Accountant": "wardround.accountant",
     "AggregationRule": "wardround.server.algorithm.own_rule",
     "Contract": "wardround.protocol.contract.contract",
+    "DataSource": "wardround.simulations.federation.own_data",
     "Model": "wardround.scoring",
     "Personalization": "wardround.client.personal.own_personal",
     "ServerOptimizer": "wardround.server.algorithm.own_rule",

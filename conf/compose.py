@@ -90,6 +90,7 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
     paths = {
         key: str(value) for key in ("path", "contract") if (value := getattr(settings.data, key)) is not None
     }
+    source = {"source": settings.data.source} if settings.data.source else {}
     training = {
         **asdict(settings.training),
         "public_patients": dict(settings.training.public_patients) or None,
@@ -98,7 +99,13 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
         "study": settings.study,
         "seed": settings.seed,
         "output_dir": str(settings.output_dir),
-        "data": {"name": settings.data.name, **paths, **_reading(settings.data), **settings.data.population},
+        "data": {
+            "name": settings.data.name,
+            **paths,
+            **source,
+            **_reading(settings.data),
+            **settings.data.population,
+        },
         "contract": None if settings.data.contract else settings.contract.to_mapping(),
         "model": {"kind": settings.model.kind, "hidden": list(settings.model.hidden)},
         "privacy": asdict(settings.privacy),
@@ -220,7 +227,8 @@ def _data(plain: Mapping[str, object]) -> DataSettings:
         rest = {key: value for key, value in plain.items() if key not in MAPPED}
         return replace(build(DataSettings, rest, "data"), mapping=mapping)
     if name in DATA_NAMES and name != "synthetic":
-        refuse_unknown(plain, ("name", "path", "contract"), "data.")
+        reads = ("source", "contract") if name == "own" else ("path", "contract")
+        refuse_unknown(plain, ("name", *reads), "data.")
         return build(DataSettings, plain, "data")
     return DataSettings(name=name, population={key: plain[key] for key in plain if key != "name"})
 
@@ -237,8 +245,8 @@ def _without_nulls(value: object) -> object:
 def _contract(plain: object, data: DataSettings) -> Contract:
     if data.contract is not None:
         return read_contract(data.contract, "data.contract")
-    if plain is None and data.name == "table":
-        raise ConfigurationError("data.contract=null: data=table needs a path to its contract file")
+    if plain is None and data.name in ("table", "own"):
+        raise ConfigurationError(f"data.contract=null: data={data.name} needs a path to its contract file")
     return contract_from_mapping(typing.cast(Mapping[str, object], plain))
 
 

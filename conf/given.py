@@ -29,6 +29,8 @@ _OPTION = re.compile(r"[a-z][a-z0-9_]*")
 def choices(given: Mapping[str, object]) -> list[str]:
     """Overrides for the values that choose a group's option."""
     chosen = {name: value for name, value in given.items() if _chooses(name, value)}
+    if callable(given.get("data")):
+        chosen["data"] = "own"
     for name, value in chosen.items():
         if not isinstance(value, str) or not _OPTION.fullmatch(value):
             raise ConfigurationError(f"{name}={shown(value)}: must be the name of one of its options")

@@ -10,9 +10,10 @@ from wardround.protocol.errors import require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.structure import kinds_with
+from wardround.protocol.text.section import shown
 from wardround.protocol.text.text import checked_name, is_line
 
-DATA_NAMES = ("synthetic", "noshow", "heart", "table")
+DATA_NAMES = ("synthetic", "noshow", "heart", "table", "own")
 PERSONALIZATION_KINDS = ("none", "mixture", "intercept_slope", "last_layer")
 FIGURE_FORMATS = ("svg", "png")
 FEDERATION_KINDS = ("in_process", "messages", "flower")
@@ -24,9 +25,10 @@ MAPPED = ("columns", "values", "format", "patients", "consents", "assessments")
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """Which tables. path is None for ``synthetic`` alone; contract is the YAML file of ``table``.
+    """Which tables. path is None for ``synthetic`` and ``own`` alone; contract is the YAML file of ``table``, ``own``.
 
-    A program may give ``table`` a contract as a value instead (the group ``contract``); contract is then None.
+    A program may give those a contract as a value instead (the group ``contract``); contract is then None. source
+    names the plugin that gives the tables of ``own``.
 
     timezone is the hospitals' own, in which days begin; mapping holds what else says how ``table`` is read: columns,
     values, format, and its other tables by name (MAPPED), as in a hospital's mapping.
@@ -38,6 +40,7 @@ class DataSettings:
     name: str
     path: Path | None = None
     contract: Path | None = None
+    source: str = ""
     timezone: str = "UTC"
     mapping: Mapping[str, object] = field(default_factory=dict)
     population: Mapping[str, object] = field(default_factory=dict)
@@ -45,21 +48,18 @@ class DataSettings:
     def __post_init__(self) -> None:
         """Check that each kind of data has what it reads."""
         require(self.name in DATA_NAMES, "data.name", self.name, f"must be one of {', '.join(DATA_NAMES)}")
-        synthetic, own = self.name == "synthetic", self.name == "table"
-        require(
-            synthetic == (self.path is None),
-            "data.path",
-            self.path or "null",
-            "must be left out for data=synthetic"
-            if synthetic
-            else f"data={self.name} needs a path to its table",
+        pathless, own = self.name in ("synthetic", "own"), self.name in ("table", "own")
+        line = (
+            f"must be left out for data={self.name}"
+            if pathless
+            else f"data={self.name} needs a path to its table"
         )
-        require(
-            own or self.contract is None,
-            "data.contract",
-            self.contract or "null",
-            "belongs to data=table alone",
-        )
+        require(pathless == (self.path is None), "data.path", self.path or "null", line)
+        line = "belongs to data=table and data=own alone"
+        require(own or self.contract is None, "data.contract", self.contract or "null", line)
+        fits = plugins.is_path(self.source) if self.name == "own" else not self.source
+        line = "must be a function's import path, as in mypackage.tables:read, and belongs to data=own alone"
+        require(fits, "data.source", shown(self.source or None), line)
 
 
 @dataclass(frozen=True, kw_only=True)

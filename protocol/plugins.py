@@ -1,4 +1,4 @@
-"""Plugins: a user's own model, aggregation rule, server optimiser or personalisation.
+"""Plugins: a user's own model, aggregation rule, server optimiser, personalisation or data source.
 
 Settings and terms are text, so they mention a plugin by its name: an import path (``mypackage.models:Mine``), which
 only simulations may carry, or a word, which ``plugins.yaml`` of this machine maps to a path (``plugin_file``).
@@ -27,6 +27,7 @@ ROLES = {
     "aggregate": "training.aggregate",
     "optimizer": "training.optimizer",
     "personalization": "personalization.kind",
+    "data": "data.source",
 }
 """What a plugin may be, and the setting that names it."""
 

@@ -138,7 +138,12 @@ def cache_folder(chosen: Path | None) -> Path | None:
 
 
 def _key(settings: StudySettings) -> EncodedKey | None:
-    """Say what the federation depends on; None where its files cannot be read, which loading says better."""
+    """Say what the federation depends on; None where that is not known: of a user's own data source.
+
+    Also where a file cannot be read, which loading says better.
+    """
+    if settings.data.name == "own":
+        return None
     try:
         return encoded_key(settings.data, settings.contract, settings.seed)
     except OSError:

@@ -127,9 +127,13 @@ def load_federation(data: DataSettings, contract: Contract, seed: int) -> Federa
     from wardround.simulations.federation.own_table import read_own_tables
 
     path = data.path
-    if path is None:
+    if data.name == "own":
+        from wardround.simulations.federation.own_data import read_own
+
+        dataset = read_own(data.source, contract, seed)
+    elif path is None:
         raise ConfigurationError(f"data.path=null: data={data.name} needs a path")
-    if data.name == "table":
+    elif data.name == "table":
         dataset = read_own_tables(data, contract)
     else:
         dataset = read_noshow(path) if data.name == "noshow" else read_heart(path)

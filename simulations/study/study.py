@@ -108,7 +108,7 @@ def conduct(settings: StudySettings) -> Results:
         true_probability=federation.true_probability,
         gate=federation.counts,
         public_patients=terms.training.public_patients,
-        real_table=settings.data.path is not None,
+        real_table=settings.data.name != "synthetic",
         how_read=federation.how_read,
     )
 

@@ -18,6 +18,7 @@ NAMES = [
     "Accountant",
     "AggregationRule",
     "Contract",
+    "DataSource",
     "Model",
     "Personalization",
     "ServerOptimizer",

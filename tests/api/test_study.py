@@ -143,7 +143,7 @@ def test_predictions_of_a_real_table_are_kept_only_where_asked_for(tmp_path: Pat
         ((), {"epsilon": "one"}, "privacy.epsilon=one: must be a number"),
         ((), {"epsilon": 0}, "privacy.epsilon=0.0: must be greater than 0 and finite"),
         ((), {"data": "no-show"}, "data=no-show: must be the name of one of its options"),
-        (("data=noshw",), {}, "data=noshw: must be one of heart, noshow, synthetic, table"),
+        (("data=noshw",), {}, "data=noshw: must be one of heart, noshow, own, synthetic, table"),
         (("privacy.epsilonn=1",), {}, "privacy.epsilonn=1: unknown key; did you mean privacy.epsilon?"),
         (("noshow",), {}, "noshow: cannot be read; write key=value"),
         ((3,), {}, "3: must be a text"),

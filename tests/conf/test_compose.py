@@ -20,6 +20,10 @@ CONF = ROOT / "conf"
 NEEDED = {
     "data=noshow": ["data.path=noshow.csv.gz"],
     "data=heart": ["data.path=heart"],
+    "data=own": [
+        "data.source=tests.builders:small_contract",
+        f"data.contract={CONF / 'contract' / 'noshow.yaml'}",
+    ],
     "data=table": ["data.path=a.csv", f"data.contract={CONF / 'contract' / 'noshow.yaml'}"],
     "personalization=last_layer": ["model=mlp"],
 }
