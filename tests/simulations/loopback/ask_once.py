@@ -32,7 +32,7 @@ def main(home: str, terms: str, socket: str) -> None:
     )
     (plan,) = rounds.plans(rounds.init(signed.terms), signed.terms)
     (message,) = codec.write([plan], {plan.hospital: 1}, 60.0)
-    payload = ask(socket, request_of(message), 60.0)
+    payload = ask(socket, request_of(message), 240.0)
     answer = RecordDict({"answer": ConfigRecord({"answer": payload})})
     found = codec.read(Message(answer, 1, MessageType.TRAIN), plan.hospital)
     released = isinstance(found, Release)

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.flower]
 
 MINE = str(this_speaker())
 NEXT, LATER = f"protocol {PROTOCOL + 1} (wardround 9.0.0)", f"protocol {PROTOCOL} (wardround 8.0.0)"
-WAITS = ("--round-seconds=30", "--wait-seconds=120", "--quorum=1")
+WAITS = ("--round-seconds=60", "--wait-seconds=600", "--quorum=1")
 ASK = Path(__file__).with_name("ask_once.py")
 
 
@@ -63,7 +63,7 @@ def agent_of(python, loopback):
     line = [python, "-P", "-m", "wardround.client.main", "agent", "--home", str(home.folder)]
     with log.open("ab") as out, subprocess.Popen(exit_with_parent(line), stdout=out, stderr=out) as process:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 240
             while not is_listening(home.socket):
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
@@ -71,7 +71,7 @@ def agent_of(python, loopback):
             yield
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
     assert "Traceback" not in log.read_text()
 
 
@@ -129,20 +129,20 @@ def test_a_running_study_waits_for_an_upgrade_and_goes_on_where_it_was(loopback,
     loopback.start_server()
     loopback.start_hospital("north")
     loopback.start_study(*settings, *WAITS)
-    loopback.await_event("tea", lambda event: event["event"] == "round", 120)
+    loopback.await_event("tea", lambda event: event["event"] == "round", 300)
     loopback.kill("study")
     loopback.pythons["server"] = newer
     loopback.start_server()
     before, last = charges(loopback), loopback.events("tea")[-1]["time"]
     loopback.start_study("--study=tea", *WAITS, word="resume")
-    found = loopback.await_event("tea", lambda event: event["time"] > last and reason_of(event), 120)
+    found = loopback.await_event("tea", lambda event: event["time"] > last and reason_of(event), 300)
     line = f"its agent speaks {MINE}, this server {NEXT}; upgrade its agent"
     assert reason_of(found) == line
     assert charges(loopback) == before
     assert f"north: {line}" in loopback.serve("status")
     loopback.pythons["client"] = newer
     loopback.start_hospital("north")  # while the study waits
-    assert loopback.wait_study(180) == 0, loopback.log("study")[-3000:]
+    assert loopback.wait_study(300) == 0, loopback.log("study")[-3000:]
     assert {event["round"] for event in loopback.events("tea") if event["event"] == "round"} == {1, 2}
     assert charges(loopback) == Counter([1, 2])
     assert "its agent" not in loopback.serve("status")
