@@ -426,7 +426,7 @@ def test_an_exception_for_another_model_lets_none_pass(make_study):
     other = {"weights": "cd" * 32}, {"limits": ("another limit",)}, {"study": "coffee"}, {"terms": "cd" * 32}
     for change in other:
         study.folder.exception.write_bytes(sign_exception(study.home.key(), **{**said, **change}).content)
-        with pytest.raises(ConfigurationError, match=r"exception\.signed: .*let the person sign again"):
+        with pytest.raises(ConfigurationError, match=r"exception\.signed: .*have the person sign again"):
             conclude(study)
     study.folder.exception.write_bytes(sign_exception(new_key(), **said).content)
     with pytest.raises(ConfigurationError, match="another key than operator"):
