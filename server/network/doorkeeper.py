@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from wardround.protocol.wire.envelope import LARGEST_REQUEST
+from wardround.server.network.line import OPERATOR
 from wardround.server.network.node_keys import NodeKeys
 from wardround.server.network.places import SMALL_BODY, Busy, Places
 
@@ -62,7 +63,7 @@ class Doorkeeper:
             await _refuse(send, 401 if path in FLEET else 403)
             return
         if line is not None:
-            line.known = True
+            line.known_as(caller or OPERATOR)
         largest = self._largest if operator or path == PUSH else min(SMALL_BODY, self._largest)
         status, size = _declared(headers, largest)
         if status:

@@ -4,23 +4,27 @@ uvicorn bounds neither: one header without end would fill the memory, and lines 
 """
 
 from asyncio import BaseTransport, TimerHandle
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+OPERATOR = b"operator"  # as a line's caller; enrolled keys are longer
 LINGER_SECONDS = 0.5
 HEAD_SECONDS = 10.0  # for a request's first line and headers
 MOST_HEAD = 2**15  # bytes; Flower's own are below 1 KiB
 MOST_LINES = 512  # beyond it the oldest line of a stranger gives way
+MOST_OF_ONE = 16  # lines of one enrolled key; a SuperNode has at most six
+_SLICE = 2**12  # of a head that are parsed at once
 
 
 class Line(HttpToolsProtocol):
     """A line that breaks off where its caller is slow to say who it is, or goes on talking after the answer.
 
-    known: set by the doorkeeper once an enrolled key, or the operator, has asked something by this line.
+    caller: who has asked something by this line, an enrolled key or the operator; None for a stranger.
     """
 
-    known = False
+    caller: bytes | None = None
     _timer: TimerHandle | None = None
     _in_head, _head_bytes, _begun = True, 0, 0.0
 
@@ -29,10 +33,19 @@ class Line(HttpToolsProtocol):
         super().connection_made(cast(Any, transport))
         self._begun = self.loop.time()
         self._expect_head()
-        lines = cast(set["Line"], self.connections)
-        if len(lines) > MOST_LINES:
-            strangers = [line for line in lines if not line.known]
-            min(strangers or lines, key=lambda line: line._begun).abort()
+        self._make_room(lambda line: line.caller is None, MOST_LINES)
+
+    def known_as(self, caller: bytes) -> None:
+        """Note whose line this is; among too many of one hospital's the oldest goes, and nobody else's."""
+        self.caller = caller
+        if caller != OPERATOR:
+            self._make_room(lambda line: line.caller == caller, MOST_OF_ONE)
+
+    def _make_room(self, alike: Callable[["Line"], bool], most: int) -> None:
+        there = [line for line in cast(set["Line"], self.connections) if not line.transport.is_closing()]
+        lines = [line for line in there if alike(line)]
+        if len(lines) > most:
+            min(lines, key=lambda line: line._begun).abort()
 
     def abort(self) -> None:
         """Drop the line at once, with what stands in its buffers."""
@@ -44,14 +57,28 @@ class Line(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; a head that is larger than any honest one ends the line."""
-        self._head_bytes += len(data) if self._in_head else 0
-        super().data_received(data)
-        if self._in_head and self._head_bytes > MOST_HEAD:
-            self.abort()
+        """Parse what came, a head in slices: one that is larger than any honest one ends the line.
+
+        uvicorn would make an object of each of 60,000 headers that fit into one reading, for each line.
+        """
+        while data and self._in_head and not self.transport.is_closing():
+            part, data = data[:_SLICE], data[_SLICE:]
+            self._head_bytes += len(part)
+            if self._head_bytes > MOST_HEAD + _SLICE:
+                self.abort()
+                return
+            super().data_received(part)
+        if data and not self.transport.is_closing():
+            super().data_received(data)
 
     def on_message_begin(self) -> None:
-        """Begin a request; the app finds this line in its scope."""
+        """Begin a request; the app finds this line in its scope.
+
+        ValueError, which httptools takes for a fault of the request, where another one waits already: uvicorn
+        would queue thousands. One may wait, for Flower's app ends an answer a moment after its last byte left.
+        """
+        if self.pipeline:
+            raise ValueError("requests sent before the answer to the last one")
         super().on_message_begin()
         cast(dict[str, Any], self.scope)["line"] = self
         self._expect_head()

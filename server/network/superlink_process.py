@@ -51,6 +51,7 @@ def main() -> None:
         port=config.port,
         log_level="warning",
         http=Line,
+        loop="wardround.server.network.impatient_loop:ImpatientLoop",
         ws="none",
         ssl_keyfile=config.ssl_keyfile,
         ssl_certfile=config.ssl_certfile,

@@ -115,9 +115,11 @@ def test_a_body_that_is_answered_unread_closes_the_line():
 
 def test_an_answer_that_its_caller_does_not_take_ends_the_line(monkeypatch):
     monkeypatch.setattr(doorkeeper, "BODY_SECONDS", 0.05)
-    ended = []
+    ended, known = [], []
     line = SimpleNamespace(
-        known=False, flow=SimpleNamespace(drain=lambda: asyncio.sleep(3600)), abort=lambda: ended.append(1)
+        known_as=known.append,
+        flow=SimpleNamespace(drain=lambda: asyncio.sleep(3600)),
+        abort=lambda: ended.append(1),
     )
 
     async def run():
@@ -129,7 +131,7 @@ def test_an_answer_that_its_caller_does_not_take_ends_the_line(monkeypatch):
 
     asyncio.run(run())
     assert ended
-    assert line.known
+    assert known == [NORTH]
 
 
 def test_strangers_cost_no_look_at_the_database_each():

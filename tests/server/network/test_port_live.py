@@ -12,7 +12,7 @@ from functools import partial
 
 import httpx
 import pytest
-from flwr.proto.fleet_pb2 import PushMessagesRequest
+from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.message_pb2 import Metadata, ObjectTree, PushObjectRequest
 
@@ -22,6 +22,7 @@ from wardround.server.network.superlink import is_listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
 CALLERS = 200
+KINDS = ("node", "runtime", "chunked", "endless head", "many headers", "sent ahead", "silent", "no handshake")
 PART = b"x" * MIB
 CHUNK = b"%x\r\n%s\r\n" % (MIB, PART)
 
@@ -42,11 +43,15 @@ def keyless(home, kind, until):
         "endless head": b"POST " + path.encode() + b" HTTP/1.1\r\nx: ",
         "chunked": f"POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode(),
         "silent": b"",
+        "many headers": b"POST " + path.encode() + b" HTTP/1.1\r\n" + b"a:b\r\n" * 60_000,
+        "sent ahead": (b"POST " + path.encode() + b" HTTP/1.1\r\nHost: a\r\n\r\n") * 5000,
     }.get(kind, f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGEST_BODY - 1}\r\n"
           "Content-Type: application/protobuf\r\n\r\n".encode())  # fmt: skip
     while time.monotonic() < until:
         with suppress(OSError), socket.create_connection(("127.0.0.1", home.port), 10) as plain:
             plain.settimeout(2)
+            while kind == "no handshake" and time.monotonic() < until:
+                time.sleep(0.2)
             with trust.wrap_socket(plain, server_hostname="127.0.0.1") as line:
                 line.sendall(head)
                 while time.monotonic() < until:
@@ -55,22 +60,31 @@ def keyless(home, kind, until):
 
 def pour(line, kind):
     """Send as much as the line takes, as this kind of caller would."""
-    if kind == "silent":
+    if kind in {"silent", "many headers", "sent ahead"}:
+        if kind != "silent" and not line.recv(1):
+            raise OSError("hung up")
         time.sleep(0.2)
     else:
         line.sendall(CHUNK if kind == "chunked" else PART)
 
 
 def test_200_keyless_callers_cost_less_than_100_mib_and_it_comes_back(running):
-    """Of each kind in turn, at one SuperLink: what one kind leaves behind counts for the next."""
+    """Of each kind in turn, at one SuperLink: what one kind leaves behind counts for the next.
+
+    Meanwhile an honest hospital is answered.
+    """
     home, pid = running.home, running.pid
     idle, peaks = resident(pid), {}
-    for kind in ("node", "runtime", "chunked", "endless head", "silent"):
+    with running.client() as client:
+        honest = PullMessagesRequest(node=running.activate(client))
+    for kind in KINDS:
         until = time.monotonic() + 4
         callers = [threading.Thread(target=keyless, args=(home, kind, until)) for _ in range(CALLERS)]
         with watched(pid) as peak:
             for caller in callers:
                 caller.start()
+            with running.client() as client:
+                client.PullMessages(honest)
             for caller in callers:
                 caller.join()
         peaks[kind] = peak[0] - idle
@@ -85,7 +99,7 @@ def test_200_keyless_callers_cost_less_than_100_mib_and_it_comes_back(running):
 def test_an_enrolled_hospital_has_one_large_body_at_a_time_and_lays_down_nothing_unasked(running):
     home, pid = running.home, running.pid
     database = home.folder / "superlink/state.sqlite"
-    answers, refused = [], []
+    answers, refused, waited = [], [], []
 
     def push(make):
         with running.client() as client:
@@ -93,6 +107,8 @@ def test_an_enrolled_hospital_has_one_large_body_at_a_time_and_lays_down_nothing
                 answers.append(make(client))
             except httpx.HTTPStatusError as error:
                 refused.append(error.response.status_code)
+            except httpx.TimeoutException:  # kept in line, unread, for longer than Flower's client waits
+                waited.append(True)
 
     with running.client() as client:
         node = running.activate(client)
@@ -111,7 +127,8 @@ def test_an_enrolled_hospital_has_one_large_body_at_a_time_and_lays_down_nothing
     print(
         f"\nidle {idle / MIB:.0f} MiB; at the peak +{(peak[0] - idle) / MIB:.0f}; after +{(after - idle) / MIB:.0f}"
     )
-    assert [answer.stored for answer in answers] == [False] * 6
+    assert answers
+    assert [answer.stored for answer in answers] == [False] * (6 - len(waited))
     assert refused == [400] * 4
     assert peak[0] < idle + 6 * LARGEST_BODY
     assert after < idle + 100 * MIB

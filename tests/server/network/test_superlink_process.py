@@ -1,6 +1,7 @@
 """The server's line over TLS, and the list of nodes while the server dies and comes back."""
 
 import http.client
+import socket
 import ssl
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 import uvicorn
 
 from wardround.server.commands import up
+from wardround.server.network import impatient_loop
 from wardround.server.network import line as line_module
 from wardround.server.network.doorkeeper import Doorkeeper
 from wardround.server.network.line import Line
@@ -54,6 +56,7 @@ def served(folder):
             host="127.0.0.1",
             port=0,
             http=Line,
+            loop="wardround.server.network.impatient_loop:ImpatientLoop",
             ws="none",
             lifespan="off",
             log_level="error",
@@ -135,6 +138,14 @@ def test_among_too_many_lines_the_oldest_strangers_gives_way(tmp_path, monkeypat
         assert known.getresponse().read() == b"not enrolled"
         for one in (known, *strangers):
             one.close()
+
+
+def test_a_caller_that_never_shakes_hands_is_let_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(impatient_loop, "HANDSHAKE_SECONDS", 0.2)
+    with served(tmp_path) as line:
+        asked = line()
+        with socket.create_connection((asked.host, asked.port), timeout=10) as silent:
+            assert silent.recv(1) == b""
 
 
 def test_an_honest_body_that_is_answered_unread_gets_its_answer(tmp_path):
