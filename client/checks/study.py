@@ -6,6 +6,7 @@ from datetime import datetime
 from wardround.client.checks.finding import Finding, failed, fault, ok, warn
 from wardround.client.connectors.readable import count_unreadable, remedy, worst_first
 from wardround.client.connectors.source import Tables, TableSource, read_tables
+from wardround.client.connectors.table_format import described_format
 from wardround.client.gate.admit import admit
 from wardround.client.gate.coverage import consent_coverage
 from wardround.client.home.home import Home
@@ -32,6 +33,8 @@ def tables(home: Home, contract: Contract) -> Iterator[Finding]:
         read.part(name, contract)
     columns = sum(len(contract.columns(name)) for name in listed)
     yield ok("tables", f"{', '.join(listed)} answer, with all {columns} columns of contract {contract.name}")
+    formats = [f"{name}: {described_format(home.source.place(name).format)}" for name in listed]
+    yield ok("format", "; ".join(formats))
     yield from _readable(read, contract)
 
 

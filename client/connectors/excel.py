@@ -18,7 +18,7 @@ from wardround.protocol.errors import TableError
 
 ENDINGS = (".xlsx", ".xlsm", ".xls", ".ods")
 _ZIPPED = (".xlsx", ".xlsm")
-_SHOWN_AS = re.compile(rb'numFmtId="[0-9]+"')
+_SHOWN_AS = re.compile(rb'numFmtId="[0-9]+"|formatCode="[^"]*"')
 _WHOLE = 2.0**53  # above, a float does not hold every whole number
 
 
@@ -134,11 +134,15 @@ def _unread(path: Path, name: str, rows: Sequence[Row | None], start: int) -> Ma
     with zipfile.ZipFile(path) as before, zipfile.ZipFile(copy, "w") as after:
         for item in before.infolist():
             content = before.read(item)
-            plain = _SHOWN_AS.sub(b'numFmtId="0"', content) if item.filename == "xl/styles.xml" else content
+            plain = _SHOWN_AS.sub(_as_number, content) if item.filename == "xl/styles.xml" else content
             after.writestr(item, plain)
     copy.seek(0)
     again = list(_rows(_workbook(copy, path), name))
     return {index - start: row for index in wanted if (row := again[index]) is not None}
+
+
+def _as_number(found: re.Match[bytes]) -> bytes:
+    return b'numFmtId="0"' if found[0].startswith(b"numFmtId") else b'formatCode="General"'
 
 
 def _workbook(content: Path | BytesIO, path: Path) -> python_calamine.CalamineWorkbook:

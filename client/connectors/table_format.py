@@ -55,6 +55,21 @@ class TableFormat:
 PLAIN = TableFormat()
 
 
+def described_format(form: TableFormat) -> str:
+    """Say in a line how a table is read: what was set, and what was sniffed."""
+    names = "first line names the columns" if form.header else "no line of names"
+    words = [
+        f"separator {'tab' if form.separator == chr(9) else form.separator}" if form.separator else "",
+        form.encoding.upper() if form.encoding else "",
+        f"sheet {form.sheet}" if form.sheet else "",
+        names if form.separator or form.sheet else "",
+        "decimal comma" if form.decimal == "," else "",
+        f"dates {form.dates}" if form.dates else "",
+        f"times without a zone in {form.timezone}" if form.timezone else "",
+    ]
+    return ", ".join(word for word in words if word)
+
+
 def format_from_section(section: Section) -> TableFormat:
     """Read the setting ``format`` of a table; ConfigurationError names key, value and what is allowed."""
     found = TableFormat(

@@ -22,8 +22,8 @@ _NOTHING = b" \t\r\0\x1a"
 class Lines:
     """Lines of a block.
 
-    starts, ends: int64 [lines], of the bytes without their end. kinds: int64 [lines], PLAIN (quotes are characters),
-    QUOTED (they are not), BLANK (no cell holds anything, or the names again) or DAMAGED_LINE.
+    starts, ends: int64 [lines], of the bytes without their end. kinds: int64 [lines], PLAIN (quotes, if any, are
+    characters), QUOTED (they are not), BLANK (no cell holds anything, or the names again) or DAMAGED_LINE.
     """
 
     data: bytes = field(repr=False)
@@ -56,15 +56,15 @@ def vetted(data: bytes, written: LineFormat, width: int) -> Lines:
     first_marks = np.concatenate([[0], end_marks[:-1] + 1])
     separators = end_marks - first_marks
     blank = ends - starts == separators
-    quoted = damaged = np.zeros(len(ends), np.bool_)
+    quoted = damaged = parsed = np.zeros(len(ends), np.bool_)
     inside = np.zeros(len(ends), np.int64)
     if written.quote and written.quote.encode() in data:
         quotes = np.flatnonzero(block == ord(written.quote))
-        quoted, damaged = _quoting(block, quotes, ends, separator)
+        quoted, damaged, parsed = _quoting(block, quotes, ends, separator)
         inside = _separators_inside(marks, separators, quotes, starts, quoted)
     whole = _has_width(marks, first_marks, ends, separators, separators - inside, quoted, written, width)
     whole &= ~damaged & (ends - starts < LONGEST_LINE)
-    kinds = np.where(whole, np.where(quoted, QUOTED, PLAIN), DAMAGED_LINE)
+    kinds = np.where(whole, np.where(parsed, QUOTED, PLAIN), DAMAGED_LINE)
     lines = Lines(data, starts, ends, np.where(blank, BLANK, kinds))
     _find_blank(lines, written)
     return lines
@@ -72,8 +72,11 @@ def vetted(data: bytes, written: LineFormat, width: int) -> Lines:
 
 def _quoting(
     block: NDArray[np.uint8], quotes: Integers, ends: Integers, separator: int
-) -> tuple[Booleans, Booleans]:
-    """Say which lines have a field that begins with a quote, and which of these break RFC 4180."""
+) -> tuple[Booleans, Booleans, Booleans]:
+    """Say which lines have a field that begins with a quote, which of these break RFC 4180, and which to parse.
+
+    A line without any quote means the same either way: it goes with the others, so that few blocks are taken apart.
+    """
     line = np.searchsorted(ends, quotes)
     count = np.bincount(line, minlength=len(ends))
     quote = block[quotes[0]]
@@ -84,7 +87,7 @@ def _quoting(
     fine = np.where(closing, stops | (after == quote), begins | (before == quote))
     quoted = np.bincount(line[begins], minlength=len(ends)) > 0
     broken = (np.bincount(line[~fine], minlength=len(ends)) > 0) | (count % 2 == 1)
-    return quoted, quoted & broken
+    return quoted, quoted & broken, quoted | ((count == 0) & quoted.any())
 
 
 def _separators_inside(

@@ -49,7 +49,7 @@ def test_a_good_home_is_green_and_every_topic_is_looked_at(doctor: Doctor) -> No
     assert (code, line, faults(findings)) == (0, "", {})
     assert {finding["topic"] for finding in findings} >= {
         "versions", "home", "files", "keys", "certificates", "disk", "encryption", "socket", "policy", "ledger",
-        "clock", "terms", "tables", "types", "consent", "patients", "training",
+        "clock", "terms", "tables", "format", "types", "consent", "patients", "training",
     }  # fmt: skip
     assert all(finding["remedy"] for finding in findings if finding["state"] != "ok")
 

@@ -1,0 +1,266 @@
+"""Tables as hospitals have them: each read right, whatever wrote it, and what is set aside counted."""
+
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+import xlsxwriter
+import zstandard
+
+from tests.builders import ROOT
+from wardround.client.connectors.files import FileSource, columns_of, scan_file
+from wardround.client.connectors.line_format import LONGEST_LINE
+from wardround.client.connectors.source import DAMAGED, TablePlace, read_tables
+from wardround.client.connectors.table_format import TableFormat, described_format
+from wardround.client.gate.admit import admit
+from wardround.conf.settings import DataSettings
+from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.errors import TableError
+from wardround.simulations.federation.own_table import read_own_tables
+
+CASES = ROOT.parent / "shared" / "cases" / "tables"
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not there")
+NOW = datetime(2024, 12, 1, tzinfo=UTC)
+VISITS = contract_from_mapping(
+    {
+        "name": "visits",
+        "version": 1,
+        "purpose": "appointment_reminder",
+        "patient": "person",
+        "hospital": "clinic",
+        "decided_at": "sent",
+        "outcome_at": "visit_day",
+        "label": {"column": "attended", "engaged": ["1"], "not_engaged": ["0"]},
+        "events_per_patient": 6,
+        "consent": {"required": False, "basis": "service evaluation"},
+        "features": {
+            "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms", "email", "phone"]}
+        },
+    }
+)
+PLAIN = {column: column for column in ("id", "note", "came")}
+ROWS = [("1", "left", "yes"), ("2", "Müller, b", "no"), ("3", None, "yes")]
+
+
+def rows_of(path: Path, form: TableFormat = TableFormat(), columns=PLAIN) -> list[tuple]:  # noqa: B008
+    return scan_file(path, columns, form).collect(engine="streaming").rows()
+
+
+def whole(rows=ROWS) -> list[tuple]:
+    return [(*row, None) for row in rows]
+
+
+NOTHING = (None, None, None, None)
+COMMA = 'id,note,came\n1,left,yes\n2,"Müller, b",no\n3,,yes\n'
+SEMICOLON = "id;note;came\n1;left;yes\n2;Müller, b;no\n3;;yes\n"
+TAB = SEMICOLON.replace(";", "\t")
+FILES = {
+    "comma": ("t.csv", COMMA.encode()),
+    "without a last line end": ("t.csv", COMMA.encode()[:-1]),
+    "semicolon": ("t.csv", SEMICOLON.encode()),
+    "tab": ("t.tsv", TAB.encode()),
+    "bar": ("t.txt", SEMICOLON.replace(";", "|").encode()),
+    "UTF-8 with a mark": ("t.csv", COMMA.encode("utf-8-sig")),
+    "Excel's Unicode text": ("t.txt", TAB.replace("\n", "\r\n").encode("utf-16")),
+    "UTF-16, big end first": ("t.txt", b"\xfe\xff" + TAB.encode("utf-16-be")),
+    "UTF-16 without a mark": ("t.txt", TAB.encode("utf-16-le")),
+    "Latin-1, seen line by line": ("t.csv", COMMA.encode("latin-1")),
+    "gzip": ("t.csv.gz", gzip.compress(COMMA.encode())),
+    "zstandard": ("t.csv.zst", zstandard.compress(COMMA.encode())),
+    "all quoted, CRLF": (
+        "t.csv",
+        b'"id","note","came"\r\n"1","left","yes"\r\n"2","M\xc3\xbcller, b","no"\r\n"3","","yes"\r\n',
+    ),
+    "Excel's separator line": ("t.csv", ("sep=;\r\n" + SEMICOLON).encode()),
+    "carriage returns": ("t.csv", COMMA.replace("\n", "\r").encode()),
+    "separators at the ends of lines": ("t.csv", SEMICOLON.replace("\n", ";;\n").encode()),
+    "blank lines before the names": ("t.csv", ("\n\n" + COMMA).encode()),
+    "a name over two lines": (
+        "t.csv",
+        COMMA.replace("note,", 'note,"', 1).replace("came", 'ca\nme"', 1).encode(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_kind_of_text_file_gives_the_same_cells(tmp_path, name):
+    file, content = FILES[name]
+    (tmp_path / file).write_bytes(content)
+    columns = {**PLAIN, "came": "ca me"} if name == "a name over two lines" else PLAIN
+    found = rows_of(tmp_path / file, columns=columns)
+    assert [tuple(cell or None for cell in row) for row in found] == whole()
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ('4,splint 5" left,yes', ("4", 'splint 5" left', "yes", None)),
+        ('4,5" or 6",yes', ("4", '5" or 6"', "yes", None)),
+        ('4,"a ""b""",yes', ("4", 'a "b"', "yes", None)),
+        ("4,x,yes,,,", ("4", "x", "yes", None)),
+        ("4,\0x,yes", ("4", "\0x", "yes", None)),
+        ("", NOTHING),
+        (",,", NOTHING),
+        ("  ", NOTHING),
+        ("\x1a", NOTHING),
+        ("id,note,came", NOTHING),
+        ('4,"open,yes', (None, None, None, "4")),
+        ('4,"a"b,yes', (None, None, None, "4")),
+        ("4,x", (None, None, None, "4")),
+        ("4,x,y,z", (None, None, None, "4\nx")),
+        ('"4,x",y', (None, None, None, "4")),
+        ("4," + "x" * LONGEST_LINE + ",yes", (None, None, None, "4")),
+        ("4," + "x" * 6 * LONGEST_LINE + ",yes", (None, None, None, "4")),
+    ],
+)
+def test_a_line_is_read_or_damaged_by_itself(tmp_path, line, row):
+    (tmp_path / "t.csv").write_text(COMMA + line + "\n5,ok,no\n", encoding="utf-8", newline="")
+    assert rows_of(tmp_path / "t.csv") == [*whole(), row, ("5", "ok", "no", None)]
+
+
+def test_a_file_without_names_is_read_by_position(tmp_path):
+    (tmp_path / "t.csv").write_text("1,left,yes\n2,x\n3,y,no,z\n", encoding="utf-8")
+    form, columns = TableFormat(header=False), {"id": "1", "came": "3"}
+    assert rows_of(tmp_path / "t.csv", form, columns) == [
+        ("1", "yes", None),
+        (None, None, "2"),
+        ("3", "no", None),
+    ]
+    with pytest.raises(TableError, match=r"column came is no number: name each column .* by its position"):
+        rows_of(tmp_path / "t.csv", form, {"id": "1", "came": "came"})
+
+
+def test_all_missing_columns_are_named_at_once_and_no_cell_ever(tmp_path):
+    (tmp_path / "t.csv").write_text("id,note,cane,note\n", encoding="utf-8")
+    with pytest.raises(TableError) as caught:
+        rows_of(tmp_path / "t.csv", columns={"id": "id", "came": "came", "age": "age", "note": "note"})
+    said = str(caught.value)
+    assert "columns came (there is cane), age are missing" in said
+    assert "column note is there 2 times" in said
+    (tmp_path / "t.csv").write_text("PATIENT-7,MARK\rPATIENT-8,MARK\r", encoding="utf-8")
+    with pytest.raises(TableError) as caught:
+        rows_of(tmp_path / "t.csv")
+    assert "PATIENT" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", [".xlsx", ".xlsm"])
+def test_a_sheet_is_read_cell_by_cell(tmp_path, ending):
+    path = tmp_path / f"t{ending}"
+    with xlsxwriter.Workbook(path) as book:
+        other, sheet = book.add_worksheet("visits"), book.add_worksheet("notes")
+        day = book.add_format({"num_format": "dd/mm/yyyy hh:mm"})
+        sheet.write_row(0, 0, ["other"])
+        other.write_row(1, 0, ["id", "note", "came"])
+        other.write_row(2, 0, [1001.0, "left", True])
+        other.write_row(3, 0, ["1002", 3.5, "no"])
+        other.write_datetime(4, 1, datetime(2024, 3, 1, 9, 12), day)
+        other.write_row(6, 0, ["id", "note", "came"])
+        other.write_row(7, 0, [1e308, -0.5])
+        other.write_number(8, 1, -1e308, day)  # where the library panics
+        other.write_string(8, 0, "1003")
+        other.merge_range(9, 0, 9, 2, "merged")
+    assert rows_of(path) == [
+        ("1001", "left", "true", None),
+        ("1002", "3.5", "no", None),
+        (None, "2024-03-01T09:12:00", None, None),
+        NOTHING,
+        NOTHING,
+        ("1e+308", "-0.5", None, None),
+        (None, None, None, "1003"),
+        ("merged", None, None, None),
+    ]
+    assert list(columns_of(path, TableFormat(sheet="notes"))) == ["other"]
+    assert (
+        FileSource({"messages": TablePlace(path.name)}, tmp_path).place("messages").format.sheet == "visits"
+    )
+    with pytest.raises(TableError, match="no sheet bookings; there is visits, notes"):
+        rows_of(path, TableFormat(sheet="bookings"))
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])
+def test_types_that_no_contract_reads_are_named_and_bytes_are_text(tmp_path, ending):
+    path = tmp_path / f"t{ending}"
+    frame = pl.DataFrame(
+        {"id": [b"1", b"\xff"], "note": [[1], []], "came": pl.Series([1, 2], dtype=pl.Duration)}
+    )
+    frame.write_parquet(path) if ending == ".parquet" else frame.write_ipc(path)
+    with pytest.raises(TableError, match=r"column note holds List: write it .*; column came holds Duration"):
+        rows_of(path)
+    assert rows_of(path, columns={"id": "id"}) == [("1",), ("\ufffd",)]
+
+
+def test_what_was_sniffed_completes_the_format(tmp_path):
+    (tmp_path / "t.csv").write_bytes(("\ufeff" + SEMICOLON).encode())
+    source = FileSource({"messages": TablePlace("t.csv")}, tmp_path, "Europe/Madrid")
+    found = source.place("messages").format
+    assert (found.separator, found.encoding, found.timezone) == (";", "utf-8", "Europe/Madrid")
+    said = TablePlace("t.csv", format=TableFormat(separator="|", encoding="latin-1"))
+    assert FileSource({"messages": said}, tmp_path).place("messages").format.separator == "|"
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        (TableFormat(separator=";", encoding="utf-8"), "separator ;, UTF-8, first line names the columns"),
+        (
+            TableFormat(separator="\t", encoding="utf-16", header=False),
+            "separator tab, UTF-16, no line of names",
+        ),
+        (
+            TableFormat(sheet="visits", decimal=","),
+            "sheet visits, first line names the columns, decimal comma",
+        ),
+        (TableFormat(dates="DD/MM/YYYY", timezone="UTC"), "dates DD/MM/YYYY, times without a zone in UTC"),
+    ],
+)
+def test_a_format_is_said_in_a_line(form, said):
+    assert described_format(form) == said
+
+
+def test_damaged_rows_are_counted(tmp_path):
+    (tmp_path / "t.csv").write_text(
+        "person,clinic,sent,visit_day,channel,attended\n,,,,,\n7,x\n8\n", encoding="utf-8"
+    )
+    tables = read_tables(FileSource({"messages": TablePlace("t.csv")}, tmp_path), VISITS)
+    rows = tables.messages.lazy()
+    assert rows.select(pl.len()).collect().item() == 3
+    assert rows.select(pl.col(DAMAGED)).collect(engine="streaming")[DAMAGED].to_list() == [None, "7", "8"]
+    assert admit(tables, VISITS, b"key", NOW).counts["damaged row"] == 2
+
+
+def test_a_file_cut_off_is_one_line(tmp_path):
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(COMMA.encode() * 500_000)[:-2000])
+    with pytest.raises(TableError, match=r"t\.csv\.gz cannot be read \(EOFError\); if it was cut off"):
+        rows_of(tmp_path / "t.csv.gz")
+
+
+def admitted(folder: Path, messages: str, consents: str | None = None):
+    places = {"messages": TablePlace(messages)} | ({"consents": TablePlace(consents)} if consents else {})
+    return admit(read_tables(FileSource(places, folder), VISITS), VISITS, b"key", NOW).counts
+
+
+@needs_cases
+def test_the_shared_cases_are_read_right():
+    clean = admitted(CASES, "clean_messages.csv")
+    passed = [clean[f"{part} events"] for part in ("training", "heldout", "undecided")]
+    for name in ("stray_quotes_messages.csv", "minutes_z.csv"):
+        counts = admitted(CASES, name)
+        assert counts["damaged row"] == counts["no identifier"] == 0
+        assert [counts[f"{part} events"] for part in ("training", "heldout", "undecided")] == passed
+    tail = admitted(CASES, "empty_rows.csv")
+    assert (tail["empty row"], tail["no identifier"]) == (50, 0)
+    heard = admitted(CASES, "clean_messages.csv", "clean_consents.csv")["no consent for the purpose"]
+    assert heard > 0
+    assert (
+        admitted(CASES, "stray_quotes_messages.csv", "consents_comment.csv")["no consent for the purpose"]
+        == heard
+    )
+
+
+@needs_cases
+def test_an_empty_tail_is_no_hospital():
+    dataset = read_own_tables(DataSettings(name="table", path=CASES / "empty_rows.csv"), VISITS)
+    assert "not named" not in dataset.hospitals
+    assert dataset.set_aside == {"empty row": 50}
