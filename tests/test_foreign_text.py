@@ -31,6 +31,9 @@ def test_json_and_yaml_are_read_in_one_place() -> None:
     )
     allowed = {
         "protocol/text/plain.py",
+        # A hospital's own export, a million lines of it: each is bounded, its numbers stay text, and a fault in one is
+        # one damaged row (tests/client/connectors/test_fhir.py).
+        "client/connectors/fhir.py",
         # These two run in the rivals' own environment, on numbers that the benchmark wrote a second before.
         "simulations/bench/flower_opacus.py",
         "simulations/bench/pfl_users.py",
@@ -58,6 +61,7 @@ def test_one_function_prints() -> None:
     assert {path: len(lines) for path, lines in lines_with(writers).items()} == {
         "api/__init__.py": 2,  # a user's program, in the docstring
         "client/commands/terminal.py": 1,
+        "protocol/errors.py": 1,  # a user's program too
         "protocol/text/say.py": 4,
         "simulations/report/terminal.py": 1,
     }

@@ -152,7 +152,7 @@ class Contract:
 
         >>> import importlib.resources, wardround
         >>> shipped = importlib.resources.files("wardround.conf") / "contract" / "noshow.yaml"
-        >>> wardround.read_contract(str(shipped)).columns("consents")
+        >>> wardround.read_contract(str(shipped)).columns("patients")
         ()
         """
         used = [c for f in self.features if f.table == table for c in f.columns]

@@ -13,6 +13,7 @@ OPERATOR = b"operator"  # as a line's caller; enrolled keys are longer
 LINGER_SECONDS = 0.5
 HEAD_SECONDS = 10.0  # for a request's first line and headers
 MOST_HEAD = 2**15  # bytes; Flower's own are below 1 KiB
+MOST_HEADERS = 64  # of one request; Flower's own are below 20
 MOST_LINES = 512  # beyond it the oldest line of a stranger gives way
 MOST_OF_ONE = 16  # lines of one enrolled key; a SuperNode has at most six
 _SLICE = 2**12  # of a head that are parsed at once
@@ -82,6 +83,15 @@ class Line(HttpToolsProtocol):
         super().on_message_begin()
         cast(dict[str, Any], self.scope)["line"] = self
         self._expect_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; ValueError, a fault of the request, where there are more than any honest one has.
+
+        8,000 short ones fit into a head of 32 KiB, and each is two objects of Python.
+        """
+        if len(self.headers) >= MOST_HEADERS:
+            raise ValueError("more headers than any honest request has")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Go on to the body, which the doorkeeper bounds."""

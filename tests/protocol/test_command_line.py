@@ -55,8 +55,8 @@ def test_a_flag_that_may_be_repeated_is(parser: OneLineParser) -> None:
         ("run --study a study=b", "study=b: is a flag, not a study's setting; write --study b"),
         ("run --study a round_seconds=9", "round_seconds=9: is a flag, not a study's setting; write --round-sec"),
         ("run --study a --round-seconds ten", "--round-seconds: ten: must be a number"),
-        ("run --study a -x", "-x: is not understood; allowed: --help, --study"),
-        ("ledger show file home=x", "home=x: is not understood; did you mean --home? allowed: --help, --home"),
+        ("run --study a -x", "-x: unknown argument; allowed: --help, --study"),
+        ("ledger show file home=x", "home=x: unknown argument; did you mean --home? allowed: --help, --home"),
         ("--completion fish", "--completion: invalid choice: 'fish'"),
     ],
 )  # fmt: skip

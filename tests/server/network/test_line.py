@@ -7,7 +7,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from wardround.server.network import line as module
-from wardround.server.network.line import MOST_HEAD, MOST_LINES, MOST_OF_ONE, OPERATOR, Line
+from wardround.server.network.line import MOST_HEADERS, MOST_LINES, MOST_OF_ONE, OPERATOR, Line
 
 REQUEST = b"POST /v1/fleet/push-object HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -91,7 +91,17 @@ def test_a_head_of_many_headers_ends_the_line_before_they_are_all_read(lines):
         line = lines()
         line.data_received(b"POST / HTTP/1.1\r\n" + b"a:b\r\n" * 60_000)
         assert line.transport.closed
-        assert len(line.headers) < MOST_HEAD / 4
+        assert len(line.headers) <= MOST_HEADERS
+
+    run(act)
+
+
+def test_as_many_headers_as_are_allowed_are_read(lines):
+    def act():
+        line = lines()
+        line.data_received(b"POST / HTTP/1.1\r\n" + b"a:b\r\n" * MOST_HEADERS + b"\r\n")
+        assert len(line.headers) == MOST_HEADERS
+        assert not line.transport.closed
 
     run(act)
 
