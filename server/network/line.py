@@ -85,13 +85,14 @@ class Line(HttpToolsProtocol):
         self._expect_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; ValueError, a fault of the request, where there are more than any honest one has.
+        """Keep a header; drop the line where there are more than any honest request has.
 
         8,000 short ones fit into a head of 32 KiB, and each is two objects of Python.
         """
-        if len(self.headers) >= MOST_HEADERS:
-            raise ValueError("more headers than any honest request has")
-        super().on_header(name, value)
+        if len(self.headers) < MOST_HEADERS:
+            super().on_header(name, value)
+        else:
+            self.abort()
 
     def on_headers_complete(self) -> None:
         """Go on to the body, which the doorkeeper bounds."""
