@@ -33,7 +33,7 @@ def tables(home: Home, contract: Contract) -> Iterator[Finding]:
         read.part(name, contract)
     columns = sum(len(contract.columns(name)) for name in listed)
     yield ok("tables", f"{', '.join(listed)} answer, with all {columns} columns of contract {contract.name}")
-    formats = [f"{name}: {described_format(home.source.place(name).format)}" for name in listed]
+    formats = [f"{name}: {described_format(home.source.format(name))}" for name in listed]
     yield ok("format", "; ".join(formats))
     yield from _readable(read, contract)
 

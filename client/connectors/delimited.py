@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from wardround.client.connectors.compressed import opened
 from wardround.client.connectors.decoding import decoded
 from wardround.client.connectors.line_format import LineFormat
 from wardround.client.connectors.lines import blocks_of_lines
 from wardround.client.connectors.source import DAMAGED
+from wardround.client.connectors.stream import lazy_frame
 from wardround.client.connectors.vetting import DAMAGED_LINE, PLAIN, QUOTED, Lines, vetted
 
 _READ_FOR_NAMES = 2**16  # bytes of a damaged line
@@ -29,21 +29,8 @@ def scan_lines(path: Path, written: LineFormat, places: Mapping[str, int]) -> pl
     file cannot be read to its end.
     """
     width = len(written.names) or 1 + max(places.values())
-
-    def batches(
-        projection: list[str] | None, predicate: pl.Expr | None, rows: int | None, size: int | None
-    ) -> Iterator[pl.DataFrame]:
-        for frame in _frames(path, written, places, width, projection):
-            found = frame if predicate is None else frame.filter(predicate)
-            found = found if projection is None else found.select(projection)
-            yield found if rows is None else found.head(rows)
-            if rows is not None:
-                rows -= min(rows, len(found))
-                if rows == 0:
-                    return
-
-    schema = {name: pl.String() for name in (*places, DAMAGED)}
-    return register_io_source(batches, schema=schema)
+    schema = pl.Schema({name: pl.String() for name in (*places, DAMAGED)})
+    return lazy_frame(schema, lambda projection: _frames(path, written, places, width, projection))
 
 
 def _frames(

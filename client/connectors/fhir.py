@@ -15,10 +15,10 @@ from typing import IO, Any, cast
 
 import polars as pl
 
-from wardround.client.connectors.database import lazy_frame
 from wardround.client.connectors.fhir_consent import Meaning, consent_rows
 from wardround.client.connectors.fhir_path import FhirPath, path_from_text
-from wardround.client.connectors.source import DAMAGED, TablePlace
+from wardround.client.connectors.source import DAMAGED, MappedSource, TablePlace
+from wardround.client.connectors.stream import lazy_frame
 from wardround.protocol.contract.contract import CONSENT_COLUMNS
 from wardround.protocol.errors import TableError
 
@@ -46,21 +46,13 @@ class FhirTable:
 
 
 @dataclass(frozen=True)
-class FhirSource:
+class FhirSource(MappedSource):
     """places: named as a resource; their columns are paths. folder: the export, all of it."""
 
     folder: Path
     places: Mapping[str, TablePlace]
     tables: Mapping[str, FhirTable]
     timezone: str = "UTC"
-
-    def has(self, table: str) -> bool:
-        """Whether a resource is named for this table."""
-        return table in self.places
-
-    def place(self, table: str) -> TablePlace:
-        """Give the table's part of the mapping."""
-        return self.places[table].within(self.timezone)
 
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Name the files that may hold each table's resources."""
@@ -79,7 +71,7 @@ class FhirSource:
         rows_of = self._reader(table, columns)
         names = (*columns, DAMAGED)
 
-        def read() -> Iterator[pl.DataFrame]:
+        def read(_: list[str] | None) -> Iterator[pl.DataFrame]:
             rows: list[Row] = []
             try:
                 for line in _lines(paths):

@@ -14,7 +14,7 @@ from wardround.client.connectors import excel, typed
 from wardround.client.connectors.compressed import COMPRESSIONS, plain_name
 from wardround.client.connectors.delimited import scan_lines
 from wardround.client.connectors.line_format import completed, line_format_of
-from wardround.client.connectors.source import TablePlace, missing_columns
+from wardround.client.connectors.source import MappedSource, TablePlace, missing_columns
 from wardround.client.connectors.table_format import PLAIN, TableFormat
 from wardround.protocol.errors import TableError
 
@@ -23,24 +23,20 @@ ENDINGS = (*TEXTS, *excel.ENDINGS, *typed.ENDINGS)
 
 
 @dataclass(frozen=True)
-class FileSource:
+class FileSource(MappedSource):
     """Files below ``folder``."""
 
     places: Mapping[str, TablePlace]
     folder: Path
     timezone: str = "UTC"
 
-    def has(self, table: str) -> bool:
-        """Whether a path is named for this table."""
-        return table in self.places
-
-    def place(self, table: str) -> TablePlace:
-        """Give the table's part of the mapping, its format completed; as it stands where there is no such file."""
-        place = self.places[table].within(self.timezone)
+    def format(self, table: str) -> TableFormat:
+        """Complete the table's format by what its file says beside its cells; as it stands where there is none."""
+        form = super().format(table)
         try:
-            return replace(place, format=sniffed(self._path(table), place.format))
+            return sniffed(self._path(table), form)
         except TableError:  # ``read`` says what is wrong
-            return place
+            return form
 
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Name each table's file."""

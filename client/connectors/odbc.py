@@ -14,10 +14,10 @@ from typing import Any
 
 import polars as pl
 
-from wardround.client.connectors.database import lazy_frame
 from wardround.client.connectors.odbc_access import OdbcAccess
 from wardround.client.connectors.odbc_dialects import DIALECTS, LONGEST_CELL, Dialect
-from wardround.client.connectors.source import TablePlace, missing_column
+from wardround.client.connectors.source import MappedSource, TablePlace, missing_column
+from wardround.client.connectors.stream import lazy_frame
 from wardround.protocol.errors import TableAway, TableError
 
 CONNECT_SECONDS = 10
@@ -28,7 +28,7 @@ _AWAY_ERRORS = ("2002", "2003", "2006", "2013", "1040", "1053", "1205")
 
 
 @dataclass(frozen=True)
-class OdbcSource:
+class OdbcSource(MappedSource):
     """places: tables or views named as ``schema.table``. environment: where a password may stand.
 
     Each table is read by one statement of its own, at its own moment: ODBC has no snapshot that connections share.
@@ -38,14 +38,6 @@ class OdbcSource:
     places: Mapping[str, TablePlace]
     environment: Mapping[str, str] = field(repr=False)
     timezone: str = "UTC"
-
-    def has(self, table: str) -> bool:
-        """Whether a table of the database is named for this table."""
-        return table in self.places
-
-    def place(self, table: str) -> TablePlace:
-        """Give the table's part of the mapping."""
-        return self.places[table].within(self.timezone)
 
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Give nothing: a database is read for every round."""
@@ -64,7 +56,7 @@ class OdbcSource:
         statement = self.statement(table, columns, kinds)
         numbers = [name for name in columns[1:] if kinds[name] == "number" and self._dialect.typed]
 
-        def read() -> Iterator[pl.DataFrame]:
+        def read(_: list[str] | None) -> Iterator[pl.DataFrame]:
             for batch in self._batches(table, statement):
                 frame = batch.rename(dict(zip(batch.columns, columns, strict=True)))
                 yield frame.with_columns(pl.col(name).cast(pl.Float64, strict=False) for name in numbers)

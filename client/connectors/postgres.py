@@ -15,9 +15,10 @@ from typing import Any
 
 import polars as pl
 
-from wardround.client.connectors.database import lazy_frame, quoted, quoted_place
+from wardround.client.connectors.database import quoted, quoted_place
 from wardround.client.connectors.postgres_types import CATALOGUE, CatalogueColumn, expression, readable
-from wardround.client.connectors.source import TablePlace, missing_column
+from wardround.client.connectors.source import MappedSource, TablePlace, missing_column
+from wardround.client.connectors.stream import lazy_frame
 from wardround.protocol.errors import TableAway, TableError
 
 CONNECT_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS = 10, 10, 3600
@@ -69,7 +70,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class PostgresSource:
+class PostgresSource(MappedSource):
     """uri: a libpq address; keep the password in ``~/.pgpass``. places: named as ``schema.table``.
 
     Nothing is held open once the frames are gone, so that a database that was restarted is simply read again.
@@ -79,14 +80,6 @@ class PostgresSource:
     places: Mapping[str, TablePlace]
     timezone: str = "UTC"
     moment: Snapshot | None = field(default=None, repr=False, compare=False)
-
-    def has(self, table: str) -> bool:
-        """Whether a table of the database is named for this table."""
-        return table in self.places
-
-    def place(self, table: str) -> TablePlace:
-        """Give the table's part of the mapping."""
-        return self.places[table].within(self.timezone)
 
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Give nothing: a database is read for every round."""
@@ -125,7 +118,7 @@ class PostgresSource:
         def frame(arrow: Any) -> pl.DataFrame:
             return readable(_frame(arrow), found, encoding, columns[0])
 
-        def read() -> Iterator[pl.DataFrame]:
+        def read(_: list[str] | None) -> Iterator[pl.DataFrame]:
             with self._explaining(table, moment):
                 for batch in moment.stream(statement):
                     yield frame(_drivers()[1].Table.from_batches([batch]))

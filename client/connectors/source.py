@@ -69,7 +69,10 @@ class TableSource(Protocol):
         """Whether the hospital has named this table in its mapping."""
 
     def place(self, table: str) -> TablePlace:
-        """Give the table's part of the mapping, its format completed with what was sniffed."""
+        """Give the table's part of the mapping, from settings alone: nothing of the table is touched."""
+
+    def format(self, table: str) -> TableFormat:
+        """Say how the table's cells are written: what was set, and what the source says of itself; never raises."""
 
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Name the files that hold each table: they change when the table does. Empty for a database."""
@@ -83,6 +86,30 @@ class TableSource(Protocol):
         columns: the patient's identifier first. TableError, with the remedy, where the table as a whole cannot be
         read; TableAway where it cannot be reached.
         """
+
+
+class _Mapped(Protocol):
+    @property
+    def places(self) -> Mapping[str, TablePlace]: ...
+
+    @property
+    def timezone(self) -> str: ...
+
+
+class MappedSource:
+    """What every source knows from its mapping alone. places: by table; timezone: the hospital's own."""
+
+    def has(self: _Mapped, table: str) -> bool:
+        """Whether the hospital has named this table in its mapping."""
+        return table in self.places
+
+    def place(self: _Mapped, table: str) -> TablePlace:
+        """Give the table's part of the mapping."""
+        return self.places[table].within(self.timezone)
+
+    def format(self: _Mapped, table: str) -> TableFormat:
+        """Say how the table's cells are written, as the mapping has it."""
+        return self.places[table].within(self.timezone).format
 
 
 @dataclass(frozen=True, eq=False)

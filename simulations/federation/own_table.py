@@ -77,11 +77,11 @@ def how_read(source: TableSource) -> dict[str, str]:
     for table in TABLES:
         if not source.has(table):
             continue
-        place = source.place(table)
-        said = [f"{key} {_shown(value)}" for key in _FORMAT if (value := getattr(place.format, key))]
-        if place.format.dates is None:
+        form = source.format(table)
+        said = [f"{key} {_shown(value)}" for key in _FORMAT if (value := getattr(form, key))]
+        if form.dates is None:
             said.insert(0, "dates ISO 8601")
-        lines[table] = f"{Path(place.name).name}: {', '.join(said)}"
+        lines[table] = f"{Path(source.place(table).name).name}: {', '.join(said)}"
     return lines
 
 

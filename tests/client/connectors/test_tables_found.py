@@ -172,9 +172,7 @@ def test_a_sheet_is_read_cell_by_cell(tmp_path, ending):
         ("merged", None, None, None),
     ]
     assert list(columns_of(path, TableFormat(sheet="notes"))) == ["other"]
-    assert (
-        FileSource({"messages": TablePlace(path.name)}, tmp_path).place("messages").format.sheet == "visits"
-    )
+    assert FileSource({"messages": TablePlace(path.name)}, tmp_path).format("messages").sheet == "visits"
     with pytest.raises(TableError, match="no sheet bookings; there is visits, notes"):
         rows_of(path, TableFormat(sheet="bookings"))
 
@@ -191,13 +189,28 @@ def test_types_that_no_contract_reads_are_named_and_bytes_are_text(tmp_path, end
     assert rows_of(path, columns={"id": "id"}) == [("1",), ("\ufffd",)]
 
 
+def test_what_the_mapping_says_is_told_without_a_look_at_the_file(tmp_path, monkeypatch):
+    """Before a charge the mapping alone is asked: no file's state may have a part in that."""
+    source = FileSource({"messages": TablePlace("t.csv")}, tmp_path, "Europe/Madrid")
+
+    def looked_at(*_):
+        raise AssertionError("a file was looked at")
+
+    monkeypatch.setattr(Path, "open", looked_at)
+    monkeypatch.setattr(Path, "is_file", looked_at)
+    assert source.has("messages")
+    assert source.place("messages").format.timezone == "Europe/Madrid"
+    with pytest.raises(AssertionError, match="looked at"):
+        source.format("messages")
+
+
 def test_what_was_sniffed_completes_the_format(tmp_path):
     (tmp_path / "t.csv").write_bytes(("\ufeff" + SEMICOLON).encode())
     source = FileSource({"messages": TablePlace("t.csv")}, tmp_path, "Europe/Madrid")
-    found = source.place("messages").format
+    found = source.format("messages")
     assert (found.separator, found.encoding, found.timezone) == (";", "utf-8", "Europe/Madrid")
     said = TablePlace("t.csv", format=TableFormat(separator="|", encoding="latin-1"))
-    assert FileSource({"messages": said}, tmp_path).place("messages").format.separator == "|"
+    assert FileSource({"messages": said}, tmp_path).format("messages").separator == "|"
 
 
 @pytest.mark.parametrize(
