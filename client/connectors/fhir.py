@@ -4,17 +4,16 @@ Each line is read by itself, so that a broken one is one damaged row. A mapping 
 (``fhir_path``) per contract's column. Lines of other resources are passed over.
 """
 
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import polars as pl
 
+from wardround.client.connectors.compressed import opened
 from wardround.client.connectors.fhir_consent import Meaning, consent_rows
 from wardround.client.connectors.fhir_path import FhirPath, path_from_text
 from wardround.client.connectors.source import DAMAGED, MappedSource, TablePlace
@@ -79,8 +78,8 @@ class FhirSource(MappedSource):
                     if len(rows) >= _BATCH_ROWS:
                         yield _frame(rows, names)
                         rows = []
-            except (OSError, EOFError, zlib.error) as error:
-                raise TableError(f"{table}: {self.folder} cannot be read ({type(error).__name__})") from None
+            except TableError as error:
+                raise TableError(f"{table}: {error}") from None
             yield _frame(rows, names)
 
         return lazy_frame(pl.Schema(dict.fromkeys(names, pl.String())), read)
@@ -146,15 +145,11 @@ def _rows_of_line(
 def _lines(paths: tuple[Path, ...]) -> Iterator[bytes]:
     """Yield lines of bounded length: of a longer one its beginning, and nothing of the rest."""
     for path in paths:
-        with _opened(path) as file:
+        with opened(path) as file:
             while line := file.readline(LONGEST_LINE + 1):
                 yield line
                 while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
                     line = file.readline(LONGEST_LINE + 1)
-
-
-def _opened(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
 def _frame(rows: list[Row], names: tuple[str, ...]) -> pl.DataFrame:

@@ -12,7 +12,6 @@ consents:
   meanings: {HMARKT: {purpose: engagement}, wearables: {source: wearables}, TREAT: other}
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from wardround.client.connectors.fhir import RESOURCES, FhirSource, FhirTable
@@ -20,17 +19,16 @@ from wardround.client.connectors.fhir_consent import OTHER, Meaning
 from wardround.client.connectors.fhir_path import path_from_text
 from wardround.client.connectors.patient_form import PatientColumn
 from wardround.client.connectors.source import TablePlace
-from wardround.client.connectors.table_format import format_from_section
+from wardround.client.connectors.table_place import LONGEST_PLACE, place_from_section
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.text.section import Section
 
-_LONGEST_PATH = 2000
 _KINDS = ("purpose", "topic", "source")
 
 
 def fhir_source(section: Section, folder: Path, timezone: str, patient: PatientColumn) -> FhirSource:
     """Read a mapping with ``fhir``; paths are relative to ``folder``. ConfigurationError is one line."""
-    export = folder / section.text("fhir", most=_LONGEST_PATH)
+    export = folder / section.text("fhir", most=LONGEST_PLACE)
     parts = {table: section.section(table) for table in TABLES if section.value(table, None) is not None}
     section.finish()
     if "messages" not in parts:
@@ -44,17 +42,11 @@ def fhir_source(section: Section, folder: Path, timezone: str, patient: PatientC
 
 
 def _place(part: Section, patient: PatientColumn) -> TablePlace:
-    columns, values = part.section("columns"), part.section("values", {})
-    paths = {column: columns.text(column, most=_LONGEST_PATH) for column in columns.keys()}  # noqa: SIM118
+    columns = part.section("columns")
+    paths = {column: columns.text(column, most=LONGEST_PLACE) for column in columns.keys()}  # noqa: SIM118
     for column, path in paths.items():
         path_from_text(path, f"{columns.path}.{column}")
-    return TablePlace(
-        part.choice("resource", RESOURCES),
-        columns=paths,
-        values={column: _texts(values.section(column)) for column in values.keys()},  # noqa: SIM118
-        format=format_from_section(part.section("format", {})),
-        patient=replace(patient, column=part.optional_text("patient") or patient.column),
-    )
+    return place_from_section(part, part.choice("resource", RESOURCES), paths, patient)
 
 
 def _table(part: Section, table: str) -> FhirTable:
@@ -78,7 +70,3 @@ def _meaning(meanings: Section, code: str) -> Meaning:
     meaning = (kinds[0], section.text(kinds[0]))
     section.finish()
     return meaning
-
-
-def _texts(section: Section) -> dict[str, str]:
-    return {word: section.text(word) for word in section.keys()}  # noqa: SIM118

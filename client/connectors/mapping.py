@@ -26,12 +26,10 @@ from wardround.client.connectors.odbc_access import odbc_access
 from wardround.client.connectors.patient_form import ANY_COLUMN, PatientColumn
 from wardround.client.connectors.postgres import PostgresSource
 from wardround.client.connectors.source import OUTREACH_TABLES, TablePlace, TableSource
-from wardround.client.connectors.table_format import format_from_section
+from wardround.client.connectors.table_place import LONGEST_PLACE, place_from_section
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.section import Section
-
-_LONGEST_PLACE = 2000  # characters of a path or an address
 
 
 def source_from_mapping(
@@ -49,7 +47,7 @@ def source_from_mapping(
     if database == "fhir":
         return fhir_source(section, folder, timezone, patient)
     key = "path" if database is None else "table"
-    uri = section.optional_text("postgresql", most=_LONGEST_PLACE)
+    uri = section.optional_text("postgresql", most=LONGEST_PLACE)
     access = odbc_access(section, folder) if database == "odbc" else None
     places = {
         table: _place(section.section(table), key, patient)
@@ -77,15 +75,10 @@ def _database(section: Section) -> str | None:
 
 
 def _place(part: Section, key: str, patient: PatientColumn) -> TablePlace:
-    name = part.text(key, most=_LONGEST_PLACE)
-    columns, values = part.section("columns", {}), part.section("values", {})
-    place = TablePlace(
-        name,
-        columns={column: columns.text(column) for column in columns.keys()},  # noqa: SIM118 (no mapping)
-        values={column: _words(values, column) for column in values.keys()},  # noqa: SIM118
-        format=format_from_section(part.section("format", {})),
-        patient=replace(patient, column=part.optional_text("patient") or patient.column),
-    )
+    name = part.text(key, most=LONGEST_PLACE)
+    columns = part.section("columns", {})
+    named = {column: columns.text(column) for column in columns.keys()}  # noqa: SIM118 (a Section is no mapping)
+    place = place_from_section(part, name, named, patient)
     part.finish()
     return place
 
@@ -94,12 +87,3 @@ def _of_outreach(place: TablePlace) -> TablePlace:
     """Outreach's own name of the identifier is ``patient``, whatever contracts call it."""
     own = {} if place.patient.column is None else {"patient": place.patient.column}
     return replace(place, columns={**own, **place.columns})
-
-
-def _words(values: Section, column: str) -> dict[str, str]:
-    """Read a column's words. YAML takes an unquoted 1 for a number, and a code is most often one."""
-    plain = values.value(column)
-    if isinstance(plain, Mapping):
-        plain = {str(word) if type(word) is int else word: meaning for word, meaning in plain.items()}
-    section = Section(plain, f"{values.path}.{column}")
-    return {word: section.text(word) for word in section.keys()}  # noqa: SIM118

@@ -346,3 +346,10 @@ def test_rows_come_a_batch_at_a_time(tmp_path, monkeypatch):
     frame = source.read("messages", COLUMNS)
     assert frame.select(pl.len()).collect().item() == 10
     assert frame.head(4).collect()["patient"].to_list() == ["0", "1", "2", "3"]
+
+
+def test_codes_that_yaml_takes_for_numbers_are_words_here_too(tmp_path):
+    """As in any mapping: a code is most often a number, and nobody puts quotes around it."""
+    mapping = {**MAPPING, "messages": {**MAPPING["messages"], "values": {"topic": {1: "flu"}}}}
+    source = source_from_mapping({"fhir": str(tmp_path), **mapping}, tmp_path)
+    assert source.place("messages").values == {"topic": {"1": "flu"}}
