@@ -11,10 +11,6 @@ import polars as pl
 
 from wardround.protocol.text.section import Section
 
-FORMAT_KEYS = (
-    "separator", "quote", "encoding", "header", "sheet",
-    "decimal", "thousands", "dates", "timezone", "true", "false", "missing",
-)  # fmt: skip
 DATES = (
     "DD/MM/YYYY",
     "MM/DD/YYYY",

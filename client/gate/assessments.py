@@ -14,7 +14,6 @@ from wardround.client.connectors.source import Tables
 from wardround.client.gate.bins import bin_type, feature_column, missing_value, moment_column
 from wardround.client.gate.events import read_rows_of_people
 from wardround.client.gate.history import days_of, on_one_axis
-from wardround.protocol.arrays import Integers
 from wardround.protocol.contract.contract import Contract
 
 _ASSESSED = "assessed"
@@ -32,19 +31,13 @@ def assessed_features(
     features = [f for f in contract.features if f.table == "assessments"]
     names = [feature_column(f.name) for f in features]
     rows = _answered(tables, contract, people, oldest)
+    last = pl.repeat(None, len(events), dtype=pl.Int64, eager=True)
     if rows is None:
-        last = np.full(len(events), -1)
-        rows = pl.DataFrame(schema={feature_column(f.name): bin_type(f) for f in features})
+        rows = pl.DataFrame(schema={name: bin_type(f) for f, name in zip(features, names, strict=True)})
     else:
         last = _last_before(rows, events)
-    chosen = rows.select(names)[np.maximum(last, 0)] if len(rows) else rows.select(names).clear(len(events))
-    none = pl.Series(last < 0)
-    return chosen.select(
-        pl.when(none)
-        .then(None)
-        .otherwise(pl.col(name))
-        .fill_null(pl.lit(missing_value(f), bin_type(f)))
-        .alias(name)
+    return rows.select(
+        pl.col(name).gather(last).fill_null(pl.lit(missing_value(f), bin_type(f)))
         for f, name in zip(features, names, strict=True)
     )
 
@@ -66,16 +59,13 @@ def _answered(
     return rows.sort("index", _ASSESSED, *values)
 
 
-def _last_before(rows: pl.DataFrame, events: pl.DataFrame) -> Integers:
-    """Position in ``rows`` of each event's assessment, -1 where there is none: int64 [events]."""
+def _last_before(rows: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
+    """Position in ``rows`` of each event's assessment, null where there is none: Int64 [events]."""
     owners = rows["index"].to_numpy().astype(np.int64)
     answered = on_one_axis(owners, days_of(rows[_ASSESSED].to_numpy()))
     patients = events["index"].to_numpy().astype(np.int64)
     asked = on_one_axis(patients, days_of(events["decided"].to_numpy()))
-    last = np.searchsorted(answered, asked, side="left") - 1
-    own = (
-        (last >= 0) & (owners[np.maximum(last, 0)] == patients)
-        if len(owners)
-        else np.zeros(len(last), np.bool_)
-    )
-    return np.where(own, last, -1)
+    # The row before the first stands for nobody's.
+    last = np.searchsorted(answered, asked, side="left")
+    own = np.concatenate([[-1], owners])[last] == patients
+    return pl.Series(last - 1, dtype=pl.Int64).set(pl.Series(~own), None)

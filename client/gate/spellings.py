@@ -17,7 +17,7 @@ from wardround.client.connectors.patient_form import (
 from wardround.client.connectors.source import DAMAGED, Tables
 from wardround.client.gate.events import identifier
 from wardround.client.gate.identity import PATIENT
-from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.contract import TABLES, Contract
 
 _FEWEST_DIGITS = 3  # that are taken for an identifier where letters stand around them
 
@@ -90,7 +90,7 @@ def count_named(tables: Tables, contract: Contract, table: str) -> list[Named]:
 def count_damaged(tables: Tables, contract: Contract) -> dict[str, int]:
     """Count, by table, the rows that could not be read whole."""
     found = {}
-    for table in ("messages", "patients", "consents", "assessments"):
+    for table in TABLES:
         rows = tables.part(table, contract) if contract.columns(table) else None
         if rows is not None and DAMAGED in rows.collect_schema():
             found[table] = rows.select(pl.col(DAMAGED).count()).collect(engine="streaming").item()

@@ -18,7 +18,7 @@ from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.wire.speaker import (
     Speaker,
-    disagreement,
+    difference,
     other_release,
     speaker_from_mapping,
     speaker_to_mapping,
@@ -100,7 +100,5 @@ def describe_release(operator: str, one: ServerRelease) -> str:
 
     operator: its name in policy.yaml.
     """
-    if one.speaker == this_speaker():
-        return ""
-    line = (other_release if understands(one.speaker) else disagreement)(THEIRS, one.speaker, HERE)
-    return f"{operator}: {line} (since {one.since:%Y-%m-%d %H:%M} UTC)"
+    line = difference(THEIRS, one.speaker, HERE)
+    return f"{operator}: {line} (since {one.since:%Y-%m-%d %H:%M} UTC)" if line else ""

@@ -103,6 +103,13 @@ def disagreement(who: str, theirs: Speaker, here: str) -> str:
     return f"{who} speaks {theirs}, {here} {this_speaker()}; upgrade {older}"
 
 
+def difference(who: str, theirs: Speaker, here: str) -> str:
+    """Say in one line how two sides go together; empty where they are of one release."""
+    if theirs == this_speaker():
+        return ""
+    return (other_release if understands(theirs) else disagreement)(who, theirs, here)
+
+
 def other_release(who: str, theirs: Speaker, here: str) -> str:
     """Say in one line that two sides are of two releases and understand each other."""
     mine = this_speaker()

@@ -5,7 +5,7 @@ from typing import Any
 
 from wardround.protocol.wire.speaker import (
     Speaker,
-    disagreement,
+    difference,
     other_release,
     speaker_from_mapping,
     speaker_to_mapping,
@@ -54,8 +54,5 @@ def agents_heard(events: Iterable[Mapping[str, Any]]) -> dict[str, Speaker]:
 
 def release_lines(heard: Mapping[str, Speaker]) -> tuple[str, ...]:
     """Say which hospitals run another release than this server's, and whether the two understand each other."""
-    others = {hospital: speaker for hospital, speaker in heard.items() if speaker != this_speaker()}
-    return tuple(
-        f"  {hospital}: {(other_release if understands(speaker) else disagreement)(THEIRS, speaker, HERE)}"
-        for hospital, speaker in others.items()
-    )
+    lines = {hospital: difference(THEIRS, speaker, HERE) for hospital, speaker in heard.items()}
+    return tuple(f"  {hospital}: {line}" for hospital, line in lines.items() if line)
