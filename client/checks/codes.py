@@ -9,7 +9,7 @@ from wardround.client.checks.finding import Finding, fault, ok, warn
 from wardround.client.connectors import parsing
 from wardround.client.connectors.codes import ColumnShares, count_codes, swapped_columns, unknown_words
 from wardround.client.connectors.moments import wall_clock
-from wardround.client.connectors.source import Tables, TableSource, read_tables
+from wardround.client.connectors.source import Tables, TableSource
 from wardround.client.home.home import POLICY, SETTINGS, Home
 from wardround.client.policy.policy import Policy
 from wardround.protocol.contract.contract import TABLES, Contract
@@ -24,9 +24,8 @@ _NEWEST = {
 }
 
 
-def codes(home: Home, policy: Policy, contract: Contract, show_values: bool = False) -> Iterator[Finding]:
+def codes(tables: Tables, policy: Policy, contract: Contract, show_values: bool = False) -> Iterator[Finding]:
     """Say which columns do not use the contract's words or ranges; worst first. show_values: their words too."""
-    tables = read_tables(home.source, contract)
     shares = sorted(count_codes(tables, contract), key=_badness, reverse=True)
     swapped = swapped_columns(tables, contract, shares)
     for first, second in swapped:
@@ -67,9 +66,8 @@ def names(source: TableSource, contracts: Iterable[Contract]) -> Iterator[Findin
                     )
 
 
-def age(home: Home, policy: Policy, contract: Contract, now: datetime) -> Iterator[Finding]:
+def age(home: Home, tables: Tables, policy: Policy, contract: Contract, now: datetime) -> Iterator[Finding]:
     """Say how old each export is: by its file's time, and by its newest row."""
-    tables = read_tables(home.source, contract)
     for table in TABLES:
         if tables.part(table, contract) is None or not contract.columns(table):
             continue

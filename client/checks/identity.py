@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from wardround.client.checks.finding import Finding, fault, ok, warn
-from wardround.client.connectors.source import Tables, read_tables
+from wardround.client.connectors.source import Tables
 from wardround.client.gate.spellings import Named, Spellings, count_damaged, count_named, count_spellings
 from wardround.client.home.home import SETTINGS, Home
 from wardround.client.home.patients_known import patients_known
@@ -18,9 +18,8 @@ MOST_OF_OTHER_FORM = 0.01
 _SETTLE = f"correct these rows, or say in {SETTINGS} under `patient` how identifiers are written"
 
 
-def identity(home: Home, contract: Contract) -> Iterator[Finding]:
+def identity(home: Home, tables: Tables, contract: Contract) -> Iterator[Finding]:
     """Say who is one patient, and where spellings leave doubt; counts alone."""
-    tables = read_tables(home.source, contract)
     column = home.source.place("messages").columns.get(contract.patient, contract.patient)
     seen = count_spellings(tables, contract)
     yield from _patients(seen, column, home)

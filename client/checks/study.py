@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from wardround.client.checks.finding import Finding, failed, fault, ok, warn
+from wardround.client.checks.finding import Finding, failed, fault, guarded, ok, warn
 from wardround.client.connectors.readable import count_unreadable, remedy, worst_first
 from wardround.client.connectors.source import Tables, TableSource, read_tables
 from wardround.client.connectors.table_format import described_format
@@ -21,13 +21,24 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 FEW_CONSENTED = 0.2
 
 
-def tables(home: Home, contract: Contract) -> Iterator[Finding]:
-    """Reach every table and find every column of the contract, and count the cells that do not parse."""
-    missing = list(_missing(home.source, contract))
-    if missing:
+def reach(home: Home, contract: Contract) -> tuple[Tables | None, list[Finding]]:
+    """Read every table, once for all that is looked at in them; None where one is not there as the contract asks."""
+    read: list[Tables] = []
+
+    def look() -> Iterator[Finding]:
+        missing = list(_missing(home.source, contract))
         yield from missing
-        return
-    read = read_tables(home.source, contract)
+        if not missing:
+            tables = read_tables(home.source, contract)
+            yield from _reached(home, tables, contract)
+            read.append(tables)
+
+    findings = guarded("tables", look)
+    return (read[0] if read else None), findings
+
+
+def _reached(home: Home, read: Tables, contract: Contract) -> Iterator[Finding]:
+    """Find every column of the contract, and count the cells that do not parse."""
     listed = [name for name in TABLES if getattr(read, name) is not None]
     for name in listed:
         read.part(name, contract)
@@ -40,15 +51,12 @@ def tables(home: Home, contract: Contract) -> Iterator[Finding]:
 
 def _missing(source: TableSource, contract: Contract) -> Iterator[Finding]:
     """Name every table and column that cannot be read, not the first alone; nothing where all can."""
-    said = set()
     for table in TABLES:
-        for column in contract.columns(table) if source.has(table) else ():
+        if contract.columns(table) and source.has(table):
             try:
-                source.read(table, (column,)).collect_schema()
+                source.read(table, contract.columns(table)).collect_schema()
             except TableError as error:
-                if str(error) not in said:
-                    yield failed("tables", error)
-                said.add(str(error))
+                yield failed("tables", error)
 
 
 def _readable(read: Tables, contract: Contract) -> Iterator[Finding]:
@@ -69,9 +77,9 @@ def _readable(read: Tables, contract: Contract) -> Iterator[Finding]:
         )
 
 
-def consent(home: Home, contract: Contract, now: datetime) -> Iterator[Finding]:
+def consent(home: Home, read: Tables, contract: Contract, now: datetime) -> Iterator[Finding]:
     """Say which share of the patients may be learned from, and who chose topics and sources."""
-    covered = consent_coverage(read_tables(home.source, contract), contract, home.patients_key, now)
+    covered = consent_coverage(read, contract, home.patients_key, now)
     if covered.patients == 0:
         yield fault(
             "consent", "no message has a patient's identifier", "name the patient's column in hospital.yaml"
@@ -96,10 +104,12 @@ def consent(home: Home, contract: Contract, now: datetime) -> Iterator[Finding]:
         yield ok("consent", text)
 
 
-def eligible(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> Iterator[Finding]:
+def eligible(
+    home: Home, read: Tables, policy: Policy, signed: SignedTerms, now: datetime
+) -> Iterator[Finding]:
     """Compare eligible patients with the policy's floor, and δ with the declared number."""
     contract = signed.terms.contract
-    counts = admit(read_tables(home.source, contract), contract, home.patients_key, now).counts
+    counts = admit(read, contract, home.patients_key, now).counts
     patients = counts["training patients"]
     broken = [c for c in at_approval(policy, signed.terms, home.hospital, patients) if not c.holds]
     remedies = {

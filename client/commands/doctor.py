@@ -141,15 +141,15 @@ def _study(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Iterato
 
     home, policy, contract, now = opened.home, opened.policy, signed.terms.contract, opened.now
     yield from guarded("terms", lambda: study.terms(home, policy, opened.ledger, signed, now))
-    reached = guarded("tables", lambda: study.tables(home, contract))
+    tables, reached = study.reach(home, contract)
     yield from reached
-    if not any(finding.topic == "tables" and finding.state == FAULT for finding in reached):
+    if tables is not None:
         show = options.show_values
-        yield from guarded("codes", lambda: study_codes.codes(home, policy, contract, show))
-        yield from guarded("identity", lambda: study_identity.identity(home, contract))
-        yield from guarded("age", lambda: study_codes.age(home, policy, contract, now))
-        yield from guarded("consent", lambda: study.consent(home, contract, now))
-        yield from guarded("patients", lambda: study.eligible(home, policy, signed, now))
+        yield from guarded("codes", lambda: study_codes.codes(tables, policy, contract, show))
+        yield from guarded("identity", lambda: study_identity.identity(home, tables, contract))
+        yield from guarded("age", lambda: study_codes.age(home, tables, policy, contract, now))
+        yield from guarded("consent", lambda: study.consent(home, tables, contract, now))
+        yield from guarded("patients", lambda: study.eligible(home, tables, policy, signed, now))
     yield from guarded(
         "identity", lambda: study_identity.changed(home, opened.ledger, contract, policy.delta)
     )

@@ -12,15 +12,16 @@ from wardround.protocol.contract.contract import Contract
 def show_tables(opened: OpenHome, contract: Contract) -> None:
     """Write identity, words and age of the tables, on the screen alone."""
     home, policy = opened.home, opened.policy
+    read = read_tables(home.source, contract)
     findings = [
         *guarded("identity", lambda: identity.changed(home, opened.ledger, contract, policy.delta)),
-        *guarded("identity", lambda: identity.identity(home, contract)),
-        *guarded("codes", lambda: codes.codes(home, policy, contract)),
-        *guarded("age", lambda: codes.age(home, policy, contract, opened.now)),
+        *guarded("identity", lambda: identity.identity(home, read, contract)),
+        *guarded("codes", lambda: codes.codes(read, policy, contract)),
+        *guarded("age", lambda: codes.age(home, read, policy, contract, opened.now)),
     ]
     rows = [(f.state if f.state != OK else "", f.topic, f.text) for f in findings]
     table("Your tables", ("", "what", "how it stands"), rows)
-    shares = codes.shares_rows(count_codes(read_tables(home.source, contract), contract))
+    shares = codes.shares_rows(count_codes(read, contract))
     if shares:
         columns = ("column", "missing", "other", "out of range")
         table("Cells against the contract's words and ranges", columns, shares, right=columns[1:])

@@ -12,6 +12,7 @@ import pytest
 
 from tests.builders import AGE, CHANNEL, SEX
 from wardround.client.checks.finding import FAULT, OK
+from wardround.client.connectors.source import read_tables
 from wardround.client.main import main
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 
@@ -283,3 +284,17 @@ def test_rehearse_and_approve_show_what_the_tables_look_like(place, doctor, caps
     said = " ".join(capsys.readouterr().out.split())
     assert "Cells against the contract's words and ranges" in said
     assert "events per patient: median" in said
+
+
+def test_all_that_is_said_of_a_study_is_said_of_one_reading(doctor, monkeypatch):
+    """A database gives another state to each reading; a spreadsheet is loaded whole for each."""
+    readings = []
+
+    def counted(*arguments):
+        readings.append(arguments)
+        return read_tables(*arguments)
+
+    monkeypatch.setattr("wardround.client.checks.study.read_tables", counted)
+    found = doctor(lambda place, tables: None)
+    assert {"codes", "identity", "age", "consent", "patients"} <= {finding["topic"] for finding in found}
+    assert len(readings) == 1
