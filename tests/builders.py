@@ -36,6 +36,25 @@ _FIELDS = (Field("age", tuple("abc")), Field("sms", tuple("ab")), Field("day", t
 LAYOUT = Layout(_FIELDS, (Cross(*_FIELDS[:2]),), ("gap", "rate"))
 """Three features, a cross of the first two, and two ranged values."""
 
+RISK_NET = """
+import torch
+from torch import nn
+
+class RiskNet(nn.Module):
+    bend = staticmethod(torch.tanh)
+
+    def __init__(self, layout):
+        super().__init__()
+        self.first, self.last = nn.Linear(layout.width, 4), nn.Linear(4, 1)
+
+    def forward(self, rows):
+        return self.last(self.bend(self.first(rows)))[..., 0]
+
+class OtherBend(RiskNet):
+    bend = staticmethod(torch.relu)
+"""
+"""The source of a user's own module with torch, and of one of the same shapes that computes something else."""
+
 HOSPITALS = {"north": 100, "south": 300, "west": 600}
 """Hospital → public number of patients, in ``simulated_terms``."""
 
@@ -52,6 +71,50 @@ def small_contract(**changes: Any) -> dict[str, Any]:
         "features": {"age": AGE},
         **changes,
     }
+
+
+def visits_contract(**changes: Any) -> dict[str, Any]:
+    """Give a contract on visits with times, booked and due, that asks for no consent; any key may be changed."""
+    return small_contract(
+        **{
+            "name": "visits",
+            "purpose": "reminders",
+            "patient": "id",
+            "decided_at": "booked",
+            "outcome_at": "due",
+            "label": {"column": "came", "engaged": ["1"], "not_engaged": ["0"]},
+            "events_per_patient": 3,
+            "consent": {"required": False, "basis": "public table"},
+            **changes,
+        }
+    )
+
+
+def clinics_contract(**changes: Any) -> dict[str, Any]:
+    """Give the contract on visits whose columns are those of a clinic's export; any key may be changed or added."""
+    return visits_contract(
+        **{
+            "purpose": "appointment_reminder",
+            "patient": "person",
+            "decided_at": "sent",
+            "outcome_at": "visit_day",
+            "label": {"column": "attended", "engaged": ["1"], "not_engaged": ["0"]},
+            "events_per_patient": 6,
+            "consent": {"required": False, "basis": "service evaluation"},
+            **changes,
+        }
+    )
+
+
+PLACES = small_contract(
+    **PUBLIC,
+    hospital="place",
+    decided_at="decided_at",
+    outcome_at="outcome_at",
+    label={"column": "engaged", "engaged": ["1"], "not_engaged": ["0"]},
+    features={"link": {"kind": "boolean", "column": "has_link"}},
+)
+"""A contract of which each row names its hospital, as a table that a researcher brings may."""
 
 
 def simulated_terms(

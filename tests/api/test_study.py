@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import wardround
-from tests.builders import PUBLIC, ROOT, small_contract
+from tests.builders import PLACES, ROOT
 from wardround import Study, WardroundError
 
 NOSHOW = ROOT.parent / "shared" / "data" / "noshow.csv.gz"
@@ -50,14 +50,6 @@ PRINTED = {
     "local_private": "each hospital alone",
 }
 """Rows of README's table by method; the row after the third is the same with a part of each hospital's own."""
-PLACES = small_contract(
-    **PUBLIC,
-    hospital="place",
-    decided_at="decided_at",
-    outcome_at="outcome_at",
-    label={"column": "engaged", "engaged": ["1"], "not_engaged": ["0"]},
-    features={"link": {"kind": "boolean", "column": "has_link"}},
-)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.builders import visits_contract
 from wardround.client.connectors.source import Tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
@@ -16,18 +17,10 @@ from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.contract.feature import Feature
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-PLAIN = {
-    "name": "visits",
-    "version": 1,
-    "purpose": "reminders",
-    "patient": "id",
-    "hospital": "ward",
-    "decided_at": "booked",
-    "outcome_at": "due",
-    "label": {"column": "came", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 4,
-    "consent": {"required": False, "basis": "public table"},
-    "features": {
+PLAIN = visits_contract(
+    hospital="ward",
+    events_per_patient=4,
+    features={
         "age": {"kind": "numeric", "column": "age", "edges": [18, 65], "valid": [0, 115]},
         "weight": {"kind": "numeric", "column": "weight", "range": [50, 150]},
         "sex": {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]},
@@ -39,8 +32,8 @@ PLAIN = {
         "past": {"kind": "history", "statistic": "count", "edges": [1, 2]},
         "usual": {"kind": "history", "statistic": "rate", "range": [0, 1]},
     },
-    "crosses": [["age", "sex"]],
-}
+    crosses=[["age", "sex"]],
+)
 CONTRACT = contract_from_mapping(PLAIN)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.builders import cohort_with, stream
+from tests.builders import RISK_NET, cohort_with, stream
 from wardround.client.home.home import load_home
 from wardround.client.main import main
 from wardround.client.round import evaluate
@@ -28,26 +28,11 @@ from wardround.protocol.wire.signed_terms import FORM, save_terms, sign_terms
 from wardround.protocol.wire.signing import Purpose
 from wardround.server.algorithm import rounds
 
-MODULES = """
+MODULES = f"""
 from pathlib import Path
-import torch
-from torch import nn
 
 Path(__file__).with_suffix(".imported").touch()
-
-class RiskNet(nn.Module):
-    bend = staticmethod(torch.tanh)
-
-    def __init__(self, layout):
-        super().__init__()
-        self.first, self.last = nn.Linear(layout.width, 4), nn.Linear(4, 1)
-
-    def forward(self, rows):
-        return self.last(self.bend(self.first(rows)))[..., 0]
-
-class OtherBend(RiskNet):
-    bend = staticmethod(torch.relu)
-
+{RISK_NET}
 class Mixing(RiskNet):
     def forward(self, rows):
         return super().forward(rows - rows.mean(0, keepdim=True))

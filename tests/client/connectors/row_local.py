@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
+from tests.builders import visits_contract
 from wardround.client.cohort import Cohort
 from wardround.client.connectors.source import TableSource, read_tables
 from wardround.client.features import encode
@@ -22,17 +23,10 @@ NOW = datetime(2024, 6, 1, tzinfo=UTC)
 VICTIM = "victim"
 """The patient whose cells are replaced."""
 CONTRACT = contract_from_mapping(
-    {
-        "name": "visits",
-        "version": 1,
-        "purpose": "reminders",
-        "patient": "id",
-        "decided_at": "booked",
-        "outcome_at": "due",
-        "label": {"column": "came", "engaged": ["1", "yes"], "not_engaged": ["0"]},
-        "events_per_patient": 2,
-        "consent": {"required": False, "basis": "test"},
-        "features": {
+    visits_contract(
+        label={"column": "came", "engaged": ["1", "yes"], "not_engaged": ["0"]},
+        events_per_patient=2,
+        features={
             "age": {"kind": "numeric", "column": "age", "edges": [18, 65]},
             "reminded": {"kind": "boolean", "column": "reminded"},
             "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms", "post"]},
@@ -40,7 +34,7 @@ CONTRACT = contract_from_mapping(
             "lead": {"kind": "gap_days", "from": "booked", "to": "due", "range": [0, 40]},
             "rate": {"kind": "history", "statistic": "rate", "edges": [0.5]},
         },
-    }
+    )
 )
 COLUMNS = ("id", "note", "booked", "due", "came", "age", "reminded", "channel", "ward")
 """note and ward are columns that the contract does not read."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.builders import visits_contract
 from wardround.client.connectors import parsing
 from wardround.client.connectors.moments import instant_of, next_midnight, wall_clock
 from wardround.client.connectors.readable import check_types
@@ -240,21 +241,12 @@ MESSAGES = pl.DataFrame(
 
 def test_all_columns_that_do_not_parse_are_named_worst_first_with_the_setting():
     contract = contract_from_mapping(
-        {
-            "name": "visits",
-            "version": 1,
-            "purpose": "reminders",
-            "patient": "id",
-            "decided_at": "booked",
-            "outcome_at": "due",
-            "label": {"column": "came", "engaged": ["1"], "not_engaged": ["0"]},
-            "events_per_patient": 3,
-            "consent": {"required": False},
-            "features": {
+        visits_contract(
+            features={
                 "age": {"kind": "numeric", "column": "age", "edges": [18, 65]},
                 "reminded": {"kind": "boolean", "column": "reminded"},
-            },
-        }
+            }
+        )
     )
     with pytest.raises(TableError) as caught:
         check_types(Tables(MESSAGES), contract)

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.builders import visits_contract
 from tests.client.connectors.postgres_server import started
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.postgres import PostgresSource
@@ -17,22 +18,14 @@ from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import TableAway, TableError
 
 CONTRACT = contract_from_mapping(
-    {
-        "name": "visits",
-        "version": 1,
-        "purpose": "reminders",
-        "patient": "id",
-        "decided_at": "booked",
-        "outcome_at": "due",
-        "label": {"column": "came", "engaged": ["true"], "not_engaged": ["false"]},
-        "events_per_patient": 3,
-        "consent": {"required": False, "basis": "public table"},
-        "features": {
+    visits_contract(
+        label={"column": "came", "engaged": ["true"], "not_engaged": ["false"]},
+        features={
             "age": {"kind": "numeric", "column": "age", "edges": [18, 65]},
             "weight": {"kind": "numeric", "column": "weight", "range": [0, 100]},
             "past": {"kind": "history", "statistic": "count", "edges": [1]},
         },
-    }
+    )
 )
 SCHEMA = """
 create schema clinic;

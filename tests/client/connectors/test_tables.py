@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.builders import visits_contract
 from wardround.client.connectors import parsing
 from wardround.client.connectors.files import FileSource, scan_file
 from wardround.client.connectors.mapping import source_from_mapping
@@ -18,22 +19,13 @@ from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, TableError
 
 CONTRACT = contract_from_mapping(
-    {
-        "name": "visits",
-        "version": 1,
-        "purpose": "reminders",
-        "patient": "id",
-        "decided_at": "booked",
-        "outcome_at": "due",
-        "label": {"column": "came", "engaged": ["1"], "not_engaged": ["0"]},
-        "events_per_patient": 3,
-        "consent": {"required": False, "basis": "public table"},
-        "features": {
+    visits_contract(
+        features={
             "age": {"kind": "numeric", "column": "age", "edges": [18, 65]},
             "reminded": {"kind": "boolean", "column": "reminded"},
             "sex": {"kind": "categorical", "table": "patients", "column": "sex", "vocabulary": ["F", "M"]},
-        },
-    }
+        }
+    )
 )
 MESSAGES = pl.DataFrame(
     {

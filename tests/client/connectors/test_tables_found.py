@@ -9,7 +9,7 @@ import pytest
 import xlsxwriter
 import zstandard
 
-from tests.builders import ROOT
+from tests.builders import ROOT, clinics_contract
 from wardround.client.connectors.files import FileSource, columns_of, scan_file
 from wardround.client.connectors.line_format import LONGEST_LINE
 from wardround.client.connectors.source import DAMAGED, TablePlace, read_tables
@@ -24,21 +24,12 @@ CASES = ROOT.parent / "shared" / "cases" / "tables"
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not there")
 NOW = datetime(2024, 12, 1, tzinfo=UTC)
 VISITS = contract_from_mapping(
-    {
-        "name": "visits",
-        "version": 1,
-        "purpose": "appointment_reminder",
-        "patient": "person",
-        "hospital": "clinic",
-        "decided_at": "sent",
-        "outcome_at": "visit_day",
-        "label": {"column": "attended", "engaged": ["1"], "not_engaged": ["0"]},
-        "events_per_patient": 6,
-        "consent": {"required": False, "basis": "service evaluation"},
-        "features": {
+    clinics_contract(
+        hospital="clinic",
+        features={
             "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms", "email", "phone"]}
         },
-    }
+    )
 )
 PLAIN = {column: column for column in ("id", "note", "came")}
 ROWS = [("1", "left", "yes"), ("2", "Müller, b", "no"), ("3", None, "yes")]

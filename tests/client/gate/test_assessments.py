@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.builders import visits_contract
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.source import Tables, read_tables
 from wardround.client.gate.admit import admit
@@ -16,19 +17,12 @@ from wardround.protocol.errors import ContractError, TableError
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 KEY = b"a hospital's key"
-PLAIN = {
-    "name": "visits",
-    "version": 1,
-    "purpose": "reminders",
-    "patient": "id",
-    "decided_at": "booked",
-    "outcome_at": "due",
-    "assessed_at": "answered",
-    "label": {"column": "came", "engaged": ["yes"], "not_engaged": ["no"]},
-    "events_per_patient": 30,
-    "retention_days": 100,
-    "consent": {"required": False, "basis": "service evaluation"},
-    "features": {
+PLAIN = visits_contract(
+    assessed_at="answered",
+    label={"column": "came", "engaged": ["yes"], "not_engaged": ["no"]},
+    events_per_patient=30,
+    retention_days=100,
+    features={
         "risk": {
             "kind": "categorical",
             "table": "assessments",
@@ -44,7 +38,7 @@ PLAIN = {
             "source": "assessment",
         },
     },
-}
+)
 CONTRACT = contract_from_mapping(PLAIN)
 LOW, HIGH, NONE = 0, 1, 2
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from tests.builders import clinics_contract
 from wardround.client.connectors.readable import check_types, count_unreadable
 from wardround.client.connectors.source import Tables
 from wardround.client.gate.admit import admit
@@ -25,21 +26,13 @@ STATUS = pl.DataFrame(
 
 def contract(**label):
     return contract_from_mapping(
-        {
-            "name": "visits",
-            "version": 1,
-            "purpose": "appointment_reminder",
-            "patient": "person",
-            "decided_at": "sent",
-            "outcome_at": "visit_day",
-            "label": {**LABEL, **label},
-            "events_per_patient": 6,
-            "consent": {"required": False, "basis": "service evaluation"},
-            "features": {
+        clinics_contract(
+            label={**LABEL, **label},
+            features={
                 "sent_before": {"kind": "history", "statistic": "count", "edges": [1, 2, 3, 4]},
                 "pending": {"kind": "history", "statistic": "pending", "edges": [1, 2, 3, 4]},
             },
-        }
+        )
     )
 
 

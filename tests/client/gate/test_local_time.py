@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from tests.builders import clinics_contract
 from wardround.client.agent.warm import WarmFeatures
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.source import Tables
@@ -13,24 +14,15 @@ from wardround.client.gate.consent import next_change
 from wardround.protocol.contract.contract import contract_from_mapping
 
 LOS_ANGELES = "America/Los_Angeles"
-PLAIN_CONTRACT = {
-    "name": "visits",
-    "version": 1,
-    "purpose": "appointment_reminder",
-    "patient": "person",
-    "decided_at": "sent",
-    "outcome_at": "visit_day",
-    "label": {"column": "attended", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 6,
-    "consent": {"required": False, "basis": "service evaluation"},
-    "features": {
+PLAIN_CONTRACT = clinics_contract(
+    features={
         "booked_on": {"kind": "weekday", "column": "sent"},
         "booked_at": {"kind": "hour", "column": "sent", "edges": [6, 12, 18]},
         "month": {"kind": "month", "column": "sent"},
         "lead": {"kind": "gap_days", "from": "sent", "to": "visit_day", "edges": [1, 4]},
         "past_rate": {"kind": "history", "statistic": "rate", "edges": [0.5, 1]},
-    },
-}
+    }
+)
 # Booked in local time with its offset, appointment as a plain day; the first visit is on the day of both bookings.
 BOOKINGS = pl.DataFrame(
     {

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.builders import ROOT, release_to
+from tests.builders import RISK_NET, ROOT, release_to
 from wardround.protocol import plugins
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.own_module import module_digest
@@ -16,30 +16,15 @@ from wardround.server.algorithm import rounds
 from wardround.server.main import main
 from wardround.server.study.own_parts import check_own_parts, declare_own_parts
 
-MODULES = """
+MODULES = f"""
 import numpy as np
-import torch
-from torch import nn
-
-class RiskNet(nn.Module):
-    bend = staticmethod(torch.tanh)
-
-    def __init__(self, layout):
-        super().__init__()
-        self.first, self.last = nn.Linear(layout.width, 4), nn.Linear(4, 1)
-
-    def forward(self, rows):
-        return self.last(self.bend(self.first(rows)))[..., 0]
-
-class OtherBend(RiskNet):
-    bend = staticmethod(torch.relu)
-
+{RISK_NET}
 def equal_say(means, patients):
     return means.mean(axis=0)
 
 class Signs:
     def init(self, parameters):
-        return {}
+        return {{}}
 
     def apply(self, state, weights, gradient, learning_rate):
         return state, weights - learning_rate * np.sign(gradient)

@@ -6,18 +6,10 @@ import polars as pl
 import pytest
 
 import wardround
-from tests.builders import PUBLIC, small_contract
+from tests.builders import PLACES
 from wardround import WardroundError
 from wardround.protocol import plugins
 
-PLACES = small_contract(
-    **PUBLIC,
-    hospital="place",
-    decided_at="decided_at",
-    outcome_at="outcome_at",
-    label={"column": "engaged", "engaged": ["1"], "not_engaged": ["0"]},
-    features={"link": {"kind": "boolean", "column": "has_link"}},
-)
 DRAWN = {"hospitals": 2, "patients": 400, "messages": 1500, "smallest": 200, "largest": 200}
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.builders import clinics_contract
 from wardround.conf.compose import settings_to_mapping, study_settings
 from wardround.conf.composed import compose_study
 from wardround.conf.settings import DataSettings
@@ -16,24 +17,15 @@ from wardround.simulations.federation.encoded_key import encoded_key
 from wardround.simulations.federation.federation import load_federation
 from wardround.simulations.federation.own_table import read_own_tables
 
-PLAIN = {
-    "name": "visits",
-    "version": 1,
-    "purpose": "appointment_reminder",
-    "patient": "person",
-    "hospital": "clinic",
-    "decided_at": "sent",
-    "outcome_at": "visit_day",
-    "label": {"column": "attended", "engaged": ["1"], "not_engaged": ["0"]},
-    "events_per_patient": 6,
-    "consent": {"required": False, "basis": "service evaluation"},
-    "features": {
+PLAIN = clinics_contract(
+    hospital="clinic",
+    features={
         "age": {"kind": "numeric", "column": "age", "edges": [18, 40, 65]},
         "reminded": {"kind": "boolean", "column": "reminded"},
         "sex": {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]},
         "booked_at": {"kind": "hour", "column": "sent", "edges": [6, 12, 18]},
     },
-}
+)
 CONTRACT = contract_from_mapping(PLAIN)
 CLINICS = ("north", "south", "east")
 
