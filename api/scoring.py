@@ -14,7 +14,8 @@ from wardround.client.outreach.score import every_event
 from wardround.client.outreach.score import score as score_tables
 from wardround.conf.compose import build
 from wardround.conf.compose import read_contract as read_contract_file
-from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract, contract_from_mapping
+from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import TableError
 from wardround.protocol.model.model import predict_logits
 from wardround.protocol.model.model_file import StoredModel, model_bytes

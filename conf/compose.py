@@ -18,7 +18,8 @@ from wardround.conf.settings import (
     StudySettings,
 )
 from wardround.protocol import plugins
-from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings

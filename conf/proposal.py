@@ -15,7 +15,8 @@ from wardround.conf.compose import (
     typed,
 )
 from wardround.conf.settings import ReleaseDecisionSettings, check_mitigation
-from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings

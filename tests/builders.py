@@ -14,8 +14,8 @@ import numpy as np
 from wardround.client.cohort import Cohort
 from wardround.client.ledger.budget import Charge
 from wardround.client.train.check_closed_form import random_cohort
-from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.contract.layout import Cross, Field, Layout
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings

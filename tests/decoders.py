@@ -25,7 +25,8 @@ from wardround.client.policy.policy import Policy
 from wardround.client.policy.policy_file import policy_from_yaml
 from wardround.conf.compose import read_contract
 from wardround.conf.settings import ReleaseDecisionSettings
-from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.model.model import initial_weights
 from wardround.protocol.model.model_file import model_bytes, read_model

@@ -14,8 +14,8 @@ from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.source import Tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
-from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.contract.feature import KINDS, STATISTICS
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import WardroundError
 
 GUIDE = (ROOT / "docs" / "contract.md").read_text()

@@ -12,7 +12,8 @@ from tests.builders import ROOT
 from wardround.client.connectors.source import Tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
-from wardround.protocol.contract.contract import TABLES, Contract, contract_from_mapping
+from wardround.protocol.contract.contract import TABLES, Contract
+from wardround.protocol.contract.reading import contract_from_mapping
 
 FILES = sorted((ROOT / "docs" / "contracts").glob("*.yaml"))
 NOW = datetime(2024, 6, 1, tzinfo=UTC)

@@ -8,7 +8,8 @@ from wardround.client.commands.terminal import say
 from wardround.client.connectors.source import read_tables
 from wardround.client.gate.admit import admit
 from wardround.client.policy.declared import declared_number, one_digit_of, tipping_chance
-from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml

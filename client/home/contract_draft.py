@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from wardround.protocol.contract.contract import CONSENT_COLUMNS, Contract, contract_from_mapping
+from wardround.protocol.contract.contract import CONSENT_COLUMNS, Contract
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.plain import read_yaml

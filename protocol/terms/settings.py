@@ -99,69 +99,42 @@ class TrainingSettings:
         return 1 <= round_number <= self.moment_rounds
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        require(
-            1 <= self.rounds <= MOST_ROUNDS,
-            "training.rounds",
-            self.rounds,
-            f"must be from 1 to {MOST_ROUNDS}",
-        )
-        require(
-            1 <= self.local_steps <= 10_000,
-            "training.local_steps",
-            self.local_steps,
-            "must be from 1 to 10000",
-        )
-        require(
-            self.rounds * self.local_steps <= MOST_STEPS,
-            "training.local_steps",
-            self.local_steps,
-            f"must be at most {MOST_STEPS} steps over all rounds, here {self.rounds} rounds",
-        )
-        hospitals = len(self.public_patients)
-        require(
-            hospitals <= MOST_HOSPITALS,
-            "training.public_patients",
-            f"{hospitals} hospitals",
-            f"must be at most {MOST_HOSPITALS}",
-        )
-        require(
-            0 < self.sampling_rate <= 1,
-            "training.sampling_rate",
-            self.sampling_rate,
-            "must be greater than 0 and at most 1 (1 is full participation)",
-        )
-        for hospital, patients in self.public_patients.items():
-            require(patients >= 1, f"training.public_patients.{hospital}", patients, "must be at least 1")
-        local_rate = self.local_learning_rate
-        require(
-            0 < local_rate < math.inf, "training.local_learning_rate", local_rate, "must be greater than 0"
-        )
-        require(
-            0 <= self.learning_rate < math.inf,
-            "training.learning_rate",
-            self.learning_rate,
-            "must be greater than 0 (null: chosen by the study's rule)",
-        )
+        """Check ranges, and that the settings fit one another."""
+        self._check_counts()
+        self._check_rates()
         plugins.check_form("optimizer", self.optimizer)
         plugins.check_form("aggregate", self.aggregate)
-        require(
-            0 <= self.moment_rounds < self.rounds,
-            "training.moment_rounds",
-            self.moment_rounds,
-            f"must be at least 0 and below training.rounds={self.rounds}",
-        )
-        require(0 <= self.momentum < 1, "training.momentum", self.momentum, "must be at least 0 and below 1")
-        require(
-            self.tail_average is None or 0 <= self.tail_average <= 1,
-            "training.tail_average",
-            self.tail_average,
-            "must be from 0 to 1 (null: chosen by the study's rule)",
-        )
         self._check_moments()
 
+    def _check_counts(self) -> None:
+        """Rounds, steps, hospitals and patients are counted, and bounded above as whoever reads terms must be safe."""
+        allowed = f"must be from 1 to {MOST_ROUNDS}"
+        require(1 <= self.rounds <= MOST_ROUNDS, "training.rounds", self.rounds, allowed)
+        steps = self.local_steps
+        require(1 <= steps <= 10_000, "training.local_steps", steps, "must be from 1 to 10000")
+        allowed = f"must be at most {MOST_STEPS} steps over all rounds, here {self.rounds} rounds"
+        require(self.rounds * steps <= MOST_STEPS, "training.local_steps", steps, allowed)
+        hospitals, allowed = len(self.public_patients), f"must be at most {MOST_HOSPITALS}"
+        require(hospitals <= MOST_HOSPITALS, "training.public_patients", f"{hospitals} hospitals", allowed)
+        for hospital, patients in self.public_patients.items():
+            require(patients >= 1, f"training.public_patients.{hospital}", patients, "must be at least 1")
+
+    def _check_rates(self) -> None:
+        """Shares lie between 0 and 1; rates are finite."""
+        rate, allowed = self.sampling_rate, "must be greater than 0 and at most 1 (1 is full participation)"
+        require(0 < rate <= 1, "training.sampling_rate", rate, allowed)
+        rate = self.local_learning_rate
+        require(0 < rate < math.inf, "training.local_learning_rate", rate, "must be greater than 0")
+        rate, allowed = self.learning_rate, "must be greater than 0 (null: chosen by the study's rule)"
+        require(0 <= rate < math.inf, "training.learning_rate", rate, allowed)
+        require(0 <= self.momentum < 1, "training.momentum", self.momentum, "must be at least 0 and below 1")
+        tail, allowed = self.tail_average, "must be from 0 to 1 (null: chosen by the study's rule)"
+        require(tail is None or 0 <= tail <= 1, "training.tail_average", tail, allowed)
+
     def _check_moments(self) -> None:
-        """Moment rounds are read by newton alone, and are one step's sum."""
+        """Moment rounds are read by newton alone, leave rounds for gradients, and are one step's sum."""
+        moments, allowed = self.moment_rounds, f"must be at least 0 and below training.rounds={self.rounds}"
+        require(0 <= moments < self.rounds, "training.moment_rounds", moments, allowed)
         require(
             not self.moment_rounds or self.optimizer in ("newton", "auto"),
             "training.moment_rounds",

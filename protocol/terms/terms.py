@@ -10,7 +10,8 @@ import numpy as np
 
 from wardround.protocol import plugins
 from wardround.protocol.arrays import Floats32
-from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings, table_size
 from wardround.protocol.terms.settings import ROBUST, ModelSettings, PrivacySettings, TrainingSettings

@@ -14,7 +14,8 @@ from wardround.client.agent.agent import Agent
 from wardround.client.home.home import load_home
 from wardround.client.ledger.entries import Entry
 from wardround.client.ledger.sqlite import create_ledger
-from wardround.protocol.contract.contract import CONSENT_COLUMNS, contract_from_mapping
+from wardround.protocol.contract.contract import CONSENT_COLUMNS
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.model.model import initial_weights
 from wardround.protocol.privacy.accounting import noise_multiplier_for

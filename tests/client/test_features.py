@@ -13,8 +13,8 @@ from wardround.client.connectors.source import Tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.client.gate.bins import bin_numbers
-from wardround.protocol.contract.contract import contract_from_mapping
 from wardround.protocol.contract.feature import Feature
+from wardround.protocol.contract.reading import contract_from_mapping
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 PLAIN = visits_contract(

@@ -9,7 +9,7 @@ import pytest
 from tests.builders import small_contract
 from wardround.conf.compose import training_settings
 from wardround.protocol import plugins
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms, terms_from_mapping, terms_to_mapping

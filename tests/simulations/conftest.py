@@ -8,8 +8,9 @@ import pytest
 
 from tests.builders import AGE, CHANNEL, small_contract
 from wardround.client.cohort import Cohort
-from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.layout import Layout
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.protocol.privacy.noise import NOISE_MODES
 from wardround.protocol.terms.settings import ModelSettings

@@ -16,7 +16,8 @@ from wardround.client.connectors.source import TableSource, read_tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.client.gate.identity import identify
-from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.reading import contract_from_mapping
 
 KEY = b"row-local"
 NOW = datetime(2024, 6, 1, tzinfo=UTC)

@@ -15,7 +15,7 @@ from wardround.client.connectors.fhir_path import path_from_text
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.source import DAMAGED, read_tables
 from wardround.client.gate.admit import admit
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, TableError
 
 MAPPING = {

@@ -14,7 +14,7 @@ from wardround.client.connectors.moments import instant_of, next_midnight, wall_
 from wardround.client.connectors.readable import check_types
 from wardround.client.connectors.source import Tables
 from wardround.client.connectors.table_format import DATES, PLAIN, TableFormat, format_from_section
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, TableError
 from wardround.protocol.text.section import Section
 

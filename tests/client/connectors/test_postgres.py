@@ -14,7 +14,7 @@ from wardround.client.connectors.postgres_types import CatalogueColumn
 from wardround.client.connectors.readable import check_types
 from wardround.client.connectors.source import TablePlace, Tables, read_tables
 from wardround.client.gate.admit import admit
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import TableAway, TableError
 
 CONTRACT = contract_from_mapping(

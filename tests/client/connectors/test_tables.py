@@ -15,7 +15,7 @@ from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.readable import check_types, count_unreadable
 from wardround.client.connectors.source import DAMAGED, TablePlace, Tables, read_tables
 from wardround.client.gate.admit import admit
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, TableError
 
 CONTRACT = contract_from_mapping(

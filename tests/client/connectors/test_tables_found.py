@@ -16,7 +16,7 @@ from wardround.client.connectors.source import DAMAGED, TablePlace, read_tables
 from wardround.client.connectors.table_format import TableFormat, described_format
 from wardround.client.gate.admit import admit
 from wardround.conf.settings import DataSettings
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import TableError
 from wardround.simulations.federation.own_table import read_own_tables
 

@@ -12,7 +12,7 @@ from tests.builders import visits_contract
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.source import Tables, read_tables
 from wardround.client.gate.admit import admit
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ContractError, TableError
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)

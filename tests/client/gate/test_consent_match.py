@@ -9,7 +9,7 @@ from tests.builders import PUBLIC, small_contract
 from wardround.client.connectors.patient_form import AS_WRITTEN, PatientForm
 from wardround.client.connectors.source import DAMAGED, Tables
 from wardround.client.gate.admit import admit
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 PATIENTS = [f"{number:04d}" for number in range(1, 206)]

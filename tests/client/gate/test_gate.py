@@ -12,7 +12,7 @@ from wardround.client.connectors.source import Tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.client.gate.identity import drawn_events, hospital_key, identify, tokens_of
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 KEY = b"a hospital's key"

@@ -9,7 +9,7 @@ from tests.builders import clinics_contract
 from wardround.client.connectors.readable import check_types, count_unreadable
 from wardround.client.connectors.source import Tables
 from wardround.client.gate.admit import admit
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, ContractError, TableError
 
 LABEL = {"column": "status", "engaged": ["completed"], "not_engaged": ["no_show"]}

@@ -11,7 +11,7 @@ from wardround.client.connectors.source import Tables
 from wardround.client.connectors.table_format import TableFormat
 from wardround.client.gate.admit import admit
 from wardround.client.gate.consent import next_change
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 
 LOS_ANGELES = "America/Los_Angeles"
 PLAIN_CONTRACT = clinics_contract(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wardround.client.home.contract_draft import Choices, draft_contract
 from wardround.client.main import main
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, WardroundError
 from wardround.protocol.text.plain import read_yaml
 

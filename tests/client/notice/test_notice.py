@@ -17,7 +17,7 @@ from tests.builders import small_contract
 from wardround.client.main import main
 from wardround.client.notice.odds import OUTSIDERS_NAMED, odds
 from wardround.client.notice.words import used_features
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.privacy.gaussian_dp import gaussian_epsilon
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms

@@ -24,7 +24,8 @@ from wardround.client.outreach.score import refuse_not_releasable
 from wardround.client.personal.personal_mixture import fit_mixture, mixture_effects, mixture_logits
 from wardround.client.personal.personal_scores import personal_design, personal_scores
 from wardround.client.personal.ridge import design_matrix
-from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import initial_weights, parameter_count, predict_logits
 from wardround.protocol.model.model_file import StoredModel, load_model, model_bytes

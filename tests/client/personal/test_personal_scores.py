@@ -17,7 +17,7 @@ from wardround.client.personal.personal_mixture import CANDIDATES, fit_mixture
 from wardround.client.personal.personal_scores import KINDS, personal_design, personal_scores
 from wardround.client.round.evaluate import noised_tables, scaled_tables
 from wardround.client.train.update import clipped_sums
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.model.model import initial_weights, parameter_count, predict_logits
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.evaluation import EvaluationSettings

@@ -13,7 +13,7 @@ from tests.builders import AGE, CHANNEL, small_contract
 from wardround.client.ledger.budget import Charge
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import Policy, at_approval, forecast, permit, simulation_policy
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, noise_multiplier_for
 from wardround.protocol.terms.evaluation import EvaluationSettings

@@ -15,7 +15,7 @@ from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import simulation_policy
 from wardround.client.round.evaluate import evaluate, noised_tables, scaled_tables
 from wardround.client.round.participate import Ward, participate
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon

@@ -13,7 +13,7 @@ from wardround.client.cohort import Cohort, concatenate, no_patients
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import Policy, simulation_policy
 from wardround.client.round.participate import Ward, participate
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.privacy.randomness import Keystream, derive_key

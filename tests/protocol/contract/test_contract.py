@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, ContractError, WardroundError
 from wardround.protocol.text.canonical import canonical_json, canonical_number
 

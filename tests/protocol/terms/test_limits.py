@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.builders import PUBLIC, small_contract
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, independent_epsilon
 from wardround.protocol.terms.cost import study_epsilon, two_hospitals_epsilon

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.builders import small_contract
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, WardroundError
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings

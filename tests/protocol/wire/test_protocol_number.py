@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.builders import small_contract
 from wardround.client.network.known_app import SHIM_DIGEST, SHIM_VERSION
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from tests.builders import AGE, PUBLIC, SEX, small_contract
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings

@@ -9,7 +9,7 @@ import pytest
 
 from tests.builders import SEX, small_contract
 from wardround.conf.settings import ReleaseDecisionSettings
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
 from wardround.protocol.terms.cost import two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings

@@ -10,7 +10,7 @@ from tests.builders import SEX, small_contract
 from wardround.client.ledger.sqlite import create_ledger
 from wardround.client.policy.policy import Policy, forecast, permit
 from wardround.conf.proposal import Serving
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.terms.cost import two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings

@@ -12,7 +12,7 @@ from tests.builders import PUBLIC, SEX, small_contract
 from wardround.client.outreach.signed_model import check_marks, take_model
 from wardround.conf.proposal import Serving
 from wardround.conf.settings import ReleaseDecisionSettings
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model_file import load_model, read_model
 from wardround.protocol.terms.evaluation import (

@@ -8,7 +8,8 @@ import yaml
 
 from tests.builders import ROOT
 from wardround.conf import __file__ as conf_file
-from wardround.protocol.contract.contract import Contract, contract_from_mapping
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import TableError
 from wardround.simulations.federation.datasets import NOSHOW_COLUMNS, read_heart, read_noshow
 

@@ -12,7 +12,7 @@ from flwr.app import Context, RecordDict
 from tests.builders import AGE, PUBLIC, ROOT, small_contract
 from wardround.client.cohort import Cohort
 from wardround.client.round.participate import participate
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.builders import AGE, PUBLIC, small_contract
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Release, Terms

@@ -11,7 +11,7 @@ from tests.builders import clinics_contract
 from wardround.conf.compose import settings_to_mapping, study_settings
 from wardround.conf.composed import compose_study
 from wardround.conf.settings import DataSettings
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, TableError
 from wardround.simulations.federation.encoded_key import encoded_key
 from wardround.simulations.federation.federation import load_federation

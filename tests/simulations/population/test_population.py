@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from wardround.client.gate.history import behavioural_history
 from wardround.conf import __file__ as conf_file
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.simulations.population.draw import Population, PopulationSettings, draw_population
 from wardround.simulations.population.effects import (

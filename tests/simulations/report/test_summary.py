@@ -12,7 +12,7 @@ import yaml
 from sklearn.metrics import log_loss, roc_auc_score
 
 from wardround.conf.settings import ReportSettings
-from wardround.protocol.contract.contract import contract_from_mapping
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, ContractError
 from wardround.protocol.model.model_file import load_model
 from wardround.simulations.report import run_files
