@@ -35,7 +35,7 @@ def run(options: Namespace) -> None:
     )
     if options.contact is None:
         say(
-            "Patients are sent to “the hospital's privacy officer”; give --contact TEXT for a name and telephone."
+            "The page sends patients to “the hospital's privacy officer”; for a name and telephone give --contact TEXT."
         )
 
 

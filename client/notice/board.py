@@ -175,11 +175,11 @@ _MOST_NAMED = 60
 _BY_TABLES = {
     "hospital": "the terms do not name this hospital",
     "min_patients": "fewer patients pass the gate today",
-    "max_delta_times_patients": "δ times the patients who pass the gate today is more",
+    "max_delta_times_patients": "δ times the patients who pass the gate today is larger",
     "max_patients": "more patients pass the gate today",
 }
 _MODELS = {
-    "additive": "a sum of one number per answer, which a person can read through",
-    "wide_deep": "a sum of such numbers and a small neural network, which a person cannot read through",
-    "mlp": "a small neural network, which a person cannot read through",
+    "additive": "additive: it adds up one number for each answer, and a person can read them all",
+    "wide_deep": "part additive, part a small neural network, which a person cannot read",
+    "mlp": "a small neural network, which a person cannot read",
 }

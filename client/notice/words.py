@@ -7,12 +7,12 @@ from wardround.protocol.contract.feature import MISSING, OTHER, Feature
 from wardround.protocol.text.canonical import canonical_number
 
 _HISTORY = {
-    "count": "how many messages you had before",
-    "engaged": "how many earlier messages you acted on",
-    "missed": "how many earlier messages you did not act on",
-    "rate": "which share of the earlier messages you acted on",
-    "days_since": "how long ago the last known outcome was",
-    "pending": "how many earlier messages were still open",
+    "count": "how many messages {who} had before",
+    "engaged": "how many earlier messages {who} acted on",
+    "missed": "how many earlier messages {who} did not act on",
+    "rate": "the share of earlier messages that {who} acted on",
+    "days_since": "how many days ago the last known outcome was",
+    "pending": "how many earlier messages had no known outcome yet",
     "same_day": "how many other messages were for the same day",
 }
 
@@ -42,20 +42,23 @@ def listed(words: list[str] | tuple[str, ...], last: str = "and") -> str:
     return f" {last} ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
-def used_features(contract: Contract, table: str | None) -> list[Used]:
-    """Describe the features read from one table, or (None) those made of a patient's own history."""
+def used_features(contract: Contract, table: str | None, who: str = "the patient") -> list[Used]:
+    """Describe the features read from one table, or (None) those made of a patient's own history.
+
+    who: what the page calls the patient; the notice says "you".
+    """
     return [
-        Used(plain(f.name), ", ".join(f.columns), _how(f), f.source)
+        Used(plain(f.name), ", ".join(f.columns), _how(f, who), f.source)
         for f in contract.features
         if (f.kind == "history") == (table is None) and (table is None or f.table == table)
     ]
 
 
-def _how(feature: Feature) -> str:
+def _how(feature: Feature, who: str) -> str:
     bands = [label for label in feature.labels if label not in (MISSING, OTHER)]
     if feature.kind == "history":
         same = f", among those with the same {plain(feature.by)}" if feature.by else ""
-        what = f"{_HISTORY[feature.statistic or 'count']}{same}"
+        what = f"{_HISTORY[feature.statistic or 'count'].format(who=who)}{same}"
         return f"{what}{_bands(bands)}" if bands else what
     if not feature.binned:
         low, high = feature.range or (0.0, 0.0)
@@ -73,9 +76,9 @@ def _how(feature: Feature) -> str:
         return f"days from “{plain(start)}” to “{plain(end)}”{_bands(bands)}"
     if feature.kind == "hour":
         return f"the hour of the day{_bands(bands)}"
-    return f"never exactly{_bands(bands)}"
+    return f"never the exact value{_bands(bands)}"
 
 
 def _bands(bands: list[str]) -> str:
     unbroken = [band.replace(" ", "\N{NO-BREAK SPACE}") for band in bands]
-    return f", in bands: {' · '.join(unbroken)}"
+    return f", only a band: {' · '.join(unbroken)}"

@@ -32,14 +32,14 @@ def test_it_says_who_asks_what_is_learned_what_it_costs_and_what_cannot_be_undon
     excess = gaussian_excess(gaussian_parameter(epsilon, 1e-5), epsilon)
     for fact in (
         f"May the study “{terms.study}” learn from patients here?",
-        "consortium asks, for the purpose",
+        "consortium proposes it, for the purpose",
         key_fingerprint(hospital.operator.public),
-        "It keeps to all limits of this hospital. It waits for a person here to say yes or no.",
-        f"is right in at most {odds(epsilon, 1e-5).right_of_100} of 100 guesses",
+        "It keeps to all limits of this hospital. It waits for a person here to decide.",
+        f"At most {odds(epsilon, 1e-5).right_of_100} of 100 such guesses are right.",
         f"learned from {epsilon:.3f} 0.000 {epsilon:.3f} 5",
         f"with a chance of {excess:.1e} it lets through more than that factor",
         "What has left. It stays with the operator",
-        "it stays in the model, bounded by ε",
+        "It stays in the model, bounded by ε.",
         "This page decides nothing.",
         terms.fingerprint,
         terms.contract.fingerprint,
@@ -88,7 +88,7 @@ def test_what_the_ledger_has_spent_is_counted_once(hospital, tmp_path) -> None:
     spent = compose_epsilon([PrivacyEvent(terms.noise_multiplier, 1.0, 2)], 1e-5)
     whole = study_epsilon(terms, 1e-5)["training"]
     assert f"learned from {whole:.3f} {spent:.3f} {whole:.3f} 5" in said
-    assert "It is approved at this time." in said
+    assert "At this time it is approved." in said
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_limit_that_does_not_hold_stands_on_top_and_no_count_of_patients_anywh
     assert main(["gate", "--terms", file, "--home", str(hospital.folder), "--json"]) == 0
     count = json.loads(capsys.readouterr().out)["passed"]["training patients"]
     shown = said.replace(str(hospital.terms.training.public_patients["north"]), "")
-    assert f" {count} " not in shown.split("Written on")[0]
+    assert f" {count} " not in shown.split("wrote this page on")[0]
 
 
 def test_many_hospitals_and_a_moment_that_is_none_make_a_page_all_the_same(
@@ -125,7 +125,7 @@ def test_many_hospitals_and_a_moment_that_is_none_make_a_page_all_the_same(
     assert "201 hospitals would train one model together" in said
     late = replace(hospital.terms, expires_at="whenever")
     said = words_of(written(hospital, late, tmp_path / "late.html"))
-    assert "whenever; then nothing is answered any more" in said
+    assert "whenever; after that the hospital answers no more requests" in said
     assert "It cannot be approved as it stands" in said
 
 

@@ -50,6 +50,31 @@ class Text(HTMLParser):
             self.words.append(data)
 
 
+class Sentences(HTMLParser):
+    """What a patient reads, sentence by sentence: paragraphs and lists, without the page's foot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentences: list[str] = []
+        self._block: list[str] | None = None
+        self._foot = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._foot = self._foot or tag == "footer"
+        if tag in ("p", "li") and not self._foot:
+            self._block = []
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("p", "li") and self._block is not None:
+            text = " ".join("".join(self._block).split())
+            self.sentences += [part for part in re.split(r"(?<=[.?!:])\s+", text) if part]
+            self._block = None
+
+    def handle_data(self, data: str) -> None:
+        if self._block is not None:
+            self._block.append(data)
+
+
 def words_of(page: str) -> str:
     reader = Text()
     reader.feed(page)
@@ -87,9 +112,9 @@ def approve(hospital, terms=None) -> None:
 
 def test_without_a_study_it_says_that_nothing_is_learned(read: Notice) -> None:
     said = read()
-    assert "No study learns from patients here at this time." in said
-    assert "Nobody has been allowed to learn from patients here." in said
-    assert "is right in at most 50 of 100 guesses" in said
+    assert "At this time, no study learns from our patients." in said
+    assert "We have not allowed anybody to learn from our patients." in said
+    assert "At most 50 of 100 such guesses are right." in said
 
 
 def test_the_study_the_operator_and_the_dates_are_the_ledgers(hospital, read: Notice, terms_with) -> None:
@@ -99,10 +124,10 @@ def test_the_study_the_operator_and_the_dates_are_the_ledgers(hospital, read: No
     approved = hospital.entries("approved")[0].time
     for fact in (
         "spring-tea running Purpose: engagement Proposed by: consortium",
-        f"Approved by a person here: {approved:%-d %B %Y}",
+        f"Approved by one of us on {approved:%-d %B %Y}",
         "Until: 1 May 2090",
-        "0 of 12 rounds so far; 0 lists of sums have left.",
-        "The study spring-tea may learn until 1 May 2090; then the hospital deletes its copies of what left.",
+        "0 of 12 rounds so far. 0 lists of totals have left.",
+        "The study spring-tea may learn until 1 May 2090. Then we delete our copies of what left.",
     ):
         assert fact in said
 
@@ -111,17 +136,18 @@ def test_what_is_used_is_every_feature_of_the_contract_in_its_bands(hospital, re
     approve(hospital)
     said = read()
     for fact in (
-        "age never exactly, in bands: under 20 · 20 to under 40 · 40 to under 60 · 60 or more",
+        "age never the exact value, only a band: under 20 · 20 to under 40 · 40 to under 60 · 60 or more",
         "channel one of sms or email; anything else counts as “other”",
         "topic one of screening or maternity",
-        "past how many earlier messages you acted on, in bands: 0 · 1 · 2 or more",
-        "as your record says in “opened”",
-        "Only if you agreed to this purpose, “engagement”, and only as long as you agree.",
-        "Messages of the last 7300 days; older ones are left out.",
-        "A message drops out 7300 days after it was decided on.",
-        "At most 4 messages of yours count; if there are more, chance picks them.",
-        "If you chose topics, only messages on those.",
-        "Messages on maternity only if you said yes to that topic by name.",
+        "past how many earlier messages you acted on, only a band: 0 · 1 · 2 or more",
+        "We read that in your record, under “opened”.",
+        "We use your data for one purpose, “engagement”. We do so only if you agreed to it, "
+        "and only as long as you agree.",
+        "We use messages of the last 7300 days and leave out older ones.",
+        "A message drops out 7300 days after the decision to send it.",
+        "We use at most 4 of your messages. If there are more, chance picks which.",
+        "If you chose topics, we use only messages on those.",
+        "We use messages on maternity only if you said yes to that topic by name.",
         "You can also say no to a single topic alone.",
     ):
         assert fact in said
@@ -131,10 +157,15 @@ def test_what_is_not_used_is_everything_beyond_the_columns_that_are_read(hospita
     approve(hospital)
     said = read()
     contract = hospital.terms.contract
-    assert "for 6 columns of the messages, 2 columns of the patients and 6 columns of the consents" in said
+    assert (
+        "reads 6 columns of the messages, 2 columns of the patients and 6 columns of the consents, and no others"
+        in said
+    )
     for table in ("messages", "patients", "consents"):
-        assert f"Columns read of the {table}: {', '.join(contract.columns(table))}." in said
-    assert "For one patient in four, chosen by chance and for good, messages are never learned from" in said
+        assert f"Columns that we read of the {table}: {', '.join(contract.columns(table))}." in said
+    assert (
+        "We never learn from the messages of one patient in four. Chance chose them once, for good." in said
+    )
 
 
 def test_a_contract_without_consent_topics_or_retention_says_so(hospital, read: Notice, terms_with) -> None:
@@ -153,16 +184,16 @@ def test_a_contract_without_consent_topics_or_retention_says_so(hospital, read: 
     approve(hospital)
     said = read()
     for fact in (
-        "Without your asking first, unless you said no to this purpose, “engagement”.",
-        "The basis is: public interest, by law 12.",
-        "Messages of any age: this study sets no limit.",
-        "Values from “wearable” only if you said yes to that source; otherwise they count as missing.",
+        "We do not ask you first. If you say no to it, we leave you out.",
+        "Our basis for this: public interest, by law 12.",
+        "We use messages of any age. This study sets no limit.",
+        "We use values from “wearable” only if you said yes to that source. If not, we treat them as missing.",
         "steps only with your yes as a number between 0 and 100",
-        "Whoever has said no gets no prediction from this result",
+        "If you have said no, we make no prediction about you from this result.",
     ):
         assert fact in said
     assert "If you chose topics" not in said
-    assert "Only if you agreed" not in said
+    assert "only if you agreed" not in said
 
 
 def test_how_much_is_the_ledgers_epsilon_in_guesses_and_odds(hospital, read: Notice) -> None:
@@ -174,17 +205,16 @@ def test_how_much_is_the_ledgers_epsilon_in_guesses_and_odds(hospital, read: Not
     so_far, ever, study = odds(epsilon, 1e-5), odds(5.0, 1e-5), odds(1.0, 1e-5)
     said = read()
     for fact in (
-        f"is right in at most {so_far.right_of_100} of 100 guesses",
-        f"{so_far.right_of_100} of 100 right, at most, with all that has left so far",
-        f"{ever.right_of_100} of 100 right, at most, when all has left that the hospital's limits "
-        "allow as they are now",
-        f"rise by at most {so_far.times:.1f} times so far",
-        f"One study may make that {study.times:.1f} times, all studies ever {ever.times:.1f} times",
+        f"At most {so_far.right_of_100} of 100 such guesses are right.",
+        f"{so_far.right_of_100} of 100 right, at most, from all that has left so far",
+        f"{ever.right_of_100} of 100 right, at most, once everything has left that our present limits allow",
+        f"the odds grow to at most {so_far.times:.1f} times what they were",
+        f"One study may make that {study.times:.1f} times, and all studies ever {ever.times:.1f} times",
         f"ε = {epsilon:.3g} so far, at most 5 over all studies, δ = 1e-05.",
-        "it is not the chance that this happens, which is larger",  # test_accounting.py
-        "at that limit the hospital stops, unless the hospital raises it.",
-        f"of 100 guesses about you at most {odds(10.0, 2e-5).right_of_100} are right.",
-        "3 of 12 rounds so far; 3 lists of sums have left. The list of one round holds "
+        "It is not the chance that it happens, which is larger.",  # test_accounting.py
+        "At that limit we stop, unless we raise it.",
+        f"at most {odds(10.0, 2e-5).right_of_100} of 100 guesses about you are right.",
+        "3 of 12 rounds so far. 3 lists of totals have left. One round's list holds "
         f"{hospital.terms.contract.layout.width} numbers.",
     ):
         assert fact in said
@@ -202,8 +232,8 @@ def test_a_declined_or_expired_study_has_ended_and_what_it_learned_still_counts(
     said = read()
     assert "tea ended" in said
     assert "tea running" not in said
-    assert "No study learns from patients here at this time." in said
-    share = re.compile(r"is right in at most (\d+) of 100")
+    assert "At this time, no study learns from our patients." in said
+    share = re.compile(r"At most (\d+) of 100 such guesses")
     assert share.findall(said) == share.findall(before) != ["50"]
 
 
@@ -220,7 +250,7 @@ def test_who_decides_follows_the_policy(hospital, read: Notice) -> None:
     approve(hospital)
     assert "A person at north decides on each one." in read()
     hospital.write_policy(require_approval=False)
-    assert "at present no person has to approve a study" in read()
+    assert "At present, none of us has to approve a study that keeps to our limits." in read()
 
 
 def test_it_names_whom_to_ask_and_what_saying_no_can_and_cannot_do(hospital, read: Notice) -> None:
@@ -229,11 +259,11 @@ def test_it_names_whom_to_ask_and_what_saying_no_can_and_cannot_do(hospital, rea
     for fact in (
         "For patients of North Hospital",
         "Ask the privacy office, 555 0100 . You need not give a reason.",
-        "From the next computation on, nothing is learned from you any more.",  # test_agent_consent.py
-        "a sum is computed with the answers that hold at that moment.",  # test_agent_consent.py
-        "Sums that have left cannot be called back, and may be sent once more exactly as they were.",
+        "From the next computation on, we learn nothing more from you.",  # test_agent_consent.py
+        "Each total is computed with the answers that hold at that time.",  # test_agent_consent.py
+        "We cannot call back totals that have left. We may send them once more, exactly as they were.",
         "Your care does not depend on it.",
-        "Whoever has not agreed gets no prediction from this result",  # test_score.py
+        "If you have not agreed, we make no prediction about you from this result.",  # test_score.py
     ):
         assert fact in said
 
@@ -245,7 +275,7 @@ def test_it_can_be_traced_to_what_it_was_written_from(hospital, read: Notice) ->
     said = read()
     assert hospital.terms.contract.fingerprint in said
     assert hashlib.sha256((hospital.folder / "policy.yaml").read_bytes()).hexdigest() in said
-    assert f"Ledger's head: {hospital.entries('approved')[0].hash}" in said
+    assert f"Ledger head: {hospital.entries('approved')[0].hash}" in said
 
 
 def test_a_study_whose_terms_are_lost_stops_the_page(hospital, approved, tmp_path: Path, capsys) -> None:
@@ -265,6 +295,16 @@ def test_the_page_loads_and_runs_nothing(hospital, write: Callable[..., str]) ->
     assert "url(" not in page
     assert "@import" not in page
     assert "default-src 'none'" in page
+
+
+def test_its_sentences_are_short(hospital, write: Callable[..., str]) -> None:
+    approve(hospital)
+    reader = Sentences()
+    reader.feed(write())
+    lengths = [len(sentence.split()) for sentence in reader.sentences]
+    assert len(lengths) > 50
+    assert max(lengths) <= 30
+    assert sum(length > 20 for length in lengths) <= len(lengths) / 10
 
 
 def test_what_an_operator_names_cannot_become_markup(hospital, write: Callable[..., str], terms_with) -> None:
@@ -329,7 +369,7 @@ def test_assessments_and_history_by_channel_are_said_in_words() -> None:
     )
     (risk,) = used_features(contract, "assessments")
     assert (risk.source, risk.how) == ("assessment", "one of low or high; anything else counts as “other”")
-    (own,) = used_features(contract, None)
+    (own,) = used_features(contract, None, "you")
     assert own.how.startswith(
-        "which share of the earlier messages you acted on, among those with the same channel"
+        "the share of earlier messages that you acted on, among those with the same channel"
     )
