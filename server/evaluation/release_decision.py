@@ -7,7 +7,9 @@ from datetime import date, timedelta
 
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.server.evaluation.evaluation import Evaluation
-from wardround.server.evaluation.group_report import HELD, GroupReport, Verdict
+from wardround.server.evaluation.group_report import EXCEEDED, HELD, NOT_SHOWN, GroupReport, Verdict
+
+_OUTCOMES = {HELD: "held", EXCEEDED: "exceeded", NOT_SHOWN: "not shown to hold"}
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,9 @@ def _weak(evaluation: Evaluation | None, least: float) -> tuple[str, ...]:
 def _sentence(verdict: Verdict) -> str:
     measure = verdict.measure.replace("_", " ")
     if verdict.worst is None:
-        return f"{measure} by {verdict.attribute}: not shown to be within {verdict.limit:g}; too few patients to tell"
+        return f"{measure} by {verdict.attribute}: too few patients to show that the limit {verdict.limit:g} holds"
     worst = verdict.worst
     return (
-        f"{measure} by {verdict.attribute}: {worst.first} and {worst.second} differ by {worst.size:.3f}, "
-        f"limit {verdict.limit:g} {verdict.outcome}"
+        f"{measure} by {verdict.attribute}: {worst.first} and {worst.second} differ by {worst.size:.3f} "
+        f"(limit {verdict.limit:g} {_OUTCOMES[verdict.outcome]})"
     )

@@ -16,12 +16,16 @@ _OTHERS = "{others}"
 ADVERSARIES: Mapping[str, Adversary] = {
     "model": Adversary("whoever gets the model", "the released weights of every round"),
     "server": Adversary("the server", "each hospital’s release by itself"),
-    "server_and_hospitals": Adversary(f"the server with {_OTHERS}", "each release, and what they know"),
+    "server_and_hospitals": Adversary(
+        f"the server with {_OTHERS}", "each release, and what those hospitals know"
+    ),
     "secure_sum_and_hospitals": Adversary(
-        f"a server that sees sums only, with {_OTHERS}", "the sum of releases, less their shares of noise"
+        f"a server that sees sums only, with {_OTHERS}",
+        "the sum of releases, without those hospitals’ share of the noise",
     ),
     "patient_at_two_hospitals": Adversary(
-        "the same, about a patient of two hospitals", "two hospitals’ records of one person"
+        "the same, about a patient of two hospitals",
+        "releases that hold two hospitals’ records of one person",
     ),
 }
 

@@ -71,7 +71,7 @@ def sections(facts: CardFacts) -> tuple[CardSection, ...]:
         CardSection("Accuracy", _accuracy(facts)),
         CardSection("Fairness", _fairness(facts)),
         CardSection("Limits of use", _limits(facts)),
-        CardSection("Who answers for it", _people(facts)),
+        CardSection("Who is responsible", _people(facts)),
     )
 
 
@@ -87,10 +87,10 @@ def _title(facts: CardFacts) -> str:
 def _what(facts: CardFacts) -> tuple[Block, ...]:
     terms = facts.terms
     contract = terms.contract
-    outcome = f"{contract.label.column} is one of {', '.join(contract.label.engaged)}"
+    outcome = f"Engaged means that {contract.label.column} is {' or '.join(contract.label.engaged)}"
     return (
-        f"Predicts the chance that a patient engages with a message ({outcome}), for the purpose "
-        f"{contract.purpose}.",
+        f"Predicts the chance that a patient engages with a message, for the purpose {contract.purpose}. "
+        f"{outcome}.",
         Items(
             (
                 f"model: {terms.model.kind}, {facts.parameters:,} parameters",
@@ -110,14 +110,14 @@ def _contract(facts: CardFacts) -> tuple[Block, ...]:
     retention = f"{contract.retention_days} days" if contract.retention_days else "no limit"
     declared = sum(facts.terms.training.public_patients.values())
     return (
-        "The only columns that are read:",
+        "Hospitals read these columns and no others:",
         CardTable(("table", "columns"), columns),
         Items(
             (
-                f"at most {contract.events_per_patient} events of a patient are learned from",
-                f"events are kept: {retention}",
-                f"training patients that the hospitals declared: {declared:,}",
-                f"groups looked at for fairness: {', '.join(contract.groups) or 'none'}",
+                f"events of one patient that are learned from: at most {contract.events_per_patient}",
+                f"age of events that are used: {retention}",
+                f"training patients, as the hospitals declared them: {declared:,}",
+                f"groups compared for fairness: {', '.join(contract.groups) or 'none'}",
             )
         ),
     )
@@ -125,15 +125,14 @@ def _contract(facts: CardFacts) -> tuple[Block, ...]:
 
 def _consent(facts: CardFacts) -> tuple[Block, ...]:
     consent = facts.terms.contract.consent
-    required = (
-        "An active consent to the purpose was required" if consent.required else "No consent was required"
-    )
+    required = "Patients had to consent to the purpose" if consent.required else "No consent was required"
     blocks: list[Block] = [f"{required}. Basis: {consent.basis or 'not stated'}."]
     topic = facts.terms.contract.topic
     if topic is not None and topic.sensitive:
-        blocks.append(f"Topics that needed an opt-in of their own: {', '.join(topic.sensitive)}.")
+        blocks.append(f"Topics that needed a separate opt-in: {', '.join(topic.sensitive)}.")
     blocks.append(
-        "Consent was checked at every round; the influence of earlier rounds remains, bounded by ε."
+        "Consent was checked at every round. What earlier rounds learned from a patient who later withdrew remains, "
+        "bounded by ε."
     )
     return tuple(blocks)
 
@@ -148,19 +147,20 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
     shared = not terms.privacy.mode.alone
     moments = terms.training.moment_rounds
     in_place = (
-        f" In {moments} of {terms.training.rounds} rounds the patient's mean row of features stood in the "
-        "gradient's place, clipped and noised alike: from it the server steps by curvature."
+        f" In {moments} of {terms.training.rounds} rounds hospitals sent sums of the patients' mean rows of features "
+        "instead of gradients, clipped and noised in the same way. The server uses them for its second-order steps."
     )
     return (
-        "For one patient with all events at one hospital: whoever looks, the chance of anything that they could "
-        f"conclude changes by a factor of at most e^ε, and by at most δ = {terms.privacy.delta:g} beside it. "
+        "The guarantee is for one patient with all events at one hospital. It holds against each reader below: with or "
+        "without this patient, the chance of any conclusion changes by a factor of at most e^ε, plus at most "
+        f"δ = {terms.privacy.delta:g}. "
         f"{_excess(terms, facts.epsilon_by_adversary)}",
         CardTable(("against", "ε of a training patient", "ε of a held-out patient"), tuple(rows)),
-        "At one hospital a patient is one or the other, for good: the two never add up there. A person who is a "
-        "patient at two hospitals may be either at each: ε is then at most "
+        "At one hospital a patient is always either a training or a held-out patient, so the two never add up there. A "
+        "person who is a patient at two hospitals may be one kind at each: ε is then at most "
         f"{two_hospitals_epsilon(terms, terms.privacy.delta):.3f}.",
-        f"Each patient's gradient was clipped to {terms.privacy.clip_norm:g}; noise was "
-        + ("shared between hospitals: the first line assumes secure aggregation." if shared else
+        f"Each patient's gradient was clipped to {terms.privacy.clip_norm:g}. The noise was "
+        + ("shared between hospitals; the first line of the table assumes secure aggregation." if shared else
            "added in full at each hospital.") + (in_place if moments else ""),
     )  # fmt: skip
 
@@ -174,9 +174,9 @@ def _excess(terms: Terms, epsilon_by_adversary: Mapping[str, float]) -> str:
     """Say how often the factor is exceeded, which is not δ; for full participation, whose loss is known exactly."""
     epsilon = epsilon_by_adversary.get("model", 0.0)
     if terms.training.sampling_rate < 1 or not epsilon:
-        return "δ is not the chance that the factor is exceeded, which is larger."
+        return "δ is not the chance that the factor is exceeded: that chance is larger."
     chance = gaussian_excess(gaussian_parameter(epsilon, terms.privacy.delta), epsilon)
-    return f"δ is not the chance that the factor is exceeded, which is {chance:.1e}."
+    return f"δ is not the chance that the factor is exceeded: that chance is {chance:.1e}."
 
 
 def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
@@ -193,15 +193,17 @@ def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
         ("held-out patients", e.patients.text(level, 0)),
     ]
     return (
-        f"On held-out patients of {e.hospitals:,} hospitals, from noised tables of label × score; every patient "
-        f"weighs the same. {level:.0%} intervals include the noise and the draw of the patients.",
+        f"Measured on held-out patients of {e.hospitals:,} hospitals, from noised tables of label × score. Every "
+        f"patient weighs the same. The {level:.0%} intervals include the noise and the draw of the patients. "
+        "“–” means that a figure is lost in noise.",
         CardTable(("measure", f"estimate [{level:.0%} interval]"), tuple(rows)),
-        "By range of scores: the middle of the range, and the share that engaged.",
+        "Calibration: the middle of each range of scores, and the share of events in it that engaged.",
         CardTable(
-            ("score", "observed"),
+            ("score", "share that engaged"),
             tuple((f"{p:.2f}", o.text(level)) for p, o in e.calibration),
         ),
-        "From the highest scores down: share selected among those who did not engage, and among those who did.",
+        "ROC curve, from the highest scores down: the share selected among events that did not engage, and among "
+        "those that did.",
         CardTable(
             ("false positive rate", "true positive rate"),
             tuple((f.text(level), t.text(level)) for f, t in e.roc[1:-1]),
@@ -217,14 +219,21 @@ def _fairness(facts: CardFacts) -> tuple[Block, ...]:
     if not report.groups:
         return ("The contract names no groups.",)
     blocks: list[Block] = [
-        f"Selected: scores from {report.threshold:.2f}. Groups with too few patients for the noise are suppressed.",
+        f"“Selected” means a score of {report.threshold:.2f} or more. Groups with too few patients for this noise are "
+        "suppressed.",
         CardTable(("group", "patients", *MEASURES.values()), tuple(_group_rows(report))),
-        "Largest differences between two groups:",
-        CardTable(("attribute", "measure", "groups", "difference"), tuple(_gap_rows(report))),
     ]
+    gaps = tuple(_gap_rows(report))
+    if gaps:
+        blocks += [
+            "Largest differences between two groups:",
+            CardTable(("attribute", "measure", "groups", "difference"), gaps),
+        ]
+    else:
+        blocks.append("No two groups can be compared.")
     if report.verdicts:
         blocks += [
-            "Limits:",
+            "Limits on these differences:",
             CardTable(("attribute", "measure", "limit", "outcome"), tuple(_verdict_rows(report))),
         ]
     else:
@@ -268,13 +277,13 @@ def _mitigation(facts: CardFacts) -> tuple[Block, ...]:
             sizes = [f"{gap.size:.3f}" if gap is not None and gap.size >= 0 else "–" for gap in gaps]
             rows.append((f"largest gap: {name}", attribute, *sizes))
     how = (
-        "events are selected from a score of their group's own"
+        "each group has its own score from which events are selected"
         if assessment.thresholds
         else ("each group's scores were moved by an offset")
     )
     blocks: list[Block] = [
-        f"Mitigation {kind.replace('_', ' ')}: {how}, chosen from the noised tables; one more evaluation measured "
-        "the effect. It holds for whoever selects so.",
+        f"Mitigation “{kind.replace('_', ' ')}”: {how}, chosen from the noised tables. One more evaluation measured "
+        "its effect" + (", which only those who select in this way get." if assessment.thresholds else "."),
         CardTable(("", "attribute", "before", "after"), tuple(rows)),
     ]
     for attribute, groups in assessment.thresholds.items():
@@ -290,24 +299,26 @@ def _both(assessment: Assessment) -> tuple[EvaluationResult, ...]:
 def _limits(facts: CardFacts) -> tuple[Block, ...]:
     contract = facts.terms.contract
     lines = [
-        f"For the purpose {contract.purpose} only; not for clinical decisions, nor to decide who gets care.",
-        "It says how patients like these have engaged, not why; a low score is no reason to send nothing.",
-        "Patients of hospitals that took no part, and times other than those of the tables, were not looked at.",
-        "Groups that are suppressed, or that the contract does not name, are not in the report.",
+        f"Use it for the purpose {contract.purpose} only. "
+        "Do not use it for clinical decisions or to decide who gets care.",
+        "It predicts how patients like these engage, not why. A low score is no reason to send nothing.",
+        "It was not tested on patients of other hospitals, or at times outside the tables.",
+        "The report says nothing about groups that are suppressed or that the contract does not name.",
     ]
     if facts.terms.simulation:
         lines.insert(
-            0, "A simulation: its noise came from a seed and protects nobody. Not for use with real patients."
+            0,
+            "This is a simulation. Its noise came from a seed and protects nobody. Do not use it with real patients.",
         )
-    lines = [*(f"Warning: {warning}." for warning in facts.warnings), *lines]
+    lines = [*(f"Warning: {warning.rstrip('.')}." for warning in facts.warnings), *lines]
     return (Items(tuple(lines)),)
 
 
 def _people(facts: CardFacts) -> tuple[Block, ...]:
     decision = facts.assessment.release_decision
-    lines = [f"approved by: {name}" for name in facts.approved_by] or ["approved by: nobody named"]
+    lines = [f"approved by: {name}" for name in facts.approved_by] or ["approved by: nobody is named"]
     lines.append(f"usable until: {decision.usable_until.isoformat()}")
     if decision.exception_by:
         lines.append(f"exception signed by {decision.exception_by}: {decision.exception_reason}")
-    lines += [f"open: {block}" for block in decision.blocks]
+    lines += [f"not met: {block}" for block in decision.blocks]
     return (Items(tuple(lines)),)

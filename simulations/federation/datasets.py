@@ -105,7 +105,8 @@ def _heart_hospital(folder: Path, hospital: str) -> pl.DataFrame:
     frame, set_aside = whole_rows(rows)
     if set_aside[_DAMAGED_ROW]:
         raise TableError(
-            f"{path}: {set_aside[_DAMAGED_ROW]} of {len(rows)} lines have not {width} columns; take the processed file"
+            f"{path}: {set_aside[_DAMAGED_ROW]} of {len(rows)} lines do not have {width} columns; "
+            "use the processed file"
         )
     line = pl.int_range(1, pl.len() + 1).cast(pl.String).str.zfill(3)
     return frame.drop(HEART_DROPPED).with_columns(

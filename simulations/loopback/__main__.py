@@ -33,9 +33,11 @@ TOLERANCE = 1e-6
 def main(arguments: Sequence[str]) -> int:
     """Run the demonstration; 0 when everything that it shows holds. SIGTERM and SIGINT end all its processes."""
     parser = argparse.ArgumentParser(prog="python -m wardround.simulations.loopback", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("outputs/federation"), help="made anew")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("outputs/federation"), help="an old one is deleted first"
+    )
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--hospitals", type=int, help="so many, to measure; without: the demonstration")
+    parser.add_argument("--hospitals", type=int, help="measure with this many; without: the demonstration")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     shutil.rmtree(options.folder, ignore_errors=True)
@@ -53,12 +55,12 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         complain("stopped")
         return 130
-    say(f"all of it held, in {time.monotonic() - begun:.0f} s; everything is in {options.folder}")
+    say(f"every check passed, in {time.monotonic() - begun:.0f} s; all files are in {options.folder}")
     return 0
 
 
 def _demonstrate(loopback: Loopback, stack: ExitStack, rounds: int) -> None:
-    say("a certificate authority, three kits, three hospitals that join with keys of their own")
+    say("making a certificate authority and three kits; three hospitals join, each with its own key")
     loopback.provision()
     if installed():
         database = ThrowAwayPostgres()
@@ -67,17 +69,21 @@ def _demonstrate(loopback: Loopback, stack: ExitStack, rounds: int) -> None:
         loopback.use_postgresql(IN_DATABASE, database.uri, tables)
         say(f"{IN_DATABASE}'s tables are in PostgreSQL")
     else:
-        say("PostgreSQL is not installed (scripts/install-parts.sh): all three hospitals read files")
+        say(
+            "PostgreSQL is not installed (scripts/install-parts.sh installs it): all three hospitals read files"
+        )
     settings = loopback.settings(STUDY, rounds, evaluation="private")
     loopback.approve(STUDY, *settings)
-    say("signed terms, approved by a person at each; server and hospitals start")
+    say("the terms are signed, and approved at each hospital; server and hospitals start")
     loopback.start_server()
     for name in HOSPITALS:
         loopback.start_hospital(name)
     loopback.start_study(*settings, "--round-seconds=45", "--wait-seconds=120", "--quorum=0.6")
     _round_closed(loopback, rounds // 3)
     loopback.kill(KILLED)
-    say(f"round {rounds // 3} is closed; {KILLED}: agent and SuperNode killed (SIGKILL), and started again")
+    say(
+        f"round {rounds // 3} is closed; the agent and SuperNode of {KILLED} are killed (SIGKILL) and started again"
+    )
     loopback.start_hospital(KILLED)
     code = loopback.wait_study(200.0)
     if code:
@@ -92,7 +98,7 @@ def _round_closed(loopback: Loopback, number: int) -> None:
 
 
 def _report(loopback: Loopback, rounds: int) -> None:
-    """Check what the demonstration claims, and say it."""
+    """Check what the demonstration claims, and print it."""
     folder = loopback.home(OPERATOR) / "studies" / STUDY
     signed = load_terms(folder / "study.terms")
     closed = [event for event in loopback.events(STUDY) if event["event"] == "round"]
@@ -106,31 +112,33 @@ def _report(loopback: Loopback, rounds: int) -> None:
     apart = largest_difference(signed.terms, state, model.weights)
     if not apart <= TOLERANCE:
         raise ConfigurationError(f"the model is {apart:.2g} away from the agents' stored releases")
-    say(f"the model equals rounds.apply over the agents' stored releases: at most {apart:.1e} apart")
+    say(f"the model equals rounds.apply over the agents' stored releases, to {apart:.1e}")
     for name in loopback.hospitals:
         verified = read_json(loopback.hospital(name, "ledger", "verify", "--json").encode(), 2**20)
         took_part = sum(name in hospitals for hospitals in accepted)
-        say(f"{name}: ledger verified ({verified['entries']} entries); in {took_part} of {rounds} rounds")
+        say(
+            f"{name}: ledger verified ({verified['entries']} entries); took part in {took_part} of {rounds} rounds"
+        )
     seconds = sorted(float(event["seconds"]) for event in closed)
     say(f"a round took {seconds[len(seconds) // 2]:.1f} s (median)")
     _measured(loopback, folder)
 
 
 def _measured(loopback: Loopback, folder: Path) -> None:
-    """Say what the private evaluation found, and where report and card are."""
+    """Print what the private evaluation found, and where report and card are."""
     found = [event for event in loopback.events(STUDY) if event["event"] == "evaluated"]
     if len(found) != 1:
         raise ConfigurationError(f"{len(found)} evaluations were closed, must be 1")
     auc, hospitals = found[0]["auc"], found[0]["accepted"]
     value, low, high = (auc[key] for key in ("value", "low", "high"))
-    said = "lost in noise" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
-    say(f"held-out patients of {hospitals}: AUC {said}")
+    shown = "lost in noise" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    say(f"held-out patients of {hospitals}: AUC {shown}")
     name = loopback.hospitals[0]
-    said = read_json(loopback.hospital(name, "model", str(folder / MODEL), "--json").encode(), 2**20)
-    say(f"{name}: signed by the operator, and as they were signed: {', '.join(said['verified'])}")
+    checked = read_json(loopback.hospital(name, "model", str(folder / MODEL), "--json").encode(), 2**20)
+    say(f"{name}: signed by the operator and unchanged since: {', '.join(checked['verified'])}")
     card = (folder / "model_card.md").read_text(encoding="utf-8")
-    say(f"the card says: {card.splitlines()[2].replace(chr(92), '')}")
-    say(f"card: {folder / 'model_card.html'}; report: {folder / 'report.html'}")
+    say(f"the model card says: {card.splitlines()[2].replace(chr(92), '')}")
+    say(f"model card: {folder / 'model_card.html'}; report: {folder / 'report.html'}")
 
 
 def _line(event: Mapping[str, Any]) -> str:

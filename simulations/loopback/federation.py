@@ -192,7 +192,7 @@ class Loopback:
             code = self.processes["study"].wait(seconds)
         except subprocess.TimeoutExpired as error:
             raise ConfigurationError(
-                f"the study has not ended in {seconds:.0f} s: {self.log('study')[-2000:]}"
+                f"the study did not end within {seconds:.0f} s: {self.log('study')[-2000:]}"
             ) from error
         del self.processes["study"]
         return code
@@ -211,7 +211,9 @@ class Loopback:
             if found is not None:
                 return found
             time.sleep(0.1)
-        raise ConfigurationError(f"no such event in {seconds:.0f} s; {self.log('study')[-2000:]}")
+        raise ConfigurationError(
+            f"the event did not come within {seconds:.0f} s; {self.log('study')[-2000:]}"
+        )
 
     def log(self, name: str) -> str:
         """What a part wrote."""

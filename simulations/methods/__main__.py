@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out
     if out == DOCS and (options.partial or skipped or not complete):
         out = options.store
-        say(f"{DOCS}/ is written by a whole run alone; this one is in {out}")
+        say(f"only a whole run writes {DOCS}/; this one is in {out}")
     write_results(tasks, skipped, out)
     for line in (*skipped, *failed):
         say(line)

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = sum(len(task.cells) - len(own) for task, own in zip(tasks, records, strict=True))
     if failed or missing or given.only or given.seeds != SEEDS:
         say(*tables.splitlines())
-        say(f"{missing} cells missing, {len(failed)} columns failed; {PAGE} is filled by a whole run alone")
+        say(f"{missing} cells missing, {len(failed)} columns failed; only a whole run fills {PAGE}")
         return 1 if failed or missing else 0
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
     say(str(PAGE))

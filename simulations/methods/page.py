@@ -18,24 +18,30 @@ from wardround.simulations.methods.tables import epsilon_text, markdown, spread,
 
 INTRO = """# Results
 
-How accurate a model is at which patient ε. `make bench-accuracy` measures all of it, and writes this page,
-`results.json` and the figures; nothing here is written by hand. Every figure is a mean over seeds ± its standard
-deviation over them, on held-out patients. A seed draws the tables where they are synthetic, the split into training
-and held-out patients, and all noise. The seeds are fixed, so another run on the same code, packages and processor type
-gives the same figures; other seeds give figures within the spread. Methods were
-tuned on synthetic federations; `methods.md` says where real data was looked at on the way.
+This page shows how accurate a model is at each patient ε. `make bench-accuracy` measures all of
+it and writes this page, `results.json` and the figures. Nothing here is written by hand.
 
-- **default** is the method that a user gets who sets nothing; the rows marked `default` in `results.json` are its own
-  at each noise mode and ε. A user who sets nothing else has full noise at each hospital (`local`).
-- **local**: every hospital's release is private by itself. **distributed**: hospitals share the noise, which
-  *assumes secure aggregation* and is for simulations.
-- ε is for adding or removing one patient with all events at one hospital, composed over the whole study and verified
-  by the project's accountant; the run fails where a method spends more than the column says.
-- ε = ∞ (`"inf"` in `results.json`) is the same method, its clipping included, with noise of no account (ε = 10⁶).
-- `auc_mean` is the AUC over all held-out events, `macro_auc_mean` the unweighted mean of the hospitals' own AUCs,
-  `accuracy_mean` that of their accuracies at 0.5.
-- *pooled boosting*: gradient boosting on all records in one place, without privacy; *pooled*: the same
-  additive model so; *alone*: each hospital's own, without privacy.
+Every figure is a mean over seeds ± the standard deviation over seeds, on held-out patients. A
+seed decides three things: synthetic tables, the split into training and held-out patients, and
+all noise. The seeds are fixed. Another run on the same code, packages and processor type gives
+the same figures; other seeds give figures within the spread. Methods were tuned on synthetic
+federations. `methods.md` says where real data was looked at along the way.
+
+- **default**: the method of a user who sets nothing. The rows marked `default` in `results.json`
+  are its figures at each noise mode and ε. A user who sets nothing has full noise at each
+  hospital (`local`).
+- **local**: every hospital's release is private by itself. **distributed**: hospitals share the
+  noise. This *assumes secure aggregation* and is for simulations only.
+- **ε**: for adding or removing one patient with all events at one hospital, composed over the
+  whole study and verified by the project's accountant. The run fails if a method spends more than
+  the column says.
+- **ε = ∞** (`"inf"` in `results.json`): the same method, with clipping but with negligible noise
+  (ε = 10⁶).
+- `auc_mean` is the AUC over all held-out events. `macro_auc_mean` is the unweighted mean of the
+  hospitals' own AUCs. `accuracy_mean` is the mean of their accuracies at 0.5.
+- **pooled boosting**: gradient boosting on all records in one place, without privacy.
+  **pooled**: the additive model on all records in one place, without privacy.
+  **alone**: a model of each hospital's own, without privacy.
 
 ```
 make bench-accuracy                                    # everything, about {minutes} processor minutes
@@ -43,9 +49,18 @@ make bench-accuracy ACCURACY="--data DIR"              # where noshow.csv.gz and
 make bench-accuracy ACCURACY="--only noshow --quick"   # a part, into outputs/accuracy/
 ```
 
-A run that was killed goes on where it stopped: finished cells are kept in `outputs/accuracy/` under a digest of code,
-settings and table, and none is reused after one of them changed.
+A run that was stopped continues where it stopped. Finished cells are kept in `outputs/accuracy/`
+under a digest of code, settings and table. If one of these changes, no old cell is reused.
 """
+
+PERSONAL = """## Each hospital's own part
+
+Mean AUC by hospital of the default method, for three models: the shared private model, the same
+model with each hospital's own part, and each hospital alone *without* privacy.
+
+*No worse off* counts hospitals with at least 200 patients, over all seeds. It is the share whose
+personalised AUC is not below that of alone by more than the 95 % confidence interval of the
+difference (patients are the clusters). If both are equally good, chance counts 2.5 % as worse off."""
 
 
 def write_results(tasks: Sequence[Task], skipped: Sequence[str], out: Path) -> None:
@@ -86,7 +101,7 @@ def default_as_run(records: Sequence[Record]) -> str:
 
 
 def _summary_section(cases: Sequence[Case], records: Sequence[Record]) -> str:
-    """The default method's AUC less that of pooled boosting, seed by seed."""
+    """The default method's AUC minus that of pooled boosting, seed by seed."""
     rows = []
     for case in cases:
         for noise in NOISES:
@@ -99,8 +114,8 @@ def _summary_section(cases: Sequence[Case], records: Sequence[Record]) -> str:
         return ""
     head = ["data", "noise", *(f"ε = {epsilon_text(one)}" for one in EPSILONS)]
     return (
-        "## The price of privacy\n\nAUC of the default method less that of pooled boosting without privacy, on the "
-        f"same splits.\n\n{markdown(head, rows)}"
+        "## The price of privacy\n\nAUC of the default method minus that of pooled boosting without privacy, on "
+        f"the same splits.\n\n{markdown(head, rows)}"
     )
 
 
@@ -126,8 +141,8 @@ def _case_section(case: Case, found: Sequence[Found], records: Sequence[Record])
     seeds = max((one.seeds for one in found), key=len)
     picture = "" if case.only else f"![AUC by ε](figures/results-{case.name}.svg)\n\n"
     about = (
-        f"Data `{case.name}` in `results.json`; δ = {case.delta:g}; {len(seeds)} seeds, {seeds[0]} to {seeds[-1]}. "
-        f"The default here: {default_as_run(records)}."
+        f"Data `{case.name}` in `results.json`, δ = {case.delta:g}, {len(seeds)} seeds ({seeds[0]} to {seeds[-1]}). "
+        f"The default method here:\n{default_as_run(records)}."
     )
     head = ["without privacy", "AUC", "AUC by hospital", "log-loss", "accuracy by hospital"]
     measures = ("auc", "macro_auc", "log_loss", "accuracy")
@@ -196,14 +211,7 @@ def _personal_section(cases: Sequence[Case], records: Sequence[Record], found: S
         "no worse off",
         "exceptions (in how many seeds)",
     ]
-    return (
-        "## Each hospital's own part\n\nMean AUC by hospital of the default method: the shared private model, the "
-        "same with each hospital's own part, and each hospital alone *without* privacy. *No worse off*: of the "
-        "hospitals with at least 200 patients, the share whose personalised AUC is not below that of alone by more "
-        "than the 95 % confidence interval of the difference (patients as clusters), over all seeds. Where the two "
-        "are equally good, chance alone counts 2.5 % as worse off.\n\n"
-        f"{markdown(head, rows)}"
-    )
+    return f"{PERSONAL}\n\n{markdown(head, rows)}"
 
 
 def _no_worse(records: Sequence[Record]) -> list[str]:

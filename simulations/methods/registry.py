@@ -42,7 +42,9 @@ def attempt(name: str, federation: Federation, privacy: PrivacySettings, seed: i
     ConfigurationError where the composed ε exceeds ``privacy.epsilon``, or the method knows no shared noise.
     """
     if name in LOCAL_ONLY and not privacy.mode.alone:
-        raise ConfigurationError(f"privacy.noise={privacy.noise}: {name} has full noise at each hospital")
+        raise ConfigurationError(
+            f"privacy.noise={privacy.noise}: {name} always adds full noise at each hospital"
+        )
     found = CHALLENGERS[name](federation, privacy, seed)
     spent = found.epsilon(privacy.delta)
     if not spent <= privacy.epsilon:

@@ -82,7 +82,7 @@ def run_tasks(tasks: Sequence[Task], workers: int, say: Callable[[str], None]) -
 def _said(task: Task, result: Callable[[], int], say: Callable[[str], None]) -> list[str]:
     name = f"{task.case.name}, seed {task.seed}"
     try:
-        say(f"{name}: {result()} of {len(task.cells)} cells run, the others were there")
+        say(f"{name}: {result()} of {len(task.cells)} cells run; the others were kept from before")
     except Exception as error:  # whatever it is, the other columns go on and it is told at the end
         say(f"{name}: {type(error).__name__}: {error}")
         return [f"{name}: {type(error).__name__}: {error}"]

@@ -60,13 +60,13 @@ def main(arguments: Sequence[str]) -> int:
         folder, patients, seed = (*arguments, *("", "2000", "7")[len(arguments) :])[:3]
         if not folder:
             raise ConfigurationError(
-                "folder: is missing; say python -m wardround.simulations.population.invented FOLDER"
+                "folder: is missing; run python -m wardround.simulations.population.invented FOLDER"
             )
         write_tables(Path(folder), int(patients), int(seed), datetime.now(UTC))
     except (WardroundError, ValueError) as error:
         complain(str(error))
         return 2
-    say(f"{folder}: messages.csv, patients.csv and consents.csv of {patients} invented patients")
+    say(f"wrote messages.csv, patients.csv and consents.csv of {patients} invented patients to {folder}")
     return 0
 
 

@@ -62,18 +62,18 @@ def environment() -> Environment:
 
 
 def headline(results: Results) -> str:
-    """One sentence: what training together bought, and what it cost."""
+    """What training together bought, and what it cost, in one to three sentences."""
     scores, epsilon = results.scores, results.privacy.patient_epsilon
     if "federated_private" not in scores:
         return f"{len(results.hospitals)} hospitals at a patient ε of {epsilon:.2f}."
     together = f"an AUC of {scores['federated_private'].auc:.3f} at a patient ε of {epsilon:.2f}"
     parts = [f"{len(results.hospitals)} hospitals together reached {together}"]
     if "local_private" in scores:
-        parts.append(f"each alone at the same ε, {scores['local_private'].auc:.3f}")
+        parts.append(f"Each alone reached {scores['local_private'].auc:.3f} at the same ε")
     reference = next((key for key in ("pooled_boosting", "pooled") if key in scores), None)
     if reference:
-        parts.append(f"every record in one place without privacy, {scores[reference].auc:.3f}")
-    return "; ".join(parts) + "."
+        parts.append(f"With every record in one place and no privacy, the AUC is {scores[reference].auc:.3f}")
+    return ". ".join(parts) + "."
 
 
 def _tiles(results: Results) -> list[tuple[str, str, str]]:
@@ -95,7 +95,7 @@ def _tiles(results: Results) -> list[tuple[str, str, str]]:
                 break
         if "local_private" in scores:
             share = percent(results.share_better_together)
-            tiles.append((share, "hospitals better together", "than alone at the same ε"))
+            tiles.append((share, "of hospitals do better together", "than alone at the same ε"))
     return tiles[:4]
 
 

@@ -71,7 +71,7 @@ def write_run(results: Results, folder: Path, report: ReportSettings | None = No
     }
     contents |= card_files(results)
     if results.real_table:
-        contents["README.md"] = f"# {results.study}\n\nWarning: {PROTECTS_NOBODY_WARNING}.\n".encode()
+        contents["README.md"] = f"# {results.study}\n\nWarning: {PROTECTS_NOBODY_WARNING}\n".encode()
     if predictions is not None:
         if keeps_predictions:
             contents["predictions.parquet"] = _parquet(predictions)

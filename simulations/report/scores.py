@@ -27,7 +27,9 @@ METHODS = (
     Method("pooled", "Pooled, same model", "every record in one place"),
     Method("federated", "Together", "federated, without privacy"),
     Method("personalised", "Personalised, private", "together, plus each hospital's own part", private=True),
-    Method("federated_private", "Together, private", "federated: what a study releases", private=True),
+    Method(
+        "federated_private", "Together, private", "federated: the model that a study releases", private=True
+    ),
     Method("local", "Alone", "each hospital by itself"),
     Method("local_private", "Alone, private", "each hospital by itself", private=True),
 )

@@ -24,8 +24,8 @@ from wardround.simulations.report.assessed import exact_measures
 from wardround.simulations.report.scores import METHOD_KEYS, MethodScores, score_methods
 
 PROTECTS_NOBODY_WARNING = (
-    "read from a real table: noise came from a seed, other models were trained without any, and counts and scores are "
-    "exact, so this folder protects nobody in the table; share none of it, and use no model of it"
+    "This run read a real table, and its folder protects nobody in the table: the noise came from a seed, other models "
+    "were trained without noise, and counts and scores are exact. Do not share the folder or use its models."
 )
 
 
@@ -164,7 +164,7 @@ class Results:
             self.privacy.delta, max(self.public_patients.values(), default=0), MAX_DELTA_TIMES_PATIENTS
         )
         if not clause.holds:
-            found.append(f"{clause.asked} of the largest hospital: a real study may have {clause.allowed}")
+            found.append(f"{clause.asked} of the largest hospital; a real study may have {clause.allowed}")
         return tuple(found)
 
 

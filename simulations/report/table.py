@@ -34,7 +34,7 @@ def comparison_table(results: Results) -> Table:
 
 
 def print_run(results: Results, files: RunFiles) -> None:
-    """How tables were read, the methods, what privacy cost against whom, what to be told first, and the files."""
+    """Print how tables were read, the methods side by side, what privacy cost, warnings, and where the files are."""
     for line in results.how_read.values():
         console().print(cell(f"Read {line}"))
     draw(comparison_table(results))
@@ -51,7 +51,7 @@ def closing_lines(results: Results) -> list[str]:
     delta = compact_delta(privacy.delta)
     lines.append(f"Patient ε = {privacy.patient_epsilon:.3f} at δ = {delta}, against whoever gets the model.")
     if results.real_table:
-        lines.insert(0, f"WARNING: {PROTECTS_NOBODY_WARNING}.")
+        lines.insert(0, f"WARNING: {PROTECTS_NOBODY_WARNING}")
     if privacy.mode.assumption:
         seen = privacy.epsilon_by_adversary.get("server")
         lines.insert(
@@ -65,7 +65,9 @@ def closing_lines(results: Results) -> list[str]:
     lines += _assessed_lines(results)
     left_out = next((scores.one_class for scores in results.scores.values()), 0)
     if left_out:
-        lines.append(f"The hospitals' mean leaves out {left_out} whose held-out patients have one class.")
+        lines.append(
+            f"The mean over hospitals leaves out {left_out} whose held-out patients all engaged or all did not."
+        )
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in results.seconds.items())
     lines.append(f"Time: {seconds}. Peak memory: {results.peak_rss_mb:,.0f} MB.")
     return lines
@@ -78,7 +80,7 @@ def _assessed_lines(results: Results) -> list[str]:
     if found is not None and found.hospitals:
         who = f" (worse: {', '.join(found.exceptions)})" if found.exceptions else ""
         share = f"{percent(found.share)} of {found.hospitals} hospitals with at least {found.least_patients} patients"
-        lines.append(f"{share} are no worse off, personalised, than alone without privacy{who}.")
+        lines.append(f"{share} do no worse with the personalised model than alone without privacy{who}.")
     if results.assessment is None:
         return lines
     released, decision = results.assessment.released, results.assessment.release_decision
@@ -86,8 +88,8 @@ def _assessed_lines(results: Results) -> list[str]:
         auc = released.evaluation.auc.text(released.evaluation.confidence)
         spent = results.privacy.evaluation_epsilon
         lines.append(
-            f"Private evaluation, patients weighing the same: AUC {auc}; held-out patients' ε = {spent:.3f}."
+            f"Private evaluation (each patient weighs the same): AUC {auc}. Held-out patients paid ε = {spent:.3f}."
         )
     blocks = f": {'; '.join(decision.blocks)}" if decision.blocks else ""
-    lines.append(f"Releasable: {'yes' if decision.releasable else 'no'}{blocks}.")
+    lines.append(f"{'Releasable' if decision.releasable else 'Not releasable'}{blocks}.")
     return lines

@@ -120,7 +120,7 @@ def test_it_says_what_delta_is_not_and_what_two_hospitals_cost() -> None:
     terms = terms_of()
     card = card_markdown(facts_of(terms, assessed(terms)))
     chance = gaussian_excess(gaussian_parameter(0.9876, terms.privacy.delta), 0.9876)
-    assert f"δ is not the chance that the factor is exceeded, which is {chance:.1e}." in card
+    assert f"δ is not the chance that the factor is exceeded: that chance is {chance:.1e}." in card
     assert f"ε is then at most {two_hospitals_epsilon(terms, terms.privacy.delta):.3f}." in card
     assert "but for a chance of" not in card
 
@@ -158,7 +158,7 @@ def test_the_effect_of_a_mitigation_is_shown() -> None:
     assert found.event is not None
     assert found.event.count == 2
     card = card_markdown(facts_of(terms, found))
-    assert "Mitigation equal selection" in card
+    assert "Mitigation “equal selection”" in card
     assert f"| sex: M | {found.thresholds['sex']['M']:.3f} |" in card
     assert found.thresholds["sex"]["M"] < found.thresholds["sex"]["<i>F"]
 

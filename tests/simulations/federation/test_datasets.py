@@ -90,7 +90,7 @@ def test_errors_name_the_path_or_the_column(tmp_path: Path, noshow: Path, heart:
     with pytest.raises(TableError, match=r"no file processed\.va\.data"):
         read_heart(heart)
     (heart / "processed.cleveland.data").write_text("1,2\n")
-    with pytest.raises(TableError, match="1 of 1 lines have not 14 columns"):
+    with pytest.raises(TableError, match="1 of 1 lines do not have 14 columns"):
         read_heart(heart)
 
 

@@ -63,7 +63,7 @@ def test_a_study_that_goes_on_for_too_long_is_one_line(tmp_path):
         loopback.processes["study"] = subprocess.Popen(
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE
         )
-        with pytest.raises(ConfigurationError, match="has not ended in 0 s: still at round 1"):
+        with pytest.raises(ConfigurationError, match="did not end within 0 s: still at round 1"):
             loopback.wait_study(0.2)
         loopback.processes["study"].stdin.close()
         assert loopback.wait_study(20.0) == 1

@@ -165,7 +165,7 @@ def test_a_method_that_overspends_stops_its_cell(monkeypatch: pytest.MonkeyPatch
 def test_the_page_shows_every_table_and_its_figures_are_svg(finished: list[Task], tmp_path: Path) -> None:
     write_results(finished, ["noshow: no table"], tmp_path)
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
-    for words in ("The price of privacy", "own part", "**default**", "noshow: no table", "seeds, 5 to 6"):
+    for words in ("The price of privacy", "own part", "**default**", "noshow: no table", "seeds (5 to 6)"):
         assert words in page
     assert "nan" not in page
     assert len(json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))) == 8 + 4 + 2

@@ -67,7 +67,7 @@ def test_the_page_shows_every_part(example: Callable) -> None:
     page = render_report(results)
     for part in (
         "Side by side", "Round by round", "Each hospital", "What it cost", "What was released", "Calibration",
-        "What the private model learned", "What this does not protect", "To repeat it",
+        "What the private model learned", "What this does not protect", "How to repeat it",
     ):  # fmt: skip
         assert part in page
     for scores in results.scores.values():
