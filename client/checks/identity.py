@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from wardround.client.checks.finding import Finding, fault, ok, warn
 from wardround.client.connectors.source import Tables
+from wardround.client.gate.patients import Repeated, count_repeated
 from wardround.client.gate.spellings import Named, Spellings, count_damaged, count_named, count_spellings
 from wardround.client.home.home import SETTINGS, Home
 from wardround.client.home.patients_known import patients_known
@@ -25,6 +26,7 @@ def identity(home: Home, tables: Tables, contract: Contract) -> Iterator[Finding
     yield from _patients(seen, column, home)
     yield from _doubts(seen, column)
     yield from _damaged(tables, contract)
+    yield from _repeated(count_repeated(tables, contract, home.patients_key))
     for table in ("patients", "consents", "assessments"):
         if contract.columns(table):
             yield from _named(table, count_named(tables, contract, table))
@@ -95,6 +97,16 @@ def _damaged(tables: Tables, contract: Contract) -> Iterator[Finding]:
         text = f"{table}: {count:,} rows are damaged (quotes, or too many or too few cells); {what}"
         say = fault if table == "consents" else warn
         yield say("rows", text, "export the table again, with quotes around text")
+
+
+def _repeated(seen: Repeated) -> Iterator[Finding]:
+    if seen.differing:
+        yield warn(
+            "rows",
+            f"patients: {seen.several:,} of {seen.patients:,} patients have several rows, {seen.differing:,} of them "
+            "rows that differ in what the study reads; the row with the fewest missing values counts",
+            "export one row per patient, the current one; or see whether two patients share an identifier",
+        )
 
 
 def _named(table: str, named: list[Named]) -> Iterator[Finding]:

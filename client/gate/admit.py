@@ -18,9 +18,11 @@ from wardround.client.connectors.source import Tables
 from wardround.client.gate.assessments import assessed_features
 from wardround.client.gate.bins import bin_numbers, feature_column, missing_value
 from wardround.client.gate.consent import standing_consents
-from wardround.client.gate.events import SET_ASIDE_LABEL, UNREADABLE_LABEL, read_events, read_patients
+from wardround.client.gate.events import SET_ASIDE_LABEL, UNREADABLE_LABEL, read_events
 from wardround.client.gate.history import DAY_MICROSECONDS, History, behavioural_history, days_of, history_by
 from wardround.client.gate.identity import PATIENT, drawn_events, identify
+from wardround.client.gate.patients import read_patients
+from wardround.client.gate.ties import sorted_by_values
 from wardround.protocol.arrays import Booleans
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
@@ -31,8 +33,9 @@ Rule = tuple[str, pl.Expr]
 class Admitted:
     """Events that may be learned from (training), measured on (heldout), or only scored (undecided).
 
-    Rows sorted by hospital, patient's token, then time; columns row (position in the messages), hospital
-    (in a federation), token_high, token_low, label (1, 0; -1 in undecided), known, one per feature.
+    Rows sorted by hospital, patient's token, time, then their own values, so that the order of the tables' rows never
+    matters (test_row_order.py); columns row (position in the messages), hospital (in a
+    federation), token_high, token_low, label (1, 0; -1 in undecided), known, one per feature.
     undecided: outcome not known yet, or not readable. Events whose label's word the contract sets aside are in none of
     them, and in their patient's history as messages without a known outcome. counts: events set aside per reason,
     then what passed.
@@ -199,10 +202,10 @@ def _without_sources(
 
 
 def _with_history(events: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """Sort by patient and time; add known and the history features."""
+    """Sort by patient, time and values; add known and the history features."""
     if contract.decided_at is None:
-        return events.sort("index", maintain_order=True).with_columns(known=pl.lit(False))
-    events = events.sort("index", "decided", "outcome", maintain_order=True)
+        return sorted_by_values(events, ("index",), apart="row").with_columns(known=pl.lit(False))
+    events = sorted_by_values(events, ("index", "decided", "outcome"), apart="row")
     decided = events["decided"].to_numpy()
     labels = events["label"].to_numpy()
     patients, outcome_days = events["index"].to_numpy(), days_of(events["outcome"].to_numpy())

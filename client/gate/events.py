@@ -1,4 +1,4 @@
-"""Messages and patients as compact columns: moments, label, topic and one column per feature, no raw cells.
+"""Messages as compact columns: moments, label, topic and one column per feature, no raw cells.
 
 Only the contract's columns are read, as a stream, and each cell becomes a bin or a moment at once.
 """
@@ -11,7 +11,7 @@ from wardround.client.connectors import parsing
 from wardround.client.connectors.patient_form import AS_WRITTEN, PatientForm, canonical
 from wardround.client.connectors.source import DAMAGED, Tables
 from wardround.client.connectors.table_format import TableFormat
-from wardround.client.gate.bins import bin_type, feature_column, missing_value, moment_column, read_features
+from wardround.client.gate.bins import moment_column, read_features
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
@@ -49,26 +49,6 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
         frame.with_row_index(_POSITION), tables, contract, "messages", keep, list(moments.values())
     )
     return rows.collect(engine="streaming")
-
-
-def read_patients(tables: Tables, contract: Contract, people: pl.DataFrame) -> pl.DataFrame:
-    """Features of the patients table, row by row for ``people``; missing where a patient has no row there.
-
-    A patient entered twice counts as first entered.
-    """
-    features = [f for f in contract.features if f.table == "patients"]
-    frame = tables.part("patients", contract) if features else None
-    if frame is None:
-        return people.select(
-            pl.lit(missing_value(f), column_type).alias(feature_column(f.name))
-            for f, column_type in ((f, bin_type(f)) for f in features)
-        )
-    rows = read_rows_of_people(frame, tables, contract, "patients", people)
-    rows = rows.unique("index", keep="first", maintain_order=True)
-    joined = people.select("index").join(rows, on="index", how="left", maintain_order="left")
-    return joined.select(
-        pl.col(feature_column(f.name)).fill_null(pl.lit(missing_value(f), bin_type(f))) for f in features
-    )
 
 
 def read_rows_of_people(

@@ -7,8 +7,9 @@ import polars as pl
 from wardround.client.connectors.source import Tables
 from wardround.client.gate.admit import Admitted
 from wardround.client.gate.bins import feature_column
-from wardround.client.gate.events import read_events, read_patients
+from wardround.client.gate.events import read_events
 from wardround.client.gate.identity import PATIENT, identify
+from wardround.client.gate.patients import read_patients
 from wardround.protocol.contract.contract import Contract
 
 

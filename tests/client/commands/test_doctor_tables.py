@@ -194,6 +194,18 @@ def test_a_visits_number_is_asked_about(doctor) -> None:
     assert "patient: {column" in found["remedy"]
 
 
+def test_patients_whose_rows_differ_are_counted(doctor) -> None:
+    def plant(place: Any, tables: Tables) -> None:
+        patients = tables["patients"]
+        again = patients.head(5).with_columns(age=pl.when(NUMBER < 3).then(pl.lit("33")).otherwise("age"))
+        place.write_tables({"patients": pl.concat([patients, again])})
+
+    (found,) = [f for f in doctor(plant) if f["topic"] == "rows"]
+    assert found["state"] == "warn"
+    assert "patients: 5 of 60 patients have several rows, 3 of them rows that differ" in found["text"]
+    assert "one row per patient" in found["remedy"]
+
+
 def as_it_is(place: Any, tables: Tables) -> None:
     """Nothing is changed."""
 
