@@ -31,8 +31,8 @@ def codes(tables: Tables, policy: Policy, contract: Contract, show_values: bool 
     for first, second in swapped:
         yield fault(
             "codes",
-            f"{first.table}: columns {first.column} and {second.column} hold each other's words",
-            f"exchange the two under columns in {SETTINGS}",
+            f"{first.table}: the words of columns {first.column} and {second.column} look swapped",
+            f"swap the two under columns in {SETTINGS}",
         )
     crossed = {(one.table, one.column) for pair in swapped for one in pair}
     bad = [one for one in shares if (one.table, one.column) not in crossed]
@@ -86,7 +86,7 @@ def _age(
     """Give days since the export (since the newest row, of a database), and both in words."""
     newest = _newest(tables, contract, table, now)
     times = [path.stat().st_mtime for path in home.source.files().get(table, ()) if path.exists()]
-    row = "no moment in its rows" if newest is None else f"newest row of {newest:%Y-%m-%d}"
+    row = "no date in its rows" if newest is None else f"newest row of {newest:%Y-%m-%d}"
     if times:
         written = datetime.fromtimestamp(max(times), now.tzinfo)
         days = (now - written).total_seconds() / 86_400
@@ -141,7 +141,7 @@ def _faults(
         yield fault(
             "codes",
             f"{where}: {what}{_in_row(one.first)}",
-            f"name the right column in {SETTINGS}, set format.decimal there, or mend the unit in the export",
+            f"name the right column in {SETTINGS}, set format.decimal there, or correct the unit in the export",
         )
     if one.rows and not one.given:
         yield warn("codes", f"{where}: every cell is empty", f"name the right column in {SETTINGS}")

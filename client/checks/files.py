@@ -52,7 +52,7 @@ def permissions(home: Home) -> Iterator[Finding]:
             "files", f"{LEDGER} cannot be written by this user", "run as the agent's user, or chown it"
         )
     elif not open_to_others:
-        yield ok("files", "settings, policy, keys and ledger are this user's alone")
+        yield ok("files", "only this user can read settings, policy, keys and ledger")
 
 
 def _others_may(path: Path) -> bool:
@@ -82,7 +82,7 @@ def time_zone(home: Home) -> Iterator[Finding]:
         yield ok("time zone", home.timezone)
         return
     remedy = "set timezone in hospital.yaml, as in timezone: Europe/Madrid"
-    yield warn("time zone", f"{home.timezone} (not set): days begin at midnight in {home.timezone}", remedy)
+    yield warn("time zone", f"{home.timezone} (not set): days begin at midnight {home.timezone}", remedy)
 
 
 def policy(current: Policy) -> Iterator[Finding]:
@@ -125,7 +125,7 @@ def ledger(opened: SqliteLedger, home: Home, current: Policy) -> Iterator[Findin
     life = current.max_epsilon_for_life
     text = f"{checked.entries} entries, all signed and in place; ε spent {spent:.3g} of {life:g}"
     if spent >= life:
-        yield fault("ledger", text, "the budget for life is used up: no study can learn here")
+        yield fault("ledger", text, "the budget for life is used up, so no study can learn here")
     else:
         yield ok("ledger", text)
 
@@ -135,8 +135,8 @@ def heads(opened: SqliteLedger, current: Policy) -> Iterator[Finding]:
     for name, entry in strange_heads(opened.entries(), current.operators).items():
         yield fault(
             "ledger",
-            f"{name} names no head that this ledger knows, since {entry.time:%Y-%m-%d %H:%M} UTC",
-            "ask which head it holds; put back the backup that holds it, else see ledger recover --help",
+            f"{name} names a head that this ledger does not have, since {entry.time:%Y-%m-%d %H:%M} UTC",
+            "ask which head it holds; restore the backup that holds it, or see ledger recover --help",
         )
 
 
@@ -183,7 +183,7 @@ def _dated(path: Path, now: datetime) -> Iterator[Finding]:
         yield fault(
             "certificates",
             f"{path.name} is valid from {first.not_valid_before_utc:%Y-%m-%d}",
-            "look at the clock",
+            "check the clock",
         )
     elif until - now < SOON:
         yield warn(
@@ -198,7 +198,7 @@ def socket(home: Home) -> Iterator[Finding]:
     folder = home.socket.parent
     if is_listening(home.socket):
         group = grp.getgrgid(home.socket.stat().st_gid).gr_name
-        yield ok("socket", f"an agent answers at {home.socket}; the group {group} may ask it")
+        yield ok("socket", f"an agent answers at {home.socket}; the group {group} may use it")
     elif folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o007:
         yield fault("socket", f"others may enter {folder}", f"chmod 750 {folder}")
     elif folder.exists() and not os.access(folder, os.W_OK):

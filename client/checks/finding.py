@@ -53,5 +53,5 @@ def failed(topic: str, error: WardroundError) -> Finding:
     said, _, remedy = str(error).rpartition("; ")
     if said:
         return fault(topic, said, remedy)
-    whole = "restore the newest backup" if isinstance(error, LedgerError) else "mend what the line says"
+    whole = "restore the newest backup" if isinstance(error, LedgerError) else "fix what the line says"
     return fault(topic, remedy, whole)

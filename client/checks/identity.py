@@ -45,14 +45,14 @@ def changed(home: Home, ledger: SqliteLedger, contract: Contract, delta: float) 
     epsilon = ledger.spent_by_both(delta)
     if ledger.joined:
         yield warn(
-            "identity", describe_joined(epsilon, delta), "none: it holds for good; see docs/hospital.md"
+            "identity", describe_joined(epsilon, delta), "none: this cannot be undone; see docs/hospital.md"
         )
     elif ledger.would_join(patients_known(home, contract)):
         yield warn(
             "identity",
-            "who is one patient is not as it was at earlier releases (column, form or key): from the next release on "
+            "who is one patient has changed since earlier releases (column, form or key). From the next release on "
             f"both accounts add up for good, from ε = {epsilon:.4g} at δ = {delta:g}",
-            f"put {SETTINGS} and keys/patients.key back as they were, unless you mean it",
+            f"restore {SETTINGS} and keys/patients.key as they were, unless you mean this change",
         )
 
 
@@ -86,14 +86,18 @@ def _doubts(seen: Spellings, column: str) -> Iterator[Finding]:
     if seen.near:
         yield warn(
             "identity",
-            f"{seen.near:,} patients differ from another by case, spaces, signs or leading zeros alone",
+            f"{seen.near:,} patients differ from another one only by case, spaces, signs or leading zeros",
             f"if they are one, set case: fold or leading_zeros: drop under `patient` in {SETTINGS}",
         )
 
 
 def _damaged(tables: Tables, contract: Contract) -> Iterator[Finding]:
     for table, count in count_damaged(tables, contract).items():
-        what = "who they may name has withdrawn everything" if table == "consents" else "they are left out"
+        what = (
+            "whoever they may name counts as having withdrawn everything"
+            if table == "consents"
+            else "they are left out"
+        )
         text = f"{table}: {count:,} rows are damaged (quotes, or too many or too few cells); {what}"
         say = fault if table == "consents" else warn
         yield say("rows", text, "export the table again, with quotes around text")
@@ -118,7 +122,7 @@ def _named(table: str, named: list[Named]) -> Iterator[Finding]:
     elif nearly:
         yield fault(
             "identity",
-            f"{table}: {nearly:,} of {rows:,} rows name nobody who has a message, and would in a looser spelling",
+            f"{table}: {nearly:,} of {rows:,} rows match no patient who has a message, but would in a looser spelling",
             _SETTLE,
         )
     elif nobody:

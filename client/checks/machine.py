@@ -66,7 +66,7 @@ def clock(last_entry: datetime | None, now: datetime | None = None) -> Iterator[
     now = now or datetime.now(UTC)
     wrong = "" if last_entry is None else clock_fault(now, last_entry)
     if not FIRST <= now < LAST:
-        yield fault("clock", f"says {now:%Y-%m-%d %H:%M} UTC, and is wrong for certain", "set the clock")
+        yield fault("clock", f"says {now:%Y-%m-%d %H:%M} UTC, which is certainly wrong", "set the clock")
     elif wrong:
         yield fault(
             "clock", wrong, "set the clock; if it is right, wardround-hospital ledger clock --reason TEXT"
@@ -74,7 +74,7 @@ def clock(last_entry: datetime | None, now: datetime | None = None) -> Iterator[
     elif last_entry is not None and now < last_entry:
         yield warn(
             "clock",
-            f"is {last_entry - now} behind the ledger's last entry, whose time then counts",
+            f"is {last_entry - now} behind the ledger's last entry; until it catches up, the entry's time counts",
             "set the clock, and keep it by NTP",
         )
     elif clock_state() == _UNSYNCHRONISED:
@@ -96,9 +96,9 @@ def disks(home: Home) -> Iterator[Finding]:
     free = shutil.disk_usage(home.folder).free
     text = f"{free / 2**30:.1f} GiB free at {home.folder}"
     if free < LEAST_FREE_BYTES:
-        yield fault("disk", text, "free some: a charge that cannot be written is refused")
+        yield fault("disk", text, "free some space: a charge that cannot be written is refused")
     elif free < FEW_FREE_BYTES:
-        yield warn("disk", text, "free some")
+        yield warn("disk", text, "free some space")
     else:
         yield ok("disk", text)
     yield from _ledger_disk(home)

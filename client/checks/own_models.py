@@ -18,7 +18,7 @@ def own_models(home: Home, policy: Policy) -> Iterator[Finding]:
     for word in policy.models:
         if word not in known:
             near = did_you_mean(word, known)
-            text = f"policy.yaml allows the model {word}, which neither ships nor stands in {PLUGINS}"
+            text = f"policy.yaml allows the model {word}, which is neither built in nor named in {PLUGINS}"
             yield fault("plugins", text, near.strip() or f"map it in {PLUGINS}, or take it off the list")
     for word in home.own_models:
         try:

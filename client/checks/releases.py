@@ -20,7 +20,7 @@ def servers(home: Home, policy: Policy, ledger: Ledger) -> Iterator[Finding]:
             remedy = "upgrade the older one, after a backup; nothing is charged until then"
             yield fault("release", line, remedy)
     if not lines:
-        yield ok("release", f"{this_speaker()}; no operator's server said that it is another")
+        yield ok("release", f"{this_speaker()}; no operator's server has named another")
 
 
 def other_releases(home: Home, policy: Policy, ledger: Ledger) -> Iterator[tuple[str, bool]]:

@@ -8,7 +8,7 @@ from wardround.client.home.home import Home
 from wardround.client.home.round_log import NoiseAlone, noise_alone
 
 LONG_AGO = timedelta(days=30)
-_REMEDY = "mend it, and try with rehearse; the study goes on with the next round"
+_REMEDY = "fix it, then try it with rehearse; the study goes on with the next round"
 
 
 def answered(home: Home, now: datetime) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ def reach(home: Home) -> Iterator[Finding]:
     if not (folder / "settings.json").exists():
         yield warn(
             "server",
-            "this home has not joined one, or its supernode/ was moved to the SuperNode's own user",
+            "this home has not joined a server, or its supernode/ was moved to the SuperNode's own user",
             "wardround-hospital join KIT, with the operator's kit; or read what wardround-supernode logs",
         )
         return
@@ -44,7 +44,7 @@ def clocks(settings: NodeSettings) -> Iterator[Finding]:
     way = "ahead of" if apart > timedelta() else "behind"
     yield fault(
         "clock",
-        f"is {abs(apart)} {way} the server's: the server takes no word from this SuperNode",
+        f"is {abs(apart)} {way} the server's; the server ignores this SuperNode",
         "set the clock, and keep it by NTP",
     )
 

@@ -43,7 +43,9 @@ def _reached(home: Home, read: Tables, contract: Contract) -> Iterator[Finding]:
     for name in listed:
         read.part(name, contract)
     columns = sum(len(contract.columns(name)) for name in listed)
-    yield ok("tables", f"{', '.join(listed)} answer, with all {columns} columns of contract {contract.name}")
+    yield ok(
+        "tables", f"{', '.join(listed)} are readable, with all {columns} columns of contract {contract.name}"
+    )
     formats = [f"{name}: {described_format(home.source.format(name))}" for name in listed]
     yield ok("format", "; ".join(formats))
     yield from _readable(read, contract)
@@ -67,7 +69,7 @@ def _readable(read: Tables, contract: Contract) -> Iterator[Finding]:
     given, bad = sum(one.given for one in found), sum(one.unreadable for one in found)
     if not any(one.rows for one in found if one.table == "messages"):
         yield fault(
-            "types", "the messages have no row", "look at the export, or at the path in hospital.yaml"
+            "types", "the messages table has no rows", "check the export, or the path in hospital.yaml"
         )
     elif not faults:
         worst = max(found, key=lambda one: one.unreadable / max(one.given, 1))
@@ -97,9 +99,9 @@ def consent(home: Home, read: Tables, contract: Contract, now: datetime) -> Iter
     for source, count in covered.by_source.items():
         text += f"; {count:,} opted in to {source}"
     if covered.consented == 0:
-        yield fault("consent", text, "look at kind, value and dates in the consents")
+        yield fault("consent", text, "check kind, value and dates in the consents")
     elif share < FEW_CONSENTED:
-        yield warn("consent", text, "look at kind and value in the consents, if that is not so")
+        yield warn("consent", text, "if that is wrong, check kind and value in the consents")
     else:
         yield ok("consent", text)
 
@@ -113,7 +115,7 @@ def eligible(
     patients = counts["training patients"]
     broken = [c for c in at_approval(policy, signed.terms, home.hospital, patients) if not c.holds]
     remedies = {
-        "hospital": "correct `hospital` in hospital.yaml, or ask the operator to name it so",
+        "hospital": "correct `hospital` in hospital.yaml, or ask the operator to use its name",
         "min_patients": "wait for more patients, or lower the floor in policy.yaml",
         "max_delta_times_patients": "ask the operator for terms with a smaller δ",
         "max_patients": "split the hospital's tables, or ask us: the guarantee counts rounding up to this number",

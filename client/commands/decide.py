@@ -56,9 +56,9 @@ def run(options: Namespace) -> None:
         return
     say(f"{signed.terms.study} is {kind} by {who}; ledger entry {head[:12]}…")
     if kind == "approved":
-        say("The agent answers this study's plans from now on: wardround-hospital agent")
+        say("From now on the agent answers this study's plans: wardround-hospital agent")
     else:
-        say("Its plans are refused from now on. What was already released stays spent.")
+        say("From now on its plans are refused. What was already released stays spent.")
 
 
 def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Sequence[Clause]:
@@ -75,7 +75,7 @@ def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Seque
     checks = at_approval(opened.policy, signed.terms, opened.home.hospital, eligible_patients(opened, signed))
     if not options.json:
         show_tables(opened, signed.terms.contract)
-        clause_table("What depends on your tables, and you are responsible for", checks)
+        clause_table("What depends on your tables; you are responsible for it", checks)
     for clause in checks:
         if not clause.holds:
             raise Refusal(
@@ -113,7 +113,9 @@ def _write_page(opened: OpenHome, signed: SignedTerms, out: Path, options: Names
         f"Written to {out}, for the privacy board. Nothing was decided: {signed.terms.study} is {facts.decision}."
     )
     if facts.broken:
-        say(f"It says that the study cannot be approved: {', '.join(clause.name for clause in facts.broken)}")
+        say(
+            f"The page says that the study cannot be approved: {', '.join(clause.name for clause in facts.broken)}"
+        )
 
 
 def _confirm(opened: OpenHome, signed: SignedTerms, options: Namespace) -> None:
@@ -124,10 +126,10 @@ def _confirm(opened: OpenHome, signed: SignedTerms, options: Namespace) -> None:
     if seen and not options.json:
         say(
             "",
-            f"{name} has never had a release from here, so it could not notice an old copy of this ledger.",
+            f"{name} has never received a release from here, so it could not notice an old copy of this ledger.",
         )
         say(f"  This ledger's last entry is {seen.text}.")
-        say("  If you know of a later entry, or of more ε spent, say no, and see ledger recover --help.")
+        say("  If you know of a later entry, or of more ε spent, say no and read ledger recover --help.")
     if not options.yes:
         _ask(signed.terms.study, " and that entry" if seen else "")
     elif seen:

@@ -35,21 +35,21 @@ def run(options: Namespace) -> None:
         return
     say(f"The gate under contract {contract.name} {contract.version} at {now:%Y-%m-%d %H:%M} UTC", "")
     table(
-        "Messages set aside, each counted once, by its first reason",
+        "Messages set aside, each counted once, under the first reason",
         ("reason", "messages"),
         [(reason, f"{count:,}") for reason, count in counts.items()],
         right=("messages",),
     )
     meaning = {
         "training": "learned from",
-        "heldout": "measured on only",
-        "undecided": "outcome not known: only scored",
+        "heldout": "used to measure only",
+        "undecided": "only scored: outcome not known yet",
     }
     table("What passed", ("part", "patients", "messages"),
           [(meaning[part], f"{passed[f'{part} patients']:,}", f"{passed[f'{part} events']:,}") for part in PASSED],
           right=("patients", "messages"))  # fmt: skip
     _show_groups(groups)
-    table("Columns read (no others are)", ("table", "columns"), [(n, ", ".join(c)) for n, c in read.items()])
+    table("Columns read (and no others)", ("table", "columns"), [(n, ", ".join(c)) for n, c in read.items()])
 
 
 def _show_groups(groups: Sequence[GroupShare]) -> None:

@@ -56,13 +56,13 @@ def run(options: Namespace) -> None:
     else:
         _show(facts, budget, next_rounds, pending, last)
         for one in noise:
-            say(f"NOISE ALONE: {describe_noise(one)}. Fix this, and try again with rehearse.")
+            say(f"NOISE ALONE: {describe_noise(one)}. Fix this, then try it with rehearse.")
 
 
 def _faults(opened: OpenHome, entries: Iterable[Entry]) -> list[str]:
     """Say what a person must look at: a clock that leapt, and operators who hold entries that are not here."""
     strange = strange_heads(entries, opened.policy.operators)
-    faults = [f"{name} names no head that this ledger knows (doctor says more)" for name in strange]
+    faults = [f"{name} names a head that this ledger does not have (doctor says more)" for name in strange]
     clock = "" if opened.ledger.simulated else clock_fault(datetime.now(UTC), opened.ledger.time)
     if opened.ledger.joined:
         faults.append(describe_joined(opened.ledger.spent_by_both(opened.policy.delta), opened.policy.delta))
@@ -113,7 +113,7 @@ def _show(
     last: list[Entry],
 ) -> None:
     say(
-        f"{facts['hospital']}: the agent {'answers' if facts['agent'] else 'does not run'}; {facts['release']}",
+        f"{facts['hospital']}: the agent {'is running' if facts['agent'] else 'is not running'}; {facts['release']}",
         "",
     )
     for fault in facts["faults"]:

@@ -159,7 +159,7 @@ def board_html(facts: BoardFacts) -> str:
         others=max(len(terms.hospitals) - _MOST_NAMED, 0),
         named=tuple(terms.training.public_patients.items())[:_MOST_NAMED],
         models=_MODELS,
-        accounts={"training": "learned from", "held_out": "measured on only"},
+        accounts={"training": "learned from", "held_out": "used to measure only"},
     )
 
 

@@ -21,7 +21,7 @@ MEASURES = {
     "true_positive": "true positive rate",
     "false_positive": "false positive rate",
     "auc": "AUC",
-    "calibration": "predicted less observed",
+    "calibration": "predicted minus observed",
 }
 
 
@@ -188,7 +188,7 @@ def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
     rows = [
         ("AUC", e.auc.text(level)),
         ("log-loss (nats)", e.log_loss.text(level)),
-        ("predicted less observed", e.calibration_gap.text(level)),
+        ("predicted minus observed", e.calibration_gap.text(level)),
         ("share that engages", e.prevalence.text(level)),
         ("held-out patients", e.patients.text(level, 0)),
     ]
@@ -257,7 +257,7 @@ def _gap_rows(report: GroupReport) -> list[tuple[str, ...]]:
         for measure, name in MEASURES.items():
             gap = report.largest(attribute, measure)
             if gap is not None and gap.size >= 0:
-                pair = f"{gap.first} less {gap.second}"
+                pair = f"{gap.first} minus {gap.second}"
                 rows.append((attribute, name, pair, gap.difference.text(report.confidence)))
     return rows
 

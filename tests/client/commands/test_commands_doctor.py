@@ -139,7 +139,7 @@ def open_socket_folder(hospital: Any) -> None:
         (no_messages, "tables", "correct the path"),
         (no_column, "tables", "column age is missing"),
         (not_numbers, "types", "patients.age: 40 of 40 rows do not parse as a number"),
-        (no_rows, "types", "the messages have no row"),
+        (no_rows, "types", "the messages table has no rows"),
         (no_consent, "consent", "0% of 40 patients"),
         (open_key, "home", "chmod 600"),
         (lost_ledger, "ledger", "restore the newest backup"),

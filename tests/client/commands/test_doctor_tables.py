@@ -138,7 +138,7 @@ PLANTED: dict[str, tuple[Callable[[Any, Tables], None], str, tuple[str, ...]]] =
     "another language": (
         changing("messages", channel=pl.lit("brief")), "codes", ("messages.channel", "100%", "values"),
     ),
-    "swapped columns": (changing("messages", **SWAP), "codes", ("channel", "visit", "exchange")),
+    "swapped columns": (changing("messages", **SWAP), "codes", ("channel", "visit", "swap the two")),
     "years of birth": (changing("patients", age=pl.lit("1962")), "codes", ("out of range", "row 1", "column")),
     "kinds of consent": (
         changing("consents", kind=pl.lit("propósito")), "codes", ("consents.kind", "values", "purpose"),

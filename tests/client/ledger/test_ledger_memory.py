@@ -271,10 +271,10 @@ def test_the_people_are_told_of_an_operator_who_holds_what_is_not_here(
     home = ["--home", str(place.folder)]
     assert main(["status", *home]) == 0
     said = capsys.readouterr().out
-    assert "FAULT: first names no head that this ledger knows" in said
-    assert "FAULT: second names no head" in said
+    assert "FAULT: first names a head that this ledger does not have" in said
+    assert "FAULT: second names a head" in said
     assert main(["doctor", *home]) == 2
-    assert "names no head that this ledger knows" in " ".join(capsys.readouterr().out.split())
+    assert "names a head that this ledger does not have" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_operator_who_named_a_head_once_must_go_on_naming_one(place: Place) -> None:
