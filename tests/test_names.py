@@ -3,6 +3,7 @@
 import ast
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cache
 from graphlib import TopologicalSorter
 from itertools import chain
 from pathlib import Path
@@ -14,10 +15,16 @@ from tests.builders import ROOT
 FOLDERS = ("api", "client", "conf", "protocol", "server", "simulations")
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Six tests read all our modules; parsing them is most of their time."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def modules(*folders: str) -> Iterator[tuple[Path, ast.Module]]:
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))
+            yield path.relative_to(ROOT), parsed(path)
 
 
 def room(path: Path) -> Path:

@@ -60,6 +60,7 @@ def run(program: list[str], installed: Path, cwd: Path) -> subprocess.CompletedP
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_module_and_configuration_file(wheel: Path) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
     files = {
@@ -71,11 +72,13 @@ def test_the_wheel_holds_every_module_and_configuration_file(wheel: Path) -> Non
     assert "wardround/conf/simulate.yaml" in packed
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"wardround"}
 
 
+@pytest.mark.slow
 def test_what_is_installed_comes_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     names = [package.replace("/", ".") for package in FOLDERS.values()]
     program = f"import {', '.join(names)}; print(*(m.__file__ for m in ({', '.join(names)})), sep='\\n')"
@@ -84,6 +87,7 @@ def test_what_is_installed_comes_from_the_wheel(installed: Path, tmp_path: Path)
     assert all(line.startswith(str(installed)) for line in ran.stdout.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", PROJECT["scripts"])
 def test_each_command_helps_from_an_empty_folder(command: str, installed: Path, tmp_path: Path) -> None:
     ran = run([str(installed / "bin" / command), "--help"], installed, tmp_path)
@@ -93,6 +97,7 @@ def test_each_command_helps_from_an_empty_folder(command: str, installed: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_installed_command_composes_its_own_study(installed: Path, tmp_path: Path) -> None:
     command = str(installed / "bin" / "wardround-simulate")
     (tmp_path / "conf").mkdir()
@@ -104,12 +109,14 @@ def test_the_installed_command_composes_its_own_study(installed: Path, tmp_path:
     assert run([command, "--version"], installed, tmp_path).stdout == f"wardround {PROJECT['version']}\n"
 
 
+@pytest.mark.slow
 def test_the_installed_command_says_a_wrong_setting_in_one_line(installed: Path, tmp_path: Path) -> None:
     ran = run([str(installed / "bin" / "wardround-simulate"), "privacy.epsilon=0"], installed, tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == "privacy.epsilon=0.0: must be greater than 0 and finite\n"
 
 
+@pytest.mark.slow
 def test_without_hydra_the_command_names_the_extra(installed: Path, tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['hydra'] = None\n"
@@ -124,6 +131,7 @@ def test_without_hydra_the_command_names_the_extra(installed: Path, tmp_path: Pa
     )
 
 
+@pytest.mark.slow
 def test_an_editable_install_follows_the_source(source: Path, tmp_path: Path) -> None:
     pip(
         "install", "--no-deps", "--no-build-isolation", "--ignore-installed", "--prefix", str(tmp_path),

@@ -5,12 +5,12 @@ then is a body read, of a declared size, in a place (``places``), within a time.
 """
 
 import asyncio
-import gc
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from wardround.protocol.wire.envelope import LARGEST_REQUEST
+from wardround.server.network.give_back import give_back
 from wardround.server.network.line import OPERATOR
 from wardround.server.network.node_keys import NodeKeys
 from wardround.server.network.places import SMALL_BODY, Busy, Places
@@ -89,7 +89,7 @@ class Doorkeeper:
             if size > SMALL_BODY:
                 # Flower's layers leave cycles around a request that they refuse, and its body in them: 65 MiB
                 # each, and too few objects for Python to look for them by itself.
-                gc.collect()
+                give_back()
 
 
 def _declared(headers: Mapping[bytes, bytes], largest: int) -> tuple[int, int]:

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from wardround.server.network.give_back import give_back_soon
+
 OPERATOR = b"operator"  # as a line's caller; enrolled keys are longer
 LINGER_SECONDS = 0.5
 HEAD_SECONDS = 10.0  # for a request's first line and headers
@@ -56,6 +58,7 @@ class Line(HttpToolsProtocol):
         """Let the timer go with the line."""
         self._stop_timer()
         super().connection_lost(exc)
+        give_back_soon(self.loop)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, a head in slices: one that is larger than any honest one ends the line.
@@ -79,6 +82,7 @@ class Line(HttpToolsProtocol):
         would queue thousands. One may wait, for Flower's app ends an answer a moment after its last byte left.
         """
         if self.pipeline:
+            self.abort()
             raise ValueError("requests sent before the answer to the last one")
         super().on_message_begin()
         cast(dict[str, Any], self.scope)["line"] = self

@@ -7,6 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.builders import ROOT
 
 MUST_HOLD = (
@@ -28,6 +30,7 @@ def built(folder: Path, umask: int, zone: str) -> Path:
     return wheel
 
 
+@pytest.mark.slow
 def test_two_builds_give_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "of another name").mkdir()

@@ -292,6 +292,7 @@ print(*[forked(number, 1 + (number - 1) * calls // points) for number in range(1
 POINTS = 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ["backup", "restore"])
 def test_killed_at_any_step_everything_is_as_it_was_or_done(kept: Any, tmp_path: Path, act: str) -> None:
     back_up(kept)

@@ -93,7 +93,7 @@ def test_200_keyless_callers_cost_less_than_100_mib_and_it_comes_back(running):
     print(f"\nidle {idle / MIB:.0f} MiB; at the peak {figures}; after +{(after - idle) / MIB:.0f}")
     assert is_listening(home)
     assert max(peaks.values()) < 100 * MIB
-    assert after < idle + 100 * MIB
+    assert after < idle + 30 * MIB
 
 
 def test_an_enrolled_hospital_has_one_large_body_at_a_time_and_lays_down_nothing_unasked(running):
