@@ -13,6 +13,19 @@ def _init(parser: OneLineParser) -> None:
     parser.add_argument(
         "--hospital", metavar="NAME", help="this hospital's name (default: the home folder's)"
     )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        nargs=2,
+        metavar=("KIND", "PLACE"),
+        help="propose where your tables are, from names and types alone: csv FOLDER, postgresql URL, odbc CONNECTION "
+        "or fhir FOLDER",
+    )
+    parser.add_argument("--dialect", metavar="NAME", help="of --from odbc: the database, as in mariadb")
+    parser.add_argument("--user", metavar="NAME", help="of --from odbc: the user")
+    parser.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="of --from odbc: holds the password"
+    )
     parser.add_argument("--request", action="store_true", help="write a request to join, for the operator")
     parser.add_argument(
         "--simulation", metavar="SEED", help="make a simulated hospital, for good: its noise protects nobody"

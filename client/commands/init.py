@@ -2,7 +2,10 @@
 
 import re
 from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
 
+from wardround.client.commands.drafted_mapping import drafted, refuse_untold, say_draft
 from wardround.client.commands.join import request_file, request_lines
 from wardround.client.commands.open_home import public_key
 from wardround.client.commands.terminal import say
@@ -27,8 +30,13 @@ def run(options: Namespace) -> None:
         )
     operators = (("operator", operator),) if operator else ()
     simulation = _simulation(options.simulation, options.as_of)
+    draft = drafted(options, folder, signed.terms.contract if signed else None)
     new = NewHome(
-        hospital=options.hospital or folder.name, operators=operators, signed=signed, simulation=simulation
+        hospital=options.hospital or folder.name,
+        operators=operators,
+        signed=signed,
+        simulation=simulation,
+        draft=draft,
     )
     public = begin_home(folder, new)
     asked = request_file(folder, new.hospital) if options.request else None
@@ -36,10 +44,21 @@ def run(options: Namespace) -> None:
         plain = {"home": str(folder), "hospital": new.hospital, "key": public, "operator": operator}
         if asked:
             plain |= {"request": str(asked[0]), "request_fingerprint": asked[1].fingerprint}
-        say_json(plain)
-        return
+        say_json(plain | ({"mapping": asdict(draft)} if draft else {}))
+    else:
+        _say_home(new, folder, operator)
+        if draft:
+            say_draft(draft)
+        if asked:
+            say("", *request_lines(*asked), "The operator answers with a kit; pass it to join.")
+        say("", "Next: wardround-hospital doctor")
+    if draft:
+        refuse_untold(draft)
+
+
+def _say_home(new: NewHome, folder: Path, operator: str | None) -> None:
     say(f"A home for {new.hospital} at {folder}", "")
-    if simulation:
+    if new.simulation:
         say("SIMULATED, for good: noise from a seed protects nobody. Use it with invented patients only.", "")
     say(f"  {SETTINGS:20}where your tables are: edit paths and column names")
     say(f"  {POLICY:20}your limits: read it; every line has a comment")
@@ -54,9 +73,6 @@ def run(options: Namespace) -> None:
         say("Compare this fingerprint with the operator by telephone.")
     else:
         say("No operator is allowed yet: add the key to policy.yaml.")
-    if asked:
-        say("", *request_lines(*asked), "The operator answers with a kit; pass it to join.")
-    say("", "Next: wardround-hospital doctor")
 
 
 def _simulation(seed: str | None, as_of: str | None) -> Simulation | None:

@@ -27,6 +27,7 @@ RESOURCES = (
     "Patient", "Appointment", "AppointmentResponse", "Communication", "CommunicationRequest", "Consent",
     "QuestionnaireResponse", "Observation",
 )  # fmt: skip
+_NAMES = {name: re.compile(rf"(?<![A-Za-z]){name}(?![A-Za-z])") for name in RESOURCES}
 _BATCH_ROWS = 20_000
 _NAMED = re.compile(rb"Patient/([A-Za-z0-9\-.]{1,64})")
 _OWN_NAME = re.compile(rb"\"id\"\s*:\s*\"([A-Za-z0-9\-.]{1,64})")
@@ -55,7 +56,7 @@ class FhirSource(MappedSource):
 
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Name the files that may hold each table's resources."""
-        return {table: self._files(place.name) for table, place in self.places.items()}
+        return {table: files_of(self.folder, place.name) for table, place in self.places.items()}
 
     def snapshot(self) -> "FhirSource":
         """Give the files as they are: an export has a folder of its own."""
@@ -64,7 +65,7 @@ class FhirSource(MappedSource):
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
         """Read the resources, every cell as text, a batch at a time; TableError where there is no file of them."""
         place = self.places[table]
-        paths = self._files(place.name)
+        paths = files_of(self.folder, place.name)
         if not paths:
             raise TableError(f"{table}: no .ndjson file of {place.name} in {self.folder}; correct the path")
         rows_of = self._reader(table, columns)
@@ -83,14 +84,6 @@ class FhirSource(MappedSource):
             yield _frame(rows, names)
 
         return lazy_frame(pl.Schema(dict.fromkeys(names, pl.String())), read)
-
-    def _files(self, resource: str) -> tuple[Path, ...]:
-        """Files that a resource is named by, and those that name none; in the order of their names."""
-        found = sorted(path for path in self.folder.glob("*") if path.name.lower().endswith(_ENDS))
-        others = [
-            re.compile(rf"(?<![A-Za-z]){other}(?![A-Za-z])") for other in RESOURCES if other != resource
-        ]
-        return tuple(path for path in found if not any(other.search(path.name) for other in others))
 
     def _reader(self, table: str, columns: tuple[str, ...]) -> Callable[[Mapping[str, Any]], list[Row]]:
         """Give what makes rows of one resource: one, none, or of a Consent one for each thing that it says."""
@@ -119,6 +112,26 @@ class FhirSource(MappedSource):
             return [tuple(cells.get(c) if c in cells else getattr(row, c) for c in columns) for row in told]
 
         return rows
+
+
+def files_of(folder: Path, resource: str) -> tuple[Path, ...]:
+    """Give the files that a resource is named by, and those that name none; in the order of their names."""
+    found = sorted(path for path in folder.glob("*") if path.name.lower().endswith(_ENDS))
+    others = [_NAMES[other] for other in RESOURCES if other != resource]
+    return tuple(path for path in found if not any(other.search(path.name) for other in others))
+
+
+def resources_of(folder: Path) -> tuple[str, ...]:
+    """Name the resources that files of an export are named after; TableError where it has no file."""
+    try:
+        names = [path.name for path in folder.iterdir() if path.name.lower().endswith(_ENDS)]
+    except OSError as error:
+        raise TableError(
+            f"{folder}: cannot be read ({error.strerror}); name a folder of .ndjson files"
+        ) from None
+    if not names:
+        raise TableError(f"{folder}: no .ndjson file is there; name the folder of the export")
+    return tuple(resource for resource, form in _NAMES.items() if any(map(form.search, names)))
 
 
 def _rows_of_line(

@@ -88,7 +88,7 @@ class OdbcSource(MappedSource):
         place, dialect = self.places[table], self._dialect
         named = {column: place.columns.get(column, column) for column in columns}
         listed = ", ".join(map(dialect.name, named.values()))
-        where = f"{table}: {place.name} by ODBC"
+        where = self._where(table)
         try:
             schema = self._schema(table, listed)
         except TableAway:
@@ -113,58 +113,72 @@ class OdbcSource(MappedSource):
 
     def _schema(self, table: str, listed: str) -> Any:
         place = self._dialect.place(self.places[table].name)
-        return self._reader(table, f"SELECT {listed} FROM {place} WHERE 1 = 0", as_text=False).schema  # noqa: S608
+        statement = f"SELECT {listed} FROM {place} WHERE 1 = 0"  # noqa: S608 (names are quoted)
+        return _reader(self.access, self.environment, statement, self._where(table), as_text=False).schema
 
     def _batches(self, table: str, statement: str) -> Iterator[pl.DataFrame]:
-        reader = self._reader(table, statement, as_text=True)
-        arrow_odbc, pyarrow = _drivers()
-        while True:
-            try:
-                batch = next(reader, None)
-            except arrow_odbc.Error as error:
-                raise self._explained(str(error), table) from None
-            if batch is None:
-                return
-            frame = pl.from_arrow(pyarrow.Table.from_batches([batch]))
-            if isinstance(frame, pl.DataFrame):
-                yield frame
+        return open_batches(self.access, self.environment, statement, self._where(table))
 
-    def _reader(self, table: str, statement: str, as_text: bool) -> Any:
-        arrow_odbc, pyarrow = _drivers()
+    def _where(self, table: str) -> str:
+        return f"{table}: {self.places[table].name} by ODBC"
 
-        def texts(schema: Any) -> Any:
-            return pyarrow.schema([(name, pyarrow.string()) for name in schema.names])
 
+def open_batches(
+    access: OdbcAccess, environment: Mapping[str, str], statement: str, where: str
+) -> Iterator[pl.DataFrame]:
+    """Send a statement and yield what it gives, every cell as text; TableError begins with ``where``."""
+    reader = _reader(access, environment, statement, where, as_text=True)
+    arrow_odbc, pyarrow = _drivers()
+    while True:
         try:
-            return arrow_odbc.read_arrow_batches_from_odbc(
-                statement,
-                connection_string=self.access.complete(self.environment),
-                batch_size=_BATCH_ROWS,
-                max_bytes_per_batch=_BATCH_BYTES,
-                max_text_size=2 * LONGEST_CELL,  # in units of UTF-16, of which a character has at most two
-                max_binary_size=1,
-                login_timeout_sec=CONNECT_SECONDS,
-                map_schema=texts if as_text else None,
-                fetch_concurrently=False,
-                payload_text_encoding=arrow_odbc.TextEncoding.UTF16,
-            )
+            batch = next(reader, None)
         except arrow_odbc.Error as error:
-            raise self._explained(str(error), table) from None
+            raise _explained(str(error), where) from None
+        if batch is None:
+            return
+        frame = pl.from_arrow(pyarrow.Table.from_batches([batch]))
+        if isinstance(frame, pl.DataFrame):
+            yield frame
 
-    def _explained(self, text: str, table: str) -> TableError:
-        """Give a line of ours: the driver's own text may quote cells, and holds what was sent."""
-        state, native = found.groups() if (found := _STATE.search(text)) else ("", "")
-        where = f"{table}: {self.places[table].name} by ODBC"
-        reasons = {
-            "42S02": "no such table; correct its name in the mapping",
-            "42000": "no permission; grant SELECT on it to this user",
-            "28000": "user or password is refused; correct them",
-            "IM002": "no such DSN or driver; see odbcinst -q -d",
-            "01000": "the driver's library cannot be opened; see odbcinst -q -d",
-        }
-        reason = reasons.get(state, "cannot be read; check connection, names, and that the server runs")
-        away = state[:2] == "08" or state in ("HYT00", "HYT01") or native in _AWAY_ERRORS
-        return (TableAway if away else TableError)(f"{where}: {reason}{state and f' (SQLSTATE {state})'}")
+
+def _reader(
+    access: OdbcAccess, environment: Mapping[str, str], statement: str, where: str, *, as_text: bool
+) -> Any:
+    arrow_odbc, pyarrow = _drivers()
+
+    def texts(schema: Any) -> Any:
+        return pyarrow.schema([(name, pyarrow.string()) for name in schema.names])
+
+    try:
+        return arrow_odbc.read_arrow_batches_from_odbc(
+            statement,
+            connection_string=access.complete(environment),
+            batch_size=_BATCH_ROWS,
+            max_bytes_per_batch=_BATCH_BYTES,
+            max_text_size=2 * LONGEST_CELL,  # in units of UTF-16, of which a character has at most two
+            max_binary_size=1,
+            login_timeout_sec=CONNECT_SECONDS,
+            map_schema=texts if as_text else None,
+            fetch_concurrently=False,
+            payload_text_encoding=arrow_odbc.TextEncoding.UTF16,
+        )
+    except arrow_odbc.Error as error:
+        raise _explained(str(error), where) from None
+
+
+def _explained(text: str, where: str) -> TableError:
+    """Give a line of ours: the driver's own text may quote cells, and holds what was sent."""
+    state, native = found.groups() if (found := _STATE.search(text)) else ("", "")
+    reasons = {
+        "42S02": "no such table; correct its name in the mapping",
+        "42000": "no permission; grant SELECT on it to this user",
+        "28000": "user or password is refused; correct them",
+        "IM002": "no such DSN or driver; see odbcinst -q -d",
+        "01000": "the driver's library cannot be opened; see odbcinst -q -d",
+    }
+    reason = reasons.get(state, "cannot be read; check connection, names, and that the server runs")
+    away = state[:2] == "08" or state in ("HYT00", "HYT01") or native in _AWAY_ERRORS
+    return (TableAway if away else TableError)(f"{where}: {reason}{state and f' (SQLSTATE {state})'}")
 
 
 def _kind(kind: Any) -> str:

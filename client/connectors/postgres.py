@@ -116,7 +116,7 @@ class PostgresSource(MappedSource):
             empty = moment.look(f"{statement} LIMIT 0")
 
         def frame(arrow: Any) -> pl.DataFrame:
-            return readable(_frame(arrow), found, encoding, columns[0])
+            return readable(frame_of_arrow(arrow), found, encoding, columns[0])
 
         def read(_: list[str] | None) -> Iterator[pl.DataFrame]:
             with self._explaining(table, moment):
@@ -131,7 +131,7 @@ class PostgresSource(MappedSource):
         """Look the columns up in the catalogue; give them by the contract's names, and the server's encoding."""
         place = self.places[table]
         where = f"{table}: {place.name} in PostgreSQL"
-        rows = _frame(moment.look(CATALOGUE, [quoted_place(place.name)])).rows()
+        rows = frame_of_arrow(moment.look(CATALOGUE, [quoted_place(place.name)])).rows()
         if not rows:
             raise TableError(
                 f"{where}: no such table, or no right to its schema; correct its name in the mapping"
@@ -155,18 +155,23 @@ class PostgresSource(MappedSource):
             raise TableError(f"{where}: {'; '.join(faults)}")
         return found, encoding
 
-    @contextlib.contextmanager
-    def _explaining(self, table: str, moment: Snapshot | None = None) -> Iterator[None]:
-        """Give a line of ours in the place of the driver's error: the database's own text may quote cells."""
-        dbapi, pyarrow = _drivers()
-        try:
-            yield
-        except (dbapi.Error, pyarrow.ArrowException, OSError) as error:
-            state = getattr(error, "sqlstate", None) or ""
-            away = _is_away(error, state) and not (moment and not state and moment.stands())
-            where = f"{table}: {self.places[table].name} in PostgreSQL"
-            kind = TableAway if away else TableError
-            raise kind(f"{where}: {_reason(state, away)}{state and f' (SQLSTATE {state})'}") from None
+    def _explaining(
+        self, table: str, moment: Snapshot | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        return explaining(f"{table}: {self.places[table].name} in PostgreSQL", moment)
+
+
+@contextlib.contextmanager
+def explaining(where: str, moment: Snapshot | None = None) -> Iterator[None]:
+    """Give a line of ours in the place of the driver's error: the database's own text may quote cells."""
+    dbapi, pyarrow = _drivers()
+    try:
+        yield
+    except (dbapi.Error, pyarrow.ArrowException, OSError) as error:
+        state = getattr(error, "sqlstate", None) or ""
+        away = _is_away(error, state) and not (moment and not state and moment.stands())
+        kind = TableAway if away else TableError
+        raise kind(f"{where}: {_reason(state, away)}{state and f' (SQLSTATE {state})'}") from None
 
 
 def _reason(state: str, away: bool) -> str:
@@ -191,7 +196,7 @@ def _is_away(error: Any, state: str) -> bool:
     return isinstance(error, OSError) or gone or (not state and status == "IO")
 
 
-def _frame(table: Any) -> pl.DataFrame:
+def frame_of_arrow(table: Any) -> pl.DataFrame:
     """Arrow to polars; types that Arrow does not know arrive as their text."""
     pyarrow = _drivers()[1]
     columns = [

@@ -15,6 +15,7 @@ from importlib.resources import files
 from string import Template
 
 from wardround.client.home.home import POLICY, SETTINGS, Simulation
+from wardround.client.home.mapping_draft import MappingDraft
 from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.plain import read_yaml
@@ -24,6 +25,7 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)?")
 LARGEST_DELTA = 1e-5
 """That a new policy is begun with, whatever terms ask for."""
+_NO_PATIENT = "# patient: {column: pat_no, form: text}"
 _MOST_NOTES = 40  # lines of column names: a comment is for a person
 
 
@@ -31,13 +33,15 @@ _MOST_NOTES = 40  # lines of column names: a comment is for a person
 class NewHome:
     """What a home is begun with. operators: a name for each public key. signed: terms to prepare for.
 
-    simulation: what makes it a simulated hospital, from its ledger's first entry on; None for a real one.
+    simulation: what makes it a simulated hospital, from its ledger's first entry on; None for a real one. draft: a
+    mapping told from names (``init --from``); None for places below the home.
     """
 
     hospital: str
     operators: tuple[tuple[str, str], ...] = ()
     signed: SignedTerms | None = None
     simulation: Simulation | None = None
+    draft: MappingDraft | None = None
 
 
 def policy_text(new: NewHome) -> str:
@@ -62,21 +66,23 @@ def policy_text(new: NewHome) -> str:
 
 
 def settings_text(new: NewHome) -> str:
-    """Write hospital.yaml with a place for every table that the contract reads, or for all three."""
+    """Write hospital.yaml with the mapping proposed, or with a place for every table that the contract reads."""
     contract = new.signed.terms.contract if new.signed else None
     tables = [table for table in TABLES if contract is None or _is_read(contract, table)]
+    places: Mapping[str, object] = {table: {"path": f"tables/{table}.csv"} for table in tables}
+    patient = None
+    if new.draft is not None:
+        places, patient = new.draft.tables, new.draft.patient
+    note = _read_note(tables, contract) if contract else "doctor lists the columns that a study reads."
     return _filled(
         SETTINGS,
         {
             "hospital": new.hospital,
-            "tables": {table: {"path": f"tables/{table}.csv"} for table in tables},
+            "tables": places,
+            **({"patient": patient} if patient else {}),
             **({"simulation": _simulation(new.simulation)} if new.simulation else {}),
         },
-        {
-            "read": _read_note(tables, contract)
-            if contract
-            else "doctor lists the columns that a study reads."
-        },
+        {"read": note + (_draft_note(new.draft) if new.draft else "")},
     )
 
 
@@ -84,6 +90,9 @@ def _filled(name: str, values: Mapping[str, object], notes: Mapping[str, str]) -
     """Fill the template ``name``; ConfigurationError unless it reads back as the template with these values."""
     template = files("wardround.client.home").joinpath("templates", name).read_text(encoding="utf-8")
     meant = dict(read_yaml(template.encode(), name))
+    if "patient" not in values:
+        template = template.replace("\npatient: $patient\n", f"\n{_NO_PATIENT}\n")
+        meant.pop("patient", None)
     if "simulation" not in values:
         template = template.partition("\n# A simulated hospital")[0] + "\n"
         meant.pop("simulation", None)
@@ -127,6 +136,13 @@ def _read_note(tables: list[str], contract: Contract) -> str:
     lines = [f"{table}: {line}" for table in tables for line in _folded(contract.columns(table))]
     more = [f"and {len(lines) - _MOST_NOTES} lines more"] if len(lines) > _MOST_NOTES else []
     return "\n#   ".join((f"What {_named(contract)} reads:", *lines[:_MOST_NOTES], *more))
+
+
+def _draft_note(draft: MappingDraft) -> str:
+    """Say in comments what a person must write, and what was told from a name alone."""
+    todo = [f"TODO {line}" for line in draft.untold]
+    told = ["Told from names and types alone; look at each:", *(f"  {line}" for line in draft.told)]
+    return "".join(f"\n# {visible(line, 300)}" for line in (*todo, *told))
 
 
 def _folded(words: tuple[str, ...], width: int = 90) -> Iterator[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.client.connectors.database_rows import check_others_stay
 from tests.client.connectors.mariadb_server import odbc_driver, started
+from tests.client.init_from import COLUMNS_BY_ODBC, RENAMED, check_reads, init_from
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.odbc import OdbcSource
 from wardround.client.connectors.odbc_access import OdbcAccess
@@ -252,3 +253,30 @@ def test_a_mapping_names_the_connection_and_no_password(tmp_path):
 )
 def test_the_driver_tells_the_dialect(driver, dialect):
     assert dialect_of_driver(f"server=sqlite.example;DRIVER={driver};") == dialect
+
+
+def test_init_tells_the_mapping_by_the_catalogue_of_mariadb(mariadb, tmp_path, capsys):
+    mariadb.execute("create database proposed; create user proposer@localhost")
+    mariadb.execute(COLUMNS_BY_ODBC, "proposed")
+    mariadb.execute("grant select on proposed.* to proposer@localhost")
+    connection = mariadb.connection.replace("User=root", "User=proposer").replace("=clinic", "=proposed")
+    code, said, found = init_from(tmp_path, capsys, "odbc", connection, "--dialect", "mariadb")
+    assert code == 0, said
+    assert found["tables"]["odbc"] == {"connection": connection, "dialect": "mariadb"}
+    assert found["tables"]["messages"]["table"] == "proposed.visits"
+    assert found["tables"]["consents"]["columns"] == RENAMED
+    assert found["patient"]["form"] == "number"
+    check_reads(tmp_path, 1)
+
+
+def test_init_tells_the_mapping_of_sqlite_and_the_password_stays_in_its_file(lite, tmp_path, capsys):
+    lite.executescript(COLUMNS_BY_ODBC)
+    (tmp_path / "key").write_text("secret\n")
+    connection = f"Driver={odbc_driver('libsqlite3odbc.so')};Database={tmp_path}/clinic.db"
+    given = ("--dialect", "sqlite", "--password-file", tmp_path / "key")
+    code, said, found = init_from(tmp_path, capsys, "odbc", connection, *given)
+    assert code == 0, said
+    assert found["tables"]["messages"]["table"] == "visits"
+    assert found["tables"]["odbc"]["password_file"] == str(tmp_path / "key")
+    assert "secret" not in (tmp_path / "north/hospital.yaml").read_text()
+    check_reads(tmp_path, 1)

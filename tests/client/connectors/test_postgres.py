@@ -8,12 +8,14 @@ import pytest
 
 from tests.builders import visits_contract
 from tests.client.connectors.postgres_server import started
+from tests.client.init_from import RENAMED, check_reads, init_from
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.postgres import PostgresSource
 from wardround.client.connectors.postgres_types import CatalogueColumn
 from wardround.client.connectors.readable import check_types
 from wardround.client.connectors.source import TablePlace, Tables, read_tables
 from wardround.client.gate.admit import admit
+from wardround.client.home.home import load_home
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import TableAway, TableError
 
@@ -143,3 +145,58 @@ def test_a_server_killed_in_mid_read_is_read_again_after_it_is_back(server):
     server.start()
     rows = source(server, "clinic.many").read("messages", ("id",)).select(pl.len()).collect().item()
     assert rows == 3_000_000
+
+
+PROPOSED = """
+create schema clinic; create schema "od.d"; create domain key as bigint;
+create table clinic."Appointments" (
+    pat_no key, "Decided" timestamptz, due_on date, opened int, channel text, topic text, note jsonb
+);
+create table clinic.people (pat_no bigint, age int);
+create table clinic.consents (
+    pat_no int, "Kind" text, "Value" text, consented_on date, revoked_at date, valid_until date
+);
+create table "od.d".messages (pat_no int);
+create table clinic.hidden_messages (pat_no int);
+insert into clinic."Appointments" (pat_no, note) values (7, '"MARK"');
+insert into clinic.people values (7, 40);
+insert into clinic.consents values (7, 'MARK');
+create role proposer login; grant usage on schema clinic, "od.d" to proposer;
+grant select on clinic."Appointments", clinic.people, clinic.consents, "od.d".messages to proposer;
+"""
+
+
+def test_init_tells_the_mapping_by_the_catalogue_alone(server, tmp_path, capsys):
+    server.execute("create database proposed")
+    server.execute(PROPOSED, "proposed")
+    before = (server.folder / "log").stat().st_size
+    uri = f"postgresql:///proposed?host={server.folder}&user=proposer"
+    code, said, found = init_from(tmp_path, capsys, "postgresql", uri)
+    assert code == 0, said
+    assert found["tables"]["postgresql"] == uri
+    assert found["tables"]["messages"] == {
+        "table": "clinic.Appointments",
+        "columns": {"patient": "pat_no", "decided": "Decided", "due": "due_on"},
+    }
+    assert found["tables"]["consents"]["columns"] == RENAMED
+    assert found["patient"] == {"column": "pat_no", "form": "number"}  # all three declare whole numbers
+    asked = (server.folder / "log").read_bytes()[before:]
+    assert b"pg_attribute" in asked
+    assert b"pat_no" not in asked  # no table was named, and no row was read
+    check_reads(tmp_path, 1)
+
+
+def test_init_says_which_type_is_no_single_value_and_hostile_names_write_nothing(server, tmp_path, capsys):
+    server.execute("create database doubtful")
+    columns = "patient_id uuid, decided interval, due date, opened int, channel text, topic text"
+    server.execute(f'create table messages ({columns}, "x: {{}}\nsimulation: {{seed: 7}}" int)', "doubtful")
+    server.execute('create table "patients\n# TODO" (patient_id uuid, age int)', "doubtful")
+    server.execute("create table patients (patient_id uuid, age int)", "doubtful")
+    uri = f"postgresql:///doubtful?host={server.folder}&user=steward"
+    code, said, found = init_from(tmp_path, capsys, "postgresql", uri)
+    assert code == 2
+    assert "in public.messages decided looks like decided, but its type holds no single value" in said
+    assert "consents: no table looks like it; write tables.consents by hand" in said
+    assert found["patient"] == {"column": "patient_id", "form": "uuid"}
+    assert "simulation" not in found
+    load_home(tmp_path / "north")
