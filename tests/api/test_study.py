@@ -29,6 +29,7 @@ for method in study.table()["method"]:
 assert study.summary["hospitals"] == 81 and study.summary["patient_epsilon"] <= 1.0
 assert study.summary["auc"]["federated_private"] > study.summary["auc"]["local_private"]
 study.plot.methods().savefig("noshow.png")
+shared = wardround.simulate("data=noshow", "privacy.noise=distributed", {"data.path": sys.argv[1]}, seed=1000)
 
 class Line(nn.Module):
     def __init__(self, layout):
@@ -42,14 +43,17 @@ rule = lambda means, patients: means.mean(axis=0)
 mine = wardround.simulate("experiment=tiny", model=Line, epsilon=1.0, aggregate=rule)
 assert mine.summary["independent_epsilon"] >= mine.summary["patient_epsilon"] <= 1.0
 print(study.table().select("method", "auc").write_json())
+print(shared.table().select("method", "auc").write_json())
 """
-PRINTED = {
+FULL = {
     "pooled_boosting": "every record pooled, gradient boosting",
     "pooled": "every record pooled, same model",
     "federated_private": "together, full noise at each hospital",
     "local_private": "each hospital alone",
 }
-"""Rows of README's table by method; the row after the third is the same with a part of each hospital's own."""
+SHARED = {"federated_private": "together, noise shared (assumes secure aggregation)"}
+"""Rows of README's table by method, under full and shared noise. The row after ``federated_private`` is the same
+with a part of each hospital's own."""
 
 
 @pytest.fixture(scope="module")
@@ -195,22 +199,23 @@ def test_the_readmes_study_in_thirty_lines(tmp_path: Path) -> None:
         timeout=300,
     )
     assert ran.returncode == 0, ran.stderr
-    found = {row["method"]: row["auc"] for row in json.loads(ran.stdout.splitlines()[-1])}
-    for method, (mean, sd) in printed_figures().items():
-        # One of the five seeds that the mean is over, each figure rounded to three digits.
-        assert abs(found[method] - mean) <= 2 * (sd + 0.0005), method
+    for titles, line in zip((FULL, SHARED), ran.stdout.splitlines()[-2:], strict=True):
+        found = {row["method"]: row["auc"] for row in json.loads(line)}
+        for method, (mean, sd) in printed_figures(titles).items():
+            # One of the five seeds that the mean is over, each figure rounded to three digits.
+            assert abs(found[method] - mean) <= 2 * (sd + 0.0005), (method, found[method])
     assert (tmp_path / "noshow.png").stat().st_size > 10_000
 
 
-def printed_figures() -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation of the AUC in README's no-show table, by method; without privacy or full noise."""
+def printed_figures(titles: dict[str, str]) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation of the AUC in README's no-show table, by method, and ``personalised`` beside them."""
     rows = [
         line.split("|")[1:-1]
         for line in (ROOT / "README.md").read_text().splitlines()
         if " ± " in line and line[0] == "|"
     ]
-    titles = [row[0].strip() for row in rows]
-    places = {method: titles.index(title) for method, title in PRINTED.items()}
+    printed = [row[0].strip() for row in rows]
+    places = {method: printed.index(title) for method, title in titles.items()}
     places["personalised"] = places["federated_private"] + 1
     figures = {method: rows[place][-1].split("±") for method, place in places.items()}
     return {method: (float(mean), float(sd)) for method, (mean, sd) in figures.items()}
