@@ -5,6 +5,7 @@ holds all replies of a round at once and looks for them every three seconds; her
 number, replies go one by one into the stream that ``rounds.apply`` takes, and every wait ends.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from wardround.protocol.errors import require
+from wardround.protocol.retry import Backoff
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState, RoundSummary
@@ -47,6 +49,9 @@ Roster = Callable[[], Mapping[str, Presence]]
 _LOST = {ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE, ErrorCode.NODE_UNAVAILABLE}
 ABSENT_SECONDS = 10.0  # how long a round waits for hospitals that are not even connected
 LOOK_AGAIN_SECONDS = 1.0  # between two looks at who is connected
+LONGEST_ASK_SECONDS = (
+    30.0  # between two messages to one hospital that goes on losing them, each with all weights
+)
 
 
 def run_round(
@@ -101,6 +106,8 @@ class _Collection:
         self._waiting: dict[str, str] = {}  # hospitals by the message that asked them
         self._open = set(plans)
         self._asked: dict[str, Presence] = {}
+        self._pauses = {name: Backoff(LOOK_AGAIN_SECONDS, LONGEST_ASK_SECONDS) for name in plans}
+        self._ask_from = dict.fromkeys(plans, -math.inf)
 
     def ask(self, nodes: Mapping[str, int]) -> None:
         """Send the plans of these hospitals to their nodes."""
@@ -128,8 +135,11 @@ class _Collection:
                 time.sleep(poll_seconds)
 
     def _ask_who_came(self, present: Mapping[str, Presence]) -> None:
+        now = time.monotonic()
         came = {h: p for h, p in present.items() if h in self._open and self._asked.get(h) != p}
+        came = {h: p for h, p in came.items() if now >= self._ask_from[h]}
         self._asked.update(came)
+        self._ask_from.update({h: now + self._pauses[h].next_pause() for h in came})
         if came:
             self.ask({hospital: presence.node for hospital, presence in came.items()})
 
