@@ -10,8 +10,8 @@ from wardround.client.connectors.table_format import described_format
 from wardround.client.gate.admit import admit
 from wardround.client.gate.coverage import consent_coverage
 from wardround.client.home.home import Home
-from wardround.client.home.patients_known import patient_clauses
-from wardround.client.ledger.port import Ledger
+from wardround.client.home.patients_known import patient_clauses, patients_known
+from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.policy.policy import Policy, at_approval, forecast
 from wardround.client.train.check_training import check_training
 from wardround.protocol.contract.contract import TABLES, Contract
@@ -130,11 +130,12 @@ def eligible(
 
 
 def terms(
-    home: Home, policy: Policy, ledger: Ledger, signed: SignedTerms, now: datetime
+    home: Home, policy: Policy, ledger: SqliteLedger, signed: SignedTerms, now: datetime
 ) -> Iterator[Finding]:
     """Say whether policy and budget allow the study, approval aside."""
     settings = patient_clauses(home.source, signed.terms.contract)
-    seen = forecast(policy, signed.terms, signed.operator, ledger, now, settings)
+    joins = ledger.would_join(patients_known(home, signed.terms.contract))
+    seen = forecast(policy, signed.terms, signed.operator, ledger, now, settings, joins)
     broken = [clause for clause in seen.clauses if not clause.holds and clause.name != "approval"]
     for clause in broken:
         text = f"clause {clause.name}: {clause.asked}; allowed: {clause.allowed}"

@@ -4,6 +4,7 @@ from argparse import Namespace
 
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import bar, clause_table, clauses_to_plain, say
+from wardround.client.ledger.known_by import JOINED
 from wardround.client.policy.policy import Forecast
 from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.cost import two_hospitals_epsilon
@@ -47,10 +48,12 @@ def show(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> None:
     say(
         f"  costs each training patient ε = {seen.epsilon:.4g} at δ = {opened.policy.delta:g} over all rounds"
     )
-    if seen.heldout_epsilon:
+    if seen.joined:
+        say(f"  {JOINED}")
+    elif seen.heldout_epsilon:
         say(f"  and each held-out patient, used for evaluation only, ε = {seen.heldout_epsilon:.4g}")
     if len(terms.hospitals) > 1:
-        both = two_hospitals_epsilon(terms, opened.policy.delta)
+        both = two_hospitals_epsilon(terms, opened.policy.delta, seen.joined)
         say(f"  a person who is a patient at two of its hospitals: at most ε = {both:.4g}")
 
 
@@ -68,7 +71,8 @@ def _plain(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> dict[str, o
         "decision": opened.decision(signed),
         "epsilon": seen.epsilon,
         "heldout_epsilon": seen.heldout_epsilon,
-        "two_hospitals_epsilon": two_hospitals_epsilon(signed.terms, opened.policy.delta),
+        "accounts_add_up": seen.joined,
+        "two_hospitals_epsilon": two_hospitals_epsilon(signed.terms, opened.policy.delta, seen.joined),
         "delta": opened.policy.delta,
         "permitted": all(c.holds for c in seen.clauses if c.name != "approval"),
         "clauses": clauses_to_plain(seen.clauses),

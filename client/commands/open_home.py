@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from wardround.client.home.home import Home, load_home
-from wardround.client.home.patients_known import patient_clauses
+from wardround.client.home.patients_known import patient_clauses, patients_known
 from wardround.client.home.terms_folder import kept_terms
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.policy.policy import Forecast, Policy, forecast
@@ -60,8 +60,10 @@ class OpenHome:
 
     def forecast(self, signed: SignedTerms) -> Forecast:
         """Give every clause on a study, with its cost; nothing is spent."""
-        settings = patient_clauses(self.home.source, signed.terms.contract)
-        return forecast(self.policy, signed.terms, signed.operator, self.ledger, self.now, settings)
+        contract = signed.terms.contract
+        settings = patient_clauses(self.home.source, contract)
+        joins = self.ledger.would_join(patients_known(self.home, contract))
+        return forecast(self.policy, signed.terms, signed.operator, self.ledger, self.now, settings, joins)
 
     def decision(self, signed: SignedTerms) -> str:
         """``approved``, ``declined`` or ``pending``."""

@@ -139,9 +139,13 @@ class Budget:
         study: str | None = None,
         operator: str | None = None,
         further: Sequence[PrivacyEvent] = (),
+        joined: bool = False,
     ) -> float:
-        """Compose ε of an account: for life, of an operator or a study; as if ``further`` were charged."""
-        counts = self.counts(account, operator, study)
+        """Compose ε of an account: for life, of an operator or a study; as if ``further`` were charged.
+
+        joined: as if both accounts added up already.
+        """
+        counts = (self.as_joined() if joined else self).counts(account, operator, study)
         for event in further:
             _count(counts, (event.noise_multiplier, event.sampling_rate), event.count)
         return composed_epsilon(counts, delta)

@@ -166,13 +166,19 @@ class Chain:
         operator: str | None,
         further: Sequence[PrivacyEvent],
         code: str,
+        joined: bool,
     ) -> float:
         """Compose ε, or read it off the last charge in scope, if the same code composed it at this δ."""
         first = None if operator is None else self.first_key(operator)
         stated = self.stated.get((account, first, study))
-        if not further and stated is not None and stated[1:] == (delta, code):
+        if (
+            not further
+            and joined <= self.budget.joined
+            and stated is not None
+            and stated[1:] == (delta, code)
+        ):
             return stated[0]
-        return self.budget.spent(account, delta, study, first, further)
+        return self.budget.spent(account, delta, study, first, further, joined)
 
     def _follow_charge(self, entry: Entry) -> None:
         charge = charge_of_entry(entry)

@@ -10,6 +10,10 @@ OLD_FORM = "as_written"
 """The form of 0.1.0, which wrote no entry about it."""
 
 
+JOINED = "who is one patient changed after the first release: learned from and measured on add up, in all figures here"
+"""What a forecast says of the change, in a line."""
+
+
 class KnownBy(NamedTuple):
     """digest: of column, form and key, 64 hexadecimal digits that tell nothing without the key. form: its word."""
 

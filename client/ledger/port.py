@@ -91,8 +91,12 @@ class Ledger(Protocol):
         study: str | None = None,
         operator: str | None = None,
         further: Sequence[PrivacyEvent] = (),
+        joined: bool = False,
     ) -> float:
-        """Compose ε of an account: for life, of an operator or a study; as if ``further`` were charged."""
+        """Compose ε of an account: for life, of an operator or a study; as if ``further`` were charged.
+
+        joined: as if both accounts added up already.
+        """
 
     def rounds_charged(self, operator: str, terms: str, account: str = "training") -> int:
         """Count the rounds charged under these terms."""
@@ -209,9 +213,10 @@ class MemoryLedger:
         study: str | None = None,
         operator: str | None = None,
         further: Sequence[PrivacyEvent] = (),
+        joined: bool = False,
     ) -> float:
         """See ``Ledger.spent``."""
-        return self._budget.spent(account, delta, study, operator, further)
+        return self._budget.spent(account, delta, study, operator, further, joined)
 
     def rounds_charged(self, operator: str, terms: str, account: str = "training") -> int:
         """See ``Ledger.rounds_charged``."""

@@ -120,10 +120,11 @@ class LedgerReader:
         study: str | None = None,
         operator: str | None = None,
         further: Sequence[PrivacyEvent] = (),
+        joined: bool = False,
     ) -> float:
         """See ``Ledger.spent``."""
         with self._reading() as chain:
-            return chain.spent(account, delta, study, operator, further, self._code)
+            return chain.spent(account, delta, study, operator, further, self._code, joined)
 
     @property
     def joined(self) -> bool:
@@ -139,8 +140,7 @@ class LedgerReader:
 
     def spent_by_both(self, delta: float) -> float:
         """Compose ε of both accounts together, for life."""
-        with self._reading() as chain:
-            return chain.budget.as_joined().spent("training", delta)
+        return self.spent("training", delta, joined=True)
 
     def entries(self, after: int = 0) -> list[Entry]:
         """Read all entries, or those after a sequence number."""

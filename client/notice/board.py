@@ -18,7 +18,7 @@ from wardround.client.policy.policy import Forecast, Policy
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.accounting import compose_epsilon
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
-from wardround.protocol.terms.cost import releases, two_hospitals_epsilon
+from wardround.protocol.terms.cost import releases, times, two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import table_size
 from wardround.protocol.terms.limits import Clause
 from wardround.protocol.terms.terms import Terms
@@ -29,7 +29,10 @@ from wardround.protocol.wire.signing import key_fingerprint
 
 @dataclass(frozen=True)
 class Cost:
-    """What one account's patients pay, composed: this study by itself, all so far, all with the study's rest."""
+    """What one account's patients pay, composed: this study by itself, all so far, all with the study's rest.
+
+    Where who is one patient has changed, both accounts are of the same patients, and each is what both come to.
+    """
 
     account: str
     study: float
@@ -92,7 +95,7 @@ def gather_board(
 ) -> BoardFacts:
     """Read the facts; nothing is spent and nothing decided. operator: the policy's name for whoever proposes."""
     terms, delta = signed.terms, policy.delta
-    costs = tuple(_costs(terms, signed.operator, policy, ledger))
+    costs = tuple(_costs(terms, signed.operator, policy, ledger, seen.joined))
     study = max(cost.study for cost in costs)
     after = max(cost.after for cost in costs)
     sampled = terms.training.sampling_rate < 1
@@ -108,7 +111,7 @@ def gather_board(
         seen=seen,
         checks=tuple(checks),
         costs=costs,
-        two_hospitals=two_hospitals_epsilon(terms, delta),
+        two_hospitals=two_hospitals_epsilon(terms, delta, seen.joined),
         excess=None if sampled else gaussian_excess(gaussian_parameter(study, delta), study),
         study_odds=odds(study, delta),
         after=odds(after, delta),
@@ -118,22 +121,26 @@ def gather_board(
     )
 
 
-def _costs(terms: Terms, operator: str, policy: Policy, ledger: Ledger) -> list[Cost]:
+def _costs(terms: Terms, operator: str, policy: Policy, ledger: Ledger, joined: bool) -> list[Cost]:
     """Compose each account's cost; what the study was charged already counts once."""
-    payer, found = ledger.identify(operator) or operator, []
+    payer = ledger.identify(operator) or operator
+    whole, rest = {}, {}
     for account, release, count in releases(terms):
-        whole = replace(release, count=release.count * count)
         left = max(count - ledger.rounds_charged(payer, terms.fingerprint, account), 0)
-        further = [replace(release, count=release.count * left)] if left else []
-        found.append(
-            Cost(
-                account,
-                compose_epsilon([whole], policy.delta),
-                ledger.spent(account, policy.delta),
-                ledger.spent(account, policy.delta, None, None, further),
-            )
+        whole[account] = [times(release, count)]
+        rest[account] = [times(release, left)] if left else []
+    if joined:
+        both, further = ([event for events in by.values() for event in events] for by in (whole, rest))
+        whole, rest = dict.fromkeys(whole, both), dict.fromkeys(rest, further)
+    return [
+        Cost(
+            account,
+            compose_epsilon(events, policy.delta),
+            ledger.spent(account, policy.delta, joined=joined),
+            ledger.spent(account, policy.delta, None, None, rest[account], joined),
         )
-    return found
+        for account, events in whole.items()
+    ]
 
 
 def board_html(facts: BoardFacts) -> str:

@@ -15,7 +15,7 @@ from wardround.client.ledger.port import Ledger
 from wardround.protocol.errors import Refusal
 from wardround.protocol.plugin_file import PLUGINS
 from wardround.protocol.privacy.mechanism import MOST_PATIENTS
-from wardround.protocol.terms.cost import releases, study_epsilon
+from wardround.protocol.terms.cost import both_accounts_epsilon, releases, study_epsilon
 from wardround.protocol.terms.limits import (
     CAP_CLAUSES,
     Clause,
@@ -98,12 +98,14 @@ class Forecast:
     """What a study would cost and whether it may be run to its end: every clause, with both values.
 
     epsilon is the composed ε of the study's training releases at the policy's δ, by themselves;
-    heldout_epsilon that of its evaluations, which other patients pay for (0 without any).
+    heldout_epsilon that of its evaluations, which other patients pay for (0 without any). joined: who is one patient
+    changed, so that the same patients may pay for both; each is then the ε of both together.
     """
 
     epsilon: float
     heldout_epsilon: float
     clauses: tuple[Clause, ...]
+    joined: bool = False
 
     @property
     def permitted(self) -> bool:
@@ -118,18 +120,23 @@ def forecast(
     ledger: Ledger,
     now: datetime,
     settings: Sequence[Clause] = (),
+    would_join: bool = False,
 ) -> Forecast:
     """Give every clause, the rest of the budget to the study's last round included; nothing is spent.
 
-    settings: clauses that the hospital's other settings decide.
+    settings: clauses that the hospital's other settings decide. would_join: whether the study's next release makes both
+    accounts of the ledger add up (``client.ledger.known_by``).
     """
+    joined = ledger.joined or would_join
     clauses = [
         *_clauses(policy, terms, operator, ledger, now),
         *settings,
-        *_rest_of_budget(policy, terms, operator, ledger),
+        *_rest_of_budget(policy, terms, operator, ledger, joined),
     ]
     cost = study_epsilon(terms, policy.delta)
-    return Forecast(cost["training"], cost.get("held_out", 0.0), tuple(clauses))
+    if joined:
+        cost = dict.fromkeys(cost, both_accounts_epsilon(terms, policy.delta))
+    return Forecast(cost["training"], cost.get("held_out", 0.0), tuple(clauses), joined)
 
 
 def at_approval(policy: Policy, terms: Terms, hospital: str, eligible_patients: int) -> tuple[Clause, ...]:
@@ -186,7 +193,9 @@ def _clauses(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: d
     yield Clause("approval", asked, "approved terms", approved)
 
 
-def _rest_of_budget(policy: Policy, terms: Terms, operator: str, ledger: Ledger) -> Iterator[Clause]:
+def _rest_of_budget(
+    policy: Policy, terms: Terms, operator: str, ledger: Ledger, joined: bool
+) -> Iterator[Clause]:
     payer = ledger.identify(operator) or operator
     scopes = ((terms.study, payer), (None, payer), (None, None))
     rests = {}
@@ -194,8 +203,8 @@ def _rest_of_budget(policy: Policy, terms: Terms, operator: str, ledger: Ledger)
         left = count - ledger.rounds_charged(payer, terms.fingerprint, account)
         rests[account] = [replace(release, count=release.count * left)] if left > 0 else []
     for account, rest in rests.items():
-        further = [event for one in rests.values() for event in one] if ledger.joined else rest
+        further = [event for one in rests.values() for event in one] if joined else rest
         for name, cap, (study, by) in zip(CAP_CLAUSES, policy.caps.limits, scopes, strict=True):
-            after = ledger.spent(account, policy.delta, study, by, further)
+            after = ledger.spent(account, policy.delta, study, by, further, joined)
             asked = f"epsilon after the last round, with all that was spent, {account} patients"
             yield at_most(name, asked, after, cap)

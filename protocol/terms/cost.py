@@ -39,16 +39,27 @@ def study_epsilon(terms: Terms, delta: float) -> dict[str, float]:
     }
 
 
-def two_hospitals_epsilon(terms: Terms, delta: float) -> float:
+def both_accounts_epsilon(terms: Terms, delta: float) -> float:
+    """Compose what a study costs one who is of both accounts at one hospital.
+
+    That may be so where the hospital changed who is one patient after its first release.
+    """
+    return compose_epsilon([times(release, count) for _, release, count in releases(terms)], delta)
+
+
+def two_hospitals_epsilon(terms: Terms, delta: float, joined: bool = False) -> float:
     """Compose what a study costs a person who is a patient at two of its hospitals, in the worst pair of accounts.
 
-    The person may train at both, be held out at both, or train at one and be held out at the other.
+    The person may train at both, be held out at both, or train at one and be held out at the other. joined: be of both
+    accounts at both (``both_accounts_epsilon``).
     """
     share = math.sqrt(terms.privacy.mode.variance_of_two)
     whole = [
         replace(times(release, count), noise_multiplier=release.noise_multiplier * share)
         for _, release, count in releases(terms)
     ]
+    if joined:
+        return compose_epsilon([*whole, *whole], delta)
     pairs = combinations_with_replacement(whole, 2)
     return max(compose_epsilon(pair, delta) for pair in pairs)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
-from wardround.protocol.terms.cost import two_hospitals_epsilon
+from wardround.protocol.terms.cost import both_accounts_epsilon, two_hospitals_epsilon
 from wardround.protocol.terms.terms import Terms
 from wardround.server.evaluation.assess import Assessment, EvaluationResult
 from wardround.server.evaluation.group_report import GroupReport
@@ -156,13 +156,25 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
         f"δ = {terms.privacy.delta:g}. "
         f"{_excess(terms, facts.epsilon_by_adversary)}",
         CardTable(("against", "ε of a training patient", "ε of a held-out patient"), tuple(rows)),
-        "At one hospital a patient is always either a training or a held-out patient, so the two never add up there. A "
-        "person who is a patient at two hospitals may be one kind at each: ε is then at most "
+        "At one hospital a patient is either a training or a held-out patient, so the two do not add up there"
+        + _if_joined(terms) + " A person who is a patient at two hospitals may be one kind at each: ε is then at most "
         f"{two_hospitals_epsilon(terms, terms.privacy.delta):.3f}.",
         f"Each patient's gradient was clipped to {terms.privacy.clip_norm:g}. The noise was "
         + ("shared between hospitals; the first line of the table assumes secure aggregation." if shared else
            "added in full at each hospital.") + (in_place if moments else ""),
     )  # fmt: skip
+
+
+def _if_joined(terms: Terms) -> str:
+    """Say what holds at a hospital that changed who is one patient: the operator is not told whether one did."""
+    if terms.evaluation is None:
+        return "."
+    both = both_accounts_epsilon(terms, terms.privacy.delta)
+    return (
+        ", unless the hospital changed how it tells one patient from another after its first release (column, form or "
+        f"key of the identifier). Then a patient there may have been both, at ε = {both:.3f} at most against its own "
+        "releases. That hospital's ledger adds both up, and its notice to patients says so."
+    )
 
 
 def _against(key: str) -> str:

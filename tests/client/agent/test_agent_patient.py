@@ -56,18 +56,38 @@ def test_the_clause_is_forecast_with_column_and_remedy(hospital, capsys):
     assert "hospital.yaml" in said.err
 
 
+def foretold(hospital, capsys, name):
+    """What forecast and the board's page say of the study; both say whether the accounts add up."""
+    file, page = hospital.folder / "t.terms", hospital.folder / name
+    if not file.exists():
+        save_terms(sign_terms(hospital.terms, hospital.operator), file)
+    asked = [str(file), "--home", str(hospital.folder)]
+    assert main(["forecast", *asked]) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert main(["forecast", *asked, "--json"]) == 0
+    joined = json.loads(capsys.readouterr().out)["accounts_add_up"]
+    assert main(["approve", *asked, "--page", str(page)]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert joined == ("add up" in said) == ('id="joined"' in page.read_text())
+    return said
+
+
 def test_a_change_of_form_after_a_release_adds_both_accounts_up_and_is_said(approved, capsys):
     restart(approved, COLUMN % "text")
     approved.released(1)
+    assert "add up" not in foretold(approved, capsys, "first.html")
     first = approved.epsilon
     restart(approved, COLUMN % "text")
     approved.released(2)
     assert approved.agent._ledger.spent("held_out", 1e-5) == 0
     restart(approved, COLUMN % "uuid")
+    approved.stop()
+    assert "add up" in foretold(approved, capsys, "before.html")  # the next release would do it
     approved.released(3)
     ledger = approved.agent._ledger
     assert ledger.spent("held_out", 1e-5) == approved.epsilon > first
     approved.stop()
+    assert "add up" in foretold(approved, capsys, "after.html")
     assert main(["status", "--json", "--home", str(approved.folder)]) == 0
     (fault,) = json.loads(capsys.readouterr().out)["faults"]
     assert "both accounts add up" in fault

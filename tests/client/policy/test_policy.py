@@ -327,3 +327,16 @@ def test_evaluation_is_policed_and_forecast_on_its_own_account() -> None:
     dear = replace(TERMS, evaluation=replace(evaluation, noise_multiplier=0.5))
     broken = {c.name for c in forecast(POLICY, dear, OPERATOR, MemoryLedger(), NOW).clauses if not c.holds}
     assert {"epsilon", "max_epsilon_per_study", "max_epsilon_for_life"} <= broken
+
+
+def test_where_the_next_release_joins_the_accounts_the_rest_of_a_study_is_composed_of_both() -> None:
+    evaluation = EvaluationSettings(rounds=(2, 4), epsilon=0.5, noise_multiplier=12.0)
+    terms = replace(TERMS, evaluation=evaluation)
+    seen = forecast(POLICY, terms, OPERATOR, MemoryLedger(), NOW, would_join=True)
+    whole = [PrivacyEvent(terms.noise_multiplier, 1.0, 20), PrivacyEvent(12.0, 1.0, 2)]
+    both = compose_epsilon(whole, POLICY.delta)
+    assert seen.joined
+    assert seen.epsilon == seen.heldout_epsilon == both
+    assert both > forecast(POLICY, terms, OPERATOR, MemoryLedger(), NOW).epsilon
+    broken = [clause.name for clause in seen.clauses if not clause.holds]
+    assert broken == ["max_epsilon_per_study"] * 2  # either account alone would keep to 1.0

@@ -11,7 +11,7 @@ from tests.builders import SEX, small_contract
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
-from wardround.protocol.terms.cost import two_hospitals_epsilon
+from wardround.protocol.terms.cost import both_accounts_epsilon, study_epsilon, two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
@@ -123,6 +123,9 @@ def test_it_says_what_delta_is_not_and_what_two_hospitals_cost() -> None:
     assert f"δ is not the chance that the factor is exceeded: that chance is {chance:.1e}." in card
     assert f"ε is then at most {two_hospitals_epsilon(terms, terms.privacy.delta):.3f}." in card
     assert "but for a chance of" not in card
+    both = both_accounts_epsilon(terms, terms.privacy.delta)
+    assert f"a patient there may have been both, at ε = {both:.3f} at most" in card
+    assert both > max(study_epsilon(terms, terms.privacy.delta).values())
 
 
 def test_texts_from_data_cannot_become_markup() -> None:
