@@ -224,7 +224,8 @@ def _data(plain: Mapping[str, object]) -> DataSettings:
     if name == "table":
         allowed = ("name", "path", "contract", "timezone", *MAPPED)
         refuse_unknown(plain, allowed, "data.")
-        mapping = {key: value for key in MAPPED if (value := _without_nulls(plain.get(key))) is not None}
+        given = {key: _from_command_line(key, plain.get(key)) for key in MAPPED}
+        mapping = {key: value for key, one in given.items() if (value := _without_nulls(one)) is not None}
         rest = {key: value for key, value in plain.items() if key not in MAPPED}
         return replace(build(DataSettings, rest, "data"), mapping=mapping)
     if name in DATA_NAMES and name != "synthetic":
@@ -232,6 +233,13 @@ def _data(plain: Mapping[str, object]) -> DataSettings:
         refuse_unknown(plain, ("name", *reads), "data.")
         return build(DataSettings, plain, "data")
     return DataSettings(name=name, population={key: plain[key] for key in plain if key != "name"})
+
+
+def _from_command_line(key: str, value: object) -> object:
+    """Read a mapping that was written on a command line, in YAML as in a hospital's mapping; see ``conf.signs``."""
+    if isinstance(value, str) and value.startswith("{"):
+        return read_yaml(value.encode(), f"data.{key}={shown(value)}")
+    return value
 
 
 def _without_nulls(value: object) -> object:

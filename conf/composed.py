@@ -13,7 +13,7 @@ from wardround.conf.compose import load_plugins, study_settings
 from wardround.conf.explain import explain
 from wardround.conf.given import choices, place
 from wardround.conf.settings import StudySettings
-from wardround.conf.signs import with_quoted_sign
+from wardround.conf.signs import as_written
 from wardround.protocol.errors import ConfigurationError
 
 
@@ -53,7 +53,7 @@ def composed_text(config_name: str, overrides: Sequence[str]) -> str:
 def _composed(config_name: str, overrides: Sequence[str], resolve: bool) -> dict[Any, Any]:
     try:
         with initialize_config_module("wardround.conf", version_base="1.3"):
-            config: DictConfig = compose(config_name, [with_quoted_sign(text) for text in overrides])
+            config: DictConfig = compose(config_name, [as_written(text) for text in overrides])
         plain = OmegaConf.to_container(config, resolve=resolve)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigurationError(explain(error, overrides, config_name)) from error

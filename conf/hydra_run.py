@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from wardround.conf.explain import explain
-from wardround.conf.signs import with_quoted_sign
+from wardround.conf.signs import as_written
 from wardround.protocol.command_line.exit_codes import FAULT, OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.text.say import complain, say, show_fault
@@ -122,7 +122,7 @@ def _read_flags() -> None:
     if "--version" in arguments:
         say(f"wardround {version('wardround')}")
         sys.exit(OK)
-    overrides = [with_quoted_sign(argument) for argument in arguments if _OVERRIDE.match(argument)]
+    overrides = [as_written(argument) for argument in arguments if _OVERRIDE.match(argument)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
     sys.argv[1:] = flags + overrides
     parser = get_args_parser()

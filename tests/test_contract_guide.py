@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.source import Tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
+from wardround.conf.composed import compose_study
 from wardround.protocol.contract.feature import KINDS, STATISTICS
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import WardroundError
@@ -56,6 +58,33 @@ def test_the_table_of_ones_own_passes():
     admitted = admit(Tables(table), contract, b"key", datetime(2024, 4, 1, tzinfo=UTC))
     cohort = encode(pl.concat([admitted.training, admitted.heldout]), contract)
     assert (cohort.patient_count, cohort.hospital_count) == (2, 2)
+
+
+def test_the_commands_of_other_names_and_words_are_read(tmp_path):
+    text = section("A table of your own, without Python")
+    contract = tmp_path / "visits.yaml"
+    contract.write_text(blocks(text, "yaml")[0])
+    commands = [body for _, body in re.findall(r"```(\w*)\n(.*?)```", text, re.S) if "data.values" in body]
+    assert len(commands) == 2
+    for command in commands:
+        _, *overrides = shlex.split(command.replace("\\\n", " ").replace("visits.yaml", str(contract)))
+        mapping = compose_study(*overrides).data.mapping
+        assert all(isinstance(word, str) for words in mapping["values"].values() for word in words)
+
+
+def test_the_public_tables_contracts_are_read(tmp_path):
+    found = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "docs/lab/public-tables.md").read_text(), re.S)
+    contracts = [body for language, body in found if language == "yaml"]
+    commands = [body for language, body in found if not language]
+    assert len(contracts) == len(commands) == 2
+    for contract, command in zip(contracts, commands, strict=True):
+        _, *overrides = shlex.split(command.replace("\\\n", " "))
+        given = dict(override.split("=", 1) for override in overrides)
+        path = tmp_path / given["data.contract"]
+        path.write_text(contract)
+        settings = compose_study(*overrides, f"data.contract={path}")
+        assert settings.contract == contract_from_mapping(yaml.safe_load(contract))
+        assert settings.contract.hospital is not None
 
 
 def test_each_kind_and_statistic_is_explained():

@@ -51,7 +51,10 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "tone": ("plain", "warm", "urgent"),
     "length": ("short", "medium", "long"),
 }
-_TRUTHS = ("has", "is", "was", "needs", "wants", "received", "reminded", "interpreter", "repeat", "diabetes")
+_TRUTHS = (
+    "has", "is", "was", "needs", "wants", "received", "reminded", "interpreter", "repeat", "diabetes", "female",
+    "male",
+)  # fmt: skip
 _HISTORY: Mapping[str, dict[str, object]] = {
     "past_rate": {"kind": "history", "statistic": "rate", "edges": [0.34, 0.67, 1]},
     "past_count": {"kind": "history", "statistic": "count", "edges": [1, 2, 4]},
@@ -130,9 +133,11 @@ def _roles(tables: Mapping[str, Mapping[str, Kind]], choices: Choices) -> _Roles
         messages, _OUTCOME, moments=True, but=frozenset({patient, decided})
     )
     label = choices.label or _first(messages, _LABEL, but=frozenset({patient, decided, outcome}))
-    missing = [flag for flag, column in (("--patient", patient), ("--label", label)) if column is None]
-    if missing:
-        raise ConfigurationError(f"contract draft: no name says it; give {' and '.join(missing)} COLUMN")
+    sought = (("identifies the patient", "--patient", patient), ("is the label", "--label", label))
+    if missing := [(what, flag) for what, flag, column in sought if column is None]:
+        unknown = " or ".join(what for what, _ in missing)
+        flags = " and ".join(f"{flag} COLUMN" for _, flag in missing)
+        raise ConfigurationError(f"contract draft: no column's name says that it {unknown}; give {flags}")
     if decided is None or outcome is None:
         decided = outcome = None
     engaged, not_engaged = choices.engaged or ("1",), choices.not_engaged or ("0",)
@@ -232,7 +237,9 @@ def _feature(column: str, kind: Kind) -> dict[str, object] | None:
 
 def _why_not(kind: Kind) -> str:
     return {
-        "text": "a text whose words nobody knows publicly; kind: categorical, with its vocabulary, if it matters",
+        # In a text file every column is text, numbers too.
+        "text": "a text whose words nobody knows publicly; kind: categorical, with its vocabulary (or numeric, with "
+        "edges and valid, if it holds numbers), if it matters",
         "number": "a number without public bounds; kind: numeric, with edges and valid, if it matters",
         "moment": "a moment; kind: weekday, month, hour or gap_days, if it matters",
     }.get(kind, "its type is not read")

@@ -37,12 +37,24 @@ def print_run(results: Results, files: RunFiles) -> None:
     """Print how tables were read, the methods side by side, what privacy cost, warnings, and where the files are."""
     for line in results.how_read.values():
         console().print(cell(f"Read {line}"))
+    if results.how_read:
+        console().print(cell(_set_aside_line(results)))
     draw(comparison_table(results))
     for line in closing_lines(results):
         console().print(cell(line))
     show(f"Report: {files.report or files.summary}")
     if files.card is not None:
         show(f"Model card: {files.card}")
+
+
+def _set_aside_line(results: Results) -> str:
+    """Say how many rows of a table of one's own nobody learns from, by the gate's reasons; the largest first."""
+    # What passed the gate is counted beside what did not: "training events", "heldout patients".
+    reasons = {
+        name: n for name, n in results.gate.items() if n and not name.endswith((" events", " patients"))
+    }
+    largest_first = sorted(reasons.items(), key=lambda item: -item[1])
+    return f"Set aside: {', '.join(f'{name} {n:,}' for name, n in largest_first) or 'no row'}."
 
 
 def closing_lines(results: Results) -> list[str]:

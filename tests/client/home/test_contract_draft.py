@@ -44,6 +44,8 @@ def test_the_no_show_tables_columns_make_a_contract_that_a_person_finishes():
     said = "\n".join(draft.untold)
     for column in ("AppointmentID", "Neighbourhood"):
         assert f"messages.{column}: a text whose words nobody knows publicly" in said
+    # A text file has no types: the columns that are left may hold numbers.
+    assert "(or numeric, with edges and valid, if it holds numbers)" in said
     assert (
         "patient: PatientId was guessed from its name; is it the patient's number, and not a visit's?" in said
     )
@@ -59,12 +61,19 @@ def test_types_of_a_database_are_used_and_patients_have_features_of_their_own():
             "opened": "truth",
             "urgent": "truth",
         },
-        "patients": {"person": "number", "sex": "text", "distance_km": "number", "picture": "other"},
+        "patients": {
+            "person": "number",
+            "sex": "text",
+            "female": "number",
+            "distance_km": "number",
+            "picture": "other",
+        },
     }
     draft = draft_contract(tables, Choices(name="letters"))
     found = {f.name: (f.table, f.kind) for f in draft.contract.features}
     assert found["urgent"] == ("messages", "boolean")
     assert found["sex"] == ("patients", "categorical")
+    assert found["female"] == ("patients", "boolean")
     assert found["distance_km"] == ("patients", "numeric")
     assert "patients.picture: its type is not read" in draft.untold
     assert draft.contract.label.column == "opened"
@@ -79,8 +88,11 @@ def test_without_two_moments_there_is_no_history():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"a": "text", "b": "text"}, "no name says it; give --patient and --label COLUMN"),
-        ({"patient": "text", "b": "text"}, "no name says it; give --label COLUMN"),
+        (
+            {"a": "text", "b": "text"},
+            "says that it identifies the patient or is the label; give --patient COLUMN and --label COLUMN",
+        ),
+        ({"patient": "text", "b": "text"}, "no column's name says that it is the label; give --label COLUMN"),
         (
             {"patient": "text", "label": "text", "b": "text"},
             "no column has a name or type that is publicly known",

@@ -191,5 +191,20 @@ def test_settings_are_composed_from_a_command_line_and_read_back(folder: Path) -
     }
     assert study_settings(settings_to_mapping(settings)).data == settings.data
     assert compose_study(*common).data.mapping == {}
+    # Quotes and accents, which Hydra's grammar has no place for in a key.
+    words = compose_study(*common, """data.values={sex: {"1": F, it's: M}, came: {Sí: yes, No: "no"}}""")
+    assert words.data.mapping == {
+        "values": {"sex": {"1": "F", "it's": "M"}, "came": {"Sí": "yes", "No": "no"}}
+    }
+    assert study_settings(settings_to_mapping(words)).data == words.data
+    people = compose_study(
+        *common, f'data.patients={{path: {folder / "people.csv"}, columns: {{person: "Nº"}}}}'
+    )
+    assert people.data.mapping["patients"] == {
+        "path": str(folder / "people.csv"),
+        "columns": {"person": "Nº"},
+    }
+    with pytest.raises(ConfigurationError, match=r"data\.values=\{sex: \[\}: is not YAML"):
+        compose_study(*common, "data.values={sex: [}")
     with pytest.raises(ConfigurationError, match=r"data\.timezone=Europe/Madrid: unknown key"):
         compose_study("data=noshow", "data.path=x.csv", "+data.timezone=Europe/Madrid")

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,24 @@ def test_the_terminal_fits_80_columns_without_colour(
     assert f"{results.scores['federated_private'].auc:.3f}" in text
     assert "report.html" in text
     assert max(map(len, text.splitlines()[:-2])) <= 80
+
+
+@pytest.mark.parametrize(
+    ("gate", "line"),
+    [
+        (
+            {"unreadable date": 2, "no identifier": 0, "unreadable label": 1926, "training events": 2119},
+            "Set aside: unreadable label 1,926, unreadable date 2.",
+        ),
+        ({"empty row": 0, "undecided patients": 3}, "Set aside: no row."),
+    ],
+)
+def test_the_run_says_which_rows_of_a_table_of_ones_own_were_set_aside(
+    example: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str], gate: dict[str, int], line: str
+) -> None:
+    results = replace(example(), how_read={"messages": 'visits.csv: separator ","'}, gate=gate)
+    files = write_run(results, tmp_path)
+    print_run(results, files)
+    assert line in capsys.readouterr().out
+    print_run(replace(results, how_read={}), files)
+    assert "Set aside" not in capsys.readouterr().out
