@@ -12,13 +12,16 @@ import polars as pl
 import python_calamine
 
 from wardround.client.connectors.panic import panics_are_faults
+from wardround.client.connectors.sheet_extent import check_extent
 from wardround.client.connectors.source import DAMAGED
 from wardround.client.connectors.table_format import TableFormat
 from wardround.protocol.errors import TableError
 
 ENDINGS = (".xlsx", ".xlsm", ".xls", ".ods")
+NAMELESS = (".xls", ".ods")
+"""Kinds of file in which a damaged row cannot be read again, so that nobody knows whom it may name."""
 _ZIPPED = (".xlsx", ".xlsm")
-_SHOWN_AS = re.compile(rb'numFmtId="[0-9]+"|formatCode="[^"]*"')
+_SHOWN_AS = re.compile(rb"""numFmtId=(?:"[0-9]+"|'[0-9]+')|formatCode=(?:"[^"]*"|'[^']*')""")
 _WHOLE = 2.0**53  # above, a float does not hold every whole number
 
 
@@ -45,6 +48,8 @@ def sheet_name(path: Path, form: TableFormat) -> str:
 
 def read_sheet(path: Path, form: TableFormat) -> Sheet:
     """Read a sheet whole; its format allows 1,048,576 rows. TableError where it cannot be read."""
+    if path.suffix.lower() in _ZIPPED:
+        check_extent(path)
     book = _workbook(path, path)
     name = _sheet_name(book, path, form)
     rows = list(_rows(book, name))

@@ -29,7 +29,7 @@ RESOURCES = (
 )  # fmt: skip
 _NAMES = {name: re.compile(rf"(?<![A-Za-z]){name}(?![A-Za-z])") for name in RESOURCES}
 _BATCH_ROWS = 20_000
-_NAMED = re.compile(rb"Patient/([A-Za-z0-9\-.]{1,64})")
+_NAMED = re.compile(rb"Patient\\?/([A-Za-z0-9\-.]{1,64})")
 _OWN_NAME = re.compile(rb"\"id\"\s*:\s*\"([A-Za-z0-9\-.]{1,64})")
 _ENDS = (".ndjson", ".ndjson.gz")
 # Numbers stay the text that they are: 1e400 and a thousand digits are somebody's cell, too.
@@ -68,14 +68,14 @@ class FhirSource(MappedSource):
         paths = files_of(self.folder, place.name)
         if not paths:
             raise TableError(f"{table}: no .ndjson file of {place.name} in {self.folder}; correct the path")
-        rows_of = self._reader(table, columns)
+        rows_of, key = self._reader(table, columns), self._key(table, columns[0])
         names = (*columns, DAMAGED)
 
         def read(_: list[str] | None) -> Iterator[pl.DataFrame]:
             rows: list[Row] = []
             try:
                 for line in _lines(paths):
-                    rows += _rows_of_line(line, place.name, rows_of, len(columns))
+                    rows += _rows_of_line(line, place.name, rows_of, len(columns), key)
                     if len(rows) >= _BATCH_ROWS:
                         yield _frame(rows, names)
                         rows = []
@@ -84,6 +84,11 @@ class FhirSource(MappedSource):
             yield _frame(rows, names)
 
         return lazy_frame(pl.Schema(dict.fromkeys(names, pl.String())), read)
+
+    def _key(self, table: str, patient: str) -> str:
+        """Name the element that holds the patient's identifier; empty where a reference does."""
+        path = path_from_text(self.places[table].columns[patient], table)
+        return "" if path.of_reference else path.steps[-1].name
 
     def _reader(self, table: str, columns: tuple[str, ...]) -> Callable[[Mapping[str, Any]], list[Row]]:
         """Give what makes rows of one resource: one, none, or of a Consent one for each thing that it says."""
@@ -135,7 +140,7 @@ def resources_of(folder: Path) -> tuple[str, ...]:
 
 
 def _rows_of_line(
-    line: bytes, resource: str, rows: Callable[[Mapping[str, Any]], list[Row]], width: int
+    line: bytes, resource: str, rows: Callable[[Mapping[str, Any]], list[Row]], width: int, key: str
 ) -> list[Row]:
     """Give a line's rows, each with a null for ``DAMAGED``; of a damaged one a row that holds whom it may name."""
     if not line.strip():
@@ -150,9 +155,15 @@ def _rows_of_line(
             return []
         return [(*row, None) for row in rows(plain)]
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        form = _OWN_NAME if resource == "Patient" else _NAMED
-        named = dict.fromkeys(name.decode() for name in form.findall(line[:LONGEST_LINE]))
-        return [(*(None,) * width, "\n".join(named))]
+        return [(*(None,) * width, "\n".join(_possible_names(line[:LONGEST_LINE], resource, key)))]
+
+
+def _possible_names(line: bytes, resource: str, key: str) -> list[str]:
+    """Give whom a broken line may name. key: the element that holds the identifier, where no reference does."""
+    found = (_OWN_NAME if resource == "Patient" else _NAMED).findall(line)
+    if key:
+        found += re.findall(rb'"%s"\s*:\s*"((?:[^"\\]|\\.){1,200})"' % key.encode(), line)
+    return list(dict.fromkeys(" ".join(name.decode("utf-8", "replace").split()) for name in found))
 
 
 def _lines(paths: tuple[Path, ...]) -> Iterator[bytes]:

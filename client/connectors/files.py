@@ -50,8 +50,14 @@ class FileSource(MappedSource):
         """Read these columns; cells of text files and spreadsheets stay text, so that no type is guessed."""
         place = self.places[table]
         named = {column: place.columns.get(column, column) for column in columns}
+        path = self._path(table)
+        if table == "consents" and path.name.lower().endswith(excel.NAMELESS):
+            raise TableError(
+                f"consents: {path.name}: a damaged row of such a file cannot tell whose withdrawal it is; "
+                "save it as .xlsx or .csv"
+            )
         try:
-            return scan_file(self._path(table), named, place.format)
+            return scan_file(path, named, place.format)
         except TableError as error:
             raise TableError(f"{table}: {error}") from None
 

@@ -6,16 +6,19 @@ from pathlib import Path
 import polars as pl
 
 from wardround.client.connectors.compressed import plain_name
+from wardround.client.connectors.decoding import decoded
 from wardround.client.connectors.panic import panics_are_faults
 from wardround.client.connectors.source import missing_columns
+from wardround.client.connectors.typed_bytes import read_bytes
 from wardround.protocol.errors import TableError
 
 ENDINGS = (".parquet", ".arrow", ".feather")
+_TEXTS = (pl.String, pl.Categorical, pl.Enum)
 _NEVER_CELLS = (pl.List, pl.Array, pl.Struct, pl.Object, pl.Duration, pl.Unknown)
 
 
 def scan(path: Path, columns: Mapping[str, str]) -> pl.LazyFrame:
-    """Scan columns; bytes become text. columns: name in the frame → name in the file."""
+    """Scan columns; bytes become text, cell by cell. columns: name in the frame → name in the file."""
     frame, schema = _opened(path)
     faults = []
     missing = [name for name in columns.values() if name not in schema]
@@ -28,6 +31,9 @@ def scan(path: Path, columns: Mapping[str, str]) -> pl.LazyFrame:
     ]
     if faults:
         raise TableError(f"{path.name}: {'; '.join(faults)}")
+    if not _is_utf8(frame, [name for name in columns.values() if isinstance(schema[name], _TEXTS)]):
+        frame = read_bytes(path, list(dict.fromkeys(columns.values()))).lazy()
+        schema = frame.collect_schema()
     return frame.select(
         _as_cells(pl.col(name), schema[name]).alias(column) for column, name in columns.items()
     )
@@ -52,13 +58,29 @@ def _opened(path: Path) -> tuple[pl.LazyFrame, pl.Schema]:
         raise TableError(f"{path.name} cannot be read ({type(error).__name__}); export it again") from None
 
 
+def _is_utf8(frame: pl.LazyFrame, texts: list[str]) -> bool:
+    """Whether polars can read these columns: it checks text a column at a time."""
+    lengths = [pl.col(name).cast(pl.String).str.len_bytes().sum() for name in dict.fromkeys(texts)]
+    try:
+        with panics_are_faults():
+            frame.select(lengths).collect(engine="streaming")
+    except (TableError, pl.exceptions.PolarsError, OSError):
+        return False
+    return True
+
+
 def _as_cells(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if isinstance(dtype, pl.Binary):
-        return cell.map_elements(_text, return_dtype=pl.String)
+        return cell.map_batches(_texts, return_dtype=pl.String, is_elementwise=True)
     if isinstance(dtype, pl.Null):
         return cell.cast(pl.String)
     return cell
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", errors="replace")
+def _texts(cells: pl.Series) -> pl.Series:
+    """Decode each cell by itself, as a line of a text file is: in all tables a name must become the same text."""
+    try:
+        return cells.cast(pl.String)
+    except pl.exceptions.PolarsError:  # some cell is not UTF-8
+        texts = [None if cell is None else decoded(cell, "utf-8") for cell in cells]
+        return pl.Series(cells.name, texts, pl.String)

@@ -217,6 +217,35 @@ def test_a_consent_whose_line_is_broken_names_whom_it_may_mean(tmp_path):
     assert counts["training events"] + counts["heldout events"] == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("patient.reference | id", b'{"resourceType":"Consent","patient":{"reference":"Patient\\/8"},"x":'),
+        ("patient.identifier.value", b'{"patient":{"identifier":{"system":"urn:mrn","value": "8"}},"status"'),
+        ("patient.identifier[system=urn:mrn].value", b'{"identifier":[{"value":"no"}],"value":"8","id":"9"'),
+        ("patient.display", b'\xff{"patient":{"display":"8"}}'),
+    ],
+)
+def test_a_broken_consent_names_its_patient_wherever_the_mapping_finds_one(tmp_path, path, line):
+    written(tmp_path, Appointment=[appointment("7", 1), appointment("8", 2), appointment("9", 1)], Patient=[])
+    mapping = {**MAPPING, "consents": {**MAPPING["consents"], "columns": {"patient": path}}}
+    source = source_from_mapping({"fhir": str(tmp_path), **mapping}, tmp_path)
+    given = [{**consent(one), "patient": _subject(one)} for one in "789"]
+    text = "".join(json.dumps(one) + "\n" for one in given).encode()
+    (tmp_path / "Consent.ndjson").write_bytes(text)
+    counts = admit(read_tables(source, CONTRACT), CONTRACT, b"key", NOW).counts
+    assert counts["no consent for the purpose"] == 0
+    (tmp_path / "Consent.ndjson").write_bytes(text + line)
+    counts = admit(read_tables(source, CONTRACT), CONTRACT, b"key", NOW).counts
+    assert counts["no consent for the purpose"] == 1
+
+
+def _subject(patient):
+    """A patient named in every way."""
+    number = {"system": "urn:mrn", "value": patient}
+    return {"reference": f"Patient/{patient}", "identifier": number, "display": patient}
+
+
 HOSTILE = [
     b"", b"{", b"[]", b"null", b"7", b'"x"', b"\xff\xfe{}", b"[" * 100_000, b'{"resourceType": 1}',
     b'{"resourceType":"Consent"}', b'{"resourceType":"Appointment","start":"\\ud800"}',

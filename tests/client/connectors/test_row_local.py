@@ -6,17 +6,21 @@ By hand: ``ROW_LOCAL_TABLES=5000 pytest tests/client/connectors/test_row_local.p
 import gzip
 import os
 import random
+import sys
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
+import pyarrow
 import pytest
 import xlsxwriter
 import zstandard
+from pyarrow import ipc, parquet
 
-from tests.client.connectors.row_local import COLUMNS, VICTIM, check_row_local, draw_rows
+from tests.client.connectors.row_local import COLUMNS, VICTIM, check_row_local, draw_rows, seen
 from wardround.client.connectors.files import FileSource
 from wardround.client.connectors.source import TablePlace
+from wardround.protocol.errors import TableError
 
 TABLES = int(os.environ.get("ROW_LOCAL_TABLES", "0"))
 NASTY = (
@@ -217,6 +221,70 @@ def test_no_value_of_one_patient_changes_anothers_rows_in_typed_columns(tmp_path
             path = tmp_path / f"{name}{ending}"
             frame.write_parquet(path) if ending == ".parquet" else frame.write_ipc(path)
         check_row_local(source(tmp_path, f"before{ending}"), source(tmp_path, f"after{ending}"))
+
+
+def write_bytes(path: Path, frame: pl.DataFrame, raw: dict[str, list[bytes]]) -> None:
+    """A file as libraries write it that take any bytes for text: these columns hold these bytes."""
+    table = frame.to_arrow()
+    for name, cells in raw.items():
+        place = table.column_names.index(name)
+        text = pyarrow.array(cells, pyarrow.binary())
+        if isinstance(frame.schema[name], pl.Categorical):
+            words = text.dictionary_encode()
+            kept = words.dictionary.view(pyarrow.string())
+            column = pyarrow.DictionaryArray.from_arrays(words.indices, kept)
+        else:
+            column = text.view(pyarrow.string())
+        table = table.set_column(place, name, column)
+    if path.suffix == ".parquet":
+        parquet.write_table(table, path)
+        return
+    with ipc.new_file(path, table.schema) as file:
+        file.write_table(table)
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".arrow"])
+def test_no_bytes_in_one_patients_text_change_anothers_rows_in_typed_columns(tmp_path, ending):
+    for seed in range(TABLES or 12):
+        rng = random.Random(f"bytes {seed}")
+        rows = draw_rows(rng)
+        types = {name: rng.choice([one for one in TYPES[name] if one != pl.Int128]) for name in COLUMNS}
+        types["id" if seed % 2 else "channel"] = pl.String()
+        plain = [plain_column(n, types[n], [row[at] for row in rows]) for at, n in enumerate(COLUMNS)]
+        frame = pl.DataFrame(plain)
+        frame.write_parquet(tmp_path / f"before{ending}") if ending == ".parquet" else frame.write_ipc(
+            tmp_path / f"before{ending}"
+        )
+        raw = {}
+        for name, dtype in types.items():
+            if dtype in (pl.String, pl.Categorical) and (rng.random() < 0.7 or name in ("id", "channel")):
+                spoilt = [rng.choice((b"\xff", b"\xe9\x80", nasty_bytes(rng, NASTY))) for _ in rows]
+                cells = frame[name].cast(pl.String).fill_null("").to_list()
+                raw[name] = [
+                    bad if row[0] == VICTIM else cell.encode()
+                    for row, bad, cell in zip(rows, spoilt, cells, strict=True)
+                ]
+        write_bytes(tmp_path / f"after{ending}", frame, raw)
+        check_row_local(source(tmp_path, f"before{ending}"), source(tmp_path, f"after{ending}"))
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".arrow"])
+def test_polars_alone_breaks_the_property_by_one_byte(tmp_path, monkeypatch, ending):
+    rows = draw_rows(random.Random(7))
+    frame = pl.DataFrame([list(cells) for cells in zip(*rows, strict=True)], schema=list(COLUMNS))
+    plain = [row[COLUMNS.index("channel")].encode() for row in rows]
+    spoilt = [b"\xff" if row[0] == VICTIM else cell for row, cell in zip(rows, plain, strict=True)]
+    write_bytes(tmp_path / f"before{ending}", frame, {"channel": plain})
+    write_bytes(tmp_path / f"after{ending}", frame, {"channel": spoilt})
+    before, after = source(tmp_path, f"before{ending}"), source(tmp_path, f"after{ending}")
+    check_row_local(before, after)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pyarrow", None)
+        with pytest.raises(TableError, match=r"text that is not UTF-8; export it again as UTF-8, or install"):
+            seen(after)
+    monkeypatch.setattr("wardround.client.connectors.typed._is_utf8", lambda *_: True)
+    with pytest.raises((pl.exceptions.PolarsError, AssertionError)):
+        check_row_local(before, after)
 
 
 def scan_as_before(path, columns, form=None):

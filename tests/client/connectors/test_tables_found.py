@@ -168,16 +168,46 @@ def test_a_sheet_is_read_cell_by_cell(tmp_path, ending):
         rows_of(path, TableFormat(sheet="bookings"))
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        ("XFD1048576", "row 1,048,576 and column 16,384"),
+        ("BZ1048576", "row 1,048,576 and column 78"),
+        ("AAA999999", "row 999,999 and column 703"),
+    ],
+)
+def test_a_stray_cell_far_away_is_refused_and_ends_no_process(tmp_path, cell):
+    path = tmp_path / "t.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet("visits")
+        sheet.write_row(0, 0, ["id", "note", "came"])
+        sheet.write_row(4000, 25, [" "])
+        sheet.write_string(cell[0], " ")
+    with pytest.raises(TableError, match=rf"reaches to {cell[1]}, more than .*; delete the rows and columns"):
+        rows_of(path)
+
+
+@pytest.mark.parametrize("ending", [".xls", ".ods", ".XLS"])
+def test_consents_are_not_read_from_files_whose_damaged_rows_name_nobody(tmp_path, ending):
+    (tmp_path / f"t{ending}").write_bytes(b"whatever")
+    source = FileSource({"consents": TablePlace(f"t{ending}")}, tmp_path)
+    with pytest.raises(
+        TableError, match=r"^consents: t\..*whose withdrawal it is; save it as \.xlsx or \.csv$"
+    ):
+        source.read("consents", ("id",))
+
+
 @pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])
 def test_types_that_no_contract_reads_are_named_and_bytes_are_text(tmp_path, ending):
     path = tmp_path / f"t{ending}"
     frame = pl.DataFrame(
-        {"id": [b"1", b"\xff"], "note": [[1], []], "came": pl.Series([1, 2], dtype=pl.Duration)}
+        {"id": [b"1", b"\xe9"], "note": [[1], []], "came": pl.Series([1, 2], dtype=pl.Duration)}
     )
     frame.write_parquet(path) if ending == ".parquet" else frame.write_ipc(path)
     with pytest.raises(TableError, match=r"column note holds List: write it .*; column came holds Duration"):
         rows_of(path)
-    assert rows_of(path, columns={"id": "id"}) == [("1",), ("\ufffd",)]
+    # As in a text file: a name that some other table has in CSV must become the same text.
+    assert rows_of(path, columns={"id": "id"}) == [("1",), ("é",)]
 
 
 def test_what_the_mapping_says_is_told_without_a_look_at_the_file(tmp_path, monkeypatch):
