@@ -211,9 +211,15 @@ def _operators(parser: OneLineParser) -> None:
 def _contract(parser: OneLineParser) -> None:
     parser.begin_words("action", "draft")
     draft = _inner(parser, "draft", "a contract to start with, from names and types of columns alone")
-    draft.add_argument("messages", type=Path, metavar="FILE", help="the table of messages")
+    draft.add_argument(
+        "messages",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="the table of messages (default: the tables of the home, files, database or FHIR)",
+    )
     draft.add_argument("--out", type=Path, required=True, metavar="FILE", help="a new .yaml file")
-    draft.add_argument("--patients", type=Path, metavar="FILE", help="the table of patients")
+    draft.add_argument("--patients", type=Path, metavar="FILE", help="with FILE: the table of patients")
     draft.add_argument("--name", default="draft", metavar="NAME", help="the contract's name (draft)")
     draft.add_argument(
         "--purpose", default="patient_engagement", metavar="TEXT", help="what it is for (patient_engagement)"

@@ -15,7 +15,8 @@ import polars as pl
 
 from wardround.client.connectors.compressed import opened
 from wardround.client.connectors.fhir_consent import Meaning, consent_rows
-from wardround.client.connectors.fhir_path import FhirPath, path_from_text
+from wardround.client.connectors.fhir_path import FhirPath, kind_of_path, path_from_text
+from wardround.client.connectors.kinds import Kind
 from wardround.client.connectors.source import DAMAGED, MappedSource, TablePlace
 from wardround.client.connectors.stream import lazy_frame
 from wardround.protocol.contract.contract import CONSENT_COLUMNS
@@ -57,6 +58,10 @@ class FhirSource(MappedSource):
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Name the files that may hold each table's resources."""
         return {table: files_of(self.folder, place.name) for table, place in self.places.items()}
+
+    def kinds(self, table: str) -> dict[str, Kind]:
+        """Say what each path finds, by the name of its last step."""
+        return {path: kind_of_path(path) for path in self.places[table].columns.values()}
 
     def snapshot(self) -> "FhirSource":
         """Give the files as they are: an export has a folder of its own."""

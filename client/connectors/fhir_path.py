@@ -6,14 +6,26 @@
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from wardround.client.connectors.kinds import Kind
 from wardround.protocol.errors import ConfigurationError
 
 _STEP = re.compile(r"([A-Za-z][A-Za-z0-9]*)(?:\[([A-Za-z][A-Za-z0-9.]*)?(\*?=)([^\]]+)\])?")
 _PATH = re.compile(rf"{_STEP.pattern}(?:\.{_STEP.pattern})*")
 _REFERENCE = re.compile(r"(?:^|/)[A-Z][A-Za-z]+/([A-Za-z0-9\-.]{1,64})(?:/_history/|#|$)")
+
+
+_TYPED: Mapping[Kind, re.Pattern[str]] = {
+    "moment": re.compile(
+        r"(^|\.)(\w*(DateTime|Date|Instant)|created|start|end|sent|received|issued|authored(On)?|dateTime|recorded)$"
+    ),
+    "number": re.compile(r"((Integer|Decimal)|Quantity\.value|(^|\.)minutesDuration)$"),
+    "truth": re.compile(r"(Boolean|(^|\.)active)$"),
+}
+"""Names of elements, by what FHIR says they hold."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,12 @@ def path_from_text(text: str, where: str) -> FhirPath:
         for name, key, operator, value in _STEP.findall(path)
     )
     return FhirPath(tuple(steps), bool(bar))
+
+
+def kind_of_path(text: str) -> Kind:
+    """Say what a path finds, as FHIR types the element that its last step names; text where nobody can tell."""
+    path = re.sub(r"\[[^\]]*\]", "", text.partition("|")[0]).strip()
+    return next((kind for kind, form in _TYPED.items() if form.search(path)), "text")
 
 
 def referenced(reference: str) -> str:

@@ -13,6 +13,7 @@ import polars as pl
 from wardround.client.connectors import excel, typed
 from wardround.client.connectors.compressed import COMPRESSIONS, plain_name
 from wardround.client.connectors.delimited import scan_lines
+from wardround.client.connectors.kinds import Kind, kind_of_dtype
 from wardround.client.connectors.line_format import completed, line_format_of
 from wardround.client.connectors.source import MappedSource, TablePlace, missing_columns
 from wardround.client.connectors.table_format import PLAIN, TableFormat
@@ -41,6 +42,17 @@ class FileSource(MappedSource):
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Name each table's file."""
         return {table: (self._path(table),) for table in self.places}
+
+    def kinds(self, table: str) -> dict[str, Kind]:
+        """Say what each column holds; in a file without names those that the mapping gives a position."""
+        place = self.places[table]
+        if not place.format.header:
+            return dict.fromkeys(place.columns.values(), "text")
+        try:
+            columns = columns_of(self._path(table), place.format)
+        except TableError as error:
+            raise TableError(f"{table}: {error}") from None
+        return {name: kind_of_dtype(dtype) for name, dtype in columns.items()}
 
     def snapshot(self) -> "FileSource":
         """Give the files as they are: an export replaces a file, and what is being read stays."""

@@ -4,17 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from wardround.client.connectors.compressed import COMPRESSIONS, plain_name
 from wardround.client.connectors.files import ENDINGS, TEXTS, columns_of, sniffed
+from wardround.client.connectors.kinds import Kind, kind_of_dtype
 from wardround.client.connectors.table_format import PLAIN, TableFormat
 from wardround.protocol.errors import TableError
 
-Kind = str
-"""What a source says of a column's type: one of ``KINDS``."""
-KINDS = ("text", "uuid", "number", "whole", "truth", "moment", "other")
-"""whole: numbers without fraction. other: nothing that a contract can read."""
 MOST_TABLES = 2000
 """Tables, or files of a folder, that are listed; a source with more is refused."""
 
@@ -54,19 +49,6 @@ def check_count(count: int, where: str) -> None:
     """Refuse a source with too many tables; TableError."""
     if count > MOST_TABLES:
         raise TableError(f"{where}: more than {MOST_TABLES:,} tables; name a place that holds yours alone")
-
-
-def kind_of_dtype(dtype: pl.DataType) -> Kind:
-    """Say what a column of a frame, or of a typed file, holds."""
-    if dtype in (pl.String, pl.Categorical, pl.Enum, pl.Binary):
-        return "text"
-    if dtype == pl.Boolean:
-        return "truth"
-    if dtype.is_integer():
-        return "whole"
-    if dtype.is_numeric():
-        return "number"
-    return "moment" if dtype in (pl.Date, pl.Datetime) else "other"
 
 
 def _is_ours(path: Path) -> bool:

@@ -5,8 +5,6 @@ otherwise (arrow-odbc 10.6, a value in a binary column), and no cell may do that
 that is none is a mark in its own cell.
 """
 
-import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,17 +12,14 @@ from typing import Any
 
 import polars as pl
 
+from wardround.client.connectors.kinds import Kind
 from wardround.client.connectors.odbc_access import OdbcAccess
-from wardround.client.connectors.odbc_dialects import DIALECTS, LONGEST_CELL, Dialect
+from wardround.client.connectors.odbc_dialects import DIALECTS, Dialect
+from wardround.client.connectors.odbc_listing import list_odbc
+from wardround.client.connectors.odbc_reader import open_batches, open_reader
 from wardround.client.connectors.source import MappedSource, TablePlace, missing_column
 from wardround.client.connectors.stream import lazy_frame
 from wardround.protocol.errors import TableAway, TableError
-
-CONNECT_SECONDS = 10
-_BATCH_ROWS, _BATCH_BYTES = 20_000, 32_000_000
-_STATE = re.compile(r"State: (\w{5}), Native error: (-?\d+)")
-_AWAY_ERRORS = ("2002", "2003", "2006", "2013", "1040", "1053", "1205")
-"""Errors of MariaDB and MySQL that come with the state HY000: no connection, lost, too many, shutting down, locked."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +58,19 @@ class OdbcSource(MappedSource):
 
         types = {name: pl.Float64() if name in numbers else pl.String() for name in columns}
         return lazy_frame(pl.Schema(types), read)
+
+    def kinds(self, table: str) -> dict[str, Kind]:
+        """Say what each column that this user may read holds, from the catalogue."""
+        name = self.places[table].name
+        found = [
+            one
+            for one in list_odbc(self.access, self.environment)
+            if one.name == name or one.name.endswith(f".{name}")
+        ]
+        if len(found) != 1:
+            reason = "no such table" if not found else f"{len(found)} schemas have one"
+            raise TableError(f"{self._where(table)}: {reason}; write schema.table in the mapping")
+        return dict(found[0].columns)
 
     def statement(self, table: str, columns: tuple[str, ...], kinds: Mapping[str, str]) -> str:
         """Write the one statement that is sent for a table's rows: a SELECT that lists the columns."""
@@ -114,71 +122,13 @@ class OdbcSource(MappedSource):
     def _schema(self, table: str, listed: str) -> Any:
         place = self._dialect.place(self.places[table].name)
         statement = f"SELECT {listed} FROM {place} WHERE 1 = 0"  # noqa: S608 (names are quoted)
-        return _reader(self.access, self.environment, statement, self._where(table), as_text=False).schema
+        return open_reader(self.access, self.environment, statement, self._where(table), as_text=False).schema
 
     def _batches(self, table: str, statement: str) -> Iterator[pl.DataFrame]:
         return open_batches(self.access, self.environment, statement, self._where(table))
 
     def _where(self, table: str) -> str:
         return f"{table}: {self.places[table].name} by ODBC"
-
-
-def open_batches(
-    access: OdbcAccess, environment: Mapping[str, str], statement: str, where: str
-) -> Iterator[pl.DataFrame]:
-    """Send a statement and yield what it gives, every cell as text; TableError begins with ``where``."""
-    reader = _reader(access, environment, statement, where, as_text=True)
-    arrow_odbc, pyarrow = _drivers()
-    while True:
-        try:
-            batch = next(reader, None)
-        except arrow_odbc.Error as error:
-            raise _explained(str(error), where) from None
-        if batch is None:
-            return
-        frame = pl.from_arrow(pyarrow.Table.from_batches([batch]))
-        if isinstance(frame, pl.DataFrame):
-            yield frame
-
-
-def _reader(
-    access: OdbcAccess, environment: Mapping[str, str], statement: str, where: str, *, as_text: bool
-) -> Any:
-    arrow_odbc, pyarrow = _drivers()
-
-    def texts(schema: Any) -> Any:
-        return pyarrow.schema([(name, pyarrow.string()) for name in schema.names])
-
-    try:
-        return arrow_odbc.read_arrow_batches_from_odbc(
-            statement,
-            connection_string=access.complete(environment),
-            batch_size=_BATCH_ROWS,
-            max_bytes_per_batch=_BATCH_BYTES,
-            max_text_size=2 * LONGEST_CELL,  # in units of UTF-16, of which a character has at most two
-            max_binary_size=1,
-            login_timeout_sec=CONNECT_SECONDS,
-            map_schema=texts if as_text else None,
-            fetch_concurrently=False,
-            payload_text_encoding=arrow_odbc.TextEncoding.UTF16,
-        )
-    except arrow_odbc.Error as error:
-        raise _explained(str(error), where) from None
-
-
-def _explained(text: str, where: str) -> TableError:
-    """Give a line of ours: the driver's own text may quote cells, and holds what was sent."""
-    state, native = found.groups() if (found := _STATE.search(text)) else ("", "")
-    reasons = {
-        "42S02": "no such table; correct its name in the mapping",
-        "42000": "no permission; grant SELECT on it to this user",
-        "28000": "user or password is refused; correct them",
-        "IM002": "no such DSN or driver; see odbcinst -q -d",
-        "01000": "the driver's library cannot be opened; see odbcinst -q -d",
-    }
-    reason = reasons.get(state, "cannot be read; check connection, names, and that the server runs")
-    away = state[:2] == "08" or state in ("HYT00", "HYT01") or native in _AWAY_ERRORS
-    return (TableAway if away else TableError)(f"{where}: {reason}{state and f' (SQLSTATE {state})'}")
 
 
 def _kind(kind: Any) -> str:
@@ -191,15 +141,3 @@ def _kind(kind: Any) -> str:
     if name.startswith(("date", "time")):
         return "moment"
     return "number" if name.startswith(("decimal", "double", "float", "halffloat")) else "other"
-
-
-def _drivers() -> tuple[Any, Any]:
-    try:
-        import arrow_odbc
-        import pyarrow
-    except (ImportError, OSError):  # OSError: the system has no unixODBC
-        raise TableError(
-            f"ODBC: driver not installed; in the checkout scripts/install.sh {sys.prefix} odbc, "
-            "and unixODBC from the system's packages"
-        ) from None
-    return arrow_odbc, pyarrow

@@ -1,11 +1,12 @@
 """The tables of a database behind ODBC that this user may read, from its catalogue; no row is read."""
 
-import os
 import re
+from collections.abc import Mapping
 
-from wardround.client.connectors.listing import Kind, ListedTable, check_count
-from wardround.client.connectors.odbc import open_batches
+from wardround.client.connectors.kinds import Kind
+from wardround.client.connectors.listing import ListedTable, check_count
 from wardround.client.connectors.odbc_access import OdbcAccess
+from wardround.client.connectors.odbc_reader import open_batches
 
 _STANDARD = (
     "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns "
@@ -41,10 +42,13 @@ _DECLARED: tuple[tuple[str, Kind], ...] = (
 """How declared types begin, in lower case; a column without a type (SQLite) is read as text."""
 
 
-def list_odbc(access: OdbcAccess) -> list[ListedTable]:
-    """List tables and views with their columns; TableError where the database does not answer."""
+def list_odbc(access: OdbcAccess, environment: Mapping[str, str]) -> list[ListedTable]:
+    """List tables and views with their columns; TableError where the database does not answer.
+
+    environment: where a password may stand.
+    """
     tables: dict[tuple[str, str], dict[str, Kind]] = {}
-    for batch in open_batches(access, os.environ, _CATALOGUES[access.dialect], "ODBC"):
+    for batch in open_batches(access, environment, _CATALOGUES[access.dialect], "ODBC"):
         for schema, table, column, declared in batch.iter_rows():
             if table and column:  # longer names come as nothing
                 key = ((schema or "").strip(), table.strip())

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from wardround.client.connectors.database import quoted, quoted_place
+from wardround.client.connectors.kinds import Kind
 from wardround.client.connectors.postgres_types import CATALOGUE, CatalogueColumn, expression, readable
 from wardround.client.connectors.source import MappedSource, TablePlace, missing_column
 from wardround.client.connectors.stream import lazy_frame
@@ -24,6 +25,7 @@ from wardround.protocol.errors import TableAway, TableError
 CONNECT_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS = 10, 10, 3600
 """How long the server may be silent, a table locked, and a statement run; then the database is away."""
 
+_NO_TABLE = "no such table, or no right to its schema; correct its name in the mapping"
 _BEGIN = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _SETTINGS = f"""
 SELECT set_config('client_encoding', 'UTF8', true), set_config('DateStyle', 'ISO', true),
@@ -90,6 +92,15 @@ class PostgresSource(MappedSource):
         with self._explaining("messages"):
             return replace(self, moment=Snapshot(self.uri))
 
+    def kinds(self, table: str) -> dict[str, Kind]:
+        """Say what each column holds, from the catalogue."""
+        place = self.places[table]
+        with self._explaining(table):
+            rows = frame_of_arrow(Snapshot(self.uri).look(CATALOGUE, [quoted_place(place.name)])).rows()
+        if not rows:
+            raise TableError(f"{table}: {place.name} in PostgreSQL: {_NO_TABLE}")
+        return {row[0]: CatalogueColumn(*row[:5]).holds for row in rows}
+
     def statement(self, table: str, columns: Mapping[str, CatalogueColumn], encoding: str = "UTF8") -> str:
         """Write the one statement that is sent for a table's rows: a SELECT that lists the columns.
 
@@ -133,9 +144,7 @@ class PostgresSource(MappedSource):
         where = f"{table}: {place.name} in PostgreSQL"
         rows = frame_of_arrow(moment.look(CATALOGUE, [quoted_place(place.name)])).rows()
         if not rows:
-            raise TableError(
-                f"{where}: no such table, or no right to its schema; correct its name in the mapping"
-            )
+            raise TableError(f"{where}: {_NO_TABLE}")
         secured, encoding = rows[0][5:]
         if secured and table == "consents":
             raise TableError(

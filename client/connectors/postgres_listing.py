@@ -2,7 +2,8 @@
 
 import re
 
-from wardround.client.connectors.listing import Kind, ListedTable, check_count
+from wardround.client.connectors.kinds import Kind
+from wardround.client.connectors.listing import ListedTable, check_count
 from wardround.client.connectors.postgres import Snapshot, explaining, frame_of_arrow
 from wardround.client.connectors.postgres_types import CatalogueColumn
 from wardround.protocol.errors import ConfigurationError
@@ -41,7 +42,7 @@ def list_postgres(uri: str) -> list[ListedTable]:
     tables: dict[tuple[str, str], dict[str, Kind]] = {}
     for schema, relation, name, declared, type_, kind, category in rows:
         column = CatalogueColumn(name, declared, type_, kind, category)
-        tables.setdefault((schema, relation), {})[name] = kind_of_column(column)
+        tables.setdefault((schema, relation), {})[name] = column.holds
     check_count(len(tables), "PostgreSQL")
     # A mapping parts schema and table at the point: a name that holds one cannot be written there.
     return [
@@ -49,16 +50,3 @@ def list_postgres(uri: str) -> list[ListedTable]:
         for (schema, relation), columns in tables.items()
         if "." not in schema + relation
     ]
-
-
-def kind_of_column(column: CatalogueColumn) -> Kind:
-    """Say what a column of the catalogue holds."""
-    if column.type in ("int2", "int4", "int8"):
-        return "whole"
-    if column.is_decimal or column.type in ("float4", "float8"):
-        return "number"
-    if column.type in ("date", "timestamp", "timestamptz"):
-        return "moment"
-    if column.type in ("bool", "uuid"):
-        return "truth" if column.type == "bool" else "uuid"
-    return "text" if column.is_text else "other"

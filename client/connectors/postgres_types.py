@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from wardround.client.connectors.database import quoted
+from wardround.client.connectors.kinds import Kind
 
 CATALOGUE = """
 WITH RECURSIVE place AS (SELECT to_regclass($1::text)::oid AS oid),
@@ -68,6 +69,19 @@ class CatalogueColumn:
     def is_decimal(self) -> bool:
         """Whether its cells are exact numbers, of any number of digits."""
         return self.type in ("numeric", "money")
+
+    @property
+    def holds(self) -> Kind:
+        """Say in a word what its cells are."""
+        if self.type in ("int2", "int4", "int8"):
+            return "whole"
+        if self.is_decimal or self.type in ("float4", "float8"):
+            return "number"
+        if self.type in _MOMENTS:
+            return "moment"
+        if self.type in ("bool", "uuid"):
+            return "truth" if self.type == "bool" else "uuid"
+        return "text" if self.is_text else "other"
 
     @property
     def remedy(self) -> str | None:

@@ -13,6 +13,7 @@ from typing import Protocol
 import polars as pl
 
 from wardround.client.connectors import parsing
+from wardround.client.connectors.kinds import Kind
 from wardround.client.connectors.patient_form import ANY_COLUMN, AS_TEXT, PatientColumn, PatientForm
 from wardround.client.connectors.table_format import PLAIN, TableFormat
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, TABLES, Contract
@@ -76,6 +77,12 @@ class TableSource(Protocol):
 
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Name the files that hold each table: they change when the table does. Empty for a database."""
+
+    def kinds(self, table: str) -> dict[str, Kind]:
+        """Say what each column holds, by the hospital's own names and from declared types: no row is looked at.
+
+        TableError as ``read`` raises it.
+        """
 
     def snapshot(self) -> "TableSource":
         """Give the source at one moment, where it can: all that is read of it shows the same state."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from wardround.client.connectors.kinds import Kind
 from wardround.protocol.contract.contract import CONSENT_COLUMNS, Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
@@ -18,9 +19,7 @@ from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.plain import read_yaml
 from wardround.protocol.text.text import visible
 
-Kind = str
-"""What a source says of a column's type: text, number, truth, moment, or other (nothing that is read)."""
-
+_READ_AS: Mapping[Kind, Kind] = {"whole": "number", "uuid": "text"}
 _PATIENT = ("patient", "patientid", "person", "personid", "subject", "mrn", "pat", "patno", "patientno")
 _DECIDED = ("decided", "sent", "booked", "scheduled", "reminded", "invited", "created")
 _OUTCOME = ("outcome", "due", "appointment", "visit", "supply", "window", "start")
@@ -96,9 +95,13 @@ class _Roles:
 def draft_contract(tables: Mapping[str, Mapping[str, Kind]], choices: Choices) -> Draft:
     """Draft a contract from the columns of ``messages`` and, where they are, ``patients``.
 
-    tables: table → column → kind. ConfigurationError, all at once, where patient or label cannot be told from the
-    names and nobody said them; ContractError where what was said contradicts itself.
+    tables: table → column → kind (``client.connectors.kinds``). ConfigurationError, all at once, where patient or label
+    cannot be told from the names and nobody said them; ContractError where what was said contradicts itself.
     """
+    tables = {
+        table: {name: _READ_AS.get(kind, kind) for name, kind in columns.items()}
+        for table, columns in tables.items()
+    }
     roles = _roles(tables, choices)
     features, unused = _features(tables, roles)
     if roles.plain["decided_at"] is not None:

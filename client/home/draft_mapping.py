@@ -1,5 +1,6 @@
 """A mapping proposed for hospital.yaml (``init --from``), by names and declared types alone; no row is looked at."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,7 @@ def draft_from_odbc(
     access: OdbcAccess, plain: Mapping[str, str], home: Path, contract: Contract | None
 ) -> MappingDraft:
     """Propose a mapping of a database behind ODBC. plain: the section ``odbc`` that ``access`` was read from."""
-    found = draft_tables(list_odbc(access), "table", contract)
+    found = draft_tables(list_odbc(access, os.environ), "table", contract)
     return checked(replace(found, tables={"odbc": plain, **found.tables}), home)
 
 

@@ -7,6 +7,7 @@ from wardround.client.connectors.source import read_tables
 from wardround.client.home.home import load_home
 from wardround.client.home.patients_known import patient_clauses
 from wardround.client.main import main
+from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 from wardround.protocol.wire.signing import new_key
 
@@ -57,3 +58,19 @@ def check_reads(tmp_path, rows):
         assert set(CONTRACT.columns(table)) <= set(frame.columns)
         assert len(frame) == rows
     return home
+
+
+def check_drafts(tmp_path, capsys, kinds):
+    """``contract draft`` of that home reads no row, and makes features of these columns and kinds among others."""
+    line = ["contract", "draft", "--home", str(tmp_path / "north"), "--label", "opened"]
+    assert main([*line, "--out", str(tmp_path / "draft.yaml")]) == 0
+    said = capsys.readouterr().out
+    written = (tmp_path / "draft.yaml").read_text()
+    assert "MARK" not in said + written
+    contract = contract_from_mapping(yaml.safe_load(written))
+    assert contract.patient == "patient"  # as the mapping calls it
+    assert "patient was guessed" not in " ".join(said.split())
+    found = {f.name: f.kind for f in contract.features}
+    assert kinds.items() <= found.items()
+    assert "pat_no" not in contract.columns("messages") + contract.columns("patients")
+    return contract

@@ -8,8 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.client.init_from import CONSENTS, CONTRACT, MESSAGES, RENAMED, ROW, check_reads, init_from
-from wardround.client.connectors.listing import KINDS, ListedTable
+from tests.client.init_from import (
+    CONSENTS,
+    CONTRACT,
+    MESSAGES,
+    RENAMED,
+    ROW,
+    check_drafts,
+    check_reads,
+    init_from,
+)
+from wardround.client.connectors.kinds import KINDS
+from wardround.client.connectors.listing import ListedTable
 from wardround.client.connectors.odbc_listing import kind_of_declared
 from wardround.client.home.draft_mapping import checked
 from wardround.client.home.draft_tables import draft_tables
@@ -38,7 +48,7 @@ def exported(folder, **changes):
     return folder
 
 
-def test_files_are_told_by_their_names_and_first_lines(tmp_path, init):
+def test_files_are_told_by_their_names_and_first_lines(tmp_path, init, capsys):
     code, said, found = init("csv", exported(tmp_path / "x"))
     assert code == 0, said
     assert found["patient"] == {"column": "pat_no", "form": "text"}
@@ -52,6 +62,8 @@ def test_files_are_told_by_their_names_and_first_lines(tmp_path, init):
     assert "messages.due: due_on" in said  # a guess is shown
     assert "note" not in said  # what no contract and no public list knows is not
     check_reads(tmp_path, 1)
+    contract = check_drafts(tmp_path, capsys, {"age": "numeric", "channel": "categorical"})
+    assert (contract.decided_at, contract.outcome_at) == (None, None)  # text files have no types
 
 
 def test_what_was_not_told_is_said_stands_in_the_file_and_ends_with_exit_code_2(tmp_path, init):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.client.connectors.database_rows import check_others_stay
 from tests.client.connectors.mariadb_server import odbc_driver, started
-from tests.client.init_from import COLUMNS_BY_ODBC, RENAMED, check_reads, init_from
+from tests.client.init_from import COLUMNS_BY_ODBC, RENAMED, check_drafts, check_reads, init_from
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.odbc import OdbcSource
 from wardround.client.connectors.odbc_access import OdbcAccess
@@ -267,6 +267,7 @@ def test_init_tells_the_mapping_by_the_catalogue_of_mariadb(mariadb, tmp_path, c
     assert found["tables"]["consents"]["columns"] == RENAMED
     assert found["patient"]["form"] == "number"
     check_reads(tmp_path, 1)
+    check_drafts(tmp_path, capsys, {"age": "numeric", "channel": "categorical"})
 
 
 def test_init_tells_the_mapping_of_sqlite_and_the_password_stays_in_its_file(lite, tmp_path, capsys):
@@ -280,3 +281,4 @@ def test_init_tells_the_mapping_of_sqlite_and_the_password_stays_in_its_file(lit
     assert found["tables"]["odbc"]["password_file"] == str(tmp_path / "key")
     assert "secret" not in (tmp_path / "north/hospital.yaml").read_text()
     check_reads(tmp_path, 1)
+    check_drafts(tmp_path, capsys, {"age": "numeric", "channel": "categorical"})

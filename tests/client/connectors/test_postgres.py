@@ -8,7 +8,7 @@ import pytest
 
 from tests.builders import visits_contract
 from tests.client.connectors.postgres_server import started
-from tests.client.init_from import RENAMED, check_reads, init_from
+from tests.client.init_from import RENAMED, check_drafts, check_reads, init_from
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.postgres import PostgresSource
 from wardround.client.connectors.postgres_types import CatalogueColumn
@@ -184,6 +184,8 @@ def test_init_tells_the_mapping_by_the_catalogue_alone(server, tmp_path, capsys)
     assert b"pg_attribute" in asked
     assert b"pat_no" not in asked  # no table was named, and no row was read
     check_reads(tmp_path, 1)
+    contract = check_drafts(tmp_path, capsys, {"age": "numeric", "channel": "categorical"})
+    assert (contract.decided_at, contract.outcome_at) == ("decided", "due")
 
 
 def test_init_says_which_type_is_no_single_value_and_hostile_names_write_nothing(server, tmp_path, capsys):

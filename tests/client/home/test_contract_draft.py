@@ -144,3 +144,52 @@ def test_the_command_writes_a_new_file_alone_and_says_what_it_could_not_tell(tmp
     assert main([*line[:3], "--out", str(tmp_path / "d.yaml"), "--label", "sent"]) == 2
     assert "--label sent: no such column; did you mean sent_at?" in capsys.readouterr().err
     assert not (tmp_path / "d.yaml").exists()
+
+
+def home(tmp_path, settings):
+    assert main(["init", "--home", str(tmp_path / "north")]) == 0
+    (tmp_path / "north/hospital.yaml").write_text(yaml.safe_dump({"hospital": "north", **settings}))
+    return ["contract", "draft", "--home", str(tmp_path / "north"), "--out", str(tmp_path / "c.yaml")]
+
+
+def test_a_homes_mapping_gives_the_columns_their_names(tmp_path, capsys):
+    """A file without a line of names, and a patients table that calls the patient otherwise."""
+    columns = {"patient": "1", "sent_at": "2", "due_on": "3", "opened": "4", "channel": "5"}
+    line = home(
+        tmp_path,
+        {
+            "patient": {"column": "1"},
+            "tables": {
+                "messages": {"path": "m.csv", "columns": columns, "format": {"header": False}},
+                "patients": {"path": "p.csv", "patient": "key", "format": {"separator": ";"}},
+            },
+        },
+    )
+    (tmp_path / "north/m.csv").write_text("MARK,MARK,MARK,MARK,MARK\n")
+    (tmp_path / "north/p.csv").write_text("key;age\nMARK;MARK\n")
+    assert main(line) == 0
+    contract = contract_from_mapping(yaml.safe_load((tmp_path / "c.yaml").read_text()))
+    assert (contract.patient, contract.decided_at, contract.label.column) == ("patient", "sent_at", "opened")
+    assert contract.columns("patients") == ("patient", "age")
+    assert "MARK" not in capsys.readouterr().out + (tmp_path / "c.yaml").read_text()
+    assert main([*line[:-1], str(tmp_path / "d.yaml"), "--patients", "x.csv"]) == 2
+    assert "--patients: only with a FILE of messages" in capsys.readouterr().err
+
+
+def test_a_fhir_mapping_says_what_its_paths_hold(tmp_path):
+    columns = {"patient": "subject.reference | id", "decided_at": "sent", "due": "received", "label": "status",
+               "age": "extension[url=urn:age].valueInteger"}  # fmt: skip
+    line = home(
+        tmp_path,
+        {"tables": {"fhir": "export", "messages": {"resource": "Communication", "columns": columns}}},
+    )
+    assert main(line) == 0
+    contract = contract_from_mapping(yaml.safe_load((tmp_path / "c.yaml").read_text()))
+    assert (contract.decided_at, contract.outcome_at) == ("decided_at", "due")
+    assert "numeric" in {f.kind for f in contract.features if f.columns == ("age",)}
+
+
+def test_a_table_that_cannot_be_read_is_one_line(tmp_path, capsys):
+    assert main(home(tmp_path, {"tables": {"messages": {"path": "nowhere.csv"}}})) == 2
+    assert "messages: no file" in capsys.readouterr().err
+    assert not (tmp_path / "c.yaml").exists()
