@@ -14,7 +14,7 @@ from wardround.protocol.privacy.randomness import Keystream, derive_key
 
 NOON = datetime(2024, 6, 10, 12, tzinfo=UTC)
 PATIENT = 33  # a training patient with topics of their own, and no more than K events
-NAME = f"patient-{PATIENT}"
+NAME, OTHER_NAME = f"patient-{PATIENT}", "patient-34"
 
 
 @pytest.fixture
@@ -81,6 +81,28 @@ def test_a_withdrawn_topic_was_never_there_in_the_next_round(bare, tables_of):
     never.write_tables({**tables, "messages": without(tables["messages"], patient=NAME, topic="maternity")})
     assert same(after, sums(never, 1))
     assert not same(after, before)
+
+
+def test_a_damaged_row_of_the_consents_withdraws_all_whom_it_may_name(bare, tables_of):
+    """The row has a field too many: its identifier is the first field, or the second."""
+    hospital, tables = bare("north"), tables_of()
+    before = sums(hospital, 1)
+    path = hospital.folder / "consents.csv"
+    given = path.read_text()
+    path.write_text(f"{given}{OTHER_NAME},{NAME.upper()},purpose,engagement,2023-01-01,,2999-01-01\n")
+    after = sums(hospital, 2)
+    alone = []
+    for number, gone in enumerate(([NAME, OTHER_NAME], [NAME], [OTHER_NAME])):
+        never = bare(f"never-{number}")
+        kept = {name: table.filter(~pl.col("patient").is_in(gone)) for name, table in tables.items()}
+        never.write_tables(kept)
+        alone.append(sums(never, 1))
+    assert same(after, alone[0])
+    assert not any(same(after, other) for other in (before, *alone[1:]))
+    path.write_text(f'{given}{NAME},"purpose,engagement,2023-01-01,,\n')
+    assert same(sums(hospital, 3), alone[1])
+    path.write_text(given)
+    assert same(sums(hospital, 4), before)
 
 
 def test_a_consent_that_expires_within_the_day_is_out_of_the_next_round(bare, tables_of):

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from wardround.client.checks import machine
-from wardround.client.checks.finding import FAULT, WARN
+from wardround.client.checks.finding import FAULT, OK, WARN
 from wardround.client.checks.volumes import unencrypted_swap, volume_of
 from wardround.client.main import main
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
@@ -64,6 +64,18 @@ def test_it_changes_nothing(hospital, doctor: Doctor) -> None:
     before = files()
     doctor()
     assert files() == before
+
+
+def test_the_zone_in_which_days_begin_is_said_aloud_where_nobody_set_it(hospital, doctor: Doctor) -> None:
+    def zone() -> dict[str, str]:
+        (found,) = [one for one in doctor()[1] if one["topic"] == "time zone"]
+        return found
+
+    unset = zone()
+    assert (unset["state"], unset["text"]) == (WARN, "UTC (not set): days begin at midnight UTC")
+    assert unset["remedy"] == "set timezone in hospital.yaml, as in timezone: Europe/Madrid"
+    hospital.configure("timezone: America/Los_Angeles\n")
+    assert (zone()["state"], zone()["text"]) == (OK, "America/Los_Angeles")
 
 
 def no_messages(hospital: Any) -> None:

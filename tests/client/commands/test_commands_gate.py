@@ -1,12 +1,14 @@
 """``gate``: every count and every column is true, on tables whose faults are known."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from wardround.client.commands.gate import PASSED
 from wardround.client.main import main
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 
@@ -67,15 +69,23 @@ def faulty_tables() -> tuple[dict[str, pl.DataFrame], dict[str, int]]:
 
 
 @pytest.fixture
-def counted(hospital, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def gate(hospital, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, Any]]:
     tables, _ = faulty_tables()
     hospital.write_tables(tables)
-    save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")
-    assert (
-        main(["gate", "--home", str(hospital.folder), "--terms", str(tmp_path / "tea.terms"), "--json"]) == 0
-    )
-    said: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return said
+    terms = tmp_path / "tea.terms"
+    save_terms(sign_terms(hospital.terms, hospital.operator), terms)
+
+    def run() -> dict[str, Any]:
+        assert main(["gate", "--home", str(hospital.folder), "--terms", str(terms), "--json"]) == 0
+        said: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return said
+
+    return run
+
+
+@pytest.fixture
+def counted(gate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    return gate()
 
 
 def test_each_reason_is_counted_as_it_is(counted: dict[str, Any]) -> None:
@@ -107,6 +117,19 @@ def test_training_and_held_out_patients_are_the_good_ones_and_k_bounds_the_forme
     assert 0 < passed["heldout patients"] < 21
     assert counted["set_aside"]["beyond K events of a training patient"] % 2 == 0
     assert passed["training events"] in (4 * passed["training patients"], 4 * passed["training patients"] - 3)
+
+
+def test_a_damaged_row_of_the_consents_takes_out_all_whom_it_may_name(hospital, gate, counted) -> None:
+    """One line has an open quote; of the other the identifier is the first field, or the second."""
+    with (hospital.folder / "consents.csv").open("a") as file:
+        file.write(
+            'good-5,"purpose,engagement,2023-01-01,,\ngood-6,GOOD-7,purpose,engagement,2023-01-01,,2999-01-01\n'
+        )
+    found = gate()
+    reason = "no consent for the purpose"
+    assert found["set_aside"][reason] == counted["set_aside"][reason] + 3 * 6
+    people = [sum(one["passed"][f"{part} patients"] for part in PASSED) for one in (counted, found)]
+    assert people[0] - people[1] == 3
 
 
 def test_the_columns_are_those_of_the_contract_and_a_diagnosis_is_not_among_them(hospital, counted) -> None:

@@ -7,6 +7,28 @@ import polars as pl
 from wardround.client.connectors import parsing
 
 
+def check_random_tables(chance, execute, source, kinds, count):
+    """Write random tables and change one row of each; kinds: a column's type → what its cells may be."""
+    for number in range(count):
+        chosen = chance.choices(list(kinds), k=chance.randint(1, 6))
+        names = [f"c{place}" for place in range(len(chosen))]
+
+        def cells(chosen=chosen):
+            return [chance.choice([*kinds[kind], "null"]) for kind in chosen]
+
+        columns = ", ".join(f"{name} {kind}" for name, kind in zip(names, chosen, strict=True))
+        rows = ", ".join(f"({row}, {', '.join(cells())})" for row in range(chance.randint(2, 9)))
+        execute(f"create table random_{number} (id int, {columns})")
+        execute(f"insert into random_{number} values {rows}")  # noqa: S608
+        changes = ", ".join(f"{name} = {cell}" for name, cell in zip(names, cells(), strict=True))
+        check_others_stay(
+            lambda number=number, names=names: source(f"random_{number}").read("messages", ("id", *names)),
+            lambda change=f"update random_{number} set {changes} where id = 1": execute(change),  # noqa: S608
+            "1",
+        )
+        execute(f"drop table random_{number}")
+
+
 def parsed(frame):
     """Read every column as everything that a contract could ask for; what was given, too."""
     frame = frame.collect() if isinstance(frame, pl.LazyFrame) else frame

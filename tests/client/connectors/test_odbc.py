@@ -6,7 +6,7 @@ import sqlite3
 import polars as pl
 import pytest
 
-from tests.client.connectors.database_rows import check_others_stay
+from tests.client.connectors.database_rows import check_random_tables
 from tests.client.connectors.mariadb_server import odbc_driver, started
 from tests.client.init_from import COLUMNS_BY_ODBC, RENAMED, check_drafts, check_reads, init_from
 from wardround.client.connectors.mapping import source_from_mapping
@@ -76,28 +76,6 @@ def by_sqlite(lite, table, **columns):
     path = lite.execute("pragma database_list").fetchone()[2]
     connection = f"Driver={odbc_driver('libsqlite3odbc.so')};Database={path}"
     return OdbcSource(OdbcAccess(connection, "sqlite"), {"messages": TablePlace(table, columns)}, {})
-
-
-def check_random_tables(chance, execute, source, kinds, count):
-    """kinds: a column's type → what its cells may be."""
-    for number in range(count):
-        chosen = chance.choices(list(kinds), k=chance.randint(1, 6))
-        names = [f"c{place}" for place in range(len(chosen))]
-
-        def cells(chosen=chosen):
-            return [chance.choice([*kinds[kind], "null"]) for kind in chosen]
-
-        columns = ", ".join(f"{name} {kind}" for name, kind in zip(names, chosen, strict=True))
-        rows = ", ".join(f"({row}, {', '.join(cells())})" for row in range(chance.randint(2, 9)))
-        execute(f"create table random_{number} (id int, {columns})")
-        execute(f"insert into random_{number} values {rows}")  # noqa: S608
-        changes = ", ".join(f"{name} = {cell}" for name, cell in zip(names, cells(), strict=True))
-        check_others_stay(
-            lambda number=number, names=names: source(f"random_{number}").read("messages", ("id", *names)),
-            lambda change=f"update random_{number} set {changes} where id = 1": execute(change),  # noqa: S608
-            "1",
-        )
-        execute(f"drop table random_{number}")
 
 
 def check_mariadb(server, seed, count):

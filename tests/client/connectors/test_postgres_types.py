@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from tests.client.connectors.database_rows import check_others_stay
+from tests.client.connectors.database_rows import check_random_tables
 from tests.client.connectors.postgres_server import started
 from wardround.client.connectors.postgres import PostgresSource
 from wardround.client.connectors.source import TablePlace
@@ -55,38 +55,21 @@ def source(server, table, database="postgres"):
     return PostgresSource(uri, {"messages": TablePlace(table), "consents": TablePlace(table)})
 
 
-def check_random_tables(server, seed, count):
+def check_postgresql(server, seed, count):
     dbapi = pytest.importorskip("adbc_driver_postgresql.dbapi")
-    chance = random.Random(seed)
     with dbapi.connect(server.uri, autocommit=True) as connection, connection.cursor() as cursor:
-        for number in range(count):
-            kinds = chance.choices(list(CELLS), k=chance.randint(1, 6))
-            name = f"random_{seed}_{number}"
-            columns = ", ".join(f"c{place} {kind}" for place, kind in enumerate(kinds))
-            cursor.execute(f"create table {name} (id int, {columns})")
-
-            def cells(kinds=kinds):
-                return [chance.choice([*CELLS[kind], "null"]) for kind in kinds]
-
-            rows = ", ".join(f"({row}, {', '.join(cells())})" for row in range(chance.randint(2, 9)))
-            cursor.execute(f"insert into {name} values {rows}")  # noqa: S608
-            changes = ", ".join(f"c{place} = {cell}" for place, cell in enumerate(cells()))
-            names = ("id", *(f"c{place}" for place in range(len(kinds))))
-            check_others_stay(
-                lambda name=name, names=names: source(server, name).read("messages", names),
-                lambda change=f"update {name} set {changes} where id = 1": cursor.execute(change),  # noqa: S608
-                "1",
-            )
-            cursor.execute(f"drop table {name}")
+        check_random_tables(
+            random.Random(seed), cursor.execute, lambda table: source(server, table), CELLS, count
+        )
 
 
 def test_a_cell_is_its_own_rows_business(server):
-    check_random_tables(server, 1, 6)
+    check_postgresql(server, 1, 6)
 
 
 @pytest.mark.soak
 def test_a_cell_is_its_own_rows_business_in_500_tables(server):
-    check_random_tables(server, 2, 500)
+    check_postgresql(server, 2, 500)
 
 
 @pytest.mark.parametrize("kind", CELLS)

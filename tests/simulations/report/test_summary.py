@@ -200,3 +200,18 @@ def test_the_run_says_which_rows_of_a_table_of_ones_own_were_set_aside(
     assert line in capsys.readouterr().out
     print_run(replace(results, how_read={}), files)
     assert "Set aside" not in capsys.readouterr().out
+
+
+def test_how_tables_were_read_is_in_the_manifest_and_in_a_runs_first_lines(
+    example: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read_as = {"messages": 'visits.csv: separator ";", dates ISO 8601', "consents": "c.xlsx: sheet Bajas"}
+    results = replace(example(), how_read=read_as)
+    files = write_run(results, tmp_path)
+    assert json.loads(files.manifest.read_text())["tables_read_as"] == read_as
+    print_run(results, files)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rstrip() for line in lines[:2]] == [f"Read {said}" for said in read_as.values()]
+    assert (
+        json.loads(write_run(example(), tmp_path / "synthetic").manifest.read_text())["tables_read_as"] == {}
+    )
