@@ -104,14 +104,13 @@ class PostgresSource(MappedSource):
     def statement(self, table: str, columns: Mapping[str, CatalogueColumn], encoding: str = "UTF8") -> str:
         """Write the one statement that is sent for a table's rows: a SELECT that lists the columns.
 
-        They come sorted by all of them: rows of one patient and moment would else come as the disk has them, and that
-        changes with every UPDATE.
+        Without ORDER BY: the gate gives the same whatever order the disk has them in, and a server sorts ten million
+        rows for a minute.
         """
         listed = ", ".join(
             f"{expression(column, encoding)} AS {quoted(name)}" for name, column in columns.items()
         )
-        places = ", ".join(str(position) for position in range(1, len(columns) + 1))
-        return f"SELECT {listed} FROM {quoted_place(self.places[table].name)} ORDER BY {places}"  # noqa: S608 (quoted)
+        return f"SELECT {listed} FROM {quoted_place(self.places[table].name)}"  # noqa: S608 (quoted)
 
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
         """Stream these columns, under the contract's names.

@@ -88,10 +88,10 @@ class TableSource(Protocol):
         """Give the source at one moment, where it can: all that is read of it shows the same state."""
 
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
-        """Read exactly these columns, under the contract's names, in a stable order, and ``DAMAGED`` where there is.
+        """Read exactly these columns, under the contract's names, and ``DAMAGED`` where there is.
 
-        columns: the patient's identifier first. TableError, with the remedy, where the table as a whole cannot be
-        read; TableAway where it cannot be reached.
+        In any order: the gate's results never depend on it. columns: the patient's identifier first. TableError, with
+        the remedy, where the table as a whole cannot be read; TableAway where it cannot be reached.
         """
 
 

@@ -143,18 +143,6 @@ def test_all_tables_are_read_at_one_moment(server):
     assert len(source(server, "told").read("messages", ("id",)).collect()) == 2
 
 
-def test_the_order_of_rows_on_the_disk_does_not_matter(server):
-    server.execute(
-        "create table moved (id int, cell text); insert into moved values (1, 'b'), (1, 'a'), (2, 'c')"
-    )
-    before = source(server, "moved").read("messages", ("id", "cell")).collect()
-    server.execute("update moved set cell = 'a' where cell = 'a'")
-    stored = "select string_agg(cell, '' order by ctid) from moved"
-    server.execute(f"do $$ begin assert ({stored}) = 'bca'; end $$")
-    after = source(server, "moved").read("messages", ("id", "cell")).collect()
-    assert after.rows() == before.rows() == [(1, "a"), (1, "b"), (2, "c")]
-
-
 def test_nothing_can_be_written(server):
     server.execute(
         "create table kept (id int); create function meddle() returns int language plpgsql volatile as "
