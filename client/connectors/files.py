@@ -69,7 +69,8 @@ class FileSource(MappedSource):
                 "save it as .xlsx or .csv"
             )
         try:
-            return scan_file(path, named, place.format)
+            # A name typed with a comma moves a withdrawal's cells, and its last, empty one behind the last name.
+            return scan_file(path, named, place.format, spare=table != "consents")
         except TableError as error:
             raise TableError(f"{table}: {error}") from None
 
@@ -77,16 +78,19 @@ class FileSource(MappedSource):
         return self.folder / self.places[table].name
 
 
-def scan_file(path: Path, columns: Mapping[str, str], form: TableFormat = PLAIN) -> pl.LazyFrame:
+def scan_file(
+    path: Path, columns: Mapping[str, str], form: TableFormat = PLAIN, *, spare: bool = True
+) -> pl.LazyFrame:
     """Scan a file's columns. columns: name in the frame → name in the file, or position from 1 where it has no names.
 
-    The patient's identifier comes first. TableError, in one line without any cell, where the file or a column is not
-    there, or a column has a type that no contract can read.
+    The patient's identifier comes first. spare: whether a line of text may have empty fields behind the last name;
+    else it is damaged. TableError, in one line without any cell, where the file or a column is not there, or a column
+    has a type that no contract can read.
     """
     check_file(path)
     name = plain_name(path)
     if name.endswith(TEXTS):
-        written = line_format_of(path, form)
+        written = replace(line_format_of(path, form), spare=spare)
         return scan_lines(path, written, positions(path, columns, written.names, form))
     if name.endswith(excel.ENDINGS):
         sheet = excel.read_sheet(path, form)

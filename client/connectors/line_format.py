@@ -30,7 +30,7 @@ class LineFormat:
     separator, quote: one character each; no quote is "". encoding: a codec's name, with its byte order. end: what
     ends a line, a line feed or a carriage return. start: bytes (of the decompressed file) before the first row. names:
     the columns, by position; empty where the file names none. header: the line of names as UTF-8, to know it again;
-    None where there is none.
+    None where there is none. spare: whether a row may have empty fields behind the last name.
     """
 
     separator: str
@@ -40,6 +40,7 @@ class LineFormat:
     start: int
     names: tuple[str, ...]
     header: bytes | None
+    spare: bool = True
 
     @property
     def least_width(self) -> int:

@@ -120,6 +120,8 @@ def _has_width(
     if not written.names:
         return right
     right = (outside == width - 1) | (outside == least - 1)
+    if not written.spare:
+        return right
     for_sure = np.flatnonzero(~right & ~quoted & (outside >= least))
     excess = separators[for_sure] - (least - 1)
     trailing = ends[for_sure] - marks[first_marks[for_sure] + least - 1]

@@ -120,16 +120,19 @@ def test_training_and_held_out_patients_are_the_good_ones_and_k_bounds_the_forme
 
 
 def test_a_damaged_row_of_the_consents_takes_out_all_whom_it_may_name(hospital, gate, counted) -> None:
-    """One line has an open quote; of the other the identifier is the first field, or the second."""
+    """A quote stands open; the identifier is the first field or the second; one is sure to be the second."""
+    lines = (
+        'good-5,"purpose,engagement,2023-01-01,,',
+        "good-6,GOOD-7,purpose,engagement,2023-01-01,,2999-01-01",
+        "Doe,good-8,purpose,engagement,,2024-01-01,",
+    )
     with (hospital.folder / "consents.csv").open("a") as file:
-        file.write(
-            'good-5,"purpose,engagement,2023-01-01,,\ngood-6,GOOD-7,purpose,engagement,2023-01-01,,2999-01-01\n'
-        )
+        file.writelines(f"{line}\n" for line in lines)
     found = gate()
     reason = "no consent for the purpose"
-    assert found["set_aside"][reason] == counted["set_aside"][reason] + 3 * 6
+    assert found["set_aside"][reason] == counted["set_aside"][reason] + 4 * 6
     people = [sum(one["passed"][f"{part} patients"] for part in PASSED) for one in (counted, found)]
-    assert people[0] - people[1] == 3
+    assert people[0] - people[1] == 4
 
 
 def test_the_columns_are_those_of_the_contract_and_a_diagnosis_is_not_among_them(hospital, counted) -> None:

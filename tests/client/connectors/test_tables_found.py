@@ -111,6 +111,17 @@ def test_a_line_is_read_or_damaged_by_itself(tmp_path, line, row):
     assert rows_of(tmp_path / "t.csv") == [*whole(), row, ("5", "ok", "no", None)]
 
 
+def test_a_row_of_consents_that_a_separator_moved_is_damaged(tmp_path):
+    """In other tables an empty field behind the last name is an export's habit; here a withdrawal would be lost."""
+    (tmp_path / "t.csv").write_text("id,note,came\n1,left,yes\nDoe,2,\nDoe,3,left,\n4,left,yes,\n")
+    source = FileSource({table: TablePlace("t.csv") for table in ("consents", "messages")}, tmp_path)
+    rows = {table: source.read(table, ("id", "came")).collect().rows() for table in source.places}
+    assert rows["consents"][2:] == [(None, None, "Doe\n3"), (None, None, "4\nleft")]
+    assert rows["messages"][2:] == [("Doe", "left", None), ("4", "yes", None)]
+    (tmp_path / "t.csv").write_text("id,note,came,\n1,left,yes,\n2,left,no\n")
+    assert source.read("consents", ("id", "came")).collect().rows() == [("1", "yes", None), ("2", "no", None)]
+
+
 def test_a_file_without_names_is_read_by_position(tmp_path):
     (tmp_path / "t.csv").write_text("1,left,yes\n2,x\n3,y,no,z\n", encoding="utf-8")
     form, columns = TableFormat(header=False), {"id": "1", "came": "3"}
