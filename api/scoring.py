@@ -62,7 +62,7 @@ class Model:
         """Give each message's probability of engagement: float64 [rows of ``messages``], in their order.
 
         Null where the gate sets the message or its patient aside, as it does in training: consent, purpose,
-        retention, what cannot be read. as_of: the moment at which consent and outcomes are looked at; None for
+        retention, what cannot be read. as_of: the time at which consent and outcomes are looked at; None for
         two days after the last outcome, when all are known. Where ``messages`` has the contract's hospital
         column, a patient's history is that at one hospital. TableError where a column is missing.
 

@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _compute_in_one_thread(options)
             import_module(f"wardround.client.commands.{options.module}").run(options)
     except WardroundError as error:
-        return _said(str(error), USER_ERROR)
+        return _end(str(error), USER_ERROR)
     except KeyboardInterrupt:
-        return _said("stopped", STOPPED)
+        return _end("stopped", STOPPED)
     except BrokenPipeError:
         # Whoever read the output has left; the interpreter's own flush at exit must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -45,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if type(error).__module__.startswith(
             "polars"
         ):  # read lazily: what a file holds shows when it is used
-            return _said(
+            return _end(
                 f"tables: cannot be read ({type(error).__name__}); fix the export, or its path", USER_ERROR
             )
-        return _said(_fault(error), FAULT)
+        return _end(_fault(error), FAULT)
     return OK
 
 
@@ -80,7 +80,7 @@ def _is_ours(filename: str) -> bool:
     return path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in ("client", "protocol")
 
 
-def _said(line: str, code: int) -> int:
+def _end(line: str, code: int) -> int:
     complain(" ".join(line.split()))
     return code
 

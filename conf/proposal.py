@@ -73,7 +73,7 @@ class Serving:
 
     round_seconds: a round's deadline. quorum: the share of the planned hospitals that must have answered by
     then, else the same round is asked again. wait_seconds: how long that goes on, or an absent server is
-    waited for. now: the moment from which new terms are valid. release_decision: who answers for the model;
+    waited for. now: the time from which new terms are valid. release_decision: who answers for the model;
     a study keeps what it was begun with.
     """
 

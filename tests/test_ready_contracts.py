@@ -51,8 +51,8 @@ def invented(contract) -> Tables:
     messages = {
         **table_of(contract, "messages", MESSAGES, rng),
         contract.patient: rng.choice(people, MESSAGES),
-        contract.decided_at: [moment.isoformat() for moment in sent],
-        contract.outcome_at: [(moment + timedelta(days=7)).date().isoformat() for moment in sent],
+        contract.decided_at: [timestamp.isoformat() for timestamp in sent],
+        contract.outcome_at: [(timestamp + timedelta(days=7)).date().isoformat() for timestamp in sent],
         contract.label.column: rng.choice([*contract.label.engaged, *contract.label.not_engaged], MESSAGES),
     }
     assessed = {contract.assessed_at: ["2023-01-01"] * PATIENTS} if contract.assessed_at else {}

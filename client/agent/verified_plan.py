@@ -32,7 +32,7 @@ from wardround.protocol.wire.wire import decode_plan
 
 
 class OtherProtocol(Refusal):
-    """A listed operator's server speaks another protocol. operator: its key; speaker: what it said it is."""
+    """A listed operator's server speaks another protocol. operator: its key; speaker: what it states that it is."""
 
     def __init__(self, operator: str, speaker: Speaker) -> None:
         """Say which side is to be upgraded."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from wardround.client.cohort import Cohort
-from wardround.client.connectors.moments import next_midnight
 from wardround.client.connectors.source import TableSource, read_tables
+from wardround.client.connectors.timestamps import next_midnight
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.client.gate.consent import next_change
@@ -27,7 +27,7 @@ Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    """The patients of each account, what they were made from, and the moment until which they stand."""
+    """The patients of each account, what they were made from, and the time until which they stand."""
 
     contract: str
     stamp: Stamp

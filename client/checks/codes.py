@@ -8,8 +8,8 @@ import polars as pl
 from wardround.client.checks.finding import Finding, fault, ok, warn
 from wardround.client.connectors import parsing
 from wardround.client.connectors.codes import ColumnShares, count_codes, swapped_columns, unknown_words
-from wardround.client.connectors.moments import wall_clock
 from wardround.client.connectors.source import Tables, TableSource
+from wardround.client.connectors.timestamps import wall_clock
 from wardround.client.home.home import POLICY, SETTINGS, Home
 from wardround.client.policy.policy import Policy
 from wardround.protocol.contract.contract import TABLES, Contract
@@ -98,17 +98,17 @@ def _age(
 
 
 def _newest(tables: Tables, contract: Contract, table: str, now: datetime) -> datetime | None:
-    """Give the latest moment in the table that is not in the future."""
+    """Give the latest time in the table that is not in the future."""
     rows = tables.part(table, contract)
     names = _NEWEST.get(table, ())
     columns = [name if table == "consents" else getattr(contract, name) for name in names]
     if rows is None or not any(columns):
         return None
     schema, form, zone = rows.collect_schema(), tables.format(table), tables.timezone
-    moments = [parsing.instant(c, schema[c], form, zone).alias(f"moment:{c}") for c in columns if c]
-    past = [pl.col(one.meta.output_name()) for one in moments]
+    timestamps = [parsing.instant(c, schema[c], form, zone).alias(f"timestamp:{c}") for c in columns if c]
+    past = [pl.col(one.meta.output_name()) for one in timestamps]
     latest = [one.filter(one <= wall_clock(now, zone)).max() for one in past]
-    found = rows.select(moments).select(pl.max_horizontal(latest)).collect(engine="streaming").item()
+    found = rows.select(timestamps).select(pl.max_horizontal(latest)).collect(engine="streaming").item()
     return found if isinstance(found, datetime) else None
 
 

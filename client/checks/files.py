@@ -77,7 +77,7 @@ def keys(home: Home) -> Iterator[Finding]:
 
 
 def time_zone(home: Home) -> Iterator[Finding]:
-    """Say in which zone days begin, above all where nobody has said so."""
+    """Show in which time zone days begin, above all where none was set."""
     if home.timezone_is_set or home.simulation is not None:
         yield ok("time zone", home.timezone)
         return

@@ -50,8 +50,8 @@ def guarded(topic: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]
 
 def failed(topic: str, error: WardroundError) -> Finding:
     """Turn one of our errors into a fault; its remedy stands after the last semicolon."""
-    said, _, remedy = str(error).rpartition("; ")
-    if said:
-        return fault(topic, said, remedy)
+    text, _, remedy = str(error).rpartition("; ")
+    if text:
+        return fault(topic, text, remedy)
     whole = "restore the newest backup" if isinstance(error, LedgerError) else "fix what the line says"
     return fault(topic, remedy, whole)

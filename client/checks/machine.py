@@ -61,7 +61,7 @@ def _version(name: str) -> str:
 def clock(last_entry: datetime | None, now: datetime | None = None) -> Iterator[Finding]:
     """Look whether the clock is plausible, beside the ledger's too, and kept by somebody.
 
-    last_entry: of the ledger, refusals aside; None in a simulated home, whose moment is not the clock's.
+    last_entry: of the ledger, refusals aside; None in a simulated home, whose time is not the clock's.
     """
     now = now or datetime.now(UTC)
     wrong = "" if last_entry is None else clock_fault(now, last_entry)

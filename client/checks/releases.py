@@ -11,7 +11,7 @@ from wardround.protocol.wire.speaker import this_speaker, understands
 
 
 def servers(home: Home, policy: Policy, ledger: Ledger) -> Iterator[Finding]:
-    """Compare each listed operator's release, as its last request said, with what is installed here."""
+    """Compare each listed operator's release, as its last request stated, with what is installed here."""
     lines = list(other_releases(home, policy, ledger))
     for line, understood in lines:
         if understood:

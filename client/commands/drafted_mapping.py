@@ -68,7 +68,7 @@ def say_draft(draft: MappingDraft) -> None:
 
 
 def refuse_untold(draft: MappingDraft) -> None:
-    """Raise ConfigurationError, once all is written and said, where something is left to write by hand."""
+    """Raise ConfigurationError, once all is written and printed, where something is left to write by hand."""
     if draft.untold:
         raise ConfigurationError(
             "init: the home is made; write by hand what no name told "

@@ -32,7 +32,7 @@ Row = Sequence[object]
 class Sheet:
     """One sheet: its columns' names (none where it has no such line) and its rows.
 
-    A row that cannot be read is None. unread: those rows' cells once more, moments as numbers; empty where the kind
+    A row that cannot be read is None. unread: those rows' cells once more, times as numbers; empty where the kind
     of file allows none.
     """
 
@@ -81,7 +81,7 @@ def frame_of(sheet: Sheet, places: Mapping[str, int]) -> pl.DataFrame:
 
 
 def text_of(cell: object) -> str | None:
-    """Write a cell as text: whole numbers without fraction, moments in ISO 8601, true and false; None for nothing."""
+    """Write a cell as text: whole numbers without fraction, times in ISO 8601, true and false; None for nothing."""
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, float):

@@ -14,7 +14,7 @@ Meaning = tuple[str, str]
 """A kind and a value of the consents table; ``OTHER`` for a code that says nothing of what is learned here."""
 OTHER: Meaning = ("other", "")
 NO_DATE = "without date"
-"""Where a withdrawal has no date: text that is no moment counts as withdrawn for good."""
+"""Where a withdrawal has no date: text that is no time counts as withdrawn for good."""
 
 _NOT_YET = ("draft", "proposed")
 _RULES = {"OPTIN": "permit", "OPTINR": "permit", "OPTOUT": "deny", "OPTOUTE": "deny"}
@@ -58,7 +58,7 @@ def consent_rows(resource: Mapping[str, Any], meanings: Mapping[str, Meaning]) -
 def _provisions(
     provision: Mapping[str, Any], outer: str, about: list[tuple[str, str]]
 ) -> Iterator[tuple[str, Mapping[str, Any], list[tuple[str, str]]]]:
-    """Yield type, period and codes of a provision and of those within; what is not said holds as without."""
+    """Yield type, period and codes of a provision and of those within; what is not stated holds as without."""
     kind = provision.get("type", outer)
     codes = [
         *about,

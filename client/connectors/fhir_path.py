@@ -19,7 +19,7 @@ _REFERENCE = re.compile(r"(?:^|/)[A-Z][A-Za-z]+/([A-Za-z0-9\-.]{1,64})(?:/_histo
 
 
 _TYPED: Mapping[Kind, re.Pattern[str]] = {
-    "moment": re.compile(
+    "timestamp": re.compile(
         r"(^|\.)(\w*(DateTime|Date|Instant)|created|start|end|sent|received|issued|authored(On)?|dateTime|recorded)$"
     ),
     "number": re.compile(r"((Integer|Decimal)|Quantity\.value|(^|\.)minutesDuration)$"),

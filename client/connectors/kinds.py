@@ -4,7 +4,7 @@ import polars as pl
 
 Kind = str
 """What a source says of a column's type: one of ``KINDS``."""
-KINDS = ("text", "uuid", "number", "whole", "truth", "moment", "other")
+KINDS = ("text", "uuid", "number", "whole", "truth", "timestamp", "other")
 """whole: numbers without fraction. other: nothing that a contract can read."""
 
 
@@ -18,4 +18,4 @@ def kind_of_dtype(dtype: pl.DataType) -> Kind:
         return "whole"
     if dtype.is_numeric():
         return "number"
-    return "moment" if dtype in (pl.Date, pl.Datetime) else "other"
+    return "timestamp" if dtype in (pl.Date, pl.Datetime) else "other"

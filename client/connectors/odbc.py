@@ -26,7 +26,7 @@ from wardround.protocol.errors import TableAway, TableError
 class OdbcSource(MappedSource):
     """places: tables or views named as ``schema.table``. environment: where a password may stand.
 
-    Each table is read by one statement of its own, at its own moment: ODBC has no snapshot that connections share.
+    Each table is read by one statement of its own, at its own time: ODBC has no snapshot that connections share.
     """
 
     access: OdbcAccess
@@ -39,7 +39,7 @@ class OdbcSource(MappedSource):
         return {}
 
     def snapshot(self) -> "OdbcSource":
-        """Give the source itself: each of its tables is read at its own moment."""
+        """Give the source itself: each of its tables is read at its own time."""
         return self
 
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
@@ -79,7 +79,7 @@ class OdbcSource(MappedSource):
         for column in columns:
             name = rename.get(column, column)
             sure = kinds[column] in (
-                ("number", "moment", "other") if dialect.moments else ("number", "other")
+                ("number", "timestamp", "other") if dialect.timestamps else ("number", "other")
             )
             cell = (
                 dialect.name(name) if dialect.typed and sure else dialect.bounded(name, column == columns[0])
@@ -92,7 +92,7 @@ class OdbcSource(MappedSource):
         return DIALECTS[self.access.dialect]
 
     def _kinds(self, table: str, columns: tuple[str, ...]) -> dict[str, str]:
-        """Tell of each column whether it is text, number, moment or other, from the types that the driver states."""
+        """Tell of each column whether it is text, number, timestamp or other, from the types that the driver states."""
         place, dialect = self.places[table], self._dialect
         named = {column: place.columns.get(column, column) for column in columns}
         listed = ", ".join(map(dialect.name, named.values()))
@@ -139,5 +139,5 @@ def _kind(kind: Any) -> str:
     if "string" in name:
         return "text"
     if name.startswith(("date", "time")):
-        return "moment"
+        return "timestamp"
     return "number" if name.startswith(("decimal", "double", "float", "halffloat")) else "other"

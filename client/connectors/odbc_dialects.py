@@ -14,8 +14,8 @@ _TOO_LONG = "(too long)"
 class Dialect:
     """opening, closing: the quotes of a name. length, text: SQL of a cell's length and of the cell as text.
 
-    typed: whether a column holds the type that it declares. SQLite's do not. moments: whether the driver states how
-    long a moment's text is; MariaDB's (3.1) cuts ``838:59:59`` short, and refuses fractions of a second.
+    typed: whether a column holds the type that it declares. SQLite's do not. timestamps: whether the driver states how
+    long a time's text is; MariaDB's (3.1) cuts ``838:59:59`` short, and refuses fractions of a second.
     """
 
     opening: str = '"'
@@ -23,7 +23,7 @@ class Dialect:
     length: str = "length({})"
     text: str = "{}"
     typed: bool = True
-    moments: bool = True
+    timestamps: bool = True
 
     def name(self, name: str) -> str:
         """Quote a name."""
@@ -44,7 +44,7 @@ class Dialect:
 
 
 DIALECTS = {
-    "mariadb": Dialect("`", "`", "octet_length({})", "CAST({} AS CHAR)", moments=False),
+    "mariadb": Dialect("`", "`", "octet_length({})", "CAST({} AS CHAR)", timestamps=False),
     "sqlserver": Dialect("[", "]", "datalength({})"),
     "oracle": Dialect(),
     "db2": Dialect(),

@@ -36,7 +36,7 @@ _DECLARED: tuple[tuple[str, Kind], ...] = (
     (r"tinyint\(1\)|bit|bool|boolean", "truth"),
     (r"(tiny|small|medium|big)?int|integer|(big)?serial", "whole"),
     (r"dec|decimal|numeric|number|float|double|real|(small)?money|fixed", "number"),
-    (r"date|(small)?datetime|timestamp(_?ntz|_?ltz|_?tz)?", "moment"),
+    (r"date|(small)?datetime|timestamp(_?ntz|_?ltz|_?tz)?", "timestamp"),
     (r"n?(var)?char|character|n?(tiny|medium|long)?text|n?clob|enum|string|(var)?graphic|$", "text"),
 )
 """How declared types begin, in lower case; a column without a type (SQLite) is read as text."""

@@ -1,4 +1,4 @@
-"""Reading a column's cells, whatever type a source gave them: text, number, truth value, moment, word.
+"""Reading a column's cells, whatever type a source gave them: text, number, truth value, timestamp, word.
 
 Every expression works row by row: what a cell becomes never depends on another row. What does not parse
 becomes null, of whatever type or size it is (tests/client/connectors/test_parsing.py tries them all). Sources may hand
@@ -11,15 +11,15 @@ from unicodedata import normalize
 
 import polars as pl
 
-from wardround.client.connectors.moments import (
+from wardround.client.connectors.table_format import PLAIN, TableFormat
+from wardround.client.connectors.timestamps import (
     UNITS,
-    moment_of_number,
-    moments_of_texts,
+    timestamp_of_number,
+    timestamps_of_texts,
     wall_of_instant,
     wall_of_plain,
     within_calendar,
 )
-from wardround.client.connectors.table_format import PLAIN, TableFormat
 
 MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 # Words that mean one thing in every language in which they are usual, in lower case and composed (NFC). Left out, and
@@ -121,22 +121,22 @@ def word_index(name: str, dtype: pl.DataType, words: Sequence[str], form: TableF
 
 
 def instant(name: str, dtype: pl.DataType, form: TableFormat = PLAIN, zone: str = "UTC") -> pl.Expr:
-    """Datetime in microseconds as the wall clock of ``zone`` shows it (client.connectors.moments says the rules)."""
+    """Datetime in microseconds as the wall clock of ``zone`` shows it (client.connectors.timestamps says the rules)."""
     cell = pl.col(name)
     if isinstance(dtype, (pl.Datetime, pl.Date)):
-        moment = within_calendar(cell, _unit(dtype))
+        timestamp = within_calendar(cell, _unit(dtype))
         if isinstance(dtype, pl.Date):
-            return moment.cast(pl.Datetime("us"), strict=False).alias(name)
-        plain = moment.cast(pl.Datetime(dtype.time_unit)).cast(pl.Datetime("us"), strict=False)
+            return timestamp.cast(pl.Datetime("us"), strict=False).alias(name)
+        plain = timestamp.cast(pl.Datetime(dtype.time_unit)).cast(pl.Datetime("us"), strict=False)
         if dtype.time_zone is None:
             return wall_of_plain(plain, form.timezone or zone, zone).alias(name)
-        utc = moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        utc = timestamp.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return wall_of_instant(utc.cast(pl.Datetime("us"), strict=False), zone).alias(name)
     if form.dates in UNITS and dtype.is_numeric():
-        return moment_of_number(number(name, dtype), form, zone).alias(name)
+        return timestamp_of_number(number(name, dtype), form, zone).alias(name)
     if _is_text(dtype) or (form.dates == "YYYYMMDD" and dtype.is_numeric()):
         return text(name, dtype).map_batches(
-            lambda texts: moments_of_texts(texts, form, zone),
+            lambda texts: timestamps_of_texts(texts, form, zone),
             return_dtype=pl.Datetime("us"),
             is_elementwise=True,
         )

@@ -81,16 +81,16 @@ class PostgresSource(MappedSource):
     uri: str = field(repr=False)
     places: Mapping[str, TablePlace]
     timezone: str = "UTC"
-    moment: Snapshot | None = field(default=None, repr=False, compare=False)
+    held: Snapshot | None = field(default=None, repr=False, compare=False)
 
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Give nothing: a database is read for every round."""
         return {}
 
     def snapshot(self) -> "PostgresSource":
-        """Give the source at one moment: every table that is read of it shows the same state of the database."""
+        """Give the source as of one time: every table that is read of it shows the same state of the database."""
         with self._explaining("messages"):
-            return replace(self, moment=Snapshot(self.uri))
+            return replace(self, held=Snapshot(self.uri))
 
     def kinds(self, table: str) -> dict[str, Kind]:
         """Say what each column holds, from the catalogue."""
@@ -117,31 +117,31 @@ class PostgresSource(MappedSource):
 
         TableError names each column that is not there, and each whose type is no single value, with what to write.
         """
-        moment = self.moment or self.snapshot().moment
-        if moment is None:
-            raise ValueError("a snapshot has a moment")
-        with self._explaining(table, moment):
-            found, encoding = self._asked(table, columns, moment)
+        snapshot = self.held or self.snapshot().held
+        if snapshot is None:
+            raise ValueError("a source as of one time holds a snapshot")
+        with self._explaining(table, snapshot):
+            found, encoding = self._asked(table, columns, snapshot)
             statement = self.statement(table, found, encoding)
-            empty = moment.look(f"{statement} LIMIT 0")
+            empty = snapshot.look(f"{statement} LIMIT 0")
 
         def frame(arrow: Any) -> pl.DataFrame:
             return readable(frame_of_arrow(arrow), found, encoding, columns[0])
 
         def read(_: list[str] | None) -> Iterator[pl.DataFrame]:
-            with self._explaining(table, moment):
-                for batch in moment.stream(statement):
+            with self._explaining(table, snapshot):
+                for batch in snapshot.stream(statement):
                     yield frame(_drivers()[1].Table.from_batches([batch]))
 
         return lazy_frame(frame(empty).schema, read)
 
     def _asked(
-        self, table: str, columns: tuple[str, ...], moment: Snapshot
+        self, table: str, columns: tuple[str, ...], snapshot: Snapshot
     ) -> tuple[dict[str, CatalogueColumn], str]:
         """Look the columns up in the catalogue; give them by the contract's names, and the server's encoding."""
         place = self.places[table]
         where = f"{table}: {place.name} in PostgreSQL"
-        rows = frame_of_arrow(moment.look(CATALOGUE, [quoted_place(place.name)])).rows()
+        rows = frame_of_arrow(snapshot.look(CATALOGUE, [quoted_place(place.name)])).rows()
         if not rows:
             raise TableError(f"{where}: {_NO_TABLE}")
         secured, encoding = rows[0][5:]
@@ -164,20 +164,20 @@ class PostgresSource(MappedSource):
         return found, encoding
 
     def _explaining(
-        self, table: str, moment: Snapshot | None = None
+        self, table: str, snapshot: Snapshot | None = None
     ) -> contextlib.AbstractContextManager[None]:
-        return explaining(f"{table}: {self.places[table].name} in PostgreSQL", moment)
+        return explaining(f"{table}: {self.places[table].name} in PostgreSQL", snapshot)
 
 
 @contextlib.contextmanager
-def explaining(where: str, moment: Snapshot | None = None) -> Iterator[None]:
+def explaining(where: str, snapshot: Snapshot | None = None) -> Iterator[None]:
     """Give a line of ours in the place of the driver's error: the database's own text may quote cells."""
     dbapi, pyarrow = _drivers()
     try:
         yield
     except (dbapi.Error, pyarrow.ArrowException, OSError) as error:
         state = getattr(error, "sqlstate", None) or ""
-        away = _is_away(error, state) and not (moment and not state and moment.stands())
+        away = _is_away(error, state) and not (snapshot and not state and snapshot.stands())
         kind = TableAway if away else TableError
         raise kind(f"{where}: {_reason(state, away)}{state and f' (SQLSTATE {state})'}") from None
 

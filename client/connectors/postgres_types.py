@@ -78,7 +78,7 @@ class CatalogueColumn:
         if self.is_decimal or self.type in ("float4", "float8"):
             return "number"
         if self.type in _MOMENTS:
-            return "moment"
+            return "timestamp"
         if self.type in ("bool", "uuid"):
             return "truth" if self.type == "bool" else "uuid"
         return "text" if self.is_text else "other"

@@ -17,7 +17,7 @@ MOST_UNREADABLE = 0.10
 _WANTED = {
     "numeric": "a number",
     "boolean": "yes or no (1 or 0)",
-    "moment": "a date (ISO 8601)",
+    "timestamp": "a date (ISO 8601)",
     "label": "one of the label's values",
 }
 _TRIALS: Mapping[str, tuple[Mapping[str, str], ...]] = {
@@ -28,7 +28,7 @@ _TRIALS: Mapping[str, tuple[Mapping[str, str], ...]] = {
         {"thousands": " "},
         {"thousands": "'"},
     ),
-    "moment": tuple({"dates": dates} for dates in DATES),
+    "timestamp": tuple({"dates": dates} for dates in DATES),
 }
 """Formats that are tried on cells, to be proposed to a person: nothing is read by one that nobody has set."""
 _MOST_PROPOSED = 3
@@ -184,20 +184,20 @@ def _most(kind: str, contract: Contract) -> float:
 def _wanted(table: str, contract: Contract) -> list[tuple[str, str]]:
     """Which columns must parse as what, each pair once."""
     if table == "consents":
-        return [(column, "moment") for column in ("granted_at", "withdrawn_at", "expires_at")]
+        return [(column, "timestamp") for column in ("granted_at", "withdrawn_at", "expires_at")]
     pairs = [(column, kind) for f in contract.features if f.table == table for column, kind in _feature(f)]
     if table == "messages":
         pairs.append((contract.label.column, "label"))
-        pairs += [(c, "moment") for c in (contract.decided_at, contract.outcome_at) if c is not None]
+        pairs += [(c, "timestamp") for c in (contract.decided_at, contract.outcome_at) if c is not None]
     if table == "assessments" and contract.assessed_at is not None:
-        pairs.append((contract.assessed_at, "moment"))
+        pairs.append((contract.assessed_at, "timestamp"))
     return sorted(set(pairs))
 
 
 def _feature(feature: Feature) -> list[tuple[str, str]]:
     if feature.kind in ("categorical", "history"):
         return []
-    kind = feature.kind if feature.kind in ("numeric", "boolean") else "moment"
+    kind = feature.kind if feature.kind in ("numeric", "boolean") else "timestamp"
     return [(column, kind) for column in feature.columns]
 
 
@@ -206,6 +206,6 @@ def _parsed(kind: str, column: str, dtype: pl.DataType, contract: Contract, form
         return parsing.number(column, dtype, form)
     if kind == "boolean":
         return parsing.truth(column, dtype, form)
-    if kind == "moment":
+    if kind == "timestamp":
         return parsing.instant(column, dtype, form)
     return parsing.word_index(column, dtype, contract.label.words, form)

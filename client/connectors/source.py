@@ -51,7 +51,7 @@ class TablePlace:
     patient: PatientColumn = ANY_COLUMN
 
     def within(self, timezone: str) -> "TablePlace":
-        """Give the place with this zone for moments that have none, unless its format names another."""
+        """Give the place with this zone for times that have none, unless its format names another."""
         return replace(self, format=replace(self.format, timezone=self.format.timezone or timezone))
 
 
@@ -85,7 +85,7 @@ class TableSource(Protocol):
         """
 
     def snapshot(self) -> "TableSource":
-        """Give the source at one moment, where it can: all that is read of it shows the same state."""
+        """Give the source as of one time, where it can: all that is read of it shows the same state."""
 
     def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
         """Read exactly these columns, under the contract's names, and ``DAMAGED`` where there is.
@@ -185,7 +185,7 @@ def missing_columns(columns: Sequence[str], present: Sequence[str]) -> str:
 def read_tables(source: TableSource, contract: Contract) -> Tables:
     """Read what the contract asks for, lazily; only the messages must be there.
 
-    All tables of a database are read at one moment. TableError where the contract needs the patients or the consents
+    All tables of a database are read as of one time. TableError where the contract needs the patients or the consents
     and the mapping names none.
     """
     source = source.snapshot()

@@ -30,7 +30,7 @@ class TableFormat:
     """Settings of one table; the defaults are what is done where nobody says anything.
 
     separator, encoding: None is sniffed. dates: how a date may be written beside ISO 8601, which is always read; day
-    and month are never guessed; excel_days are Excel's day numbers (1900 system). timezone: the zone of moments
+    and month are never guessed; excel_days are Excel's day numbers (1900 system). timezone: the zone of times
     without one; None is the hospital's own. true, false, missing: words beside the usual ones.
     """
 

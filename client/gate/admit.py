@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from wardround.client.connectors.moments import wall_clock
 from wardround.client.connectors.source import Tables
+from wardround.client.connectors.timestamps import wall_clock
 from wardround.client.gate.assessments import assessed_features
 from wardround.client.gate.bins import bin_numbers, feature_column, missing_value
 from wardround.client.gate.consent import standing_consents
@@ -60,7 +60,7 @@ def admit(
     missing column; nothing that the cells hold raises.
     """
     counts: dict[str, int] = {}
-    today, until = (wall_clock(moment, tables.timezone) for moment in (now, kept_until or now))
+    today, until = (wall_clock(timestamp, tables.timezone) for timestamp in (now, kept_until or now))
     events = read_events(tables, contract)
     events = _set_aside(events, _faults(contract, today, tables.by_hospital), counts).drop("damaged", "empty")
     events, people = _identified(events, tables, contract, key)
@@ -119,12 +119,12 @@ def _limits(contract: Contract, kept_until: datetime) -> list[Rule]:
     return rules
 
 
-def _day(moment: pl.Expr) -> pl.Expr:
-    return moment // DAY_MICROSECONDS
+def _day(timestamp: pl.Expr) -> pl.Expr:
+    return timestamp // DAY_MICROSECONDS
 
 
-def _microseconds(moment: datetime) -> int:
-    return int((moment - datetime(1970, 1, 1)) / timedelta(microseconds=1))
+def _microseconds(timestamp: datetime) -> int:
+    return int((timestamp - datetime(1970, 1, 1)) / timedelta(microseconds=1))
 
 
 def _identified(
@@ -172,7 +172,7 @@ def _with_patient_features(
 
 
 def _oldest(contract: Contract, kept_until: datetime) -> datetime | None:
-    """Give the moment (without zone) before which everything is past its retention; None keeps all."""
+    """Give the time (without zone) before which everything is past its retention; None keeps all."""
     if contract.retention_days is None:
         return None
     return kept_until - timedelta(days=contract.retention_days)
@@ -261,7 +261,7 @@ def _drawn(patients: NDArray[np.integer], people: pl.DataFrame, most: int) -> Bo
 
 
 def _with_tokens(events: pl.DataFrame, people: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """Minimum necessary: features, label and the patient's token; identifiers and moments end here."""
+    """Minimum necessary: features, label and the patient's token; identifiers and times end here."""
     columns = ["token_high", "token_low"]
     if HOSPITAL_COLUMN in people.columns:
         columns.append(HOSPITAL_COLUMN)

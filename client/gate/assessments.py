@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from wardround.client.connectors.source import Tables
-from wardround.client.gate.bins import bin_type, feature_column, missing_value, moment_column
+from wardround.client.gate.bins import bin_type, feature_column, missing_value, timestamp_column
 from wardround.client.gate.events import read_rows_of_people
 from wardround.client.gate.history import days_of, on_one_axis
 from wardround.protocol.contract.contract import Contract
@@ -45,13 +45,13 @@ def assessed_features(
 def _answered(
     tables: Tables, contract: Contract, people: pl.DataFrame, oldest: datetime | None
 ) -> pl.DataFrame | None:
-    """Dated assessments of ``people``, sorted by patient, moment, and values; None where there is no table."""
-    moment = contract.assessed_at
-    frame = None if moment is None else tables.part("assessments", contract)
-    if frame is None or moment is None:
+    """Dated assessments of ``people``, sorted by patient, time, and values; None where there is no table."""
+    assessed_at = contract.assessed_at
+    frame = None if assessed_at is None else tables.part("assessments", contract)
+    if frame is None or assessed_at is None:
         return None
-    keep = [pl.col(moment_column(moment)).dt.timestamp("us").alias(_ASSESSED)]
-    rows = read_rows_of_people(frame, tables, contract, "assessments", people, keep, [moment])
+    keep = [pl.col(timestamp_column(assessed_at)).dt.timestamp("us").alias(_ASSESSED)]
+    rows = read_rows_of_people(frame, tables, contract, "assessments", people, keep, [assessed_at])
     rows = rows.filter(pl.col(_ASSESSED).is_not_null())
     if oldest is not None:
         rows = rows.filter(pl.col(_ASSESSED) >= pl.lit(oldest).cast(pl.Datetime("us")).dt.timestamp("us"))

@@ -54,9 +54,9 @@ def bin_numbers(feature: Feature, numbers: Floats) -> NDArray[np.generic]:
     return bins.astype(np.uint8 if bin_type(feature) is pl.UInt8 else np.uint16)
 
 
-def moment_column(column: str) -> str:
-    """Name under which ``read_features`` has a column's parsed moment for ``keep`` to refer to."""
-    return f"moment:{column}"
+def timestamp_column(column: str) -> str:
+    """Name under which ``read_features`` has a column's parsed timestamp for ``keep`` to refer to."""
+    return f"timestamp:{column}"
 
 
 def read_features(
@@ -65,19 +65,20 @@ def read_features(
     contract: Contract,
     table: str,
     keep: Sequence[pl.Expr],
-    moments: Sequence[str] = (),
+    timestamps: Sequence[str] = (),
 ) -> pl.LazyFrame:
     """Columns ``keep`` and one per feature of the table (history excepted) instead of the raw columns.
 
-    frame: of the table, whose format and time zone ``tables`` knows. moments: further columns to parse as moments.
+    frame: of the table, whose format and time zone ``tables`` knows. timestamps: further columns to parse as such.
     Hour, weekday, month and days are those of the hospital's own zone.
     """
     schema = frame.collect_schema()
     features = [f for f in contract.features if f.table == table and f.kind != "history"]
-    clocked = dict.fromkeys([*moments, *(c for f in features if f.kind in _CLOCKED for c in f.columns)])
+    clocked = dict.fromkeys([*timestamps, *(c for f in features if f.kind in _CLOCKED for c in f.columns)])
     form, zone = tables.format(table), tables.timezone
     parsed = [
-        parsing.instant(column, schema[column], form, zone).alias(moment_column(column)) for column in clocked
+        parsing.instant(column, schema[column], form, zone).alias(timestamp_column(column))
+        for column in clocked
     ]
     columns = [_expression(f, schema, form).alias(feature_column(f.name)) for f in features]
     return frame.with_columns(parsed).select(*keep, *columns)
@@ -92,7 +93,7 @@ def _expression(feature: Feature, schema: pl.Schema, form: TableFormat) -> pl.Ex
     if feature.kind == "boolean":
         return parsing.truth(column, schema[column], form).cast(kind).fill_null(missing)
     if feature.kind in ("weekday", "month"):
-        clock = pl.col(moment_column(column)).dt
+        clock = pl.col(timestamp_column(column)).dt
         index = clock.weekday() if feature.kind == "weekday" else clock.month()
         return (index.cast(pl.Int32) - 1).fill_null(missing).cast(kind)
     return _number(feature, schema, form).map_batches(
@@ -106,6 +107,6 @@ def _number(feature: Feature, schema: pl.Schema, form: TableFormat) -> pl.Expr:
     if feature.kind == "numeric":
         return parsing.number(feature.columns[0], schema[feature.columns[0]], form)
     if feature.kind == "hour":
-        return pl.col(moment_column(feature.columns[0])).dt.hour().cast(pl.Float64)
-    days = [pl.col(moment_column(column)).dt.date().cast(pl.Int32) for column in feature.columns]
+        return pl.col(timestamp_column(feature.columns[0])).dt.hour().cast(pl.Float64)
+    days = [pl.col(timestamp_column(column)).dt.date().cast(pl.Int32) for column in feature.columns]
     return (days[1] - days[0]).cast(pl.Float64)

@@ -1,4 +1,4 @@
-"""What each patient's consents come to at one moment: the last word of each, doubt counting as no.
+"""What each patient's consents come to at one time: the last word of each, doubt counting as no.
 
 A consent row speaks of one patient, kind (purpose, topic or source) and value. It is active when its latest
 past grant is later than every withdrawal and has not expired. A date that cannot be read counts against
@@ -10,9 +10,9 @@ from datetime import datetime
 import polars as pl
 
 from wardround.client.connectors import parsing
-from wardround.client.connectors.moments import instant_of, wall_clock
 from wardround.client.connectors.patient_form import canonical
 from wardround.client.connectors.source import Tables
+from wardround.client.connectors.timestamps import instant_of, wall_clock
 from wardround.client.gate.consent_match import whom_damaged_rows_mean, whom_rows_mean
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
@@ -25,7 +25,7 @@ def standing_consents(
 ) -> pl.DataFrame:
     """One row per patient (``index``), kind and value that people spoke of, and whether it is ``active``.
 
-    Where there is no table of consents, nobody has said anything. Kinds and values in lower case. Moments without a
+    Without a table of consents there are no answers. Kinds and values in lower case. Times without a
     zone, and days, are the hospital's own, as its wall clock shows them. Grants match an identifier strictly, all else
     loosely (``client.gate.consent_match``).
     """
@@ -49,10 +49,10 @@ def standing_consents(
         *dated,
         *faults,
     ).filter(_asked(contract))
-    moment = wall_clock(now, tables.timezone)
+    timestamp = wall_clock(now, tables.timezone)
     asked = read.collect(engine="streaming")
-    known = whom_rows_mean(asked, people, form, _in_force(moment))
-    last = _last_words(known.lazy(), moment).collect()
+    known = whom_rows_mean(asked, people, form, _in_force(timestamp))
+    last = _last_words(known.lazy(), timestamp).collect()
     return _withdrawn_whole(last, whom_damaged_rows_mean(rows, people, form), contract)
 
 
@@ -75,13 +75,13 @@ def _in_force(now: datetime) -> pl.Expr:
     return given.fill_null(False) & ~ends.fill_null(False) & ~against
 
 
-def _withdrawn_whole(said: pl.DataFrame, whom: pl.Series, contract: Contract) -> pl.DataFrame:
+def _withdrawn_whole(answers: pl.DataFrame, whom: pl.Series, contract: Contract) -> pl.DataFrame:
     """Take everything back for these patients: nothing is active, purpose and topics are refused."""
     if whom.is_empty():
-        return said
+        return answers
     kinds = {"kind": ["purpose", "topic"], "value": [contract.purpose.lower(), ""]}
     refused = whom.to_frame().join(pl.DataFrame(kinds), how="cross").with_columns(active=pl.lit(False))
-    others = said.join(refused, on=list(KEYS), how="anti")
+    others = answers.join(refused, on=list(KEYS), how="anti")
     active = pl.col("active") & ~pl.col("index").is_in(whom.implode())
     return pl.concat([others.with_columns(active), refused])
 
@@ -89,7 +89,7 @@ def _withdrawn_whole(said: pl.DataFrame, whom: pl.Series, contract: Contract) ->
 def _last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
     past = pl.when(pl.col("granted_at") <= now).then(pl.col("granted_at").dt.timestamp("us"))
     expired = pl.col("expires_at_unreadable") | (pl.col("expires_at") <= now).fill_null(False)
-    # The lowest bit says "expired": of grants of the same moment one that has expired weighs more.
+    # The lowest bit says "expired": of grants of the same time one that has expired weighs more.
     grant = rows.with_columns(grant=past * 2 + expired.cast(pl.Int64))
     last = grant.group_by(KEYS).agg(
         pl.col("grant").max(),
@@ -122,5 +122,5 @@ def next_change(tables: Tables, contract: Contract, now: datetime) -> datetime |
     schema, after = rows.collect_schema(), pl.lit(wall_clock(now, tables.timezone))
     dates = [_date(name, schema, tables) for name in ("granted_at", "expires_at")]
     first = [pl.col(name).filter(pl.col(name) > after).min() for name in ("granted_at", "expires_at")]
-    moments = rows.select(dates).select(pl.min_horizontal(first)).collect().item()
-    return instant_of(moments, tables.timezone) if isinstance(moments, datetime) else None
+    earliest = rows.select(dates).select(pl.min_horizontal(first)).collect().item()
+    return instant_of(earliest, tables.timezone) if isinstance(earliest, datetime) else None

@@ -31,16 +31,16 @@ def consent_coverage(tables: Tables, contract: Contract, key: bytes, now: dateti
         identifier(contract.patient, frame.collect_schema(), tables.patient_form).alias(PATIENT)
     )
     people = identify(names.drop_nulls().unique().collect(engine="streaming"), key)
-    said = standing_consents(tables, contract, people, now)
-    purpose = said.filter(kind="purpose", value=contract.purpose.lower())
+    standing = standing_consents(tables, contract, people, now)
+    purpose = standing.filter(kind="purpose", value=contract.purpose.lower())
     active = purpose.filter("active")["index"].n_unique()
     refused = purpose.filter(~pl.col("active"))["index"].n_unique()
     return Coverage(
         patients=len(people),
         consented=active if contract.consent.required else len(people) - refused,
-        topic_choosers=said.filter(kind="topic")["index"].n_unique(),
+        topic_choosers=standing.filter(kind="topic")["index"].n_unique(),
         by_source={
-            source: said.filter(pl.col("active"), kind="source", value=source.lower())["index"].n_unique()
+            source: standing.filter(pl.col("active"), kind="source", value=source.lower())["index"].n_unique()
             for source in contract.sources
         },
     )

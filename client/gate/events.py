@@ -1,6 +1,6 @@
-"""Messages as compact columns: moments, label, topic and one column per feature, no raw cells.
+"""Messages as compact columns: times, label, topic and one column per feature, no raw cells.
 
-Only the contract's columns are read, as a stream, and each cell becomes a bin or a moment at once.
+Only the contract's columns are read, as a stream, and each cell becomes a bin or a timestamp at once.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from wardround.client.connectors import parsing
 from wardround.client.connectors.patient_form import AS_WRITTEN, PatientForm, canonical
 from wardround.client.connectors.source import DAMAGED, Tables
 from wardround.client.connectors.table_format import TableFormat
-from wardround.client.gate.bins import moment_column, read_features
+from wardround.client.gate.bins import read_features, timestamp_column
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
@@ -40,13 +40,15 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
         pl.all_horizontal(pl.col(name).is_null() for name in schema if name != DAMAGED).alias("empty"),
     ]
     times = {"decided": contract.decided_at, "outcome": contract.outcome_at}
-    moments = {name: column for name, column in times.items() if column is not None}
-    keep += [pl.col(moment_column(column)).dt.timestamp("us").alias(name) for name, column in moments.items()]
+    timestamps = {name: column for name, column in times.items() if column is not None}
+    keep += [
+        pl.col(timestamp_column(column)).dt.timestamp("us").alias(name) for name, column in timestamps.items()
+    ]
     if contract.topic is not None:
         topic = parsing.lower_text(contract.topic.column, schema[contract.topic.column])
         keep.append(pl.when(topic != "").then(topic).alias("topic"))
     rows = read_features(
-        frame.with_row_index(_POSITION), tables, contract, "messages", keep, list(moments.values())
+        frame.with_row_index(_POSITION), tables, contract, "messages", keep, list(timestamps.values())
     )
     return rows.collect(engine="streaming")
 
@@ -58,18 +60,20 @@ def read_rows_of_people(
     table: str,
     people: pl.DataFrame,
     keep: Sequence[pl.Expr] = (),
-    moments: Sequence[str] = (),
+    timestamps: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Features of a table's rows with each row's patient as ``index`` into ``people``; others' rows are left out.
 
-    keep, moments: further columns, as for ``read_features``. In the order of the table.
+    keep, timestamps: further columns, as for ``read_features``. In the order of the table.
     """
     schema = frame.collect_schema()
     identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in people.columns]
     names = {PATIENT: contract.patient, HOSPITAL_COLUMN: HOSPITAL_COLUMN}
     forms = {PATIENT: tables.patient_form, HOSPITAL_COLUMN: AS_WRITTEN}
     named = [identifier(names[name], schema, forms[name]).alias(name) for name in identity]
-    rows = read_features(frame, tables, contract, table, [*named, *keep], moments).collect(engine="streaming")
+    rows = read_features(frame, tables, contract, table, [*named, *keep], timestamps).collect(
+        engine="streaming"
+    )
     owners = people.select("index", *identity)
     return rows.join(owners, on=identity, how="inner", maintain_order="left").drop(identity)
 

@@ -1,6 +1,6 @@
 """A patient's behaviour up to each event's cut-off: never the event itself, never a later day's outcome.
 
-The cut-off is the moment at which an event was decided. Other events count if they were decided strictly
+The cut-off is the time at which an event was decided. Other events count if they were decided strictly
 before it; their outcome counts as known if its *day* lies before the cut-off's day (a message sent in the
 morning must not know what happened at noon, and a table's midnight timestamps hide the hour). Sorting,
 running sums and binary searches only: ten million events take seconds.
@@ -55,9 +55,9 @@ class History:
         return counts[name].astype(np.float64)
 
 
-def days_of(moments: Integers) -> Integers:
+def days_of(timestamps: Integers) -> Integers:
     """Days since 1970 of microseconds since 1970."""
-    return moments // DAY_MICROSECONDS
+    return timestamps // DAY_MICROSECONDS
 
 
 def on_one_axis(patients: Integers, days: Integers) -> Integers:
@@ -154,11 +154,11 @@ def _known_outcomes(
 
 def _same_day(outcome_keys: Integers, decided: Integers, order: Integers) -> Integers:
     """Count, per event, those of equal patient and outcome day decided strictly before it."""
-    keys, moments = outcome_keys[order], decided[order]
+    keys, timestamps = outcome_keys[order], decided[order]
     new_day = np.concatenate([[True], keys[1:] != keys[:-1]])
-    new_moment = new_day | np.concatenate([[True], moments[1:] != moments[:-1]])
+    new_time = new_day | np.concatenate([[True], timestamps[1:] != timestamps[:-1]])
     counts = np.empty(len(order), np.int64)
-    counts[order] = _last_true(new_moment) - _last_true(new_day)
+    counts[order] = _last_true(new_time) - _last_true(new_day)
     return counts
 
 

@@ -1,6 +1,6 @@
-"""Rows that share a patient and a moment, in an order that their own values give: the order of a table never matters.
+"""Rows that share a patient and a time, in an order that their own values give: the order of a table never matters.
 
-An export lists the rows of one moment in whatever order its database had them in. Which of them are drawn, and the
+An export lists the rows of one time in whatever order its database had them in. Which of them are drawn, and the
 order in which they are summed, must not follow from that.
 """
 

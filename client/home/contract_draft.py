@@ -62,7 +62,7 @@ _HISTORY: Mapping[str, dict[str, object]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What a person said: names of columns, and the label's words. None and empty are guessed from the names."""
+    """What a person gave: names of columns, and the label's words. None and empty are guessed from the names."""
 
     name: str = "draft"
     purpose: str = "patient_engagement"
@@ -96,7 +96,7 @@ def draft_contract(tables: Mapping[str, Mapping[str, Kind]], choices: Choices) -
     """Draft a contract from the columns of ``messages`` and, where they are, ``patients``.
 
     tables: table → column → kind (``client.connectors.kinds``). ConfigurationError, all at once, where patient or label
-    cannot be told from the names and nobody said them; ContractError where what was said contradicts itself.
+    cannot be told from the names and nobody gave them; ContractError where what was given contradicts itself.
     """
     tables = {
         table: {name: _READ_AS.get(kind, kind) for name, kind in columns.items()}
@@ -131,9 +131,9 @@ def _roles(tables: Mapping[str, Mapping[str, Kind]], choices: Choices) -> _Roles
     messages = tables.get("messages", {})
     _check_columns(messages, choices)
     patient = choices.patient or _first(messages, _PATIENT, whole=True)
-    decided = choices.decided_at or _first(messages, _DECIDED, moments=True, but=frozenset({patient}))
+    decided = choices.decided_at or _first(messages, _DECIDED, timestamps=True, but=frozenset({patient}))
     outcome = choices.outcome_at or _first(
-        messages, _OUTCOME, moments=True, but=frozenset({patient, decided})
+        messages, _OUTCOME, timestamps=True, but=frozenset({patient, decided})
     )
     label = choices.label or _first(messages, _LABEL, but=frozenset({patient, decided, outcome}))
     sought = (("identifies the patient", "--patient", patient), ("is the label", "--label", label))
@@ -158,13 +158,13 @@ def _roles(tables: Mapping[str, Mapping[str, Kind]], choices: Choices) -> _Roles
     )
     roles.notes += [
         f"{key}: {visible(column, 60)} was guessed from its name; {why}"
-        for key, said, column, why in (
+        for key, given, column, why in (
             ("patient", choices.patient, patient, "is it the patient's number, and not a visit's?"),
             ("decided_at", choices.decided_at, decided, "was the message decided then?"),
             ("outcome_at", choices.outcome_at, outcome, "is it known in advance when the outcome falls due?"),
             ("label", choices.label, label, "does it say what the patient did?"),
         )
-        if said is None and column is not None
+        if given is None and column is not None
     ]
     if decided is None:
         roles.notes.append(
@@ -244,7 +244,7 @@ def _why_not(kind: Kind) -> str:
         "text": "a text whose words nobody knows publicly; kind: categorical, with its vocabulary (or numeric, with "
         "edges and valid, if it holds numbers), if it matters",
         "number": "a number without public bounds; kind: numeric, with edges and valid, if it matters",
-        "moment": "a moment; kind: weekday, month, hour or gap_days, if it matters",
+        "timestamp": "a date or time; kind: weekday, month, hour or gap_days, if it matters",
     }.get(kind, "its type is not read")
 
 
@@ -253,16 +253,16 @@ def _first(
     wanted: tuple[str, ...],
     *,
     whole: bool = False,
-    moments: bool = False,
+    timestamps: bool = False,
     but: frozenset[str | None] = frozenset(),
 ) -> str | None:
-    """Find the column whose name holds the first of the wanted words; with ``moments`` one that looks like a date."""
+    """Find the column whose name holds the first of the wanted words; with ``timestamps`` one that looks so."""
     for word in wanted:
         for column, kind in columns.items():
             words = _words(column)
             named = word in ("".join(words), words[0]) if whole else word in (*words, "".join(words))
-            dated = kind == "moment" or (kind == "text" and words[-1] in _DATED)
-            if named and column not in but and (dated or not moments):
+            dated = kind == "timestamp" or (kind == "text" and words[-1] in _DATED)
+            if named and column not in but and (dated or not timestamps):
                 return column
     return None
 

@@ -1,4 +1,4 @@
-"""Which of a source's tables and columns are the product's, told by their names and types; doubts are said."""
+"""Which of a source's tables and columns are the product's, told by their names and types; doubts are listed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

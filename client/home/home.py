@@ -13,7 +13,7 @@
 hospital.yaml:
 
     hospital: north                      # the name by which terms and plans know this hospital
-    timezone: Europe/Madrid              # in which days begin and end; UTC if it is not said
+    timezone: Europe/Madrid              # in which days begin and end; UTC if it is not set
     patient:                             # who is one patient, for all contracts and tables
       column: pat_no                     # your column; a table may name another: tables.consents.patient
       form: text                         # text, number or uuid; see docs/hospital.md

@@ -60,7 +60,7 @@ class RoundLog:
         self._path = path
 
     def note(self, plan: RoundPlan, fault: str, now: datetime) -> None:
-        """Write a line durably; a disk that takes none changes no answer, and is said in the log."""
+        """Write a line durably; a disk that takes none changes no answer, and is logged."""
         try:
             self._append(_line(plan, fault, now))
         except (OSError, WardroundError) as error:

@@ -1,4 +1,4 @@
-"""Which release of Wardround each operator's server is, as its last signed request said, for the hospital's people.
+"""Which release of Wardround each operator's server is, as its last signed request stated, for the hospital's people.
 
     HOME/servers.json   by the operator's public key: protocol, program, since
 
@@ -35,7 +35,7 @@ MOST_OPERATORS, LARGEST = 100, 2**16
 
 @dataclass(frozen=True)
 class ServerRelease:
-    """What one operator's server is, and since when it was first said."""
+    """What one operator's server is, and since when its requests state so."""
 
     speaker: Speaker
     since: datetime
@@ -51,7 +51,7 @@ class ServerReleases:
         self._found: dict[str, ServerRelease] | None = None
 
     def note(self, operator: str, speaker: Speaker, now: datetime) -> None:
-        """Take in what a signed request said; a disk that takes no file changes no answer, and is logged."""
+        """Take in what a signed request states; a disk that takes no file changes no answer, and is logged."""
         with self._lock:
             found = self.read() if self._found is None else self._found
             if operator in found and found[operator].speaker == speaker:

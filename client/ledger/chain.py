@@ -205,8 +205,8 @@ class Chain:
         fields = entry.fields
         accounts = ACCOUNTS if self.budget.joined else (charge.account,)
         for scope, name in zip(scopes_of(charge), ("study", "operator", "life"), strict=True):
-            said = float(fields[f"epsilon_{name}"]), float(fields["delta"]), str(fields["code"])
-            self.stated |= {(account, *scope[1:]): said for account in accounts}
+            stated = float(fields[f"epsilon_{name}"]), float(fields["delta"]), str(fields["code"])
+            self.stated |= {(account, *scope[1:]): stated for account in accounts}
 
     def _follow_known_by(self, known_by: KnownBy) -> None:
         """Who was held out may be learned from once patients are known otherwise: then both accounts add up."""

@@ -19,7 +19,7 @@ from wardround.protocol.wire.signing import SigningKey
 class LedgerReader:
     """Answers from the chain, after following what this or another process has committed since.
 
-    Guarantee: every entry's hash, and the last signature, which covers all, are checked before anything is said.
+    Guarantee: every entry's hash, and the last signature, which covers all, are checked before anything is read.
     """
 
     def __init__(self, store: Store, key: SigningKey, code: str) -> None:

@@ -202,7 +202,7 @@ class SqliteLedger(LedgerReader):
         return entry
 
     def _leaps(self, now: datetime) -> bool:
-        # A simulated home's moment is whatever its settings say; its ledger began on the day that it was made.
+        # A simulated home's time is whatever its settings say; its ledger began on the day that it was made.
         return self._chain.sequence > 0 and not self._chain.simulated and leaps(now, self._chain.time)
 
     @contextmanager

@@ -1,1 +1,1 @@
-"""The page for patients: facts from contract, policy and ledger (``facts``), said in plain words (``page``)."""
+"""The page for patients: facts from contract, policy and ledger (``facts``), written in plain words (``page``)."""

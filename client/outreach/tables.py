@@ -30,7 +30,7 @@ _MOMENTS = ("said_at", "starts_at", "ends_at", "since")
 class OutreachTable:
     """One of the tables, parsed; a row that was damaged in its file keeps its place.
 
-    rows: ``patient`` (canonical, null where there is none), words in lower case, ``wanted`` (Boolean), moments on the
+    rows: ``patient`` (canonical, null where there is none), words in lower case, ``wanted`` (Boolean), times on the
     hospital's wall clock, each with ``…_unreadable`` where something stood there, and ``damaged``.
     """
 
@@ -76,9 +76,9 @@ def _read(source: TableSource, table: str) -> OutreachTable:
     for name in columns:
         dtype = schema[name]
         if name in _MOMENTS:
-            moment = parsing.instant(name, dtype, place.format, source.timezone)
-            unreadable = parsing.is_given(name, dtype) & moment.is_null()
-            cells += [moment.alias(name), unreadable.alias(f"{name}_unreadable")]
+            timestamp = parsing.instant(name, dtype, place.format, source.timezone)
+            unreadable = parsing.is_given(name, dtype) & timestamp.is_null()
+            cells += [timestamp.alias(name), unreadable.alias(f"{name}_unreadable")]
         elif name == "wanted":
             cells.append(parsing.truth(name, dtype, place.format).fill_null(False).alias(name))
         elif name == "address":

@@ -1,1 +1,1 @@
-"""The grammar of the commands: ``command --flag value``, said in one line where it does not fit."""
+"""The grammar of the commands: ``command --flag value``, with one line where it does not fit."""

@@ -133,14 +133,14 @@ def _how_much(limits: Limits, terms: Terms) -> Iterator[Clause]:
 
 
 def expiry_of(terms: Terms) -> datetime | None:
-    """Read when terms expire, in UTC: the one place that does; None where no hospital may take it for a moment.
+    """Read when terms expire, in UTC: the one place that does; None where no hospital may take it for a time.
 
-    That is text which is no moment with its zone, or one at the calendar's ends: ``9999-12-31T23:59:59-01:00`` once
+    That is text which is no time with its zone, or one at the calendar's ends: ``9999-12-31T23:59:59-01:00`` once
     was charged, and then could not be turned into UTC.
     """
     try:
-        moment = datetime.fromisoformat(terms.expires_at)
-        expiry = moment.astimezone(UTC) if moment.tzinfo is not None else None
+        time = datetime.fromisoformat(terms.expires_at)
+        expiry = time.astimezone(UTC) if time.tzinfo is not None else None
     except (TypeError, ValueError, OverflowError):
         return None
     return expiry if expiry is not None and _FIRST_EXPIRY <= expiry <= _LAST_EXPIRY else None

@@ -40,7 +40,7 @@ def run(options: Namespace) -> None:
         "--fingerprint ",
         asked.hospital,
     )
-    write_durably(path, asked.content)  # never a moment without: up would shut the hospital out
+    write_durably(path, asked.content)  # never without it: up would shut the hospital out
     if options.json:
         say_json({"hospital": asked.hospital, "fingerprint": asked.fingerprint})
     else:

@@ -1,4 +1,4 @@
-"""From hospitals' noised tables to what may be said of the model: plans → screen → sum → measures.
+"""From hospitals' noised tables to what may be stated of the model: plans → screen → sum → measures.
 
 The sum's noise is known, so every number comes with an interval that includes it. What the terms' group
 attributes add beyond the groups: each attribute's tables add up to that of all events, so they are made to
@@ -162,7 +162,7 @@ def settings_of(terms: Terms) -> EvaluationSettings:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What may be said of the model over all held-out patients, each weighing the same.
+    """What may be stated of the model over all held-out patients, each weighing the same.
 
     roc: (false positive rate, true positive rate) from the highest scores down. calibration: per range of
     scores its mean prediction and the observed share. confidence: level of all intervals shown.

@@ -79,7 +79,7 @@ class Line(HttpToolsProtocol):
         """Begin a request; the app finds this line in its scope.
 
         ValueError, which httptools takes for a fault of the request, where another one waits already: uvicorn
-        would queue thousands. One may wait, for Flower's app ends an answer a moment after its last byte left.
+        would queue thousands. One may wait, for Flower's app ends an answer shortly after its last byte left.
         """
         if self.pipeline:
             self.abort()

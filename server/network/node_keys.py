@@ -51,7 +51,7 @@ class NodeKeys:
 
     def _enrolled(self, key: bytes) -> bool:
         age = self._clock() - self._looked
-        # A hospital that was enrolled a moment ago must not be turned away: its SuperNode would give up.
+        # A hospital that was enrolled just now must not be turned away: its SuperNode would give up.
         if age > FRESH_SECONDS or (key not in self._keys and age > LOOK_AGAIN_SECONDS):
             self._keys, self._looked = frozenset(self._read()), self._clock()
         return key in self._keys

@@ -1,4 +1,4 @@
-"""Which release of Wardround each hospital's agent said it is, last: logged where it changes, read for ``status``."""
+"""Which release of Wardround each hospital's agent last named: logged where it changes, read for ``status``."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ THEIRS, HERE = "its agent", "this server"
 
 
 class AgentReleases:
-    """Logs a release when a hospital's agent is first heard, and when it becomes another; said where it is not ours.
+    """Logs a release when a hospital's agent is first heard, and when it becomes another; printed where it is not ours.
 
     One of another protocol is logged alone: the round's own line says what came of it.
     """

@@ -3,7 +3,7 @@
 One safetensors file per round holds the arrays, with the rest as JSON in its header (``server.store.state_file``);
 its round is the one that is announced next.
 
-A study writes each round's state before the round is announced. Then a server that is killed at any moment
+A study writes each round's state before the round is announced. Then a server that is killed at any time
 asks again with the same round and weights, and by the hospitals' repeat rule the retry is free.
 """
 

@@ -70,7 +70,7 @@ class EventLog:
 
 
 def closed_rounds(events: Iterable[Mapping[str, object]]) -> dict[int, Mapping[str, Any]]:
-    """Give the closed rounds by number, each as it was said last: so it stands in the weights.
+    """Give the closed rounds by number, each as last reported: that is what the weights hold.
 
     A round is logged before its state is saved; a study killed in between asks and closes it again.
     """

@@ -1,7 +1,7 @@
 """Sums of evaluations on disk, atomic, durable and self-checking as round states are; never asked for again.
 
 One file per evaluation (``server.store.state_file``), by the round that it followed.
-What is said of a model is read off these files alone, so that its card can be written again at any time.
+What is reported of a model is read off these files alone, so that its card can be written again at any time.
 """
 
 from pathlib import Path

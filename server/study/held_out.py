@@ -3,7 +3,7 @@
     rounds closed → the terms name this one? → plans of account held_out → screen → sum, kept durably
     → findings, read off what is kept → assessment
 
-A server that is killed asks again with the same weights, which is free; and whatever is said of the model
+A server that is killed asks again with the same weights, which is free; and whatever is reported of the model
 is computed anew from the kept sums.
 """
 

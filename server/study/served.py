@@ -1,4 +1,4 @@
-"""What stays the same while a study is served, and how its hospitals' attendance is said."""
+"""What stays the same while a study is served, and how its hospitals' attendance is reported."""
 
 import math
 from collections.abc import Sequence

@@ -91,12 +91,10 @@ def _section(part: Mapping[str, object]) -> str:
 
 def _about(part: Mapping[str, object]) -> str:
     about = part["machine"] if isinstance(part["machine"], Mapping) else {}
-    said = ", ".join(
+    listed = ", ".join(
         f"{name} {about[name]}" for name in ("python", "torch", "opacus", "flwr") if name in about
     )
-    return (
-        f"*{part['run']}; {about.get('processors')} processors, load {about.get('load')} at the end; {said}.*"
-    )
+    return f"*{part['run']}; {about.get('processors')} processors, load {about.get('load')} at the end; {listed}.*"
 
 
 def _texts(values: object) -> list[str]:

@@ -1,4 +1,4 @@
-"""Timing as ratios: what is compared takes turns, so that a busy moment of the machine meets all alike."""
+"""Timing as ratios: what is compared takes turns, so that a busy spell of the machine meets all alike."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -39,7 +39,7 @@ class EncodedKey:
 
     contract: its fingerprint. data: of the files' bytes with their mapping, format and time zone, or of a synthetic
     federation's sizes and seed.
-    consents: of what the consents are drawn from, "none" where the tables hold none. as_of: the moment, or
+    consents: of what the consents are drawn from, "none" where the tables hold none. as_of: the time, or
     the rule by which it follows from the data. split_seed: keys tokens, split and draw of events. encoder: of
     the code and libraries that encode.
     """

@@ -14,9 +14,9 @@ import numpy as np
 
 from wardround.client.cohort import Cohort, concatenate
 from wardround.client.connectors import parsing
-from wardround.client.connectors.moments import instant_of
 from wardround.client.connectors.readable import check_types
 from wardround.client.connectors.source import Tables
+from wardround.client.connectors.timestamps import instant_of
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.client.ledger.port import MemoryLedger
@@ -191,8 +191,8 @@ def day_after_last(tables: Tables, contract: Contract) -> datetime:
         return UNDATED
     messages, form = tables.messages.lazy(), tables.format("messages")
     column = contract.outcome_at
-    moment = parsing.instant(column, messages.collect_schema()[column], form, tables.timezone)
-    last = messages.select(moment.max()).collect().item()
+    timestamp = parsing.instant(column, messages.collect_schema()[column], form, tables.timezone)
+    last = messages.select(timestamp.max()).collect().item()
     return UNDATED if last is None else instant_of(last, tables.timezone) + timedelta(days=2)
 
 

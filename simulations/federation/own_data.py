@@ -46,7 +46,7 @@ def read_own(name: str, contract: Contract, seed: int) -> Dataset:
         tables["messages"], tables.get("patients"), tables.get("consents"), tables.get("assessments")
     )
     for table in tables:
-        found.part(table, contract)  # a column that is missing is said here, by its name
+        found.part(table, contract)  # a column that is missing is named here
     hospitals = tuple(sorted(tables["messages"][HOSPITAL_COLUMN].unique().to_list()))
     return Dataset(found, hospitals, {}, {})
 

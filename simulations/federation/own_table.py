@@ -78,10 +78,10 @@ def how_read(source: TableSource) -> dict[str, str]:
         if not source.has(table):
             continue
         form = source.format(table)
-        said = [f"{key} {_shown(value)}" for key in _FORMAT if (value := getattr(form, key))]
+        parts = [f"{key} {_shown(value)}" for key in _FORMAT if (value := getattr(form, key))]
         if form.dates is None:
-            said.insert(0, "dates ISO 8601")
-        lines[table] = f"{Path(source.place(table).name).name}: {', '.join(said)}"
+            parts.insert(0, "dates ISO 8601")
+        lines[table] = f"{Path(source.place(table).name).name}: {', '.join(parts)}"
     return lines
 
 
@@ -157,7 +157,7 @@ def _split(frames: Mapping[str, pl.DataFrame], source: TableSource, contract: Co
 
 
 def _consents_by_hospital(frame: pl.DataFrame, hospital: str, owners: pl.DataFrame) -> pl.DataFrame:
-    """Split the consents; what names no hospital is said at every one.
+    """Split the consents; a row that names no hospital counts at every one.
 
     Never a join by patient: a withdrawal is heard by looser spellings too, and damaged rows have no identifier.
     """

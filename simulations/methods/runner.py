@@ -69,17 +69,17 @@ def run_tasks(tasks: Sequence[Task], workers: int, say: Callable[[str], None]) -
     failed = []
     if workers == 1:
         for task in tasks:
-            failed += _said(task, partial(run_task, task), say)
+            failed += _reported(task, partial(run_task, task), say)
         return failed
     # Spawned, not forked: polars' and OpenMP's threads do not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), exit_when_parent_exits, (os.getpid(),)) as pool:
         running = {pool.submit(run_task, task): task for task in tasks}
         for future in as_completed(running):
-            failed += _said(running[future], future.result, say)
+            failed += _reported(running[future], future.result, say)
     return failed
 
 
-def _said(task: Task, result: Callable[[], int], say: Callable[[str], None]) -> list[str]:
+def _reported(task: Task, result: Callable[[], int], say: Callable[[str], None]) -> list[str]:
     name = f"{task.case.name}, seed {task.seed}"
     try:
         say(f"{name}: {result()} of {len(task.cells)} cells run; the others were kept from before")

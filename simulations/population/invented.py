@@ -48,7 +48,7 @@ def _moved(table: pl.DataFrame, by: timedelta) -> pl.DataFrame:
 
 
 def _moved_dates(name: str, by: timedelta) -> pl.Expr:
-    """Shift ISO dates and moments; what is neither keeps its text."""
+    """Shift ISO dates and times; what is neither keeps its text."""
     cell = pl.col(name)
     day = cell.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False).dt.offset_by(f"{by.days}d")
     return pl.coalesce(day.cast(pl.String) + cell.str.slice(10), cell).alias(name)

@@ -27,7 +27,7 @@ _BINS = 15
 
 
 class Chart(Figure):
-    """A matplotlib figure that a notebook shows even where no ``%matplotlib`` was said."""
+    """A matplotlib figure that a notebook shows even without ``%matplotlib``."""
 
     def _repr_png_(self) -> bytes:
         return figure_bytes(self, "png")

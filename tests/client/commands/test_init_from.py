@@ -164,7 +164,8 @@ def test_json_gives_the_mapping(tmp_path, capsys):
 
 TYPES = {
     "int(10) unsigned": "whole", "BIGINT": "whole", "tinyint(1)": "truth", "decimal(5,2)": "number", "NUMBER": "number",
-    "datetime2": "moment", "timestamp(6)": "moment", "uniqueidentifier": "uuid", "nvarchar": "text", "longtext": "text",
+    "datetime2": "timestamp", "timestamp(6)": "timestamp",
+    "uniqueidentifier": "uuid", "nvarchar": "text", "longtext": "text",
     "enum('a')": "text", "longblob": "other", "interval day": "other", "": "text", "DOUBLE PRECISION": "number",
     "character varying": "text", "boolean": "truth", "VARCHAR2": "text",
 }  # fmt: skip

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from tests.builders import visits_contract
 from wardround.client.connectors import parsing
-from wardround.client.connectors.moments import instant_of, next_midnight, wall_clock
 from wardround.client.connectors.readable import check_types
 from wardround.client.connectors.source import Tables
 from wardround.client.connectors.table_format import DATES, PLAIN, TableFormat, format_from_section
+from wardround.client.connectors.timestamps import instant_of, next_midnight, wall_clock
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, TableError
 from wardround.protocol.text.section import Section
@@ -78,7 +78,7 @@ def test_every_type_gives_a_value_or_nothing(kind, form):
         assert found["instant"].dtype == pl.Datetime("us")
         assert found["text"].dtype == pl.String
         assert found["number"].drop_nulls().is_finite().all()
-        assert all(1 <= moment.year <= 9999 for moment in found["instant"].drop_nulls().to_list())
+        assert all(1 <= timestamp.year <= 9999 for timestamp in found["instant"].drop_nulls().to_list())
 
 
 def test_types_without_a_value_of_their_own_are_nothing():
@@ -113,7 +113,7 @@ def test_what_a_cell_becomes_depends_on_that_cell_alone(cells, form, zone):
             assert values[row] == alone[name][0] or values[row] is alone[name][0] is None, (name, cell)
 
 
-def moments(cells, zone="UTC", **form):
+def timestamps(cells, zone="UTC", **form):
     return read(pl.Series(cells, dtype=pl.String), TableFormat(**form), zone)["instant"].to_list()
 
 
@@ -139,26 +139,34 @@ def test_moments_are_read_in_every_usual_spelling():
         "45352": None,
         "1709284320": None,
     }
-    assert moments(list(expected)) == list(expected.values())
+    assert timestamps(list(expected)) == list(expected.values())
 
 
 def test_day_and_month_are_never_guessed():
     cells = ["01/02/2024", "1/2/2024 9:05", "13/02/2024", "2024-02-01"]
     february, thirteenth = datetime(2024, 2, 1), datetime(2024, 2, 13)
-    assert moments(cells) == [None, None, None, february]
-    assert moments(cells, dates="DD/MM/YYYY") == [february, datetime(2024, 2, 1, 9, 5), thirteenth, february]
+    assert timestamps(cells) == [None, None, None, february]
+    assert timestamps(cells, dates="DD/MM/YYYY") == [
+        february,
+        datetime(2024, 2, 1, 9, 5),
+        thirteenth,
+        february,
+    ]
     second = datetime(2024, 1, 2)
-    assert moments(cells, dates="MM/DD/YYYY") == [second, datetime(2024, 1, 2, 9, 5), None, february]
-    assert moments(["01.02.2024 09:05"], dates="DD.MM.YYYY") == [datetime(2024, 2, 1, 9, 5)]
-    assert moments(["2024/02/01"], dates="YYYY/MM/DD") == [february]
-    assert moments(["20240201", "20240201 09:05"], dates="YYYYMMDD") == [february, datetime(2024, 2, 1, 9, 5)]
+    assert timestamps(cells, dates="MM/DD/YYYY") == [second, datetime(2024, 1, 2, 9, 5), None, february]
+    assert timestamps(["01.02.2024 09:05"], dates="DD.MM.YYYY") == [datetime(2024, 2, 1, 9, 5)]
+    assert timestamps(["2024/02/01"], dates="YYYY/MM/DD") == [february]
+    assert timestamps(["20240201", "20240201 09:05"], dates="YYYYMMDD") == [
+        february,
+        datetime(2024, 2, 1, 9, 5),
+    ]
 
 
 def test_numbers_are_moments_only_where_that_is_declared():
     nine = datetime(2024, 3, 1, 9, 12)
-    assert moments(["1709284320", "x"], dates="epoch_seconds") == [nine, None]
-    assert moments(["1709284320000"], dates="epoch_milliseconds") == [nine]
-    assert moments(["45352", "45352.3833333333"], dates="excel_days") == [datetime(2024, 3, 1), nine]
+    assert timestamps(["1709284320", "x"], dates="epoch_seconds") == [nine, None]
+    assert timestamps(["1709284320000"], dates="epoch_milliseconds") == [nine]
+    assert timestamps(["45352", "45352.3833333333"], dates="excel_days") == [datetime(2024, 3, 1), nine]
     typed = pl.Series([1_709_284_320, None])
     found = read(typed, TableFormat(dates="epoch_seconds"), LOS_ANGELES)
     assert found["instant"].to_list() == [datetime(2024, 3, 1, 1, 12), None]
@@ -168,9 +176,9 @@ def test_numbers_are_moments_only_where_that_is_declared():
 def test_zoned_and_plain_moments_meet_on_the_hospitals_wall_clock():
     cells = ["2024-03-01T17:00:00-08:00", "2024-03-02T01:00Z", "2024-03-01T17:00", "2024-03-01"]
     evening = datetime(2024, 3, 1, 17)
-    assert moments(cells, LOS_ANGELES) == [evening, evening, evening, datetime(2024, 3, 1)]
-    # Plain moments of a table that is kept in UTC; a day alone stays that day.
-    kept = moments(["2024-03-02T01:00:00", "2024-03-01"], LOS_ANGELES, timezone="UTC")
+    assert timestamps(cells, LOS_ANGELES) == [evening, evening, evening, datetime(2024, 3, 1)]
+    # Plain times of a table that is kept in UTC; a day alone stays that day.
+    kept = timestamps(["2024-03-02T01:00:00", "2024-03-01"], LOS_ANGELES, timezone="UTC")
     assert kept == [evening, datetime(2024, 3, 1)]
     zoned = pl.Series([datetime(2024, 3, 2, 1, tzinfo=UTC)])
     assert read(zoned, PLAIN, LOS_ANGELES)["instant"].to_list() == [evening]
@@ -181,8 +189,11 @@ def test_zoned_and_plain_moments_meet_on_the_hospitals_wall_clock():
 
 def test_times_that_daylight_saving_repeats_or_skips_are_read_by_the_rule():
     skipped, twice = "2024-03-31 02:30:00", "2024-10-27 02:30:00"
-    assert moments([skipped, twice], MADRID) == [datetime(2024, 3, 31, 2, 30), datetime(2024, 10, 27, 2, 30)]
-    elsewhere = moments([skipped, twice], "UTC", timezone=MADRID)
+    assert timestamps([skipped, twice], MADRID) == [
+        datetime(2024, 3, 31, 2, 30),
+        datetime(2024, 10, 27, 2, 30),
+    ]
+    elsewhere = timestamps([skipped, twice], "UTC", timezone=MADRID)
     assert elsewhere == [datetime(2024, 3, 31, 1, 30), datetime(2024, 10, 27, 0, 30)]
 
 
@@ -190,7 +201,7 @@ def test_the_hospitals_midnight_and_now():
     now = datetime(2024, 3, 2, 1, tzinfo=UTC)
     assert wall_clock(now, LOS_ANGELES) == datetime(2024, 3, 1, 17)
     assert next_midnight(now, LOS_ANGELES) == datetime(2024, 3, 2, 8, tzinfo=UTC)
-    # Never too late: of an hour that occurs twice the first, of one that is skipped the moment before.
+    # Never too late: of an hour that occurs twice the first, of one that is skipped the time before.
     assert instant_of(datetime(2024, 10, 27, 2, 30), MADRID) == datetime(2024, 10, 27, 0, 30, tzinfo=UTC)
     assert instant_of(datetime(2024, 3, 31, 2, 30), MADRID) == datetime(2024, 3, 31, 0, 30, tzinfo=UTC)
 

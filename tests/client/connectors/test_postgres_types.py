@@ -133,7 +133,7 @@ def test_all_types_that_are_no_single_value_are_named_with_what_to_write(server)
     )
 
 
-def test_all_tables_are_read_at_one_moment(server):
+def test_all_tables_are_read_as_of_one_time(server):
     server.execute("create table told as select 1 as id")
     now = source(server, "told").snapshot()
     messages, consents = now.read("messages", ("id",)), now.read("consents", ("id",))

@@ -166,7 +166,7 @@ def test_cells_that_do_not_parse_are_counted_never_shown():
     assert "\n" not in str(caught.value)
 
 
-def moments(cells):
+def timestamps(cells):
     series = pl.Series("cell", cells)  # a list, or a typed series
     return series.to_frame().select(parsing.instant("cell", series.dtype))["cell"].to_list()
 
@@ -186,16 +186,16 @@ def test_moments_are_read_by_row():
         "": None,
         None: None,
     }
-    assert moments(list(expected)) == list(expected.values())
-    for cell, moment in expected.items():
+    assert timestamps(list(expected)) == list(expected.values())
+    for cell, timestamp in expected.items():
         if cell is not None:
-            assert moments([cell]) == [moment], cell
-    assert moments([datetime(2016, 4, 29, 18, tzinfo=zone)]) == [datetime(2016, 4, 29, 16)]
-    assert moments([date(2016, 4, 29)]) == [datetime(2016, 4, 29)]
-    assert moments([5]) == [None]
+            assert timestamps([cell]) == [timestamp], cell
+    assert timestamps([datetime(2016, 4, 29, 18, tzinfo=zone)]) == [datetime(2016, 4, 29, 16)]
+    assert timestamps([date(2016, 4, 29)]) == [datetime(2016, 4, 29)]
+    assert timestamps([5]) == [None]
     for unit in (pl.Date, pl.Datetime("ms"), pl.Datetime("us"), pl.Datetime("ns"), pl.Datetime("us", "UTC")):
         extremes = pl.Series([2**31 - 1, 1 - 2**31] if unit == pl.Date else [2**62, -(2**62)]).cast(unit)
-        years = [m and 1 <= m.year <= 9999 for m in moments(extremes)]
+        years = [m and 1 <= m.year <= 9999 for m in timestamps(extremes)]
         assert years == [None, None] or unit == pl.Datetime("ns"), unit
 
 
@@ -229,9 +229,9 @@ DAYS = ("2024-02-29", "2024-2-9", "", None, "20240101", "2023-02-29", "0", "2024
 def test_days_parse_alike_once_and_row_by_row(texts: list[str | None]) -> None:
     """Repeated days are parsed once per distinct text: no row may tell."""
     rows = pl.Series("day", [*texts, *texts, *texts, *texts, *texts], pl.String)
-    moment = parsing.instant("day", pl.String())
-    once = rows.to_frame().select(moment).to_series()
-    each = [pl.Series("day", [text], pl.String).to_frame().select(moment).item() for text in texts]
+    timestamp = parsing.instant("day", pl.String())
+    once = rows.to_frame().select(timestamp).to_series()
+    each = [pl.Series("day", [text], pl.String).to_frame().select(timestamp).item() for text in texts]
     assert once.to_list() == each * 5
 
 

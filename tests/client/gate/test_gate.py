@@ -176,7 +176,7 @@ def test_without_required_consent_an_opt_out_still_counts():
     assert rows_admitted(messages, consents, consent=public)[0] == [0, 2]
 
 
-def test_consent_is_that_of_the_moment():
+def test_consent_counts_as_of_the_time_of_computing():
     consents = [consent(withdrawn="2024-05-20", expires="2025-01-01")]
     assert rows_admitted([message()], consents, NOW)[0] == []
     consents = [consent(expires="2024-05-20")]

@@ -9,7 +9,7 @@ from wardround.client.gate import history
 from wardround.client.gate.history import DAY_MICROSECONDS, behavioural_history, days_of, history_by
 from wardround.protocol.contract.feature import STATISTICS
 
-# Few patients, days and hours, so that same-day events, equal moments and duplicates are the rule.
+# Few patients, days and hours, so that same-day events, equal times and duplicates are the rule.
 EVENTS = st.lists(
     st.tuples(
         st.integers(0, 3),  # patient

@@ -97,13 +97,13 @@ def test_decided_in_the_future_and_retention_are_told_by_the_wall_clock():
         assert counts["past retention"] == gone
 
 
-def consents(**moments):
+def consents(**timestamps):
     blank = {"granted_at": "", "withdrawn_at": "", "expires_at": ""}
     kinds = {"person": "1", "kind": "purpose", "value": "appointment_reminder"}
-    return pl.DataFrame({**kinds, **blank, **moments})
+    return pl.DataFrame({**kinds, **blank, **timestamps})
 
 
-def test_plain_moments_of_consents_are_the_hospitals_not_utc():
+def test_plain_times_of_consents_are_the_hospitals_not_utc():
     asked = contract(consent={"required": True})
     for hour, without in ((7, 2), (8, 0)):  # midnight in Los Angeles is 08:00 UTC
         now = datetime(2024, 3, 15, hour, tzinfo=UTC) - timedelta(hours=1)  # summer time by then

@@ -49,7 +49,7 @@ UNDATED = small_contract(
     features={name: FEATURES[name] for name in ("way", "size", "age", "sex")},
 )
 CONTRACTS = {"dated": contract_from_mapping(DATED), "undated": contract_from_mapping(UNDATED)}
-# Few patients, days and words, so that equal moments, and rows that contradict each other, are the rule.
+# Few patients, days and words, so that equal times, and rows that contradict each other, are the rule.
 PATIENTS = ("1", "01", "2", "3", "4", "5", "6")
 DAYS = ("2024-05-01", "2024-05-02", "2024-05-03", "")
 CELLS = {
@@ -203,15 +203,15 @@ def test_of_several_rows_of_a_patient_the_most_complete_counts():
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 3))), st.randoms())
 def test_rows_of_equal_keys_follow_their_values(rows, chance):
-    columns = ("key", "moment", "value")
+    columns = ("key", "timestamp", "value")
     frame = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.Int64), orient="row").with_row_index("row")
-    found = sorted_by_values(shuffled(frame, chance), ("key", "moment"), apart="row")
+    found = sorted_by_values(shuffled(frame, chance), ("key", "timestamp"), apart="row")
     assert found.select(columns).rows() == sorted(rows)
     assert sorted(found["row"]) == list(range(len(rows)))
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_withdrawal_of_the_moment_of_a_grant_counts(first):
+def test_a_withdrawal_at_the_time_of_a_grant_counts(first):
     row = {"id": "2", "kind": "purpose", "value": "reminders", "expires_at": ""}
     said = [
         {**row, "granted_at": "2024-05-01T10:00:00", "withdrawn_at": ""},

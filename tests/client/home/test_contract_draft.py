@@ -56,8 +56,8 @@ def test_types_of_a_database_are_used_and_patients_have_features_of_their_own():
     tables = {
         "messages": {
             "person": "number",
-            "sent_at": "moment",
-            "due": "moment",
+            "sent_at": "timestamp",
+            "due": "timestamp",
             "opened": "truth",
             "urgent": "truth",
         },
@@ -104,7 +104,7 @@ def test_what_cannot_be_told_is_asked_for_all_at_once(columns, message):
         draft_contract({"messages": columns}, Choices())
 
 
-KINDS = ("text", "number", "truth", "moment", "other")
+KINDS = ("text", "number", "truth", "timestamp", "other")
 NAMES = st.dictionaries(st.text(max_size=30), st.sampled_from(KINDS), max_size=8)
 SURE = {"patient": "text", "sent_at": "text", "due_on": "text", "opened": "text"}
 

@@ -86,7 +86,7 @@ def test_init_begins_a_simulated_home_and_says_so(tmp_path, capsys):
         (("--as-of", "2026-01-01"), "give --simulation"),
     ],
 )
-def test_what_init_takes_for_a_seed_and_a_moment(tmp_path, capsys, words, told):
+def test_what_init_takes_for_a_seed_and_a_time(tmp_path, capsys, words, told):
     code, _, error = run(capsys, "init", "--home", tmp_path / "north", *words)
     assert code == 2
     assert told in error

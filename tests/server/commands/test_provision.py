@@ -97,7 +97,7 @@ def test_a_hospital_is_let_in_changes_its_node_key_and_is_shut_out(home, monkeyp
     assert home.hospitals() == {}
 
 
-def test_a_hospital_that_changes_its_node_key_is_there_at_every_moment(home, monkeypatch, tmp_path):
+def test_a_hospital_that_changes_its_node_key_is_there_at_all_times(home, monkeypatch, tmp_path):
     key, sync, seen = new_key(), os.fsync, []
     assert enrol(monkeypatch, request_of("north", tmp_path, key)) == 0
     before, changed = home.hospitals()["north"], request_of("north", tmp_path, key)

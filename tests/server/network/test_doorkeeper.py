@@ -142,7 +142,7 @@ def test_strangers_cost_no_look_at_the_database_each():
     for _ in range(100):
         assert keys.caller(dict(signed(STRANGER))) is None
     assert len(looks) == 1
-    now[0] = 0.5  # a hospital that was enrolled a moment ago is found
+    now[0] = 0.5  # a hospital that was enrolled just now is found
     assert keys.caller(dict(signed(STRANGER))) is None
     assert len(looks) == 2
 

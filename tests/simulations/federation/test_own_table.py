@@ -58,9 +58,9 @@ def data(folder: Path, name: str = "visits.csv", timezone: str = "UTC", **mappin
 
 def test_another_dialect_with_a_mapping_is_the_same_federation(folder: Path) -> None:
     plain = load_federation(data(folder), CONTRACT, 7)
-    moment = pl.col("sent").str.to_datetime("%Y-%m-%dT%H:%M").dt.to_string("%d/%m/%Y %H:%M")
+    timestamp = pl.col("sent").str.to_datetime("%Y-%m-%dT%H:%M").dt.to_string("%d/%m/%Y %H:%M")
     spanish = visits().with_columns(
-        moment.alias("sent"),
+        timestamp.alias("sent"),
         age=pl.col("age").str.replace(".", ",", literal=True),
         reminded=pl.col("reminded").replace({"1": "Sí", "0": "No"}),
         sex=pl.col("sex").replace({"F": "1", "M": "2"}),
@@ -81,7 +81,7 @@ def test_another_dialect_with_a_mapping_is_the_same_federation(folder: Path) -> 
     assert plain.how_read["messages"].endswith("timezone UTC")
 
 
-def test_the_hospitals_zone_moves_plain_moments_of_another(folder: Path) -> None:
+def test_the_hospitals_zone_moves_plain_times_of_another(folder: Path) -> None:
     kept_in_utc = data(folder, timezone="America/Los_Angeles", format={"timezone": "UTC"})
     hours = [load_federation(one, CONTRACT, 7).training.bins for one in (data(folder), kept_in_utc)]
     assert not np.array_equal(*hours)

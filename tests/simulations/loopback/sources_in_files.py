@@ -265,7 +265,7 @@ def _write_workbook(path: Path, tables: Rows, typed: list[tuple[str, ...]]) -> N
 
 
 def _write_cell(sheet: Any, line: int, place: int, column: str, cell: str, shown: Sequence[Any]) -> None:
-    """Numbers as numbers, moments as Excel's, distances as a German types them."""
+    """Numbers as numbers, times as Excel's, distances as a German types them."""
     if column == "decided_at":
         sheet.write_datetime(line, place, datetime.fromisoformat(cell), shown[0])
     elif column.endswith("_at"):

@@ -1,6 +1,6 @@
-"""Moments as a hospital's wall clock shows them: without a zone, in microseconds, days beginning at its own midnight.
+"""Times as a hospital's wall clock shows them: without a zone, in microseconds, days beginning at its own midnight.
 
-How a moment is written decides how it is placed:
+How a time is written decides how it is placed:
 
 - with a zone (``Z``, ``+02:00``, a zoned column): converted to the hospital's wall clock;
 - without one: it is the table's zone (``format.timezone``), which is the hospital's own unless it is set;
@@ -18,12 +18,12 @@ import polars as pl
 from wardround.client.connectors.table_format import TableFormat
 
 UNITS = {"epoch_seconds": 1e6, "epoch_milliseconds": 1e3, "excel_days": 86_400e6}
-"""Numbers that a format may declare to be moments: microseconds in one."""
+"""Numbers that a format may declare to be times: microseconds in one."""
 EXCEL_EPOCH = 25_569  # days from Excel's day 0 (1899-12-30) to 1970-01-01
 _EPOCH = date(1970, 1, 1).toordinal()
 _FIRST, _LAST = (date(*day).toordinal() - _EPOCH for day in ((1, 1, 1), (9999, 12, 31)))
 _DAY = {"d": 1, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
-_MOMENT = pl.Datetime("us")
+_TIMESTAMP = pl.Datetime("us")
 _DAY_LENGTH = 10
 _DAYS = {
     "DD/MM/YYYY": "%d/%m/%Y",
@@ -50,7 +50,7 @@ _CLOCK = rf"{_TIME}{_TAIL})?$"
 
 
 def wall_clock(now: datetime, zone: str) -> datetime:
-    """Write a moment as this zone's wall clock shows it; one without a zone is UTC."""
+    """Write a time as this zone's wall clock shows it; one without a zone is UTC."""
     instant = now if now.tzinfo is not None else now.replace(tzinfo=UTC)
     return instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
 
@@ -93,26 +93,28 @@ def wall_of_plain(cell: pl.Expr, written: str, zone: str) -> pl.Expr:
     )
 
 
-def moment_of_number(value: pl.Expr, form: TableFormat, zone: str) -> pl.Expr:
+def timestamp_of_number(value: pl.Expr, form: TableFormat, zone: str) -> pl.Expr:
     """Read numbers as what ``form.dates`` declares: seconds or milliseconds since 1970, or Excel's days."""
     excel = form.dates == "excel_days"
     shifted = value - EXCEL_EPOCH if excel else value
     # Excel's fractions of a day are right to a millisecond, and no better.
     scaled = (shifted * 86_400e3).round() * 1e3 if excel else (shifted * UNITS[form.dates or ""]).round()
     first, last = _FIRST * _DAY["us"], (_LAST + 1) * _DAY["us"] - 1
-    moment = pl.when(scaled.is_between(first, last)).then(scaled).cast(pl.Int64, strict=False).cast(_MOMENT)
+    timestamp = (
+        pl.when(scaled.is_between(first, last)).then(scaled).cast(pl.Int64, strict=False).cast(_TIMESTAMP)
+    )
     if not excel:
-        return wall_of_instant(moment, zone)
-    placed = wall_of_plain(moment, form.timezone or zone, zone)
-    return pl.when(value == value.floor()).then(moment).otherwise(placed)
+        return wall_of_instant(timestamp, zone)
+    placed = wall_of_plain(timestamp, form.timezone or zone, zone)
+    return pl.when(value == value.floor()).then(timestamp).otherwise(placed)
 
 
-def moments_of_texts(texts: pl.Series, form: TableFormat, zone: str) -> pl.Series:
+def timestamps_of_texts(texts: pl.Series, form: TableFormat, zone: str) -> pl.Series:
     """Parse stripped texts; of days alone each distinct one once, since there are few."""
     if not (texts.str.len_bytes() > _DAY_LENGTH).any():
         distinct = texts.unique()
         if 4 * len(distinct) < len(texts):
-            return texts.replace_strict(distinct, _parsed(distinct, form, zone), return_dtype=_MOMENT)
+            return texts.replace_strict(distinct, _parsed(distinct, form, zone), return_dtype=_TIMESTAMP)
     return _parsed(texts, form, zone)
 
 
@@ -123,12 +125,12 @@ def _utc_of_wall(cell: pl.Expr, zone: str) -> pl.Expr:
 
 def _parsed(texts: pl.Series, form: TableFormat, zone: str) -> pl.Series:
     """Read the usual spellings at once, and what is left of the cells by its pattern."""
-    moments = _of_usual_spelling(texts, form, zone)
-    left = moments.is_null() & (texts.str.len_bytes() > 0)
+    timestamps = _of_usual_spelling(texts, form, zone)
+    left = timestamps.is_null() & (texts.str.len_bytes() > 0)
     if left.any():
         rows = left.arg_true()
-        moments = moments.scatter(rows, _of_pattern(texts.gather(rows), form, zone))
-    return moments
+        timestamps = timestamps.scatter(rows, _of_pattern(texts.gather(rows), form, zone))
+    return timestamps
 
 
 def _of_usual_spelling(texts: pl.Series, form: TableFormat, zone: str) -> pl.Series:
@@ -136,36 +138,42 @@ def _of_usual_spelling(texts: pl.Series, form: TableFormat, zone: str) -> pl.Ser
     head = texts.str.slice(0, 19).str.replace("T", " ", literal=True)
     tail = texts.str.slice(19)
     lengths = head.str.len_bytes()
-    moments = pl.Series(texts.name, [None], _MOMENT).new_from_index(0, len(texts))
+    timestamps = pl.Series(texts.name, [None], _TIMESTAMP).new_from_index(0, len(texts))
     for day in dict.fromkeys(("%Y-%m-%d", _DAYS.get(form.dates or "", "%Y-%m-%d"))):
         for time, length in _TIMES:
-            rows = (lengths == length) & moments.is_null()
+            rows = (lengths == length) & timestamps.is_null()
             if rows.any():
                 parsed = head.str.to_datetime(day + time, time_unit="us", strict=False, exact=True)
-                moments = parsed if rows.all() else parsed.zip_with(rows, moments)
+                timestamps = parsed if rows.all() else parsed.zip_with(rows, timestamps)
     usual = (tail == "") | (tail == "Z") | tail.is_null()
     frame = pl.DataFrame(
-        {"moment": moments, "zoned": tail == "Z", "day": lengths == _DAY_LENGTH, "usual": usual}
+        {"timestamp": timestamps, "zoned": tail == "Z", "day": lengths == _DAY_LENGTH, "usual": usual}
     )
     if usual.all() and zone == "UTC" and (form.timezone or zone) == zone:
-        return frame.select(within_calendar(pl.col("moment"), "us")).to_series().alias(texts.name)
+        return frame.select(within_calendar(pl.col("timestamp"), "us")).to_series().alias(texts.name)
     return frame.select(pl.when("usual").then(_placed(form, zone))).to_series().alias(texts.name)
 
 
 def _placed(form: TableFormat, zone: str) -> pl.Expr:
-    """Put ``moment`` on the wall clock by what ``day`` (a day alone) and ``zoned`` (then it is UTC) say."""
-    moment = within_calendar(pl.col("moment"), "us")
-    elsewhere = wall_of_plain(moment, form.timezone or zone, zone)
-    return pl.when("day").then(moment).when("zoned").then(wall_of_instant(moment, zone)).otherwise(elsewhere)
+    """Put ``timestamp`` on the wall clock by what ``day`` (a day alone) and ``zoned`` (then it is UTC) say."""
+    timestamp = within_calendar(pl.col("timestamp"), "us")
+    elsewhere = wall_of_plain(timestamp, form.timezone or zone, zone)
+    return (
+        pl.when("day")
+        .then(timestamp)
+        .when("zoned")
+        .then(wall_of_instant(timestamp, zone))
+        .otherwise(elsewhere)
+    )
 
 
 def _of_pattern(texts: pl.Series, form: TableFormat, zone: str) -> pl.Series:
     """Read one digit for day or hour, fractions of seconds, 24:00, AM and PM, offsets, and declared numbers."""
     if form.dates in UNITS:
         value = pl.when(pl.col("text").str.contains(r"^[+-]?[0-9]+(?:\.[0-9]+)?$")).then("text")
-        numbers = moment_of_number(value.cast(pl.Float64, strict=False), form, zone)
+        numbers = timestamp_of_number(value.cast(pl.Float64, strict=False), form, zone)
     else:
-        numbers = pl.lit(None, _MOMENT)
+        numbers = pl.lit(None, _TIMESTAMP)
     frame = texts.alias("text").to_frame().with_columns(numbers.alias("number"))
     for dates in ("ISO", form.dates):
         if dates in _PATTERNS:
@@ -181,7 +189,7 @@ def _of_pattern(texts: pl.Series, form: TableFormat, zone: str) -> pl.Series:
 
 
 def _of_parts() -> tuple[pl.Expr, ...]:
-    """``moment`` (UTC where it is ``zoned``), and whether it is a ``day`` alone, of a pattern's groups."""
+    """``timestamp`` (UTC where it is ``zoned``), and whether it is a ``day`` alone, of a pattern's groups."""
     hour = pl.col("hour").cast(pl.Int64).fill_null(0)
     half = pl.col("half").str.to_lowercase()
     of_twelve = pl.when(hour.is_between(1, 12)).then(hour % 12 + pl.when(half == "p").then(12).otherwise(0))
@@ -196,7 +204,7 @@ def _of_parts() -> tuple[pl.Expr, ...]:
     offset = pl.when(pl.col("sign") == "-").then(-offset).otherwise(offset).fill_null(0)
     clock = pl.duration(hours=hour, minutes=minute - offset, seconds=second, microseconds=fraction)
     return (
-        pl.when(valid).then(within_calendar(start, "us") + clock).alias("moment"),
+        pl.when(valid).then(within_calendar(start, "us") + clock).alias("timestamp"),
         (pl.col("utc").is_not_null() | pl.col("sign").is_not_null()).alias("zoned"),
         pl.col("hour").is_null().alias("day"),
     )
