@@ -1,4 +1,4 @@
-"""The tables' words, ranges, names and age against the contract: counts, rows' numbers and what mends them."""
+"""The tables' words, ranges, names and age against the contract: counts, rows' numbers and remedies."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime

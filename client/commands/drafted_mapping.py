@@ -57,7 +57,7 @@ def _odbc(options: Namespace, connection: str) -> dict[str, str]:
 
 def say_draft(draft: MappingDraft) -> None:
     """Write what was told and what was not."""
-    say("", f"Proposed in {SETTINGS} from names and types alone; no row was looked at. Look at each:")
+    say("", f"Proposed in {SETTINGS} from names and types alone; no row was looked at. Check each line:")
     say(*(f"  {line}" for line in draft.told))
     if draft.untold:
         say(
@@ -71,6 +71,6 @@ def refuse_untold(draft: MappingDraft) -> None:
     """Raise ConfigurationError, once all is written and printed, where something is left to write by hand."""
     if draft.untold:
         raise ConfigurationError(
-            "init: the home is made; write by hand what no name told "
+            "init: the home is made; write by hand what no name could tell "
             f"({len(draft.untold)} lines of {SETTINGS} begin with TODO), then run doctor"
         )

@@ -81,7 +81,7 @@ def recover_ledger(options: Namespace) -> None:
         say_json({"head": head, "heads": list(recovery.heads), "assumed": [_plain(one) for one in assumed]})
         return
     say(
-        f"The ledger goes on at {head[:12]}…. No study is approved any more, and none that is named above runs"
+        f"The ledger continues at {head[:12]}…. No study is approved any more, and none that is named above runs"
     )
     say("here again. What was revoked or rotated since that copy is not known: see operators list.")
 

@@ -25,7 +25,7 @@ def panics_are_faults() -> Iterator[None]:
         raise
     except BaseException as panic:
         reason = f"a library gave up on them ({described(panic)})"
-        raise TableError(f"tables: {reason}; mend the export, or name other columns") from None
+        raise TableError(f"tables: {reason}; correct the export, or name other columns") from None
 
 
 def described(error: BaseException) -> str:

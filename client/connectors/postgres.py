@@ -191,7 +191,7 @@ def _reason(state: str, away: bool) -> str:
         return reasons[state]
     if away or (state and state[:2] != "22"):
         return "cannot be read; check address, user and that the server runs"
-    return "a view's own expression fails (on a cell, or for want of a right); mend the view, so that it gives null"
+    return "a view's own expression fails (on a cell, or for lack of a right); correct the view so that it gives null"
 
 
 def _is_away(error: Any, state: str) -> bool:

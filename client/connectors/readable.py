@@ -121,18 +121,16 @@ def worst_first(found: Sequence[Readability]) -> list[Readability]:
 
 
 def remedy(tables: Tables, contract: Contract, one: Readability) -> str:
-    """Say what mends a column of which too many cells do not parse; settings are tried, for a person to choose."""
+    """State the remedy for a column with too many unreadable cells; settings are tried, for a person to choose."""
     kind = next(kind for kind, words in _WANTED.items() if words == one.wanted)
     reading = _formats_that_read(tables, contract, one, kind)
     if reading:
         return f"set {' or '.join(reading)}"
     if kind == "label":
-        return (
-            "list further words in the contract (label.set_aside), name the right column, or mend the export"
-        )
+        return "list further words in the contract (label.set_aside), name the right column, or correct the export"
     if kind == "boolean":
-        return "list its words in format.true and format.false, name the right column, or mend the export"
-    return "name the right column, set format in the mapping, or mend the export"
+        return "list its words in format.true and format.false, name the right column, or correct the export"
+    return "name the right column, set format in the mapping, or correct the export"
 
 
 def _formats_that_read(tables: Tables, contract: Contract, one: Readability, kind: str) -> list[str]:

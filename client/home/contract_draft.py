@@ -171,7 +171,7 @@ def _roles(tables: Mapping[str, Mapping[str, Kind]], choices: Choices) -> _Roles
             "decided_at, outcome_at: no two columns look like them; without them there is no history"
         )
     if not (choices.engaged and choices.not_engaged):
-        roles.notes.append('label: its words are never looked at; "1" and "0" stand there until you say them')
+        roles.notes.append('label: its words are never looked at; replace "1" and "0" by your own words')
     return roles
 
 

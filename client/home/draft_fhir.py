@@ -74,7 +74,7 @@ _TABLES: Mapping[str, Mapping[str, _Resource]] = {
     "assessments": {"QuestionnaireResponse": _ASSESSMENTS},
 }
 _CONSENTS = (
-    "consents: a code's meaning is told by no name, and a wrong one would make a consent of a refusal; write "
+    "consents: no name says what a code means, and a wrong guess would turn a refusal into a consent; write "
     "tables.consents by hand, as in {resource: Consent, columns: {patient: patient.reference | id}, "
     "meanings: {YOURCODE: {purpose: engagement}}}"
 )

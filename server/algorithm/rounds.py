@@ -125,7 +125,7 @@ def check_attended(summary: RoundSummary, silence: str = "no answer") -> None:
         return
     reasons = sorted({one.reason for one in summary.rejected})
     raise ConfigurationError(
-        f"round {summary.round}: 0 of {summary.planned} hospitals gave a release "
+        f"round {summary.round}: 0 of {summary.planned} hospitals sent a release "
         f"({', '.join(reasons) or silence}); fix this, then resume"
     )
 

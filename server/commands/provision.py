@@ -66,12 +66,12 @@ def _kept_kit(kit: Kit, path: Path) -> Kit:
     there = load_kit(path)
     if replace(there, speaker=kit.speaker, content=kit.content) != kit:
         raise ConfigurationError(
-            f"kit={path}: is there already, and is not {kit.hospital}'s kit from this home; look who changed it, or "
+            f"kit={path}: exists, and is not {kit.hospital}'s kit from this home; find out who changed it, or "
             "choose another --out"
         )
     if not understands(there.speaker):
         raise ConfigurationError(
-            f"kit={path}: is there already, of {there.speaker}; this server speaks {kit.speaker}: remove it, or choose "
+            f"kit={path}: exists already, of {there.speaker}; this server speaks {kit.speaker}: remove it, or choose "
             "another --out"
         )
     return there

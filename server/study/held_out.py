@@ -167,8 +167,8 @@ def _check_weights(study: ServedStudy, plan: RoundPlan) -> None:
     before = _announced(study).get(plan.round, plan.weights_digest)
     if before != plan.weights_digest:
         raise WeightsLost(
-            f"evaluation after round {plan.round}: the weights that were measured are lost with a damaged "
-            "checkpoint, and held-out patients pay once; the model stays unevaluated"
+            f"evaluation after round {plan.round}: a damaged checkpoint lost the weights that were "
+            "measured, and held-out patients pay only once; the model stays unevaluated"
         )
 
 

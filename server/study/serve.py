@@ -141,7 +141,7 @@ def _first_state(study: ServedStudy) -> RoundState:
         line = f"study {study.terms.study}: {study.terms.training.rounds} rounds with {hospitals}"
         study.log.write("started", line, study=study.terms.study, terms=study.terms.fingerprint)
         return rounds.init(study.terms)
-    line = f"study {study.terms.study}: on at round {resumed.state.round}"
+    line = f"study {study.terms.study}: resumed at round {resumed.state.round}"
     lost = list(resumed.lost_rounds)
     study.log.write("resumed", line, round=resumed.state.round, lost_rounds=lost, notes=list(resumed.notes))
     return resumed.state
@@ -176,7 +176,7 @@ def _run(study: ServedStudy, state: RoundState) -> Assessment | None:
             break
     if found is None:
         at = "its evaluation" if rounds.finished(state, study.terms) else f"round {state.round}"
-        line = f"stopped before {at}; go on with wardround-serve resume --study {study.terms.study}"
+        line = f"stopped before {at}; continue with wardround-serve resume --study {study.terms.study}"
         study.log.write("stopped", line, round=state.round)
     return found
 

@@ -53,12 +53,12 @@ def check_times(terms: Terms, serving: Serving) -> None:
     if serving.round_seconds <= terms.reply_delay_seconds:
         raise ConfigurationError(
             f"--round-seconds={serving.round_seconds:g}: must be greater than the terms' "
-            f"reply_delay_seconds={terms.reply_delay_seconds:g}, or every answer is late, and charged; raise it"
+            f"reply_delay_seconds={terms.reply_delay_seconds:g}, or every answer is late and still charged; raise it"
         )
     expiry = expiry_of(terms)
     if expiry is None or expiry <= serving.now:
         raise ConfigurationError(
-            f"terms: were valid until {terms.expires_at}; the same train with valid_days=N extends them"
+            f"terms: were valid until {terms.expires_at}; run the same train with valid_days=N to extend them"
         )
 
 
@@ -84,7 +84,7 @@ class Attendance(Protocol):
 
 def attendance_line(found: Attendance) -> str:
     """Say in words who gave a release, who did not and why."""
-    parts = [f"{len(found.accepted)} of {found.planned} hospitals gave a release"]
+    parts = [f"{len(found.accepted)} of {found.planned} hospitals sent a release"]
     parts += [f"{one.hospital}: {one.reason}" for one in found.rejected]
     parts += [f"no answer from {', '.join(found.missing)}"] if found.missing else []
     return "; ".join(parts)

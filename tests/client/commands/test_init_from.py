@@ -75,7 +75,7 @@ def test_what_was_not_told_is_said_stands_in_the_file_and_ends_with_exit_code_2(
         line = f"no column looks like a consent's {name}; write tables.consents.columns by hand"
         assert line in said
         assert f"# TODO consents: in {folder}/consents_2024.csv {line}" in text
-    assert "write by hand what no name told (3 lines of hospital.yaml begin with TODO)" in said
+    assert "write by hand what no name could tell (3 lines of hospital.yaml begin with TODO)" in said
     assert set(found["tables"]["consents"]["columns"]) == {"patient", "value", "granted_at"}
     load_home(tmp_path / "north")
 

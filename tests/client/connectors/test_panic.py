@@ -28,7 +28,7 @@ def test_polars_panics_pass_whoever_catches_exceptions():
 
 
 def test_a_panic_is_a_table_error_with_type_and_place_alone():
-    place = r"^tables: .*\(PanicException, \w+\.py line \d+\); mend"
+    place = r"^tables: .*\(PanicException, \w+\.py line \d+\); correct"
     with pytest.raises(TableError, match=place) as raised, panics_are_faults():
         panic()
     assert "out-of-range" not in str(raised.value)

@@ -53,7 +53,7 @@ def test_a_kit_of_another_protocol_is_not_handed_out_again(serve):
     serve(*PROVISION, protocol=PROTOCOL - 1, program="0.1.9")
     code, _, err = serve(*PROVISION)
     assert code == 2
-    line = f"kit=kits/north.kit: is there already, of protocol {PROTOCOL - 1} (wardround 0.1.9); this server speaks "
+    line = f"kit=kits/north.kit: exists already, of protocol {PROTOCOL - 1} (wardround 0.1.9); this server speaks "
     assert err.startswith(line)
     Path("kits/north.kit").unlink()
     assert serve(*PROVISION)[0] == 0

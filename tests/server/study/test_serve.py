@@ -134,7 +134,7 @@ def test_the_same_terms_that_are_valid_for_longer_take_the_place_of_those_on_dis
 
 def test_terms_that_are_over_and_deadlines_that_no_answer_could_meet_are_refused(study):
     over = replace(study.terms, expires_at="2020-01-01T00:00:00+00:00")
-    with pytest.raises(ConfigurationError, match=r"valid until 2020.*valid_days=N extends"):
+    with pytest.raises(ConfigurationError, match=r"valid until 2020.*valid_days=N to extend"):
         check_times(over, study.serving)
     slow = replace(study.terms, reply_delay_seconds=1.0)
     with pytest.raises(

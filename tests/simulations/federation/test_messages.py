@@ -60,7 +60,7 @@ def test_less_memory_gives_the_same_weights(federation, terms):
 @pytest.mark.parametrize("run", [in_process.run, run_over_messages])
 def test_a_round_in_which_all_refuse_ends_the_run(terms, run):
     with pytest.raises(
-        ConfigurationError, match=r"round 1: 0 of 3 hospitals gave a release .refused: purposes"
+        ConfigurationError, match=r"round 1: 0 of 3 hospitals sent a release .refused: purposes"
     ):
         run(terms, lambda plans: [Refusal("purposes", "x") for _ in plans])
 
