@@ -192,7 +192,7 @@ def test_a_fhir_export_is_told_by_its_files_and_consents_are_never_guessed(tmp_p
     assert messages["columns"]["topic"] == "serviceType.coding.code"
     assert messages["values"] == {"opened": {"fulfilled": "1", "noshow": "0"}}
     assert "consents" not in found["tables"]
-    assert "consents: a code's meaning is told by no name" in said
+    assert "consents: no name says what a code means" in said
     assert "messages: no path of Appointment is known for channel" in said
     assert found["tables"]["patients"]["patient"] == "id"
     home = load_home(tmp_path / "north")
