@@ -1,7 +1,5 @@
 """Spreadsheets, cell by cell: a reader that gives a column one type would let one patient's cell change all others'."""
 
-import re
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -12,6 +10,7 @@ import polars as pl
 import python_calamine
 
 from wardround.client.connectors.panic import panics_are_faults
+from wardround.client.connectors.sheet_copy import readable_copy
 from wardround.client.connectors.sheet_extent import check_extent
 from wardround.client.connectors.source import DAMAGED
 from wardround.client.connectors.table_format import TableFormat
@@ -21,7 +20,6 @@ ENDINGS = (".xlsx", ".xlsm", ".xls", ".ods")
 NAMELESS = (".xls", ".ods")
 """Kinds of file in which a damaged row cannot be read again, so that nobody knows whom it may name."""
 _ZIPPED = (".xlsx", ".xlsm")
-_SHOWN_AS = re.compile(rb"""numFmtId=(?:"[0-9]+"|'[0-9]+')|formatCode=(?:"[^"]*"|'[^']*')""")
 _WHOLE = 2.0**53  # above, a float does not hold every whole number
 
 
@@ -52,7 +50,7 @@ def read_sheet(path: Path, form: TableFormat) -> Sheet:
         check_extent(path)
     book = _workbook(path, path)
     name = _sheet_name(book, path, form)
-    rows = list(_rows(book, name))
+    rows = _rows_of_file(path, book, name)
     first = -1
     if form.header:
         first = next(
@@ -117,7 +115,8 @@ def _repeats(row: Row, names: Sequence[str]) -> bool:
 
 def _rows(book: python_calamine.CalamineWorkbook, name: str) -> Iterator[Row | None]:
     """Give row by row; None for one that its reader gives up on: a number beyond the calendar shown as a date."""
-    rows = iter(book.get_sheet_by_name(name).iter_rows())
+    with panics_are_faults():
+        rows = iter(book.get_sheet_by_name(name).iter_rows())
     while True:
         try:
             with panics_are_faults():
@@ -130,24 +129,26 @@ def _rows(book: python_calamine.CalamineWorkbook, name: str) -> Iterator[Row | N
             yield row
 
 
+def _rows_of_file(path: Path, book: python_calamine.CalamineWorkbook, name: str) -> list[Row | None]:
+    """Give all rows, from a copy of the file where some cell is none that its reader knows."""
+    try:
+        return list(_rows(book, name))
+    except (python_calamine.CalamineError, TableError) as error:
+        if path.suffix.lower() not in _ZIPPED:
+            raise _fault(path, error) from None
+    try:
+        return list(_rows(_workbook(readable_copy(path, dates_as_numbers=False), path), name))
+    except python_calamine.CalamineError as error:
+        raise _fault(path, error) from None
+
+
 def _unread(path: Path, name: str, rows: Sequence[Row | None], start: int) -> Mapping[int, Row]:
     """Read the rows that are None again from a copy of the file in which no cell is shown as a date."""
     wanted = [index for index in range(start, len(rows)) if rows[index] is None]
     if not wanted or path.suffix.lower() not in _ZIPPED:
         return {}
-    copy = BytesIO()
-    with zipfile.ZipFile(path) as before, zipfile.ZipFile(copy, "w") as after:
-        for item in before.infolist():
-            content = before.read(item)
-            plain = _SHOWN_AS.sub(_as_number, content) if item.filename == "xl/styles.xml" else content
-            after.writestr(item, plain)
-    copy.seek(0)
-    again = list(_rows(_workbook(copy, path), name))
+    again = list(_rows(_workbook(readable_copy(path, dates_as_numbers=True), path), name))
     return {index - start: row for index in wanted if (row := again[index]) is not None}
-
-
-def _as_number(found: re.Match[bytes]) -> bytes:
-    return b'numFmtId="0"' if found[0].startswith(b"numFmtId") else b'formatCode="General"'
 
 
 def _workbook(content: Path | BytesIO, path: Path) -> python_calamine.CalamineWorkbook:
@@ -155,9 +156,13 @@ def _workbook(content: Path | BytesIO, path: Path) -> python_calamine.CalamineWo
         with panics_are_faults():
             return python_calamine.load_workbook(content)
     except (python_calamine.CalamineError, TableError, OSError, ValueError) as error:
-        raise TableError(
-            f"{path.name} cannot be read ({type(error).__name__}); save it again as .xlsx, or as CSV"
-        ) from None
+        raise _fault(path, error) from None
+
+
+def _fault(path: Path, error: Exception) -> TableError:
+    return TableError(
+        f"{path.name} cannot be read ({type(error).__name__}); save it again as .xlsx, or as CSV"
+    )
 
 
 def _sheet_name(book: python_calamine.CalamineWorkbook, path: Path, form: TableFormat) -> str:

@@ -6,18 +6,21 @@ By hand: ``ROW_LOCAL_TABLES=5000 pytest tests/client/connectors/test_row_local.p
 import gzip
 import os
 import random
+import re
 import sys
+import zipfile
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 import pyarrow
 import pytest
+import python_calamine
 import xlsxwriter
 import zstandard
 from pyarrow import ipc, parquet
 
-from tests.client.connectors.row_local import COLUMNS, VICTIM, check_row_local, draw_rows, seen
+from tests.client.connectors.row_local import COLUMNS, VICTIM, check_row_local, draw_rows, seen, token_of
 from wardround.client.connectors.files import FileSource
 from wardround.client.connectors.source import TablePlace
 from wardround.protocol.errors import TableError
@@ -141,6 +144,36 @@ def test_no_cell_of_one_patient_changes_anothers_rows_in_a_spreadsheet(tmp_path)
         write_sheet(tmp_path / "before.xlsx", rows, None)
         write_sheet(tmp_path / "after.xlsx", rows, rng)
         check_row_local(source(tmp_path, "before.xlsx"), source(tmp_path, "after.xlsx"))
+
+
+STRANGE_CELLS = (
+    b't="e"><v>#GETTING_DATA</v>', b't="e"><v>Err:502</v>', b't="e"><f>1/0</f><v>#SPILL!</v>', b't="n"><v> 2 </v>',
+    b't="n"><v>x</v>', b't="b"><v>7</v>', b't="s"><v>99999</v>', b't="q"><v>1</v>',
+    b't="b"><f a="1"/><v>yes</v>', b"t='e'><v>#BUSY!</v>",
+)  # fmt: skip
+"""What a cell may be that Excel's own files or other programs' hold, and the reader of the sheet ends at."""
+
+
+@pytest.mark.parametrize("cell", STRANGE_CELLS)
+def test_no_strange_cell_of_one_patient_takes_away_the_sheet(tmp_path, cell):
+    rows = draw_rows(random.Random(7))
+    write_sheet(tmp_path / "before.xlsx", rows, None)
+    spoilt = [line for line, row in enumerate(rows, start=2) if row[0] == VICTIM]
+    with (
+        zipfile.ZipFile(tmp_path / "before.xlsx") as old,
+        zipfile.ZipFile(tmp_path / "after.xlsx", "w") as new,
+    ):
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                where = rf'(<c r="[BFG](?:{"|".join(map(str, spoilt))})" )t="s"><v>[0-9]+</v>'.encode()
+                content, count = re.subn(where, lambda found: found[1] + cell, content)
+                assert count >= 2
+            new.writestr(name, content)
+    with pytest.raises(python_calamine.CalamineError):
+        python_calamine.load_workbook(tmp_path / "after.xlsx").get_sheet_by_index(0)
+    check_row_local(source(tmp_path, "before.xlsx"), source(tmp_path, "after.xlsx"))
+    assert token_of(VICTIM) in seen(source(tmp_path, "after.xlsx")), "an identifier that stands is read"
 
 
 ZONES = (None, "UTC", "America/Los_Angeles")
