@@ -326,7 +326,7 @@ def test_a_mitigation_is_measured_by_one_more_evaluation_and_its_thresholds_stan
     thresholds = json.loads(facts_of(study)["group_thresholds"])
     assert thresholds["sex"]["M"] > float(facts_of(study)["selection_threshold"]) > thresholds["sex"]["F"]
     card = (study.folder.folder / "model_card.md").read_text()
-    assert "Mitigation equal selection" in card
+    assert "Mitigation “equal selection”" in card
     assert standing_of(study)["evaluated"]["mitigated"] is True
     assert said_by_status(study, capsys).rstrip().endswith("on held-out patients, as mitigated")
 
