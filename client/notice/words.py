@@ -75,7 +75,7 @@ def _how(feature: Feature, who: str) -> str:
         start, end = feature.columns
         return f"days from “{plain(start)}” to “{plain(end)}”{_bands(bands)}"
     if feature.kind == "hour":
-        return f"the hour of the day{_bands(bands)}"
+        return f"never the exact time of day{_bands(bands)}"
     return f"never the exact value{_bands(bands)}"
 
 

@@ -115,6 +115,7 @@ def test_without_a_study_it_says_that_nothing_is_learned(read: Notice) -> None:
     assert "At this time, no study learns from our patients." in said
     assert "We have not allowed anybody to learn from our patients." in said
     assert "At most 50 of 100 such guesses are right." in said
+    assert "So far, nothing has left, so the odds stay the same." in said
 
 
 def test_the_study_the_operator_and_the_dates_are_the_ledgers(hospital, read: Notice, terms_with) -> None:
@@ -208,8 +209,8 @@ def test_how_much_is_the_ledgers_epsilon_in_guesses_and_odds(hospital, read: Not
         f"At most {so_far.right_of_100} of 100 such guesses are right.",
         f"{so_far.right_of_100} of 100 right, at most, from all that has left so far",
         f"{ever.right_of_100} of 100 right, at most, once everything has left that our present limits allow",
-        f"the odds grow to at most {so_far.times:.1f} times what they were",
-        f"One study may make that {study.times:.1f} times, and all studies ever {ever.times:.1f} times",
+        f"So far, the odds grow to at most {so_far.times:.1f} times what they were",
+        f"One study may multiply them by up to {study.times:.1f}, and all studies ever by up to {ever.times:.1f}.",
         f"ε = {epsilon:.3g} so far, at most 5 over all studies, δ = 1e-05.",
         "It is not the chance that it happens, which is larger.",  # test_accounting.py
         "At that limit we stop, unless we raise it.",
