@@ -1,40 +1,29 @@
-"""The tables' words, ranges, names and age against the contract: counts, rows' numbers and remedies."""
+"""The tables' words, ranges and names against the contract: counts, rows' numbers and remedies."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
-
-import polars as pl
 
 from wardround.client.checks.finding import Finding, fault, ok, warn
-from wardround.client.connectors import parsing
-from wardround.client.connectors.codes import ColumnShares, count_codes, swapped_columns, unknown_words
+from wardround.client.connectors.codes import ColumnShares, count_codes, unknown_words
 from wardround.client.connectors.source import Tables, TableSource
-from wardround.client.connectors.timestamps import wall_clock
-from wardround.client.home.home import POLICY, SETTINGS, Home
+from wardround.client.connectors.swapped import swapped_columns
+from wardround.client.home.home import POLICY, SETTINGS
 from wardround.client.policy.policy import Policy
 from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.section import shown
 
 MOST_OUT_OF_RANGE = 0.2
-_NEWEST = {
-    "messages": ("decided_at",),
-    "consents": ("granted_at", "withdrawn_at"),
-    "assessments": ("assessed_at",),
-}
 
 
 def codes(tables: Tables, policy: Policy, contract: Contract, show_values: bool = False) -> Iterator[Finding]:
     """Say which columns do not use the contract's words or ranges; worst first. show_values: their words too."""
     shares = sorted(count_codes(tables, contract), key=_badness, reverse=True)
-    swapped = swapped_columns(tables, contract, shares)
+    swapped = swapped_columns(tables, contract)
     for first, second in swapped:
-        yield fault(
-            "codes",
-            f"{first.table}: the words of columns {first.column} and {second.column} look swapped",
-            f"swap the two under columns in {SETTINGS}",
-        )
-    crossed = {(one.table, one.column) for pair in swapped for one in pair}
+        where = f"under columns in {SETTINGS}" if first[0] == second[0] else "in the export of the two tables"
+        text = f"the cells of columns {'.'.join(first)} and {'.'.join(second)} look swapped"
+        yield fault("codes", text, f"swap the two {where}")
+    crossed = {one for pair in swapped for one in pair}
     bad = [one for one in shares if (one.table, one.column) not in crossed]
     found = [finding for one in bad for finding in _faults(one, policy, tables, contract, show_values)]
     yield from found
@@ -64,52 +53,6 @@ def names(source: TableSource, contracts: Iterable[Contract]) -> Iterator[Findin
                         f"{SETTINGS}: tables.{table}.{key}: no study reads a column {shown(name)}",
                         f"{hint}write the contract's name before the colon: {', '.join(map(shown, columns[:8]))}",
                     )
-
-
-def age(home: Home, tables: Tables, policy: Policy, contract: Contract, now: datetime) -> Iterator[Finding]:
-    """Say how old each export is: by its file's time, and by its newest row."""
-    for table in TABLES:
-        if tables.part(table, contract) is None or not contract.columns(table):
-            continue
-        days, text = _age(home, tables, contract, table, now)
-        most = policy.max_export_age_days.get(table)
-        if days is not None and most is not None and days > most:
-            bound = f"at most {most:g} days are allowed ({POLICY}: max_export_age_days)"
-            yield fault("age", f"{table}: {text}; {bound}", "export the table again, or by a schedule")
-        else:
-            yield ok("age", f"{table}: {text}")
-
-
-def _age(
-    home: Home, tables: Tables, contract: Contract, table: str, now: datetime
-) -> tuple[float | None, str]:
-    """Give days since the export (since the newest row, of a database), and both in words."""
-    newest = _newest(tables, contract, table, now)
-    times = [path.stat().st_mtime for path in home.source.files().get(table, ()) if path.exists()]
-    row = "no date in its rows" if newest is None else f"newest row of {newest:%Y-%m-%d}"
-    if times:
-        written = datetime.fromtimestamp(max(times), now.tzinfo)
-        days = (now - written).total_seconds() / 86_400
-        return days, f"exported on {written:%Y-%m-%d}, {max(days, 0):.0f} days ago; {row}"
-    if newest is None:
-        return None, row
-    days = (wall_clock(now, tables.timezone) - newest).total_seconds() / 86_400
-    return days, f"{row}, {max(days, 0):.0f} days ago"
-
-
-def _newest(tables: Tables, contract: Contract, table: str, now: datetime) -> datetime | None:
-    """Give the latest time in the table that is not in the future."""
-    rows = tables.part(table, contract)
-    names = _NEWEST.get(table, ())
-    columns = [name if table == "consents" else getattr(contract, name) for name in names]
-    if rows is None or not any(columns):
-        return None
-    schema, form, zone = rows.collect_schema(), tables.format(table), tables.timezone
-    timestamps = [parsing.instant(c, schema[c], form, zone).alias(f"timestamp:{c}") for c in columns if c]
-    past = [pl.col(one.meta.output_name()) for one in timestamps]
-    latest = [one.filter(one <= wall_clock(now, zone)).max() for one in past]
-    found = rows.select(timestamps).select(pl.max_horizontal(latest)).collect(engine="streaming").item()
-    return found if isinstance(found, datetime) else None
 
 
 def _badness(one: ColumnShares) -> float:

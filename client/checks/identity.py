@@ -67,7 +67,8 @@ def _patients(seen: Spellings, column: str, home: Home) -> Iterator[Finding]:
     elif home.patient.column is None:
         yield warn(
             "identity",
-            f"{text}. {SETTINGS} does not say who is one patient",
+            f"{text}. {SETTINGS} has no section patient: a study runs by its own contract's patient column, so "
+            "two studies may take different people for one",
             f"add to {SETTINGS}: patient: {{column: {shown(column)}, form: as_written}} (changes nothing), or another "
             "form before the first release",
         )

@@ -135,6 +135,7 @@ def _names(home: Home, studies: list[SignedTerms]) -> Iterator[Finding]:
 
 
 def _study(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Iterator[Finding]:
+    from wardround.client.checks import age as study_age
     from wardround.client.checks import codes as study_codes  # torch and polars: seconds
     from wardround.client.checks import identity as study_identity
     from wardround.client.checks import study
@@ -147,7 +148,7 @@ def _study(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Iterato
         show = options.show_values
         yield from guarded("codes", lambda: study_codes.codes(tables, policy, contract, show))
         yield from guarded("identity", lambda: study_identity.identity(home, tables, contract))
-        yield from guarded("age", lambda: study_codes.age(home, tables, policy, contract, now))
+        yield from guarded("age", lambda: study_age.age(home, tables, policy, contract, now))
         yield from guarded("consent", lambda: study.consent(home, tables, contract, now))
         yield from guarded("patients", lambda: study.eligible(home, tables, policy, signed, now))
     yield from guarded(

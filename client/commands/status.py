@@ -10,6 +10,7 @@ from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.files import strange_heads
 from wardround.client.checks.releases import other_releases
 from wardround.client.checks.rounds import describe as describe_noise
+from wardround.client.commands.bounded_ages import bounded_ages
 from wardround.client.commands.ledger import describe
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import bar, say, table
@@ -41,6 +42,7 @@ def run(options: Namespace) -> None:
             "release": str(this_speaker()),
             "other_releases": [line for line, understood in others if understood],
         }
+        ages = bounded_ages(opened)
         noise = noise_alone(opened.home.round_log.read())
         budget = _budget(opened, entries)
         next_rounds = [
@@ -51,10 +53,19 @@ def run(options: Namespace) -> None:
     if options.json:
         releases = [{"kind": e.kind, "time": e.time.isoformat(), **e.fields} for e in last]
         plain = [{**asdict(n), "since": n.since.isoformat(), "last": n.last.isoformat()} for n in noise]
-        more = {"next": next_rounds, "pending": pending, "noise_alone": plain, "last": releases}
+        more = {
+            "next": next_rounds,
+            "pending": pending,
+            "noise_alone": plain,
+            "last": releases,
+            "exports": ages,
+        }
         say_json({**facts, "budget": budget, **more})
     else:
         _show(facts, budget, next_rounds, pending, last)
+        for row in ages:
+            late = "FAULT: " if row["too_old"] else ""
+            say(f"{late}Export of {row['table']}: {row['text']}; at most {row['most']:g} days are allowed.")
         for one in noise:
             say(f"NOISE ALONE: {describe_noise(one)}. Fix this, then try it with rehearse.")
 

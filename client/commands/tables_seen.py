@@ -1,6 +1,6 @@
 """What a person sees of the tables before a study: who is one patient, columns' words, and doubts. Counts alone."""
 
-from wardround.client.checks import codes, identity
+from wardround.client.checks import age, codes, identity
 from wardround.client.checks.finding import OK, guarded
 from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.terminal import say, table
@@ -17,7 +17,7 @@ def show_tables(opened: OpenHome, contract: Contract) -> None:
         *guarded("identity", lambda: identity.changed(home, opened.ledger, contract, policy.delta)),
         *guarded("identity", lambda: identity.identity(home, read, contract)),
         *guarded("codes", lambda: codes.codes(read, policy, contract)),
-        *guarded("age", lambda: codes.age(home, read, policy, contract, opened.now)),
+        *guarded("age", lambda: age.age(home, read, policy, contract, opened.now)),
     ]
     rows = [(f.state if f.state != OK else "", f.topic, f.text) for f in findings]
     table("Your tables", ("", "what", "how it stands"), rows)

@@ -1,11 +1,10 @@
-"""What a column's words come to under the contract: shares missing, *other* and out of range, and swapped columns.
+"""What a column's words come to under the contract: shares missing, *other* and out of range.
 
 Counts leave this module, and words only for a person on the spot who asked for them.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
 
 import polars as pl
 
@@ -16,8 +15,7 @@ from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.contract.feature import Feature
 
 CONSENT_KINDS = ("purpose", "topic", "source")
-_MOST_WORDS = 1000  # distinct words of a column that are compared with another column's vocabulary
-_SWAPPED, _OWN = 0.8, 0.5
+_MOST_WORDS = 1000  # distinct words of a column that are looked at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,28 +96,6 @@ def unknown_words(
     index = parsing.word_index("word", pl.String(), one.vocabulary, tables.format(one.table))
     unknown = words.filter(index.is_null()).sort("len", "word", descending=[True, False])
     return [(str(word), int(count)) for word, count in unknown.head(most).iter_rows()]
-
-
-def swapped_columns(
-    tables: Tables, contract: Contract, shares: list[ColumnShares]
-) -> list[tuple[ColumnShares, ColumnShares]]:
-    """Find pairs of columns whose words fit each other's vocabulary, and not their own."""
-    doubtful = [one for one in shares if one.vocabulary and one.other_share > _OWN]
-    found = []
-    for first, second in combinations(doubtful, 2):
-        if first.table == second.table:
-            crosswise = (_fit(tables, contract, first, second), _fit(tables, contract, second, first))
-            if min(crosswise) >= _SWAPPED:
-                found.append((first, second))
-    return found
-
-
-def _fit(tables: Tables, contract: Contract, one: ColumnShares, other: ColumnShares) -> float:
-    """Share of one column's cells that are words of another's vocabulary."""
-    words = _words_of(tables, contract, one)
-    index = parsing.word_index("word", pl.String(), other.vocabulary, tables.format(one.table))
-    known = int(words.filter(index.is_not_null())["len"].sum())
-    return known / max(int(words["len"].sum()), 1)
 
 
 def _words_of(tables: Tables, contract: Contract, one: ColumnShares) -> pl.DataFrame:

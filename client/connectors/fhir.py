@@ -6,6 +6,7 @@ Each line is read by itself, so that a broken one is one damaged row. A mapping 
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,12 +111,15 @@ class FhirSource(MappedSource):
             c: path_from_text(place.columns[c], f"{table}.columns.{c}") for c in columns if c in place.columns
         }
 
+        where, finders = tuple(kept.where.items()), tuple(path.first for path in paths.values())
+
         def rows(resource: Mapping[str, Any]) -> list[Row]:
-            if any(path.first(resource) not in allowed for path, allowed in kept.where.items()):
-                return []
+            for path, allowed in where:
+                if path.first(resource) not in allowed:
+                    return []
+            if not kept.meanings:  # every column has a path, in the order of the columns
+                return [tuple([find(resource) for find in finders])]
             cells = {column: path.first(resource) for column, path in paths.items()}
-            if not kept.meanings:
-                return [tuple(cells[column] for column in columns)]
             if cells[columns[0]] is None:
                 raise TypeError("a Consent of nobody")
             told = consent_rows(resource, kept.meanings)
@@ -153,7 +157,7 @@ def _rows_of_line(
     try:
         if len(line) > LONGEST_LINE:
             raise ValueError("too long")
-        plain = _JSON.decode(line.decode("utf-8-sig"))
+        plain = _JSON.decode(line.removeprefix(BOM_UTF8).decode())
         if plain.get("resourceType") != resource:
             if not isinstance(plain.get("resourceType"), str):
                 raise TypeError("no resource")

@@ -6,13 +6,15 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from wardround.client.connectors.kinds import Kind
 from wardround.protocol.errors import ConfigurationError
 
+_Walk = Callable[[Any], str | None]
 _STEP = re.compile(r"([A-Za-z][A-Za-z0-9]*)(?:\[([A-Za-z][A-Za-z0-9.]*)?(\*?=)([^\]]+)\])?")
 _PATH = re.compile(rf"{_STEP.pattern}(?:\.{_STEP.pattern})*")
 _REFERENCE = re.compile(r"(?:^|/)[A-Z][A-Za-z]+/([A-Za-z0-9\-.]{1,64})(?:/_history/|#|$)")
@@ -37,12 +39,6 @@ class _Step:
     operator: str = ""
     value: str = ""
 
-    def takes(self, element: Any) -> bool:
-        found = _first(element, self.key, 0)
-        if found is None:
-            return False
-        return found == self.value if self.operator == "=" else self.value in found
-
 
 @dataclass(frozen=True)
 class FhirPath:
@@ -51,9 +47,13 @@ class FhirPath:
     steps: tuple[_Step, ...]
     of_reference: bool = False
 
+    @cached_property
+    def _walk(self) -> _Walk:
+        return _walk(self.steps)
+
     def first(self, resource: Any) -> str | None:
         """Give the first value, as text; None where there is none, whatever stands in the resource."""
-        found = _first(resource, self.steps, 0)
+        found = self._walk(resource)
         return found if found is None or not self.of_reference else referenced(found)
 
 
@@ -83,27 +83,54 @@ def referenced(reference: str) -> str:
     return found[1] if found else reference
 
 
-def _first(node: Any, steps: tuple[_Step, ...], position: int) -> str | None:
-    """Walk down; of a list the first element in which the rest of the path finds a value."""
-    for place in range(position, len(steps)):
+def _walk(steps: tuple[_Step, ...]) -> _Walk:
+    """Make one function of the steps, each knowing the next: paths are walked for millions of resources."""
+    walk: _Walk = _text
+    for step in reversed(steps):
+        walk = _selecting(step, walk) if step.operator else _entering(step.name, walk)
+    return walk
+
+
+def _entering(name: str, rest: _Walk) -> _Walk:
+    """Go into an element; of a list into the first of its elements in which the rest finds a value."""
+
+    def walk(node: Any) -> str | None:
         if type(node) is dict:
-            node = node.get(steps[place].name)
-            if steps[place].operator and node is not None:
-                elements = node if isinstance(node, list) else [node]
-                node = [element for element in elements if steps[place].takes(element)]
-        elif type(node) is list:
-            return _first_of(node, steps, place)
-        else:
-            return None
+            inner = node.get(name)
+            return None if inner is None else rest(inner)
+        return _first_of(node, walk) if type(node) is list else None
+
+    return walk
+
+
+def _selecting(step: _Step, rest: _Walk) -> _Walk:
+    """Go into those of an element's elements that the step takes."""
+    name, value, same, key = step.name, step.value, step.operator == "=", _walk(step.key)
+
+    def chosen(element: Any) -> str | None:
+        found = key(element)
+        takes = found is not None and (found == value if same else value in found)
+        return rest(element) if takes else None
+
+    def walk(node: Any) -> str | None:
+        if type(node) is dict:
+            inner = node.get(name)
+            return _first_of(inner, chosen) if type(inner) is list else chosen(inner)
+        return _first_of(node, walk) if type(node) is list else None
+
+    return walk
+
+
+def _first_of(elements: list[Any], walk: _Walk) -> str | None:
+    for element in elements:
+        if (found := walk(element)) is not None:
+            return found
+    return None
+
+
+def _text(node: Any) -> str | None:
     if type(node) is str:
         return node
     if type(node) is bool:
         return "true" if node else "false"
-    return _first_of(node, steps, len(steps)) if type(node) is list else None
-
-
-def _first_of(elements: list[Any], steps: tuple[_Step, ...], position: int) -> str | None:
-    for element in elements:
-        if (found := _first(element, steps, position)) is not None:
-            return found
-    return None
+    return _first_of(node, _text) if type(node) is list else None

@@ -15,7 +15,7 @@ import polars as pl
 
 from wardround.client.connectors import parsing
 from wardround.client.connectors.patient_form import canonical
-from wardround.client.connectors.source import DAMAGED, OUTREACH_TABLES, TableSource
+from wardround.client.connectors.source import DAMAGED, OUTREACH_TABLES, TableSource, with_words
 
 PATIENT = "patient"
 KINDS = ("topic", "channel", "language", "contact")
@@ -68,8 +68,9 @@ def read_outreach(source: TableSource) -> tuple[OutreachTable, ...]:
 
 def _read(source: TableSource, table: str) -> OutreachTable:
     columns = OUTREACH_TABLES[table]
-    frame = source.read(table, (PATIENT, *columns))
-    schema, place = frame.collect_schema(), source.place(table)
+    place = source.place(table)
+    frame = with_words(source.read(table, (PATIENT, *columns)), place)
+    schema = frame.collect_schema()
     damaged = pl.col(DAMAGED).is_not_null() if DAMAGED in schema else pl.lit(False)
     written = pl.when(parsing.is_given(PATIENT, schema[PATIENT])).then(parsing.text(PATIENT, schema[PATIENT]))
     cells = [canonical(written, place.patient.form).alias(PATIENT), damaged.alias("damaged")]

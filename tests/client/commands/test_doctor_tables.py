@@ -121,6 +121,11 @@ def no_rows(place: Any, tables: Tables) -> None:
     place.write_tables({"messages": tables["messages"].clear()})
 
 
+def over_two_tables(place: Any, tables: Tables) -> None:
+    changing("patients", sex=pl.lit("sms"))(place, tables)
+    changing("messages", channel=pl.lit("F"))(place, tables)
+
+
 ID, NUMBER = pl.col("patient"), pl.int_range(pl.len())
 SWAP = {"channel": pl.col("visit"), "visit": pl.col("channel")}
 PLANTED: dict[str, tuple[Callable[[Any, Tables], None], str, tuple[str, ...]]] = {
@@ -139,6 +144,17 @@ PLANTED: dict[str, tuple[Callable[[Any, Tables], None], str, tuple[str, ...]]] =
         changing("messages", channel=pl.lit("brief")), "codes", ("messages.channel", "100%", "values"),
     ),
     "swapped columns": (changing("messages", **SWAP), "codes", ("channel", "visit", "swap the two")),
+    "a number and a word swapped": (
+        changing("patients", age=pl.col("sex"), sex=pl.col("age")), "codes",
+        ("patients.sex", "patients.age", "look swapped", "under columns"),
+    ),
+    "a word and a moment swapped": (
+        changing("messages", channel=pl.col("due"), due=pl.col("channel")), "codes",
+        ("messages.channel", "messages.due", "look swapped"),
+    ),
+    "swapped over two tables": (
+        over_two_tables, "codes", ("patients.sex", "messages.channel", "look swapped", "of the two tables"),
+    ),
     "years of birth": (changing("patients", age=pl.lit("1962")), "codes", ("out of range", "row 1", "column")),
     "kinds of consent": (
         changing("consents", kind=pl.lit("propósito")), "codes", ("consents.kind", "values", "purpose"),
@@ -253,6 +269,28 @@ def test_unknown_words_are_shown_on_the_spot_alone(place, doctor, capsys) -> Non
     main([*asked, "--show-values"])
     assert "brief" in capsys.readouterr().out
     assert main([*asked, "--show-values", "--json"]) == 2
+
+
+def test_status_shows_the_age_of_exports_that_the_policy_bounds(place, doctor, capsys) -> None:
+    doctor(grown_old)
+    kept = place.folder / "terms" / "t.terms"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_bytes((place.folder / "t.terms").read_bytes())
+    asked = ["status", "--home", str(place.folder)]
+    assert main([*asked, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["exports"]
+    assert (row["table"], row["most"], row["too_old"]) == ("consents", 7, True)
+    assert "30 days ago; newest row of 20" in row["text"]
+    main(asked)
+    assert "FAULT: Export of consents: exported on" in capsys.readouterr().out
+    (place.folder / "consents.csv").unlink()
+    main([*asked, "--json"])
+    (row,) = json.loads(capsys.readouterr().out)["exports"]
+    assert row["too_old"]
+    assert "cannot be read" in row["text"]
+    write_policy(place)
+    main([*asked, "--json"])
+    assert json.loads(capsys.readouterr().out)["exports"] == []
 
 
 def test_a_person_may_allow_more_other_words_with_a_reason(place, doctor, capsys) -> None:

@@ -1,5 +1,7 @@
 """Preferences, vetoes and addresses: read from any source, with doubt on the safe side."""
 
+import json
+
 import polars as pl
 import pytest
 
@@ -100,3 +102,42 @@ def test_databases_types_are_taken_too(tmp_path):
     plain = {"messages": {"path": "m.csv"}, "vetoes": {"path": "v.parquet"}}
     (vetoes,) = read_outreach(source_from_mapping(plain, tmp_path))
     assert (vetoes.rows["patient"].to_list(), vetoes.unknown, vetoes.unreadable) == (["7"], 0, 0)
+
+
+def test_the_mappings_words_are_translated(source_of, tmp_path):
+    source_of(vetoes="pat_no,reason,starts_at,ends_at\n7,Tod,2024-01-01,\n")
+    plain = {
+        "messages": {"path": "messages.csv"},
+        "vetoes": {"path": "vetoes.csv", "values": {"reason": {"Tod": "deceased"}}},
+    }
+    (vetoes,) = read_outreach(source_from_mapping(plain, tmp_path, patient=NUMBERS))
+    assert vetoes.rows["reason"].to_list() == ["deceased"]
+    assert vetoes.unknown == 0
+
+
+def test_a_fhir_export_has_them_too_by_paths(tmp_path):
+    dead = {"resourceType": "Patient", "id": "7", "deceasedBoolean": True}
+    alive = {
+        "resourceType": "Patient", "id": "8", "deceasedBoolean": False,
+        "telecom": [{"system": "email", "value": "a@example.org", "period": {"start": "2023-05-01"}}],
+    }  # fmt: skip
+    (tmp_path / "Patient.ndjson").write_text("".join(json.dumps(one) + "\n" for one in (dead, alive)))
+    paths = {"patient": "id", "reason": "deceasedBoolean", "starts_at": "birthDate", "ends_at": "birthDate"}
+    reached = {"patient": "id", "channel": "telecom.system", "address": "telecom.value"}
+    plain = {
+        "fhir": ".",
+        "messages": {"resource": "Appointment", "columns": {"patient": "id"}},
+        "vetoes": {
+            "resource": "Patient", "columns": paths, "where": {"deceasedBoolean": ["true"]},
+            "values": {"reason": {"true": "deceased"}},
+        },
+        "addresses": {"resource": "Patient", "columns": {**reached, "since": "telecom.period.start"}},
+    }  # fmt: skip
+    vetoes, addresses = read_outreach(source_from_mapping(plain, tmp_path))
+    assert vetoes.rows.select("patient", "reason").rows() == [("7", "deceased")]
+    assert addresses.rows.filter(pl.col("address").is_not_null())["patient"].to_list() == ["8"]
+    plain["addresses"]["columns"] = reached
+    with pytest.raises(
+        TableError, match="addresses: columns without a path: since; give each one under columns"
+    ):
+        read_outreach(source_from_mapping(plain, tmp_path))
