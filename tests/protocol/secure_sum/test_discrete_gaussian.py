@@ -170,6 +170,15 @@ def test_bracket_holds_the_exponential(numerator: int, denominator: int, bits: i
     assert high - low <= 2
 
 
+@given(st.integers(1, 500), st.integers(1, 100))
+def test_bracket_is_right_by_its_slack_and_not_by_spare_bits_alone(numerator: int, denominator: int) -> None:
+    with pytest.MonkeyPatch.context() as patch, localcontext() as context:
+        patch.setattr("wardround.protocol.secure_sum.exponential._GUARD_BITS", 0)
+        low, high = exponential_bracket(numerator, denominator, 100)
+        context.prec = 150
+        assert low <= (-Decimal(numerator) / Decimal(denominator)).exp() * 2**100 <= high
+
+
 @given(st.integers(1, 2**60))
 def test_width_is_the_least_that_keeps_chances_below_one(variance: int) -> None:
     width = block_width(variance)

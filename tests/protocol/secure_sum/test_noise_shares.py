@@ -151,6 +151,25 @@ def test_rounding_at_random_costs_its_variance_and_no_more() -> None:
     assert 2 * 2 * math.exp(-2 * math.pi**2 * 6.25) * 1e14 < 2.0**-127
 
 
+@pytest.mark.parametrize(
+    ("variance", "shares", "units"), [(64**2, 2, 24), (64**2, 53, 470), (70**2, 1, 20), (64**2, 1, 60)]
+)
+def test_stated_epsilon_is_that_of_the_discrete_law_from_above(
+    variance: int, shares: int, units: int
+) -> None:
+    """Google's privacy loss distribution of the discrete Gaussian itself: within 1 % and never above."""
+    from dp_accounting.pld import privacy_loss_distribution as pld
+
+    noise = NoiseShares(Thresholds(81, 8, 65), variance, Fraction(units))
+    stated = compose_epsilon([PrivacyEvent(noise.multiplier(shares))], 1e-5)
+    law = pld.from_discrete_gaussian_mechanism(
+        math.sqrt(shares * variance), sensitivity=units, value_discretization_interval=1e-5
+    )
+    exact = law.get_epsilon_for_delta(1e-5)
+    assert exact <= stated * (1 + 2e-4)  # it is pessimistic itself: by its grid
+    assert stated <= exact * 1.01
+
+
 @pytest.mark.statistical
 def test_noise_of_the_smallest_sum_is_accepted_at_sigma_and_rejected_at_two_thirds() -> None:
     """m shares alone, as a lying server sees them whose helpers add none. Fixed keys; level 1e-3."""
