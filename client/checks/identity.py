@@ -101,7 +101,11 @@ def _damaged(tables: Tables, contract: Contract) -> Iterator[Finding]:
         )
         text = f"{table}: {count:,} rows are damaged (quotes, or too many or too few cells); {what}"
         say = fault if table == "consents" else warn
-        yield say("rows", text, "export the table again, with quotes around text")
+        remedy = (
+            "export the table again, with quotes around text and no line feed within; where quoted cells do hold line "
+            "feeds, see format.newlines in docs/tables.md"
+        )
+        yield say("rows", text, remedy)
 
 
 def _repeated(seen: Repeated) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from wardround.client.connectors.compressed import opened
 from wardround.client.connectors.decoding import decoded
 from wardround.client.connectors.line_format import LineFormat
 from wardround.client.connectors.lines import blocks_of_lines
+from wardround.client.connectors.rows_of_lines import joined_blocks
 from wardround.client.connectors.source import DAMAGED
 from wardround.client.connectors.stream import lazy_frame
 from wardround.client.connectors.vetting import DAMAGED_LINE, PLAIN, QUOTED, Lines, vetted
@@ -40,7 +41,10 @@ def _frames(
     wanted = {name: place for name, place in places.items() if projection is None or name in projection}
     with opened(path) as stream:
         _skip(stream, written.start)
-        for data, overlong in blocks_of_lines(stream, written):
+        blocks = blocks_of_lines(stream, written)
+        if written.newlines_in_cells:
+            blocks = joined_blocks(blocks, written, width, patient)
+        for data, overlong in blocks:
             lines = vetted(data, written, width)
             if overlong:
                 lines.kinds[:] = DAMAGED_LINE

@@ -70,7 +70,7 @@ class FileSource(MappedSource):
             )
         try:
             # A name typed with a comma moves a withdrawal's cells, and its last, empty one behind the last name.
-            return scan_file(path, named, place.format, spare=table != "consents")
+            return scan_file(path, named, place.format, cautious=table == "consents")
         except TableError as error:
             raise TableError(f"{table}: {error}") from None
 
@@ -79,18 +79,17 @@ class FileSource(MappedSource):
 
 
 def scan_file(
-    path: Path, columns: Mapping[str, str], form: TableFormat = PLAIN, *, spare: bool = True
+    path: Path, columns: Mapping[str, str], form: TableFormat = PLAIN, *, cautious: bool = False
 ) -> pl.LazyFrame:
     """Scan a file's columns. columns: name in the frame → name in the file, or position from 1 where it has no names.
 
-    The patient's identifier comes first. spare: whether a line of text may have empty fields behind the last name;
-    else it is damaged. TableError, in one line without any cell, where the file or a column is not there, or a column
-    has a type that no contract can read.
+    The patient's identifier comes first. cautious: as consents are read (``LineFormat``). TableError, in one line
+    without any cell, where the file or a column is not there, or a column has a type that no contract can read.
     """
     check_file(path)
     name = plain_name(path)
     if name.endswith(TEXTS):
-        written = replace(line_format_of(path, form), spare=spare)
+        written = replace(line_format_of(path, form), cautious=cautious)
         return scan_lines(path, written, positions(path, columns, written.names, form))
     if name.endswith(excel.ENDINGS):
         sheet = excel.read_sheet(path, form)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wardround.client.connectors.compressed import opened
 from wardround.client.connectors.decoding import decoded
-from wardround.client.connectors.table_format import SEPARATORS, TableFormat
+from wardround.client.connectors.table_format import IN_CELLS, SEPARATORS, TableFormat
 from wardround.protocol.errors import TableError
 
 LONGEST_LINE = 2**20
@@ -30,7 +30,9 @@ class LineFormat:
     separator, quote: one character each; no quote is "". encoding: a codec's name, with its byte order. end: what
     ends a line, a line feed or a carriage return. start: bytes (of the decompressed file) before the first row. names:
     the columns, by position; empty where the file names none. header: the line of names as UTF-8, to know it again;
-    None where there is none. spare: whether a row may have empty fields behind the last name.
+    None where there is none. newlines_in_cells: whether a row may go over several lines. cautious: as consents are,
+    where doubt is a withdrawal: empty fields behind the last name are damage, and no line that may name a patient is
+    part of another's cell.
     """
 
     separator: str
@@ -40,7 +42,8 @@ class LineFormat:
     start: int
     names: tuple[str, ...]
     header: bytes | None
-    spare: bool = True
+    newlines_in_cells: bool = False
+    cautious: bool = False
 
     @property
     def least_width(self) -> int:
@@ -83,6 +86,7 @@ def line_format_of(path: Path, form: TableFormat) -> LineFormat:
         start=start + _size(text[:length], unit),
         names=tuple(_fields(line, separator, form.quote)),
         header=line.encode("utf-8", errors="replace"),
+        newlines_in_cells=form.newlines == IN_CELLS,
     )
 
 
@@ -105,7 +109,14 @@ def _without_header(path: Path, form: TableFormat) -> LineFormat:
         encoding = _UTF16_MARKS.get(mark[:2], "utf-16-le")
     separator = form.separator or ("\t" if ".tsv" in path.suffixes else ",")
     return LineFormat(
-        separator=separator, quote=form.quote, encoding=encoding, end="\n", start=start, names=(), header=None
+        separator=separator,
+        quote=form.quote,
+        encoding=encoding,
+        end="\n",
+        start=start,
+        names=(),
+        header=None,
+        newlines_in_cells=form.newlines == IN_CELLS,
     )
 
 

@@ -22,6 +22,7 @@ DATES = (
     "excel_days",
 )
 _ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
+END_ROWS, IN_CELLS = "end_rows", "in_cells"
 SEPARATORS = (",", ";", "\t", "|")
 
 
@@ -29,13 +30,15 @@ SEPARATORS = (",", ";", "\t", "|")
 class TableFormat:
     """Settings of one table; the defaults are what is done where nobody says anything.
 
-    separator, encoding: None is sniffed. dates: how a date may be written beside ISO 8601, which is always read; day
-    and month are never guessed; excel_days are Excel's day numbers (1900 system). timezone: the zone of times
-    without one; None is the hospital's own. true, false, missing: words beside the usual ones.
+    separator, encoding: None is sniffed. newlines: whether a line feed always ends a row, or not within quotes. dates:
+    how a date may be written beside ISO 8601, which is always read; day and month are never guessed; excel_days are
+    Excel's day numbers (1900 system). timezone: the zone of times without one; None is the hospital's own. true,
+    false, missing: words beside the usual ones.
     """
 
     separator: str | None = None
     quote: str = '"'
+    newlines: str = END_ROWS
     encoding: str | None = None
     header: bool = True
     sheet: str | None = None
@@ -59,6 +62,9 @@ def described_format(form: TableFormat) -> str:
         form.encoding.upper() if form.encoding else "",
         f"sheet {form.sheet}" if form.sheet else "",
         names if form.separator or form.sheet else "",
+        "quoted cells may hold line feeds, so a broken quote may take rows after it"
+        if form.newlines == IN_CELLS
+        else "",
         "decimal comma" if form.decimal == "," else "",
         f"dates {form.dates}" if form.dates else "",
         f"times without a zone in {form.timezone}" if form.timezone else "",
@@ -71,6 +77,7 @@ def format_from_section(section: Section) -> TableFormat:
     found = TableFormat(
         separator=_separator(section),
         quote=section.choice("quote", ('"', "'", ""), '"'),
+        newlines=section.choice("newlines", (END_ROWS, IN_CELLS), END_ROWS),
         encoding=section.choice("encoding", _ENCODINGS) if section.has("encoding") else None,
         header=section.boolean("header", True),
         sheet=section.optional_text("sheet"),
@@ -83,6 +90,8 @@ def format_from_section(section: Section) -> TableFormat:
         missing=section.texts("missing", ()),
     )
     section.finish()
+    if found.newlines == IN_CELLS and not found.quote:
+        raise section.fail("newlines", "needs a quote: without one every line feed ends a row")
     if found.decimal == found.thousands:
         raise section.fail("thousands", "must be another character than decimal")
     both = {word.strip().lower() for word in found.true} & {word.strip().lower() for word in found.false}

@@ -120,7 +120,7 @@ def _has_width(
     if not written.names:
         return right
     right = (outside == width - 1) | (outside == least - 1)
-    if not written.spare:
+    if written.cautious:
         return right
     for_sure = np.flatnonzero(~right & ~quoted & (outside >= least))
     excess = separators[for_sure] - (least - 1)

@@ -261,6 +261,29 @@ def test_clean_tables_raise_no_alarm(plant, doctor) -> None:
     assert {f["topic"] for f in findings} >= {"tables", "types", "codes", "identity", "consent", "patients"}
 
 
+def rows_of_several_lines(place: Any, tables: Tables) -> None:
+    """A note of two lines in every row but one, whose quote is broken; no contract reads it."""
+    path = place.folder / "messages.csv"
+    head, *rows = path.read_text().splitlines()
+    notes = ['"two\nlines"'] * (len(rows) - 1) + ['"torn']
+    lines = [f"{row},{note}" for row, note in zip(rows, notes, strict=True)]
+    path.write_text("\n".join([f"{head},note", *lines]) + "\n")
+
+
+@pytest.mark.parametrize("newlines", ["in_cells", "end_rows"])
+def test_rows_of_several_lines_are_read_where_the_mapping_says_so(newlines, doctor) -> None:
+    def plant(place: Any, tables: Tables) -> None:
+        rows_of_several_lines(place, tables)
+        configure(place, settings(messages=f", format: {{newlines: {newlines}}}"))
+
+    found = doctor(plant)
+    (read,) = [f["text"] for f in found if f["topic"] == "format"]
+    (damaged,) = [f for f in found if f["topic"] == "rows"]
+    assert ("a broken quote may take rows after it" in read) == (newlines == "in_cells")
+    assert ("messages: 1 rows are damaged" in damaged["text"]) == (newlines == "in_cells")
+    assert "format.newlines" in damaged["remedy"]
+
+
 def test_unknown_words_are_shown_on_the_spot_alone(place, doctor, capsys) -> None:
     doctor(changing("messages", channel=pl.lit("brief")))
     asked = ["doctor", str(place.folder / "t.terms"), "--home", str(place.folder)]

@@ -320,7 +320,7 @@ def test_polars_alone_breaks_the_property_by_one_byte(tmp_path, monkeypatch, end
         check_row_local(before, after)
 
 
-def scan_as_before(path, columns, form=None, spare=True):
+def scan_as_before(path, columns, form=None, cautious=False):
     """The reader of 0.1.0: a projection over polars' own."""
     return pl.scan_csv(path, infer_schema=False).select(
         pl.col(name).alias(own) for own, name in columns.items()
