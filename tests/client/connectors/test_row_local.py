@@ -177,11 +177,11 @@ def test_no_strange_cell_of_one_patient_takes_away_the_sheet(tmp_path, cell):
 
 
 ZONES = (None, "UTC", "America/Los_Angeles")
-MOMENTS = [pl.Datetime(unit, zone) for unit in ("ms", "us", "ns") for zone in ZONES]
+TIMESTAMPS = [pl.Datetime(unit, zone) for unit in ("ms", "us", "ns") for zone in ZONES]
 TYPES = {
     "id": [pl.String(), pl.Categorical(), pl.Binary()],
-    "booked": [*MOMENTS, pl.String()],
-    "due": [pl.Date(), *MOMENTS, pl.String()],
+    "booked": [*TIMESTAMPS, pl.String()],
+    "due": [pl.Date(), *TIMESTAMPS, pl.String()],
     "came": [pl.String(), pl.Categorical(), pl.Binary()],
     "age": [pl.Float32(), pl.Float64(), pl.Decimal(38, 1), pl.Int64(), pl.UInt64(), pl.Int128(), pl.String()],
     "reminded": [pl.Boolean(), pl.String(), pl.Categorical()],
