@@ -14,6 +14,7 @@ from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.panic import panics_are_faults
 from wardround.client.connectors.patient_form import PatientForm
 from wardround.client.connectors.source import Tables, TableSource, with_words
+from wardround.client.connectors.table_format import IN_CELLS
 from wardround.client.gate.events import identifier
 from wardround.conf.settings import DataSettings
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, TABLES, Contract
@@ -81,6 +82,8 @@ def how_read(source: TableSource) -> dict[str, str]:
         parts = [f"{key} {_shown(value)}" for key in _FORMAT if (value := getattr(form, key))]
         if form.dates is None:
             parts.insert(0, "dates ISO 8601")
+        if form.newlines == IN_CELLS:
+            parts.append("quoted cells may hold line feeds")
         lines[table] = f"{Path(source.place(table).name).name}: {', '.join(parts)}"
     return lines
 

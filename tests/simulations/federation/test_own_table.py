@@ -81,6 +81,17 @@ def test_another_dialect_with_a_mapping_is_the_same_federation(folder: Path) -> 
     assert plain.how_read["messages"].endswith("timezone UTC")
 
 
+def test_cells_with_line_feeds_are_read_and_said_where_the_settings_say_so(folder: Path) -> None:
+    head, *rows = (folder / "visits.csv").read_text().splitlines()
+    lines = [f"{head},note", *(f'{row},"two\nlines"' for row in rows)]
+    (folder / "notes.csv").write_text("\n".join(lines) + "\n")
+    plain = load_federation(data(folder), CONTRACT, 7)
+    noted = load_federation(data(folder, "notes.csv", format={"newlines": "in_cells"}), CONTRACT, 7)
+    assert noted.data_fingerprint == plain.data_fingerprint
+    assert "quoted cells may hold line feeds" in noted.how_read["messages"]
+    assert "line feeds" not in plain.how_read["messages"]
+
+
 def test_the_hospitals_zone_moves_plain_times_of_another(folder: Path) -> None:
     kept_in_utc = data(folder, timezone="America/Los_Angeles", format={"timezone": "UTC"})
     hours = [load_federation(one, CONTRACT, 7).training.bins for one in (data(folder), kept_in_utc)]
