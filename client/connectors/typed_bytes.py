@@ -4,7 +4,6 @@ Polars checks a column's text as a whole: one cell took away all rows of the tab
 business. Only files that polars refuses are read this way, and whole: these columns are held in memory.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,8 @@ from wardround.protocol.errors import TableError
 
 def read_bytes(path: Path, columns: list[str]) -> pl.DataFrame:
     """Read these columns, text (also as categories) as Binary; TableError where the file is damaged otherwise."""
-    try:
-        import pyarrow
-    except ImportError:
-        raise TableError(
-            f"{path.name}: holds text that is not UTF-8; export it again as UTF-8, or install pyarrow, which reads it "
-            f"cell by cell: in the checkout scripts/install.sh {sys.prefix} odbc"
-        ) from None
+    import pyarrow  # takes 0.2 s, and few files need it
+
     try:
         with panics_are_faults():
             table = _read(path, columns)
