@@ -6,7 +6,7 @@ from datetime import datetime
 from wardround.client.checks.finding import Finding, failed, fault, guarded, ok, warn
 from wardround.client.connectors.readable import count_unreadable, remedy, worst_first
 from wardround.client.connectors.source import Tables, TableSource, read_tables
-from wardround.client.connectors.table_format import described_format
+from wardround.client.connectors.table_format import describe_format
 from wardround.client.gate.admit import admit
 from wardround.client.gate.coverage import consent_coverage
 from wardround.client.home.home import Home
@@ -46,7 +46,7 @@ def _reached(home: Home, read: Tables, contract: Contract) -> Iterator[Finding]:
     yield ok(
         "tables", f"{', '.join(listed)} are readable, with all {columns} columns of contract {contract.name}"
     )
-    formats = [f"{name}: {described_format(home.source.format(name))}" for name in listed]
+    formats = [f"{name}: {describe_format(home.source.format(name))}" for name in listed]
     yield ok("format", "; ".join(formats))
     yield from _readable(read, contract)
 

@@ -54,22 +54,25 @@ class TableFormat:
 PLAIN = TableFormat()
 
 
-def described_format(form: TableFormat) -> str:
-    """Say in a line how a table is read: what was set, and what was sniffed."""
+def describe_format(form: TableFormat) -> str:
+    """Return one line that says how a table is read: what was set, what was sniffed, and how dates are read."""
     names = "first line names the columns" if form.header else "no line of names"
-    words = [
+    lasting = form.newlines == IN_CELLS
+    words = {"yes": form.true, "no": form.false, "missing": form.missing}
+    parts = [
         f"separator {'tab' if form.separator == chr(9) else form.separator}" if form.separator else "",
+        f"quote {form.quote or 'none'}" if form.quote != '"' else "",
         form.encoding.upper() if form.encoding else "",
         f"sheet {form.sheet}" if form.sheet else "",
         names if form.separator or form.sheet else "",
-        "quoted cells may hold line feeds, so a broken quote may take rows after it"
-        if form.newlines == IN_CELLS
-        else "",
+        "quoted cells may hold line feeds, so a broken quote may take rows after it" if lasting else "",
         "decimal comma" if form.decimal == "," else "",
-        f"dates {form.dates}" if form.dates else "",
+        f"thousands {'space' if form.thousands == ' ' else form.thousands}" if form.thousands else "",
+        f"dates {form.dates or 'ISO 8601'}",
         f"times without a zone in {form.timezone}" if form.timezone else "",
+        *(f"{name} {' or '.join(texts)}" for name, texts in words.items() if texts),
     ]
-    return ", ".join(word for word in words if word)
+    return ", ".join(part for part in parts if part)
 
 
 def format_from_section(section: Section) -> TableFormat:

@@ -14,7 +14,7 @@ from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.panic import panics_are_faults
 from wardround.client.connectors.patient_form import PatientForm
 from wardround.client.connectors.source import Tables, TableSource, with_words
-from wardround.client.connectors.table_format import IN_CELLS
+from wardround.client.connectors.table_format import describe_format
 from wardround.client.gate.events import identifier
 from wardround.conf.settings import DataSettings
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, TABLES, Contract
@@ -22,9 +22,6 @@ from wardround.protocol.errors import ConfigurationError, TableError
 from wardround.simulations.federation.datasets import Dataset, split_by_hospital, whole_rows
 
 _PATIENT = "patient:"
-_FORMAT = (
-    "separator", "encoding", "sheet", "decimal", "thousands", "dates", "timezone", "true", "false", "missing",
-)  # fmt: skip
 
 
 def source_of(data: DataSettings) -> TableSource:
@@ -74,25 +71,11 @@ def read_own_tables(data: DataSettings, contract: Contract) -> Dataset:
 
 def how_read(source: TableSource) -> dict[str, str]:
     """Say in one line per table how its cells are read: what was set, what was sniffed, and the defaults."""
-    lines = {}
-    for table in TABLES:
-        if not source.has(table):
-            continue
-        form = source.format(table)
-        parts = [f"{key} {_shown(value)}" for key in _FORMAT if (value := getattr(form, key))]
-        if form.dates is None:
-            parts.insert(0, "dates ISO 8601")
-        if form.newlines == IN_CELLS:
-            parts.append("quoted cells may hold line feeds")
-        lines[table] = f"{Path(source.place(table).name).name}: {', '.join(parts)}"
-    return lines
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return " ".join(map(str, value))
-    text = str(value)
-    return {"\t": "tab", " ": "space"}.get(text, text if text[0].isalnum() else f'"{text}"')
+    there = [table for table in TABLES if source.has(table)]
+    return {
+        table: f"{Path(source.place(table).name).name}: {describe_format(source.format(table))}"
+        for table in there
+    }
 
 
 def _read(source: TableSource, table: str, contract: Contract) -> pl.DataFrame | None:

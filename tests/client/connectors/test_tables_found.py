@@ -13,7 +13,7 @@ from tests.builders import ROOT, clinics_contract
 from wardround.client.connectors.files import FileSource, columns_of, scan_file
 from wardround.client.connectors.line_format import LONGEST_LINE
 from wardround.client.connectors.source import DAMAGED, TablePlace, read_tables
-from wardround.client.connectors.table_format import TableFormat, described_format
+from wardround.client.connectors.table_format import TableFormat, describe_format
 from wardround.client.gate.admit import admit
 from wardround.conf.settings import DataSettings
 from wardround.protocol.contract.reading import contract_from_mapping
@@ -248,20 +248,27 @@ def test_what_was_sniffed_completes_the_format(tmp_path):
 @pytest.mark.parametrize(
     ("form", "said"),
     [
-        (TableFormat(separator=";", encoding="utf-8"), "separator ;, UTF-8, first line names the columns"),
+        (
+            TableFormat(separator=";", encoding="utf-8"),
+            "separator ;, UTF-8, first line names the columns, dates ISO 8601",
+        ),
         (
             TableFormat(separator="\t", encoding="utf-16", header=False),
-            "separator tab, UTF-16, no line of names",
+            "separator tab, UTF-16, no line of names, dates ISO 8601",
         ),
         (
             TableFormat(sheet="visits", decimal=","),
-            "sheet visits, first line names the columns, decimal comma",
+            "sheet visits, first line names the columns, decimal comma, dates ISO 8601",
         ),
         (TableFormat(dates="DD/MM/YYYY", timezone="UTC"), "dates DD/MM/YYYY, times without a zone in UTC"),
+        (
+            TableFormat(quote="", thousands=" ", true=("Sí", "S"), false=("No",), missing=("-",)),
+            "quote none, thousands space, dates ISO 8601, yes Sí or S, no No, missing -",
+        ),
     ],
 )
 def test_a_format_is_said_in_a_line(form, said):
-    assert described_format(form) == said
+    assert describe_format(form) == said
 
 
 def test_damaged_rows_are_counted(tmp_path):

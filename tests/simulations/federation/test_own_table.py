@@ -77,8 +77,9 @@ def test_another_dialect_with_a_mapping_is_the_same_federation(folder: Path) -> 
     )
     federation = load_federation(written, CONTRACT, 7)
     assert federation.data_fingerprint == plain.data_fingerprint
-    assert federation.how_read["messages"] == 'citas.parquet: decimal ",", dates DD/MM/YYYY, timezone UTC'
-    assert plain.how_read["messages"].endswith("timezone UTC")
+    line = "citas.parquet: decimal comma, dates DD/MM/YYYY, times without a zone in UTC"
+    assert federation.how_read["messages"] == line
+    assert plain.how_read["messages"].endswith("dates ISO 8601, times without a zone in UTC")
 
 
 def test_cells_with_line_feeds_are_read_and_said_where_the_settings_say_so(folder: Path) -> None:
