@@ -3,7 +3,8 @@
 What one room alone needs stands in that room's ``conftest.py``.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,6 +55,26 @@ class OtherBend(RiskNet):
     bend = staticmethod(torch.relu)
 """
 """The source of a user's own module with torch, and of one of the same shapes that computes something else."""
+
+
+def calls_of(act: Callable[[], object]) -> int:
+    """Run ``act``; return how many functions this thread called, Python's and C's.
+
+    A measure of work that no busy machine changes: a loop over rows where arrays should do multiplies it.
+    """
+    count = 0
+
+    def seen(_frame: object, event: str, _value: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(seen)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return count
+
 
 HOSPITALS = {"north": 100, "south": 300, "west": 600}
 """Hospital → public number of patients, in ``simulated_terms``."""

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import OPERATOR, OTHER, ROOT, charge_of
+from tests.builders import OPERATOR, OTHER, ROOT, calls_of, charge_of
 from wardround.client.ledger.budget import Caps
 from wardround.client.ledger.port import Receipt
 from wardround.client.ledger.sqlite import SqliteLedger, create_ledger, open_ledger
@@ -103,7 +102,7 @@ def test_the_stated_epsilon_is_not_trusted_from_other_code_or_for_another_delta(
         ledger.close()
 
 
-def test_a_thousand_entries_open_in_a_second(
+def test_a_thousand_entries_open_at_little_work_each(
     ledger: SqliteLedger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger._store._db.execute("PRAGMA synchronous = OFF")  # this test is about reading
@@ -112,12 +111,12 @@ def test_a_thousand_entries_open_in_a_second(
         ledger.charge(charge_of(number, event=PrivacyEvent(300.0 + number % 7, 1.0, 1)), CAPS, NOW)
     ledger.close()
     monkeypatch.setattr("wardround.client.ledger.budget._composed", None)  # nothing is composed again
-    started = time.process_time()
-    ledger = open_ledger(path, KEY, "test")
-    spent = ledger.spent("training", DELTA)
-    assert time.process_time() - started < 1.0
-    assert spent > 0.3
-    ledger.close()
+    opened: list[SqliteLedger] = []
+    calls = calls_of(lambda: opened.append(open_ledger(path, KEY, "test")))
+    calls += calls_of(lambda: opened[0].spent("training", DELTA))
+    assert calls < 400 * 1_000  # measured: 202 for each entry
+    assert opened[0].spent("training", DELTA) > 0.3
+    opened[0].close()
 
 
 def test_a_lost_ledger_is_not_begun_anew(path: Path) -> None:

@@ -1,7 +1,6 @@
 """The synthetic federation: same seed, same tables; a true probability that is true; what an export holds."""
 
 import hashlib
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import OneHotEncoder
 
+from tests.builders import calls_of
 from wardround.client.gate.history import behavioural_history
 from wardround.conf import __file__ as conf_file
 from wardround.protocol.contract.reading import contract_from_mapping
@@ -311,9 +311,9 @@ def test_the_contract_fits_the_tables(federation: Population) -> None:
         {"hospitals": 10_000, "patients": 1_000_000, "smallest": 100, "size_exponent": 0},
     ],
 )
-def test_a_million_messages_in_ten_seconds(sizes: dict[str, int]) -> None:
+def test_a_million_messages_are_drawn_without_a_loop_over_them(sizes: dict[str, int]) -> None:
     settings = PopulationSettings(messages=1_000_000, **sizes)
-    start = time.process_time()  # not the wall clock: other tests run beside this one
-    population = draw_population(settings, seed=0)
-    assert time.process_time() - start <= 10
-    assert population.messages.height == 1_000_000
+    drawn = []
+    calls = calls_of(lambda: drawn.append(draw_population(settings, seed=0)))
+    assert calls < 60_000  # measured: 18,281 and 27,643; a loop over messages makes millions
+    assert drawn[0].messages.height == 1_000_000

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.builders import calls_of
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.simulations.report import charts, figure, plots
 from wardround.simulations.report.effects import additive_effects, short_labels
@@ -93,12 +93,12 @@ def test_the_page_stands_with_little(example: Callable) -> None:
     assert "What the private model learned" not in page
 
 
-def test_two_thousand_hospitals_are_scored_and_rendered_in_two_seconds(example: Callable) -> None:
+def test_two_thousand_hospitals_are_scored_and_rendered_at_little_work_each(example: Callable) -> None:
     results = example(hospitals=2_000)
-    started = time.process_time()
-    page = render_report(results)
-    assert time.process_time() - started < 2
-    assert len(page) < 2_000_000
+    pages: list[str] = []
+    calls = calls_of(lambda: pages.append(render_report(results)))
+    assert calls < 320 * 2_000  # measured: 159 for each hospital
+    assert len(pages[0]) < 2_000_000
 
 
 def test_effects_are_the_models_and_centred(example: Callable) -> None:
