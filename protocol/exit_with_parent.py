@@ -18,6 +18,7 @@ def exit_with_parent(command: Sequence[str]) -> list[str]:
 
     Linux watches the thread that started it: a thread that ends before its process takes the command with it.
     """
+    # -P: a folder named `wardround` where the command is started must not be imported in its place.
     return [sys.executable, "-P", "-m", "wardround.protocol.exit_with_parent", str(os.getpid()), *command]
 
 
@@ -26,6 +27,7 @@ def exit_when_parent_exits(parent: int) -> None:
     if sys.platform == "linux":
         if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
             raise OSError(ctypes.get_errno(), "prctl")
+        # The parent may have ended before prctl was called; Linux sends no signal for that.
         if os.getppid() != parent:
             os._exit(1)
 
@@ -33,6 +35,7 @@ def exit_when_parent_exits(parent: int) -> None:
 def main() -> None:
     """Have this process killed with the one named first, and become the command that follows."""
     exit_when_parent_exits(int(sys.argv[1]))
+    # exec keeps the wish: Linux drops it only for set-user-ID programs.
     os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606
 
 

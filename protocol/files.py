@@ -57,6 +57,7 @@ def part_in(folder: Path, mode: int = 0o600) -> Iterator[Path]:
     For what a library writes by a file's name. What SQLite lays down beside its file is removed too.
     """
     part = folder / f".{secrets.token_hex(8)}.part"
+    # The mode at creation: a private key must not be readable for the moment until a chmod.
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
     try:
         yield part
@@ -68,6 +69,7 @@ def part_in(folder: Path, mode: int = 0o600) -> Iterator[Path]:
 
 def settle(part: Path, path: Path) -> None:
     """Give a finished file its name, durably, in the place of what was there."""
+    # Content before name: a crash in between must not leave the name on a file that is not whole.
     sync_file(part)
     part.replace(path)
     sync_folder(path.parent)
@@ -98,6 +100,7 @@ def _fill(part: Path, content: bytes, mode: int) -> None:
 def _name(part: Path, path: Path, mode: int) -> None:
     """Give a finished file its name, in the place of nobody's; FileExistsError where the name is taken."""
     try:
+        # Not a rename, which would silently replace what has the name already.
         os.link(part, path)
     except OSError as error:
         if error.errno not in _NO_LINKS:

@@ -31,6 +31,7 @@ ROLES = {
 }
 """What a plugin may be, and the setting that names it."""
 
+# `#2` at the end: an object that a program gave, numbered by `enter`.
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(#\d+)?", re.ASCII)
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _METHODS = {"optimizer": ("init", "apply")}
@@ -84,6 +85,7 @@ def check_known(role: str, name: str, shipped: tuple[str, ...]) -> None:
 def declare(role: str, word: str, path: str) -> None:
     """Let ``word`` stand for an import path of this installation; imported when it is first found."""
     if _declared.get((role, word)) != path:
+        # What was imported from the old path must not answer to the word any more.
         _known.pop((role, word), None)
     _declared[role, word] = path
 

@@ -42,6 +42,7 @@ class Backoff:
 
     def sleep(self) -> bool:
         """Sleep the next pause and return True; False, at once, where the time is up."""
+        # Not the wall clock, which may be set during a wait of hours.
         now = time.monotonic()
         if self._until is None:
             self._until = now + self._limit

@@ -57,6 +57,7 @@ class OneLineParser(ArgumentParser):
     ) -> tuple[Namespace, list[str]]:
         """Parse; ConfigurationError for a flag that is unknown or given twice, before any other fault is looked for."""
         given = sys.argv[1:] if args is None else list(args)
+        # Here, not in parse_args: argparse calls an inner word's parser by parse_known_args alone.
         self._look_at(given)
         options, rest = super().parse_known_args(given, namespace)
         settings = getattr(options, SETTINGS, None)

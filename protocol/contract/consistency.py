@@ -77,6 +77,7 @@ def _check_columns(contract: Contract) -> None:
     if contract.topic is not None:
         uses.append(("topic", contract.topic.column))
     for key, column in uses:
+        # The label as a feature would be the outcome itself, an identifier one weight for each patient.
         if column in roles:
             raise ContractError(f"contract.{key}: column={column} is {roles[column]}; choose another column")
 
@@ -93,6 +94,7 @@ def _check_crosses_and_groups(contract: Contract) -> None:
         _check_binned(where, second, sizes)
         if first == second:
             raise ContractError(f"{where}: crosses a feature with itself")
+        # [a, b] and [b, a] are one. Looked up by hash: comparing all pairs is quadratic in what an operator wrote.
         pair = frozenset((first, second))
         if pair in seen:
             raise ContractError(f"{where}: stands twice")

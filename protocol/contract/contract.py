@@ -209,6 +209,7 @@ class Contract:
             "crosses": [list(pair) for pair in self.crosses],
             "groups": list(self.groups),
         }
+        # Left out, not null: a new key written with its default would change every contract's fingerprint.
         for key in ("hospital", "decided_at", "outcome_at", "assessed_at"):
             if getattr(self, key) is not None:
                 plain[key] = getattr(self, key)

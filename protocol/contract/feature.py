@@ -55,6 +55,7 @@ class Feature:
         if not self.binned:
             return ()
         if self.kind == "categorical":
+            # A vocabulary may hold "other" itself: two bins of one name could not be told apart.
             return (*self.vocabulary, OTHER if OTHER not in self.vocabulary else "any other")
         if self.kind == "boolean":
             return ("no", "yes", MISSING)
@@ -68,6 +69,7 @@ class Feature:
         edges = [canonical_number(edge) for edge in self.edges]
         whole = self.kind in _COUNTED and self.statistic != "rate" and all(isinstance(e, int) for e in edges)
         first = f"under {edges[0]}"
+        # gap_days may be negative: its first bin is no "0 to …".
         if whole and self.kind in _FROM_ZERO and edges[0] >= 1:
             first = "0" if edges[0] == 1 else f"0 to {edges[0] - 1}"
         middle = []

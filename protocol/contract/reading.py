@@ -71,6 +71,7 @@ def _label(section: Section) -> Label:
             raise section.fail(key, "must name at least one value")
     lists = {"engaged": engaged, "not_engaged": not_engaged, "set_aside": label.set_aside}
     for (first, words), (second, others) in combinations(lists.items(), 2):
+        # Compared as cells are: a table's 0.0 is the contract's "0", and would be engaged and not engaged at once.
         both = {comparable(word) for word in words} & {comparable(word) for word in others}
         if both:
             raise ContractError(f"contract.label: {sorted(map(str, both))[0]} is both {first} and {second}")
@@ -100,6 +101,7 @@ def _topic(contract: Section) -> Topic | None:
 
 
 def _features(section: Section) -> tuple[Feature, ...]:
+    # By name: the order of keys in a file must not move a column of the design.
     names = sorted(section.keys())
     if not names:
         raise ConfigurationError(f"{section.path}: must name at least one feature")

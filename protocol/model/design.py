@@ -45,6 +45,7 @@ def active_main_columns(layout: Layout, events: Events) -> Integers32:
     """int32 [events, features + ranged]: active columns among ``layout.main_width``, ascending."""
     features, ranged = len(layout.features), len(layout.values)
     columns = np.empty((len(events.bins), features + ranged), np.int32)
+    # Hidden layers read no intercept: every main column stands one place earlier than in the design.
     offsets = np.array(layout.offsets[:features], np.int32) - np.int32(1)
     np.add(events.bins, offsets, out=columns[:, :features])
     columns[:, features:] = np.arange(layout.main_width - ranged, layout.main_width)
@@ -63,6 +64,7 @@ def sparse_rows(columns: Integers32, entries: Floats, width: int) -> sparse.csr_
     """Rows of active columns as a CSR matrix [events, width]; shares memory with its arguments."""
     rows, active = columns.shape
     starts = np.arange(rows + 1, dtype=np.int64) * active
+    # SciPy copies index arrays of two types to the wider one; 32 bits are half the memory while they suffice.
     index = np.int32 if max(width, rows * active) < 2**31 else np.int64
     parts = (entries.ravel(), columns.ravel().astype(index, copy=False), starts.astype(index))
     return sparse.csr_matrix(parts, shape=(rows, width), copy=False)

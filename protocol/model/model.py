@@ -93,6 +93,7 @@ def initial_weights(model: ModelSettings, layout: Layout) -> Floats:
     for name, part in named_parameters(model, layout, weights).items():
         if name.startswith("hidden") and name.endswith(".weight"):
             stream = hashlib.shake_256(f"wardround initial weights 1 {name}".encode()).digest(8 * part.size)
+            # 53 bits are a double exactly: no rounding in which machines could differ.
             uniform = (np.frombuffer(stream, "<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
             part[...] = (sqrt(3) * (2 * uniform - 1)).reshape(part.shape)
     return weights
@@ -100,6 +101,7 @@ def initial_weights(model: ModelSettings, layout: Layout) -> Floats:
 
 def column_scale(model: ModelSettings, layout: Layout) -> Floats:
     """float64 [width]: public factor of each design column. Guarantee: a scaled row has norm at most 1."""
+    # A row has this many entries, each at most 1 in size.
     active = 1 + len(layout.fields) + len(layout.values)
     return np.full(layout.width, 1 / sqrt(active))
 
@@ -135,6 +137,7 @@ def predict_probabilities(model: ModelSettings, layout: Layout, weights: Floats,
 def last_activations(model: ModelSettings, layout: Layout, weights: Floats, events: Events) -> Floats:
     """float64 [events, last hidden width]: what the last layer of wide_deep and mlp multiplies."""
     blocks = _activations(model, layout, named_parameters(model, layout, weights), events)
+    # The empty block: concatenate refuses a list without arrays, and a cohort may have no events.
     return np.concatenate([*blocks, np.empty((0, model.hidden[-1]))])
 
 

@@ -74,6 +74,7 @@ def read_model(content: bytes, contract: Contract, name: object) -> StoredModel:
 
     ContractError where it is no model of Wardround's, of another contract, or of other shapes.
     """
+    # The header first, within its bound; `load` would parse one of any size, and every array of a wrong model.
     metadata = _metadata(content, name)
     if metadata.get("format") != FORMAT:
         raise ContractError(
@@ -102,6 +103,7 @@ def _metadata(content: bytes, name: object) -> dict[str, str]:
         found = metadata_of(content, LARGEST_HEADER)
     except ValueError as error:
         raise _no_model(name) from error
+    # These texts go to screens and cards (rule 11).
     if not is_visible_throughout(found):
         raise ContractError(f"{name}: holds invisible characters; ask the operator for the file again")
     return found

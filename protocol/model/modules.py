@@ -64,6 +64,7 @@ def build_module(model: ModelSettings, layout: Layout, dtype: torch.dtype = torc
     if model.structure.own_module:
         return build_own_module(model, layout)
     module = EngagementModule(model, layout, dtype)
+    # skip_init leaves in the weights whatever the memory held.
     load_vector(module, np.zeros(sum(parameter.numel() for parameter in module.parameters())))
     return module
 
@@ -89,5 +90,6 @@ def to_vector(tensors: Iterable[torch.Tensor]) -> Floats:
 
 def _linear(inputs: int, outputs: int, bias: bool, dtype: torch.dtype) -> nn.Linear:
     """A layer without torch's own random weights: weights come from the round's plan alone."""
+    # Drawing weights would also move torch's global generator, which is the caller's.
     layer: nn.Linear = skip_init(nn.Linear, inputs, outputs, bias=bias, dtype=dtype)
     return layer

@@ -62,6 +62,7 @@ def build_own_module(model: ModelSettings, layout: Layout) -> "nn.Module":
     from torch import nn
 
     factory = _factory(model)
+    # Forked: the seed must not move the caller's generator. No devices: each GPU's would be saved and put back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # public: initial weights are the same at the server and in every simulation
         module = plugins.called("model", model.kind, lambda: factory(layout))
@@ -127,6 +128,7 @@ def own_logits(
     with torch.no_grad():
         for first in range(0, len(logits), at_once):
             part = _Block(events.bins[first : first + at_once], events.values[first : first + at_once])
+            # [events, 1, width]: a module sees the shape that it trains on, [patients, K, width].
             rows = torch.from_numpy(dense_rows(layout, part))[:, np.newaxis]
             given = plugins.called("model", model.kind, lambda rows=rows: module(rows))  # type: ignore[misc]
             shape = list(given.shape)

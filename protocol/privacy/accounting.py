@@ -20,6 +20,7 @@ from wardround.protocol.errors import require
 from wardround.protocol.privacy.gaussian_dp import gaussian_epsilon, gaussian_parameter
 from wardround.protocol.privacy.noise import NoiseMode
 
+# Many times the error of the computed curve: a stated ε may be a little too high, never too low.
 _ROUND_UP = 1.0 + 1e-6
 _FINE, _COARSE = 1e-4, 3e-2  # tolerated relative excess of the discretised ε: to state it, to search by it
 _LEAST_SAMPLED_NOISE = (
@@ -53,6 +54,7 @@ def merge_events(events: Iterable[PrivacyEvent]) -> tuple[PrivacyEvent, ...]:
     counts: Counter[tuple[float, float]] = Counter()
     for event in events:
         counts[event.noise_multiplier, event.sampling_rate] += event.count
+    # Sorted: the same history in another order has the same ε to the last bit, and the same place in the cache.
     return tuple(PrivacyEvent(*key, count) for key, count in sorted(counts.items()))
 
 
@@ -83,15 +85,18 @@ def noise_multiplier_for(epsilon: float, delta: float, sampling_rate: float, ste
     def cost(multiplier: float, tolerance: float = _FINE) -> float:
         return _composed((PrivacyEvent(multiplier, sampling_rate, steps),), delta, tolerance)
 
+    # Divided by what `_composed` multiplies by, so that the rounding up does not carry ε above the target.
     parameter = gaussian_parameter(epsilon / _ROUND_UP, delta)
     if sampling_rate == 1.0:
         multiplier = math.sqrt(steps) / parameter
     else:
         # The central limit of Bu et al. 2020 is a good first guess and no more than that.
         guess = math.log1p((parameter / sampling_rate) ** 2 / steps) ** -0.5
+        # Each evaluation convolves a whole grid: the coarse one finds the place, and few fine ones remain.
         coarse = _root(lambda m: cost(m, _COARSE) - epsilon, guess, 1.2, 1e-3)
         multiplier = _root(lambda m: cost(m) - epsilon, coarse, 1.004, 1e-5)
     multiplier = _ceil_digits(multiplier)
+    # Brent may stop on the expensive side of the root, within its precision: the guarantee is checked, not assumed.
     while cost(multiplier) > epsilon:
         multiplier = _ceil_digits(multiplier * (1 + 10.0**-_DIGITS))
     return multiplier
@@ -158,11 +163,13 @@ def independent_epsilon(events: Iterable[PrivacyEvent], delta: float) -> float:
 def _composed(merged: tuple[PrivacyEvent, ...], delta: float, tolerance: float) -> float:
     """Compose merged events; with sampling, discretise for about this relative excess."""
     sampled = [e for e in merged if e.sampling_rate < 1.0 and e.noise_multiplier >= _LEAST_SAMPLED_NOISE]
+    # μ² adds up (Dong, Roth and Su 2019): all unsampled releases are one Gaussian, and need no grid.
     full = [event for event in merged if event not in sampled]
     parameter = math.sqrt(math.fsum(event.count / event.noise_multiplier**2 for event in full))
     if not sampled:
         return gaussian_epsilon(parameter, delta) * _ROUND_UP
     interval = _interval(parameter, sampled, tolerance)
+    # One grid for all: `compose` refuses distributions of different intervals.
     loss = _sampled_loss(sampled[0], interval)
     for event in sampled[1:]:
         loss = loss.compose(_sampled_loss(event, interval))
@@ -212,10 +219,12 @@ def _root(excess: Callable[[float], float], guess: float, spread: float, precisi
     low = high / spread
     while excess(low) <= 0:
         low, high = low / spread, low
+    # SciPy insists on a positive xtol; 1e-300 leaves the relative precision alone to decide.
     return float(brentq(excess, low, high, xtol=1e-300, rtol=precision))
 
 
 def _ceil_digits(value: float) -> float:
     """Round up to five significant digits."""
     unit = 10.0 ** (math.floor(math.log10(value)) - _DIGITS + 1)
+    # By way of text: ceil × unit in binary ends in digits such as 0.30000000000000004, which terms would carry.
     return float(f"{math.ceil(value / unit) * unit:.{_DIGITS - 1}e}")

@@ -86,6 +86,7 @@ def add_noise(sums: Floats, stddev: float, streams: Sequence[Keystream]) -> Floa
     finite counts as zeros: an error in the computation shows as noise alone. ValueError where the number
     of streams is not that of rows, or one stream stands twice.
     """
+    # A stream that stands twice would go on where its first row stopped, and no row could be computed by itself.
     distinct = len({id(stream) for stream in streams})
     if sums.ndim != 2 or len(streams) != len(sums) or distinct != len(sums):
         raise ValueError(f"sums {list(sums.shape)} with {distinct} streams: each row needs one of its own")
@@ -94,6 +95,7 @@ def add_noise(sums: Floats, stddev: float, streams: Sequence[Keystream]) -> Floa
     noised *= stddev
     finite = np.isfinite(sums).all(axis=1, keepdims=True)
     noised += np.where(finite, sums, 0.0)
+    # The step is a power of two: dividing and multiplying by it are exact, and rint is the only rounding.
     noised /= step
     np.rint(noised, out=noised)
     noised *= step

@@ -88,6 +88,7 @@ class Keystream:
 
     def child(self, *parts: Part) -> "Keystream":
         """Derive an independent stream named by ``parts``; the same names give the same child."""
+        # The label keeps children apart from the key of `keyed_uniform`, whatever the parts spell.
         return Keystream(hmac.digest(self._key, b"child" + _encode(parts), "sha256"))
 
 

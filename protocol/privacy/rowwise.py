@@ -26,4 +26,5 @@ def rows_times(rows: EitherFloats, matrix: EitherFloats) -> EitherFloats:
 
 def rows_dot(rows: EitherFloats, vector: EitherFloats) -> EitherFloats:
     """[rows, a] and [a] -> [rows], without BLAS."""
+    # einsum calls BLAS only where `optimize` is set, and is not by default.
     return np.asarray(np.einsum("ij,j->i", rows, vector))

@@ -53,6 +53,7 @@ def two_hospitals_epsilon(terms: Terms, delta: float, joined: bool = False) -> f
     The person may train at both, be held out at both, or train at one and be held out at the other. joined: be of both
     accounts at both (``both_accounts_epsilon``).
     """
+    # variance_of_two is a variance, a noise multiplier a standard deviation.
     share = math.sqrt(terms.privacy.mode.variance_of_two)
     whole = [
         replace(times(release, count), noise_multiplier=release.noise_multiplier * share)
@@ -60,6 +61,7 @@ def two_hospitals_epsilon(terms: Terms, delta: float, joined: bool = False) -> f
     ]
     if joined:
         return compose_epsilon([*whole, *whole], delta)
+    # With replacement: the person may be of the same account at both.
     pairs = combinations_with_replacement(whole, 2)
     return max(compose_epsilon(pair, delta) for pair in pairs)
 

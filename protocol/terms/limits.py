@@ -16,10 +16,12 @@ from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.section import shown
 
 MAX_DELTA_TIMES_PATIENTS = 0.1
-"""Whoever gives out each patient's whole record with chance δ keeps (0, δ), and gives out δ × patients of them."""
+"""A mechanism that publishes each patient's whole record with probability δ satisfies (0, δ): it would publish
+δ × patients records on average."""
 
 MIN_REPLY_DELAY_SECONDS = 2.0
-"""The least delay of replies, unless a hospital's policy says another: of computing time only whole delays show."""
+"""The least delay of replies, unless a policy sets another. Replies leave at whole multiples of the delay, so that an
+operator learns no more of the computing time than how many delays it took."""
 
 _FIRST_EXPIRY, _LAST_EXPIRY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon_for_life")
@@ -109,7 +111,9 @@ def _what(limits: Limits, contract: Contract) -> Iterator[Clause]:
 
 def _how(limits: Limits, terms: Terms) -> Iterator[Clause]:
     delta, clip_norm = terms.privacy.delta, terms.privacy.clip_norm
+    # Equal, not at most: the ledger composes all studies' ε at one δ (rule 6).
     yield Clause("delta", f"delta={delta:g}", f"{limits.delta:g}", delta == limits.delta)
+    # The largest of the terms, not this hospital's own: a refusal may depend on no table (rule 2).
     yield delta_clause(delta, max(terms.training.public_patients.values()), limits.max_delta_times_patients)
     yield at_least("min_clip_norm", "clip_norm", clip_norm, limits.min_clip_norm)
     yield at_most("max_clip_norm", "clip_norm", clip_norm, limits.max_clip_norm)
@@ -125,6 +129,7 @@ def _how_much(limits: Limits, terms: Terms) -> Iterator[Clause]:
     if terms.evaluation is not None:
         stated["held_out"] = terms.evaluation.epsilon
     caps = (limits.max_epsilon_per_study, limits.max_epsilon_per_operator, limits.max_epsilon_for_life)
+    # Composed here from noise, rate and steps: what terms say of their own ε is not believed.
     for account, cost in study_epsilon(terms, limits.delta).items():
         asked = f"composed epsilon of {account} patients={cost:.8g}"
         yield Clause("epsilon", asked, f"{stated[account]:g}, as the terms say", cost <= stated[account])

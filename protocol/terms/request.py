@@ -83,7 +83,7 @@ class TablesRequest(RequestKind):
 
 UPDATE, MEAN_ROWS, TABLES = UpdateRequest(), MeanRowsRequest(), TablesRequest()
 REQUESTS: tuple[RequestKind, ...] = (UPDATE, TABLES)
-"""One kind of each account."""
+"""One kind of each account: UPDATE counts every training round, moment rounds too, which cost the same."""
 
 
 def request_of(terms: Terms, round_number: int, account: str = UPDATE.account) -> RequestKind:

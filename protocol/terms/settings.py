@@ -142,6 +142,7 @@ class TrainingSettings:
             f"must be 0 with training.optimizer={self.optimizer}: newton alone reads them",
         )
         require(
+            # With several steps a release is a difference of weights; newton reads gradients.
             self.optimizer != "newton" or self.local_steps == 1,
             "training.local_steps",
             self.local_steps,

@@ -143,7 +143,7 @@ class Terms:
 
     @property
     def hospitals(self) -> tuple[str, ...]:
-        """Planned hospitals, in the order of their public counts."""
+        """Planned hospitals, in the order of ``training.public_patients``."""
         return tuple(self.training.public_patients)
 
     @property
@@ -183,6 +183,7 @@ def terms_to_mapping(terms: Terms) -> dict[str, object]:
     }
     if terms.evaluation is not None:
         plain["evaluation"] = {**asdict(terms.evaluation), "rounds": list(terms.evaluation.rounds)}
+    # Left out where empty: the fingerprints of all other studies do not depend on it.
     if terms.module_digest:
         plain["module_digest"] = terms.module_digest
     return plain
@@ -209,6 +210,7 @@ def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
 
 
 def _evaluation(plain: Mapping[str, Any]) -> EvaluationSettings:
+    # 2.5 becomes 2 here; in signed terms the canonical form, written anew, then shows it (`signed_terms`).
     rounds = tuple(int(number) for number in plain["rounds"])
     return EvaluationSettings(**{**plain, "rounds": rounds})
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 
+# Floats by Python's repr, the shortest digits that read back the same: one spelling on every machine.
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -19,6 +20,7 @@ def fingerprint(value: object) -> str:
 
 def canonical_number(number: float) -> int | float:
     """Write 1.0 as 1, so that a number has one spelling: ``canonical_number(20.0)`` is ``20``."""
+    # Beyond 2⁵³ doubles skip whole numbers, and all the digits would claim more than the number holds.
     return int(number) if float(number).is_integer() and abs(number) < 2**53 else float(number)
 
 

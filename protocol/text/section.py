@@ -128,6 +128,7 @@ class Section:
         value = self.value(key, default)
         if not isinstance(value, (list, tuple)):
             raise self.fail(key, "must be a list of numbers")
+        # To Python, True is a number; to whoever writes edges it is a mistake.
         if any(isinstance(item, bool) or not isinstance(item, (int, float)) for item in value):
             raise self.fail(key, "must be a list of numbers")
         if not all(abs(item) < 1e15 and math.isfinite(item) for item in value):

@@ -123,6 +123,7 @@ def decode_request(payload: bytes) -> Request:
     opening = decode_opening(payload[:OPENING_BYTES])
     statement = decode_statement(opening)
     end = OPENING_BYTES + statement.terms_bytes
+    # Nothing is verified yet: a stranger chose terms_bytes, which `decode_statement` has bounded.
     if end > len(payload):
         raise MessageError("request: is cut short")
     return Request(opening, statement, payload[OPENING_BYTES:end], memoryview(payload)[end:])
@@ -132,6 +133,7 @@ def is_what_was_signed(request: Request) -> bool:
     """Whether the plan that came, head and weights, is the one that the statement holds the digests of."""
     head, weights = split_plan(request.plan)
     digests = hashlib.sha256(head).digest(), hashlib.sha256(weights).digest()
+    # A plain comparison: both digests are public, and its time tells nothing.
     return digests == (request.statement.head_digest, request.statement.weights_digest)
 
 
@@ -176,6 +178,7 @@ def decode_answer(payload: bytes) -> SignedRelease | Refusal:
     rest = payload[_ANSWER_BYTES:]
     if kind == _RELEASED:
         return SignedRelease(decode_release(rest), speaker, signature)
+    # Cut before decoding: a refusal from outside may be as long as the largest release.
     clause = rest[:65].decode("ascii", "replace")
     if kind != _REFUSED or len(rest) > 64 or not is_clause(clause):
         raise MessageError("answer: must be a release, or the name of the clause that refuses")

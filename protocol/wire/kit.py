@@ -48,6 +48,7 @@ REQUEST = FileForm(
 )
 _ADDRESS = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]):([0-9]{1,5})")
 _NODE_KEY = re.compile(r"ecdsa-sha2-nistp(256|384|521) [A-Za-z0-9+/=]{80,400}")
+# Exactly one, and nothing around it: cryptography reads the first and ignores others, TLS would trust them all.
 _CERTIFICATE = re.compile(
     r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{100,8000}\n-----END CERTIFICATE-----\n"
 )
@@ -105,6 +106,7 @@ def checked_address(address: str, key: str = "address") -> str:
 def sign_kit(hospital: str, address: str, root_certificate: str, key: SigningKey) -> Kit:
     """Write a hospital's kit, signed by the operator's key."""
     plain = {"hospital": hospital, "address": address, "root_certificate": root_certificate}
+    # Read back as the hospital reads it: a kit that it would refuse must not leave the operator.
     return _kit(signed_content(KIT, plain | speaker_to_mapping(this_speaker()), key), "new")
 
 

@@ -65,6 +65,7 @@ def sign_opening(statement: Statement, key: SigningKey) -> bytes:
     plain = _STATEMENT.pack(
         statement.terms_bytes, statement.expires_at, statement.head_digest, statement.weights_digest
     )
+    # The signature is over the statement's digest: an agent of another protocol can verify it, and skip the rest.
     named = _SIGNED.pack(public_key_bytes(key.public), hashlib.sha256(plain).digest())
     signed = speaker_to_bytes(ASK, this_speaker()) + named
     return signed + key.sign(Purpose.PLAN, signed) + plain

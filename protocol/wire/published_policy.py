@@ -41,6 +41,7 @@ class PublishedPolicy:
 
 def publish_policy(hospital: str, limits: Limits, now: datetime, key: SigningKey) -> PublishedPolicy:
     """Sign the limits, and only them, also of a policy that holds more."""
+    # Field by field: a hospital's policy is a subclass, with operators and patients that stay at home.
     own = Limits(**{one.name: getattr(limits, one.name) for one in fields(Limits)})
     plain = {
         "hospital": checked_name(hospital),
@@ -91,6 +92,7 @@ def _value(value: object, default: object) -> object:
     if isinstance(default, tuple):
         if isinstance(value, list) and all(is_line(item) for item in value):
             return tuple(value)
+    # Before int: to Python, True is a whole number.
     elif isinstance(default, bool):
         if isinstance(value, bool):
             return value

@@ -24,6 +24,7 @@ from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.plain import PlainError, read_json
 from wardround.protocol.wire.signing import Purpose, SigningKey, checked_public_key, verifies
 
+# Lower case alone: bytes.fromhex also takes upper case and spaces, and a file must have one spelling.
 _SIGNER = re.compile(rb" (ed25519:[A-Za-z0-9_-]{43}) ([0-9a-f]{128})\n")
 _SIGNER_BYTES = len(" ed25519:") + 43 + len(" ") + 128 + len("\n")
 

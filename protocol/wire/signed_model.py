@@ -74,6 +74,7 @@ class ModelSignature:
 
 def weights_digest(weights: Floats) -> str:
     """Hash all parameters of a model, in their order. weights: float64 [parameters]."""
+    # float64, as the model's file holds them; a plan's digest is of float32, as weights travel.
     return hashlib.sha256(np.asarray(weights, dtype="<f8").tobytes()).hexdigest()
 
 
@@ -133,6 +134,7 @@ def read_signature(content: bytes, name: object) -> ModelSignature:
     if exception is not None:
         require(isinstance(exception, str), "signature", name, "its exception must be a signed text")
         exception = read_exception(exception.encode(), f"{name}: exception")
+        # The exception's signature is valid by itself: without this check it could be moved to another study's model.
         same = all(getattr(exception, part) == plain[part] for part in ("study", "terms", "operator"))
         require(same, "signature", name, "its exception is another study's, or signed by another key")
     return ModelSignature(**{**plain, "exception": exception})

@@ -55,8 +55,10 @@ def signed_terms_from_bytes(payload: bytes, where: str = "terms") -> SignedTerms
     unread = split(FORM, payload, where)
     verify(FORM, unread, where)
     terms = terms_from_mapping(decode(FORM, unread.body, where))
+    # Dataclasses check no types: 2.5 rounds, or simulation: "no" (which is true), would pass every range.
     _require_declared_types(terms, "")
     require_countable(terms)
+    # `decode` held the JSON to one spelling, this holds the terms to it: no default left out, no edge as 1.0.
     if canonical_json(terms_to_mapping(terms)) != unread.body:
         raise ConfigurationError(f"{where}: must be in canonical form; ask the operator to sign them again")
     return SignedTerms(terms, unread.signer, unread.signature)
@@ -77,6 +79,7 @@ def _require_declared_types(settings: object, path: str) -> None:
     for name, declared in get_type_hints(type(settings)).items():
         value, where = getattr(settings, name), f"{path}{name}"
         if declared in (str, int, float, bool):
+            # Exact types: to Python, True is an int. JSON has one kind of number: a float may be written 1.
             kinds = (int, float) if declared is float else (declared,)
             if type(value) not in kinds:
                 raise ConfigurationError(f"{where}={shown(value)}: must be of type {declared.__name__}")

@@ -28,6 +28,7 @@ _SMALL_ORDER = frozenset((0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8))
 class Purpose(Enum):
     """What a signature is for."""
 
+    # Each ends with a line feed and none begins another, so that no purpose runs into its payload.
     TERMS = b"wardround terms\n"
     PLAN = b"wardround plan\n"
     RELEASE = b"wardround release\n"
@@ -80,6 +81,7 @@ def load_key(path: Path) -> SigningKey:
         if mode & 0o077:
             raise ConfigurationError(f"key={path}: others may read it (mode {mode:o}); chmod 600 {path}")
         private = serialization.load_pem_private_key(read_bounded(path, 10_000), password=None)
+    # TypeError is what cryptography raises for a key that has a password.
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"key={path}: is not an unencrypted PEM private key") from error
     except OSError as error:
@@ -108,6 +110,7 @@ def checked_public_key(text: str) -> str:
     """
     if isinstance(text, str) and _PUBLIC_KEY.fullmatch(text):
         raw = public_key_bytes(text)
+        # 43 letters carry 258 bits: base64 ignores the last two, so that one key would have four spellings.
         if public_key_text(raw) == text:
             if _is_weak(raw):
                 raise ConfigurationError(
@@ -142,6 +145,7 @@ def key_fingerprint(public: str) -> str:
 
 def digits_to_compare(content: bytes) -> str:
     """Give the first 128 bits of the SHA-256 as 32 hexadecimal digits in groups of four."""
+    # Short enough to read out, and a second file with the same digits takes 2¹²⁸ trials.
     digest = hashlib.sha256(content).hexdigest()[:32]
     return " ".join(digest[at : at + 4] for at in range(0, 32, 4))
 

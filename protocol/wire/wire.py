@@ -126,6 +126,7 @@ def _vector_starts(payload: bytes | memoryview) -> int:
     if len(payload) < _PREFIX.size:
         _refuse(f"{len(payload)} bytes", "is cut short")
     magic, length = _PREFIX.unpack_from(payload)
+    # The length is a stranger's: it is held to its bound before a byte of the header is copied.
     start = _PREFIX.size + length
     if magic != _MAGIC or length > LARGEST_HEADER or start > len(payload):
         _refuse("prefix", f"must be {_MAGIC.decode()} and a header of at most {LARGEST_HEADER} bytes")
@@ -140,6 +141,7 @@ def _decode(
     _check(header, kind, fields)
     if len(payload) - start != 4 * header["parameters"]:
         _refuse("vector", "must hold as many parameters as the header says, and nothing may follow")
+    # A copy: frombuffer's own array is read-only, and keeps the whole message in memory.
     vector = np.frombuffer(payload, "<f4", offset=start).astype(np.float32)
     _check_finite(vector, finite)
     return {key: value for key, value in header.items() if key not in ("kind", "parameters")}, vector
@@ -176,6 +178,7 @@ def _refuse(part: str, allowed: str) -> NoReturn:
 
 
 def _is_whole(first: int, last: int) -> Callable[[object], bool]:
+    # Not isinstance: to Python, True is an int, and would be a second spelling of round 1.
     return lambda value: type(value) is int and first <= value <= last
 
 
