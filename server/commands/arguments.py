@@ -136,6 +136,7 @@ HOMELESS = ("key", "terms")
 
 
 def _settings() -> Sequence[str]:
+    # Here and not above: only completion asks, and it reads all of conf/.
     from wardround.conf.candidates import candidates
 
     return candidates("serve")

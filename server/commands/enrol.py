@@ -26,6 +26,7 @@ def run(options: Namespace) -> None:
     path = home.folder / "hospitals" / f"{asked.hospital}.json"
     if path.exists():
         known = load_join_request(path)
+        # Its releases and ledger heads were verified by the old key: a new one is another party until a person says so.
         if known.signing_key != asked.signing_key:
             raise ConfigurationError(
                 f"request={options.request}: {asked.hospital} is enrolled with another signing key; if the hospital "

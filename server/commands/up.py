@@ -39,6 +39,7 @@ def run(options: Namespace) -> None:
         )
     home = load_operator_home(options.home)
     _check(home)
+    # As an exception, so that `finally` below takes the SuperLink down with this process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
     while True:
@@ -48,6 +49,7 @@ def run(options: Namespace) -> None:
             _keep(home, process)
         finally:
             _end(process)
+        # It served for a while, so it did not die of its start: no reason to make the hospitals wait for long.
         if time.monotonic() - begun > LONGEST_PAUSE_SECONDS:
             backoff.reset()
         pause = backoff.next_pause()
@@ -91,7 +93,7 @@ def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
         "--ssl-certfile", str(home.tls("server.crt")),
         "--ssl-keyfile", str(home.tls("server.key")),
         "--ssl-ca-certfile", str(home.tls("root.crt")),
-        "--enable-supernode-auth", "--isolation", "process",
+        "--enable-supernode-auth", "--isolation", "process",  # no executor: it runs no app (superlink.py)
         "--superexec-auth-secret-file", str(home.folder / "secrets/executor"),
         "--database", str(home.folder / "superlink/state.sqlite"),
     ]  # fmt: skip
@@ -134,9 +136,11 @@ class _Held:
         """Hold the list where the folder has changed; where that fails, say so once and leave it to the next look."""
         try:
             folder = home.folder / "hospitals"
+            # With the time: a hospital enrolled again with another SuperNode key keeps its file's name.
             listing = sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.json"))
             if listing != self.listing:
                 _reconcile(home)
+            # Only after success: a look that failed is repeated.
             self.listing = listing
             self.trouble.clear()
         except (ConfigurationError, OSError, httpx.HTTPError) as error:

@@ -70,6 +70,7 @@ class SignedCodec:
 
     def _answer(self, payload: bytes, hospital: str) -> Release | NoRelease:
         try:
+            # Read before all else, and unsigned: an answer of another protocol can be neither parsed nor verified here.
             speaker = answering_speaker(payload)
             self.hear(hospital, speaker)
             if not understands(speaker):

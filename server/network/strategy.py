@@ -112,6 +112,7 @@ class _Collection:
     def ask(self, nodes: Mapping[str, int]) -> None:
         """Send the plans of these hospitals to their nodes."""
         plans = [plan for hospital, plan in self._plans.items() if hospital in nodes]
+        # At least a second: Flower refuses a message that has no time left to live.
         messages = self._codec.write(plans, nodes, max(self._deadline - time.monotonic(), 1.0))
         sent = set(self._grid.push_messages(messages)) if messages else set()
         pairs = zip(messages, plans, strict=True)
@@ -121,6 +122,7 @@ class _Collection:
     def answers(self, poll_seconds: float, roster: Roster | None) -> Iterator[Release | NoRelease]:
         """Yield one answer of each hospital as they come, until all are in or the deadline has passed."""
         look_at, begun, connected = 0.0, time.monotonic(), set(self._open)
+        # With a roster whoever is not here yet may still come; without one only what was sent can be answered.
         while self._open if roster else self._waiting:
             if roster is not None and time.monotonic() >= look_at:
                 present = roster()

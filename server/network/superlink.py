@@ -164,7 +164,7 @@ def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
     with in_turn(home.folder / "superlink/claim.lock"):
         run_id = _submit(home)
         run_file.write_text(str(run_id), encoding="ascii")
-        token = _claim(home, run_id, root)
+        token = _claim(home, run_id, root)  # within the turn: until then the task is anybody's
     grid = StreamedGrid(home.local_address, root_certificates=root, token=token)
     grid._retry_invoker.max_time = RETRY_SECONDS
     client = grid._runtime_client

@@ -218,6 +218,7 @@ def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
         "those that did.",
         CardTable(
             ("false positive rate", "true positive rate"),
+            # Without the ends, which are (0, 0) and (1, 1) whatever was measured.
             tuple((f.text(level), t.text(level)) for f, t in e.roc[1:-1]),
         ),
     )
@@ -318,6 +319,7 @@ def _limits(facts: CardFacts) -> tuple[Block, ...]:
         "The report says nothing about groups that are suppressed or that the contract does not name.",
     ]
     if facts.terms.simulation:
+        # First: whoever reads one line of the limits reads this one.
         lines.insert(
             0,
             "This is a simulation. Its noise came from a seed and protects nobody. Do not use it with real patients.",

@@ -25,6 +25,7 @@ def begin_operator_home(folder: Path, address: str) -> OperatorHome:
     save_pair(root, folder / "tls", "root")
     save_pair(new_server(root, address.rpartition(":")[0], now), folder / "tls", "server")
     for name in ("control", "executor"):
+        # Hexadecimal, since control travels in an HTTP header.
         write_new(folder / "secrets" / name, secrets.token_hex(32).encode(), 0o600)
     # Last: whoever finds it finds all the rest.
     write_new(folder / SETTINGS, canonical_json({"address": address}) + b"\n", 0o644)

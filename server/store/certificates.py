@@ -29,6 +29,7 @@ def new_root(name: str, now: datetime) -> Signed:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = _builder(subject, subject, key.public_key(), now, ROOT_DAYS)
+    # path_length=0: the root vouches for servers alone, never for another authority.
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage(signs=True), critical=True)
     return _signed(builder, key, key, key.public_key())
@@ -41,8 +42,10 @@ def new_server(root: Signed, host: str, now: datetime) -> Signed:
     if not isinstance(signer, ec.EllipticCurvePrivateKey):
         raise ConfigurationError("tls/root.key: is not an EC key; provision anew in another folder")
     key = ec.generate_private_key(ec.SECP256R1())
+    # X.509 allows a common name 64 characters; what clients compare are the alternative names below.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])
     builder = _builder(subject, issuer.subject, key.public_key(), now, SERVER_DAYS)
+    # The operator's own commands dial 127.0.0.1, and verify this certificate as everybody does.
     names = [_general_name(one) for one in dict.fromkeys((host, "localhost", "127.0.0.1"))]
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

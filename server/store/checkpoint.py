@@ -46,6 +46,7 @@ def save_state(folder: Path, state: RoundState) -> Path:
     files before it as they were. OSError (disk full, read-only) leaves them so too.
     """
     path = write_state(folder, state.round, _encode(state))
+    # Only now that the new one is durable: at every moment a whole state is on disk.
     for _, old in state_files(folder)[KEPT:]:
         old.unlink(missing_ok=True)
     return path

@@ -34,6 +34,7 @@ class EventLog:
         """Append one event; line is its words for a person."""
         plain = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts}
         with self._path.open("a", encoding="utf-8") as file:
+            # A NaN would make the line no JSON for anybody who follows the log.
             file.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")
             file.flush()
             # A round that is in the weights is in the log, whatever happens to the machine.

@@ -45,6 +45,7 @@ class HeldHeads:
     def _read(self, hospital: str) -> list[str]:
         path = self._path(hospital)
         try:
+            # 65: 64 hexadecimal digits and a line feed.
             content = read_bounded(path, 65 * KEPT).decode("ascii", "replace")
         except FileNotFoundError:
             return []

@@ -13,6 +13,7 @@ def alone(path: Path, busy: str) -> Iterator[None]:
     """Hold the lock at ``path`` within the block; ConfigurationError with ``busy`` where another process does."""
     with path.open("a") as file:
         try:
+            # Not a file that is removed at the end: the kernel lets go of this lock however its process dies.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigurationError(busy) from error

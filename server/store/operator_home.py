@@ -135,6 +135,7 @@ def _enrolled(path: Path) -> JoinRequest:
 
 def load_operator_home(folder: Path) -> OperatorHome:
     """Read an operator's home; ConfigurationError where it was never provisioned."""
+    # The SuperLink runs in a folder of its own, from where a relative path would lead elsewhere.
     folder = folder.absolute()
     try:
         plain = read_json(read_bounded(folder / SETTINGS, _LARGEST), _LARGEST)

@@ -52,6 +52,7 @@ def check_exception(study: ServedStudy, found: Assessment) -> None:
     signed = load_exception(study) if found.release_decision.exception_by else None
     if signed is None:
         return
+    # Both: another model could miss the same limits by far more than the person saw.
     if (signed.weights, signed.limits) != (weights_digest(found.weights), found.release_decision.blocks):
         raise ConfigurationError(
             f"exception={study.folder.exception}: {signed.person} signed for another model or other limits; {_REMEDY}"

@@ -88,6 +88,7 @@ def study_forecast(serving: Serving) -> StudyForecast:
 
 def _signed(home: OperatorHome, serving: Serving) -> SignedTerms:
     if serving.proposal is not None:
+        # Signed because a plan's size includes it; never written, so that the study can still be changed.
         return signed_terms(serving.proposal, datetime.now(UTC))
     if home.study(serving.study).terms.exists():
         return load_terms(home.study(serving.study).terms)
@@ -112,6 +113,7 @@ def outlooks(home: OperatorHome, terms: Terms, now: datetime) -> tuple[Outlook, 
     What a hospital's ledger has spent, and whom its policy lists, is not in what it publishes.
     """
     published, enrolled = published_policies(home), home.hospitals()
+    # No policy can allow it: a real hospital never takes part in a simulated study.
     real = Clause("simulation", f"simulation={terms.simulation}", "no simulation", not terms.simulation)
     found = []
     for name in terms.hospitals:
@@ -135,6 +137,7 @@ def published_policies(home: OperatorHome) -> dict[str, PublishedPolicy]:
     for path in sorted((home.folder / "policies").glob("*.policy")):
         one = load_policy(path)
         known = enrolled.get(one.hospital)
+        # Else anybody who can send the operator a file could speak for a hospital.
         if known is not None and known.signing_key != one.signing_key:
             raise ConfigurationError(
                 f"policy={path}: is signed with another key than the one {one.hospital} joined with; remove it"
@@ -147,6 +150,7 @@ def published_policies(home: OperatorHome) -> dict[str, PublishedPolicy]:
 
 def bytes_per_round(terms: Terms, terms_bytes: int) -> int:
     """Bytes of one hospital's plan and answer, without Flower's and TLS's framing."""
+    # float32, down in the plan and up in the release. The last term is room for heads and signatures.
     vector = 4 * parameter_count(terms.model, terms.contract.layout)
     return 2 * vector + terms_bytes + 2 * 1024
 

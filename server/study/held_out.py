@@ -85,6 +85,7 @@ def evaluate_last(study: ServedStudy, state: RoundState, ask: Ask) -> None:
 def _kept(study: ServedStudy) -> Measure:
     def measure(asked: Sequence[RoundPlan]) -> NoisedTables:
         found = _load(study, asked[0].round)
+        # After a damaged checkpoint the weights may be others: then a kept sum speaks of another model.
         if found is not None and found.weights_digest == asked[0].weights_digest:
             return tables_of(study.terms, found)
         _check_weights(study, asked[0])
@@ -112,6 +113,7 @@ def _asked(study: ServedStudy, ask: Ask, wait_seconds: float) -> Measure:
 def _ask(study: ServedStudy, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float) -> TableSum:
     """Ask until a quorum has answered, and keep the sum; ConfigurationError after ``wait_seconds`` in vain."""
     plan = asked[0]
+    # Logged before anything leaves: held-out patients pay for what was asked, even if its sum is lost.
     study.log.write(ASKED, round=plan.round, weights=plan.weights_digest)
 
     def ask_once() -> tuple[Attendance, TableSum]:
@@ -126,6 +128,7 @@ def _ask(study: ServedStudy, asked: Sequence[RoundPlan], ask: Ask, wait_seconds:
         event="evaluation_below_quorum",
         wait_seconds=wait_seconds,
     )
+    # Logged before it is kept: killed in between, it is asked and logged again, and never missing from the log.
     _say(study, found, seconds)
     save_sum(study.folder.evaluations, study.terms.fingerprint, found)
     return found
@@ -138,6 +141,7 @@ def _say(study: ServedStudy, found: TableSum, seconds: float) -> None:
     level, auc = measured.confidence, measured.auc
     value = auc.text(level) if math.isfinite(auc.value) else "lost in noise"
     estimates = {"auc": estimate_facts(auc, level), "log_loss": estimate_facts(measured.log_loss, level)}
+    # The evaluation of a mitigated model is numbered as one more round.
     mitigated = found.round > terms.training.rounds
     of = "as mitigated" if mitigated else f"after round {found.round}"
     line = f"evaluated {of}: AUC {value}, {attendance_line(found)}, {seconds:.1f} s"

@@ -46,9 +46,11 @@ def ask_until_quorum(
     while True:
         begun = time.monotonic()
         who, answered = ask()
+        # Before the look for a stop: these releases are charged, so the round is closed with them first.
         if len(who.accepted) >= study.quorum:
             return answered, time.monotonic() - begun
         line = f"{what}: {attendance_line(who)}, quorum {study.quorum}"
+        # A wait of an hour would otherwise fill the log with one line per asking.
         if last.differs(line):
             study.log.write(event, f"{line}; asking again", round=round_number, **attendance_facts(who))
         if study.folder.stop.exists():

@@ -52,6 +52,7 @@ LOOK_SECONDS = 0.5
 GATHER_SECONDS = 60.0
 """How long a study that begins, or goes on, waits for all of its hospitals to connect."""
 
+# What a person at this machine can put right, in one line; any other OSError is a fault of ours and passes as it is.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
@@ -62,6 +63,8 @@ def train(serving: Serving) -> None:
     composed = None if serving.proposal is None else signed_terms(serving.proposal, serving.now)
     try:
         signed = _terms(folder, composed)
+        # Two processes could close one round with different answers, and go on with different weights; hospitals
+        # refuse the second ones for a round that they were charged for.
         with alone(folder.lock, f"study={serving.study}: another process is running it; stop that one first"):
             _serve(ServedStudy(home, folder, signed, serving, EventLog(folder.events)))
     except OSError as error:
@@ -77,6 +80,7 @@ def _serve(study: ServedStudy) -> None:
     check_own_parts(study.terms)
     if not _has_ended(study):
         _check_enrolled(study)
+    # A request to stop ends one run: left there, it would end the next before its first round.
     study.folder.stop.unlink(missing_ok=True)
     begin_release_decision(study.folder.release_decision, study.serving.release_decision)
     found = _run(study, _first_state(study))
@@ -107,6 +111,7 @@ def _terms(folder: StudyFolder, composed: SignedTerms | None) -> SignedTerms:
             f"study={folder.folder.name}: exists with other terms ({signed.terms.fingerprint[:12]}); "
             "resume it as it is, or choose another name"
         )
+    # The expiry is no part of the fingerprint: to ledgers and hospitals this is the same study.
     if composed is not None and _valid_until(composed) > _valid_until(signed):
         write_durably(folder.terms, signed_terms_to_bytes(composed))
         return composed
@@ -167,6 +172,7 @@ def _run(study: ServedStudy, state: RoundState) -> Assessment | None:
                 while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
                     evaluate_between(study, state, ask)
                     state = _one_round(study, state, grid, codec, present)
+                    # A round that closed shows the server well: its next absence has the whole wait again.
                     away.reset()
                     last.clear()
                 _evaluate(study, state, ask)
@@ -185,6 +191,7 @@ def _collected(
     study: ServedStudy, grid: HttpGrid, codec: MessageCodec, present: Roster, plans: Sequence[RoundPlan]
 ) -> Iterator[Release | NoRelease]:
     limits = TimeLimits(round_seconds=study.serving.round_seconds)
+    # No nodes to begin with: the roster has each hospital asked as soon as its node is connected.
     return collect(grid, {}, plans, limits, codec=codec, roster=present)
 
 
@@ -198,6 +205,8 @@ def _evaluate(study: ServedStudy, state: RoundState, ask: Ask) -> None:
 
 def _await_hospitals(study: ServedStudy, present: Roster) -> None:
     """Wait for all planned hospitals for a while; latecomers are asked as soon as they connect."""
+    # A round closes soon after its *connected* hospitals have answered (ABSENT_SECONDS): SuperNodes that are still
+    # dialling, as all are after the server's restart, would miss it.
     deadline = time.monotonic() + min(GATHER_SECONDS, study.serving.wait_seconds)
     last = LastLine()
     while time.monotonic() < deadline and not study.folder.stop.exists():
@@ -215,6 +224,7 @@ def _one_round(
     study: ServedStudy, state: RoundState, grid: HttpGrid, codec: MessageCodec, present: Roster
 ) -> RoundState:
     """Ask for one round until enough have answered; ConfigurationError after ``wait_seconds`` in vain."""
+    # On disk before any plan leaves: after a crash the same weights are asked for, and hospitals answer those for free.
     save_state(study.folder.checkpoints, state)
     limits = TimeLimits(round_seconds=study.serving.round_seconds)
     study.log.write("announced", round=state.round)
@@ -256,6 +266,7 @@ def _await_server(study: ServedStudy, away: Backoff, last: LastLine, cause: str)
 
 def _finish(study: ServedStudy, found: Assessment) -> None:
     """Write the model, its card and the reports, and say where they are."""
+    # Before the files: a crash between the two must not give the model a later day when they are written again.
     keep_release_day(study.folder.release_decision)
     *_, report = paths = write_files(study, found)
     decision = found.release_decision

@@ -34,6 +34,7 @@ class ServedStudy:
     @property
     def quorum(self) -> int:
         """The least number of releases that close a round."""
+        # Rounded up: the share that the operator asked for is a floor.
         return max(1, math.ceil(self.serving.quorum * len(self.terms.hospitals)))
 
 
@@ -42,6 +43,7 @@ def look_at(home: OperatorHome, name: str) -> ServedStudy:
     folder = home.study(name)
     if not folder.terms.exists():
         raise ConfigurationError(f"study={name}: is not here ({folder.folder})")
+    # Required fields that are never used: nobody is asked.
     nobody = Serving(
         study=name, home=home.folder, round_seconds=1.0, quorum=1.0, wait_seconds=1.0, now=datetime.now(UTC)
     )

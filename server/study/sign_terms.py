@@ -26,6 +26,7 @@ def signed_terms(proposal: Proposal, now: datetime) -> SignedTerms:
     )
     expires_at = (now + timedelta(days=proposal.valid_days)).isoformat(timespec="seconds")
     delay = proposal.reply_delay_seconds
+    # Before the signature: no hospital can even read such terms, and that would only come out at the hospitals.
     require_countable(terms)
     return sign_terms(replace(terms, expires_at=expires_at, reply_delay_seconds=delay), key)
 
