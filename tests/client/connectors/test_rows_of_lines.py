@@ -17,7 +17,7 @@ from wardround.client.connectors.files import FileSource
 from wardround.client.connectors.line_format import line_format_of
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.source import TablePlace, read_tables
-from wardround.client.connectors.table_format import IN_CELLS, TableFormat, described_format
+from wardround.client.connectors.table_format import IN_CELLS, TableFormat, describe_format
 from wardround.client.gate.admit import admit
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
@@ -221,7 +221,7 @@ def check_heard(tmp_path, notes):
 
 
 def test_the_setting_is_shown_and_needs_a_quote(tmp_path):
-    assert "a broken quote may take rows after it" in described_format(replace(FORM, separator=","))
+    assert "a broken quote may take rows after it" in describe_format(replace(FORM, separator=","))
     for quote, message in (("", "needs a quote"), ("'", None)):
         plain = {"messages": {"path": "m.csv", "format": {"newlines": "in_cells", "quote": quote}}}
         if message is None:
