@@ -160,6 +160,7 @@ def training_settings(plain: Mapping[str, object]) -> TrainingSettings:
     """Build the training section: an optimiser of null is ``auto``, like every other null the rule's choice."""
     for role in ("aggregate", "optimizer"):
         _check_known(plain, role, f"training.{role}")
+    # Before `build`, to which a null means the dataclass's default, sgd.
     chosen = {"optimizer": "auto"} if plain.get("optimizer", "") is None else {}
     return build(TrainingSettings, {**plain, **chosen}, "training")
 

@@ -13,6 +13,7 @@ from wardround.protocol.text.nearest import did_you_mean
 
 SEE_HELP = "see --help"
 
+# Hydra's errors have no codes: only its words tell them apart. tests/conf fails where a new release has others.
 _UNKNOWN_KEY = re.compile(
     r"Could not override '([^']+)'\.|Could not delete from config\. '([^']+)' does not exist"
 )
@@ -78,7 +79,9 @@ def _is_choice(argument: str) -> bool:
 
 def _known_keys(config_name: str, choices: Sequence[str]) -> list[str]:
     """All dotted keys of the study that the choices compose, or of the default one."""
+    # The choices may be what is wrong: then the default study's keys are named.
     for overrides in (list(choices), []):
+        # Hydra keeps one instance per process and refuses a second; the failed command has left its own behind.
         GlobalHydra.instance().clear()
         try:
             with initialize_config_module("wardround.conf", version_base="1.3"):

@@ -53,6 +53,7 @@ def place(plain: dict[str, object], given: Mapping[str, object]) -> None:
                 raise ConfigurationError(f"{name}={shown(value)}: unknown key; {parent} has no keys")
             section = inner
         old = section.get(key)
+        # `apply`: an optimiser is an object with methods, and not callable itself.
         new = _named(parents, key, value) if callable(value) or hasattr(value, "apply") else _plain(value)
         if isinstance(old, dict) and isinstance(new, dict) and name != "contract":
             new = {**old, **new}  # a group keeps the keys left out; half of another contract makes no sense

@@ -105,6 +105,7 @@ def _study_settings(plain: dict[str, object], output_dir: Path) -> object:
     # Only a run needs the contract's and the settings' modules; --help does not wait for them.
     from wardround.conf.compose import load_plugins, study_settings
 
+    # First: checking the settings asks which plugins this process knows.
     load_plugins(plain)
     return study_settings(plain, output_dir)
 
@@ -124,8 +125,10 @@ def _read_flags() -> None:
         sys.exit(OK)
     overrides = [as_written(argument) for argument in arguments if _OVERRIDE.match(argument)]
     flags = [argument for argument in arguments if not _OVERRIDE.match(argument)]
+    # argparse takes positional arguments in one run: what stands behind a flag would be left over.
     sys.argv[1:] = flags + overrides
     parser = get_args_parser()
+    # argparse's own prints the usage and exits.
     parser.error = _refuse_flags  # type: ignore[method-assign]
     parser.parse_args()
 

@@ -153,7 +153,7 @@ def table_factors(contract: Contract, settings: EvaluationSettings) -> Floats:
 def score_bins(logits: Floats, settings: EvaluationSettings) -> Integers:
     """Bin of each score: int64 [events]; one that is not a number counts as a probability of ½."""
     bins = settings.score_bins
-    # Within ±500: exp overflows beyond 709, and one patient's score must not raise (rule 2).
+    # Within ±500: exp overflows beyond 709, and NumPy would warn because of one patient's score.
     probability = 1 / (1 + np.exp(-np.clip(np.nan_to_num(logits, nan=0.0), -500, 500)))
     # A probability of exactly 1 belongs to the last bin, not to one behind it.
     return np.minimum((probability * bins).astype(np.int64), bins - 1)

@@ -91,8 +91,10 @@ def release_weights(terms: Terms) -> dict[str, float]:
     """
     declared = terms.training.public_patients
     if terms.training.local_steps > 1:
+        # FedAvg's weights (McMahan et al. 2017); a difference is already a mean over the hospital's own patients.
         patients = sum(declared.values())
         return {hospital: -count / patients for hospital, count in declared.items()}
+    # In a plain sum the shares add up to the noise that ε is stated for; weighted unequally they would fall short.
     exponent = SIZE_EXPONENT if terms.privacy.mode.alone else 0.0
     total = terms.training.sampling_rate * sum(count ** (1 + exponent) for count in declared.values())
     return {hospital: count**exponent / total for hospital, count in declared.items()}
@@ -106,6 +108,7 @@ def mean_scales(terms: Terms) -> dict[str, float]:
     training = terms.training
     if training.local_steps > 1:
         return dict.fromkeys(training.public_patients, -1.0)
+    # The expected number of sampled patients, which is public; the true one is not.
     return {name: 1 / (training.sampling_rate * count) for name, count in training.public_patients.items()}
 
 

@@ -55,6 +55,7 @@ def fit_margins(joint: Floats, first: Floats, second: Floats) -> Floats:
     fitted = np.where((joint.sum(axis=0) > 0), fitted, first[:, None])
     for _ in range(FITTING_ROUNDS):
         fitted = fitted * _ratio(first, fitted.sum(axis=1))[:, None]
+        # Rows were fitted last: where the columns agree as well, both margins hold.
         if np.allclose(fitted.sum(axis=0), second, rtol=0, atol=1e-12):
             break
         fitted = fitted * _ratio(second, fitted.sum(axis=0))
@@ -67,12 +68,14 @@ def second_moments(layout: Layout, shares: Floats) -> Floats:
     Exact where features that are not crossed are independent of each other given the crosses; S may else have
     slightly negative eigenvalues.
     """
+    # Independence to begin with; row and column 0, the intercept's, are then the shares themselves, as they must be.
     matrix = np.outer(shares, shares)
     places = _places(layout)
     joints = _joints_with_features(layout, shares)
     fields = layout.fields
     for position, field in enumerate(fields):
         own = places[field.name][1]
+        # One-hot: two bins of one field are never active together, so their products have mean 0.
         matrix[own, own] = np.diag(shares[own])
         for other in fields[:position]:
             block = _linked(field, other, joints)
@@ -91,6 +94,7 @@ def fisher_information(moments: Floats, scale: Floats) -> Floats:
     moments: S; scale: the public column scale B [width]. Negative eigenvalues are set to zero: the nearest
     positive semidefinite matrix (Higham 1988).
     """
+    # eigh, not eig: the matrix is symmetric, and its eigenvalues must come out real.
     values, vectors = np.linalg.eigh(BERNOULLI_VARIANCE * scale[:, None] * moments * scale)
     return np.asarray((vectors * np.maximum(values, 0)) @ vectors.T)
 

@@ -101,6 +101,7 @@ def design_gain(terms: Terms, shares: Floats) -> Gain:
     layout = terms.contract.layout
     fisher = fisher_information(second_moments(layout, shares), column_scale(terms.model, layout))
     pulled = EFFECT_STDDEV**2 * prior_covariance(terms.contract) @ fisher
+    # H τ²K H is positive semidefinite: an eigenvalue below 0 is rounding, and could cancel s² in the denominator.
     strength, vectors = np.linalg.eigh(fisher @ pulled)
     return Gain(inward=vectors.T, outward=pulled @ vectors, strength=np.maximum(strength, 0), fisher=fisher)
 
@@ -114,9 +115,11 @@ def cached_gain(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Gain
     mean_row: float64 [width] as aggregated, in units of the clip norm × scaled rows, with noise of
     ``row_noise_stddev``.
     """
+    # row_noise_stddev is not in the key: it follows from the terms and from how many rows are in the mean.
     key = (terms.fingerprint, mean_row.tobytes())
     if key not in _latest_gain:
         gain = design_gain(terms, _shares(terms, mean_row, row_noise_stddev))
+        # One gain at a time: it holds three matrices of up to 32 MB, and a study needs one.
         _latest_gain.clear()
         _latest_gain[key] = gain
     return _latest_gain[key]
@@ -125,6 +128,7 @@ def cached_gain(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Gain
 def _shares(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Floats:
     layout = terms.contract.layout
     unit = terms.privacy.clip_norm * column_scale(terms.model, layout)
+    # The smallest unit gives the largest noise: no bin's floor is below its own noise's.
     return bin_shares(layout, mean_row / unit, row_noise_stddev / float(unit.min()))
 
 

@@ -60,6 +60,7 @@ def take_moments(state: OptimizerState, mean_row: Floats) -> OptimizerState:
     """Take in one moment round's aggregate, float64 [parameters]: the state keeps the mean over such rounds."""
     count = state.row_count + 1
     known = state.mean_row if state.row_count else np.zeros_like(mean_row)
+    # The mean of all such rounds, not the latest: over k of them noise falls by √k.
     return replace(state, mean_row=known + (mean_row - known) / count, row_count=count)
 
 
@@ -85,6 +86,7 @@ def apply(
     noise = gradient_noise_stddev(terms)
     gain = newton.cached_gain(terms, state.mean_row, noise / math.sqrt(state.row_count))
     averaged = newton.averaged_noise_stddev(terms, noise)
+    # Counted in gradients: moment rounds made no step, and must not shrink the first one.
     after = gain.step(weights, gradient, averaged, newton.rate(state.steps + 1) * rate)
     return replace(state, steps=state.steps + 1), after
 
@@ -98,6 +100,7 @@ def first_order(
     """Make one update of sgd or adam. Rows of [rows, parameters] go each its own way."""
     if training.optimizer == "adam":
         return _adam(state, training, weights, gradient)
+    # Without a factor 1 − momentum, as in torch; `propose.step_size` has it in the step instead.
     velocity = training.momentum * state.first_moment + gradient
     after = replace(state, first_moment=velocity, steps=state.steps + 1)
     return after, weights - training.learning_rate * velocity
@@ -112,6 +115,7 @@ def _adam(
     steps = state.steps + 1
     first = training.momentum * state.first_moment + (1 - training.momentum) * gradient
     second = SECOND_MOMENT_DECAY * state.second_moment + (1 - SECOND_MOMENT_DECAY) * np.square(gradient)
+    # m̂ and √v̂ of Kingma and Ba: both moments start at zero, and would be too small in the first rounds.
     unbiased = first / (1 - training.momentum**steps)
     scale = np.sqrt(second / (1 - SECOND_MOMENT_DECAY**steps)) + ADAPTIVITY
     after = OptimizerState(first_moment=first, second_moment=second, steps=steps)

@@ -65,6 +65,7 @@ def propose(
         contract=contract,
         model=model,
         privacy=privacy,
+        # A learning rate of 1.0 holds the place: the step's rule reads the noise of finished terms.
         training=replace(
             training, public_patients=dict(public_patients), learning_rate=training.learning_rate or 1.0
         ),
@@ -101,6 +102,7 @@ def _check_delta(delta: float, largest: int, simulation: bool) -> None:
 def _smaller_digit(value: float) -> float:
     """Round down to one significant digit: 0.1/6,000 is 1e-05."""
     unit = 10.0 ** math.floor(math.log10(value))
+    # Binary fractions: 1e-05 ÷ 1e-05 may fall just below 1, and would become 0.
     return math.floor(value / unit * (1 + 1e-9)) * unit
 
 
@@ -135,6 +137,7 @@ def choose_method(model: ModelSettings, parameters: int, training: TrainingSetti
         f"with {parameters} parameters: must have at most {NEWTON_WIDEST}; use fewer bins or crosses, or sgd",
     )
     rate = training.learning_rate
+    # Newton's first step is η = 1 times this: more would carry the weights beyond the posterior mean.
     require(rate <= 1, "training.learning_rate", rate, "must be at most 1 with training.optimizer=newton")
     resolved = replace(training, optimizer=chosen, moment_rounds=max(training.moment_rounds, 1), momentum=0.0)
     return replace(resolved, tail_average=tail_share(resolved))
@@ -155,6 +158,7 @@ def _planned_evaluation(terms: Terms, asked: EvaluationSettings | None) -> Evalu
     rounds = asked.rounds or (last,)
     if terms.fairness.mitigation != "none" and rounds[-1] <= last:
         rounds = (*rounds, last + 1)
+    # Rate 1: every held-out patient is in every table.
     noise = noise_multiplier_for(asked.epsilon, terms.privacy.delta, 1.0, len(rounds))
     return replace(asked, rounds=rounds, noise_multiplier=noise)
 
@@ -185,10 +189,12 @@ def step_size(terms: Terms) -> float:
     """
     training = terms.training
     if training.local_steps > 1:
+        # Differences of weights were stepped by local_learning_rate already: FedAvg adds their mean whole.
         return 1.0
     if training.optimizer == "adam":
         return ADAM_STEP
     if training.optimizer == "newton":
         return NEWTON_STEP
+    # s of the equation above: the noise of T independent gradients, averaged.
     averaged = gradient_noise_stddev(terms) / math.sqrt(training.rounds)
     return min(largest_step(terms), (1 - training.momentum) * EFFECT_STDDEV / (averaged * training.rounds))

@@ -54,6 +54,7 @@ class OrderStatistic:
     def gradient(self) -> Floats:
         """Estimate the mean gradient, float64 [parameters]."""
         count = len(self.came)
+        # Over all planned: the votes of those who came add up to 1, whoever is missing.
         planned = dict(zip(self.declared, votes(np.array(list(self.declared.values()))), strict=True))
         weights = votes(np.array([self.declared[hospital] for hospital in self.came]))
         scales = np.array([self.scales[hospital] for hospital in self.came])
@@ -93,6 +94,7 @@ def votes(declared: Integers) -> Floats:
     most = max(CUT, 1 / len(declared))
     largest_first = np.sort(declared)[::-1].astype(np.float64)
     bound = largest_first[0]
+    # One by one: capping a hospital raises the share of the next, who may then be above the cut as well.
     for capped in range(len(declared)):
         room = 1 - most * capped
         bound = most * largest_first[capped:].sum() / room
@@ -111,6 +113,7 @@ def trimmed_mean(means: Floats, weights: Floats, cut: float) -> Floats:
     order = np.argsort(means, axis=1)
     ends = np.cumsum(weights[order], axis=1)
     starts = ends - weights[order]
+    # What of each hospital's stretch of the votes, laid end to end by value, lies between cut and 1 − cut.
     left = np.minimum(ends, 1 - cut) - np.maximum(starts, cut)
     np.maximum(left, 0.0, out=left)
     kept = np.take_along_axis(means, order, axis=1)
@@ -127,6 +130,7 @@ def noise_stddev(stddevs: Floats, weights: Floats, cut: float) -> float:
     """
     count = len(stddevs)
     draws = min(max(_NOISE_VALUES // count, 1024), 8192)
+    # A fixed seed, which protects nothing here: whoever resumes or replays a study must find the same figure.
     generator = np.random.default_rng(2018)
     block = max(1, _BLOCK // count)
     found = [

@@ -103,11 +103,13 @@ def apply(
     """
     _check_belongs(state, terms)
     parameters = len(state.weights)
+    # Any hospital's plan: all hold the same weights.
     digest = _plan(state, terms.hospitals[0], _announced(state)).weights_digest
     aggregate = begin(terms, parameters)
     heads, rejected = _take_in(releases, expect(terms, state.round, digest, parameters), aggregate)
     discarded = reason_to_discard(terms, len(heads), terms.training.aggregate)
     gradient = np.zeros(parameters) if discarded else aggregate.gradient()
+    # A discarded round counts as well: hospitals have charged it, and would answer its number with the same bytes.
     after = replace(state, round=state.round + 1, ledger_heads={**state.ledger_heads, **heads})
     if not discarded:
         after = _step(after, terms, gradient)
@@ -158,6 +160,7 @@ def _take_in(
             rejected.append(release)
             continue
         try:
+            # heads names who is in the sum already: a second release of one hospital would double its say.
             vector = screen(release, expected, heads)
         except ReleaseRejected as error:
             rejected.append(NoRelease(error.hospital, error.reason))
@@ -185,10 +188,12 @@ def _plan(state: RoundState, hospital: str, weights: Floats32) -> RoundPlan:
 
 
 def _step(state: RoundState, terms: Terms, gradient: Floats) -> RoundState:
+    # − 1: `apply` has moved the round on.
     if request_of(terms, state.round - 1) is MEAN_ROWS:
         return replace(state, optimizer=optimize.take_moments(state.optimizer, gradient))
     optimizer, weights = optimize.apply(state.optimizer, terms, state.weights, gradient)
     # Weights travel as float32: beyond its range every hospital would be sent infinities.
+    # "not … <" and not "≥": a comparison with NaN is false.
     if not np.abs(weights).max(initial=0.0) < np.finfo(np.float32).max:
         raise ConfigurationError(
             f"training.learning_rate={terms.training.learning_rate}: the weights left float32; lower it"

@@ -74,6 +74,7 @@ def screen(release: Release, expected: Expected, accepted: Container[str]) -> Fl
         raise ReleaseRejected(release.hospital, reason)
     vector = release.vector.astype(np.float64)
     norm = math.sqrt(float(np.dot(vector, vector)))
+    # One test for all numbers: squares of float32 cannot overflow float64, so one of them was infinite or NaN.
     if not math.isfinite(norm):
         raise ReleaseRejected(release.hospital, "not finite")
     if norm > norm_bound(expected, release.hospital):
@@ -121,6 +122,7 @@ def norm_bound(expected: Expected, hospital: str) -> float:
         return (sums + expected.noise_norm) * _ROUNDING_SLACK
     scale = training.local_learning_rate / declared
     steps = training.local_steps
+    # Sums may all point one way, hence × steps; independent noise grows by √steps only.
     return scale * (steps * sums + math.sqrt(steps) * expected.noise_norm) * _ROUNDING_SLACK
 
 

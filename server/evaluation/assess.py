@@ -104,6 +104,7 @@ def assess(
         tables = measure(plans(state, terms, weights))
         before = result_of(terms, tables)
         findings.append(before)
+        # What was not shown to hold counts as unmet: noise is no excuse.
         unmet = any(verdict.outcome != HELD for verdict in before.group_report.verdicts)
         if unmet and terms.fairness.mitigation != "none":
             mitigated = _mitigate(terms, state, measure, weights, tables, before)
@@ -119,6 +120,7 @@ def unmeasured(
     evaluations: how many were asked for all the same; held-out patients have paid for them.
     """
     nothing = _assessment(terms, reported_weights(state), [], None, None, settings, today)
+    # Asked for is paid for: hospitals charge before they compute, whether an answer arrives or not.
     return with_cost(terms, nothing, evaluations) if evaluations else nothing
 
 
@@ -175,6 +177,7 @@ def _mitigate(
     """Choose offsets, and measure by one more evaluation what they do."""
     offsets = group_offsets(tables, terms.fairness, before.group_report)
     moved = mitigated_weights(terms, weights, offsets)
+    # The round after the last: terms plan and charge it for this model alone.
     again = measure(plans(state, terms, moved, settings_of(terms).rounds[-1]))
     if changes_scores(terms.fairness):
         return _Mitigated(moved, result_of(terms, again), offsets, {})

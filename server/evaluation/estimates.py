@@ -40,6 +40,7 @@ class Estimate:
 
     def interval(self, level: float, *, noise_only: bool = False) -> tuple[float, float]:
         """Give the two-sided interval at this level; noise_only: for the exact number on the same patients."""
+        # The two errors are independent: noise is drawn whoever the patients are.
         error = self.noise if noise_only else math.hypot(self.noise, self.sampling)
         reach = NormalDist().inv_cdf((1 + level) / 2) * error
         return _within(self.bounds, self.value - reach), _within(self.bounds, self.value + reach)
@@ -118,6 +119,7 @@ def _determined(tables: NoisedTables, measure: Measure, row: int) -> bool:
     for denominator in measure.denominators:
         share = float((everyone * denominator).sum()) / max(float(everyone.sum()), 1e-9)
         noise = _with_errors(tables, 0.0, {row: denominator}).noise
+        # "not … >": where counts are NaN nothing is determined either.
         if not share * float(tables.counts[row].sum()) > _LEAST_SIGNAL * noise:
             return False
     return True
@@ -126,8 +128,10 @@ def _determined(tables: NoisedTables, measure: Measure, row: int) -> bool:
 def _with_errors(tables: NoisedTables, value: float, gradients: dict[int, Floats]) -> Estimate:
     rows = list(gradients)
     slopes = np.stack([gradients[row].ravel() for row in rows])
+    # Between cells noise is independent; within one, tables share it since they were made to agree.
     noise = float(np.einsum("ic,ij,jc->", slopes, tables.covariance[np.ix_(rows, rows)], slopes))
     sampling = sum(float((tables.counts[row] * gradients[row] ** 2).sum()) for row in rows)
+    # Noised counts may be negative, and so may the sum that estimates a variance.
     return Estimate(value, math.sqrt(max(noise, 0.0)), math.sqrt(max(sampling, 0.0)))
 
 
@@ -155,6 +159,7 @@ def auc(bins: int) -> Measure:
 def _auc(counts: Floats) -> tuple[float, Floats]:
     negatives, positives = counts
     total_negatives, total_positives = float(negatives.sum()), float(positives.sum())
+    # Half of a bin's own: within a bin the order of scores is not known, so ties count half.
     below = (np.cumsum(negatives) - negatives / 2) / total_negatives
     above = 1 - (np.cumsum(positives) - positives / 2) / total_positives
     value = float(positives @ below) / total_positives

@@ -87,6 +87,7 @@ def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRe
             rejected.append(release)
             continue
         try:
+            # A plain sum, whatever the terms' rule: its noise is known exactly, and so are the intervals.
             total += screen(release, expected, accepted)
         except ReleaseRejected as error:
             rejected.append(NoRelease(error.hospital, error.reason))
@@ -128,6 +129,7 @@ def consistent_tables(terms: Terms, round_number: int, total: Floats, hospitals:
     settings, rows = settings_of(terms), table_rows(terms.contract)
     factors = table_factors(terms.contract, settings)
     agree = _agreement(rows, factors)
+    # Of those who answered, each with independent noise of this size.
     stddev = terms.table_noise_stddev * hospitals**0.5
     counts = agree @ (total.reshape(len(rows), -1) / factors[:, np.newaxis])
     return NoisedTables(
@@ -144,6 +146,7 @@ def _agreement(rows: tuple[TableRow, ...], factors: Floats) -> Floats:
     """Give the least-squares map [rows, rows] onto tables whose groups add up to the table of all."""
     attributes = dict.fromkeys(row.attribute for row in rows)
     members = {name: np.array([row.attribute == name for row in rows], float) for name in attributes}
+    # A sum of k tables has k times the variance of one, which is (σ ÷ factor)².
     precision = {name: float(factors[own > 0][0] ** 2 / own.sum()) for name, own in members.items()}
     whole = sum(precision[name] * own for name, own in members.items()) / sum(precision.values())
     agree = np.zeros((len(rows), len(rows)))
@@ -183,6 +186,7 @@ class Evaluation:
 def evaluate_tables(tables: NoisedTables, confidence: float) -> Evaluation:
     """Read every overall measure off the tables."""
     probabilities, bins = tables.probabilities, len(tables.probabilities)
+    # Fewer bins than points give the same edge twice.
     edges = np.unique(np.linspace(0, bins, CURVE_POINTS + 1).astype(int))
     return Evaluation(
         round=tables.round,

@@ -121,6 +121,7 @@ def first_selected_bin(tables: NoisedTables, share: float) -> int:
     """Choose the bin edge above which the share of all events is nearest to ``share``."""
     by_bin = tables.counts[0].sum(axis=0)
     above = np.cumsum(by_bin[::-1])[::-1] / max(float(by_bin.sum()), 1e-9)
+    # Not from edge 0: where everybody is selected no two groups can differ.
     return int(np.argmin(np.abs(above[1:] - share))) + 1
 
 
@@ -144,6 +145,7 @@ def _group(
     settings: FairnessSettings,
 ) -> Group:
     number = estimates.estimate(tables, estimates.patients(len(tables.probabilities)), row)
+    # By the noised number: to suppress by the exact one would be a release of its own, for which nobody paid.
     suppressed = number.value < max(settings.min_group_patients, _LEAST_SIGNAL * number.noise)
     found = (
         {}
@@ -159,6 +161,7 @@ def _gap(tables: NoisedTables, measure: Measure, one: Group, other: Group) -> Es
 
 def _verdicts(found: GroupReport, settings: FairnessSettings) -> tuple[Verdict, ...]:
     attributes = dict.fromkeys(group.attribute for group in found.groups)
+    # 1 is no limit: no two shares differ by more.
     limited = {measure: limit for measure, limit in settings.limits.items() if limit < 1}
     return tuple(
         _verdict(found, attribute, measure, limit)
@@ -175,6 +178,7 @@ def _verdict(found: GroupReport, attribute: str, measure: str, limit: float) -> 
         outcome = EXCEEDED
     elif (
         gaps
+        # A pair without an interval leaves the limit open: what noise hides is not held.
         and len(intervals) == len(gaps)
         and all(-limit <= low and high <= limit for low, high in intervals)
     ):

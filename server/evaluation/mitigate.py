@@ -75,6 +75,7 @@ def mitigated_weights(terms: Terms, weights: Floats, offsets: Mapping[str, Float
     ConfigurationError for a model without a linear part.
     """
     layout, result = terms.contract.layout, weights.copy()
+    # A view of `result`: what is added to it is in the vector that is returned.
     linear = named_parameters(terms.model, layout, result).get("linear")
     if linear is None:
         raise ConfigurationError(
@@ -85,6 +86,7 @@ def mitigated_weights(terms: Terms, weights: Floats, offsets: Mapping[str, Float
     scale = column_scale(terms.model, layout)
     for attribute, offset in offsets.items():
         columns = slice(starts[attribute], starts[attribute] + len(offset))
+        # A logit takes a weight times its column's scale.
         linear[columns] += offset / scale[columns]
     return result
 
@@ -99,6 +101,7 @@ def _offset(tables: NoisedTables, settings: FairnessSettings, found: GroupReport
     own = _share_above(counts[labels].sum(axis=0))
     whole = _share_above(tables.counts[0][labels].sum(axis=0))
     edges = np.linspace(0, 1, len(own))
+    # np.interp wants ascending points, and shares fall with the threshold: both are negated.
     threshold = float(np.interp(-whole[found.first_selected], -own, edges))
     return _bounded(_logit(found.threshold) - _logit(threshold))
 
@@ -124,6 +127,7 @@ def _recalibrating_offset(counts: Floats, probabilities: Floats) -> float:
 
 
 def _logit(probability: float) -> float:
+    # The outermost thresholds are 0 and 1, whose log-odds are infinite.
     inside = min(max(probability, 1e-3), 1 - 1e-3)
     return math.log(inside / (1 - inside))
 

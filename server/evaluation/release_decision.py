@@ -45,9 +45,11 @@ def decide_release(
 ) -> ReleaseDecision:
     """Decide from what was measured of the model as it is released; None where it was not evaluated."""
     unmet = () if found is None else tuple(_sentence(v) for v in found.verdicts if v.outcome != HELD)
+    # An AUC that is lost in noise says as much of the model as no evaluation.
     measured = evaluation is not None and math.isfinite(evaluation.auc.value)
     if measured:
         unmet = (*_weak(evaluation, settings.min_auc), *unmet)
+    # An exception is for unmet limits: where all of them hold, none is shown.
     signed = bool(settings.exception_by and unmet)
     blocks = unmet
     if evaluation is None:
