@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wardround.simulations.federation.own_data import DataSource
     from wardround.study import Study, load, simulate
 
+# Written out here, above and below: type checkers and editors do not run code to find names.
 __all__ = [
     "Accountant",
     "AggregationRule",
@@ -81,10 +82,12 @@ def __getattr__(name: str) -> object:
     try:
         found = getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
+        # A module of ours is missing: installing an extra would not help.
         if (error.name or "").startswith("wardround"):
             raise
         lacking = f"wardround.{name}: {error.name} is not installed; install the extra 'simulation'"
         raise ModuleNotFoundError(lacking, name=error.name) from None
+    # From now on the name is found without __getattr__.
     globals()[name] = found
     return found
 

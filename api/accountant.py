@@ -112,6 +112,7 @@ class Accountant:
         require(cap > 0, "cap", cap, "must be greater than 0")
 
         def fits(count: int) -> bool:
+            # ε grows with the count, so doubling and halving finds the last that fits. No event may have a count of 0.
             added = self.spend(noise_multiplier, sampling_rate=sampling_rate, count=count) if count else self
             return added.epsilon <= cap
 

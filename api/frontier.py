@@ -59,6 +59,7 @@ class Sweep:
             for row in self._frontier.rows
             for method, (mean, spread) in row.auc.items()
         ]
+        # All rows decide the types: a setting may be whole in the first hundred and a fraction after.
         return pl.DataFrame(rows, infer_schema_length=None)
 
     def plot(self) -> "Figure":
@@ -96,6 +97,7 @@ def sweep(
     for combination in product(*values.values()):
         chosen = dict(zip(values, combination, strict=True))
         name = ",".join(f"{key}={value}" for key, value in chosen.items())
+        # A value that holds a slash, as a path does, must not become a folder below a folder.
         own = {} if folder is None else {"output_dir": Path(str(folder)) / name.replace("/", "_")}
         try:
             study = simulate(*overrides, settings, chosen, own)

@@ -39,6 +39,7 @@ def main() -> int:
         return USER_ERROR
     written = _Written()
     machine = "--json" in sys.argv
+    # Hydra reads sys.argv itself, and knows no --json.
     sys.argv = [text for text in sys.argv if text != "--json"]
     # For a machine the tables go to standard error, so that standard output holds one JSON value.
     with redirect_stdout(sys.stderr) if machine else nullcontext():

@@ -97,5 +97,6 @@ def build_pfl(environment: Path) -> tuple[Path | None, str]:
         if done.returncode:
             last = (done.stderr or done.stdout).strip().splitlines()[-1:]
             return None, f"its environment could not be built ({' '.join(last) or done.returncode})"
+    # Last: what a stop left half-built is built again.
     (environment / "built").touch()
     return python, ""

@@ -72,7 +72,7 @@ def main(folder: str, unit: str, rounds: int) -> None:
     FederatedAveraging().run(
         algorithm_params=NNAlgorithmParams(
             central_num_iterations=rounds,
-            evaluation_frequency=10 * rounds + 1,
+            evaluation_frequency=10 * rounds + 1,  # never: training alone is timed
             train_cohort_size=len(names),
             val_cohort_size=0,
         ),

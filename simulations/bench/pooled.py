@@ -139,6 +139,7 @@ def _descend(
     cohort = federation.training
     labels = torch.from_numpy(cohort.labels.astype(np.float32))
     counts = cohort.events_per_patient
+    # Every patient weighs the same, as in the study: an event has its patient's share.
     shares = torch.from_numpy(np.repeat(1 / counts / len(counts), counts).astype(np.float32))
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     for _ in range(terms.training.rounds):

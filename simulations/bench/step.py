@@ -130,6 +130,7 @@ def opacus_step(model: ModelSettings, layout: Layout, batch: PatientBatch, engin
 
     def quiet_step() -> None:
         with warnings.catch_warnings():
+            # Our rows ask for no gradient, of which PyTorch warns at each step: printing it would be timed, too.
             warnings.filterwarnings("ignore", message="Full backward hook is firing")
             step()
 

@@ -35,6 +35,7 @@ def interleaved(
     """
     calls = {}
     for name, run in contestants.items():
+        # May import, compile and fill caches: not counted.
         run()
         started = clock()
         run()

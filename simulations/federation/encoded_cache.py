@@ -35,7 +35,7 @@ _LARGEST_FACTS = 2**26  # bytes; every patient's hospital stands in arrays, not 
 _ENDING, _PART = ".encoded", ".part"
 _PARTS = ("training", "heldout")
 _TRUTH = "true_probability"
-_SIX_HOURS = 6 * 3600
+_SIX_HOURS = 6 * 3600  # a younger part may be one that another run is still writing
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -54,14 +54,17 @@ class EncodedCache:
         """Give the entry's federation; None where there is none, or it is damaged, foreign, or others' to write."""
         path = self._path(key)
         with suppress(OSError, SafetensorError, ValueError, KeyError, TypeError):
+            # Whoever could write an entry could choose what a study learns from.
             if not _own(path):
                 return None
             with safe_open(path, framework="numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
                 metadata = dict(file.metadata() or {})
+            # safetensors has no checksum of its own: a bit that flipped on the disk would be learned from.
             if metadata.get("sha256") != _digest(metadata.get("facts", ""), arrays):
                 return None
             facts = read_json(metadata["facts"].encode(), _LARGEST_FACTS)
+            # The name could be a copy's: what stands inside decides.
             if facts["format"] != FORMAT or facts["key"] != asdict(key):
                 return None
             federation = _assembled(facts, arrays, contract, key.split_seed)

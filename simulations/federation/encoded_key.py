@@ -30,7 +30,7 @@ ENCODERS = (
     ("wardround.simulations", "population"),
 )
 """The code between a table and its cohorts, folders with all that is in them: an edit makes entries new."""
-_LIBRARIES = ("numpy", "polars")
+_LIBRARIES = ("numpy", "polars")  # what they parse and round may differ from release to release
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,7 @@ def encoded_key(data: DataSettings, contract: Contract, seed: int) -> EncodedKey
         settings = build(PopulationSettings, data.population, "data")
         drawn = json.dumps([asdict(settings), seed], sort_keys=True)
         digest, consents = _sha256(b"tables", drawn.encode()), _sha256(b"consents", drawn.encode())
+        # Drawn tables alone have their time in the settings; that of a file's follows from its bytes by a fixed rule.
         as_of = settings.as_of.isoformat()
     else:
         digest = _digest_of_files(data)

@@ -85,6 +85,7 @@ class Federation:
     def wards(self, terms: Terms) -> list[Ward]:
         """Give every hospital a policy, an empty ledger, a standing clock and its own seeded noise."""
         heldout = terms.evaluation.epsilon if terms.evaluation else 0.0
+        # The ledger composes anew: its last digits must not refuse the last round of terms that hit their ε exactly.
         budget = max(terms.privacy.epsilon, heldout) * (1 + 1e-9)
         policy = simulation_policy(terms.privacy.delta, budget)
         return [
@@ -193,6 +194,7 @@ def day_after_last(tables: Tables, contract: Contract) -> datetime:
     column = contract.outcome_at
     timestamp = parsing.instant(column, messages.collect_schema()[column], form, tables.timezone)
     last = messages.select(timestamp.max()).collect().item()
+    # An outcome is known from the day after it, in the hospital's own time zone: two days pass, whatever its hour.
     return UNDATED if last is None else instant_of(last, tables.timezone) + timedelta(days=2)
 
 

@@ -44,6 +44,7 @@ def run_on_ray(terms: Terms, federation: Federation, *, on_round: OnRound | None
     One worker per processor. With RAY_ADDRESS set the workers are that cluster's; then the same code must be
     installed there, and TMPDIR be a folder that all of its machines see.
     """
+    # The engine gives back nothing of what its ServerApp returns.
     states: list[RoundState] = []
     with tempfile.TemporaryDirectory(prefix="wardround-") as name:
         folder = Path(name)
@@ -82,6 +83,7 @@ def _answer(folder: str, plan: RoundPlan, context: Context) -> Release | Refusal
     return answer
 
 
+# A worker computes many hospitals of one run, call after call: it opens the folder once.
 @lru_cache(maxsize=1)
 def _opened(folder: str) -> tuple[Federation, Terms, dict[str, Ward]]:
     federation, terms = open_shared(Path(folder))
@@ -105,6 +107,7 @@ def _charged(context: Context) -> dict[str, str]:
 @contextlib.contextmanager
 def _ray(folder: Path) -> Iterator[None]:
     """Start Ray, or join RAY_ADDRESS's cluster, and leave it again."""
+    # RAY_ACCEL_…: without it Ray warns about graphics cards that nobody asked for.
     os.environ |= {**QUIET, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
     # Ray's workers look for code in the folder that Ray is started in before anywhere else.

@@ -33,6 +33,7 @@ def run(
         state, summary = rounds.apply(state, terms, _answered(rounds.plans(state, terms), answer))
         if on_round is not None:
             on_round(summary, state)
+        # After on_round: the round in which nobody answered is reported, too.
         rounds.check_attended(summary)
     return state
 

@@ -107,6 +107,7 @@ def _with_hospital(
     try:
         return source.read(table, both)
     except TableError:
+        # If something else was wrong, this second read says so again.
         return source.read(table, columns)
 
 
@@ -126,6 +127,7 @@ def _split(frames: Mapping[str, pl.DataFrame], source: TableSource, contract: Co
             parts[table] = split_by_hospital(frame, hospital)
         else:
             named = frame.with_columns(_patient_of(frame, contract, form))
+            # In order: Polars promises none for a join, and equal tables must give equal cohorts.
             parts[table] = named.join(owners, on=_PATIENT, how="inner", maintain_order="left").drop(_PATIENT)
     formats = {table: source.place(table).format for table in parts}
     tables = Tables(

@@ -37,6 +37,7 @@ def run_rounds(
         state, summary = run_round(grid, nodes, terms, state, limits, codec=PLAIN_CODEC)
         if on_round is not None:
             on_round(summary, state)
+        # After on_round: the round in which nobody answered is reported, too.
         rounds.check_attended(summary, f"no answer within {limits.round_seconds:.0f} s")
     if checkpoints is not None:
         save_state(checkpoints, state)

@@ -43,6 +43,7 @@ def open_shared(folder: Path) -> tuple[Federation, Terms]:
         contract=terms.contract,
         hospitals=tuple(facts["hospitals"]),
         training=Cohort(**arrays),
+        # Workers train; held-out patients stay with the process that compares.
         heldout=no_patients(terms.contract.layout, len(facts["hospitals"])),
         seed=facts["seed"],
         as_of=datetime.fromisoformat(facts["as_of"]),

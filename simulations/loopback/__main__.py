@@ -27,6 +27,7 @@ from wardround.simulations.loopback.replay import largest_difference, replay
 HOSPITALS = ("north", "south", "west")
 PATIENTS = 4000  # so that three hospitals' noise leaves an interval that says something
 STUDY, KILLED, IN_DATABASE = "federation", "west", "south"
+# Far above what linear algebra rounds otherwise in another process (replay.py), far below what one release moves.
 TOLERANCE = 1e-6
 
 
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--hospitals", type=int, help="measure with this many; without: the demonstration")
     options = parser.parse_args(arguments)
+    # As an exception: `with` blocks end servers and databases on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     shutil.rmtree(options.folder, ignore_errors=True)
     begun = time.monotonic()

@@ -171,6 +171,7 @@ class Loopback:
     def kill(self, name: str) -> None:
         """SIGKILL a part and everything that it started, at once."""
         process = self.processes.pop(name)
+        # Listed before the parent dies: its children then belong to another process.
         for number in sorted(descendants(process.pid), reverse=True):
             _signal(number, signal.SIGKILL)
         _signal(process.pid, signal.SIGKILL)
@@ -254,6 +255,7 @@ class Loopback:
         return [self.pythons[side], "-P", "-m", *arguments]
 
     def _start(self, name: str, arguments: list[str]) -> None:
+        # Dozens of processes share these processors: with a pool of threads each they would wait for one another.
         environment = {"OMP_NUM_THREADS": "1", **os.environ}
         if name in self.processes:
             self.stop(name)
@@ -265,7 +267,7 @@ class Loopback:
                 stdout=log,
                 stderr=log,
                 env=environment,
-                start_new_session=True,
+                start_new_session=True,  # Ctrl+C ends this process, which then ends its parts in order
             )
 
 
@@ -274,6 +276,7 @@ def descendants(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
+            # A process's name may itself hold spaces and brackets: fields are counted from the last bracket.
             after_name = path.read_text().rpartition(")")[2].split()
         except OSError:
             continue
@@ -297,4 +300,5 @@ def free_port() -> int:
     """Give a TCP port of this machine that nobody listens at now."""
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
+        # Another process may take it before ours does; a server that finds its port taken says so.
         return int(trial.getsockname()[1])

@@ -72,6 +72,7 @@ def _watched(loopback: Loopback) -> tuple[dict[int, float], dict[int, float]]:
     while process.poll() is None and time.monotonic() < deadline:
         closed = sum(event["event"] == "round" for event in loopback.events(STUDY))
         server[closed] = max(map(_resident_mib, descendants(loopback.processes["server"].pid)), default=0.0)
+        # A reading of 0 is of a process that has just ended: the last true one is kept.
         study[closed] = _resident_mib(process.pid) or study.get(closed, 0.0)
         time.sleep(_LOOK_SECONDS)
     return server, study

@@ -63,6 +63,7 @@ class ThrowAwayPostgres:
 
     def _start(self) -> subprocess.Popen[bytes]:
         """Start the server itself, not by pg_ctl, which would leave it behind where this process is killed."""
+        # No TCP port to collide with, and no wait for a disk: the cluster is thrown away.
         place = ("-D", self.folder / "data", "-k", self.folder, "-c", "listen_addresses=", "-c", "fsync=off")
         # setpriv (util-linux) is protocol.exit_with_parent for another user: a change of user unties.
         line = ["setpriv", "--pdeathsig", "INT", str(program("postgres")), *map(str, place)]

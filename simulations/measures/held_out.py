@@ -10,7 +10,7 @@ from wardround.protocol.model.model import column_scale, predict_logits
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.simulations.measures import metrics
 
-_ENTRY_BYTES = 12  # a value and its column
+_ENTRY_BYTES = 12  # of a CSR matrix: a float64 value and its int32 column
 
 
 class HeldOutScore:

@@ -10,4 +10,5 @@ def peak_mb() -> float:
     if status.is_file():
         lines = status.read_text(encoding="utf-8").splitlines()
         return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+    # ru_maxrss outlives exec, so that a child of a large process would report its parent's peak.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -22,6 +22,7 @@ def auc(labels: Floats, scores: Floats | Integers) -> float:
     above, below = np.sort(scores[engaged]), np.sort(scores[~engaged])
     if not len(above) or not len(below):
         return float("nan")
+    # Left and right of equal scores: their mean counts each tie as half a win.
     wins, ties_and_wins = (int(np.searchsorted(below, above, side).sum()) for side in ("left", "right"))
     return (wins + ties_and_wins) / 2 / (len(above) * len(below))
 
@@ -52,11 +53,13 @@ def auc_by_segment(labels: Floats, scores: Floats | Integers, segments: Integers
     last = np.r_[first[1:], len(key)]
     mean_rank = ((first + last + 1) / 2)[np.cumsum(starts_tie) - 1]
     events = np.bincount(segments, minlength=count)
+    # Ranks within the segment: those of all earlier segments come off.
     mean_rank -= (np.cumsum(events) - events)[segment]
     positives = np.bincount(segments, labels, minlength=count)
     rank_sum = np.bincount(segment, mean_rank * label, minlength=count)
     pairs = positives * (events - positives)
     with np.errstate(invalid="ignore", divide="ignore"):
+        # Mann and Whitney's U: the rank sum of the positives less what they hold among themselves.
         area = (rank_sum - positives * (positives + 1) / 2) / pairs
     return np.where(pairs > 0, area, np.nan)
 
@@ -115,6 +118,7 @@ def calibration(labels: Floats, scores: Floats, bin_count: int = 15) -> Calibrat
     if not len(labels):
         empty = np.zeros(0)
         return Calibration(empty, empty, np.zeros(0, dtype=np.int64), np.nan, np.nan, np.nan)
+    # Unique: where many scores are equal, several quantiles fall on one value, and their bins are one.
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, bin_count + 1)[1:-1]))
     bins = np.searchsorted(edges, scores)
     events = np.bincount(bins, minlength=len(edges) + 1)
@@ -132,14 +136,18 @@ def _recalibration(labels: Floats, scores: Floats) -> tuple[float, float]:
     logit = np.log(inside / (1 - inside))
     design = np.stack([logit, np.ones_like(logit)])
     weights = np.array([1.0, 0.0])
+    # One class, or one score for all: any slope would do.
     if labels.min() == labels.max() or np.ptp(logit) < 1e-12:
         return float("nan"), float("nan")
     for _ in range(50):
         probability = 1 / (1 + np.exp(-np.clip(weights @ design, -30, 30)))
         gradient = design @ (labels - probability)
         hessian = (design * (probability * (1 - probability))) @ design.T
+        # The ridge is for probabilities that have reached 0 or 1, where there is no curvature left.
         move = np.linalg.solve(hessian + 1e-9 * np.eye(2), gradient)
+        # Far from the maximum Newton's full step overshoots.
         weights = weights + np.clip(move, -2, 2)
         if np.abs(move).max() < 1e-10:
             return float(weights[0]), float(weights[1])
+    # Labels that the scores separate have no finite slope: the steps never end.
     return float("nan"), float("nan")

@@ -65,6 +65,7 @@ def auc_difference(heldout: Cohort, first: Floats, second: Floats) -> PairedDiff
     count, labels = heldout.hospital_count, heldout.labels
     events = np.bincount(hospital, minlength=count).astype(np.float64)
     positives = np.bincount(hospital, labels, minlength=count)
+    # DeLong's structural components: a positive event weighs one over the positives, a negative one over the negatives.
     own = np.where(labels > 0.5, positives[hospital], (events - positives)[hospital])
     gain = placements(labels, first, hospital, count) - placements(labels, second, hospital, count)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -86,6 +87,7 @@ def placements(labels: Floats, scores: Floats, segments: Integers, count: int) -
     mine = np.empty(len(labels))
     for label in (False, True):
         members = (labels > 0.5) == label
+        # Rank among all less rank among one's own class counts those of the other class below.
         mine[members] = _midranks(scores[members], segments[members], count)
     positive = labels > 0.5
     size = np.bincount(segments, minlength=count)

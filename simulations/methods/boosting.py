@@ -77,6 +77,7 @@ def boost(settings: BoostingSettings, federation: Federation, privacy: PrivacySe
     known, asked = histograms(contract, training), histograms(contract, federation.heldout)
     releases = settings.epochs * len(known) + math.ceil(settings.count_steps)
     multiplier = noise_multiplier_for(privacy.epsilon, privacy.delta, 1.0, releases)
+    # k Gaussian releases at σ cost what one at σ ÷ √k does: the counts pay for count_steps of them.
     counts = _counts(known, training, channel, multiplier / math.sqrt(settings.count_steps))
     clip_norm = clip_norm_at(contract, settings.clip_norm)
     stddev = channel.mean_stddev(clip_norm, multiplier)
@@ -104,6 +105,7 @@ def histograms(contract: Contract, cohort: Cohort) -> list[Histogram]:
         first, second = cross.parents
         found.append(Histogram.of(cohort, bins[first] * sizes[second] + bins[second], cross.size))
     for column in cohort.values.T:
+        # A value of exactly 1 belongs to the last bin.
         value_bins = np.minimum((column + 1) / 2 * VALUE_BINS, VALUE_BINS - 1).astype(np.int64)
         found.append(Histogram.of(cohort, value_bins, VALUE_BINS))
     return found
@@ -129,5 +131,6 @@ def _counts(known: Sequence[Histogram], cohort: Cohort, channel: Channel, multip
     """Noised shares of every bin, all fields in one release: a patient's part has norm at most √fields."""
     ones = np.ones(cohort.event_count)
     tables = np.hstack([residual_sums(field, ones, cohort, 1.0) for field in known])
+    # Noise can carry a count below zero, and a negative denominator would turn a leaf's step round.
     released = np.maximum(channel.mean(tables, math.sqrt(len(known)), multiplier), 0.0)
     return np.split(released, np.cumsum([field.size for field in known])[:-1])

@@ -66,6 +66,7 @@ class Channel:
         the row where noise is local, of the sum over hospitals where it is shared.
         """
         stddev = self.mode.stddev(noise_multiplier * sensitivity, len(self.streams))
+        # A stream for each release: noise that came twice would cancel in their difference.
         streams = [stream.child("release", len(self._spent)) for stream in self.streams]
         self._spent.append(PrivacyEvent(noise_multiplier))
         return add_noise(sums, stddev, streams)

@@ -113,6 +113,7 @@ class Column:
         }
 
     def _spent(self, cell: Cell, privacy: PrivacySettings, spent: float) -> dict[str, object]:
+        # The noise was found for this very ε: composed anew, its last digits may differ. Not `>`: NaN is refused, too.
         if not spent <= privacy.epsilon * (1 + 1e-9):
             raise ConfigurationError(f"{cell.method}: spent ε = {spent}, above the asked {privacy.epsilon}")
         return {"verified_epsilon": spent}

@@ -37,6 +37,7 @@ def flamby_split(federation: Federation, random_state: int) -> Federation:
     training, heldout = [], []
     for index in range(len(federation.hospitals)):
         everyone = concatenate([federation.training.hospital(index), federation.heldout.hospital(index)])
+        # The split draws by position: patients in another order would be another split.
         own = in_table_order(everyone.pooled())
         first, second = _drawn(own.labels, random_state)
         training.append(own.take(first))

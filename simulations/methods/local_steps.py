@@ -62,6 +62,7 @@ def train_locally(
     """Run all hospitals at once; each patient pays for every step of their own hospital."""
     channel = Channel.open(federation, privacy, seed, "mean_regularised" if settings.own else "local_steps")
     steps = settings.rounds * settings.local_steps
+    # Each local step is a release by itself: what averaging hides is not credited.
     multiplier = noise_multiplier_for(privacy.epsilon, privacy.delta, 1.0, steps)
     models = np.zeros((len(federation.hospitals), federation.contract.layout.width))
     tail = []

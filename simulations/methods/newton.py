@@ -77,6 +77,7 @@ def _train(
     per_patient = patient_weights(federation, settings.weight_exponent)
     multiplier = noise_multiplier_for(privacy.epsilon, privacy.delta, 1.0, settings.steps)
     gradients = settings.steps - math.ceil(settings.gram_steps)
+    # k Gaussian releases at σ cost what one at σ ÷ √k does: the matrix pays for gram_steps of them.
     triangle = channel.mean(
         gram_sums(layout, training, per_patient), 1.0, multiplier / math.sqrt(settings.gram_steps)
     )
@@ -84,8 +85,11 @@ def _train(
     curvature = CURVATURE * raise_to_noise(gram_matrix(layout, triangle), noise)
     prior = settings.effect_stddev**2 * PRIORS[settings.prior](federation.contract)
     clip_norm = clip_norm_at(federation.contract, settings.clip_norm)
+    # What noise is left when all gradients are averaged.
     averaged = channel.mean_stddev(clip_norm, multiplier) / math.sqrt(gradients)
+    # Posterior mean of w ~ N(0, P) given y = C w + N(0, averaged² I): P C (C P C + averaged² I)⁻¹ y, the gain times y.
     gain = prior @ curvature @ np.linalg.inv(curvature @ prior @ curvature + averaged**2 * np.eye(len(prior)))
+    # What the gradients do not tell goes to the prior's mean, 0.
     pull = np.eye(len(prior)) - gain @ curvature
     weights, tail = np.zeros(len(prior)), []
     for step in range(gradients):

@@ -47,6 +47,7 @@ def attempt(name: str, federation: Federation, privacy: PrivacySettings, seed: i
         )
     found = CHALLENGERS[name](federation, privacy, seed)
     spent = found.epsilon(privacy.delta)
+    # Not `>`: an ε that is no number is refused, too.
     if not spent <= privacy.epsilon:
         raise ConfigurationError(f"{name} spent ε={spent:.4g}, above privacy.epsilon={privacy.epsilon}")
     return found

@@ -49,6 +49,7 @@ def run_task(task: Task) -> int:
         key = task.key(cell)
         if key in known:
             continue
+        # The processor's time: the clock's would tell how busy the other workers kept the machine.
         started = time.process_time()
         found = column.measure(cell, settings_of(task.case, task.seed, cell))
         about = {

@@ -55,13 +55,14 @@ def cell_key(case: Case, settings: StudySettings, cell: Cell, code: str, table: 
     plain: dict[str, Any] = {
         k: v for k, v in settings_to_mapping(settings).items() if k not in NOT_IN_FIGURES
     }
+    # The table's digest stands for the file, wherever it lies.
     plain["data"] = {k: v for k, v in plain["data"].items() if k != "path"}
     asked = [
         code,
         table,
         case.split,
         list(map(str, case.personal)),
-        list(map(str, asdict(cell).values())),
+        list(map(str, asdict(cell).values())),  # JSON has no infinity
         plain,
     ]
     text = json.dumps(asked, sort_keys=True, default=str)

@@ -24,6 +24,7 @@ def dates(
     ended = granted + 1 + np.floor(rng.random(count) * (last_day - granted - 1)).astype(np.int64)
     fate = rng.random(count)
     limited = (fate >= withdrawn + expired) & (rng.random(count) < 0.3)
+    # -1 is no date (dated); others have one after last_day, so that an expiry is not always a refusal.
     expires = np.where((fate >= withdrawn) & (fate < withdrawn + expired), ended, -1)
     return {
         "granted_at": dated(granted),

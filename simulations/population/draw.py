@@ -120,9 +120,11 @@ def draw_population(settings: PopulationSettings, seed: int) -> Population:
     names = hospital_names(settings.hospitals)
     hospitals = draw_hospitals(stream(seed, 0), sizes, settings.hospital_shift)
     patients = draw_patients(stream(seed, 1), hospitals, settings.missing_share)
+    # Rows entered twice are some of the faulty ones; the table has settings.messages rows with them.
     twice = int(settings.messages * settings.faulty_share / 2)
     messages = draw_messages(stream(seed, 2), patients, settings.messages - twice, settings.span_days)
     logit = message_logit(hospitals, patients, messages)
+    # Before outcomes are drawn: a fault of what is recorded, so the true probability has it, too.
     logit -= settings.unfairness * (patients.language > 0)[messages.patient]
     outcomes = draw_outcomes(stream(seed, 3), logit, patients, messages, settings.trait_stddev)
     rows = log_order(stream(seed, 4), patients, messages, twice)

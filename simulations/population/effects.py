@@ -43,6 +43,7 @@ DISTANCE_EFFECT = (0.30, 0.15, 0.0, -0.20, -0.50)
 STEP_EFFECT = (-0.35, 0.0, 0.35)
 
 # A patient's persistent trait, in no table: values in standard deviations, shares of a binomial.
+# Five values and not a normal: then the probability given the outcomes so far is an exact sum (known_trait).
 TRAIT_VALUES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 TRAIT_SHARES = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
@@ -79,6 +80,7 @@ TOPIC_TONE = (
 
 def effect(table: Sequence[float] | Floats, codes: Integers) -> Floats:
     """Effect of each code, 0 where it is -1."""
+    # Code -1 takes the last entry, which is the zero appended here.
     return np.append(np.asarray(table, dtype=np.float64), 0.0)[codes]
 
 

@@ -91,6 +91,7 @@ def log_order(rng: Generator, patients: Patients, messages: Messages, twice: int
     rows = np.concatenate([np.arange(count), np.floor(rng.random(twice) * count).astype(np.int64)])
     when = messages.day[rows] * 1440 + messages.minute[rows]
     span = int(when.max(initial=0)) + 1
+    # Stable: rows of one minute keep the order in which they were drawn, on every machine.
     return rows[np.argsort(patients.hospital[messages.patient[rows]] * span + when, kind="stable")]
 
 

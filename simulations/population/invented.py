@@ -34,6 +34,7 @@ def write_tables(folder: Path, patients: int, seed: int, today: datetime) -> Non
 
 def tables_until(population: Population, today: datetime) -> dict[str, pl.DataFrame]:
     """Move every date by whole weeks, so that the last outcomes fall before today; faulty cells stay."""
+    # Whole weeks: a weekday stays one, and weekends keep their effect.
     weeks = (today - population.as_of) // timedelta(weeks=1)
     tables = {
         "messages": population.messages,

@@ -113,6 +113,7 @@ def known_trait(
     order = np.argsort(
         np.concatenate([(patient * days + day) * 2, (patient * days + outcome_day) * 2 + 1]), kind="stable"
     )
+    # log sigmoid(±log_odds), without overflow.
     log_likelihood = -np.logaddexp(0.0, np.where(engaged[:, None] == 1, -log_odds, log_odds))
     position = np.empty(2 * count, dtype=np.int64)
     position[order] = np.arange(2 * count)
@@ -124,6 +125,7 @@ def known_trait(
         # The time line has two entries per message, so a patient's part begins at twice the first message.
         before = np.concatenate([[0.0], reached])[2 * first]
         evidence[:, value] = reached[position[:count]] - before
+    # Bayes' rule; the largest evidence comes off first, or a long history would underflow.
     weights = np.asarray(TRAIT_SHARES) * np.exp(evidence - evidence.max(axis=1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
@@ -138,6 +140,7 @@ def draw_messages(rng: Generator, patients: Patients, total: int, span_days: int
         patient=patient,
         day=day,
         minute=60 * hour + np.floor(60 * rng.random(total)).astype(np.int64),
+        # Squared: most appointments are near.
         outcome_day=day + np.floor((LONGEST_LEAD_DAYS + 1) * uniform * uniform).astype(np.int64),
         topic=draw_topics(rng, patients, patient),
         channel=pick(rng, CHANNEL_SHARES, total),

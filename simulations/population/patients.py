@@ -82,6 +82,7 @@ def stream(seed: int, part: int) -> Generator:
 
 def bell(rng: Generator, size: int | tuple[int, ...]) -> Floats:
     """Bell-shaped draws with mean 0 and variance 1: the sum of three uniforms, within ±3."""
+    # A uniform has variance 1/12: three of them 1/4, doubled 1.
     return 2.0 * (rng.random(size) + rng.random(size) + rng.random(size) - 1.5)
 
 
@@ -110,6 +111,7 @@ def power_law_sizes(hospitals: int, patients: int, smallest: int, largest: int, 
         enough = np.clip(middle * weights, smallest, largest).sum() >= patients
         low, high = (low, middle) if enough else (middle, high)
     exact = np.clip(high * weights, smallest, largest)
+    # 1e-6: where patients divide evenly the bisection may end a hair below the whole number.
     sizes: Integers = np.floor(exact + 1e-6).astype(np.int64)
     # Rounding down leaves less than one patient per hospital: hand these out where there is room.
     room = np.flatnonzero(sizes < largest)
@@ -183,7 +185,7 @@ def draw_patients(rng: Generator, hospitals: Hospitals, missing: float) -> Patie
         daily_steps=steps,
         resting_heart_rate=pulse,
         trait=pick(rng, TRAIT_SHARES, count),
-        activity=-np.log1p(-rng.random(count)),
+        activity=-np.log1p(-rng.random(count)),  # exponential, by inversion: from a uniform alone
     )
 
 

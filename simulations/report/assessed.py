@@ -28,4 +28,5 @@ def weighted_auc(labels: Floats, scores: Floats, weights: Floats) -> float:
     positives = np.bincount(ranks, weights * labels)
     negatives = np.bincount(ranks, weights * (1 - labels))
     pairs = positives.sum() * negatives.sum()
+    # Each positive against the negatives below it, and half of those that it ties with.
     return float(positives @ (np.cumsum(negatives) - negatives / 2) / pairs) if pairs > 0 else math.nan

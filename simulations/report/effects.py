@@ -44,6 +44,7 @@ def additive_effects(contract: Contract, model: ModelSettings, weights: Floats) 
     named = named_parameters(model, layout, weights)
     if "linear" not in named:
         return ()
+    # Weights act on scaled columns: times the scale they are log-odds.
     linear = named["linear"] * column_scale(model, layout)
     features = {feature.name: feature for feature in contract.features}
     effects = []
@@ -53,6 +54,7 @@ def additive_effects(contract: Contract, model: ModelSettings, weights: Floats) 
     for position, name in enumerate(layout.values):
         slope = float(linear[layout.width - len(layout.values) + position])
         low, high = features[name].range or (-1.0, 1.0)
+        # A ranged value is scaled to [−1, 1] before it meets its weight.
         effects.append(Effect(name, "line", (compact(low), compact(high)), np.array([-slope, slope])))
     return tuple(sorted(effects, key=lambda effect: -effect.reach))
 

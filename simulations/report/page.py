@@ -126,8 +126,10 @@ def _adversaries(results: Results) -> list[dict[str, object]]:
     largest = max(privacy.epsilon_by_adversary.values(), default=0.0)
     rows = []
     for key, epsilon in privacy.epsilon_by_adversary.items():
+        # With nobody to help it, this is an earlier line once more.
         if key.endswith("_and_hospitals") and privacy.colluding == 0:
             continue
+        # No sum hides a release here: the server's own line says it all.
         if key == "secure_sum_and_hospitals" and privacy.mode.alone:
             continue
         found = adversary(key, privacy.colluding)

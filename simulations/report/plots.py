@@ -45,6 +45,7 @@ def linear_ticks(low: float, high: float, count: int) -> list[float]:
     rough = (high - low) / max(count, 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * unit for unit in (1, 2, 5, 10) if power * unit >= rough * 0.999)
+    # 1e-9: an end that is a multiple of the step keeps its tick, whatever binary fractions make of the division.
     first = math.ceil(low / step - 1e-9)
     return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -85,6 +86,7 @@ def number(value: float, digits: int = 3) -> str:
     """Write a number for a reader: fixed digits, a true minus, an en dash where there is none."""
     if not math.isfinite(value):
         return "–"
+    # + 0.0: what rounds to a negative zero would read −0.000.
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 

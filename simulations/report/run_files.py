@@ -83,6 +83,7 @@ def write_run(results: Results, folder: Path, report: ReportSettings | None = No
 
         contents["report.html"] = render_report(results).encode()
     last = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    # The manifest has the summary's hash, so both are made before either is written.
     manifest = _manifest(results, {**contents, "summary.json": last})
     contents["manifest.json"] = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
     for part in {(folder / name).parent for name in contents} | {folder}:

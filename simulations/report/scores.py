@@ -69,6 +69,7 @@ def score_methods(heldout: Cohort, probabilities: Mapping[str, Floats]) -> dict[
 
 def _score(heldout: Cohort, hospital: Integers, scores: Floats) -> MethodScores:
     labels, count = heldout.labels, heldout.hospital_count
+    # Sorted once: all AUCs below ask for the order alone.
     ranks = metrics.dense_ranks(scores)
     by_hospital = metrics.auc_by_segment(labels, ranks, hospital, count)
     by_history = metrics.auc_by_segment(labels, ranks, heldout.known.astype(np.int64), 2)

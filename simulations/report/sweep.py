@@ -68,12 +68,14 @@ def read_jobs(sweep_dir: Path) -> list[Job]:
     folders = [
         folder for folder in sweep_dir.iterdir() if folder.is_dir() and not folder.name.startswith(".")
     ]
+    # Hydra numbers jobs without leading zeros: padded, 10 follows 9.
     order = sorted(folders, key=lambda folder: (not folder.name.isdigit(), folder.name.zfill(9)))
     return [_read_job(folder) for folder in order]
 
 
 def _read_job(folder: Path) -> Job:
     try:
+        # A run writes it last: where it stands, the run has ended.
         summary = read_json((folder / "summary.json").read_bytes(), _LARGEST)
         settings = read_yaml((folder / "config.yaml").read_bytes(), "config.yaml")
     except (OSError, ValueError, ConfigurationError):

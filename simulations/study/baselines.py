@@ -34,6 +34,7 @@ def pooled_boosting(
         return np.full(heldout.event_count, training.labels[0])
     patient_stops = np.random.default_rng(seed).random(training.patient_count) < 0.1
     stops = patient_stops[training.patient_of_event]
+    # Too few patients to stop by: then a fixed number of iterations, below.
     if len(np.unique(training.labels[stops])) < 2 or len(np.unique(training.labels[~stops])) < 2:
         stops = np.zeros_like(stops)
     sizes = training.bins.max(axis=0) + 1

@@ -104,4 +104,5 @@ def _predict_each(terms: Terms, weights: Floats, cohort: Cohort) -> Floats:
 
 
 def _probabilities(logits: Floats) -> Floats:
+    # exp overflows beyond 709, with a warning.
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -500, 500))))

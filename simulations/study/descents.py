@@ -109,6 +109,7 @@ def alone_private_models(
         )
         return -update if several else rates * update / counts
 
+    # Each hospital's own step size is in `step` already; Adam and averaged differences take the study's.
     rate = terms.training.learning_rate if several or terms.training.optimizer == "adam" else 1.0
     settings = replace(terms.training, learning_rate=rate)
     return descend(step, _initial(terms, layout, training.hospital_count), settings)
@@ -133,6 +134,7 @@ def descend(step: StepFunction, initial: Floats, training: TrainingSettings) -> 
 
 def _descend_plainly(terms: Terms, layout: Layout, training: Cohort, memory_bytes: int) -> Floats:
     """Full-batch Adam on the per-patient mean loss of each hospital of ``training``, without privacy."""
+    # At least 1: a hospital without patients has zero gradients, and stays where it began.
     counts = np.maximum(np.diff(training.patients_from), 1).astype(np.float64)[:, None]
 
     gradients = whole_gradients(terms.model, layout, training, memory_bytes)

@@ -192,6 +192,7 @@ class Diary:
         )
         self.rows.append(row)
         self.watcher.round(row)
+        # After the last round `assess` measures, and once more where the model is mitigated.
         if due(state, self.terms) and not finished(state, self.terms):
             weights = reported_weights(state)
             measure = measuring(self.terms, asking(self.answer))

@@ -37,6 +37,7 @@ def _by_autograd(model: ModelSettings, layout: Layout, cohort: Cohort) -> Sums:
     module = build_module(model, layout)
     parameters = list(module.parameters())
     wards = [cohort.hospital(index) for index in range(cohort.hospital_count)]
+    # Padded once, and not per round: this is why the caller looks at the memory first.
     batches = [[pad_patients(layout, part) for part in _alike(ward)] for ward in wards]
 
     def sums(weights: Floats) -> Floats:
