@@ -157,7 +157,7 @@ def model_settings(plain: Mapping[str, object]) -> ModelSettings:
 
 
 def training_settings(plain: Mapping[str, object]) -> TrainingSettings:
-    """Build the training section: an optimiser of null is ``auto``, like every other null the rule's choice."""
+    """Build the training section: a null optimiser is ``auto``: the study's rule chooses, as for any other null."""
     for role in ("aggregate", "optimizer"):
         _check_known(plain, role, f"training.{role}")
     # Before `build`, to which a null means the dataclass's default, sgd.
@@ -185,6 +185,7 @@ def refuse_unknown(plain: Mapping[str, object], allowed: typing.Sequence[str], p
 def typed(value: object, hint: Any, path: str) -> Any:
     """The value as the type that ``hint`` names, or an error that says in words what was expected."""
     expected = _EXPECTED.get(hint)
+    # `X | None`: `build` has left nulls out, so that only X is left to check.
     if isinstance(hint, types.UnionType):
         return typed(value, typing.get_args(hint)[0], path)
     if expected is not None:

@@ -31,7 +31,7 @@ class WardroundError(Exception):
     """
 
     def __str__(self) -> str:
-        """Write the line. What others wrote may stand in it, so that nothing in it may move a terminal."""
+        """Write the line, escaped: it may quote what others wrote, which must not control a terminal."""
         # Cut before escaping: what others wrote, and an error quotes, may be megabytes.
         line = escape(super().__str__()[: LONGEST_ERROR + 1])
         return line if len(line) <= LONGEST_ERROR else line[: LONGEST_ERROR - 3] + "..."

@@ -38,7 +38,7 @@ def write_new(path: Path, payload: bytes, mode: int) -> None:
 def write_durably(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Put a file there whole and durably, in the place of what was there; OSError leaves that as it was.
 
-    For one writer at a time: the part that a crash leaves is the next one's to write over.
+    For one writer at a time: the next write overwrites the part that a crash left.
     """
     part = path.with_name(path.name + ".part")
     try:

@@ -1,8 +1,8 @@
-"""Nothing here talks to anyone but the other side: settings that keep libraries from reporting or asking."""
+"""Environment variables that keep libraries from reporting usage or asking for updates: nothing of ours calls out."""
 
 QUIET: dict[str, str] = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-"""Of the environment; read at import, and so set before Flower or Ray is imported, and in every process started."""
+"""The libraries read them at import: set them before Flower or Ray is imported, in every process that is started."""

@@ -10,7 +10,7 @@ _LOOK_SECONDS = 0.2
 class Backoff:
     """Pauses that double up to a longest one, over at most so many seconds.
 
-    The time runs from the first pause after ``reset``: what goes on well for days is not given up at once.
+    The time starts with the first pause after ``reset``: after days without trouble, a wait still has its full length.
     """
 
     def __init__(

@@ -74,6 +74,7 @@ class OneLineParser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise ConfigurationError in the place of usage and exit."""
+        # argparse tells its errors apart by their words alone.
         chosen = message.removeprefix(f"argument {self._word}: invalid choice: ")
         if self._word and chosen != message:
             word = chosen.removeprefix("'").partition("'")[0]
@@ -86,6 +87,7 @@ class OneLineParser(ArgumentParser):
         """Refuse unknown flags, up to a word with flags of its own, and known ones that stand there twice."""
         seen, known, mine = set[str](), set(self.flags), True
         for text in given:
+            # Behind it argparse takes nothing for a flag.
             if text == "--":
                 return
             mine = mine and text not in self.words

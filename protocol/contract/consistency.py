@@ -26,6 +26,7 @@ def _check_times(contract: Contract) -> None:
         if feature.kind == "history":
             where = f"contract.features.{feature.name}"
             raise ContractError(f"{where}: kind=history needs decided_at and outcome_at")
+    # Who has a history, and what is too old, is told from times alone.
     for key, holds in (
         ("retention_days", contract.retention_days is None),
         ("unknown_patients", contract.unknown_patients),

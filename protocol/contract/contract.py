@@ -160,6 +160,7 @@ class Contract:
             used = list(CONSENT_COLUMNS)
         elif table not in TABLES:
             raise ContractError(f"table={table}: must be one of {', '.join(TABLES)}")
+        # Each column once, in a fixed order: two features may read the same one.
         return tuple(dict.fromkeys([self.patient, *used])) if used else ()
 
     @property

@@ -71,7 +71,7 @@ def _label(section: Section) -> Label:
             raise section.fail(key, "must name at least one value")
     lists = {"engaged": engaged, "not_engaged": not_engaged, "set_aside": label.set_aside}
     for (first, words), (second, others) in combinations(lists.items(), 2):
-        # Compared as cells are: a table's 0.0 is the contract's "0", and would be engaged and not engaged at once.
+        # Compared as cells are: "0" and "0.0" are one word there, and could not mean two things.
         both = {comparable(word) for word in words} & {comparable(word) for word in others}
         if both:
             raise ContractError(f"contract.label: {sorted(map(str, both))[0]} is both {first} and {second}")

@@ -1,6 +1,6 @@
 """The noise modes: who adds how much of a sum's noise, and what follows from it.
 
-Whoever needs to know asks the mode, and not for its name. A further mode is one more value.
+Code asks a mode what it does and never compares its name: a further mode is one more value.
 """
 
 import math

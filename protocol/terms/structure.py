@@ -1,4 +1,4 @@
-"""What each kind of model is made of: whoever needs to know asks here, and not for the kind's name."""
+"""What each kind of model is made of. Code asks a structure for its parts and never compares the kind's name."""
 
 from dataclasses import dataclass
 

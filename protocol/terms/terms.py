@@ -216,7 +216,7 @@ def _evaluation(plain: Mapping[str, Any]) -> EvaluationSettings:
 
 
 def require_countable(terms: Terms) -> None:
-    """Refuse what no operator may sign: numbers with which accounting, noise or the ledger fail, and not a clause."""
+    """Refuse numbers at which accounting, noise or the ledger would crash before any clause could refuse."""
     bounded = [
         ("noise_multiplier", terms.noise_multiplier, NOISE_MULTIPLIERS),
         ("training.sampling_rate", terms.training.sampling_rate, SAMPLING_RATES),
@@ -251,6 +251,7 @@ class RoundPlan:
     @cached_property
     def weights_digest(self) -> str:
         """SHA-256 of the weights' bytes, little-endian, hex."""
+        # "<f4": the same digest on machines of either byte order, and the bytes that travel.
         return hashlib.sha256(np.ascontiguousarray(self.weights, dtype="<f4").tobytes()).hexdigest()
 
 

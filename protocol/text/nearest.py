@@ -1,4 +1,4 @@
-"""What somebody might have meant who wrote a name that nobody knows."""
+"""Suggest the known name that is nearest to one that is not known."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -158,6 +158,7 @@ def encode_answer(answer: SignedRelease | Refusal) -> bytes:
     if isinstance(answer, Refusal):
         head = speaker_to_bytes(ANSWER, this_speaker())
         return head + _ANSWER.pack(_REFUSED, bytes(SIGNATURE_BYTES)) + answer.clause.encode()
+    # The speaker under the signature, also where a later program sends a stored release.
     head = speaker_to_bytes(ANSWER, answer.speaker)
     return head + _ANSWER.pack(_RELEASED, answer.signature) + encode_release(answer.release)
 

@@ -4,11 +4,11 @@
     request  → operator   the hospital's name and the public halves of its two keys
 
 Neither holds a secret: a hospital makes its keys itself, and a stolen kit lets nobody in. Each is signed with
-the key that it brings. That keeps out nobody who writes a whole file of his own: so two people compare the
-file's fingerprint by telephone, which covers every byte of it, before anything is done with it.
+the key that it brings. Anybody can sign a whole new file with a key of their own: so two people compare the
+file's fingerprint, which covers every byte of it, by telephone before anything is done with it.
 
 Each says which protocol its writer speaks (``protocol.wire.speaker``), so that two releases that do not understand each
-other are told before a study is. It is read, whatever it says: what to make of it, ``join`` and ``enrol`` know.
+other are found out before a study begins. The number is only read here; ``join`` and ``enrol`` decide what follows.
 """
 
 import re

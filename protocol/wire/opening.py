@@ -77,6 +77,7 @@ def decode_opening(first: bytes) -> Opening:
     if len(first) < STATEMENT_AT:
         raise MessageError(f"request: {len(first)} bytes, must be at least {OPENING_BYTES}")
     signed = bytes(first[:SIGNATURE_AT])
+    # Any 32 bytes are taken for a key here: `verifies` refuses weak ones, where the signature is looked at.
     raw, digest = _SIGNED.unpack_from(signed, SPEAKER_BYTES)
     signature, statement = first[SIGNATURE_AT:STATEMENT_AT], first[STATEMENT_AT:OPENING_BYTES]
     return Opening(speaker, public_key_text(raw), digest, bytes(signature), signed, bytes(statement))

@@ -106,6 +106,7 @@ def verify(form: FileForm, unread: Unread, where: str) -> None:
     if verifies(unread.signer, form.purpose, unread.body, unread.signature):
         return
     try:
+        # The file is refused already; this finds out whether the key or the signature is to blame.
         checked_public_key(unread.signer)
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {form.signer}: {error}") from error

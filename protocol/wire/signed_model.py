@@ -134,7 +134,7 @@ def read_signature(content: bytes, name: object) -> ModelSignature:
     if exception is not None:
         require(isinstance(exception, str), "signature", name, "its exception must be a signed text")
         exception = read_exception(exception.encode(), f"{name}: exception")
-        # The exception's signature is valid by itself: without this check it could be moved to another study's model.
+        # The exception's signature is valid by itself: without this check it could stand under another study's model.
         same = all(getattr(exception, part) == plain[part] for part in ("study", "terms", "operator"))
         require(same, "signature", name, "its exception is another study's, or signed by another key")
     return ModelSignature(**{**plain, "exception": exception})

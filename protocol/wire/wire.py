@@ -160,6 +160,7 @@ def _parse(text: bytes) -> dict[str, Any]:
 
 
 def _check(header: Header, kind: str, fields: Mapping[str, Any]) -> None:
+    # One key more than the fields, and that is "kind": no other can hide in a header.
     if header.get("kind") != kind or len(header) != 1 + len(fields) or not header.keys() > fields.keys():
         _refuse("header", f"must be a {kind} with {', '.join(fields)}")
     for key, (holds, allowed) in fields.items():

@@ -4,7 +4,7 @@ Yin et al. 2018, "Byzantine-robust distributed learning: towards optimal statist
 with weights. Releases are noised *sums* over hospitals of very different size, so what is compared is each
 hospital's mean per patient. Under full local noise σᵢ ∝ 1 ÷ declared patients is that mean's noise, and the
 least noisy weighted median of such values has weights ∝ 1/σᵢ: votes are declared patients. No hospital has
-more than ``CUT`` of all votes, however large it is, or it alone would be what is to be withstood.
+more than ``CUT`` of all votes, however large it is: otherwise one liar alone could steer the result.
 
 Guarantee: where liars hold a share b of the votes, b ≤ CUT (trimmed) or b < ½ (median), every coordinate of
 the estimate lies within the honest hospitals' means. For the median it lies between their weighted quantiles
@@ -22,7 +22,8 @@ from wardround.protocol.errors import ConfigurationError
 CUT = 0.2
 """Share of votes that the trimmed mean cuts off at each end, and the most that one hospital may hold."""
 _HALF = 0.5 - 1e-6
-"""The median is the trimmed mean of what little is left in the middle: one value, or the mean of two."""
+"""The median is the trimmed mean of what little is left in the middle: one value, or the mean of two.
+At exactly one half nothing would be left, and the mean would be 0 ÷ 0."""
 FEWEST = 3
 """Of two releases that disagree nobody can say which one lies."""
 LARGEST_ROWS = 4 * 2**30  # bytes
