@@ -189,6 +189,7 @@ class StudySettings:
     def __post_init__(self) -> None:
         """Check what no single group can check."""
         checked_name(self.study, "study")
+        # From 2⁶³ on our own readers refuse a number: the run's config.yaml could not be read back.
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2**63 - 1")
         require(
             self.personalization.kind != "last_layer" or bool(self.model.hidden),

@@ -159,6 +159,7 @@ def _module(name: str, key: str, path: str) -> object:
     except ModuleNotFoundError as error:
         remedy = "install it, or set PYTHONPATH to the folder that holds it"
         raise ConfigurationError(f"{key}={path}: no module named {error.name}; {remedy}") from None
+    # A user's module may raise anything while it is imported.
     except Exception as error:
         text = shown(error)
         raise ConfigurationError(

@@ -31,6 +31,7 @@ def contract_from_mapping(plain: Mapping[str, object]) -> Contract:
         outcome_at=section.optional_text("outcome_at"),
         assessed_at=section.optional_text("assessed_at"),
         label=_label(section.section("label")),
+        # The proof of `privacy.mechanism.ordered_clip_norm` counts on at most 10,000 events of a patient.
         events_per_patient=section.integer("events_per_patient", 1, 10_000, note="K"),
         retention_days=_retention_days(section),
         consent=_consent(section.section("consent", {})),

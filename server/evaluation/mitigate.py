@@ -93,6 +93,7 @@ def mitigated_weights(terms: Terms, weights: Floats, offsets: Mapping[str, Float
 
 def _offset(tables: NoisedTables, settings: FairnessSettings, found: GroupReport, group: Group) -> float:
     if group.suppressed:
+        # Nothing is known of a suppressed group that noise could not have made: its scores stay.
         return 0.0
     counts = tables.counts[group.row]
     if settings.mitigation == "calibration":
