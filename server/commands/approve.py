@@ -40,6 +40,7 @@ def sign(study: ServedStudy, person: str, reason: str) -> None:
         raise ConfigurationError(
             f"study={study.terms.study}: {found.release_decision.blocks[0]}; an exception can lift limits, but not this"
         )
+    # Before anything is concluded: `conclude` reads the exception from its file, as a later resume will.
     write_exception(study, found, person, reason)
     again = conclude(study, resumed.state)
     if again is None or not again.release_decision.releasable:

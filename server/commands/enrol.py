@@ -68,10 +68,11 @@ def _check_keys_are_its_own(home: OperatorHome, asked: JoinRequest) -> None:
 
 
 def _is_in_its_one_spelling(openssh: str) -> bool:
-    """Whether the text is a key, spelt so that two texts of one key are equal: base 64 leaves bits unread."""
+    """Whether the text is a key in its one canonical spelling, so that equal keys have equal texts."""
     try:
         key = serialization.load_ssh_public_key(openssh.encode("ascii"))
     except (ValueError, UnsupportedAlgorithm):
         return False
+    # Base 64 leaves some last bits unread: one key has several spellings, by which two hospitals could share it.
     spelt = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return spelt.decode("ascii") == openssh

@@ -15,6 +15,7 @@ def run(options: Namespace) -> None:
     if not path.exists():
         known = ", ".join(home.hospitals()) or "none"
         raise ConfigurationError(f"--hospital={hospital}: is not enrolled (enrolled: {known})")
+    # Its heads stay (HOME/heads): let in again, it must still have every entry that it once named.
     path.unlink()
     if options.json:
         say_json({"revoked": hospital})

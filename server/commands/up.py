@@ -85,7 +85,7 @@ def _warn_of_expiry(left: int) -> None:
 def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
     """Start the SuperLink in an empty folder: its own code comes from the installation alone.
 
-    It never outlives this process: with nobody to hold its list of nodes, a revoked hospital would stay in.
+    It never outlives this process: with nobody to sync its node list, a revoked hospital would stay in.
     """
     line = [
         sys.executable, "-P", "-m", "wardround.server.network.superlink_process",
@@ -110,7 +110,7 @@ def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
 
 
 def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
-    """Hold the list of nodes to the folder of hospitals while the process lives."""
+    """Keep Flower's node list in sync with ``hospitals/`` while the server runs."""
     deadline = time.monotonic() + START_SECONDS
     while not is_listening(home) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -127,13 +127,13 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class _Held:
-    """The folder's listing that Flower's list of nodes agrees with, and the last trouble that was reported."""
+    """The listing of ``hospitals/`` that Flower's node list was last synced with, and the last trouble reported."""
 
     listing: object = None
     trouble: LastLine = field(default_factory=LastLine)
 
     def look(self, home: OperatorHome) -> None:
-        """Hold the list where the folder has changed; where that fails, say so once and leave it to the next look."""
+        """Sync the node list if the folder has changed; a failure is reported once, and the next look tries again."""
         try:
             folder = home.folder / "hospitals"
             # With the time: a hospital enrolled again with another SuperNode key keeps its file's name.

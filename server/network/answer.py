@@ -41,6 +41,7 @@ def check_answer(request: PushMessagesRequest, state: Any) -> dict[str, Any] | N
     message, number = request.messages_list[0], request.node.node_id
     _check_form(message, request)
     asked: dict[str, Any] | None = state.get_valid_message_ins(message.metadata.reply_to_message_id)
+    # Flower's database keeps its unsigned numbers as signed ones of 64 bits.
     if asked is None or int64_to_uint64(asked["dst_node_id"]) != number:
         return None
     same_run = int64_to_uint64(asked["run_id"]) == message.metadata.run_id

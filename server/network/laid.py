@@ -41,9 +41,10 @@ class Laid:
         self._lock = threading.Lock()
 
     def may_answer(self, request: PushMessagesRequest, state: Any) -> bool:
-        """Return False for an answer that comes too late; HTTPException for what is none, or where too much stands.
+        """Return True if Flower may store this answer, False if it comes too late.
 
-        True: Flower may store it. Parts beyond the first tree of an answer, or beyond an honest answer's, are none.
+        HTTPException where it is no answer (its parts are not those of its first try, or more than an honest answer
+        has), or where too many parts of this node wait already.
         """
         asked = check_answer(request, state)
         if asked is None:
@@ -69,7 +70,7 @@ class Laid:
             del node.tries[oldest], node.trees[oldest]
 
     def may_store(self, request: PushObjectRequest, state: Any) -> bool:
-        """Return False for a part of no answer; HTTPException where too many bytes stand. True: Flower may store it."""
+        """Return True if Flower may store this part, False if it is of no answer; HTTPException: too many bytes."""
         part, number, size = request.object_id, request.node.node_id, len(request.object_content)
         with self._lock:
             node = self._node(number)

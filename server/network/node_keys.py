@@ -40,6 +40,7 @@ class NodeKeys:
         """Give the enrolled key that signed these headers just now; None for everybody else."""
         try:
             key = b64decode(headers[_KEY], validate=True)
+            # Before the signature is checked: a stranger costs a look-up, not a verification.
             if not self._enrolled(key):
                 return None
             signed_at = headers[_SIGNED_AT]

@@ -41,6 +41,7 @@ class Places:
     async def taken(self, caller: bytes, size: int, heavy: bool) -> AsyncIterator[None]:
         """Hold a place for a body of ``size`` bytes; Busy where none came free in WAIT_SECONDS."""
         one = self._callers.setdefault(caller, _Caller())
+        # The caller's own place first: who waits for it holds no bytes that other hospitals could use.
         gate = one.heavy if heavy or size > SMALL_BODY else one.light
         if one.waiting >= MOST_WAITING:
             raise Busy

@@ -45,7 +45,7 @@ class SignedCodec:
     hear: Callable[[str, Speaker], None]
 
     def write(self, plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
-        """Sign each plan until its deadline, and clocks that are hours off."""
+        """Sign each plan, valid until its deadline and CLOCKS_APART beyond it."""
         terms = signed_terms_to_bytes(self.signed)
         until = datetime.fromtimestamp(time.time() + seconds, UTC) + CLOCKS_APART
         named = [

@@ -1,7 +1,7 @@
 """Carry a study's rounds over a Flower Grid: announce, collect until the deadline, close, checkpoint, go on.
 
-All mathematics is in ``server.algorithm.rounds``; this is its thin coat. Flower's own ``Strategy.start`` cannot resume,
-holds all replies of a round at once and looks for them every three seconds; here a round begins at any
+All mathematics is in ``server.algorithm.rounds``; this module only carries it. Flower's own ``Strategy.start``
+cannot resume, holds all replies of a round at once and looks for them every three seconds; here a round begins at any
 number, replies go one by one into the stream that ``rounds.apply`` takes, and every wait ends.
 """
 

@@ -2,7 +2,7 @@
 
 Flower 1.42's own ``pull_messages`` holds every reply that is ready, so that a round of 100 hospitals takes the
 memory of 100 releases; it waits up to two hours for a reply whose upload broke off, while everybody else's
-deadline passes; and a reply that is not made of what it says it is ends the run. Here a reply is given to the
+deadline passes; and a reply whose parts are not what it says they are ends the run. Here a reply is given to the
 round before the next one is fetched, is left for a later look while parts of it are missing, has no more parts
 and bytes than an honest one, and belongs to the message that the SuperLink says, whatever it says itself.
 """
@@ -68,6 +68,7 @@ class StreamedGrid(HttpGrid):
             return None
         except ObjectPullError:  # the upload broke off, and the SuperLink has given it up
             return make_message(metadata, error=Error(code=ErrorCode.MESSAGE_UNAVAILABLE))
+        # The server's trouble and not the reply's: whoever carries the run waits for the server.
         except httpx.HTTPError:
             raise
         except Exception:  # whatever a hospital sent that Flower's parsers stumble over

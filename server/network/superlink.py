@@ -89,7 +89,11 @@ def node_key_bytes(openssh: str) -> bytes:
 
 @dataclass(frozen=True)
 class Reconciled:
-    """The list of nodes, held to the folder. came: hospitals; went: nodes; spent: those with a spent key."""
+    """What syncing Flower's node list with ``hospitals/`` did.
+
+    came: hospitals whose nodes were registered. went: nodes that were shut out. spent: hospitals whose key was shut
+    out before.
+    """
 
     came: list[str]
     went: list[str]
@@ -200,7 +204,7 @@ def live_on(should_giveup: Callable[[Exception], bool] | None) -> Callable[[Exce
 
 
 def heartbeats(client: RuntimeHttpClient) -> Callable[[], bool]:
-    """Tell the server that the run is carried out; what that fails of, the round's own calls find out."""
+    """Tell the server that the run is still carried out; failures are left to the round's own calls to find."""
 
     def beat() -> bool:
         with suppress(httpx.HTTPError, RunNotRunningException):

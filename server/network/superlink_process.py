@@ -41,6 +41,7 @@ def main() -> None:
 
     config = _parse_superlink_lifespan_config()
     secret = Path(os.environ["WARDROUND_CONTROL"]).read_bytes()
+    # Before the app is made, which opens the database.
     keep_lean(sql_mixin)
     app = create_app(config, SuperLinkLifespan)
     hold(fleet_handlers, Laid(LaidRecord(Path(config.database).with_name("laid.sqlite"))))
@@ -55,7 +56,7 @@ def main() -> None:
         ws="none",
         ssl_keyfile=config.ssl_keyfile,
         ssl_certfile=config.ssl_certfile,
-        workers=1,
+        workers=1,  # places, keys and bounds are this process's own: a second worker would count for itself
     )
 
 

@@ -84,6 +84,7 @@ def _markdown(block: Block) -> str:
 
 def _plain(text: str) -> str:
     """Keep letters and take the meaning from Markdown's own characters."""
+    # On one line: a text with line feeds of its own could begin a heading or a list.
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 

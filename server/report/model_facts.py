@@ -11,6 +11,7 @@ def model_facts(terms: Terms, found: Assessment, patient_epsilon: float) -> dict
     return {
         "study": terms.study,
         "terms_fingerprint": terms.fingerprint,
+        # repr: the shortest text that reads back as the same float.
         "patient_epsilon": repr(patient_epsilon),
         "delta": repr(terms.privacy.delta),
         "noise": terms.privacy.noise,

@@ -20,9 +20,9 @@ THEIRS, HERE = "its agent", "this server"
 
 
 class AgentReleases:
-    """Logs a release when a hospital's agent is first heard, and when it becomes another; printed where it is not ours.
+    """Logs each agent's release when it is first heard and when it changes; prints it where it differs from ours.
 
-    One of another protocol is logged alone: the round's own line says what came of it.
+    One of another protocol is logged but not printed: the round's own line says what came of it.
     """
 
     def __init__(self, folder: StudyFolder, log: EventLog) -> None:

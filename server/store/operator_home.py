@@ -126,7 +126,7 @@ class StudyFolder:
 
 
 def _enrolled(path: Path) -> JoinRequest:
-    """Read a hospital that was let in: under its own name, or one could answer as another."""
+    """Read an enrolled hospital. Its file must bear its own name, or one hospital could answer as another."""
     asked = load_join_request(path)
     if asked.hospital != path.stem:
         raise ConfigurationError(f"request={path}: is {asked.hospital}'s; remove it, and enrol the right one")

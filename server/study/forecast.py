@@ -22,7 +22,7 @@ OVERHEAD_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class PatientCost:
-    """What each hospital's ledger will say, if it misses nothing.
+    """What each hospital's ledger will show if it answers every request.
 
     held_out_epsilon: of patients who do not train, over all evaluations; None without any. two_hospitals_epsilon:
     at most, for a person who is a patient at two of the hospitals; None where there is one hospital alone.
@@ -126,7 +126,7 @@ def outlooks(home: OperatorHome, terms: Terms, now: datetime) -> tuple[Outlook, 
 
 
 def unread(home: OperatorHome) -> tuple[str, ...]:
-    """Name what lies beside the published policies, and is none by its name."""
+    """Name the files in ``policies/`` that are ignored, since their names do not end in .policy."""
     beside = (home.folder / "policies").glob("[!.]*")
     return tuple(sorted(path.name for path in beside if path.suffix != ".policy"))
 

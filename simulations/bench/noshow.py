@@ -26,7 +26,7 @@ def settings_of(path: Path, rounds: int, output_dir: Path) -> StudySettings:
         "privacy.noise=distributed",
         f"training.rounds={rounds}",
         "report.progress=false",
-        "federation.cache=false",
+        "federation.cache=false",  # a second run would find its features encoded
         f"output_dir='{output_dir}'",
     )
 

@@ -72,6 +72,7 @@ def benchmark(quick: bool = False) -> Part:
 
 def _apart(hospitals: int, rounds: int, hidden: Sequence[int]) -> Mapping[str, float]:
     """Measure one size in a fresh process."""
+    # In this process the peak of a larger size measured before would stay.
     program = [
         sys.executable,
         "-P",

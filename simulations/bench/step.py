@@ -77,6 +77,7 @@ def _cell(
     contestants = {"plain": plain_step(model, layout, patients), "ours": private_step(model, layout, cohort)}
     left_out = 4 * batch * parameter_count(model, layout) > LARGEST_GRADIENTS
     for engine in ENGINES if not quick else ENGINES[:2]:
+        # Ghost clipping takes norms alone: it never holds a gradient per patient.
         if engine == "ghost" or not left_out:
             contestants[engine] = opacus_step(model, layout, patients, engine)
     times: Times = interleaved(contestants, repetitions, least_seconds=0.01)

@@ -44,14 +44,14 @@ Arrays = Mapping[str, NDArray[np.generic]]
 class EncodedCache:
     """Entries in ``folder``, together at most ``most_bytes``; the ones longest unused go first.
 
-    A cache never fails a study: what cannot be read is as if it were not there, what cannot be written is not.
+    A cache never fails a study: an entry that cannot be read counts as missing, one that cannot be written is left out.
     """
 
     folder: Path
     most_bytes: int
 
     def find(self, key: EncodedKey, contract: Contract) -> Federation | None:
-        """Give the entry's federation; None where there is none, or it is damaged, foreign, or others' to write."""
+        """Give the entry's federation; None where there is none, or it is damaged, another key's, or open to others."""
         path = self._path(key)
         with suppress(OSError, SafetensorError, ValueError, KeyError, TypeError):
             # Whoever could write an entry could choose what a study learns from.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def peak_mb() -> float:
-    """Peak resident memory of this program in MB; Linux tells it without what the parent process had."""
+    """Peak resident memory of this program in MB; on Linux without what the parent process had used."""
     status = Path("/proc/self/status")
     if status.is_file():
         lines = status.read_text(encoding="utf-8").splitlines()

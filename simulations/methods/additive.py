@@ -35,6 +35,7 @@ def gradient_sums(
         own = weights if len(weights) == 1 else weights[first:last]
         if patient_weights is not None:
             of_patient = patient_weights[slice(*part.patients_from)]
+            # Before clipping: what multiplies a clipped gradient could carry it beyond clip_norm.
             part = replace(part, shares=part.shares * of_patient[part.owners])
         sums[first:last] += clipped_sum_additive(part, own, clip_norm)
     return sums

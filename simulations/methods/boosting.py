@@ -85,6 +85,7 @@ def boost(settings: BoostingSettings, federation: Federation, privacy: PrivacySe
     logits, found = np.zeros(training.event_count), np.zeros(federation.heldout.event_count)
     for _ in range(settings.epochs):
         for field, target, count in zip(known, asked, counts, strict=True):
+            # Cyclic: each field is fitted to what the fields before it have left over.
             residuals = training.labels - expit(logits)
             sums = residual_sums(field, residuals, training, clip_norm)
             mean = channel.mean(sums, clip_norm, multiplier)
@@ -118,6 +119,7 @@ def residual_sums(field: Histogram, residuals: Floats, cohort: Cohort, clip_norm
     """
     shares = 1.0 / cohort.events_per_patient[cohort.patient_of_event]
     cells: Floats = np.bincount(field.cells, residuals * shares).astype(np.float64)
+    # The norm is of a patient's whole histogram: events that share a bin have been added up.
     norms = np.sqrt(np.bincount(field.owners, cells**2, minlength=cohort.patient_count))
     amounts = cells * clip_factors(norms, clip_norm)[field.owners]
     bins = np.empty(len(cells), np.int64)

@@ -68,6 +68,7 @@ class Channel:
         stddev = self.mode.stddev(noise_multiplier * sensitivity, len(self.streams))
         # A stream for each release: noise that came twice would cancel in their difference.
         streams = [stream.child("release", len(self._spent)) for stream in self.streams]
+        # In the call that adds the noise: no challenger can release without paying.
         self._spent.append(PrivacyEvent(noise_multiplier))
         return add_noise(sums, stddev, streams)
 

@@ -106,6 +106,7 @@ class Column:
     def _challenger(self, cell: Cell, settings: StudySettings) -> dict[str, object]:
         found = attempt(cell.method, self.federation, settings.privacy, self.seed)
         spent = found.epsilon(settings.privacy.delta)
+        # exp overflows beyond 709, with a warning.
         probabilities = np.asarray(1 / (1 + np.exp(-np.clip(found.logits, -500, 500))))
         return {
             **self._spent(cell, settings.privacy, spent),

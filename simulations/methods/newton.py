@@ -97,7 +97,7 @@ def _train(
         gradient = channel.mean(sums, clip_norm, multiplier)
         weights = weights - settings.step_size * (gain @ gradient + pull @ weights)
         if step >= gradients * (1 - settings.tail):
-            tail.append(weights)
+            tail.append(weights)  # one step carries one gradient's noise, their mean far less
     return np.asarray(np.mean(tail, axis=0))
 
 

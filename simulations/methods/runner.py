@@ -32,6 +32,7 @@ class Task:
 
     def records(self) -> list[dict[str, object]]:
         """Give the finished cells of this task, in its order; of two under one key the newer."""
+        # Later lines win: a cell that was measured twice counts as it was found last.
         known = {str(record["key"]): record for record in read_records(self.path)}
         return [known[key] for key in map(self.key, self.cells) if key in known]
 

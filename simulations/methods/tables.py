@@ -24,6 +24,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table, its first column to the left."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return (
+        # A bar within a cell would end it.
         "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines) + "\n"
     )
 

@@ -54,7 +54,7 @@ def compare(contest: Contest, workers: int = 1) -> dict[str, Floats]:
 
 
 def _methods(contest: Contest) -> dict[str, Callable[[], Floats]]:
-    """What scores each method, the slowest first."""
+    """Give the function that scores each method, the slowest first."""
     federation, terms = contest.federation, contest.terms
     layout, training, heldout = terms.contract.layout, federation.training, federation.heldout
     unordered = [feature.kind in UNORDERED for feature in terms.contract.features if feature.binned]

@@ -1,4 +1,4 @@
-"""Gradients of all patients together, for baselines without privacy: nothing is clipped, so nobody's own is needed."""
+"""Gradients of all patients together, for baselines without privacy: without clipping nobody's own is needed."""
 
 from collections.abc import Callable
 
