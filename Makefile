@@ -49,7 +49,7 @@ federation: $(STAMP) ## Run one server and three hospitals as processes over TLS
 	$(BIN)/python -m wardround.simulations.loopback
 
 test: $(STAMP) ## Run the default tests, on every core
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m 'not slow and not soak'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m 'not slow and not soak'
 
 test-slow: $(STAMP) ## Run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m 'slow and not soak'

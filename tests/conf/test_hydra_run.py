@@ -102,7 +102,15 @@ def test_a_fault_of_ours_is_raised_in_a_single_run(monkeypatch: pytest.MonkeyPat
         Jobs().run_command(monkeypatch, "seed=99")
 
 
-@pytest.mark.parametrize(("seeds", "code"), [("0,13,2", 2), ("0,99,2", 1), ("99,13,2", 2), ("0,1,2", 0)])
+@pytest.mark.parametrize(
+    ("seeds", "code"),
+    [
+        ("0,13,2", 2),
+        ("0,99,2", 1),
+        pytest.param("99,13,2", 2, marks=pytest.mark.slow),
+        pytest.param("0,1,2", 0, marks=pytest.mark.slow),
+    ],
+)
 def test_a_failing_job_leaves_the_others_and_the_frontier(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seeds: str, code: int
 ) -> None:

@@ -1,4 +1,4 @@
-"""The places at which slow tests kill or hold a process are there: a name that moves is found in seconds, not in CI."""
+"""The places at which slow tests kill or hold a process are there: a name that moves is found before they run."""
 
 import os
 import subprocess
@@ -24,7 +24,9 @@ for patch in agents_to_kill.PLACES.values():
 """
 
 
-@pytest.mark.parametrize("program", [HELD, DEADLY], ids=["held", "deadly"])
+@pytest.mark.parametrize(
+    "program", [HELD, pytest.param(DEADLY, marks=pytest.mark.slow)], ids=["held", "deadly"]
+)
 def test_every_place_is_there(program: str, tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "WARDROUND_PLACES": str(tmp_path), "WARDROUND_PART": "test"}
     command = [sys.executable, "-P", "-c", program]

@@ -150,8 +150,9 @@ def _point(before: str, after: str, folder: Path) -> None:
 
 FAULTS: tuple[Callable[[Path], None], ...] = (
     as_they_are, missing_column, no_header, wrong_types, ragged, open_quote, not_utf8, not_gzip, broken_parquet,
-    nested_parquet,     empty_file, no_consents,
+    nested_parquet, empty_file, no_consents,
 )  # fmt: skip
+AT_ONCE = (as_they_are, wrong_types, open_quote)  # the rest in the slow run: each drives every command
 
 
 @pytest.fixture
@@ -185,7 +186,11 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
     return ran
 
 
-@pytest.mark.parametrize("break_it", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "break_it",
+    [fault if fault in AT_ONCE else pytest.param(fault, marks=pytest.mark.slow) for fault in FAULTS],
+    ids=lambda fault: fault.__name__,
+)
 def test_no_command_says_or_writes_anything_personal(
     hospital, tmp_path: Path, break_it: Callable[[Path], None], everything_said: list[str], capfd, monkeypatch
 ) -> None:

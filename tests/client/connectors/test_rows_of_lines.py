@@ -84,7 +84,7 @@ def test_without_the_setting_a_line_feed_ends_a_row(tmp_path):
 
 def test_random_tables_are_read_as_the_standard_library_reads_them(tmp_path):
     """A line feed is read as a space. The cells stand far right and end in a point: none of their lines is a row."""
-    for seed in range(TABLES or 60):
+    for seed in range(TABLES or 15):
         rng = random.Random(seed)
         rows = [
             [f"p{number}", *"23456789abc", nasty(rng) + ".", nasty(rng) + "."]
@@ -99,7 +99,7 @@ def test_random_tables_are_read_as_the_standard_library_reads_them(tmp_path):
 
 def test_without_a_broken_quote_no_cell_changes_another_patients_rows(tmp_path):
     """Also where the others' rows go over several lines themselves."""
-    for seed in range(TABLES or 25):
+    for seed in range(TABLES or 15):
         rng = random.Random(f"sound {seed}")
         before = [[row[0], nasty(rng), *row[2:]] for row in draw_rows(rng)]
         after = [[row[0], *(nasty(rng) for _ in row[1:])] if row[0] == VICTIM else row for row in before]
@@ -111,7 +111,7 @@ def test_without_a_broken_quote_no_cell_changes_another_patients_rows(tmp_path):
 def test_a_broken_quote_takes_no_row_that_is_one_line(tmp_path):
     """More than is promised: bytes of any kind in the victim's rows; the others' rows hold no line feed."""
     broken = (b'"', b'""', b",", b"\n", b'\n"', b'",', b',"', b"a", b"\xff", b'"\n', b"\0", b"victim", b"7")
-    for seed in range(TABLES or 40):
+    for seed in range(TABLES or 20):
         rng = random.Random(f"broken {seed}")
         rows = draw_rows(rng)
         lines = [b",".join(_quoted(cell) for cell in row) for row in (COLUMNS, *rows)]
@@ -157,7 +157,7 @@ def test_in_consents_a_line_that_may_name_a_patient_is_none_of_a_cell(tmp_path):
 
 def test_random_bytes_raise_nothing_and_where_a_block_ends_changes_nothing(tmp_path, monkeypatch):
     pieces = [b'"', b'""', b",", b"\n", b"\r\n", b"a", b"\xff", b"\0", b"12", b'\n"', b'",', b"id,note,day\n"]
-    for seed in range(TABLES or 60):
+    for seed in range(TABLES or 15):
         rng = random.Random(f"bytes {seed}")
         content = b"id,note,day\n" + b"".join(rng.choices(pieces, k=rng.randint(0, 200)))
         (tmp_path / "a.csv").write_bytes(content)
@@ -195,7 +195,7 @@ def test_who_opts_out_is_heard_whatever_quotes_are_broken(tmp_path, broken, ever
 
 def test_who_opts_out_is_heard_whatever_stands_in_the_notes(tmp_path):
     pieces = ('"', '""', ",", "\n", "a", "P1", "Q2,", '",', ',"', '"\n', "x,y", '"a\nb"', " ")
-    for seed in range(TABLES or 25):
+    for seed in range(TABLES or 15):
         rng = random.Random(f"heard {seed}")
         check_heard(tmp_path, ["".join(rng.choices(pieces, k=rng.randint(0, 4))) for _ in range(COUNT)])
 

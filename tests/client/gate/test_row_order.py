@@ -103,7 +103,7 @@ def encoded(tables, contract):
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=6)
 @given(seed=st.integers(0, 2**32))
 def test_no_permutation_of_any_table_changes_what_is_learned_from(contract, seed):
     chance = random.Random(seed)

@@ -213,7 +213,7 @@ def test_order_and_grouping_do_not_matter(events: list[PrivacyEvent], random: ob
     assert sum(event.count for event in merge_events(split)) == len(split)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 @given(events_lists, st.data())
 def test_more_events_less_noise_more_sampling_cost_more(
     events: list[PrivacyEvent], data: st.DataObject
