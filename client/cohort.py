@@ -10,6 +10,7 @@ from wardround.protocol.arrays import Booleans, Floats, Floats32, Integers, Inte
 from wardround.protocol.contract.layout import Layout
 
 
+# eq=False: told apart by identity, as what is prepared of a cohort is kept by it (`train.prepared`).
 @dataclass(frozen=True, eq=False)
 class Cohort:
     """Patients of one or more hospitals; events ragged by patient, patients ragged by hospital.

@@ -37,6 +37,7 @@ def encode(frame: pl.DataFrame, contract: Contract, hospitals: Sequence[str] | N
     return Cohort(
         bins=_columns(frame, binned, np.int32),
         values=_columns(frame, ranged, np.float32),
+        # NaN, not -1: whoever takes an undecided event for an outcome gets no number.
         labels=np.where(frame["label"].to_numpy() < 0, np.nan, frame["label"].to_numpy()).astype(np.float64),
         rows=frame["row"].to_numpy().astype(np.int64),
         known=frame["known"].to_numpy(),

@@ -62,6 +62,7 @@ def admit(
     counts: dict[str, int] = {}
     today, until = (wall_clock(timestamp, tables.timezone) for timestamp in (now, kept_until or now))
     events = read_events(tables, contract)
+    # Before `identify`, which takes no null: damaged and nameless rows end here.
     events = _set_aside(events, _faults(contract, today, tables.by_hospital), counts).drop("damaged", "empty")
     events, people = _identified(events, tables, contract, key)
     consents = standing_consents(tables, contract, people, now)
@@ -69,6 +70,8 @@ def admit(
     events = _set_aside(events, _limits(contract, until), counts)
     events = _with_patient_features(events, people, tables, contract, until)
     events = _without_sources(events, people, consents, contract, counts)
+    # After the sources: a history by some feature must not sort by values that its patient withheld. Before K are
+    # drawn: all admitted events are history (rule 1).
     events = _with_history(events, contract)
     if not contract.unknown_patients:
         events = _set_aside(events, [("patient without history", ~pl.col("known"))], counts)
@@ -79,6 +82,7 @@ def _set_aside(events: pl.DataFrame, rules: Sequence[Rule], counts: dict[str, in
     """Drop the events that a rule is true of; each counts under the first such rule."""
     if not rules:
         return events
+    # The first rule alone, so that the counts add up to the events that came.
     first = pl.coalesce(pl.when(broken).then(pl.lit(i, pl.UInt8)) for i, (_, broken) in enumerate(rules))
     verdict = events.select(first.alias("rule")).to_series()
     broken_by = np.bincount(verdict.drop_nulls().to_numpy(), minlength=len(rules))
@@ -98,6 +102,7 @@ def _faults(contract: Contract, now: datetime, by_hospital: bool) -> list[Rule]:
         decided, outcome = pl.col("decided"), pl.col("outcome")
         rules += [
             ("unreadable date", decided.is_null() | outcome.is_null()),
+            # By days: a table that keeps midnight for an outcome would put it before the hour of its own decision.
             ("outcome before decision", _day(outcome) < _day(decided)),
             ("decided in the future", decided > _microseconds(now)),
         ]
@@ -113,6 +118,7 @@ def _limits(contract: Contract, kept_until: datetime) -> list[Rule]:
     if contract.topic is not None:
         sensitive = pl.col("topic").is_in([topic.lower() for topic in contract.topic.sensitive])
         rules += [
+            # A null topic is in no list, and passes this rule; the next one stops it.
             ("sensitive topic without opt-in", sensitive & ~pl.col("chosen")),
             ("topic not chosen", ~pl.col("chosen") & (pl.col("chooser") | pl.col("topic").is_null())),
         ]
@@ -124,6 +130,7 @@ def _day(timestamp: pl.Expr) -> pl.Expr:
 
 
 def _microseconds(timestamp: datetime) -> int:
+    # Not `timestamp()`, which takes a time without zone for one in the machine's own.
     return int((timestamp - datetime(1970, 1, 1)) / timedelta(microseconds=1))
 
 
@@ -143,10 +150,13 @@ def _with_consents(
     """Add consented, and for a contract with topics chooser and chosen, per event."""
     purpose = consents.filter(kind="purpose", value=contract.purpose.lower())
     active = _flags(purpose.filter("active"), people)
+    # Where consent is not required, silence is a yes; a row about the purpose that does not stand is a no.
     consented = active if contract.consent.required else active | ~_flags(purpose, people)
     events = events.with_columns(consented=pl.Series(consented).gather(events["index"]))
     if contract.topic is None:
         return events
+    # Whoever ever chose a topic, or took one back, gets chosen topics alone; whoever never did gets all but the
+    # sensitive ones.
     topics = consents.filter(kind="topic")
     chooser = pl.Series(_flags(topics, people)).gather(events["index"])
     chosen = topics.filter("active").select("index", topic="value", chosen=pl.lit(True))
@@ -229,10 +239,13 @@ def _parted(
 ) -> Admitted:
     due = np.ones(len(events), np.bool_)
     if contract.outcome_at is not None:
+        # Known from the day after on, by the hospital's calendar: the rule that holds between two events
+        # (`gate.history`).
         due = days_of(events["outcome"].to_numpy()) < _microseconds(now) // DAY_MICROSECONDS
     labels = events["label"].to_numpy()
     aside, readable = labels == SET_ASIDE_LABEL, labels >= 0
     heldout = people["heldout"].gather(events["index"]).to_numpy()
+    # Who is held out is fixed by the key; K are drawn of what can be learned from, so that no place is wasted.
     training = due & readable & ~heldout
     drawn = _drawn(events["index"].to_numpy()[training], people, contract.events_per_patient)
     counts["outcome not yet known"] = int((~due & ~aside).sum())
@@ -241,6 +254,7 @@ def _parted(
         counts["label set aside"] = int(aside.sum())
     counts["beyond K events of a training patient"] = int((~drawn).sum())
     training[training] = drawn
+    # A label that was entered before its outcome's day must not show in what is only scored.
     events = events.with_columns(label=pl.when(pl.Series(due)).then("label").otherwise(UNREADABLE_LABEL))
     parts = {
         "training": training,

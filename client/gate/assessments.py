@@ -55,6 +55,7 @@ def _answered(
     rows = rows.filter(pl.col(_ASSESSED).is_not_null())
     if oldest is not None:
         rows = rows.filter(pl.col(_ASSESSED) >= pl.lit(oldest).cast(pl.Datetime("us")).dt.timestamp("us"))
+    # By values too: of two answers of one time, which one counts must not follow from the table's order.
     values = sorted(set(rows.columns) - {"index", _ASSESSED})
     return rows.sort("index", _ASSESSED, *values)
 
@@ -65,7 +66,8 @@ def _last_before(rows: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
     answered = on_one_axis(owners, days_of(rows[_ASSESSED].to_numpy()))
     patients = events["index"].to_numpy().astype(np.int64)
     asked = on_one_axis(patients, days_of(events["decided"].to_numpy()))
-    # The row before the first stands for nobody's.
+    # `last` is 0 where no row is earlier: the owner -1, put in front, is nobody.
+    # `left`: an answer of the message's own day does not count.
     last = np.searchsorted(answered, asked, side="left")
     own = np.concatenate([[-1], owners])[last] == patients
     return pl.Series(last - 1, dtype=pl.Int64).set(pl.Series(~own), None)

@@ -50,6 +50,7 @@ def bin_numbers(feature: Feature, numbers: Floats) -> NDArray[np.generic]:
         return np.where(missing, 0.0, np.clip(2.0 * share - 1.0, -1.0, 1.0)).astype(np.float32)
     # Only comparisons with public edges: no arithmetic that another machine could round differently.
     bins = np.searchsorted(np.asarray(feature.edges), numbers, side="right")
+    # searchsorted sorts NaN behind every edge, into the bin of the largest numbers.
     bins[missing] = missing_value(feature)
     return bins.astype(np.uint8 if bin_type(feature) is pl.UInt8 else np.uint16)
 
@@ -95,11 +96,12 @@ def _expression(feature: Feature, schema: pl.Schema, form: TableFormat) -> pl.Ex
     if feature.kind in ("weekday", "month"):
         clock = pl.col(timestamp_column(column)).dt
         index = clock.weekday() if feature.kind == "weekday" else clock.month()
+        # polars counts weekdays and months from 1, bins begin at 0.
         return (index.cast(pl.Int32) - 1).fill_null(missing).cast(kind)
     return _number(feature, schema, form).map_batches(
         lambda numbers: pl.Series(bin_numbers(feature, numbers.cast(pl.Float64).to_numpy())),
         return_dtype=kind,
-        is_elementwise=True,
+        is_elementwise=True,  # lets polars stream it in batches: no cell may depend on another here
     )
 
 

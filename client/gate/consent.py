@@ -79,6 +79,7 @@ def _withdrawn_whole(answers: pl.DataFrame, whom: pl.Series, contract: Contract)
     """Take everything back for these patients: nothing is active, purpose and topics are refused."""
     if whom.is_empty():
         return answers
+    # The topic "" is no message's: its patient becomes one who chose topics, of which none is active.
     kinds = {"kind": ["purpose", "topic"], "value": [contract.purpose.lower(), ""]}
     refused = whom.to_frame().join(pl.DataFrame(kinds), how="cross").with_columns(active=pl.lit(False))
     others = answers.join(refused, on=list(KEYS), how="anti")
@@ -96,6 +97,7 @@ def _last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
         pl.col("withdrawn_at").max().dt.timestamp("us"),
         pl.col("withdrawn_at_unreadable").any(),
     )
+    # `>=`: of a grant and a withdrawal of the same time the withdrawal counts.
     withdrawn = pl.col("withdrawn_at_unreadable") | (
         pl.col("withdrawn_at") >= pl.col("grant") // 2
     ).fill_null(False)
@@ -120,6 +122,7 @@ def next_change(tables: Tables, contract: Contract, now: datetime) -> datetime |
     if rows is None:
         return None
     schema, after = rows.collect_schema(), pl.lit(wall_clock(now, tables.timezone))
+    # Withdrawals are not waited for: one counts at once, whatever its date.
     dates = [_date(name, schema, tables) for name in ("granted_at", "expires_at")]
     first = [pl.col(name).filter(pl.col(name) > after).min() for name in ("granted_at", "expires_at")]
     earliest = rows.select(dates).select(pl.min_horizontal(first)).collect().item()

@@ -23,6 +23,7 @@ def whom_rows_mean(
     """
     identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in people.columns]
     strictly = rows.join(people.select("index", *identity), on=identity, how="inner")
+    # A choice of topics narrows what its patient gets: like a withdrawal, it counts for everybody whom it could mean.
     against = rows.filter(~standing | (pl.col("kind") == "topic")).with_row_index("row")
     who = _loosely(against, people, form)
     loosely = who.join(against, on="row", how="inner")

@@ -15,6 +15,7 @@ from wardround.client.gate.bins import read_features, timestamp_column
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
+# Both below 0: `label >= 0` asks for a known outcome.
 UNREADABLE_LABEL, SET_ASIDE_LABEL = -1, -2
 _POSITION = "row:"  # no contract column of the name "row" may collide with it
 
@@ -88,6 +89,7 @@ def identifier(column: str, schema: pl.Schema, form: PatientForm = AS_WRITTEN) -
 def _label(contract: Contract, schema: pl.Schema, form: TableFormat) -> pl.Expr:
     label = contract.label
     index = parsing.word_index(label.column, schema[label.column], label.words, form)
+    # label.words has first those of not engaged, then of engaged, then what is set aside.
     known = len(label.not_engaged) + len(label.engaged)
     outcome = (index >= len(label.not_engaged)).cast(pl.Int8)
     return (

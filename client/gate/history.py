@@ -109,6 +109,7 @@ def history_by(
 
     kinds: not negative, [events]; the rest, order and guarantees as for ``behavioural_history``.
     """
+    # int64: patients times kinds may pass 2³¹.
     groups = patients.astype(np.int64) * (int(kinds.max(initial=0)) + 1) + kinds
     order = np.argsort(groups, kind="stable")  # keeps each patient's order in time
     found = behavioural_history(groups[order], decided[order], outcome_days[order], labels[order])
@@ -129,6 +130,7 @@ def _of_batch(
     ordinal = np.cumsum(changes) - 1  # of the patient within the batch
     start = np.flatnonzero(changes)[ordinal]
     ties = changes | np.concatenate([[True], decided[1:] != decided[:-1]])
+    # Events of one time do not see each other: none of them was decided strictly before.
     count = _last_true(ties) - start
     base = on_one_axis(ordinal, np.zeros_like(ordinal))  # day 1970-01-01 of each patient
     outcome_keys = base + outcome_days
@@ -144,6 +146,7 @@ def _known_outcomes(
     readable = labels >= 0
     keys = outcome_keys[readable]
     running = np.concatenate([[0], np.cumsum(labels[readable], dtype=np.int64)])
+    # `left`: an outcome of the cut-off's own day is not known yet.
     before = np.searchsorted(keys, cutoff_keys, side="left")
     earlier_patients = np.searchsorted(keys, base + _FIRST_DAY, side="left")
     known = before - earlier_patients

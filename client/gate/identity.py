@@ -41,6 +41,7 @@ def identify(pairs: pl.DataFrame, key: bytes) -> pl.DataFrame:
     else:
         keyed = _keyed_hash(key)
         digests = [_digest(keyed, name) for name in names]
+    # Big-endian: halves then sort as the token's bytes do, on every machine.
     words = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 4).astype(np.uint64)
     people = pairs.with_columns(
         token_high=pl.Series(words[:, 0]),
@@ -85,14 +86,17 @@ def drawn_events(seeds: NDArray[np.uint64], starts: Integers, most: int) -> Bool
 
 
 def _fitted(key: bytes) -> bytes:
+    # BLAKE2b takes keys of at most 64 bytes: any length is hashed to 32 first.
     return hashlib.blake2b(key, digest_size=_DIGEST_BYTES, person=b"wardround key").digest()
 
 
 def _keyed_hash(key: bytes) -> "hashlib.blake2b":
+    # `person` keeps the uses of one key apart: no token is the digest of something else.
     return hashlib.blake2b(key=_fitted(key), digest_size=_DIGEST_BYTES, person=b"wardround token")
 
 
 def _digest(keyed: "hashlib.blake2b", name: str) -> bytes:
+    # A copy: the key's block is hashed once, not once per patient.
     copy = keyed.copy()
     copy.update(name.encode())
     return copy.digest()

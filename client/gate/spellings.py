@@ -77,6 +77,7 @@ def count_named(tables: Tables, contract: Contract, table: str) -> list[Named]:
     rows = _spelt(tables, contract, table).collect(engine="streaming").with_row_index("row")
     strictly = rows[PATIENT].is_in(known[PATIENT].implode()).fill_null(False)
     loosely = rows["row"].is_in(_loosely(rows, known, tables).implode())
+    # As the gate hears them (`consent_match`): a grant strictly, a withdrawal loosely as well.
     heard = strictly | (loosely & rows["against"])
     nearly = ~heard & (loosely | rows["row"].is_in(_by_digits(rows, known, tables).implode()))
     counted = (

@@ -86,6 +86,7 @@ def restore(database: Path, key: SigningKey, code: str, file: Path) -> Chain:
     _require_broken(database, key, code)
     with ledger_part(database) as part:
         copy_of(file, part)
+        # The copy once more: the disk may fail, and FILE may change, between the first look and now.
         chain = read_copy(part, key.public)
         put_in_place(part, database)
     return chain
@@ -130,6 +131,7 @@ def ledger_part(path: Path) -> Iterator[Path]:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
+    # immutable: no lock, no file made beside it, and a log that lies there is not read in.
     return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
 
 

@@ -84,6 +84,7 @@ def _composed(counts: tuple[tuple[Mechanism, int], ...], delta: float) -> float:
 
 def composed_epsilon(counts: Counts, delta: float) -> float:
     """ε of so many events of each mechanism at δ, never below the exact value; kept once computed."""
+    # Sorted: the order in which mechanisms first came does not matter to ε, and must not miss the cache.
     return _composed(tuple(sorted(counts.items())), delta) if counts else 0.0
 
 
@@ -105,6 +106,7 @@ class Budget:
     def as_joined(self) -> "Budget":
         """Give the same budget with accounts that add up."""
         other = Budget()
+        # Shared, not copied: the same events, summed up differently.
         other._studies, other.joined = self._studies, True
         return other
 
@@ -160,6 +162,7 @@ class Budget:
             if cap == math.inf:
                 continue
             after = composed_epsilon(self._after(charge, scope), caps.delta)
+            # `not <=`, and not `>`: a NaN refuses.
             if not after <= cap:
                 raise Refusal(
                     clause,

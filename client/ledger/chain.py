@@ -173,6 +173,7 @@ class Chain:
         stated = self.stated.get((account, first, study))
         if (
             not further
+            # `<=` of two truth values: only joined accounts that are not joined yet must be composed anew.
             and joined <= self.budget.joined
             and stated is not None
             and stated[1:] == (delta, code)
@@ -212,6 +213,7 @@ class Chain:
         """Who was held out may be learned from once patients are known otherwise: then both accounts add up."""
         if joins_accounts(self.known_by, known_by, self.anything_charged):
             self.budget = self.budget.as_joined()
+            # What earlier charges stated was of one account alone.
             self.stated.clear()
         self.known_by = known_by.digest
 
@@ -225,6 +227,7 @@ class Chain:
     def _follow_recovered(self, entry: Entry) -> None:
         """What was charged may have left since; what was decided may have been taken back: both at their worst."""
         for charged in self.charges.values():
+            # An empty digest: answered, with bytes that nobody has. `repeat_of` then refuses fresh noise.
             self.released.setdefault(charged.hash, "")
         self._decisions.clear()
         for head in str(entry.fields["heads"]).split():

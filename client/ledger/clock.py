@@ -37,4 +37,5 @@ def next_second(now: datetime, last: datetime) -> datetime:
     if second >= last:
         return second
     whole = last.replace(microsecond=0)
+    # Entries of 0.1.0 have microseconds: after such a one the next whole second begins.
     return whole if whole == last else whole + timedelta(seconds=1)

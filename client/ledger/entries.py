@@ -53,6 +53,7 @@ def make_entry(
         # With 0.1.0 a server found the microsecond of a charge, and so how long a round took: one core, 5 s.
         "nonce": os.urandom(16).hex(),
     }
+    # heads may be longer than one line; its own pattern has bounded it.
     fault = fault_of({**fields, **chain}) or next(
         (name for name, text in fields.items() if name != "heads" and not is_shown(text)), None
     )
@@ -61,6 +62,7 @@ def make_entry(
             f"{fault}: does not fit an entry of kind {kind}; texts have one line and a limit"
         )
     body = canonical_json({**fields, **chain})
+    # By the reader's own checks: nothing is written that could not be read again.
     return read_entry(body, key.sign(Purpose.LEDGER, body).hex())
 
 
@@ -94,6 +96,7 @@ def read_entry(body: bytes, signature: str) -> Entry:
 
 def signed_by(entry: Entry, public: str) -> bool:
     """Whether the hospital's key signed the entry, its signature in its one spelling."""
+    # bytes.fromhex also takes capitals and spaces: other spellings of the same signature.
     if not re.fullmatch("[0-9a-f]{128}", entry.signature):
         return False
     return verifies(public, Purpose.LEDGER, entry.body, bytes.fromhex(entry.signature))

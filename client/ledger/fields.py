@@ -32,6 +32,7 @@ def _printable(most: int) -> _Check:
 
 def _number(least: float, most: float) -> _Check:
     def within(value: object) -> bool:
+        # `type`, since True is an int too; `isinstance` is for the type checker.
         return type(value) in (int, float) and isinstance(value, int | float) and least <= value <= most
 
     return within
@@ -115,6 +116,7 @@ CHAIN: dict[str, _Check] = {
     "previous": _DIGEST,
     "nonce": _text("[0-9a-f]{32}"),
 }
+# 0.1.0 knew none of these four: one of them without a nonce is forged.
 _OLD_KINDS = FIELDS.keys() - {"clock", "recovered", "assumed", "known_by"}
 
 

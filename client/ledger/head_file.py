@@ -34,7 +34,7 @@ class Outside:
         self._last: Head | None = None
 
     def read(self) -> None:
-        """Read it, before the database is: that one may only be ahead."""
+        """Read the file. Call this before the database is read: what is written in between only puts that ahead."""
         self._last = None if self._path is None else read_head(self._path)
 
     def require_in(self, heads: Mapping[str, int], must_exist: bool) -> None:

@@ -25,6 +25,7 @@ def joins_accounts(before: str, now: KnownBy, anything_charged: bool) -> bool:
     """Whether the two accounts are of the same patients from now on; before: the last digest, empty for none."""
     if not anything_charged or before == now.digest:
         return False
+    # 0.1.0 recorded nothing and knew patients as_written: that form, recorded for the first time, is no change.
     return bool(before) or now.form != OLD_FORM
 
 

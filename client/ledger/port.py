@@ -203,6 +203,7 @@ class MemoryLedger:
         if key not in self._charged:
             raise never_charged(charge)
         self._answered.add(key)
+        # Round 0 in the key: one place for each study and account, which the next release takes over.
         self._last[(*key[:3], 0)] = (charge.round, payload)
         return payload
 

@@ -165,6 +165,7 @@ class LedgerReader:
     def _catch_up(self) -> None:
         """Follow what this or another process has committed since."""
         chain = self._chain
+        # Where another file has taken the name, what was followed so far is no part of it.
         if chain.sequence and self._store.hash_at(chain.sequence) != chain.head:
             raise exchanged()
         entries = self._store.after(chain.sequence)

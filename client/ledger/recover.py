@@ -136,6 +136,7 @@ def recover(
         head = _enter(part, key, code, now, heads, recovery)
         chain = read_copy(part, key.public)
         put_in_place(part, database)
+        # Last: where entries were lost, the old head keeps the ledger closed until then; run the command again.
         write_head(head_path(database), Head(chain.sequence, chain.head))
     return head
 
@@ -149,6 +150,7 @@ def _enter(
     finally:
         ledger.close()
     with closing(sqlite3.connect(part, isolation_level=None)) as database:
+        # Opened as a ledger it went into WAL mode; what is moved into place must be one file.
         database.execute("PRAGMA journal_mode = DELETE")
     return head
 

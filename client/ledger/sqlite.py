@@ -67,6 +67,7 @@ class SqliteLedger(LedgerReader):
             charge = replace(charge, operator=first)
             entry = self._chain.find(first, charge.terms, charge.account, charge.round)
             if entry is not None:
+                # Before the caps: what is paid for is sent again, however little is left of the budget.
                 return self._repeat(charge, entry)
             if self._chain.answered_unknown(first, charge.terms, charge.account):
                 raise Refusal(
@@ -143,6 +144,7 @@ class SqliteLedger(LedgerReader):
             head = self._append(
                 "recovered", now, {"heads": " ".join(heads), "person": person, "reason": reason}
             )
+        # One by one: each entry states the ε that holds after those before it.
         for one in assumed:
             with self._writing(now):
                 cost = cost_fields(one.charge) | self._stated(self._chain.budget, one.charge, delta)
@@ -195,6 +197,7 @@ class SqliteLedger(LedgerReader):
             raise Refusal(
                 "clock", f"{fault}; set the clock, or confirm that it is right: ledger clock --reason TEXT"
             )
+        # A person's word about the clock is the one entry that may go back in time.
         time = next_second(now, datetime.min.replace(tzinfo=UTC) if kind == "clock" else chain.time)
         sequence, head = (before.sequence, before.hash) if before else (chain.sequence, chain.head)
         entry = make_entry(kind, sequence + 1, time, head, fields, self._key)
@@ -213,11 +216,13 @@ class SqliteLedger(LedgerReader):
             with self._store.writing(consequence):
                 self._catch_up()
                 self._outside.require_in(self._chain.heads, must_exist=False)
+                # A clock that is years ahead must not delete what running studies may ask for again.
                 if not self._leaps(now):
                     forgotten = self._store.forget(utc_text(next_second(now, self._chain.time)))
                 yield
             self._catch_up()
             self._outside.keep(self._chain.sequence, self._chain.head)
+        # Until the log is folded in, deleted bytes still stand there.
         if forgotten:
             self._store.flush()
 

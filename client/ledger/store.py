@@ -17,6 +17,7 @@ from wardround.protocol.errors import ConfigurationError, LedgerError, Refusal
 
 BUSY_SECONDS = 30.0
 
+# The rules of the chain once more, in the database itself: whatever opens this file cannot break them by a slip.
 _SCHEMA = """
 CREATE TABLE entries (
     sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL UNIQUE,
@@ -41,6 +42,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         """Open an existing file; LedgerError where there is none: a lost ledger is never begun anew."""
+        # Re-entrant: `turn`, `writing` and what is called within them all take it.
         self._lock = RLock()
         self.path = path
         if not path.is_file():
@@ -49,10 +51,13 @@ class Store:
                 "would forget what was spent)"
             )
         try:
+            # isolation_level=None: Python's module would begin transactions of its own. The lock keeps threads apart.
             self._db = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+            # Expired releases are overwritten, not only unlinked.
             self._db.execute("PRAGMA secure_delete = ON")
+            # In WAL mode NORMAL may lose the last commits when the power fails: a charge that is lost is a refund.
             self._db.execute("PRAGMA synchronous = FULL")
             mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             self._file = _identity(path)
@@ -92,6 +97,7 @@ class Store:
         """
         with self._lock:
             try:
+                # The write lock before any read: two processes that read the budget first could both pass a cap.
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")

@@ -188,6 +188,7 @@ def _clauses(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: d
         known = one_of("plugins", "model.kind", terms.model.kind, policy.own_models)
         yield replace(known, file=PLUGINS)
     decision = ledger.decision(terms.fingerprint, operator)
+    # What a person declined stays declined, also where the policy asks for no approval.
     approved = decision == "approved" or (decision is None and not policy.require_approval)
     asked = f"terms {terms.fingerprint} are {decision or 'pending'}"
     yield Clause("approval", asked, "approved terms", approved)

@@ -36,6 +36,7 @@ class PolicyFile:
             content = read_bounded(self._path, LARGEST_YAML)
         except OSError as error:
             raise ConfigurationError(f"policy={self._path}: cannot be read ({error.strerror})") from error
+        # By content: a file that was put back may have the time that it had before.
         if self._read is None or self._read[0] != content:
             self._read = (content, policy_from_yaml(content))
         return self._read[1]
@@ -47,6 +48,7 @@ def policy_from_yaml(content: bytes) -> Policy:
     Only ``delta`` must stand; whatever else is missing allows nothing (a reply's delay is 2 s then).
     """
     section = Section(read_yaml(content, "policy"), "policy")
+    # Defaults such as an infinite least noise are met by no terms: what is not written allows nothing.
     policy = Policy(
         delta=_number(section, "delta", None, 0.0, 1.0),
         operators=_operators(section.section("operators", {})),
@@ -141,6 +143,7 @@ def _number(
     number = math.nan
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = float(value)
+    # Without a bound of its own (above = -1) zero is allowed: the comparison is strict, and NaN passes none.
     if not max(above, -1e-300) < number < below:
         bounds = f"above 0 and below {below:g}" if above == 0.0 else f"from 0 to below {below:g}"
         raise ConfigurationError(f"policy.{key}={shown(value)}: must be a number {bounds}")

@@ -104,6 +104,7 @@ def answer_plans(
     compute: Compute,
 ) -> list[Release | Refusal]:
     """Answer plans of one request's account by what ``compute`` makes of its patients: see ``participate``."""
+    # All charges first: `admit` reads the tables of all wards at once, and none may be read before it is charged.
     receipts = [
         _charge(request, plan, ward, terms, operator) for plan, ward in zip(plans, wards, strict=True)
     ]
@@ -143,6 +144,7 @@ def _charge(
         _check_plan(plan, ward, terms, operator)
         permit(ward.policy, terms, operator, ward.ledger, now)
         _check_round(plan, ward, terms, operator)
+        # Before the charge: a model that cannot be clipped per patient must cost nothing.
         ward.ready(terms)
         charge, caps = charge_of(plan, terms, operator), ward.policy.caps
         return ward.ledger.charge(charge, caps, now, plan.ledger_head, ward.known_by(terms))
@@ -236,6 +238,7 @@ def _computed(
 
     def vectors(cohort: Cohort) -> Floats32:
         streams = [ward.stream(plan) for ward, plan in zip(wards, plans, strict=True)]
+        # A simulation has no time to hide, and need not wait for torch.
         with nullcontext() if terms.simulation else no_denormals():
             return compute(terms, round_number, weights, cohort, streams, hospitals).astype(np.float32)
 
@@ -246,6 +249,7 @@ def _computed(
     except TableAway:
         raise  # late, and charged: the same plan computes once more when the database is back
     except Exception as error:
+        # A researcher wants the fault itself; noise in its place would pass for a result.
         if terms.simulation:
             raise
         fault = describe_error(error)
@@ -276,6 +280,7 @@ def _stacked_weights(plans: Sequence[RoundPlan]) -> Floats:
     if all(
         plan.weights is plans[0].weights or plan.weights_digest == plans[0].weights_digest for plan in plans
     ):
+        # One row for all hospitals: the step then needs one product for all, not one for each.
         return plans[0].weights[np.newaxis].astype(np.float64)
     return np.stack([plan.weights for plan in plans]).astype(np.float64)
 

@@ -33,9 +33,11 @@ def check_closed_form(
     it is compared with autograd instead (``client.train.check_module``).
     """
     if model.structure.own_module:
+        # Here and not above: check_module takes its invented patients from this file.
         from wardround.client.train.check_module import check_module
 
         return check_module(model, layout, events_per_patient)
+    # A public key: nobody's data is hidden by it, and a difference that was found must be found again.
     stream = Keystream(derive_key("agree", model.kind, layout.width, *model.hidden))
     cohort = of_one_label(random_cohort(layout, (patients, patients), events_per_patient, stream))
     weights = stream.gaussian(parameter_count(model, layout))[np.newaxis]

@@ -40,9 +40,11 @@ def check_module(
     module = build_own_module(model, layout).train()
     _check_clippable(module, model.kind)
     stream = Keystream(derive_key("check module", layout.width, events_per_patient))
+    # At least two events: with one nothing is padded, and no two events can meet.
     cohort = random_cohort(layout, (patients,), max(events_per_patient, 2), stream)
     initial = to_vector(module.parameters())
     worst = 0.0
+    # Both: behind a layer that starts at zeros there is no gradient to compare.
     for weights in (initial, initial + 0.3 * stream.gaussian(len(initial))):
         load_vector(module, weights)
         worst = max(worst, _difference(module, layout, cohort, model.kind))
@@ -62,6 +64,7 @@ def _check_clippable(module: nn.Module, name: str) -> None:
             f"model.kind={name}: parameter {frozen[0]} takes no gradient; make it a tensor instead"
         )
     problems = GradSampleModule.validate(module, strict=False)
+    # A buffer is state that patients write (BatchNorm's running mean), and no clip norm bounds it.
     buffers = [key for key, _ in module.named_buffers()]
     if problems or buffers:
         kinds = ", ".join(dict.fromkeys(_unclippable(module)))
@@ -90,6 +93,7 @@ def _difference(module: nn.Module, layout: Layout, cohort: Cohort, name: str) ->
     if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         return float("inf")
     norms = np.linalg.norm(theirs, axis=1)
+    # Where a patient's events cancel, the norm is near zero, and relative to it alone rounding would look like a fault.
     scale = np.maximum(norms, max(float(np.median(norms)), 1e-300))
     return float((np.linalg.norm(ours - theirs, axis=1) / scale).max())
 
@@ -112,6 +116,7 @@ def _alone(module: nn.Module, layout: Layout, patient: Cohort, name: str) -> Flo
     parameters = list(module.parameters())
     try:
         loss = batch.losses(module(batch.rows)).sum()
+        # allow_unused: a parameter that this patient's rows do not reach has a gradient of zero.
         found = torch.autograd.grad(loss, parameters, allow_unused=True)
     except ConfigurationError:
         raise

@@ -49,8 +49,10 @@ def clipped_sum_dense(
         gradients *= factors
         deltas = [delta * factors[:, np.newaxis] for delta in deltas]
     finite = np.isfinite(norms)[part.owners]
+    # Activations as well: in the products below 0 × inf would be NaN in everybody's sum.
     for rows in (gradients, *activations, *deltas):
         blank(rows, finite)
+    # ORDER_ALLOWANCE counts float64 additions: sums over patients are double whatever the passes were.
     activations = [activation.astype(np.float64, copy=False) for activation in activations]
     return clipped_layer_sums(model, layout, part, activations, deltas, gradients)
 
@@ -90,6 +92,7 @@ def backward_pass(
         else:
             delta = gradients[:, np.newaxis] * part.segments.spread(named["output.weight"])
         width = model.hidden[index]
+        # With a = tanh(x)/√w, da/dx = (1 − tanh²)/√w = 1/√w − √w a².
         slope = activations[index] * activations[index]
         slope *= slope.dtype.type(-sqrt(width))
         slope += slope.dtype.type(1 / sqrt(width))  # activations are tanh / sqrt(width)
@@ -107,6 +110,7 @@ def patient_norms(
 ) -> Floats:
     """float64 [patients]: norm of each patient's gradient over all layers, never below the true one."""
     main, pairs, single = _of(part.main), part.pairs, len(part.pairs.first) == 0
+    # The bias is an input that is always 1: it adds 1 to every x_i·x_j, here and below.
     squared = gradients**2 * (_row_squares(activations[-1]) + output_bias)
     twice = _pair_dots(activations[-1], pairs) + output_bias
     twice *= gradients[pairs.first] * gradients[pairs.second]
@@ -116,12 +120,14 @@ def patient_norms(
         if not single:
             products = _pair_dots(activations[index - 1], pairs) if index else main.products
             twice += (products + 1) * _pair_dots(delta, pairs)
+    # So far the diagonal alone, each event's own squared norm: what the triangle inequality needs.
     bound = squared
     if part.linear is not None:
         bound = squared + gradients**2 * part.linear.squares
         squared = squared + gradients * (part.linear.gram @ gradients)
     total = part.per_patient(squared)
     if not single:
+        # A pair stands once in `pairs`, and twice in the square of a sum.
         total += 2 * np.bincount(part.owners[pairs.first], twice, part.patient_count)
     return safe_norms(total, part.per_patient(np.sqrt(bound)), _allowance(part, activations))
 

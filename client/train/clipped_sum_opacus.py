@@ -26,6 +26,7 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.modules import to_vector
 from wardround.protocol.privacy.mechanism import clip_factors
 
+# What Opacus leaves on layers and parameters after `remove_hooks`; the next engine would find it.
 _LAYER_MARKS = ("activations", "max_batch_len", "autograd_grad_sample_hooks")
 _PARAMETER_MARKS = ("grad_sample", "summed_grad", "_norm_sample", "_forward_counter", "_current_grad_sample")
 
@@ -56,6 +57,7 @@ class _PatientGhost(GradSampleModuleFastGradientClipping):  # type: ignore[misc]
 
     def get_clipping_coef(self) -> torch.Tensor:
         """Clip factor [patients]; 0 where a gradient is not finite (Opacus itself would give NaN)."""
+        # Events that were flattened pass for patients in silence (event-level privacy): the number of norms shows it.
         for parameter in self.trainable_parameters:
             _check_patients(parameter._norm_sample, self.patients)
         norms = self.get_norm_sample()

@@ -20,7 +20,7 @@ def blank(rows: EitherFloats, kept: Booleans) -> None:
     selects.
     """
     bits = rows.view(np.dtype(f"i{rows.itemsize}"))
-    mask = -kept.astype(bits.dtype)
+    mask = -kept.astype(bits.dtype)  # -1 is all ones, 0 all zeros
     np.bitwise_and(bits, mask.reshape(-1, *(1,) * (rows.ndim - 1)), out=bits)
 
 

@@ -29,10 +29,10 @@ class PatientOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]
         """Wrap a torch optimiser. noise_stddev is that of one coordinate of one step's sum."""
         super().__init__(
             optimizer,
-            noise_multiplier=noise_stddev / clip_norm,
+            noise_multiplier=noise_stddev / clip_norm,  # for Opacus's accountants; we draw by noise_stddev
             max_grad_norm=clip_norm,
             expected_batch_size=expected_batch_size,
-            loss_reduction="sum",
+            loss_reduction="sum",  # with "mean" Opacus would divide the sum by expected_batch_size
         )
         self.noise_stddev = noise_stddev
         self._stream: Keystream | None = None
@@ -47,6 +47,7 @@ class PatientOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]
 
     def add_noise(self) -> None:
         """Replace Opacus's draw from torch's generator by one from the step's stream, used once."""
+        # Used once: the same noise under two sums would give their difference away.
         stream, self._stream = self._stream, None
         if stream is None:
             raise ValueError("no noise stream for this step: use step_on")

@@ -122,6 +122,7 @@ class Prepared:
         )
 
 
+# Weak: what is kept goes with the cohort, and no patient stays in memory for the cache's sake.
 _parts_of_cohort: "WeakKeyDictionary[Cohort, dict[object, list[Prepared]]]" = WeakKeyDictionary()
 
 
@@ -151,6 +152,7 @@ def cached_parts(
     parts = (_prepare(model, layout, cohort, dtype, first, last) for first, last in bounds)
     if held * cohort.event_count + (held + working) * at_once <= memory_bytes:
         kept = list(parts)
+        # One set for each cohort: those of another model or type were not counted in memory_bytes.
         known.clear()
         known[key] = kept
         yield from kept

@@ -66,5 +66,6 @@ def add_part(sums: Floats, lost: Floats, part: Floats) -> None:
     with np.errstate(invalid="ignore", over="ignore"):
         whole = sums + part
         taken = whole - sums
+        # Algebraically zero; in floating point exactly what `sums + part` lost.
         lost += (sums - (whole - taken)) + (part - taken)
     sums[...] = whole

@@ -41,6 +41,7 @@ class Segments:
             hospitals = occupied[rung == step]
             offsets = np.arange(sizes[hospitals].max())
             real = offsets < sizes[hospitals, np.newaxis]
+            # Padding is a neighbour's row, or the last: `real` says what does not count.
             rows = np.minimum(self.starts[hospitals, np.newaxis] + offsets, self.rows - 1)
             classes.append((hospitals, rows, real))
         return classes
@@ -58,6 +59,7 @@ class Segments:
             return (inputs.T @ outputs)[np.newaxis]
         result = np.zeros((self.count, inputs.shape[1], outputs.shape[1]), outputs.dtype)
         for hospitals, rows, real in self._size_classes:
+            # Zeros in one factor are enough.
             padded = outputs[rows] * real[:, :, np.newaxis]
             result[hospitals] = inputs[rows].transpose(0, 2, 1) @ padded
         return result

@@ -151,6 +151,7 @@ def draw_sample(cohort: Cohort, rate: float, streams: Sequence[Keystream]) -> Bo
     """
     if rate >= 1:
         return None
+    # Independent draws, not a batch of fixed size: the accountants' amplification by sampling is that of Poisson draws.
     bounds = zip(cohort.patients_from[:-1], cohort.patients_from[1:], strict=True)
     parts = [s.keyed_uniform(cohort.tokens[a:b]) for s, (a, b) in zip(streams, bounds, strict=True)]
     return np.asarray(np.concatenate(parts) < rate)
@@ -166,6 +167,7 @@ def _bounded_sums(step: Step, weights: Floats, children: Sequence[Keystream]) ->
     """Draw the step's patients, then sum their clipped gradients or their mean rows."""
     terms, layout, cohort, memory = step.terms, step.layout, step.cohort, step.memory_bytes
     sampled = draw_sample(cohort, terms.training.sampling_rate, children)
+    # A little below clip_norm: the order of float64 additions may move the sum by the rest.
     model, clip_norm = terms.model, ordered_clip_norm(terms.privacy.clip_norm)
     if step.moments:
         return moment_sums(model, layout, cohort, clip_norm, sampled=sampled, memory_bytes=memory)

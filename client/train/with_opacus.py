@@ -41,6 +41,7 @@ def update_with_opacus(
     training, clip_norm = terms.training, terms.privacy.clip_norm
     module = build_module(terms.model, layout)
     load_vector(module, weights)
+    # Not a PrivacyEngine: it takes sampling rate and normaliser from the private number of patients.
     optimizer = PatientOptimizer(
         torch.optim.SGD(module.parameters(), lr=training.local_learning_rate / public_patients),
         noise_stddev=terms.hospital_noise_stddev,
