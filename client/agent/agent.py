@@ -84,6 +84,7 @@ class Agent:
         except LedgerError as error:
             return self._refused(Refusal("ledger", str(error)), asked)
         except Exception as error:
+            # Late, not refused: what else is raised may depend on the tables, and a refusal would show it (rule 2).
             logger.warning("late: %s", describe_error(error))
         return Reply(None, delay_seconds)
 
@@ -201,6 +202,7 @@ def run_agent(folder: Path) -> None:
     home = load_home(folder)
     ledger = home.open_ledger()
     try:
+        # Read now: a policy that cannot be read is told at the start, and not by a refusal in the first round.
         home.policy.current()
         if home.simulation is not None:
             logger.warning("SIMULATION: noise from a seed protects nobody; this home refuses real studies")
@@ -216,6 +218,7 @@ async def _serve(door: SocketDoor, agent: Agent) -> None:
 
     async def forget() -> None:
         while True:
+            # In a thread: whoever holds the ledger's lock must not hold up the door.
             await asyncio.to_thread(agent.forget_expired)
             await asyncio.sleep(FORGET_SECONDS)
 

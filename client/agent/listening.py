@@ -25,6 +25,7 @@ def listening_socket(path: Path) -> socket.socket:
         )
     _remove_dead(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # By the umask, not by chmod afterwards: in between anybody could connect.
     before = os.umask(0o777 & ~SOCKET_MODE)
     try:
         listening.bind(str(path))

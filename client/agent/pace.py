@@ -46,6 +46,7 @@ class Pace:
 
     def _serve(self) -> None:
         self._fill()
+        # Above 0 is enough, and the level may fall below: a piece larger than the burst would wait for ever.
         while self._waiting and (self._level > 0 or self._waiting[0][3].done()):
             _, _, amount, turn = heapq.heappop(self._waiting)
             if not turn.done():  # else its caller went away

@@ -90,7 +90,7 @@ def _release(
         try:
             ward = Ward(
                 home.hospital,
-                replace(policy, require_approval=False),
+                replace(policy, require_approval=False),  # rehearsed before a person says yes
                 ledger,
                 lambda: now,
                 lambda plan: fresh_keystream(),

@@ -91,6 +91,7 @@ class SocketDoor:
         self._room = Room(limits.connections, limits.held_bytes)
         self._at_once = max(min(_AT_ONCE, limits.connections // 4), 1)
         self._worker = Worker(answer, self._busy)
+        # A thread of its own: a look at first bytes must not wait for the answer that is being computed.
         self._screener = ThreadPoolExecutor(1, "screen")
         self._letting_in = Pace(limits.callers_per_second, limits.connections)
         self._reading = Pace(limits.bytes_per_second, 2 * LARGEST_REQUEST)
@@ -138,6 +139,7 @@ class SocketDoor:
                 continue
             for caller in callers:
                 serving = asyncio.create_task(self._serve_one(caller))
+                # The loop keeps no reference to a task that would save it from the garbage collector.
                 self._open.add(serving)
                 serving.add_done_callback(self._open.discard)
             await self._letting_in.take(len(callers) + _GLANCE * gone)
@@ -175,6 +177,7 @@ class SocketDoor:
             self._room.leave(caller)
             if job is not None:
                 self._worker.leave(job)
+            # abort: close() would wait until the caller takes what was written, and it may never do so.
             writer.transport.abort()
 
     async def _request(
@@ -235,6 +238,7 @@ class SocketDoor:
         caller's own, twenty who bring the same bytes a tenth of a second apart would learn to a tenth when it was
         ready.
         """
+        # Others may wait for the same answer: whoever leaves must not cancel it for them.
         reply = await asyncio.shield(job.answer)
         self._room.holds(caller, len(reply.payload or b""), time.monotonic())
         due = due_at(job.arrived, reply.ready_at, reply.delay_seconds)

@@ -37,6 +37,7 @@ class _Kept:
 
     def stands(self, contract: Contract, stamp: Stamp, now: datetime) -> bool:
         """Whether patients read anew would be the same."""
+        # An empty stamp (a database, a missing file) never stands.
         same = self.contract == contract.fingerprint and self.stamp == stamp != ()
         return same and (self.since == now or self.since <= now < self.until)
 
@@ -84,6 +85,7 @@ def stamp_of(source: TableSource) -> Stamp:
         states = [(str(path), path.stat()) for paths in source.files().values() for path in paths]
     except OSError:
         return ()
+    # ctime too: a copy that keeps times (`cp -p`) sets mtime back, and no call sets ctime.
     return tuple((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in states)
 
 

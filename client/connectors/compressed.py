@@ -39,5 +39,6 @@ def _stream(path: Path, raw: BinaryIO) -> BinaryIO:
     if ending == ".gz":
         return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
     if ending == ".zst":
+        # read_across_frames: files joined by `cat` have several frames, and the reader would stop after the first.
         return cast("BinaryIO", zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
     return raw

@@ -68,6 +68,7 @@ def _frame(
     if len(sorts) == 1 and (kinds == sorts[0]).all():
         return parts[0].with_columns(pl.lit(None, pl.String).alias(DAMAGED))
     names = list(wanted)
+    # Row 0 is the one of nulls, put in front below: damaged and blank lines keep their places.
     rows = np.zeros(len(kinds), np.int64)
     nothing = pl.DataFrame({name: [None] for name in names}, schema=dict.fromkeys(names, pl.String))
     for kind, before in zip(sorts, np.cumsum([1, *map(len, parts)]), strict=False):
@@ -100,8 +101,8 @@ def _read(data: bytes, kind: int, written: LineFormat, wanted: Mapping[str, int]
         columns=[str(place) for place in sorted(set(wanted.values()))] or ["0"],
         separator=written.separator,
         quote_char=written.quote if kind == QUOTED else None,
-        infer_schema=False,
-        truncate_ragged_lines=True,
+        infer_schema=False,  # a type would be guessed from other patients' cells
+        truncate_ragged_lines=True,  # vetting lets empty fields stand behind the last name
     )
     return frame.select(pl.col(str(place)).alias(name) for name, place in wanted.items())
 
@@ -119,6 +120,7 @@ def _possible_names(line: bytes, written: LineFormat, width: int, patient: int) 
     """Give the fields that may be the identifier: counted from the left, and from the right; one per line."""
     cut = len(line) > _READ_FOR_NAMES
     fields = decoded(line[:_READ_FOR_NAMES], "utf-8").split(written.separator)
+    # A stray separator moves what stands on one side of it: from the other end the place is still right.
     from_right = len(fields) - (width - patient)
     readings = [patient] if cut or not written.names else [patient, from_right]
     found = [fields[place] for place in readings if 0 <= place < len(fields)]

@@ -71,6 +71,7 @@ def frame_of(sheet: Sheet, places: Mapping[str, int]) -> pl.DataFrame:
     kept = [_kept(row, sheet.names) for row in sheet.rows]
     patient = next(iter(places.values()))
     unread = [
+        # "" and not null where nobody is named: null would say that the row was read whole.
         _cell(sheet.unread.get(index), patient) or "" if row is None else None
         for index, row in enumerate(sheet.rows)
     ]

@@ -31,6 +31,7 @@ RESOURCES = (
 )  # fmt: skip
 _NAMES = {name: re.compile(rf"(?<![A-Za-z]){name}(?![A-Za-z])") for name in RESOURCES}
 _BATCH_ROWS = 20_000
+# JSON may write a slash as \/.
 _NAMED = re.compile(rb"Patient\\?/([A-Za-z0-9\-.]{1,64})")
 _OWN_NAME = re.compile(rb"\"id\"\s*:\s*\"([A-Za-z0-9\-.]{1,64})")
 _ENDS = (".ndjson", ".ndjson.gz")
@@ -163,6 +164,7 @@ def _rows_of_line(
                 raise TypeError("no resource")
             return []
         return [(*row, None) for row in rows(plain)]
+    # RecursionError: a line of thousands of brackets. It damages its own row, as all other nonsense does.
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return [(*(None,) * width, "\n".join(_possible_names(line[:LONGEST_LINE], resource, key)))]
 

@@ -36,6 +36,7 @@ def consent_rows(resource: Mapping[str, Any], meanings: Mapping[str, Meaning]) -
     Raises AttributeError or TypeError where the resource is not made as FHIR says: then nobody knows what it says.
     """
     status, dated = resource.get("status"), _text(resource.get("dateTime"))
+    # A rule that is not known denies.
     ruled = next((_RULES[c] for _, c in _codings(resource.get("policyRule")) if c in _RULES), "deny")
     about = [*_codings(resource.get("category")), *_codings(resource.get("scope"))]
     everything = sorted({meaning for meaning in meanings.values() if meaning != OTHER})

@@ -159,4 +159,5 @@ def _shown(names: Sequence[str], columns: Mapping[str, str]) -> list[str]:
 
 
 def _is_position(name: str) -> bool:
+    # isdigit also takes ², on which int() raises.
     return name.isascii() and name.isdigit() and 1 <= int(name) <= 16_384

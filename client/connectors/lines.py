@@ -41,6 +41,7 @@ def blocks_of_lines(stream: BinaryIO, written: LineFormat) -> Iterator[tuple[byt
 def _as_utf8(data: bytes, end: bytes, written: LineFormat) -> bytes:
     text = data if written.encoding == "utf-8" and _is_utf8(data) else _decoded(data, end, written)
     if written.end == "\r":
+        # First: a line feed within such a line would pass for its end afterwards.
         return text.replace(b"\n", b" ").replace(b"\r", b"\n")
     return text.replace(b"\r\n", b"\n") if b"\r" in text else text
 

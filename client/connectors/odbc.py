@@ -49,6 +49,7 @@ class OdbcSource(MappedSource):
         """
         kinds = self._kinds(table, columns)
         statement = self.statement(table, columns, kinds)
+        # Not the first, the patient's identifier: as a float a long number would lose digits.
         numbers = [name for name in columns[1:] if kinds[name] == "number" and self._dialect.typed]
 
         def read(_: list[str] | None) -> Iterator[pl.DataFrame]:
@@ -121,6 +122,7 @@ class OdbcSource(MappedSource):
 
     def _schema(self, table: str, listed: str) -> Any:
         place = self._dialect.place(self.places[table].name)
+        # LIMIT and TOP are some dialects' own words; this every database understands.
         statement = f"SELECT {listed} FROM {place} WHERE 1 = 0"  # noqa: S608 (names are quoted)
         return open_reader(self.access, self.environment, statement, self._where(table), as_text=False).schema
 

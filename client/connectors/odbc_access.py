@@ -39,6 +39,7 @@ class OdbcAccess:
         parts = [self.connection.rstrip("; ")]
         for key, value in (("UID", self.user), ("PWD", self._password(environment))):
             if value is not None:
+                # In braces, by ODBC's rule: a ; in a password would end it there, and a } in it is doubled.
                 parts.append(f"{key}={{{value.replace('}', '}}')}}}")
         return ";".join(parts) + ";"
 

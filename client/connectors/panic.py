@@ -45,6 +45,7 @@ def libraries_are_mute() -> Iterator[None]:
     if before is not sys.__stderr__:
         yield
         return
+    # The descriptor, not sys.stderr alone: native code writes to the former.
     number = before.fileno()
     with (
         os.fdopen(os.dup(number), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as ours,

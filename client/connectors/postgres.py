@@ -58,6 +58,7 @@ class Snapshot:
         """Read by a connection of its own that sees this state; gives Arrow batches."""
         with contextlib.closing(_connect(self._uri)) as connection, connection.cursor() as cursor:
             cursor.execute(_BEGIN)
+            # Before the settings: PostgreSQL takes a snapshot only before the transaction's first query.
             cursor.execute("SET TRANSACTION SNAPSHOT " + quoted(self._name, "'"))
             cursor.execute(_SETTINGS)
             cursor.execute(statement)

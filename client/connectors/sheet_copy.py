@@ -40,6 +40,7 @@ def _readable(sheet: bytes, texts: int) -> bytes:
     """Change the cells that no reader knows. texts: how many the file has that cells share."""
 
     def within(found: re.Match[bytes]) -> bytes:
+        # Twenty digits are more than any sheet has; on thousands of them int() raises.
         known = found[2].isdigit() and int(found[2][:20]) < texts
         return found[0] if known else found[1] + found[3]
 

@@ -35,6 +35,7 @@ def check_extent(path: Path) -> None:
 
 
 def _check(path: Path, sheet: BinaryIO) -> None:
+    # Columns of one letter are within these 26: only longer names are looked for.
     rows, columns = 1, 26
     for block in _blocks(sheet):
         rows = max(rows, max(map(int, _ROW.findall(block)), default=0))
@@ -50,6 +51,7 @@ def _blocks(sheet: BinaryIO) -> Iterator[bytes]:
     end = b""
     while block := sheet.read(_BLOCK_BYTES):
         yield end + block
+        # What a block's end cuts in two is seen whole with the next block.
         end = block[-_OVERLAP_BYTES:]
 
 

@@ -41,6 +41,7 @@ def swapped_columns(tables: Tables, contract: Contract) -> list[Pair]:
     }
     rows = {table: frame.collect(engine="streaming") for table, frame in first.items()}
     there = [one for one in expected if one.table in rows]
+    # NaN, of too few cells, is neither below nor above a bound: such a column is never named.
     wrong = [one for one in there if _share(rows[one.table], one, one, tables) < _OWN]
     found: list[Pair] = []
     for one, other in combinations(wrong, 2):
@@ -90,4 +91,5 @@ def _expected(contract: Contract) -> Iterator[_Expected]:
         elif feature.kind in ("hour", "weekday", "month", "gap_days"):
             timestamps += [(feature.table, column) for column in feature.columns]
     found += [_Expected(table=table, column=column) for table, column in timestamps if column is not None]
+    # Reversed: of a column that is expected twice, the first expectation stays.
     yield from {(one.table, one.column): one for one in reversed(found)}.values()

@@ -48,6 +48,7 @@ def _opened(path: Path) -> tuple[pl.LazyFrame, pl.Schema]:
     try:
         with panics_are_faults():
             if plain_name(path).endswith(".parquet"):
+                # glob=False: a name with * or [ is a file's name, not a pattern.
                 frame = pl.scan_parquet(path, glob=False)
             else:
                 frame = pl.scan_ipc(path, glob=False)

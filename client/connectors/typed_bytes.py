@@ -38,6 +38,7 @@ def _read(path: Path, columns: list[str]) -> Any:
 
     if plain_name(path).endswith(".parquet"):
         with parquet.ParquetFile(path) as file:
+            # pyarrow gives them in the file's order, whatever was asked for.
             return file.read(columns=columns).select(columns)
     with ipc.open_file(path) as file:
         return file.read_all().select(columns)

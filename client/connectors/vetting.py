@@ -80,6 +80,7 @@ def _quoting(
     line = np.searchsorted(ends, quotes)
     count = np.bincount(line, minlength=len(ends))
     quote = block[quotes[0]]
+    # The block ends in a newline: behind a quote there is always a byte.
     before, after = np.where(quotes > 0, block[quotes - 1], _NEWLINE), block[quotes + 1]
     begins = (before == separator) | (before == _NEWLINE)
     closing = (np.arange(len(quotes)) - (np.cumsum(count) - count)[line]) % 2 == 1
@@ -124,6 +125,7 @@ def _has_width(
         return right
     for_sure = np.flatnonzero(~right & ~quoted & (outside >= least))
     excess = separators[for_sure] - (least - 1)
+    # Separators alone up to the line's end: as many bytes as there are fields too many.
     trailing = ends[for_sure] - marks[first_marks[for_sure] + least - 1]
     right[for_sure] = trailing == excess
     return right
