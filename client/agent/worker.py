@@ -13,7 +13,7 @@ from wardround.protocol.wire.opening import OPENING_BYTES
 logger = logging.getLogger("wardround.hospital")
 
 BYTES_PER_SECOND = 4 * 2**20
-"""By how much a large request stands behind a small one: so many bytes are as a second of waiting."""
+"""How far a large request stands behind a small one: so many bytes count as one second of waiting."""
 
 T = TypeVar("T")
 

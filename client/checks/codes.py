@@ -23,6 +23,7 @@ def codes(tables: Tables, policy: Policy, contract: Contract, show_values: bool 
         where = f"under columns in {SETTINGS}" if first[0] == second[0] else "in the export of the two tables"
         text = f"the cells of columns {'.'.join(first)} and {'.'.join(second)} look swapped"
         yield fault("codes", text, f"swap the two {where}")
+    # Their cells fail these counts too, but the remedy is to swap, and not to translate.
     crossed = {one for pair in swapped for one in pair}
     bad = [one for one in shares if (one.table, one.column) not in crossed]
     found = [finding for one in bad for finding in _faults(one, policy, tables, contract, show_values)]

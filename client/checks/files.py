@@ -149,6 +149,7 @@ def strange_heads(entries: Iterable[Entry], operators: Mapping[str, str]) -> dic
         if entry.kind == "recovered":
             found.clear()
         elif name and entry.kind == "charged":
+            # Charged since: the operator named a head that is here again.
             found.pop(name, None)
         elif name and entry.kind == "refused" and entry.fields["clause"] == "ledger_head":
             found.setdefault(name, entry)
@@ -169,6 +170,7 @@ def _dated(path: Path, now: datetime) -> Iterator[Finding]:
     from cryptography import x509
 
     try:
+        # A file may hold a chain, which ends with the first of its certificates.
         first = min(x509.load_pem_x509_certificates(read_bounded(path, _LARGEST_CERTIFICATE)),
                     key=lambda one: one.not_valid_after_utc)  # fmt: skip
     except (ValueError, OSError):

@@ -44,6 +44,7 @@ def _unmet(wanted: list[str]) -> Iterator[tuple[str, str, str]]:
 
     for text in wanted:
         requirement = Requirement(text)
+        # Of the extras a hospital installs what it needs: a missing one is no fault.
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         has = _version(requirement.name)
@@ -86,6 +87,7 @@ def clock(last_entry: datetime | None, now: datetime | None = None) -> Iterator[
 def clock_state() -> int:
     """Ask the kernel whether its clock is synchronised (adjtimex(2)); 0 where it does not say."""
     try:
+        # Zeros only ask (modes = 0); 512 bytes are more than struct timex has on any machine.
         return int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)))
     except (OSError, AttributeError):
         return 0

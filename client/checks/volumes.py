@@ -7,6 +7,7 @@ from pathlib import Path
 
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "glusterfs", "ceph")
 MEMORY = ("tmpfs", "ramfs")
+# The kernel writes a space in a path as \040.
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -45,6 +46,7 @@ def volume_of(
             right.split()[0],
             right.split()[1],
         )
+        # `>=`: of two mounts at one place the later covers the earlier.
         if real.is_relative_to(point) and (best is None or len(point) >= best[0]):
             best = len(point), Volume(point, _plain(device), kind, _encrypted(kind, number, system))
     return best[1] if best else None
@@ -62,9 +64,11 @@ def unencrypted_swap(swaps: Path = Path("/proc/swaps"), system: Path = Path("/sy
 
 
 def _swap_is_encrypted(name: str, system: Path) -> bool:
+    # Compressed memory, not a disk.
     if Path(name).name.startswith("zram"):
         return True
     try:
+        # A swap device's own number, or that of the volume on which a swap file lies.
         number = Path(name).stat().st_rdev or Path(name).stat().st_dev
     except OSError:
         return False
@@ -72,6 +76,7 @@ def _swap_is_encrypted(name: str, system: Path) -> bool:
 
 
 def _encrypted(kind: str, number: str, system: Path) -> bool | None:
+    # It reaches a disk by swap alone, which is looked at by itself.
     if kind in MEMORY:
         return True
     if kind in ("ecryptfs", "fuse.gocryptfs", "fuse.encfs"):

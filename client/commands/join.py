@@ -39,6 +39,7 @@ def run(options: Namespace) -> None:
     listed = begun or _check_home(kit, options.kit, folder)
     says = f"A kit for {kit.hospital}; its SuperNode would connect to {kit.address}"
     file = f"kit={options.kit}"
+    # Before anything is written: the kit's operator becomes the first that a new policy lists.
     require_compared(file, says, kit.fingerprint, options.fingerprint, "--fingerprint ", "yes")
     if begun:
         begin_home(folder, NewHome(hospital=kit.hospital, operators=(("operator", kit.operator),)))

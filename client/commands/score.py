@@ -35,6 +35,7 @@ def run(options: Namespace) -> None:
         accepted = _reviewed_or_accepted(opened, at_hand, stored, options)
         tables = read_tables(opened.home.source, contract)
         if options.identify:
+            # Read once: scores go to messages by position, and a second reading may bring others, in another order.
             tables = replace(tables, messages=tables.messages.lazy().collect(engine="streaming"))
         operator = opened.operator_name(at_hand.signature.operator) if at_hand.signature else ""
         scores = score(tables, contract, stored, opened.home.patients_key, opened.now, options.personal)

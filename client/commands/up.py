@@ -62,6 +62,7 @@ class Kept:
 
     def _start(self, now: float) -> None:
         self.started = now
+        # -P: a user's own client.py in the current folder must not be imported in the place of ours.
         line = [sys.executable, "-P", "-m", "wardround.client.main", self.word, "--home", str(self.home)]
         self.process = subprocess.Popen(exit_with_parent(line))
 
@@ -76,6 +77,7 @@ def run(options: Namespace) -> None:
         f"{settings.hospital}: waiting for plans from {settings.address}",
     )
     both = [Kept("agent", home), Kept("supernode", home)]
+    # SIGTERM as Ctrl-C: it raises, and both children are stopped on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:

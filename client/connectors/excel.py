@@ -131,7 +131,7 @@ def _rows(book: python_calamine.CalamineWorkbook, name: str) -> Iterator[Row | N
 
 
 def _rows_of_file(path: Path, book: python_calamine.CalamineWorkbook, name: str) -> list[Row | None]:
-    """Give all rows, from a copy of the file where some cell is none that its reader knows."""
+    """Give all rows; where the reader does not know some cell, from a copy of the file without such cells."""
     try:
         return list(_rows(book, name))
     except (python_calamine.CalamineError, TableError) as error:

@@ -1,4 +1,4 @@
-"""A copy of an Excel file in which every cell can be read: one that its reader does not know ended the whole sheet.
+"""A copy of an Excel file in which every cell can be read: one that the reader does not know ends the whole sheet.
 
 LibreOffice's ``Err:502`` and Excel's ``#GETTING_DATA`` are such cells. In the copy an error is ``#N/A``, which is read
 as missing, and what is of no known type is text. All other cells stay as they are.

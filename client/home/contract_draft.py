@@ -141,6 +141,7 @@ def _roles(tables: Mapping[str, Mapping[str, Kind]], choices: Choices) -> _Roles
         unknown = " or ".join(what for what, _ in missing)
         flags = " and ".join(f"{flag} COLUMN" for _, flag in missing)
         raise ConfigurationError(f"contract draft: no column's name says that it {unknown}; give {flags}")
+    # A contract has both or neither: history needs to know when an outcome became known.
     if decided is None or outcome is None:
         decided = outcome = None
     engaged, not_engaged = choices.engaged or ("1",), choices.not_engaged or ("0",)

@@ -86,6 +86,7 @@ def _pick(
     ranked = []
     for one in free:
         has_patient = bool(patient_columns(one.columns, own))
+        # Without a column of the patient only equal names count: what is merely alike is too little to go by.
         known = sum(column_for(name, one.columns, surely=not has_patient) is not None for name in wanted)
         by_columns = table in TABLES and has_patient and known >= max(_LEAST_ALIKE, len(wanted) / 2)
         rank = table_rank(table, _base(one.name, key))
@@ -142,6 +143,7 @@ def _choose(table: str, listed: ListedTable, column: str | None, contract: Contr
 def _form(chosen: Sequence[_Chosen]) -> str:
     """Say how identifiers are written: by the type that all tables declare, and text where they differ."""
     kinds = {one.listed.columns[one.patient] for one in chosen if one.patient is not None}
+    # As a number, an identifier with a letter in one table would be nobody's there.
     return {frozenset({"uuid"}): "uuid", frozenset({"whole"}): "number"}.get(frozenset(kinds), "text")
 
 

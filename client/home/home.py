@@ -185,6 +185,7 @@ def load_home(folder: Path) -> Home:
 def load_patients_key(path: Path) -> bytes:
     """Read the secret behind patients' tokens: 32 bytes in hexadecimal; refuses a file that others may read."""
     try:
+        # Whoever reads this key can find a patient by trying identifiers: tokens hide nobody from them.
         mode = path.stat().st_mode & 0o777
         content = read_bounded(path, 1000).decode("ascii", "replace").strip()
     except OSError as error:
@@ -206,6 +207,7 @@ def program_version() -> str:
 def _patient(section: Section) -> PatientColumn:
     """Read who is one patient; a home of 0.1.0 does not say it, and goes on as it did."""
     if not section.has("patient"):
+        # Another form would change who is one patient, and join the accounts of a ledger that has charges.
         return PatientColumn(form=AS_WRITTEN)
     return patient_from_section(section.section("patient"))
 

@@ -32,6 +32,7 @@ def begin_home(folder: Path, new: NewHome) -> str:
     for name in (SETTINGS, POLICY, LEDGER, HOSPITAL_KEY, PATIENTS_KEY):
         if (folder / name).exists():
             raise ConfigurationError(f"home={folder}: {name} exists already; nothing was overwritten")
+    # Both texts before the first file: terms that cannot be written down leave nothing half made.
     policy, settings = policy_text(new), settings_text(new)
     try:
         for part in (folder, folder / "keys", folder / TERMS):

@@ -68,6 +68,7 @@ class RoundLog:
 
     def _append(self, line: bytes) -> None:
         self._forget_oldest()
+        # One write of one length, and fsync, with a fault and without: the time it takes tells nothing.
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.write(handle, line)
@@ -119,6 +120,7 @@ def _line(plan: RoundPlan, fault: str, now: datetime) -> bytes:
         "study": visible(plan.study, 64),
         "account": plan.account,
         "round": plan.round,
+        # ASCII, so that characters are bytes and every line has the same length.
         "fault": visible(fault, _LONGEST_FAULT).encode("ascii", "replace").decode("ascii"),
     }
     # A line begins anew: the one before may have been cut by a crash.

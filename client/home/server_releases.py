@@ -29,7 +29,7 @@ from wardround.protocol.wire.speaker import (
 logger = logging.getLogger("wardround.hospital")
 
 THEIRS, HERE = "the operator's server", "this agent"
-"""How the two sides are called where they are of two releases."""
+"""What the two sides are called in a line about their releases."""
 MOST_OPERATORS, LARGEST = 100, 2**16
 
 
@@ -57,6 +57,7 @@ class ServerReleases:
             if operator in found and found[operator].speaker == speaker:
                 self._found = found
                 return
+            # The oldest go: dictionaries keep their order, and who speaks now is put last.
             others = [(key, one) for key, one in found.items() if key != operator][-(MOST_OPERATORS - 1) :]
             self._found = dict(others) | {operator: ServerRelease(speaker, now)}
             if understands(speaker) and speaker != this_speaker():

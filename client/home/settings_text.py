@@ -24,7 +24,7 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)?")
 LARGEST_DELTA = 1e-5
-"""That a new policy is begun with, whatever terms ask for."""
+"""The largest δ that a new policy begins with, whatever the terms ask for."""
 _NO_PATIENT = "# patient: {column: pat_no, form: text}"
 _MOST_NOTES = 40  # lines of column names: a comment is for a person
 
@@ -121,6 +121,7 @@ def _spelled(value: object, indent: int = 0) -> str:
 
 
 def _word(value: object) -> str:
+    # Read back: words such as no, on and null look plain, and are something else in YAML.
     if isinstance(value, str) and _WORD.fullmatch(value) and read_yaml(value.encode(), "word") == value:
         return value
     if isinstance(value, list):

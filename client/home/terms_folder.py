@@ -23,6 +23,7 @@ def keep_pending(folder: Path, signed: SignedTerms) -> None:
     At most ``MOST_KEPT`` files of an operator, of together ``LARGEST_KEPT`` bytes; that there is no more room, in
     there or on the disk, is only logged.
     """
+    # In the file's name: two operators may sign the same terms, and neither may replace the other's file.
     operator = hashlib.sha256(signed.operator.encode()).hexdigest()[:8]
     path = folder / f"{signed.terms.fingerprint}-{operator}{_SUFFIX}"
     payload = signed_terms_to_bytes(signed)

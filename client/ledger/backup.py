@@ -116,7 +116,7 @@ def put_in_place(part: Path, database: Path) -> None:
 
 @contextmanager
 def ledger_part(path: Path) -> Iterator[Path]:
-    """Begin an empty file beside ``path``, which its owner alone may read; removed where it was given no name.
+    """Begin an empty file beside ``path``, which its owner alone may read; removed unless it was renamed.
 
     LedgerError where the disk or SQLite fails meanwhile; what was there before is there still.
     """

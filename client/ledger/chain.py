@@ -31,7 +31,7 @@ class Chain:
     Guarantee: entries are followed in their order only, each holding the hash of the one before; a round
     is charged once and released once. Signatures are the caller's to check.
 
-    time: what counts as the least possible now: that of the last entry which is no refusal. released: by charge,
+    time: the earliest that now can be: that of the last entry, refusals aside. released: by charge,
     the digest of what left; empty where it may have left before the ledger was recovered. known_by: the digest of how
     patients are known, empty before it was first recorded.
     """

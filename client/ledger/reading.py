@@ -52,7 +52,7 @@ class LedgerReader:
 
     @property
     def time(self) -> datetime:
-        """What counts as the least possible now: the time of the last entry that is no refusal."""
+        """The earliest that now can be: the time of the last entry, refusals aside."""
         with self._reading() as chain:
             return chain.time
 

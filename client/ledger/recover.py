@@ -82,8 +82,8 @@ def unknown_studies(hospital: str, delta: float, life: float) -> list[Assumed]:
 def newest_copy(database: Path, file: Path | None, key: SigningKey) -> tuple[Chain, list[Assumed]]:
     """Read what is left: a backup, or where none is named what lies in the ledger's place.
 
-    And what that place charged besides, where it went on from an earlier entry than the backup (a machine was set
-    back to a snapshot). LedgerError where it holds all of the backup and more: that would be forgotten.
+    Also gives what the ledger's own file charged and the backup lacks: a machine that is set back to a snapshot goes
+    on from an earlier entry. LedgerError where that file holds all of the backup and more, which would be forgotten.
     """
     if file is None:
         return _in_place(database, key)[0], []

@@ -37,6 +37,7 @@ def digest(bundle: bytes) -> str:
             contents = {part.filename: packed.read(part) for part in parts}
     except (BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
         raise ValueError("not packed as a Flower app") from error
+    # Of two entries of one name the last alone would be in the digest, and an unpacker may take the first.
     if len(contents) < len(parts) or _PROJECT not in contents:
         raise ValueError("the same file twice, or no pyproject.toml")
     contents.pop(_MANIFEST, None)  # follows from the others; Flower holds them to it

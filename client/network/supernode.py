@@ -141,6 +141,7 @@ def server_days_left(settings: NodeSettings, now: datetime | None = None) -> int
 def command(settings: NodeSettings) -> list[str]:
     """Give the command line of Flower's SuperNode with its runner (``client.network.supernode_process``)."""
     return [
+        # -P: what lies in the current folder must not be imported in the place of ours.
         sys.executable, "-P", "-m", "wardround.client.network.supernode_process",
         "--superlink", settings.address,
         "--root-certificates", str(settings.folder / "root.crt"),
@@ -155,6 +156,7 @@ def command(settings: NodeSettings) -> list[str]:
 
 def environment(settings: NodeSettings, inherited: Mapping[str, str]) -> dict[str, str]:
     """Give the process only what it needs: no address of a database, no one's password."""
+    # A list of what is let through, not of what is kept out: nobody knows all names of secrets.
     kept = {key: inherited[key] for key in ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME") if key in inherited}
     own = str(Path(sys.executable).parent)
     return (

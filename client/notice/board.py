@@ -115,6 +115,7 @@ def gather_board(
         excess=None if sampled else gaussian_excess(gaussian_parameter(study, delta), study),
         study_odds=odds(study, delta),
         after=odds(after, delta),
+        # What is spent stays spent, also where the cap was lowered since.
         life=odds(max(policy.max_epsilon_for_life, after), delta),
         policy_digest=hashlib.sha256(policy_text).hexdigest(),
         ledger_head=ledger_head,

@@ -91,6 +91,7 @@ def gather(
         s for s in known if decisions[s.terms.fingerprint] == "approved" or s.terms.fingerprint in charged
     ]
     contracts = {s.terms.contract.fingerprint: s.terms.contract for s in told}
+    # The larger one: a patient is in one of the accounts, and the page speaks to all.
     spent = max(ledger.spent(account, policy.delta) for account in ACCOUNTS)
     return Facts(
         hospital=hospital,
@@ -100,6 +101,7 @@ def gather(
         contracts=tuple(contracts.values()),
         tables=_tables(tuple(contracts.values())),
         so_far=odds(spent, policy.delta),
+        # What is spent stays spent, also where the cap was lowered since.
         ever=odds(max(policy.max_epsilon_for_life, spent), policy.delta),
         per_study=odds(policy.max_epsilon_per_study, policy.delta),
         two_hospitals=odds(2 * max(policy.max_epsilon_for_life, spent), 2 * policy.delta),

@@ -35,5 +35,7 @@ def odds(epsilon: float, delta: float) -> Odds:
         return Odds(0.0, 50, 1.0)
     exponent = min(epsilon, 700.0)  # beyond, the exponential overflows, and everything is known anyway
     right = 1 / (1 + math.exp(-exponent)) + delta / (1 + math.exp(exponent))
+    # A test points at no more than all who took part: the ratio ends at 1 ÷ OUTSIDERS_NAMED.
     times = min(math.exp(exponent) + delta / OUTSIDERS_NAMED, 1 / OUTSIDERS_NAMED)
+    # Rounded up, but for the error of floating point: 75.00000000000001 is 75.
     return Odds(epsilon, min(math.ceil(100 * right - 1e-9), 100), math.ceil(10 * times - 1e-9) / 10)

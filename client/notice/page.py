@@ -28,6 +28,7 @@ def notice_html(facts: Facts) -> str:
 
 def render(template: str, **values: object) -> str:
     """Fill a template of this folder: one self-contained page; whatever is filled in is escaped."""
+    # StrictUndefined: a misspelt name must fail, and not leave a gap in what patients are told.
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -47,6 +47,7 @@ class Reasons:
 
         Empty where the model has fewer, or where they are nothing.
         """
+        # Column 0 is the intercept, which is no reason.
         columns = active_columns(self._layout, events)[:, 1:]
         out = np.full((len(columns), MOST), "", dtype=object)
         for start in range(0, len(columns), _AT_ONCE):
@@ -64,5 +65,6 @@ class Reasons:
         texts = self._texts[chosen]
         ranged = chosen >= self._layout.width - values.shape[1]
         texts[ranged] += np.char.mod(" (%+.2f)", largest[ranged]).astype(object)
+        # It would be shown as 0.00.
         texts[np.abs(largest) < 0.005] = ""
         return np.asarray(texts, dtype=object)

@@ -36,6 +36,7 @@ YES = "yes"
 
 def is_simulated(stored: StoredModel) -> bool:
     """Whether a model is a simulation's; one without the mark counts as such."""
+    # All but a plain no counts as simulated: a misspelt mark must not pass for a real model's.
     return stored.facts.get("simulation", YES).lower() not in ("no", "false")
 
 
@@ -90,6 +91,7 @@ def score(
     personal: mix the hospital's own part in, fitted on its training patients (``client.personal.personal_mixture``).
     """
     parts = every_event(tables, contract, key, now)
+    # Admitted again, with K: the own part learns, so the bound on a patient's events holds for it.
     training = encode(admit(tables, contract, key, now).training, contract) if personal else None
     scorer = _scorer(contract, stored, training)
     frame = pl.concat([_scored(scorer, part) for part in parts])
@@ -130,6 +132,7 @@ def _scored(scorer: _Scorer, cohort: Cohort) -> pl.DataFrame:
         "probability": pl.Series(np.round(expit(logits), 6), dtype=pl.Float64),
     }
     if scorer.selection is not None:
+        # By the shared logits: the thresholds were found on them, and not on a personal part's.
         columns["selected"] = pl.Series(scorer.selection.of(contract, cohort, shared), dtype=pl.Boolean)
     if scorer.reasons is not None:
         texts = scorer.reasons.of(cohort)

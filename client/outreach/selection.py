@@ -30,6 +30,7 @@ class Selection:
     def of(self, contract: Contract, cohort: Cohort, logits: Floats) -> Booleans:
         """Tell of each event whether it is selected. logits: float64 [events], of the shared model."""
         columns = [field.name for field in contract.layout.features]
+        # In log-odds the groups' distances add up; on probabilities they could leave 0 to 1.
         least = np.full(cohort.event_count, self.common)
         for attribute, distance in self.distances.items():
             least += distance[cohort.bins[:, columns.index(attribute)]]

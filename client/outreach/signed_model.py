@@ -53,6 +53,7 @@ def take_model(path: Path, signature: Path | None, allows: Callable[[str], bool]
     signature: its file, None for the one beside the model. allows: whether an operator's key is one of those that
     this hospital listens to.
     """
+    # Read once: what is verified is what is parsed, even if the file is exchanged meanwhile.
     content = model_content(path)
     digest = hashlib.sha256(content).hexdigest()
     found = signature or _beside(path)
@@ -89,6 +90,7 @@ def check_marks(at_hand: ModelAtHand, stored: StoredModel) -> None:
                 f"model={at_hand.path}: names an exception that is not signed; ask the operator for both files again"
             )
         return
+    # The file's own marks are not signed by themselves: an exception counts only as it stands in the signature.
     marks = (signer, facts.get("exception_reason"), facts.get("release_blocks"))
     fits = marks == (exception.person, exception.reason, "; ".join(exception.limits))
     if not fits or exception.weights != weights_digest(stored.weights):

@@ -81,6 +81,7 @@ def _read(source: TableSource, table: str) -> OutreachTable:
             unreadable = parsing.is_given(name, dtype) & timestamp.is_null()
             cells += [timestamp.alias(name), unreadable.alias(f"{name}_unreadable")]
         elif name == "wanted":
+            # What cannot be read is a no: doubt never sends a message.
             cells.append(parsing.truth(name, dtype, place.format).fill_null(False).alias(name))
         elif name == "address":
             cells.append(parsing.text(name, dtype).alias(name))

@@ -89,5 +89,7 @@ def _events_of(cohort: Cohort, hospital: int) -> slice:
 
 
 def _part(layout: Layout, cohort: Cohort, logits: Floats, labelled: bool) -> HospitalEvents:
+    # The labels that are to be predicted are not handed out, or a plugin could score by them.
     labels = cohort.labels if labelled else np.empty(0)
+    # Copies: a plugin may write into its arrays, and a cohort is kept and used again.
     return HospitalEvents(logits.copy(), labels.copy(), cohort.patient_of_event, layout, cohort)

@@ -52,6 +52,7 @@ def fit_mixture(layout: Layout, cohort: Cohort, design: PersonalDesign) -> Perso
     """
     parts = _fit(layout, cohort, design, LAST_ITERATIONS)
     weights = _weights(_cross_validated_losses(layout, cohort, design))
+    # Losses of nobody are all 0, which would mix five candidates evenly.
     weights[np.diff(cohort.patients_from) == 0] = np.eye(len(CANDIDATES))[0]
     return PersonalMixture(*parts, weights)
 
@@ -114,6 +115,7 @@ def _cross_validated_losses(layout: Layout, cohort: Cohort, design: PersonalDesi
         parts = _fit(layout, kept, _part_of(design, event_fold != fold), FOLD_ITERATIONS)
         logits = _logits(layout, parts, out, _part_of(design, event_fold == fold))
         each = np.logaddexp(0.0, logits) - out.labels * logits
+        # Per patient, as in training: who has many messages has no more say.
         each /= out.events_per_patient[out.patient_of_event]
         hospital = hospital_of_event(out)
         losses += [np.bincount(hospital, loss, minlength=cohort.hospital_count) for loss in each]
@@ -125,5 +127,6 @@ def _part_of(design: PersonalDesign, events: Booleans) -> PersonalDesign:
 
 
 def _weights(losses: Floats) -> Floats:
+    # Less the smallest: else all weights of a large hospital underflow to 0.
     likelihood = np.exp(-TEMPER * (losses - losses.min(axis=0)))
     return np.ascontiguousarray((likelihood / likelihood.sum(axis=0)).T)

@@ -97,6 +97,7 @@ class _Fit:
 
     @classmethod
     def of(cls, design: PersonalDesign, cohort: Cohort) -> "_Fit":
+        # Set to 0 below and weighed 0: a weight alone would leave 0 × inf = NaN in the hospital's sums.
         finite = np.isfinite(design.inputs).all(axis=1) & np.isfinite(design.fixed)
         inputs, fixed = np.where(finite[:, None], design.inputs, 0.0), np.where(finite, design.fixed, 0.0)
         event_weights = finite / cohort.events_per_patient[cohort.patient_of_event]
@@ -129,6 +130,7 @@ def _descend_halving(fit: _Fit, weights: Floats, move: EitherFloats, now: Floats
     for _ in range(30):
         after = weights - size[:, None] * move
         reached = fit.losses(after)
+        # A hair of slack: at the minimum rounding alone makes a step look worse.
         worse = reached > now + 1e-12 * np.abs(now)
         if not worse.any():
             break
@@ -196,6 +198,7 @@ def _hessians(inputs: Floats, curvature: Floats, fit: _Fit) -> Floats:
     """Σ_events curvature · input inputᵀ per hospital: float64 [hospitals, J, J]."""
     columns, hospitals = inputs.shape[1], fit.cohort.hospital_count
     hessians = np.zeros((hospitals, columns, columns))
+    # One pass over all hospitals for each pair of columns; beyond a few, a product for each hospital is less work.
     if columns <= FEW_COLUMNS:
         for a in range(columns):
             for b in range(a + 1):

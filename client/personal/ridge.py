@@ -114,6 +114,7 @@ def _minimise(problem: _Problem, iterations: int, tolerance: float = 1e-4) -> Fl
         residual = problem.event_weights * (probability - problem.labels)
         gradient = (problem.transposed @ residual).reshape(shape) + problem.ridge * ahead
         moved = ahead - gradient / problem.curvature
+        # Momentum that goes uphill is dropped, hospital by hospital: they share the loop only.
         restart = (gradient * (moved - weights)).sum(axis=1) > 0
         older = np.where(restart, 1.0, (1 + np.sqrt(1 + 4 * age**2)) / 2)
         ahead = moved + ((age - 1) / older * ~restart)[:, None] * (moved - weights)

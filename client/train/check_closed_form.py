@@ -92,7 +92,7 @@ def _columns(columns: Sequence[Floats], events: int) -> Floats:
 
 
 def _middle_norm(model: ModelSettings, layout: Layout, weights: Floats, cohort: Cohort) -> float:
-    """Median norm of the patients' gradients: with a clip norm that nobody reaches, a sum is the gradient."""
+    """Median norm of the patients' gradients, each a clipped sum of one patient, at a clip norm that none reaches."""
     alone = [cohort.take(np.array([patient])).pooled() for patient in range(cohort.patient_count)]
     norms = [np.linalg.norm(clipped_sums(model, layout, weights, one, 1e12)) for one in alone]
     return float(np.median(norms))
