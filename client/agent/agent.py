@@ -143,6 +143,7 @@ class Agent:
         And patients who are not those that hospital.yaml says.
         """
         require_patient(self._home.source, terms.contract)
+        # Once for each terms, since it takes seconds.
         if terms.simulation or terms.fingerprint in self._agreed:
             return
         check_training(terms)
@@ -161,6 +162,7 @@ class Agent:
     def _stream(self, plan: RoundPlan) -> Keystream:
         simulation = self._home.simulation
         if simulation is None:
+            # A key of the operating system for each computation, never stored: who had it could subtract the noise.
             return fresh_keystream()
         return simulated_stream(simulation.seed, self._home.hospital)(plan)
 

@@ -22,6 +22,7 @@ async def readable(listening: socket.socket) -> None:
         if not somebody.done():
             somebody.set_result(None)
 
+    # asyncio's own server would let callers in as fast as they come; the door does at a pace.
     loop.add_reader(listening, ready)
     try:
         await somebody

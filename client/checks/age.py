@@ -88,6 +88,7 @@ def _newest(tables: Tables, contract: Contract, table: str, now: datetime) -> da
     schema, form, zone = rows.collect_schema(), tables.format(table), tables.timezone
     timestamps = [parsing.instant(c, schema[c], form, zone).alias(f"timestamp:{c}") for c in columns if c]
     past = [pl.col(one.meta.output_name()) for one in timestamps]
+    # Not in the future: a booking ahead would make an old export look new.
     latest = [one.filter(one <= wall_clock(now, zone)).max() for one in past]
     found = rows.select(timestamps).select(pl.max_horizontal(latest)).collect(engine="streaming").item()
     return found if isinstance(found, datetime) else None

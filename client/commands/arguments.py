@@ -316,6 +316,7 @@ def _inner(parser: OneLineParser, name: str, summary: str) -> OneLineParser:
 
 def _common(parser: OneLineParser, machine: bool = True, inner: bool = False) -> None:
     """Add the flags of every command. machine: with ``--json``."""
+    # An inner word's defaults come last in argparse: they would undo a flag that was typed before it.
     home = SUPPRESS if inner else Path(os.environ.get("WARDROUND_HOME", "."))
     parser.add_argument("--home", type=Path, default=home, metavar="DIR", help="the home folder")
     off = SUPPRESS if inner else False

@@ -49,6 +49,7 @@ def run(options: Namespace) -> None:
             reason=options.reason,
             person=who,
         )
+        # Also what came as a file: notice and recover ask for the terms of all that was approved or charged.
         keep_pending(opened.home.terms_folder, signed)
     if options.json:
         facts = {"study": signed.terms.study, "terms": signed.terms.fingerprint, "decision": kind}

@@ -46,6 +46,7 @@ class OpenHome:
         if _is_file(name):
             return load_terms(Path(name))
         known = list({(one.terms.fingerprint, one.operator): one for one in self.known()}.values())
+        # "none" is not hexadecimal: it begins no fingerprint.
         start = name.lower() if len(name) >= _LEAST_DIGITS else "none"
         found = [s for s in known if s.terms.study == name or s.terms.fingerprint.startswith(start)]
         if len(found) == 1:

@@ -47,6 +47,7 @@ def sheet_name(path: Path, form: TableFormat) -> str:
 def read_sheet(path: Path, form: TableFormat) -> Sheet:
     """Read a sheet whole; its format allows 1,048,576 rows. TableError where it cannot be read."""
     if path.suffix.lower() in _ZIPPED:
+        # Before it is opened: the reader asks for memory for every place up to the last cell.
         check_extent(path)
     book = _workbook(path, path)
     name = _sheet_name(book, path, form)

@@ -33,7 +33,7 @@ def fhir_source(section: Section, folder: Path, timezone: str, patient: PatientC
     parts = {table: section.section(table) for table in named if section.value(table, None) is not None}
     section.finish()
     if "messages" not in parts:
-        section.text("messages")
+        section.text("messages")  # raises, in the section's own words for a missing key
     tables, places = {}, {}
     for table, part in parts.items():
         tables[table] = _table(part, table)

@@ -58,7 +58,7 @@ def source_from_mapping(
     for table in OUTREACH_TABLES.keys() & places.keys():
         places[table] = _of_outreach(places[table])
     if "messages" not in places:
-        section.text("messages")
+        section.text("messages")  # raises, in the section's own words for a missing key
     if uri is not None:
         return PostgresSource(uri, places, timezone)
     if access is not None:

@@ -95,6 +95,7 @@ def loose_texts(texts: pl.Series) -> pl.Series:
 
     Guarantee: what is equal in canonical form is equal in this one. Null where nothing is left.
     """
+    # One zero or two: 12,000 may be twelve thousand.
     whole = texts.str.replace("^([0-9]+),0{1,2}$", "$1")
     bare = _folded(whole).str.strip_prefix("urn:uuid:").str.normalize("NFKD")
     bare = bare.str.replace_all(r"[^\p{L}\p{N}]", "")

@@ -26,6 +26,7 @@ CONNECT_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS = 10, 10, 3600
 """How long the server may be silent, a table locked, and a statement run; then the database is away."""
 
 _NO_TABLE = "no such table, or no right to its schema; correct its name in the mapping"
+# REPEATABLE READ: at a weaker level PostgreSQL takes no snapshot of another connection.
 _BEGIN = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _SETTINGS = f"""
 SELECT set_config('client_encoding', 'UTF8', true), set_config('DateStyle', 'ISO', true),
@@ -190,6 +191,7 @@ def _reason(state: str, away: bool) -> str:
     }
     if state in reasons:
         return reasons[state]
+    # Class 22 are data exceptions: an expression, and so a view's, met a cell that it cannot take.
     if away or (state and state[:2] != "22"):
         return "cannot be read; check address, user and that the server runs"
     return "a view's own expression fails (on a cell, or for lack of a right); correct the view so that it gives null"

@@ -10,6 +10,7 @@ from wardround.protocol.errors import ConfigurationError
 
 _PASSWORD = re.compile(r"://[^/?#@]*:[^/?#@]*@|(^|[?&\s])(ssl)?password\s*=", re.IGNORECASE)
 _MOST_COLUMNS = 100_000
+# relispartition: a partition's rows are its table's too, which is listed.
 _LISTED = f"""
 WITH RECURSIVE found(schema, relation, position, name, declared, type) AS (
     SELECT n.nspname, c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid

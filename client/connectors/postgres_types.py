@@ -42,6 +42,7 @@ _REMEDIES = {
     "hstore": "{} -> 'key'",
     "bytea": "encode({}, 'hex')",
 }
+# From LATIN5 on the number is not that of the part of ISO 8859.
 _LATIN_PARTS = (1, 2, 3, 4, 9, 10, 13, 14, 15, 16)
 _CODECS = {f"LATIN{number}": f"iso8859-{part}" for number, part in enumerate(_LATIN_PARTS, 1)}
 _CODECS |= {"KOI8R": "koi8-r", "KOI8U": "koi8-u", "EUC_CN": "gb2312", "SQL_ASCII": "utf-8"}
@@ -112,6 +113,7 @@ def expression(column: CatalogueColumn, encoding: str) -> str:
     if column.type == "money":  # as text it has the locale's currency and commas
         name = f"{name}::numeric"
     text = f"trim_scale({name})::text" if column.is_decimal else f"{name}::text"
+    # SQL_ASCII as a target means: no conversion.
     return text if encoding == "UTF8" else f"convert_to({text}, 'SQL_ASCII')"
 
 

@@ -52,6 +52,7 @@ def _joined(data: bytes, written: LineFormat, width: int, patient: int) -> tuple
     odd = np.flatnonzero(counts % 2 == 1)
     pairs, free = _chosen(_are_rows(lines, odd, written, width, patient))
     cut = len(data)
+    # Kept for the next block only while what is open can still be a row.
     if free and cut - lines.starts[odd[-1]] <= LONGEST_LINE and not _whole(lines)[odd[-1]]:
         cut = int(lines.starts[odd[-1]])
     within = np.zeros(len(lines.ends) + 1, np.int64)
@@ -69,6 +70,7 @@ def _are_rows(lines: Lines, odd: Integers, written: LineFormat, width: int, pati
     whole = _whole(lines)
     before = np.cumsum(whole)
     fits = lines.ends[last] - lines.starts[first] < LONGEST_LINE
+    # No whole row may lie between the two: a broken quote must not take it.
     wanted = np.flatnonzero(fits & ~whole[first] & (before[last - 1] == before[first]))
     wanted = np.array(
         [at for at in wanted if not _doubtful(lines, first[at], last[at], written, patient)], np.int64

@@ -202,6 +202,7 @@ def _of_parts() -> tuple[pl.Expr, ...]:
     start = day.str.to_datetime("%Y-%m-%d", time_unit="us", strict=False, exact=True)
     offset = pl.col("hours").cast(pl.Int64) * 60 + pl.col("minutes").cast(pl.Int64).fill_null(0)
     offset = pl.when(pl.col("sign") == "-").then(-offset).otherwise(offset).fill_null(0)
+    # The offset is taken off: with one, the result is UTC.
     clock = pl.duration(hours=hour, minutes=minute - offset, seconds=second, microseconds=fraction)
     return (
         pl.when(valid).then(within_calendar(start, "us") + clock).alias("timestamp"),

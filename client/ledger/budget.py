@@ -159,6 +159,7 @@ class Budget:
     def check(self, charge: Charge, caps: Caps) -> None:
         """Refuse the charge that would exceed a cap (clause ``max_epsilon_…``); an infinite one is free."""
         for clause, cap, scope in zip(CAP_CLAUSES, caps.limits, scopes_of(charge), strict=True):
+            # Composing takes time, and simulations, which have no caps, charge thousands of rounds.
             if cap == math.inf:
                 continue
             after = composed_epsilon(self._after(charge, scope), caps.delta)

@@ -112,12 +112,14 @@ def repeat_of(
     charge: Charge, weights_digest: str, head: str, answered: bool, stored: bytes | None
 ) -> Receipt:
     """Return the receipt of a round charged before, or refuse other weights and deleted bytes (rule 4)."""
+    # Under other weights it would be a second release for the price of one.
     if charge.weights_digest != weights_digest:
         raise Refusal(
             "weights",
             f"round={charge.round} with weights {charge.weights_digest[:12]}: was charged for weights "
             f"{weights_digest[:12]}; ask for the next round",
         )
+    # Computed again it would have fresh noise: both together would tell more than was charged.
     if answered and stored is None:
         raise Refusal(
             "answered", f"round={charge.round} was answered and its bytes are deleted; ask for the next round"

@@ -10,6 +10,7 @@ from wardround.client.ledger.entries import Entry, read_entry, signed_by
 from wardround.protocol.errors import LedgerError
 from wardround.protocol.terms.terms import ACCOUNTS
 
+# Cut by a pattern: an entry's hash is over exactly these bytes, which parsing would not keep.
 _LINE = re.compile(rb'\{"entry":(\{.*\}),"signature":"([0-9a-f]{128})"\}')
 _UNDERSTATED = 1e-3
 

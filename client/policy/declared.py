@@ -19,6 +19,7 @@ def declared_number(patients: int, key: bytes) -> int:
     key: the hospital's, which hides identifiers too. Guarantee: fewer than 1.5 times the declared number are there
     (from 10 patients on), as ``server.algorithm.screen`` counts on; the same count gives the same number every time.
     """
+    # One digit of a smaller number would be the number itself.
     if patients < 10:
         return 10
     step = step_of(patients)

@@ -144,6 +144,7 @@ def at_approval(policy: Policy, terms: Terms, hospital: str, eligible_patients: 
 
     eligible_patients: training patients who pass the gate today. Never decided by the machine at a plan.
     """
+    # At a plan, a refusal by these would tell the operator about the tables (rule 2): a person answers for them, once.
     declared = terms.training.public_patients.get(hospital, 0)
     return (
         Clause(
@@ -158,6 +159,7 @@ def at_approval(policy: Policy, terms: Terms, hospital: str, eligible_patients: 
             f"at least {policy.min_patients}",
             eligible_patients >= policy.min_patients,
         ),
+        # By the larger number, which is the stricter one.
         delta_clause(terms.privacy.delta, max(declared, eligible_patients), policy.max_delta_times_patients),
         Clause(
             "max_patients",
@@ -204,6 +206,7 @@ def _rest_of_budget(
         left = count - ledger.rounds_charged(payer, terms.fingerprint, account)
         rests[account] = [replace(release, count=release.count * left)] if left > 0 else []
     for account, rest in rests.items():
+        # Where accounts add up, what is left of both is paid by the same patients.
         further = [event for one in rests.values() for event in one] if joined else rest
         for name, cap, (study, by) in zip(CAP_CLAUSES, policy.caps.limits, scopes, strict=True):
             after = ledger.spent(account, policy.delta, study, by, further, joined)

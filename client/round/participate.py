@@ -137,6 +137,7 @@ def charge_of(plan: RoundPlan, terms: Terms, operator: str) -> Charge:
 def _charge(
     request: RequestKind, plan: RoundPlan, ward: Ward, terms: Terms, operator: str
 ) -> Receipt | Refusal:
+    # Never behind the ledger: a clock that was set back must not revive terms that have expired.
     now = ward.ledger.now(ward.clock())
     try:
         if plan.account != request.account:

@@ -38,6 +38,7 @@ def clipped_row_sums(part: Prepared, coefficients: Floats, clip_norm: float) -> 
         terms = rows.active + 2 * part.event_counts.astype(np.float64) + 4
         norms = safe_norms(squared, bound, norm_allowance(terms, np.float64))
         clipped = coefficients * clip_factors(norms, clip_norm)[part.owners]
+    # The factor is 0, but 0 × inf would be NaN in everybody's sum.
     blank(clipped, np.isfinite(norms)[part.owners])
     return _row_sums(part, rows, clipped).reshape(part.segments.count, -1)
 

@@ -225,6 +225,7 @@ def _finite(cohort: Cohort) -> tuple[Floats32, Floats]:
 def _pairs(cohort: Cohort) -> Pairs:
     """All pairs of events of one patient."""
     later = np.repeat(cohort.events_from[1:], cohort.events_per_patient) - np.arange(cohort.event_count) - 1
+    # As many turns as the largest patient has events, each over all patients at once.
     firsts, rows, lag = [], np.flatnonzero(later), 1
     while len(rows):
         firsts.append(rows)
@@ -253,6 +254,7 @@ def _rows(
     shared = sparse_rows(columns, entries.astype(dtype, copy=False), width)
     block = shared
     if segments.count > 1:
+        # Indices of four bytes where the columns of all hospitals can be numbered by them.
         wide = np.int32 if segments.count * width < 2**31 else np.int64
         shifts = np.repeat((segments.of_row * width).astype(wide), columns.shape[1])
         parts = (shared.data, shared.indices + shifts, shared.indptr)

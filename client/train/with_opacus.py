@@ -73,6 +73,7 @@ def opacus_sums(
         ward = cohort.hospital(index)
         widest = int(ward.events_per_patient.max(initial=1))
         bytes_per_patient = 8 * (4 * layout.width * widest + (weights.shape[1] if engine == "hooks" else 0))
+        # ORDER_ALLOWANCE counts on no more plain additions than this in one part.
         at_once = min(max(memory_bytes // bytes_per_patient, 1), TERMS_AT_ONCE)
         for first in range(0, ward.patient_count, at_once):
             part = ward.take(np.arange(first, min(first + at_once, ward.patient_count)))
