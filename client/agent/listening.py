@@ -50,6 +50,7 @@ def _remove_dead(path: Path) -> None:
         try:
             trial.connect(str(path))
         except OSError:
+            # Nobody listens: a dead agent's file, over which bind would fail.
             path.unlink(missing_ok=True)
             return
     raise ConfigurationError(f"socket={path}: another agent is running here; stop it first")

@@ -71,6 +71,7 @@ def rehearse(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> 
         size_bytes=len(encode_release(release)),
         epsilon_of_round=epsilon,
         seconds=seconds,
+        # Without the check of clipping, which an agent makes once for each terms.
         reply_seconds=due_at(0.0, done - agreed, terms.reply_delay_seconds),
     )
 

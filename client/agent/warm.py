@@ -21,6 +21,7 @@ from wardround.protocol.contract.contract import Contract
 
 logger = logging.getLogger("wardround.hospital")
 
+# A second change within the file system's tick would leave no trace in its times.
 _SETTLED_NANOSECONDS = 2_000_000_000
 Stamp = tuple[tuple[str, int, int, int, int], ...]
 
@@ -71,6 +72,7 @@ class WarmFeatures:
         tables = read_tables(self._source, contract)
         midnight = now if self._clock_stands else next_midnight(now, tables.timezone)
         change = next_change(tables, contract, now)
+        # At midnight outcomes become known and retention ends; a consent's own date may come sooner.
         until = midnight if change is None else min(midnight, change)
         admitted = admit(tables, contract, self._key, now, kept_until=midnight)
         logger.info("tables read and encoded")

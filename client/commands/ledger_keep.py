@@ -88,6 +88,7 @@ def recover_ledger(options: Namespace) -> None:
 
 def clock(options: Namespace) -> None:
     """Have a person confirm that the clock is right, whatever the ledger's last entry says."""
+    # Not OpenHome.now: that is never behind the last entry, whose time may be what is wrong.
     now = datetime.now(UTC)
     if not FIRST <= now < LAST:
         raise ConfigurationError(f"clock={now:%Y-%m-%d}: is certainly wrong; set the machine's clock first")

@@ -42,6 +42,7 @@ class Snapshot:
         """Connect, read-only, and take the state as it is now; raises the driver's own errors."""
         self._uri = uri
         self._connection = _connect(uri)
+        # An open transaction holds back the server's own cleaning up: it must not last as long as the process.
         weakref.finalize(self, _close, self._connection)
         with self._connection.cursor() as cursor:
             cursor.execute(_BEGIN)

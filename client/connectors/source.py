@@ -197,6 +197,7 @@ def read_tables(source: TableSource, contract: Contract) -> Tables:
         if columns and source.has(table):
             place = source.place(table)
             frames[table] = with_words(source.read(table, columns), place)
+            # From the mapping alone: what a file says of itself is for people, and may cost a whole spreadsheet.
             formats[table] = place.format
         needed = contract.needs_consents if table == "consents" else bool(columns)
         if needed and frames[table] is None:

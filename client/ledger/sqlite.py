@@ -43,6 +43,7 @@ class SqliteLedger(LedgerReader):
         """
         super().__init__(store, key, code)
         self._outside = Outside(head)
+        # One turn: no other process may write between the look at the head and the one at the database.
         with store.turn():
             self._outside.read()
             self._catch_up()

@@ -87,6 +87,7 @@ def gather(
     _require_known_terms(entries, known)
     charged = {entry.fields["terms"] for entry in entries if entry.kind == "charged"}
     decisions = {s.terms.fingerprint: ledger.decision(s.terms.fingerprint, s.operator) for s in known}
+    # What was charged has learned here, whatever a person decided since.
     told = [
         s for s in known if decisions[s.terms.fingerprint] == "approved" or s.terms.fingerprint in charged
     ]

@@ -19,6 +19,7 @@ def norm_allowance(terms: int | Floats, dtype: DTypeLike) -> Floats:
     terms: products added up in ``dtype`` for it. Twice γ, since bound and allowance are themselves rounded; without
     bound (and so clipped to nothing) where the type cannot hold so many terms.
     """
+    # By the number of terms: one allowance for all widths let a gradient of 65,536 numbers exceed the clip norm.
     lost = np.asarray(terms, np.float64) * float(np.finfo(dtype).eps) / 2  # eps is the gap above 1: twice u
     return np.where(lost < 0.25, 2 * lost / np.maximum(1 - lost, 0.5), np.inf)
 
