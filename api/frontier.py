@@ -35,7 +35,9 @@ class Sweep:
     _frontier: Frontier = field(repr=False)
 
     def table(self) -> pl.DataFrame:
-        """Give a row for each method and each setting that differs besides the seed, ascending in ε.
+        """Give a row for each method and each setting that differs besides the seed.
+
+        Rows stand by noise mode, then ascending in ε.
 
         epsilon: mean verified patient ε. noise. A column per other setting. seeds: how many. method; auc, auc_sd:
         mean and standard deviation over seeds (null for one); macro_auc: mean over hospitals.

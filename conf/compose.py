@@ -50,7 +50,7 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
     """
     refuse_unknown(plain, ROOT_KEYS + GROUPS, "")
     own_dir = typed(plain.get("output_dir"), Path, "output_dir")
-    data = _data(_section(plain, "data"))
+    data = _data(group_of(plain, "data"))
     contract = _contract(plain.get("contract"), data)
     return StudySettings(
         study=typed(plain.get("study"), str, "study"),
@@ -58,17 +58,17 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
         output_dir=output_dir or own_dir,
         data=data,
         contract=contract,
-        model=model_settings(_section(plain, "model")),
-        privacy=privacy_settings(_section(plain, "privacy"), contract),
-        training=training_settings(_section(plain, "training")),
-        personalization=build(PersonalizationSettings, _section(plain, "personalization"), "personalization"),
-        evaluation=build(EvaluationSettings, _section(plain, "evaluation"), "evaluation"),
-        fairness=build(FairnessSettings, _section(plain, "fairness"), "fairness"),
+        model=model_settings(group_of(plain, "model")),
+        privacy=privacy_settings(group_of(plain, "privacy"), contract),
+        training=training_settings(group_of(plain, "training")),
+        personalization=build(PersonalizationSettings, group_of(plain, "personalization"), "personalization"),
+        evaluation=build(EvaluationSettings, group_of(plain, "evaluation"), "evaluation"),
+        fairness=build(FairnessSettings, group_of(plain, "fairness"), "fairness"),
         release_decision=build(
-            ReleaseDecisionSettings, _section(plain, "release_decision"), "release_decision"
+            ReleaseDecisionSettings, group_of(plain, "release_decision"), "release_decision"
         ),
-        federation=build(FederationSettings, _section(plain, "federation"), "federation"),
-        report=build(ReportSettings, _section(plain, "report"), "report"),
+        federation=build(FederationSettings, group_of(plain, "federation"), "federation"),
+        report=build(ReportSettings, group_of(plain, "report"), "report"),
     )
 
 
@@ -212,7 +212,8 @@ _EXPECTED: dict[Any, tuple[tuple[type, ...], str]] = {
 }
 
 
-def _section(plain: Mapping[str, object], key: str) -> Mapping[str, object]:
+def group_of(plain: Mapping[str, object], key: str) -> Mapping[str, object]:
+    """Return a group of settings; ConfigurationError where a value stands in its place."""
     value = plain.get(key)
     if not isinstance(value, Mapping):
         raise ConfigurationError(

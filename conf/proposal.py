@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wardround.conf.compose import (
     build,
+    group_of,
     model_settings,
     privacy_settings,
     read_contract,
@@ -17,7 +18,7 @@ from wardround.conf.compose import (
 from wardround.conf.settings import ReleaseDecisionSettings, check_mitigation
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
-from wardround.protocol.errors import ConfigurationError, require
+from wardround.protocol.errors import require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
@@ -102,13 +103,13 @@ def proposal(plain: Mapping[str, object], *, study: str, key: Path, out: Path) -
     return Proposal(
         study=study,
         contract=contract,
-        model=model_settings(_group(plain, "model")),
-        privacy=privacy_settings(_group(plain, "privacy"), contract),
-        training=training_settings(_group(plain, "training")),
-        evaluation=build(EvaluationSettings, _group(plain, "evaluation"), "evaluation"),
-        fairness=build(FairnessSettings, _group(plain, "fairness"), "fairness"),
+        model=model_settings(group_of(plain, "model")),
+        privacy=privacy_settings(group_of(plain, "privacy"), contract),
+        training=training_settings(group_of(plain, "training")),
+        evaluation=build(EvaluationSettings, group_of(plain, "evaluation"), "evaluation"),
+        fairness=build(FairnessSettings, group_of(plain, "fairness"), "fairness"),
         release_decision=build(
-            ReleaseDecisionSettings, _group(plain, "release_decision"), "release_decision"
+            ReleaseDecisionSettings, group_of(plain, "release_decision"), "release_decision"
         ),
         valid_days=typed(plain["valid_days"], int, "valid_days"),
         reply_delay_seconds=typed(plain["reply_delay_seconds"], float, "reply_delay_seconds"),
@@ -121,11 +122,4 @@ def proposal(plain: Mapping[str, object], *, study: str, key: Path, out: Path) -
 def _contract(plain: Mapping[str, object]) -> Contract:
     if plain.get("contract_file") is not None:
         return read_contract(typed(plain["contract_file"], Path, "contract_file"), "contract_file")
-    return contract_from_mapping(_group(plain, "contract"))
-
-
-def _group(plain: Mapping[str, object], key: str) -> Mapping[str, object]:
-    value = plain.get(key)
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{key}={value}: must be a group of settings (choose one: {key}=OPTION)")
-    return value
+    return contract_from_mapping(group_of(plain, "contract"))

@@ -87,7 +87,7 @@ def _check_crosses_and_groups(contract: Contract) -> None:
     sizes = {feature.name: len(feature.labels) for feature in contract.features}
     for group in contract.groups:
         _check_binned("contract.groups", group, sizes)
-    width = 1 + sum(sizes.values())
+    width = 1 + sum(size or 1 for size in sizes.values())  # a ranged feature is one column, and has no bins
     seen: set[frozenset[str]] = set()
     for first, second in contract.crosses:
         where = f"contract.crosses: [{first}, {second}]"

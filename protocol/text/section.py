@@ -14,11 +14,15 @@ from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.text import LONGEST_LINE, checked_name, is_line, visible
 
 _REQUIRED = object()
+_BEYOND = 2**63  # no file holds a larger whole number, but a program may pass one
 
 
 def shown(value: object) -> str:
     """Write a value for an error's line: one line, at most 60 characters, all visible."""
-    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    try:
+        text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    except ValueError:  # Python refuses to write a whole number of thousands of digits
+        text = "a number of thousands of digits"
     return visible(" ".join(text.split()), 60)
 
 
@@ -89,7 +93,7 @@ class Section:
         """Read a whole number within bounds; ``note`` stands after the value in the error."""
         value = self.value(key)
         where = f"{self.path}.{key}={shown(value)}{note and f' ({note})'}"
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_whole(value):
             raise ConfigurationError(f"{where}: must be a whole number")
         if value < at_least:
             raise ConfigurationError(f"{where}: must be at least {at_least}")
@@ -116,6 +120,8 @@ class Section:
             raise self.fail(key, 'must be texts; put true and false in quotes, as in ["true"]')
         if not all(isinstance(item, (str, int, float)) for item in value):
             raise self.fail(key, "must be a list of texts")
+        if any(isinstance(item, int) and abs(item) >= _BEYOND for item in value):
+            raise self.fail(key, "must hold no whole number beyond 2**63")
         items = tuple(_as_text(item) for item in value)
         if len({comparable(item) for item in items}) < len(items) or "" in items:
             raise self.fail(key, "must be different texts, none empty")
@@ -165,6 +171,10 @@ class Section:
 
 def _line_of(most: int) -> str:
     return f"must be one line of at most {most} visible characters"
+
+
+def _is_whole(value: float) -> bool:
+    return isinstance(value, int) or value.is_integer()
 
 
 def _as_text(item: str | int | float) -> str:

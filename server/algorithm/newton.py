@@ -106,7 +106,7 @@ def design_gain(terms: Terms, shares: Floats) -> Gain:
     return Gain(inward=vectors.T, outward=pulled @ vectors, strength=np.maximum(strength, 0), fisher=fisher)
 
 
-_latest_gain: dict[tuple[str, bytes], Gain] = {}
+_latest_gain: dict[tuple[str, bytes, float], Gain] = {}
 
 
 def cached_gain(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Gain:
@@ -115,8 +115,7 @@ def cached_gain(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Gain
     mean_row: float64 [width] as aggregated, in units of the clip norm × scaled rows, with noise of
     ``row_noise_stddev``.
     """
-    # row_noise_stddev is not in the key: it follows from the terms and from how many rows are in the mean.
-    key = (terms.fingerprint, mean_row.tobytes())
+    key = (terms.fingerprint, mean_row.tobytes(), row_noise_stddev)
     if key not in _latest_gain:
         gain = design_gain(terms, _shares(terms, mean_row, row_noise_stddev))
         # One gain at a time: it holds three matrices of up to 32 MB, and a study needs one.

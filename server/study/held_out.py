@@ -77,7 +77,7 @@ def evaluate_between(study: ServedStudy, state: RoundState, ask: Ask) -> None:
 
 
 def evaluate_last(study: ServedStudy, state: RoundState, ask: Ask) -> None:
-    """Evaluate the finished model, and once more where it is mitigated; ConfigurationError if nobody answers."""
+    """Evaluate the finished model, and once more where it is mitigated; ConfigurationError below quorum."""
     decision, day = signed_release_decision(study)
     assess(study.terms, state, _asked(study, ask, study.serving.wait_seconds), decision, day)
 

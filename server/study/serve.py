@@ -11,7 +11,7 @@ same round and the same weights.
 import errno
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -161,15 +161,16 @@ def _run(study: ServedStudy, state: RoundState) -> Assessment | None:
         heads=study.home.heads,
         hear=AgentReleases(study.folder, study.log).hear,
     )
-    away, last = waiting(study, study.serving.wait_seconds), LastLine()
+    away, last, begun = waiting(study, study.serving.wait_seconds), LastLine(), time.monotonic()
     while (found := conclude(study, state)) is None and not study.folder.stop.exists():
-        check_times(study.terms, study.serving)
+        _check_times_now(study, begun)
         try:
             with open_run(study.home, study.folder.run) as grid:
                 present = partial(roster, grid, study.home)
                 ask = partial(_collected, study, grid, codec, present)
                 _await_hospitals(study, present)
                 while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
+                    _check_times_now(study, begun)
                     evaluate_between(study, state, ask)
                     state = _one_round(study, state, grid, codec, present)
                     # A round that closed shows the server well: its next absence has the whole wait again.
@@ -185,6 +186,11 @@ def _run(study: ServedStudy, state: RoundState) -> Assessment | None:
         line = f"stopped before {at}; continue with wardround-serve resume --study {study.terms.study}"
         study.log.write("stopped", line, round=state.round)
     return found
+
+
+def _check_times_now(study: ServedStudy, begun: float) -> None:
+    # A study may outlive its terms: then every hospital refuses, and the study would wait for them in vain.
+    check_times(study.terms, study.serving, timedelta(seconds=time.monotonic() - begun))
 
 
 def _collected(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from wardround.conf.proposal import Serving
@@ -50,15 +50,18 @@ def look_at(home: OperatorHome, name: str) -> ServedStudy:
     return ServedStudy(home, folder, load_terms(folder.terms), nobody, EventLog(folder.events))
 
 
-def check_times(terms: Terms, serving: Serving) -> None:
-    """Refuse a deadline that no answer could meet, or terms that are over: hospitals would be charged, or refuse."""
+def check_times(terms: Terms, serving: Serving, later: timedelta = timedelta(0)) -> None:
+    """Refuse a deadline that no answer could meet, or terms that are over: hospitals would be charged, or refuse.
+
+    later: how long after ``serving.now``, the command's start, it is.
+    """
     if serving.round_seconds <= terms.reply_delay_seconds:
         raise ConfigurationError(
             f"--round-seconds={serving.round_seconds:g}: must be greater than the terms' "
             f"reply_delay_seconds={terms.reply_delay_seconds:g}, or every answer is late and still charged; raise it"
         )
     expiry = expiry_of(terms)
-    if expiry is None or expiry <= serving.now:
+    if expiry is None or expiry <= serving.now + later:
         raise ConfigurationError(
             f"terms: were valid until {terms.expires_at}; run the same train with valid_days=N to extend them"
         )

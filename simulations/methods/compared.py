@@ -15,7 +15,7 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedMethod:
-    """Overrides of ``wardround-simulate``, or (challenger) a name in ``simulations.methods.challengers``' registry."""
+    """Overrides of ``wardround-simulate``, or (challenger) a name in ``simulations.methods.registry``."""
 
     name: str
     title: str

@@ -41,7 +41,7 @@ class FrontierRow:
 
 @dataclass(frozen=True)
 class Frontier:
-    """rows ascending in ε; failed: names of jobs without a summary, with their overrides where known."""
+    """rows by noise mode, then ascending in ε; failed: jobs without a summary, with their overrides where known."""
 
     rows: tuple[FrontierRow, ...]
     failed: tuple[str, ...]

@@ -252,6 +252,24 @@ def test_a_design_of_millions_of_columns_is_refused_before_it_is_built():
         contract_from_mapping({**SMALL, "features": features, "crosses": [["a", "b"]]})
 
 
+def test_a_ranged_feature_counts_in_the_width_of_a_design():
+    """Two features of 999 bins and their cross fill the bound with the intercept; one column more is too many."""
+    words = [f"w{i}" for i in range(998)]
+    full = {name: {"kind": "categorical", "column": name, "vocabulary": words} for name in ("a", "b")}
+    assert contract_from_mapping({**SMALL, "features": full, "crosses": [["a", "b"]]}).layout.width == 10**6
+    steps = {"kind": "numeric", "column": "steps", "range": [0, 20000]}
+    with pytest.raises(ContractError, match="design of 1000001 columns, must be at most 1000000"):
+        contract_from_mapping({**SMALL, "features": {**full, "steps": steps}, "crosses": [["a", "b"]]})
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**5000)], ids=["400", "5000"])
+def test_a_whole_number_that_no_file_could_hold_is_refused_in_one_line(number):
+    for changes in ({"version": number}, {"label": {**SMALL["label"], "engaged": [number]}}):
+        with pytest.raises(ConfigurationError) as caught:
+            contract_from_mapping({**SMALL, **changes})
+        assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize("plain", [None, [], "x", 3, {1: 2}])
 def test_what_is_no_mapping_is_refused(plain):
     with pytest.raises(ConfigurationError, match=r"contract=.*must be a mapping"):

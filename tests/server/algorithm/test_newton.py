@@ -203,6 +203,8 @@ def test_the_gain_is_found_once_per_study(terms, monkeypatch) -> None:
     assert newton.cached_gain(terms, row.copy(), 0.01) is first
     assert newton.cached_gain(terms, 2 * row, 0.01) is not first
     assert len(calls) == 2
+    newton.cached_gain(terms, 2 * row, 0.02)  # the same row under other noise says something else
+    assert len(calls) == 3
 
 
 RULE = {"model": ModelSettings(), "parameters": 300, "training": TrainingSettings(optimizer="auto")}

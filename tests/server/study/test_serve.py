@@ -1,9 +1,10 @@
 """A round below its quorum: the state stays, the same round is asked again, and the wait ends with who was lacking."""
 
 import itertools
+import time
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -248,3 +249,12 @@ def test_a_round_that_could_not_be_saved_is_in_the_log_and_counts_as_said_last(s
     assert {number: event["accepted"] for number, event in closed.items()} == {1: ["north", "west"]}
     found = unmeasured(study.terms, state, ReleaseDecisionSettings(), study.serving.now.date())
     assert report(study, found)["rounds_by_hospital"] == {"north": 1, "south": 0, "west": 1}
+
+
+def test_a_study_that_outlives_its_terms_says_so_and_waits_for_nobody(study, monkeypatch):
+    soon = study.serving.now + timedelta(hours=1)
+    lasting = replace(study.terms, expires_at=soon.isoformat(timespec="seconds"))
+    dying = replace(study, signed=sign_terms(lasting, study.home.key()))
+    serve._check_times_now(dying, time.monotonic())
+    with pytest.raises(ConfigurationError, match="run the same train with valid_days=N"):
+        serve._check_times_now(dying, time.monotonic() - 3700)
