@@ -60,6 +60,7 @@ def line_format_of(path: Path, form: TableFormat) -> LineFormat:
     if not form.header:
         return _without_header(path, form)
     with opened(path) as stream:
+        # Twice: in UTF-16 a character has two bytes.
         raw = stream.read(2 * LONGEST_LINE)
     encoding, start = _encoding(raw, form.encoding)
     unit = 2 if encoding.startswith("utf-16") else 1
@@ -148,6 +149,7 @@ def _first_line(text: str, quote: str) -> tuple[str, str, int]:
             break
         stop += 1
     else:
+        # A quote that nothing closes: names are one line then, and no rows are taken for them.
         ends = [place for place in (text.find("\n", start), text.find("\r", start)) if place >= 0]
         stop = min(ends, default=len(text))
     line, mark = text[start:stop], text[stop : stop + 2]

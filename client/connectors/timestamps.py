@@ -106,6 +106,7 @@ def timestamp_of_number(value: pl.Expr, form: TableFormat, zone: str) -> pl.Expr
     if not excel:
         return wall_of_instant(timestamp, zone)
     placed = wall_of_plain(timestamp, form.timezone or zone, zone)
+    # A whole number is a day alone, and stays that day in every zone.
     return pl.when(value == value.floor()).then(timestamp).otherwise(placed)
 
 

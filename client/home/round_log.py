@@ -80,6 +80,7 @@ class RoundLog:
         """Where there are too many lines, put the newest half in the file's place."""
         if not self._path.is_file() or self._path.stat().st_size < MOST_LINES * LINE_BYTES:
             return
+        # Lines have one length: a cut at this place falls between two.
         newest = self._path.read_bytes()[-(MOST_LINES * LINE_BYTES // 2) :]
         write_durably(self._path, newest, 0o600)
 

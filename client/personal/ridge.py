@@ -110,12 +110,14 @@ def _minimise(problem: _Problem, iterations: int, tolerance: float = 1e-4) -> Fl
     weights, ahead = np.zeros(shape), np.zeros(shape)
     age = np.ones(shape[0])
     for _ in range(iterations):
+        # ±50: within 2e-22 of 0 or 1 already; exp overflows beyond 709.
         probability = 1 / (1 + np.exp(-np.clip(problem.fixed + problem.design @ ahead.ravel(), -50, 50)))
         residual = problem.event_weights * (probability - problem.labels)
         gradient = (problem.transposed @ residual).reshape(shape) + problem.ridge * ahead
         moved = ahead - gradient / problem.curvature
         # Momentum that goes uphill is dropped, hospital by hospital: they share the loop only.
         restart = (gradient * (moved - weights)).sum(axis=1) > 0
+        # Nesterov's t ← (1 + √(1 + 4t²))/2, begun anew where momentum is dropped.
         older = np.where(restart, 1.0, (1 + np.sqrt(1 + 4 * age**2)) / 2)
         ahead = moved + ((age - 1) / older * ~restart)[:, None] * (moved - weights)
         change = np.abs(moved - weights).max(initial=0.0)

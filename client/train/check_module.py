@@ -64,7 +64,7 @@ def _check_clippable(module: nn.Module, name: str) -> None:
             f"model.kind={name}: parameter {frozen[0]} takes no gradient; make it a tensor instead"
         )
     problems = GradSampleModule.validate(module, strict=False)
-    # A buffer is state that patients write (BatchNorm's running mean), and no clip norm bounds it.
+    # A buffer may be state that patients write (BatchNorm's running mean), which no clip norm bounds.
     buffers = [key for key, _ in module.named_buffers()]
     if problems or buffers:
         kinds = ", ".join(dict.fromkeys(_unclippable(module)))
