@@ -6,7 +6,7 @@ addresses     patient, channel (sms, email, phone, letter, portal), address, sin
 
 No contract names them, and nothing that computes a release may import this room (import-linter). Doubt falls on the
 safe side: an unknown reason vetoes, what cannot be read as wanted is not wanted, a date that cannot be read bounds
-nothing.
+nothing, and a damaged row counts for everybody whom it may name.
 """
 
 from dataclasses import dataclass, field
@@ -31,7 +31,9 @@ class OutreachTable:
     """One of the tables, parsed; a row that was damaged in its file keeps its place.
 
     rows: ``patient`` (canonical, null where there is none), words in lower case, ``wanted`` (Boolean), times on the
-    hospital's wall clock, each with ``…_unreadable`` where something stood there, and ``damaged``.
+    hospital's wall clock, each with ``…_unreadable`` where something stood there, and ``damaged``. may_name: of a
+    damaged row, the identifiers that it may hold, as written and one per line (loose forms are to be compared, as for
+    withdrawals: ``client.gate.consent_match``); null elsewhere.
     """
 
     name: str
@@ -71,9 +73,10 @@ def _read(source: TableSource, table: str) -> OutreachTable:
     place = source.place(table)
     frame = with_words(source.read(table, (PATIENT, *columns)), place)
     schema = frame.collect_schema()
-    damaged = pl.col(DAMAGED).is_not_null() if DAMAGED in schema else pl.lit(False)
+    may_name = pl.col(DAMAGED) if DAMAGED in schema else pl.lit(None, pl.String)
     written = pl.when(parsing.is_given(PATIENT, schema[PATIENT])).then(parsing.text(PATIENT, schema[PATIENT]))
-    cells = [canonical(written, place.patient.form).alias(PATIENT), damaged.alias("damaged")]
+    cells = [canonical(written, place.patient.form).alias(PATIENT)]
+    cells += [may_name.is_not_null().alias("damaged"), may_name.alias("may_name")]
     for name in columns:
         dtype = schema[name]
         if name in _MOMENTS:

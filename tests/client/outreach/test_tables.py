@@ -54,6 +54,16 @@ def test_each_table_is_read_under_the_hospitals_own_identifier(source_of):
     assert {f.state for f in outreach(Hospital(source_of()))} == {OK}
 
 
+def test_a_damaged_row_tells_whom_it_may_name(source_of):
+    """A veto that cannot be read must not be a veto of nobody."""
+    spoilt = FILES["vetoes.csv"] + '009,"deceased,2024-01-01,\n'
+    (vetoes,) = (table for table in read_outreach(source_of(vetoes=spoilt)) if table.name == "vetoes")
+    assert vetoes.damaged == 1
+    names = vetoes.rows.filter("damaged")["may_name"].item().split("\n")
+    assert "009" in names
+    assert vetoes.rows.filter(~pl.col("damaged"))["may_name"].null_count() == 2
+
+
 def test_without_a_setting_the_identifier_is_called_patient(source_of):
     anybody = source_of(PatientColumn(), columns={"patient": "pat_no"})
     assert [len(table.rows) for table in read_outreach(anybody)] == [2, 2, 1]
