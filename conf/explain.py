@@ -27,7 +27,7 @@ def explain(error: Exception, arguments: Sequence[str], config_name: str) -> str
     """One line for the person who typed ``arguments``; the first line of an error that is not known."""
     text = str(error)
     if match := _AMBIGUOUS.search(text):
-        sweep = "several values are a sweep and need -m; " if config_name == "simulate" else ""
+        sweep = "several values are a sweep and need -m; " if config_name != "serve" else ""
         return f"{match[1]}: {sweep}one list is written [a,b]"
     if match := _UNKNOWN_OPTION.search(text):
         options = _OPTIONS.search(text)

@@ -36,16 +36,18 @@ def run(
     config_name: str,
     job: Callable[[Any], object],
     after_sweep: Callable[[Path], object] | None = None,
+    freeze: Callable[[dict[str, object], Path], object] | None = None,
 ) -> int:
     """Compose the command line's settings, or each of a sweep's, and hand them to ``job``.
 
+    freeze makes frozen settings of what was composed and the run's folder; by default those of a study.
     after_sweep gets the sweep's folder once all jobs have ended, failed ones included. Returns the exit
     code: 0; 2 when a person can fix what went wrong; 1 for a fault of the program in a sweep; 130 when stopped.
     ``--hydra-help`` and its like leave by SystemExit. In a single run, a fault of ours is raised.
     """
     # Hydra would else print errors itself, in several lines, and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    jobs = _Jobs(job)
+    jobs = _Jobs(job, freeze or _study_settings)
     try:
         _read_flags()
         hydra.main(version_base="1.3", config_path="pkg://wardround.conf", config_name=config_name)(jobs)()
@@ -67,8 +69,10 @@ def run(
 class _Jobs:
     """The task that Hydra calls, once or for each job of a sweep; keeps the exit code."""
 
-    def __init__(self, job: Callable[[Any], object]) -> None:
-        self._job = job
+    def __init__(
+        self, job: Callable[[Any], object], freeze: Callable[[dict[str, object], Path], object]
+    ) -> None:
+        self._job, self._freeze = job, freeze
         self.code = OK
         self.started = False
         self.sweep_dir: Path | None = None
@@ -82,7 +86,7 @@ class _Jobs:
             self.sweep_dir = _near(Path(own.sweep.dir))
         folder = _near(Path(own.runtime.output_dir))
         try:
-            self._job(_study_settings(_plain(config), folder))
+            self._job(self._freeze(_plain(config), folder))
         except WardroundError as error:
             self.failed(str(error))
             _remove_empty(folder)

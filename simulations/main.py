@@ -16,17 +16,24 @@ from wardround.protocol.quiet import QUIET
 from wardround.protocol.text.say import complain, say, say_json, show_fault
 
 if TYPE_CHECKING:
+    from wardround.conf.audited import AuditSettings
     from wardround.conf.settings import StudySettings
 
 LARGEST_SUMMARY = 2**26  # bytes
+AUDIT = "audit"
+"""The word that asks for an attack on the study's releases in the place of its results."""
 
 
 def main() -> int:
     """Run the command line; return its exit code (2: something a person can fix, in one line)."""
     os.environ.update(QUIET)
     sys.excepthook = show_fault
+    audits = AUDIT in sys.argv[1:]
+    if audits:
+        # Hydra reads sys.argv itself, and takes each word for a setting.
+        sys.argv.remove(AUDIT)
     if {"-h", "--help"} & set(sys.argv[1:]):
-        say(*help_text("simulate").splitlines())
+        say(*help_text(AUDIT if audits else "simulate").splitlines())
         return OK
     if any(text.partition("=")[0] == "--completion" for text in sys.argv[1:]):
         return _write_completion()
@@ -43,7 +50,10 @@ def main() -> int:
     sys.argv = [text for text in sys.argv if text != "--json"]
     # For a machine the tables go to standard error, so that standard output holds one JSON value.
     with redirect_stdout(sys.stderr) if machine else nullcontext():
-        code = run("simulate", written.simulate, written.write_frontier)
+        if audits:
+            code = run(AUDIT, written.audit, freeze=_audit_settings)
+        else:
+            code = run("simulate", written.simulate, written.write_frontier)
     if machine and written.summary is not None:
         from wardround.protocol.text.plain import read_json
 
@@ -62,12 +72,26 @@ class _Written:
 
         self.summary = run(settings).summary
 
+    def audit(self, settings: "AuditSettings") -> None:
+        """Attack one study and leave the findings in its ``output_dir``."""
+        from wardround.simulations.audit.run import run
+
+        self.summary = run(settings).summary
+
     def write_frontier(self, sweep_dir: Path) -> None:
         """Gather the runs of a sweep into one table and plot."""
         from wardround.simulations.report.sweep import show_frontier
 
         show_frontier(sweep_dir)
         self.summary = sweep_dir / "frontier.json"
+
+
+def _audit_settings(plain: dict[str, object], output_dir: Path) -> "AuditSettings":
+    from wardround.conf.audited import audit_settings
+    from wardround.conf.compose import load_plugins
+
+    load_plugins(plain)
+    return audit_settings(plain, output_dir)
 
 
 def _write_completion() -> int:

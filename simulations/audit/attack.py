@@ -1,0 +1,151 @@
+"""The attack: thousands of studies with and without the canary, each release made by the hospital's own code.
+
+One run is one study of one hospital (or of all, where their sum is attacked) with a ledger and noise of its own. Runs
+are wards of one call of ``answer_request``, as the hospitals of a simulation are: policy, charge, draw, clip, sum,
+noise, rounding and encoding happen in every run. The gate and the encoder do not (the canary is made behind them).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from wardround.client.cohort import Cohort, concatenate
+from wardround.client.ledger.port import MemoryLedger
+from wardround.client.round.answer_request import answer_request
+from wardround.client.round.participate import Ward
+from wardround.client.round.simulated import simulated_stream
+from wardround.protocol.arrays import Floats, Floats32
+from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.terms.request import UPDATE, RequestKind, request_of
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.server.algorithm.aggregate import begin
+from wardround.simulations.audit.canary import Canary
+from wardround.simulations.federation.federation import OPERATOR, Federation
+
+WARDS_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attack:
+    """One thing that an adversary sees, attacked.
+
+    account: whose releases. hospitals: whose releases are seen: of one hospital, or of all, as their sum. others: the
+    patients beside the canary at each hospital. The canary is at the first of the hospitals. directions: what the
+    canary adds, by kind of request; computed before any code is broken (``attack_on``).
+    """
+
+    federation: Federation
+    terms: Terms
+    account: str
+    hospitals: tuple[str, ...]
+    others: int
+    canary: Canary
+    directions: Mapping[RequestKind, Floats]
+
+    @property
+    def rounds(self) -> Sequence[int]:
+        """The rounds that release something of this account."""
+        return _rounds(self.terms, self.account)
+
+    def scores(self, present: bool, first: int, runs: int) -> Floats:
+        """Run studies and score each round's release: float64 [runs, rounds].
+
+        A score is the inner product of what the adversary sees with what the canary would add to it. ``first`` is the
+        first run's seed; the others' follow.
+        """
+        at_once = max(1, WARDS_AT_ONCE // len(self.hospitals))
+        last = first + runs
+        seeds = [range(start, min(start + at_once, last)) for start in range(first, last, at_once)]
+        patients = self.patients(present)
+        return np.concatenate([self._batch(patients, batch) for batch in seeds])
+
+    def patients(self, present: bool) -> Cohort:
+        """The patients of one run, hospital by hospital: a few others, with or without the canary."""
+        source = self.federation.training if self.account == UPDATE.account else self.federation.heldout
+        places = [self.federation.hospitals.index(name) for name in self.hospitals]
+        parts = [source.hospital(place) for place in places]
+        parts = [part.take(np.arange(min(self.others, part.patient_count))) for part in parts]
+        if present:
+            parts[0] = concatenate([parts[0], self.canary.patient]).pooled()
+        return concatenate(parts)
+
+    def _batch(self, patients: Cohort, seeds: range) -> Floats:
+        wards = [ward for seed in seeds for ward in self._wards(seed)]
+        # One object for all rounds: what a step prepares for its patients is kept by the object.
+        cohort = concatenate([patients] * len(seeds))
+        admit = {self.account: lambda _wards, _terms: cohort}
+        scores = np.empty((len(seeds), len(self.rounds)))
+        for column, round_number in enumerate(self.rounds):
+            plans = self._plans(round_number) * len(seeds)
+            answers = answer_request(plans, wards, self.terms, OPERATOR, admit)
+            asked = request_of(self.terms, round_number, self.account)
+            scores[:, column] = self._seen(answers) @ self.directions[asked]
+        return scores
+
+    def _wards(self, seed: int) -> list[Ward]:
+        return [
+            replace(ward, ledger=MemoryLedger(), stream=simulated_stream(seed, ward.hospital))
+            for ward in self._own_wards
+        ]
+
+    @cached_property
+    def _own_wards(self) -> list[Ward]:
+        wards = {ward.hospital: ward for ward in self.federation.wards(self.terms)}
+        return [wards[name] for name in self.hospitals]
+
+    def _plans(self, round_number: int) -> list[RoundPlan]:
+        return [
+            RoundPlan(
+                study=self.terms.study,
+                hospital=hospital,
+                round=round_number,
+                terms_fingerprint=self.terms.fingerprint,
+                weights=self.canary.weights,
+                account=self.account,
+            )
+            for hospital in self.hospitals
+        ]
+
+    def _seen(self, answers: Sequence[Release | Refusal]) -> Floats:
+        """What the adversary sees of each run, float64 [runs, length]: one hospital's vector, or the server's sum."""
+        vectors = np.stack(list(_vectors(answers))).astype(np.float64)
+        if len(self.hospitals) == 1:
+            return vectors
+        runs = vectors.reshape(-1, len(self.hospitals), vectors.shape[1])
+        return np.stack([self._summed(run) for run in runs])
+
+    def _summed(self, vectors: Floats) -> Floats:
+        aggregate = begin(self.terms, vectors.shape[1])
+        for hospital, vector in zip(self.hospitals, vectors, strict=True):
+            aggregate.add(hospital, vector)
+        return aggregate.gradient()
+
+
+def attack_on(
+    federation: Federation, terms: Terms, account: str, hospitals: tuple[str, ...], others: int
+) -> Attack:
+    """Make an attack, with its canary and what that canary adds; arguments as the attack's fields."""
+    canary = Canary(terms)
+    kinds = {request_of(terms, number, account) for number in _rounds(terms, account)}
+    return Attack(
+        federation=federation,
+        terms=terms,
+        account=account,
+        hospitals=hospitals,
+        others=others,
+        canary=canary,
+        directions={kind: canary.contribution(kind) for kind in kinds},
+    )
+
+
+def _rounds(terms: Terms, account: str) -> Sequence[int]:
+    return request_of(terms, 1, account).rounds(terms)
+
+
+def _vectors(answers: Sequence[Release | Refusal]) -> Iterator[Floats32]:
+    for answer in answers:
+        if isinstance(answer, Refusal):
+            raise ConfigurationError(f"audit: a simulated hospital refused ({answer.clause}): {answer}")
+        yield answer.vector

@@ -1,0 +1,68 @@
+"""The canary: a patient who moves a release as far as the clip norm allows, in a direction that the attacker knows."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from wardround.client.cohort import Cohort
+from wardround.client.round.evaluate import scaled_tables
+from wardround.client.train.moments import moment_sums
+from wardround.client.train.update import clipped_sums
+from wardround.protocol.arrays import Floats, Floats32
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.model import predict_logits
+from wardround.protocol.privacy.mechanism import ordered_clip_norm
+from wardround.protocol.terms.request import MEAN_ROWS, TABLES, RequestKind
+from wardround.protocol.terms.terms import Terms
+
+CERTAIN = 20.0
+"""Log-odds at which the attacker's weights put the canary: the model is sure, and wrong."""
+
+
+@dataclass(frozen=True, eq=False)
+class Canary:
+    """One patient with one event, and what the attacker knows of that patient.
+
+    The design row has norm 1 (every ranged value at its end), and the label is 0 where the weights are sure of 1: the
+    gradient's norm is nearly 1, the most that one row can have.
+    """
+
+    terms: Terms
+
+    @cached_property
+    def patient(self) -> Cohort:
+        """The patient as the gate would admit them."""
+        layout = self.terms.contract.layout
+        return Cohort(
+            bins=np.zeros((1, len(layout.features)), np.int32),
+            values=np.ones((1, len(layout.values)), np.float32),
+            labels=np.zeros(1),
+            rows=np.zeros(1, np.int64),
+            known=np.zeros(1, np.bool_),
+            tokens=np.zeros((1, 16), np.uint8),
+            events_from=np.array([0, 1]),
+            patients_from=np.array([0, 1]),
+        )
+
+    @cached_property
+    def weights(self) -> Floats32:
+        """The weights that a lying server sends in every round, float32 [parameters], read-only."""
+        row = moment_sums(self.terms.model, self.terms.contract.layout, self.patient, 1.0)[0]
+        weights: Floats32 = (CERTAIN * row / np.linalg.norm(row)).astype("<f4")
+        weights.flags.writeable = False
+        return weights
+
+    def contribution(self, request: RequestKind) -> Floats:
+        """What the canary alone adds to a release before noise, float64 [length]: the product's own sums."""
+        terms, model, layout = self.terms, self.terms.model, self.terms.contract.layout
+        clip_norm = ordered_clip_norm(terms.privacy.clip_norm)
+        if request is TABLES:
+            if terms.evaluation is None:
+                raise ConfigurationError("evaluation: these terms evaluate nothing")
+            logits = predict_logits(model, layout, self.weights.astype(np.float64), self.patient)
+            return np.asarray(scaled_tables(terms.contract, terms.evaluation, logits, self.patient)[0])
+        if request is MEAN_ROWS:
+            return np.asarray(moment_sums(model, layout, self.patient, clip_norm)[0])
+        weights = self.weights.astype(np.float64)[np.newaxis]
+        return np.asarray(clipped_sums(model, layout, weights, self.patient, clip_norm)[0])

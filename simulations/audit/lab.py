@@ -1,0 +1,64 @@
+"""``docs/lab/audit.md``: what the audit does, what it does not reach, and the measured figures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from wardround.simulations.report.plots import number
+
+STAGES = {"releases": "releases", "sums": "sums", "tables": "tables"}
+BROKEN = {
+    "clip": "no clip, gradients × 3",
+    "noise_halved": "half the noise",
+    "noise_left_out": "no noise in the last round",
+    "sample": "no sampling",
+}
+
+
+@dataclass(frozen=True)
+class LabCase:
+    """One audit of the page: its title and its overrides."""
+
+    title: str
+    overrides: tuple[str, ...]
+
+
+def render_lab(figures: Sequence[Mapping[str, Any]]) -> str:
+    """The page in Markdown; figures as ``audit.json`` holds them."""
+    # Markdown for our own documentation, and numbers: nothing here is foreign text.
+    made = Environment(  # noqa: S701
+        loader=PackageLoader("wardround.simulations.audit"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    as_it_is = [_row(case, found) for case in figures for found in case["findings"] if not found["mutation"]]
+    broken = [_row(case, found) for case in figures for found in case["findings"] if found["mutation"]]
+    return made.get_template("audit.md.j2").render(
+        as_it_is=as_it_is,
+        broken=broken,
+        runs=f"{figures[0]['runs']:,}",
+        seconds=f"{sum(case['seconds'] for case in figures):,.0f}",
+        seed=figures[0]["seed"],
+    )
+
+
+def _row(case: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
+    low, high = found["epsilon"][1:]
+    return {
+        "case": case["case"],
+        "stage": STAGES[found["stage"]],
+        "broken": BROKEN.get(found["mutation"] or "", ""),
+        "stated": number(found["stated_epsilon"], 2),
+        "estimate": _number(found["epsilon"][0]),
+        "interval": f"{_number(low)} to {_number(high)}",
+        "bound": _number(found["epsilon_at_least"]),
+        "any": _number(found["epsilon_at_least_any_mechanism"]),
+    }
+
+
+def _number(value: float | None) -> str:
+    return "> 1000" if value is None or value > 1000 else number(value, 2)
