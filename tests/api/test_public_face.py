@@ -81,6 +81,9 @@ def test_a_lacking_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         wardround.load  # noqa: B018
 
 
+STUDIES = ("Study", "StudyPlots", "Sweep")  # each example runs several studies
+
+
 def test_importing_it_imports_nothing_heavy(tmp_path: Path) -> None:
     program = "import sys, wardround; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     ran = subprocess.run(
@@ -90,7 +93,13 @@ def test_importing_it_imports_nothing_heavy(tmp_path: Path) -> None:
     assert not heavy & set(ran.stdout.split())
 
 
-@pytest.mark.parametrize("name", [*NAMES, "StudyPlots"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in STUDIES else name
+        for name in [*NAMES, "StudyPlots"]
+    ],
+)
 def test_each_public_function_has_an_example_that_runs(name: str) -> None:
     for place, found in documented(name):
         examples = found.func if isinstance(found, cached_property) else found

@@ -16,7 +16,14 @@ def test_there_are_five() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        path if path.stem == "first_study" else pytest.param(path, marks=pytest.mark.slow)
+        for path in sorted(EXAMPLES.glob("*.py"))
+    ],
+    ids=lambda path: path.stem,
+)
 def test_an_example_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(path), run_name="__main__")

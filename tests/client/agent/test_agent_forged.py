@@ -177,6 +177,7 @@ def test_parts_of_honest_requests_do_not_combine(target, terms_with):
     assert refusal_of(target, crossed) in {"study", "terms"}
 
 
+@pytest.mark.slow
 def test_a_replay_gets_the_same_bytes_a_thousand_times(target):
     assert {target.agent.answer(target.first).payload for _ in range(1000)} == {target.stored}
 

@@ -35,6 +35,7 @@ def at_postgres(hospital, server, tables_of):
     return hospital
 
 
+@pytest.mark.slow
 def test_a_database_that_is_killed_makes_the_hospital_late_and_the_study_goes_on(at_postgres, server):
     at_postgres.released(1)
     server.kill()

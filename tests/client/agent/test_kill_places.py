@@ -24,9 +24,8 @@ for patch in agents_to_kill.PLACES.values():
 """
 
 
-@pytest.mark.parametrize(
-    "program", [HELD, pytest.param(DEADLY, marks=pytest.mark.slow)], ids=["held", "deadly"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [HELD, DEADLY], ids=["held", "deadly"])
 def test_every_place_is_there(program: str, tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "WARDROUND_PLACES": str(tmp_path), "WARDROUND_PART": "test"}
     command = [sys.executable, "-P", "-c", program]

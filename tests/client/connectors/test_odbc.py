@@ -85,6 +85,7 @@ def check_mariadb(server, seed, count):
     check_random_tables(random.Random(seed), execute, lambda table: by_mariadb(server, table), MARIADB, count)
 
 
+@pytest.mark.slow
 def test_a_cell_of_mariadb_is_its_own_rows_business(mariadb):
     check_mariadb(mariadb, 1, 8)
 
@@ -94,6 +95,7 @@ def test_a_cell_of_mariadb_is_its_own_rows_business_in_500_tables(mariadb):
     check_mariadb(mariadb, 2, 500)
 
 
+@pytest.mark.slow
 def test_a_cell_of_sqlite_is_its_own_rows_business(lite):
     kinds = dict.fromkeys(DECLARED, SQLITE)
     check_random_tables(random.Random(1), lite.execute, lambda table: by_sqlite(lite, table), kinds, 20)
@@ -181,6 +183,7 @@ def test_rights_on_the_columns_alone_are_enough(mariadb):
     assert "clerk" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_is_away_and_read_again_when_it_is_back(mariadb):
     mariadb.execute("create table many as select seq as id from seq_1_to_300000")
     frame = by_mariadb(mariadb, "many").read("messages", ("id",))

@@ -63,6 +63,7 @@ def check_postgresql(server, seed, count):
         )
 
 
+@pytest.mark.slow
 def test_a_cell_is_its_own_rows_business(server):
     check_postgresql(server, 1, 6)
 

@@ -201,6 +201,7 @@ def test_a_closed_form_that_is_off_stops_the_study(
         check_closed_form(model, LAYOUT, events_per_patient=3)
 
 
+@pytest.mark.slow
 def test_importing_opacus_leaves_logging_alone_and_the_private_step_needs_no_torch() -> None:
     code = (
         "import logging, sys, wardround.client.train.update\n"

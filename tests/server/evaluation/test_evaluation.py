@@ -104,6 +104,7 @@ def test_groups_make_the_whole_more_exact_than_its_own_table() -> None:
     assert tables.covariance[0, 0] < 0.9 * alone**2
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 @pytest.mark.parametrize("noise", ["distributed", "local"])
 def test_intervals_cover_the_exact_numbers_at_their_level(noise: str) -> None:

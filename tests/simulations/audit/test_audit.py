@@ -86,6 +86,7 @@ def test_tables_of_half_the_noise_are_caught(shared: Path) -> None:
     assert not attacked(tables, AttackSettings(runs=2000, confidence=0.999), 1, mutation).holds
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_under_shared_noise_a_share_and_the_sum_each_keep_to_their_own_statement(shared: Path) -> None:
     share, sums = staged(shared, "privacy.noise=distributed")[:2]

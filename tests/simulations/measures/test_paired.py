@@ -33,6 +33,7 @@ def test_the_mean_placement_of_either_class_is_the_auc(small: Callable) -> None:
             assert found[own & (cohort.labels == label)].mean() == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_differences_and_their_errors_are_those_of_a_bootstrap_over_patients(small: Callable) -> None:
     cohort = small([250, 150]).cohort
     first, second = scored(cohort, 1)

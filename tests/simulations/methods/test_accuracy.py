@@ -77,6 +77,7 @@ with ProcessPoolExecutor(1, get_context("spawn"), exit_when_parent_exits, (os.ge
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_finished_cell_is_never_run_again_and_a_cut_one_is(finished: list[Task], tmp_path: Path) -> None:
     task = replace(finished[0], folder=tmp_path)
     lines = finished[0].path.read_text(encoding="utf-8").splitlines()
