@@ -57,8 +57,15 @@ def export_ages(
     """Look at each table that the contract reads."""
     for table in TABLES:
         if tables.part(table, contract) is not None and contract.columns(table):
-            days, text = _age(home, tables, contract, table, now)
-            yield ExportAge(table=table, days=days, text=text, most=policy.max_export_age_days.get(table))
+            yield export_age(home, tables, policy, contract, table, now)
+
+
+def export_age(
+    home: Home, tables: Tables, policy: Policy, contract: Contract, table: str, now: datetime
+) -> ExportAge:
+    """Look at one table, which the contract reads; no other table's rows are read."""
+    days, text = _age(home, tables, contract, table, now)
+    return ExportAge(table=table, days=days, text=text, most=policy.max_export_age_days.get(table))
 
 
 def _age(

@@ -17,7 +17,7 @@ def _row(opened: OpenHome, table: str, most: float) -> Iterator[dict[str, object
     contract = next(_reading(opened, table), None)
     if contract is None:
         return
-    from wardround.client.checks.age import export_ages  # polars: half a second
+    from wardround.client.checks.age import export_age  # polars: half a second
     from wardround.client.connectors.panic import panics_are_faults
     from wardround.client.connectors.source import read_tables
 
@@ -25,8 +25,7 @@ def _row(opened: OpenHome, table: str, most: float) -> Iterator[dict[str, object
     try:
         with panics_are_faults():
             tables = read_tables(opened.home.source, contract)
-            ages = export_ages(opened.home, tables, opened.policy, contract, opened.now)
-            found = next(one for one in ages if one.table == table)
+            found = export_age(opened.home, tables, opened.policy, contract, table, opened.now)
     except WardroundError as error:
         yield {**row, "text": f"cannot be read: {error}"}
     else:

@@ -23,7 +23,9 @@ def open_batches(
 ) -> Iterator[pl.DataFrame]:
     """Send a statement and yield what it gives, every cell as text; TableError begins with ``where``."""
     reader = open_reader(access, environment, statement, where, as_text=True)
-    arrow_odbc, pyarrow = _drivers()
+    import pyarrow
+
+    arrow_odbc = _driver()
     while True:
         try:
             batch = next(reader, None)
@@ -40,7 +42,9 @@ def open_reader(
     access: OdbcAccess, environment: Mapping[str, str], statement: str, where: str, *, as_text: bool
 ) -> Any:
     """Send a statement; gives arrow-odbc's reader, whose columns have the types that the driver states, or text."""
-    arrow_odbc, pyarrow = _drivers()
+    import pyarrow
+
+    arrow_odbc = _driver()
 
     def texts(schema: Any) -> Any:
         return pyarrow.schema([(name, pyarrow.string()) for name in schema.names])
@@ -77,13 +81,12 @@ def _explained(text: str, where: str) -> TableError:
     return (TableAway if away else TableError)(f"{where}: {reason}{state and f' (SQLSTATE {state})'}")
 
 
-def _drivers() -> tuple[Any, Any]:
+def _driver() -> Any:
     try:
         import arrow_odbc
-        import pyarrow
     except (ImportError, OSError):  # OSError: the system has no unixODBC
         raise TableError(
             f"ODBC: driver not installed; in the checkout scripts/install.sh {sys.prefix} odbc, "
             "and unixODBC from the system's packages"
         ) from None
-    return arrow_odbc, pyarrow
+    return arrow_odbc

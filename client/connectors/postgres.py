@@ -132,9 +132,11 @@ class PostgresSource(MappedSource):
             return readable(frame_of_arrow(arrow), found, encoding, columns[0])
 
         def read(_: list[str] | None) -> Iterator[pl.DataFrame]:
+            import pyarrow
+
             with self._explaining(table, snapshot):
                 for batch in snapshot.stream(statement):
-                    yield frame(_drivers()[1].Table.from_batches([batch]))
+                    yield frame(pyarrow.Table.from_batches([batch]))
 
         return lazy_frame(frame(empty).schema, read)
 
@@ -175,7 +177,9 @@ class PostgresSource(MappedSource):
 @contextlib.contextmanager
 def explaining(where: str, snapshot: Snapshot | None = None) -> Iterator[None]:
     """Give a line of ours in the place of the driver's error: the database's own text may quote cells."""
-    dbapi, pyarrow = _drivers()
+    import pyarrow
+
+    dbapi = _driver()
     try:
         yield
     except (dbapi.Error, pyarrow.ArrowException, OSError) as error:
@@ -210,7 +214,8 @@ def _is_away(error: Any, state: str) -> bool:
 
 def frame_of_arrow(table: Any) -> pl.DataFrame:
     """Arrow to polars; types that Arrow does not know arrive as their text."""
-    pyarrow = _drivers()[1]
+    import pyarrow
+
     columns = [
         column.cast(column.type.storage_type)
         if isinstance(column.type, pyarrow.BaseExtensionType)
@@ -228,7 +233,7 @@ def _connect(uri: str) -> Any:
     if "connect_timeout" not in uri:
         joint = ("&" if "?" in uri else "?") if "://" in uri else " "
         uri = f"{uri}{joint}connect_timeout={CONNECT_SECONDS}"
-    return _drivers()[0].connect(uri)
+    return _driver().connect(uri)
 
 
 def _close(connection: Any) -> None:
@@ -236,12 +241,11 @@ def _close(connection: Any) -> None:
         connection.close()
 
 
-def _drivers() -> tuple[Any, Any]:
+def _driver() -> Any:
     try:
-        import pyarrow
         from adbc_driver_postgresql import dbapi
     except ImportError:
         raise TableError(
             f"PostgreSQL: driver not installed; in the checkout scripts/install.sh {sys.prefix} postgresql"
         ) from None
-    return dbapi, pyarrow
+    return dbapi
