@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from wardround.simulations.report.page import environment
 from wardround.simulations.report.plots import number
 
-STAGES = {"releases": "releases", "sums": "sums", "tables": "tables"}
 BROKEN = {
     "clip": "no clip, gradients × 3",
     "noise_halved": "half the noise",
@@ -27,30 +25,24 @@ class LabCase:
 
 def render_lab(figures: Sequence[Mapping[str, Any]]) -> str:
     """The page in Markdown; figures as ``audit.json`` holds them."""
-    made = Environment(
-        autoescape=True,  # numbers and our own words need it not, but no page is an exception
-        loader=PackageLoader("wardround.simulations.audit"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     as_it_is = [_row(case, found) for case in figures for found in case["findings"] if not found["mutation"]]
     broken = [_row(case, found) for case in figures for found in case["findings"] if found["mutation"]]
-    return made.get_template("audit.md.j2").render(
+    page = environment().get_template("audit.md.j2")
+    text = page.render(
         as_it_is=as_it_is,
         broken=broken,
         runs=f"{figures[0]['runs']:,}",
         seconds=f"{sum(case['seconds'] for case in figures):,.0f}",
         seed=figures[0]["seed"],
     )
+    return f"{text}\n"
 
 
 def _row(case: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
     low, high = found["epsilon"][1:]
     return {
         "case": case["case"],
-        "stage": STAGES[found["stage"]],
+        "stage": found["stage"],
         "broken": BROKEN.get(found["mutation"] or "", ""),
         "stated": number(found["stated_epsilon"], 2),
         "estimate": _number(found["epsilon"][0]),
