@@ -12,6 +12,9 @@ import numpy as np
 import yaml
 
 from tests.builders import AGE, CHANNEL, small_contract
+from tests.protocol.wire.test_sum_wire import BODIES
+from tests.protocol.wire.test_sum_wire import answer as sum_answer
+from tests.protocol.wire.test_sum_wire import request as sum_request
 from wardround.client.agent.verified_plan import read_request
 from wardround.client.home.home import load_home
 from wardround.client.home.round_log import RoundLog
@@ -52,6 +55,12 @@ from wardround.protocol.wire.signed_terms import FORM as TERMS
 from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_from_bytes, signed_terms_to_bytes
 from wardround.protocol.wire.signing import Purpose, load_key, load_public_key, new_key, save_key
 from wardround.protocol.wire.speaker import SPEAKER_BYTES, Speaker
+from wardround.protocol.wire.sum_wire import (
+    decode_sum_answer,
+    decode_sum_request,
+    encode_sum_answer,
+    encode_sum_head,
+)
 from wardround.protocol.wire.wire import decode_plan, decode_release, encode_plan, encode_release
 from wardround.server.algorithm.rounds import init
 from wardround.server.evaluation.evaluation import TableSum
@@ -153,11 +162,22 @@ def _wire(terms: Terms) -> list[Decoder]:
         _signed("terms", TERMS, payload, signed_terms_from_bytes),
         Decoder("plan", encode_plan(plan), decode_plan),
         Decoder("release", encode_release(release), decode_release),
+        *_sum_decoders(),
         Decoder("request", ask(payload), read, payload[TERMS.line_bytes : -1], by_a_listed_operator),
         Decoder("opening", ask(payload), read, ask(payload)[:SPEAKER_BYTES], by_another_release),
         Decoder("answer", answer, decode_answer),
         Decoder("refusal", encode_answer(Refusal("budget", "x")), decode_answer),
     ]
+
+
+def _sum_decoders() -> list[Decoder]:
+    """Frames and bodies of a secure sum: sizes as of three members, two slots and five numbers."""
+    request, answer = sum_request(), sum_answer()
+    frames = [
+        Decoder("sum request", encode_sum_head(request) + request.body, decode_sum_request),
+        Decoder("sum answer", encode_sum_answer(answer), decode_sum_answer),
+    ]
+    return [*frames, *(Decoder(f"sum body {name}", body, read) for name, (body, read) in BODIES.items())]
 
 
 def _signed_files(contract: Contract, terms: Terms, folder: Path) -> list[Decoder]:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.builders import ROOT
 from tests.decoders import Decoder, decoders
+from tests.protocol.wire.test_sum_wire import BODIES
 from wardround.protocol.characters import is_visible
 from wardround.protocol.errors import WardroundError
 
@@ -59,7 +60,8 @@ def try_all(decoder: Decoder, count: int, seed: int) -> int:
 
 
 NAMES = (
-    "terms", "plan", "release", "request", "opening", "answer", "refusal", "kit", "join request", "published policy",
+    "terms", "plan", "release", "sum request", "sum answer", *(f"sum body {name}" for name in BODIES),
+    "request", "opening", "answer", "refusal", "kit", "join request", "published policy",
     "model", "model signature", "exception", "public key", "hospital.yaml", "policy.yaml", "contract", "ledger entry",
     "ledger export", "ledger head", "servers.json", "rounds.jsonl", "SuperNode's settings", "private key",
     "checkpoint", "kept sum", "event log", "release decision", "held heads", "operator's settings",

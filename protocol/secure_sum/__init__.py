@@ -12,6 +12,7 @@ against a server that lies), with keys that are dealt once per study. One file p
     label               what one sum is about; two hospitals with different labels cannot be added
     masks               trip 1: what hides one hospital's integers
     survivors           trip 2: which one share is given for each member
+    exchange            what travels, and its bytes
     unmask              the server: shares to masks, masks to the sum, and who is to blame where that fails
 
 All of it is pure: no files, no network, no clock. Randomness is a ``Keystream`` that is passed in.

