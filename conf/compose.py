@@ -23,6 +23,7 @@ from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import (
     SHIPPED,
     ModelSettings,
@@ -37,8 +38,8 @@ T = TypeVar("T")
 
 ROOT_KEYS = ("study", "seed", "output_dir")
 GROUPS = (
-    "data", "contract", "model", "privacy", "training", "personalization", "evaluation", "fairness", "release_decision",
-    "federation", "report",
+    "data", "contract", "model", "privacy", "secure_sum", "training", "personalization", "evaluation", "fairness",
+    "release_decision", "federation", "report",
 )  # fmt: skip
 
 
@@ -60,6 +61,7 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
         contract=contract,
         model=model_settings(group_of(plain, "model")),
         privacy=privacy_settings(group_of(plain, "privacy"), contract),
+        secure_sum=secure_sum_choice(plain),
         training=training_settings(group_of(plain, "training")),
         personalization=build(PersonalizationSettings, group_of(plain, "personalization"), "personalization"),
         evaluation=build(EvaluationSettings, group_of(plain, "evaluation"), "evaluation"),
@@ -110,6 +112,7 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
         "contract": None if settings.data.contract else settings.contract.to_mapping(),
         "model": {"kind": settings.model.kind, "hidden": list(settings.model.hidden)},
         "privacy": asdict(settings.privacy),
+        "secure_sum": asdict(settings.secure_sum),
         "training": training,
         "personalization": asdict(settings.personalization),
         "evaluation": {**asdict(settings.evaluation), "rounds": list(settings.evaluation.rounds)},
@@ -148,6 +151,12 @@ def privacy_settings(plain: Mapping[str, object], contract: Contract) -> Privacy
     """
     chosen = {"clip_norm": contract.label.expected_residual} if plain.get("clip_norm", 1) is None else {}
     return build(PrivacySettings, {**plain, **chosen}, "privacy")
+
+
+def secure_sum_choice(plain: Mapping[str, object]) -> SecureSumChoice:
+    """Build the section on secure sums; settings of runs before there were any have none."""
+    section = group_of(plain, "secure_sum") if "secure_sum" in plain else {}
+    return build(SecureSumChoice, section, "secure_sum")
 
 
 def model_settings(plain: Mapping[str, object]) -> ModelSettings:

@@ -12,6 +12,7 @@ from wardround.conf.compose import (
     privacy_settings,
     read_contract,
     refuse_unknown,
+    secure_sum_choice,
     training_settings,
     typed,
 )
@@ -20,12 +21,13 @@ from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
 
 KEYS = (
-    "contract", "contract_file", "model", "privacy", "training", "evaluation", "fairness", "release_decision",
-    "valid_days", "reply_delay_seconds", "simulation",
+    "contract", "contract_file", "model", "privacy", "secure_sum", "training", "evaluation", "fairness",
+    "release_decision", "valid_days", "reply_delay_seconds", "simulation",
 )  # fmt: skip
 
 
@@ -43,6 +45,7 @@ class Proposal:
     simulation: bool
     key: Path
     out: Path
+    secure_sum: SecureSumChoice = field(default_factory=SecureSumChoice)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
     release_decision: ReleaseDecisionSettings = field(default_factory=ReleaseDecisionSettings)
@@ -105,6 +108,7 @@ def proposal(plain: Mapping[str, object], *, study: str, key: Path, out: Path) -
         contract=contract,
         model=model_settings(group_of(plain, "model")),
         privacy=privacy_settings(group_of(plain, "privacy"), contract),
+        secure_sum=secure_sum_choice(plain),
         training=training_settings(group_of(plain, "training")),
         evaluation=build(EvaluationSettings, group_of(plain, "evaluation"), "evaluation"),
         fairness=build(FairnessSettings, group_of(plain, "fairness"), "fairness"),

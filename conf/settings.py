@@ -8,6 +8,7 @@ from wardround.protocol import plugins
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.structure import kinds_with
 from wardround.protocol.text.section import shown
@@ -182,6 +183,7 @@ class StudySettings:
     personalization: PersonalizationSettings
     federation: FederationSettings
     report: ReportSettings
+    secure_sum: SecureSumChoice = field(default_factory=SecureSumChoice)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
     release_decision: ReleaseDecisionSettings = field(default_factory=ReleaseDecisionSettings)
@@ -198,6 +200,8 @@ class StudySettings:
             f"needs a model with hidden layers (model={kinds_with('hidden')})",
         )
         self.privacy.check_steps(self.training)
+        line = "is not simulated yet; use local"
+        require(not self.privacy.mode.summed, "privacy.noise", self.privacy.noise, line)
         check_mitigation(self.fairness, self.evaluation, self.model)
         self._check_carrier()
 

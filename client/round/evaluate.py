@@ -18,7 +18,7 @@ from wardround.protocol.model.own_module import own_logits
 from wardround.protocol.privacy.mechanism import add_noise
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
-from wardround.protocol.terms.request import TABLES
+from wardround.protocol.terms.request import TABLES, RequestKind
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 
 WEIGHT_UNITS = 2.0**26
@@ -38,7 +38,7 @@ def evaluate(
 
 def _tables_of_round(
     terms: Terms,
-    round_number: int,
+    request: RequestKind,
     weights: Floats,
     cohort: Cohort,
     streams: Sequence[Keystream],

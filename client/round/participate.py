@@ -29,7 +29,7 @@ from wardround.protocol.errors import ConfigurationError, Refusal, TableAway, Ta
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.limits import expiry_of
-from wardround.protocol.terms.request import MEAN_ROWS, UPDATE, RequestKind, request_in, request_of
+from wardround.protocol.terms.request import MEAN_ROWS, UPDATE, RequestKind, misasked, request_in
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.wire.wire import decode_release, encode_release
 
@@ -68,8 +68,8 @@ class Ward:
 
 
 Admit = Callable[[Sequence[Ward], Terms], Cohort]
-Compute = Callable[[Terms, int, Floats, Cohort, Sequence[Keystream], Sequence[str]], Floats]
-"""Terms, round, weights [1 or wards, parameters], patients, streams, names → noised vectors [wards, …]."""
+Compute = Callable[[Terms, RequestKind, Floats, Cohort, Sequence[Keystream], Sequence[str]], Floats]
+"""Terms, what is asked, weights [1 or wards, parameters], patients, streams, names → noised vectors [wards, …]."""
 
 
 def participate(
@@ -164,6 +164,8 @@ def _check_plan(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> Non
             raise Refusal(clause, f"the plan says {asked}, expected {expected}")
     if plan.hospital not in terms.training.public_patients:
         raise Refusal("hospital", f"hospital={plan.hospital}: is not named in the terms")
+    if wrong := misasked(plan, terms):
+        raise Refusal("asks", f"asks={plan.asks or 'nothing'}: {wrong}")
     request = request_in(plan, terms)
     if plan.round not in request.rounds(terms):
         raise Refusal("round", f"round={plan.round}: {request.when(terms)}")
@@ -198,6 +200,11 @@ def _check_round(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> No
         raise Refusal("plugins", str(error)) from error
     if len(plan.weights) != parameters:
         raise Refusal("parameters", f"{len(plan.weights)} weights: this model has {parameters}")
+    if terms.secure_sum is not None and terms.secure_sum.parameters != parameters:
+        # Grid and noise follow from it: a smaller number would be a coarser grid than its noise covers.
+        raise Refusal(
+            "parameters", f"secure_sum.parameters={terms.secure_sum.parameters}: this model has {parameters}"
+        )
     last = ward.ledger.last_round(operator, terms.fingerprint, plan.account)
     known = ward.ledger.find(operator, terms.fingerprint, plan.round, plan.account)
     if plan.round < last and known is None:
@@ -207,13 +214,12 @@ def _check_round(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> No
 def _update(
     memory_bytes: int,
     terms: Terms,
-    round_number: int,
+    request: RequestKind,
     weights: Floats,
     cohort: Cohort,
     streams: Sequence[Keystream],
     hospitals: Sequence[str],
 ) -> Floats:
-    moments = request_of(terms, round_number) is MEAN_ROWS
     return private_update(
         Step(
             terms=terms,
@@ -221,7 +227,7 @@ def _update(
             cohort=cohort,
             hospitals=hospitals,
             memory_bytes=memory_bytes,
-            moments=moments,
+            moments=request is MEAN_ROWS,
         ),
         weights,
         streams,
@@ -234,14 +240,14 @@ def _computed(
     """Compute the vectors that leave: float32 [wards, length]."""
     if not plans:
         return np.empty((0, 0), np.float32)
-    round_number, weights = _round_of(plans), _stacked_weights(plans)
+    round_number, asked, weights = _round_of(plans), request_in(plans[0], terms), _stacked_weights(plans)
     hospitals = [ward.hospital for ward in wards]
 
     def vectors(cohort: Cohort) -> Floats32:
         streams = [ward.stream(plan) for ward, plan in zip(wards, plans, strict=True)]
         # A simulation has no time to hide, and need not wait for torch.
         with nullcontext() if terms.simulation else no_denormals():
-            return compute(terms, round_number, weights, cohort, streams, hospitals).astype(np.float32)
+            return compute(terms, asked, weights, cohort, streams, hospitals).astype(np.float32)
 
     fault, computed = "", None
     try:
@@ -270,11 +276,11 @@ def describe_error(error: Exception) -> str:
 
 
 def _round_of(plans: Sequence[RoundPlan]) -> int:
-    """Give the round that all plans of one call share: it decides what they ask for."""
+    """Give the round that all plans of one call share: with what the plan says, it decides what they ask for."""
     rounds = sorted({plan.round for plan in plans})
-    if len(rounds) > 1:
+    if len(rounds) > 1 or len({plan.asks for plan in plans}) > 1:
         raise ValueError(f"plans of rounds {rounds} in one call: give one round at a time")
-    return rounds[0]
+    return plans[0].round
 
 
 def _stacked_weights(plans: Sequence[RoundPlan]) -> Floats:

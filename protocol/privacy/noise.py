@@ -18,14 +18,20 @@ def _each(hospitals: int) -> int:
     return hospitals
 
 
+def _by_thresholds(hospitals: int) -> int:
+    raise ValueError("how many shares a secure sum has follows from its terms' thresholds")
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoiseMode:
     """One way to add the noise for which a study's ε is stated.
 
     name: the word in settings, terms and results. shares: for a number of hospitals, how many equal shares make up
     that noise; each hospital adds one. alone: one hospital's release is private by itself, and so may be looked at,
-    weighed and joined with others by any rule. simulated: no real study may have it. words: for a figure's title.
-    assumption: what the stated ε stands on besides, for a reader; empty for nothing.
+    weighed and joined with others by any rule. summed: releases are integers of a secure sum, and how many shares make
+    up the noise follows from the terms' thresholds (``protocol.terms.sum_noise``), not from ``shares``. simulated: no
+    real study may have it. words: for a figure's title. assumption: what the stated ε stands on besides, for a
+    reader; empty for nothing.
     """
 
     name: str
@@ -34,6 +40,7 @@ class NoiseMode:
     simulated: bool
     words: str
     assumption: str = ""
+    summed: bool = False
 
     def stddev(self, total: float, hospitals: int) -> float:
         """Give the standard deviation that one hospital adds. total: that of the noise for which ε is stated."""
@@ -79,8 +86,16 @@ DISTRIBUTED = NoiseMode(
     words="noise shared (assumes secure aggregation)",
     assumption="assumes secure aggregation: each hospital adds a share of the noise, and only the sum is private",
 )
-NOISE_MODES = {mode.name: mode for mode in (LOCAL, DISTRIBUTED)}
-"""By name. ``secure`` comes with the secure sum; ``distributed`` stays for old results and for comparison."""
+SECURE = NoiseMode(
+    name="secure",
+    shares=_by_thresholds,
+    alone=False,
+    simulated=False,
+    words="noise shared in secure sums",
+    summed=True,
+)
+NOISE_MODES = {mode.name: mode for mode in (LOCAL, DISTRIBUTED, SECURE)}
+"""By name."""
 
 
 def noise_mode(name: str, key: str = "noise") -> NoiseMode:

@@ -10,7 +10,9 @@ from wardround.protocol.errors import require
 
 LEAST_HOSPITALS = 3
 MOST_HOSPITALS_OF_SUM = 1000
-"""Each member deals a share to each: beyond this the server's work for one round is hours."""
+"""Of a real study: each member deals a share to each, and beyond this the server's work for one round is hours.
+
+The numbers hold for any H: a simulation, which deals no shares, may have more hospitals."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,7 @@ class Thresholds:
     def __post_init__(self) -> None:
         """Check the ranges, and that no member can be both in and out."""
         H, t, q = self.hospitals, self.colluding, self.threshold
-        fits = LEAST_HOSPITALS <= H <= MOST_HOSPITALS_OF_SUM
-        require(fits, "hospitals", H, f"a secure sum needs {LEAST_HOSPITALS} to {MOST_HOSPITALS_OF_SUM}")
+        require(H >= LEAST_HOSPITALS, "hospitals", H, f"a secure sum needs at least {LEAST_HOSPITALS}")
         require(0 <= t <= H - 2, "secure_sum.colluding", t, f"must be from 0 to {H - 2} for {H} hospitals")
         least = (H + t) // 2 + 1
         allowed = f"must be from {least} to {H} for {H} hospitals of which {t} may help the server"
@@ -54,12 +55,14 @@ class Thresholds:
         return self.threshold - self.colluding
 
 
-def default_thresholds(hospitals: int) -> Thresholds:
+def default_thresholds(
+    hospitals: int, colluding: int | None = None, threshold: int | None = None
+) -> Thresholds:
     """Choose t = max(1, ⌊H/10⌋), and q = 0.8 H where that is allowed and leaves room for one drop-out.
 
-    q = max(⌊(H + t)/2⌋ + 1, min(H - 1, ⌈0.8 H⌉)). Three hospitals can lose nobody.
-    ConfigurationError below three hospitals, and above 1,000.
+    q = max(⌊(H + t)/2⌋ + 1, min(H - 1, ⌈0.8 H⌉)). Three hospitals can lose nobody. colluding, threshold: t and q where
+    they are given. ConfigurationError below three hospitals, and for numbers that fit no sum.
     """
-    colluding = max(1, hospitals // 10)
-    usual = min(hospitals - 1, (4 * hospitals + 4) // 5)
-    return Thresholds(hospitals, colluding, max((hospitals + colluding) // 2 + 1, usual))
+    t = max(1, hospitals // 10) if colluding is None else colluding
+    usual = max((hospitals + t) // 2 + 1, min(hospitals - 1, (4 * hospitals + 4) // 5))
+    return Thresholds(hospitals, t, usual if threshold is None else threshold)

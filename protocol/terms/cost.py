@@ -22,8 +22,8 @@ def releases(terms: Terms) -> Iterator[tuple[str, PrivacyEvent, int]]:
 
 
 def training_event(terms: Terms, rounds: int | None = None) -> PrivacyEvent:
-    """Give the cost of so many rounds, by default all, to a training patient who misses none."""
-    return times(UPDATE.event(terms), terms.training.rounds if rounds is None else rounds)
+    """Give the cost of so many rounds, by default all, spare ones too, to a training patient who misses none."""
+    return times(UPDATE.event(terms), terms.last_round if rounds is None else rounds)
 
 
 def times(event: PrivacyEvent, count: int) -> PrivacyEvent:

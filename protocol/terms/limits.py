@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from wardround.protocol.contract.contract import TABLES, Contract
-from wardround.protocol.privacy.noise import NOISE_MODES
+from wardround.protocol.privacy.noise import LOCAL
 from wardround.protocol.terms.cost import study_epsilon
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.section import shown
@@ -67,8 +67,8 @@ class Clause:
 
 def validity_clauses(terms: Terms, now: datetime) -> Iterator[Clause]:
     """Give what holds for every hospital: noise that needs nobody's help, and terms that have not expired."""
-    real = tuple(mode.name for mode in NOISE_MODES.values() if not mode.simulated)
-    yield one_of("noise", "privacy.noise", terms.privacy.noise, real)
+    # Secure sums join them once agents answer for both trips of a round.
+    yield one_of("noise", "privacy.noise", terms.privacy.noise, (LOCAL.name,))
     expiry, expires = f"expires_at={shown(terms.expires_at)}", expiry_of(terms)
     allowed = f"later than {now.isoformat()}, at most {_LAST_EXPIRY:%Y-%m-%d}"
     yield Clause("expires_at", expiry, allowed, expires is not None and now < expires)
@@ -119,7 +119,7 @@ def _how(limits: Limits, terms: Terms) -> Iterator[Clause]:
     yield at_most("max_clip_norm", "clip_norm", clip_norm, limits.max_clip_norm)
     floor = limits.min_noise_multiplier
     yield at_least("min_noise_multiplier", "noise_multiplier", terms.noise_multiplier, floor)
-    yield at_most("max_rounds", "rounds", terms.training.rounds, limits.max_rounds)
+    yield at_most("max_rounds", "rounds", terms.last_round, limits.max_rounds)
     delay, least = terms.reply_delay_seconds, limits.min_reply_delay_seconds
     yield at_least("min_reply_delay_seconds", "reply_delay_seconds", delay, least)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.terms.secure_sum import SumNoise
 from wardround.protocol.terms.terms import RoundPlan, Terms
 
 
@@ -12,6 +13,8 @@ class RequestKind(ABC):
     """One kind. account: whose patients it is about, and so whose budget pays (``ledger``)."""
 
     account: ClassVar[str]
+    word: ClassVar[str]
+    """Names the kind in a plan of a secure sum (``RoundPlan.asks``)."""
 
     @abstractmethod
     def rounds(self, terms: Terms) -> Sequence[int]:
@@ -29,19 +32,24 @@ class RequestKind(ABC):
     def noise_stddev(self, terms: Terms) -> float:
         """Give the standard deviation of one hospital's noise, in one step."""
 
+    @abstractmethod
+    def sum_noise(self, terms: Terms) -> SumNoise:
+        """Give grid and share of noise of its secure sums; ValueError where the terms have none."""
+
 
 class UpdateRequest(RequestKind):
     """A clipped, noised sum of training patients' gradients, or what several such steps did to the weights."""
 
     account = "training"
+    word = "update"
 
     def rounds(self, terms: Terms) -> Sequence[int]:
-        """Every round trains."""
-        return range(1, terms.training.rounds + 1)
+        """Every round trains; spare ones stand in for void ones, and are counted as all others."""
+        return range(1, terms.last_round + 1)
 
     def when(self, terms: Terms) -> str:
         """Say which rounds there are."""
-        return f"these terms have rounds 1 to {terms.training.rounds}"
+        return f"these terms have rounds 1 to {terms.last_round}"
 
     def event(self, terms: Terms) -> PrivacyEvent:
         """All private steps of one round."""
@@ -52,15 +60,22 @@ class UpdateRequest(RequestKind):
         """Noise in proportion to the clip norm."""
         return terms.hospital_noise_stddev
 
+    def sum_noise(self, terms: Terms) -> SumNoise:
+        """Sums of gradients, as of mean rows, which stand in their place."""
+        return terms.update_noise
+
 
 class MeanRowsRequest(UpdateRequest):
     """A noised sum of training patients' mean design rows, in an update's place: bounded, noised and paid alike."""
+
+    word = "mean_rows"
 
 
 class TablesRequest(RequestKind):
     """Noised tables of held-out patients, by label, score and group, under the plan's weights."""
 
     account = "held_out"
+    word = "tables"
 
     def rounds(self, terms: Terms) -> Sequence[int]:
         """Give the rounds after which the terms evaluate; none where they evaluate nothing."""
@@ -80,10 +95,18 @@ class TablesRequest(RequestKind):
         """Noise in units of one patient, who moves the tables by at most 1."""
         return terms.table_noise_stddev
 
+    def sum_noise(self, terms: Terms) -> SumNoise:
+        """Sums of tables."""
+        return terms.table_noise
+
 
 UPDATE, MEAN_ROWS, TABLES = UpdateRequest(), MeanRowsRequest(), TablesRequest()
 REQUESTS: tuple[RequestKind, ...] = (UPDATE, TABLES)
 """One kind of each account: UPDATE counts every training round, moment rounds too, which cost the same."""
+
+
+ASKED = tuple(kind.word for kind in (UPDATE, MEAN_ROWS, TABLES))
+"""The words of all kinds."""
 
 
 def request_of(terms: Terms, round_number: int, account: str = UPDATE.account) -> RequestKind:
@@ -94,5 +117,19 @@ def request_of(terms: Terms, round_number: int, account: str = UPDATE.account) -
 
 
 def request_in(plan: RoundPlan, terms: Terms) -> RequestKind:
-    """Give the kind of a plan's request."""
-    return request_of(terms, plan.round, plan.account)
+    """Give the kind of a plan's request: what the plan says, or else what its round asks."""
+    said = next((kind for kind in (UPDATE, MEAN_ROWS, TABLES) if kind.word == plan.asks), None)
+    return request_of(terms, plan.round, plan.account) if said is None else said
+
+
+def misasked(plan: RoundPlan, terms: Terms) -> str:
+    """Say what is wrong with ``plan.asks``; empty where nothing is.
+
+    In secure sums a round's number is its slot's, and void ones shift what the later ones are for: so the plan says
+    it, and mean rows only where the terms have such rounds. Elsewhere the number says it, and nothing else may.
+    """
+    if terms.secure_sum is None:
+        return "must be empty: without secure sums the round's number says it" if plan.asks else ""
+    moments = (MEAN_ROWS,) if terms.training.moment_rounds else ()
+    allowed = [k.word for k in (UPDATE, *moments, TABLES) if k.account == plan.account]
+    return "" if plan.asks in allowed else f"must be {' or '.join(allowed)} for {plan.account} patients"

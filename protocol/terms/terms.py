@@ -13,7 +13,9 @@ from wardround.protocol.arrays import Floats32
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, require
+from wardround.protocol.secure_sum.thresholds import Thresholds
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings, table_size
+from wardround.protocol.terms.secure_sum import SecureSumSettings, SumNoise, noise_of_sum
 from wardround.protocol.terms.settings import ROBUST, ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.text.bounds import (
     CLIP_NORMS,
@@ -35,12 +37,14 @@ LONGEST_REPLY_DELAY_SECONDS = 86_400.0
 class Terms:
     """What the operator proposes; a hospital's policy may only tighten it.
 
-    noise_multiplier is σ ÷ clip_norm of one step's sum: at one hospital (``local``) or over all
-    (``distributed``). training.public_patients names every planned hospital. A reply leaves the hospital at the
-    first whole multiple of reply_delay_seconds, from its plan's arrival, that is not past. simulation marks terms
-    under which seeds are allowed; real hospitals refuse it. expires_at is ISO 8601, UTC. evaluation: the noised
-    tables of held-out patients, None where no model of the study is evaluated. module_digest: where a real study's
-    model is the parties' own module, what all of them must have alike (``protocol.model.own_module``); else empty.
+    noise_multiplier is σ ÷ clip_norm of one step's sum: at one hospital (``local``), over all (``distributed``), or of
+    the smallest sum that a lying server can obtain (``secure``). training.public_patients names every planned hospital.
+    A reply leaves the hospital at the first whole multiple of reply_delay_seconds, from its plan's arrival, that is not
+    past. simulation marks terms under which seeds are allowed; real hospitals refuse it. expires_at is ISO 8601, UTC.
+    evaluation: the noised tables of held-out patients, None where no model of the study is evaluated. module_digest:
+    where a real study's model is the parties' own module, what all of them must have alike
+    (``protocol.model.own_module``); else empty.
+    secure_sum: with ``privacy.noise=secure``, and None without.
     """
 
     study: str
@@ -55,6 +59,7 @@ class Terms:
     evaluation: EvaluationSettings | None = None
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
     module_digest: str = ""
+    secure_sum: SecureSumSettings | None = None
 
     def __post_init__(self) -> None:
         """Check what no single group of settings can check."""
@@ -71,6 +76,7 @@ class Terms:
         real = self.simulation or not self.privacy.mode.simulated
         line = "needs secure aggregation: for simulations only"
         require(real, "privacy.noise", self.privacy.noise, line)
+        self._check_secure_sum()
         self._check_plugins()
         if self.training.aggregate != "sum":
             self._check_robust()
@@ -106,6 +112,13 @@ class Terms:
         )
         fits = is_digest(self.module_digest) if own else self.module_digest == ""
         require(fits, "module_digest", shown(self.module_digest), line)
+
+    def _check_secure_sum(self) -> None:
+        asked = self.secure_sum
+        line = "must be set with privacy.noise=secure, and left out otherwise"
+        require((asked is not None) == self.privacy.mode.summed, "secure_sum", asked and "…", line)
+        if asked is not None:
+            asked.check_hospitals(self.hospitals, self.simulation)
 
     def _check_optimizer(self) -> None:
         training = self.training
@@ -147,14 +160,49 @@ class Terms:
         return tuple(self.training.public_patients)
 
     @property
+    def last_round(self) -> int:
+        """The largest number of a training round: spare ones are beyond ``training.rounds``."""
+        return self.training.rounds + (self.secure_sum.spare_slots if self.secure_sum else 0)
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """H, t and q of the study's secure sums; ValueError where it has none."""
+        return self._sums.thresholds(len(self.hospitals))
+
+    @cached_property
+    def update_noise(self) -> SumNoise:
+        """Grid and share of noise of a sum of updates; ValueError where there are no secure sums."""
+        return noise_of_sum(
+            self.privacy.clip_norm, self.noise_multiplier, self._sums.parameters, self.thresholds
+        )
+
+    @cached_property
+    def table_noise(self) -> SumNoise:
+        """Grid and share of noise of a sum of tables; ValueError where there are no secure sums or no tables."""
+        if self.evaluation is None:
+            raise ValueError("these terms evaluate nothing")
+        size = table_size(self.contract, self.evaluation)
+        return noise_of_sum(1.0, self.evaluation.noise_multiplier, size, self.thresholds)
+
+    @property
+    def _sums(self) -> SecureSumSettings:
+        if self.secure_sum is None:
+            raise ValueError("these terms have no secure sums")
+        return self.secure_sum
+
+    @property
     def hospital_noise_stddev(self) -> float:
         """Standard deviation that one hospital adds to each coordinate of one step's clipped sum."""
+        if self.secure_sum is not None:
+            return self.update_noise.stddev
         stddev = self.noise_multiplier * self.privacy.clip_norm
         return self.privacy.mode.stddev(stddev, len(self.hospitals))
 
     @property
     def table_noise_stddev(self) -> float:
         """Standard deviation that one hospital adds to each cell of its tables of held-out patients."""
+        if self.secure_sum is not None and self.evaluation is not None:
+            return self.table_noise.stddev
         stddev = self.evaluation.noise_multiplier if self.evaluation else 0.0
         return self.privacy.mode.stddev(stddev, len(self.hospitals))
 
@@ -186,6 +234,8 @@ def terms_to_mapping(terms: Terms) -> dict[str, object]:
     # Left out where empty: the fingerprints of all other studies do not depend on it.
     if terms.module_digest:
         plain["module_digest"] = terms.module_digest
+    if terms.secure_sum is not None:
+        plain["secure_sum"] = {**asdict(terms.secure_sum), "members": dict(terms.secure_sum.members)}
     return plain
 
 
@@ -196,6 +246,7 @@ def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
         model = dict(fields.pop("model"))
         model["hidden"] = tuple(model.get("hidden", ()))
         evaluation = fields.pop("evaluation", None)
+        secure_sum = fields.pop("secure_sum", None)
         return Terms(
             contract=contract_from_mapping(fields.pop("contract")),
             model=ModelSettings(**model),
@@ -203,6 +254,7 @@ def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
             training=TrainingSettings(**fields.pop("training")),
             fairness=FairnessSettings(**fields.pop("fairness", {})),
             evaluation=None if evaluation is None else _evaluation(evaluation),
+            secure_sum=None if secure_sum is None else _secure_sum(secure_sum),
             **fields,
         )
     except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
@@ -213,6 +265,14 @@ def _evaluation(plain: Mapping[str, Any]) -> EvaluationSettings:
     # 2.5 becomes 2 here; in signed terms the canonical form, written anew, then shows it (`signed_terms`).
     rounds = tuple(int(number) for number in plain["rounds"])
     return EvaluationSettings(**{**plain, "rounds": rounds})
+
+
+def _secure_sum(plain: Mapping[str, Any]) -> SecureSumSettings:
+    members = dict(plain["members"])
+    # As for `rounds` above: what is not of its type becomes so, and the canonical form then shows it.
+    keys = {str(hospital): str(key) for hospital, key in members.items()}
+    counts = {name: int(value) for name, value in plain.items() if name != "members"}
+    return SecureSumSettings(**counts, members=keys)
 
 
 def require_countable(terms: Terms) -> None:
@@ -237,7 +297,10 @@ class RoundPlan:
     weights: float32 [parameters], in the model's fixed order. ledger_head is the head of the hospital's
     ledger that its last release carried (None before the first). Neither it, signatures nor expiry are
     part of what makes two plans the same. account: whose budget pays, and so what is asked: an update from
-    ``training`` patients, or the tables of ``held_out`` ones under these weights.
+    ``training`` patients, or the tables of ``held_out`` ones under these weights. In a study with secure sums, round
+    is the slot's number, roster the digest of the roster, hex, and asks what is asked for
+    (``protocol.terms.request``: ``update``, ``mean_rows``, ``tables``); both are empty in all others, and roster in
+    simulations, which have none.
     """
 
     study: str
@@ -247,6 +310,8 @@ class RoundPlan:
     weights: Floats32
     ledger_head: str | None = None
     account: str = "training"
+    roster: str = ""
+    asks: str = ""
 
     @cached_property
     def weights_digest(self) -> str:

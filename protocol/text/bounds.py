@@ -36,6 +36,9 @@ Composing sampled steps takes time and memory by their number: 10⁵ take 2.4 s 
 the 10⁹ that rounds and local steps each within its own bound allow ended in a MemoryError.
 """
 
+MOST_SPARE_SLOTS = 100
+"""Spare secure sums of a study: each is one more release that ε counts, used or not."""
+
 MOST_EVALUATIONS = 1000
 """Rounds after which held-out patients are asked for tables."""
 

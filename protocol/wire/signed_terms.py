@@ -13,7 +13,7 @@ from wardround.protocol.text.bounds import LARGEST_TERMS
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.section import shown
 from wardround.protocol.wire.signed_file import FileForm, decode, load_content, split, verify, write_signed
-from wardround.protocol.wire.signing import Purpose, SigningKey
+from wardround.protocol.wire.signing import Purpose, SigningKey, checked_public_key
 
 FORM = FileForm(
     kind="terms",
@@ -35,7 +35,8 @@ class SignedTerms:
 
 
 def sign_terms(terms: Terms, key: SigningKey) -> SignedTerms:
-    """Sign the canonical form of terms."""
+    """Sign the canonical form of terms; ConfigurationError where a member of their secure sums has no good key."""
+    check_members(terms)
     return SignedTerms(terms, key.public, key.sign(Purpose.TERMS, canonical_json(terms_to_mapping(terms))))
 
 
@@ -58,10 +59,20 @@ def signed_terms_from_bytes(payload: bytes, where: str = "terms") -> SignedTerms
     # Dataclasses check no types: 2.5 rounds, or simulation: "no" (which is true), would pass every range.
     _require_declared_types(terms, "")
     require_countable(terms)
+    check_members(terms)
     # `decode` held the JSON to one spelling, this holds the terms to it: no default left out, no edge as 1.0.
     if canonical_json(terms_to_mapping(terms)) != unread.body:
         raise ConfigurationError(f"{where}: must be in canonical form; ask the operator to sign them again")
     return SignedTerms(terms, unread.signer, unread.signature)
+
+
+def check_members(terms: Terms) -> None:
+    """ConfigurationError, with the hospital, where a member's text is no good public key."""
+    for hospital, key in terms.secure_sum.members.items() if terms.secure_sum else ():
+        try:
+            checked_public_key(key)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"secure_sum.members.{hospital}: {error}") from error
 
 
 def save_terms(signed: SignedTerms, path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from wardround.protocol.arrays import Floats32
+from wardround.protocol.terms.request import ASKED
 from wardround.protocol.terms.terms import ACCOUNTS, Release, RoundPlan
 from wardround.protocol.text.bounds import LARGEST_HEADER, LARGEST_VECTOR, MOST_ROUNDS
 from wardround.protocol.text.canonical import canonical_json
@@ -87,6 +88,8 @@ def _plan_header(plan: RoundPlan) -> dict[str, object]:
         "terms_fingerprint": plan.terms_fingerprint,
         "ledger_head": plan.ledger_head,
         "account": plan.account,
+        "roster": plan.roster,
+        "asks": plan.asks,
     }
 
 
@@ -149,6 +152,8 @@ _PLAN_FIELDS = _LABELS | {
         lambda value: value is None or is_digest(value),
         "must be null or 64 hexadecimal digits",
     ),
+    "roster": (lambda value: value == "" or is_digest(value), "must be empty or 64 hexadecimal digits"),
+    "asks": (lambda value: value in ("", *ASKED), f"must be empty or one of {', '.join(ASKED)}"),
 }
 _RELEASE_FIELDS = _LABELS | {
     "weights_digest": (is_digest, "must be 64 hexadecimal digits"),

@@ -14,6 +14,7 @@ from wardround.protocol.model.own_module import module_digest
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
+from wardround.protocol.terms.secure_sum import SecureSumChoice, SecureSumSettings
 from wardround.protocol.terms.settings import OPTIMIZERS, ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import noise_gain
@@ -48,18 +49,27 @@ def propose(
     simulation: bool,
     evaluation: EvaluationSettings | None = None,
     fairness: FairnessSettings | None = None,
+    secure_sum: SecureSumChoice | None = None,
+    members: Mapping[str, str] | None = None,
 ) -> Terms:
     """Compose terms whose whole study costs each patient at most ``privacy.epsilon`` at ``privacy.delta``.
 
-    public_patients: each planned hospital's declared number of training patients. ConfigurationError where
-    δ times the declared patients of the largest hospital is above 0.1 (1, in a simulation: there are no patients to
-    protect, and its report warns), or a setting is out of range.
+    public_patients: each planned hospital's declared number of training patients. secure_sum, members: read with
+    ``privacy.noise=secure`` alone; members maps each hospital of a real study to its signing key.
+
+    ConfigurationError where δ times the declared patients of the largest hospital is above 0.1 (1, in a simulation:
+    there are no patients to protect, and its report warns), or a setting is out of range.
     """
     require(bool(public_patients), "training.public_patients", "{}", "must name at least one hospital")
     largest = max(public_patients.values())
     _check_delta(privacy.delta, largest, simulation)
-    training = choose_method(model, parameter_count(model, contract.layout), training)
-    steps = training.rounds * training.local_steps
+    parameters = parameter_count(model, contract.layout)
+    training = choose_method(model, parameters, training)
+    sums = None
+    if privacy.mode.summed:
+        sums = _planned_sums(secure_sum or SecureSumChoice(), len(public_patients), parameters, members)
+    # Spare sums are releases as all others: ε counts them, used or not.
+    steps = (training.rounds + (sums.spare_slots if sums else 0)) * training.local_steps
     terms = Terms(
         study=study,
         contract=contract,
@@ -73,11 +83,26 @@ def propose(
         simulation=simulation,
         fairness=fairness or FairnessSettings(),
         module_digest=_digest(model, contract, simulation),
+        secure_sum=sums,
     )
     terms = replace(terms, evaluation=_planned_evaluation(terms, evaluation))
     if training.learning_rate:
         return terms
     return replace(terms, training=replace(terms.training, learning_rate=step_size(terms)))
+
+
+def _planned_sums(
+    choice: SecureSumChoice, hospitals: int, parameters: int, members: Mapping[str, str] | None
+) -> SecureSumSettings:
+    """Resolve what was left to the rule, as terms carry it."""
+    thresholds = choice.thresholds(hospitals)
+    return SecureSumSettings(
+        threshold=thresholds.threshold,
+        colluding=thresholds.colluding,
+        parameters=parameters,
+        spare_slots=choice.spare_slots,
+        members=dict(members or {}),
+    )
 
 
 def _digest(model: ModelSettings, contract: Contract, simulation: bool) -> str:

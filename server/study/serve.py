@@ -123,9 +123,9 @@ def _valid_until(signed: SignedTerms) -> datetime:
 
 
 def _check_enrolled(study: ServedStudy) -> None:
-    if study.terms.privacy.mode.simulated:
+    if not study.terms.privacy.mode.alone:
         raise ConfigurationError(
-            f"privacy.noise={study.terms.privacy.noise}: needs secure aggregation, which does not exist yet; use local"
+            f"privacy.noise={study.terms.privacy.noise}: needs secure sums, which servers do not run yet; use local"
         )
     enrolled = study.home.hospitals()
     unknown = [name for name in study.terms.hospitals if name not in enrolled]

@@ -125,6 +125,7 @@ def simulated_terms(settings: StudySettings, federation: Federation) -> Terms:
         simulation=True,
         evaluation=settings.evaluation,
         fairness=settings.fairness,
+        secure_sum=settings.secure_sum,
     )
 
 

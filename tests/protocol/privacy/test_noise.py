@@ -49,12 +49,13 @@ def test_a_sum_that_lacks_a_share_is_not_used_and_one_that_is_private_by_itself_
 
 def test_only_a_mode_that_is_simulated_asks_the_reader_to_assume_something() -> None:
     for mode in NOISE_MODES.values():
-        assert bool(mode.assumption) == mode.simulated == (not mode.alone)
+        assert bool(mode.assumption) == mode.simulated
+        assert not (mode.alone and (mode.simulated or mode.summed))
 
 
 def test_an_unknown_word_is_one_line() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"^privacy\.noise=central: must be one of local, distributed$"
+        ConfigurationError, match=r"^privacy\.noise=central: must be one of local, distributed, secure$"
     ):
         noise_mode("central", "privacy.noise")
 

