@@ -71,6 +71,14 @@ def describe(entry: Entry) -> str:
         case "recovered":
             held = len(str(fields["heads"]).split())
             return f"after a loss, {held} heads of others, by {fields['person']}: {fields['reason']}"
+        case "roster":
+            return f"{fields['study']}: roster {str(fields['roster'])[:12]}… of its secure sum is signed"
+        case "survivors":
+            count = len(str(fields["survivors"]).split())
+            return (
+                f"{fields['study']}, round {fields['round']}: {count} survivors, {fields['account']} account, sum "
+                f"{str(fields['label'])[:12]}…"
+            )
         case "known_by":
             return f"patients are known by {fields['form']}, {str(fields['digest'])[:12]}…"
         case "clock":

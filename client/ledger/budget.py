@@ -20,7 +20,8 @@ class Charge:
     """One release, before it is computed: who asks, for what, and by which mechanism.
 
     operator is the public key that verified the terms; terms and weights_digest are SHA-256 in hex; event
-    is what the release costs, its count being the noised steps.
+    is what the release costs, its count being the noised steps. label: of the secure sum that the release is part of,
+    hex; empty for a release that is private by itself.
     """
 
     operator: str
@@ -30,6 +31,7 @@ class Charge:
     weights_digest: str
     event: PrivacyEvent
     account: str = "training"
+    label: str = ""
 
     def __post_init__(self) -> None:
         """Check what no ledger may hold."""

@@ -9,6 +9,7 @@ from wardround.client.ledger.entries import Entry, charge_of_entry, require_next
 from wardround.client.ledger.fields import Field
 from wardround.client.ledger.known_by import KnownBy, joins_accounts
 from wardround.client.ledger.port import NO_ENTRY, Key
+from wardround.client.ledger.sum_history import SumHistory
 from wardround.protocol.errors import LedgerError
 from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.protocol.terms.terms import ACCOUNTS
@@ -19,10 +20,11 @@ REAL, SIMULATED = "ledger_begun", "simulation_begun"
 
 
 class Charged(NamedTuple):
-    """A charging entry's hash, and the digest of the weights that it was for."""
+    """A charging entry's hash, the digest of the weights that it was for, and the label of its secure sum, if any."""
 
     hash: str
     weights: str
+    label: str = ""
 
 
 class Chain:
@@ -48,6 +50,7 @@ class Chain:
         self.charges: dict[Key, Charged] = {}
         self.released: dict[str, str] = {}
         self.budget = Budget()
+        self.sums = SumHistory()
         self.stated: dict[Scope, tuple[float, float, str]] = {}
         self._heads_of_others: dict[str, int] = {}
         self._assumed: dict[tuple[str, str, str], int] = {}
@@ -74,6 +77,12 @@ class Chain:
                 self._follow_known_by(KnownBy(str(entry.fields["digest"]), str(entry.fields["form"])))
             case "released":
                 self._follow_release(str(entry.fields["charge"]), str(entry.fields["release"]))
+            case "roster":
+                self._follow_sum(entry)
+                self.sums.follow_roster(entry)
+            case "survivors":
+                self._follow_sum(entry)
+                self._follow_survivors(entry, self.sums.follow_survivors(entry))
             case "recovered":
                 self._follow_recovered(entry)
             case "approved" | "declined":
@@ -121,7 +130,7 @@ class Chain:
     def can_rotate(self, operator: str, successor: str) -> bool:
         """Whether a key is in use and its successor is new: two operators' accounts never become one."""
         charged = {key[0] for key in self.charges}
-        known = charged | self._first_key.keys() | self._key_in_use.keys() | {operator}
+        known = charged | self.sums.operators | self._first_key.keys() | self._key_in_use.keys() | {operator}
         return self.identify(operator) is not None and successor not in known
 
     def decision(self, terms: str, operator: str) -> str | None:
@@ -188,7 +197,9 @@ class Chain:
             raise LedgerError(
                 f"entry {entry.sequence} charges a round again, or under an operator's later key"
             )
-        self.charges[key] = Charged(entry.hash, charge.weights_digest)
+        if self.sums.answered(key) is not None:
+            raise LedgerError(f"entry {entry.sequence} charges a round whose survivors were answered before")
+        self.charges[key] = Charged(entry.hash, charge.weights_digest, charge.label)
         count, last = self._rounds.get(key[:3], (0, 0))
         self._rounds[key[:3]] = count + 1, max(last, charge.round)
         if entry.fields.get("held"):
@@ -199,7 +210,23 @@ class Chain:
         charge = charge_of_entry(entry)
         key = (charge.operator, charge.terms, charge.account)
         self._assumed[key] = self._assumed.get(key, 0) + int(entry.fields["releases"])
+        self.sums.close(key[:2])
         self._add(entry, charge)
+
+    def _follow_sum(self, entry: Entry) -> None:
+        """A roster or survivors: under the operator's first key, and the head that it named counts as a plan's."""
+        operator = str(entry.fields["operator"])
+        if operator != self.first_key(operator):
+            raise LedgerError(f"entry {entry.sequence} stands under an operator's later key")
+        if entry.fields["held"]:
+            self._naming.add(operator)
+
+    def _follow_survivors(self, entry: Entry, slot: Key) -> None:
+        # The stored answer is looked up, and checked, as a release's is.
+        self.released[entry.hash] = str(entry.fields["answer"])
+        if (charged := self.charges.get(slot)) is not None:
+            # What was charged and has not left by now never may: it counts as answered, with bytes that nobody has.
+            self.released.setdefault(charged.hash, "")
 
     def _add(self, entry: Entry, charge: Charge) -> None:
         self.budget.add(charge)
@@ -230,6 +257,7 @@ class Chain:
             # An empty digest: answered, with bytes that nobody has. `repeat_of` then refuses fresh noise.
             self.released.setdefault(charged.hash, "")
         self._decisions.clear()
+        self.sums.close_all()
         for head in str(entry.fields["heads"]).split():
             self._heads_of_others.setdefault(head, entry.sequence)
 
@@ -264,6 +292,7 @@ class Chain:
         for key in [key for key in self._assumed if key[0] == successor]:
             moved = (first, *key[1:])
             self._assumed[moved] = self._assumed.get(moved, 0) + self._assumed.pop(key)
+        self.sums.move(successor, first)
         if self.budget.move(successor, first):
             # Stated of one of the two keys alone: composed anew when it is asked for.
             self.stated = {scope: stated for scope, stated in self.stated.items() if scope[1] is None}

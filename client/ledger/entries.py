@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from wardround.client.ledger.budget import Charge
-from wardround.client.ledger.fields import CHAIN, Field, fault_of, is_shown, utc_text
+from wardround.client.ledger.fields import CHAIN, LONG_FIELDS, Field, fault_of, is_shown, utc_text
 from wardround.protocol.errors import ConfigurationError, LedgerError
 from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.protocol.text.canonical import canonical_json
@@ -53,9 +53,8 @@ def make_entry(
         # With 0.1.0 a server found the microsecond of a charge, and so how long a round took: one core, 5 s.
         "nonce": os.urandom(16).hex(),
     }
-    # heads may be longer than one line; its own pattern has bounded it.
     fault = fault_of({**fields, **chain}) or next(
-        (name for name, text in fields.items() if name != "heads" and not is_shown(text)), None
+        (name for name, text in fields.items() if name not in LONG_FIELDS and not is_shown(text)), None
     )
     if fault:
         raise ConfigurationError(
@@ -112,7 +111,8 @@ def require_next(entry: Entry, sequence: int, previous: str) -> None:
 
 def charge_fields(charge: Charge) -> dict[str, Field]:
     """Spell what a charge says, without what the ledger adds to it."""
-    return {**cost_fields(charge), "round": charge.round, "weights": charge.weights_digest}
+    fields = {**cost_fields(charge), "round": charge.round, "weights": charge.weights_digest}
+    return fields | ({"label": charge.label} if charge.label else {})
 
 
 def cost_fields(charge: Charge) -> dict[str, Field]:
@@ -142,4 +142,5 @@ def charge_of_entry(entry: Entry) -> Charge:
             float(fields["noise_multiplier"]), float(fields["sampling_rate"]), int(fields["steps"])
         ),
         account=str(fields["account"]),
+        label=str(fields.get("label", "")),
     )

@@ -67,6 +67,7 @@ def _is_spelt(value: object, timespec: str) -> bool:
 _DIGEST, _WORD = _text(DIGEST_PATTERN), _text("[a-z0-9_.]{1,64}")
 _NAME, _REASON = _printable(200), _printable(500)
 _POSITIVE, _EPSILON, _SHARE, _ROUND = _number(1e-9, 1e9), _number(0, 1e9), _number(1e-12, 1), _whole(0, 10**9)
+_HELD = _text(f"|{DIGEST_PATTERN}")
 _STUDY: dict[str, _Check] = {"operator": _key, "study": _NAME, "terms": _DIGEST}
 _PERSON: dict[str, _Check] = {"reason": _REASON, "person": _NAME}
 _COST: dict[str, _Check] = {
@@ -87,7 +88,7 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
         **_COST,
         "round": _ROUND,
         "weights": _DIGEST,
-        "held": _text(f"|{DIGEST_PATTERN}"),
+        "held": _HELD,
     },
     "released": {"charge": _DIGEST, "release": _DIGEST, "expires_at": _time},
     "refused": {
@@ -104,6 +105,18 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "clock": _PERSON,
     "recovered": {"heads": _text(f"|{DIGEST_PATTERN}( {DIGEST_PATTERN}){{0,{MOST_HEADS - 1}}}"), **_PERSON},
     "known_by": {"digest": _DIGEST, "form": _WORD},
+    "roster": {**_STUDY, "roster": _DIGEST, "held": _HELD},
+    "survivors": {
+        **_STUDY,
+        "account": lambda value: value in ACCOUNTS,
+        "round": _ROUND,
+        "label": _DIGEST,
+        "survivors": _text(r"[1-9][0-9]{0,3}( [1-9][0-9]{0,3}){0,999}"),
+        "request": _DIGEST,
+        "answer": _DIGEST,
+        "expires_at": _time,
+        "held": _HELD,
+    },
     "assumed": {
         **_STUDY,
         **_COST,
@@ -116,8 +129,12 @@ CHAIN: dict[str, _Check] = {
     "previous": _DIGEST,
     "nonce": _text("[0-9a-f]{32}"),
 }
-# 0.1.0 knew none of these four: one of them without a nonce is forged.
-_OLD_KINDS = FIELDS.keys() - {"clock", "recovered", "assumed", "known_by"}
+_OPTIONAL: Mapping[str, Mapping[str, _Check]] = {"charged": {"label": _DIGEST}}
+"""What an entry may have besides: a charge for a secure sum says which (``secure_sum.label``)."""
+# 0.1.0 knew none of these: one of them without a nonce is forged.
+_OLD_KINDS = FIELDS.keys() - {"clock", "recovered", "assumed", "known_by", "roster", "survivors"}
+LONG_FIELDS = ("heads", "survivors")
+"""Fields that may be longer than a line; their own patterns bound them."""
 
 
 def fault_of(plain: Mapping[str, object]) -> str | None:
@@ -126,7 +143,9 @@ def fault_of(plain: Mapping[str, object]) -> str | None:
     checks = FIELDS.get(kind) if isinstance(kind, str) else None
     if checks is None:
         return "kind"
-    checks = {**checks, **CHAIN} if "nonce" in plain or kind not in _OLD_KINDS else _checks_of_old(checks)
+    optional = {name: holds for name, holds in _OPTIONAL.get(str(kind), {}).items() if name in plain}
+    new = "nonce" in plain or kind not in _OLD_KINDS
+    checks = {**checks, **optional, **CHAIN} if new else _checks_of_old(checks)
     for name in plain.keys() - checks.keys() - {"kind"}:
         return f"unknown field {name}"
     return next((name for name, holds in checks.items() if name not in plain or not holds(plain[name])), None)

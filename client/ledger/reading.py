@@ -11,6 +11,7 @@ from wardround.client.ledger.entries import Entry, signed_by
 from wardround.client.ledger.known_by import KnownBy, joins_accounts
 from wardround.client.ledger.port import Receipt
 from wardround.client.ledger.store import Store, exchanged
+from wardround.client.ledger.sum_history import AnsweredSlot, SignedRoster
 from wardround.protocol.errors import LedgerError
 from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.protocol.wire.signing import SigningKey
@@ -146,13 +147,30 @@ class LedgerReader:
         """Read all entries, or those after a sequence number."""
         return self._store.after(after)
 
-    def _stored(self, before: Charged) -> bytes | None:
+    def signed_roster(self, operator: str, terms: str) -> SignedRoster | None:
+        """Return the roster that this hospital signed under an operator's terms."""
+        with self._reading() as chain:
+            return chain.sums.roster((chain.first_key(operator), terms))
+
+    def answered_slot(
+        self, operator: str, terms: str, account: str, round_number: int
+    ) -> AnsweredSlot | None:
+        """Return what was answered for a slot of these terms; None where no survivors were named yet."""
+        with self._reading() as chain:
+            return chain.sums.answered((chain.first_key(operator), terms, account, round_number))
+
+    def sums_closed(self, operator: str, terms: str) -> bool:
+        """Whether entries of this study may be missing, so that none of its sums may be answered any more."""
+        with self._reading() as chain:
+            return chain.sums.is_closed((chain.first_key(operator), terms))
+
+    def _stored(self, before: Charged | AnsweredSlot) -> bytes | None:
         """Read a release's bytes; LedgerError where they are not those that the ledger says left."""
         stored = self._store.kept(before.hash)
         if stored is not None and hashlib.sha256(stored).hexdigest() != self._chain.released.get(before.hash):
             raise LedgerError(
-                f"the stored release of charge {before.hash[:12]} is not the one that the ledger names: it was "
-                "altered, and is not sent; restore the newest backup"
+                f"the stored bytes of entry {before.hash[:12]} are not those that the ledger names: they were "
+                "altered, and are not sent; restore the newest backup"
             )
         return stored
 

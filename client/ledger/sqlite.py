@@ -1,56 +1,35 @@
 """The ledger that a real hospital keeps: signed, hash-chained entries in SQLite (see ``client.ledger.port``)."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from wardround.client.ledger.budget import Assumed, Budget, Caps, Charge
 from wardround.client.ledger.chain import REAL, SIMULATED, Charged
-from wardround.client.ledger.clock import clock_fault, leaps, next_second
-from wardround.client.ledger.entries import Entry, charge_fields, cost_fields, make_entry
+from wardround.client.ledger.clock import next_second
+from wardround.client.ledger.entries import Entry, charge_fields, cost_fields
 from wardround.client.ledger.fields import Field, utc_text
-from wardround.client.ledger.head_file import Outside, head_path
+from wardround.client.ledger.head_file import head_path
 from wardround.client.ledger.known_by import KnownBy, joins_accounts
 from wardround.client.ledger.port import Receipt, never_charged, repeat_of
-from wardround.client.ledger.reading import LedgerReader
 from wardround.client.ledger.store import Store, create_store
+from wardround.client.ledger.sum_entries import SumEntries
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.text.text import is_name
 from wardround.protocol.wire.signing import SigningKey
 
 DECISIONS = ("approved", "declined", "rotated", "revoked", "note", "clock")
-_FREE_OF_CLOCK = ("refused", "clock", "recovered", "assumed")
-"""Kinds that no leap of the clock forbids: what does not count, and what a person says about a fault."""
 
 
-class SqliteLedger(LedgerReader):
+class SqliteLedger(SumEntries):
     """Guarantees: what ``Ledger`` says, over threads, processes, restarts and crashes.
 
     A charge is on the disk, signed, before ``charge`` returns, and so is the head outside the database. Opening
     checks every hash, the last signature, which covers all, and that the database holds the head. code names
     the version of the program, and stands in every charge.
     """
-
-    def __init__(
-        self, store: Store, key: SigningKey, code: str, head: Path | None, new: bool = False
-    ) -> None:
-        """Read the chain; LedgerError where it was altered or forgets. Use ``open_ledger`` or ``create_ledger``.
-
-        head: the file of the head outside; None for a copy that stands in nobody's place.
-        """
-        super().__init__(store, key, code)
-        self._outside = Outside(head)
-        # One turn: no other process may write between the look at the head and the one at the database.
-        with store.turn():
-            self._outside.read()
-            self._catch_up()
-            if not new:
-                # Of an earlier version's ledger nothing stands outside yet.
-                self._outside.require_in(self._chain.heads, self._chain.random or not self._chain.heads)
-            self._outside.keep(self._chain.sequence, self._chain.head)
 
     def charge(
         self,
@@ -62,13 +41,14 @@ class SqliteLedger(LedgerReader):
     ) -> Receipt:
         """See ``Ledger.charge``."""
         with self._writing(now):
-            first = self._chain.identify(charge.operator)
-            if first is None:
-                raise Refusal("operators", f"operator={charge.operator}: this key is out of use")
+            first = self._first(charge.operator)
             charge = replace(charge, operator=first)
             entry = self._chain.find(first, charge.terms, charge.account, charge.round)
-            if entry is not None:
+            if entry is not None and self._stored(entry) is not None:
                 # Before the caps: what is paid for is sent again, however little is left of the budget.
+                return self._repeat(charge, entry)
+            self._require_unanswered(charge)
+            if entry is not None:
                 return self._repeat(charge, entry)
             if self._chain.answered_unknown(first, charge.terms, charge.account):
                 raise Refusal(
@@ -152,10 +132,10 @@ class SqliteLedger(LedgerReader):
                 head = self._append("assumed", now, cost | {"releases": one.releases})
         return head
 
-    def forget_expired(self, now: datetime) -> None:
-        """Delete the stored bytes of terms that have expired."""
+    def forget_expired(self, now: datetime) -> datetime | None:
+        """Delete the stored bytes of terms that have expired; returns the time that counts, None after a leap."""
         with self._writing(now):
-            pass
+            return None if self._leaps(now) else next_second(now, self._chain.time)
 
     def copy_to(self, target: Path) -> None:
         """Write the whole ledger, stored bytes included, into an empty file; sqlite3.Error where that fails."""
@@ -184,48 +164,14 @@ class SqliteLedger(LedgerReader):
         }
 
     def _repeat(self, charge: Charge, before: Charged) -> Receipt:
+        if charge.label != before.label:
+            raise Refusal(
+                "label",
+                f"round={charge.round}: was charged for another plan of this slot; ask again with that plan, or for "
+                "the next round",
+            )
         answered = before.hash in self._chain.released
         return repeat_of(charge, before.weights, before.hash, answered, self._stored(before))
-
-    def _append(self, kind: str, now: datetime, fields: dict[str, Field], before: Entry | None = None) -> str:
-        return self._entry(kind, now, fields, before).hash
-
-    def _entry(self, kind: str, now: datetime, fields: dict[str, Field], before: Entry | None) -> Entry:
-        """Append an entry to the chain, or to the entry that this transaction has just appended to it."""
-        chain = self._chain
-        if kind not in _FREE_OF_CLOCK and self._leaps(now):
-            fault = clock_fault(now, chain.time)
-            raise Refusal(
-                "clock", f"{fault}; set the clock, or confirm that it is right: ledger clock --reason TEXT"
-            )
-        # A person's word about the clock is the one entry that may go back in time.
-        time = next_second(now, datetime.min.replace(tzinfo=UTC) if kind == "clock" else chain.time)
-        sequence, head = (before.sequence, before.hash) if before else (chain.sequence, chain.head)
-        entry = make_entry(kind, sequence + 1, time, head, fields, self._key)
-        self._store.append(entry)
-        return entry
-
-    def _leaps(self, now: datetime) -> bool:
-        # A simulated home's time is whatever its settings say; its ledger began on the day that it was made.
-        return self._chain.sequence > 0 and not self._chain.simulated and leaps(now, self._chain.time)
-
-    @contextmanager
-    def _writing(self, now: datetime, consequence: str = "nothing was spent") -> Iterator[None]:
-        forgotten = 0
-        with self._store.turn():
-            self._outside.read()
-            with self._store.writing(consequence):
-                self._catch_up()
-                self._outside.require_in(self._chain.heads, must_exist=False)
-                # A clock that is years ahead must not delete what running studies may ask for again.
-                if not self._leaps(now):
-                    forgotten = self._store.forget(utc_text(next_second(now, self._chain.time)))
-                yield
-            self._catch_up()
-            self._outside.keep(self._chain.sequence, self._chain.head)
-        # Until the log is folded in, deleted bytes still stand there.
-        if forgotten:
-            self._store.flush()
 
 
 def create_ledger(

@@ -35,6 +35,14 @@ CREATE TRIGGER only_appended BEFORE INSERT ON entries
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TABLE stored (charge TEXT PRIMARY KEY, payload BLOB NOT NULL, expires_at TEXT NOT NULL) STRICT;
 """
+_OF_SUMS = {
+    "roster": """CREATE UNIQUE INDEX IF NOT EXISTS one_roster ON entries (
+        json_extract(body, '$.operator'), json_extract(body, '$.terms')) WHERE kind = 'roster'""",
+    "survivors": """CREATE UNIQUE INDEX IF NOT EXISTS survivors_once ON entries (
+        json_extract(body, '$.operator'), json_extract(body, '$.terms'),
+        json_extract(body, '$.account'), json_extract(body, '$.round')) WHERE kind = 'survivors'""",
+}
+"""By kind of entry: made with its first, since ledgers are older than secure sums, and most never see one."""
 
 
 class Store:
@@ -113,6 +121,8 @@ class Store:
 
     def append(self, entry: Entry) -> None:
         """Write one entry, within ``writing``."""
+        if entry.kind in _OF_SUMS:
+            self._db.execute(_OF_SUMS[entry.kind])
         self._db.execute(
             "INSERT INTO entries VALUES (?, ?, ?, ?, ?)",
             (entry.sequence, entry.kind, entry.body.decode(), entry.hash, entry.signature),

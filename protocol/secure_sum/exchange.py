@@ -23,7 +23,8 @@ from wardround.protocol.secure_sum.sharing import SHARE_BYTES
 
 SIGNATURE_BYTES = 64
 DIGEST_BYTES = 32
-_DEALT_BYTES = SEALED_BYTES + DIGEST_BYTES
+DEALT_BYTES = SEALED_BYTES + DIGEST_BYTES
+"""Of one share on its way."""
 _INDEX_BYTES = 4
 
 
@@ -91,7 +92,7 @@ class Dealing:
 
     def to_bytes(self) -> bytes:
         """Write it."""
-        return self.signature + b"".join(_dealt_bytes(shares) for shares in self.slots)
+        return self.signature + b"".join(dealt_bytes(shares) for shares in self.slots)
 
     @classmethod
     def from_bytes(cls, payload: bytes, members: int, slots: int) -> "Dealing":
@@ -123,7 +124,7 @@ class BroughtShares:
 
     def to_bytes(self) -> bytes:
         """Write it."""
-        return b"".join(one.signature + _dealt_bytes(one.shares) for one in self.dealers)
+        return b"".join(one.signature + dealt_bytes(one.shares) for one in self.dealers)
 
     @classmethod
     def from_bytes(cls, payload: bytes, members: int, slots: int) -> "BroughtShares":
@@ -166,7 +167,7 @@ class MaskedIntegers:
     def to_bytes(self) -> bytes:
         """Write it."""
         numbers = self.masked.astype("<u8", copy=False).tobytes()
-        return b"".join((self.commitment, _dealt_bytes(self.seed_shares), numbers))
+        return b"".join((self.commitment, dealt_bytes(self.seed_shares), numbers))
 
     @classmethod
     def from_bytes(cls, payload: bytes | memoryview, members: int, dimension: int) -> "MaskedIntegers":
@@ -190,7 +191,7 @@ class Survivors:
     def to_bytes(self) -> bytes:
         """Write it."""
         count = len(self.survivors).to_bytes(_INDEX_BYTES, "little")
-        return b"".join((self.label, count, _index_bytes(self.survivors), _dealt_bytes(self.shares)))
+        return b"".join((self.label, count, _index_bytes(self.survivors), dealt_bytes(self.shares)))
 
     @classmethod
     def from_bytes(cls, payload: bytes, members: int) -> "Survivors":
@@ -258,8 +259,17 @@ class _Reader:
             raise MessageError("secure sum: the message is too long")
 
 
-def _dealt_bytes(shares: Sequence[DealtShare]) -> bytes:
+def dealt_bytes(shares: Sequence[DealtShare]) -> bytes:
+    """Write shares one after the other, ``DEALT_BYTES`` each."""
     return b"".join(_parts(shares))
+
+
+def dealt_from_bytes(payload: bytes, count: int) -> tuple[DealtShare, ...]:
+    """Read so many shares; MessageError for another length."""
+    reader = _Reader(payload)
+    found = reader.dealt(count)
+    reader.end()
+    return found
 
 
 def _parts(shares: Sequence[DealtShare]) -> Iterator[bytes]:

@@ -49,6 +49,9 @@ class MaskedSum:
             whole = whole and len(digests.get(member, ())) == len(everybody)
         if not whole:
             raise ValueError("masked sum: a commitment or the hashes of a member's shares are missing")
+        # Below q no two sets of answers need meet in an honest member, and m is not what it says.
+        if len(self.survivors) < self.roster.thresholds.threshold:
+            raise ValueError("masked sum: fewer survivors than the threshold")
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,15 @@ def _right_shares(
     liars = set()
     for answerer, shares in sorted(answers.items()):
         for member, share in shares.items():
-            if _is_dealt(masked, member, answerer, share):
+            if is_dealt(masked, member, answerer, share):
                 good[member].append((answerer, share))
             else:
                 liars.add(answerer)
     return good, tuple(sorted(liars))
 
 
-def _is_dealt(masked: MaskedSum, dealer: int, answerer: int, share: bytes) -> bool:
+def is_dealt(masked: MaskedSum, dealer: int, answerer: int, share: bytes) -> bool:
+    """Say whether a share is the one that this dealer dealt to who gives it now, by the hash that the dealer sent."""
     members = len(masked.roster.members)
     if not (1 <= dealer <= members and 1 <= answerer <= members):
         return False

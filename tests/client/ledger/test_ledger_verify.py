@@ -255,6 +255,18 @@ def test_no_entry_has_room_for_a_field_of_its_own(kind: str, extra: dict[str, Fi
         "known_by": {"digest": "c" * 64, "form": "text"},
         "recovered": {"heads": f"{'c' * 64} {'d' * 64}", **PERSON},
         "assumed": {**_assumed(), "releases": 3},
+        "roster": {**STUDY, "roster": "a" * 64, "held": ""},
+        "survivors": {
+            **STUDY,
+            "account": "training",
+            "round": 1,
+            "label": "a" * 64,
+            "survivors": "1 2 10",
+            "request": "b" * 64,
+            "answer": "c" * 64,
+            "expires_at": "2100-01-01T00:00:00+00:00",
+            "held": "",
+        },
     }
     make_entry(kind, 1, NOW, "0" * 64, good[kind], KEY)
     with pytest.raises(ConfigurationError, match="unknown field"):
