@@ -4,9 +4,7 @@ Each line is read by itself, so that a broken one is one damaged row. A mapping 
 (``fhir_path``) per contract's column. Lines of other resources are passed over.
 """
 
-import json
 import re
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ import polars as pl
 
 from wardround.client.connectors.compressed import opened
 from wardround.client.connectors.fhir_consent import Meaning, consent_rows
+from wardround.client.connectors.fhir_json import exact_resource, quick_resource
 from wardround.client.connectors.fhir_path import FhirPath, kind_of_path, path_from_text
 from wardround.client.connectors.kinds import Kind
 from wardround.client.connectors.source import DAMAGED, MappedSource, TablePlace
@@ -35,8 +34,6 @@ _BATCH_ROWS = 20_000
 _NAMED = re.compile(rb"Patient\\?/([A-Za-z0-9\-.]{1,64})")
 _OWN_NAME = re.compile(rb"\"id\"\s*:\s*\"([A-Za-z0-9\-.]{1,64})")
 _ENDS = (".ndjson", ".ndjson.gz")
-# Numbers stay the text that they are: 1e400 and a thousand digits are somebody's cell, too.
-_JSON = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
 Row = tuple[str | None, ...]
 
 
@@ -76,13 +73,16 @@ class FhirSource(MappedSource):
         if not paths:
             raise TableError(f"{table}: no .ndjson file of {place.name} in {self.folder}; correct the path")
         rows_of, key = self._reader(table, columns), self._key(table, columns[0])
+        # An int that is 0 would pass for an element that is not there, and a grant whose period is broken for one
+        # without a period. As a text it damages the row, which then withdraws.
+        decode = exact_resource if self.tables[table].meanings else quick_resource
         names = (*columns, DAMAGED)
 
         def read(_: list[str] | None) -> Iterator[pl.DataFrame]:
             rows: list[Row] = []
             try:
                 for line in _lines(paths):
-                    rows += _rows_of_line(line, place.name, rows_of, len(columns), key)
+                    rows += _rows_of_line(line, decode, place.name, rows_of, len(columns), key)
                     if len(rows) >= _BATCH_ROWS:
                         yield _frame(rows, names)
                         rows = []
@@ -124,7 +124,7 @@ class FhirSource(MappedSource):
             if cells[columns[0]] is None:
                 raise TypeError("a Consent of nobody")
             told = consent_rows(resource, kept.meanings)
-            return [tuple(cells.get(c) if c in cells else getattr(row, c) for c in columns) for row in told]
+            return [tuple([cells[c] if c in cells else getattr(row, c) for c in columns]) for row in told]
 
         return rows
 
@@ -150,7 +150,12 @@ def resources_of(folder: Path) -> tuple[str, ...]:
 
 
 def _rows_of_line(
-    line: bytes, resource: str, rows: Callable[[Mapping[str, Any]], list[Row]], width: int, key: str
+    line: bytes,
+    decode: Callable[[bytes], Any],
+    resource: str,
+    rows: Callable[[Mapping[str, Any]], list[Row]],
+    width: int,
+    key: str,
 ) -> list[Row]:
     """Give a line's rows, each with a null for ``DAMAGED``; of a damaged one a row that holds whom it may name."""
     if not line.strip():
@@ -158,9 +163,9 @@ def _rows_of_line(
     try:
         if len(line) > LONGEST_LINE:
             raise ValueError("too long")
-        plain = _JSON.decode(line.removeprefix(BOM_UTF8).decode())
-        if plain.get("resourceType") != resource:
-            if not isinstance(plain.get("resourceType"), str):
+        plain = decode(line)
+        if (named := plain.get("resourceType")) != resource:
+            if type(named) not in (str, int):
                 raise TypeError("no resource")
             return []
         return [(*row, None) for row in rows(plain)]

@@ -39,14 +39,13 @@ def consent_rows(resource: Mapping[str, Any], meanings: Mapping[str, Meaning]) -
     # A rule that is not known denies.
     ruled = next((_RULES[c] for _, c in _codings(resource.get("policyRule")) if c in _RULES), "deny")
     about = [*_codings(resource.get("category")), *_codings(resource.get("scope"))]
-    everything = sorted({meaning for meaning in meanings.values() if meaning != OTHER})
     rows: list[ConsentRow] = []
     for kind, period, codes in _provisions(resource.get("provision") or {}, ruled, about):
         start, end = _text(period.get("start")), _text(period.get("end"))
         found = {m for system, code in codes if (m := meanings.get(f"{system}|{code}", meanings.get(code)))}
         told = sorted(found - {OTHER})
         if kind == "deny":
-            denied = told if found else everything
+            denied = told if found else sorted({*meanings.values()} - {OTHER})
             rows += [ConsentRow(*meaning, withdrawn_at=dated or start or NO_DATE) for meaning in denied]
         elif status == "active":
             given = None if dated and start and start[:10] > dated[:10] else dated or start

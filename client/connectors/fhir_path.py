@@ -133,4 +133,6 @@ def _text(node: Any) -> str | None:
         return node
     if type(node) is bool:
         return "true" if node else "false"
+    if type(node) is int:
+        return str(node)
     return _first_of(node, _text) if type(node) is list else None
