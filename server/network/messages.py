@@ -1,26 +1,38 @@
-"""The server's half of the converter between plans and releases and Flower's messages.
+"""The server's half of the converter between what is asked and answered, and Flower's messages.
 
 The bytes are those of ``protocol.wire.wire``; Flower's records only hold them. A plan is cut in two, its header
 and its weights, so that all plans of a round share one Flower array, which Flower sends and stores once.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 
-from wardround.protocol.terms.terms import Release, RoundPlan
-from wardround.server.algorithm.screen import NoRelease
+from wardround.protocol.terms.terms import RoundPlan
+from wardround.protocol.wire.sum_wire import SumRequest
 
 
-class MessageCodec(Protocol):
-    """How a server writes the plans of a round, and reads what comes back."""
+class Asked(Protocol):
+    """What is asked of one hospital: a plan, or a request of a secure sum."""
 
-    def write(self, plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
-        """Write one message per plan to its hospital's node, to be dropped after ``seconds``."""
+    @property
+    def hospital(self) -> str:
+        """Name the hospital."""
 
-    def read(self, message: Message, hospital: str) -> Release | NoRelease:
+
+Question = TypeVar("Question", bound=Asked, contravariant=True)
+Answered = TypeVar("Answered", covariant=True)
+
+
+class MessageCodec(Protocol[Question, Answered]):
+    """How a server writes what it asks of hospitals, and reads what comes back."""
+
+    def write(self, asks: Sequence[Question], nodes: Mapping[str, int], seconds: float) -> list[Message]:
+        """Write one message for each to its hospital's node, to be dropped after ``seconds``."""
+
+    def read(self, message: Message, hospital: str) -> Answered:
         """Read the reply of one hospital's node; never raises, whatever it holds."""
 
 
@@ -34,12 +46,22 @@ def messages_of(
     # Raw numbers under a type of our own: nobody will take them for .npy, whose header is parsed as Python.
     weights = ArrayRecord({"weights": Array("float32", plans[0].weights.shape, "float32.le", data)})
     return [
-        Message(
-            RecordDict({"plan": ConfigRecord(dict(head)), "weights": weights}),
-            nodes[plan.hospital],
-            MessageType.TRAIN,
-            ttl=seconds,
-            group_id=str(plan.round),
-        )
+        _message(head, weights, nodes[plan.hospital], plan.round, seconds)
         for plan, head in zip(plans, heads, strict=True)
     ]
+
+
+def sum_message(request: SumRequest, head: bytes, node: int, seconds: float) -> Message:
+    """Write one request of a secure sum. Its body is its own, and stands where a plan has its weights.
+
+    So the shim, which hands on bytes, is one for both.
+    """
+    body = ArrayRecord({"weights": Array("uint8", (len(request.body),), "uint8.raw", request.body)})
+    return _message({"head": head}, body, node, request.round, seconds)
+
+
+def _message(
+    head: Mapping[str, bytes], body: ArrayRecord, node: int, round_number: int, seconds: float
+) -> Message:
+    content = RecordDict({"plan": ConfigRecord(dict(head)), "weights": body})
+    return Message(content, node, MessageType.TRAIN, ttl=seconds, group_id=str(round_number))

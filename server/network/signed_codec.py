@@ -1,4 +1,4 @@
-"""Plans signed by the operator, answers signed by hospitals: how a server writes to agents, by way of the shim."""
+"""What the operator signs and hospitals answer, signed too: how a server writes to agents, by way of the shim."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,17 +11,21 @@ from flwr.common.constant import ErrorCode
 from wardround.protocol.errors import MessageError, Refusal
 from wardround.protocol.terms.terms import Release, RoundPlan
 from wardround.protocol.wire.envelope import (
+    SignedRelease,
     SignedSumAnswer,
     answering_speaker,
     decode_answer,
     sign_head,
+    sign_sum_request,
     signed_by_hospital,
+    sum_answer_signed_by,
 )
 from wardround.protocol.wire.signed_terms import SignedTerms, signed_terms_to_bytes
 from wardround.protocol.wire.signing import SigningKey
 from wardround.protocol.wire.speaker import Speaker, disagreement, understands
+from wardround.protocol.wire.sum_wire import SumAnswer, SumRequest
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.network.messages import messages_of
+from wardround.server.network.messages import messages_of, sum_message
 from wardround.server.store.agent_releases import HERE, THEIRS
 from wardround.server.store.held_heads import HeldHeads
 
@@ -32,7 +36,7 @@ OTHER_SHIM = "its SuperNode does not run this server's shim: one of the two is o
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SignedCodec:
-    """How one study's plans are signed, and its hospitals' answers verified.
+    """How what is asked in one study is signed, and its hospitals' answers are verified: plans out, releases in.
 
     key: the one that signed the terms. key_of: gives an enrolled hospital's signing key, or None.
     heads: the hospitals' newest ledger heads over all of the operator's studies; each plan names one. hear: told of
@@ -45,20 +49,36 @@ class SignedCodec:
     heads: HeldHeads
     hear: Callable[[str, Speaker], None]
 
-    def write(self, plans: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
+    def write(self, asks: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
         """Sign each plan, valid until its deadline and CLOCKS_APART beyond it."""
         terms = signed_terms_to_bytes(self.signed)
-        until = datetime.fromtimestamp(time.time() + seconds, UTC) + CLOCKS_APART
+        until = _expiry(seconds)
         named = [
-            replace(plan, ledger_head=self.heads.newest(plan.hospital) or plan.ledger_head) for plan in plans
+            replace(plan, ledger_head=self.heads.newest(plan.hospital) or plan.ledger_head) for plan in asks
         ]
         # All plans of a round share their weights: hashed once, however many hospitals are asked.
-        digest = plans[0].weights_digest if plans else ""
+        digest = asks[0].weights_digest if asks else ""
         heads = [{"head": sign_head(terms, plan, until, self.key, digest)} for plan in named]
-        return messages_of(plans, heads, nodes, seconds)
+        return messages_of(asks, heads, nodes, seconds)
+
+    def requests(self, asks: Sequence[SumRequest], nodes: Mapping[str, int], seconds: float) -> list[Message]:
+        """Sign each request of a secure sum, as plans are signed."""
+        terms, until = signed_terms_to_bytes(self.signed), _expiry(seconds)
+        messages = []
+        for asked in asks:
+            named = replace(asked, ledger_head=self.heads.newest(asked.hospital) or asked.ledger_head)
+            whole = sign_sum_request(terms, named, until, self.key)
+            head = whole[: len(whole) - len(named.body)]
+            messages.append(sum_message(named, head, nodes[named.hospital], seconds))
+        return messages
 
     def read(self, message: Message, hospital: str) -> Release | NoRelease:
-        """Read an agent's answer; a release counts only with its own hospital's signature."""
+        """Read a release; a masked one is none."""
+        found = self.answer(message, hospital)
+        return NoRelease(hospital, "malformed") if isinstance(found, SumAnswer) else found
+
+    def answer(self, message: Message, hospital: str) -> Release | SumAnswer | NoRelease:
+        """Read an agent's answer; it counts only with its own hospital's signature."""
         if message.has_error():
             unloaded = message.error.code == ErrorCode.LOAD_CLIENT_APP_EXCEPTION
             return NoRelease(hospital, OTHER_SHIM if unloaded else "error")
@@ -67,9 +87,9 @@ class SignedCodec:
         if not isinstance(payload, bytes):
             late = isinstance(record, ConfigRecord) and record.get("late") is True
             return NoRelease(hospital, "late" if late else "malformed")
-        return self._answer(payload, hospital)
+        return self._read(payload, hospital)
 
-    def _answer(self, payload: bytes, hospital: str) -> Release | NoRelease:
+    def _read(self, payload: bytes, hospital: str) -> Release | SumAnswer | NoRelease:
         try:
             # Read before all else, and unsigned: an answer of another protocol can be neither parsed nor verified here.
             speaker = answering_speaker(payload)
@@ -79,15 +99,58 @@ class SignedCodec:
             answer = decode_answer(payload)
         except MessageError:
             return NoRelease(hospital, "malformed")
-        if isinstance(answer, SignedSumAnswer):
-            return NoRelease(hospital, "malformed")
         if isinstance(answer, Refusal):
             return NoRelease(hospital, f"refused: {answer.clause}")
-        if answer.release.hospital != hospital:
+        found = answer.release if isinstance(answer, SignedRelease) else answer.answer
+        if found.hospital != hospital:
             return NoRelease(hospital, "wrong hospital")
         key = self.key_of(hospital)
-        if key is None or not signed_by_hospital(answer, key):
+        if key is None or not _signed_by(answer, key):
             return NoRelease(hospital, "wrong signature")
-        # Whatever becomes of the release, its hospital has charged it: kept before anything else is done.
-        self.heads.keep(hospital, answer.release.ledger_head)
-        return answer.release
+        # Whatever becomes of the answer, its hospital has charged it: kept before anything else is done.
+        self.heads.keep(hospital, found.ledger_head)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedCodec:
+    """Trip 1 of a secure sum: plans out, masked releases in."""
+
+    signed: SignedCodec
+
+    def write(self, asks: Sequence[RoundPlan], nodes: Mapping[str, int], seconds: float) -> list[Message]:
+        """Sign plans."""
+        return self.signed.write(asks, nodes, seconds)
+
+    def read(self, message: Message, hospital: str) -> SumAnswer | NoRelease:
+        """Read a masked release; a plain one is none."""
+        return _sum_answer(self.signed.answer(message, hospital), hospital)
+
+
+@dataclass(frozen=True, eq=False)
+class SumCodec:
+    """Set-up and trip 2 of a secure sum: requests out, answers in."""
+
+    signed: SignedCodec
+
+    def write(self, asks: Sequence[SumRequest], nodes: Mapping[str, int], seconds: float) -> list[Message]:
+        """Sign requests."""
+        return self.signed.requests(asks, nodes, seconds)
+
+    def read(self, message: Message, hospital: str) -> SumAnswer | NoRelease:
+        """Read an answer of a secure sum; a plain release is none."""
+        return _sum_answer(self.signed.answer(message, hospital), hospital)
+
+
+def _sum_answer(found: Release | SumAnswer | NoRelease, hospital: str) -> SumAnswer | NoRelease:
+    return NoRelease(hospital, "malformed") if isinstance(found, Release) else found
+
+
+def _signed_by(answer: SignedRelease | SignedSumAnswer, key: str) -> bool:
+    if isinstance(answer, SignedRelease):
+        return signed_by_hospital(answer, key)
+    return sum_answer_signed_by(answer, key)
+
+
+def _expiry(seconds: float) -> datetime:
+    return datetime.fromtimestamp(time.time() + seconds, UTC) + CLOCKS_APART

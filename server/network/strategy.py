@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic
 
 from flwr.app import Message
 from flwr.common.constant import ErrorCode
@@ -20,7 +21,10 @@ from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState, RoundSummary
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.network.messages import MessageCodec
+from wardround.server.network.messages import Answered, MessageCodec, Question
+
+PlanCodec = MessageCodec[RoundPlan, Release | NoRelease]
+"""Plans out, plain releases in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +65,7 @@ def run_round(
     state: RoundState,
     limits: TimeLimits,
     *,
-    codec: MessageCodec,
+    codec: PlanCodec,
     roster: Roster | None = None,
 ) -> tuple[RoundState, RoundSummary]:
     """Announce one round, take in what comes before its deadline, and close it.
@@ -77,15 +81,18 @@ def run_round(
 def collect(
     grid: Grid,
     nodes: Mapping[str, int],
-    plans: Sequence[RoundPlan],
+    asks: Sequence[Question],
     limits: TimeLimits,
     *,
-    codec: MessageCodec,
+    codec: MessageCodec[Question, Answered],
     roster: Roster | None = None,
-) -> Iterator[Release | NoRelease]:
-    """Ask for what these plans say, and yield one answer of each hospital as they come before the deadline."""
+) -> Iterator[Answered]:
+    """Ask each hospital once, and yield one answer of each as they come before the deadline.
+
+    asks: plans, or requests of a secure sum. Whoever has enough may stop taking answers.
+    """
     deadline = time.monotonic() + limits.round_seconds
-    collection = _Collection(grid, {plan.hospital: plan for plan in plans}, codec, deadline)
+    collection = _Collection(grid, {one.hospital: one for one in asks}, codec, deadline)
     if roster is None:
         collection.ask(nodes)
     yield from collection.answers(limits.poll_seconds, roster)
@@ -96,30 +103,34 @@ def _lost_on_the_way(message: Message) -> bool:
     return message.has_error() and message.error.code in _LOST
 
 
-class _Collection:
+class _Collection(Generic[Question, Answered]):
     """One round's messages on their way."""
 
     def __init__(
-        self, grid: Grid, plans: Mapping[str, RoundPlan], codec: MessageCodec, deadline: float
+        self,
+        grid: Grid,
+        asks: Mapping[str, Question],
+        codec: MessageCodec[Question, Answered],
+        deadline: float,
     ) -> None:
-        self._grid, self._plans, self._codec, self._deadline = grid, plans, codec, deadline
+        self._grid, self._asks, self._codec, self._deadline = grid, asks, codec, deadline
         self._waiting: dict[str, str] = {}  # hospitals by the message that asked them
-        self._open = set(plans)
+        self._open = set(asks)
         self._asked: dict[str, Presence] = {}
-        self._pauses = {name: Backoff(LOOK_AGAIN_SECONDS, LONGEST_ASK_SECONDS) for name in plans}
-        self._ask_from = dict.fromkeys(plans, -math.inf)
+        self._pauses = {name: Backoff(LOOK_AGAIN_SECONDS, LONGEST_ASK_SECONDS) for name in asks}
+        self._ask_from = dict.fromkeys(asks, -math.inf)
 
     def ask(self, nodes: Mapping[str, int]) -> None:
-        """Send the plans of these hospitals to their nodes."""
-        plans = [plan for hospital, plan in self._plans.items() if hospital in nodes]
+        """Send what is asked of these hospitals to their nodes."""
+        asks = [asked for hospital, asked in self._asks.items() if hospital in nodes]
         # At least a second: Flower refuses a message that has no time left to live.
-        messages = self._codec.write(plans, nodes, max(self._deadline - time.monotonic(), 1.0))
+        messages = self._codec.write(asks, nodes, max(self._deadline - time.monotonic(), 1.0))
         sent = set(self._grid.push_messages(messages)) if messages else set()
-        pairs = zip(messages, plans, strict=True)
-        ids = {m.metadata.message_id: plan.hospital for m, plan in pairs if m.metadata.message_id in sent}
+        pairs = zip(messages, asks, strict=True)
+        ids = {m.metadata.message_id: asked.hospital for m, asked in pairs if m.metadata.message_id in sent}
         self._waiting.update(ids)
 
-    def answers(self, poll_seconds: float, roster: Roster | None) -> Iterator[Release | NoRelease]:
+    def answers(self, poll_seconds: float, roster: Roster | None) -> Iterator[Answered]:
         """Yield one answer of each hospital as they come, until all are in or the deadline has passed."""
         look_at, begun, connected = 0.0, time.monotonic(), set(self._open)
         # With a roster whoever is not here yet may still come; without one only what was sent can be answered.
@@ -145,7 +156,7 @@ class _Collection:
         if came:
             self.ask({hospital: presence.node for hospital, presence in came.items()})
 
-    def _pulled(self) -> Iterator[Release | NoRelease]:
+    def _pulled(self) -> Iterator[Answered]:
         for message in self._grid.pull_messages(list(self._waiting)) if self._waiting else ():
             hospital = self._waiting.pop(message.metadata.reply_to_message_id, None)
             if hospital is None or hospital not in self._open:

@@ -25,9 +25,8 @@ from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState, RoundSummary
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.evaluation.assess import Ask, Assessment
-from wardround.server.network.messages import MessageCodec
 from wardround.server.network.signed_codec import SignedCodec
-from wardround.server.network.strategy import Roster, TimeLimits, collect, run_round
+from wardround.server.network.strategy import PlanCodec, Roster, TimeLimits, collect, run_round
 from wardround.server.network.superlink import HttpGrid, ServerAway, open_run, roster
 from wardround.server.store.agent_releases import AgentReleases
 from wardround.server.store.checkpoint import resume as resume_checkpoint
@@ -194,7 +193,7 @@ def _check_times_now(study: ServedStudy, begun: float) -> None:
 
 
 def _collected(
-    study: ServedStudy, grid: HttpGrid, codec: MessageCodec, present: Roster, plans: Sequence[RoundPlan]
+    study: ServedStudy, grid: HttpGrid, codec: PlanCodec, present: Roster, plans: Sequence[RoundPlan]
 ) -> Iterator[Release | NoRelease]:
     limits = TimeLimits(round_seconds=study.serving.round_seconds)
     # No nodes to begin with: the roster has each hospital asked as soon as its node is connected.
@@ -227,7 +226,7 @@ def _await_hospitals(study: ServedStudy, present: Roster) -> None:
 
 
 def _one_round(
-    study: ServedStudy, state: RoundState, grid: HttpGrid, codec: MessageCodec, present: Roster
+    study: ServedStudy, state: RoundState, grid: HttpGrid, codec: PlanCodec, present: Roster
 ) -> RoundState:
     """Ask for one round until enough have answered; ConfigurationError after ``wait_seconds`` in vain."""
     # On disk before any plan leaves: after a crash the same weights are asked for, and hospitals answer those for free.
