@@ -1,8 +1,10 @@
 """The hospital's agent: holds tables, policy and ledger, and alone computes what leaves the hospital.
 
 It answers one thing: a signed plan in, a signed release or a clause's name out. Told top to bottom:
-read the request → the operator's signatures → policy, ledger and charge → gate, features, training →
-store → sign. ``client.agent.socket_door`` carries the bytes; the story of a round is ``client.round.participate``.
+read the request → the operator's signatures → policy, ledger and charge → gate, features, training → (mask) →
+store → sign. Messages of a secure sum besides the plan go the same way, and read no table
+(``client.round.answer_sum``). ``client.agent.socket_door`` carries the bytes; the story of a round is
+``client.round.participate``.
 """
 
 import asyncio
@@ -18,7 +20,9 @@ from wardround.client.agent.socket_door import Reply, SocketDoor
 from wardround.client.agent.turn import Turns
 from wardround.client.agent.verified_plan import (
     OtherProtocol,
+    Verified,
     VerifiedPlan,
+    VerifiedSum,
     check_opening,
     read_request,
 )
@@ -30,13 +34,22 @@ from wardround.client.home.terms_folder import keep_pending
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.policy.policy import Policy
 from wardround.client.round.answer_request import answer_request
-from wardround.client.round.participate import Ward, describe_error
+from wardround.client.round.answer_sum import answer_sum
+from wardround.client.round.participate import describe_error
 from wardround.client.round.simulated import simulated_stream
+from wardround.client.round.ward import Ward
 from wardround.client.train.check_training import check_training
 from wardround.protocol.errors import LedgerError, Refusal, WardroundError
 from wardround.protocol.privacy.randomness import Keystream, fresh_keystream
-from wardround.protocol.terms.terms import ACCOUNTS, Release, RoundPlan, Terms
-from wardround.protocol.wire.envelope import encode_answer, sign_release
+from wardround.protocol.terms.terms import ACCOUNTS, RoundPlan, Terms
+from wardround.protocol.wire.envelope import (
+    SignedRelease,
+    SignedSumAnswer,
+    encode_answer,
+    sign_release,
+    sign_sum_answer,
+)
+from wardround.protocol.wire.sum_wire import SumAnswer
 
 logger = logging.getLogger("wardround.hospital")
 
@@ -72,12 +85,13 @@ class Agent:
         with self._turns.take():
             return self._answer(asked)
 
-    def _answer(self, asked: VerifiedPlan) -> Reply:
+    def _answer(self, asked: Verified) -> Reply:
         """Answer a verified request within its turn."""
-        delay_seconds = asked.signed.terms.reply_delay_seconds
+        # Set-up and survivors read no table: their time says nothing of a patient, and waits for nobody.
+        delay_seconds = asked.signed.terms.reply_delay_seconds if isinstance(asked, VerifiedPlan) else 0.0
         try:
-            payload = encode_answer(sign_release(self._participate(asked), self._home.key))
-            logger.info("study %s, round %d: released", asked.plan.study, asked.plan.round)
+            payload = encode_answer(self._signed_answer(asked))
+            logger.info("%s: answered", asked.what)
             return Reply(payload, delay_seconds)
         except Refusal as refusal:
             return self._refused(refusal, asked)
@@ -97,30 +111,38 @@ class Agent:
         return None
 
     def forget_expired(self) -> None:
-        """Delete stored releases whose terms have expired; what fails is tried again an hour later."""
+        """Delete stored releases, and keys of secure sums, whose terms expired; what fails is tried an hour later."""
         try:
-            self._ledger.forget_expired(self._now())
+            until = self._ledger.forget_expired(self._now())
+            if until is not None:
+                self._home.study_keys.forget_expired(until)
         except (Refusal, LedgerError) as error:
             logger.warning("expired releases could not be deleted: %s", error)
 
-    def _participate(self, asked: VerifiedPlan) -> Release:
+    def _signed_answer(self, asked: Verified) -> SignedRelease | SignedSumAnswer:
         terms, operator = asked.signed.terms, asked.signed.operator
-        policy = self._policy_in_force()
-        ward = Ward(
+        if isinstance(asked, VerifiedSum):
+            return sign_sum_answer(answer_sum(asked.request, self._ward(), terms, operator), self._home.key)
+        admit = {account: partial(self._admit, account) for account in ACCOUNTS}
+        (found,) = answer_request([asked.plan], [self._ward()], terms, operator, admit)
+        if isinstance(found, Refusal):
+            raise found
+        if isinstance(found, SumAnswer):
+            return sign_sum_answer(found, self._home.key)
+        return sign_release(found, self._home.key)
+
+    def _ward(self) -> Ward:
+        return Ward(
             self._home.hospital,
-            policy,
+            self._policy_in_force(),
             self._ledger,
             self._now,
             self._stream,
             self._ready,
             self._note,
             lambda terms: patients_known(self._home, terms.contract),
+            self._home.sums(self._ledger),
         )
-        admit = {account: partial(self._admit, account) for account in ACCOUNTS}
-        (found,) = answer_request([asked.plan], [ward], terms, operator, admit)
-        if isinstance(found, Refusal):
-            raise found
-        return found
 
     def _current_policy(self) -> Policy:
         """Read policy.yaml, where it changed."""
@@ -178,11 +200,12 @@ class Agent:
         logger.warning("late: %s", describe_error(error))
         return Reply(None)
 
-    def _refused(self, refusal: Refusal, asked: VerifiedPlan | None) -> Reply:
+    def _refused(self, refusal: Refusal, asked: Verified | None) -> Reply:
         """Record a refusal, keep terms that only want a person's word, and say the clause's name."""
         operator, study, number = "", "", 0
         if asked is not None:
-            operator, study, number = asked.signed.operator, asked.plan.study, asked.plan.round
+            told = asked.plan if isinstance(asked, VerifiedPlan) else asked.request
+            operator, study, number = asked.signed.operator, told.study, told.round
             if refusal.clause == "approval":
                 keep_pending(self._home.terms_folder, asked.signed)
         # A plan that was signed can be replayed as fast as a stranger's bytes: it fills no log either.

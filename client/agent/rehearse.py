@@ -18,7 +18,8 @@ from wardround.client.gate.admit import admit
 from wardround.client.home.home import Home, program_version
 from wardround.client.ledger.sqlite import create_ledger
 from wardround.client.policy.policy import Policy
-from wardround.client.round.participate import Ward, participate
+from wardround.client.round.participate import participate
+from wardround.client.round.ward import Ward, unmasked
 from wardround.client.train.check_training import check_training
 from wardround.protocol.errors import Refusal, TableError
 from wardround.protocol.model.model import initial_weights
@@ -97,8 +98,8 @@ def _release(
                 lambda plan: fresh_keystream(),
                 note=lambda plan, fault: faults.append(fault),
             )
-            (answer,) = participate(
-                [_plan(home, terms)], [ward], terms, signed.operator, lambda wards, terms: cohort
+            (answer,) = unmasked(
+                participate([_plan(home, terms)], [ward], terms, signed.operator, lambda wards, terms: cohort)
             )
             epsilon = ledger.spent("training", policy.delta)
         finally:

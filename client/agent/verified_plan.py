@@ -1,7 +1,8 @@
-"""From a request's bytes to a plan that a listed operator signed: verified before it is parsed (rule 11).
+"""From a request's bytes to a plan, or a secure sum's message, that a listed operator signed: verified before parsed.
 
 In this order: size → who asks → the policy lists that operator → the operator signed these digests → the server
-speaks this agent's protocol → the bytes have these digests → the terms' signature → terms decoded → plan decoded.
+speaks this agent's protocol → the bytes have these digests → the terms' signature → terms decoded → plan decoded, or
+the message of a secure sum in its place (rule 11).
 Whoever fails one step costs nothing of the next: a stranger costs a look into policy and ledger, and none of his
 bytes is decoded.
 """
@@ -15,6 +16,7 @@ from wardround.client.policy.policy import Policy, operator_clause
 from wardround.protocol.errors import ConfigurationError, MessageError, Refusal, WardroundError
 from wardround.protocol.terms.terms import RoundPlan
 from wardround.protocol.wire.envelope import Request, decode_request, is_what_was_signed
+from wardround.protocol.wire.frame import kind_of
 from wardround.protocol.wire.opening import (
     OPENING_BYTES,
     Opening,
@@ -28,6 +30,12 @@ from wardround.protocol.wire.signed_file import read_line
 from wardround.protocol.wire.signed_terms import FORM as TERMS
 from wardround.protocol.wire.signed_terms import SignedTerms, signed_terms_from_bytes
 from wardround.protocol.wire.speaker import Speaker, disagreement, understands
+from wardround.protocol.wire.sum_wire import (
+    LARGEST_SUM_MESSAGE,
+    SUM_REQUEST,
+    SumRequest,
+    decode_sum_request,
+)
 from wardround.protocol.wire.wire import decode_plan
 
 
@@ -52,16 +60,41 @@ class VerifiedPlan:
     plan: RoundPlan
     speaker: Speaker
 
+    @property
+    def what(self) -> str:
+        """Say which message this is, in words."""
+        return f"study {self.plan.study}, round {self.plan.round}"
 
-def read_request(payload: bytes, policy: Policy, ledger: Ledger, now: datetime) -> VerifiedPlan:
-    """Read a request of a listed operator.
+
+@dataclass(frozen=True, eq=False)
+class VerifiedSum:
+    """A message of a secure sum, verified as a ``VerifiedPlan`` is."""
+
+    signed: SignedTerms
+    request: SumRequest
+    speaker: Speaker
+
+    @property
+    def what(self) -> str:
+        """Say which message this is, in words."""
+        return f"study {self.request.study}, round {self.request.round}, {self.request.step.value} of a secure sum"
+
+
+Verified = VerifiedPlan | VerifiedSum
+
+
+def read_request(payload: bytes, policy: Policy, ledger: Ledger, now: datetime) -> Verified:
+    """Read a request of a listed operator: a round's plan, or a message of a secure sum.
 
     Refusal by clause ``message``, ``operators``, ``signature``, ``protocol``, ``expired``, ``terms`` or ``plan``.
     """
     opening = check_opening(payload[:OPENING_BYTES], policy, ledger, now)
     request = _split(payload)
     _require_signed(request)
-    return VerifiedPlan(_terms(request), _plan(request), opening.speaker)
+    terms = _terms(request)
+    if _kind(request) == SUM_REQUEST:
+        return VerifiedSum(terms, _sum_request(request), opening.speaker)
+    return VerifiedPlan(terms, _plan(request), opening.speaker)
 
 
 def check_opening(first: bytes, policy: Policy, ledger: Ledger, now: datetime) -> Opening:
@@ -130,3 +163,17 @@ def _plan(request: Request) -> RoundPlan:
         return decode_plan(request.plan)
     except MessageError as error:
         raise Refusal("plan", str(error)) from error
+
+
+def _kind(request: Request) -> str:
+    try:
+        return kind_of(request.plan, LARGEST_SUM_MESSAGE)
+    except MessageError as error:
+        raise Refusal("plan", str(error)) from error
+
+
+def _sum_request(request: Request) -> SumRequest:
+    try:
+        return decode_sum_request(request.plan)
+    except MessageError as error:
+        raise Refusal("message", str(error)) from error

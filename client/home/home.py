@@ -9,6 +9,7 @@
     HOME/plugins.yaml      models of the hospital's own, by the words of terms, if any (protocol.plugin_file)
     HOME/servers.json      which release each operator's server is (client.home.server_releases)
     HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
+    HOME/sums/             keys of secure sums, one file for each study until it expires; no backup should hold them
 
 hospital.yaml:
 
@@ -39,6 +40,8 @@ from wardround.client.home.server_releases import ServerReleases
 from wardround.client.ledger.sqlite import SqliteLedger, open_ledger
 from wardround.client.policy.policy import Policy
 from wardround.client.policy.policy_file import PolicyFile
+from wardround.client.secure_sum.studies import SumStudies
+from wardround.client.secure_sum.study_keys import StudyKeyFiles
 from wardround.protocol.errors import ConfigurationError, LedgerError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.installed import installed_version
@@ -50,7 +53,7 @@ from wardround.protocol.text.text import is_digest
 from wardround.protocol.wire.signing import SigningKey, load_key
 
 SETTINGS, POLICY, LEDGER, ROUNDS = "hospital.yaml", "policy.yaml", "ledger.sqlite", "rounds.jsonl"
-SERVERS = "servers.json"
+SERVERS, SUMS = "servers.json", "sums"
 HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys/hospital.key", "keys/patients.key", "terms"
 LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
 LARGEST_SEED = 2**63 - 1
@@ -103,6 +106,17 @@ class Home:
     def server_releases(self) -> ServerReleases:
         """Which release each operator's server is."""
         return ServerReleases(self.folder / SERVERS)
+
+    @property
+    def study_keys(self) -> StudyKeyFiles:
+        """Keys of secure sums, by study."""
+        return StudyKeyFiles(self.folder / SUMS)
+
+    def sums(self, ledger: SqliteLedger) -> SumStudies | None:
+        """Give this hospital's part in secure sums; a simulated one has none, and its integers are not masked."""
+        if self.simulation is not None:
+            return None
+        return SumStudies(self.hospital, self.key, ledger, self.study_keys)
 
     @property
     def terms_folder(self) -> Path:

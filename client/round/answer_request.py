@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from wardround.client.round.evaluate import evaluate
-from wardround.client.round.participate import Admit, Ward, participate
+from wardround.client.round.participate import participate
+from wardround.client.round.ward import Admit, Answered, Ward
 from wardround.client.train.prepared import MEMORY_BYTES
-from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.request import TABLES, request_in
-from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.protocol.terms.terms import RoundPlan, Terms
 
 
 def answer_request(
@@ -17,7 +17,7 @@ def answer_request(
     operator: str,
     admit: Mapping[str, Admit],
     memory_bytes: int = MEMORY_BYTES,
-) -> list[Release | Refusal]:
+) -> list[Answered]:
     """Answer plans of one kind of request, one per ward, in order.
 
     admit: by account, what gives that account's patients. Guarantees as ``participate``'s.

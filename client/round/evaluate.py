@@ -9,17 +9,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from wardround.client.cohort import Cohort
-from wardround.client.round.participate import Admit, Ward, answer_plans
+from wardround.client.round.participate import answer_plans
+from wardround.client.round.ward import Admit, Answered, Ward
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
-from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import predict_logits
 from wardround.protocol.model.own_module import own_logits
 from wardround.protocol.privacy.mechanism import add_noise
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
 from wardround.protocol.terms.request import TABLES, RequestKind
-from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.protocol.terms.terms import RoundPlan, Terms
 
 WEIGHT_UNITS = 2.0**26
 """A held-out patient's weight, shared by the patient's events, in units that add up exactly."""
@@ -27,7 +28,7 @@ WEIGHT_UNITS = 2.0**26
 
 def evaluate(
     plans: Sequence[RoundPlan], wards: Sequence[Ward], terms: Terms, operator: str, admit_heldout: Admit
-) -> list[Release | Refusal]:
+) -> list[Answered]:
     """Answer one evaluation plan per ward, in order: with noised tables, or with the refusal of a clause.
 
     admit_heldout gives the wards' held-out patients, and is called once all of them have been charged, on

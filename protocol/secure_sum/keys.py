@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from wardround.protocol.errors import MessageError
+from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.secure_sum.label import Slot
 
 SECRET_BYTES = 32
@@ -34,6 +35,7 @@ class KeyUse(Enum):
     SEAL = b"seal"
     PAIR_MASK = b"mask of a pair"
     OWN_MASK = b"mask of one's own"
+    DEALING = b"dealing"
 
 
 class StudySecret:
@@ -66,6 +68,17 @@ class StudySecret:
     def slot_key(self, slot: Slot) -> bytes:
         """Give the private key of one slot, 32 bytes: it tells nothing of another slot's or of the secret."""
         return derive_key32(self._secret, KeyUse.SLOT_KEY, slot.digest())
+
+    def dealing_stream(self, roster: bytes) -> Keystream:
+        """Give the randomness of dealing the slot keys to one roster (its digest): the same each time.
+
+        So a dealing that is asked for again has the same bytes, and no slot key ever has two sets of shares.
+        """
+        return Keystream(derive_key32(self._secret, KeyUse.DEALING, roster))
+
+    def to_bytes(self) -> bytes:
+        """Give the secret itself, 32 bytes, for the one file that keeps it."""
+        return self._secret
 
 
 def new_study_secret() -> StudySecret:

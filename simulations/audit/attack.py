@@ -14,8 +14,8 @@ import numpy as np
 from wardround.client.cohort import Cohort, concatenate
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.round.answer_request import answer_request
-from wardround.client.round.participate import Ward
 from wardround.client.round.simulated import simulated_stream
+from wardround.client.round.ward import Ward, unmasked
 from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.terms.request import UPDATE, RequestKind, request_of
@@ -79,7 +79,7 @@ class Attack:
         scores = np.empty((len(seeds), len(self.rounds)))
         for column, round_number in enumerate(self.rounds):
             plans = self._plans(round_number) * len(seeds)
-            answers = answer_request(plans, wards, self.terms, OPERATOR, admit)
+            answers = unmasked(answer_request(plans, wards, self.terms, OPERATOR, admit))
             asked = request_of(self.terms, round_number, self.account)
             scores[:, column] = self._seen(answers) @ self.directions[asked]
         return scores

@@ -21,8 +21,8 @@ from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import simulation_policy
-from wardround.client.round.participate import Ward
 from wardround.client.round.simulated import simulated_stream
+from wardround.client.round.ward import Ward
 from wardround.conf.settings import DataSettings
 from wardround.protocol.arrays import Floats, Integers
 from wardround.protocol.contract.contract import Contract

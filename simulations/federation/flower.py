@@ -23,7 +23,9 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.simulation.run_simulation import _run_simulation
 from flwr.supercore import telemetry
 
-from wardround.client.round.participate import Ward, charge_of, participate
+from wardround.client.round.charging import charge_of
+from wardround.client.round.participate import participate
+from wardround.client.round.ward import Ward, unmasked
 from wardround.protocol.errors import Refusal
 from wardround.protocol.quiet import QUIET
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
@@ -77,7 +79,7 @@ def _answer(folder: str, plan: RoundPlan, context: Context) -> Release | Refusal
     federation, terms, wards = _opened(folder)
     ward = wards[plan.hospital]
     _recall(ward, context, plan, terms)
-    answer = participate([plan], [ward], terms, OPERATOR, federation.admit)[0]
+    (answer,) = unmasked(participate([plan], [ward], terms, OPERATOR, federation.admit))
     if isinstance(answer, Release):
         context.state["charged"] = ConfigRecord({**_charged(context), str(plan.round): plan.weights_digest})
     return answer

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from wardround.client.round.answer_request import answer_request
+from wardround.client.round.ward import unmasked
 from wardround.client.train.check_closed_form import check_closed_form
 from wardround.client.train.prepared import MEMORY_BYTES
 from wardround.conf.compose import settings_to_mapping
@@ -152,7 +153,7 @@ def answering(federation: Federation, terms: Terms, memory_bytes: int = MEMORY_B
 
     def answer(plans: Sequence[RoundPlan]) -> Sequence[Release | Refusal]:
         own = [wards[plan.hospital] for plan in plans]
-        return answer_request(plans, own, terms, OPERATOR, admit, memory_bytes)
+        return unmasked(answer_request(plans, own, terms, OPERATOR, admit, memory_bytes))
 
     return answer
 

@@ -20,6 +20,8 @@ import wardround.client.agent.socket_door
 import wardround.client.agent.warm
 import wardround.client.ledger.head_file
 import wardround.client.ledger.sqlite
+import wardround.client.round.charging
+import wardround.client.round.leaving
 import wardround.client.round.participate
 import wardround.client.train.with_opacus
 from wardround.client.agent.agent import Agent, run_agent
@@ -84,7 +86,7 @@ PLACES: dict[str, Callable[[], None]] = {
     "request read": before(Agent, "answer"),
     "signatures verified": after(wardround.client.agent.agent, "read_request"),
     "policy read": after(Agent, "_policy_in_force"),
-    "terms permitted": after(wardround.client.round.participate, "permit"),
+    "terms permitted": after(wardround.client.round.charging, "permit"),
     "engines compared": after(Agent, "_ready"),
     "before the charge": before(SqliteLedger, "charge"),
     "charge written, not committed": before_commit("charged"),
@@ -94,7 +96,7 @@ PLACES: dict[str, Callable[[], None]] = {
     "gate passed": after(wardround.client.agent.warm, "admit"),
     "features encoded": after(wardround.client.agent.warm, "encode"),
     "trained": after(wardround.client.round.participate, "private_update"),
-    "release written": after(wardround.client.round.participate, "encode_release"),
+    "release written": after(wardround.client.round.leaving, "encode_release"),
     "bytes stored, not committed": after(Store, "keep"),
     "release entered, not committed": before_commit("released"),
     "released": after(SqliteLedger, "released"),

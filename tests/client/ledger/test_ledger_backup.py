@@ -394,7 +394,7 @@ def test_a_charge_whose_answer_may_have_left_after_the_backup_is_not_computed_ag
     kept: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("wardround.client.round.participate.encode_release", lambda release: 1 / 0)
+        patch.setattr("wardround.client.round.leaving.encode_release", lambda release: 1 / 0)
         assert kept.agent.answer(kept.request(3)).payload is None  # charged, and late
     back_up(kept)
     kept.released(3)  # computed after the backup

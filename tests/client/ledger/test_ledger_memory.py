@@ -323,7 +323,7 @@ def test_bytes_that_were_slipped_in_for_a_charge_that_was_not_answered_are_not_s
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("wardround.client.round.participate.encode_release", crash)
+        patch.setattr("wardround.client.round.leaving.encode_release", crash)
         assert place.hospital.agent.answer(place.hospital.request(3, place.terms["tea"])).payload is None
     charged = place.hospital.entries("charged")[-1]
     with sqlite3.connect(place.folder / "ledger.sqlite") as database:

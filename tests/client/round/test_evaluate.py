@@ -14,7 +14,8 @@ from wardround.client.cohort import Cohort, concatenate, no_patients
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import simulation_policy
 from wardround.client.round.evaluate import evaluate, noised_tables, scaled_tables
-from wardround.client.round.participate import Ward, participate
+from wardround.client.round.participate import participate
+from wardround.client.round.ward import Ward
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.model.model import parameter_count

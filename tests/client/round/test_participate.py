@@ -12,7 +12,8 @@ from tests.builders import PUBLIC, cohort_of, small_contract
 from wardround.client.cohort import Cohort, concatenate, no_patients
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import Policy, simulation_policy
-from wardround.client.round.participate import Ward, participate
+from wardround.client.round.participate import participate
+from wardround.client.round.ward import Ward
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
@@ -162,7 +163,7 @@ def test_an_empty_hospital_releases_noise_of_the_right_size() -> None:
 
 
 def test_a_fault_inside_a_real_hospital_yields_charged_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wardround.client.round.participate.permit", lambda *_: None)
+    monkeypatch.setattr("wardround.client.round.charging.permit", lambda *_: None)
     place = opened(make_terms(simulation=False))
     place.fault = ZeroDivisionError("a table that cannot be learned from")
     found = vectors(place.answer(plans_of(place.terms)))

@@ -25,8 +25,9 @@ from wardround.client.gate.admit import admit
 from wardround.client.home.home import Simulation, load_home
 from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import simulation_policy
-from wardround.client.round.participate import Ward, participate
+from wardround.client.round.participate import participate
 from wardround.client.round.simulated import simulated_stream
+from wardround.client.round.ward import Ward
 from wardround.protocol.text.plain import read_yaml
 from wardround.protocol.wire.signed_terms import load_terms
 from wardround.server.algorithm import rounds

@@ -1,0 +1,258 @@
+"""A hospital's secure sums over all its studies: what it answers to each message, once its policy permits the terms.
+
+    keys → deal → take     (set-up, once for each study)
+    label ⇒ (charge, compute) ⇒ masked     (trip 1)
+    given     (trip 2)
+
+Each answer is durable before it is returned: the secret before the keys, the roster before the dealing, the opened
+shares before the word that they opened, the survivors before the shares. A repeat has the same bytes.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.ledger.sum_entries import KeptAnswer, SlotAnswer
+from wardround.client.secure_sum.member import SumMember, deal, give, mask, member_of, take
+from wardround.client.secure_sum.study_keys import StudyKeyFiles, StudyKeys
+from wardround.protocol.arrays import Integers
+from wardround.protocol.errors import MessageError, Refusal
+from wardround.protocol.privacy.randomness import Keystream
+from wardround.protocol.secure_sum.exchange import (
+    BroughtShares,
+    Dealing,
+    MaskedIntegers,
+    MemberKeys,
+    RosterKeys,
+    Survivors,
+    TakenShares,
+)
+from wardround.protocol.secure_sum.keys import new_study_secret
+from wardround.protocol.secure_sum.label import SumLabel
+from wardround.protocol.secure_sum.roster import Roster
+from wardround.protocol.secure_sum.survivors import check_survivors
+from wardround.protocol.terms.limits import expiry_of
+from wardround.protocol.terms.request import request_in
+from wardround.protocol.terms.secure_sum import SecureSumSettings
+from wardround.protocol.terms.sum_label import label_of, slot_of
+from wardround.protocol.terms.sum_noise import slots_of, sum_noise
+from wardround.protocol.terms.terms import RoundPlan, Terms
+from wardround.protocol.wire.signing import SigningKey
+from wardround.protocol.wire.sum_roster import join_roster, sign_member_keys
+from wardround.protocol.wire.sum_wire import SumRequest
+
+
+@dataclass(frozen=True, eq=False)
+class SumStudies:
+    """One hospital's sums. key: its signing key, which the terms must name.
+
+    Every method raises Refusal; clauses depend on terms, ledger, messages and the study's own file alone.
+    """
+
+    hospital: str
+    key: SigningKey
+    ledger: SqliteLedger
+    files: StudyKeyFiles
+
+    def keys(self, terms: Terms, operator: str) -> MemberKeys:
+        """Give this hospital's public keys of a study, signed; they are made when first asked for."""
+        self._settings(terms)
+        keys = self._stored(terms, operator)
+        if keys is None:
+            keys = StudyKeys(new_study_secret(), self._expiry(terms))
+            self._save(terms, operator, keys)
+        return sign_member_keys(
+            keys.secret, slots_of(terms), terms=terms.fingerprint, hospital=self.hospital, key=self.key
+        )
+
+    def deal(self, request: SumRequest, terms: Terms, operator: str, now: datetime) -> tuple[Dealing, str]:
+        """Sign the one roster of a study and deal the slot keys to it; with the head of the ledger's entry.
+
+        Refusal ``roster`` where a key in it is no good, not its owner's or not this hospital's own, and for a second
+        roster.
+        """
+        keys = self._required(terms, operator)
+        member = self._member(request.body, terms, keys)
+        if member.roster.digest.hex() != request.roster:
+            raise Refusal("roster", f"roster={request.roster[:12]}: is not the digest of the keys that came")
+        # Signed in the ledger first: a file with a roster that no entry names is one whose ledger was put back.
+        head = self.ledger.sign_roster(
+            operator, terms.study, terms.fingerprint, request.roster, now, request.ledger_head
+        )
+        if not keys.roster_keys:
+            self._save(terms, operator, replace(keys, roster_keys=request.body))
+        return deal(member, self.key), head
+
+    def take(self, request: SumRequest, terms: Terms, operator: str) -> tuple[TakenShares, str]:
+        """Open what all dealers dealt, for good where all of it opens; with the head of the roster's entry."""
+        keys = self._required(terms, operator)
+        member = self._seated(keys, terms, operator, request.roster)
+        failed, opened = take(member, _brought(request.body, member.roster))
+        if not failed:
+            if keys.opened and keys.opened != opened:
+                raise Refusal("set_up", "other shares were opened for this roster before; they stay")
+            self._save(terms, operator, replace(keys, opened=opened))
+        return TakenShares(failed), self._head(terms, operator)
+
+    def label(self, plan: RoundPlan, terms: Terms, operator: str) -> SumLabel:
+        """Say what sum a plan asks for, before anything is charged.
+
+        Refusal ``set_up`` before set-up is done here, ``roster`` for a plan of another roster.
+        """
+        return _label(self._ready(plan.roster, terms, operator)[0], plan, terms)
+
+    def masked(
+        self, plan: RoundPlan, terms: Terms, operator: str, integers: Integers, stream: Keystream
+    ) -> MaskedIntegers:
+        """Mask this hospital's noised integers for the sum that a plan asks for. The stream must be fresh."""
+        member = self._ready(plan.roster, terms, operator)[0]
+        label = _label(member, plan, terms)
+        return mask(member, integers, label.digest(), label.slot, stream)
+
+    def given(self, request: SumRequest, terms: Terms, operator: str, now: datetime) -> KeptAnswer:
+        """Give the shares that open a slot's sum, for one set of survivors ever."""
+        member, keys = self._ready(request.roster, terms, operator)
+        asked, slot = _survivors(request.body, member.roster), slot_of(request.account, request.round)
+        if slot not in member.roster.slots:
+            raise Refusal("round", f"round={request.round}: is no {request.account} sum of these terms")
+        label = asked.label.hex()
+        kept = self.ledger.kept_answer(
+            operator, terms.fingerprint, slot.account, slot.number, label, asked.survivors
+        )
+        if kept is not None:
+            return kept
+        answer = SlotAnswer(
+            operator=operator,
+            study=terms.study,
+            terms=terms.fingerprint,
+            account=slot.account,
+            round=slot.number,
+            label=label,
+            survivors=asked.survivors,
+            request=request.body_digest,
+            expires_at=self._expiry(terms),
+            held=request.ledger_head,
+            payload=give(member, asked, slot, keys.opened).to_bytes(),
+        )
+        return self.ledger.answer_slot(answer, now)
+
+    def is_set_up(self, terms: Terms, operator: str) -> bool:
+        """Whether this hospital can take part in a study's sums; Refusal where it never will again."""
+        keys = self._stored(terms, operator)
+        return keys is not None and bool(keys.opened)
+
+    def _settings(self, terms: Terms) -> SecureSumSettings:
+        """Refuse terms without secure sums, and those that name another signing key for this hospital."""
+        settings = terms.secure_sum
+        if settings is None:
+            raise Refusal("secure_sum", "these terms have no secure sums")
+        if settings.members.get(self.hospital) != self.key.public:
+            raise Refusal(
+                "members",
+                f"the terms name another signing key for {self.hospital}; ask the operator for terms with "
+                f"{self.key.public}",
+            )
+        return settings
+
+    def _stored(self, terms: Terms, operator: str) -> StudyKeys | None:
+        """Read the study's file, and hold it to what the ledger says of it; None before the first of its messages."""
+        first, signed = self._first(operator), self.ledger.signed_roster(operator, terms.fingerprint)
+        if self.ledger.sums_closed(operator, terms.fingerprint):
+            raise Refusal(
+                "recovered", "the ledger was recovered after this study began: no sum of it is answered"
+            )
+        keys = self.files.load(first, terms.fingerprint)
+        if keys is None and signed is not None:
+            raise Refusal(
+                "study_keys",
+                "the keys of this study are lost; its roster stands, and nobody can join it again",
+            )
+        if keys is not None and bool(keys.roster_keys) and signed is None:
+            raise Refusal(
+                "study_keys",
+                "the keys of this study have a roster that this ledger lacks: an older one was restored",
+            )
+        return keys
+
+    def _required(self, terms: Terms, operator: str) -> StudyKeys:
+        self._settings(terms)
+        keys = self._stored(terms, operator)
+        if keys is None:
+            raise Refusal("set_up", "this hospital has no keys for this study yet; ask for them first")
+        return keys
+
+    def _ready(self, roster: str, terms: Terms, operator: str) -> tuple[SumMember, StudyKeys]:
+        """Give the member whose set-up is done, under the roster that a message names."""
+        keys = self._required(terms, operator)
+        member = self._seated(keys, terms, operator, roster)
+        if not keys.opened:
+            raise Refusal(
+                "set_up", "not all shares were opened here yet; finish the set-up of this study first"
+            )
+        if keys.expires_at < self._expiry(terms):
+            # The same terms, extended: the file must not go before them.
+            self._save(terms, operator, keys)
+        return member, keys
+
+    def _seated(self, keys: StudyKeys, terms: Terms, operator: str, roster: str) -> SumMember:
+        """Give the member under the roster that was signed."""
+        signed = self.ledger.signed_roster(operator, terms.fingerprint)
+        if signed is None or not keys.roster_keys:
+            raise Refusal("set_up", "this hospital has signed no roster of this study yet; set it up first")
+        if roster != signed.digest:
+            raise Refusal("roster", f"roster={roster[:12]}: this hospital signed roster {signed.digest[:12]}")
+        member = self._member(keys.roster_keys, terms, keys)
+        if member.roster.digest.hex() != signed.digest:
+            raise Refusal("study_keys", "the roster in the keys' file is not the one that the ledger names")
+        return member
+
+    def _member(self, body: bytes, terms: Terms, keys: StudyKeys) -> SumMember:
+        """Make the roster of all members' keys, each signed, and find this hospital in it."""
+        settings, slots = self._settings(terms), slots_of(terms)
+        try:
+            members = RosterKeys.from_bytes(body, len(settings.members), len(slots))
+            roster = join_roster(
+                terms.study, terms.fingerprint, terms.thresholds, slots, settings.members, members
+            )
+            return member_of(roster, self.hospital, terms.fingerprint, keys.secret)
+        except MessageError as error:
+            raise Refusal("roster", str(error)) from error
+
+    def _save(self, terms: Terms, operator: str, keys: StudyKeys) -> None:
+        expires_at = max(keys.expires_at, self._expiry(terms))
+        self.files.save(self._first(operator), terms.fingerprint, replace(keys, expires_at=expires_at))
+
+    def _first(self, operator: str) -> str:
+        return self.ledger.first_key(operator)
+
+    def _head(self, terms: Terms, operator: str) -> str:
+        signed = self.ledger.signed_roster(operator, terms.fingerprint)
+        return signed.hash if signed else ""
+
+    @staticmethod
+    def _expiry(terms: Terms) -> datetime:
+        expiry = expiry_of(terms)
+        if expiry is None:
+            raise Refusal("expires_at", "the terms' expiry is no date")
+        return expiry
+
+
+def _label(member: SumMember, plan: RoundPlan, terms: Terms) -> SumLabel:
+    noise = sum_noise(terms, request_in(plan, terms))
+    return label_of(plan, member.roster.digest, noise.dimension, noise.grid)
+
+
+def _brought(body: bytes, roster: Roster) -> BroughtShares:
+    try:
+        return BroughtShares.from_bytes(body, len(roster.members), len(roster.slots))
+    except MessageError as error:
+        raise Refusal("message", str(error)) from error
+
+
+def _survivors(body: bytes, roster: Roster) -> Survivors:
+    try:
+        asked = Survivors.from_bytes(body, len(roster.members))
+        check_survivors(asked.survivors, roster.thresholds)
+    except MessageError as error:
+        raise Refusal("survivors", str(error)) from error
+    return asked

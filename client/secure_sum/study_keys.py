@@ -1,0 +1,146 @@
+"""Keys of a study's secure sums, in a file of the home for each operator's terms: HOME/sums/TERMS-OPERATOR.keys.
+
+It holds the study secret, the roster once it is signed, and the shares of others' slot keys once they are opened. It is
+not part of the ledger, nor of its backups, and is deleted when the terms expire: after that nobody, not even all
+hospitals together, can take the masks off what a server kept. Whoever lost it takes no further part in the study; a
+copy of it that lies elsewhere can be used against this hospital, so no backup should hold the folder.
+"""
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from wardround.client.secure_sum.member import Opened
+from wardround.protocol.errors import Refusal
+from wardround.protocol.files import read_bounded, sync_folder, write_durably
+from wardround.protocol.secure_sum.keys import SECRET_BYTES, StudySecret
+from wardround.protocol.secure_sum.sharing import SHARE_BYTES
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.plain import read_json
+
+logger = logging.getLogger("wardround.hospital")
+
+_LARGEST, _LARGEST_HEAD = 2**28, 4096
+_SUFFIX = ".keys"
+
+
+@dataclass(frozen=True, eq=False)
+class StudyKeys:
+    """What a file holds. expires_at: of the terms. roster_keys: all members' keys as they came, empty before dealing.
+
+    opened: empty until every dealer's shares were opened.
+    """
+
+    secret: StudySecret = field(repr=False)
+    expires_at: datetime
+    roster_keys: bytes = field(default=b"", repr=False)
+    opened: Opened = field(default=(), repr=False)
+
+
+class StudyKeyFiles:
+    """The folder of these files, which its owner alone may read.
+
+    Guarantee: ``save`` has the file on the disk, whole, when it returns. A file that is damaged is a Refusal (clause
+    ``study_keys``), and never taken for one that is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; it is made with the first file."""
+        self._folder = folder
+
+    def load(self, operator: str, terms: str) -> StudyKeys | None:
+        """Read a study's keys; None where there is no file. operator: its first key."""
+        path = self._path(operator, terms)
+        try:
+            content = read_bounded(path, _LARGEST)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _refused(path, f"cannot be read ({error.strerror})") from error
+        try:
+            return _read(content)
+        except (ValueError, KeyError, TypeError) as error:
+            raise _refused(path, "is damaged") from error
+
+    def save(self, operator: str, terms: str, keys: StudyKeys) -> None:
+        """Write a study's keys durably, in the place of what was there; Refusal where the disk does not take them."""
+        path = self._path(operator, terms)
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            write_durably(path, _written(keys), 0o600)
+        except OSError as error:
+            raise _refused(path, f"cannot be written ({error.strerror}); free the disk") from error
+
+    def forget_expired(self, now: datetime) -> int:
+        """Overwrite and delete the files of terms that have expired; returns how many."""
+        forgotten = 0
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            try:
+                content = read_bounded(path, _LARGEST)
+                # Nothing but zeros: a crash came between overwriting and deleting.
+                if content.count(0) == len(content) or _expiry(content) <= now:
+                    _erase(path)
+                    forgotten += 1
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                logger.warning("study keys: %s could not be looked at (%s)", path.name, type(error).__name__)
+        return forgotten
+
+    def _path(self, operator: str, terms: str) -> Path:
+        # Two operators may sign the same terms, and then have two studies.
+        return self._folder / f"{terms}-{hashlib.sha256(operator.encode()).hexdigest()[:16]}{_SUFFIX}"
+
+
+def _written(keys: StudyKeys) -> bytes:
+    opened = b"".join(share for shares in keys.opened for share in shares)
+    body = keys.secret.to_bytes() + keys.roster_keys + opened
+    head = {
+        "expires_at": keys.expires_at.isoformat(),
+        "roster_bytes": len(keys.roster_keys),
+        "dealers": len(keys.opened),
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+    return canonical_json(head) + b"\n" + body
+
+
+def _read(content: bytes) -> StudyKeys:
+    line, _, body = content.partition(b"\n")
+    head = read_json(line, _LARGEST_HEAD)
+    if hashlib.sha256(body).hexdigest() != head["sha256"]:
+        raise ValueError("damaged")
+    roster_end = SECRET_BYTES + head["roster_bytes"]
+    return StudyKeys(
+        secret=StudySecret(body[:SECRET_BYTES]),
+        expires_at=datetime.fromisoformat(head["expires_at"]),
+        roster_keys=body[SECRET_BYTES:roster_end],
+        opened=_split(body[roster_end:], head["dealers"]),
+    )
+
+
+def _split(shares: bytes, dealers: int) -> Opened:
+    each = len(shares) // dealers if dealers else 0
+    return tuple(
+        tuple(shares[at : at + SHARE_BYTES] for at in range(dealer * each, (dealer + 1) * each, SHARE_BYTES))
+        for dealer in range(dealers)
+    )
+
+
+def _expiry(content: bytes) -> datetime:
+    return datetime.fromisoformat(read_json(content.partition(b"\n")[0], _LARGEST_HEAD)["expires_at"])
+
+
+def _erase(path: Path) -> None:
+    """Overwrite a file where it lies, as far as its file system does so, and take its name away, durably."""
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    sync_folder(path.parent)
+
+
+def _refused(path: Path, what: str) -> Refusal:
+    line = "this hospital can take no further part in the sums of that study"
+    return Refusal("study_keys", f"keys={path.name}: {what}; without that file {line}")
