@@ -30,6 +30,7 @@ from wardround.protocol.wire.sum_roster import (
     roster_order,
     roster_signed_by,
 )
+from wardround.protocol.wire.sum_wire import SumAnswer, SumRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +42,25 @@ class SumStudy:
     thresholds: Thresholds
     slots: tuple[Slot, ...]
     signing_keys: Mapping[str, str]
+    simulation: bool = False
 
     @property
     def members(self) -> tuple[str, ...]:
         """Give the hospitals in the roster's order: member i has index i + 1."""
         return roster_order(self.signing_keys)
+
+
+def wrong_answer(study: SumStudy, answer: SumAnswer, request: SumRequest) -> str:
+    """Say in what an answer of set-up is not about what was asked; empty where it is."""
+    checks = (
+        (answer.step is request.step, "wrong step"),
+        (answer.study == study.study, "wrong study"),
+        (answer.terms_fingerprint == study.terms, "wrong terms"),
+        (answer.asked == request.body_digest, "answers another request"),
+        (answer.roster == request.roster, "wrong roster"),
+        (study.simulation or not answer.simulation, "simulated"),
+    )
+    return next((reason for holds, reason in checks if not holds), "")
 
 
 def read_keys(study: SumStudy, hospital: str, body: bytes) -> MemberKeys:

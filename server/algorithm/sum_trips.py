@@ -126,6 +126,20 @@ class SecondTrip:
         return all(self.right.get(index, 0) >= threshold for index in range(1, len(members) + 1))
 
 
+@dataclass(frozen=True, eq=False)
+class ClosedSum:
+    """What came of one secure sum. total: int64 [d], exact; None where the sum is void, and void says why.
+
+    accepted: names of the survivors. heads: of their ledgers. refused: as in ``FirstTrip``.
+    """
+
+    total: Integers | None = field(repr=False)
+    accepted: tuple[str, ...]
+    heads: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    void: str = ""
+
+
 def begin(asked: SumAsked) -> FirstTrip:
     """Begin a sum of nothing."""
     return FirstTrip(asked, np.zeros(asked.dimension, np.uint64))
@@ -252,3 +266,21 @@ def _wrong_label(asked: SumAsked, answer: SumAnswer, step: SumStep, digest: str)
         (asked.simulation or not answer.simulation, "simulated"),
     )
     return next((reason for holds, reason in checks if not holds), "")
+
+
+def closed(fixed: FixedSum, found: Integers | VoidSum) -> ClosedSum:
+    """Close a slot with its sum, or without one; a void one says of whom too little or something wrong came."""
+    if isinstance(found, VoidSum):
+        return ClosedSum(None, fixed.accepted, fixed.heads, fixed.refused, void_words(fixed.asked, found))
+    return ClosedSum(found, fixed.accepted, fixed.heads, fixed.refused)
+
+
+def void_words(asked: SumAsked, found: VoidSum) -> str:
+    """Say why there is no sum, with names."""
+    named = {"of": found.missing, "by": found.dealers, "wrong shares given by": found.answerers}
+    parts = [
+        f"{word} {', '.join(asked.name(one) for one in indices)}"
+        for word, indices in named.items()
+        if indices
+    ]
+    return f"{found.reason} {'; '.join(parts)}".strip()

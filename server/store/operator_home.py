@@ -7,8 +7,8 @@
     HOME/hospitals/NAME.json   a hospital's accepted request to join; removing it revokes the hospital
     HOME/heads/NAME.heads      the newest ledger heads of a hospital, over all studies (server.store.held_heads)
     HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``forecast``
-    HOME/studies/NAME/         terms, checkpoints/, evaluations/, events.jsonl, release_decision.json, exception.signed,
-                               model with its signature, card, reports
+    HOME/studies/NAME/         terms, checkpoints/, evaluations/, secure_sum/, events.jsonl, release_decision.json,
+                               exception.signed, model with its signature, card, reports
     HOME/plugins.yaml          models and rules of the operator's own, if any (protocol.plugin_file)
     HOME/superlink/            Flower's own state, and the empty folder that its process runs in
 
@@ -103,6 +103,7 @@ class StudyFolder:
     model: Path = field(init=False)
     run: Path = field(init=False)
     evaluations: Path = field(init=False)
+    sums: Path = field(init=False)
     release_decision: Path = field(init=False)
     exception: Path = field(init=False)
     lock: Path = field(init=False)
@@ -117,6 +118,7 @@ class StudyFolder:
             "model": MODEL,
             "run": "run",
             "evaluations": "evaluations",
+            "sums": "secure_sum",
             "release_decision": "release_decision.json",
             "exception": "exception.signed",
             "lock": "lock",

@@ -27,6 +27,10 @@ def waiting(study: ServedStudy, wait_seconds: float) -> Backoff:
     )
 
 
+class WaitedInVain(ConfigurationError):
+    """Too few have answered within the time that the operator wants to wait."""
+
+
 def ask_until_quorum(
     study: ServedStudy,
     ask: Callable[[], tuple[Attendance, Answered]],
@@ -42,21 +46,46 @@ def ask_until_quorum(
     names an asking below quorum. Stopped where the operator stops the study; ConfigurationError after
     ``wait_seconds`` in vain.
     """
+    return ask_until(
+        study,
+        ask,
+        lambda who, _: len(who.accepted) >= study.quorum,
+        what,
+        need=f"quorum {study.quorum}",
+        round_number=round_number,
+        event=event,
+        wait_seconds=wait_seconds,
+    )
+
+
+def ask_until(
+    study: ServedStudy,
+    ask: Callable[[], tuple[Attendance, Answered]],
+    enough: Callable[[Attendance, Answered], bool],
+    what: str,
+    *,
+    need: str,
+    round_number: int,
+    event: str,
+    wait_seconds: float,
+    sent: str = "a release",
+) -> tuple[Answered, float]:
+    """Ask until what has come is enough, as ``ask_until_quorum`` does. need: says in words what would be enough."""
     backoff, last = waiting(study, wait_seconds), LastLine()
     while True:
         begun = time.monotonic()
         who, answered = ask()
         # Before the look for a stop: these releases are charged, so the round is closed with them first.
-        if len(who.accepted) >= study.quorum:
+        if enough(who, answered):
             return answered, time.monotonic() - begun
-        line = f"{what}: {attendance_line(who)}, quorum {study.quorum}"
+        line = f"{what}: {attendance_line(who, sent)}, {need}"
         # A wait of an hour would otherwise fill the log with one line per asking.
         if last.differs(line):
             study.log.write(event, f"{line}; asking again", round=round_number, **attendance_facts(who))
         if study.folder.stop.exists():
             raise Stopped
         if not backoff.sleep():
-            raise ConfigurationError(
+            raise WaitedInVain(
                 f"{line}, after {wait_seconds:.0f} s; fix this, then resume: charged releases are resent at no "
                 "further privacy cost"
             )

@@ -1,7 +1,7 @@
 """What stays the same while a study is served, and how its hospitals' attendance is reported."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -87,9 +87,9 @@ class Attendance(Protocol):
         """Of whom nothing came."""
 
 
-def attendance_line(found: Attendance) -> str:
-    """Say in words who gave a release, who did not and why."""
-    parts = [f"{len(found.accepted)} of {found.planned} hospitals sent a release"]
+def attendance_line(found: Attendance, sent: str = "a release") -> str:
+    """Say in words who gave a release, or what else was asked for, who did not and why."""
+    parts = [f"{len(found.accepted)} of {found.planned} hospitals sent {sent}"]
     parts += [f"{one.hospital}: {one.reason}" for one in found.rejected]
     parts += [f"no answer from {', '.join(found.missing)}"] if found.missing else []
     return "; ".join(parts)
@@ -99,3 +99,21 @@ def attendance_facts(found: Attendance) -> dict[str, object]:
     """The same for the event log."""
     rejected = {one.hospital: one.reason for one in found.rejected}
     return {"accepted": list(found.accepted), "rejected": rejected, "missing": list(found.missing)}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Who has answered so far, of a planned number."""
+
+    planned: int
+    accepted: tuple[str, ...]
+    rejected: tuple[NoRelease, ...]
+    missing: tuple[str, ...]
+
+
+def attendance_of(hospitals: Sequence[str], accepted: Sequence[str], refused: Mapping[str, str]) -> Answers:
+    """Say who answered of these hospitals. refused: why what came does not count, by hospital."""
+    heard = {*accepted, *refused}
+    rejected = tuple(NoRelease(name, reason) for name, reason in refused.items() if name not in accepted)
+    missing = tuple(name for name in hospitals if name not in heard)
+    return Answers(len(hospitals), tuple(accepted), rejected, missing)

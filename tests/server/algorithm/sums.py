@@ -23,9 +23,13 @@ from wardround.protocol.secure_sum.roster import Roster
 from wardround.protocol.secure_sum.seal import ShareKind
 from wardround.protocol.secure_sum.survivors import answer_survivors, check_survivors
 from wardround.protocol.secure_sum.thresholds import Thresholds
+from wardround.protocol.terms.request import request_in
+from wardround.protocol.terms.sum_label import label_of, slot_of
+from wardround.protocol.terms.sum_noise import sum_noise
+from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.protocol.wire.signing import SigningKey, new_key
 from wardround.protocol.wire.sum_roster import join_roster, roster_signed_by, sign_member_keys, sign_roster
-from wardround.protocol.wire.sum_wire import SumAnswer, SumStep
+from wardround.protocol.wire.sum_wire import SumAnswer, SumRequest, SumStep
 from wardround.server.algorithm.sum_setup import SumStudy
 from wardround.server.algorithm.sum_trips import SumAsked
 
@@ -115,6 +119,8 @@ class SetUpMember:
         self.secret = StudySecret(derive_key("set-up", name))
         self.agent: Agent | None = None
         self.study: SumStudy | None = None
+        self.stored: dict[object, SumAnswer] = {}
+        self.survivors: dict[object, tuple[int, ...]] = {}
 
     def keys(self, study: SumStudy) -> bytes:
         self.study = study
@@ -142,6 +148,70 @@ class SetUpMember:
         brought = BroughtShares.from_bytes(body, len(study.members), len(study.slots))
         failed = [i for i, one in enumerate(brought.dealers, 1) if not self._takes(agent.roster, i, one)]
         return TakenShares(tuple(failed)).to_bytes()
+
+    def answer(self, request: SumRequest) -> SumAnswer:
+        """What its agent answers to a request of set-up or trip 2: the same each time."""
+        if request.body_digest not in self.stored:
+            self.stored[request.body_digest] = self._answered(request)
+        return self.stored[request.body_digest]
+
+    def _answered(self, request: SumRequest) -> SumAnswer:
+        steps = {
+            SumStep.KEYS: lambda body: self.keys(self.study),
+            SumStep.DEAL: self.deal,
+            SumStep.TAKE: self.take,
+            SumStep.SURVIVORS: lambda body: self.give(request),
+        }
+        body = steps[request.step](request.body)
+        return SumAnswer(
+            step=request.step,
+            study=request.study,
+            hospital=self.name,
+            terms_fingerprint=request.terms_fingerprint,
+            round=request.round,
+            account=request.account,
+            asked=request.body_digest,
+            roster=request.roster,
+            ledger_head=derive_key(self.name, request.body_digest).hex(),
+            body=body,
+        )
+
+    def give(self, request: SumRequest) -> bytes:
+        """Trip 2: one set of survivors per slot, ever."""
+        slot, agent = slot_of(request.account, request.round), self.agent
+        asked = Survivors.from_bytes(request.body, len(self.study.members))
+        assert self.survivors.setdefault(slot, asked.survivors) == asked.survivors, "another set for one slot"
+        seeds = {}
+        for dealer, share in zip(asked.survivors, asked.shares, strict=True):
+            opened = agent.open(dealer, column(agent.index, share), ShareKind.SEED, asked.label)
+            if opened is not None:
+                seeds[dealer] = opened
+        survivors = check_survivors(asked.survivors, agent.roster.thresholds)
+        return GivenShares(
+            answer_survivors(survivors, len(self.study.members), seeds, agent.held[slot])
+        ).to_bytes()
+
+    def masked(self, plan: RoundPlan, terms: Terms, integers: np.ndarray) -> SumAnswer:
+        """Trip 1, the same each time."""
+        noise, roster = sum_noise(terms, request_in(plan, terms)), self.agent.roster
+        label = label_of(plan, roster.digest, noise.dimension, noise.grid)
+        place = ("plan", plan.account, plan.round, plan.weights_digest)
+        if place not in self.stored:
+            assert label.slot not in self.survivors, "trip 1 after trip 2"
+            sent = self.agent.trip_one(integers, label)
+            self.stored[place] = SumAnswer(
+                step=SumStep.MASKED,
+                study=plan.study,
+                hospital=self.name,
+                terms_fingerprint=plan.terms_fingerprint,
+                round=plan.round,
+                account=plan.account,
+                asked=plan.weights_digest,
+                roster=plan.roster,
+                ledger_head=derive_key(self.name, plan.round).hex(),
+                body=masked_bytes(sent),
+            )
+        return self.stored[place]
 
     def _takes(self, roster: Roster, dealer: int, one) -> bool:
         public = roster.members[dealer - 1].signing_key

@@ -1,0 +1,306 @@
+"""A served study's secure sums with members in memory: set-up, sums, drop-outs, kills in every phase, and voids."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from tests.server.algorithm.sums import SetUpMember
+from wardround.conf.proposal import Serving
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.secure_sum import SecureSumSettings
+from wardround.protocol.terms.settings import PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import RoundPlan
+from wardround.protocol.wire.signed_terms import sign_terms
+from wardround.protocol.wire.signing import new_key
+from wardround.protocol.wire.sum_wire import SumStep
+from wardround.server.algorithm.screen import NoRelease
+from wardround.server.store.begin_home import begin_operator_home
+from wardround.server.store.event_log import EventLog, read_events
+from wardround.server.store.operator_home import load_operator_home
+from wardround.server.store.sum_files import SumFolder
+from wardround.server.study import quorum
+from wardround.server.study.secure_sums import run_sum
+from wardround.server.study.served import ServedStudy
+from wardround.server.study.set_up_sums import SumAsks, set_up, sum_study
+
+NAMES = ("north", "south", "east", "west")
+INTEGERS = {name: np.arange(6) * 10**9 + index for index, name in enumerate(NAMES)}
+
+
+class Killed(Exception):
+    """Stands for SIGKILL at one point of the server's process."""
+
+
+class Hospitals:
+    """Members in memory behind what carries a study's messages. away: who does not answer, by step."""
+
+    def __init__(self, terms, keys):
+        self.terms = terms
+        self.members = {name: SetUpMember(name, keys[name]) for name in NAMES}
+        for member in self.members.values():
+            member.study = sum_study(terms)
+        self.away, self.asked, self.kill_after = {}, [], {}
+
+    def asks(self):
+        return SumAsks(self._plans, self._requests)
+
+    def _plans(self, plans):
+        return self._answered(SumStep.MASKED, plans, lambda plan: self.masked(plan))
+
+    def _requests(self, requests):
+        step = requests[0].step
+        return self._answered(step, requests, lambda one: self.members[one.hospital].answer(one))
+
+    def masked(self, plan):
+        return self.members[plan.hospital].masked(plan, self.terms, INTEGERS[plan.hospital])
+
+    def _answered(self, step, asks, answer):
+        for count, one in enumerate(asks):
+            if self.kill_after.get(step) == count:
+                del self.kill_after[step]
+                raise Killed
+            self.asked.append((step, one.hospital))
+            if one.hospital in self.away.get(step, ()):
+                yield NoRelease(one.hospital, "late")
+            else:
+                yield answer(one)
+        if self.kill_after.pop(step, None) == len(asks):
+            raise Killed
+
+
+@pytest.fixture
+def hospitals(make_terms):
+    keys = {name: new_key() for name in NAMES}
+    terms = replace(
+        make_terms(rounds=2),
+        simulation=False,
+        reply_delay_seconds=0.0,
+        privacy=PrivacySettings(noise="secure"),
+        training=TrainingSettings(rounds=2, learning_rate=1.0, public_patients=dict.fromkeys(NAMES, 100)),
+        secure_sum=SecureSumSettings(
+            threshold=3, colluding=1, parameters=6, members={name: key.public for name, key in keys.items()}
+        ),
+    )
+    return Hospitals(terms, keys)
+
+
+@pytest.fixture
+def study(hospitals, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(quorum, "FIRST_PAUSE_SECONDS", 0.01)
+    home = begin_operator_home(tmp_path / "op", "127.0.0.1:8443")
+    folder = home.study("tea")
+    serving = Serving(
+        study="tea", home=home.folder, round_seconds=1, quorum=0.6, wait_seconds=0.1, now=datetime.now(UTC)
+    )
+    signed = sign_terms(hospitals.terms, home.key())
+    return ServedStudy(load_operator_home(home.folder), folder, signed, serving, EventLog(folder.events))
+
+
+def plans(study, number=1, weights=0.0):
+    announced = np.full(6, weights, np.float32)
+    return [
+        RoundPlan(
+            study="tea",
+            hospital=name,
+            round=number,
+            terms_fingerprint=study.terms.fingerprint,
+            weights=announced,
+            asks="update",
+        )
+        for name in study.terms.hospitals
+    ]
+
+
+def summed(study, hospitals, number=1, weights=0.0, replaceable=False):
+    """Set up where that is not done, and carry out one sum."""
+    roster = set_up(study, hospitals.asks())
+    return run_sum(
+        study,
+        roster,
+        plans(study, number, weights),
+        hospitals.asks(),
+        f"round {number}",
+        below="below_quorum",
+        replaceable=replaceable,
+        wait_seconds=study.serving.wait_seconds,
+    )
+
+
+def total(*names):
+    return sum(INTEGERS[name] for name in names)
+
+
+def events(study, *kinds):
+    return [event for event in read_events(study.folder.events) if event["event"] in kinds]
+
+
+def test_a_study_sets_up_once_and_sums_exactly(study, hospitals):
+    first = summed(study, hospitals)
+    assert np.array_equal(first.total, total(*NAMES))
+    assert (set(first.accepted), first.void) == (set(NAMES), "")
+    assert set(first.heads) == set(NAMES)
+    hospitals.asked.clear()
+    assert np.array_equal(summed(study, hospitals, number=2).total, total(*NAMES))
+    assert {step for step, _ in hospitals.asked} == {SumStep.MASKED, SumStep.SURVIVORS}
+    (ready,) = events(study, "secure_sum_ready")
+    assert ready["roster"] == set_up(study, hospitals.asks()).digest.hex()
+    assert [event["survivors"] for event in events(study, "survivors")] == [sorted(NAMES)] * 2
+
+
+def test_trip_two_ends_with_enough_shares_and_asks_whoever_is_not_in_the_sum(study, hospitals):
+    hospitals.away = {SumStep.MASKED: {"north"}}
+    found = summed(study, hospitals)
+    assert np.array_equal(found.total, total("south", "east", "west"))
+    assert found.refused == {"north": "late"}
+    assert (SumStep.SURVIVORS, "north") in hospitals.asked
+    assert sum(step is SumStep.SURVIVORS for step, _ in hospitals.asked) == 3
+
+
+def test_who_is_lost_between_the_trips_stays_in_the_sum(study, hospitals):
+    hospitals.away = {SumStep.SURVIVORS: {"west"}}
+    assert np.array_equal(summed(study, hospitals).total, total(*NAMES))
+
+
+@pytest.mark.parametrize("step", [SumStep.KEYS, SumStep.DEAL, SumStep.TAKE])
+def test_set_up_needs_everybody_and_says_who_is_missing(study, hospitals, step):
+    hospitals.away = {step: {"west"}}
+    with pytest.raises(ConfigurationError, match=r"set-up: 3 of 4 hospitals sent .*west: late"):
+        set_up(study, hospitals.asks())
+    hospitals.away = {}
+    assert np.array_equal(summed(study, hospitals).total, total(*NAMES))
+
+
+def test_a_hospital_whose_shares_do_not_open_is_named_and_the_study_does_not_begin(study, hospitals):
+    west = hospitals.members["west"]
+    deal = west.deal
+
+    def broken(body):
+        dealt = bytearray(deal(body))
+        dealt[64 + 40] ^= 1
+        return bytes(dealt)
+
+    west.deal = broken
+    with pytest.raises(ConfigurationError, match="east could not open what west dealt; this roster cannot"):
+        set_up(study, hospitals.asks())
+    assert events(study, "set_up_failed")[0]["failed"] == {"east": ["west"]}
+
+
+KILLS = [
+    *((step, count) for step in SumStep for count in range(5)),
+]
+
+
+@pytest.mark.parametrize(("step", "count"), KILLS)
+def test_a_server_killed_anywhere_goes_on_with_the_same_roster_and_the_same_survivors(
+    study, hospitals, step, count
+):
+    """Members refuse a second roster, other survivors for a slot, and trip 1 after trip 2."""
+    hospitals.kill_after = {step: count}
+    hospitals.away = {SumStep.MASKED: {"south"}}
+    try:
+        found = summed(study, hospitals)
+    except Killed:
+        # Whoever was away is back: were the survivors not kept, there would be four now.
+        kept = SumFolder(study.folder.sums).folder / "training"
+        fixed = kept.is_dir()
+        hospitals.away = {}
+        found = summed(study, hospitals)
+        expected = ("north", "east", "west") if fixed else NAMES
+    else:
+        expected = ("north", "east", "west")
+    assert np.array_equal(found.total, total(*expected))
+    assert len({tuple(m.survivors.items()) for m in hospitals.members.values() if m.survivors}) == 1
+
+
+def test_below_the_threshold_the_slot_waits_with_stored_bytes_and_is_not_given_up(study, hospitals):
+    hospitals.away = {SumStep.MASKED: {"north", "east"}}
+    with pytest.raises(
+        ConfigurationError, match=r"round 1: 2 of 4 hospitals sent a masked release.*needed 3"
+    ):
+        summed(study, hospitals, replaceable=True)
+    stored = dict(hospitals.members["south"].stored)
+    hospitals.away = {}
+    assert np.array_equal(summed(study, hospitals).total, total(*NAMES))
+    assert stored.items() <= hospitals.members["south"].stored.items()
+
+
+def test_too_few_shares_wait_and_then_the_slot_is_void_where_another_can_replace_it(study, hospitals):
+    hospitals.away = {SumStep.SURVIVORS: {"north", "east"}}
+    with pytest.raises(
+        ConfigurationError, match=r"shares: 2 of 4 hospitals sent shares.*needed 3 right ones"
+    ):
+        summed(study, hospitals)
+    found = summed(study, hospitals, replaceable=True)
+    assert found.total is None
+    assert found.void == "too few shares of east, north, south, west"
+    assert events(study, "void_sum")[0]["why"] == found.void
+    hospitals.away = {}
+    assert np.array_equal(summed(study, hospitals, number=2).total, total(*NAMES))
+
+
+def test_a_bad_dealer_voids_the_round_at_once_and_is_named(study, hospitals):
+    masked = hospitals.masked
+
+    def lying(plan):
+        answer = masked(plan)
+        return replace(answer, body=bytes(32) + answer.body[32:]) if plan.hospital == "west" else answer
+
+    hospitals.masked = lying
+    found = summed(study, hospitals, replaceable=True)
+    assert (found.total, found.void) == (None, "bad dealer by west")
+
+
+def test_wrong_shares_beside_enough_right_ones_are_named_in_the_log(study, hospitals):
+    west = hospitals.members["west"]
+    give = west.give
+    west.give = lambda request: give(request)[:-33] + bytes(33)
+    hospitals.away = {SumStep.SURVIVORS: set()}
+    order = sorted(NAMES, key=lambda name: name != "west")  # it answers first
+    asks = hospitals.asks()
+    first = SumAsks(
+        asks.plans, lambda requests: asks.requests(sorted(requests, key=lambda r: order.index(r.hospital)))
+    )
+    hospitals.asks = lambda: first
+    assert np.array_equal(summed(study, hospitals).total, total(*NAMES))
+    assert events(study, "unmasked")[0]["wrong"] == ["west"]
+
+
+def test_survivors_that_are_damaged_void_the_slot_and_no_others_are_named(study, hospitals):
+    hospitals.away = {SumStep.SURVIVORS: {"north", "east"}}
+    with pytest.raises(ConfigurationError):
+        summed(study, hospitals)
+    (path,) = (study.folder.sums / "training").iterdir()
+    path.write_bytes(path.read_bytes()[:-1])
+    hospitals.asked.clear()
+    assert summed(study, hospitals).void == "survivors lost"
+    assert hospitals.asked == []
+
+
+def test_weights_that_a_damaged_checkpoint_changed_void_a_slot_whose_survivors_are_fixed(study, hospitals):
+    summed(study, hospitals)
+    assert summed(study, hospitals, weights=1.0).void == "survivors lost"
+
+
+def test_a_damaged_dealing_is_asked_for_again(study, hospitals):
+    roster = set_up(study, hospitals.asks())
+    path = study.folder.sums / "west.dealing"
+    before = path.read_bytes()
+    path.write_bytes(before[:-1] + b"x")
+    hospitals.asked.clear()
+    assert set_up(study, hospitals.asks()).digest == roster.digest
+    assert path.read_bytes() == before
+    assert (SumStep.DEAL, "west") in hospitals.asked
+    assert (SumStep.DEAL, "north") not in hospitals.asked
+
+
+def test_a_stop_is_heard_between_two_askings_and_the_study_goes_on_later(study, hospitals):
+    hospitals.away = {SumStep.SURVIVORS: {"north", "east"}}
+    set_up(study, hospitals.asks())
+    study.folder.stop.touch()
+    with pytest.raises(quorum.Stopped):
+        summed(study, hospitals)
+    study.folder.stop.unlink()
+    hospitals.away = {}
+    assert np.array_equal(summed(study, hospitals).total, total(*NAMES))
