@@ -200,8 +200,6 @@ class StudySettings:
             f"needs a model with hidden layers (model={kinds_with('hidden')})",
         )
         self.privacy.check_steps(self.training)
-        line = "is not simulated yet; use local"
-        require(not self.privacy.mode.summed, "privacy.noise", self.privacy.noise, line)
         check_mitigation(self.fairness, self.evaluation, self.model)
         self._check_carrier()
 

@@ -8,7 +8,11 @@ from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.plugins import is_word
-from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, MIN_REPLY_DELAY_SECONDS
+from wardround.protocol.terms.limits import (
+    MAX_DELTA_TIMES_PATIENTS,
+    MAX_EPSILON_UNMASKED,
+    MIN_REPLY_DELAY_SECONDS,
+)
 from wardround.protocol.terms.settings import MODEL_KINDS
 from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
@@ -64,6 +68,7 @@ def policy_from_yaml(content: bytes) -> Policy:
         min_clip_norm=_number(section, "min_clip_norm", math.inf),
         max_clip_norm=_number(section, "max_clip_norm", 0.0),
         min_noise_multiplier=_number(section, "min_noise_multiplier", math.inf),
+        max_epsilon_unmasked=_number(section, "max_epsilon_unmasked", MAX_EPSILON_UNMASKED),
         max_delta_times_patients=_number(section, "max_delta_times_patients", MAX_DELTA_TIMES_PATIENTS),
         min_reply_delay_seconds=_number(
             section, "min_reply_delay_seconds", MIN_REPLY_DELAY_SECONDS, below=LONGEST_REPLY_DELAY_SECONDS

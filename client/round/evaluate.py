@@ -11,13 +11,14 @@ import numpy as np
 from wardround.client.cohort import Cohort
 from wardround.client.round.participate import answer_plans
 from wardround.client.round.ward import Admit, Answered, Ward
-from wardround.protocol.arrays import Floats
+from wardround.protocol.arrays import Floats, Numbers
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import predict_logits
 from wardround.protocol.model.own_module import own_logits
 from wardround.protocol.privacy.mechanism import add_noise
 from wardround.protocol.privacy.randomness import Keystream
+from wardround.protocol.secure_sum.integer_release import noised_integers
 from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
 from wardround.protocol.terms.request import TABLES, RequestKind
 from wardround.protocol.terms.terms import RoundPlan, Terms
@@ -44,15 +45,15 @@ def _tables_of_round(
     cohort: Cohort,
     streams: Sequence[Keystream],
     hospitals: Sequence[str],
-) -> Floats:
+) -> Numbers:
     """Every round asks for the same tables."""
     return noised_tables(terms, weights, cohort, streams, hospitals)
 
 
 def noised_tables(
     terms: Terms, weights: Floats, cohort: Cohort, streams: Sequence[Keystream], hospitals: Sequence[str]
-) -> Floats:
-    """Compute what each hospital releases: float64 [hospitals, table_size], scaled and noised tables.
+) -> Numbers:
+    """Compute each hospital's scaled, noised tables: float64 [hospitals, table_size], int64 in secure sums.
 
     weights: float64 [1 or hospitals, parameters]. Guarantee: Gaussian noise of ``terms.table_noise_stddev``
     on sums that one patient moves by at most 1 (``scaled_tables``), an empty hospital's included.
@@ -62,6 +63,8 @@ def noised_tables(
     tables = scaled_tables(terms.contract, settings, logits, cohort)
     # A child: training draws from the stream of the same round in a simulation.
     own = [stream.child("tables") for stream in streams]
+    if terms.secure_sum is not None:
+        return noised_integers(tables, terms.table_noise.grid, terms.table_noise.shares.variance, own)
     return add_noise(tables, terms.table_noise_stddev, own)
 
 

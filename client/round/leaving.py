@@ -48,7 +48,7 @@ def _plain(plan: RoundPlan, terms: Terms, paid: Paid, vector: Vector) -> Release
         round=plan.round,
         terms_fingerprint=terms.fingerprint,
         weights_digest=plan.weights_digest,
-        vector=vector.astype(np.float32, copy=False),
+        vector=vector,
         ledger_head=paid.receipt.head,
         simulation=terms.simulation,
         account=plan.account,

@@ -21,7 +21,7 @@ from wardround.client.round.ward import Admit, Answered, Compute, Ward
 from wardround.client.train.one_pass import no_denormals
 from wardround.client.train.prepared import MEMORY_BYTES
 from wardround.client.train.update import Step, private_update
-from wardround.protocol.arrays import Floats, Floats32, Integers
+from wardround.protocol.arrays import Floats, Numbers
 from wardround.protocol.errors import Refusal, TableAway, TableError
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.request import MEAN_ROWS, UPDATE, RequestKind, request_in
@@ -83,7 +83,7 @@ def _update(
     cohort: Cohort,
     streams: Sequence[Keystream],
     hospitals: Sequence[str],
-) -> Floats:
+) -> Numbers:
     return private_update(
         Step(
             terms=terms,
@@ -100,18 +100,19 @@ def _update(
 
 def _computed(
     plans: Sequence[RoundPlan], wards: Sequence[Ward], terms: Terms, admit: Admit, compute: Compute
-) -> Floats32 | Integers:
+) -> Numbers:
     """Compute the vectors that leave: float32 [wards, length], or int64 of secure sums."""
     if not plans:
         return np.empty((0, 0), np.float32)
     round_number, asked, weights = _round_of(plans), request_in(plans[0], terms), _stacked_weights(plans)
     hospitals = [ward.hospital for ward in wards]
 
-    def vectors(cohort: Cohort) -> Floats32 | Integers:
+    def vectors(cohort: Cohort) -> Numbers:
         streams = [ward.stream(plan) for ward, plan in zip(wards, plans, strict=True)]
         # A simulation has no time to hide, and need not wait for torch.
         with nullcontext() if terms.simulation else no_denormals():
-            return compute(terms, asked, weights, cohort, streams, hospitals).astype(np.float32)
+            found = compute(terms, asked, weights, cohort, streams, hospitals)
+        return found if found.dtype == np.int64 else found.astype(np.float32)
 
     fault, computed = "", None
     try:

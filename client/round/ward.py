@@ -11,7 +11,7 @@ from wardround.client.ledger.known_by import KnownBy
 from wardround.client.ledger.port import Ledger, Receipt
 from wardround.client.policy.policy import Policy
 from wardround.client.secure_sum.studies import SumStudies
-from wardround.protocol.arrays import Floats
+from wardround.protocol.arrays import Floats, Numbers
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.request import RequestKind
@@ -52,7 +52,7 @@ class Ward:
 
 
 Admit = Callable[[Sequence[Ward], Terms], Cohort]
-Compute = Callable[[Terms, RequestKind, Floats, Cohort, Sequence[Keystream], Sequence[str]], Floats]
+Compute = Callable[[Terms, RequestKind, Floats, Cohort, Sequence[Keystream], Sequence[str]], Numbers]
 """Terms, what is asked, weights [1 or wards, parameters], patients, streams, names → noised vectors [wards, …]."""
 Answered = Release | SumAnswer | Refusal
 """What answers a plan: a release that is private by itself, one that is masked for a secure sum, or a clause."""

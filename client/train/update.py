@@ -17,12 +17,13 @@ from wardround.client.train.clipped_sum_dense import clipped_sum_dense
 from wardround.client.train.moments import moment_sums
 from wardround.client.train.prepared import MEMORY_BYTES, cached_parts
 from wardround.client.train.rounding import Totals
-from wardround.protocol.arrays import Booleans, Floats
+from wardround.protocol.arrays import Booleans, Floats, Integers, Numbers
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.errors import require
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.mechanism import add_noise, ordered_clip_norm
 from wardround.protocol.privacy.randomness import Keystream
+from wardround.protocol.secure_sum.integer_release import noised_integers
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.terms.terms import Terms
 
@@ -59,11 +60,11 @@ class Step:
         return np.array([self.terms.training.public_patients[name] for name in names], np.float64)
 
 
-def private_update(step: Step, weights: Floats, streams: Sequence[Keystream]) -> Floats:
-    """Compute what each hospital releases in one round: float64 [hospitals, parameters].
+def private_update(step: Step, weights: Floats, streams: Sequence[Keystream]) -> Numbers:
+    """Compute what each hospital releases in one round: float64 [hospitals, parameters], int64 in secure sums.
 
     A real hospital goes through Opacus's optimiser (``client.train.patient_optimizer``), a simulation computes all
-    hospitals as one batch; both draw the same noise.
+    hospitals as one batch; both draw the same noise. Integers go without it: torch's parameters are no integers.
 
     weights: float64 [1 or hospitals, parameters]. Row h draws sample and noise of step s from the child
     ``("step", s)`` of ``streams[h]`` alone.
@@ -73,8 +74,11 @@ def private_update(step: Step, weights: Floats, streams: Sequence[Keystream]) ->
     public patients: to descend, add it.
 
     Guarantee: every step of every hospital adds noise of ``terms.hospital_noise_stddev`` to a sum that one
-    patient moves by at most ``privacy.clip_norm``, whether or not anybody was sampled.
+    patient moves by at most ``privacy.clip_norm``, whether or not anybody was sampled. In secure sums that is the
+    hospital's share of the noise, exactly discrete (``terms.update_noise``), and what it is added to is on its grid.
     """
+    if step.terms.secure_sum is not None:
+        return _summed_step(step, weights, streams)
     if step.cohort.hospital_count == 1 and not step.terms.simulation:
         return _update_with_opacus(step, weights, streams[0])
     return update_together(step, weights, streams)
@@ -155,6 +159,13 @@ def draw_sample(cohort: Cohort, rate: float, streams: Sequence[Keystream]) -> Bo
     bounds = zip(cohort.patients_from[:-1], cohort.patients_from[1:], strict=True)
     parts = [s.keyed_uniform(cohort.tokens[a:b]) for s, (a, b) in zip(streams, bounds, strict=True)]
     return np.asarray(np.concatenate(parts) < rate)
+
+
+def _summed_step(step: Step, weights: Floats, streams: Sequence[Keystream]) -> Integers:
+    """Draw, bound and sum, put on the grid, add the share of noise: terms of secure sums have one local step."""
+    children, noise = [stream.child("step", 0) for stream in streams], step.terms.update_noise
+    sums = _bounded_sums(step, weights, children)
+    return noised_integers(sums, noise.grid, noise.shares.variance, children)
 
 
 def _noised_step(step: Step, weights: Floats, streams: Sequence[Keystream], number: int) -> Floats:

@@ -7,6 +7,7 @@ against a server that lies), with keys that are dealt once per study. One file p
     noise_shares        the variance of one hospital's noise, and the noise multiplier against each adversary
     discrete_gaussian   that noise, sampled exactly
     grid                a clipped sum as integers
+    integer_release     both of them: what a hospital has to mask
     keys, roster        X25519 keys of the hospitals, and the list by which they know each other
     sharing, seal       shares of a secret, and how they travel
     label               what one sum is about; two hospitals with different labels cannot be added

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import combinations_with_replacement
 
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary
-from wardround.protocol.terms.request import REQUESTS, UPDATE
+from wardround.protocol.terms.request import REQUESTS, UPDATE, RequestKind
 from wardround.protocol.terms.terms import Terms
 
 
@@ -66,19 +66,51 @@ def two_hospitals_epsilon(terms: Terms, delta: float, joined: bool = False) -> f
     return max(compose_epsilon(pair, delta) for pair in pairs)
 
 
+def unmasked_epsilon(terms: Terms, delta: float) -> dict[str, float]:
+    """Compose what a study costs a patient of each account if every mask of its secure sums failed.
+
+    That is where more hospitals help the server than the terms assume, or where X25519 is broken one day: each release
+    is then seen with one hospital's share of the noise. Empty without secure sums.
+    """
+    if terms.secure_sum is None:
+        return {}
+    return {
+        request.account: epsilon_against(terms, request, count)[MASKS_FAILED]
+        for request in REQUESTS
+        if (count := len(request.rounds(terms)))
+    }
+
+
 def colluding_hospitals(terms: Terms) -> int:
-    """Give how many other hospitals a stated ε assumes to help the server: one, where there is another."""
+    """Give how many other hospitals a stated ε assumes to help the server: t; without secure sums one, if any."""
+    if terms.secure_sum is not None:
+        return terms.thresholds.colluding
     return min(1, len(terms.hospitals) - 1)
 
 
-def epsilon_against(terms: Terms, event: PrivacyEvent) -> dict[str, float]:
-    """Give a patient's ε of ``event``, of either account, against each adversary (``epsilon_by_adversary``)."""
+MASKS_FAILED, SMALLEST_SUM = "masks_failed", "secure_sum_and_hospitals"
+
+
+def epsilon_against(terms: Terms, request: RequestKind, count: int) -> dict[str, float]:
+    """Give a patient's ε of ``count`` releases of a kind against each adversary.
+
+    Keys are those of ``accounting.epsilon_by_adversary``; in secure sums those of ``NoiseShares.multipliers``, of which
+    ``secure_sum_and_hospitals`` is the stated one, ``model`` is smaller and ``masks_failed`` by far the largest.
+    """
+    event, delta = times(request.event(terms), count), terms.privacy.delta
+    if terms.secure_sum is not None:
+        multipliers = request.sum_noise(terms).shares.multipliers()
+        costs = {key: replace(event, noise_multiplier=each) for key, each in multipliers.items()}
+        return {key: compose_epsilon([costs[key]], delta) for key in _IN_SECURE_SUMS}
     return epsilon_by_adversary(
         terms.privacy.mode,
         event.noise_multiplier,
         len(terms.hospitals),
         event.sampling_rate,
         event.count,
-        terms.privacy.delta,
+        delta,
         colluding_hospitals(terms),
     )
+
+
+_IN_SECURE_SUMS = ("model", SMALLEST_SUM, "patient_at_two_hospitals", MASKS_FAILED)

@@ -11,13 +11,17 @@ from datetime import UTC, datetime
 
 from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.privacy.noise import LOCAL
-from wardround.protocol.terms.cost import study_epsilon
+from wardround.protocol.terms.cost import study_epsilon, unmasked_epsilon
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.section import shown
 
 MAX_DELTA_TIMES_PATIENTS = 0.1
 """A mechanism that publishes each patient's whole record with probability δ satisfies (0, δ): it would publish
 δ × patients records on average."""
+
+MAX_EPSILON_UNMASKED = 25.0
+"""The most that a study with secure sums may cost if every mask failed, unless a policy sets another: more hospitals
+help the server than assumed, or X25519 is broken one day. At H = 81 and ε = 1 it is 9.7, at H = 300 22."""
 
 MIN_REPLY_DELAY_SECONDS = 2.0
 """The least delay of replies, unless a policy sets another. Replies leave at whole multiples of the delay, so that an
@@ -33,7 +37,8 @@ class Limits:
 
     contracts lists fingerprints, features the ``table.column``s that may be read: where both stand
     both must hold, where neither stands no contract is allowed. ε caps are at ``delta``, the one δ of all
-    studies. max_delta_times_patients: with δ and the patients that the largest hospital of the terms declared.
+    studies. max_epsilon_unmasked: what a study with secure sums may cost if every mask failed.
+    max_delta_times_patients: with δ and the patients that the largest hospital of the terms declared.
     """
 
     delta: float
@@ -49,6 +54,7 @@ class Limits:
     min_clip_norm: float = math.inf
     max_clip_norm: float = 0.0
     min_noise_multiplier: float = math.inf
+    max_epsilon_unmasked: float = MAX_EPSILON_UNMASKED
     max_delta_times_patients: float = MAX_DELTA_TIMES_PATIENTS
     min_reply_delay_seconds: float = MIN_REPLY_DELAY_SECONDS
     require_consent: bool = True
@@ -135,6 +141,10 @@ def _how_much(limits: Limits, terms: Terms) -> Iterator[Clause]:
         yield Clause("epsilon", asked, f"{stated[account]:g}, as the terms say", cost <= stated[account])
         for name, cap in zip(CAP_CLAUSES, caps, strict=True):
             yield at_most(name, f"epsilon of the study, {account} patients", cost, cap)
+
+    for account, cost in unmasked_epsilon(terms, limits.delta).items():
+        asked = f"epsilon of the study if every mask failed, {account} patients"
+        yield at_most("max_epsilon_unmasked", asked, cost, limits.max_epsilon_unmasked)
 
 
 def expiry_of(terms: Terms) -> datetime | None:

@@ -16,7 +16,7 @@ from wardround.protocol.secure_sum.thresholds import (
     Thresholds,
     default_thresholds,
 )
-from wardround.protocol.text.bounds import LARGEST_VECTOR, MOST_SPARE_SLOTS
+from wardround.protocol.text.bounds import LARGEST_SUMMED, MOST_SPARE_SLOTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,8 @@ class SecureSumSettings:
 
     def __post_init__(self) -> None:
         """Check what does not depend on the hospitals."""
-        allowed = f"must be from 1 to {LARGEST_VECTOR}"
-        require(1 <= self.parameters <= LARGEST_VECTOR, "secure_sum.parameters", self.parameters, allowed)
+        allowed = f"must be from 1 to {LARGEST_SUMMED}"
+        require(1 <= self.parameters <= LARGEST_SUMMED, "secure_sum.parameters", self.parameters, allowed)
         _check_spares(self.spare_slots)
 
     def check_hospitals(self, hospitals: tuple[str, ...], simulation: bool) -> None:
@@ -105,6 +105,11 @@ class SumNoise:
     grid: Grid
     shares: NoiseShares
     dimension: int
+
+    @property
+    def largest(self) -> int:
+        """Give what no honest integer of one hospital exceeds, but for chance e⁻⁸⁰⁰: its limit, and 40 s of noise."""
+        return self.grid.limit + 40 * math.isqrt(self.shares.variance)
 
     @property
     def stddev(self) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wardround.protocol import plugins
-from wardround.protocol.arrays import Floats32
+from wardround.protocol.arrays import Floats32, Numbers
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, require
@@ -20,6 +20,7 @@ from wardround.protocol.terms.settings import ROBUST, ModelSettings, PrivacySett
 from wardround.protocol.text.bounds import (
     CLIP_NORMS,
     DELTAS,
+    LARGEST_SUMMED,
     LARGEST_VECTOR,
     NOISE_MULTIPLIERS,
     SAMPLING_RATES,
@@ -145,12 +146,9 @@ class Terms:
             f"must be from 1 to {self.training.rounds} (one more is the model as mitigated)",
         )
         numbers = table_size(self.contract, evaluation)
-        require(
-            numbers <= LARGEST_VECTOR,
-            "evaluation.score_bins",
-            evaluation.score_bins,
-            f"makes tables of {numbers} numbers, must be at most {LARGEST_VECTOR}; use fewer bins or groups",
-        )
+        most = LARGEST_SUMMED if self.secure_sum else LARGEST_VECTOR
+        line = f"makes tables of {numbers} numbers, must be at most {most}; use fewer bins or groups"
+        require(numbers <= most, "evaluation.score_bins", evaluation.score_bins, line)
         multiplier = evaluation.noise_multiplier
         require(multiplier > 0, "evaluation.noise_multiplier", multiplier, "must be greater than 0")
 
@@ -324,8 +322,10 @@ class RoundPlan:
 class Release:
     """Bytes that leave a hospital: a noised sum (gradients, mean rows), a noised difference of weights, or tables.
 
-    vector: float32 [parameters], or [table_size] of account ``held_out``, on the public grid. ledger_head is
-    the head of the hospital's ledger after this release was charged. simulation marks what seeds produced.
+    vector: float32 [parameters], or [table_size] of account ``held_out``, on the public grid; under secure sums int64,
+    and in simulations alone, since a real hospital's integers leave it masked (``protocol.wire.sum_wire``).
+    ledger_head is the head of the hospital's ledger after this release was charged. simulation marks what seeds
+    produced.
     """
 
     study: str
@@ -333,7 +333,7 @@ class Release:
     round: int
     terms_fingerprint: str
     weights_digest: str
-    vector: Floats32 = field(repr=False)
+    vector: Numbers = field(repr=False)
     ledger_head: str = ""
     simulation: bool = False
     account: str = "training"

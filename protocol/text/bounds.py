@@ -12,6 +12,9 @@ LARGEST_TERMS = 4 * 2**20
 LARGEST_VECTOR = 2**24
 """Parameters of a model, and numbers of a release: 64 MiB of float32."""
 
+LARGEST_SUMMED = LARGEST_VECTOR // 2
+"""Numbers of a secure sum: 64 MiB of masked integers."""
+
 LARGEST_HEADER = 4096
 """Bytes of a message's labels."""
 

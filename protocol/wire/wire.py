@@ -1,6 +1,7 @@
 """Plans and releases as bytes: for the agent's socket, Flower's records, and the ledger's stored replies.
 
-Each is a frame (``protocol.wire.frame``) whose body is the vector, float32, little-endian. The header holds the labels
+Each is a frame (``protocol.wire.frame``) whose body is the vector, little-endian: float32, or int64 in a simulated
+release of a secure sum, which is a kind of its own. The header holds the labels
 of one plan or release, and the vector's length; the vector takes the rest of the message, no more and no less. There is
 exactly one spelling of a message. Whatever is wrong with it is one MessageError.
 """
@@ -13,7 +14,7 @@ import numpy as np
 from wardround.protocol.arrays import Floats32
 from wardround.protocol.terms.request import ASKED
 from wardround.protocol.terms.terms import ACCOUNTS, Release, RoundPlan
-from wardround.protocol.text.bounds import LARGEST_HEADER, LARGEST_VECTOR, MOST_ROUNDS
+from wardround.protocol.text.bounds import LARGEST_HEADER, LARGEST_SUMMED, LARGEST_VECTOR, MOST_ROUNDS
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.text import ALLOWED_IN_NAMES, LONGEST_LINE, is_digest, is_line, is_name
 from wardround.protocol.wire.frame import (
@@ -22,6 +23,7 @@ from wardround.protocol.wire.frame import (
     Header,
     body_start,
     is_whole,
+    kind_of,
     read_header,
     refuse_part,
     write_header,
@@ -54,8 +56,14 @@ def decode_plan(payload: bytes | memoryview) -> RoundPlan:
 
 
 def encode_release(release: Release) -> bytes:
-    """Write a release; MessageError unless its labels are in bounds and its vector float32."""
-    return _encode(_release_header(release), _RELEASE_FIELDS, release.vector, finite=False)
+    """Write a release; MessageError unless its labels are in bounds and its vector float32, or int64 and simulated."""
+    if not _is_integers(release):
+        return _encode(_release_header(release), _RELEASE_FIELDS, release.vector, finite=False)
+    # One hospital's share of noise protects little: real integers leave a hospital masked, or not at all.
+    if not release.simulation:
+        refuse_part("vector", "must be masked: a real hospital's integers leave it in a secure sum alone")
+    header = {**_release_header(release), "parameters": len(release.vector)}
+    return write_header(header, _INTEGER_FIELDS) + release.vector.astype("<i8", copy=False).tobytes()
 
 
 def decode_release(payload: bytes) -> Release:
@@ -63,8 +71,18 @@ def decode_release(payload: bytes) -> Release:
 
     The vector may hold values that are not finite: the server's screening names the hospital that sent them.
     """
+    if kind_of(payload, LARGEST_MESSAGE) == INTEGER_RELEASE:
+        return _decode_integers(payload)
     header, vector = _decode(payload, "release", _RELEASE_FIELDS, finite=False)
     return Release(vector=vector, **header)
+
+
+def _decode_integers(payload: bytes) -> Release:
+    start = body_start(payload, LARGEST_MESSAGE)
+    header = read_header(payload, start, INTEGER_RELEASE, _INTEGER_FIELDS)
+    if len(payload) - start != 8 * header.pop("parameters"):
+        refuse_part("vector", "must hold as many parameters as the header says, and nothing may follow")
+    return Release(vector=np.frombuffer(payload, "<i8", offset=start).astype(np.int64), **header)
 
 
 def release_signing_bytes(release: Release) -> bytes:
@@ -73,7 +91,8 @@ def release_signing_bytes(release: Release) -> bytes:
     The labels are study, hospital, round, terms, digest of the weights answered, ledger head, simulation,
     account.
     """
-    vector = np.ascontiguousarray(release.vector, dtype="<f4")
+    kind = "<i8" if _is_integers(release) else "<f4"
+    vector = np.ascontiguousarray(release.vector, dtype=kind)
     return canonical_json(
         {**_release_header(release), "vector_digest": hashlib.sha256(vector.tobytes()).hexdigest()}
     )
@@ -95,7 +114,7 @@ def _plan_header(plan: RoundPlan) -> dict[str, object]:
 
 def _release_header(release: Release) -> dict[str, object]:
     return {
-        "kind": "release",
+        "kind": INTEGER_RELEASE if _is_integers(release) else "release",
         "study": release.study,
         "hospital": release.hospital,
         "round": release.round,
@@ -105,6 +124,11 @@ def _release_header(release: Release) -> dict[str, object]:
         "simulation": release.simulation,
         "account": release.account,
     }
+
+
+def _is_integers(release: Release) -> bool:
+    vector = release.vector
+    return isinstance(vector, np.ndarray) and vector.dtype == np.int64 and vector.ndim == 1
 
 
 def _encode(header: Header, fields: Fields, vector: Floats32, finite: bool) -> bytes:
@@ -138,6 +162,7 @@ def _check_finite(vector: Floats32, finite: bool) -> None:
         refuse_part("vector", "must be finite")
 
 
+INTEGER_RELEASE = "integer_release"
 _LABELS: dict[str, Any] = {
     "study": (is_name, ALLOWED_IN_NAMES),
     # A simulation's hospitals may come from a table's column; real terms name theirs (``protocol.terms.terms``).
@@ -159,4 +184,8 @@ _RELEASE_FIELDS = _LABELS | {
     "weights_digest": (is_digest, "must be 64 hexadecimal digits"),
     "ledger_head": (lambda value: value == "" or is_digest(value), "must be empty or 64 hexadecimal digits"),
     "simulation": (lambda value: isinstance(value, bool), "must be true or false"),
+}
+_INTEGER_FIELDS = _RELEASE_FIELDS | {
+    "parameters": (is_whole(0, LARGEST_SUMMED), f"must be at most {LARGEST_SUMMED}"),
+    "simulation": (lambda value: value is True, "must be true"),
 }

@@ -6,7 +6,8 @@ happened to reply, whose number would otherwise change each release's weight.
 
 Under local noise every hospital adds as much noise as the largest, however few patients it has: a release
 is then weighted by a power of its declared size, which trades a little of the small hospitals' say for much
-less noise. Under distributed noise the shares are one whole, and weights are equal.
+less noise. Where noise is shared the shares are one whole, and weights are equal. In a secure sum the integers are
+added exactly, and become floats once.
 
 The sum takes what passes the screen as it comes. ``training.aggregate=trimmed`` or ``median`` withstands a
 minority of liars, at the cost of more noise and of holding a round's releases (``server.algorithm.robust``). Any
@@ -20,7 +21,8 @@ from typing import Protocol
 
 import numpy as np
 
-from wardround.protocol.arrays import Floats
+from wardround.protocol.arrays import Floats, Integers, Numbers
+from wardround.protocol.secure_sum.grid import Grid, decode
 from wardround.protocol.terms.settings import ROBUST
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import own_rule, robust
@@ -29,8 +31,8 @@ from wardround.server.algorithm import own_rule, robust
 class Aggregate(Protocol):
     """One round's running aggregate. A rule that withstands bad releases is another class with these two."""
 
-    def add(self, hospital: str, vector: Floats) -> None:
-        """Take in one screened release; ``vector`` is float64 [parameters] and may be overwritten."""
+    def add(self, hospital: str, vector: Numbers) -> None:
+        """Take in one screened release; ``vector`` is float64 [parameters] (secure sums: int64), may be overwritten."""
 
     def gradient(self) -> Floats:
         """Estimate the mean loss's gradient, float64 [parameters]; descent goes against it."""
@@ -65,11 +67,41 @@ class WeightedSum:
         return self.total
 
 
+@dataclass(eq=False)
+class IntegerSum:
+    """Σ integers, exactly: the same sum in whatever order they come. unit: factor of the decoded sum."""
+
+    total: Integers
+    grid: Grid
+    unit: float = 1.0
+
+    def add(self, hospital: str, vector: Numbers) -> None:
+        """Add one release."""
+        self.total += vector
+
+    def decoded(self) -> Floats:
+        """Give the sum so far in the unit of the hospitals' sums."""
+        return decode(self.total, self.grid)
+
+    def gradient(self) -> Floats:
+        """Give the mean over planned patients: the same public denominator whoever is in the sum."""
+        return self.decoded() * self.unit
+
+
+def begin_integers(terms: Terms, parameters: int) -> IntegerSum:
+    """Start a round's secure sum."""
+    training = terms.training
+    expected = training.sampling_rate * sum(training.public_patients.values())
+    return IntegerSum(np.zeros(parameters, np.int64), terms.update_noise.grid, 1 / expected)
+
+
 def begin(terms: Terms, parameters: int) -> Aggregate:
     """Start one round's aggregate for vectors of this length.
 
     ConfigurationError where a robust rule would have to hold more than ``robust.LARGEST_ROWS`` bytes.
     """
+    if terms.secure_sum is not None:
+        return begin_integers(terms, parameters)
     rule = terms.training.aggregate
     declared = terms.training.public_patients
     if rule not in ("sum", *ROBUST):
@@ -87,7 +119,7 @@ def release_weights(terms: Terms) -> dict[str, float]:
     """Give the public factor of each planned hospital's release; see ``WeightedSum``.
 
     One local step: ``declared**a / (rate · Σ declared**(1 + a))``, so that the expected sum is a weighted
-    mean over patients; a is ``SIZE_EXPONENT`` under local noise and 0 under distributed.
+    mean over patients; a is ``SIZE_EXPONENT`` under local noise and 0 where it is shared.
     """
     declared = terms.training.public_patients
     if terms.training.local_steps > 1:
@@ -140,8 +172,12 @@ def reason_to_discard(terms: Terms, accepted_count: int, rule: str = "sum") -> s
 
     A robust rule needs three releases: of two that disagree nobody can say which one lies.
 
-    Where each hospital adds a share of the noise, ε is stated for all planned shares (``NoiseMode.lacks``).
+    Where each hospital adds a share of the noise, ε is stated for all planned shares (``NoiseMode.lacks``); a secure
+    sum needs its threshold of them, and of fewer there is none.
     """
+    if terms.secure_sum is not None:
+        least = terms.thresholds.threshold
+        return "" if accepted_count >= least else f"{accepted_count} of the {least} releases that a sum needs"
     planned = len(terms.training.public_patients)
     if lacking := terms.privacy.mode.lacks(accepted_count, planned):
         return lacking

@@ -10,22 +10,29 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wardround.protocol.arrays import Floats, Floats32
+from wardround.protocol.arrays import Floats, Floats32, Integers
 from wardround.protocol.errors import ConfigurationError, ReleaseRejected
 from wardround.protocol.model.model import initial_weights
-from wardround.protocol.terms.request import MEAN_ROWS, request_of
+from wardround.protocol.terms.request import MEAN_ROWS, RequestKind, request_of
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import optimize
-from wardround.server.algorithm.aggregate import Aggregate, begin, reason_to_discard
+from wardround.server.algorithm.aggregate import (
+    Aggregate,
+    IntegerSum,
+    begin,
+    begin_integers,
+    reason_to_discard,
+)
 from wardround.server.algorithm.optimize import OptimizerState, TailAverage
-from wardround.server.algorithm.screen import Expected, NoRelease, expect, screen
+from wardround.server.algorithm.screen import Expected, NoRelease, expect, screen, summed_norm_bound
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RoundState:
     """All that the next round depends on.
 
-    round: the round to announce next, from 1; past the terms' last one when the study is over.
+    round: the round to announce next, from 1; past the terms' last one when the study is over. void: rounds of secure
+    sums that gave none, each of which a spare one replaces.
     weights: float64 [parameters]. ledger_heads: by hospital, as its last accepted release carried it.
     """
 
@@ -36,6 +43,12 @@ class RoundState:
     optimizer: OptimizerState
     tail: TailAverage
     ledger_heads: Mapping[str, str]
+    void: tuple[int, ...] = ()
+
+    @property
+    def made(self) -> int:
+        """How many of the terms' rounds are behind: closed ones, without those that were void."""
+        return self.round - 1 - len(self.void)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +90,13 @@ def init(terms: Terms) -> RoundState:
 
 
 def finished(state: RoundState, terms: Terms) -> bool:
-    """Tell whether every round of the terms has been announced and closed."""
-    return state.round > terms.training.rounds
+    """Tell whether every round of the terms has been announced and closed, or all of their numbers are used up."""
+    return state.made >= terms.training.rounds or state.round > terms.last_round
+
+
+def asked_in(state: RoundState, terms: Terms) -> RequestKind:
+    """Give the kind of request that the next round announces: mean rows first, whatever its number."""
+    return request_of(terms, state.made + 1)
 
 
 def plans(state: RoundState, terms: Terms) -> list[RoundPlan]:
@@ -88,7 +106,7 @@ def plans(state: RoundState, terms: Terms) -> list[RoundPlan]:
     """
     _check_belongs(state, terms)
     weights = _announced(state)
-    return [_plan(state, hospital, weights) for hospital in terms.training.public_patients]
+    return [_plan(state, terms, hospital, weights) for hospital in terms.training.public_patients]
 
 
 def apply(
@@ -104,12 +122,51 @@ def apply(
     _check_belongs(state, terms)
     parameters = len(state.weights)
     # Any hospital's plan: all hold the same weights.
-    digest = _plan(state, terms.hospitals[0], _announced(state)).weights_digest
+    digest = _plan(state, terms, terms.hospitals[0], _announced(state)).weights_digest
     aggregate = begin(terms, parameters)
     heads, rejected = _take_in(releases, expect(terms, state.round, digest, parameters), aggregate)
     discarded = reason_to_discard(terms, len(heads), terms.training.aggregate)
+    if isinstance(aggregate, IntegerSum):
+        return close_sum(state, terms, heads, rejected, discarded or aggregate.total)
     gradient = np.zeros(parameters) if discarded else aggregate.gradient()
-    # A discarded round counts as well: hospitals have charged it, and would answer its number with the same bytes.
+    return _close(state, terms, heads, rejected, discarded, gradient)
+
+
+def close_sum(
+    state: RoundState,
+    terms: Terms,
+    heads: Mapping[str, str],
+    rejected: tuple[NoRelease, ...],
+    found: Integers | str,
+) -> tuple[RoundState, RoundSummary]:
+    """Close a round of secure sums: give the next round's state, with a summary.
+
+    heads: of the survivors' ledgers, by hospital. found: the exact sum of their integers, int64 [parameters], or why
+    there is none. A sum whose norm no honest survivors could have is void as well.
+    """
+    if not isinstance(found, str):
+        # The digest plays no part in a bound on the norm.
+        expected = expect(terms, state.round, "", len(found))
+        total = IntegerSum(found, terms.update_noise.grid, begin_integers(terms, 0).unit)
+        if np.linalg.norm(total.decoded()) <= summed_norm_bound(expected, heads):
+            return _close(state, terms, heads, rejected, "", total.gradient())
+        found = "norm out of bound"
+    void = replace(state, void=(*state.void, state.round))
+    return _close(void, terms, heads, rejected, found, np.zeros(len(state.weights)))
+
+
+def _close(
+    state: RoundState,
+    terms: Terms,
+    heads: Mapping[str, str],
+    rejected: tuple[NoRelease, ...],
+    discarded: str,
+    gradient: Floats,
+) -> tuple[RoundState, RoundSummary]:
+    """Take the round's step, unless it is discarded. Its number is used up either way.
+
+    Hospitals have charged it, and would answer its number with the same bytes.
+    """
     after = replace(state, round=state.round + 1, ledger_heads={**state.ledger_heads, **heads})
     if not discarded:
         after = _step(after, terms, gradient)
@@ -132,9 +189,13 @@ def check_attended(summary: RoundSummary, silence: str = "no answer") -> None:
     )
 
 
-def skip_to(state: RoundState, round_number: int) -> RoundState:
-    """Give up the rounds before ``round_number``: announced, charged, and their results lost."""
-    return replace(state, round=round_number)
+def skip_to(state: RoundState, round_number: int, *, spare: bool = False) -> RoundState:
+    """Give up the rounds before ``round_number``: announced, charged, and their results lost.
+
+    spare: the terms have spare rounds, which replace these as they replace void ones.
+    """
+    lost = tuple(range(state.round, round_number)) if spare else ()
+    return replace(state, round=round_number, void=(*state.void, *lost))
 
 
 def _check_belongs(state: RoundState, terms: Terms) -> None:
@@ -145,7 +206,7 @@ def _check_belongs(state: RoundState, terms: Terms) -> None:
         )
     if finished(state, terms):
         raise ConfigurationError(
-            f"round={state.round}: the terms of {terms.study!r} end at {terms.training.rounds}"
+            f"round={state.round}: the terms of {terms.study!r} end at {terms.last_round}"
         )
 
 
@@ -176,7 +237,7 @@ def _announced(state: RoundState) -> Floats32:
     return weights
 
 
-def _plan(state: RoundState, hospital: str, weights: Floats32) -> RoundPlan:
+def _plan(state: RoundState, terms: Terms, hospital: str, weights: Floats32) -> RoundPlan:
     return RoundPlan(
         study=state.study,
         hospital=hospital,
@@ -184,12 +245,13 @@ def _plan(state: RoundState, hospital: str, weights: Floats32) -> RoundPlan:
         terms_fingerprint=state.terms_fingerprint,
         weights=weights,
         ledger_head=state.ledger_heads.get(hospital) or None,
+        asks=asked_in(state, terms).word if terms.secure_sum else "",
     )
 
 
 def _step(state: RoundState, terms: Terms, gradient: Floats) -> RoundState:
-    # − 1: `apply` has moved the round on.
-    if request_of(terms, state.round - 1) is MEAN_ROWS:
+    # Not `asked_in`: the state has moved on, so that `made` counts this round already.
+    if request_of(terms, state.made) is MEAN_ROWS:
         return replace(state, optimizer=optimize.take_moments(state.optimizer, gradient))
     optimizer, weights = optimize.apply(state.optimizer, terms, state.weights, gradient)
     # Weights travel as float32: beyond its range every hospital would be sent infinities.
@@ -198,7 +260,7 @@ def _step(state: RoundState, terms: Terms, gradient: Floats) -> RoundState:
         raise ConfigurationError(
             f"training.learning_rate={terms.training.learning_rate}: the weights left float32; lower it"
         )
-    tail = optimize.extend_tail(state.tail, terms.training, state.round - 1, weights)
+    tail = optimize.extend_tail(state.tail, terms.training, state.made, weights)
     return replace(state, weights=weights, optimizer=optimizer, tail=tail)
 
 

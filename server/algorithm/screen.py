@@ -5,12 +5,12 @@ averages. Here each release is looked at alone, in one pass over its numbers.
 """
 
 import math
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 
 import numpy as np
 
-from wardround.protocol.arrays import Floats
+from wardround.protocol.arrays import Numbers
 from wardround.protocol.errors import ReleaseRejected
 from wardround.protocol.privacy.mechanism import GRID_CELLS_PER_STDDEV
 from wardround.protocol.terms.request import TABLES, UPDATE, RequestKind
@@ -62,16 +62,24 @@ def expect(
     )
 
 
-def screen(release: Release, expected: Expected, accepted: Container[str]) -> Floats:
+def screen(release: Release, expected: Expected, accepted: Container[str]) -> Numbers:
     """Give the release's vector as a new float64 [parameters] array, or raise ReleaseRejected.
+
+    In a secure sum it is int64 and in range: of a simulated one, as a server sees no real hospital's integers. What
+    it checks instead is the norm of their sum (``summed_norm_bound``).
 
     accepted are the hospitals whose release of this round is in the sum already. Guarantee: what passes
     belongs to this study, round, terms and weights, is the first of its hospital, finite, and no longer
     than an honest release could be (``norm_bound``).
     """
-    reason = _wrong_label(release, expected, accepted) or _wrong_form(release.vector, expected.parameters)
+    reason = _wrong_label(release, expected, accepted) or _wrong_form(release.vector, expected)
     if reason:
         raise ReleaseRejected(release.hospital, reason)
+    if expected.terms.secure_sum is not None:
+        largest = expected.request.sum_noise(expected.terms).largest
+        if max(-int(release.vector.min()), int(release.vector.max())) > largest:
+            raise ReleaseRejected(release.hospital, "out of range")
+        return release.vector
     vector = release.vector.astype(np.float64)
     norm = math.sqrt(float(np.dot(vector, vector)))
     # One test for all numbers: squares of float32 cannot overflow float64, so one of them was infinite or NaN.
@@ -97,10 +105,11 @@ def _wrong_label(release: Release, expected: Expected, accepted: Container[str])
     return next((reason for holds, reason in checks if not holds), "")
 
 
-def _wrong_form(vector: object, parameters: int) -> str:
-    if not isinstance(vector, np.ndarray) or vector.dtype != np.float32:
+def _wrong_form(vector: object, expected: Expected) -> str:
+    kind = np.float32 if expected.terms.secure_sum is None else np.int64
+    if not isinstance(vector, np.ndarray) or vector.dtype != kind:
         return "wrong dtype"
-    return "" if vector.shape == (parameters,) else "wrong shape"
+    return "" if vector.shape == (expected.parameters,) else "wrong shape"
 
 
 def norm_bound(expected: Expected, hospital: str) -> float:
@@ -112,18 +121,34 @@ def norm_bound(expected: Expected, hospital: str) -> float:
     √steps times the deviation, since each step's noise is independent of all before it. A held-out patient
     moves tables by at most 1, and the held-out are fewer than those declared for training.
     """
-    terms = expected.terms
-    training = terms.training
-    declared = training.public_patients[hospital]
-    if expected.request is TABLES:
-        return (COUNT_SLACK * (declared + HELD_OUT_SLACK) + expected.noise_norm) * _ROUNDING_SLACK
-    sums = terms.privacy.clip_norm * sampled_patients_bound(declared, training.sampling_rate)
-    if training.local_steps == 1:
+    training, sums = expected.terms.training, _sums_bound(expected, hospital)
+    if expected.request is TABLES or training.local_steps == 1:
         return (sums + expected.noise_norm) * _ROUNDING_SLACK
-    scale = training.local_learning_rate / declared
+    scale = training.local_learning_rate / training.public_patients[hospital]
     steps = training.local_steps
     # Sums may all point one way, hence × steps; independent noise grows by √steps only.
     return scale * (steps * sums + math.sqrt(steps) * expected.noise_norm) * _ROUNDING_SLACK
+
+
+def summed_norm_bound(expected: Expected, hospitals: Collection[str]) -> float:
+    """Bound the L2 norm of a secure sum of these hospitals, but for chance FALSE_ALARM_RATE: each may be at its bound.
+
+    Nothing else bounds what a liar among them adds: no single release is looked at.
+    """
+    noise, count = expected.request.sum_noise(expected.terms), len(hospitals)
+    sums = math.fsum(_sums_bound(expected, hospital) for hospital in hospitals)
+    rounding = count * noise.grid.step * math.sqrt(expected.parameters) / 2
+    shares = gaussian_norm_bound(noise.stddev * math.sqrt(count), expected.parameters)
+    return (sums + rounding + shares) * _ROUNDING_SLACK
+
+
+def _sums_bound(expected: Expected, hospital: str) -> float:
+    """Bound the L2 norm of a hospital's sum of one step, before noise."""
+    declared = expected.terms.training.public_patients[hospital]
+    if expected.request is TABLES:
+        return COUNT_SLACK * (declared + HELD_OUT_SLACK)
+    rate = expected.terms.training.sampling_rate
+    return expected.terms.privacy.clip_norm * sampled_patients_bound(declared, rate)
 
 
 def gaussian_norm_bound(stddev: float, parameters: int) -> float:

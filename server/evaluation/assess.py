@@ -155,7 +155,9 @@ def with_cost(terms: Terms, made: Assessment, evaluations: int) -> Assessment:
     """State what ``evaluations`` evaluations cost a held-out patient, also where some gave nothing."""
     event = times(TABLES.event(terms), evaluations)
     epsilon = compose_epsilon([event], terms.privacy.delta)
-    return replace(made, event=event, epsilon=epsilon, epsilon_by_adversary=epsilon_against(terms, event))
+    return replace(
+        made, event=event, epsilon=epsilon, epsilon_by_adversary=epsilon_against(terms, TABLES, evaluations)
+    )
 
 
 @dataclass(frozen=True, eq=False)

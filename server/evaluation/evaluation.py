@@ -12,8 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from wardround.protocol.arrays import Floats
+from wardround.protocol.arrays import Floats, Numbers
 from wardround.protocol.errors import ConfigurationError, ReleaseRejected
+from wardround.protocol.secure_sum.grid import decode
 from wardround.protocol.terms.evaluation import (
     EvaluationSettings,
     TableRow,
@@ -25,7 +26,7 @@ from wardround.protocol.terms.evaluation import (
 from wardround.protocol.terms.request import TABLES
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.aggregate import reason_to_discard
-from wardround.server.algorithm.rounds import RoundState
+from wardround.server.algorithm.rounds import RoundState, finished
 from wardround.server.algorithm.screen import NoRelease, expect, screen
 from wardround.server.evaluation import estimates
 from wardround.server.evaluation.estimates import Estimate, NoisedTables
@@ -35,7 +36,15 @@ CURVE_POINTS = 10
 
 def due(state: RoundState, terms: Terms) -> bool:
     """Tell whether the terms evaluate the model as it stands after the last closed round."""
-    return terms.evaluation is not None and state.round - 1 in terms.evaluation.rounds
+    # A void round leaves the model as it was: it was measured before it.
+    if terms.evaluation is None or (state.round - 1 in state.void and not finished(state, terms)):
+        return False
+    return after_round(state, terms) in terms.evaluation.rounds
+
+
+def after_round(state: RoundState, terms: Terms) -> int:
+    """Give the round of the terms after which the model is as it stands; a study that ended is at the last."""
+    return terms.training.rounds if finished(state, terms) else state.made
 
 
 def plans(
@@ -48,11 +57,12 @@ def plans(
         RoundPlan(
             study=terms.study,
             hospital=hospital,
-            round=state.round - 1 if round_number is None else round_number,
+            round=after_round(state, terms) if round_number is None else round_number,
             terms_fingerprint=terms.fingerprint,
             weights=announced,
             ledger_head=state.ledger_heads.get(hospital) or None,
             account=TABLES.account,
+            asks=TABLES.word if terms.secure_sum else "",
         )
         for hospital in terms.hospitals
     ]
@@ -81,7 +91,7 @@ def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRe
     """
     size = table_size(terms.contract, settings_of(terms))
     expected = expect(terms, asked.round, asked.weights_digest, size, request=TABLES)
-    total, accepted, rejected = np.zeros(size), dict[str, None](), list[NoRelease]()
+    total, accepted, rejected = _begin(terms, size), dict[str, None](), list[NoRelease]()
     for release in releases:
         if isinstance(release, NoRelease):
             rejected.append(release)
@@ -99,11 +109,16 @@ def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRe
         round=asked.round,
         weights_digest=asked.weights_digest,
         planned=len(terms.hospitals),
-        total=total,
+        total=total if terms.secure_sum is None else decode(total, terms.table_noise.grid),
         accepted=tuple(accepted),
         rejected=tuple(rejected),
         missing=missing,
     )
+
+
+def _begin(terms: Terms, size: int) -> Numbers:
+    """Zeros to add to: integers where hospitals release integers, whose sum is exact."""
+    return np.zeros(size, np.float64 if terms.secure_sum is None else np.int64)
 
 
 def tables_of(terms: Terms, found: TableSum) -> NoisedTables:

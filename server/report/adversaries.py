@@ -23,6 +23,10 @@ ADVERSARIES: Mapping[str, Adversary] = {
         f"a server that sees sums only, with {_OTHERS}",
         "the sum of releases, without those hospitals’ share of the noise",
     ),
+    "masks_failed": Adversary(
+        "the server, if every mask failed",
+        "each release with one hospital’s share of the noise: more hospitals help it, or X25519 is broken one day",
+    ),
     "patient_at_two_hospitals": Adversary(
         "the same, about a patient of two hospitals",
         "releases that hold two hospitals’ records of one person",

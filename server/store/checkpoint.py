@@ -74,11 +74,12 @@ def resume(folder: Path, terms: Terms) -> Resumed | None:
         newest = files[0][0]
         if newest == number:
             return Resumed(state=state, lost_rounds=(), notes=tuple(notes))
-        lost = tuple(range(state.round, min(newest, terms.training.rounds) + 1))
+        lost = tuple(range(state.round, min(newest, terms.last_round) + 1))
         notes.append(f"rounds {lost[0]} to {lost[-1]} are lost: charged at the hospitals, not in the weights")
         # Past the last round nothing was announced yet but an evaluation, and that stands in the log.
-        onward = min(newest, terms.training.rounds) + 1
-        return Resumed(state=skip_to(state, onward), lost_rounds=lost, notes=tuple(notes))
+        onward = min(newest, terms.last_round) + 1
+        onward_state = skip_to(state, onward, spare=terms.secure_sum is not None)
+        return Resumed(state=onward_state, lost_rounds=lost, notes=tuple(notes))
     if files:
         raise ConfigurationError(
             f"all {len(files)} checkpoints in {folder} are damaged: restore one, or start anew"
@@ -102,6 +103,7 @@ def _encode(state: RoundState) -> bytes:
         "optimizer_steps": state.optimizer.steps,
         "row_count": state.optimizer.row_count,
         "tail_count": state.tail.count,
+        "void": list(state.void),
         "ledger_heads": dict(state.ledger_heads),
     }
     # One key: safetensors writes several in any order, and one state must have one name on disk.
@@ -126,6 +128,8 @@ def _decode(content: bytes) -> RoundState:
         ),
         tail=TailAverage(mean=tensors["tail_mean"], count=plain["tail_count"]),
         ledger_heads=plain["ledger_heads"],
+        # Studies that were begun before there were secure sums have none.
+        void=tuple(plain.get("void", ())),
     )
 
 

@@ -25,7 +25,7 @@ from wardround.server.evaluation.assess import (
     with_cost,
 )
 from wardround.server.evaluation.estimates import NoisedTables
-from wardround.server.evaluation.evaluation import TableSum, due, sum_tables, tables_of
+from wardround.server.evaluation.evaluation import TableSum, after_round, due, sum_tables, tables_of
 from wardround.server.evaluation.measured import estimate_facts, null_where_nan
 from wardround.server.store.event_log import ASKED, EVALUATED, read_events
 from wardround.server.store.kept_sums import load_sum, save_sum
@@ -68,12 +68,12 @@ def not_yet_measured(study: ServedStudy, state: RoundState) -> Assessment:
 def evaluate_between(study: ServedStudy, state: RoundState, ask: Ask) -> None:
     """Evaluate after a round before the last, where the terms say so; a study does not wait for that long."""
     terms = study.terms
-    if not due(state, terms) or finished(state, terms) or _load(study, state.round - 1):
+    if not due(state, terms) or finished(state, terms) or _load(study, after_round(state, terms)):
         return
     try:
         evaluate_round(terms, state, _asked_once(study, ask), reported_weights(state))
     except ConfigurationError as error:
-        study.log.write("not_evaluated", str(error), round=state.round - 1)
+        study.log.write("not_evaluated", str(error), round=after_round(state, terms))
 
 
 def evaluate_last(study: ServedStudy, state: RoundState, ask: Ask) -> None:

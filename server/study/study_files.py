@@ -6,7 +6,8 @@ from typing import Any
 
 from wardround.protocol.files import write_durably
 from wardround.protocol.model.model_file import model_bytes
-from wardround.protocol.terms.cost import epsilon_against, study_epsilon, training_event
+from wardround.protocol.terms.cost import epsilon_against, study_epsilon
+from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire.signed_model import MODEL, SIGNATURE, sign_files
 from wardround.server.evaluation.assess import Assessment
@@ -51,7 +52,7 @@ def card_facts(study: ServedStudy, found: Assessment) -> CardFacts:
     return CardFacts(
         terms=terms,
         assessment=found,
-        epsilon_by_adversary=epsilon_against(terms, training_event(terms)),
+        epsilon_by_adversary=epsilon_against(terms, UPDATE, terms.last_round),
         parameters=len(found.weights),
         approved_by=load_release_decision(study.folder.release_decision)[0].approved_by,
     )

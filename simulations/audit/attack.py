@@ -16,8 +16,9 @@ from wardround.client.ledger.port import MemoryLedger
 from wardround.client.round.answer_request import answer_request
 from wardround.client.round.simulated import simulated_stream
 from wardround.client.round.ward import Ward, unmasked
-from wardround.protocol.arrays import Floats, Floats32
+from wardround.protocol.arrays import Floats, Numbers
 from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.secure_sum.grid import decode
 from wardround.protocol.terms.request import UPDATE, RequestKind, request_of
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.aggregate import begin
@@ -104,21 +105,29 @@ class Attack:
                 terms_fingerprint=self.terms.fingerprint,
                 weights=self.canary.weights,
                 account=self.account,
+                asks=request_of(self.terms, round_number, self.account).word if self.terms.secure_sum else "",
             )
             for hospital in self.hospitals
         ]
 
     def _seen(self, answers: Sequence[Release | Refusal]) -> Floats:
         """What the adversary sees of each run, float64 [runs, length]: one hospital's vector, or the server's sum."""
-        vectors = np.stack(list(_vectors(answers))).astype(np.float64)
+        vectors = np.stack(list(_vectors(answers)))
         if len(self.hospitals) == 1:
-            return vectors
+            return self._plain(vectors)
         runs = vectors.reshape(-1, len(self.hospitals), vectors.shape[1])
         return np.stack([self._summed(run) for run in runs])
 
-    def _summed(self, vectors: Floats) -> Floats:
+    def _plain(self, vectors: Numbers) -> Floats:
+        """One hospital's releases as numbers: its share of a secure sum, too, as if every mask had failed."""
+        if self.terms.secure_sum is None:
+            return vectors.astype(np.float64)
+        return decode(vectors, request_of(self.terms, 1, self.account).sum_noise(self.terms).grid)
+
+    def _summed(self, vectors: Numbers) -> Floats:
         aggregate = begin(self.terms, vectors.shape[1])
-        for hospital, vector in zip(self.hospitals, vectors, strict=True):
+        exact = vectors if self.terms.secure_sum else vectors.astype(np.float64)
+        for hospital, vector in zip(self.hospitals, exact, strict=True):
             aggregate.add(hospital, vector)
         return aggregate.gradient()
 
@@ -144,7 +153,7 @@ def _rounds(terms: Terms, account: str) -> Sequence[int]:
     return request_of(terms, 1, account).rounds(terms)
 
 
-def _vectors(answers: Sequence[Release | Refusal]) -> Iterator[Floats32]:
+def _vectors(answers: Sequence[Release | Refusal]) -> Iterator[Numbers]:
     for answer in answers:
         if isinstance(answer, Refusal):
             raise ConfigurationError(f"audit: a simulated hospital refused ({answer.clause}): {answer}")

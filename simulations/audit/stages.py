@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from wardround.conf.audited import AttackSettings
-from wardround.protocol.terms.cost import epsilon_against, times, training_event
+from wardround.protocol.terms.cost import MASKS_FAILED, SMALLEST_SUM, epsilon_against
 from wardround.protocol.terms.request import TABLES, UPDATE
 from wardround.protocol.terms.terms import Terms
 from wardround.simulations.audit.attack import Attack, attack_on
@@ -58,8 +58,10 @@ class AuditFinding:
 
 def stages(federation: Federation, terms: Terms, others: int) -> list[AuditStage]:
     """List what can be attacked under these terms; the releases of one hospital come first."""
-    one, event = federation.hospitals[:1], training_event(terms)
-    stated = epsilon_against(terms, event)
+    one = federation.hospitals[:1]
+    # A single release of a secure sum is seen where every mask failed, and nowhere else.
+    single, summed = (MASKS_FAILED, SMALLEST_SUM) if terms.secure_sum else ("server", "model")
+    stated = epsilon_against(terms, UPDATE, terms.last_round)
     gaussian = terms.training.sampling_rate == 1.0
 
     def attack(account: str, hospitals: tuple[str, ...]) -> Attack:
@@ -70,17 +72,25 @@ def stages(federation: Federation, terms: Terms, others: int) -> list[AuditStage
             "releases",
             "all releases, 1 hospital",
             attack(UPDATE.account, one),
-            stated["server"],
+            stated[single],
             gaussian,
         )
     ]
     if not terms.privacy.mode.alone:
         every = attack(UPDATE.account, federation.hospitals)
-        found.append(AuditStage("sums", "sums over hospitals", every, stated["model"], gaussian))
+        found.append(
+            AuditStage(
+                "sums",
+                "sums over hospitals",
+                every,
+                stated[summed],
+                gaussian,
+            )
+        )
     if count := len(TABLES.rounds(terms)):
-        tables = epsilon_against(terms, times(TABLES.event(terms), count))
+        tables = epsilon_against(terms, TABLES, count)
         held_out = attack(TABLES.account, one)
-        found.append(AuditStage("tables", "tables, 1 hospital", held_out, tables["server"], True))
+        found.append(AuditStage("tables", "tables, 1 hospital", held_out, tables[single], True))
     return found
 
 

@@ -3,6 +3,8 @@
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from wardround.protocol.terms.cost import MASKS_FAILED, SMALLEST_SUM
+from wardround.server.report.adversaries import adversary
 from wardround.simulations.report.plots import compact_delta, number, percent
 from wardround.simulations.report.run_files import RunFiles
 from wardround.simulations.report.scores import METHODS
@@ -61,7 +63,13 @@ def closing_lines(results: Results) -> list[str]:
     """Sentences under the table."""
     privacy, lines = results.privacy, []
     delta = compact_delta(privacy.delta)
-    lines.append(f"Patient ε = {privacy.patient_epsilon:.3f} at δ = {delta}, against whoever gets the model.")
+    against = "whoever gets the model"
+    if privacy.mode.summed:
+        against = adversary(SMALLEST_SUM, privacy.colluding).who
+    lines.append(f"Patient ε = {privacy.patient_epsilon:.3f} at δ = {delta}, against {against}.")
+    if privacy.mode.summed:
+        failed = privacy.epsilon_by_adversary[MASKS_FAILED]
+        lines.append(f"If every mask failed: ε = {failed:.1f}.")
     if results.real_table:
         lines.insert(0, f"WARNING: {PROTECTS_NOBODY_WARNING}")
     if privacy.mode.assumption:

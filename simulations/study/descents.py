@@ -93,7 +93,7 @@ def alone_private_models(
     adds the whole noise, and takes the step that the study's own rule would give a federation of it alone, by
     sgd where the federation has newton, since one hospital's own moments would be mostly noise.
     """
-    terms = replace(terms, privacy=replace(terms.privacy, noise=LOCAL.name))
+    terms = replace(terms, privacy=replace(terms.privacy, noise=LOCAL.name), secure_sum=None)
     if terms.training.optimizer not in FIRST_ORDER:
         terms = replace(terms, training=without_moments(terms))
     public = terms.training.public_patients

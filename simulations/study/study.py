@@ -226,7 +226,7 @@ def privacy_facts(terms: Terms, assessment: Assessment) -> PrivacyFacts:
         evaluation_event=assessment.event,
         evaluation_epsilon=assessment.epsilon,
         hospital_epsilon=np.full(len(terms.hospitals), epsilon),
-        epsilon_by_adversary=epsilon_against(terms, event),
+        epsilon_by_adversary=epsilon_against(terms, UPDATE, terms.last_round),
         colluding=colluding_hospitals(terms),
         independent_epsilon=independent_epsilon([event], privacy.delta),
     )

@@ -10,6 +10,7 @@ from wardround.protocol.privacy import noise
 from wardround.protocol.privacy.accounting import compose_epsilon, epsilon_by_adversary
 from wardround.protocol.privacy.noise import DISTRIBUTED, LOCAL, NOISE_MODES, NoiseMode, noise_mode
 from wardround.protocol.terms.cost import epsilon_against, training_event, two_hospitals_epsilon
+from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.server.algorithm.aggregate import reason_to_discard, release_weights
 
@@ -66,7 +67,7 @@ def test_a_third_mode_is_one_more_value(third: NoiseMode) -> None:
     assert terms.privacy.mode is third
     assert terms.hospital_noise_stddev == pytest.approx(1 / math.sqrt(2))
     event = training_event(terms)
-    costs = epsilon_against(terms, event)
+    costs = epsilon_against(terms, UPDATE, event.count)
     assert costs == epsilon_by_adversary(third, 1.0, 3, 1.0, event.count, terms.privacy.delta, 1)
     assert costs["model"] == compose_epsilon([event], terms.privacy.delta) < costs["server"]
     assert two_hospitals_epsilon(terms, terms.privacy.delta) > costs["model"]
