@@ -14,7 +14,7 @@ import polars as pl
 
 from wardround.client.connectors.compressed import opened
 from wardround.client.connectors.fhir_consent import Meaning, consent_rows
-from wardround.client.connectors.fhir_json import exact_resource, quick_resource
+from wardround.client.connectors.fhir_json import exact_resource, quick_reader
 from wardround.client.connectors.fhir_path import FhirPath, kind_of_path, path_from_text
 from wardround.client.connectors.kinds import Kind
 from wardround.client.connectors.source import DAMAGED, MappedSource, TablePlace
@@ -73,16 +73,13 @@ class FhirSource(MappedSource):
         if not paths:
             raise TableError(f"{table}: no .ndjson file of {place.name} in {self.folder}; correct the path")
         rows_of, key = self._reader(table, columns), self._key(table, columns[0])
-        # An int that is 0 would pass for an element that is not there, and a grant whose period is broken for one
-        # without a period. As a text it damages the row, which then withdraws.
-        decode = exact_resource if self.tables[table].meanings else quick_resource
         names = (*columns, DAMAGED)
 
         def read(_: list[str] | None) -> Iterator[pl.DataFrame]:
             rows: list[Row] = []
             try:
                 for line in _lines(paths):
-                    rows += _rows_of_line(line, decode, place.name, rows_of, len(columns), key)
+                    rows += _rows_of_line(line, rows_of, place.name, len(columns), key)
                     if len(rows) >= _BATCH_ROWS:
                         yield _frame(rows, names)
                         rows = []
@@ -97,36 +94,43 @@ class FhirSource(MappedSource):
         path = path_from_text(self.places[table].columns[patient], table)
         return "" if path.of_reference else path.steps[-1].name
 
-    def _reader(self, table: str, columns: tuple[str, ...]) -> Callable[[Mapping[str, Any]], list[Row]]:
-        """Give what makes rows of one resource: one, none, or of a Consent one for each thing that it says."""
-        place, kept = self.places[table], self.tables[table]
-        missing = [
-            c for c in columns if c not in place.columns and not (kept.meanings and c in CONSENT_COLUMNS)
-        ]
+    def _reader(self, table: str, columns: tuple[str, ...]) -> Callable[[bytes], list[Row]]:
+        """Give what makes rows of one line: one, none, or of a Consent one for each thing that it says."""
+        name, kept, paths = self.places[table].name, self.tables[table], self._paths(table, columns)
+        elements = {"resourceType", *(path.steps[0].name for path in (*paths.values(), *kept.where))}
+        # An int that is 0 would pass for an element that is not there, and a grant whose period is broken for one
+        # without a period. As a text it damages the row, which then withdraws.
+        decode = exact_resource if kept.meanings else quick_reader(elements)
+        where = tuple((path.first, allowed) for path, allowed in kept.where.items())
+        finders = tuple(path.first for path in paths.values())
+
+        def rows(line: bytes) -> list[Row]:
+            resource = decode(line)
+            if (named := resource.get("resourceType")) != name:
+                if type(named) not in (str, int):
+                    raise TypeError("no resource")
+                return []
+            for find, allowed in where:
+                if find(resource) not in allowed:
+                    return []
+            if kept.meanings:
+                return _rows_of_consent(resource, paths, kept.meanings, columns)
+            return [(*[find(resource) for find in finders], None)]  # a path per column, in their order
+
+        return rows
+
+    def _paths(self, table: str, columns: tuple[str, ...]) -> dict[str, FhirPath]:
+        """Parse the columns' paths, in the order of the columns; what a Consent's codes tell has none."""
+        place, told = self.places[table], CONSENT_COLUMNS if self.tables[table].meanings else ()
+        missing = [c for c in columns if c not in place.columns and c not in told]
         if missing:
             named = ", ".join(missing)
             raise TableError(
                 f"{table}: columns without a path: {named}; give each one under columns in the mapping"
             )
-        paths = {
+        return {
             c: path_from_text(place.columns[c], f"{table}.columns.{c}") for c in columns if c in place.columns
         }
-
-        where, finders = tuple(kept.where.items()), tuple(path.first for path in paths.values())
-
-        def rows(resource: Mapping[str, Any]) -> list[Row]:
-            for path, allowed in where:
-                if path.first(resource) not in allowed:
-                    return []
-            if not kept.meanings:  # every column has a path, in the order of the columns
-                return [tuple([find(resource) for find in finders])]
-            cells = {column: path.first(resource) for column, path in paths.items()}
-            if cells[columns[0]] is None:
-                raise TypeError("a Consent of nobody")
-            told = consent_rows(resource, kept.meanings)
-            return [tuple([cells[c] if c in cells else getattr(row, c) for c in columns]) for row in told]
-
-        return rows
 
 
 def files_of(folder: Path, resource: str) -> tuple[Path, ...]:
@@ -149,13 +153,21 @@ def resources_of(folder: Path) -> tuple[str, ...]:
     return tuple(resource for resource, form in _NAMES.items() if any(map(form.search, names)))
 
 
+def _rows_of_consent(
+    resource: Mapping[str, Any],
+    paths: Mapping[str, FhirPath],
+    meanings: Mapping[str, Meaning],
+    columns: tuple[str, ...],
+) -> list[Row]:
+    cells = {column: path.first(resource) for column, path in paths.items()}
+    if cells[columns[0]] is None:
+        raise TypeError("a Consent of nobody")
+    told = consent_rows(resource, meanings)
+    return [(*[cells[c] if c in cells else getattr(row, c) for c in columns], None) for row in told]
+
+
 def _rows_of_line(
-    line: bytes,
-    decode: Callable[[bytes], Any],
-    resource: str,
-    rows: Callable[[Mapping[str, Any]], list[Row]],
-    width: int,
-    key: str,
+    line: bytes, rows: Callable[[bytes], list[Row]], resource: str, width: int, key: str
 ) -> list[Row]:
     """Give a line's rows, each with a null for ``DAMAGED``; of a damaged one a row that holds whom it may name."""
     if not line.strip():
@@ -163,12 +175,7 @@ def _rows_of_line(
     try:
         if len(line) > LONGEST_LINE:
             raise ValueError("too long")
-        plain = decode(line)
-        if (named := plain.get("resourceType")) != resource:
-            if type(named) not in (str, int):
-                raise TypeError("no resource")
-            return []
-        return [(*row, None) for row in rows(plain)]
+        return rows(line)
     # RecursionError: a line of thousands of brackets. It damages its own row, as all other nonsense does.
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return [(*(None,) * width, "\n".join(_possible_names(line[:LONGEST_LINE], resource, key)))]
@@ -193,16 +200,15 @@ def _lines(paths: tuple[Path, ...]) -> Iterator[bytes]:
 
 
 def _frame(rows: list[Row], names: tuple[str, ...]) -> pl.DataFrame:
-    """Make text columns; a lone surrogate, which JSON can spell, becomes a question mark."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-    return pl.DataFrame(
-        [pl.Series(name, _encodable(cells), pl.String) for name, cells in zip(names, columns, strict=True)]
-    )
+    return pl.DataFrame([_series(name, cells) for name, cells in zip(names, columns, strict=True)])
 
 
-def _encodable(cells: tuple[str | None, ...]) -> list[str | None]:
+def _series(name: str, cells: tuple[str | None, ...]) -> pl.Series:
+    """Make a text column; a lone surrogate, which JSON can spell, becomes a question mark."""
     try:
-        "".join(cell for cell in cells if cell).encode()
+        return pl.Series(name, cells, pl.String)
     except UnicodeEncodeError:
-        return [cell and cell.encode("utf-8", "replace").decode() for cell in cells]
-    return list(cells)
+        return pl.Series(
+            name, [cell and cell.encode("utf-8", "replace").decode() for cell in cells], pl.String
+        )

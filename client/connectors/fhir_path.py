@@ -48,13 +48,10 @@ class FhirPath:
     of_reference: bool = False
 
     @cached_property
-    def _walk(self) -> _Walk:
-        return _walk(self.steps)
-
-    def first(self, resource: Any) -> str | None:
-        """Give the first value, as text; None where there is none, whatever stands in the resource."""
-        found = self._walk(resource)
-        return found if found is None or not self.of_reference else referenced(found)
+    def first(self) -> _Walk:
+        """The function that gives the first value, as text; None where there is none, whatever a resource holds."""
+        walk = _walk(self.steps)
+        return _referring(walk) if self.of_reference else walk
 
 
 def path_from_text(text: str, where: str) -> FhirPath:
@@ -91,13 +88,24 @@ def _walk(steps: tuple[_Step, ...]) -> _Walk:
     return walk
 
 
+def _referring(walk: _Walk) -> _Walk:
+    def refer(node: Any) -> str | None:
+        found = walk(node)
+        return None if found is None else referenced(found)
+
+    return refer
+
+
 def _entering(name: str, rest: _Walk) -> _Walk:
     """Go into an element; of a list into the first of its elements in which the rest finds a value."""
+    ends = rest is _text
 
     def walk(node: Any) -> str | None:
         if type(node) is dict:
             inner = node.get(name)
-            return None if inner is None else rest(inner)
+            if inner is None or (ends and type(inner) is str):  # most often; a call less
+                return inner
+            return rest(inner)
         return _first_of(node, walk) if type(node) is list else None
 
     return walk

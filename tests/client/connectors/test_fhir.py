@@ -93,6 +93,8 @@ def written(folder, **files):
         ("participant[actor.reference*=https].actor.reference | id", "7"),
         ("serviceType.coding[system=urn:topics].code", "heart"),
         ("nowhere.at.all", None),
+        ("status.coding.code", None),
+        ("status[code=fulfilled].text", None),
         ("participant", None),
     ],
 )
@@ -285,6 +287,15 @@ def test_a_line_is_its_own_rows_business(tmp_path):
 @pytest.mark.slow
 def test_a_line_is_its_own_rows_business_in_5000_exports(tmp_path):
     check_random_lines(tmp_path, 2, 5000)
+
+
+def test_half_of_a_surrogate_pair_is_a_question_mark_in_its_own_cell(tmp_path):
+    said = [appointment(f"{n}", 1) for n in range(200)]
+    said[199] = appointment("199", 1, created="2024 \ud83d", start="\U0001f600\udc00")
+    source = written(tmp_path, Appointment=said, Patient=[], Consent=[])
+    found = source.read("messages", COLUMNS).collect()
+    assert found.row(199) == ("199", "2024 ?", "\U0001f600?", "fulfilled", "heart", None)
+    assert found.head(199).rows() == [(f"{n}", *found.row(0)[1:]) for n in range(199)]
 
 
 def test_a_line_without_end_is_one_damaged_row(tmp_path, monkeypatch):

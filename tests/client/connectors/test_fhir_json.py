@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from tests.client.connectors.test_fhir import COLUMNS, HOSTILE, MAPPING, appointment, consent, written
-from wardround.client.connectors.fhir_json import exact_resource, quick_resource
+from wardround.client.connectors.fhir_json import exact_resource, quick_reader
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.source import DAMAGED
 
 REFUSED = "refused"
+ELEMENTS = ("resourceType", "participant", "priority", "valueQuantity", "a")
+"""What is asked of a resource; all its other elements are left out."""
+QUICK = quick_reader(ELEMENTS)
 
 
 def texts(value: Any) -> Any:
@@ -24,15 +27,17 @@ def texts(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
-def outcome(read, line):
+def outcome(read, line, names=ELEMENTS):
+    """Give the elements that are asked for, numbers as texts; REFUSED where the line is refused."""
     try:
-        return texts(read(line))
+        found = texts(read(line))
     except (ValueError, RecursionError):
         return REFUSED
+    return {key: found[key] for key in names if key in found} if isinstance(found, dict) else found
 
 
 @pytest.mark.parametrize(
-    ("line", "value"),
+    ("value", "text"),
     [
         (b"1.50", "1.50"),
         (b"1E+2", "1E+2"),
@@ -55,29 +60,58 @@ def outcome(read, line):
         (b'"\\ud800"', "\ud800"),
         (b'{"\\udc00x": "\\ude00\\ud83d"}', {"\udc00x": "\ude00\ud83d"}),
         (b'"\\u0000\\/\x7f"', "\0/\x7f"),
-        (b'\xef\xbb\xbf {"a": true}\r\n', {"a": True}),
-        (b"\xef\xbb\xbf\xef\xbb\xbf{}", REFUSED),
         (b'"\xed\xa0\x80"', REFUSED),
-        (b'{"a": 1, "b": "\xe9"}', REFUSED),
-        (b'{"a": "b\tc"}', REFUSED),
-        (b'{"a": "b\x00"}', REFUSED),
-        (b"{}\x00", REFUSED),
-        (b"{} {}", REFUSED),
-        (b"\xc2\xa0{}", REFUSED),
-        (b"\x0c{}", REFUSED),
-        (b'{"a": 1,}', REFUSED),
-        (b"{'a': 1}", REFUSED),
-        (b"[01]", REFUSED),
-        (b"[.5]", REFUSED),
-        (b"[1_000]", REFUSED),
+        (b'"\xe9"', REFUSED),
+        (b'{"\xe9": 1}', REFUSED),
+        (b'"b\tc"', REFUSED),
+        (b'"b\x00"', REFUSED),
+        (b"[1,]", REFUSED),
+        (b'{"b": 1,}', REFUSED),
+        (b"'1'", REFUSED),
+        (b"01", REFUSED),
+        (b".5", REFUSED),
+        (b"1.", REFUSED),
+        (b"1_000", REFUSED),
+        (b"tru", REFUSED),
         (b'"\\u+123"', REFUSED),
+        (b'"\\x"', REFUSED),
         (b"[" * 100_000 + b"]" * 100_000, REFUSED),
         (b'{"a":' * 100_000, REFUSED),
         (b"", REFUSED),
     ],
 )  # fmt: skip
-def test_both_readers_find_the_same_texts(line, value):
-    assert outcome(quick_resource, line) == outcome(exact_resource, line) == value
+def test_both_decoders_find_the_same_text_and_look_as_strictly_at_what_is_left_out(value, text):
+    asked = b'{"a":%s}' % value
+    assert (
+        outcome(QUICK, asked)
+        == outcome(exact_resource, asked)
+        == (REFUSED if text == REFUSED else {"a": text})
+    )
+    other = b'{"priority":7,"b":%s}' % value
+    rest = REFUSED if text == REFUSED else {"priority": "7"}
+    assert outcome(QUICK, other) == outcome(exact_resource, other) == rest
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        (b'\xef\xbb\xbf {"a": true}\r\n', {"a": True}),
+        (b'{"a":1,"b":2,"a":"3"}', {"a": "3"}),
+        (b'{"a":1,"\\u0061":"2"}', {"a": "2"}),
+        (b"[[1]]", [["1"]]),
+        (b"null", None),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", REFUSED),
+        (b"{}\x00", REFUSED),
+        (b"{} {}", REFUSED),
+        (b"\xc2\xa0{}", REFUSED),
+        (b"\x0c{}", REFUSED),
+        (b"{}\xff", REFUSED),
+        (b"{'a': 1}", REFUSED),
+        (b"", REFUSED),
+    ],
+)
+def test_both_decoders_read_whole_lines_alike(line, value):
+    assert outcome(QUICK, line) == outcome(exact_resource, line) == value
 
 
 PARTS = (
@@ -108,7 +142,7 @@ def check_spoilt_lines(seed, count):
     for _ in range(count):
         line = chance.choice([*whole, b"".join(chance.choices(PARTS, k=chance.randint(1, 9)))])
         spoilt = spoilt_line(chance, line)
-        found = outcome(quick_resource, spoilt)
+        found = outcome(QUICK, spoilt)
         assert found == outcome(exact_resource, spoilt), spoilt[:200]
         read += found != REFUSED
     assert read > count // 20
@@ -172,3 +206,10 @@ def test_a_consent_with_a_number_for_an_element_is_damaged(tmp_path, change):
     source = written(tmp_path, Appointment=[], Patient=[], Consent=[consent("8", **change)])
     (row,) = source.read("consents", ("patient", "kind", "value")).collect().rows()
     assert row == (None, None, None, "8")
+
+
+def test_what_must_hold_of_a_resource_may_stand_where_no_column_looks(tmp_path):
+    written(tmp_path, Appointment=[appointment("7", 0), appointment("8", 1)], Patient=[], Consent=[])
+    mapping = {"resource": "Appointment", "columns": {"due": "start"}, "where": {"status": ["noshow"]}}
+    source = source_from_mapping({"fhir": str(tmp_path), **MAPPING, "messages": mapping}, tmp_path)
+    assert source.read("messages", ("due",)).collect()["due"].to_list() == ["2024-01-10T09:00:00Z"]
