@@ -37,6 +37,7 @@ def lines(forecast: StudyForecast) -> Iterator[str]:
         f"bytes: {forecast.bytes_per_round / 1e6:.2f} MB per hospital and round, "
         f"{forecast.bytes_in_all / 1e6:.1f} MB"
     )
+    yield from sum_lines(forecast)
     yield from (f"{one.hospital}: is not enrolled" for one in forecast.outlooks if not one.enrolled)
     for one in forecast.outlooks:
         yield from outlook_lines(one)
@@ -55,6 +56,30 @@ def cost_lines(forecast: StudyForecast) -> Iterator[str]:
         )
     if cost.two_hospitals_epsilon is not None:
         yield f"a person who is a patient at two of the hospitals: at most ε = {cost.two_hospitals_epsilon:.4g}"
+
+
+def sum_lines(forecast: StudyForecast) -> Iterator[str]:
+    """Say what a study's secure sums cost a hospital and the server; nothing where it has none."""
+    sums, terms = forecast.sums, forecast.terms
+    if sums is None:
+        return
+    numbers = terms.thresholds
+    yield (
+        f"secure sums of at least {numbers.threshold} of {numbers.hospitals} hospitals; a server that lies, with "
+        f"{numbers.colluding} of them, sees none of fewer than {numbers.honest_shares} honest ones"
+    )
+    yield (
+        f"of these bytes per hospital: set-up {_megabytes(sums.set_up)} once, trip 1 {_megabytes(sums.first_trip)}, "
+        f"trip 2 {_megabytes(sums.second_trip)} a round"
+    )
+    yield (
+        f"unmasking at the server, at worst ({sums.fewest_survivors} survivors): {sums.unmasking / 1e9:.3g} GB of "
+        f"AES a round, about {sums.unmasking_seconds:.3g} s"
+    )
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.3g} MB"
 
 
 def outlook_lines(one: Outlook) -> Iterator[str]:
@@ -83,6 +108,7 @@ def plain(forecast: StudyForecast) -> dict[str, object]:
         "longest_seconds": forecast.longest_seconds,
         "bytes_per_round": forecast.bytes_per_round,
         "bytes_in_all": forecast.bytes_in_all,
+        "secure_sum": None if forecast.sums is None else asdict(forecast.sums),
         "hospitals": {
             one.hospital: {
                 "enrolled": one.enrolled,

@@ -15,7 +15,9 @@ from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, signed
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 from wardround.server.study.served import check_times
 from wardround.server.study.sign_terms import signed_terms
+from wardround.server.study.sum_forecast import SumForecast, sum_forecast
 
+SET_UP_MESSAGES = 3
 OVERHEAD_SECONDS = 3.0
 """A round on top of the hospitals' own computing and the terms' delay, as measured (docs/reliability.md)."""
 
@@ -47,7 +49,7 @@ class Outlook:
 
 @dataclass(frozen=True)
 class StudyForecast:
-    """A study before it is run.
+    """A study before it is run. sums: None where it has no secure ones.
 
     requests: plans that each hospital answers. seconds: without the hospitals' own computing. unread: names of
     files beside the policies.
@@ -60,6 +62,7 @@ class StudyForecast:
     longest_seconds: float
     bytes_per_round: int
     bytes_in_all: int
+    sums: SumForecast | None
     outlooks: tuple[Outlook, ...]
     unread: tuple[str, ...]
 
@@ -70,17 +73,20 @@ def study_forecast(serving: Serving) -> StudyForecast:
     signed = _signed(home, serving)
     terms, terms_bytes = signed.terms, len(signed_terms_to_bytes(signed))
     check_times(terms, serving)
-    per_round = bytes_per_round(terms, terms_bytes)
+    per_round, sums = bytes_per_round(terms, terms_bytes), sum_forecast(terms)
     per_hospital = terms.training.rounds * per_round + bytes_of_evaluations(terms, terms_bytes)
     requests = terms.training.rounds + (len(terms.evaluation.rounds) if terms.evaluation else 0)
+    # A secure sum has a second trip, which no delay holds back; its set-up is three more messages.
+    more = requests + SET_UP_MESSAGES if sums else 0
     return StudyForecast(
         terms=terms,
         cost=patient_cost(terms),
         requests=requests,
-        seconds=requests * (OVERHEAD_SECONDS + terms.reply_delay_seconds),
-        longest_seconds=requests * serving.round_seconds,
+        seconds=requests * (OVERHEAD_SECONDS + terms.reply_delay_seconds) + more * OVERHEAD_SECONDS,
+        longest_seconds=(requests + more) * serving.round_seconds,
         bytes_per_round=per_round,
-        bytes_in_all=per_hospital * len(terms.hospitals),
+        bytes_in_all=(per_hospital + (sums.set_up if sums else 0)) * len(terms.hospitals),
+        sums=sums,
         outlooks=outlooks(home, terms, serving.now),
         unread=unread(home),
     )
@@ -149,9 +155,12 @@ def published_policies(home: OperatorHome) -> dict[str, PublishedPolicy]:
 
 
 def bytes_per_round(terms: Terms, terms_bytes: int) -> int:
-    """Bytes of one hospital's plan and answer, without Flower's and TLS's framing."""
+    """Bytes of one hospital's plan and answer, without Flower's and TLS's framing; in a secure sum of both trips."""
     # float32, down in the plan and up in the release. The last term is room for heads and signatures.
     vector = 4 * parameter_count(terms.model, terms.contract.layout)
+    sums = sum_forecast(terms)
+    if sums is not None:
+        return sums.first_trip + sums.second_trip + 2 * (terms_bytes + 2 * 1024)
     return 2 * vector + terms_bytes + 2 * 1024
 
 
@@ -159,7 +168,12 @@ def bytes_of_evaluations(terms: Terms, terms_bytes: int) -> int:
     """Bytes of one hospital's evaluation plans and answers, all together."""
     if terms.evaluation is None:
         return 0
-    vectors = parameter_count(terms.model, terms.contract.layout) + table_size(
-        terms.contract, terms.evaluation
-    )
-    return len(terms.evaluation.rounds) * (4 * vectors + terms_bytes + 2 * 1024)
+    parameters = parameter_count(terms.model, terms.contract.layout)
+    numbers = table_size(terms.contract, terms.evaluation)
+    sums = sum_forecast(terms)
+    if sums is None:
+        once = 4 * (parameters + numbers) + terms_bytes + 2 * 1024
+    else:
+        # As a round's, with tables in the place of an update.
+        once = sums.first_trip + sums.second_trip + 8 * (numbers - parameters) + 2 * (terms_bytes + 2 * 1024)
+    return len(terms.evaluation.rounds) * once

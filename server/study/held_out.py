@@ -31,7 +31,9 @@ from wardround.server.store.event_log import ASKED, EVALUATED, read_events
 from wardround.server.store.kept_sums import load_sum, save_sum
 from wardround.server.study.exception_file import check_exception, signed_release_decision
 from wardround.server.study.quorum import ask_until_quorum
+from wardround.server.study.secure_sums import Sums
 from wardround.server.study.served import Attendance, ServedStudy, attendance_facts, attendance_line
+from wardround.server.study.sum_rounds import SumVoid, check_not_void, sum_of_tables
 
 
 class NotKept(Exception):
@@ -52,7 +54,7 @@ def conclude(study: ServedStudy, state: RoundState) -> Assessment | None:
         found = assess(study.terms, state, _kept(study), decision, day, earlier)
     except NotKept:
         return None
-    except WeightsLost:
+    except (WeightsLost, SumVoid):
         found = unmeasured(study.terms, state, decision, day)
     check_exception(study, found)
     return _with_all_costs(study, found)
@@ -65,7 +67,11 @@ def not_yet_measured(study: ServedStudy, state: RoundState) -> Assessment:
     return unmeasured(study.terms, state, decision, day, planned)
 
 
-def evaluate_between(study: ServedStudy, state: RoundState, ask: Ask) -> None:
+Carrier = Ask | Sums
+"""How an evaluation's plans are carried: each hospital's tables plain, or in a secure sum."""
+
+
+def evaluate_between(study: ServedStudy, state: RoundState, ask: Carrier) -> None:
     """Evaluate after a round before the last, where the terms say so; a study does not wait for that long."""
     terms = study.terms
     if not due(state, terms) or finished(state, terms) or _load(study, after_round(state, terms)):
@@ -76,10 +82,16 @@ def evaluate_between(study: ServedStudy, state: RoundState, ask: Ask) -> None:
         study.log.write("not_evaluated", str(error), round=after_round(state, terms))
 
 
-def evaluate_last(study: ServedStudy, state: RoundState, ask: Ask) -> None:
-    """Evaluate the finished model, and once more where it is mitigated; ConfigurationError below quorum."""
+def evaluate_last(study: ServedStudy, state: RoundState, ask: Carrier) -> None:
+    """Evaluate the finished model, and once more where it is mitigated; ConfigurationError below quorum.
+
+    Where a secure sum gave nothing the model stays unevaluated, which ``conclude`` then says.
+    """
     decision, day = signed_release_decision(study)
-    assess(study.terms, state, _asked(study, ask, study.serving.wait_seconds), decision, day)
+    try:
+        assess(study.terms, state, _asked(study, ask, study.serving.wait_seconds), decision, day)
+    except SumVoid as error:
+        study.log.write("not_evaluated", str(error), round=study.terms.training.rounds)
 
 
 def _kept(study: ServedStudy) -> Measure:
@@ -88,17 +100,18 @@ def _kept(study: ServedStudy) -> Measure:
         # After a damaged checkpoint the weights may be others: then a kept sum speaks of another model.
         if found is not None and found.weights_digest == asked[0].weights_digest:
             return tables_of(study.terms, found)
+        check_not_void(study, asked[0].round)
         _check_weights(study, asked[0])
         raise NotKept
 
     return measure
 
 
-def _asked_once(study: ServedStudy, ask: Ask) -> Measure:
+def _asked_once(study: ServedStudy, ask: Carrier) -> Measure:
     return _asked(study, ask, 0.0)
 
 
-def _asked(study: ServedStudy, ask: Ask, wait_seconds: float) -> Measure:
+def _asked(study: ServedStudy, ask: Carrier, wait_seconds: float) -> Measure:
     kept = _kept(study)
 
     def measure(asked: Sequence[RoundPlan]) -> NoisedTables:
@@ -110,28 +123,37 @@ def _asked(study: ServedStudy, ask: Ask, wait_seconds: float) -> Measure:
     return measure
 
 
-def _ask(study: ServedStudy, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float) -> TableSum:
+def _ask(study: ServedStudy, asked: Sequence[RoundPlan], ask: Carrier, wait_seconds: float) -> TableSum:
     """Ask until a quorum has answered, and keep the sum; ConfigurationError after ``wait_seconds`` in vain."""
     plan = asked[0]
     # Logged before anything leaves: held-out patients pay for what was asked, even if its sum is lost.
     study.log.write(ASKED, round=plan.round, weights=plan.weights_digest)
 
-    def ask_once() -> tuple[Attendance, TableSum]:
-        found = sum_tables(study.terms, plan, ask(asked))
-        return found, found
-
-    found, seconds = ask_until_quorum(
-        study,
-        ask_once,
-        f"evaluation after round {plan.round}",
-        round_number=plan.round,
-        event="evaluation_below_quorum",
-        wait_seconds=wait_seconds,
-    )
+    if isinstance(ask, Sums):
+        found, seconds = sum_of_tables(study, asked, ask, wait_seconds)
+    else:
+        found, seconds = _plain_sum(study, asked, ask, wait_seconds)
     # Logged before it is kept: killed in between, it is asked and logged again, and never missing from the log.
     _say(study, found, seconds)
     save_sum(study.folder.evaluations, study.terms.fingerprint, found)
     return found
+
+
+def _plain_sum(
+    study: ServedStudy, asked: Sequence[RoundPlan], ask: Ask, wait_seconds: float
+) -> tuple[TableSum, float]:
+    def ask_once() -> tuple[Attendance, TableSum]:
+        found = sum_tables(study.terms, asked[0], ask(asked))
+        return found, found
+
+    return ask_until_quorum(
+        study,
+        ask_once,
+        f"evaluation after round {asked[0].round}",
+        round_number=asked[0].round,
+        event="evaluation_below_quorum",
+        wait_seconds=wait_seconds,
+    )
 
 
 def _say(study: ServedStudy, found: TableSum, seconds: float) -> None:

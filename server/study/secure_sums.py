@@ -8,8 +8,8 @@ release; after it, the same survivors go out again, and never others.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from wardround.protocol.secure_sum.roster import Roster
 from wardround.protocol.secure_sum.unmask import VoidSum
@@ -43,13 +43,21 @@ from wardround.server.study.set_up_sums import SumAsks
 
 SURVIVORS, UNMASKED, VOID = "survivors", "unmasked", "void_sum"
 """Events of a sum: its survivors kept, before trip 2 leaves; its masks off; no sum."""
+_LEAST_PATIENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A study's roster, once it is set up, and how its sums are carried."""
+
+    roster: Roster
+    asks: SumAsks
 
 
 def run_sum(
     study: ServedStudy,
-    roster: Roster,
+    sums: Sums,
     plans: Sequence[RoundPlan],
-    asks: SumAsks,
     what: str,
     *,
     below: str,
@@ -63,20 +71,25 @@ def run_sum(
     the survivors are fixed always, since who is missing would be missing from the next slot as well; after it only
     where the slot cannot be replaced.
     """
+    roster, asks = sums.roster, sums.asks
     named = [replace(plan, roster=roster.digest.hex()) for plan in plans]
     asked, folder = sum_asked(study, roster, named[0]), SumFolder(study.folder.sums)
     try:
         fixed = folder.fixed(asked)
     except SurvivorsLost as error:
         # Hospitals answer for one set of survivors per slot: another would get no answer, and look like fraud.
-        study.log.write(VOID, f"{what}: {error}; this slot gives no sum", round=asked.slot.number)
+        facts = {"round": asked.slot.number, "account": asked.slot.account, "why": "survivors lost"}
+        study.log.write(VOID, f"{what}: {error}; this slot gives no sum", **facts)
         return ClosedSum(None, (), void="survivors lost")
+    took = 0.0
     if fixed is None:
-        fixed = _first_trip(study, asked, named, asks, what, below=below, wait_seconds=wait_seconds)
+        fixed, took = _first_trip(study, asked, named, asks, what, below=below, wait_seconds=wait_seconds)
         folder.save_fixed(fixed)
         names, slot = list(fixed.accepted), asked.slot
         study.log.write(SURVIVORS, round=slot.number, account=slot.account, survivors=names)
     trip = await_shares(fixed, folder.slot_key_digests(roster, asked.slot))
+    if took:
+        trip = _quickest_first(fixed, trip, asks, max(took, _LEAST_PATIENCE_SECONDS))
     found = _second_trip(study, fixed, trip, asks, what, replaceable=replaceable, wait_seconds=wait_seconds)
     return closed(fixed, found) if isinstance(found, VoidSum) else _unmasked(study, fixed, found, what)
 
@@ -104,7 +117,7 @@ def _first_trip(
     *,
     below: str,
     wait_seconds: float,
-) -> FixedSum:
+) -> tuple[FixedSum, float]:
     trip = begin(asked)
     needed = max(asked.roster.thresholds.threshold, study.quorum)
 
@@ -115,7 +128,7 @@ def _first_trip(
             trip = take_masked(trip, answer)
         return attendance_of(study.terms.hospitals, trip.accepted, trip.refused), trip
 
-    found, _ = ask_until(
+    found, seconds = ask_until(
         study,
         ask,
         lambda _, trip: may_fix(trip, study.quorum),
@@ -126,7 +139,32 @@ def _first_trip(
         wait_seconds=wait_seconds,
         sent="a masked release",
     )
-    return fix(found)
+    return fix(found), seconds
+
+
+def _quickest_first(fixed: FixedSum, trip: SecondTrip, asks: SumAsks, seconds: float) -> SecondTrip:
+    """Ask those q whose releases came first, for as long as these took at most.
+
+    Most sums then need no other answer, and the server handles q messages and not H.
+    """
+    quickest = tuple(fixed.sent)[: fixed.asked.roster.thresholds.threshold]
+    return _asked(
+        trip, {fixed.asked.name(one): survivors_request(fixed, one) for one in quickest}, asks, seconds
+    )
+
+
+def _asked(
+    trip: SecondTrip, requests: Mapping[str, SumRequest], asks: SumAsks, seconds: float | None = None
+) -> SecondTrip:
+    """Ask whoever has not answered yet; end with the answer that makes it enough."""
+    silent = [request for name, request in requests.items() if name not in trip.answered]
+    for answer in asks.requests(silent, seconds) if silent and not trip.complete else ():
+        request = requests.get(answer.hospital)
+        trip = take_given(trip, answer, request.body_digest if request else "")
+        # More shares would not change the sum: nobody waits for the slowest.
+        if trip.complete:
+            break
+    return trip
 
 
 def _second_trip(
@@ -140,18 +178,12 @@ def _second_trip(
     wait_seconds: float,
 ) -> SecondTrip | VoidSum:
     """Ask every member, in the sum or not, until q right shares of everybody's secret are there."""
-    members = fixed.asked.roster.members
-    requests = {m.name: _request(study, fixed, index) for index, m in enumerate(members, 1)}
+    members = range(1, len(fixed.asked.roster.members) + 1)
+    requests = {fixed.asked.name(index): survivors_request(fixed, index) for index in members}
 
     def ask() -> tuple[Answers, SecondTrip]:
         nonlocal trip
-        silent = [request for name, request in requests.items() if name not in trip.answered]
-        for answer in asks.requests(silent):
-            request = requests.get(answer.hospital)
-            trip = take_given(trip, answer, request.body_digest if request else "")
-            # More shares would not change the sum: nobody waits for the slowest.
-            if trip.complete:
-                break
+        trip = _asked(trip, requests, asks)
         return attendance_of(study.terms.hospitals, trip.answered, trip.refused), trip
 
     def enough(who: Attendance, trip: SecondTrip) -> bool:
@@ -197,11 +229,12 @@ def _void(study: ServedStudy, fixed: FixedSum, found: VoidSum, what: str) -> Voi
     return found
 
 
-def _request(study: ServedStudy, fixed: FixedSum, index: int) -> SumRequest:
+def survivors_request(fixed: FixedSum, index: int) -> SumRequest:
+    """Write trip 2 for one member."""
     slot, roster = fixed.asked.slot, fixed.asked.roster
     return SumRequest(
         step=SumStep.SURVIVORS,
-        study=study.terms.study,
+        study=roster.study,
         hospital=fixed.asked.name(index),
         terms_fingerprint=fixed.asked.terms,
         round=slot.number,

@@ -10,7 +10,7 @@ same round and the same weights.
 
 import errno
 import time
-from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,11 @@ from wardround.conf.proposal import Serving
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_durably
 from wardround.protocol.retry import Backoff, LastLine
-from wardround.protocol.terms.terms import Release, RoundPlan
 from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, save_terms, signed_terms_to_bytes
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState, RoundSummary
-from wardround.server.algorithm.screen import NoRelease
-from wardround.server.evaluation.assess import Ask, Assessment
-from wardround.server.network.signed_codec import SignedCodec
+from wardround.server.evaluation.assess import Assessment
+from wardround.server.network.signed_codec import MaskedCodec, SignedCodec, SumCodec
 from wardround.server.network.strategy import PlanCodec, Roster, TimeLimits, collect, run_round
 from wardround.server.network.superlink import HttpGrid, ServerAway, open_run, roster
 from wardround.server.store.agent_releases import AgentReleases
@@ -35,6 +33,7 @@ from wardround.server.store.event_log import EventLog, read_events
 from wardround.server.store.lock import alone
 from wardround.server.store.operator_home import OperatorHome, StudyFolder, load_operator_home
 from wardround.server.study.held_out import (
+    Carrier,
     conclude,
     evaluate_between,
     evaluate_last,
@@ -43,9 +42,12 @@ from wardround.server.study.held_out import (
 from wardround.server.study.own_parts import check_own_parts
 from wardround.server.study.quorum import Stopped, ask_until_quorum, waiting
 from wardround.server.study.release_decision_file import begin_release_decision, keep_release_day
+from wardround.server.study.secure_sums import Sums
 from wardround.server.study.served import ServedStudy, check_times
+from wardround.server.study.set_up_sums import SumAsks, check_members, set_up
 from wardround.server.study.sign_terms import signed_terms
 from wardround.server.study.study_files import write_files
+from wardround.server.study.sum_rounds import one_sum_round
 
 LOOK_SECONDS = 0.5
 GATHER_SECONDS = 60.0
@@ -122,9 +124,9 @@ def _valid_until(signed: SignedTerms) -> datetime:
 
 
 def _check_enrolled(study: ServedStudy) -> None:
-    if not study.terms.privacy.mode.alone:
+    if study.terms.privacy.mode.simulated:
         raise ConfigurationError(
-            f"privacy.noise={study.terms.privacy.noise}: needs secure sums, which servers do not run yet; use local"
+            f"privacy.noise={study.terms.privacy.noise}: is private in secure sums alone; use privacy.noise=secure"
         )
     enrolled = study.home.hospitals()
     unknown = [name for name in study.terms.hospitals if name not in enrolled]
@@ -132,6 +134,8 @@ def _check_enrolled(study: ServedStudy) -> None:
         raise ConfigurationError(
             f"training.public_patients: {', '.join(unknown)} are not enrolled; wardround-serve enrol --request FILE"
         )
+    if study.terms.secure_sum is not None:
+        check_members(study, {name: one.signing_key for name, one in enrolled.items()})
     if study.signed.operator != study.home.key().public:
         raise ConfigurationError(
             "terms: are signed with another key than operator.key; use the home in which they were made"
@@ -166,12 +170,15 @@ def _run(study: ServedStudy, state: RoundState) -> Assessment | None:
         try:
             with open_run(study.home, study.folder.run) as grid:
                 present = partial(roster, grid, study.home)
-                ask = partial(_collected, study, grid, codec, present)
                 _await_hospitals(study, present)
+                ask = _carrier(study, grid, codec, present)
                 while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
                     _check_times_now(study, begun)
                     evaluate_between(study, state, ask)
-                    state = _one_round(study, state, grid, codec, present)
+                    if isinstance(ask, Sums):
+                        state = one_sum_round(study, state, ask)
+                    else:
+                        state = _one_round(study, state, grid, codec, present)
                     # A round that closed shows the server well: its next absence has the whole wait again.
                     away.reset()
                     last.clear()
@@ -187,20 +194,32 @@ def _run(study: ServedStudy, state: RoundState) -> Assessment | None:
     return found
 
 
+def _carrier(study: ServedStudy, grid: HttpGrid, codec: SignedCodec, present: Roster) -> Carrier:
+    """Say how this study's releases are carried; where that is in secure sums, they are set up first."""
+    limits = TimeLimits(round_seconds=study.serving.round_seconds)
+    masked, messages = MaskedCodec(codec), SumCodec(codec)
+    # No nodes to begin with: the roster has each hospital asked as soon as its node is connected.
+    if study.terms.secure_sum is None:
+        return lambda plans: collect(grid, {}, plans, limits, codec=codec, roster=present)
+
+    def within(seconds: float | None) -> TimeLimits:
+        return (
+            limits if seconds is None else replace(limits, round_seconds=min(seconds, limits.round_seconds))
+        )
+
+    asks = SumAsks(
+        lambda plans: collect(grid, {}, plans, limits, codec=masked, roster=present),
+        lambda asked, seconds: collect(grid, {}, asked, within(seconds), codec=messages, roster=present),
+    )
+    return Sums(set_up(study, asks), asks)
+
+
 def _check_times_now(study: ServedStudy, begun: float) -> None:
     # A study may outlive its terms: then every hospital refuses, and the study would wait for them in vain.
     check_times(study.terms, study.serving, timedelta(seconds=time.monotonic() - begun))
 
 
-def _collected(
-    study: ServedStudy, grid: HttpGrid, codec: PlanCodec, present: Roster, plans: Sequence[RoundPlan]
-) -> Iterator[Release | NoRelease]:
-    limits = TimeLimits(round_seconds=study.serving.round_seconds)
-    # No nodes to begin with: the roster has each hospital asked as soon as its node is connected.
-    return collect(grid, {}, plans, limits, codec=codec, roster=present)
-
-
-def _evaluate(study: ServedStudy, state: RoundState, ask: Ask) -> None:
+def _evaluate(study: ServedStudy, state: RoundState, ask: Carrier) -> None:
     """Evaluate a trained model; until it is, what lies in the folder is not marked releasable."""
     if rounds.finished(state, study.terms) and not study.folder.stop.exists():
         if conclude(study, state) is None:

@@ -5,7 +5,7 @@
 Everybody is waited for: the members are those whom the terms name, all of them (``server.algorithm.sum_setup``).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -38,10 +38,13 @@ MOST_BROUGHT = 2**26
 
 @dataclass(frozen=True)
 class SumAsks:
-    """How a study's secure sums are carried: each asks every hospital once, and gives its answers as they come."""
+    """How a study's secure sums are carried: each asks every hospital once, and gives its answers as they come.
+
+    requests: takes the seconds to wait as well, at most; None for a round's.
+    """
 
     plans: Callable[[Sequence[RoundPlan]], Iterable[SumAnswer | NoRelease]]
-    requests: Callable[[Sequence[SumRequest]], Iterable[SumAnswer | NoRelease]]
+    requests: Callable[[Sequence[SumRequest], float | None], Iterable[SumAnswer | NoRelease]]
 
 
 def sum_study(terms: Terms) -> SumStudy:
@@ -54,6 +57,21 @@ def sum_study(terms: Terms) -> SumStudy:
         signing_keys=terms.secure_sum.members if terms.secure_sum else {},
         simulation=terms.simulation,
     )
+
+
+def check_members(study: ServedStudy, enrolled: Mapping[str, str]) -> None:
+    """ConfigurationError where set-up is still to come and a member is not enrolled with the key that the terms name.
+
+    enrolled: signing keys by hospital. Once set up, a study goes on with those who are there.
+    """
+    if SumFolder(study.folder.sums).is_taken():
+        return
+    members = sum_study(study.terms).signing_keys
+    if wrong := [name for name, key in members.items() if enrolled.get(name) != key]:
+        raise ConfigurationError(
+            f"secure_sum.members: {', '.join(wrong)} are not enrolled with the keys that the terms name; a secure sum "
+            "needs all of them at its set-up: enrol them, or begin another study"
+        )
 
 
 def set_up(study: ServedStudy, asks: SumAsks) -> Roster:
@@ -178,7 +196,7 @@ def _from_all(
 
     def ask() -> tuple[Answers, dict[str, Read]]:
         refused: dict[str, str] = {}
-        for answer in asks.requests([one for name, one in by_name.items() if name not in found]):
+        for answer in asks.requests([one for name, one in by_name.items() if name not in found], None):
             reason = _take(about, by_name, answer, read, found)
             if reason:
                 refused[answer.hospital] = reason

@@ -4,16 +4,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from wardround.conf.proposal import Proposal
-from wardround.protocol.errors import require
+from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.terms import Terms, require_countable
 from wardround.protocol.wire.signed_terms import SignedTerms, sign_terms
 from wardround.protocol.wire.signing import load_key
 from wardround.server.algorithm.propose import propose
+from wardround.server.store.operator_home import load_operator_home
 
 
 def signed_terms(proposal: Proposal, now: datetime) -> SignedTerms:
     """Compose and sign the terms of a proposal, valid from now."""
-    _check_real(proposal)
     key = load_key(proposal.key)
     terms = propose(
         study=proposal.study,
@@ -26,6 +26,7 @@ def signed_terms(proposal: Proposal, now: datetime) -> SignedTerms:
         evaluation=proposal.evaluation,
         fairness=proposal.fairness,
         secure_sum=proposal.secure_sum,
+        members=_members(proposal),
     )
     expires_at = (now + timedelta(days=proposal.valid_days)).isoformat(timespec="seconds")
     delay = proposal.reply_delay_seconds
@@ -34,11 +35,21 @@ def signed_terms(proposal: Proposal, now: datetime) -> SignedTerms:
     return sign_terms(replace(terms, expires_at=expires_at, reply_delay_seconds=delay), key)
 
 
-def _check_real(proposal: Proposal) -> None:
-    """Refuse what no server or agent of this release runs."""
-    fits = proposal.simulation or not proposal.privacy.mode.summed
-    line = "needs secure sums, which servers and agents do not run yet; use local"
-    require(fits, "privacy.noise", proposal.privacy.noise, line)
+def _members(proposal: Proposal) -> dict[str, str] | None:
+    """Give the signing keys of the study's hospitals, where it has secure sums: those with which they joined.
+
+    ConfigurationError where one of them is not enrolled in the home that the operator's key lies in.
+    """
+    if proposal.simulation or not proposal.privacy.mode.summed:
+        return None
+    enrolled = load_operator_home(proposal.key.parent).hospitals()
+    unknown = [name for name in proposal.training.public_patients if name not in enrolled]
+    if unknown:
+        raise ConfigurationError(
+            f"training.public_patients: {', '.join(unknown)} are not enrolled, and the terms of a secure sum name "
+            "each hospital's signing key; wardround-serve enrol --request FILE"
+        )
+    return {name: enrolled[name].signing_key for name in proposal.training.public_patients}
 
 
 def evaluation_words(terms: Terms) -> str:

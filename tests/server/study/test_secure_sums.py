@@ -21,7 +21,7 @@ from wardround.server.store.event_log import EventLog, read_events
 from wardround.server.store.operator_home import load_operator_home
 from wardround.server.store.sum_files import SumFolder
 from wardround.server.study import quorum
-from wardround.server.study.secure_sums import run_sum
+from wardround.server.study.secure_sums import Sums, run_sum
 from wardround.server.study.served import ServedStudy
 from wardround.server.study.set_up_sums import SumAsks, set_up, sum_study
 
@@ -49,7 +49,7 @@ class Hospitals:
     def _plans(self, plans):
         return self._answered(SumStep.MASKED, plans, lambda plan: self.masked(plan))
 
-    def _requests(self, requests):
+    def _requests(self, requests, seconds):
         step = requests[0].step
         return self._answered(step, requests, lambda one: self.members[one.hospital].answer(one))
 
@@ -118,9 +118,8 @@ def summed(study, hospitals, number=1, weights=0.0, replaceable=False):
     roster = set_up(study, hospitals.asks())
     return run_sum(
         study,
-        roster,
+        Sums(roster, hospitals.asks()),
         plans(study, number, weights),
-        hospitals.asks(),
         f"round {number}",
         below="below_quorum",
         replaceable=replaceable,
@@ -149,13 +148,18 @@ def test_a_study_sets_up_once_and_sums_exactly(study, hospitals):
     assert [event["survivors"] for event in events(study, "survivors")] == [sorted(NAMES)] * 2
 
 
-def test_trip_two_ends_with_enough_shares_and_asks_whoever_is_not_in_the_sum(study, hospitals):
-    hospitals.away = {SumStep.MASKED: {"north"}}
+def test_trip_two_asks_whoever_was_quickest_and_no_more_than_it_needs(study, hospitals):
+    assert np.array_equal(summed(study, hospitals).total, total(*NAMES))
+    quickest = [name for step, name in hospitals.asked if step is SumStep.MASKED][:3]
+    assert [name for step, name in hospitals.asked if step is SumStep.SURVIVORS] == quickest
+
+
+def test_where_one_is_silent_everybody_is_asked_also_who_is_not_in_the_sum(study, hospitals):
+    hospitals.away = {SumStep.MASKED: {"north"}, SumStep.SURVIVORS: {"south"}}
     found = summed(study, hospitals)
     assert np.array_equal(found.total, total("south", "east", "west"))
     assert found.refused == {"north": "late"}
     assert (SumStep.SURVIVORS, "north") in hospitals.asked
-    assert sum(step is SumStep.SURVIVORS for step, _ in hospitals.asked) == 3
 
 
 def test_who_is_lost_between_the_trips_stays_in_the_sum(study, hospitals):
@@ -260,7 +264,7 @@ def test_wrong_shares_beside_enough_right_ones_are_named_in_the_log(study, hospi
     order = sorted(NAMES, key=lambda name: name != "west")  # it answers first
     asks = hospitals.asks()
     first = SumAsks(
-        asks.plans, lambda requests: asks.requests(sorted(requests, key=lambda r: order.index(r.hospital)))
+        lambda plans: asks.plans(sorted(plans, key=lambda plan: order.index(plan.hospital))), asks.requests
     )
     hospitals.asks = lambda: first
     assert np.array_equal(summed(study, hospitals).total, total(*NAMES))

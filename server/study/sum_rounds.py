@@ -1,0 +1,98 @@
+"""Rounds and evaluations of a served study whose releases go in secure sums, each in a slot of its own."""
+
+import time
+from collections.abc import Sequence
+
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.secure_sum.grid import decode
+from wardround.protocol.terms.request import TABLES
+from wardround.protocol.terms.terms import RoundPlan, Terms
+from wardround.server.algorithm import rounds
+from wardround.server.algorithm.rounds import RoundState
+from wardround.server.algorithm.sum_trips import ClosedSum
+from wardround.server.evaluation.evaluation import TableSum
+from wardround.server.store.checkpoint import save_state
+from wardround.server.store.event_log import read_events
+from wardround.server.study.secure_sums import VOID, Sums, run_sum
+from wardround.server.study.served import Answers, ServedStudy, attendance_of
+
+
+class SumVoid(ConfigurationError):
+    """The slot of an evaluation gave no sum, and there is no other for it."""
+
+
+def one_sum_round(study: ServedStudy, state: RoundState, sums: Sums) -> RoundState:
+    """Carry out one round; its state moves on with the sum, or with the number alone where the sum is void.
+
+    Raises as ``run_sum`` does.
+    """
+    # On disk before any plan leaves: after a crash the same weights are asked for, and hospitals answer those for free.
+    save_state(study.folder.checkpoints, state)
+    study.log.write("announced", round=state.round)
+    begun = time.monotonic()
+    found = run_sum(
+        study,
+        sums,
+        rounds.plans(state, study.terms),
+        f"round {state.round}",
+        below="below_quorum",
+        replaceable=replaceable(state, study.terms),
+        wait_seconds=study.serving.wait_seconds,
+    )
+    rejected = _attendance(study, found).rejected
+    result = found.void if found.total is None else found.total
+    after, summary = rounds.close_sum(state, study.terms, found.heads, rejected, result)
+    # Logged first: killed in between, the round is closed again, and never missing from the log.
+    study.log.round(summary, time.monotonic() - begun, study.terms.training.rounds)
+    save_state(study.folder.checkpoints, after)
+    return after
+
+
+def replaceable(state: RoundState, terms: Terms) -> bool:
+    """Whether all the rounds of the terms can still be made where this number gives nothing."""
+    return terms.last_round - state.round >= terms.training.rounds - state.made
+
+
+def sum_of_tables(
+    study: ServedStudy, plans: Sequence[RoundPlan], sums: Sums, wait_seconds: float
+) -> tuple[TableSum, float]:
+    """Carry out one evaluation; give the sum of its tables, and the seconds that it took.
+
+    SumVoid where it gives none. Raises as ``run_sum`` does.
+    """
+    begun, number = time.monotonic(), plans[0].round
+    found = run_sum(
+        study,
+        sums,
+        plans,
+        f"evaluation after round {number}",
+        below="evaluation_below_quorum",
+        replaceable=False,
+        wait_seconds=wait_seconds,
+    )
+    if found.total is None:
+        raise SumVoid(f"evaluation after round {number}: no sum ({found.void}); the model stays unevaluated")
+    who = _attendance(study, found)
+    summed = TableSum(
+        round=number,
+        weights_digest=plans[0].weights_digest,
+        planned=who.planned,
+        total=decode(found.total, study.terms.table_noise.grid),
+        accepted=who.accepted,
+        rejected=who.rejected,
+        missing=who.missing,
+    )
+    return summed, time.monotonic() - begun
+
+
+def check_not_void(study: ServedStudy, round_number: int) -> None:
+    """SumVoid where the log says that the evaluation after this round gave no sum: it is never asked for again."""
+    for event in read_events(study.folder.events):
+        if event.get("event") != VOID or event.get("account") != TABLES.account:
+            continue
+        if event.get("round") == round_number:
+            raise SumVoid(f"evaluation after round {round_number}: no sum ({event.get('why')})")
+
+
+def _attendance(study: ServedStudy, found: ClosedSum) -> Answers:
+    return attendance_of(study.terms.hospitals, found.accepted, found.refused)
