@@ -16,6 +16,7 @@ from wardround.client.home.home import (
     POLICY,
     ROUNDS,
     SETTINGS,
+    SUMS,
     TERMS,
     Home,
 )
@@ -35,7 +36,9 @@ def permissions(home: Home) -> Iterator[Finding]:
     """Look who may read the home, its keys and the tables, beside their owner."""
     open_to_others = [
         name
-        for name in (".", "keys", SETTINGS, POLICY, LEDGER, ROUNDS, HOSPITAL_KEY, PATIENTS_KEY, TERMS)
+        for name in (
+            *(".", "keys", SETTINGS, POLICY, LEDGER, ROUNDS, HOSPITAL_KEY, PATIENTS_KEY, TERMS, SUMS),
+        )
         if (home.folder / name).exists() and _others_may(home.folder / name)
     ]
     for name in open_to_others:

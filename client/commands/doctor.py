@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
-from wardround.client.checks import files, machine, own_models, releases, rounds, server
+from wardround.client.checks import files, machine, own_models, releases, rounds, server, sums
 from wardround.client.checks.finding import FAULT, WARN, Finding, failed, fault, guarded, ok
 from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.terminal import say, table
@@ -107,6 +107,8 @@ def _with_studies(home: Home, policy: Policy, ledger: SqliteLedger, options: Nam
     if not studies:
         remedy = "wardround-hospital doctor FILE, with the operator's signed terms"
         yield fault("terms", "no study is known, so tables and limits cannot be checked", remedy)
+    approved = [signed for signed in studies if opened.decision(signed) == "approved"]
+    yield from guarded("secure sum", lambda: sums.secure_sums(home, ledger, approved))
     if studies:
         yield from guarded("tables", lambda: _names(home, [*studies, *opened.known()]))
     for signed in studies:

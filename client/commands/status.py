@@ -10,6 +10,7 @@ from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.files import strange_heads
 from wardround.client.checks.releases import other_releases
 from wardround.client.checks.rounds import describe as describe_noise
+from wardround.client.checks.sums import sum_standing
 from wardround.client.commands.bounded_ages import bounded_ages
 from wardround.client.commands.ledger import describe
 from wardround.client.commands.open_home import OpenHome, open_home
@@ -103,17 +104,19 @@ def _next_round(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
     """Say which round could be next, or the first cap that would not hold."""
     terms, ledger = signed.terms, opened.ledger
     payer = ledger.identify(signed.operator) or signed.operator
-    following = ledger.last_round(payer, terms.fingerprint) + 1
+    following, last = ledger.last_round(payer, terms.fingerprint) + 1, terms.last_round
     scopes = ((terms.study, payer), (None, payer), (None, None))
-    answer = f"round {following} of {terms.training.rounds}"
-    if following > terms.training.rounds:
+    answer = f"round {following} of {last}"
+    if following > last:
         answer = "all rounds are charged"
     for clause, cap, (study, key) in zip(CAP_CLAUSES, opened.policy.caps.limits, scopes, strict=True):
         after = ledger.spent("training", opened.policy.delta, study, key, [UPDATE.event(terms)])
-        if following <= terms.training.rounds and after > cap:
+        if following <= last and after > cap:
             answer = f"none: {clause} would be {after:.4g} of {cap:g}"
             break
-    return {"study": terms.study, "next": answer, "expires_at": terms.expires_at}
+    row: dict[str, object] = {"study": terms.study, "next": answer, "expires_at": terms.expires_at}
+    standing = sum_standing(opened.home, ledger, signed)
+    return row | ({"secure_sum": str(standing)} if standing else {})
 
 
 def _show(
@@ -143,6 +146,9 @@ def _show(
         table(
             "Next", ("study", "next round possible"), [(str(r["study"]), str(r["next"])) for r in next_rounds]
         )
+    for row in next_rounds:
+        if "secure_sum" in row:
+            say(f"{row['study']}: {row['secure_sum']}.")
     for study in pending:
         say(f"Waiting for a person's decision: {study} (forecast {study}, then approve or decline)")
     if last:

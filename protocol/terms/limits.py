@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from wardround.protocol.contract.contract import TABLES, Contract
-from wardround.protocol.privacy.noise import LOCAL
+from wardround.protocol.privacy.noise import LOCAL, SECURE
 from wardround.protocol.terms.cost import study_epsilon, unmasked_epsilon
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.section import shown
@@ -72,9 +72,8 @@ class Clause:
 
 
 def validity_clauses(terms: Terms, now: datetime) -> Iterator[Clause]:
-    """Give what holds for every hospital: noise that needs nobody's help, and terms that have not expired."""
-    # Secure sums join them once agents answer for both trips of a round.
-    yield one_of("noise", "privacy.noise", terms.privacy.noise, (LOCAL.name,))
+    """Give what holds for every hospital: noise that needs nobody's help, or masks; and terms that have not expired."""
+    yield one_of("noise", "privacy.noise", terms.privacy.noise, (LOCAL.name, SECURE.name))
     expiry, expires = f"expires_at={shown(terms.expires_at)}", expiry_of(terms)
     allowed = f"later than {now.isoformat()}, at most {_LAST_EXPIRY:%Y-%m-%d}"
     yield Clause("expires_at", expiry, allowed, expires is not None and now < expires)

@@ -23,10 +23,13 @@ import wardround.client.ledger.sqlite
 import wardround.client.round.charging
 import wardround.client.round.leaving
 import wardround.client.round.participate
+import wardround.client.secure_sum.studies
 import wardround.client.train.with_opacus
+import wardround.protocol.files
 from wardround.client.agent.agent import Agent, run_agent
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.ledger.store import Store
+from wardround.client.secure_sum.study_keys import StudyKeyFiles
 
 
 def die() -> None:
@@ -106,12 +109,41 @@ PLACES: dict[str, Callable[[], None]] = {
     "half sent": half_sent,
 }
 
+# By the message of a secure sum that comes by there ("survivors: …"), in the order of its steps.
+PLACES_OF_SUMS: dict[str, Callable[[], None]] = {
+    "keys: file not written": before(StudyKeyFiles, "save"),
+    "keys: file half written": before(wardround.protocol.files, "sync_folder"),
+    "keys: file written": after(StudyKeyFiles, "save"),
+    "deal: roster checked": before(SqliteLedger, "sign_roster"),
+    "deal: roster entered, not committed": before_commit("roster"),
+    "deal: head outside not written": before(wardround.client.ledger.head_file, "write_head"),
+    "deal: roster entered, file not written": before(StudyKeyFiles, "save"),
+    "deal: file written": after(StudyKeyFiles, "save"),
+    "deal: dealt": after(wardround.client.secure_sum.studies, "deal"),
+    "take: opened": after(wardround.client.secure_sum.studies, "take"),
+    "take: file written": after(StudyKeyFiles, "save"),
+    "take: before sending": before(wardround.client.agent.socket_door, "write"),
+    "plan: charged": after(SqliteLedger, "charge"),
+    "plan: masked": after(wardround.client.secure_sum.studies, "mask"),
+    "plan: stored, not committed": after(Store, "keep"),
+    "plan: released": after(SqliteLedger, "released"),
+    "plan: half sent": half_sent,
+    "survivors: opened": after(wardround.client.secure_sum.studies, "give"),
+    "survivors: entered, not committed": before_commit("survivors"),
+    "survivors: stored, not committed": after(Store, "keep"),
+    "survivors: head outside not written": before(wardround.client.ledger.head_file, "write_head"),
+    "survivors: entered": after(SqliteLedger, "answer_slot"),
+    "survivors: before signing": before(wardround.client.agent.agent, "sign_sum_answer"),
+    "survivors: half sent": half_sent,
+}
+
 
 def serve(home: Path, place: str) -> None:
     """Be an agent until killed or told to stop."""
     wardround.client.train.check_training.check_closed_form = lambda *arguments: 0.0
-    if place in PLACES:
-        PLACES[place]()
+    deadly = {**PLACES, **PLACES_OF_SUMS}.get(place)
+    if deadly is not None:
+        deadly()
     try:
         run_agent(home)
     except BaseException as error:

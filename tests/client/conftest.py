@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.client.small_hospital import Hospital, small_tables, small_terms
+from tests.client.sum_hospitals import SumHospitals
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +61,34 @@ def make_hospital(tmp_path: Path) -> Any:
     yield make
     for place in made:
         place.stop()
+
+
+@pytest.fixture(scope="session")
+def sum_hospitals_made(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Four hospitals that approved a study with secure sums, before and after its set-up, made once for all tests."""
+    approved = SumHospitals(tmp_path_factory.mktemp("sums") / "approved")
+    ready = approved.copied_to(approved.folder.with_name("ready"))
+    ready.set_up()
+    ready.stop()
+    return approved, ready
+
+
+@pytest.fixture
+def hospitals(
+    sum_hospitals_made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SumHospitals]:
+    """Four hospitals that approved a study with secure sums, one of which may help the server; nothing was asked."""
+    monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", lambda *arguments: 0.0)
+    made = sum_hospitals_made[0].copied_to(tmp_path / "sums")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def ready(sum_hospitals_made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SumHospitals]:
+    """The same after set-up."""
+    monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", lambda *arguments: 0.0)
+
+    made = sum_hospitals_made[1].copied_to(tmp_path / "sums")
+    yield made
+    made.stop()

@@ -109,12 +109,12 @@ def small_tables(patients: Iterable[int] = range(PATIENTS)) -> dict[str, pl.Data
 
 
 class Hospital:
-    """The hospital ``north``: its home folder, its agent, and an operator's key."""
+    """One hospital, ``north`` unless it is named: its home folder, its agent, and an operator's key."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "north", operator: SigningKey | None = None) -> None:
         """Make the folder; tables, policy and keys stand in it, and nothing is approved."""
-        self.folder = folder
-        self.operator, self.key = new_key(), new_key()
+        self.folder, self.name = folder, name
+        self.operator, self.key = operator or new_key(), new_key()
         (folder / "keys").mkdir(parents=True)
         save_key(self.key, folder / "keys/hospital.key")
         (folder / "keys/patients.key").write_text("ab" * 32)
@@ -129,7 +129,7 @@ class Hospital:
     def configure(self, more: str = "") -> None:
         """Write hospital.yaml."""
         tables = "".join(f"  {t}: {{path: {t}.csv}}\n" for t in ("messages", "patients", "consents"))
-        (self.folder / "hospital.yaml").write_text(f"hospital: north\ntables:\n{tables}{more}")
+        (self.folder / "hospital.yaml").write_text(f"hospital: {self.name}\ntables:\n{tables}{more}")
 
     def become_simulated(self, seed: int, as_of: str = "2024-06-01T00:00:00+00:00") -> None:
         """Begin the home anew as a simulated one."""
@@ -180,7 +180,7 @@ class Hospital:
             changes["weights"] = initial.astype(np.float32)
         plan = RoundPlan(
             study=terms.study,
-            hospital="north",
+            hospital=self.name,
             round=number,
             terms_fingerprint=terms.fingerprint,
             weights=changes["weights"],

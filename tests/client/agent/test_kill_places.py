@@ -19,7 +19,7 @@ for patch in set(places.PATCHES.values()):
 DEADLY = """
 import os, signal
 from tests.client import agents_to_kill
-for patch in agents_to_kill.PLACES.values():
+for patch in [*agents_to_kill.PLACES.values(), *agents_to_kill.PLACES_OF_SUMS.values()]:
     patch()
 """
 

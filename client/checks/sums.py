@@ -1,0 +1,35 @@
+"""How this hospital stands in the secure sums of its approved studies: set up, not yet, or never again."""
+
+from collections.abc import Iterable, Iterator
+
+from wardround.client.checks.finding import Finding, ok, warn
+from wardround.client.home.home import Home
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.protocol.errors import Refusal
+from wardround.protocol.wire.signed_terms import SignedTerms
+
+
+def secure_sums(home: Home, ledger: SqliteLedger, studies: Iterable[SignedTerms]) -> Iterator[Finding]:
+    """Say it of every study with secure sums; one that cannot go on here keeps no other from running."""
+    for signed in studies:
+        if standing := sum_standing(home, ledger, signed):
+            line = f"{signed.terms.study}: {standing.detail if isinstance(standing, Refusal) else standing}"
+            if isinstance(standing, Refusal):
+                yield warn("secure sum", line, "ask the operator for a new study")
+            else:
+                yield ok("secure sum", line)
+
+
+def sum_standing(home: Home, ledger: SqliteLedger, signed: SignedTerms) -> str | Refusal:
+    """Say where a study's set-up stands here; empty without secure sums, a Refusal where it can never go on."""
+    terms, sums = signed.terms, home.sums(ledger)
+    if terms.secure_sum is None or sums is None:
+        return ""
+    try:
+        ready = sums.is_set_up(terms, signed.operator)
+    except Refusal as refusal:
+        return refusal
+    members, least = terms.thresholds.hospitals, terms.thresholds.threshold
+    if not ready:
+        return f"the secure sum of {members} hospitals is not set up yet; the operator's server asks for it"
+    return f"the secure sum of {members} hospitals is set up; {least} must take part in each round"

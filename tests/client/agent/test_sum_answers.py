@@ -1,0 +1,206 @@
+"""A secure sum with real agents: set-up and both trips, repeats and restarts, and what it all leaves in the ledger."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.client.sum_hospitals import SumHospitals
+from wardround.client.home.terms_folder import kept_terms
+from wardround.client.ledger.backup import back_up
+from wardround.client.ledger.verify import export, verify
+from wardround.protocol.secure_sum.exchange import TakenShares
+from wardround.protocol.wire.sum_wire import SumAnswer, SumStep
+
+
+def everything(hospitals: SumHospitals, fixed: Any = None) -> list[bytes | None]:
+    """The bytes of every answer of one hospital, asked now; survivors too where there are some."""
+    requests = [
+        hospitals.signed("h2", SumStep.KEYS),
+        hospitals.signed("h2", SumStep.DEAL, hospitals.roster_keys),
+        hospitals.signed("h2", SumStep.TAKE, hospitals.for_member("h2")),
+        hospitals.signed_plan("h2"),
+        *([hospitals.survivors("h2", fixed)] if fixed else []),
+    ]
+    agent = hospitals.hospitals["h2"].agent
+    return [agent.answer(payload).payload for payload in requests]
+
+
+def test_the_sum_is_the_plain_sum_of_the_survivors_integers(
+    ready: SumHospitals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wardround.client.secure_sum.studies as studies
+
+    plain: list[np.ndarray] = []
+    mask = studies.mask
+
+    def seen(member: Any, integers: Any, *more: Any) -> Any:
+        plain.append(integers.copy())
+        return mask(member, integers, *more)
+
+    monkeypatch.setattr(studies, "mask", seen)
+    # h2 drops out before trip 1; h4 between the trips.
+    fixed = ready.first_trip(("h1", "h3", "h4"), 1)
+    total = ready.second_trip(fixed, ("h1", "h2", "h3"), 1)
+    assert (total == np.add.reduce(plain)).all()
+    assert len({vector.tobytes() for vector in plain}) == 3
+    # The next slot is another sum, with all of them.
+    plain.clear()
+    fixed = ready.first_trip(ready.names, 2)
+    assert (ready.second_trip(fixed, ready.names, 2) == np.add.reduce(plain)).all()
+
+
+def test_what_is_asked_again_is_answered_with_the_same_bytes_after_a_restart_too(
+    ready: SumHospitals,
+) -> None:
+    first = everything(ready)
+    fixed = ready.first_trip(("h1", "h2", "h3"))
+    assert everything(ready) == first
+    first = everything(ready, fixed)
+    assert first[:4] == everything(ready)
+    ready.hospitals["h2"].stop()
+    assert everything(ready, fixed) == first
+    assert len(set(first)) == 5
+    for kind in ("roster", "charged", "released", "survivors"):
+        assert len(ready.hospitals["h2"].entries(kind)) == 1
+
+
+def test_a_rounds_charge_is_that_of_the_smallest_sum_and_names_its_label(ready: SumHospitals) -> None:
+    fixed = ready.first_trip(("h1", "h2", "h3"))
+    ready.second_trip(fixed, ready.names)
+    hospital = ready.hospitals["h1"]
+    (charged,), (roster,) = hospital.entries("charged"), hospital.entries("roster")
+    (survivors,) = hospital.entries("survivors")
+    assert charged.fields["noise_multiplier"] == ready.terms.noise_multiplier
+    assert charged.fields["label"] == ready.label().hex() == survivors.fields["label"]
+    assert roster.fields["roster"] == ready.digest
+    assert survivors.fields["survivors"] == "1 2 3"
+    assert survivors.fields["held"] == charged.hash
+    verify(export(hospital.agent._ledger.entries()), hospital.key.public, ready.heads["h1"])
+    # Who sent nothing gave shares too, and paid nothing.
+    assert ready.hospitals["h4"].epsilon == 0
+    assert ready.hospitals["h4"].entries("survivors")
+
+
+def test_set_up_and_survivors_read_no_table_and_wait_for_nobody(
+    hospitals: SumHospitals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospitals.set_up()
+    fixed = hospitals.first_trip(("h1", "h2", "h3"))
+    monkeypatch.setattr("wardround.client.agent.warm.read_tables", lambda *_: 1 / 0)
+    for payload in (
+        hospitals.signed("h4", SumStep.KEYS),
+        hospitals.signed("h4", SumStep.DEAL, hospitals.roster_keys),
+        hospitals.signed("h4", SumStep.TAKE, hospitals.for_member("h4")),
+        hospitals.survivors("h4", fixed),
+    ):
+        reply = hospitals.hospitals["h4"].agent.answer(payload)
+        assert isinstance(hospitals.send("h4", payload), SumAnswer)
+        assert reply.delay_seconds == 0
+
+
+def test_nothing_is_answered_for_terms_that_no_person_approved(hospitals: SumHospitals) -> None:
+    hospital = hospitals.hospitals["h1"]
+    hospitals.set_up()
+    fixed = hospitals.first_trip(("h1", "h2", "h3"))
+    hospital.approve(kind="declined")
+    asked = {
+        "keys": hospitals.signed("h1", SumStep.KEYS),
+        "deal": hospitals.signed("h1", SumStep.DEAL, hospitals.roster_keys),
+        "take": hospitals.signed("h1", SumStep.TAKE, hospitals.for_member("h1")),
+        "survivors": hospitals.survivors("h1", fixed),
+        "plan": hospitals.signed_plan("h1", 2),
+    }
+    assert {hospitals.send("h1", payload) for payload in asked.values()} == {"approval"}
+    (kept,) = kept_terms(hospital.folder / "terms")
+    assert kept.terms.fingerprint == hospitals.terms.fingerprint
+    assert not hospital.entries("survivors")
+
+
+def test_a_plan_is_refused_before_any_charge_until_set_up_is_done(hospitals: SumHospitals) -> None:
+    hospitals.use(hospitals.keys())
+    assert hospitals.clause_of_plan("h1") == "set_up"
+    hospitals.given("h1", SumStep.DEAL, hospitals.roster_keys)
+    assert hospitals.clause_of_plan("h1") == "set_up"
+    hospitals.set_up()
+    for changes, clause in (
+        ({"roster": ""}, "roster"),
+        ({"roster": "f" * 64}, "roster"),
+        ({"asks": ""}, "asks"),
+        ({"asks": "mean_rows"}, "asks"),
+        ({"number": 99}, "round"),
+    ):
+        assert hospitals.clause_of_plan("h1", **{"number": 1, **changes}) == clause
+    assert not hospitals.hospitals["h1"].entries("charged")
+    hospitals.masked("h1", 4)  # the spare slot
+
+
+def test_the_studys_keys_are_the_owners_alone_and_in_no_backup(ready: SumHospitals, tmp_path: Path) -> None:
+    hospital = ready.hospitals["h1"]
+    (file,) = (hospital.folder / "sums").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    secret = file.read_bytes().partition(b"\n")[2][:32]
+    back_up(hospital.agent._ledger, hospital.key, tmp_path / "copy")
+    assert secret not in (tmp_path / "copy").read_bytes()
+    assert secret not in export(hospital.agent._ledger.entries())
+
+
+def test_the_studys_keys_go_when_its_terms_expire(
+    ready: SumHospitals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospital = ready.hospitals["h1"]
+    agent, folder = hospital.agent, hospital.folder / "sums"
+    # Half a year at a time: a clock that leaps further deletes nothing.
+    ends = datetime.fromisoformat(ready.terms.expires_at)
+    now, step = datetime.now(UTC), timedelta(days=180)
+    while now < ends:
+        assert list(folder.iterdir())
+        monkeypatch.setattr(agent, "_now", lambda now=now: now)
+        hospital.agent._ledger.decide("note", now, topic="test", reason="", person="")
+        agent.forget_expired()
+        now += step
+    monkeypatch.setattr(agent, "_now", lambda: now)
+    agent.forget_expired()
+    assert not list(folder.iterdir())
+
+
+def test_whoever_lost_the_studys_keys_is_gone_and_makes_no_second_set(ready: SumHospitals) -> None:
+    hospital = ready.hospitals["h1"]
+    fixed = ready.first_trip(("h1", "h2", "h3"))
+    (file,) = (hospital.folder / "sums").iterdir()
+    kept = file.read_bytes()
+    file.unlink()
+    asked = [
+        ready.signed("h1", SumStep.KEYS),
+        ready.signed("h1", SumStep.DEAL, ready.roster_keys),
+        ready.survivors("h1", fixed),
+        ready.signed_plan("h1", 2),
+    ]
+    assert {ready.send("h1", payload) for payload in asked} == {"study_keys"}
+    assert not file.exists()
+    # What was stored leaves again all the same; and a damaged file is not taken for a lost one.
+    file.write_bytes(kept[:-1])
+    assert ready.send("h1", asked[2]) == "study_keys"
+    file.write_bytes(kept)
+    assert isinstance(ready.send("h1", asked[2]), SumAnswer)
+
+
+def test_a_bad_dealer_is_named_at_set_up_and_nobody_is_charged(hospitals: SumHospitals) -> None:
+    hospitals.use(hospitals.keys())
+    for name in hospitals.names:
+        hospitals.dealings[name] = hospitals.given(name, SumStep.DEAL, hospitals.roster_keys).body
+    right = dict(hospitals.dealings)
+    # h2's share for h1 is another's; h3 signs another roster.
+    spoilt = bytearray(right["h2"])
+    spoilt[64 + 40] ^= 1
+    hospitals.dealings |= {"h2": bytes(spoilt), "h3": right["h4"][:64] + right["h3"][64:]}
+    answer = hospitals.given("h1", SumStep.TAKE, hospitals.for_member("h1"))
+    assert TakenShares.from_bytes(answer.body, 4).failed == (2, 3)
+    assert hospitals.clause_of_plan("h1") == "set_up"
+    # Once the right ones come, it is whole; and then it stays as it is.
+    hospitals.dealings = right
+    assert hospitals.given("h1", SumStep.TAKE, hospitals.for_member("h1")).body == b""
+    hospitals.masked("h1")
