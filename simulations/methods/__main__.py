@@ -1,4 +1,7 @@
-"""``python -m wardround.simulations.methods``: accuracy over methods, noise modes and ε; write docs/lab/results.*."""
+"""``python -m wardround.simulations.methods``: accuracy over methods, noise modes and ε; write docs/lab/results.*.
+
+``… methods zoo`` runs the zoo instead (``simulations.methods.zoo``).
+"""
 
 import argparse
 import os
@@ -40,8 +43,13 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked; 0, 1 where a column failed, 2 where what was asked for does not exist."""
-    options = _parse(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
     _one_thread()
+    if given[:1] == ["zoo"]:
+        from wardround.simulations.methods import zoo
+
+        return zoo.main(given[1:])
+    options = _parse(given)
     # After _one_thread: numerical libraries read it when they are imported.
     from wardround.simulations.methods.page import write_results
     from wardround.simulations.methods.runner import run_tasks
@@ -103,7 +111,7 @@ def _with_seeds(case: "Case", seeds: int) -> "Case":
     return replace(case, seeds=tuple(case.seeds[0] + index for index in range(seeds))) if seeds else case
 
 
-def _parse(arguments: Sequence[str] | None) -> Options:
+def _parse(arguments: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(prog="python -m wardround.simulations.methods", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of noshow.csv.gz and heart/ (ACCURACY_DATA)")
     parser.add_argument("--only", type=_names, default=(), help="data, as in noshow,heart")

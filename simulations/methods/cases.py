@@ -19,7 +19,8 @@ class Case:
 
     file: what must exist, beneath the data folder; None for drawn tables. personal: the ε at which the
     default method's personal parts are fitted as well. split: ``gate``, or FLamby's for heart: drawn by the
-    seed, or the one draw that FLamby publishes. only: the methods that run here; empty for all.
+    seed, or the one draw that FLamby publishes. only: the methods that run here; empty for all. zoo: the name of
+    a federation of the zoo, whose tables and contract replace those of the overrides.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Case:
     personal: tuple[float, ...] = (1.0,)
     split: str = "gate"
     only: tuple[str, ...] = ()
+    zoo: str = ""
 
     def at(self, folder: Path) -> "Case":
         """Name the table in this folder."""

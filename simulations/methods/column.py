@@ -15,6 +15,7 @@ from wardround.client.cohort import Cohort
 from wardround.conf.composed import compose_study
 from wardround.conf.settings import StudySettings
 from wardround.protocol.arrays import Floats
+from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import predict_probabilities
 from wardround.protocol.privacy.accounting import compose_epsilon
@@ -22,7 +23,7 @@ from wardround.protocol.terms.cost import training_event
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.rounds import reported_weights
-from wardround.simulations.federation.federation import Federation, load_federation
+from wardround.simulations.federation.federation import Federation, load_federation, through_gate
 from wardround.simulations.federation.in_process import run
 from wardround.simulations.measures import metrics
 from wardround.simulations.measures.paired import auc_difference, no_worse_off
@@ -30,6 +31,9 @@ from wardround.simulations.methods.cases import UNBOUNDED, Case
 from wardround.simulations.methods.compared import DEFAULT, ComparedMethod, registry
 from wardround.simulations.methods.flamby import SPLIT_SEED, flamby_split
 from wardround.simulations.methods.registry import attempt
+from wardround.simulations.population.zoo import draw_zoo
+from wardround.simulations.population.zoo_design import BY_NAME, ZooFederation
+from wardround.simulations.population.zoo_fields import zoo_contract
 from wardround.simulations.study.baselines import pooled_boosting
 from wardround.simulations.study.comparison import UNORDERED, Contest, personalised
 from wardround.simulations.study.descents import alone_models, pooled_model
@@ -64,10 +68,15 @@ def settings_of(case: Case, seed: int, cell: Cell) -> StudySettings:
     return replace(settings, privacy=replace(settings.privacy, noise=cell.noise, epsilon=epsilon))
 
 
-@lru_cache(maxsize=256)
 def _composed(case: Case, method: str) -> StudySettings:
     own = () if method == REFERENCES else registry()[method].overrides
-    return compose_study(*case.overrides, f"privacy.delta={case.delta}", "report.progress=false", *own)
+    settings = _compose((*case.overrides, f"privacy.delta={case.delta}", *own))
+    return replace(settings, contract=zoo_contract(BY_NAME[case.zoo])) if case.zoo else settings
+
+
+@lru_cache(maxsize=256)
+def _compose(overrides: tuple[str, ...]) -> StudySettings:
+    return compose_study(*overrides, "report.progress=false")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +90,8 @@ class Column:
     def federation(self) -> Federation:
         """Read or draw it, split by the seed."""
         settings = settings_of(self.case, self.seed, Cell(REFERENCES))
+        if self.case.zoo:
+            return _zoo_federation(BY_NAME[self.case.zoo], settings.contract, self.seed)
         federation = load_federation(settings.data, settings.contract, self.seed)
         if self.case.split == "gate":
             return federation
@@ -165,6 +176,13 @@ class Column:
     def _predict(self, terms: Terms, weights: Floats, cohort: Cohort | None = None) -> Floats:
         asked = self.federation.heldout if cohort is None else cohort
         return predict_probabilities(terms.model, terms.contract.layout, weights, asked)
+
+
+def _zoo_federation(drawn_by: ZooFederation, contract: Contract, seed: int) -> Federation:
+    drawn = draw_zoo(drawn_by, seed)
+    return through_gate(
+        drawn.tables, contract, drawn.hospitals, seed, drawn.as_of, {}, drawn.true_probability
+    )
 
 
 def measures(heldout: Cohort, probabilities: Floats) -> dict[str, float]:

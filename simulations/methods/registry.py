@@ -9,6 +9,7 @@ from wardround.simulations.methods.boosting import boosting
 from wardround.simulations.methods.channel import Attempt
 from wardround.simulations.methods.local_steps import fedavg, fedprox, mean_regularised
 from wardround.simulations.methods.newton import newton, variant
+from wardround.simulations.methods.opacus_fedavg import opacus_fedavg
 from wardround.simulations.methods.personal import ADAM, WIDE_DEEP, personal
 
 Challenger = Callable[[Federation, PrivacySettings, int], Attempt]
@@ -24,6 +25,7 @@ CHALLENGERS: Mapping[str, Challenger] = {
     "newton_gram_hierarchical": newton(variant(prior="hierarchical"), "newton_gram_hierarchical"),
     "newton_gram_weighted": newton(variant(weight_exponent=0.25, clip_norm=0.35), "newton_gram_weighted"),
     "fedavg_tuned": fedavg,
+    "opacus_fedavg": opacus_fedavg,
     "fedprox": fedprox,
     "mean_regularised": mean_regularised,
     "wide_deep": personal("none", WIDE_DEEP, ADAM),
@@ -32,7 +34,7 @@ CHALLENGERS: Mapping[str, Challenger] = {
     "mixture": personal("mixture"),
 }
 """Methods from elsewhere; what ships is run by the study's own rounds (``simulations.study.study``)."""
-LOCAL_ONLY = frozenset({"fedavg_tuned", "fedprox", "mean_regularised"})
+LOCAL_ONLY = frozenset({"fedavg_tuned", "opacus_fedavg", "fedprox", "mean_regularised"})
 """Methods whose every release must be private by itself: there is no sum that could share the noise."""
 
 

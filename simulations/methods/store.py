@@ -24,7 +24,7 @@ ROOMS = ("api", "protocol", "client", "server", "conf", "simulations")
 NOT_MEASURED = ("simulations/report/", "simulations/bench/", "simulations/loopback/")
 PRESENTATION = (
     "__main__.py", "cases.py", "challengers.py", "figures.py", "heart_page.py", "page.py", "runner.py", "store.py",
-    "summary.py", "tables.py",
+    "summary.py", "tables.py", "zoo.py", "zoo_looks.py", "zoo_page.py",
 )  # fmt: skip
 NOT_IN_FIGURES = ("output_dir", "report", "release_decision", "federation", "study")
 
@@ -61,6 +61,7 @@ def cell_key(case: Case, settings: StudySettings, cell: Cell, code: str, table: 
         code,
         table,
         case.split,
+        case.zoo,
         list(map(str, case.personal)),
         list(map(str, asdict(cell).values())),  # JSON has no infinity
         plain,

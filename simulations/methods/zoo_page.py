@@ -1,0 +1,172 @@
+"""The zoo's page: every federation's AUC beside pooled boosting and the best possible, and who is ahead of whom."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+
+from scipy.stats import t as student
+
+from wardround.protocol.files import write_durably
+from wardround.simulations.methods.column import REFERENCES
+from wardround.simulations.methods.compared import DEFAULT
+from wardround.simulations.methods.runner import Task
+from wardround.simulations.methods.summary import Record
+from wardround.simulations.methods.tables import epsilon_text, markdown
+from wardround.simulations.population.zoo_design import ZooFederation
+
+INTRO = """# The zoo: the {half} half
+
+Synthetic federations that differ in fifteen ways at once (`simulations/population/zoo_design.py`).
+Each has its own contract, written without looking at the tables, and a known truth: *best* is the
+AUC of the true probabilities. Every other figure is a difference in AUC from pooled boosting on the
+same split; a mean over seeds.
+
+```
+python -m wardround.simulations.methods zoo --methods all
+```
+
+Code {code}, {seconds} processor minutes.
+"""
+
+Aucs = Mapping[tuple[str, str, int], float]
+"""(method, federation, seed) → AUC, of one noise mode and ε; references under their own names."""
+
+
+def write_page(tasks: Sequence[Task], federations: Sequence[ZooFederation], half: str, page: Path) -> None:
+    """Write what is known so far, whole or not at all."""
+    records = [record for task in tasks for record in task.records()]
+    minutes = sum(float(str(record["cpu_seconds"])) for record in records) / 60
+    code = tasks[0].code[:12]
+    parts = [INTRO.format(half=half, code=code, seconds=f"{minutes:.0f}"), _facts(federations)]
+    for noise, epsilon in sorted({_place(r) for r in records if r["method"] != REFERENCES}):
+        parts.append(_section(noise, epsilon, aucs_of(records, noise, epsilon), federations))
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_durably(page, "\n".join(parts).encode())
+
+
+def _place(record: Record) -> tuple[str, float]:
+    return str(record["noise"]), float(record["epsilon"])
+
+
+def aucs_of(records: Sequence[Record], noise: str, epsilon: float) -> Aucs:
+    """Collect what was measured at one noise mode and ε, and the references; what has no AUC is left out."""
+    found = {}
+    for record in records:
+        place = (record["case"], int(record["seed"]))
+        if record["method"] == REFERENCES:
+            own = {key: value for key, value in record.items() if isinstance(value, Mapping)}
+        elif _place(record) == (noise, epsilon):
+            own = {str(record["method"]): record}
+            if "personal" in record:
+                own["personalised"] = record["personal"]
+        else:
+            continue
+        for method, measured in own.items():
+            if measured["auc"] is not None:
+                found[(method, *place)] = float(measured["auc"])
+    return found
+
+
+def _facts(federations: Sequence[ZooFederation]) -> str:
+    head = [
+        "federation",
+        "hospitals",
+        "patients",
+        "messages",
+        "fields",
+        "words",
+        "rate",
+        "signal",
+        "hidden",
+        "shift",
+    ]
+    rows = [
+        [
+            one.name, str(one.hospitals), f"{one.patients:,}", f"{one.patients * one.events:,.0f}", str(one.fields),
+            str(one.words), f"{one.base_rate:.2f}", f"{one.signal:.2f}", f"{one.pairs + one.triples:.2f}",
+            f"{one.shift:.2f}",
+        ]
+        for one in federations
+    ]  # fmt: skip
+    return markdown(head, rows)
+
+
+def _section(noise: str, epsilon: float, aucs: Aucs, federations: Sequence[ZooFederation]) -> str:
+    methods = list(
+        dict.fromkeys(method for method, *_ in aucs if method not in ("pooled_boosting", "best_possible"))
+    )
+    methods.sort(key=lambda name: (name != DEFAULT, name != "personalised"))
+    shown = [one.name for one in federations if any(key[1] == one.name for key in aucs)]
+    rows = [
+        [name, _mean(aucs, "best_possible", name), _mean(aucs, "pooled_boosting", name)]
+        + [_gap(aucs, method, "pooled_boosting", name) for method in methods]
+        for name in shown
+    ]
+    means = [
+        _signed(fmean(found)) if (found := _means(aucs, method, "pooled_boosting", shown)) else "–"
+        for method in methods
+    ]
+    rows.append(["**mean**", "", "", *means])
+    head = ["federation", "best", "pooled boosting", *(method.replace("_", " ") for method in methods)]
+    title = f"## ε = {epsilon_text(epsilon)}, {noise} noise"
+    return f"{title}\n\n{markdown(head, rows)}\n{_ahead(aucs, methods, shown)}"
+
+
+def _ahead(aucs: Aucs, methods: Sequence[str], federations: Sequence[str]) -> str:
+    """Say on how many federations the default is ahead of each method, and on how many by more than its interval."""
+    rows = []
+    for method in methods:
+        compared = [interval(differences(aucs, DEFAULT, method, name)) for name in federations]
+        known = [one for one in compared if not math.isnan(one[0])]
+        if method == DEFAULT or not known:
+            continue
+        rows.append(
+            [
+                method.replace("_", " "), _signed(fmean(mean for mean, _ in known)), f"{len(known)}",
+                f"{sum(mean > 0 for mean, _ in known)}", f"{sum(mean - half > 0 for mean, half in known)}",
+                f"{sum(mean + half < 0 for mean, half in known)}",
+            ]
+        )  # fmt: skip
+    head = ["default minus", "mean", "federations", "ahead", "interval above 0", "interval below 0"]
+    return f"Intervals are 95 %, over seeds.\n\n{markdown(head, rows)}" if rows else ""
+
+
+def differences(aucs: Aucs, method: str, other: str, federation: str) -> list[float]:
+    """First minus second, seed by seed, where both are known."""
+    seeds = sorted(seed for name, place, seed in aucs if (name, place) == (method, federation))
+    return [
+        aucs[method, federation, seed] - aucs[other, federation, seed]
+        for seed in seeds
+        if (other, federation, seed) in aucs
+    ]
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and half-width of its 95 % interval by Student's t; the width is infinite for one value, NaN for none."""
+    if not values:
+        return math.nan, math.nan
+    if len(values) == 1:
+        return values[0], math.inf
+    return fmean(values), float(student.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+
+
+def _means(aucs: Aucs, method: str, other: str, federations: Sequence[str]) -> list[float]:
+    found = [differences(aucs, method, other, name) for name in federations]
+    return [fmean(values) for values in found if values]
+
+
+def _mean(aucs: Aucs, method: str, federation: str) -> str:
+    found = [value for (name, place, _), value in aucs.items() if (name, place) == (method, federation)]
+    return f"{fmean(found):.4f}" if found else "–"
+
+
+def _gap(aucs: Aucs, method: str, other: str, federation: str) -> str:
+    mean, half = interval(differences(aucs, method, other, federation))
+    if math.isnan(mean):
+        return "–"
+    return _signed(mean) + (f" ±{half:.4f}" if math.isfinite(half) else "")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")
