@@ -98,8 +98,11 @@ NOISE_MODES = {mode.name: mode for mode in (LOCAL, DISTRIBUTED, SECURE)}
 """By name."""
 
 
-def noise_mode(name: str, key: str = "noise") -> NoiseMode:
-    """Find a mode by its name; ConfigurationError under the setting's key for any other word."""
-    if name not in NOISE_MODES:
-        raise ConfigurationError(f"{key}={name}: must be one of {', '.join(NOISE_MODES)}")
-    return NOISE_MODES[name]
+AUTO = "auto"
+"""In settings: a public rule chooses (``server.algorithm.noise_choice``). Terms carry what it chose."""
+
+
+def check_noise(name: str, key: str) -> None:
+    """ConfigurationError under the setting's key for a word that names no mode, and leaves none to the rule."""
+    if name not in (AUTO, *NOISE_MODES):
+        raise ConfigurationError(f"{key}={name}: must be one of {', '.join((AUTO, *NOISE_MODES))}")

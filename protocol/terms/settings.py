@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from wardround.protocol import plugins
 from wardround.protocol.errors import require
-from wardround.protocol.privacy.noise import NOISE_MODES, NoiseMode, noise_mode
+from wardround.protocol.privacy.noise import AUTO, NOISE_MODES, NoiseMode, check_noise
 from wardround.protocol.terms.structure import OWN_MODULE, STRUCTURES, Structure
 from wardround.protocol.text.bounds import MOST_HOSPITALS, MOST_LAYERS, MOST_ROUNDS, MOST_STEPS
 
@@ -27,8 +27,9 @@ wrote checks that this process knows it (``plugins.check_known``); who reads ter
 class PrivacySettings:
     """The target guarantee: (ε, δ) for adding or removing one patient at one hospital.
 
-    clip_norm bounds the L2 norm of one patient's gradient. noise is ``local`` (each release is private
-    by itself) or ``distributed`` (only the sum is; simulation only).
+    clip_norm bounds the L2 norm of one patient's gradient. noise is ``local`` (each release is private by itself),
+    ``secure`` (the sums are, and nobody sees more), ``distributed`` (the same, only supposed; simulation only) or
+    ``auto``, which the study's public rule resolves (``server.algorithm.noise_choice``).
     """
 
     epsilon: float = 1.0
@@ -50,15 +51,19 @@ class PrivacySettings:
             self.clip_norm,
             "must be greater than 0 and finite",
         )
-        noise_mode(self.noise, "privacy.noise")
+        check_noise(self.noise, "privacy.noise")
 
     @property
     def mode(self) -> NoiseMode:
-        """What the noise mode does."""
+        """What the noise mode does; ValueError where it is left to the rule still."""
+        if self.noise == AUTO:
+            raise ValueError("privacy.noise=auto is resolved in terms")
         return NOISE_MODES[self.noise]
 
     def check_steps(self, training: "TrainingSettings") -> None:
         """ConfigurationError where a sum must be private as a whole, and the settings look at single releases."""
+        if self.noise == AUTO:  # the rule chooses what fits
+            return
         noise, steps = f"privacy.noise={self.noise}", training.local_steps
         fits = self.mode.alone or steps == 1
         require(fits, "training.local_steps", steps, f"must be 1 with {noise}")

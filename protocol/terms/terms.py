@@ -13,6 +13,7 @@ from wardround.protocol.arrays import Floats32, Numbers
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, require
+from wardround.protocol.privacy.noise import AUTO
 from wardround.protocol.secure_sum.thresholds import Thresholds
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings, table_size
 from wardround.protocol.terms.secure_sum import SecureSumSettings, SumNoise, noise_of_sum
@@ -73,6 +74,7 @@ class Terms:
         )
         delay, most = self.reply_delay_seconds, LONGEST_REPLY_DELAY_SECONDS
         require(0 <= delay <= most, "reply_delay_seconds", delay, f"must be from 0 to {most:g}")
+        require(self.privacy.noise != AUTO, "privacy.noise", AUTO, "must be resolved in terms")
         self.privacy.check_steps(self.training)
         real = self.simulation or not self.privacy.mode.simulated
         line = "needs secure aggregation: for simulations only"

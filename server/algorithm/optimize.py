@@ -17,7 +17,8 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.terms.settings import OPTIMIZERS, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import newton, own_rule
-from wardround.server.algorithm.propose import gradient_noise_stddev, tail_share, without_moments
+from wardround.server.algorithm.noise_choice import gradient_noise_stddev
+from wardround.server.algorithm.propose import tail_share, without_moments
 
 SECOND_MOMENT_DECAY = 0.99
 ADAPTIVITY = 1e-3  # τ of Reddi et al. 2021: keeps a coordinate of little noise from taking huge steps

@@ -12,12 +12,13 @@ from wardround.protocol.errors import require
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.model.own_module import module_digest
 from wardround.protocol.privacy.accounting import noise_multiplier_for
+from wardround.protocol.privacy.noise import LOCAL
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
 from wardround.protocol.terms.secure_sum import SecureSumChoice, SecureSumSettings
 from wardround.protocol.terms.settings import OPTIMIZERS, ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
-from wardround.server.algorithm.aggregate import noise_gain
+from wardround.server.algorithm.noise_choice import chosen_noise, gradient_noise_stddev, with_cap
 
 EFFECT_STDDEV = 1.0
 """Expected size of one scaled weight, the prior of the step-size rule; chosen on synthetic federations."""
@@ -61,13 +62,53 @@ def propose(
     there are no patients to protect, and its report warns), or a setting is out of range.
     """
     require(bool(public_patients), "training.public_patients", "{}", "must name at least one hospital")
-    largest = max(public_patients.values())
-    _check_delta(privacy.delta, largest, simulation)
+    _check_delta(privacy.delta, max(public_patients.values()), simulation)
+    choice = secure_sum or SecureSumChoice()
+
+    def composed(noise: str) -> Terms:
+        return _composed(
+            study=study,
+            contract=contract,
+            model=model,
+            privacy=replace(privacy, noise=noise),
+            training=training,
+            public_patients=public_patients,
+            simulation=simulation,
+            evaluation=evaluation,
+            fairness=fairness,
+            secure_sum=choice,
+            members=members or {},
+        )
+
+    chosen = chosen_noise(privacy.noise, len(public_patients), training, simulation)
+    terms = composed(chosen)
+    if privacy.noise != chosen and terms.secure_sum is not None and not simulation:
+        # The cap on the unmasked ε may ask for more noise than full noise at each hospital has.
+        local = composed(LOCAL.name)
+        return local if gradient_noise_stddev(local) < gradient_noise_stddev(terms) else terms
+    return terms
+
+
+def _composed(
+    *,
+    study: str,
+    contract: Contract,
+    model: ModelSettings,
+    privacy: PrivacySettings,
+    training: TrainingSettings,
+    public_patients: Mapping[str, int],
+    simulation: bool,
+    evaluation: EvaluationSettings | None,
+    fairness: FairnessSettings | None,
+    secure_sum: SecureSumChoice,
+    members: Mapping[str, str],
+) -> Terms:
+    """Compose terms of one noise mode: see ``propose``."""
     parameters = parameter_count(model, contract.layout)
     training = choose_method(model, parameters, training)
     sums = None
     if privacy.mode.summed:
-        sums = _planned_sums(secure_sum or SecureSumChoice(), len(public_patients), parameters, members)
+        sums = _planned_sums(secure_sum, len(public_patients), parameters, members)
     # Spare sums are releases as all others: ε counts them, used or not.
     steps = (training.rounds + (sums.spare_slots if sums else 0)) * training.local_steps
     terms = Terms(
@@ -86,13 +127,15 @@ def propose(
         secure_sum=sums,
     )
     terms = replace(terms, evaluation=_planned_evaluation(terms, evaluation))
+    if sums is not None and not simulation:
+        terms = with_cap(terms, secure_sum.max_epsilon_unmasked)
     if training.learning_rate:
         return terms
     return replace(terms, training=replace(terms.training, learning_rate=step_size(terms)))
 
 
 def _planned_sums(
-    choice: SecureSumChoice, hospitals: int, parameters: int, members: Mapping[str, str] | None
+    choice: SecureSumChoice, hospitals: int, parameters: int, members: Mapping[str, str]
 ) -> SecureSumSettings:
     """Resolve what was left to the rule, as terms carry it."""
     thresholds = choice.thresholds(hospitals)
@@ -101,7 +144,7 @@ def _planned_sums(
         colluding=thresholds.colluding,
         parameters=parameters,
         spare_slots=choice.spare_slots,
-        members=dict(members or {}),
+        members=dict(members),
     )
 
 
@@ -186,11 +229,6 @@ def _planned_evaluation(terms: Terms, asked: EvaluationSettings | None) -> Evalu
     # Rate 1: every held-out patient is in every table.
     noise = noise_multiplier_for(asked.epsilon, terms.privacy.delta, 1.0, len(rounds))
     return replace(asked, rounds=rounds, noise_multiplier=noise)
-
-
-def gradient_noise_stddev(terms: Terms) -> float:
-    """Standard deviation of the noise in one coordinate of a round's mean gradient (one local step)."""
-    return terms.hospital_noise_stddev * noise_gain(terms)
 
 
 def without_moments(terms: Terms) -> TrainingSettings:

@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from wardround.protocol.terms.cost import unmasked_epsilon
 from wardround.protocol.text.say import say, say_json
 from wardround.server.commands.settings import serving, show_settings, with_proposal
 from wardround.server.study.forecast import Outlook, StudyForecast, study_forecast
@@ -29,6 +30,7 @@ def lines(forecast: StudyForecast) -> Iterator[str]:
         f"fingerprint {terms.fingerprint[:12]}"
     )
     yield from cost_lines(forecast)
+    yield from noise_lines(forecast)
     yield (
         f"time: about {forecast.seconds / 60:.0f} minutes plus the hospitals' computing, at most "
         f"{forecast.longest_seconds / 3600:.1f} h"
@@ -54,6 +56,8 @@ def cost_lines(forecast: StudyForecast) -> Iterator[str]:
             f"and ε = {cost.held_out_epsilon:.4g} for held-out patients, "
             f"over all evaluations ({len(evaluation.rounds)})"
         )
+    for account, epsilon in unmasked_epsilon(forecast.terms, cost.delta).items():
+        yield f"if every mask failed, or more hospitals help the server: ε = {epsilon:.4g} for {account} patients"
     if cost.two_hospitals_epsilon is not None:
         yield f"a person who is a patient at two of the hospitals: at most ε = {cost.two_hospitals_epsilon:.4g}"
 
@@ -82,6 +86,14 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:.3g} MB"
 
 
+def noise_lines(forecast: StudyForecast) -> Iterator[str]:
+    """Say what each noise mode costs in accuracy: the noise that is left in the model's gradients."""
+    chosen = forecast.terms.privacy.noise
+    costs = ", ".join(f"{name} {cost:.3g}" for name, cost in forecast.noise_costs.items())
+    if costs:
+        yield f"noise={chosen}; noise in each round's gradient, as a multiple of one trusted server's: {costs}"
+
+
 def outlook_lines(one: Outlook) -> Iterator[str]:
     """Say what one hospital would refuse, and by which clause."""
     if one.published is None:
@@ -104,6 +116,8 @@ def plain(forecast: StudyForecast) -> dict[str, object]:
         "rounds": terms.training.rounds,
         "evaluations": len(terms.evaluation.rounds) if terms.evaluation else 0,
         "cost": asdict(forecast.cost),
+        "noise": terms.privacy.noise,
+        "noise_costs": dict(forecast.noise_costs),
         "seconds": forecast.seconds,
         "longest_seconds": forecast.longest_seconds,
         "bytes_per_round": forecast.bytes_per_round,

@@ -1,5 +1,6 @@
 """What a study would cost in ε, time and bytes, and who would refuse it, before anything is signed or asked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ from wardround.protocol.terms.limits import Clause, limit_clauses, validity_clau
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.wire.published_policy import PublishedPolicy, load_policy
 from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, signed_terms_to_bytes
+from wardround.server.algorithm.noise_choice import noise_costs
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 from wardround.server.study.served import check_times
 from wardround.server.study.sign_terms import signed_terms
@@ -52,7 +54,8 @@ class StudyForecast:
     """A study before it is run. sums: None where it has no secure ones.
 
     requests: plans that each hospital answers. seconds: without the hospitals' own computing. unread: names of
-    files beside the policies.
+    files beside the policies. noise_costs: by noise mode (``server.algorithm.noise_choice``); empty for several
+    local steps.
     """
 
     terms: Terms
@@ -63,6 +66,7 @@ class StudyForecast:
     bytes_per_round: int
     bytes_in_all: int
     sums: SumForecast | None
+    noise_costs: Mapping[str, float]
     outlooks: tuple[Outlook, ...]
     unread: tuple[str, ...]
 
@@ -87,6 +91,7 @@ def study_forecast(serving: Serving) -> StudyForecast:
         bytes_per_round=per_round,
         bytes_in_all=(per_hospital + (sums.set_up if sums else 0)) * len(terms.hospitals),
         sums=sums,
+        noise_costs=noise_costs(terms) if terms.training.local_steps == 1 else {},
         outlooks=outlooks(home, terms, serving.now),
         unread=unread(home),
     )

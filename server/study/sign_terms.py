@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 
 from wardround.conf.proposal import Proposal
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.privacy.noise import SECURE
 from wardround.protocol.terms.terms import Terms, require_countable
 from wardround.protocol.wire.signed_terms import SignedTerms, sign_terms
 from wardround.protocol.wire.signing import load_key
+from wardround.server.algorithm.noise_choice import chosen_noise
 from wardround.server.algorithm.propose import propose
 from wardround.server.store.operator_home import load_operator_home
 
@@ -40,7 +42,11 @@ def _members(proposal: Proposal) -> dict[str, str] | None:
 
     ConfigurationError where one of them is not enrolled in the home that the operator's key lies in.
     """
-    if proposal.simulation or not proposal.privacy.mode.summed:
+    training = proposal.training
+    chosen = chosen_noise(
+        proposal.privacy.noise, len(training.public_patients), training, proposal.simulation
+    )
+    if proposal.simulation or chosen != SECURE.name:
         return None
     enrolled = load_operator_home(proposal.key.parent).hospitals()
     unknown = [name for name in proposal.training.public_patients if name not in enrolled]

@@ -136,7 +136,7 @@ def test_public_patients_are_declared_by_hospital() -> None:
         ("privacy.epsilon", True, "privacy.epsilon=true: must be a number"),
         ("privacy.epsilon", float("nan"), "privacy.epsilon=nan: must be greater than 0 and finite"),
         ("privacy.delta", 1, "privacy.delta=1.0: must lie between 0 and 1, far below 1/patients"),
-        ("privacy.noise", "none", "privacy.noise=none: must be one of local, distributed, secure"),
+        ("privacy.noise", "none", "privacy.noise=none: must be one of auto, local, distributed, secure"),
         ("privacy.noise", 1, "privacy.noise=1: must be a text"),
         ("privacy.sigma", 3, "privacy.sigma=3: unknown key; allowed: epsilon, delta, clip_norm, noise"),
         ("training.rounds", 2.5, "training.rounds=2.5: must be a whole number"),

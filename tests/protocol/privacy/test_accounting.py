@@ -26,7 +26,7 @@ from wardround.protocol.privacy.gaussian_dp import (
     gaussian_excess,
     gaussian_parameter,
 )
-from wardround.protocol.privacy.noise import DISTRIBUTED, LOCAL, noise_mode
+from wardround.protocol.privacy.noise import DISTRIBUTED, LOCAL, check_noise
 
 DELTA = 1e-5
 multipliers = st.floats(0.3, 200)
@@ -386,7 +386,7 @@ def test_extreme_targets_are_met(epsilon: float, delta: float, rate: float, step
         lambda: noise_multiplier_for(math.inf, DELTA, 1.0, 1),
         lambda: noise_multiplier_for(1.0, DELTA, 0.0, 1),
         lambda: noise_multiplier_for(1.0, DELTA, 1.0, 0),
-        lambda: noise_mode("central"),
+        lambda: check_noise("central", "noise"),
         lambda: epsilon_by_adversary(DISTRIBUTED, 1.0, 2, 1.0, 1, DELTA, colluding=2),
     ],
 )

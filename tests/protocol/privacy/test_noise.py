@@ -8,7 +8,7 @@ from tests.builders import simulated_terms
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy import noise
 from wardround.protocol.privacy.accounting import compose_epsilon, epsilon_by_adversary
-from wardround.protocol.privacy.noise import DISTRIBUTED, LOCAL, NOISE_MODES, NoiseMode, noise_mode
+from wardround.protocol.privacy.noise import DISTRIBUTED, LOCAL, NOISE_MODES, NoiseMode, check_noise
 from wardround.protocol.terms.cost import epsilon_against, training_event, two_hospitals_epsilon
 from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.terms.settings import PrivacySettings
@@ -56,9 +56,9 @@ def test_only_a_mode_that_is_simulated_asks_the_reader_to_assume_something() -> 
 
 def test_an_unknown_word_is_one_line() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"^privacy\.noise=central: must be one of local, distributed, secure$"
+        ConfigurationError, match=r"^privacy\.noise=central: must be one of auto, local, distributed, secure$"
     ):
-        noise_mode("central", "privacy.noise")
+        check_noise("central", "privacy.noise")
 
 
 def test_a_third_mode_is_one_more_value(third: NoiseMode) -> None:

@@ -12,13 +12,13 @@ from wardround.protocol.model.model import column_scale
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.server.algorithm import newton, rounds
 from wardround.server.algorithm.fisher import bin_shares
+from wardround.server.algorithm.noise_choice import gradient_noise_stddev
 from wardround.server.algorithm.propose import (
     NEWTON_LEAST_ROUNDS,
     NEWTON_STEP,
     NEWTON_TAIL_SHARE,
     NEWTON_WIDEST,
     choose_method,
-    gradient_noise_stddev,
     propose,
     without_moments,
 )

@@ -1,0 +1,109 @@
+"""Which noise a study has where nobody chose, how much a cap on the unmasked ε asks for, and what each costs.
+
+All of it follows from public quantities.
+"""
+
+from dataclasses import replace
+
+from wardround.protocol.privacy.accounting import noise_multiplier_for
+from wardround.protocol.privacy.noise import LOCAL, SECURE
+from wardround.protocol.secure_sum.thresholds import LEAST_HOSPITALS, MOST_HOSPITALS_OF_SUM
+from wardround.protocol.terms.request import TABLES, UPDATE, RequestKind
+from wardround.protocol.terms.secure_sum import SecureSumChoice, SecureSumSettings
+from wardround.protocol.terms.settings import TrainingSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.server.algorithm.aggregate import noise_gain
+
+LEAST_FOR_SECURE = 5
+"""Hospitals from which secure sums are chosen: with fewer, one that is away is a void round, or ε rests on two."""
+
+
+def chosen_noise(noise: str, hospitals: int, training: TrainingSettings, simulation: bool) -> str:
+    """Resolve ``auto``: secure from five hospitals on, where their sum may be private as a whole; else local.
+
+    A rule that looks at single releases (trimmed, median, one's own) and several local steps need local noise.
+    """
+    if noise != "auto":
+        return noise
+    fits = hospitals >= LEAST_FOR_SECURE and (simulation or hospitals <= MOST_HOSPITALS_OF_SUM)
+    return SECURE.name if fits and _summable(training) else LOCAL.name
+
+
+def with_cap(terms: Terms, cap: float) -> Terms:
+    """Raise the noise of secure sums until a patient's ε stays within ``cap`` even if every mask failed."""
+    sampled, steps = terms.training.sampling_rate, len(UPDATE.rounds(terms))
+    needed = noise_multiplier_for(cap, terms.privacy.delta, sampled, steps)
+    while (have := _of_one_share(terms, UPDATE)) < needed:
+        terms = replace(terms, noise_multiplier=_raised(terms.noise_multiplier, needed / have))
+    if terms.evaluation is None:
+        return terms
+    needed = noise_multiplier_for(cap, terms.privacy.delta, 1.0, len(terms.evaluation.rounds))
+    while (have := _of_one_share(terms, TABLES)) < needed:
+        sigma = _raised(terms.evaluation.noise_multiplier, needed / have)
+        terms = replace(terms, evaluation=replace(terms.evaluation, noise_multiplier=sigma))
+    return terms
+
+
+def noise_costs(terms: Terms) -> dict[str, float]:
+    """Give the noise in a round's mean gradient by noise mode, as a multiple of that under one trusted server.
+
+    Of the terms' own mode as it is; of the other as it would be composed for the same ε, where it is possible.
+    """
+    counts = terms.training.public_patients.values()
+    trusted = terms.privacy.clip_norm / (terms.training.sampling_rate * sum(counts))
+    trusted *= _multiplier(terms, 0)
+    modes = {LOCAL.name: _locally(terms), SECURE.name: _securely(terms)}
+    costs = {name: gradient_noise_stddev(one) / trusted for name, one in modes.items() if one is not None}
+    return {**costs, terms.privacy.noise: gradient_noise_stddev(terms) / trusted}
+
+
+def gradient_noise_stddev(terms: Terms) -> float:
+    """Standard deviation of the noise in one coordinate of a round's mean gradient (one local step)."""
+    return terms.hospital_noise_stddev * noise_gain(terms)
+
+
+def _locally(terms: Terms) -> Terms:
+    local = replace(terms.privacy, noise=LOCAL.name)
+    return replace(terms, privacy=local, secure_sum=None, noise_multiplier=_multiplier(terms, 0))
+
+
+def _securely(terms: Terms) -> Terms | None:
+    count = len(terms.hospitals)
+    if count < LEAST_HOSPITALS or not _summable(terms.training):
+        return None
+    choice = SecureSumChoice()
+    q = choice.thresholds(count)
+    # A size alone matters for the grid, and members have no part in it: the terms are never signed.
+    sums = SecureSumSettings(threshold=q.threshold, colluding=q.colluding, parameters=_parameters(terms))
+    return replace(
+        terms,
+        privacy=replace(terms.privacy, noise=SECURE.name),
+        secure_sum=sums,
+        simulation=True,
+        module_digest="",
+        noise_multiplier=_multiplier(terms, choice.spare_slots),
+    )
+
+
+def _parameters(terms: Terms) -> int:
+    return terms.secure_sum.parameters if terms.secure_sum else terms.contract.layout.width
+
+
+def _multiplier(terms: Terms, spare_slots: int) -> float:
+    """Give σ for the terms' ε over their rounds and so many spare ones."""
+    training, privacy = terms.training, terms.privacy
+    steps = (training.rounds + spare_slots) * training.local_steps
+    return noise_multiplier_for(privacy.epsilon, privacy.delta, training.sampling_rate, steps)
+
+
+def _summable(training: TrainingSettings) -> bool:
+    return training.aggregate == "sum" and training.local_steps == 1
+
+
+def _of_one_share(terms: Terms, request: RequestKind) -> float:
+    return request.sum_noise(terms).shares.multiplier(1)
+
+
+def _raised(multiplier: float, factor: float) -> float:
+    """Raise by a factor, and by a little: one share's multiplier is not quite in proportion."""
+    return float(f"{multiplier * max(factor, 1 + 1e-5) * (1 + 1e-5):.6g}")

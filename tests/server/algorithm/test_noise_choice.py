@@ -1,0 +1,109 @@
+"""The rule that chooses a noise mode, the cap on the unmasked ε, and what each mode costs."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.builders import PUBLIC, small_contract
+from wardround.protocol.contract.reading import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.cost import study_epsilon, unmasked_epsilon
+from wardround.protocol.terms.evaluation import EvaluationSettings
+from wardround.protocol.terms.limits import Limits, limit_clauses
+from wardround.protocol.terms.secure_sum import SecureSumChoice
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Terms, terms_from_mapping, terms_to_mapping
+from wardround.protocol.wire.signing import new_key
+from wardround.server.algorithm.noise_choice import chosen_noise, noise_costs
+from wardround.server.algorithm.propose import propose
+
+KEYS = [new_key().public for _ in range(20)]
+
+
+def terms(hospitals: int = 20, noise: str = "auto", cap: float = 25.0, **changes: Any) -> Terms:
+    names = [f"h{number:02d}" for number in range(hospitals)]
+    given: dict[str, Any] = {
+        "study": "tea",
+        "contract": contract_from_mapping(small_contract(**PUBLIC)),
+        "model": ModelSettings(),
+        "privacy": PrivacySettings(noise=noise),
+        "training": TrainingSettings(rounds=8, optimizer="newton"),
+        "public_patients": dict.fromkeys(names, 1000),
+        "simulation": False,
+        "evaluation": EvaluationSettings(),
+        "secure_sum": SecureSumChoice(max_epsilon_unmasked=cap),
+        "members": dict(zip(names, KEYS, strict=False)),
+    }
+    return propose(**given | changes)
+
+
+@pytest.mark.parametrize(
+    ("hospitals", "changes", "expected"),
+    [
+        (4, {}, "local"),
+        (5, {}, "secure"),
+        (1000, {}, "secure"),
+        (1001, {}, "local"),
+        (20, {"aggregate": "median"}, "local"),
+        (20, {"aggregate": "trimmed"}, "local"),
+        (20, {"aggregate": "mine"}, "local"),
+        (20, {"local_steps": 2}, "local"),
+    ],
+)
+def test_secure_from_five_hospitals_on_where_the_sum_may_be_private_as_a_whole(
+    hospitals: int, changes: dict[str, Any], expected: str
+) -> None:
+    training = TrainingSettings(**changes)
+    assert chosen_noise("auto", hospitals, training, simulation=False) == expected
+    assert chosen_noise("local", hospitals, training, simulation=False) == "local"
+    assert chosen_noise("secure", hospitals, training, simulation=False) == "secure"
+
+
+def test_a_simulation_may_be_larger_than_any_real_study() -> None:
+    assert chosen_noise("auto", 10_000, TrainingSettings(), simulation=True) == "secure"
+
+
+def test_terms_carry_what_was_chosen() -> None:
+    assert terms(5).privacy.noise == "secure"
+    few = terms(4)
+    assert (few.privacy.noise, few.secure_sum) == ("local", None)
+    plain: dict[str, Any] = terms_to_mapping(few)
+    with pytest.raises(ConfigurationError, match=r"privacy\.noise=auto: must be resolved"):
+        terms_from_mapping({**plain, "privacy": {**plain["privacy"], "noise": "auto"}})
+
+
+def test_noise_is_raised_until_the_unmasked_epsilon_is_within_the_cap() -> None:
+    free, held = terms(noise="secure"), terms(noise="secure", cap=3.0)
+    assert min(unmasked_epsilon(free, 1e-5).values()) > 3.0
+    for account, epsilon in unmasked_epsilon(held, 1e-5).items():
+        assert 0.99 * 3.0 < epsilon <= 3.0
+        assert study_epsilon(held, 1e-5)[account] < 1.0
+    clauses = {c.name: c for c in limit_clauses(Limits(delta=1e-5, max_epsilon_unmasked=3.0), held)}
+    assert clauses["max_epsilon_unmasked"].holds
+    clauses = {c.name: c for c in limit_clauses(Limits(delta=1e-5, max_epsilon_unmasked=2.9), held)}
+    assert not clauses["max_epsilon_unmasked"].holds
+
+
+def test_simulations_do_not_apply_the_cap_and_local_studies_have_no_such_clause() -> None:
+    loose = terms(noise="secure", cap=3.0, simulation=True, members=None)
+    assert unmasked_epsilon(loose, 1e-5)["training"] > 3.0
+    local = terms(noise="local")
+    assert "max_epsilon_unmasked" not in {c.name for c in limit_clauses(Limits(delta=1e-5), local)}
+
+
+def test_the_rule_falls_to_local_where_the_cap_asks_for_more_noise_than_local_has() -> None:
+    assert terms(cap=0.5).privacy.noise == "local"
+    assert terms(noise="secure", cap=0.5).privacy.noise == "secure"  # a person's word stays
+
+
+def test_costs_are_those_of_the_composed_studies() -> None:
+    """Equal hospitals: local costs √H, secure √(H/m), and both are told from either's terms."""
+    secure, local = noise_costs(terms()), noise_costs(terms(noise="local"))
+    m = terms().thresholds.honest_shares
+    assert local["local"] == pytest.approx(math.sqrt(20), rel=1e-3)
+    spare = math.sqrt(9 / 8)  # one release more is counted
+    assert secure["secure"] == pytest.approx(math.sqrt(20 / m) * spare, rel=0.01)
+    assert secure == pytest.approx(local, rel=0.01)
+    assert set(noise_costs(replace(terms(2, noise="local")))) == {"local"}
