@@ -40,6 +40,7 @@ from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire.envelope import decode_answer, encode_answer, sign_release, sign_request
 from wardround.protocol.wire.kit import KIT, REQUEST, load_join_request, load_kit, sign_join_request, sign_kit
 from wardround.protocol.wire.opening import SIGNATURE_AT, STATEMENT_AT
+from wardround.protocol.wire.peer_file import PEERS, load_peers, sign_peers
 from wardround.protocol.wire.published_policy import FORM as POLICY
 from wardround.protocol.wire.published_policy import load_policy, publish_policy
 from wardround.protocol.wire.signed_file import FileForm, sign_body
@@ -189,6 +190,7 @@ def _signed_files(contract: Contract, terms: Terms, folder: Path) -> list[Decode
     model = model_bytes(contract, terms.model, weights, {"study": "tea", "simulation": "false"})
     signature = sign_files(KEY, "tea", DIGEST, {"model.safetensors": model, "card.html": b"x"}, exception)
     request = sign_join_request("north", NODE_KEY, KEY).content
+    peers = sign_peers("north", {"south": new_key().public}, NOW, KEY)
     policy = publish_policy("north", Limits(delta=1e-5, models=("additive",)), NOW, KEY)
     return [
         _signed(
@@ -196,6 +198,7 @@ def _signed_files(contract: Contract, terms: Terms, folder: Path) -> list[Decode
         ),
         _signed("join request", REQUEST, request, _by_file(folder, load_join_request)),
         _signed("published policy", POLICY, policy.content, _by_file(folder, load_policy)),
+        _signed("peer file", PEERS, peers.content, _by_file(folder, load_peers)),
         Decoder("model", model, lambda content: read_model(content, contract, "m")),
         _signed("model signature", SIGNATURE_FORM, signature, lambda content: read_signature(content, "m")),
         _signed("exception", EXCEPTION_FORM, exception.content, lambda content: read_exception(content, "e")),
@@ -218,6 +221,7 @@ def _hospital(folder: Path) -> list[Decoder]:
     policy = {
         "delta": 1e-5,
         "operators": {"consortium": KEY.public},
+        "peers": {"south": {"key": KEY.public, "since": "2026-11-28"}},
         "purposes": ["engagement"],
         "contracts": [DIGEST],
         "models": ["additive"],

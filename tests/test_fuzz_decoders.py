@@ -61,7 +61,7 @@ def try_all(decoder: Decoder, count: int, seed: int) -> int:
 
 NAMES = (
     "terms", "plan", "release", "sum request", "sum answer", *(f"sum body {name}" for name in BODIES),
-    "request", "opening", "answer", "refusal", "kit", "join request", "published policy",
+    "request", "opening", "answer", "refusal", "kit", "join request", "published policy", "peer file",
     "model", "model signature", "exception", "public key", "hospital.yaml", "policy.yaml", "contract", "ledger entry",
     "ledger export", "ledger head", "servers.json", "rounds.jsonl", "SuperNode's settings", "private key",
     "checkpoint", "kept sum", "event log", "release decision", "held heads", "operator's settings",

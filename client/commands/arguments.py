@@ -208,6 +208,25 @@ def _operators(parser: OneLineParser) -> None:
         _reason(action, "who decides")
 
 
+def _peers(parser: OneLineParser) -> None:
+    parser.begin_words("action", "list|add|remove|sign|import")
+    _inner(parser, "list", "list peers, whom they vouch for, and where two of them disagree")
+    add = _inner(parser, "add", "add a hospital whose key you compare by telephone")
+    add.add_argument("peer", metavar="PEER", help="its peer file, or its name if you give its key")
+    add.add_argument("key", nargs="?", metavar="KEY", help="its public key, or the key's file")
+    add.add_argument(
+        "--fingerprint", metavar="DIGITS", help="the key's, as that hospital read it out (default: ask)"
+    )
+    remove = _inner(parser, "remove", "remove a peer; what it vouched for no longer counts")
+    remove.add_argument("peer", metavar="NAME", help="the peer's name")
+    sign = _inner(parser, "sign", "write this hospital's peer file: whom it knows itself, signed")
+    sign.add_argument(
+        "file", nargs="?", type=Path, metavar="OUT", help="a new file (default: HOSPITAL.peers here)"
+    )
+    given = _inner(parser, "import", "take in a peer's own peer file")
+    given.add_argument("file", type=Path, metavar="FILE", help="the peer's newest file")
+
+
 def _contract(parser: OneLineParser) -> None:
     parser.begin_words("action", "draft")
     draft = _inner(parser, "draft", "a contract to start with, from names and types of columns alone")
@@ -257,6 +276,7 @@ COMMANDS = (
     Command("approve", "decide", "say yes to a study; recorded with a person and a reason", _approval),
     Command("decline", "decide", "say no to a study; recorded with a person and a reason", _decision),
     Command("operators", "operators", "list, rotate or revoke operators' keys", _operators),
+    Command("peers", "peers", "list, add or remove hospitals that you know, and whom they vouch for", _peers),
     Command("agent", "agent", "answer signed plans at the socket, until it is stopped", machine=False),
     Command(
         "supernode",

@@ -8,6 +8,7 @@
     HOME/rounds.jsonl      how each round was computed, for the hospital's own people (client.home.round_log)
     HOME/plugins.yaml      models of the hospital's own, by the words of terms, if any (protocol.plugin_file)
     HOME/servers.json      which release each operator's server is (client.home.server_releases)
+    HOME/peers/            peer files of other hospitals, one for each signer (client.home.peers_folder)
     HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
     HOME/sums/             keys of secure sums, one file for each study until it expires; no backup should hold them
 
@@ -35,6 +36,7 @@ from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.patient_form import AS_WRITTEN, PatientColumn, patient_from_section
 from wardround.client.connectors.source import TableSource
 from wardround.client.connectors.table_format import zone_from_section
+from wardround.client.home.peers_folder import kept_peers
 from wardround.client.home.round_log import RoundLog
 from wardround.client.home.server_releases import ServerReleases
 from wardround.client.ledger.sqlite import SqliteLedger, open_ledger
@@ -53,7 +55,7 @@ from wardround.protocol.text.text import is_digest
 from wardround.protocol.wire.signing import SigningKey, load_key
 
 SETTINGS, POLICY, LEDGER, ROUNDS = "hospital.yaml", "policy.yaml", "ledger.sqlite", "rounds.jsonl"
-SERVERS, SUMS = "servers.json", "sums"
+SERVERS, SUMS, PEERS = "servers.json", "sums", "peers"
 HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys/hospital.key", "keys/patients.key", "terms"
 LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
 LARGEST_SEED = 2**63 - 1
@@ -123,13 +125,25 @@ class Home:
         """Where arrived terms are kept."""
         return self.folder / TERMS
 
+    @property
+    def peers_folder(self) -> Path:
+        """Where other hospitals' peer files are kept."""
+        return self.folder / PEERS
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """This hospital's own name and signing key, as a peer of others has them."""
+        return {self.hospital: self.key.public}
+
     def in_force(self, policy: Policy) -> Policy:
-        """Give a policy as it is applied here, with the home's own models.
+        """Give a policy as it is applied here: with the home's own models, its own name and key, and its vouchers.
 
         A simulated hospital permits simulations alone, and needs no delay.
         """
         if self.simulation is None:
-            return replace(policy, own_models=self.own_models)
+            # A voucher is worth something only from a peer: without any, no file is read.
+            vouchers = kept_peers(self.peers_folder).files if policy.peers else ()
+            return replace(policy, own_models=self.own_models, identity=self.identity, vouchers=vouchers)
         return replace(policy, simulation=True, min_reply_delay_seconds=0.0)
 
     def clock(self) -> datetime:

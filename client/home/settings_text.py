@@ -96,7 +96,7 @@ def _filled(name: str, values: Mapping[str, object], notes: Mapping[str, str]) -
     if "simulation" not in values:
         template = template.partition("\n# A simulated hospital")[0] + "\n"
         meant.pop("simulation", None)
-    text = Template(template).substitute({key: _spelled(value) for key, value in values.items()}, **notes)
+    text = Template(template).substitute({key: spelled(value) for key, value in values.items()}, **notes)
     text = re.sub("(?m) +$", "", text)  # a mapping begins on the next line
     try:
         holds = read_yaml(text.encode(), name) == {**meant, **values}
@@ -109,14 +109,14 @@ def _filled(name: str, values: Mapping[str, object], notes: Mapping[str, str]) -
     return text
 
 
-def _spelled(value: object, indent: int = 0) -> str:
+def spelled(value: object, indent: int = 0) -> str:
     """Spell a plain value in YAML: mappings key by key, for a person to edit; all else on one line."""
     if not isinstance(value, Mapping) or not value:
         return _word(value)
     lines = []
     for key, inner in value.items():
         space = "" if isinstance(inner, Mapping) and inner else " "
-        lines.append(f"\n{' ' * (indent + 2)}{_word(key)}:{space}{_spelled(inner, indent + 2)}")
+        lines.append(f"\n{' ' * (indent + 2)}{_word(key)}:{space}{spelled(inner, indent + 2)}")
     return "".join(lines)
 
 

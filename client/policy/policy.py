@@ -12,6 +12,7 @@ from datetime import datetime
 
 from wardround.client.ledger.budget import Caps
 from wardround.client.ledger.port import Ledger
+from wardround.client.policy.peers import KnownMembers, Peer, known_members, peers_clause
 from wardround.protocol.errors import Refusal
 from wardround.protocol.plugin_file import PLUGINS
 from wardround.protocol.privacy.mechanism import MOST_PATIENTS
@@ -29,6 +30,7 @@ from wardround.protocol.terms.limits import (
 )
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.section import shown
+from wardround.protocol.wire.peer_file import PeerFile
 
 MAX_OTHER = 0.2
 """Share of a column's cells that may be none of the contract's words, unless a person allows more with a reason."""
@@ -39,8 +41,10 @@ class Policy(Limits):
     """A hospital's limits, who may propose studies here, and who decides; the defaults allow nothing.
 
     operators maps a name to a public key (``ed25519:…``). min_patients is for the person who approves.
-    simulation permits terms marked so, and no others; own_models are the words that the home's plugins.yaml maps.
-    policy.yaml can set neither. max_other and max_export_age_days (by table) are what doctor holds the tables to.
+    simulation permits terms marked so, and no others; own_models are the words that the home's plugins.yaml maps;
+    identity is this hospital's own name and signing key, vouchers the verified peer files that the home keeps.
+    policy.yaml can set none of these. peers: hospitals whose keys a person here compared, by name.
+    max_other and max_export_age_days (by table) are what doctor holds the tables to.
     """
 
     operators: Mapping[str, str] = field(default_factory=dict)
@@ -50,6 +54,14 @@ class Policy(Limits):
     own_models: tuple[str, ...] = ()
     max_other: float = MAX_OTHER
     max_export_age_days: Mapping[str, float] = field(default_factory=dict)
+    peers: Mapping[str, Peer] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
+    vouchers: tuple[PeerFile, ...] = field(default=(), repr=False)
+
+    @property
+    def peer_keys(self) -> dict[str, str]:
+        """The peers' signing keys, by name."""
+        return {name: peer.key for name, peer in self.peers.items()}
 
     @property
     def caps(self) -> Caps:
@@ -91,6 +103,14 @@ def allows_operator(policy: Policy, ledger: Ledger, operator: str) -> bool:
     """Whether the policy lists this key, or the one that it took the place of; a key out of use is nobody's."""
     first = ledger.identify(operator)
     return first is not None and not {operator, first}.isdisjoint(policy.operators.values())
+
+
+def known_in(policy: Policy, terms: Terms) -> KnownMembers:
+    """Sort the members of a study's secure sums by how this hospital knows them; ValueError where it has none."""
+    if terms.secure_sum is None:
+        raise ValueError("these terms have no secure sums")
+    sums = terms.secure_sum
+    return known_members(policy.peer_keys, policy.vouchers, sums.members, policy.identity, sums.colluding)
 
 
 @dataclass(frozen=True)
@@ -186,6 +206,8 @@ def _clauses(policy: Policy, terms: Terms, operator: str, ledger: Ledger, now: d
     yield from validity_clauses(terms, now)
     yield operator_clause(policy, operator, ledger)
     yield from limit_clauses(policy, terms)
+    if terms.secure_sum is not None:
+        yield peers_clause(known_in(policy, terms), terms.secure_sum, policy.min_colluding)
     if terms.model.structure.own_module:
         known = one_of("plugins", "model.kind", terms.model.kind, policy.own_models)
         yield replace(known, file=PLUGINS)

@@ -1,8 +1,10 @@
 """policy.yaml: plain YAML with the keys of ``client.policy.policy.Policy``, read again when it changes."""
 
 import math
+from datetime import date
 from pathlib import Path
 
+from wardround.client.policy.peers import Peer
 from wardround.client.policy.policy import MAX_OTHER, Policy
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.errors import ConfigurationError
@@ -11,6 +13,8 @@ from wardround.protocol.plugins import is_word
 from wardround.protocol.terms.limits import (
     MAX_DELTA_TIMES_PATIENTS,
     MAX_EPSILON_UNMASKED,
+    MIN_COLLUDING,
+    MIN_HONEST_HOSPITALS,
     MIN_REPLY_DELAY_SECONDS,
 )
 from wardround.protocol.terms.settings import MODEL_KINDS
@@ -18,6 +22,7 @@ from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import Section, shown
 from wardround.protocol.text.text import checked_name, is_digest
+from wardround.protocol.wire.peer_file import MOST_PEERS, check_identities
 from wardround.protocol.wire.signing import checked_public_key
 
 _MOST = 1_000_000_000
@@ -78,6 +83,9 @@ def policy_from_yaml(content: bytes) -> Policy:
         require_approval=section.boolean("require_approval", True),
         max_other=_max_other(section),
         max_export_age_days=_ages(section.section("max_export_age_days", {})),
+        peers=_peers(section.section("peers", {})),
+        min_honest_hospitals=_whole(section, "min_honest_hospitals", MIN_HONEST_HOSPITALS),
+        min_colluding=_whole(section, "min_colluding", MIN_COLLUDING),
     )
     section.finish()
     return policy
@@ -114,6 +122,38 @@ def _operators(section: Section) -> dict[str, str]:
     return operators
 
 
+def _peers(section: Section) -> dict[str, Peer]:
+    """Read the peers; one error names all faults of all of them."""
+    if len(section.keys()) > MOST_PEERS:
+        raise ConfigurationError(f"{section.path}: {len(section.keys())} peers, must be at most {MOST_PEERS}")
+    peers, faults = {}, []
+    for name in section.keys():  # noqa: SIM118 (a Section is no mapping)
+        try:
+            part = section.section(name)
+            peers[name] = Peer(part.text("key"), _day(part))
+            part.finish()
+        except ConfigurationError as error:
+            faults.append(str(error))
+    try:
+        check_identities({name: peer.key for name, peer in peers.items()}, section.path)
+    except ConfigurationError as error:
+        faults.append(str(error))
+    if faults:
+        raise ConfigurationError("; ".join(faults))
+    return peers
+
+
+def _day(section: Section) -> str:
+    day = section.text("since")
+    try:
+        fits = date.fromisoformat(day).isoformat() == day
+    except ValueError:
+        fits = False
+    if not fits:
+        raise section.fail("since", "must be a day, as in 2026-11-28")
+    return day
+
+
 def _contracts(section: Section) -> tuple[str, ...]:
     """Read fingerprints: whoever proposes a study names its contract, so that a name would allow anything."""
     contracts = section.texts("contracts", ())
@@ -135,8 +175,8 @@ def _models(section: Section) -> tuple[str, ...]:
     return models
 
 
-def _whole(section: Section, key: str) -> int:
-    return 0 if section.value(key, None) is None else section.integer(key, 0, _MOST)
+def _whole(section: Section, key: str, default: int = 0) -> int:
+    return default if section.value(key, None) is None else section.integer(key, 0, _MOST)
 
 
 def _number(

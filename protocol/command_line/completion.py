@@ -11,7 +11,7 @@ from shlex import quote
 
 from wardround.protocol.command_line.parser import SETTINGS, OneLineParser
 
-_NAMES_FILE = ("KEY", "NEW", "TERMS")
+_NAMES_FILE = ("KEY", "NEW", "PEER", "TERMS")
 """Metavars of arguments that are texts, and mostly name a file."""
 
 

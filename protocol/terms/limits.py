@@ -27,6 +27,9 @@ MIN_REPLY_DELAY_SECONDS = 2.0
 """The least delay of replies, unless a policy sets another. Replies leave at whole multiples of the delay, so that an
 operator learns no more of the computing time than how many delays it took."""
 
+MIN_HONEST_HOSPITALS, MIN_COLLUDING = 2, 1
+"""Unless a policy says otherwise: a sum of one hospital alone is none, and one known hospital may turn out a helper."""
+
 _FIRST_EXPIRY, _LAST_EXPIRY = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 CAP_CLAUSES = ("max_epsilon_per_study", "max_epsilon_per_operator", "max_epsilon_for_life")
 
@@ -37,8 +40,9 @@ class Limits:
 
     contracts lists fingerprints, features the ``table.column``s that may be read: where both stand
     both must hold, where neither stands no contract is allowed. ε caps are at ``delta``, the one δ of all
-    studies. max_epsilon_unmasked: what a study with secure sums may cost if every mask failed.
-    max_delta_times_patients: with δ and the patients that the largest hospital of the terms declared.
+    studies. max_delta_times_patients: with δ and the patients that the largest hospital of the terms declared. Of
+    secure sums: max_epsilon_unmasked is what a study may cost if every mask failed, min_honest_hospitals the least m
+    (``Thresholds.honest_shares``), min_colluding the least t.
     """
 
     delta: float
@@ -58,6 +62,8 @@ class Limits:
     max_delta_times_patients: float = MAX_DELTA_TIMES_PATIENTS
     min_reply_delay_seconds: float = MIN_REPLY_DELAY_SECONDS
     require_consent: bool = True
+    min_honest_hospitals: int = MIN_HONEST_HOSPITALS
+    min_colluding: int = MIN_COLLUDING
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,12 @@ def limit_clauses(limits: Limits, terms: Terms) -> Iterator[Clause]:
     yield one_of("models", "model.kind", terms.model.kind, limits.models)
     yield from _how(limits, terms)
     yield from _how_much(limits, terms)
+    if terms.secure_sum is not None:
+        sums, honest = terms.secure_sum, terms.thresholds.honest_shares
+        yield at_least("min_colluding", "secure_sum.colluding", sums.colluding, limits.min_colluding)
+        yield at_least(
+            "min_honest_hospitals", "honest hospitals of a sum", honest, limits.min_honest_hospitals
+        )
 
 
 def delta_clause(delta: float, patients: int, most: float) -> Clause:

@@ -38,6 +38,7 @@ class Purpose(Enum):
     LEDGER = b"wardround ledger entry\n"
     JOIN = b"wardround request to join\n"
     POLICY = b"wardround published policy\n"
+    PEERS = b"wardround peers\n"
     KIT = b"wardround kit\n"
     MODEL = b"wardround model files\n"
     EXCEPTION = b"wardround exception\n"

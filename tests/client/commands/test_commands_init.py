@@ -143,7 +143,7 @@ def test_every_key_of_the_policy_stands_in_the_file_with_a_comment(tmp_path: Pat
         "delta", "operators", "purposes", "contracts", "models", "max_epsilon_per_study", "max_epsilon_per_operator",
         "max_epsilon_for_life", "max_rounds", "max_events_per_patient", "min_clip_norm", "max_clip_norm",
         "min_noise_multiplier", "min_reply_delay_seconds", "max_delta_times_patients", "min_patients",
-        "require_consent", "require_approval",
+        "require_consent", "require_approval", "peers", "min_honest_hospitals", "min_colluding",
     }  # fmt: skip
     assert listed == known
     assert content.count(b"#") > 15

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from tests.builders import AGE, CHANNEL, small_contract
 from wardround.client.ledger.budget import Charge
 from wardround.client.ledger.port import MemoryLedger
+from wardround.client.policy.peers import Peer
 from wardround.client.policy.policy import Policy, at_approval, forecast, permit, simulation_policy
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, noise_multiplier_for
 from wardround.protocol.terms.evaluation import EvaluationSettings
+from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.wire.signing import new_key
@@ -340,3 +342,51 @@ def test_where_the_next_release_joins_the_accounts_the_rest_of_a_study_is_compos
     assert both > forecast(POLICY, terms, OPERATOR, MemoryLedger(), NOW).epsilon
     broken = [clause.name for clause in seen.clauses if not clause.holds]
     assert broken == ["max_epsilon_per_study"] * 2  # either account alone would keep to 1.0
+
+
+KEYS = {name: new_key().public for name in ("east", "north", "south", "west")}
+SECURE = _with(
+    TERMS,
+    privacy={"noise": "secure"},
+    training={"public_patients": dict.fromkeys(KEYS, 1000), "rounds": 19},
+    secure_sum=SecureSumSettings(threshold=4, colluding=1, parameters=3, members=KEYS),
+)
+FRIENDS = replace(
+    POLICY,
+    identity={"north": KEYS["north"]},
+    peers={name: Peer(key, "2029-01-01") for name, key in KEYS.items() if name != "north"},
+)
+
+
+def _held(policy: Policy, terms: Terms) -> dict[str, bool]:
+    clauses = forecast(policy, terms, OPERATOR, MemoryLedger(), NOW).clauses
+    # One clause per name: a refusal says the name alone.
+    assert len({clause.name for clause in clauses if clause.name in _SUMS}) == len(
+        [clause for clause in clauses if clause.name in _SUMS]
+    )
+    return {clause.name: clause.holds for clause in clauses if clause.name in _SUMS}
+
+
+_SUMS = ("peers", "min_colluding", "min_honest_hospitals")
+
+
+def test_a_study_of_peers_is_permitted_and_one_of_strangers_is_not() -> None:
+    assert _held(FRIENDS, SECURE) == dict.fromkeys(_SUMS, True)
+    assert not _held(replace(FRIENDS, peers={}), SECURE)["peers"]
+    assert not _held(replace(POLICY, peers={}, identity={}), SECURE)["peers"]
+    # Without secure sums nobody needs to know anybody.
+    assert _held(replace(FRIENDS, peers={}), TERMS) == {}
+
+
+def test_one_unknown_hospital_takes_a_place_among_the_helpers() -> None:
+    some = {name: peer for name, peer in FRIENDS.peers.items() if name != "west"}
+    assert not _held(replace(FRIENDS, peers=some), SECURE)["peers"]
+    assert _held(replace(FRIENDS, peers=some, min_colluding=0), SECURE)["peers"]
+
+
+def test_the_least_t_and_the_least_m_are_the_policys() -> None:
+    assert SECURE.thresholds.honest_shares == 3
+    assert _held(replace(FRIENDS, min_honest_hospitals=3), SECURE)["min_honest_hospitals"]
+    assert not _held(replace(FRIENDS, min_honest_hospitals=4), SECURE)["min_honest_hospitals"]
+    assert _held(replace(FRIENDS, min_colluding=1), SECURE)["min_colluding"]
+    assert not _held(replace(FRIENDS, min_colluding=2), SECURE)["min_colluding"]

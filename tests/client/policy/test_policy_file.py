@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from wardround.client.policy.peers import Peer
 from wardround.client.policy.policy import Policy
 from wardround.client.policy.policy_file import PolicyFile, policy_from_yaml
 from wardround.protocol.errors import ConfigurationError
@@ -140,3 +141,36 @@ def test_a_file_that_became_wrong_or_went_permits_nothing(tmp_path: Path) -> Non
 def test_an_endless_file_is_one_line() -> None:
     with pytest.raises(ConfigurationError, match="larger"):
         PolicyFile(Path("/dev/zero")).current()
+
+
+def test_peers_are_read_with_their_day() -> None:
+    south, west = new_key().public, new_key().public
+    rows = f"south: {{key: {south}, since: 2026-11-28}}, west: {{key: {west}, since: 2026-01-02}}"
+    text = f"delta: 1e-5\npeers: {{{rows}}}\n"
+    policy = policy_from_yaml(text.encode())
+    assert policy.peers == {"south": Peer(south, "2026-11-28"), "west": Peer(west, "2026-01-02")}
+    assert policy.peer_keys == {"south": south, "west": west}
+    assert (policy.min_honest_hospitals, policy.min_colluding) == (2, 1)
+    assert policy_from_yaml(b"delta: 1e-5\nmin_honest_hospitals: 5\nmin_colluding: 0\n") == Policy(
+        delta=1e-5, min_honest_hospitals=5, min_colluding=0
+    )
+
+
+def test_all_faults_of_the_peers_are_told_at_once() -> None:
+    good = new_key().public
+    rows = [
+        f"a b: {{key: {good}, since: 2026-11-28}}",
+        "weak: {key: ed25519:" + "A" * 43 + ", since: 2026-11-28}",
+        "short: {key: ed25519:AAAA, since: 2026-11-28}",
+        f"day: {{key: {new_key().public}, since: 28.11.2026}}",
+        f"more: {{key: {new_key().public}, since: 2026-11-28, trusted: true}}",
+        "none: {since: 2026-11-28}",
+        f"twin: {{key: {good}, since: 2026-11-28}}",
+    ]
+    with pytest.raises(ConfigurationError) as caught:
+        policy_from_yaml("\n  ".join(["delta: 1e-5\npeers:", *rows]).encode())
+    line = str(caught.value)
+    for part in ("a b", "weak: key: is a point of small order", "short: key: is not a public key", "day.since",
+                 "more.trusted: unknown key", "none.key: is missing", "a b and twin have one key"):  # fmt: skip
+        assert part in line, part
+    assert "\n" not in line

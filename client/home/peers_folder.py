@@ -1,0 +1,71 @@
+"""Peer files that were imported, one for each signer: HOME/peers/SIGNER.peers. Which of them count, the policy says.
+
+A signer whom the policy does not list vouches for nobody, and its file is kept all the same: put back into the policy
+it must not vouch by an older file again.
+"""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from wardround.protocol.errors import ConfigurationError, WardroundError
+from wardround.protocol.files import write_durably
+from wardround.protocol.wire.peer_file import MOST_PEERS, PeerFile, check_not_ahead, load_peers
+
+logger = logging.getLogger("wardround.hospital")
+
+_SUFFIX = ".peers"
+
+
+@dataclass(frozen=True)
+class KeptPeers:
+    """What the folder holds. faults: of each file that does not read, its name and why; it vouches for nobody."""
+
+    files: tuple[PeerFile, ...]
+    faults: tuple[str, ...]
+
+
+def kept_peers(folder: Path) -> KeptPeers:
+    """Read and verify all kept files."""
+    files, faults = [], []
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        try:
+            files.append(load_peers(path))
+        except WardroundError as error:
+            faults.append(f"{path.name}: {error}")
+            logger.warning("peers: %s: %s", path.name, error)
+    return KeptPeers(tuple(files), tuple(faults))
+
+
+def keep_peers(folder: Path, file: PeerFile, now: datetime) -> None:
+    """Keep a signer's file in the place of its earlier one.
+
+    ConfigurationError, and nothing is written, for a file that is older than the kept one, or another of the same
+    second: whoever carries files could otherwise bring back a peer that the signer removed.
+    """
+    check_not_ahead(file, now)
+    path = folder / f"{_word(file.signing_key)}{_SUFFIX}"
+    if path.exists():
+        kept = load_peers(path)
+        if file.content == kept.content:
+            return
+        if file.signed_at <= kept.signed_at:
+            raise ConfigurationError(
+                f"peers of {file.hospital}: signed {file.signed_at:%Y-%m-%d %H:%M:%S} UTC, and one of "
+                f"{kept.signed_at:%Y-%m-%d %H:%M:%S} UTC is here already; nothing was done: ask that hospital "
+                "for a new file"
+            )
+    elif len(list(folder.glob(f"*{_SUFFIX}"))) >= MOST_PEERS:
+        raise ConfigurationError(f"peers: {MOST_PEERS} files are kept already; remove some of {folder}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        write_durably(path, file.content, 0o644)
+    except OSError as error:
+        raise ConfigurationError(f"path={path}: cannot be written ({error.strerror})") from error
+
+
+def _word(signer: str) -> str:
+    # By the key: two hospitals may call themselves by one name.
+    return hashlib.sha256(signer.encode()).hexdigest()[:16]
