@@ -21,7 +21,9 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.exit_with_parent import exit_with_parent
 from wardround.protocol.privacy.randomness import derive_key
 from wardround.protocol.wire.kit import load_join_request, load_kit
+from wardround.protocol.wire.peer_file import load_peers
 from wardround.protocol.wire.signed_terms import load_terms
+from wardround.protocol.wire.signing import key_fingerprint
 from wardround.server.store.event_log import read_events
 from wardround.simulations.population.invented import write_tables
 
@@ -94,6 +96,18 @@ class Loopback:
         request = self.home(name) / f"{name}.request"
         told = load_join_request(request).fingerprint
         self.serve("enrol", "--request", str(request), "--fingerprint", told)
+
+    def introduce(self) -> None:
+        """Make every hospital a peer of every other, as their people would by telephone."""
+        files = {name: self.folder / f"{name}.peers" for name in self.hospitals}
+        for name, file in files.items():
+            self.hospital(name, "peers", "sign", str(file))
+        told = {name: key_fingerprint(load_peers(file).signing_key) for name, file in files.items()}
+        for name in self.hospitals:
+            for other in self.hospitals:
+                if other != name:
+                    words = ("peers", "add", str(files[other]), "--fingerprint", told[other])
+                    self.hospital(name, *words)
 
     def _begin_simulated(self, simulation: Simulation) -> None:
         """Begin simulated homes; their secret behind tokens is what a simulation of this seed derives."""

@@ -27,6 +27,7 @@ def demonstrate_secure(folder: Path, patients: int, rounds: int = ROUNDS) -> Non
     with Loopback(folder, HOSPITALS, patients) as loopback:
         say("four hospitals join, for a study whose releases the server sees as sums alone")
         loopback.provision()
+        loopback.introduce()
         settings = loopback.settings(
             STUDY, rounds, "privacy.noise=secure", "secure_sum.threshold=3", evaluation="private"
         )
