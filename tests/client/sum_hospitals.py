@@ -80,8 +80,9 @@ class SumHospitals:
             hospital.approve()
 
     def policy(self, name: str) -> dict[str, Any]:
-        """Say what a hospital's policy holds besides."""
-        return {}
+        """Say what a hospital's policy holds besides: all others are its peers."""
+        others = {other: one.key.public for other, one in self.hospitals.items() if other != name}
+        return {"peers": {other: {"key": key, "since": "2026-01-01"} for other, key in others.items()}}
 
     @property
     def names(self) -> tuple[str, ...]:

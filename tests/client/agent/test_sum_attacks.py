@@ -304,7 +304,7 @@ def test_terms_that_name_another_signing_key_for_this_hospital(hospitals: SumHos
     hospital = hospitals.hospitals["h1"]
     hospital.approve(terms)
     fields = {"terms_fingerprint": terms.fingerprint, "terms": terms}
-    assert hospitals.ask("h1", SumStep.KEYS, **fields) == "members"
+    assert hospitals.ask("h1", SumStep.KEYS, **fields) == "peers"
     assert not (hospital.folder / "sums").exists()
 
 
