@@ -122,7 +122,9 @@ class Agent:
     def _signed_answer(self, asked: Verified) -> SignedRelease | SignedSumAnswer:
         terms, operator = asked.signed.terms, asked.signed.operator
         if isinstance(asked, VerifiedSum):
-            return sign_sum_answer(answer_sum(asked.request, self._ward(), terms, operator), self._home.key)
+            sums = self._home.sums(self._ledger)
+            answer = answer_sum(asked.request, self._ward(), sums, terms, operator)
+            return sign_sum_answer(answer, self._home.key)
         admit = {account: partial(self._admit, account) for account in ACCOUNTS}
         (found,) = answer_request([asked.plan], [self._ward()], terms, operator, admit)
         if isinstance(found, Refusal):

@@ -19,14 +19,17 @@ from wardround.client.home.home import Home, program_version
 from wardround.client.ledger.sqlite import create_ledger
 from wardround.client.policy.policy import Policy
 from wardround.client.round.participate import participate
-from wardround.client.round.ward import Ward, unmasked
+from wardround.client.round.ward import Ward
+from wardround.client.secure_sum.for_plan import RehearsedSums
 from wardround.client.train.check_training import check_training
 from wardround.protocol.errors import Refusal, TableError
 from wardround.protocol.model.model import initial_weights
 from wardround.protocol.privacy.randomness import fresh_keystream
-from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.protocol.terms.request import UPDATE
+from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.protocol.wire.signed_terms import SignedTerms
 from wardround.protocol.wire.signing import new_key
+from wardround.protocol.wire.sum_wire import SumAnswer, encode_sum_answer
 from wardround.protocol.wire.wire import encode_release
 
 
@@ -58,7 +61,7 @@ def rehearse(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> 
     agreed = time.perf_counter()
     cohort = _cohort(home, terms, now)
     admitted = time.perf_counter()
-    release, epsilon = _release(home, policy, signed, cohort, now)
+    numbers, size_bytes, epsilon = _release(home, policy, signed, cohort, now)
     done = time.perf_counter()
     seconds = {
         "per-patient clipping checked": agreed - started,
@@ -68,8 +71,8 @@ def rehearse(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> 
     return Rehearsal(
         patients=cohort.patient_count,
         events=cohort.event_count,
-        numbers=len(release.vector),
-        size_bytes=len(encode_release(release)),
+        numbers=numbers,
+        size_bytes=size_bytes,
         epsilon_of_round=epsilon,
         seconds=seconds,
         # Without the check of clipping, which an agent makes once for each terms.
@@ -85,8 +88,11 @@ def _cohort(home: Home, terms: Terms, now: datetime) -> Cohort:
 
 def _release(
     home: Home, policy: Policy, signed: SignedTerms, cohort: Cohort, now: datetime
-) -> tuple[Release, float]:
+) -> tuple[int, int, float]:
+    """Give how many numbers would leave, in how many bytes, and at what ε."""
     terms, faults = signed.terms, list[str]()
+    masked = terms.secure_sum is not None and home.simulation is None
+    sums = RehearsedSums(home.hospital, terms) if masked else None
     with TemporaryDirectory(prefix="rehearsal-", dir=home.folder) as folder:
         ledger = create_ledger(Path(folder) / "ledger.sqlite", new_key(), program_version(), now)
         try:
@@ -97,10 +103,10 @@ def _release(
                 lambda: now,
                 lambda plan: fresh_keystream(),
                 note=lambda plan, fault: faults.append(fault),
+                sums=sums,
             )
-            (answer,) = unmasked(
-                participate([_plan(home, terms)], [ward], terms, signed.operator, lambda wards, terms: cohort)
-            )
+            plan = _plan(home, terms, sums.roster if sums else "")
+            (answer,) = participate([plan], [ward], terms, signed.operator, lambda wards, terms: cohort)
             epsilon = ledger.spent("training", policy.delta)
         finally:
             ledger.close()
@@ -110,10 +116,12 @@ def _release(
         raise TableError(
             f"{faults[0]}: a round would be noise alone, and charged; fix this, or report this line"
         )
-    return answer, epsilon
+    if isinstance(answer, SumAnswer):
+        return terms.update_noise.dimension, len(encode_sum_answer(answer)), epsilon
+    return len(answer.vector), len(encode_release(answer)), epsilon
 
 
-def _plan(home: Home, terms: Terms) -> RoundPlan:
+def _plan(home: Home, terms: Terms, roster: str) -> RoundPlan:
     weights = initial_weights(terms.model, terms.contract.layout).astype("float32")
     return RoundPlan(
         study=terms.study,
@@ -121,4 +129,6 @@ def _plan(home: Home, terms: Terms) -> RoundPlan:
         round=1,
         terms_fingerprint=terms.fingerprint,
         weights=weights,
+        roster=roster,
+        asks=UPDATE.word if terms.secure_sum else "",
     )

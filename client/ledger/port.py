@@ -78,7 +78,8 @@ class Ledger(Protocol):
 
         Raises Refusal: a cap would be exceeded (``max_epsilon_…``), the round was charged for other
         weights (``weights``), its bytes were deleted since (``answered``), or the disk does not take the
-        entry (``ledger``), or the clock leaps (``clock``). Nothing is spent then.
+        entry (``ledger``), or the clock leaps (``clock``); of a secure sum, another plan was charged for the slot
+        (``label``) or its survivors were answered (``survivors``). Nothing is spent then.
         """
 
     def released(self, charge: Charge, payload: bytes, expires_at: datetime, now: datetime) -> bytes:

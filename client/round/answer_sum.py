@@ -14,7 +14,9 @@ from wardround.protocol.terms.terms import Terms
 from wardround.protocol.wire.sum_wire import SumAnswer, SumRequest, SumStep
 
 
-def answer_sum(request: SumRequest, ward: Ward, terms: Terms, operator: str) -> SumAnswer:
+def answer_sum(
+    request: SumRequest, ward: Ward, sums: SumStudies | None, terms: Terms, operator: str
+) -> SumAnswer:
     """Give what a message asks for; Refusal by a clause of terms, policy, ledger, clock or message alone.
 
     Guarantees: a repeat has the same bytes; nothing is given for terms that the policy does not permit, or that no
@@ -23,11 +25,11 @@ def answer_sum(request: SumRequest, ward: Ward, terms: Terms, operator: str) -> 
     now = ward.ledger.now(ward.clock())
     check_labels(request, ward, terms, operator)
     permit(ward.policy, terms, operator, ward.ledger, now)
-    if ward.sums is None or terms.simulation:
+    if sums is None or terms.simulation:
         raise Refusal("secure_sum", "this hospital takes part in no secure sum of a simulation")
     if request.step is not SumStep.SURVIVORS and (request.round, request.account) != (0, "training"):
         raise Refusal("round", f"round={request.round}: set-up is of no round")
-    body, head, asked = _body(request, ward.sums, terms, operator, now)
+    body, head, asked = _body(request, sums, terms, operator, now)
     return SumAnswer(
         step=request.step,
         study=terms.study,

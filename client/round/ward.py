@@ -3,17 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from wardround.client.cohort import Cohort
 from wardround.client.ledger.budget import Charge
 from wardround.client.ledger.known_by import KnownBy
 from wardround.client.ledger.port import Ledger, Receipt
 from wardround.client.policy.policy import Policy
-from wardround.client.secure_sum.studies import SumStudies
-from wardround.protocol.arrays import Floats, Numbers
+from wardround.protocol.arrays import Floats, Integers, Numbers
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.randomness import Keystream
+from wardround.protocol.secure_sum.exchange import MaskedIntegers
+from wardround.protocol.secure_sum.label import SumLabel
 from wardround.protocol.terms.request import RequestKind
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.wire.sum_wire import SumAnswer
@@ -29,6 +30,18 @@ def _known_in_one_way(terms: Terms) -> None:
 
 def _note_nothing(plan: RoundPlan, fault: str) -> None:
     """Keep no record of how a round was computed."""
+
+
+class RoundSums(Protocol):
+    """What a round needs of a hospital's part in secure sums (``client.secure_sum.studies``)."""
+
+    def label(self, plan: RoundPlan, terms: Terms, operator: str) -> SumLabel:
+        """Say what sum a plan asks for; Refusal where it cannot be."""
+
+    def masked(
+        self, plan: RoundPlan, terms: Terms, operator: str, integers: Integers, stream: Keystream
+    ) -> MaskedIntegers:
+        """Mask noised integers for that sum."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,7 @@ class Ward:
     ready: Callable[[Terms], None] = _always_ready
     note: Callable[[RoundPlan, str], None] = _note_nothing
     known_by: Callable[[Terms], KnownBy | None] = _known_in_one_way
-    sums: SumStudies | None = None
+    sums: RoundSums | None = None
 
 
 Admit = Callable[[Sequence[Ward], Terms], Cohort]

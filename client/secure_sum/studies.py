@@ -13,7 +13,8 @@ from datetime import datetime
 
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.ledger.sum_entries import KeptAnswer, SlotAnswer
-from wardround.client.secure_sum.member import SumMember, deal, give, mask, member_of, take
+from wardround.client.secure_sum.for_plan import mask_for, sum_label
+from wardround.client.secure_sum.member import SumMember, deal, give, member_of, take
 from wardround.client.secure_sum.study_keys import StudyKeyFiles, StudyKeys
 from wardround.protocol.arrays import Integers
 from wardround.protocol.errors import MessageError, Refusal
@@ -32,10 +33,9 @@ from wardround.protocol.secure_sum.label import SumLabel
 from wardround.protocol.secure_sum.roster import Roster
 from wardround.protocol.secure_sum.survivors import check_survivors
 from wardround.protocol.terms.limits import expiry_of
-from wardround.protocol.terms.request import request_in
 from wardround.protocol.terms.secure_sum import SecureSumSettings
-from wardround.protocol.terms.sum_label import label_of, slot_of
-from wardround.protocol.terms.sum_noise import slots_of, sum_noise
+from wardround.protocol.terms.sum_label import slot_of
+from wardround.protocol.terms.sum_noise import slots_of
 from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.protocol.wire.signing import SigningKey
 from wardround.protocol.wire.sum_roster import join_roster, sign_member_keys
@@ -99,15 +99,14 @@ class SumStudies:
 
         Refusal ``set_up`` before set-up is done here, ``roster`` for a plan of another roster.
         """
-        return _label(self._ready(plan.roster, terms, operator)[0], plan, terms)
+        return sum_label(self._ready(plan.roster, terms, operator)[0], plan, terms)
 
     def masked(
         self, plan: RoundPlan, terms: Terms, operator: str, integers: Integers, stream: Keystream
     ) -> MaskedIntegers:
         """Mask this hospital's noised integers for the sum that a plan asks for. The stream must be fresh."""
         member = self._ready(plan.roster, terms, operator)[0]
-        label = _label(member, plan, terms)
-        return mask(member, integers, label.digest(), label.slot, stream)
+        return mask_for(member, plan, terms, integers, stream)
 
     def given(self, request: SumRequest, terms: Terms, operator: str, now: datetime) -> KeptAnswer:
         """Give the shares that open a slot's sum, for one set of survivors ever."""
@@ -235,11 +234,6 @@ class SumStudies:
         if expiry is None:
             raise Refusal("expires_at", "the terms' expiry is no date")
         return expiry
-
-
-def _label(member: SumMember, plan: RoundPlan, terms: Terms) -> SumLabel:
-    noise = sum_noise(terms, request_in(plan, terms))
-    return label_of(plan, member.roster.digest, noise.dimension, noise.grid)
 
 
 def _brought(body: bytes, roster: Roster) -> BroughtShares:

@@ -23,6 +23,7 @@ import wardround.client.ledger.sqlite
 import wardround.client.round.charging
 import wardround.client.round.leaving
 import wardround.client.round.participate
+import wardround.client.secure_sum.for_plan
 import wardround.client.secure_sum.studies
 import wardround.client.train.with_opacus
 import wardround.protocol.files
@@ -124,7 +125,7 @@ PLACES_OF_SUMS: dict[str, Callable[[], None]] = {
     "take: file written": after(StudyKeyFiles, "save"),
     "take: before sending": before(wardround.client.agent.socket_door, "write"),
     "plan: charged": after(SqliteLedger, "charge"),
-    "plan: masked": after(wardround.client.secure_sum.studies, "mask"),
+    "plan: masked": after(wardround.client.secure_sum.for_plan, "mask"),
     "plan: stored, not committed": after(Store, "keep"),
     "plan: released": after(SqliteLedger, "released"),
     "plan: half sent": half_sent,

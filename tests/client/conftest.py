@@ -9,6 +9,7 @@ import pytest
 
 from tests.client.small_hospital import Hospital, small_tables, small_terms
 from tests.client.sum_hospitals import SumHospitals
+from wardround.protocol.terms.evaluation import EvaluationSettings
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +89,17 @@ def hospitals(
 def ready(sum_hospitals_made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SumHospitals]:
     """The same after set-up."""
     monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", lambda *arguments: 0.0)
-
     made = sum_hospitals_made[1].copied_to(tmp_path / "sums")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def sum_hospitals_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SumHospitals]:
+    """Four hospitals after the set-up of a study that evaluates after its first round."""
+    monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", lambda *arguments: 0.0)
+    evaluation = EvaluationSettings(rounds=(1,), noise_multiplier=20.0, score_bins=8)
+    made = SumHospitals(tmp_path / "sums", evaluation=evaluation)
+    made.set_up()
     yield made
     made.stop()

@@ -39,7 +39,7 @@ from wardround.server.algorithm.sum_trips import (
     take_masked,
 )
 
-ROUNDS = 3
+ROUNDS = 4
 
 
 class SumHospitals:
@@ -225,7 +225,8 @@ class SumHospitals:
         """Write trip 2 for one hospital."""
         asked = survivors_for(fixed, self.names.index(name) + 1)
         asked = changes.pop("asked", asked)
-        return self.signed(name, SumStep.SURVIVORS, asked.to_bytes(), round=number, **changes)
+        fields = {"round": number, "account": fixed.asked.slot.account, **changes}
+        return self.signed(name, SumStep.SURVIVORS, asked.to_bytes(), **fields)
 
     def second_trip(self, fixed: FixedSum, names: Iterable[str], number: int = 1) -> Integers:
         """Take these hospitals' shares, and give the sum."""

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 from tests.client.sum_hospitals import SumHospitals
+from wardround.client.agent.rehearse import rehearse
+from wardround.client.checks.sums import secure_sums
+from wardround.client.home.home import load_home
 from wardround.client.home.terms_folder import kept_terms
 from wardround.client.ledger.backup import back_up
 from wardround.client.ledger.verify import export, verify
 from wardround.protocol.secure_sum.exchange import TakenShares
-from wardround.protocol.wire.sum_wire import SumAnswer, SumStep
+from wardround.protocol.wire.signed_terms import sign_terms
+from wardround.protocol.wire.sum_wire import SumAnswer, SumStep, encode_sum_answer
 
 
 def everything(hospitals: SumHospitals, fixed: Any = None) -> list[bytes | None]:
@@ -31,16 +35,16 @@ def everything(hospitals: SumHospitals, fixed: Any = None) -> list[bytes | None]
 def test_the_sum_is_the_plain_sum_of_the_survivors_integers(
     ready: SumHospitals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import wardround.client.secure_sum.studies as studies
+    import wardround.client.secure_sum.for_plan as for_plan
 
     plain: list[np.ndarray] = []
-    mask = studies.mask
+    mask = for_plan.mask
 
     def seen(member: Any, integers: Any, *more: Any) -> Any:
         plain.append(integers.copy())
         return mask(member, integers, *more)
 
-    monkeypatch.setattr(studies, "mask", seen)
+    monkeypatch.setattr(for_plan, "mask", seen)
     # h2 drops out before trip 1; h4 between the trips.
     fixed = ready.first_trip(("h1", "h3", "h4"), 1)
     total = ready.second_trip(fixed, ("h1", "h2", "h3"), 1)
@@ -134,7 +138,7 @@ def test_a_plan_is_refused_before_any_charge_until_set_up_is_done(hospitals: Sum
     ):
         assert hospitals.clause_of_plan("h1", **{"number": 1, **changes}) == clause
     assert not hospitals.hospitals["h1"].entries("charged")
-    hospitals.masked("h1", 4)  # the spare slot
+    hospitals.masked("h1", 5)  # the spare slot
 
 
 def test_the_studys_keys_are_the_owners_alone_and_in_no_backup(ready: SumHospitals, tmp_path: Path) -> None:
@@ -204,3 +208,56 @@ def test_a_bad_dealer_is_named_at_set_up_and_nobody_is_charged(hospitals: SumHos
     hospitals.dealings = right
     assert hospitals.given("h1", SumStep.TAKE, hospitals.for_member("h1")).body == b""
     hospitals.masked("h1")
+
+
+def test_the_tables_of_held_out_patients_are_a_sum_of_their_own(
+    sum_hospitals_evaluated: SumHospitals,
+) -> None:
+    """A hospital may be out of a round's sum and in its tables': other keys, another slot, another account."""
+    ready = sum_hospitals_evaluated
+    tables = {"account": "held_out", "asks": "tables"}
+    fixed = ready.first_trip(("h1", "h2", "h3"), 1)
+    measured = ready.first_trip(("h2", "h3", "h4"), 1, **tables)
+    assert fixed.asked.label != measured.asked.label
+    assert isinstance(ready.second_trip(fixed, ready.names, 1), np.ndarray)
+    assert len(ready.second_trip(measured, ready.names, 1)) == ready.terms.table_noise.dimension
+    for name, accounts in (("h1", {"training"}), ("h2", {"training", "held_out"}), ("h4", {"held_out"})):
+        entries = ready.hospitals[name].entries("charged")
+        assert {entry.fields["account"] for entry in entries} == accounts
+        assert len(ready.hospitals[name].entries("survivors")) == 2
+    # Late, each in its own account.
+    assert ready.clause_of_plan("h4", 1) == "survivors"
+    assert ready.clause_of_plan("h1", 1, **tables) == "survivors"
+
+
+def test_status_and_doctor_say_whether_the_sum_is_set_up(hospitals: SumHospitals) -> None:
+    home = load_home(hospitals.hospitals["h1"].folder)
+    signed = sign_terms(hospitals.terms, hospitals.operator)
+
+    def standing() -> list[tuple[str, str]]:
+        ledger = hospitals.hospitals["h1"].agent._ledger
+        return [(one.state, one.text) for one in secure_sums(home, ledger, [signed])]
+
+    assert standing() == [
+        ("ok", "tea: the secure sum of 4 hospitals is not set up yet; the operator's server asks for it")
+    ]
+    hospitals.set_up()
+    assert standing() == [
+        ("ok", "tea: the secure sum of 4 hospitals is set up; 3 must take part in each round")
+    ]
+    for file in (home.folder / "sums").iterdir():
+        file.unlink()
+    ((state, text),) = standing()
+    assert state == "warn"
+    assert "keys of this study are lost" in text
+
+
+def test_a_rehearsal_masks_as_a_round_would_and_leaves_nothing(hospitals: SumHospitals) -> None:
+    home = load_home(hospitals.hospitals["h1"].folder)
+    policy = home.in_force(home.policy.current())
+    signed = sign_terms(hospitals.terms, hospitals.operator)
+    done = rehearse(home, policy, signed, datetime.now(UTC))
+    assert done.numbers == hospitals.terms.update_noise.dimension
+    hospitals.set_up()
+    assert done.size_bytes == len(encode_sum_answer(hospitals.masked("h1")))
+    assert not list(home.folder.glob("rehearsal-*"))

@@ -1,0 +1,65 @@
+"""What sum a round's plan asks of a member, and the member's masked integers for it."""
+
+from wardround.client.secure_sum.member import SumMember, mask
+from wardround.protocol.arrays import Integers
+from wardround.protocol.privacy.randomness import Keystream
+from wardround.protocol.secure_sum.exchange import MaskedIntegers
+from wardround.protocol.secure_sum.keys import new_study_secret, public_key
+from wardround.protocol.secure_sum.label import SumLabel
+from wardround.protocol.secure_sum.roster import Member, Roster
+from wardround.protocol.terms.request import request_in
+from wardround.protocol.terms.sum_label import label_of
+from wardround.protocol.terms.sum_noise import slots_of, sum_noise
+from wardround.protocol.terms.terms import RoundPlan, Terms
+from wardround.protocol.wire.sum_roster import roster_order
+
+
+def sum_label(member: SumMember, plan: RoundPlan, terms: Terms) -> SumLabel:
+    """Say what sum a plan asks for, from everything that its members must have been told alike."""
+    noise = sum_noise(terms, request_in(plan, terms))
+    return label_of(plan, member.roster.digest, noise.dimension, noise.grid)
+
+
+def mask_for(
+    member: SumMember, plan: RoundPlan, terms: Terms, integers: Integers, stream: Keystream
+) -> MaskedIntegers:
+    """Mask a hospital's noised integers for the sum that a plan asks for. The stream must be fresh."""
+    label = sum_label(member, plan, terms)
+    return mask(member, integers, label.digest(), label.slot, stream)
+
+
+class RehearsedSums:
+    """A study's secure sums with keys drawn now for all members: one round as it would be, which nobody can open."""
+
+    def __init__(self, hospital: str, terms: Terms) -> None:
+        """Draw keys for every member; ValueError where the terms do not name the hospital."""
+        settings, slots = terms.secure_sum, slots_of(terms)
+        names = roster_order(settings.members if settings else ())
+        secrets = {name: new_study_secret() for name in names}
+        members = tuple(
+            Member(
+                name,
+                settings.members[name] if settings else "",
+                public_key(secret.sealing_key()),
+                tuple(public_key(secret.slot_key(slot)) for slot in slots),
+            )
+            for name, secret in secrets.items()
+        )
+        roster = Roster(terms.study, terms.thresholds, slots, members)
+        index = names.index(hospital) + 1
+        self._member = SumMember(roster, index, terms.fingerprint, secrets[hospital])
+
+    @property
+    def roster(self) -> str:
+        """The digest that the rehearsed plan names."""
+        return self._member.roster.digest.hex()
+
+    def label(self, plan: RoundPlan, terms: Terms, operator: str) -> SumLabel:
+        """See ``SumStudies.label``; everything is set up."""
+        return sum_label(self._member, plan, terms)
+
+    def masked(
+        self, plan: RoundPlan, terms: Terms, operator: str, integers: Integers, stream: Keystream
+    ) -> MaskedIntegers:
+        """See ``SumStudies.masked``."""
+        return mask_for(self._member, plan, terms, integers, stream)
