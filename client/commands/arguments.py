@@ -74,6 +74,11 @@ def _approval(parser: OneLineParser) -> None:
     parser.add_argument(
         "--page", type=Path, metavar="FILE", help="write a page for a privacy board; decides nothing"
     )
+    parser.add_argument(
+        "--roster",
+        metavar="WORDS",
+        help="the eight words of the hospitals' keys as another hospital read them out; refused if they differ",
+    )
 
 
 def _decision(parser: OneLineParser) -> None:

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from wardround.client.commands.forecast import refuse_unless_permitted, show
@@ -14,6 +15,7 @@ from wardround.client.gate.admit import admit
 from wardround.client.home.home import POLICY
 from wardround.client.home.terms_folder import keep_pending
 from wardround.client.notice.board import board_html, gather_board
+from wardround.client.notice.sum_words import SumFacts, gather_sums, roster_lines, sum_sentences
 from wardround.client.policy.policy import at_approval
 from wardround.client.train.check_training import check_training
 from wardround.protocol.errors import ConfigurationError, Refusal
@@ -22,6 +24,7 @@ from wardround.protocol.terms.limits import Clause
 from wardround.protocol.text.answer import types
 from wardround.protocol.text.plain import LARGEST_YAML
 from wardround.protocol.text.say import say_json
+from wardround.protocol.wire.roster_phrase import require_same_phrase
 from wardround.protocol.wire.signed_terms import SignedTerms
 
 
@@ -33,11 +36,12 @@ def run(options: Namespace) -> None:
     with open_home(options.home) as opened:
         signed = opened.find(options.terms)
         checks: Sequence[Clause] = ()
+        sums: SumFacts | None = None
         if page is not None:
             _write_page(opened, signed, page, options)
             return
         if options.command == "approve":
-            checks = _checked(opened, signed, options)
+            checks, sums = _checked(opened, signed, options)
         kind = "approved" if options.command == "approve" else "declined"
         who = person(options.person)
         head = opened.ledger.decide(
@@ -53,7 +57,8 @@ def run(options: Namespace) -> None:
         keep_pending(opened.home.terms_folder, signed)
     if options.json:
         facts = {"study": signed.terms.study, "terms": signed.terms.fingerprint, "decision": kind}
-        say_json({**facts, "person": who, "head": head, "answered_for": clauses_to_plain(checks)})
+        answered = {"answered_for": clauses_to_plain(checks), "secure_sum": sums and sums_to_plain(sums)}
+        say_json({**facts, "person": who, "head": head, **answered})
         return
     say(f"{signed.terms.study} is {kind} by {who}; ledger entry {head[:12]}…")
     if kind == "approved":
@@ -62,8 +67,10 @@ def run(options: Namespace) -> None:
         say("From now on its plans are refused. What was already released stays spent.")
 
 
-def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Sequence[Clause]:
-    """Show cost and clauses, count the eligible patients, and have the person answer for both."""
+def _checked(
+    opened: OpenHome, signed: SignedTerms, options: Namespace
+) -> tuple[Sequence[Clause], SumFacts | None]:
+    """Show cost and clauses, whom secure sums stand on, the eligible patients; the person answers for all of it."""
     seen = opened.forecast(signed)
     if not options.json:
         show(opened, signed, seen)
@@ -71,6 +78,10 @@ def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Seque
     others = sum(clause.name != "approval" for clause in seen.clauses)
     if not options.json:
         say(f"  complies with all {others} other clauses of the policy (forecast lists them)")
+    sums = gather_sums(opened.policy, signed.terms, seen)
+    _compare_roster(sums, options)
+    if sums is not None and not options.json:
+        say("", *(f"  {line}" for line in (*sum_sentences(sums), *roster_lines(sums))))
     if signed.terms.module_digest:  # the models that ship are compared before the first round alone: seconds
         check_training(signed.terms)
     checks = at_approval(opened.policy, signed.terms, opened.home.hospital, eligible_patients(opened, signed))
@@ -83,13 +94,29 @@ def _checked(opened: OpenHome, signed: SignedTerms, options: Namespace) -> Seque
                 clause.name, f"{clause.asked}; this hospital allows {clause.allowed}; nothing was recorded"
             )
     _confirm(opened, signed, options)
-    return checks
+    return checks, sums
+
+
+def _compare_roster(sums: SumFacts | None, options: Namespace) -> None:
+    """Refuse other words than the person was told, if any."""
+    if options.roster is None:
+        return
+    if sums is None:
+        raise ConfigurationError("--roster: this study has no secure sums, and so no roster")
+    require_same_phrase(options.roster, sums.words)
+
+
+def sums_to_plain(sums: SumFacts) -> dict[str, object]:
+    """Spell them for JSON."""
+    return {**asdict(sums), "sentences": sum_sentences(sums)}
 
 
 def _write_page(opened: OpenHome, signed: SignedTerms, out: Path, options: Namespace) -> None:
     """Write the page for a privacy board; nothing is decided by it, and no file is overwritten."""
     seen = opened.forecast(signed)
     checks = at_approval(opened.policy, signed.terms, opened.home.hospital, eligible_patients(opened, signed))
+    sums = gather_sums(opened.policy, signed.terms, seen)
+    _compare_roster(sums, options)
     facts = gather_board(
         hospital=opened.home.hospital,
         signed=signed,
@@ -101,6 +128,7 @@ def _write_page(opened: OpenHome, signed: SignedTerms, out: Path, options: Names
         ledger_head=opened.ledger.head,
         seen=seen,
         checks=checks,
+        sums=sums,
         now=opened.now,
     )
     write_new(out, board_html(facts).encode(), 0o644)

@@ -13,6 +13,7 @@ from wardround.client.gate.identity import HELDOUT_SHARE
 from wardround.client.ledger.port import Ledger
 from wardround.client.notice.odds import Odds, odds
 from wardround.client.notice.page import dots, render
+from wardround.client.notice.sum_words import SumFacts, roster_lines, sum_sentences
 from wardround.client.notice.words import count_words, used_features
 from wardround.client.policy.policy import Forecast, Policy
 from wardround.protocol.model.model import parameter_count
@@ -46,7 +47,7 @@ class BoardFacts:
 
     seen: the study's clauses, those of the ledger included; checks: those that depend on the tables. excess: the
     chance that the factor e^ε is exceeded, None where patients are sampled. after: odds when the study has run;
-    life: at the policy's cap.
+    life: at the policy's cap. sums: on whom its secure sums stand, None where it has none.
     """
 
     hospital: str
@@ -67,6 +68,7 @@ class BoardFacts:
     life: Odds
     policy_digest: str
     ledger_head: str
+    sums: SumFacts | None = None
 
     @property
     def broken(self) -> tuple[Clause, ...]:
@@ -92,6 +94,7 @@ def gather_board(
     seen: Forecast,
     checks: Sequence[Clause],
     now: datetime,
+    sums: SumFacts | None = None,
 ) -> BoardFacts:
     """Read the facts; nothing is spent and nothing decided. operator: the policy's name for whoever proposes."""
     terms, delta = signed.terms, policy.delta
@@ -119,6 +122,7 @@ def gather_board(
         life=odds(max(policy.max_epsilon_for_life, after), delta),
         policy_digest=hashlib.sha256(policy_text).hexdigest(),
         ledger_head=ledger_head,
+        sums=sums,
     )
 
 
@@ -168,6 +172,7 @@ def board_html(facts: BoardFacts) -> str:
         named=tuple(terms.training.public_patients.items())[:_MOST_NAMED],
         models=_MODELS,
         accounts={"training": "learned from", "held_out": "used to measure only"},
+        sum_lines=(*sum_sentences(facts.sums), *roster_lines(facts.sums)) if facts.sums else (),
     )
 
 

@@ -47,8 +47,8 @@ def roster_phrase(members: Mapping[str, str], cost: ScryptCost = PHRASE_COST) ->
     return " ".join(phrase_words(members, PHRASE_WORDS, cost))
 
 
-def require_same_phrase(heard: str, members: Mapping[str, str], cost: ScryptCost = PHRASE_COST) -> None:
-    """Return where a meeting heard this roster's words; else ConfigurationError.
+def require_same_phrase(heard: str, phrase: str) -> None:
+    """Return where a meeting heard this roster's phrase; else ConfigurationError.
 
     Spaces and upper case do not count. Another number of words is refused before anything is compared: fewer could
     be ground.
@@ -56,7 +56,7 @@ def require_same_phrase(heard: str, members: Mapping[str, str], cost: ScryptCost
     words = heard.lower().split()
     line = f"must be all {PHRASE_WORDS} words of the roster: fewer could be imitated"
     require(len(words) == PHRASE_WORDS, "roster", f"{len(words)} words", line)
-    if words != roster_phrase(members, cost).split():
+    if words != phrase.split():
         raise ConfigurationError(
             "roster: the words that you were told are not those of these terms: somebody has another roster; "
             "nothing was done: compare each hospital's key by telephone"

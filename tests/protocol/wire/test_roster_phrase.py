@@ -39,12 +39,17 @@ def shown_to_bert(number: int) -> dict[str, str]:
 
 
 def test_a_roster_has_one_phrase_in_any_order() -> None:
-    words = roster_phrase(ROSTER)
-    assert roster_phrase(ROSTER, CHEAP) == roster_phrase(dict(reversed(ROSTER.items())), CHEAP)
+    words = roster_phrase(ROSTER, CHEAP)
+    assert words == roster_phrase(dict(reversed(ROSTER.items())), CHEAP)
     assert len(words.split()) == PHRASE_WORDS
     assert PHRASE_WORDS * BITS_PER_WORD == 88
     # Held: a meeting's hospitals may have different releases.
-    assert words == "maybe trouble gelatin burden lollipop peony north render"
+    assert words == "bubble estate plywood knife supreme nickel good taffeta"
+
+
+@pytest.mark.slow
+def test_the_phrase_at_its_usual_cost() -> None:
+    assert roster_phrase(ROSTER) == "maybe trouble gelatin burden lollipop peony north render"
 
 
 def test_another_key_name_or_hospital_has_another_phrase() -> None:
@@ -114,14 +119,14 @@ def test_a_phrase_of_44_bits_was_ground() -> None:
 def test_a_phrase_of_another_length_is_refused_though_its_words_are_right(many: int) -> None:
     heard = " ".join(phrase_words(ROSTER, many, CHEAP))
     with pytest.raises(ConfigurationError, match="must be all 8 words"):
-        require_same_phrase(heard, ROSTER, CHEAP)
+        require_same_phrase(heard, roster_phrase(ROSTER, CHEAP))
 
 
 def test_the_words_of_another_roster_are_refused() -> None:
     heard = roster_phrase(ROSTER, CHEAP)
-    require_same_phrase(f"  {heard.upper()} ", ROSTER, CHEAP)
+    require_same_phrase(f"  {heard.upper()} ", heard)
     with pytest.raises(ConfigurationError, match="somebody has another roster"):
-        require_same_phrase(heard, {**ROSTER, "carl": key("fake carl")}, CHEAP)
+        require_same_phrase(heard, roster_phrase({**ROSTER, "carl": key("fake carl")}, CHEAP))
 
 
 @pytest.mark.parametrize(
