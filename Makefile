@@ -45,8 +45,9 @@ demo: $(STAMP) ## Train one private model across twenty synthetic hospitals, and
 figure: demo ## Draw the README's picture anew, from the demo's run
 	$(BIN)/python -m wardround.simulations.report.figure outputs/demo/summary.json docs/figures/demo.svg
 
-federation: $(STAMP) ## Run one server and three hospitals as processes over TLS, one of them killed on the way
+federation: $(STAMP) ## Run a server and hospitals as processes over TLS, one of them killed on the way; then in secure sums
 	$(BIN)/python -m wardround.simulations.loopback
+	$(BIN)/python -m wardround.simulations.loopback --secure --folder outputs/federation-secure
 
 test: $(STAMP) ## Run the default tests, on every core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m 'not slow and not soak'

@@ -81,7 +81,8 @@ class FederationSettings:
     memory_mb bounds, in MiB, what one step may hold of the federation's design besides the patients
     themselves; less means that designs are built anew each round. workers: threads that compare methods.
     cache: whether encoded patients are kept on disk for the next run, in ``cache_dir/encoded`` (None: the
-    user's cache folder), all entries together at most cache_mb MiB.
+    user's cache folder), all entries together at most cache_mb MiB. masks: whether secure sums go through keys, shares
+    and masks as in a real study; the figures are the same, bit for bit.
     """
 
     kind: str = "in_process"
@@ -90,9 +91,12 @@ class FederationSettings:
     cache: bool = True
     cache_dir: Path | None = None
     cache_mb: int = 2048
+    masks: bool = False
 
     def __post_init__(self) -> None:
         """Check kind and ranges."""
+        line = "are for federation=in_process"
+        require(self.kind == "in_process" or not self.masks, "federation.masks", self.masks, line)
         allowed = f"must be one of {', '.join(FEDERATION_KINDS)}"
         require(self.kind in FEDERATION_KINDS, "federation.kind", self.kind, allowed)
         in_range = 16 <= self.memory_mb <= 1 << 20

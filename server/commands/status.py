@@ -12,7 +12,16 @@ from wardround.protocol.wire.speaker import this_speaker
 from wardround.server.store.agent_releases import agents_heard, release_lines
 from wardround.server.store.certificates import days_left
 from wardround.server.store.checkpoint import resume
-from wardround.server.store.event_log import AGENT, ASKED, EVALUATED, read_events
+from wardround.server.store.event_log import (
+    AGENT,
+    ASKED,
+    EVALUATED,
+    READY,
+    SURVIVORS,
+    UNMASKED,
+    VOID,
+    read_events,
+)
 from wardround.server.store.operator_home import OperatorHome, StudyFolder, load_operator_home
 
 
@@ -30,7 +39,7 @@ def run(options: Namespace) -> None:
     for study in plain["studies"]:
         valid = f"; terms valid until {study['valid_until']}" if study["valid_until"] else ""
         say(f"study {study['study']}: {study['state']}, round {study['round']}, {study['at']}{valid}")
-        say(*_measured_lines(study["evaluated"]), *study["other_releases"])
+        say(*_measured_lines(study["evaluated"]), *_sum_lines(study), *study["other_releases"])
 
 
 def standing(home: OperatorHome) -> dict[str, Any]:
@@ -70,7 +79,9 @@ def _study(study: StudyFolder) -> dict[str, object]:
     # Neither tells how the study stands: an exception is signed after the end, an agent speaks within a round.
     run = [event for event in events if event.get("event") not in ("exception", AGENT)]
     last = run[-1] if run else {"event": "no event yet", "time": "never"}
-    words = dict.fromkeys(("round", "announced", EVALUATED, ASKED), "running")
+    words = dict.fromkeys(
+        ("round", "announced", EVALUATED, ASKED, READY, SURVIVORS, UNMASKED, VOID), "running"
+    )
     state = words.get(str(last["event"]), str(last["event"]))
     measured = [event for event in events if event.get("event") == EVALUATED]
     newest = (
@@ -90,7 +101,17 @@ def _study(study: StudyFolder) -> dict[str, object]:
         "ledger_heads": {} if terms is None else _heads(study, terms),
         "valid_until": None if terms is None else terms.expires_at,
         "other_releases": release_lines(agents_heard(events)),
+        "roster": next((event["roster"] for event in events if event.get("event") == READY), None),
+        "void_sums": [[one.get("account"), one.get("round")] for one in events if one.get("event") == VOID],
     }
+
+
+def _sum_lines(study: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say which roster a study's secure sums have, and how many gave nothing; nothing where it has none."""
+    if study["roster"] is None:
+        return ()
+    void = f", {len(study['void_sums'])} void" if study["void_sums"] else ""
+    return (f"  secure sums of roster {study['roster'][:12]}{void}",)
 
 
 def _measured_lines(measured: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ LARGEST_EVENT = 2**20  # bytes of a line
 
 ASKED, EVALUATED = "evaluation_announced", "evaluated"
 """Events of an evaluation on held-out patients: asked for, and closed with its noised measures."""
+READY, SURVIVORS, UNMASKED, VOID = "secure_sum_ready", "survivors", "unmasked", "void_sum"
+"""Events of secure sums: set up; a sum's survivors kept, before trip 2 leaves; its masks off; no sum."""
 AGENT = "agent"
 """Event of an agent that says which release it is; it tells nothing of how the study stands."""
 
@@ -53,7 +55,10 @@ class EventLog:
         """Append a closed round: who took part, who was late, who was refused; no figure of any patient."""
         rejected = {one.hospital: one.reason for one in summary.rejected}
         took_part = f"{len(summary.accepted)} of {summary.planned} hospitals"
-        line = f"round {summary.round} of {rounds}: {took_part}, {seconds:.1f} s"
+        # Beyond the terms' rounds are spare ones, in the place of rounds that gave nothing.
+        of = f" of {rounds}" if summary.round <= rounds else ", a spare one"
+        line = f"round {summary.round}{of}: {took_part}, {seconds:.1f} s"
+        line += f"; not used: {summary.discarded}" if summary.discarded else ""
         line += "".join(f"; {hospital}: {reason}" for hospital, reason in rejected.items())
         line += f"; no answer from {', '.join(summary.missing)}" if summary.missing else ""
         self.write(

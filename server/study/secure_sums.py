@@ -36,13 +36,12 @@ from wardround.server.algorithm.sum_trips import (
     take_masked,
     void_words,
 )
+from wardround.server.store.event_log import SURVIVORS, UNMASKED, VOID
 from wardround.server.store.sum_files import SumFolder, SurvivorsLost
 from wardround.server.study.quorum import WaitedInVain, ask_until
 from wardround.server.study.served import Answers, Attendance, ServedStudy, attendance_of
 from wardround.server.study.set_up_sums import SumAsks
 
-SURVIVORS, UNMASKED, VOID = "survivors", "unmasked", "void_sum"
-"""Events of a sum: its survivors kept, before trip 2 leaves; its masks off; no sum."""
 _LEAST_PATIENCE_SECONDS = 2.0
 
 

@@ -25,6 +25,7 @@ from wardround.server.algorithm.sum_setup import (
     roster_of,
     wrong_answer,
 )
+from wardround.server.store.event_log import READY
 from wardround.server.store.sum_files import SumFolder
 from wardround.server.study.quorum import ask_until
 from wardround.server.study.served import Answers, ServedStudy, attendance_of
@@ -87,7 +88,7 @@ def set_up(study: ServedStudy, asks: SumAsks) -> Roster:
         _bring(study, about, roster, dealings, asks)
         folder.save_taken()
         line = f"secure sum: set up with {len(about.members)} hospitals, roster {roster.digest.hex()[:12]}"
-        study.log.write("secure_sum_ready", line, roster=roster.digest.hex(), slots=len(roster.slots))
+        study.log.write(READY, line, roster=roster.digest.hex(), slots=len(roster.slots))
     return roster
 
 

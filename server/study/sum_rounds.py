@@ -12,8 +12,8 @@ from wardround.server.algorithm.rounds import RoundState
 from wardround.server.algorithm.sum_trips import ClosedSum
 from wardround.server.evaluation.evaluation import TableSum
 from wardround.server.store.checkpoint import save_state
-from wardround.server.store.event_log import read_events
-from wardround.server.study.secure_sums import VOID, Sums, run_sum
+from wardround.server.store.event_log import VOID, read_events
+from wardround.server.study.secure_sums import Sums, run_sum
 from wardround.server.study.served import Answers, ServedStudy, attendance_of
 
 

@@ -29,6 +29,7 @@ from wardround.server.evaluation.assess import (
     Ask,
     Assessment,
     EvaluationResult,
+    Measure,
     assess,
     evaluate_round,
     measuring,
@@ -38,6 +39,7 @@ from wardround.simulations.federation.encoded_cache import load_cached
 from wardround.simulations.federation.federation import OPERATOR, Federation
 from wardround.simulations.federation.in_process import Answer
 from wardround.simulations.federation.in_process import run as run_in_process
+from wardround.simulations.federation.masked import MaskedSums
 from wardround.simulations.measures.held_out import HeldOutScore
 from wardround.simulations.measures.memory import peak_mb
 from wardround.simulations.report.progress import Watcher, watch
@@ -75,12 +77,12 @@ def conduct(settings: StudySettings) -> Results:
     loaded = time.perf_counter()
     with watch(settings.report.progress, terms) as watcher:
         answer = answering(federation, terms, memory_bytes)
-        diary = Diary(federation, terms, watcher, answer, memory_bytes)
-        state = train(settings, federation, terms, answer, diary.note)
+        sums = masked_sums(settings, terms)
+        measure = sums.measuring(asking(answer)) if sums else measuring(terms, asking(answer))
+        diary = Diary(federation, terms, watcher, measure, memory_bytes)
+        state = train(settings, federation, terms, answer, diary.note, sums)
         today = datetime.now(UTC).date()
-        assessment = assess(
-            terms, state, measuring(terms, asking(answer)), settings.release_decision, today, diary.findings
-        )
+        assessment = assess(terms, state, measure, settings.release_decision, today, diary.findings)
         watcher.say("comparing with alone, pooled and without privacy")
         weights = assessment.weights
         contest = Contest(federation, terms, weights, settings.personalization.kind, memory_bytes)
@@ -130,8 +132,19 @@ def simulated_terms(settings: StudySettings, federation: Federation) -> Terms:
     )
 
 
+def masked_sums(settings: StudySettings, terms: Terms) -> MaskedSums | None:
+    """Set up secure sums with masks, where the settings want them and the terms have such sums."""
+    wanted = settings.federation.masks and terms.secure_sum is not None
+    return MaskedSums(terms, settings.seed) if wanted else None
+
+
 def train(
-    settings: StudySettings, federation: Federation, terms: Terms, answer: Answer, on_round: OnRound
+    settings: StudySettings,
+    federation: Federation,
+    terms: Terms,
+    answer: Answer,
+    on_round: OnRound,
+    sums: MaskedSums | None = None,
 ) -> RoundState:
     """Run the private rounds, carried by a function call, Flower's messages, or its engine on Ray."""
     if settings.federation.kind == "flower":
@@ -143,7 +156,7 @@ def train(
         from wardround.simulations.federation.messages import run_over_messages
 
         return run_over_messages(terms, answer, on_round=on_round)
-    return run_in_process(terms, answer, on_round=on_round)
+    return run_in_process(terms, answer, on_round=on_round, close=sums.close if sums else None)
 
 
 def answering(federation: Federation, terms: Terms, memory_bytes: int = MEMORY_BYTES) -> Answer:
@@ -175,7 +188,7 @@ class Diary:
     federation: Federation
     terms: Terms
     watcher: Watcher
-    answer: Answer
+    measure: Measure
     memory_bytes: int = MEMORY_BYTES
     findings: list[EvaluationResult] = field(default_factory=list)
     rows: list[RoundRow] = field(default_factory=list)
@@ -197,8 +210,7 @@ class Diary:
         # After the last round `assess` measures, and once more where the model is mitigated.
         if due(state, self.terms) and not finished(state, self.terms):
             weights = reported_weights(state)
-            measure = measuring(self.terms, asking(self.answer))
-            self.findings.append(evaluate_round(self.terms, state, measure, weights))
+            self.findings.append(evaluate_round(self.terms, state, self.measure, weights))
         self._since = time.perf_counter()
 
     def _spent(self, rounds: int) -> float:

@@ -69,7 +69,7 @@ def told(payload):
     return Message(RecordDict({"answer": ConfigRecord({"answer": payload})}), 1, MessageType.TRAIN)
 
 
-@pytest.mark.parametrize("body", [b"", b"shares" * 1000])
+@pytest.mark.parametrize("body", [b"", b"shares" * 1000, bytes(2**20 + 1)])
 def test_what_the_shim_hands_on_is_what_the_operator_signed(codec, body):
     codec.heads.keep("north", HEAD)
     sent = SumCodec(codec).write([asked_of("north", body), asked_of("south")], {"north": 1, "south": 2}, 60.0)

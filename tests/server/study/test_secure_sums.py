@@ -15,8 +15,11 @@ from wardround.protocol.terms.terms import RoundPlan
 from wardround.protocol.wire.signed_terms import sign_terms
 from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.sum_wire import SumStep
+from wardround.server.algorithm import rounds
 from wardround.server.algorithm.screen import NoRelease
+from wardround.server.commands import status
 from wardround.server.store.begin_home import begin_operator_home
+from wardround.server.store.checkpoint import resume
 from wardround.server.store.event_log import EventLog, read_events
 from wardround.server.store.operator_home import load_operator_home
 from wardround.server.store.sum_files import SumFolder
@@ -24,6 +27,7 @@ from wardround.server.study import quorum
 from wardround.server.study.secure_sums import Sums, run_sum
 from wardround.server.study.served import ServedStudy
 from wardround.server.study.set_up_sums import SumAsks, set_up, sum_study
+from wardround.server.study.sum_rounds import one_sum_round
 
 NAMES = ("north", "south", "east", "west")
 INTEGERS = {name: np.arange(6) * 10**9 + index for index, name in enumerate(NAMES)}
@@ -41,7 +45,7 @@ class Hospitals:
         self.members = {name: SetUpMember(name, keys[name]) for name in NAMES}
         for member in self.members.values():
             member.study = sum_study(terms)
-        self.away, self.asked, self.kill_after = {}, [], {}
+        self.away, self.asked, self.kill_after, self.integers = {}, [], {}, INTEGERS
 
     def asks(self):
         return SumAsks(self._plans, self._requests)
@@ -54,7 +58,8 @@ class Hospitals:
         return self._answered(step, requests, lambda one: self.members[one.hospital].answer(one))
 
     def masked(self, plan):
-        return self.members[plan.hospital].masked(plan, self.terms, INTEGERS[plan.hospital])
+        integers = self.integers[plan.hospital]
+        return self.members[plan.hospital].masked(plan, self.terms, integers)
 
     def _answered(self, step, asks, answer):
         for count, one in enumerate(asks):
@@ -308,3 +313,55 @@ def test_a_stop_is_heard_between_two_askings_and_the_study_goes_on_later(study, 
     study.folder.stop.unlink()
     hospitals.away = {}
     assert np.array_equal(summed(study, hospitals).total, total(*NAMES))
+
+
+def test_status_names_the_roster_and_counts_void_sums(study, hospitals):
+    assert status._sum_lines(status._study(study.folder)) == ()
+    summed(study, hospitals)
+    found = status._study(study.folder)
+    roster = events(study, "secure_sum_ready")[0]["roster"]
+    assert (found["state"], found["roster"], found["void_sums"]) == ("running", roster, [])
+    assert status._sum_lines(found) == (f"  secure sums of roster {roster[:12]}",)
+    assert summed(study, hospitals, weights=1.0).void == "survivors lost"
+    found = status._study(study.folder)
+    assert found["void_sums"] == [["training", 1]]
+    assert status._sum_lines(found) == (f"  secure sums of roster {roster[:12]}, 1 void",)
+
+
+def closes(study, state, hospitals):
+    hospitals.integers = dict.fromkeys(NAMES, np.arange(6))  # within the norm that honest hospitals may have
+    sums = Sums(set_up(study, hospitals.asks()), hospitals.asks())
+    return one_sum_round(study, state, sums)
+
+
+def test_a_void_round_is_charged_by_its_number_and_a_spare_one_stands_in_for_it(study, hospitals, capsys):
+    """Two rounds and one spare: the state moves on with the number alone, and the study makes both rounds."""
+    masked = hospitals.masked
+
+    def lying(plan):
+        answer = masked(plan)
+        bad = plan.hospital == "west" and plan.round == 1
+        return replace(answer, body=bytes(32) + answer.body[32:]) if bad else answer
+
+    hospitals.masked = lying
+    state = closes(study, rounds.init(study.terms), hospitals)
+    assert (state.round, state.made, state.void) == (2, 0, (1,))
+    assert not state.weights.any()
+    while not rounds.finished(state, study.terms):
+        state = closes(study, state, hospitals)
+    assert (state.round, state.made) == (4, 2)
+    assert state.weights.any()
+    said = capsys.readouterr().err
+    assert "round 1 of 2: 4 of 4 hospitals" in said
+    assert "not used: bad dealer by west" in said
+    assert "round 3, a spare one: 4 of 4 hospitals" in said
+    assert resume(study.folder.checkpoints, study.terms).state.round == 4
+
+
+def test_without_a_spare_left_too_few_shares_stop_the_study_and_it_goes_on_later(study, hospitals):
+    state = replace(rounds.init(study.terms), round=2, void=(1,))
+    hospitals.away = {SumStep.SURVIVORS: {"north", "east"}}
+    with pytest.raises(ConfigurationError, match="round 2, shares: 2 of 4"):
+        closes(study, state, hospitals)
+    hospitals.away = {}
+    assert closes(study, state, hospitals).made == 1

@@ -1,0 +1,73 @@
+"""Secure sums over real processes and TLS: kills in set-up and between the trips; what each ledger then holds."""
+
+import pytest
+
+from wardround.client.home.home import load_home
+from wardround.simulations.loopback.federation import Loopback
+from wardround.simulations.loopback.secure import HOSPITALS, STUDY, WAITS, await_survivors, survivors_by_slot
+
+pytestmark = [pytest.mark.slow, pytest.mark.flower]
+
+ROUNDS = 3
+
+
+@pytest.fixture(scope="module")
+def loopback(tmp_path_factory):
+    with Loopback(tmp_path_factory.mktemp("l"), HOSPITALS) as loopback:
+        loopback.provision()
+        loopback.introduce()
+        settings = loopback.settings(
+            STUDY, ROUNDS, "privacy.noise=secure", "secure_sum.threshold=3", evaluation="private"
+        )
+        loopback.approve(STUDY, *settings)
+        loopback.start_server()
+        for name in loopback.hospitals:
+            loopback.start_hospital(name)
+        loopback.start_study(*settings, *WAITS)
+        yield loopback
+
+
+def entries(loopback, name, kind):
+    ledger = load_home(loopback.home(name)).open_ledger()
+    try:
+        return [entry.fields for entry in ledger.entries() if entry.kind == kind]
+    finally:
+        ledger.close()
+
+
+def test_study_and_server_killed_in_set_up_and_between_the_trips_end_with_one_set_of_survivors_a_slot(
+    loopback,
+):
+    loopback.await_event(STUDY, lambda event: event["event"] == "agent", 240)
+    loopback.kill("study")
+    loopback.start_study(f"--study={STUDY}", *WAITS, word="resume")
+    fixed = await_survivors(loopback, 1)
+    loopback.kill("study")
+    loopback.kill("server")
+    loopback.start_server()
+    loopback.start_study(f"--study={STUDY}", *WAITS, word="resume")
+    fixed_later = await_survivors(loopback, 2)
+    loopback.kill("west")
+    loopback.start_hospital("west")
+    assert loopback.wait_study(300) == 0, loopback.log("study")[-3000:]
+    events = loopback.events(STUDY)
+    closed = {event["round"]: event for event in events if event["event"] == "round"}
+    assert [number for number, event in closed.items() if not event["discarded"]] == list(
+        range(1, ROUNDS + 1)
+    )
+    assert set(closed[1]["accepted"]) == set(fixed)
+    assert set(closed[2]["accepted"]) == set(fixed_later)
+    # Also in the log: a server that was killed fixed no second set.
+    named = {}
+    for event in events:
+        if event["event"] == "survivors":
+            named.setdefault((event["account"], event["round"]), set()).add(tuple(event["survivors"]))
+    assert all(len(sets) == 1 for sets in {**named, **survivors_by_slot(loopback)}.values())
+    (roster,) = {event["roster"] for event in events if event["event"] == "secure_sum_ready"}
+    for name in loopback.hospitals:
+        charged = [(fields["account"], fields["round"]) for fields in entries(loopback, name, "charged")]
+        took_part = [("training", number) for number, one in closed.items() if name in one["accepted"]]
+        assert set(took_part) <= set(charged)
+        assert len(charged) == len(set(charged))
+        assert [fields["roster"] for fields in entries(loopback, name, "roster")] == [roster]
+        loopback.hospital(name, "ledger", "verify", "--json")
