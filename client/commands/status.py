@@ -27,6 +27,8 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 from wardround.protocol.wire.speaker import this_speaker
 
 LAST = 5
+_SHOWN = ("charged", "released", "refused", "roster", "survivors")
+"""What left, was refused, or had to be written before something left."""
 
 
 def run(options: Namespace) -> None:
@@ -50,7 +52,7 @@ def run(options: Namespace) -> None:
             _next_round(opened, signed) for signed in opened.known() if opened.decision(signed) == "approved"
         ]
         pending = sorted(s.terms.study for s in opened.known() if opened.decision(s) == "pending")
-    last = [entry for entry in entries if entry.kind in ("charged", "released", "refused")][-LAST:]
+    last = [entry for entry in entries if entry.kind in _SHOWN][-LAST:]
     if options.json:
         releases = [{"kind": e.kind, "time": e.time.isoformat(), **e.fields} for e in last]
         plain = [{**asdict(n), "since": n.since.isoformat(), "last": n.last.isoformat()} for n in noise]

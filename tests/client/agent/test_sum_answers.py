@@ -1,5 +1,6 @@
 """A secure sum with real agents: set-up and both trips, repeats and restarts, and what it all leaves in the ledger."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,18 @@ def test_a_rehearsal_masks_as_a_round_would_and_leaves_nothing(hospitals: SumHos
     hospitals.set_up()
     assert done.size_bytes == len(encode_sum_answer(hospitals.masked("h1")))
     assert not list(home.folder.glob("rehearsal-*"))
+
+
+def test_the_studys_keys_stay_as_long_as_extended_terms(ready: SumHospitals) -> None:
+    hospital = ready.hospitals["h1"]
+    (file,) = (hospital.folder / "sums").iterdir()
+    as_made = file.read_bytes()
+    assert b"2100-01-01" in as_made
+    # Terms that expire earlier shorten nothing.
+    ready.terms = replace(ready.terms, expires_at="2099-06-01T00:00:00+00:00")
+    ready.masked("h1", 1)
+    assert file.read_bytes() == as_made
+    # As if these had come first, and now the extended ones.
+    file.write_bytes(as_made.replace(b"2100-01-01", b"2099-01-01"))
+    ready.masked("h1", 2)
+    assert b"2099-06-01" in file.read_bytes()

@@ -1,0 +1,92 @@
+"""The file of a study's keys: whole or refused, for its owner alone, gone when its time has come."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from wardround.client.secure_sum.study_keys import StudyKeyFiles, StudyKeys
+from wardround.protocol.errors import Refusal
+from wardround.protocol.secure_sum.keys import new_study_secret
+from wardround.protocol.secure_sum.sharing import SHARE_BYTES
+
+TERMS, OPERATOR = "ab" * 32, "ed25519:" + "A" * 43
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+OPENED = tuple(
+    tuple(bytes([dealer, slot]) + bytes(SHARE_BYTES - 2) for slot in range(3)) for dealer in range(4)
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> StudyKeyFiles:
+    return StudyKeyFiles(tmp_path / "sums")
+
+
+def the_file(tmp_path: Path) -> Path:
+    (file,) = (tmp_path / "sums").iterdir()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("roster_keys", "opened"), [(b"", ()), (b"keys\nof all", ()), (b"keys\nof all", OPENED)]
+)
+def test_what_is_saved_is_read_back(
+    files: StudyKeyFiles, roster_keys: bytes, opened: tuple[tuple[bytes, ...], ...]
+) -> None:
+    keys = StudyKeys(new_study_secret(), NOW, roster_keys, opened)
+    files.save(OPERATOR, TERMS, keys)
+    read = files.load(OPERATOR, TERMS)
+    assert read is not None
+    assert read.secret.to_bytes() == keys.secret.to_bytes()
+    assert (read.expires_at, read.roster_keys, read.opened) == (NOW, roster_keys, opened)
+    assert files.load("ed25519:" + "B" * 43, TERMS) is None
+    assert files.load(OPERATOR, "cd" * 32) is None
+
+
+def test_nothing_of_it_is_shown(files: StudyKeyFiles) -> None:
+    keys = StudyKeys(new_study_secret(), NOW, b"roster", OPENED)
+    assert keys.secret.to_bytes().hex() not in repr(keys)
+    assert "secret" not in repr(keys)
+
+
+def test_a_file_that_is_damaged_is_refused_and_not_taken_for_none(
+    files: StudyKeyFiles, tmp_path: Path
+) -> None:
+    files.save(OPERATOR, TERMS, StudyKeys(new_study_secret(), NOW, b"roster", OPENED))
+    file = the_file(tmp_path)
+    whole = file.read_bytes()
+    for content in (b"", b"{}\n", whole[:-1], whole[:40], bytes(len(whole)), whole[:-1] + b"x", b"\xff" * 9):
+        file.write_bytes(content)
+        with pytest.raises(Refusal) as refused:
+            files.load(OPERATOR, TERMS)
+        assert refused.value.clause == "study_keys"
+
+
+def test_expired_files_are_deleted_and_others_stay(files: StudyKeyFiles, tmp_path: Path) -> None:
+    files.save(OPERATOR, TERMS, StudyKeys(new_study_secret(), NOW))
+    files.save(OPERATOR, "cd" * 32, StudyKeys(new_study_secret(), NOW + timedelta(days=2)))
+    assert files.forget_expired(NOW - timedelta(seconds=1)) == 0
+    assert files.forget_expired(NOW + timedelta(days=1)) == 1
+    assert files.load(OPERATOR, TERMS) is None
+    assert files.load(OPERATOR, "cd" * 32) is not None
+    # A crash between overwriting and deleting leaves zeros: they go too.
+    file = the_file(tmp_path)
+    file.write_bytes(bytes(file.stat().st_size))
+    assert files.forget_expired(NOW) == 1
+    assert not list((tmp_path / "sums").iterdir())
+
+
+def test_what_cannot_be_read_keeps_no_other_from_being_deleted(
+    files: StudyKeyFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.save(OPERATOR, TERMS, StudyKeys(new_study_secret(), NOW))
+    (tmp_path / "sums" / "0.keys").write_bytes(b"rubbish")
+    assert files.forget_expired(NOW) == 1
+    assert "0.keys" in caplog.text
+
+
+def test_a_disk_that_takes_no_file_is_a_clause(files: StudyKeyFiles, tmp_path: Path) -> None:
+    (tmp_path / "sums").write_text("a file where the folder should be")
+    with pytest.raises(Refusal) as refused:
+        files.save(OPERATOR, TERMS, StudyKeys(new_study_secret(), NOW))
+    assert refused.value.clause == "study_keys"
