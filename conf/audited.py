@@ -16,12 +16,14 @@ class AttackSettings:
     """How a study is attacked.
 
     runs: how often each release is made with the canary, and how often without. confidence: of lower bounds and of
-    intervals. others: patients beside the canary at each hospital. mutations: whether the code is broken, too.
+    intervals. others: patients beside the canary at each hospital. models: how many are trained, with privacy and
+    without, to infer who took part. mutations: whether the code is broken, too.
     """
 
     runs: int = 4000
     confidence: float = 0.95
     others: int = 4
+    models: int = 12
     mutations: str = "none"
 
     def __post_init__(self) -> None:
@@ -30,6 +32,8 @@ class AttackSettings:
         line = "must be at least 0.5 and below 1"
         require(0.5 <= self.confidence < 1, "audit.confidence", self.confidence, line)
         require(0 <= self.others <= 1000, "audit.others", self.others, "must be from 0 to 1000")
+        line = "must be 0, or from 2 to 1000"
+        require(self.models == 0 or 2 <= self.models <= 1000, "audit.models", self.models, line)
         line = f"must be one of {', '.join(MUTATION_CHOICES)}"
         require(self.mutations in MUTATION_CHOICES, "audit.mutations", self.mutations, line)
 

@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wardround.simulations.audit.bounds import Interval
+from wardround.simulations.audit.membership import FALSE_POSITIVE_RATE, MembershipFinding
 from wardround.simulations.audit.picture import histograms
 from wardround.simulations.audit.results import AuditResults
 from wardround.simulations.audit.stages import AuditFinding
@@ -15,7 +16,7 @@ from wardround.simulations.report.page import environment
 from wardround.simulations.report.plots import compact_delta, number, percent
 from wardround.simulations.report.terminal import cell
 
-VERSION = 1
+VERSION = 2
 _LARGEST_SHOWN = 1000.0
 
 
@@ -33,6 +34,40 @@ def audit_table(results: AuditResults) -> Table:
     for row in rows(results):
         table.add_row(*(cell(row[key]) for key in ("words", "stated", "estimate", "bound", "verdict")))
     return table
+
+
+def membership_table(results: AuditResults) -> Table:
+    """One row per kind of model."""
+    title = cell(f"Who took part, told from {results.settings.attack.models} models")
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("model")
+    for column in (
+        "AUC of the attack\n(interval)",
+        "told at\n0.1 % false",
+        "AUC at most,\nby the stated ε",
+        "",
+    ):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in membership_rows(results):
+        table.add_row(*(cell(row[key]) for key in ("words", "auc", "told", "most", "verdict")))
+    return table
+
+
+def membership_rows(results: AuditResults) -> list[dict[str, str]]:
+    """That table's rows as text, for the terminal and the page."""
+    return [_membership_row(found) for found in results.memberships]
+
+
+def _membership_row(found: MembershipFinding) -> dict[str, str]:
+    area = found.auc
+    verdict = "" if found.most is None else "not refuted" if found.holds else "REFUTED"
+    return {
+        "words": found.words,
+        "auc": f"{number(area.value, 3)} ({number(area.low, 3)} to {number(area.high, 3)})",
+        "told": f"{number(100 * found.true_positive_rate, 2)} %",
+        "most": "–" if found.most is None else number(found.most, 3),
+        "verdict": verdict,
+    }
 
 
 def rows(results: AuditResults) -> list[dict[str, str]]:
@@ -65,6 +100,9 @@ def _epsilon(value: float) -> str:
 def closing_lines(results: AuditResults) -> list[str]:
     """Sentences under the table."""
     terms, lines = results.terms, []
+    for told in results.memberships:
+        if not told.holds:
+            lines.append(f"WARNING: {told.words}: it tells more of who took part than the stated ε allows.")
     delta = compact_delta(terms.privacy.delta)
     for found in results.as_it_is:
         if not found.holds:
@@ -102,6 +140,7 @@ def plain_results(results: AuditResults) -> dict[str, object]:
         "confidence": attack.confidence,
         "seconds": round(results.seconds, 1),
         "findings": [_plain(found) for found in results.findings],
+        "memberships": [_plain_membership(found) for found in results.memberships],
     }
 
 
@@ -122,6 +161,17 @@ def _plain(found: AuditFinding) -> dict[str, object]:
     }
 
 
+def _plain_membership(found: MembershipFinding) -> dict[str, object]:
+    return {
+        "model": found.words,
+        "auc": [found.auc.value, found.auc.low, found.auc.high],
+        "true_positive_rate": found.true_positive_rate,
+        "false_positive_rate": FALSE_POSITIVE_RATE,
+        "auc_at_most": found.most,
+        "refuted": not found.holds,
+    }
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -135,6 +185,7 @@ def audit_page(results: AuditResults) -> str:
             results=results,
             attack=results.settings.attack,
             rows=rows(results),
+            membership_rows=membership_rows(results),
             lines=closing_lines(results),
             charts=[Markup(histograms(found)) for found in results.as_it_is],  # noqa: S704 (escaped in Drawing)
             delta=compact_delta(results.terms.privacy.delta),

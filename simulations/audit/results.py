@@ -4,16 +4,18 @@ from dataclasses import dataclass
 
 from wardround.conf.audited import AuditSettings
 from wardround.protocol.terms.terms import Terms
+from wardround.simulations.audit.membership import MembershipFinding
 from wardround.simulations.audit.stages import AuditFinding
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AuditResults:
-    """One audit: the study's terms, and the findings in the order in which they were made."""
+    """One audit: the study's terms, the findings in the order in which they were made, and what models told."""
 
     settings: AuditSettings
     terms: Terms
     findings: tuple[AuditFinding, ...]
+    memberships: tuple[MembershipFinding, ...]
     seconds: float
 
     @property

@@ -6,7 +6,14 @@ from pathlib import Path
 
 from wardround.conf.audited import AuditSettings
 from wardround.protocol.files import write_durably
-from wardround.simulations.audit.report import audit_json, audit_page, audit_table, closing_lines
+from wardround.simulations.audit.membership import memberships
+from wardround.simulations.audit.report import (
+    audit_json,
+    audit_page,
+    audit_table,
+    closing_lines,
+    membership_table,
+)
 from wardround.simulations.audit.results import AuditResults
 from wardround.simulations.audit.stages import findings, stages
 from wardround.simulations.federation.encoded_cache import load_cached
@@ -35,6 +42,8 @@ def run(settings: AuditSettings) -> AuditFiles:
         write_durably(page, audit_page(results).encode())
     write_durably(folder / "audit.json", audit_json(results))
     draw(audit_table(results))
+    if results.memberships:
+        draw(membership_table(results))
     show(*closing_lines(results), f"Audit: {page or folder / 'audit.json'}")
     return AuditFiles(folder / "audit.json", page)
 
@@ -45,5 +54,8 @@ def conduct(settings: AuditSettings) -> AuditResults:
     federation = load_cached(settings.study)
     terms = simulated_terms(settings.study, federation)
     listed = stages(federation, terms, settings.attack.others)
-    found = tuple(findings(listed, settings.attack, settings.study.seed))
-    return AuditResults(settings=settings, terms=terms, findings=found, seconds=time.perf_counter() - started)
+    attack, seed = settings.attack, settings.study.seed
+    found = tuple(findings(listed, attack, seed))
+    told = memberships(federation, terms, attack.models, attack.confidence, seed)
+    seconds = time.perf_counter() - started
+    return AuditResults(settings=settings, terms=terms, findings=found, memberships=told, seconds=seconds)

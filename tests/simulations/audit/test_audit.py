@@ -21,7 +21,7 @@ from wardround.simulations.federation.encoded_cache import load_cached
 from wardround.simulations.main import main
 from wardround.simulations.study.study import simulated_terms
 
-QUICK = ("experiment=tiny", "training.rounds=2", "report=files")
+QUICK = ("experiment=tiny", "training.rounds=2", "report=files", "audit.models=0")
 
 
 def settings(tmp_path: Path, *overrides: str) -> AuditSettings:
@@ -146,7 +146,7 @@ def test_the_command_writes_one_json_and_one_page(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["audit", "experiment=tiny", "training.rounds=2", "audit.runs=100", "study=tea"]
+    words = ["audit", "experiment=tiny", "training.rounds=2", "audit.runs=100", "audit.models=2", "study=tea"]
     monkeypatch.setattr(
         sys, "argv", ["wardround-simulate", *words, f"federation.cache_dir={shared}", "--json"]
     )
@@ -155,9 +155,12 @@ def test_the_command_writes_one_json_and_one_page(
     plain = json.loads(printed.out)
     assert plain == json.loads((tmp_path / "outputs" / "tea" / "audit.json").read_text())
     assert [one["stage"] for one in plain["findings"]] == ["releases", "tables"]
+    assert [one["model"] for one in plain["memberships"]] == ["the final model", "the same without privacy"]
     assert "all releases, 1" in printed.err
+    assert "told from 2 models" in printed.err
     page = (tmp_path / "outputs" / "tea" / "audit.html").read_text()
     assert page.count("<svg") == 2
+    assert "Who took part" in page
     assert "https" not in page
     assert "<script" not in page
 
@@ -176,6 +179,7 @@ def test_a_json_of_broken_code_holds_no_number_that_json_has_not(shared: Path) -
         ("audit.runs=99", "audit.runs=99: must be from 100 to 1000000"),
         ("audit.confidence=1", "audit.confidence=1.0: must be at least 0.5 and below 1"),
         ("audit.others=-1", "audit.others=-1: must be from 0 to 1000"),
+        ("audit.models=1", "audit.models=1: must be 0, or from 2 to 1000"),
         ("audit.mutations=some", "audit.mutations=some: must be one of none, all"),
         ("model=mlp", "model.kind=mlp: the audit's canary is known for model=additive alone"),
         ("training=fedavg", "training.local_steps=5: must be 1: the audit reads sums of gradients"),
