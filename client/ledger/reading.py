@@ -152,13 +152,6 @@ class LedgerReader:
         with self._reading() as chain:
             return chain.sums.roster((chain.first_key(operator), terms))
 
-    def answered_slot(
-        self, operator: str, terms: str, account: str, round_number: int
-    ) -> AnsweredSlot | None:
-        """Return what was answered for a slot of these terms; None where no survivors were named yet."""
-        with self._reading() as chain:
-            return chain.sums.answered((chain.first_key(operator), terms, account, round_number))
-
     def sums_closed(self, operator: str, terms: str) -> bool:
         """Whether entries of this study may be missing, so that none of its sums may be answered any more."""
         with self._reading() as chain:
