@@ -126,7 +126,7 @@ def test_from_an_empty_folder_to_a_first_release_in_ten_minutes(tmp_path: Path) 
         for text in promised:
             missing = f"{line} does not print: {text}\n{ran.stdout}"
             assert VARIES.search(text) or " agent " in text or codec(text) in said, missing
-    for text in ("listening at ", "tables read and encoded", "study spring, round 1: released"):
+    for text in ("listening at ", "tables read and encoded", "study spring, round 1: answered"):
         assert text in GUIDE
         assert text in logged
     assert time.monotonic() - started < TEN_MINUTES
