@@ -406,7 +406,10 @@ def _replace_value(content: bytes, rng: random.Random) -> bytes:
             plain = yaml.safe_load(content)
         except (yaml.YAMLError, ValueError, RecursionError):
             return _insert(content, rng)
-    holder, places = plain, list(_places(plain))
+    try:
+        holder, places = plain, list(_places(plain))
+    except RecursionError:  # an alias that YAML was given before: a list within itself
+        return _insert(content, rng)
     if not places:
         return _insert(content, rng)
     *path, last = rng.choice(places)

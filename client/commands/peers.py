@@ -59,7 +59,11 @@ def _add(opened: OpenHome, options: Namespace) -> None:
 
 
 def _require_new(opened: OpenHome, name: str, key: str) -> None:
-    """Refuse this hospital itself, and a name or key that is there already: a person removes that first."""
+    """Refuse this hospital itself, an operator's key, and a name or key that is there already."""
+    if key in opened.policy.operators.values():
+        raise ConfigurationError(
+            f"peer={name}: its key is an operator's, and no hospital's; nothing was done"
+        )
     for known, its in (opened.policy.peer_keys | opened.home.identity).items():
         if known == name and its == key:
             whose = "this hospital itself" if known in opened.home.identity else "a peer already"

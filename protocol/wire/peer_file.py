@@ -11,6 +11,7 @@ one. The time is the signer's own, at least that of its ledger's last entry, so 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError, require
@@ -34,7 +35,7 @@ PEERS = FileForm(
 class PeerFile:
     """Whom one hospital knows itself. peers: hospital → signing key. signed_at: UTC, whole seconds.
 
-    content: the file's bytes, every one of them signed. Made by ``sign_peers`` and ``load_peers`` alone.
+    content: the file's bytes, every one of them signed. Made by ``sign_peers`` and ``read_peers`` alone.
     """
 
     hospital: str
@@ -45,20 +46,27 @@ class PeerFile:
 
     def agrees(self, name: str, key: str) -> bool:
         """Whether nothing in it says another key for this name, or another name for this key."""
-        said = {**self.peers, self.hospital: self.signing_key}
-        return all((one == name) == (its == key) for one, its in said.items() if one == name or its == key)
+        return self._keys.get(name, key) == key and self._names.get(key, name) == name
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        return {**self.peers, self.hospital: self.signing_key}
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return {key: name for name, key in self._keys.items()}
 
 
 def sign_peers(hospital: str, peers: Mapping[str, str], now: datetime, key: SigningKey) -> PeerFile:
     """Sign what this hospital vouches for; ConfigurationError for what no reader would take."""
     plain = {"hospital": hospital, "signed_at": _spelt(now), "peers": dict(peers)}
     # Read back as others will read it: a file that they would refuse must not leave.
-    return _peer_file(signed_content(PEERS, plain, key), "new")
+    return read_peers(signed_content(PEERS, plain, key), "new")
 
 
 def load_peers(path: Path) -> PeerFile:
     """Read a file and verify its signature; one ConfigurationError for whatever is wrong with it."""
-    return _peer_file(load_content(PEERS, path), path)
+    return read_peers(load_content(PEERS, path), path)
 
 
 def check_not_ahead(file: PeerFile, now: datetime) -> None:
@@ -90,7 +98,8 @@ def _twins(identities: Mapping[str, str]) -> list[tuple[str, str]]:
     ]
 
 
-def _peer_file(content: bytes, name: object) -> PeerFile:
+def read_peers(content: bytes, name: object) -> PeerFile:
+    """Verify a file's bytes, then read them; one ConfigurationError, with the name, for whatever is wrong."""
     where = f"peers={name}"
     plain = read_signed(PEERS, content, name)
     peers, hospital = plain["peers"], checked_name(plain["hospital"], f"{where}: hospital")

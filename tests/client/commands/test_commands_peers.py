@@ -130,6 +130,13 @@ def test_equal_copied_and_weak_keys_are_refused(hospital, run: Run, name: str, k
     assert (hospital.folder / "policy.yaml").read_bytes() == before
 
 
+def test_an_operators_key_is_no_hospitals(hospital, run: Run) -> None:
+    code, _, line = run("add", "south", hospital.operator.public, *told(hospital.operator))
+    assert code == 2
+    assert "is an operator's" in line
+    assert policy_of(hospital).peers == {}
+
+
 def test_this_hospitals_own_key_is_nobody_elses(hospital, run: Run) -> None:
     own = load_home(hospital.folder).key
     for name, says in (("north", "is this hospital itself"), ("south", "its key is north's")):
