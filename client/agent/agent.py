@@ -234,6 +234,7 @@ def run_agent(folder: Path) -> None:
         if home.simulation is not None:
             logger.warning("SIMULATION: noise from a seed protects nobody; this home refuses real studies")
         _import_slow_parts()
+        home.study_keys.forget_parts()
         agent = Agent(home, ledger)
         asyncio.run(_serve(SocketDoor(home.socket, agent.answer, screen=agent.screen), agent))
     finally:

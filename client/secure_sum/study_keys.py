@@ -69,10 +69,21 @@ class StudyKeyFiles:
         """Write a study's keys durably, in the place of what was there; Refusal where the disk does not take them."""
         path = self._path(operator, terms)
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            if not self._folder.is_dir():
+                self._folder.mkdir(mode=0o700)
+                # The folder's own name too: keys that were announced must not be gone after a power cut.
+                sync_folder(self._folder.parent)
             write_durably(path, _written(keys), 0o600)
         except OSError as error:
             raise _refused(path, f"cannot be written ({error.strerror}); free the disk") from error
+
+    def forget_parts(self) -> None:
+        """Delete what a crash left half written, which may hold a secret. For an agent's start: nobody writes then."""
+        for part in self._folder.glob(f"*{_SUFFIX}.part"):
+            try:
+                _erase(part)
+            except OSError as error:
+                logger.warning("study keys: %s could not be deleted (%s)", part.name, error.strerror)
 
     def forget_expired(self, now: datetime) -> int:
         """Overwrite and delete the files of terms that have expired; returns how many."""

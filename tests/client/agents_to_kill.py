@@ -25,8 +25,8 @@ import wardround.client.round.leaving
 import wardround.client.round.participate
 import wardround.client.secure_sum.for_plan
 import wardround.client.secure_sum.studies
+import wardround.client.secure_sum.study_keys
 import wardround.client.train.with_opacus
-import wardround.protocol.files
 from wardround.client.agent.agent import Agent, run_agent
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.ledger.store import Store
@@ -85,6 +85,16 @@ def half_sent() -> None:
     wardround.client.agent.socket_door.write = deadly
 
 
+def half_written() -> None:
+    """Die with half of a file of study keys under its hidden name."""
+
+    def deadly(path: Path, content: bytes, mode: int) -> None:
+        path.with_name(path.name + ".part").write_bytes(content[: len(content) // 2])
+        die()
+
+    wardround.client.secure_sum.study_keys.write_durably = deadly
+
+
 # In the order in which a plan comes by.
 PLACES: dict[str, Callable[[], None]] = {
     "request read": before(Agent, "answer"),
@@ -113,7 +123,7 @@ PLACES: dict[str, Callable[[], None]] = {
 # By the message of a secure sum that comes by there ("survivors: …"), in the order of its steps.
 PLACES_OF_SUMS: dict[str, Callable[[], None]] = {
     "keys: file not written": before(StudyKeyFiles, "save"),
-    "keys: file half written": before(wardround.protocol.files, "sync_folder"),
+    "keys: file half written": half_written,
     "keys: file written": after(StudyKeyFiles, "save"),
     "deal: roster checked": before(SqliteLedger, "sign_roster"),
     "deal: roster entered, not committed": before_commit("roster"),

@@ -76,6 +76,18 @@ def test_expired_files_are_deleted_and_others_stay(files: StudyKeyFiles, tmp_pat
     assert not list((tmp_path / "sums").iterdir())
 
 
+def test_what_a_crash_left_half_written_is_deleted_at_the_next_start(
+    files: StudyKeyFiles, tmp_path: Path
+) -> None:
+    files.save(OPERATOR, TERMS, StudyKeys(new_study_secret(), NOW))
+    whole = the_file(tmp_path)
+    part = whole.with_name(whole.name + ".part")
+    part.write_bytes(whole.read_bytes()[:50])
+    files.forget_parts()
+    assert the_file(tmp_path) == whole
+    assert files.load(OPERATOR, TERMS) is not None
+
+
 def test_what_cannot_be_read_keeps_no_other_from_being_deleted(
     files: StudyKeyFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
