@@ -27,13 +27,15 @@ def fit_effects(
     ridge: float = RIDGE,
     events_at_once: int = 200_000,
     iterations: int = 150,
+    tolerance: float = 1e-4,
 ) -> Floats:
     """Effects float64 [H, D], in log-odds per (unscaled) column of the design, of each hospital.
 
     Minimises Σ_patients mean loss(fixed + design · effects) + ½ ridge ‖effects‖² per hospital. fixed_logits:
     float64 [events], zero by default. Hospitals are solved together, as many at a time as have
     ``events_at_once`` events, so that memory does not grow with the federation. An empty hospital's effects
-    are zero; fixed logits that are not finite count as zero. Fewer iterations stop nearer to zero effects.
+    are zero; fixed logits that are not finite count as zero. Fewer iterations stop nearer to zero effects; earlier
+    than that it stops where no effect moves by more than ``tolerance``.
     """
     effects = np.zeros((cohort.hospital_count, layout.width))
     fixed = (
@@ -42,7 +44,9 @@ def fit_effects(
         else np.nan_to_num(fixed_logits, posinf=0, neginf=0)
     )
     for first, stop in _groups(cohort, events_at_once):
-        effects[first:stop] = _minimise(_problem(layout, cohort, fixed, ridge, first, stop), iterations)
+        effects[first:stop] = _minimise(
+            _problem(layout, cohort, fixed, ridge, first, stop), iterations, tolerance
+        )
     return effects
 
 
@@ -104,7 +108,7 @@ def _problem(
     )
 
 
-def _minimise(problem: _Problem, iterations: int, tolerance: float = 1e-4) -> Floats:
+def _minimise(problem: _Problem, iterations: int, tolerance: float) -> Floats:
     """Accelerated descent in the metric of ``curvature`` (O'Donoghue, Candès 2015)."""
     shape = problem.curvature.shape
     weights, ahead = np.zeros(shape), np.zeros(shape)

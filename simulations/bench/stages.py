@@ -24,12 +24,11 @@ STAGES = (
     ("rounds", "bytes, ledger", "participate.py", "_release"),
     ("rounds", "screening", "screen.py", "screen"),
     ("rounds", "held-out AUC of each round", "held_out.py", "auc"),
-    ("methods", "pooled boosting", "baselines.py", "pooled_boosting"),
+    ("methods", "pooled boosting", "boosting.py", "pooled_boosting"),
     ("methods", "personal part", "comparison.py", "personalised"),
     ("methods", "alone, without privacy", "descents.py", "alone_models"),
     ("methods", "pooled, same model", "descents.py", "pooled_model"),
     ("methods", "alone, private", "descents.py", "alone_private_models"),
-    ("methods", "together, without privacy", "descents.py", "federated_model"),
     ("report", "figures and files", "run_files.py", "write_run"),
     ("report", "accounting against each adversary", "study.py", "privacy_facts"),
 )

@@ -34,9 +34,10 @@ from wardround.simulations.methods.registry import attempt
 from wardround.simulations.population.zoo import draw_zoo
 from wardround.simulations.population.zoo_design import BY_NAME, ZooFederation
 from wardround.simulations.population.zoo_fields import zoo_contract
-from wardround.simulations.study.baselines import pooled_boosting
+from wardround.simulations.study.boosting import pooled_boosting
 from wardround.simulations.study.comparison import UNORDERED, Contest, personalised
 from wardround.simulations.study.descents import alone_models, pooled_model
+from wardround.simulations.study.fine_columns import fine_columns, fine_contract
 from wardround.simulations.study.study import answering, simulated_terms
 
 REFERENCES = "references"
@@ -89,13 +90,20 @@ class Column:
     @cached_property
     def federation(self) -> Federation:
         """Read or draw it, split by the seed."""
-        settings = settings_of(self.case, self.seed, Cell(REFERENCES))
-        if self.case.zoo:
-            return _zoo_federation(BY_NAME[self.case.zoo], settings.contract, self.seed)
-        federation = load_federation(settings.data, settings.contract, self.seed)
+        federation = self._load(self._settings.contract)
         if self.case.split == "gate":
             return federation
         return flamby_split(federation, SPLIT_SEED if self.case.split == "flamby_43" else self.seed)
+
+    @cached_property
+    def _settings(self) -> StudySettings:
+        return settings_of(self.case, self.seed, Cell(REFERENCES))
+
+    def _load(self, contract: Contract) -> Federation:
+        """Pass the case's tables through the gate by this contract."""
+        if self.case.zoo:
+            return _zoo_federation(BY_NAME[self.case.zoo], contract, self.seed)
+        return load_federation(self._settings.data, contract, self.seed)
 
     def measure(self, cell: Cell, settings: StudySettings) -> dict[str, object]:
         """Run one cell. ConfigurationError where a method spent more than the cell's ε."""
@@ -135,7 +143,10 @@ class Column:
         federation, terms = self.federation, self._plain_terms
         heldout = federation.heldout
         unordered = [f.kind in UNORDERED for f in settings.contract.features if f.binned]
-        boosted = pooled_boosting(federation.training, heldout, unordered, self.seed)
+        fine = self._load(fine_contract(settings.contract))
+        raw = (fine_columns(federation.training, fine), fine_columns(heldout, fine))
+        del fine  # as large as the federation itself
+        boosted = pooled_boosting(federation.training, heldout, unordered, self.seed, raw)
         pooled = self._predict(terms, pooled_model(terms, terms.contract.layout, federation.training))
         found: dict[str, object] = {
             "pooled_boosting": measures(heldout, boosted),

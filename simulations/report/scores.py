@@ -23,9 +23,9 @@ class Method:
 
 METHODS = (
     Method("best_possible", "Best possible", "the true probabilities"),
-    Method("pooled_boosting", "Pooled boosting", "every record in one place"),
+    Method("pooled_boosting", "Pooled boosting", "every record in one place, tuned"),
     Method("pooled", "Pooled, same model", "every record in one place"),
-    Method("federated", "Together", "federated, without privacy"),
+    Method("federated", "Together", "federated, without privacy, converged"),
     Method("personalised", "Personalised, private", "together, plus each hospital's own part", private=True),
     Method(
         "federated_private", "Together, private", "federated: the model that a study releases", private=True

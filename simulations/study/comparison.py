@@ -14,7 +14,7 @@ from wardround.protocol.model.model import predict_probabilities
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.terms import Terms
 from wardround.simulations.federation.federation import Federation
-from wardround.simulations.study.baselines import pooled_boosting
+from wardround.simulations.study.boosting import pooled_boosting
 from wardround.simulations.study.descents import (
     alone_models,
     alone_private_models,
@@ -47,10 +47,13 @@ def compare(contest: Contest, workers: int = 1) -> dict[str, Floats]:
     """
     methods = _methods(contest)
     if workers == 1 or contest.terms.model.structure.own_module:  # Opacus's hooks are not made for threads
-        return {key: method() for key, method in methods.items()}
-    with ThreadPoolExecutor(workers) as pool:
-        running = {key: pool.submit(method) for key, method in methods.items()}
-        return {key: future.result() for key, future in running.items()}
+        found = {key: method() for key, method in methods.items()}
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            running = {key: pool.submit(method) for key, method in methods.items()}
+            found = {key: future.result() for key, future in running.items()}
+    # With one local step, the federation without privacy ends where all records in one place do (`federated_model`).
+    return {"federated": found["pooled"], **found}
 
 
 def _methods(contest: Contest) -> dict[str, Callable[[], Floats]]:
@@ -65,7 +68,7 @@ def _methods(contest: Contest) -> dict[str, Callable[[], Floats]]:
         return [Keystream(derive_key(*part)) for part in parts]
 
     memory = contest.memory_bytes
-    return {
+    methods = {
         "pooled_boosting": lambda: pooled_boosting(training, heldout, unordered, federation.seed),
         "personalised": lambda: personalised(contest),
         "local": lambda: _predict_each(terms, alone_models(terms, layout, training, memory), heldout),
@@ -73,9 +76,13 @@ def _methods(contest: Contest) -> dict[str, Callable[[], Floats]]:
         "local_private": lambda: _predict_each(
             terms, alone_private_models(terms, layout, training, own_noise, memory), heldout
         ),
-        "federated": lambda: _predict(terms, federated_model(terms, layout, training, memory), heldout),
         "federated_private": lambda: _predict(terms, contest.weights, heldout),
     }
+    if terms.training.local_steps > 1:
+        methods["federated"] = lambda: _predict(
+            terms, federated_model(terms, layout, training, memory), heldout
+        )
+    return methods
 
 
 def personalised(contest: Contest) -> Floats:

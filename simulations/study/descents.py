@@ -17,7 +17,7 @@ from wardround.protocol.terms.settings import TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import optimize
 from wardround.server.algorithm.optimize import OptimizerState, TailAverage
-from wardround.server.algorithm.propose import ADAM_STEP, largest_step, step_size, without_moments
+from wardround.server.algorithm.propose import ADAM_STEP, step_size, without_moments
 from wardround.simulations.study.baselines import alone_ridge, pooled_ridge
 from wardround.simulations.study.whole_gradients import Sums, whole_gradients
 
@@ -48,24 +48,22 @@ def alone_models(terms: Terms, layout: Layout, training: Cohort, memory_bytes: i
 def federated_model(
     terms: Terms, layout: Layout, training: Cohort, memory_bytes: int = MEMORY_BYTES
 ) -> Floats:
-    """Weights float64 [D] of the same rounds over the same hospitals, without clip and noise.
+    """Weights float64 [D] of the same study over the same hospitals without clip and noise, converged.
 
-    Full participation. The step is the largest that is stable, since no noise asks for a smaller one; newton,
-    which is made for noise, gives way to momentum at that step in every round.
+    With one local step and full participation the hospitals' summed gradient is that of all records in one place,
+    and so is where it ends: federating costs nothing there, and the difference to the private model is the price
+    of privacy alone. With several local steps it is FedAvg's own rounds, as many as the study has: they overfit
+    where there are more, since FedAvg has no ridge.
     """
-    total = float(sum(terms.training.public_patients.values()))
+    if terms.training.local_steps == 1:
+        return pooled_model(terms, layout, training, memory_bytes)
     settings = terms.training
     if settings.optimizer not in FIRST_ORDER:
         settings = without_moments(terms)
-    if settings.local_steps == 1 and settings.optimizer == "sgd":
-        settings = replace(settings, learning_rate=largest_step(terms))
-
     gradients = whole_gradients(terms.model, layout, training, memory_bytes)
 
     def step(weights: Floats, round_number: int) -> Floats:
-        if terms.training.local_steps > 1:
-            return _averaged_difference(terms, weights, gradients)
-        return np.asarray(gradients(weights).sum(axis=0, keepdims=True) / total)
+        return _averaged_difference(terms, weights, gradients)
 
     found: Floats = descend(step, _initial(terms, layout, 1), settings)[0]
     return found

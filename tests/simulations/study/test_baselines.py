@@ -10,7 +10,7 @@ from tests.builders import calls_of
 from wardround.client.personal.ridge import design_matrix, fit_effects
 from wardround.protocol.model.model import column_scale, predict_logits
 from wardround.protocol.terms.settings import ModelSettings
-from wardround.simulations.study import baselines
+from wardround.simulations.study import baselines, boosting
 
 
 def test_a_hospital_of_one_class_stays_finite(small: Callable) -> None:
@@ -21,18 +21,18 @@ def test_a_hospital_of_one_class_stays_finite(small: Callable) -> None:
 
 def test_boosting_finds_what_is_there_and_never_sees_heldout_labels(small: Callable) -> None:
     training, heldout = small([3000], seed=1), small([1500], seed=2)
-    scores = baselines.pooled_boosting(training.cohort, heldout.cohort, [False, True], seed=0)
+    scores = boosting.pooled_boosting(training.cohort, heldout.cohort, [False, True], seed=0)
     best = roc_auc_score(heldout.cohort.labels, heldout.truth)
     assert best - 0.02 < roc_auc_score(heldout.cohort.labels, scores) < best + 0.01
     heldout.cohort.labels[:] = 0
-    again = baselines.pooled_boosting(training.cohort, heldout.cohort, [False, True], seed=0)
+    again = boosting.pooled_boosting(training.cohort, heldout.cohort, [False, True], seed=0)
     np.testing.assert_array_equal(scores, again)
 
 
 @pytest.mark.parametrize("patients", [1, 2, 5])
 def test_boosting_on_almost_nothing(small: Callable, patients: int) -> None:
     made = small([patients])
-    scores = baselines.pooled_boosting(made.cohort, made.cohort, [True, True], seed=0)
+    scores = boosting.pooled_boosting(made.cohort, made.cohort, [True, True], seed=0)
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
