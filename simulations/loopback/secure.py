@@ -6,7 +6,9 @@ secrets. What is checked is what ledgers and log say: one set of survivors for e
 
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from wardround.client.home.home import load_home
@@ -80,11 +82,24 @@ def _report(loopback: Loopback, rounds: int, number: int) -> None:
     for name in HOSPITALS:
         loopback.hospital(name, "ledger", "verify", "--json")
     say("all ledgers verified")
-    seconds = sorted(float(event["seconds"]) for event in closed)
-    say(f"a round took {seconds[len(seconds) // 2]:.1f} s (median)")
+    whole, first = median(float(event["seconds"]) for event in closed), median(first_trips(loopback))
+    say(f"a round took {whole:.1f} s (median), of which trip 1 took {first:.1f} s")
     for event in loopback.events(STUDY):
         if event["event"] == "evaluated":
             say(f"held-out patients of {event['accepted']}: AUC {_shown(event['auc'])}")
+
+
+def first_trips(loopback: Loopback) -> list[float]:
+    """Give for each round the seconds from its announcement until its survivors were fixed: what local noise takes."""
+    announced: dict[object, datetime] = {}
+    found = []
+    for event in loopback.events(STUDY):
+        when = datetime.fromisoformat(event["time"])
+        if event["event"] == "announced":
+            announced[event["round"]] = when
+        elif event["event"] == "survivors" and event["account"] == "training":
+            found.append((when - announced[event["round"]]).total_seconds())
+    return found
 
 
 def survivors_by_slot(loopback: Loopback) -> dict[tuple[str, int], set[str]]:
