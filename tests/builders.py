@@ -19,6 +19,7 @@ from wardround.protocol.contract.layout import Cross, Field, Layout
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.wire.signing import new_key
@@ -143,9 +144,12 @@ def simulated_terms(
 ) -> Terms:
     """Give terms of the simulated study ``tea`` with ``HOSPITALS``; training settings by keyword."""
     settings = {"public_patients": HOSPITALS, "rounds": 4, "learning_rate": 1.0, **training}
+    contract = contract_from_mapping(small_contract(**PUBLIC))
+    sums = SecureSumSettings(threshold=3, colluding=1, parameters=contract.layout.width)
     return Terms(
         study="tea",
-        contract=contract_from_mapping(small_contract(**PUBLIC)),
+        contract=contract,
+        secure_sum=sums if noise == "secure" else None,
         model=ModelSettings(),
         privacy=PrivacySettings(noise=noise, clip_norm=clip_norm),
         training=TrainingSettings(**settings),

@@ -18,7 +18,6 @@ from typing import Any
 
 from wardround.protocol.errors import require
 from wardround.protocol.privacy.gaussian_dp import gaussian_epsilon, gaussian_parameter
-from wardround.protocol.privacy.noise import NoiseMode
 
 # Many times the error of the computed curve: a stated ε may be a little too high, never too low.
 _ROUND_UP = 1.0 + 1e-6
@@ -102,37 +101,19 @@ def noise_multiplier_for(epsilon: float, delta: float, sampling_rate: float, ste
     return multiplier
 
 
-def epsilon_by_adversary(
-    mode: NoiseMode,
-    noise_multiplier: float,
-    hospitals: int,
-    sampling_rate: float,
-    steps: int,
-    delta: float,
-    colluding: int = 0,
-) -> dict[str, float]:
-    """Give the patient ε of a study against each adversary.
+def epsilon_by_adversary(event: PrivacyEvent, hospitals: int, delta: float) -> dict[str, float]:
+    """Give the patient ε of releases that are private by themselves, against each adversary.
 
-    noise_multiplier is that of one step's sum: at one hospital where a release is private alone, else over all.
     Keys: ``model``, whoever gets the model; ``server``, which sees each hospital's release by itself;
-    ``server_and_hospitals``, the same with ``colluding`` other hospitals, whose own noise tells nothing
-    more; ``secure_sum_and_hospitals``, a server that sees only sums (assumes secure aggregation) with
-    those hospitals, who take their shares of noise out. All are equal where noise is local. Where it is
-    distributed, a hospital's share is σ/√hospitals: against ``server`` the guarantee is far weaker.
+    ``server_and_hospitals``, the same with other hospitals, whose own noise tells nothing more. All are equal.
     ``patient_at_two_hospitals``, where there are two: whoever gets the model, about a person who is a patient at
-    both, the releases of the two composed (exactly, at full participation).
+    both, the releases of the two composed (exactly, at full participation). What is released in secure sums costs
+    what ``protocol.terms.cost.epsilon_against`` says.
     """
     require(hospitals >= 1, "hospitals", hospitals, "must be at least 1")
-    require(0 <= colluding < hospitals, "colluding", colluding, f"must be from 0 to {hospitals - 1}")
-
-    def cost(share: float, times: int = 1) -> float:
-        event = PrivacyEvent(noise_multiplier * math.sqrt(share), sampling_rate, steps * times)
-        return compose_epsilon([event], delta)
-
-    seen = mode.variance_seen(hospitals, colluding)
-    costs = {adversary: cost(share) for adversary, share in seen.items()}
+    costs = dict.fromkeys(("model", "server", "server_and_hospitals"), compose_epsilon([event], delta))
     if hospitals > 1:
-        costs["patient_at_two_hospitals"] = cost(mode.variance_of_two, times=2)
+        costs["patient_at_two_hospitals"] = compose_epsilon([event, event], delta)
     return costs
 
 

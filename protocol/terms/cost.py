@@ -102,15 +102,7 @@ def epsilon_against(terms: Terms, request: RequestKind, count: int) -> dict[str,
         multipliers = request.sum_noise(terms).shares.multipliers()
         costs = {key: replace(event, noise_multiplier=each) for key, each in multipliers.items()}
         return {key: compose_epsilon([costs[key]], delta) for key in _IN_SECURE_SUMS}
-    return epsilon_by_adversary(
-        terms.privacy.mode,
-        event.noise_multiplier,
-        len(terms.hospitals),
-        event.sampling_rate,
-        event.count,
-        delta,
-        colluding_hospitals(terms),
-    )
+    return epsilon_by_adversary(event, len(terms.hospitals), delta)
 
 
 _IN_SECURE_SUMS = ("model", SMALLEST_SUM, "patient_at_two_hospitals", MASKS_FAILED)

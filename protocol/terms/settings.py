@@ -28,8 +28,8 @@ class PrivacySettings:
     """The target guarantee: (ε, δ) for adding or removing one patient at one hospital.
 
     clip_norm bounds the L2 norm of one patient's gradient. noise is ``local`` (each release is private by itself),
-    ``secure`` (the sums are, and nobody sees more), ``distributed`` (the same, only supposed; simulation only) or
-    ``auto``, which the study's public rule resolves (``server.algorithm.noise_choice``).
+    ``secure`` (the sums are, and nobody sees more) or ``auto``, which the study's public rule resolves
+    (``server.algorithm.noise_choice``).
     """
 
     epsilon: float = 1.0

@@ -39,8 +39,8 @@ LONGEST_REPLY_DELAY_SECONDS = 86_400.0
 class Terms:
     """What the operator proposes; a hospital's policy may only tighten it.
 
-    noise_multiplier is σ ÷ clip_norm of one step's sum: at one hospital (``local``), over all (``distributed``), or of
-    the smallest sum that a lying server can obtain (``secure``). training.public_patients names every planned hospital.
+    noise_multiplier is σ ÷ clip_norm of one step's sum: at one hospital (``local``), or of the
+    smallest sum that a lying server can obtain (``secure``). training.public_patients names every planned hospital.
     A reply leaves the hospital at the first whole multiple of reply_delay_seconds, from its plan's arrival, that is not
     past. simulation marks terms under which seeds are allowed; real hospitals refuse it. expires_at is ISO 8601, UTC.
     evaluation: the noised tables of held-out patients, None where no model of the study is evaluated. module_digest:
@@ -76,9 +76,6 @@ class Terms:
         require(0 <= delay <= most, "reply_delay_seconds", delay, f"must be from 0 to {most:g}")
         require(self.privacy.noise != AUTO, "privacy.noise", AUTO, "must be resolved in terms")
         self.privacy.check_steps(self.training)
-        real = self.simulation or not self.privacy.mode.simulated
-        line = "needs secure aggregation: for simulations only"
-        require(real, "privacy.noise", self.privacy.noise, line)
         self._check_secure_sum()
         self._check_plugins()
         if self.training.aggregate != "sum":
@@ -119,7 +116,7 @@ class Terms:
     def _check_secure_sum(self) -> None:
         asked = self.secure_sum
         line = "must be set with privacy.noise=secure, and left out otherwise"
-        require((asked is not None) == self.privacy.mode.summed, "secure_sum", asked and "…", line)
+        require((asked is None) == self.privacy.mode.alone, "secure_sum", asked and "…", line)
         if asked is not None:
             asked.check_hospitals(self.hospitals, self.simulation)
 
@@ -195,16 +192,14 @@ class Terms:
         """Standard deviation that one hospital adds to each coordinate of one step's clipped sum."""
         if self.secure_sum is not None:
             return self.update_noise.stddev
-        stddev = self.noise_multiplier * self.privacy.clip_norm
-        return self.privacy.mode.stddev(stddev, len(self.hospitals))
+        return self.noise_multiplier * self.privacy.clip_norm
 
     @property
     def table_noise_stddev(self) -> float:
         """Standard deviation that one hospital adds to each cell of its tables of held-out patients."""
         if self.secure_sum is not None and self.evaluation is not None:
             return self.table_noise.stddev
-        stddev = self.evaluation.noise_multiplier if self.evaluation else 0.0
-        return self.privacy.mode.stddev(stddev, len(self.hospitals))
+        return self.evaluation.noise_multiplier if self.evaluation else 0.0
 
     @cached_property
     def fingerprint(self) -> str:

@@ -172,15 +172,11 @@ def reason_to_discard(terms: Terms, accepted_count: int, rule: str = "sum") -> s
 
     A robust rule needs three releases: of two that disagree nobody can say which one lies.
 
-    Where each hospital adds a share of the noise, ε is stated for all planned shares (``NoiseMode.lacks``); a secure
-    sum needs its threshold of them, and of fewer there is none.
+    A secure sum needs its threshold of releases, and of fewer there is none.
     """
     if terms.secure_sum is not None:
         least = terms.thresholds.threshold
         return "" if accepted_count >= least else f"{accepted_count} of the {least} releases that a sum needs"
-    planned = len(terms.training.public_patients)
-    if lacking := terms.privacy.mode.lacks(accepted_count, planned):
-        return lacking
     if rule in ROBUST and 0 < accepted_count < robust.FEWEST:
         return f"{accepted_count} releases, training.aggregate={rule} needs {robust.FEWEST}"
     return "" if accepted_count else "no release"

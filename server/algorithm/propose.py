@@ -107,7 +107,7 @@ def _composed(
     parameters = parameter_count(model, contract.layout)
     training = choose_method(model, parameters, training)
     sums = None
-    if privacy.mode.summed:
+    if not privacy.mode.alone:
         sums = _planned_sums(secure_sum, len(public_patients), parameters, members)
     # Spare sums are releases as all others: ε counts them, used or not.
     steps = (training.rounds + (sums.spare_slots if sums else 0)) * training.local_steps

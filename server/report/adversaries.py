@@ -20,8 +20,8 @@ ADVERSARIES: Mapping[str, Adversary] = {
         f"the server with {_OTHERS}", "each release, and what those hospitals know"
     ),
     "secure_sum_and_hospitals": Adversary(
-        f"a server that sees sums only, with {_OTHERS}",
-        "the sum of releases, without those hospitals’ share of the noise",
+        f"a server that lies, with {_OTHERS}",
+        "the smallest sum that it can obtain, without those hospitals’ shares of the noise",
     ),
     "masks_failed": Adversary(
         "the server, if every mask failed",

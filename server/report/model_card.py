@@ -160,7 +160,7 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
         + _if_joined(terms) + " A person who is a patient at two hospitals may be one kind at each: ε is then at most "
         f"{two_hospitals_epsilon(terms, terms.privacy.delta):.3f}.",
         f"Each patient's gradient was clipped to {terms.privacy.clip_norm:g}. The noise was "
-        + ("shared between hospitals; the first line of the table assumes secure aggregation." if shared else
+        + ("shared between hospitals, in secure sums: no release is seen by itself." if shared else
            "added in full at each hospital.") + (in_place if moments else ""),
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ def settings_of(path: Path, rounds: int, output_dir: Path) -> StudySettings:
     return compose_study(
         "data=noshow",
         f"data.path='{path}'",
-        "privacy.noise=distributed",
+        "privacy.noise=secure",
         f"training.rounds={rounds}",
         "report.progress=false",
         "federation.cache=false",  # a second run would find its features encoded

@@ -154,7 +154,7 @@ def _command(path: Path, output_dir: Path) -> float:
     program = [sys.executable, "-P", "-m", "wardround.simulations.main", "data=noshow", f"data.path='{path}'"]
     started = time.perf_counter()
     subprocess.run(
-        [*program, "privacy.noise=distributed", "report.progress=false", f"output_dir='{output_dir}'"],
+        [*program, "privacy.noise=secure", "report.progress=false", f"output_dir='{output_dir}'"],
         check=True,
         stdout=subprocess.DEVNULL,
     )

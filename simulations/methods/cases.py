@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wardround.protocol.privacy.noise import DISTRIBUTED, LOCAL
+from wardround.protocol.privacy.noise import LOCAL, SECURE, SUPPOSED
 
 EPSILONS = (0.5, 1.0, 3.0, 8.0, math.inf)
-NOISES = (LOCAL.name, DISTRIBUTED.name)
+NOISES = (LOCAL.name, SECURE.name)
+SHOWN_NOISES = (LOCAL.name, SUPPOSED, SECURE.name)
+"""What pages and figures show: results that were measured before there were secure sums have a word of their own."""
 UNBOUNDED = 1e6
 """The ε that stands for ∞: its noise has less than a hundredth of the clip norm in a round's whole sum."""
 

@@ -1,5 +1,6 @@
 """Noised sums out of every hospital, with a record of what they cost: all that a challenger gets."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon,
 from wardround.protocol.privacy.mechanism import add_noise
 from wardround.protocol.privacy.noise import NoiseMode
 from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.secure_sum.thresholds import default_thresholds
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.server.algorithm.aggregate import SIZE_EXPONENT
 from wardround.simulations.federation.federation import Federation
@@ -63,9 +65,9 @@ class Channel:
         """Release each hospital's row: float64 [hospitals, D] -> the same, noised.
 
         sensitivity: the most by which one patient moves a row, in L2; noise_multiplier: σ ÷ sensitivity, of
-        the row where noise is local, of the sum over hospitals where it is shared.
+        the row where noise is local, of the smallest sum of a lying server where it is shared.
         """
-        stddev = self.mode.stddev(noise_multiplier * sensitivity, len(self.streams))
+        stddev = self._stddev(sensitivity, noise_multiplier)
         # A stream for each release: noise that came twice would cancel in their difference.
         streams = [stream.child("release", len(self._spent)) for stream in self.streams]
         # In the call that adds the noise: no challenger can release without paying.
@@ -78,5 +80,10 @@ class Channel:
 
     def mean_stddev(self, sensitivity: float, noise_multiplier: float) -> float:
         """Standard deviation of the noise in one coordinate of ``mean``: public."""
-        stddev = self.mode.stddev(noise_multiplier * sensitivity, len(self.streams))
+        stddev = self._stddev(sensitivity, noise_multiplier)
         return float(stddev * np.linalg.norm(self.weights))
+
+    def _stddev(self, sensitivity: float, noise_multiplier: float) -> float:
+        """One hospital's: all of the noise, or a share of a secure sum's (continuous here: no grid, no rounding)."""
+        shares = 1 if self.mode.alone else default_thresholds(len(self.streams)).honest_shares
+        return noise_multiplier * sensitivity / math.sqrt(shares)

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from wardround.protocol.privacy.noise import NOISE_MODES
-from wardround.simulations.methods.cases import EPSILONS, NOISES
+from wardround.protocol.privacy.noise import NOISE_MODES, SUPPOSED
+from wardround.simulations.methods.cases import EPSILONS, SHOWN_NOISES
 from wardround.simulations.methods.compared import DEFAULT
 from wardround.simulations.methods.summary import Found
 from wardround.simulations.report.figure import standalone_style
@@ -15,20 +15,23 @@ COLOURS = (
     ("#0b63b0", "#63aef2"), ("#c8690a", "#f2a24b"), ("#1a7f37", "#56d364"), ("#8250df", "#bc8cff"),
     ("#bf3989", "#f778ba"), ("#0a7e8c", "#4fd1dc"), ("#6e5a00", "#d4b72c"),
 )  # fmt: skip
+_WORDS = {mode.name: mode.words for mode in NOISE_MODES.values()}
+_WORDS[SUPPOSED] = "noise shared (assumes secure aggregation)"
 PANEL, GAP, LABELS, HEIGHT = 300, 46, 172, 380
 
 
 def frontier(title: str, found: Sequence[Found]) -> str:
     """Draw the methods of one federation, the default first; bars are one sd over seeds, lines references."""
     drawing = Drawing(2 * (PANEL + GAP + LABELS), HEIGHT, f"AUC by patient ε: {title}")
-    methods = [one.method for one in found if one.noise in NOISES and one.method != "personalised"]
+    methods = [one.method for one in found if one.noise in SHOWN_NOISES and one.method != "personalised"]
     names = sorted(dict.fromkeys(methods), key=lambda name: name != DEFAULT)
     drawing.parts.append(_style(len(names)))
     references = {REFERENCES[one.method]: one.mean("auc") for one in found if one.method in REFERENCES}
-    shown = [one for one in found if one.noise in NOISES and one.method in names]
+    shown = [one for one in found if one.noise in SHOWN_NOISES and one.method in names]
     low, high = padded([*(one.mean("auc") for one in shown), *references.values()])
     y = Scale(low, high, HEIGHT - 54, 40)
-    for index, noise in enumerate(NOISES):
+    noises = [noise for noise in SHOWN_NOISES if any(one.noise == noise for one in found)]
+    for index, noise in enumerate(noises):
         lines = {name: [o for o in shown if o.method == name and o.noise == noise] for name in names}
         _panel(drawing, y, GAP + index * (PANEL + GAP + LABELS), noise, lines, references)
     return drawing.svg()
@@ -46,7 +49,7 @@ def _panel(
     for tick in y.ticks():
         drawing.line(left, y(tick), right, y(tick), "grid")
         drawing.text(left - 6, y(tick) + 4, number(tick), "tick", "end")
-    drawing.text(left, 18, NOISE_MODES[noise].words, "strong")
+    drawing.text(left, 18, _WORDS[noise], "strong")
     for epsilon in EPSILONS:
         label = "∞" if math.isinf(epsilon) else compact(epsilon)
         drawing.text(_place(epsilon, left), HEIGHT - 36, label, "tick", "middle")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from wardround.simulations.methods.cases import NOISES
+from wardround.simulations.methods.cases import SHOWN_NOISES
 from wardround.simulations.methods.compared import DEFAULT
 from wardround.simulations.methods.flamby import WITHOUT_PRIVACY, flamby_epsilons, published
 from wardround.simulations.methods.runner import Task
@@ -52,7 +52,7 @@ def heart_section(tasks: Sequence[Task], found: Sequence[Found]) -> str:
 def _rows(found: Sequence[Found]) -> list[list[str]]:
     references = [one for one in found if one.method in ("pooled", "pooled_boosting", "alone")]
     private = [one for one in found if one.method == DEFAULT]
-    private.sort(key=lambda one: (NOISES.index(one.noise), one.epsilon))
+    private.sort(key=lambda one: (SHOWN_NOISES.index(one.noise), one.epsilon))
     return [
         [one.data, one.method.replace("_", " "), one.noise, _verified(one)]
         + [spread(one.spreads[measure]) for measure in ("accuracy", "auc", "log_loss")]

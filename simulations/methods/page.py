@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from wardround.protocol.files import write_durably
-from wardround.simulations.methods.cases import EPSILONS, NOISES, Case
+from wardround.simulations.methods.cases import EPSILONS, SHOWN_NOISES, Case
 from wardround.simulations.methods.column import REFERENCES
 from wardround.simulations.methods.compared import DEFAULT
 from wardround.simulations.methods.figures import frontier
@@ -120,7 +120,7 @@ def _summary_section(cases: Sequence[Case], records: Sequence[Record]) -> str:
 def _gap_table(cases: Sequence[Case], records: Sequence[Record], reference: str) -> str:
     rows = []
     for case in cases:
-        for noise in NOISES:
+        for noise in SHOWN_NOISES:
             gaps = [_gap(case.name, noise, epsilon, records, reference) for epsilon in EPSILONS]
             if any(gap != "–" for gap in gaps):
                 rows.append([case.name, noise, *gaps])
@@ -159,7 +159,7 @@ def _case_section(case: Case, found: Sequence[Found], records: Sequence[Record])
         [one.method.replace("_", " "), *(spread(one.spreads[measure]) for measure in measures)]
         for one in references
     ]
-    methods = [one for one in found if one.noise in NOISES and one.method != PERSONALISED]
+    methods = [one for one in found if one.noise in SHOWN_NOISES and one.method != PERSONALISED]
     defaults = [one for one in methods if one.method == DEFAULT]
     return (
         f"## {case.title}\n\n{about}\n\n{picture}{markdown(head, rows)}\n"
@@ -175,7 +175,7 @@ def _other_measures(defaults: Sequence[Found]) -> str:
             epsilon_text(one.epsilon),
             *(spread(one.spreads[m]) for m in ("macro_auc", "log_loss", "accuracy")),
         ]
-        for one in sorted(defaults, key=lambda one: (NOISES.index(one.noise), one.epsilon))
+        for one in sorted(defaults, key=lambda one: (SHOWN_NOISES.index(one.noise), one.epsilon))
     ]
     return markdown(["noise", "ε", "AUC by hospital", "log-loss", "accuracy by hospital"], rows)
 

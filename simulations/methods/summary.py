@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from wardround.simulations.methods.cases import EPSILONS, NOISES
+from wardround.simulations.methods.cases import EPSILONS, SHOWN_NOISES
 from wardround.simulations.methods.column import REFERENCES
 from wardround.simulations.methods.compared import DEFAULT
 
@@ -121,5 +121,5 @@ def _rounded(value: float) -> float | None:
 
 
 def _grid_place(one: Found) -> tuple[int, int]:
-    noise = NOISES.index(one.noise) if one.noise in NOISES else -1
+    noise = SHOWN_NOISES.index(one.noise) if one.noise in SHOWN_NOISES else -1
     return noise, EPSILONS.index(one.epsilon) if one.epsilon in EPSILONS else -1

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from wardround.simulations.methods.cases import EPSILONS, NOISES
+from wardround.simulations.methods.cases import EPSILONS, SHOWN_NOISES
 from wardround.simulations.methods.compared import DEFAULT
 from wardround.simulations.methods.summary import Found, Spread
 
@@ -35,7 +35,7 @@ def wide_table(found: Sequence[Found], measure: str) -> str:
     known = {(one.noise, one.method, one.epsilon): one for one in found}
     epsilons = [one for one in EPSILONS if any(key[2] == one for key in known)]
     rows = []
-    for noise in NOISES:
+    for noise in SHOWN_NOISES:
         for method in methods:
             own = [known.get((noise, method, epsilon)) for epsilon in epsilons]
             if any(own):

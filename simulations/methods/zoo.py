@@ -115,7 +115,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", type=_names, default=(), help="federations, as in zoo_03,zoo_07")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"so many, from {FIRST_SEED}")
     parser.add_argument("--epsilons", type=_numbers, default=(1.0,), help="as in 0.5,1,3,8")
-    parser.add_argument("--noises", type=_names, default=("local",), help="local, distributed")
+    parser.add_argument("--noises", type=_names, default=("local",), help="local, secure")
     parser.add_argument(
         "--look", type=str.strip, default="", metavar="WHY", help="run the untouched half instead"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wardround.protocol.files import read_bounded, write_durably
-from wardround.protocol.privacy.noise import NOISE_MODES
+from wardround.protocol.privacy.noise import SUPPOSED
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.say import complain, say
 from wardround.simulations.report.plots import Drawing, Scale, number, padded, tick_labels
@@ -52,7 +52,7 @@ def headline_figure(summary: Mapping[str, Any]) -> str:
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):
         drawing.line(x(tick), 10, x(tick), bottom, "grid")
         drawing.text(x(tick), bottom + 18, label, "tick", "middle")
-    assumes = "; together assumes secure aggregation" if NOISE_MODES[summary["noise"]].assumption else ""
+    assumes = "; together assumes secure aggregation" if summary["noise"] == SUPPOSED else ""
     drawing.text(490, bottom + 40, f"AUC on held-out patients (0.5 is chance){assumes}", "axis", "middle")
     for row, (kind, name, value) in enumerate(rows):
         weight = " strong" if kind == "together" else ""

@@ -129,15 +129,9 @@ def _adversaries(results: Results) -> list[dict[str, object]]:
         # With nobody to help it, this is an earlier line once more.
         if key.endswith("_and_hospitals") and privacy.colluding == 0:
             continue
-        # No sum hides a release here: the server's own line says it all.
-        if key == "secure_sum_and_hospitals" and privacy.mode.alone:
-            continue
         found = adversary(key, privacy.colluding)
         bar = Markup(charts.epsilon_bar(epsilon, largest))  # noqa: S704
-        assumes = key in ("model", "secure_sum_and_hospitals") and bool(privacy.mode.assumption)
-        rows.append(
-            {"who": found.who, "sees": found.sees, "epsilon": epsilon, "bar": bar, "assumes": assumes}
-        )
+        rows.append({"who": found.who, "sees": found.sees, "epsilon": epsilon, "bar": bar})
     return rows
 
 

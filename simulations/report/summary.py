@@ -158,8 +158,6 @@ class Results:
     def warnings(self) -> tuple[str, ...]:
         """What a reader must be told before any figure."""
         found = [PROTECTS_NOBODY_WARNING] if self.real_table else []
-        if self.privacy.mode.assumption:
-            found.append(self.privacy.mode.assumption)
         clause = delta_clause(
             self.privacy.delta, max(self.public_patients.values(), default=0), MAX_DELTA_TIMES_PATIENTS
         )

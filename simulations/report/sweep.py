@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_durably
-from wardround.protocol.privacy.noise import NOISE_MODES
+from wardround.protocol.privacy.noise import SUPPOSED
 from wardround.protocol.text.plain import read_json, read_yaml
 from wardround.simulations.report.frontier_view import Frontier, FrontierRow, frontier_chart, frontier_table
 from wardround.simulations.report.page import environment
@@ -50,7 +50,7 @@ def write_frontier(sweep_dir: Path) -> Frontier:
         environment()
         .get_template("frontier.html")
         .render(
-            assuming=[mode.name for mode in NOISE_MODES.values() if mode.assumption],
+            assuming=[SUPPOSED],
             sweep=sweep_dir.resolve().name,
             frontier=frontier,
             others=any(row.other_settings for row in frontier.rows),

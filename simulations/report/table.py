@@ -64,21 +64,14 @@ def closing_lines(results: Results) -> list[str]:
     privacy, lines = results.privacy, []
     delta = compact_delta(privacy.delta)
     against = "whoever gets the model"
-    if privacy.mode.summed:
+    if not privacy.mode.alone:
         against = adversary(SMALLEST_SUM, privacy.colluding).who
     lines.append(f"Patient ε = {privacy.patient_epsilon:.3f} at δ = {delta}, against {against}.")
-    if privacy.mode.summed:
+    if not privacy.mode.alone:
         failed = privacy.epsilon_by_adversary[MASKS_FAILED]
         lines.append(f"If every mask failed: ε = {failed:.1f}.")
     if results.real_table:
         lines.insert(0, f"WARNING: {PROTECTS_NOBODY_WARNING}")
-    if privacy.mode.assumption:
-        seen = privacy.epsilon_by_adversary.get("server")
-        lines.insert(
-            0, f"WARNING: this ε assumes secure aggregation (noise={privacy.mode.name}; simulation only)."
-        )
-        if seen is not None:
-            lines.append(f"Against a server that sees each hospital's share: ε = {seen:.1f}.")
     if "local_private" in results.scores:
         share = percent(results.share_better_together)
         lines.append(f"{share} of hospitals do better together than alone at the same ε.")

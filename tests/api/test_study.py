@@ -29,7 +29,7 @@ for method in study.table()["method"]:
 assert study.summary["hospitals"] == 81 and study.summary["patient_epsilon"] <= 1.0
 assert study.summary["auc"]["federated_private"] > study.summary["auc"]["local_private"]
 study.plot.methods().savefig("noshow.png")
-shared = wardround.simulate("data=noshow", "privacy.noise=distributed", {"data.path": sys.argv[1]}, seed=1000)
+shared = wardround.simulate("data=noshow", "privacy.noise=secure", {"data.path": sys.argv[1]}, seed=1000)
 
 class Line(nn.Module):
     def __init__(self, layout):

@@ -136,7 +136,7 @@ def test_public_patients_are_declared_by_hospital() -> None:
         ("privacy.epsilon", True, "privacy.epsilon=true: must be a number"),
         ("privacy.epsilon", float("nan"), "privacy.epsilon=nan: must be greater than 0 and finite"),
         ("privacy.delta", 1, "privacy.delta=1.0: must lie between 0 and 1, far below 1/patients"),
-        ("privacy.noise", "none", "privacy.noise=none: must be one of auto, local, distributed, secure"),
+        ("privacy.noise", "none", "privacy.noise=none: must be one of auto, local, secure"),
         ("privacy.noise", 1, "privacy.noise=1: must be a text"),
         ("privacy.sigma", 3, "privacy.sigma=3: unknown key; allowed: epsilon, delta, clip_norm, noise"),
         ("training.rounds", 2.5, "training.rounds=2.5: must be a whole number"),
@@ -174,16 +174,14 @@ def test_a_wrong_setting_is_one_line_with_key_value_and_what_is_allowed(
 
 
 def test_shared_noise_needs_one_local_step() -> None:
-    with pytest.raises(
-        WardroundError, match=r"training\.local_steps=5: must be 1 with privacy.noise=distributed"
-    ):
-        settings("privacy.noise=distributed", "training=fedavg")
+    with pytest.raises(WardroundError, match=r"training\.local_steps=5: must be 1 with privacy.noise=secure"):
+        settings("privacy.noise=secure", "training=fedavg")
 
 
 @pytest.mark.parametrize("rule", ["trimmed", "median"])
 def test_shared_noise_shows_no_single_release_to_a_robust_rule(rule: str) -> None:
     with pytest.raises(WardroundError, match=f"training.aggregate={rule}: must be sum with privacy.noise"):
-        settings("privacy.noise=distributed", f"training.aggregate={rule}")
+        settings("privacy.noise=secure", f"training.aggregate={rule}")
     assert settings(f"training.aggregate={rule}").training.aggregate == rule
 
 

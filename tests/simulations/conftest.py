@@ -106,7 +106,7 @@ def example_results(hospitals: int = 6, noise: str = "local", **changes: object)
     )
     probabilities = {key: blurred(0.1 * index) for index, key in enumerate(keys)}
     probabilities["local_private"] = blurred(4.0)
-    weaker = 3.2 if noise == "distributed" else 0.99
+    seen = {"server": 0.99} if noise == "local" else {"secure_sum_and_hospitals": 0.99, "masks_failed": 3.2}
     facts = PrivacyFacts(
         mode=NOISE_MODES[noise],
         target_epsilon=1.0,
@@ -115,7 +115,7 @@ def example_results(hospitals: int = 6, noise: str = "local", **changes: object)
         accountant="a test",
         events=(PrivacyEvent(16.7, 1.0, 3),),
         hospital_epsilon=np.full(hospitals, 0.99),
-        epsilon_by_adversary={"model": 0.99, "server": weaker},
+        epsilon_by_adversary={"model": 0.99, **seen},
     )
     fields: dict[str, object] = {
         "study": "example",

@@ -159,7 +159,6 @@ def test_a_plan_signed_by_another_key_than_the_terms_is_refused(approved):
 
 LOOSER = {
     "simulation": {"simulation": True},
-    "noise": {"simulation": True, "privacy": {"noise": "distributed"}},
     "expires_at": {"expires_at": "2024-12-31T00:00:00+00:00"},
     "purposes": {"contract": {"purpose": "advertising"}},
     "require_consent": {"contract": {"consent": {"required": False}}},
@@ -179,8 +178,7 @@ LOOSER = {
 def test_terms_looser_than_the_policy_are_refused_for_that_clause(approved, terms_with, clause):
     terms = terms_with(**LOOSER[clause])
     approved.approve(terms)
-    expected = "simulation" if clause == "noise" else clause  # distributed noise exists in simulations only
-    assert approved.clause(terms=terms) == expected
+    assert approved.clause(terms=terms) == clause
     assert not approved.entries("charged")
 
 

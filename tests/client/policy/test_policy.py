@@ -115,7 +115,6 @@ def test_the_defaults_allow_nothing() -> None:
 
 LOOSER: dict[str, dict[str, Any]] = {
     "simulation": {"simulation": True},
-    "noise": {"simulation": True, "privacy": {"noise": "distributed"}},
     "expires_at": {"expires_at": "2029-12-31T23:59:59+00:00"},
     "purposes": {"contract": {"purpose": "advertising"}},
     "contracts": {"contract": {"version": 2}},
@@ -138,12 +137,6 @@ LOOSER: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("clause", LOOSER)
 def test_terms_looser_in_one_clause_are_refused_for_that_clause(clause: str) -> None:
     terms, policy = _with(TERMS, **LOOSER[clause]), POLICY
-    if clause == "noise":  # only simulated terms can say distributed: let them in as far as this clause
-        names = [
-            c.name for c in forecast(policy, terms, OPERATOR, MemoryLedger(), NOW).clauses if not c.holds
-        ]
-        assert names[:2] == ["simulation", "noise"]
-        return
     if clause != "contracts" and "contract" in LOOSER[clause]:
         policy = replace(policy, contracts=())  # by its columns; another contract has another fingerprint
     refusal = _refused(policy, terms)
@@ -160,7 +153,7 @@ def test_a_study_that_alone_exceeds_a_wider_cap_is_refused(clause: str, cap: str
 
 def test_every_clause_of_a_forecast_is_tried_by_a_looser_proposal() -> None:
     clauses = {clause.name for clause in forecast(POLICY, TERMS, OPERATOR, MemoryLedger(), NOW).clauses}
-    elsewhere = {"operators", "approval", "max_epsilon_per_operator", "max_epsilon_for_life"}
+    elsewhere = {"noise", "operators", "approval", "max_epsilon_per_operator", "max_epsilon_for_life"}
     assert clauses == LOOSER.keys() | elsewhere
 
 

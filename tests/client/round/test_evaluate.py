@@ -212,11 +212,6 @@ def test_training_and_evaluation_of_one_round_do_not_share_their_noise() -> None
         assert np.abs(tables - same).max() > TERMS.table_noise_stddev
 
 
-def test_shared_noise_adds_up_to_one_hospitals() -> None:
-    shared = replace(TERMS, privacy=PrivacySettings(noise="distributed"))
-    assert shared.table_noise_stddev == pytest.approx(TERMS.table_noise_stddev / 2**0.5)
-
-
 def test_weights_that_give_no_number_still_give_a_reply() -> None:
     huge = np.full(PARAMETERS, np.finfo(np.float32).max, np.float32)
     plans = [replace(plan, weights=huge) for plan in plans_of(3)]

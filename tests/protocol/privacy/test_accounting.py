@@ -26,7 +26,7 @@ from wardround.protocol.privacy.gaussian_dp import (
     gaussian_excess,
     gaussian_parameter,
 )
-from wardround.protocol.privacy.noise import DISTRIBUTED, LOCAL, check_noise
+from wardround.protocol.privacy.noise import check_noise
 
 DELTA = 1e-5
 multipliers = st.floats(0.3, 200)
@@ -288,45 +288,33 @@ def test_a_hospital_s_history_of_thousands_is_composed_at_little_work_each() -> 
 # Adversaries -----------------------------------------------------------------------------------------
 
 
-def test_distributed_noise_is_weak_against_a_server_that_sees_each_share() -> None:
-    multiplier = noise_multiplier_for(1.0, DELTA, 1.0, 20)
-    costs = epsilon_by_adversary(DISTRIBUTED, multiplier, 81, 1.0, 20, DELTA, colluding=10)
-    assert costs["model"] == pytest.approx(1.0, abs=1e-3)
-    assert costs["server"] == pytest.approx(12.6, abs=0.05)
-    assert costs["server_and_hospitals"] == costs["server"]
-    assert costs["model"] < costs["secure_sum_and_hospitals"] < costs["server"]
-    expected = compose_epsilon([PrivacyEvent(multiplier * math.sqrt(71 / 81), 1.0, 20)], DELTA)
-    assert costs["secure_sum_and_hospitals"] == pytest.approx(expected)
-
-
 def test_local_noise_is_the_same_against_everyone() -> None:
-    costs = epsilon_by_adversary(LOCAL, 16.684, 81, 1.0, 20, DELTA, colluding=80)
+    costs = epsilon_by_adversary(PrivacyEvent(16.684, 1.0, 20), 81, DELTA)
     two = costs.pop("patient_at_two_hospitals")
     assert two == compose_epsilon([PrivacyEvent(16.684, 1.0, 40)], DELTA)
-    assert len(costs) == 4
+    assert len(costs) == 3
     assert set(costs.values()) == {compose_epsilon([PrivacyEvent(16.684, 1.0, 20)], DELTA)}
 
 
-def test_one_hospital_alone_shares_with_nobody() -> None:
-    costs = epsilon_by_adversary(DISTRIBUTED, 5.0, 1, 1.0, 3, DELTA)
-    assert len(set(costs.values())) == 1
+def test_at_one_hospital_nobody_is_a_patient_of_two() -> None:
+    costs = epsilon_by_adversary(PrivacyEvent(5.0, 1.0, 3), 1, DELTA)
+    assert len(costs) == 3
 
 
 def test_a_patient_of_two_hospitals_is_composed_exactly_and_the_second_accountant_agrees() -> None:
-    """Local noise: two Gaussian mechanisms, √2 μ. One sum that holds the person twice: 2 μ."""
+    """Local noise: two Gaussian mechanisms, √2 μ. (One sum that holds the person twice: 2 μ, test_noise.py.)"""
     multiplier = noise_multiplier_for(1.0, DELTA, 1.0, 40)
     parameter = math.sqrt(40) / multiplier
-    for mode, factor in ((LOCAL, math.sqrt(2)), (DISTRIBUTED, 2.0)):
-        two = epsilon_by_adversary(mode, multiplier, 3, 1.0, 40, DELTA)["patient_at_two_hospitals"]
-        assert two == pytest.approx(gaussian_epsilon(factor * parameter, DELTA), rel=1e-5)
-        second = independent_epsilon([PrivacyEvent(multiplier / factor, 1.0, 40)], DELTA)
-        assert 0.8 * second <= two <= second
-    local = epsilon_by_adversary(LOCAL, multiplier, 3, 1.0, 40, DELTA)["patient_at_two_hospitals"]
-    assert local == pytest.approx(1.465, abs=5e-4)  # the figure of docs/privacy.md
+    event = PrivacyEvent(multiplier, 1.0, 40)
+    two = epsilon_by_adversary(event, 3, DELTA)["patient_at_two_hospitals"]
+    assert two == pytest.approx(gaussian_epsilon(math.sqrt(2) * parameter, DELTA), rel=1e-5)
+    second = independent_epsilon([PrivacyEvent(multiplier / math.sqrt(2), 1.0, 40)], DELTA)
+    assert 0.8 * second <= two <= second
+    assert two == pytest.approx(1.465, abs=5e-4)  # the figure of docs/privacy.md
 
 
 def test_sampling_at_two_hospitals_is_two_sampled_histories() -> None:
-    two = epsilon_by_adversary(LOCAL, 2.0, 2, 0.1, 30, DELTA)["patient_at_two_hospitals"]
+    two = epsilon_by_adversary(PrivacyEvent(2.0, 0.1, 30), 2, DELTA)["patient_at_two_hospitals"]
     assert two == compose_epsilon([PrivacyEvent(2.0, 0.1, 60)], DELTA)
     assert two <= independent_epsilon([PrivacyEvent(2.0, 0.1, 60)], DELTA)
 
@@ -387,7 +375,7 @@ def test_extreme_targets_are_met(epsilon: float, delta: float, rate: float, step
         lambda: noise_multiplier_for(1.0, DELTA, 0.0, 1),
         lambda: noise_multiplier_for(1.0, DELTA, 1.0, 0),
         lambda: check_noise("central", "noise"),
-        lambda: epsilon_by_adversary(DISTRIBUTED, 1.0, 2, 1.0, 1, DELTA, colluding=2),
+        lambda: epsilon_by_adversary(PrivacyEvent(1.0), 0, DELTA),
     ],
 )
 def test_out_of_range_is_one_configuration_error(call: object) -> None:

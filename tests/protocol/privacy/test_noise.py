@@ -1,80 +1,55 @@
-"""A noise mode knows what it does: how much each hospital adds, and what follows for ε, clauses and reports."""
-
-import math
+"""A noise mode knows what it does, and what follows for ε, weights, clauses and what may be looked at."""
 
 import pytest
 
 from tests.builders import simulated_terms
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.privacy import noise
-from wardround.protocol.privacy.accounting import compose_epsilon, epsilon_by_adversary
-from wardround.protocol.privacy.noise import DISTRIBUTED, LOCAL, NOISE_MODES, NoiseMode, check_noise
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary
+from wardround.protocol.privacy.noise import LOCAL, NOISE_MODES, SECURE, check_noise
 from wardround.protocol.terms.cost import epsilon_against, training_event, two_hospitals_epsilon
 from wardround.protocol.terms.request import UPDATE
-from wardround.protocol.terms.settings import PrivacySettings
 from wardround.server.algorithm.aggregate import reason_to_discard, release_weights
 
 
-@pytest.fixture
-def third(monkeypatch) -> NoiseMode:
-    """One more value, as the secure sum's will be: one of the hospitals' shares may stay away."""
-    mode = NoiseMode(
-        name="third", shares=lambda hospitals: hospitals - 1, alone=False, simulated=False, words="third"
-    )
-    monkeypatch.setitem(noise.NOISE_MODES, "third", mode)
-    return mode
+def test_the_modes_are_two_words() -> None:
+    assert NOISE_MODES == {"local": LOCAL, "secure": SECURE}
 
 
-@pytest.mark.parametrize(("mode", "share"), [(LOCAL, 2.0), (DISTRIBUTED, 1.0)])
-def test_each_hospital_adds_its_share(mode: NoiseMode, share: float) -> None:
-    assert mode.stddev(2.0, 4) == share
+@pytest.mark.parametrize("word", ["central", "distributed", ""])
+def test_an_unknown_word_is_one_line(word: str) -> None:
+    line = rf"^privacy\.noise={word}: must be one of auto, local, secure$"
+    with pytest.raises(ConfigurationError, match=line):
+        check_noise(word, "privacy.noise")
 
 
-@pytest.mark.parametrize(("mode", "server", "sum_alone"), [(LOCAL, 1.0, 1.0), (DISTRIBUTED, 0.25, 0.75)])
-def test_an_adversary_sees_what_the_colluding_cannot_take_out(
-    mode: NoiseMode, server: float, sum_alone: float
-) -> None:
-    seen = mode.variance_seen(4, 1)
-    assert seen == {
-        "model": 1.0,
-        "server": server,
-        "server_and_hospitals": server,
-        "secure_sum_and_hospitals": sum_alone,
-    }
-
-
-def test_a_sum_that_lacks_a_share_is_not_used_and_one_that_is_private_by_itself_lacks_none() -> None:
-    assert DISTRIBUTED.lacks(2, 3) == "2 of 3 noise shares"
-    assert DISTRIBUTED.lacks(3, 3) == LOCAL.lacks(1, 3) == ""
-
-
-def test_only_a_mode_that_is_simulated_asks_the_reader_to_assume_something() -> None:
-    for mode in NOISE_MODES.values():
-        assert bool(mode.assumption) == mode.simulated
-        assert not (mode.alone and (mode.simulated or mode.summed))
-
-
-def test_an_unknown_word_is_one_line() -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"^privacy\.noise=central: must be one of auto, local, distributed, secure$"
-    ):
-        check_noise("central", "privacy.noise")
-
-
-def test_a_third_mode_is_one_more_value(third: NoiseMode) -> None:
-    """Noise, ε, what may be looked at, weights and discarding all follow from the value; no name is asked for."""
-    terms = simulated_terms(noise="third")
-    assert terms.privacy.mode is third
-    assert terms.hospital_noise_stddev == pytest.approx(1 / math.sqrt(2))
+def test_local_noise_costs_the_same_against_everyone() -> None:
+    terms = simulated_terms()
     event = training_event(terms)
     costs = epsilon_against(terms, UPDATE, event.count)
-    assert costs == epsilon_by_adversary(third, 1.0, 3, 1.0, event.count, terms.privacy.delta, 1)
-    assert costs["model"] == compose_epsilon([event], terms.privacy.delta) < costs["server"]
-    assert two_hospitals_epsilon(terms, terms.privacy.delta) > costs["model"]
+    assert costs == epsilon_by_adversary(event, 3, terms.privacy.delta)
+    assert terms.hospital_noise_stddev == terms.noise_multiplier * terms.privacy.clip_norm
+
+
+def test_a_secure_sum_costs_each_adversary_by_the_shares_that_it_sees() -> None:
+    terms = simulated_terms(noise="secure", noise_multiplier=20.0)
+    event, delta = training_event(terms), terms.privacy.delta
+    costs = epsilon_against(terms, UPDATE, event.count)
+    stated = compose_epsilon([event], delta)
+    assert list(costs) == ["model", "secure_sum_and_hospitals", "patient_at_two_hospitals", "masks_failed"]
+    assert costs["secure_sum_and_hospitals"] == pytest.approx(stated, rel=0.01)
+    assert costs["secure_sum_and_hospitals"] <= stated < costs["masks_failed"]
+    assert costs["model"] <= costs["secure_sum_and_hospitals"]
+    twice = PrivacyEvent(terms.noise_multiplier / 2, 1.0, event.count)
+    assert costs["patient_at_two_hospitals"] == pytest.approx(compose_epsilon([twice], delta), rel=0.01)
+    assert two_hospitals_epsilon(terms, delta) >= costs["patient_at_two_hospitals"]
+
+
+def test_what_follows_from_shared_noise() -> None:
+    terms = simulated_terms(noise="secure")
     assert len(set(release_weights(terms).values())) == 1
-    assert reason_to_discard(terms, 2) == "2 of 3 noise shares"
-    with pytest.raises(ConfigurationError, match=r"must be sum with privacy\.noise=third"):
-        simulated_terms(noise="third", aggregate="median")
-    with pytest.raises(ConfigurationError, match=r"must be 1 with privacy\.noise=third"):
-        simulated_terms(noise="third", local_steps=2)
-    assert PrivacySettings(noise="third").mode.words == "third"
+    assert reason_to_discard(terms, 2) == "2 of the 3 releases that a sum needs"
+    assert reason_to_discard(terms, 3) == ""
+    with pytest.raises(ConfigurationError, match=r"must be sum with privacy\.noise=secure"):
+        simulated_terms(noise="secure", aggregate="median")
+    with pytest.raises(ConfigurationError, match=r"must be 1 with privacy\.noise=secure"):
+        simulated_terms(noise="secure", local_steps=2)

@@ -12,6 +12,7 @@ from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon,
 from wardround.protocol.terms.cost import study_epsilon, two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.limits import delta_clause
+from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.propose import propose
@@ -71,7 +72,11 @@ def test_the_worst_pair_of_accounts_is_what_two_hospitals_cost() -> None:
 
 def test_one_sum_that_holds_a_person_twice_costs_twice_the_parameter() -> None:
     terms = proposed(1e-5, 100, simulation=True)
-    shared = replace(terms, privacy=replace(terms.privacy, noise="distributed"), evaluation=None)
+    three = replace(terms.training, public_patients=dict.fromkeys(("a", "b", "c"), 100))
+    terms = replace(terms, training=three)
+    sums = SecureSumSettings(threshold=3, colluding=1, parameters=3, spare_slots=0)
+    secure = replace(terms.privacy, noise="secure")
+    shared = replace(terms, privacy=secure, evaluation=None, secure_sum=sums)
     one = PrivacyEvent(terms.noise_multiplier / 2, 1.0, 10)
     assert two_hospitals_epsilon(shared, 1e-5) == pytest.approx(compose_epsilon([one], 1e-5))
     assert math.isfinite(two_hospitals_epsilon(shared, 1e-5))

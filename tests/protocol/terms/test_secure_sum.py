@@ -142,7 +142,7 @@ def test_a_simulation_has_no_members_and_may_be_larger_than_any_real_study() -> 
 
 def test_the_settings_and_the_word_come_together() -> None:
     with pytest.raises(ConfigurationError, match=r"secure_sum=None: must be set with privacy\.noise=secure"):
-        simulated_terms(noise="secure")
+        replace(simulated_terms(noise="secure"), secure_sum=None)
     sums = SecureSumSettings(threshold=3, colluding=1, parameters=5)
     with pytest.raises(ConfigurationError, match="left out otherwise"):
         replace(simulated_terms(), secure_sum=sums)

@@ -175,8 +175,8 @@ def test_rays_workers_are_not_handed_a_plugin():
 
 def test_an_own_rule_may_not_look_at_shares_of_noise(terms):
     name = plugins.enter("aggregate", by_patients)
-    with pytest.raises(ConfigurationError, match=r"must be sum with privacy\.noise=distributed"):
-        terms(f"training.aggregate={name}", "privacy.noise=distributed")
+    with pytest.raises(ConfigurationError, match=r"must be sum with privacy\.noise=secure"):
+        terms(f"training.aggregate={name}", "privacy.noise=secure")
 
 
 @pytest.mark.parametrize("module", [own_rule, own_module, own_personal])

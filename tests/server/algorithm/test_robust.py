@@ -199,7 +199,7 @@ def test_what_makes_no_sense_is_one_clear_line(rule, make_terms):
     with pytest.raises(
         ConfigurationError, match=f"training.aggregate={rule}: must be sum with privacy.noise"
     ):
-        make_terms(aggregate=rule, noise="distributed")
+        make_terms(aggregate=rule, noise="secure")
     with pytest.raises(
         ConfigurationError, match=f"training.aggregate={rule}: needs at least 3 hospitals, here 2"
     ):

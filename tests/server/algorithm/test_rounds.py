@@ -1,6 +1,7 @@
 """init, plans and apply: the arithmetic, the streaming, and what a bad release can and cannot do."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,13 +42,18 @@ def test_plans_share_their_weights_and_name_every_hospital(make_terms):
     assert {plan.ledger_head for plan in plans} == {None}
 
 
-def test_shared_noise_sums_are_divided_by_all_planned_patients(make_terms, make_release):
-    terms = make_terms(noise="distributed", momentum=0.0, learning_rate=0.5, sampling_rate=0.25)
-    state = rounds.init(terms)
-    releases = [make_release(plan, np.full(6, i + 1)) for i, plan in enumerate(rounds.plans(state, terms))]
+def test_secure_sums_are_divided_by_all_planned_patients(make_terms, make_release):
+    terms = make_terms(noise="secure", momentum=0.0, learning_rate=0.5, sampling_rate=0.25)
+    state, step = rounds.init(terms), terms.update_noise.grid.step
+    releases = [in_units(make_release(plan), i + 1) for i, plan in enumerate(rounds.plans(state, terms))]
     state, summary = rounds.apply(state, terms, releases)
-    np.testing.assert_allclose(state.weights, -0.5 * 6 / (0.25 * 1000))
-    assert summary.update_norm == pytest.approx(0.012 * 6**0.5)
+    np.testing.assert_allclose(state.weights, -0.5 * 6 * step / (0.25 * 1000))
+    assert summary.update_norm == pytest.approx(0.012 * step * 6**0.5)
+
+
+def in_units(release, units):
+    """The same release as integers of a secure sum, each coordinate so many."""
+    return replace(release, vector=np.full(len(release.vector), units, np.int64))
 
 
 def test_a_missing_hospital_changes_no_others_weight(make_terms, make_release):
@@ -63,7 +69,7 @@ def test_a_missing_hospital_changes_no_others_weight(make_terms, make_release):
     assert summary.discarded == ""
 
 
-@pytest.mark.parametrize("noise", ["local", "distributed"])
+@pytest.mark.parametrize("noise", ["local", "secure"])
 def test_sums_become_a_weighted_mean_over_the_expected_patients(noise, make_terms):
     """Where every patient's gradient is 1 and as many are drawn as expected, the estimate is 1."""
     factors = release_weights(make_terms(noise=noise, sampling_rate=0.25))
@@ -144,24 +150,10 @@ def test_a_round_without_any_release_changes_nothing_but_its_number(make_terms):
     assert state.optimizer.steps == 0
 
 
-def test_distributed_noise_needs_every_share(make_terms, make_release):
-    terms = make_terms(noise="distributed")
-    state = rounds.init(terms)
-    plans = rounds.plans(state, terms)
-    releases = [make_release(plan, np.ones(6)) for plan in plans]
-    after, summary = rounds.apply(state, terms, releases[:2])
-    assert summary.discarded == "2 of 3 noise shares"
-    np.testing.assert_array_equal(after.weights, state.weights)
-    assert after.ledger_heads.keys() == {"north", "south"}
-    after, summary = rounds.apply(state, terms, releases)
-    assert summary.discarded == ""
-    assert np.all(after.weights != 0)
-
-
 def test_reported_weights_are_the_tails_mean(make_terms, make_release):
-    terms = make_terms(noise="distributed", momentum=0.0, learning_rate=1.0, tail_average=0.5)
-    state, _ = play(terms, lambda plan: make_release(plan, np.ones(6)))
-    step = -3 / 1000
+    terms = make_terms(noise="secure", momentum=0.0, learning_rate=1.0, tail_average=0.5)
+    state, _ = play(terms, lambda plan: in_units(make_release(plan), 1))
+    step = -3 / 1000 * terms.update_noise.grid.step
     np.testing.assert_allclose(state.weights, 4 * step)
     np.testing.assert_allclose(rounds.reported_weights(state), 3.5 * step)
     np.testing.assert_allclose(rounds.reported_weights(rounds.init(terms)), 0)

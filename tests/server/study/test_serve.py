@@ -206,12 +206,6 @@ def test_a_study_needs_a_quorum_of_enrolled_hospitals(study):
         serve._check_enrolled(study)
 
 
-def test_shared_noise_is_refused_even_for_invented_patients(study, make_terms):
-    shared = sign_terms(make_terms(noise="distributed"), study.home.key())
-    with pytest.raises(ConfigurationError, match=r"privacy\.noise=distributed.*secure sums"):
-        serve._check_enrolled(replace(study, signed=shared))
-
-
 def test_a_log_cut_short_by_a_crash_is_read_up_to_there(study):
     study.log.write("started", study="tea")
     with study.folder.events.open("a") as file:

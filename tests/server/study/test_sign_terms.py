@@ -78,7 +78,7 @@ def test_a_contract_of_the_operators_own_is_read_from_its_file(
         (("study=milk",), "study=milk: is a flag, not a study's setting; write --study milk"),
         (("privacy.epsilon=0",), "privacy.epsilon=0.0: must be greater than 0"),
         (("privacy.delta=0.01",), "privacy.delta=0.01: times the "),
-        (("privacy.noise=distributed",), "privacy.noise=distributed: needs secure aggregation"),
+        (("privacy.noise=distributed",), "privacy.noise=distributed: must be one of auto, local, secure"),
         (("valid_days=0",), "valid_days=0: must be from 1"),
         (("--key=nowhere.key",), "key=nowhere.key: cannot be read"),
         (("privacy.epsilonn=1",), "privacy.epsilonn=1: unknown key; did you mean privacy.epsilon?"),

@@ -89,7 +89,7 @@ def test_tables_of_half_the_noise_are_caught(shared: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.statistical
 def test_under_shared_noise_a_share_and_the_sum_each_keep_to_their_own_statement(shared: Path) -> None:
-    share, sums = staged(shared, "privacy.noise=distributed")[:2]
+    share, sums = staged(shared, "privacy.noise=secure")[:2]
     assert (share.key, sums.key) == ("releases", "sums")
     assert share.stated > sums.stated
     found = [

@@ -68,7 +68,7 @@ def test_one_patient_moves_one_hospitals_sum_by_at_most_the_sensitivity(
     assert reached > 0.5  # the bound is near, not far
 
 
-@pytest.mark.parametrize("noise", ["local", "distributed"])
+@pytest.mark.parametrize("noise", ["local", "secure"])
 def test_noise_has_the_stated_size(noise: str, small: Make, contract: Contract) -> None:
     made = small([40, 20, 10])
     federation = federation_of(contract, made.cohort, made.cohort)
@@ -76,7 +76,7 @@ def test_noise_has_the_stated_size(noise: str, small: Make, contract: Contract) 
     sums = np.zeros((3, 40_000))
     each, mean = channel.sums(sums, 0.5, 4.0), channel.mean(sums, 0.5, 4.0)
     total = each.sum(axis=0).std()
-    assert total == pytest.approx(2.0 if noise == "distributed" else 2.0 * 3**0.5, rel=0.02)
+    assert total == pytest.approx(2.0 * 3**0.5 / 2**0.5 if noise == "secure" else 2.0 * 3**0.5, rel=0.02)
     assert mean.std() == pytest.approx(channel.mean_stddev(0.5, 4.0), rel=0.02)
     assert not np.array_equal(each, channel.sums(sums, 0.5, 4.0))  # no noise stands twice
     assert channel.spent == (PrivacyEvent(4.0, 1.0, 3),)
@@ -84,14 +84,14 @@ def test_noise_has_the_stated_size(noise: str, small: Make, contract: Contract) 
     assert channel.weights @ channel.patients == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("noise", ["local", "distributed"])
+@pytest.mark.parametrize("noise", ["local", "secure"])
 @pytest.mark.parametrize("name", sorted(set(registry.CHALLENGERS) - PRODUCTS))
 def test_each_learns_at_a_verified_epsilon(name: str, noise: str, small: Make, contract: Contract) -> None:
-    training, heldout = small([700, 500], 1).cohort, small([300, 200], 2).cohort
+    training, heldout = small([700, 500, 400], 1).cohort, small([300, 200, 100], 2).cohort
     federation = federation_of(contract, training, heldout)
     privacy = PrivacySettings(epsilon=4.0, noise=noise)
-    if name in registry.LOCAL_ONLY and noise == "distributed":
-        with pytest.raises(ConfigurationError, match=r"privacy\.noise=distributed"):
+    if name in registry.LOCAL_ONLY and noise == "secure":
+        with pytest.raises(ConfigurationError, match=r"privacy\.noise=secure"):
             registry.attempt(name, federation, privacy, 0)
         return
     found = registry.attempt(name, federation, privacy, 0)

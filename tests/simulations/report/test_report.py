@@ -49,7 +49,7 @@ def parsed(page: str) -> Tags:
     return tags
 
 
-@pytest.mark.parametrize("noise", ["local", "distributed"])
+@pytest.mark.parametrize("noise", ["local", "secure"])
 def test_the_page_is_self_contained_and_escapes_names(example: Callable, noise: str) -> None:
     page = render_report(example(noise=noise))
     tags = parsed(page)
@@ -76,11 +76,10 @@ def test_the_page_shows_every_part(example: Callable) -> None:
     assert results.contract.fingerprint in page
 
 
-def test_distributed_noise_is_headed_by_its_assumption_and_its_weaker_epsilon(example: Callable) -> None:
-    page = render_report(example(noise="distributed"))
-    banner = page[page.index('class="banner"') : page.index('class="tiles"')]
-    assert "Assumes secure aggregation" in banner
-    assert "<strong>3.2</strong>" in banner
+def test_secure_sums_say_what_holds_if_every_mask_failed(example: Callable) -> None:
+    page = render_report(example(noise="secure"))
+    assert "if every mask failed" in page
+    assert "3.2" in page[page.index("if every mask failed") :][:400]
 
 
 def test_the_page_stands_with_little(example: Callable) -> None:

@@ -11,6 +11,7 @@ from wardround.client.cohort import Cohort, concatenate
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.model.model import initial_weights, predict_logits
 from wardround.protocol.privacy.randomness import Keystream, derive_key
+from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.propose import without_moments
@@ -82,7 +83,8 @@ def test_alone_private_adds_the_whole_noise_also_where_the_federation_shares_it(
 ) -> None:
     cohort = small([50, 50, 50, 50]).cohort
     terms = terms_for(contract, cohort)
-    shared = replace(terms, privacy=PrivacySettings(noise="distributed"))
+    sums = SecureSumSettings(threshold=4, colluding=1, parameters=contract.layout.width)
+    shared = replace(terms, privacy=PrivacySettings(noise="secure"), secure_sum=sums)
     found = [descents.alone_private_models(t, contract.layout, cohort, streams(4)) for t in (terms, shared)]
     np.testing.assert_array_equal(found[0], found[1])
     again = descents.alone_private_models(terms, contract.layout, cohort, streams(4, "other"))

@@ -26,7 +26,7 @@ TABLE = ROOT.parent / "shared" / "data" / "noshow.csv.gz"
 @pytest.mark.slow
 @pytest.mark.statistical
 @pytest.mark.skipif(not TABLE.is_file(), reason="the real table is absent: ../shared/data")
-@pytest.mark.parametrize("noise", ["distributed", "local"])
+@pytest.mark.parametrize("noise", ["secure", "local"])
 def test_the_error_of_the_auc_and_the_cover_of_its_intervals(noise: str) -> None:
     """200 repetitions; coverage of 95 % falls below 89 % by chance once in 10,000."""
     with initialize_config_module("wardround.conf", version_base="1.3"):
@@ -62,5 +62,5 @@ def test_the_error_of_the_auc_and_the_cover_of_its_intervals(noise: str) -> None
             low, high = getattr(found, name).interval(0.95, noise_only=True)
             covered[name] += low <= truth[name] <= high
     assert min(covered.values()) >= 178, covered
-    if noise == "distributed":
+    if noise == "secure":
         assert np.sqrt(np.mean(np.square(errors))) <= 0.005

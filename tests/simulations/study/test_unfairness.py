@@ -25,7 +25,7 @@ OVERRIDES = [
     "data.largest=20000",
     "data.unfairness=1.0",
     "contract.groups=[language]",
-    "privacy.noise=distributed",
+    "privacy.noise=secure",
     "fairness.max_selection_gap=0.2",
     "fairness.mitigation=equal_selection",
 ]
