@@ -49,7 +49,8 @@ class Presence:
     since: str
 
 
-Roster = Callable[[], Mapping[str, Presence]]
+Connected = Callable[[], Mapping[str, Presence]]
+"""Says which hospitals are connected now."""
 _LOST = {ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE, ErrorCode.NODE_UNAVAILABLE}
 ABSENT_SECONDS = 10.0  # how long a round waits for hospitals that are not even connected
 LOOK_AGAIN_SECONDS = 1.0  # between two looks at who is connected
@@ -66,15 +67,15 @@ def run_round(
     limits: TimeLimits,
     *,
     codec: PlanCodec,
-    roster: Roster | None = None,
+    connected: Connected | None = None,
 ) -> tuple[RoundState, RoundSummary]:
     """Announce one round, take in what comes before its deadline, and close it.
 
-    codec: how plans and answers are written. With a roster, a hospital that connects, or connects again,
+    codec: how plans and answers are written. With ``connected``, a hospital that connects, or connects again,
     before the deadline is asked then: its earlier message is lost with the process that had taken it, and by
     the repeat rule the second is free.
     """
-    answers = collect(grid, nodes, rounds.plans(state, terms), limits, codec=codec, roster=roster)
+    answers = collect(grid, nodes, rounds.plans(state, terms), limits, codec=codec, connected=connected)
     return rounds.apply(state, terms, answers)
 
 
@@ -85,7 +86,7 @@ def collect(
     limits: TimeLimits,
     *,
     codec: MessageCodec[Question, Answered],
-    roster: Roster | None = None,
+    connected: Connected | None = None,
 ) -> Iterator[Answered]:
     """Ask each hospital once, and yield one answer of each as they come before the deadline.
 
@@ -93,9 +94,9 @@ def collect(
     """
     deadline = time.monotonic() + limits.round_seconds
     collection = _Collection(grid, {one.hospital: one for one in asks}, codec, deadline)
-    if roster is None:
+    if connected is None:
         collection.ask(nodes)
-    yield from collection.answers(limits.poll_seconds, roster)
+    yield from collection.answers(limits.poll_seconds, connected)
 
 
 def _lost_on_the_way(message: Message) -> bool:
@@ -130,21 +131,21 @@ class _Collection(Generic[Question, Answered]):
         ids = {m.metadata.message_id: asked.hospital for m, asked in pairs if m.metadata.message_id in sent}
         self._waiting.update(ids)
 
-    def answers(self, poll_seconds: float, roster: Roster | None) -> Iterator[Answered]:
+    def answers(self, poll_seconds: float, connected: Connected | None) -> Iterator[Answered]:
         """Yield one answer of each hospital as they come, until all are in or the deadline has passed."""
-        look_at, begun, connected = 0.0, time.monotonic(), set(self._open)
-        # With a roster whoever is not here yet may still come; without one only what was sent can be answered.
-        while self._open if roster else self._waiting:
-            if roster is not None and time.monotonic() >= look_at:
-                present = roster()
-                connected = set(present)
+        look_at, begun, there = 0.0, time.monotonic(), set(self._open)
+        # Where one can look, whoever is not here yet may still come; else only what was sent can be answered.
+        while self._open if connected else self._waiting:
+            if connected is not None and time.monotonic() >= look_at:
+                present = connected()
+                there = set(present)
                 self._ask_who_came(present)
                 look_at = time.monotonic() + LOOK_AGAIN_SECONDS
             yield from self._pulled()
-            everybody_there = time.monotonic() - begun > ABSENT_SECONDS and not self._open & connected
+            everybody_there = time.monotonic() - begun > ABSENT_SECONDS and not self._open & there
             if everybody_there or time.monotonic() > self._deadline:
                 return
-            if self._waiting or roster is not None:
+            if self._waiting or connected is not None:
                 time.sleep(poll_seconds)
 
     def _ask_who_came(self, present: Mapping[str, Presence]) -> None:

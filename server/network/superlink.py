@@ -119,7 +119,7 @@ def reconcile_nodes(home: OperatorHome) -> Reconciled:
     return Reconciled(list(came.values()), [str(node_id) for node_id in went], spent)
 
 
-def roster(grid: HttpGrid, home: OperatorHome) -> dict[str, Presence]:
+def connected(grid: HttpGrid, home: OperatorHome) -> dict[str, Presence]:
     """Give the presence of each enrolled hospital whose node is connected now."""
     keys = {node_key_bytes(one.node_key): name for name, one in home.hospitals().items()}
     found = {}

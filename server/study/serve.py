@@ -24,8 +24,8 @@ from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState, RoundSummary
 from wardround.server.evaluation.assess import Assessment
 from wardround.server.network.signed_codec import MaskedCodec, SignedCodec, SumCodec
-from wardround.server.network.strategy import PlanCodec, Roster, TimeLimits, collect, run_round
-from wardround.server.network.superlink import HttpGrid, ServerAway, open_run, roster
+from wardround.server.network.strategy import Connected, PlanCodec, TimeLimits, collect, run_round
+from wardround.server.network.superlink import HttpGrid, ServerAway, connected, open_run
 from wardround.server.store.agent_releases import AgentReleases
 from wardround.server.store.checkpoint import resume as resume_checkpoint
 from wardround.server.store.checkpoint import save_state
@@ -165,7 +165,7 @@ def _run(study: ServedStudy, state: RoundState) -> Assessment | None:
         _check_times_now(study, begun)
         try:
             with open_run(study.home, study.folder.run) as grid:
-                present = partial(roster, grid, study.home)
+                present = partial(connected, grid, study.home)
                 _await_hospitals(study, present)
                 ask = _carrier(study, grid, codec, present)
                 while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
@@ -190,13 +190,13 @@ def _run(study: ServedStudy, state: RoundState) -> Assessment | None:
     return found
 
 
-def _carrier(study: ServedStudy, grid: HttpGrid, codec: SignedCodec, present: Roster) -> Carrier:
+def _carrier(study: ServedStudy, grid: HttpGrid, codec: SignedCodec, present: Connected) -> Carrier:
     """Say how this study's releases are carried; where that is in secure sums, they are set up first."""
     limits = TimeLimits(round_seconds=study.serving.round_seconds)
     masked, messages = MaskedCodec(codec), SumCodec(codec)
-    # No nodes to begin with: the roster has each hospital asked as soon as its node is connected.
+    # No nodes to begin with: each hospital is asked as soon as its node is connected.
     if study.terms.secure_sum is None:
-        return lambda plans: collect(grid, {}, plans, limits, codec=codec, roster=present)
+        return lambda plans: collect(grid, {}, plans, limits, codec=codec, connected=present)
 
     def within(seconds: float | None) -> TimeLimits:
         return (
@@ -204,8 +204,8 @@ def _carrier(study: ServedStudy, grid: HttpGrid, codec: SignedCodec, present: Ro
         )
 
     asks = SumAsks(
-        lambda plans: collect(grid, {}, plans, limits, codec=masked, roster=present),
-        lambda asked, seconds: collect(grid, {}, asked, within(seconds), codec=messages, roster=present),
+        lambda plans: collect(grid, {}, plans, limits, codec=masked, connected=present),
+        lambda asked, seconds: collect(grid, {}, asked, within(seconds), codec=messages, connected=present),
     )
     return Sums(set_up(study, asks), asks)
 
@@ -223,7 +223,7 @@ def _evaluate(study: ServedStudy, state: RoundState, ask: Carrier) -> None:
         evaluate_last(study, state, ask)
 
 
-def _await_hospitals(study: ServedStudy, present: Roster) -> None:
+def _await_hospitals(study: ServedStudy, present: Connected) -> None:
     """Wait for all planned hospitals for a while; latecomers are asked as soon as they connect."""
     # A round closes soon after its *connected* hospitals have answered (ABSENT_SECONDS): SuperNodes that are still
     # dialling, as all are after the server's restart, would miss it.
@@ -241,7 +241,7 @@ def _await_hospitals(study: ServedStudy, present: Roster) -> None:
 
 
 def _one_round(
-    study: ServedStudy, state: RoundState, grid: HttpGrid, codec: PlanCodec, present: Roster
+    study: ServedStudy, state: RoundState, grid: HttpGrid, codec: PlanCodec, present: Connected
 ) -> RoundState:
     """Ask for one round until enough have answered; ConfigurationError after ``wait_seconds`` in vain."""
     # On disk before any plan leaves: after a crash the same weights are asked for, and hospitals answer those for free.
@@ -250,7 +250,7 @@ def _one_round(
     study.log.write("announced", round=state.round)
 
     def ask_once() -> tuple[RoundSummary, tuple[RoundState, RoundSummary]]:
-        after, summary = run_round(grid, {}, study.terms, state, limits, codec=codec, roster=present)
+        after, summary = run_round(grid, {}, study.terms, state, limits, codec=codec, connected=present)
         return summary, (after, summary)
 
     (after, summary), seconds = ask_until_quorum(

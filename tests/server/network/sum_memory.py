@@ -222,10 +222,10 @@ def asks_of(link: Path, study: ServedStudy, members: Members, gone: int, keys) -
 
     def requests(asked, seconds):
         told.update({members.names.index(one.hospital) + 1: one.body_digest for one in asked})
-        return collect(grid, {}, asked, limits, codec=sums, roster=lambda: there)
+        return collect(grid, {}, asked, limits, codec=sums, connected=lambda: there)
 
     return SumAsks(
-        lambda asked: collect(grid, {}, asked, limits, codec=masked, roster=lambda: there), requests
+        lambda asked: collect(grid, {}, asked, limits, codec=masked, connected=lambda: there), requests
     )
 
 

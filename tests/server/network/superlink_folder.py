@@ -149,7 +149,7 @@ def close_a_large_round(folder: Path, hospitals: int, rule: str, kind: type[Http
     )
     there = {name: Presence(index, "1") for index, name in enumerate(keys)}
     before, began = round(1024 * peak_mb()), time.process_time()
-    _, summary = run_round(grid, {}, terms, state, TimeLimits(), codec=codec, roster=lambda: there)
+    _, summary = run_round(grid, {}, terms, state, TimeLimits(), codec=codec, connected=lambda: there)
     return {
         "parameters": len(state.weights),
         "accepted": len(summary.accepted),

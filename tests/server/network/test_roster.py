@@ -1,4 +1,4 @@
-"""Rounds with a roster: who connects late or again is asked then; the absent are not waited for; signed messages."""
+"""Who connects late or again within a round is asked then; the absent are not waited for; signed messages."""
 
 import time
 from dataclasses import replace
@@ -82,7 +82,9 @@ def keys():
 def play(make_terms, operator, keys, tmp_path):
     """Close one round; the summary."""
 
-    def play(grid, roster=lambda: EVERYBODY, limits=LIMITS, revoked=(), hear=lambda hospital, speaker: None):
+    def play(
+        grid, connected=lambda: EVERYBODY, limits=LIMITS, revoked=(), hear=lambda hospital, speaker: None
+    ):
         terms = make_terms(rounds=2)
         public = {name: key.public for name, key in keys.items() if name not in revoked}
         codec = SignedCodec(
@@ -93,7 +95,7 @@ def play(make_terms, operator, keys, tmp_path):
             hear=hear,
         )
         state = rounds.init(terms)
-        return run_round(grid, {}, terms, state, limits, codec=codec, roster=roster)[1]
+        return run_round(grid, {}, terms, state, limits, codec=codec, connected=connected)[1]
 
     return play
 
@@ -113,11 +115,11 @@ def test_who_connects_within_the_round_is_asked_then(play, honest, monkeypatch):
     monkeypatch.setattr(strategy, "LOOK_AGAIN_SECONDS", 0.05)
     began = time.monotonic()
 
-    def roster():
+    def connected():
         late = time.monotonic() - began > 0.3
         return EVERYBODY if late else {name: EVERYBODY[name] for name in ("north", "south")}
 
-    assert set(play(Agents(honest), roster).accepted) == set(NODES)
+    assert set(play(Agents(honest), connected).accepted) == set(NODES)
 
 
 def test_who_restarts_within_the_round_is_asked_again(play, honest, monkeypatch):
@@ -127,11 +129,11 @@ def test_who_restarts_within_the_round_is_asked_again(play, honest, monkeypatch)
     grid = Agents(lambda plan: lost.pop(plan.hospital) if plan.hospital in lost else honest(plan))
     began = time.monotonic()
 
-    def roster():
+    def connected():
         since = "2" if time.monotonic() - began > 0.3 else "1"
         return {name: replace(presence, since=since) for name, presence in EVERYBODY.items()}
 
-    assert set(play(grid, roster).accepted) == set(NODES)
+    assert set(play(grid, connected).accepted) == set(NODES)
     assert sorted(name for name, _ in grid.asked) == ["north", "south", "south", "west", "west"]
 
 

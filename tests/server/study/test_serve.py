@@ -55,7 +55,7 @@ def closing(monkeypatch, *accepted):
     """Let each round that is asked be accepted by the next of these; what was asked."""
     asked, turns = [], itertools.chain(accepted, itertools.repeat(accepted[-1]))
 
-    def run_round(grid, nodes, terms, state, limits, *, codec, roster):
+    def run_round(grid, nodes, terms, state, limits, *, codec, connected):
         asked.append((state.round, state.weights.copy()))
         names = next(turns)
         rejected = () if "west" in names else (NoRelease("west", "refused: approval"),)
