@@ -42,7 +42,7 @@ def discrete_gaussian(stream: Keystream, variance: int, count: int) -> Integers:
     """Draw the next ``count`` numbers of N_Z(0, variance): int64 [count].
 
     Guarantee: the distribution is exactly that one, given uniform bits; no float's rounding shows in it. A
-    proposal takes two words of the stream, and a call leaves a started block of 8,192 proposals unused.
+    proposal takes two words of the stream, and a call leaves the rest of its last block unused, at most 8,192 of them.
     ConfigurationError unless variance is a whole number from 1 to 2⁶⁰.
     """
     fits = type(variance) is int and 1 <= variance <= LARGEST_VARIANCE
@@ -50,7 +50,8 @@ def discrete_gaussian(stream: Keystream, variance: int, count: int) -> Integers:
     out = np.empty(count, np.int64)
     filled = 0
     while filled < count:
-        accepted = _accepted(stream, variance)
+        # About 3 in 5 are accepted: a small vector must not pay for a whole block.
+        accepted = _accepted(stream, variance, min(_BLOCK, 2 * (count - filled) + 64))
         taken = min(len(accepted), count - filled)
         out[filled : filled + taken] = accepted[:taken]
         filled += taken
@@ -62,9 +63,9 @@ def block_width(variance: int) -> int:
     return (math.isqrt(289 * variance - 1) + 25) // 25
 
 
-def _accepted(stream: Keystream, variance: int) -> Integers:
+def _accepted(stream: Keystream, variance: int, proposals: int) -> Integers:
     """Draw one block of proposals and keep what is accepted, in the order drawn."""
-    words = np.frombuffer(stream.words(2 * _BLOCK), "<u8").reshape(_BLOCK, 2)
+    words = np.frombuffer(stream.words(2 * proposals), "<u8").reshape(proposals, 2)
     proposal, uniform = words[:, 0], words[:, 1]
     width = block_width(variance)
     zeros, offset, possible = _proposed(proposal, width)

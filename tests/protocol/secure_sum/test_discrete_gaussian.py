@@ -153,7 +153,7 @@ def test_a_proposal_of_zeros_alone_is_decided_exactly(monkeypatch: pytest.Monkey
     asked = []
     monkeypatch.setattr(sampler, "_accepts_exactly", lambda *some: asked.append(some[2:]) or True)
     words = Words(5 << 32, 0, 1 << 30, 2**63, 2**60)
-    drawn = sampler._accepted(words, 10**8)  # type: ignore[arg-type]
+    drawn = sampler._accepted(words, 10**8, sampler._BLOCK)  # type: ignore[arg-type]
     width = block_width(10**8)
     assert asked == [((31 + 3) * width, 34, 10**8)]
     assert drawn.tolist()[0] == 34 * width
