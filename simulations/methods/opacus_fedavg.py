@@ -28,11 +28,14 @@ from wardround.simulations.methods.channel import Attempt
 
 @dataclass(frozen=True, kw_only=True)
 class OpacusSettings:
-    """Chosen on the zoo's half for choosing. batch: expected patients of a step."""
+    """Chosen among twenty settings on five federations of the zoo's half for choosing (docs/lab/methods.md).
+
+    batch: expected patients of a step.
+    """
 
     rounds: int = 10
     batch: int = 64
-    clip_norm: float = 1.0
+    clip_norm: float = 0.5
     learning_rate: float = 0.5
 
 

@@ -32,7 +32,13 @@ class Candidate:
     ridge: float
 
 
-CANDIDATES = (Candidate(4, 20, 1.0), Candidate(8, 40, 1.0), Candidate(15, 40, 1.0), Candidate(31, 80, 10.0))
+CANDIDATES = (
+    Candidate(2, 20, 10.0),
+    Candidate(4, 20, 1.0),
+    Candidate(8, 40, 1.0),
+    Candidate(15, 40, 1.0),
+    Candidate(31, 80, 10.0),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +77,9 @@ def pooled_boosting(
     table, target, mask = _tables(known, asked, training.labels, folds)
     chosen, iterations = _search(table, training, folds, mask, rng, seed)
     stops = rng.random(training.patient_count)[training.patient_of_event] < 0.1
-    # On all records more trees earn their place than on the search's part of them.
-    if _both_classes(training.labels, stops):
+    # On all records more trees earn their place than on the search's part of them. Where the search saw them all, its
+    # folds know better than one tenth.
+    if training.event_count > SEARCH_EVENTS and _both_classes(training.labels, stops):
         iterations = _fitted(chosen, MOST_ITERATIONS, mask, seed, table, training.labels, stops).n_iter_
     model = _fitted(chosen, max(1, iterations), mask, seed, table, training.labels, None)
     with _one_thread():
@@ -130,14 +137,15 @@ def _rates(codes: Integers, labels: Floats, size: int) -> Floats32:
 def _search(
     table: Floats32, training: Cohort, folds: Integers, mask: Booleans, rng: np.random.Generator, seed: int
 ) -> tuple[Candidate, int]:
-    """Find the candidate of least log-loss over the folds, and its iterations; the middle one if none can be told."""
+    """Find the candidate of least log-loss over the folds, and its iterations; a small one if none can be told."""
     share = min(1.0, SEARCH_EVENTS / training.event_count)
     some = (rng.random(training.patient_count) < share)[training.patient_of_event]
     rows, labels, parts = table[some], training.labels[some], folds[some]
     if not all(_both_classes(labels, parts == fold) for fold in range(FOLDS)):
         return CANDIDATES[1], 60
     found = []
-    for candidate in CANDIDATES:
+    # A part of the records favours smaller trees than all of them do: stumps are for tables that are small.
+    for candidate in CANDIDATES if share == 1 else CANDIDATES[1:]:
         models = [
             _fitted(candidate, MOST_ITERATIONS, mask, seed, rows, labels, parts == fold)
             for fold in range(FOLDS)

@@ -144,3 +144,18 @@ def widened(cohort: Cohort, seed: int) -> Cohort:
     bins = cohort.bins.copy()
     bins[:, 1] = np.random.default_rng(seed).integers(0, 600, len(bins))
     return replace(cohort, bins=bins)
+
+
+def test_stumps_are_for_tables_that_the_search_saw_whole(
+    small: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, tried = small([1200], seed=5).cohort, []
+    real = boosting._fitted
+    monkeypatch.setattr(boosting, "_fitted", lambda *given: tried.append(given[0].leaves) or real(*given))
+    folds = np.random.default_rng(1).integers(0, boosting.FOLDS, made.patient_count)[made.patient_of_event]
+    table, mask = made.bins.astype(np.float32), np.zeros(made.bins.shape[1], np.bool_)
+    for most in (boosting.SEARCH_EVENTS, made.event_count // 2):
+        monkeypatch.setattr(boosting, "SEARCH_EVENTS", most)
+        boosting._search(table, made, folds, mask, np.random.default_rng(0), 0)
+        assert (2 in tried) is (most > made.event_count)
+        tried.clear()
