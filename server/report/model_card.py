@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
-from wardround.protocol.terms.cost import both_accounts_epsilon, two_hospitals_epsilon
+from wardround.protocol.terms.cost import (
+    SMALLEST_SUM,
+    both_accounts_epsilon,
+    colluding_hospitals,
+    two_hospitals_epsilon,
+)
 from wardround.protocol.terms.terms import Terms
 from wardround.server.evaluation.assess import Assessment, EvaluationResult
 from wardround.server.evaluation.group_report import GroupReport
@@ -141,7 +146,7 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
     terms, assessment = facts.terms, facts.assessment
     measured = assessment.epsilon_by_adversary
     rows = [
-        (_against(key), f"{epsilon:.3f}", f"{measured[key]:.3f}" if key in measured else "–")
+        (_against(key, terms), f"{epsilon:.3f}", f"{measured[key]:.3f}" if key in measured else "–")
         for key, epsilon in facts.epsilon_by_adversary.items()
     ]
     shared = not terms.privacy.mode.alone
@@ -177,14 +182,15 @@ def _if_joined(terms: Terms) -> str:
     )
 
 
-def _against(key: str) -> str:
-    found = adversary(key)
+def _against(key: str, terms: Terms) -> str:
+    found = adversary(key, colluding_hospitals(terms))
     return f"{found.who} ({found.sees})"
 
 
 def _excess(terms: Terms, epsilon_by_adversary: Mapping[str, float]) -> str:
     """Say how often the factor is exceeded, which is not δ; for full participation, whose loss is known exactly."""
-    epsilon = epsilon_by_adversary.get("model", 0.0)
+    # In secure sums the stated ε is that of the smallest sum; whoever has the model alone sees more noise.
+    epsilon = epsilon_by_adversary.get(SMALLEST_SUM) or epsilon_by_adversary.get("model", 0.0)
     if terms.training.sampling_rate < 1 or not epsilon:
         return "δ is not the chance that the factor is exceeded: that chance is larger."
     chance = gaussian_excess(gaussian_parameter(epsilon, terms.privacy.delta), epsilon)

@@ -11,14 +11,20 @@ from tests.builders import SEX, small_contract
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
-from wardround.protocol.terms.cost import both_accounts_epsilon, study_epsilon, two_hospitals_epsilon
+from wardround.protocol.terms.cost import (
+    both_accounts_epsilon,
+    epsilon_against,
+    study_epsilon,
+    two_hospitals_epsilon,
+)
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.evaluation.assess import Assessment, assess, measuring
+from wardround.server.evaluation.assess import Assessment, assess, measuring, unmeasured
 from wardround.server.report.model_card import CardFacts, card_html, card_markdown
 
 TODAY = date(2026, 3, 1)
@@ -126,6 +132,26 @@ def test_it_says_what_delta_is_not_and_what_two_hospitals_cost() -> None:
     both = both_accounts_epsilon(terms, terms.privacy.delta)
     assert f"a patient there may have been both, at ε = {both:.3f} at most" in card
     assert both > max(study_epsilon(terms, terms.privacy.delta).values())
+
+
+def test_in_secure_sums_it_says_how_many_hospitals_are_assumed_to_help_and_what_if_every_mask_failed() -> (
+    None
+):
+    terms = propose(
+        study="tea",
+        contract=contract_from_mapping(small_contract()),
+        model=ModelSettings(),
+        privacy=PrivacySettings(noise="secure"),
+        training=TrainingSettings(rounds=2),
+        public_patients=dict.fromkeys([f"h{number}" for number in range(20)], 1000),
+        simulation=True,
+    )
+    state = rounds.skip_to(rounds.init(terms), 4)
+    nobody = unmeasured(terms, state, ReleaseDecisionSettings(), TODAY)
+    costs = epsilon_against(terms, UPDATE, terms.last_round)
+    text = card_markdown(replace(facts_of(terms, nobody), epsilon_by_adversary=costs))
+    assert "a server that lies, with 2 other hospitals" in text
+    assert f"{costs['masks_failed']:.3f}" in text
 
 
 def test_texts_from_data_cannot_become_markup() -> None:
