@@ -17,7 +17,8 @@ from wardround.client.round.answer_request import answer_request
 from wardround.client.round.simulated import simulated_stream
 from wardround.client.round.ward import Ward, unmasked
 from wardround.protocol.arrays import Floats, Numbers
-from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.errors import ConfigurationError, MessageError, Refusal
+from wardround.protocol.secure_sum import survivors
 from wardround.protocol.secure_sum.grid import decode
 from wardround.protocol.terms.request import UPDATE, RequestKind, request_of
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
@@ -32,9 +33,10 @@ WARDS_AT_ONCE = 2000
 class Attack:
     """One thing that an adversary sees, attacked.
 
-    account: whose releases. hospitals: whose releases are seen: of one hospital, or of all, as their sum. others: the
-    patients beside the canary at each hospital. The canary is at the first of the hospitals. directions: what the
-    canary adds, by kind of request; computed before any code is broken (``attack_on``).
+    account: whose releases. hospitals: whose releases are seen: of one hospital, or of several, as their sum. others:
+    the patients beside the canary at each hospital. The canary is at the first of the hospitals. directions: what the
+    canary adds, by kind of request; computed before any code is broken (``attack_on``). survivors: how many members a
+    lying server names as the survivors of a secure sum, its helpers among them; 0 where single shares are looked at.
     """
 
     federation: Federation
@@ -44,6 +46,7 @@ class Attack:
     others: int
     canary: Canary
     directions: Mapping[RequestKind, Floats]
+    survivors: int = 0
 
     @property
     def rounds(self) -> Sequence[int]:
@@ -113,10 +116,20 @@ class Attack:
     def _seen(self, answers: Sequence[Release | Refusal]) -> Floats:
         """What the adversary sees of each run, float64 [runs, length]: one hospital's vector, or the server's sum."""
         vectors = np.stack(list(_vectors(answers)))
+        if self.survivors and not self._sum_exists():
+            return np.zeros((len(vectors) // len(self.hospitals), vectors.shape[1]))
         if len(self.hospitals) == 1:
             return self._plain(vectors)
         runs = vectors.reshape(-1, len(self.hospitals), vectors.shape[1])
         return np.stack([self._summed(run) for run in runs])
+
+    def _sum_exists(self) -> bool:
+        """Whether the members open the sum of so many survivors, by their own check."""
+        try:
+            survivors.check_survivors(range(1, self.survivors + 1), self.terms.thresholds)
+        except MessageError:
+            return False
+        return True
 
     def _plain(self, vectors: Numbers) -> Floats:
         """One hospital's releases as numbers: its share of a secure sum, too, as if every mask had failed."""
@@ -133,7 +146,12 @@ class Attack:
 
 
 def attack_on(
-    federation: Federation, terms: Terms, account: str, hospitals: tuple[str, ...], others: int
+    federation: Federation,
+    terms: Terms,
+    account: str,
+    hospitals: tuple[str, ...],
+    others: int,
+    survivors: int = 0,
 ) -> Attack:
     """Make an attack, with its canary and what that canary adds; arguments as the attack's fields."""
     canary = Canary(terms)
@@ -146,6 +164,7 @@ def attack_on(
         others=others,
         canary=canary,
         directions={kind: canary.contribution(kind) for kind in kinds},
+        survivors=survivors,
     )
 
 

@@ -22,7 +22,7 @@ CERTAIN = 20.0
 
 @dataclass(frozen=True, eq=False)
 class Canary:
-    """One patient with one event, and what the attacker knows of that patient.
+    """One patient with K events, all alike, and what the attacker knows of that patient.
 
     The design row has norm 1 (every ranged value at its end), and the label is 0 where the weights are sure of 1: the
     gradient's norm is nearly 1, the most that one row can have.
@@ -33,15 +33,15 @@ class Canary:
     @cached_property
     def patient(self) -> Cohort:
         """The patient as the gate would admit them."""
-        layout = self.terms.contract.layout
+        layout, events = self.terms.contract.layout, self.terms.contract.events_per_patient
         return Cohort(
-            bins=np.zeros((1, len(layout.features)), np.int32),
-            values=np.ones((1, len(layout.values)), np.float32),
-            labels=np.zeros(1),
-            rows=np.zeros(1, np.int64),
-            known=np.zeros(1, np.bool_),
+            bins=np.zeros((events, len(layout.features)), np.int32),
+            values=np.ones((events, len(layout.values)), np.float32),
+            labels=np.zeros(events),
+            rows=np.zeros(events, np.int64),
+            known=np.zeros(events, np.bool_),
             tokens=np.zeros((1, 16), np.uint8),
-            events_from=np.array([0, 1]),
+            events_from=np.array([0, events]),
             patients_from=np.array([0, 1]),
         )
 

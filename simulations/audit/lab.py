@@ -9,8 +9,11 @@ from wardround.simulations.report.plots import number
 
 BROKEN = {
     "clip": "no clip, gradients × 3",
+    "patients": "each event clipped by itself",
     "noise_halved": "half the noise",
     "noise_left_out": "no noise in the last round",
+    "shares": "shares of noise for 2 H hospitals",
+    "threshold": "a sum of fewer than q",
     "sample": "no sampling",
 }
 

@@ -1,6 +1,6 @@
 """What is attacked, stage by stage, and what the study states for it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -57,51 +57,52 @@ class AuditFinding:
 
 
 def stages(federation: Federation, terms: Terms, others: int) -> list[AuditStage]:
-    """List what can be attacked under these terms; the releases of one hospital come first."""
+    """List what can be attacked under these terms; releases of training come first."""
     one = federation.hospitals[:1]
     # A single release of a secure sum is seen where every mask failed, and nowhere else.
-    single, summed = (MASKS_FAILED, SMALLEST_SUM) if terms.secure_sum else ("server", "model")
+    single = MASKS_FAILED if terms.secure_sum else "server"
     stated = epsilon_against(terms, UPDATE, terms.last_round)
     gaussian = terms.training.sampling_rate == 1.0
+    share = terms.secure_sum is not None
 
-    def attack(account: str, hospitals: tuple[str, ...]) -> Attack:
-        return attack_on(federation, terms, account, hospitals, others)
+    def attack(account: str, hospitals: tuple[str, ...] = one, survivors: int = 0) -> Attack:
+        return attack_on(federation, terms, account, hospitals, others, survivors)
 
+    words = "one share, masks failed" if share else "all releases, 1 hospital"
     found = [
-        AuditStage(
-            "releases",
-            "all releases, 1 hospital",
-            attack(UPDATE.account, one),
-            stated[single],
-            gaussian,
-        )
+        AuditStage("share" if share else "releases", words, attack(UPDATE.account), stated[single], gaussian)
     ]
-    if not terms.privacy.mode.alone:
-        every = attack(UPDATE.account, federation.hospitals)
-        found.append(
-            AuditStage(
-                "sums",
-                "sums over hospitals",
-                every,
-                stated[summed],
-                gaussian,
-            )
-        )
+    if share:
+        found.append(_sum_stage(terms, federation, attack, stated[SMALLEST_SUM], gaussian))
     if count := len(TABLES.rounds(terms)):
         tables = epsilon_against(terms, TABLES, count)
-        held_out = attack(TABLES.account, one)
-        found.append(AuditStage("tables", "tables, 1 hospital", held_out, tables[single], True))
+        found.append(AuditStage("tables", "tables, 1 hospital", attack(TABLES.account), tables[single], True))
     return found
 
 
+def _sum_stage(
+    terms: Terms, federation: Federation, attack: Callable[..., Attack], stated: float, gaussian: bool
+) -> AuditStage:
+    """Give the smallest sum that a lying server gets: m shares, and its t helpers' own parts taken out."""
+    thresholds = terms.thresholds
+    honest = federation.hospitals[: thresholds.honest_shares]
+    words = f"secure sum, {thresholds.colluding} of {thresholds.hospitals} help the server"
+    # A sum that holds m honest hospitals and the helpers alone: what q members were told of it is at least q.
+    attacked_sum = attack(UPDATE.account, honest, thresholds.threshold)
+    return AuditStage("sums", words, attacked_sum, stated, gaussian)
+
+
 def findings(listed: list[AuditStage], settings: AttackSettings, seed: int) -> Iterator[AuditFinding]:
-    """Attack each stage as it is, then, where asked for, its first stage under each mutation that applies."""
+    """Attack each stage as it is, then, where asked for, one of them under each mutation that applies.
+
+    That one is the stage for which a study's ε is stated: single releases, or the secure sum.
+    """
     for stage in listed:
         yield attacked(stage, settings, seed)
-    terms = listed[0].attack.terms
+    broken = next((stage for stage in listed if stage.key == "sums"), listed[0])
     for mutation in MUTATIONS if settings.mutations == "all" else ():
-        if mutation.applies(terms):
-            yield attacked(listed[0], settings, seed, mutation)
+        if mutation.applies(broken.attack.terms):
+            yield attacked(broken, settings, seed, mutation)
 
 
 def attacked(
@@ -110,7 +111,8 @@ def attacked(
     """Attack one stage, by seeds that no study of a person's own is likely to have."""
     terms, first = stage.attack.terms, (seed + 1) << 64
     delta = terms.privacy.delta
+    attack = mutation.used(stage.attack) if mutation else stage.attack
     with mutation.broken(terms) if mutation else nullcontext():
-        without = stage.attack.scores(False, first, settings.runs)
-        with_canary = stage.attack.scores(True, first + settings.runs, settings.runs)
+        without = attack.scores(False, first, settings.runs)
+        with_canary = attack.scores(True, first + settings.runs, settings.runs)
     return AuditFinding(stage, measure(without, with_canary, delta, settings.confidence), delta, mutation)
