@@ -11,7 +11,8 @@ from wardround.client.train.moments import moment_sums
 from wardround.client.train.update import clipped_sums
 from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.model.model import predict_logits
+from wardround.protocol.model.design import active_columns, active_entries, sparse_rows
+from wardround.protocol.model.model import column_scale, initial_weights, named_parameters, predict_logits
 from wardround.protocol.privacy.mechanism import ordered_clip_norm
 from wardround.protocol.terms.request import MEAN_ROWS, TABLES, RequestKind
 from wardround.protocol.terms.terms import Terms
@@ -25,7 +26,7 @@ class Canary:
     """One patient with K events, all alike, and what the attacker knows of that patient.
 
     The design row has norm 1 (every ranged value at its end), and the label is 0 where the weights are sure of 1: the
-    gradient's norm is nearly 1, the most that one row can have.
+    gradient's norm is nearly 1, the most that one row can have; hidden layers add to it, and the clip takes that off.
     """
 
     terms: Terms
@@ -48,13 +49,31 @@ class Canary:
     @cached_property
     def weights(self) -> Floats32:
         """The weights that a lying server sends in every round, float32 [parameters], read-only."""
-        row = moment_sums(self.terms.model, self.terms.contract.layout, self.patient, 1.0)[0]
-        weights: Floats32 = (CERTAIN * row / np.linalg.norm(row)).astype("<f4")
+        model, layout = self.terms.model, self.terms.contract.layout
+        # Hidden layers keep their first weights, whose output is zero: what they add makes the gradient longer.
+        sure = initial_weights(model, layout)
+        named = named_parameters(model, layout, sure)
+        if "linear" in named:
+            row = self._row()
+            named["linear"][...] = CERTAIN * row / np.linalg.norm(row)
+        else:
+            named["output.bias"][...] = CERTAIN
+        weights: Floats32 = sure.astype("<f4")
         weights.flags.writeable = False
         return weights
 
+    def _row(self) -> Floats:
+        """Its design row, float64 [width]."""
+        layout, patient = self.terms.contract.layout, self.patient
+        columns = active_columns(layout, patient)
+        entries = active_entries(columns, patient.values, column_scale(self.terms.model, layout))
+        return np.asarray(sparse_rows(columns, entries, layout.width)[[0]].toarray()[0])
+
     def contribution(self, request: RequestKind) -> Floats:
-        """What the canary alone adds to a release before noise, float64 [length]: the product's own sums."""
+        """What the canary alone adds to a release before noise, float64 [length]: the product's own sums.
+
+        Of several local steps it is minus what one adds: each moves the weights so, times a public factor.
+        """
         terms, model, layout = self.terms, self.terms.model, self.terms.contract.layout
         clip_norm = ordered_clip_norm(terms.privacy.clip_norm)
         if request is TABLES:
@@ -65,4 +84,6 @@ class Canary:
         if request is MEAN_ROWS:
             return np.asarray(moment_sums(model, layout, self.patient, clip_norm)[0])
         weights = self.weights.astype(np.float64)[np.newaxis]
-        return np.asarray(clipped_sums(model, layout, weights, self.patient, clip_norm)[0])
+        added = np.asarray(clipped_sums(model, layout, weights, self.patient, clip_norm)[0])
+        # Several steps release the difference of weights, which goes down the gradient.
+        return added if terms.training.local_steps == 1 else -added

@@ -14,7 +14,7 @@ import numpy as np
 
 from wardround.client.cohort import Cohort
 from wardround.client.round import evaluate
-from wardround.client.train import clipped_sum_additive, update
+from wardround.client.train import clipped_sum_additive, clipped_sum_dense, update
 from wardround.protocol.arrays import EitherFloats, Floats, Integers
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.privacy import mechanism
@@ -28,7 +28,7 @@ from wardround.simulations.audit.attack import Attack
 
 @dataclass(frozen=True)
 class Mutation:
-    """One way to break the code, for studies with one local step.
+    """One way to break the code.
 
     words: what is broken. broken: breaks it for studies of these terms. applies: whether they use what is broken.
     used: how the attacker then attacks, where it would use the fault.
@@ -59,7 +59,8 @@ def no_clip(terms: Terms) -> Iterator[None]:
     def factors(norms: EitherFloats, clip_norm: float) -> Floats:
         return np.full(norms.shape, 3.0)
 
-    with replaced(clipped_sum_additive, "clip_factors", factors):
+    additive = replaced(clipped_sum_additive, "clip_factors", factors)
+    with additive, replaced(clipped_sum_dense, "clip_factors", factors):
         yield
 
 
@@ -123,11 +124,11 @@ def _less_noise(part: float) -> Iterator[None]:
 @contextmanager
 def one_round_bare(terms: Terms) -> Iterator[None]:
     """Leave the noise out of the last round alone."""
-    real, real_integers, asked = mechanism.add_noise, integer_release.noised_integers, count(1)
+    real, real_integers, asked = mechanism.add_noise, integer_release.noised_integers, count()
 
     def last() -> bool:
-        # The attack asks all its runs at once, round after round: one call is one round.
-        return next(asked) % terms.last_round == 0
+        # The attack asks all its runs at once, round after round: one call is one local step of one round.
+        return (next(asked) // terms.training.local_steps) % terms.last_round == terms.last_round - 1
 
     def in_all_but_one(sums: Floats, stddev: float, streams: Sequence[Keystream]) -> Floats:
         return sums if last() else real(sums, stddev, streams)
