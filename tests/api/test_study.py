@@ -46,14 +46,14 @@ print(study.table().select("method", "auc").write_json())
 print(shared.table().select("method", "auc").write_json())
 """
 FULL = {
-    "pooled_boosting": "every record pooled, gradient boosting",
+    "pooled_boosting": "every record pooled, gradient boosting, tuned",
     "pooled": "every record pooled, same model",
     "federated_private": "together, full noise at each hospital",
     "local_private": "each hospital alone",
 }
-SHARED = {"federated_private": "together, noise shared (assumes secure aggregation)"}
-"""Rows of README's table by method, under full and shared noise. The row after ``federated_private`` is the same
-with a part of each hospital's own."""
+SECURE = {"federated_private": "together, in secure sums"}
+"""Rows of README's table by method, under full noise and in secure sums. The row after ``federated_private`` is the
+same with a part of each hospital's own."""
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_the_readmes_study_in_thirty_lines(tmp_path: Path) -> None:
         timeout=300,
     )
     assert ran.returncode == 0, ran.stderr
-    for titles, line in zip((FULL, SHARED), ran.stdout.splitlines()[-2:], strict=True):
+    for titles, line in zip((FULL, SECURE), ran.stdout.splitlines()[-2:], strict=True):
         found = {row["method"]: row["auc"] for row in json.loads(line)}
         for method, (mean, sd) in printed_figures(titles).items():
             # One of the five seeds that the mean is over, each figure rounded to three digits.
