@@ -34,6 +34,9 @@ def render_lab(figures: Sequence[Mapping[str, Any]]) -> str:
     text = page.render(
         as_it_is=as_it_is,
         broken=broken,
+        refuted=sum(
+            found["refuted"] and not found["mutation"] for case in figures for found in case["findings"]
+        ),
         runs=f"{figures[0]['runs']:,}",
         seconds=f"{sum(case['seconds'] for case in figures):,.0f}",
         seed=figures[0]["seed"],
