@@ -119,6 +119,8 @@ def test_a_person_is_asked_and_anything_but_yes_adds_nobody(
         ("short", "ed25519:AAAA", "not a public key"),
         ("file", "/nowhere/key.pub", "cannot be read"),
     ],
+    # Keys are drawn anew in each process, and would be part of a test's name.
+    ids=["twice", "other_key", "other_name", "own_key", "path", "small_order", "short", "no_file"],
 )
 def test_equal_copied_and_weak_keys_are_refused(hospital, run: Run, name: str, key: str, says: str) -> None:
     assert run("add", "south", SOUTH.public, *told(SOUTH))[0] == 0

@@ -121,7 +121,11 @@ def test_members_are_exactly_the_hospitals_with_keys_of_their_own(members: dict[
         terms(members=members)
 
 
-@pytest.mark.parametrize("key", ["", "north", "ed25519:" + "A" * 43, MEMBERS["north"] + "="])
+@pytest.mark.parametrize(
+    "key",
+    ["", "north", "ed25519:" + "A" * 43, MEMBERS["north"] + "="],
+    ids=["none", "a_name", "small_order", "second_spelling"],
+)
 def test_a_member_without_a_good_key_is_signed_by_nobody_and_read_by_nobody(key: str) -> None:
     wrong = terms(members={**MEMBERS, "west": key})
     with pytest.raises(ConfigurationError, match=r"^secure_sum\.members\.west: key: is "):
