@@ -45,7 +45,7 @@ POLICY = Policy(
     min_clip_norm=0.5,
     max_clip_norm=2.0,
     min_noise_multiplier=1.0,
-    min_patients=777,
+    min_patients=735_713,
 )
 
 
@@ -154,7 +154,7 @@ def test_what_is_published_is_the_limits_and_nothing_of_patients_or_operators(ho
         }
     )
     text = path.read_text()
-    assert "777" not in text
+    assert "735713" not in text
     assert "ed25519:BBBB" not in text
     for word in ("operators", "min_patients", "approval", "simulation"):
         assert word not in text
