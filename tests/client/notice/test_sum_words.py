@@ -32,15 +32,15 @@ def test_the_sentences_word_for_word() -> None:
         colluding=2,
         honest=13,
         epsilon=1.0,
-        unmasked=9.71234,
-        two_hospitals=2.01,
+        unmasked=4.20812,
+        two_hospitals=2.155,
         words="one two three four five six seven eight",
     )
     assert " ".join(sum_sentences(facts)) == (
         "20 hospitals. You know 3 of them yourself, 16 by more than 2 others, 1 not: they count as helpers of the "
         "operator. If no more than 2 of the 20 help the operator (or were broken into, copied or restored), the "
         "operator sees only sums of at least 13 hospitals: ε = 1. If more do, or the encryption is broken one day: "
-        "ε = 9.712. A patient at two hospitals: ε = 2.01."
+        "ε = 4.208. A patient at two hospitals: ε = 2.155."
     )
     lines = roster_lines(facts)
     assert "Not known: x." in lines
