@@ -22,7 +22,7 @@ from wardround.protocol.secure_sum.exchange import (
     Survivors,
 )
 from wardround.protocol.secure_sum.keys import StudySecret, public_key
-from wardround.protocol.secure_sum.label import Slot
+from wardround.protocol.secure_sum.label import Slot, seed_label
 from wardround.protocol.secure_sum.masks import mask_integers, seed_commitment
 from wardround.protocol.secure_sum.roster import Roster
 from wardround.protocol.secure_sum.seal import SealContext, ShareKind, open_share, seal_share, share_digest
@@ -98,7 +98,7 @@ def mask(
     seed = stream.words(_SEED_WORDS)
     private, public = member.secret.slot_key(slot), member.roster.slot_keys(slot)
     masked = mask_integers(integers, member.index, seed, private, public, label)
-    shares = _share_out(member, seed, ShareKind.SEED, label, stream)
+    shares = _share_out(member, seed, ShareKind.SEED, seed_label(slot, label), stream)
     return MaskedIntegers(masked, seed_commitment(seed, member.index, label), shares)
 
 
@@ -110,7 +110,7 @@ def give(member: SumMember, asked: Survivors, slot: Slot, opened: Opened) -> Giv
     survivors = check_survivors(asked.survivors, member.roster.thresholds)
     place = member.roster.slots.index(slot)
     slot_keys = {dealer: shares[place] for dealer, shares in enumerate(opened, 1)}
-    seeds = _opened_seeds(member, asked)
+    seeds = _opened_seeds(member, asked, slot)
     return GivenShares(answer_survivors(survivors, len(member.roster.members), seeds, slot_keys))
 
 
@@ -142,9 +142,10 @@ def _taken(member: SumMember, dealer: int, dealing: BroughtDealing) -> tuple[byt
     return whole if len(whole) == len(shares) else None
 
 
-def _opened_seeds(member: SumMember, asked: Survivors) -> Mapping[int, bytes]:
+def _opened_seeds(member: SumMember, asked: Survivors, slot: Slot) -> Mapping[int, bytes]:
+    label = seed_label(slot, asked.label)
     opened = {
-        dealer: _opened(member, dealer, dealt, ShareKind.SEED, asked.label)
+        dealer: _opened(member, dealer, dealt, ShareKind.SEED, label)
         for dealer, dealt in zip(asked.survivors, asked.shares, strict=True)
     }
     return {dealer: share for dealer, share in opened.items() if share is not None}

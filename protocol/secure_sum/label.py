@@ -31,6 +31,16 @@ class Slot:
         return hashlib.sha256(b"wardround secure sum slot\n" + canonical_json(asdict(self))).digest()
 
 
+def seed_label(slot: Slot, label: bytes) -> bytes:
+    """Give what the shares of a seed are sealed and hashed under: 32 bytes of slot and label together.
+
+    A label stands for its slot, but who sent nothing in a slot cannot see which slot a label is of. Under the label
+    alone a server could ask for the seeds of one slot in another that nobody was charged for, and then for the slot
+    keys in their own: both secrets of a member, and so its release.
+    """
+    return hashlib.sha256(b"wardround secure sum seed shares\n" + slot.digest() + label).digest()
+
+
 @dataclass(frozen=True, kw_only=True)
 class SumLabel:
     """All that members must have been told alike.

@@ -35,8 +35,8 @@ class ShareKind(Enum):
 class SealContext:
     """Whose share, for whom, of what, in which sum.
 
-    sender and receiver are indices in the roster, whose digest is ``roster``. label: ``SumLabel.digest``, or
-    ``Slot.digest`` for a slot key, which is dealt before there is a label.
+    sender and receiver are indices in the roster, whose digest is ``roster``. label:
+    ``label.seed_label`` of a seed, ``Slot.digest`` of a slot key, which is dealt before there is a label.
     """
 
     sender: int

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from wardround.protocol.arrays import Integers
 from wardround.protocol.errors import MessageError
 from wardround.protocol.secure_sum.keys import public_key
-from wardround.protocol.secure_sum.label import Slot
+from wardround.protocol.secure_sum.label import Slot, seed_label
 from wardround.protocol.secure_sum.masks import Ring, add_stream, own_mask_key, pair_mask_key, seed_commitment
 from wardround.protocol.secure_sum.roster import Roster
 from wardround.protocol.secure_sum.seal import SealContext, ShareKind, share_digest
@@ -92,7 +92,8 @@ def unmask(masked: MaskedSum, answers: Answers) -> Integers | VoidSum:
 def share_context(masked: MaskedSum, dealer: int, receiver: int) -> SealContext:
     """Say what the share is that ``receiver`` gives of this dealer's, now that the survivors are fixed."""
     kind = wanted_kind(dealer, masked.survivors)
-    label = masked.label if kind is ShareKind.SEED else masked.slot.digest()
+    seed = kind is ShareKind.SEED
+    label = seed_label(masked.slot, masked.label) if seed else masked.slot.digest()
     return SealContext(dealer, receiver, kind, masked.roster.digest, label)
 
 

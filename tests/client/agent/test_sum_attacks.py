@@ -22,6 +22,7 @@ from wardround.protocol.secure_sum.exchange import (
     Survivors,
 )
 from wardround.protocol.secure_sum.keys import new_study_secret, public_key
+from wardround.protocol.secure_sum.label import seed_label
 from wardround.protocol.secure_sum.seal import SealContext, ShareKind, share_digest
 from wardround.protocol.wire.envelope import sign_sum_request
 from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_bytes
@@ -61,11 +62,14 @@ def kinds_given(
 ) -> dict[int, set[ShareKind]]:
     """Say of what each share is that a hospital gave: found by the hashes that dealers sent openly."""
     index, found = ready.names.index(name) + 1, {}
-    slot_keys = ready.slot_key_digests(fixed)
+    slot_keys, slot = ready.slot_key_digests(fixed), fixed.asked.slot
     assert ready.roster is not None
     for dealer, share in GivenShares.from_bytes(answer.body, len(ready.names)).shares.items():
         dealt = {
-            ShareKind.SEED: (fixed.asked.label, fixed.sent[dealer].shares[index - 1].digest),
+            ShareKind.SEED: (
+                seed_label(slot, fixed.asked.label),
+                fixed.sent[dealer].shares[index - 1].digest,
+            ),
             ShareKind.SLOT_KEY: (fixed.asked.slot.digest(), slot_keys[dealer][index - 1]),
         }
         found[dealer] = {
@@ -122,6 +126,22 @@ def test_survivors_answered_again_under_another_label_or_for_another_sum_of_the_
     # And who sent a release answers for its own sum alone.
     assert ready.send("h1", ready.survivors("h1", other)) == "label"
     assert not ready.hospitals["h1"].entries("survivors")
+
+
+def test_seeds_of_one_slot_are_not_had_in_another_that_nobody_was_charged_for(ready: SumHospitals) -> None:
+    """A hospital that sent nothing in a slot takes the label that it is told; this one is of another slot.
+
+    The spare slot is asked for every survivor's seed of the first, then the first for the slot key of h4. With q of
+    both h4's release would be open, at no charge and without any helper.
+    """
+    fixed = ready.first_trip(ready.names)
+    for name in ready.names[:3]:
+        answer = ready.send(name, ready.survivors(name, fixed, number=ready.terms.last_round))
+        assert isinstance(answer, SumAnswer)
+        assert GivenShares.from_bytes(answer.body, len(ready.names)).shares == {}
+        keys = ready.send(name, ready.survivors(name, without(fixed, 4)))
+        assert isinstance(keys, SumAnswer)
+        assert kinds_given(ready, name, keys, fixed)[4] == {ShareKind.SLOT_KEY}
 
 
 def test_different_weights_terms_or_rounds_to_different_hospitals_in_one_slot(ready: SumHospitals) -> None:

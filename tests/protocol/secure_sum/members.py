@@ -9,7 +9,7 @@ from wardround.protocol.errors import MessageError
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.secure_sum.grid import Grid
 from wardround.protocol.secure_sum.keys import StudySecret, public_key
-from wardround.protocol.secure_sum.label import Slot, SumLabel
+from wardround.protocol.secure_sum.label import Slot, SumLabel, seed_label
 from wardround.protocol.secure_sum.masks import mask_integers, seed_commitment
 from wardround.protocol.secure_sum.roster import Member, Roster
 from wardround.protocol.secure_sum.seal import SealContext, ShareKind, open_share, seal_share, share_digest
@@ -84,7 +84,7 @@ class Agent:
         seed = self.stream.words(4)
         private = self.secret.slot_key(slot)
         masked = mask_integers(integers, self.index, seed, private, self.roster.slot_keys(slot), digest)
-        dealt = self.deal(seed, ShareKind.SEED, digest)
+        dealt = self.deal(seed, ShareKind.SEED, seed_label(slot, digest))
         return Sent(masked, seed_commitment(seed, self.index, digest), dealt)
 
     def trip_two(
@@ -92,8 +92,8 @@ class Agent:
     ) -> dict[int, bytes]:
         assert self.roster is not None
         checked = check_survivors(survivors, self.roster.thresholds)
-        digest = label.digest()
-        opened = {j: self.open(j, sent[j].dealt, ShareKind.SEED, digest) for j in checked}
+        under = seed_label(label.slot, label.digest())
+        opened = {j: self.open(j, sent[j].dealt, ShareKind.SEED, under) for j in checked}
         seeds = {j: share for j, share in opened.items() if share is not None}
         return answer_survivors(checked, len(self.roster.members), seeds, self.held[label.slot])
 

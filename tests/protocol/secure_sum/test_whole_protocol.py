@@ -12,7 +12,7 @@ from wardround.protocol.errors import MessageError
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.secure_sum.discrete_gaussian import discrete_gaussian
 from wardround.protocol.secure_sum.grid import decode, encode_sum, sum_grid
-from wardround.protocol.secure_sum.label import SumLabel
+from wardround.protocol.secure_sum.label import SumLabel, seed_label
 from wardround.protocol.secure_sum.noise_shares import noise_shares, rounded_sensitivity
 from wardround.protocol.secure_sum.seal import ShareKind
 from wardround.protocol.secure_sum.sharing import recover_secret
@@ -161,11 +161,20 @@ def test_a_sealed_share_of_a_seed_does_not_open_as_a_share_of_a_slot_key() -> No
     """Else a server could have both of one member's shares from the same answerer."""
     label = STUDY.label(6)
     sent = trip_one(STUDY, label, INTEGERS, [1, 2, 3, 4, 5])
-    dealt = sent[1].dealt
-    assert STUDY.agents[2].open(1, dealt, ShareKind.SEED, label.digest()) is not None
-    assert STUDY.agents[2].open(1, dealt, ShareKind.SLOT_KEY, label.digest()) is None
+    dealt, under = sent[1].dealt, seed_label(label.slot, label.digest())
+    assert STUDY.agents[2].open(1, dealt, ShareKind.SEED, under) is not None
+    assert STUDY.agents[2].open(1, dealt, ShareKind.SLOT_KEY, under) is None
     assert STUDY.agents[2].open(1, dealt, ShareKind.SEED, label.slot.digest()) is None
-    assert STUDY.agents[2].open(3, dealt, ShareKind.SEED, label.digest()) is None
+    assert STUDY.agents[2].open(3, dealt, ShareKind.SEED, under) is None
+
+
+def test_a_sealed_share_of_a_seed_does_not_open_in_another_slot_under_its_own_label() -> None:
+    """Else a server names it in a slot of which nobody knows the label, and has both secrets of a member."""
+    label = STUDY.label(6)
+    dealt = trip_one(STUDY, label, INTEGERS, [1, 2, 3, 4, 5])[1].dealt
+    other = next(slot for slot in SLOTS if slot != label.slot)
+    assert STUDY.agents[2].open(1, dealt, ShareKind.SEED, seed_label(other, label.digest())) is None
+    assert STUDY.agents[2].open(1, dealt, ShareKind.SEED, label.digest()) is None
 
 
 def test_a_share_of_another_slot_is_not_taken_and_its_giver_is_named() -> None:
@@ -218,7 +227,7 @@ def test_a_dealer_whose_shares_are_of_no_secret_is_named() -> None:
     """Their hashes are right; together they give a number beyond 32 bytes."""
     told, study, label = one_sum([1, 2, 3, 4], [1, 2, 3, 4])
     beyond = [(2**256 + 5).to_bytes(33, "big")] * 5
-    dealt = study.agents[2].send(beyond, ShareKind.SEED, label.digest())
+    dealt = study.agents[2].send(beyond, ShareKind.SEED, seed_label(label.slot, label.digest()))
     sent = {**told["sent"], 2: replace(told["sent"][2], dealt=dealt)}
     answers = {i: study.agents[i].trip_two([1, 2, 3, 4], sent, label) for i in (1, 2, 3, 4)}
     assert unmask(study.collect(label, sent, [1, 2, 3, 4]), answers) == VoidSum("bad dealer", dealers=(2,))

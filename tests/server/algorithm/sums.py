@@ -18,7 +18,7 @@ from wardround.protocol.secure_sum.exchange import (
     TakenShares,
 )
 from wardround.protocol.secure_sum.keys import StudySecret
-from wardround.protocol.secure_sum.label import SumLabel
+from wardround.protocol.secure_sum.label import SumLabel, seed_label
 from wardround.protocol.secure_sum.roster import Roster
 from wardround.protocol.secure_sum.seal import ShareKind
 from wardround.protocol.secure_sum.survivors import answer_survivors, check_survivors
@@ -75,7 +75,8 @@ class MemoryStudy:
         assert asked.label == self.label.digest()
         seeds = {}
         for dealer, share in zip(asked.survivors, asked.shares, strict=True):
-            opened = agent.open(dealer, column(index, share), ShareKind.SEED, asked.label)
+            under = seed_label(self.label.slot, asked.label)
+            opened = agent.open(dealer, column(index, share), ShareKind.SEED, under)
             if opened is not None:
                 seeds[dealer] = opened
         return answer_survivors(survivors, len(self.study.agents), seeds, agent.held[self.label.slot])
@@ -183,7 +184,8 @@ class SetUpMember:
         assert self.survivors.setdefault(slot, asked.survivors) == asked.survivors, "another set for one slot"
         seeds = {}
         for dealer, share in zip(asked.survivors, asked.shares, strict=True):
-            opened = agent.open(dealer, column(agent.index, share), ShareKind.SEED, asked.label)
+            under = seed_label(slot, asked.label)
+            opened = agent.open(dealer, column(agent.index, share), ShareKind.SEED, under)
             if opened is not None:
                 seeds[dealer] = opened
         survivors = check_survivors(asked.survivors, agent.roster.thresholds)

@@ -26,6 +26,7 @@ from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.privacy.randomness import derive_key
 from wardround.protocol.secure_sum.exchange import Dealing, DealtShare, GivenShares, MaskedIntegers
 from wardround.protocol.secure_sum.keys import StudySecret, public_key
+from wardround.protocol.secure_sum.label import seed_label
 from wardround.protocol.secure_sum.masks import add_stream, own_mask_key, pair_mask_key, seed_commitment
 from wardround.protocol.secure_sum.roster import Member, Roster
 from wardround.protocol.secure_sum.seal import SEALED_BYTES, SealContext, ShareKind, share_digest
@@ -99,7 +100,7 @@ class Members:
     def masked(self, index, plan, gone):
         """Trip 1 of a member whose integers are all its index; gone: the member who sends none."""
         seed = derive_key("seed", index)
-        self.seeds[index] = self._share(seed, index, ShareKind.SEED, self.label)
+        self.seeds[index] = self._share(seed, index, ShareKind.SEED, seed_label(self.slot, self.label))
         vector = np.full(self.terms.update_noise.dimension, index, np.uint64)
         add_stream(vector, own_mask_key(seed, index, self.label))
         private = self.secrets[self.names[index - 1]].slot_key(self.slot)
