@@ -115,7 +115,9 @@ class Agent:
         try:
             until = self._ledger.forget_expired(self._now())
             if until is not None:
-                self._home.study_keys.forget_expired(until)
+                # Within a turn: an answer that extends a study's keys must not meet their deletion.
+                with self._turns.take():
+                    self._home.study_keys.forget_expired(until)
         except (Refusal, LedgerError) as error:
             logger.warning("expired releases could not be deleted: %s", error)
 

@@ -91,8 +91,8 @@ class StudyKeyFiles:
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             try:
                 content = read_bounded(path, _LARGEST)
-                # Nothing but zeros: a crash came between overwriting and deleting.
-                if content.count(0) == len(content) or _expiry(content) <= now:
+                # It begins with zeros: a crash came while it was overwritten, or before its name was taken away.
+                if content[:1] in (b"", b"\0") or _expiry(content) <= now:
                     _erase(path)
                     forgotten += 1
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -100,8 +100,8 @@ class StudyKeyFiles:
         return forgotten
 
     def _path(self, operator: str, terms: str) -> Path:
-        # Two operators may sign the same terms, and then have two studies.
-        return self._folder / f"{terms}-{hashlib.sha256(operator.encode()).hexdigest()[:16]}{_SUFFIX}"
+        # Two operators may sign the same terms, and then have two studies; whole digests, which nobody can make meet.
+        return self._folder / f"{terms}-{hashlib.sha256(operator.encode()).hexdigest()}{_SUFFIX}"
 
 
 def _written(keys: StudyKeys) -> bytes:
