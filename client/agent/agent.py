@@ -70,6 +70,7 @@ class Agent:
         self._noted = Noted()
         self._servers = home.server_releases
         self._turns = Turns()
+        self._last_look: datetime | None = None
 
     def answer(self, payload: bytes) -> Reply:
         """Answer one request; never raises, whatever the bytes are.
@@ -111,13 +112,18 @@ class Agent:
         return None
 
     def forget_expired(self) -> None:
-        """Delete stored releases, and keys of secure sums, whose terms expired; what fails is tried an hour later."""
+        """Delete stored releases, and keys of secure sums, whose terms expired; what fails is tried an hour later.
+
+        Keys go when two looks in turn, an hour apart, say so: a clock that is months ahead when the machine starts,
+        and right a minute later, would end this hospital's part in its studies for good.
+        """
         try:
-            until = self._ledger.forget_expired(self._now())
-            if until is not None:
+            now = self._ledger.forget_expired(self._now())
+            before, self._last_look = self._last_look, now
+            if now is not None and before is not None:
                 # Within a turn: an answer that extends a study's keys must not meet their deletion.
                 with self._turns.take():
-                    self._home.study_keys.forget_expired(until)
+                    self._home.study_keys.forget_expired(min(before, now))
         except (Refusal, LedgerError) as error:
             logger.warning("expired releases could not be deleted: %s", error)
 

@@ -169,7 +169,26 @@ def test_the_studys_keys_go_when_its_terms_expire(
         now += step
     monkeypatch.setattr(agent, "_now", lambda: now)
     agent.forget_expired()
+    # The look before was half a year ago: an hour later the clock says the same, and they go.
+    assert list(folder.iterdir())
+    agent.forget_expired()
     assert not list(folder.iterdir())
+
+
+def test_a_clock_that_was_ahead_for_a_moment_deletes_no_keys(
+    ready: SumHospitals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospital = ready.hospitals["h1"]
+    agent, folder = hospital.agent, hospital.folder / "sums"
+    right = datetime.now(UTC)
+    # As if the terms ended within the leap that the ledger allows.
+    monkeypatch.setattr(
+        "wardround.client.secure_sum.study_keys._expiry", lambda _: right + timedelta(days=90)
+    )
+    for days in (120, 0, 120, 0):
+        monkeypatch.setattr(agent, "_now", lambda days=days: right + timedelta(days=days))
+        agent.forget_expired()
+        assert list(folder.iterdir())
 
 
 def test_whoever_lost_the_studys_keys_is_gone_and_makes_no_second_set(ready: SumHospitals) -> None:
