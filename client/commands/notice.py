@@ -33,6 +33,11 @@ def run(options: Namespace) -> None:
     say(
         f"It says: at most {facts.so_far.right_of_100} of 100 guesses are right so far, {facts.ever.right_of_100} ever."
     )
+    if facts.sums is not None:
+        say(
+            "That holds while no more hospitals help an operator than its terms assume (the page says how many), else "
+            f"at most {facts.sums.so_far.right_of_100} of 100 so far."
+        )
     if options.contact is None:
         say(
             "The page sends patients to “the hospital's privacy officer”; for a name and telephone give --contact TEXT."

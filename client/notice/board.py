@@ -172,7 +172,30 @@ def board_html(facts: BoardFacts) -> str:
         named=tuple(terms.training.public_patients.items())[:_MOST_NAMED],
         models=_MODELS,
         accounts={"training": "learned from", "held_out": "used to measure only"},
+        helped=_helped(terms),
+        noise_words=_noise_words,
+        unmasked=odds(facts.sums.unmasked, facts.policy.delta) if facts.sums else None,
         sum_lines=(*sum_sentences(facts.sums), *roster_lines(facts.sums)) if facts.sums else (),
+    )
+
+
+def _helped(terms: Terms) -> str:
+    """Say the condition of a study's ε where it has secure sums: how many hospitals may help whoever guesses."""
+    if terms.secure_sum is None:
+        return ""
+    return f", while at most {terms.thresholds.colluding} of the {len(terms.hospitals)} hospitals help the operator"
+
+
+def _noise_words(terms: Terms, own: float, stated: float) -> str:
+    """Say how much noise this hospital adds, and in secure sums what the smallest sum that can be read has.
+
+    own, stated: in units of what one patient can add.
+    """
+    if terms.secure_sum is None:
+        return f"{stated:.3g} times what one patient can add"
+    return (
+        f"{own:.3g} times what one patient can add, by this hospital; at least {stated:.3g} times in any sum over "
+        f"{terms.thresholds.honest_shares} hospitals"
     )
 
 

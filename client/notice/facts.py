@@ -8,7 +8,8 @@ from datetime import datetime
 from wardround.client.gate.identity import HELDOUT_SHARE
 from wardround.client.ledger.entries import Entry
 from wardround.client.ledger.sqlite import SqliteLedger
-from wardround.client.notice.odds import Odds, odds
+from wardround.client.notice.odds import Odds, odds, odds_of_two
+from wardround.client.notice.sum_condition import SumCondition, gather_condition
 from wardround.client.policy.policy import Policy
 from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.errors import ConfigurationError
@@ -22,7 +23,8 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 class StudyFacts:
     """One study that was approved, or that has learned here.
 
-    releases counts what has left under it; numbers are those of one training release.
+    rounds: the most there can be, spares of them only in the place of rounds that gave no result. releases counts what
+    has left under it; numbers are those of one training release.
     """
 
     name: str
@@ -31,6 +33,7 @@ class StudyFacts:
     approved_at: datetime | None
     expires_at: datetime
     rounds: int
+    spares: int
     rounds_charged: int
     releases: int
     numbers: int
@@ -43,7 +46,9 @@ class Facts:
 
     contracts: those of its studies, each once. so_far: against whoever sees all that has left; per_study, ever:
     the most that the policy allows, for one study and over all that there will be. two_hospitals: about a person who is
-    a patient at another hospital too, which allows as much (basic composition: 2 ε at 2 δ, an upper bound always).
+    a patient at another hospital too, which allows as much (group privacy: 2 ε at (1 + e^ε) δ, an upper bound also
+    where one secure sum has both of the person's records, for which 2 ε at 2 δ is none).
+    sums: what these odds stand on where a study has secure sums, None where none has.
     joined: who is one patient changed after the first release, so that both accounts are of the same patients.
     """
 
@@ -64,6 +69,7 @@ class Facts:
     ledger_entries: int
     ledger_head: str
     policy_digest: str
+    sums: SumCondition | None = None
 
     @property
     def running(self) -> tuple[StudyFacts, ...]:
@@ -94,18 +100,20 @@ def gather(
     contracts = {s.terms.contract.fingerprint: s.terms.contract for s in told}
     # The larger one: a patient is in one of the accounts, and the page speaks to all.
     spent = max(ledger.spent(account, policy.delta) for account in ACCOUNTS)
+    studies = tuple(_study(s, entries, names, decisions[s.terms.fingerprint], now) for s in told)
+    running = [signed for signed, study in zip(told, studies, strict=True) if not study.ended]
     return Facts(
         hospital=hospital,
         contact=contact,
         at=now,
-        studies=tuple(_study(s, entries, names, decisions[s.terms.fingerprint], now) for s in told),
+        studies=studies,
         contracts=tuple(contracts.values()),
         tables=_tables(tuple(contracts.values())),
         so_far=odds(spent, policy.delta),
         # What is spent stays spent, also where the cap was lowered since.
         ever=odds(max(policy.max_epsilon_for_life, spent), policy.delta),
         per_study=odds(policy.max_epsilon_per_study, policy.delta),
-        two_hospitals=odds(2 * max(policy.max_epsilon_for_life, spent), 2 * policy.delta),
+        two_hospitals=odds_of_two(max(policy.max_epsilon_for_life, spent), policy.delta),
         joined=ledger.joined,
         delta=policy.delta,
         heldout_share=HELDOUT_SHARE,
@@ -113,6 +121,7 @@ def gather(
         ledger_entries=len(entries),
         ledger_head=ledger.head,
         policy_digest=hashlib.sha256(policy_text).hexdigest(),
+        sums=gather_condition(known, {s.terms.fingerprint for s in told}, running, policy, ledger),
     )
 
 
@@ -140,14 +149,16 @@ def _study(
     own = [entry for entry in entries if entry.fields.get("terms") == terms.fingerprint]
     charged = {entry.hash: entry.fields["account"] for entry in own if entry.kind == "charged"}
     expires_at = expiry_of(terms) or now
-    plans = terms.training.rounds + (len(terms.evaluation.rounds) if terms.evaluation else 0)
+    # With the spare slots: a study that used one was called ended, after "41 of 40 rounds".
+    plans = terms.last_round + (len(terms.evaluation.rounds) if terms.evaluation else 0)
     return StudyFacts(
         name=terms.study,
         operator=names.get(signed.operator, "an operator that is no longer listed"),
         purpose=terms.contract.purpose,
         approved_at=max((entry.time for entry in own if entry.kind == "approved"), default=None),
         expires_at=expires_at,
-        rounds=terms.training.rounds,
+        rounds=terms.last_round,
+        spares=terms.last_round - terms.training.rounds,
         rounds_charged=sum(account == "training" for account in charged.values()),
         releases=sum(entry.kind == "released" and entry.fields["charge"] in charged for entry in entries),
         numbers=parameter_count(terms.model, terms.contract.layout),

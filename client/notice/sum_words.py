@@ -1,17 +1,17 @@
 """What a secure sum gives and on what it stands, in the words that a privacy officer answers for at approval."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from wardround.client.policy.peers import KnownMembers
 from wardround.client.policy.policy import Forecast, Policy, known_in
 from wardround.protocol.privacy.accounting import compose_epsilon
 from wardround.protocol.terms.cost import (
-    MASKS_FAILED,
+    releases,
     times,
     two_hospitals_epsilon,
     unmasked_epsilon,
+    unmasked_event,
 )
-from wardround.protocol.terms.request import REQUESTS
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.wire.roster_phrase import PHRASE_COST, ScryptCost, roster_phrase
 
@@ -87,13 +87,6 @@ def _unmasked(terms: Terms, delta: float, joined: bool) -> float:
     if not joined:
         return max(unmasked_epsilon(terms, delta).values())
     return compose_epsilon(
-        [
-            replace(
-                times(kind.event(terms), count),
-                noise_multiplier=kind.sum_noise(terms).shares.multipliers()[MASKS_FAILED],
-            )
-            for kind in REQUESTS
-            if (count := len(kind.rounds(terms)))
-        ],
+        [unmasked_event(terms, account, times(event, count)) for account, event, count in releases(terms)],
         delta,
     )

@@ -81,6 +81,14 @@ def unmasked_epsilon(terms: Terms, delta: float) -> dict[str, float]:
     }
 
 
+def unmasked_event(terms: Terms, account: str, event: PrivacyEvent) -> PrivacyEvent:
+    """Give what releases of an account cost a patient if every mask failed; without secure sums the event as it is."""
+    if terms.secure_sum is None:
+        return event
+    request = next(kind for kind in REQUESTS if kind.account == account)
+    return replace(event, noise_multiplier=request.sum_noise(terms).shares.multipliers()[MASKS_FAILED])
+
+
 def colluding_hospitals(terms: Terms) -> int:
     """Give how many other hospitals a stated ε assumes to help the server: t; without secure sums one, if any."""
     if terms.secure_sum is not None:

@@ -214,7 +214,7 @@ def test_how_much_is_the_ledgers_epsilon_in_guesses_and_odds(hospital, read: Not
         f"ε = {epsilon:.3g} so far, at most 5 over all studies, δ = 1e-05.",
         "It is not the chance that it happens, which is larger.",  # test_accounting.py
         "At that limit we stop, unless we raise it.",
-        f"at most {odds(10.0, 2e-5).right_of_100} of 100 guesses about you are right.",
+        f"at most {odds(10.0, (1 + math.exp(5.0)) * 1e-5).right_of_100} of 100 guesses about you are right.",
         "3 of 12 rounds so far. 3 lists of totals have left. One round's list holds "
         f"{hospital.terms.contract.layout.width} numbers.",
     ):
