@@ -27,7 +27,7 @@ from wardround.protocol.terms.request import TABLES
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.aggregate import reason_to_discard
 from wardround.server.algorithm.rounds import RoundState, finished
-from wardround.server.algorithm.screen import NoRelease, expect, screen
+from wardround.server.algorithm.screen import NoRelease, expect, screen, summed_norm_bound
 from wardround.server.evaluation import estimates
 from wardround.server.evaluation.estimates import Estimate, NoisedTables
 
@@ -124,14 +124,29 @@ def _begin(terms: Terms, size: int) -> Numbers:
 def tables_of(terms: Terms, found: TableSum) -> NoisedTables:
     """Give the tables of a sum.
 
-    ConfigurationError where nobody answered, or where noise was shared and a share is missing.
+    ConfigurationError where nobody answered, too few for a secure sum, or where its norm makes it void.
     """
     discarded = reason_to_discard(terms, len(found.accepted))
     if discarded:
         reasons = {one.reason for one in found.rejected}
         why = f" ({', '.join(sorted(reasons))})" if reasons else ""
         raise ConfigurationError(f"evaluation after round {found.round}: {discarded}{why}; ask once more")
+    void = void_by_norm(terms, found)
+    if void:
+        raise ConfigurationError(f"evaluation after round {found.round}: no sum ({void})")
     return consistent_tables(terms, found.round, found.total, len(found.accepted))
+
+
+def void_by_norm(terms: Terms, found: TableSum) -> str:
+    """Say that a secure sum of tables has a norm that no honest hospitals could have; empty where it has not.
+
+    Without secure sums each release was screened by itself (``screen``).
+    """
+    if terms.secure_sum is None:
+        return ""
+    expected = expect(terms, found.round, found.weights_digest, len(found.total), request=TABLES)
+    within = np.linalg.norm(found.total) <= summed_norm_bound(expected, found.accepted)
+    return "" if within else "norm out of bound"
 
 
 def read_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRelease]) -> NoisedTables:

@@ -10,7 +10,7 @@ from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState
 from wardround.server.algorithm.sum_trips import ClosedSum
-from wardround.server.evaluation.evaluation import TableSum
+from wardround.server.evaluation.evaluation import TableSum, void_by_norm
 from wardround.server.store.checkpoint import save_state
 from wardround.server.store.event_log import VOID, read_events
 from wardround.server.study.secure_sums import Sums, run_sum
@@ -58,7 +58,7 @@ def sum_of_tables(
 ) -> tuple[TableSum, float]:
     """Carry out one evaluation; give the sum of its tables, and the seconds that it took.
 
-    SumVoid where it gives none. Raises as ``run_sum`` does.
+    SumVoid where it gives none, or one whose norm no honest hospitals could have. Raises as ``run_sum`` does.
     """
     begun, number = time.monotonic(), plans[0].round
     found = run_sum(
@@ -82,6 +82,12 @@ def sum_of_tables(
         rejected=who.rejected,
         missing=who.missing,
     )
+    void = void_by_norm(study.terms, summed)
+    if void:
+        # Logged as a sum that does not open is: no restart asks for these tables again (``check_not_void``).
+        line = f"evaluation after round {number}: no sum ({void}); it is charged, and gives nothing"
+        study.log.write(VOID, line, round=number, account=TABLES.account, why=void)
+        raise SumVoid(f"evaluation after round {number}: no sum ({void}); the model stays unevaluated")
     return summed, time.monotonic() - begun
 
 

@@ -10,17 +10,21 @@ from tests.server.study.test_secure_sums import study as study  # a fixture
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.secure_sum.grid import decode
-from wardround.protocol.terms.evaluation import EvaluationSettings
+from wardround.protocol.terms.evaluation import EvaluationSettings, table_factors
+from wardround.protocol.terms.request import TABLES
 from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.settings import PrivacySettings, TrainingSettings
 from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.sum_wire import SumStep
 from wardround.server.algorithm import rounds
+from wardround.server.algorithm.screen import expect, summed_norm_bound
+from wardround.server.evaluation.evaluation import plans, tables_of
 from wardround.server.store.kept_sums import load_sum
 from wardround.server.study import held_out
 from wardround.server.study.release_decision_file import begin_release_decision
 from wardround.server.study.secure_sums import Sums
 from wardround.server.study.set_up_sums import set_up
+from wardround.server.study.sum_rounds import sum_of_tables
 
 
 @pytest.fixture
@@ -87,6 +91,50 @@ def test_a_void_sum_of_tables_leaves_the_model_unevaluated_and_paid_for(study, f
     hospitals.asked.clear()
     evaluate(study, finished, hospitals)
     assert hospitals.asked == []
+
+
+def test_a_liar_beyond_the_norm_of_the_whole_sum_makes_the_evaluation_void(study, finished, hospitals):
+    terms = study.terms
+    size = terms.table_noise.dimension
+    bound = summed_norm_bound(expect(terms, 2, "", size, request=TABLES), NAMES)
+    honest = hospitals.integers["north"]
+    lie = honest.copy()
+    lie[0] = round(1.01 * bound / terms.table_noise.grid.step)
+    hospitals.integers = {**hospitals.integers, "west": lie}
+    evaluate(study, finished, hospitals)
+    assert load_sum(study.folder.evaluations, terms.fingerprint, 2) is None
+    assert [event["why"] for event in events(study, "void_sum")] == ["norm out of bound"]
+    found = held_out.conclude(study, finished)
+    assert (found.released, found.release_decision.releasable) == (None, False)
+    # The truth, told later, is not asked for: the slot is used up.
+    hospitals.integers = dict.fromkeys(NAMES, honest)
+    hospitals.asked.clear()
+    evaluate(study, finished, hospitals)
+    assert hospitals.asked == []
+
+
+def test_a_sum_just_within_the_norm_is_kept(study, finished, hospitals):
+    terms = study.terms
+    bound = summed_norm_bound(expect(terms, 2, "", terms.table_noise.dimension, request=TABLES), NAMES)
+    lie = hospitals.integers["north"].copy()
+    lie[0] = round(0.99 * bound / terms.table_noise.grid.step) - 3000
+    hospitals.integers = {**hospitals.integers, "west": lie}
+    evaluate(study, finished, hospitals)
+    assert load_sum(study.folder.evaluations, terms.fingerprint, 2) is not None
+
+
+def test_intervals_after_a_drop_out_are_of_the_survivors_shares_of_the_noise(study, finished, hospitals):
+    terms = study.terms
+    hospitals.away = {SumStep.MASKED: {"west"}}
+    asked = plans(finished, terms, rounds.reported_weights(finished))
+    found, _ = sum_of_tables(study, asked, Sums(set_up(study, hospitals.asks()), hospitals.asks()), 0.0)
+    assert len(found.accepted) == terms.thresholds.threshold == len(terms.hospitals) - 1
+    tables, factors = tables_of(terms, found), table_factors(terms.contract, terms.evaluation)
+    noise = terms.table_noise
+    variance = len(found.accepted) * noise.shares.variance * noise.grid.step**2
+    assert len(factors) == 1  # one table, of all: nothing is made to agree
+    np.testing.assert_allclose(tables.covariance, [[variance / factors[0] ** 2]])
+    assert tables.hospitals == len(found.accepted)
 
 
 def test_too_few_shares_of_tables_wait_and_the_slot_is_never_given_up(study, finished, hospitals):

@@ -1,12 +1,16 @@
 """Secure sums of a simulation with masks: bit for bit the figures without them, drop-outs and void rounds included."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.simulations.federation.test_secure_rounds import NAMES, answering, terms
 from wardround.conf.settings import FederationSettings
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.request import TABLES
 from wardround.server.algorithm import rounds
+from wardround.server.algorithm.screen import expect, summed_norm_bound
 from wardround.server.evaluation.assess import measuring
 from wardround.server.evaluation.evaluation import plans
 from wardround.simulations.federation.masked import MaskedSums
@@ -56,6 +60,23 @@ def test_too_few_tables_give_no_sum():
     state, _ = played(of, answer)
     with pytest.raises(ConfigurationError, match="3 of the 4 releases that a sum needs"):
         MaskedSums(of, 1).measuring(answer)(plans(state, of, state.weights))
+
+
+@pytest.mark.parametrize("carrier", [measuring, lambda of, answer: MaskedSums(of, 1).measuring(answer)])
+def test_tables_of_a_liar_beyond_the_norm_of_the_whole_sum_give_no_evaluation(carrier):
+    of = terms()
+    answer, size = answering(of), of.table_noise.dimension
+    bound = summed_norm_bound(expect(of, 4, "", size, request=TABLES), NAMES)
+
+    def lying(asked):
+        first, *others = answer(asked)
+        vector = first.vector.copy()
+        vector[0] = int(1.5 * bound / of.table_noise.grid.step)
+        return [replace(first, vector=vector), *others]
+
+    state = rounds.skip_to(rounds.init(of), 5)
+    with pytest.raises(ConfigurationError, match=r"no sum \(norm out of bound\)"):
+        carrier(of, lying)(plans(state, of, state.weights))
 
 
 def test_masks_are_for_rounds_by_function_calls():
