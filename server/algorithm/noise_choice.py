@@ -5,9 +5,10 @@ All of it follows from public quantities.
 
 from dataclasses import replace
 
+from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.privacy.noise import LOCAL, SECURE
-from wardround.protocol.secure_sum.thresholds import LEAST_HOSPITALS, MOST_HOSPITALS_OF_SUM
+from wardround.protocol.secure_sum.thresholds import MOST_HOSPITALS_OF_SUM
 from wardround.protocol.terms.request import TABLES, UPDATE, RequestKind
 from wardround.protocol.terms.secure_sum import SecureSumChoice, SecureSumSettings
 from wardround.protocol.terms.settings import TrainingSettings
@@ -44,15 +45,16 @@ def with_cap(terms: Terms, cap: float) -> Terms:
     return terms
 
 
-def noise_costs(terms: Terms) -> dict[str, float]:
+def noise_costs(terms: Terms, choice: SecureSumChoice) -> dict[str, float]:
     """Give the noise in a round's mean gradient by noise mode, as a multiple of that under one trusted server.
 
     Of the terms' own mode as it is; of the other as it would be composed for the same ε, where it is possible.
+    choice: what secure sums a local study would have had, with the cap on its unmasked ε unless it is simulated.
     """
     counts = terms.training.public_patients.values()
     trusted = terms.privacy.clip_norm / (terms.training.sampling_rate * sum(counts))
     trusted *= _multiplier(terms, 0)
-    modes = {LOCAL.name: _locally(terms), SECURE.name: _securely(terms)}
+    modes = {LOCAL.name: _locally(terms), SECURE.name: _securely(terms, choice)}
     costs = {name: gradient_noise_stddev(one) / trusted for name, one in modes.items() if one is not None}
     return {**costs, terms.privacy.noise: gradient_noise_stddev(terms) / trusted}
 
@@ -67,15 +69,22 @@ def _locally(terms: Terms) -> Terms:
     return replace(terms, privacy=local, secure_sum=None, noise_multiplier=_multiplier(terms, 0))
 
 
-def _securely(terms: Terms) -> Terms | None:
-    count = len(terms.hospitals)
-    if count < LEAST_HOSPITALS or not _summable(terms.training):
+def _securely(terms: Terms, choice: SecureSumChoice) -> Terms | None:
+    if not _summable(terms.training):
         return None
-    choice = SecureSumChoice()
-    q = choice.thresholds(count)
+    try:
+        q = choice.thresholds(len(terms.hospitals))
+    except ConfigurationError:
+        # Too few hospitals, or thresholds that were chosen for others: a local study never needed them to fit.
+        return None
     # A size alone matters for the grid, and members have no part in it: the terms are never signed.
-    sums = SecureSumSettings(threshold=q.threshold, colluding=q.colluding, parameters=_parameters(terms))
-    return replace(
+    sums = SecureSumSettings(
+        threshold=q.threshold,
+        colluding=q.colluding,
+        parameters=_parameters(terms),
+        spare_slots=choice.spare_slots,
+    )
+    secure = replace(
         terms,
         privacy=replace(terms.privacy, noise=SECURE.name),
         secure_sum=sums,
@@ -83,6 +92,8 @@ def _securely(terms: Terms) -> Terms | None:
         module_digest="",
         noise_multiplier=_multiplier(terms, choice.spare_slots),
     )
+    # Of the study, not of its stand-in: hospitals refuse what real ones would pay if every mask failed.
+    return secure if terms.simulation else with_cap(secure, choice.max_epsilon_unmasked)
 
 
 def _parameters(terms: Terms) -> int:

@@ -10,6 +10,7 @@ from wardround.protocol.model.model import parameter_count
 from wardround.protocol.terms.cost import study_epsilon, two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import table_size
 from wardround.protocol.terms.limits import Clause, limit_clauses, validity_clauses
+from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.wire.published_policy import PublishedPolicy, load_policy
 from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, signed_terms_to_bytes
@@ -91,7 +92,7 @@ def study_forecast(serving: Serving) -> StudyForecast:
         bytes_per_round=per_round,
         bytes_in_all=(per_hospital + (sums.set_up if sums else 0)) * len(terms.hospitals),
         sums=sums,
-        noise_costs=noise_costs(terms) if terms.training.local_steps == 1 else {},
+        noise_costs=noise_costs(terms, _choice(serving)) if terms.training.local_steps == 1 else {},
         outlooks=outlooks(home, terms, serving.now),
         unread=unread(home),
     )
@@ -104,6 +105,11 @@ def _signed(home: OperatorHome, serving: Serving) -> SignedTerms:
     if home.study(serving.study).terms.exists():
         return load_terms(home.study(serving.study).terms)
     raise ConfigurationError("training.public_patients: is missing; name every hospital, as in {north: 1200}")
+
+
+def _choice(serving: Serving) -> SecureSumChoice:
+    # Terms that exist tell no choice of secure sums that they have not.
+    return serving.proposal.secure_sum if serving.proposal is not None else SecureSumChoice()
 
 
 def patient_cost(terms: Terms) -> PatientCost:

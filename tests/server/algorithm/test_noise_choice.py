@@ -1,7 +1,6 @@
 """The rule that chooses a noise mode, the cap on the unmasked ε, and what each mode costs."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from wardround.server.algorithm.noise_choice import chosen_noise, noise_costs
 from wardround.server.algorithm.propose import propose
 
 KEYS = [new_key().public for _ in range(20)]
+CHOICE = SecureSumChoice()
 
 
 def terms(hospitals: int = 20, noise: str = "auto", cap: float = 25.0, **changes: Any) -> Terms:
@@ -100,10 +100,32 @@ def test_the_rule_falls_to_local_where_the_cap_asks_for_more_noise_than_local_ha
 
 def test_costs_are_those_of_the_composed_studies() -> None:
     """Equal hospitals: local costs √H, secure √(H/m), and both are told from either's terms."""
-    secure, local = noise_costs(terms()), noise_costs(terms(noise="local"))
+    secure, local = noise_costs(terms(), CHOICE), noise_costs(terms(noise="local"), CHOICE)
     m = terms().thresholds.honest_shares
     assert local["local"] == pytest.approx(math.sqrt(20), rel=1e-3)
     spare = math.sqrt(9 / 8)  # one release more is counted
     assert secure["secure"] == pytest.approx(math.sqrt(20 / m) * spare, rel=0.01)
     assert secure == pytest.approx(local, rel=0.01)
-    assert set(noise_costs(replace(terms(2, noise="local")))) == {"local"}
+    assert set(noise_costs(terms(2, noise="local"), CHOICE)) == {"local"}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [CHOICE, SecureSumChoice(max_epsilon_unmasked=12.0), SecureSumChoice(colluding=90, spare_slots=4)],
+)
+def test_a_local_study_is_told_what_its_own_secure_sums_would_cost(choice: SecureSumChoice) -> None:
+    """At ε = 3 and 200 hospitals the cap asks for more noise than ε does."""
+    members = {f"h{number:02d}": f"key {number}" for number in range(200)}
+    changes = {"privacy": PrivacySettings(epsilon=3.0, noise="secure"), "evaluation": None}
+    secure = terms(200, secure_sum=choice, members=members, **changes)
+    local = terms(200, **changes | {"privacy": PrivacySettings(epsilon=3.0, noise="local")})
+    told = noise_costs(local, choice)["secure"]
+    assert told == pytest.approx(noise_costs(secure, choice)["secure"], rel=1e-3)
+    if choice == CHOICE:
+        assert study_epsilon(secure, 1e-5)["training"] < 2.9  # so the cap did ask for more
+    simulated = terms(200, simulation=True, members=None, **changes)
+    assert noise_costs(simulated, choice)["secure"] <= told
+
+
+def test_a_choice_that_does_not_fit_a_local_study_has_no_cost() -> None:
+    assert set(noise_costs(terms(5, noise="local"), SecureSumChoice(colluding=90))) == {"local"}
