@@ -36,7 +36,7 @@ def lines(forecast: StudyForecast) -> Iterator[str]:
         f"{forecast.longest_seconds / 3600:.1f} h"
     )
     yield (
-        f"bytes: {forecast.bytes_per_round / 1e6:.2f} MB per hospital and round, "
+        f"bytes: {forecast.bytes_per_round / 1e6:.2f} MB per hospital and round, at most "
         f"{forecast.bytes_in_all / 1e6:.1f} MB"
     )
     yield from sum_lines(forecast)

@@ -54,9 +54,9 @@ class Outlook:
 class StudyForecast:
     """A study before it is run. sums: None where it has no secure ones.
 
-    requests: plans that each hospital answers. seconds: without the hospitals' own computing. unread: names of
-    files beside the policies. noise_costs: by noise mode (``server.algorithm.noise_choice``); empty for several
-    local steps.
+    requests: plans that each hospital answers at most. It, longest_seconds and bytes_in_all count spare rounds, as ε
+    does; seconds none, nor the hospitals' own computing. unread: names of files beside the policies. noise_costs: by
+    noise mode (``server.algorithm.noise_choice``); empty for several local steps.
     """
 
     terms: Terms
@@ -79,16 +79,18 @@ def study_forecast(serving: Serving) -> StudyForecast:
     terms, terms_bytes = signed.terms, len(signed_terms_to_bytes(signed))
     check_times(terms, serving)
     per_round, sums = bytes_per_round(terms, terms_bytes), sum_forecast(terms)
-    per_hospital = terms.training.rounds * per_round + bytes_of_evaluations(terms, terms_bytes)
-    requests = terms.training.rounds + (len(terms.evaluation.rounds) if terms.evaluation else 0)
+    per_hospital = terms.last_round * per_round + bytes_of_evaluations(terms, terms_bytes)
+    evaluations = len(terms.evaluation.rounds) if terms.evaluation else 0
+    likely, most = terms.training.rounds + evaluations, terms.last_round + evaluations
     # A secure sum has a second trip, which no delay holds back; its set-up is three more messages.
-    more = requests + SET_UP_MESSAGES if sums else 0
+    trips = 2 if sums else 1
+    more = SET_UP_MESSAGES if sums else 0
     return StudyForecast(
         terms=terms,
         cost=patient_cost(terms),
-        requests=requests,
-        seconds=requests * (OVERHEAD_SECONDS + terms.reply_delay_seconds) + more * OVERHEAD_SECONDS,
-        longest_seconds=(requests + more) * serving.round_seconds,
+        requests=most,
+        seconds=(trips * likely + more) * OVERHEAD_SECONDS + likely * terms.reply_delay_seconds,
+        longest_seconds=(trips * most + more) * serving.round_seconds,
         bytes_per_round=per_round,
         bytes_in_all=(per_hospital + (sums.set_up if sums else 0)) * len(terms.hospitals),
         sums=sums,

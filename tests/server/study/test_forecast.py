@@ -15,6 +15,7 @@ from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.terms.cost import two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.limits import Limits
+from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.wire.kit import sign_join_request
 from wardround.protocol.wire.published_policy import load_policy, publish_policy
@@ -215,3 +216,34 @@ def test_plan_says_it_all_and_signs_nothing(home, capsys):
     assert plain["hospitals"]["north"]["refuses"][0]["clause"] == "max_rounds"
     assert plain["hospitals"]["south"] == {"enrolled": False, "policy_published": None, "refuses": []}
     assert [path.name for path in home.study("tea").folder.iterdir()] == ["study.terms"]
+
+
+def test_the_worst_time_and_bytes_count_spare_rounds_as_epsilon_does(home):
+    members = {name: new_key().public for name in ("north", "south", "west", "east")}
+    few, many = (
+        propose(
+            study="tea",
+            contract=contract_from_mapping(CONTRACT),
+            model=ModelSettings(),
+            privacy=PrivacySettings(noise="secure"),
+            training=TrainingSettings(rounds=10),
+            public_patients=dict.fromkeys(members, 1000),
+            simulation=False,
+            evaluation=EvaluationSettings(rounds=(5, 10)),
+            secure_sum=SecureSumChoice(spare_slots=spare),
+            members=members,
+        )
+        for spare in (0, 3)
+    )
+    without = study_forecast(kept(home, few))
+    home.study("tea").terms.unlink()
+    home.study("tea").folder.rmdir()
+    found = study_forecast(kept(home, many))
+    assert (without.requests, found.requests) == (12, 15)
+    assert found.longest_seconds - without.longest_seconds == 3 * 2 * 60  # two trips of each spare round
+    assert found.longest_seconds == (2 * 15 + 3) * 60
+    assert found.seconds == without.seconds  # spare rounds are the exception
+    # Three rounds of four hospitals, and the keys of three slots more; a signature of other terms has other digits.
+    set_up = found.sums.set_up - without.sums.set_up
+    more = 4 * (3 * found.bytes_per_round + set_up)
+    assert found.bytes_in_all - without.bytes_in_all == pytest.approx(more, abs=4 * 12 * 16)
