@@ -83,7 +83,8 @@ class NoiseShares:
         """Give the noise multiplier of a sum of so many honest shares, rounded down.
 
         at_hospitals: r, for a person who is a patient at r hospitals of the sum, whom r Δ protect: the multiplier
-        is divided by r. (Under local noise, by √r alone.)
+        is divided by r. (Under local noise, by √r alone.) For full participation: where each hospital samples by
+        itself, the rate of one is not the person's (``terms.cost.epsilon_against``).
         """
         squared = (shares * self.variance - ROUNDING_VARIANCE) / (at_hospitals * self.sensitivity) ** 2
         return _root_down(squared)

@@ -1,6 +1,11 @@
 """A noise mode knows what it does, and what follows for ε, weights, clauses and what may be looked at."""
 
+import math
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from scipy import stats
 
 from tests.builders import simulated_terms
 from wardround.protocol.errors import ConfigurationError
@@ -42,6 +47,27 @@ def test_a_secure_sum_costs_each_adversary_by_the_shares_that_it_sees() -> None:
     twice = PrivacyEvent(terms.noise_multiplier / 2, 1.0, event.count)
     assert costs["patient_at_two_hospitals"] == pytest.approx(compose_epsilon([twice], delta), rel=0.01)
     assert two_hospitals_epsilon(terms, delta) >= costs["patient_at_two_hospitals"]
+
+
+def test_a_sampled_patient_at_two_hospitals_costs_no_less_than_the_exact_law_of_one_sum() -> None:
+    """Both hospitals draw the person by themselves: 0, 1 or 2 clip norms in the sum, told at 1e-4 as 0 before."""
+    rate, delta = 1e-4, 1e-4
+    terms = simulated_terms(noise="secure", noise_multiplier=0.5, sampling_rate=rate)
+    terms = replace(terms, privacy=replace(terms.privacy, delta=delta))
+    told = epsilon_against(terms, UPDATE, 1)["patient_at_two_hospitals"]
+    multiplier = terms.update_noise.shares.multiplier(terms.thresholds.honest_shares)
+
+    def exact(epsilon: float) -> float:
+        at, step = np.linspace(-10.0, 12.0, 200_001, retstep=True)
+        absent = stats.norm.pdf(at, 0, multiplier)
+        drawn = [(1 - rate) ** 2, 2 * rate * (1 - rate), rate**2]
+        present = sum(p * stats.norm.pdf(at, k, multiplier) for k, p in enumerate(drawn))
+        pairs = ((absent, present), (present, absent))
+        return max(float(np.maximum(p - math.exp(epsilon) * q, 0).sum() * step) for p, q in pairs)
+
+    assert exact(0.0) > delta  # so 0 would be false
+    assert told > 0
+    assert exact(told) <= delta
 
 
 def test_what_follows_from_shared_noise() -> None:
