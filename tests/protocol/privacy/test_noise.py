@@ -49,6 +49,7 @@ def test_a_secure_sum_costs_each_adversary_by_the_shares_that_it_sees() -> None:
     assert two_hospitals_epsilon(terms, delta) >= costs["patient_at_two_hospitals"]
 
 
+@pytest.mark.slow
 def test_a_sampled_patient_at_two_hospitals_costs_no_less_than_the_exact_law_of_one_sum() -> None:
     """Both hospitals draw the person by themselves: 0, 1 or 2 clip norms in the sum, told at 1e-4 as 0 before."""
     rate, delta = 1e-4, 1e-4

@@ -66,6 +66,7 @@ def test_noise_is_fresh_in_every_run_round_and_arm_and_the_canary_shifts_each_ro
     assert shift == pytest.approx(np.full((5, 2), float(np.mean(shift))), rel=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_what_is_stated_is_not_refuted_and_each_mutation_is_caught(shared: Path) -> None:
     # 99.9 % bounds: false alarm once in a thousand runs of this test; random numbers are fixed besides.
