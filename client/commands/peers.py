@@ -195,8 +195,7 @@ def _rows(peers: Mapping[str, Peer], files: list[PeerFile]) -> list[PeerRow]:
 def _against(opened: OpenHome) -> list[str]:
     """Say each contradiction in one line, with what was written just now."""
     policy, kept = opened.home.policy.current(), kept_peers(opened.home.peers_folder)
-    keys = {name: peer.key for name, peer in policy.peers.items()}
-    return list(contradictions(keys, kept.files, opened.home.identity))
+    return list(contradictions(policy.peer_keys, kept.files, opened.home.identity))
 
 
 _ACTIONS = {"list": _list, "add": _add, "remove": _remove, "sign": _sign, "import": _import}

@@ -1,4 +1,4 @@
-"""What sum a round's plan asks of a member, and the member's masked integers for it."""
+"""A member's masked integers for the sum that a round's plan asks for; and the same in a rehearsal."""
 
 from wardround.client.secure_sum.member import SumMember, mask
 from wardround.protocol.arrays import Integers
@@ -7,24 +7,16 @@ from wardround.protocol.secure_sum.exchange import MaskedIntegers
 from wardround.protocol.secure_sum.keys import new_study_secret, public_key
 from wardround.protocol.secure_sum.label import SumLabel
 from wardround.protocol.secure_sum.roster import Member, Roster
-from wardround.protocol.terms.request import request_in
-from wardround.protocol.terms.sum_label import label_of
-from wardround.protocol.terms.sum_noise import slots_of, sum_noise
+from wardround.protocol.terms.sum_noise import slots_of, sum_label
 from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.protocol.wire.sum_roster import roster_order
-
-
-def sum_label(member: SumMember, plan: RoundPlan, terms: Terms) -> SumLabel:
-    """Say what sum a plan asks for, from everything that its members must have been told alike."""
-    noise = sum_noise(terms, request_in(plan, terms))
-    return label_of(plan, member.roster.digest, noise.dimension, noise.grid)
 
 
 def mask_for(
     member: SumMember, plan: RoundPlan, terms: Terms, integers: Integers, stream: Keystream
 ) -> MaskedIntegers:
     """Mask a hospital's noised integers for the sum that a plan asks for. The stream must be fresh."""
-    label = sum_label(member, plan, terms)
+    label = sum_label(plan, member.roster.digest, terms)
     return mask(member, integers, label.digest(), label.slot, stream)
 
 
@@ -56,7 +48,7 @@ class RehearsedSums:
 
     def label(self, plan: RoundPlan, terms: Terms, operator: str) -> SumLabel:
         """See ``SumStudies.label``; everything is set up."""
-        return sum_label(self._member, plan, terms)
+        return sum_label(plan, self._member.roster.digest, terms)
 
     def masked(
         self, plan: RoundPlan, terms: Terms, operator: str, integers: Integers, stream: Keystream

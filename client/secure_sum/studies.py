@@ -13,7 +13,7 @@ from datetime import datetime
 
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.ledger.sum_entries import KeptAnswer, SlotAnswer
-from wardround.client.secure_sum.for_plan import mask_for, sum_label
+from wardround.client.secure_sum.for_plan import mask_for
 from wardround.client.secure_sum.member import SumMember, deal, give, member_of, take
 from wardround.client.secure_sum.study_keys import StudyKeyFiles, StudyKeys
 from wardround.protocol.arrays import Integers
@@ -35,7 +35,7 @@ from wardround.protocol.secure_sum.survivors import check_survivors
 from wardround.protocol.terms.limits import expiry_of
 from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.sum_label import slot_of
-from wardround.protocol.terms.sum_noise import slots_of
+from wardround.protocol.terms.sum_noise import slots_of, sum_label
 from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.protocol.wire.signing import SigningKey
 from wardround.protocol.wire.sum_roster import join_roster, sign_member_keys
@@ -99,7 +99,8 @@ class SumStudies:
 
         Refusal ``set_up`` before set-up is done here, ``roster`` for a plan of another roster.
         """
-        return sum_label(self._ready(plan.roster, terms, operator)[0], plan, terms)
+        member = self._ready(plan.roster, terms, operator)[0]
+        return sum_label(plan, member.roster.digest, terms)
 
     def masked(
         self, plan: RoundPlan, terms: Terms, operator: str, integers: Integers, stream: Keystream

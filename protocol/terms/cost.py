@@ -75,9 +75,8 @@ def unmasked_epsilon(terms: Terms, delta: float) -> dict[str, float]:
     if terms.secure_sum is None:
         return {}
     return {
-        request.account: epsilon_against(terms, request, count)[MASKS_FAILED]
-        for request in REQUESTS
-        if (count := len(request.rounds(terms)))
+        account: compose_epsilon([unmasked_event(terms, account, times(event, count))], delta)
+        for account, event, count in releases(terms)
     }
 
 

@@ -1,10 +1,10 @@
-"""The secure sums of a study: which there are, and the noise of one hospital in each."""
+"""The secure sums of a study: which there are, the noise of one hospital in each, and the label of one."""
 
-from wardround.protocol.secure_sum.label import Slot
-from wardround.protocol.terms.request import REQUESTS, RequestKind
+from wardround.protocol.secure_sum.label import Slot, SumLabel
+from wardround.protocol.terms.request import REQUESTS, RequestKind, request_in
 from wardround.protocol.terms.secure_sum import SumNoise
-from wardround.protocol.terms.sum_label import slot_of
-from wardround.protocol.terms.terms import Terms
+from wardround.protocol.terms.sum_label import label_of, slot_of
+from wardround.protocol.terms.terms import RoundPlan, Terms
 
 
 def slots_of(terms: Terms) -> tuple[Slot, ...]:
@@ -20,3 +20,12 @@ def slots_of(terms: Terms) -> tuple[Slot, ...]:
 def sum_noise(terms: Terms, request: RequestKind) -> SumNoise:
     """Give grid and share of noise of a request's sums; ValueError where the terms have no secure sums."""
     return request.sum_noise(terms)
+
+
+def sum_label(plan: RoundPlan, roster: bytes, terms: Terms) -> SumLabel:
+    """Say what sum a plan asks for, from everything that its members must have been told alike.
+
+    roster: ``Roster.digest``. Members and server read it here, so that they cannot have other labels of one plan.
+    """
+    noise = sum_noise(terms, request_in(plan, terms))
+    return label_of(plan, roster, noise.dimension, noise.grid)

@@ -18,6 +18,8 @@ from wardround.protocol.secure_sum.label import Slot
 from wardround.protocol.secure_sum.masks import Ring
 from wardround.protocol.secure_sum.roster import Roster
 from wardround.protocol.secure_sum.unmask import MaskedSum, VoidSum, is_dealt, unmask
+from wardround.protocol.terms.sum_noise import sum_label
+from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.protocol.wire.sum_wire import SumAnswer, SumStep
 from wardround.server.algorithm.screen import NoRelease
 
@@ -138,6 +140,20 @@ class ClosedSum:
     heads: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     void: str = ""
+
+
+def sum_asked(terms: Terms, roster: Roster, plan: RoundPlan) -> SumAsked:
+    """Say what the sum of a plan is about. plan: of any of its hospitals, as they were sent it."""
+    label = sum_label(plan, roster.digest, terms)
+    return SumAsked(
+        roster=roster,
+        slot=label.slot,
+        label=label.digest(),
+        terms=terms.fingerprint,
+        weights=plan.weights_digest,
+        dimension=label.dimension,
+        simulation=terms.simulation,
+    )
 
 
 def begin(asked: SumAsked) -> FirstTrip:

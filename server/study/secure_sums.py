@@ -13,9 +13,6 @@ from dataclasses import dataclass, replace
 
 from wardround.protocol.secure_sum.roster import Roster
 from wardround.protocol.secure_sum.unmask import VoidSum
-from wardround.protocol.terms.request import request_in
-from wardround.protocol.terms.sum_label import label_of, slot_of
-from wardround.protocol.terms.sum_noise import sum_noise
 from wardround.protocol.terms.terms import RoundPlan
 from wardround.protocol.wire.sum_wire import SumRequest, SumStep
 from wardround.server.algorithm.sum_trips import (
@@ -31,6 +28,7 @@ from wardround.server.algorithm.sum_trips import (
     give_up,
     may_fix,
     outcome,
+    sum_asked,
     survivors_for,
     take_given,
     take_masked,
@@ -72,7 +70,7 @@ def run_sum(
     """
     roster, asks = sums.roster, sums.asks
     named = [replace(plan, roster=roster.digest.hex()) for plan in plans]
-    asked, folder = sum_asked(study, roster, named[0]), SumFolder(study.folder.sums)
+    asked, folder = sum_asked(study.terms, roster, named[0]), SumFolder(study.folder.sums)
     try:
         fixed = folder.fixed(asked)
     except SurvivorsLost as error:
@@ -91,20 +89,6 @@ def run_sum(
         trip = _quickest_first(fixed, trip, asks, max(took, _LEAST_PATIENCE_SECONDS))
     found = _second_trip(study, fixed, trip, asks, what, replaceable=replaceable, wait_seconds=wait_seconds)
     return closed(fixed, found) if isinstance(found, VoidSum) else _unmasked(study, fixed, found, what)
-
-
-def sum_asked(study: ServedStudy, roster: Roster, plan: RoundPlan) -> SumAsked:
-    """Say what the sum of a plan is about. plan: of any of its hospitals, with the roster's digest in it."""
-    noise = sum_noise(study.terms, request_in(plan, study.terms))
-    return SumAsked(
-        roster=roster,
-        slot=slot_of(plan.account, plan.round),
-        label=label_of(plan, roster.digest, noise.dimension, noise.grid).digest(),
-        terms=study.terms.fingerprint,
-        weights=plan.weights_digest,
-        dimension=noise.dimension,
-        simulation=study.terms.simulation,
-    )
 
 
 def _first_trip(

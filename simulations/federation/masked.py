@@ -12,9 +12,7 @@ from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.secure_sum.exchange import BroughtShares, RosterKeys, dealt_bytes
 from wardround.protocol.secure_sum.grid import decode
 from wardround.protocol.secure_sum.keys import StudySecret
-from wardround.protocol.terms.request import request_in
-from wardround.protocol.terms.sum_label import label_of
-from wardround.protocol.terms.sum_noise import slots_of, sum_noise
+from wardround.protocol.terms.sum_noise import slots_of
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.sum_roster import join_roster, roster_order, sign_member_keys
@@ -33,6 +31,7 @@ from wardround.server.algorithm.sum_trips import (
     give_up,
     may_fix,
     outcome,
+    sum_asked,
     survivors_for,
     take_given,
     take_masked,
@@ -111,17 +110,7 @@ class MaskedSums:
         return opened
 
     def _sum(self, plans: Sequence[RoundPlan], answers: Iterable[Release | NoRelease]) -> ClosedSum:
-        noise = sum_noise(self._terms, request_in(plans[0], self._terms))
-        label = label_of(plans[0], self._roster.digest, noise.dimension, noise.grid)
-        asked = SumAsked(
-            roster=self._roster,
-            slot=label.slot,
-            label=label.digest(),
-            terms=self._terms.fingerprint,
-            weights=plans[0].weights_digest,
-            dimension=noise.dimension,
-            simulation=True,
-        )
+        asked = sum_asked(self._terms, self._roster, plans[0])
         trip = begin(asked)
         for answer in answers:
             masked = answer if isinstance(answer, NoRelease) else self._masked(asked, answer)

@@ -42,13 +42,14 @@ from wardround.protocol.wire.signed_terms import sign_terms
 from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.sum_wire import SumAnswer, SumStep
 from wardround.server.algorithm import rounds
+from wardround.server.algorithm.sum_trips import sum_asked
 from wardround.server.network.signed_codec import MaskedCodec, SignedCodec, SumCodec
 from wardround.server.network.strategy import Presence, TimeLimits, collect
 from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.event_log import EventLog
 from wardround.server.store.held_heads import HeldHeads
 from wardround.server.store.sum_files import SumFolder
-from wardround.server.study.secure_sums import Sums, run_sum, sum_asked
+from wardround.server.study.secure_sums import Sums, run_sum
 from wardround.server.study.served import ServedStudy
 from wardround.server.study.set_up_sums import SumAsks
 from wardround.simulations.measures.memory import peak_mb
@@ -175,7 +176,7 @@ def sum_of_many(folder: Path, hospitals: int) -> dict[str, float]:
     members.keep_dealings(SumFolder(study_folder.sums))
     plans = rounds.plans(rounds.init(terms), terms)
     named = replace(plans[0], roster=members.roster.digest.hex())
-    members.label = sum_asked(study, members.roster, named).label
+    members.label = sum_asked(study.terms, members.roster, named).label
     asks = asks_of(folder / "link", study, members, gone, keys)
     before, began = round(1024 * peak_mb()), time.process_time()
     found = run_sum(
