@@ -78,7 +78,7 @@ def _checked(
     others = sum(clause.name != "approval" for clause in seen.clauses)
     if not options.json:
         say(f"  complies with all {others} other clauses of the policy (forecast lists them)")
-    sums = gather_sums(opened.policy, signed.terms, seen)
+    sums = gather_sums(opened.policy, signed, seen, opened.ledger)
     _compare_roster(sums, options)
     if sums is not None and not options.json:
         say("", *(f"  {line}" for line in (*sum_sentences(sums), *roster_lines(sums))))
@@ -115,7 +115,7 @@ def _write_page(opened: OpenHome, signed: SignedTerms, out: Path, options: Names
     """Write the page for a privacy board; nothing is decided by it, and no file is overwritten."""
     seen = opened.forecast(signed)
     checks = at_approval(opened.policy, signed.terms, opened.home.hospital, eligible_patients(opened, signed))
-    sums = gather_sums(opened.policy, signed.terms, seen)
+    sums = gather_sums(opened.policy, signed, seen, opened.ledger)
     _compare_roster(sums, options)
     facts = gather_board(
         hospital=opened.home.hospital,

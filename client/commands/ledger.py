@@ -8,7 +8,7 @@ from wardround.client.commands import ledger_keep
 from wardround.client.commands.open_home import open_home, public_key
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import load_home
-from wardround.client.ledger.entries import Entry
+from wardround.client.ledger.entries import Entry, stated_of_entry
 from wardround.client.ledger.verify import Verified, export, verify
 from wardround.protocol.errors import LedgerError
 from wardround.protocol.files import read_bounded, write_new
@@ -53,10 +53,7 @@ def describe(entry: Entry) -> str:
     fields = entry.fields
     match entry.kind:
         case "charged":
-            return (
-                f"{fields['study']}, round {fields['round']}: ε = {fields['epsilon_life']:.4g} for life, "
-                f"{fields['account']} account"
-            )
+            return f"{fields['study']}, round {fields['round']}: {_for_life(entry)}"
         case "released":
             return f"release {str(fields['release'])[:12]}… kept until {str(fields['expires_at'])[:10]}"
         case "refused":
@@ -64,10 +61,8 @@ def describe(entry: Entry) -> str:
         case "approved" | "declined":
             return f"{fields['study']}, by {fields['person']}: {fields['reason']}"
         case "assumed":
-            return (
-                f"{fields['study']}: {fields['releases'] or 'all'} releases may have left, ε = "
-                f"{fields['epsilon_life']:.4g} for life, {fields['account']} account"
-            )
+            left = fields["releases"] or "all"
+            return f"{fields['study']}: {left} releases may have left, {_for_life(entry)}"
         case "recovered":
             held = len(str(fields["heads"]).split())
             return f"after a loss, {held} heads of others, by {fields['person']}: {fields['reason']}"
@@ -87,6 +82,13 @@ def describe(entry: Entry) -> str:
             return f"{str(fields['operator'])[:16]}…, by {fields['person']}: {fields['reason']}"
         case _:
             return " ".join(str(fields[name]) for name in ("topic", "person", "reason") if fields.get(name))
+
+
+def _for_life(entry: Entry) -> str:
+    """Say what the account comes to after a charge; without masks too where it had sums."""
+    masked, unmasked = stated_of_entry(entry)
+    failed = f" ({unmasked.life:.4g} if every mask failed)" if unmasked != masked else ""
+    return f"ε = {masked.life:.4g} for life{failed}, {entry.fields['account']} account"
 
 
 def _verify(options: Namespace) -> None:
@@ -111,7 +113,9 @@ def _say_verified(checked: Verified) -> None:
     say(f"  from    {checked.first:%Y-%m-%d %H:%M} to {checked.last:%Y-%m-%d %H:%M} UTC")
     say(f"  head    {checked.head}")
     for account, epsilon in checked.epsilon.items():
-        say(f"  ε       {epsilon:.6g} composed over the {account.replace('_', '-')} account")
+        unmasked = checked.unmasked[account]
+        failed = f"; {unmasked:.6g} if every mask failed" if unmasked != epsilon else ""
+        say(f"  ε       {epsilon:.6g} composed over the {account.replace('_', '-')} account{failed}")
     say(f"What this check cannot tell: {checked.unknown}")
 
 

@@ -96,9 +96,11 @@ def _budget(opened: OpenHome, entries: Iterable[Entry]) -> list[dict[str, object
     for account in ACCOUNTS:
         for name, study, key in scopes:
             spent = opened.ledger.spent(account, opened.policy.delta, study, key)
+            unmasked = opened.ledger.spent_unmasked(account, opened.policy.delta, study, key)
             clause = CAP_CLAUSES[0 if study else 1 if key else 2]
             if spent > 0 or (account, name) == ("training", "for life"):
-                rows.append({"account": account, "scope": name, "spent": spent, "cap": caps[clause]})
+                row = {"account": account, "scope": name, "spent": spent, "cap": caps[clause]}
+                rows.append({**row, "unmasked": unmasked})
     return rows
 
 
@@ -136,14 +138,7 @@ def _show(
         say(f"FAULT: {fault}", "")
     for line in facts["other_releases"]:
         say(line, "")
-    rows = []
-    for row in budget:
-        spent, cap = float(str(row["spent"])), float(str(row["cap"]))
-        share = spent / cap if cap > 0 else 1.0
-        rows.append(
-            (str(row["scope"]), str(row["account"]).replace("_", "-"), bar(share), f"{spent:.3g} of {cap:g}")
-        )
-    table(f"ε spent, at δ = {facts['delta']:g}", ("scope", "account", "", "spent"), rows, right=("spent",))
+    _show_budget(budget, facts["delta"])
     if next_rounds:
         table(
             "Next", ("study", "next round possible"), [(str(r["study"]), str(r["next"])) for r in next_rounds]
@@ -161,3 +156,25 @@ def _show(
         )
     else:
         say("Nothing has left this hospital.")
+
+
+def _show_budget(budget: list[dict[str, object]], delta: float) -> None:
+    """Show spent and cap of each scope; where sums were charged also what holds if every mask failed."""
+    rows = []
+    with_sums = any(row["unmasked"] != row["spent"] for row in budget)
+    for row in budget:
+        spent, cap, unmasked = (float(str(row[name])) for name in ("spent", "cap", "unmasked"))
+        share = spent / cap if cap > 0 else 1.0
+        what = (
+            str(row["scope"]),
+            str(row["account"]).replace("_", "-"),
+            bar(share),
+            f"{spent:.3g} of {cap:g}",
+        )
+        rows.append((*what, f"{unmasked:.3g}") if with_sums else what)
+    names = ("scope", "account", "", "spent", *(("without masks",) if with_sums else ()))
+    table(f"ε spent, at δ = {delta:g}", names, rows, right=("spent", "without masks"))
+    if with_sums:
+        say(
+            "Without masks: if more hospitals help an operator than the terms assume, or the encryption is broken."
+        )

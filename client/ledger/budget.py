@@ -6,8 +6,9 @@ one patient changed after the first charge (``client.ledger.known_by``).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
@@ -21,7 +22,8 @@ class Charge:
 
     operator is the public key that verified the terms; terms and weights_digest are SHA-256 in hex; event
     is what the release costs, its count being the noised steps. label: of the secure sum that the release is part of,
-    hex; empty for a release that is private by itself.
+    hex; empty for a release that is private by itself. unmasked_noise_multiplier: what of the noise is left if every
+    mask of that sum failed, this hospital's share; None for a release that is private by itself.
     """
 
     operator: str
@@ -32,6 +34,7 @@ class Charge:
     event: PrivacyEvent
     account: str = "training"
     label: str = ""
+    unmasked_noise_multiplier: float | None = None
 
     def __post_init__(self) -> None:
         """Check what no ledger may hold."""
@@ -39,6 +42,13 @@ class Charge:
             raise ConfigurationError(
                 f"account={self.account!r}, round={self.round}: no such account or round"
             )
+
+    @property
+    def if_unmasked(self) -> "Charge":
+        """The same charge at what it costs if every mask failed: itself where the release is private by itself."""
+        if self.unmasked_noise_multiplier is None:
+            return self
+        return replace(self, event=replace(self.event, noise_multiplier=self.unmasked_noise_multiplier))
 
 
 @dataclass(frozen=True)
@@ -64,8 +74,7 @@ class Caps:
         return self.study, self.operator, self.life
 
 
-@dataclass(frozen=True)
-class Spent:
+class Spent(NamedTuple):
     """Composed ε of one account at one δ after a charge: of its study, its operator, all studies ever."""
 
     study: float

@@ -1,18 +1,17 @@
 """What a chain of ledger entries says, followed entry after entry by a hospital's agent and by an auditor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from wardround.client.ledger.budget import Budget, Charge, Scope, scopes_of
-from wardround.client.ledger.entries import Entry, charge_of_entry, require_next
+from wardround.client.ledger.budget import Charge
+from wardround.client.ledger.entries import Entry, charge_of_entry, require_next, stated_of_entry
 from wardround.client.ledger.fields import Field
 from wardround.client.ledger.known_by import KnownBy, joins_accounts
 from wardround.client.ledger.port import NO_ENTRY, Key
+from wardround.client.ledger.spending import Spending
 from wardround.client.ledger.sum_history import SumHistory
 from wardround.protocol.errors import LedgerError
-from wardround.protocol.privacy.accounting import PrivacyEvent
-from wardround.protocol.terms.terms import ACCOUNTS
 
 REFUSALS_A_DAY = 1000
 REAL, SIMULATED = "ledger_begun", "simulation_begun"
@@ -35,7 +34,8 @@ class Chain:
 
     time: the earliest that now can be: that of the last entry, refusals aside. released: by charge,
     the digest of what left; empty where it may have left before the ledger was recovered. known_by: the digest of how
-    patients are known, empty before it was first recorded.
+    patients are known, empty before it was first recorded. spending: what all charges come to; unmasked: the same if
+    every mask of every secure sum failed.
     """
 
     def __init__(self) -> None:
@@ -49,9 +49,8 @@ class Chain:
         self.heads: dict[str, int] = {}
         self.charges: dict[Key, Charged] = {}
         self.released: dict[str, str] = {}
-        self.budget = Budget()
+        self.spending, self.unmasked = Spending(), Spending()
         self.sums = SumHistory()
-        self.stated: dict[Scope, tuple[float, float, str]] = {}
         self._heads_of_others: dict[str, int] = {}
         self._assumed: dict[tuple[str, str, str], int] = {}
         self._naming: set[str] = set()
@@ -167,29 +166,6 @@ class Chain:
             key not in self._refusals and len(self._refusals) < REFUSALS_A_DAY
         )
 
-    def spent(
-        self,
-        account: str,
-        delta: float,
-        study: str | None,
-        operator: str | None,
-        further: Sequence[PrivacyEvent],
-        code: str,
-        joined: bool,
-    ) -> float:
-        """Compose ε, or read it off the last charge in scope, if the same code composed it at this δ."""
-        first = None if operator is None else self.first_key(operator)
-        stated = self.stated.get((account, first, study))
-        if (
-            not further
-            # `<=` of two truth values: only joined accounts that are not joined yet must be composed anew.
-            and joined <= self.budget.joined
-            and stated is not None
-            and stated[1:] == (delta, code)
-        ):
-            return stated[0]
-        return self.budget.spent(account, delta, study, first, further, joined)
-
     def _follow_charge(self, entry: Entry) -> None:
         charge = charge_of_entry(entry)
         key = (charge.operator, charge.terms, charge.account, charge.round)
@@ -229,19 +205,16 @@ class Chain:
             self.released.setdefault(charged.hash, "")
 
     def _add(self, entry: Entry, charge: Charge) -> None:
-        self.budget.add(charge)
-        fields = entry.fields
-        accounts = ACCOUNTS if self.budget.joined else (charge.account,)
-        for scope, name in zip(scopes_of(charge), ("study", "operator", "life"), strict=True):
-            stated = float(fields[f"epsilon_{name}"]), float(fields["delta"]), str(fields["code"])
-            self.stated |= {(account, *scope[1:]): stated for account in accounts}
+        masked, unmasked = stated_of_entry(entry)
+        delta, code = float(entry.fields["delta"]), str(entry.fields["code"])
+        self.spending.add(charge, masked, delta, code)
+        self.unmasked.add(charge.if_unmasked, unmasked, delta, code)
 
     def _follow_known_by(self, known_by: KnownBy) -> None:
         """Who was held out may be learned from once patients are known otherwise: then both accounts add up."""
         if joins_accounts(self.known_by, known_by, self.anything_charged):
-            self.budget = self.budget.as_joined()
-            # What earlier charges stated was of one account alone.
-            self.stated.clear()
+            self.spending.join()
+            self.unmasked.join()
         self.known_by = known_by.digest
 
     def _follow_release(self, charge: str, release: str) -> None:
@@ -293,9 +266,8 @@ class Chain:
             moved = (first, *key[1:])
             self._assumed[moved] = self._assumed.get(moved, 0) + self._assumed.pop(key)
         self.sums.move(successor, first)
-        if self.budget.move(successor, first):
-            # Stated of one of the two keys alone: composed anew when it is asked for.
-            self.stated = {scope: stated for scope, stated in self.stated.items() if scope[1] is None}
+        self.spending.move(successor, first)
+        self.unmasked.move(successor, first)
 
 
 def _refusal_key(time: datetime, fields: Mapping[str, Field]) -> tuple[Field, ...]:

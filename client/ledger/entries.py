@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from wardround.client.ledger.budget import Charge
+from wardround.client.ledger.budget import Charge, Spent
 from wardround.client.ledger.fields import CHAIN, LONG_FIELDS, Field, fault_of, is_shown, utc_text
 from wardround.protocol.errors import ConfigurationError, LedgerError
 from wardround.protocol.privacy.accounting import PrivacyEvent
@@ -117,7 +117,7 @@ def charge_fields(charge: Charge) -> dict[str, Field]:
 
 def cost_fields(charge: Charge) -> dict[str, Field]:
     """Spell who pays for what, whichever round it is."""
-    event = charge.event
+    event, unmasked = charge.event, charge.unmasked_noise_multiplier
     return {
         "operator": charge.operator,
         "study": charge.study,
@@ -126,12 +126,14 @@ def cost_fields(charge: Charge) -> dict[str, Field]:
         "noise_multiplier": event.noise_multiplier,
         "sampling_rate": event.sampling_rate,
         "steps": event.count,
+        **({} if unmasked is None else {"unmasked_noise_multiplier": unmasked}),
     }
 
 
 def charge_of_entry(entry: Entry) -> Charge:
     """Read the charge back; one that was assumed is of no round and of no weights."""
     fields = entry.fields
+    unmasked = fields.get("unmasked_noise_multiplier")
     return Charge(
         operator=str(fields["operator"]),
         study=str(fields["study"]),
@@ -143,4 +145,24 @@ def charge_of_entry(entry: Entry) -> Charge:
         ),
         account=str(fields["account"]),
         label=str(fields.get("label", "")),
+        unmasked_noise_multiplier=None if unmasked is None else float(unmasked),
     )
+
+
+def stated_fields(masked: Spent, unmasked: Spent) -> dict[str, Field]:
+    """Spell the ε of a charge's scopes after it; without masks only where that differs."""
+    fields: dict[str, Field] = {f"epsilon_{scope}": each for scope, each in zip(_SCOPES, masked, strict=True)}
+    if unmasked != masked:
+        fields |= {f"epsilon_unmasked_{scope}": each for scope, each in zip(_SCOPES, unmasked, strict=True)}
+    return fields
+
+
+def stated_of_entry(entry: Entry) -> tuple[Spent, Spent]:
+    """Read back what a charge's entry states: ε, and ε if every mask failed."""
+    fields = entry.fields
+    masked = [float(fields[f"epsilon_{scope}"]) for scope in _SCOPES]
+    unmasked = [float(fields.get(f"epsilon_unmasked_{scope}", masked[i])) for i, scope in enumerate(_SCOPES)]
+    return Spent(*masked), Spent(*unmasked)
+
+
+_SCOPES = Spent._fields

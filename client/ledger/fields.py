@@ -129,8 +129,18 @@ CHAIN: dict[str, _Check] = {
     "previous": _DIGEST,
     "nonce": _text("[0-9a-f]{32}"),
 }
-_OPTIONAL: Mapping[str, Mapping[str, _Check]] = {"charged": {"label": _DIGEST}}
-"""What an entry may have besides: a charge for a secure sum says which (``secure_sum.label``)."""
+_UNMASKED: dict[str, _Check] = {
+    "unmasked_noise_multiplier": _POSITIVE,
+    "epsilon_unmasked_study": _EPSILON,
+    "epsilon_unmasked_operator": _EPSILON,
+    "epsilon_unmasked_life": _EPSILON,
+}
+_OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
+    "charged": {"label": _DIGEST, **_UNMASKED},
+    "assumed": _UNMASKED,
+}
+"""What an entry may have besides: a charge for a secure sum says which (``secure_sum.label``), and what of the noise
+is left without masks. Each ε without masks stands where a sum was ever charged; elsewhere it is the ε beside it."""
 # 0.1.0 knew none of these: one of them without a nonce is forged.
 _OLD_KINDS = FIELDS.keys() - {"clock", "recovered", "assumed", "known_by", "roster", "survivors"}
 LONG_FIELDS = ("heads", "survivors")
@@ -148,6 +158,9 @@ def fault_of(plain: Mapping[str, object]) -> str | None:
     checks = {**checks, **optional, **CHAIN} if new else _checks_of_old(checks)
     for name in plain.keys() - checks.keys() - {"kind"}:
         return f"unknown field {name}"
+    # A masked charge that did not say what it costs without masks would count as private by itself.
+    if "label" in optional and "unmasked_noise_multiplier" not in plain:
+        return "unmasked_noise_multiplier"
     return next((name for name, holds in checks.items() if name not in plain or not holds(plain[name])), None)
 
 

@@ -125,19 +125,37 @@ class LedgerReader:
     ) -> float:
         """See ``Ledger.spent``."""
         with self._reading() as chain:
-            return chain.spent(account, delta, study, operator, further, self._code, joined)
+            first = None if operator is None else chain.first_key(operator)
+            return chain.spending.spent(account, delta, study, first, further, self._code, joined)
+
+    def spent_unmasked(
+        self,
+        account: str,
+        delta: float,
+        study: str | None = None,
+        operator: str | None = None,
+        further: Sequence[PrivacyEvent] = (),
+        joined: bool = False,
+    ) -> float:
+        """Compose ε as ``spent`` does, if every mask of every secure sum failed: each release has one share of noise.
+
+        Equal to ``spent`` where no sum was ever charged in that scope. further: events with one share of noise.
+        """
+        with self._reading() as chain:
+            first = None if operator is None else chain.first_key(operator)
+            return chain.unmasked.spent(account, delta, study, first, further, self._code, joined)
 
     @property
     def joined(self) -> bool:
         """See ``Ledger.joined``."""
         with self._reading() as chain:
-            return chain.budget.joined
+            return chain.spending.budget.joined
 
     def would_join(self, known_by: KnownBy) -> bool:
         """Whether a charge with patients so known would make the two accounts add up that do not yet."""
         with self._reading() as chain:
             joins = joins_accounts(chain.known_by, known_by, chain.anything_charged)
-            return joins and not chain.budget.joined
+            return joins and not chain.spending.budget.joined
 
     def spent_by_both(self, delta: float) -> float:
         """Compose ε of both accounts together, for life."""

@@ -27,7 +27,7 @@ from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.ledger.store import Store
 from wardround.protocol.errors import ConfigurationError, LedgerError
 from wardround.protocol.privacy.accounting import PrivacyEvent, noise_multiplier_for
-from wardround.protocol.terms.cost import releases
+from wardround.protocol.terms.cost import releases, unmasked_multiplier
 from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.wire.signed_terms import SignedTerms
 from wardround.protocol.wire.signing import SigningKey
@@ -61,7 +61,9 @@ def at_worst(chain: Chain, known: Iterable[SignedTerms]) -> list[Assumed]:
             left = count - chain.rounds_charged(first, terms.fingerprint, account)
             if left > 0:
                 event = replace(release, count=release.count * left)
-                found.append(Assumed(_charge(first, terms.study, terms.fingerprint, account, event), left))
+                charge = _charge(first, terms.study, terms.fingerprint, account, event)
+                alone = unmasked_multiplier(terms, account, event)
+                found.append(Assumed(replace(charge, unmasked_noise_multiplier=alone), left))
     return found
 
 
@@ -107,7 +109,7 @@ def _besides(chain: Chain, entries: Iterable[Entry]) -> list[Assumed]:
         if entry.kind not in ("charged", "assumed") or entry.hash in chain.heads:
             continue
         charge, releases = charge_of_entry(entry), int(entry.fields.get("releases", 1))
-        one = replace(charge, round=0, weights_digest="", event=replace(charge.event, count=1))
+        one = replace(charge, round=0, weights_digest="", label="", event=replace(charge.event, count=1))
         before = found.get(one)
         event = replace(charge.event, count=charge.event.count + (before.charge.event.count if before else 0))
         found[one] = Assumed(replace(one, event=event), releases + (before.releases if before else 0))

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from wardround.client.ledger.budget import Assumed, Budget, Caps, Charge
+from wardround.client.ledger.budget import Assumed, Caps, Charge
 from wardround.client.ledger.chain import REAL, SIMULATED, Charged
 from wardround.client.ledger.clock import next_second
-from wardround.client.ledger.entries import Entry, charge_fields, cost_fields
+from wardround.client.ledger.entries import Entry, charge_fields, cost_fields, stated_fields
 from wardround.client.ledger.fields import Field, utc_text
 from wardround.client.ledger.head_file import head_path
 from wardround.client.ledger.known_by import KnownBy, joins_accounts
@@ -56,10 +56,13 @@ class SqliteLedger(SumEntries):
                     f"round={charge.round}: may have been answered before the ledger was recovered, and is charged; "
                     "fresh noise would reveal more than was charged",
                 )
-            budget = self._budget(known_by)
-            budget.check(charge, caps)
-            fields = charge_fields(charge) | self._stated(budget, charge, caps.delta) | {"held": held or ""}
+            joins = self._joins(known_by)
+            budget = self._chain.spending.budget
+            (budget.as_joined() if joins else budget).check(charge, caps)
             try:
+                fields = (
+                    charge_fields(charge) | self._stated(charge, caps.delta, joins) | {"held": held or ""}
+                )
                 before = self._enter_known_by(known_by, now)
                 head = self._append("charged", now, fields, before)
             except ConfigurationError as error:
@@ -128,7 +131,7 @@ class SqliteLedger(SumEntries):
         # One by one: each entry states the ε that holds after those before it.
         for one in assumed:
             with self._writing(now):
-                cost = cost_fields(one.charge) | self._stated(self._chain.budget, one.charge, delta)
+                cost = cost_fields(one.charge) | self._stated(one.charge, delta)
                 head = self._append("assumed", now, cost | {"releases": one.releases})
         return head
 
@@ -141,11 +144,10 @@ class SqliteLedger(SumEntries):
         """Write the whole ledger, stored bytes included, into an empty file; sqlite3.Error where that fails."""
         self._store.copy_to(target)
 
-    def _budget(self, known_by: KnownBy | None) -> Budget:
-        """What counts once patients are so known."""
+    def _joins(self, known_by: KnownBy | None) -> bool:
+        """Whether both accounts add up once patients are so known, and did not before."""
         chain = self._chain
-        joins = known_by and joins_accounts(chain.known_by, known_by, chain.anything_charged)
-        return chain.budget.as_joined() if joins else chain.budget
+        return known_by is not None and joins_accounts(chain.known_by, known_by, chain.anything_charged)
 
     def _enter_known_by(self, known_by: KnownBy | None, now: datetime) -> Entry | None:
         """Record how patients are known where that is not what was last recorded; the charge follows at once."""
@@ -153,15 +155,15 @@ class SqliteLedger(SumEntries):
             return None
         return self._entry("known_by", now, known_by._asdict(), None)
 
-    def _stated(self, budget: Budget, charge: Charge, delta: float) -> dict[str, Field]:
-        after = budget.after(charge, delta)
-        return {
-            "delta": delta,
-            "epsilon_study": after.study,
-            "epsilon_operator": after.operator,
-            "epsilon_life": after.life,
-            "code": self._code,
-        }
+    def _stated(self, charge: Charge, delta: float, joins: bool = False) -> dict[str, Field]:
+        """Say what holds after a charge, as the hospital takes it and if every mask failed."""
+        budgets = (self._chain.spending.budget, self._chain.unmasked.budget)
+        charges = (charge, charge.if_unmasked)
+        masked, unmasked = (
+            (budget.as_joined() if joins else budget).after(one, delta)
+            for budget, one in zip(budgets, charges, strict=True)
+        )
+        return {**stated_fields(masked, unmasked), "delta": delta, "code": self._code}
 
     def _repeat(self, charge: Charge, before: Charged) -> Receipt:
         if charge.label != before.label:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from wardround.client.ledger.chain import Chain
 from wardround.client.ledger.entries import Entry, read_entry, signed_by
+from wardround.client.ledger.spending import Spending
 from wardround.protocol.errors import LedgerError
 from wardround.protocol.terms.terms import ACCOUNTS
 
@@ -24,8 +25,9 @@ def export(entries: Iterable[Entry]) -> bytes:
 class Verified:
     """What a good export says.
 
-    epsilon is the composed ε of each account for life, at the δ of its last charge. after_held counts the
-    entries that follow the held head, None where no head was held. unknown says what remains open.
+    epsilon is the composed ε of each account for life, at the δ of its last charge; unmasked the same if every mask of
+    every secure sum failed. after_held counts the entries that follow the held head, None where no head was held.
+    unknown says what remains open.
     """
 
     entries: int
@@ -33,6 +35,7 @@ class Verified:
     first: datetime
     last: datetime
     epsilon: dict[str, float]
+    unmasked: dict[str, float]
     after_held: int | None
     unknown: str
 
@@ -61,7 +64,8 @@ def verify(content: bytes, public: str, held_head: str | None = None) -> Verifie
         head=chain.head,
         first=entries[0].time,
         last=chain.time,
-        epsilon={account: _recomposed(chain, account) for account in ACCOUNTS},
+        epsilon={account: _recomposed(chain.spending, account) for account in ACCOUNTS},
+        unmasked={account: _recomposed(chain.unmasked, account, " without masks") for account in ACCOUNTS},
         after_held=after,
         unknown=_unknown(after),
     )
@@ -80,15 +84,15 @@ def _entries(content: bytes) -> list[Entry]:
     return entries
 
 
-def _recomposed(chain: Chain, account: str) -> float:
+def _recomposed(spending: Spending, account: str, which: str = "") -> float:
     """Compose an account again, and compare with what its last charge stated."""
-    if (account, None, None) not in chain.stated:
+    stated = spending.stated(account)
+    if stated is None:
         return 0.0
-    stated, delta, _ = chain.stated[account, None, None]
-    epsilon = chain.budget.spent(account, delta)
-    if stated < epsilon * (1 - _UNDERSTATED):
+    epsilon = spending.budget.spent(account, stated.delta)
+    if stated.epsilon < epsilon * (1 - _UNDERSTATED):
         raise LedgerError(
-            f"{account} account: epsilon={stated:.6g} is stated, its charges compose to {epsilon:.6g}"
+            f"{account} account: epsilon{which}={stated.epsilon:.6g} is stated, its charges compose to {epsilon:.6g}"
         )
     return epsilon
 

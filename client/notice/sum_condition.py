@@ -1,16 +1,14 @@
 """The condition of what the notice states where a study has secure sums, and what holds without it."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from wardround.client.ledger.budget import Budget
-from wardround.client.ledger.entries import Entry, charge_of_entry
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.notice.odds import Odds, odds
 from wardround.client.policy.policy import Policy
 from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.protocol.terms.cost import releases, times, unmasked_event
-from wardround.protocol.terms.terms import ACCOUNTS, Terms
+from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.wire.signed_terms import SignedTerms
 
 
@@ -51,7 +49,7 @@ def gather_condition(
     known: all terms that are here. told: fingerprints of the studies on the page. running: those that may still learn.
     """
     terms = {signed.terms.fingerprint: signed.terms for signed in known}
-    spent = [entry for entry in ledger.entries() if entry.kind in ("charged", "assumed")]
+    spent = (entry for entry in ledger.entries() if entry.kind in ("charged", "assumed"))
     met = {*told, *(str(entry.fields["terms"]) for entry in spent)}
     studies = tuple(
         StudyOnSums(one.study, len(one.hospitals), one.thresholds.colluding, one.thresholds.honest_shares)
@@ -60,29 +58,22 @@ def gather_condition(
     )
     if not studies:
         return None
-    budget, joined = _unmasked_budget(spent, terms), ledger.joined
-    further = {account: _still_to_come(running, account, ledger, joined) for account in ACCOUNTS}
+    joined = ledger.joined
+    further = {account: still_unmasked(running, account, ledger, joined) for account in ACCOUNTS}
     # The larger one, as everywhere on the page: a patient is in one of the accounts, and it speaks to all.
-    so_far = max(budget.spent(account, policy.delta, joined=joined) for account in ACCOUNTS)
-    planned = max(
-        budget.spent(account, policy.delta, further=further[account], joined=joined) for account in ACCOUNTS
+    so_far, planned = (
+        max(
+            ledger.spent_unmasked(account, policy.delta, further=more.get(account, ()), joined=joined)
+            for account in ACCOUNTS
+        )
+        for more in ({}, further)
     )
     return SumCondition(
         studies, odds(so_far, policy.delta), odds(planned, policy.delta), policy.max_epsilon_unmasked
     )
 
 
-def _unmasked_budget(spent: Sequence[Entry], terms: dict[str, Terms]) -> Budget:
-    """Count every charge, those of secure sums with one share of the noise."""
-    budget = Budget()
-    for charge in map(charge_of_entry, spent):
-        # What an unknown study of a lost ledger is assumed to have spent has no terms, and stays as it is.
-        of = terms.get(charge.terms)
-        budget.add(replace(charge, event=unmasked_event(of, charge.account, charge.event)) if of else charge)
-    return budget
-
-
-def _still_to_come(
+def still_unmasked(
     running: Sequence[SignedTerms], account: str, ledger: SqliteLedger, joined: bool
 ) -> list[PrivacyEvent]:
     """Give what running studies may still charge an account, with one share of the noise in secure sums.

@@ -5,6 +5,7 @@ from wardround.client.policy.policy import permit
 from wardround.client.round.ward import Paid, Ward
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.model.model import parameter_count
+from wardround.protocol.terms.cost import unmasked_multiplier
 from wardround.protocol.terms.request import RequestKind, misasked, request_in
 from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.protocol.wire.sum_wire import SumRequest
@@ -15,15 +16,17 @@ def charge_of(plan: RoundPlan, terms: Terms, operator: str, label: str = "") -> 
 
     In a secure sum, which ``label`` names, the event is that of the smallest sum that a lying server can obtain.
     """
+    event = request_in(plan, terms).event(terms)
     return Charge(
         operator=operator,
         study=terms.study,
         terms=terms.fingerprint,
         round=plan.round,
         weights_digest=plan.weights_digest,
-        event=request_in(plan, terms).event(terms),
+        event=event,
         account=plan.account,
         label=label,
+        unmasked_noise_multiplier=unmasked_multiplier(terms, plan.account, event) if label else None,
     )
 
 

@@ -88,6 +88,13 @@ def unmasked_event(terms: Terms, account: str, event: PrivacyEvent) -> PrivacyEv
     return replace(event, noise_multiplier=request.sum_noise(terms).shares.multipliers()[MASKS_FAILED])
 
 
+def unmasked_multiplier(terms: Terms, account: str, event: PrivacyEvent) -> float | None:
+    """Give the noise multiplier that such releases have if every mask failed; None without secure sums."""
+    if terms.secure_sum is None:
+        return None
+    return unmasked_event(terms, account, event).noise_multiplier
+
+
 def colluding_hospitals(terms: Terms) -> int:
     """Give how many other hospitals a stated ε assumes to help the server: t; without secure sums one, if any."""
     if terms.secure_sum is not None:

@@ -236,6 +236,7 @@ def test_status_counts_what_the_ledger_holds_and_says_which_round_is_next(
         "scope": "for life",
         "spent": spent,
         "cap": 5.0,
+        "unmasked": spent,
     }
     assert rows["training", "operator consortium"]["cap"] == 3.0
     assert rows["training", "study tea"]["cap"] == 1.0

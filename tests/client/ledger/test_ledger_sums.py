@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dp_accounting import dp_event
+from dp_accounting.pld import PLDAccountant
 
 from wardround.client.ledger.backup import back_up, read_copy
 from wardround.client.ledger.budget import Assumed, Caps, Charge
+from wardround.client.ledger.entries import make_entry
+from wardround.client.ledger.known_by import KnownBy
 from wardround.client.ledger.sqlite import SqliteLedger, create_ledger, open_ledger
 from wardround.client.ledger.sum_entries import SlotAnswer
 from wardround.client.ledger.verify import export, verify
-from wardround.protocol.errors import LedgerError, Refusal
-from wardround.protocol.privacy.accounting import PrivacyEvent
+from wardround.protocol.errors import ConfigurationError, LedgerError, Refusal
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, independent_epsilon
 from wardround.protocol.wire.signing import new_key
 
 KEY, OPERATOR, OTHER = new_key(), new_key().public, new_key().public
@@ -44,7 +48,11 @@ CHARGE = Charge(
     weights_digest="d" * 64,
     event=PrivacyEvent(10.0, 1.0, 1),
     label=LABEL,
+    unmasked_noise_multiplier=4.0,
 )
+
+ALONE = replace(CHARGE, label="", unmasked_noise_multiplier=None)
+"""Private by itself."""
 
 
 @pytest.fixture
@@ -179,7 +187,7 @@ def test_after_a_recovery_no_sum_of_a_study_that_had_begun_is_answered(begun: Sq
 
 def test_after_a_recovery_a_roster_that_was_lost_is_not_signed_again(ledger: SqliteLedger) -> None:
     """The lost entries may hold a roster, and survivors: what was assumed of a study closes its sums."""
-    assumed = Assumed(replace(CHARGE, round=0, weights_digest="", label=""), 12)
+    assumed = Assumed(replace(CHARGE, round=0, weights_digest="", label=""), 12)  # as ``at_worst`` makes it
     ledger.recover(NOW, [], "officer", "disk lost", [assumed], 1e-5)
     assert clause(ledger.sign_roster, OPERATOR, "tea", TERMS, ROSTER, NOW) == "recovered"
     assert ledger.sums_closed(OPERATOR, TERMS)
@@ -243,7 +251,7 @@ def test_the_database_itself_takes_one_of_each(begun: SqliteLedger, path: Path, 
 
 def test_a_ledger_that_is_older_than_secure_sums_takes_them_in(ledger: SqliteLedger, path: Path) -> None:
     """Its indexes are made with the first entry that needs them; until then the file is what it was."""
-    ledger.charge(replace(CHARGE, label=""), CAPS, NOW)
+    ledger.charge(ALONE, CAPS, NOW)
     query = "SELECT name FROM sqlite_master WHERE type = 'index' AND name IN ('one_roster', 'survivors_once')"
     assert not ledger._store._select(query, ())
     ledger.close()
@@ -252,3 +260,102 @@ def test_a_ledger_that_is_older_than_secure_sums_takes_them_in(ledger: SqliteLed
     ledger.answer_slot(replace(ANSWER, round=2), NOW)
     assert len(ledger._store._select(query, ())) == 2
     ledger.close()
+
+
+DELTA = CAPS.delta
+HISTORY = (
+    (CHARGE, PrivacyEvent(4.0)),
+    (replace(CHARGE, round=2), PrivacyEvent(4.0)),
+    (replace(ALONE, study="milk", terms="9" * 64, event=PrivacyEvent(7.0)), PrivacyEvent(7.0)),
+    # Another round may have another σ, and so another share.
+    (
+        replace(CHARGE, round=3, event=PrivacyEvent(12.0), unmasked_noise_multiplier=5.0, operator=OTHER),
+        PrivacyEvent(5.0),
+    ),
+)
+"""Charges of three studies, and what each costs if every mask failed."""
+
+
+def charge_all(ledger: SqliteLedger) -> None:
+    for charge, _ in HISTORY:
+        ledger.charge(charge, CAPS, NOW)
+
+
+def composed(*events: PrivacyEvent) -> float:
+    return compose_epsilon(events, DELTA)
+
+
+def test_what_all_studies_come_to_if_every_mask_failed_is_composed_as_epsilon_is(
+    ledger: SqliteLedger, path: Path
+) -> None:
+    """Per study, per operator and for life, over studies with sums and without; the other account stays apart."""
+    charge_all(ledger)
+    alone = [event for _, event in HISTORY]
+    for restarted in (False, True):
+        if restarted:
+            ledger.close()
+            ledger = open_ledger(path, KEY, "test")
+        spent = ledger.spent_unmasked
+        assert spent("training", DELTA) == composed(*alone)
+        assert spent("training", DELTA, operator=OPERATOR) == composed(*alone[:3])
+        assert spent("training", DELTA, "tea", OPERATOR) == composed(*alone[:2])
+        assert spent("training", DELTA, "milk", OPERATOR) == ledger.spent("training", DELTA, "milk", OPERATOR)
+        assert spent("training", DELTA, further=alone[:1]) == composed(*alone, *alone[:1])
+        assert spent("held_out", DELTA) == 0
+        assert ledger.spent("training", DELTA) == composed(*(charge.event for charge, _ in HISTORY))
+    # Both other accountants: the exact one, and one that shares nothing with the primary.
+    exact = PLDAccountant()
+    for event in alone:
+        exact.compose(dp_event.GaussianDpEvent(event.noise_multiplier))
+    found = ledger.spent_unmasked("training", DELTA)
+    assert exact.get_epsilon(DELTA) - 1e-4 <= found <= exact.get_epsilon(DELTA) + 1e-4
+    assert found <= independent_epsilon(alone, DELTA)
+    ledger.close()
+
+
+def test_an_entry_says_both_epsilon_where_a_sum_was_charged_before(ledger: SqliteLedger) -> None:
+    ledger.charge(replace(ALONE, study="first", terms="8" * 64), CAPS, NOW)
+    charge_all(ledger)
+    before, *others = (entry for entry in ledger.entries() if entry.kind == "charged")
+    assert not any(name.startswith("epsilon_unmasked") for name in before.fields)
+    assert [entry.fields.get("unmasked_noise_multiplier") for entry in others] == [4.0, 4.0, None, 5.0]
+    # Of the study without sums too: for life it comes to more.
+    assert all(entry.fields["epsilon_unmasked_life"] > entry.fields["epsilon_life"] for entry in others)
+
+
+def test_an_account_that_states_too_little_without_masks_is_found(ledger: SqliteLedger) -> None:
+    charge_all(ledger)
+    whole = verify(export(ledger.entries()), KEY.public)
+    assert (
+        whole.unmasked["training"] == composed(*(event for _, event in HISTORY)) > whole.epsilon["training"]
+    )
+    *entries, last = ledger.entries()
+    for name, wrong in (("life", 0.1), ("life", None)):
+        fields = {**last.fields, f"epsilon_unmasked_{name}": wrong}
+        if wrong is None:
+            fields = {name: value for name, value in fields.items() if "epsilon_unmasked" not in name}
+        forged = make_entry("charged", last.sequence, last.time, last.previous, fields, KEY)
+        with pytest.raises(LedgerError, match="without masks"):
+            verify(export([*entries, forged]), KEY.public)
+    bare = {name: value for name, value in last.fields.items() if name != "unmasked_noise_multiplier"}
+    with pytest.raises(ConfigurationError, match="unmasked_noise_multiplier"):
+        make_entry("charged", last.sequence, last.time, last.previous, bare, KEY)
+
+
+def test_what_was_assumed_of_a_lost_studys_sums_counts_without_masks_too(ledger: SqliteLedger) -> None:
+    event = PrivacyEvent(10.0, 1.0, 12)
+    assumed = Assumed(replace(CHARGE, round=0, weights_digest="", label="", event=event), 12)
+    ledger.recover(NOW, [], "officer", "disk lost", [assumed], DELTA)
+    assert ledger.spent_unmasked("training", DELTA) == composed(PrivacyEvent(4.0, 1.0, 12))
+
+
+def test_a_rotated_key_and_joined_accounts_add_up_without_masks_too(ledger: SqliteLedger) -> None:
+    successor = new_key().public
+    ledger.charge(CHARGE, CAPS, NOW, known_by=KnownBy("1" * 64, "text"))
+    ledger.decide("rotated", NOW, operator=OPERATOR, successor=successor, reason="new key", person="officer")
+    ledger.charge(replace(CHARGE, round=2, operator=successor), CAPS, NOW)
+    assert ledger.spent_unmasked("training", DELTA, operator=successor) == composed(PrivacyEvent(4.0, 1.0, 2))
+    tables = replace(CHARGE, round=2, account="held_out", operator=successor)
+    ledger.charge(tables, CAPS, NOW, known_by=KnownBy("2" * 64, "text"))
+    both = composed(PrivacyEvent(4.0, 1.0, 3))
+    assert ledger.spent_unmasked("training", DELTA) == ledger.spent_unmasked("held_out", DELTA) == both

@@ -232,3 +232,28 @@ def test_the_boards_page_without_secure_sums_says_all_of_the_noise(
     assert f" {hospital.terms.noise_multiplier:.3g} times what one patient can add, on each number" in said
     assert "sees all that leaves, and guesses" in said
     assert "up to" not in said.split("What it costs a patient", maxsplit=1)[0]
+
+
+def test_status_and_ledger_say_what_all_studies_come_to_without_masks(
+    ready: SumHospitals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = str(ready.hospitals["h1"].folder)
+    ready.hospitals["h1"].stop()
+    assert main(["status", "--home", home]) == 0
+    assert "without masks" not in capsys.readouterr().out
+    for number in (1, 2):
+        ready.masked("h1", number)
+    ready.hospitals["h1"].stop()
+    alone = compose_epsilon([share_of(ready.terms, 2)], DELTA)
+    for words, part in (
+        (("status",), "without masks"),
+        (("status",), f"{alone:.3g}"),
+        (("ledger", "show"), f"({alone:.4g} if every mask failed), training account"),
+        (("ledger", "verify"), f"; {alone:.6g} if every mask failed"),
+    ):
+        assert main([*words, "--home", home]) == 0
+        assert part in " ".join(capsys.readouterr().out.split())
+    assert main(["status", "--home", home, "--json"]) == 0
+    budget = json.loads(capsys.readouterr().out)["budget"]
+    assert {row["scope"]: row["unmasked"] for row in budget}["for life"] == alone
+    assert all(row["unmasked"] > row["spent"] for row in budget)

@@ -33,6 +33,7 @@ def test_the_sentences_word_for_word() -> None:
         honest=13,
         epsilon=1.0,
         unmasked=4.20812,
+        unmasked_ever=11.2345,
         two_hospitals=2.155,
         words="one two three four five six seven eight",
     )
@@ -40,7 +41,8 @@ def test_the_sentences_word_for_word() -> None:
         "20 hospitals. You know 3 of them yourself, 16 by more than 2 others, 1 not: they count as helpers of the "
         "operator. If no more than 2 of the 20 help the operator (or were broken into, copied or restored), the "
         "operator sees only sums of at least 13 hospitals: ε = 1. If more do, or the encryption is broken one day: "
-        "ε = 4.208. A patient at two hospitals: ε = 2.155."
+        "ε = 4.208; and with all that ever left this hospital, once this study has ended: ε = 11.23. A patient at two "
+        "hospitals: ε = 2.155."
     )
     lines = roster_lines(facts)
     assert "Not known: x." in lines
@@ -50,12 +52,14 @@ def test_the_sentences_word_for_word() -> None:
 def test_the_figures_are_those_of_the_study(hospitals: SumHospitals) -> None:
     terms = hospitals.terms
     cost = study_epsilon(terms, 1e-5)["training"]
-    facts = gather_sums(Policy(delta=1e-5), terms, Forecast(cost, 0.0, ()), CHEAP)
+    signed, ledger = sign_terms(terms, hospitals.operator), hospitals.hospitals["h1"].agent._ledger
+    facts = gather_sums(Policy(delta=1e-5), signed, Forecast(cost, 0.0, ()), ledger, CHEAP)
     assert facts is not None
     assert terms.secure_sum is not None
     assert (facts.hospitals, facts.colluding, facts.honest) == (4, 1, terms.thresholds.honest_shares)
     assert facts.epsilon == cost
     assert facts.unmasked == unmasked_epsilon(terms, 1e-5)["training"] > cost
+    assert facts.unmasked_ever == facts.unmasked
     assert facts.two_hospitals == two_hospitals_epsilon(terms, 1e-5)
     # Of one share alone, and of the whole sum with both of a person's clip norms.
     shares = terms.update_noise.shares
@@ -72,8 +76,9 @@ def test_the_figures_are_those_of_the_study(hospitals: SumHospitals) -> None:
 
 def test_where_accounts_add_up_so_do_the_unmasked(hospitals: SumHospitals) -> None:
     cost = study_epsilon(hospitals.terms, 1e-5)["training"]
+    signed, ledger = sign_terms(hospitals.terms, hospitals.operator), hospitals.hospitals["h1"].agent._ledger
     one, joined = (
-        gather_sums(Policy(delta=1e-5), hospitals.terms, Forecast(cost, 0.0, (), joining), CHEAP)
+        gather_sums(Policy(delta=1e-5), signed, Forecast(cost, 0.0, (), joining), ledger, CHEAP)
         for joining in (False, True)
     )
     assert one is not None
@@ -165,7 +170,8 @@ def test_the_boards_page_says_them(asked: tuple[SumHospitals, Path], tmp_path: P
 
 
 def test_a_study_without_secure_sums_has_none_of_it(hospital, tmp_path: Path, capsys) -> None:
-    assert gather_sums(Policy(delta=1e-5), hospital.terms, Forecast(1.0, 0.0, ())) is None
+    signed = sign_terms(hospital.terms, hospital.operator)
+    assert gather_sums(Policy(delta=1e-5), signed, Forecast(1.0, 0.0, ()), hospital.agent._ledger) is None
     file = tmp_path / "tea.terms"
     save_terms(sign_terms(hospital.terms, hospital.operator), file)
     page = tmp_path / "board.html"
