@@ -16,13 +16,12 @@ from wardround.client.ledger.port import MemoryLedger
 from wardround.client.round.answer_request import answer_request
 from wardround.client.round.simulated import simulated_stream
 from wardround.client.round.ward import Ward, unmasked
-from wardround.protocol.arrays import Floats, Numbers
+from wardround.protocol.arrays import Floats, Floats32, Integers, Numbers
 from wardround.protocol.errors import ConfigurationError, MessageError, Refusal
 from wardround.protocol.secure_sum import survivors
-from wardround.protocol.secure_sum.grid import decode
 from wardround.protocol.terms.request import UPDATE, RequestKind, request_of
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
-from wardround.server.algorithm.aggregate import begin
+from wardround.server.algorithm.aggregate import IntegerSum
 from wardround.simulations.audit.canary import Canary
 from wardround.simulations.federation.federation import OPERATOR, Federation
 
@@ -34,9 +33,10 @@ class Attack:
     """One thing that an adversary sees, attacked.
 
     account: whose releases. hospitals: whose releases are seen: of one hospital, or of several, as their sum. others:
-    the patients beside the canary at each hospital. The canary is at the first of the hospitals. directions: what the
-    canary adds, by kind of request; computed before any code is broken (``attack_on``). survivors: how many members a
-    lying server names as the survivors of a secure sum, its helpers among them; 0 where single shares are looked at.
+    the patients beside the canary at each hospital. The canary is at the first of the hospitals. weights: float32
+    [parameters], what a lying server sends in every round. directions: what the canary adds, by kind of request;
+    computed before any code is broken (``attack_on``). survivors: how many members a lying server names as the
+    survivors of a secure sum, its helpers among them; 0 where single shares are looked at.
     """
 
     federation: Federation
@@ -44,7 +44,8 @@ class Attack:
     account: str
     hospitals: tuple[str, ...]
     others: int
-    canary: Canary
+    canary: Cohort
+    weights: Floats32
     directions: Mapping[RequestKind, Floats]
     survivors: int = 0
 
@@ -59,11 +60,13 @@ class Attack:
         A score is the inner product of what the adversary sees with what the canary would add to it. ``first`` is the
         first run's seed; the others' follow.
         """
-        at_once = max(1, WARDS_AT_ONCE // len(self.hospitals))
-        last = first + runs
-        seeds = [range(start, min(start + at_once, last)) for start in range(first, last, at_once)]
         patients = self.patients(present)
-        return np.concatenate([self._batch(patients, batch) for batch in seeds])
+        return np.concatenate([self._scored(patients, seeds) for seeds in self.batches(first, runs)])
+
+    def batches(self, first: int, runs: int, wards: int = WARDS_AT_ONCE) -> list[range]:
+        """Give the seeds of runs that are computed together: so many wards at once."""
+        at_once, last = max(1, wards // len(self.hospitals)), first + runs
+        return [range(start, min(start + at_once, last)) for start in range(first, last, at_once)]
 
     def patients(self, present: bool) -> Cohort:
         """The patients of one run, hospital by hospital: a few others, with or without the canary."""
@@ -72,23 +75,26 @@ class Attack:
         parts = [source.hospital(place) for place in places]
         parts = [part.take(np.arange(min(self.others, part.patient_count))) for part in parts]
         if present:
-            parts[0] = concatenate([parts[0], self.canary.patient]).pooled()
+            parts[0] = concatenate([parts[0], self.canary]).pooled()
         return concatenate(parts)
 
-    def _batch(self, patients: Cohort, seeds: range) -> Floats:
-        wards = [ward for seed in seeds for ward in self._wards(seed)]
+    def _scored(self, patients: Cohort, seeds: range) -> Floats:
+        found = [seen @ self.directions[asked] for asked, seen in self.seen(patients, seeds)]
+        return np.stack(found, axis=1)
+
+    def seen(self, patients: Cohort, seeds: range) -> Iterator[tuple[RequestKind, Floats]]:
+        """Run one study per seed on these patients; give what is seen of each round, float64 [runs, length]."""
+        wards = [ward for seed in seeds for ward in self.wards(seed)]
         # One object for all rounds: what a step prepares for its patients is kept by the object.
         cohort = concatenate([patients] * len(seeds))
         admit = {self.account: lambda _wards, _terms: cohort}
-        scores = np.empty((len(seeds), len(self.rounds)))
-        for column, round_number in enumerate(self.rounds):
+        for round_number in self.rounds:
             plans = self._plans(round_number) * len(seeds)
             answers = unmasked(answer_request(plans, wards, self.terms, OPERATOR, admit))
-            asked = request_of(self.terms, round_number, self.account)
-            scores[:, column] = self._seen(answers) @ self.directions[asked]
-        return scores
+            yield request_of(self.terms, round_number, self.account), self._seen(answers)
 
-    def _wards(self, seed: int) -> list[Ward]:
+    def wards(self, seed: int) -> list[Ward]:
+        """Give the hospitals of one run, each with a ledger and noise of its own."""
         return [
             replace(ward, ledger=MemoryLedger(), stream=simulated_stream(seed, ward.hospital))
             for ward in self._own_wards
@@ -106,7 +112,7 @@ class Attack:
                 hospital=hospital,
                 round=round_number,
                 terms_fingerprint=self.terms.fingerprint,
-                weights=self.canary.weights,
+                weights=self.weights,
                 account=self.account,
                 asks=request_of(self.terms, round_number, self.account).word if self.terms.secure_sum else "",
             )
@@ -115,11 +121,11 @@ class Attack:
 
     def _seen(self, answers: Sequence[Release | Refusal]) -> Floats:
         """What the adversary sees of each run, float64 [runs, length]: one hospital's vector, or the server's sum."""
-        vectors = np.stack(list(_vectors(answers)))
+        vectors = np.stack([release.vector for release in accepted(answers)])
         if self.survivors and not self._sum_exists():
             return np.zeros((len(vectors) // len(self.hospitals), vectors.shape[1]))
-        if len(self.hospitals) == 1:
-            return self._plain(vectors)
+        if self.terms.secure_sum is None:
+            return vectors.astype(np.float64)
         runs = vectors.reshape(-1, len(self.hospitals), vectors.shape[1])
         return np.stack([self._summed(run) for run in runs])
 
@@ -131,18 +137,14 @@ class Attack:
             return False
         return True
 
-    def _plain(self, vectors: Numbers) -> Floats:
-        """One hospital's releases as numbers: its share of a secure sum, too, as if every mask had failed."""
-        if self.terms.secure_sum is None:
-            return vectors.astype(np.float64)
-        return decode(vectors, request_of(self.terms, 1, self.account).sum_noise(self.terms).grid)
-
-    def _summed(self, vectors: Numbers) -> Floats:
-        aggregate = begin(self.terms, vectors.shape[1])
-        exact = vectors if self.terms.secure_sum else vectors.astype(np.float64)
-        for hospital, vector in zip(self.hospitals, exact, strict=True):
-            aggregate.add(hospital, vector)
-        return aggregate.gradient()
+    def _summed(self, integers: Numbers) -> Floats:
+        """The server's sum; of one hospital it is its share of the noise and all, as if every mask had failed."""
+        asked = request_of(self.terms, 1, self.account)
+        total: Integers = np.zeros(integers.shape[1], np.int64)
+        found = IntegerSum(total, asked.sum_noise(self.terms).grid)
+        for hospital, vector in zip(self.hospitals, integers, strict=True):
+            found.add(hospital, vector)
+        return found.decoded()
 
 
 def attack_on(
@@ -162,7 +164,8 @@ def attack_on(
         account=account,
         hospitals=hospitals,
         others=others,
-        canary=canary,
+        canary=canary.patient,
+        weights=canary.weights,
         directions={kind: canary.contribution(kind) for kind in kinds},
         survivors=survivors,
     )
@@ -172,8 +175,9 @@ def _rounds(terms: Terms, account: str) -> Sequence[int]:
     return request_of(terms, 1, account).rounds(terms)
 
 
-def _vectors(answers: Sequence[Release | Refusal]) -> Iterator[Numbers]:
+def accepted(answers: Sequence[Release | Refusal]) -> Iterator[Release]:
+    """Give the releases; ConfigurationError where a hospital refused."""
     for answer in answers:
         if isinstance(answer, Refusal):
             raise ConfigurationError(f"audit: a simulated hospital refused ({answer.clause}): {answer}")
-        yield answer.vector
+        yield answer

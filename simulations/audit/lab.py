@@ -12,7 +12,7 @@ BROKEN = {
     "patients": "each event clipped by itself",
     "noise_halved": "half the noise",
     "noise_left_out": "no noise in the last round",
-    "shares": "shares of noise for 2 H hospitals",
+    "m": "m taken for q",
     "threshold": "a sum of fewer than q",
     "sample": "no sampling",
 }

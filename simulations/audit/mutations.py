@@ -21,6 +21,7 @@ from wardround.protocol.privacy import mechanism
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.secure_sum import integer_release, survivors
 from wardround.protocol.secure_sum.grid import Grid, encode_sum
+from wardround.protocol.secure_sum.thresholds import Thresholds
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.simulations.audit.attack import Attack
@@ -42,14 +43,14 @@ class Mutation:
 
 
 @contextmanager
-def replaced(module: ModuleType, name: str, new: object) -> Iterator[None]:
-    """Put ``new`` in the place of a module's function while this lasts."""
-    old = getattr(module, name)
-    setattr(module, name, new)
+def replaced(place: ModuleType | type, name: str, new: object) -> Iterator[None]:
+    """Put ``new`` in the place of a module's function, or of a class's property, while this lasts."""
+    old = getattr(place, name)
+    setattr(place, name, new)
     try:
         yield
     finally:
-        setattr(module, name, old)
+        setattr(place, name, old)
 
 
 @contextmanager
@@ -96,11 +97,15 @@ def half_noise(terms: Terms) -> Iterator[None]:
 
 
 @contextmanager
-def too_many_shares(terms: Terms) -> Iterator[None]:
-    """Compute each hospital's share of noise as if a sum held twice as many shares as there are hospitals."""
-    thresholds = terms.thresholds
-    with _less_noise((thresholds.honest_shares / (2 * thresholds.hospitals)) ** 0.5):
+def too_large_m(terms: Terms) -> Iterator[None]:
+    """Make the noise as if a sum held q honest hospitals: helpers, and whom a lying server leaves out, forgotten."""
+    with replaced(Thresholds, "honest_shares", property(lambda thresholds: thresholds.threshold)):
         yield
+
+
+def of_fresh_terms(attack: Attack) -> Attack:
+    """Let the study's noise be computed anew, under the code as it is then."""
+    return replace(attack, terms=replace(attack.terms))
 
 
 @contextmanager
@@ -176,7 +181,7 @@ MUTATIONS = (
     ),
     Mutation("noise_halved", "half the noise", half_noise),
     Mutation("noise_left_out", "a round without noise", one_round_bare),
-    Mutation("shares", "noise for too many shares", too_many_shares, has_sums),
+    Mutation("m", "m taken for q", too_large_m, has_sums, of_fresh_terms),
     Mutation("threshold", "sums of fewer than q", no_threshold, has_sums, sum_of_one),
     Mutation(
         "sample",

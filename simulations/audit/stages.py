@@ -1,17 +1,18 @@
 """What is attacked, stage by stage, and what the study states for it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 from wardround.conf.audited import AttackSettings
 from wardround.protocol.terms.cost import MASKS_FAILED, SMALLEST_SUM, epsilon_against
-from wardround.protocol.terms.request import TABLES, UPDATE
+from wardround.protocol.terms.request import TABLES, UPDATE, RequestKind
 from wardround.protocol.terms.terms import Terms
 from wardround.simulations.audit.attack import Attack, attack_on
 from wardround.simulations.audit.bounds import Interval, epsilon_of
 from wardround.simulations.audit.measure import AttackOutcome, measure
 from wardround.simulations.audit.mutations import MUTATIONS, Mutation
+from wardround.simulations.audit.smallest_sum import smallest_honest_set
 from wardround.simulations.federation.federation import Federation
 
 
@@ -58,38 +59,39 @@ class AuditFinding:
 
 def stages(federation: Federation, terms: Terms, others: int) -> list[AuditStage]:
     """List what can be attacked under these terms; releases of training come first."""
-    one = federation.hospitals[:1]
-    # A single release of a secure sum is seen where every mask failed, and nowhere else.
-    single = MASKS_FAILED if terms.secure_sum else "server"
-    stated = epsilon_against(terms, UPDATE, terms.last_round)
     gaussian = terms.training.sampling_rate == 1.0
-    share = terms.secure_sum is not None
-
-    def attack(account: str, hospitals: tuple[str, ...] = one, survivors: int = 0) -> Attack:
-        return attack_on(federation, terms, account, hospitals, others, survivors)
-
-    words = "one share, masks failed" if share else "all releases, 1 hospital"
-    found = [
-        AuditStage("share" if share else "releases", words, attack(UPDATE.account), stated[single], gaussian)
-    ]
-    if share:
-        found.append(_sum_stage(terms, federation, attack, stated[SMALLEST_SUM], gaussian))
+    found = [*_released(federation, terms, others, UPDATE, terms.last_round, gaussian)]
     if count := len(TABLES.rounds(terms)):
-        tables = epsilon_against(terms, TABLES, count)
-        found.append(AuditStage("tables", "tables, 1 hospital", attack(TABLES.account), tables[single], True))
+        found += _released(federation, terms, others, TABLES, count, True)
     return found
 
 
-def _sum_stage(
-    terms: Terms, federation: Federation, attack: Callable[..., Attack], stated: float, gaussian: bool
-) -> AuditStage:
-    """Give the smallest sum that a lying server gets: m shares, and its t helpers' own parts taken out."""
+def _released(
+    federation: Federation, terms: Terms, others: int, asked: RequestKind, count: int, gaussian: bool
+) -> Iterator[AuditStage]:
+    """Give the stages at which releases of one account are seen: one hospital's, and the smallest sum of several."""
+    tables = asked is TABLES
+    stated = epsilon_against(terms, asked, count)
+
+    def attack(hospitals: tuple[str, ...], survivors: int = 0) -> Attack:
+        return attack_on(federation, terms, asked.account, hospitals, others, survivors)
+
+    one = attack(federation.hospitals[:1])
+    if terms.secure_sum is None:
+        key, words = ("tables", "tables, 1 hospital") if tables else ("releases", "all releases, 1 hospital")
+        yield AuditStage(key, words, one, stated["server"], gaussian)
+        return
+    # A single release of a secure sum is seen where every mask failed, and nowhere else.
+    key, words = ("table_share", "tables, masks failed") if tables else ("share", "one share, masks failed")
+    yield AuditStage(key, words, one, stated[MASKS_FAILED], gaussian)
     thresholds = terms.thresholds
-    honest = federation.hospitals[: thresholds.honest_shares]
-    words = f"secure sum, {thresholds.colluding} of {thresholds.hospitals} help the server"
-    # A sum that holds m honest hospitals and the helpers alone: what q members were told of it is at least q.
-    attacked_sum = attack(UPDATE.account, honest, thresholds.threshold)
-    return AuditStage("sums", words, attacked_sum, stated, gaussian)
+    # Found by a flow and not by the formula that the noise is made for: a wrong formula is then refuted.
+    honest = smallest_honest_set(thresholds.hospitals, thresholds.colluding, thresholds.threshold)
+    # A sum that holds these honest hospitals and the helpers: what q members were told of it is at least q.
+    smallest = attack(federation.hospitals[:honest], thresholds.threshold)
+    words = f"sum of tables, {thresholds.colluding}" if tables else f"secure sum, {thresholds.colluding}"
+    words = f"{words} of {thresholds.hospitals} help the server"
+    yield AuditStage("table_sums" if tables else "sums", words, smallest, stated[SMALLEST_SUM], gaussian)
 
 
 def findings(listed: list[AuditStage], settings: AttackSettings, seed: int) -> Iterator[AuditFinding]:

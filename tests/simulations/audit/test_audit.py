@@ -22,7 +22,7 @@ from wardround.simulations.federation.encoded_cache import load_cached
 from wardround.simulations.main import main
 from wardround.simulations.study.study import simulated_terms
 
-QUICK = ("experiment=tiny", "training.rounds=2", "report=files", "audit.models=0")
+QUICK = ("experiment=tiny", "privacy.noise=local", "training.rounds=2", "report=files", "audit.models=0")
 
 
 def settings(tmp_path: Path, *overrides: str) -> AuditSettings:
@@ -113,12 +113,28 @@ def test_a_secure_sum_and_one_share_keep_to_their_statements_and_come_near(
 @pytest.mark.slow
 @pytest.mark.statistical
 def test_each_mutation_of_a_secure_sum_is_caught(shared: Path) -> None:
+    # Of five hospitals two help the server: the sum holds two honest ones, and m is half of q.
+    few = ("data.hospitals=5", "secure_sum.colluding=2")
     plain = ("audit.runs=500", "audit.confidence=0.999", "audit.mutations=all", "training.rounds=1")
-    found = conduct(settings(shared, SECURE, "privacy.epsilon=8", *plain))
+    found = conduct(settings(shared, SECURE, "privacy.epsilon=8", *few, *plain))
     assert all(one.holds for one in found.as_it_is)
     assert {one.stage.key for one in found.broken} == {"sums"}
     caught = {one.mutation.name for one in found.broken if one.mutation and not one.holds}
-    assert caught == {"clip", "patients", "noise_halved", "noise_left_out", "shares", "threshold"}
+    assert caught == {"clip", "patients", "noise_halved", "noise_left_out", "m", "threshold"}
+
+
+@pytest.mark.slow
+@pytest.mark.statistical
+def test_sums_of_tables_keep_to_what_is_stated_and_come_near(shared: Path) -> None:
+    share, sums = staged(shared, SECURE, "training.rounds=1")[2:4]
+    assert (share.key, sums.key) == ("table_share", "table_sums")
+    assert share.stated > sums.stated == pytest.approx(1.0, abs=1e-3)
+    found = [attacked(stage, AttackSettings(), 1) for stage in (share, sums)]
+    assert [one.holds for one in found] == [True, True]
+    assert found[1].epsilon_bound >= 0.5
+    for one in found:
+        assert one.estimate is not None
+        assert one.estimate.low <= one.stage.stated <= one.estimate.high
 
 
 def test_members_open_no_sum_of_fewer_than_their_threshold(shared: Path) -> None:
@@ -201,7 +217,7 @@ def test_each_mutation_puts_back_what_it_replaced(shared: Path) -> None:
             raise KeyError
     assert before == [vars(module) for module in modules]
     applies = [one.name for one in MUTATIONS if one.applies(terms)]
-    assert applies == ["clip", "patients", "noise_halved", "noise_left_out", "shares", "threshold"]
+    assert applies == ["clip", "patients", "noise_halved", "noise_left_out", "m", "threshold"]
 
 
 def test_the_command_writes_one_json_and_one_page(
