@@ -8,14 +8,14 @@ copy of it that lies elsewhere can be used against this hospital, so no backup s
 
 import hashlib
 import logging
-import os
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from wardround.client.secure_sum.member import Opened
+from wardround.client.secure_sum.secret_file import erase, erase_leftovers, leftovers_of, replace_secret
 from wardround.protocol.errors import Refusal
-from wardround.protocol.files import read_bounded, sync_folder, write_durably
+from wardround.protocol.files import read_bounded, sync_folder
 from wardround.protocol.secure_sum.keys import SECRET_BYTES, StudySecret
 from wardround.protocol.secure_sum.sharing import SHARE_BYTES
 from wardround.protocol.text.canonical import canonical_json
@@ -23,13 +23,16 @@ from wardround.protocol.text.plain import read_json
 
 logger = logging.getLogger("wardround.hospital")
 
+MOST_STUDIES, LARGEST_KEPT = 200, 2**30
+"""Files, and bytes of them, of one operator: where no person approves, it may propose studies without end."""
 _LARGEST, _LARGEST_HEAD = 2**28, 4096
+_DIGEST_HEX = 64
 _SUFFIX = ".keys"
 
 
 @dataclass(frozen=True, eq=False)
 class StudyKeys:
-    """What a file holds. expires_at: of the terms. roster_keys: all members' keys as they came, empty before dealing.
+    """What a file holds. expires_at: when it goes. roster_keys: all members' keys as they came, empty before dealing.
 
     opened: empty until every dealer's shares were opened.
     """
@@ -66,24 +69,28 @@ class StudyKeyFiles:
             raise _refused(path, "is damaged") from error
 
     def save(self, operator: str, terms: str, keys: StudyKeys) -> None:
-        """Write a study's keys durably, in the place of what was there; Refusal where the disk does not take them."""
-        path = self._path(operator, terms)
+        """Write a study's keys durably, and overwrite what was there (``secret_file``).
+
+        Refusal where the disk does not take them, or where this operator has as many studies as may be.
+        """
+        path, content = self._path(operator, terms), _written(keys)
         try:
+            self._require_room(path, len(content))
             if not self._folder.is_dir():
                 self._folder.mkdir(mode=0o700)
                 # The folder's own name too: keys that were announced must not be gone after a power cut.
                 sync_folder(self._folder.parent)
-            write_durably(path, _written(keys), 0o600)
+            replace_secret(path, content)
         except OSError as error:
             raise _refused(path, f"cannot be written ({error.strerror}); free the disk") from error
 
     def forget_parts(self) -> None:
-        """Delete what a crash left half written, which may hold a secret. For an agent's start: nobody writes then."""
-        for part in self._folder.glob(f"*{_SUFFIX}.part"):
+        """Erase what a crash left half written or not yet overwritten. For an agent's start: nobody writes then."""
+        for path in leftovers_of(self._folder, _SUFFIX):
             try:
-                _erase(part)
+                erase_leftovers(path)
             except OSError as error:
-                logger.warning("study keys: %s could not be deleted (%s)", part.name, error.strerror)
+                logger.warning("study keys: what is beside %s stays (%s)", path.name, error.strerror)
 
     def forget_expired(self, now: datetime) -> int:
         """Overwrite and delete the files of terms that have expired; returns how many."""
@@ -93,11 +100,23 @@ class StudyKeyFiles:
                 content = read_bounded(path, _LARGEST)
                 # It begins with zeros: a crash came while it was overwritten, or before its name was taken away.
                 if content[:1] in (b"", b"\0") or _expiry(content) <= now:
-                    _erase(path)
+                    erase(path)
                     forgotten += 1
             except (OSError, ValueError, KeyError, TypeError) as error:
                 logger.warning("study keys: %s could not be looked at (%s)", path.name, type(error).__name__)
         return forgotten
+
+    def _require_room(self, path: Path, size: int) -> None:
+        """Refuse one file too many of an operator, before it is written."""
+        operator = path.name.rpartition("-")[2]
+        others = [one.stat().st_size for one in self._folder.glob(f"*-{operator}") if one != path]
+        if len(others) >= MOST_STUDIES or sum(others) + size > LARGEST_KEPT:
+            raise Refusal(
+                "study_keys",
+                f"{len(others)} studies of this operator have keys here already ({sum(others)} bytes, at most "
+                f"{MOST_STUDIES} studies and {LARGEST_KEPT} bytes); they go when their terms expire: have the operator "
+                "wait, or remove the files of studies that have ended from sums/",
+            )
 
     def _path(self, operator: str, terms: str) -> Path:
         # Two operators may sign the same terms, and then have two studies; whole digests, which nobody can make meet.
@@ -111,16 +130,18 @@ def _written(keys: StudyKeys) -> bytes:
         "expires_at": keys.expires_at.isoformat(),
         "roster_bytes": len(keys.roster_keys),
         "dealers": len(keys.opened),
-        "sha256": hashlib.sha256(body).hexdigest(),
     }
-    return canonical_json(head) + b"\n" + body
+    rest = canonical_json(head) + b"\n" + body
+    # Over the head too: with another number of dealers the shares would be cut elsewhere, and given for others.
+    return hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
 
 
 def _read(content: bytes) -> StudyKeys:
-    line, _, body = content.partition(b"\n")
-    head = read_json(line, _LARGEST_HEAD)
-    if hashlib.sha256(body).hexdigest() != head["sha256"]:
+    digest, _, rest = content.partition(b"\n")
+    if hashlib.sha256(rest).hexdigest().encode() != digest:
         raise ValueError("damaged")
+    line, _, body = rest.partition(b"\n")
+    head = read_json(line, _LARGEST_HEAD)
     roster_end = SECRET_BYTES + head["roster_bytes"]
     return StudyKeys(
         secret=StudySecret(body[:SECRET_BYTES]),
@@ -139,17 +160,9 @@ def _split(shares: bytes, dealers: int) -> Opened:
 
 
 def _expiry(content: bytes) -> datetime:
-    return datetime.fromisoformat(read_json(content.partition(b"\n")[0], _LARGEST_HEAD)["expires_at"])
-
-
-def _erase(path: Path) -> None:
-    """Overwrite a file where it lies, as far as its file system does so, and take its name away, durably."""
-    with path.open("r+b") as file:
-        file.write(bytes(path.stat().st_size))
-        file.flush()
-        os.fsync(file.fileno())
-    path.unlink()
-    sync_folder(path.parent)
+    # Of a damaged file too, as far as it says one: nobody can use it, and its secret must go all the same.
+    line = content[_DIGEST_HEX + 1 :].partition(b"\n")[0]
+    return datetime.fromisoformat(read_json(line, _LARGEST_HEAD)["expires_at"])
 
 
 def _refused(path: Path, what: str) -> Refusal:

@@ -1,5 +1,7 @@
 """The file of a study's keys: whole or refused, for its owner alone, gone when its time has come."""
 
+import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -55,7 +57,18 @@ def test_a_file_that_is_damaged_is_refused_and_not_taken_for_none(
     files.save(OPERATOR, TERMS, StudyKeys(new_study_secret(), NOW, b"roster", OPENED))
     file = the_file(tmp_path)
     whole = file.read_bytes()
-    for content in (b"", b"{}\n", whole[:-1], whole[:40], bytes(len(whole)), whole[:-1] + b"x", b"\xff" * 9):
+    # Another number of dealers would cut the shares elsewhere: each byte of the head counts too.
+    others = (whole.replace(b'"dealers":4', b'"dealers":2'), whole.replace(b"2030", b"2031"))
+    for content in (
+        b"",
+        b"{}\n",
+        whole[:-1],
+        whole[:40],
+        bytes(len(whole)),
+        whole[:-1] + b"x",
+        b"\xff" * 9,
+        *others,
+    ):
         file.write_bytes(content)
         with pytest.raises(Refusal) as refused:
             files.load(OPERATOR, TERMS)
@@ -83,6 +96,7 @@ def test_what_a_crash_left_half_written_is_deleted_at_the_next_start(
     whole = the_file(tmp_path)
     part = whole.with_name(whole.name + ".part")
     part.write_bytes(whole.read_bytes()[:50])
+    os.link(whole, whole.with_name(whole.name + ".before"))
     files.forget_parts()
     assert the_file(tmp_path) == whole
     assert files.load(OPERATOR, TERMS) is not None
@@ -102,3 +116,33 @@ def test_a_disk_that_takes_no_file_is_a_clause(files: StudyKeyFiles, tmp_path: P
     with pytest.raises(Refusal) as refused:
         files.save(OPERATOR, TERMS, StudyKeys(new_study_secret(), NOW))
     assert refused.value.clause == "study_keys"
+
+
+def test_what_was_saved_before_is_overwritten(files: StudyKeyFiles, tmp_path: Path) -> None:
+    keys = StudyKeys(new_study_secret(), NOW)
+    files.save(OPERATOR, TERMS, keys)
+    file = the_file(tmp_path)
+    os.link(file, tmp_path / "blocks")
+    files.save(OPERATOR, TERMS, replace(keys, opened=OPENED))
+    assert not any((tmp_path / "blocks").read_bytes())
+    assert the_file(tmp_path) == file
+
+
+def test_one_operators_studies_are_bounded_and_keep_no_others_out(
+    files: StudyKeyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no person approves, an operator may propose studies without end."""
+    keys, other = StudyKeys(new_study_secret(), NOW), "ed25519:" + "B" * 43
+    monkeypatch.setattr("wardround.client.secure_sum.study_keys.MOST_STUDIES", 3)
+    for number in range(3):
+        files.save(OPERATOR, f"{number:064x}", keys)
+    with pytest.raises(Refusal, match="3 studies of this operator have keys here already") as refused:
+        files.save(OPERATOR, "9" * 64, keys)
+    assert refused.value.clause == "study_keys"
+    files.save(OPERATOR, f"{1:064x}", replace(keys, opened=OPENED))  # one of them goes on
+    files.save(other, "9" * 64, keys)
+    assert files.forget_expired(NOW) == 4
+    files.save(OPERATOR, "9" * 64, keys)
+    monkeypatch.setattr("wardround.client.secure_sum.study_keys.LARGEST_KEPT", 600)
+    with pytest.raises(Refusal, match="at most 3 studies and 600 bytes"):
+        files.save(OPERATOR, "8" * 64, replace(keys, opened=OPENED))
