@@ -18,7 +18,6 @@ from wardround.protocol.wire.peer_file import (
     PEERS,
     PeerFile,
     check_not_ahead,
-    load_peers,
     read_peers,
 )
 from wardround.protocol.wire.signed_file import load_content
@@ -61,26 +60,43 @@ def keep_peers(folder: Path, file: PeerFile, now: datetime) -> None:
     second: whoever carries files could otherwise bring back a peer that the signer removed.
     """
     check_not_ahead(file, now)
-    path = folder / f"{_word(file.signing_key)}{_SUFFIX}"
-    if path.exists():
-        kept = load_peers(path)
-        if file.content == kept.content:
-            return
-        if file.signed_at <= kept.signed_at:
+    path, earlier = folder / f"{_word(file.signing_key)}{_SUFFIX}", _files_of(folder, file.signing_key)
+    for kept in earlier.values():
+        if file.signed_at <= kept.signed_at and file.content != kept.content:
             raise ConfigurationError(
                 f"peers of {file.hospital}: signed {file.signed_at:%Y-%m-%d %H:%M:%S} UTC, and one of "
                 f"{kept.signed_at:%Y-%m-%d %H:%M:%S} UTC is here already; nothing was done: ask that hospital "
                 "for a new file"
             )
-    elif len(list(folder.glob(f"*{_SUFFIX}"))) >= MOST_PEERS:
+    if not earlier and len(list(folder.glob(f"*{_SUFFIX}"))) >= MOST_PEERS:
         raise ConfigurationError(f"peers: {MOST_PEERS} files are kept already; remove some of {folder}")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        write_durably(path, file.content, 0o644)
+        if path not in earlier or earlier[path].content != file.content:
+            write_durably(path, file.content, 0o644)
+        # Under another name, which a person or an earlier version gave it.
+        for other in earlier.keys() - {path}:
+            other.unlink()
     except OSError as error:
         raise ConfigurationError(f"path={path}: cannot be written ({error.strerror})") from error
 
 
+def _files_of(folder: Path, signer: str) -> dict[Path, PeerFile]:
+    """Find the files of one signer, whatever their names; ConfigurationError where the one of its name is damaged."""
+    found = {}
+    for path in folder.glob(f"*{_SUFFIX}"):
+        try:
+            file = _verified(load_content(PEERS, path), path.name)
+        except WardroundError as error:
+            if path.stem == _word(signer):
+                raise ConfigurationError(f"{path.name}: {error}; remove it") from error
+            continue
+        if file.signing_key == signer:
+            found[path] = file
+    return found
+
+
 def _word(signer: str) -> str:
-    # By the key: two hospitals may call themselves by one name.
-    return hashlib.sha256(signer.encode()).hexdigest()[:16]
+    # By the key: two hospitals may call themselves by one name. All of its digest: of 64 bits somebody can find two
+    # keys, and have the second one's file refused for the first one's sake.
+    return hashlib.sha256(signer.encode()).hexdigest()

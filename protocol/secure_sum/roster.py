@@ -44,13 +44,20 @@ class Roster:
             raise MessageError(f"roster: {len(self.members)} members, not {self.thresholds.hospitals}")
         if any(len(member.slot_keys) != len(self.slots) for member in self.members):
             raise MessageError("roster: each member must have one key for each slot")
-        keys = [key for member in self.members for key in (member.sealing_key, *member.slot_keys)]
-        for key in keys:
-            check_public_key(key)
+        for member in self.members:
+            check_keys(member.sealing_key, member.slot_keys, f"roster: keys of {member.name}")
         _check_distinct(self.slots, "slots")
         _check_distinct([member.name for member in self.members], "names")
         _check_distinct([member.signing_key for member in self.members], "signing keys")
-        _check_distinct(keys, "sealing and slot keys")
+        self._check_apart()
+
+    def _check_apart(self) -> None:
+        """No key of two members: who copied whose cannot be told, so both are named."""
+        owners: dict[bytes, str] = {}
+        for member in self.members:
+            for key in (member.sealing_key, *member.slot_keys):
+                if owners.setdefault(key, member.name) != member.name:
+                    raise MessageError(f"roster: {owners[key]} and {member.name} have one key")
 
     @cached_property
     def digest(self) -> bytes:
@@ -67,6 +74,18 @@ class Roster:
         """Give the members' public keys of one slot, in their order; ValueError for a slot it does not have."""
         place = self.slots.index(slot)
         return tuple(member.slot_keys[place] for member in self.members)
+
+
+def check_keys(sealing_key: bytes, slot_keys: Sequence[bytes], whose: str) -> None:
+    """MessageError, which begins with ``whose``, unless a member's keys are good and no two of them equal."""
+    keys = (sealing_key, *slot_keys)
+    for key in keys:
+        try:
+            check_public_key(key)
+        except MessageError as error:
+            raise MessageError(f"{whose}: {error}") from error
+    if len(set(keys)) != len(keys):
+        raise MessageError(f"{whose}: two of them are equal")
 
 
 def _spelt(member: Member) -> dict[str, object]:

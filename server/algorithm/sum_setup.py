@@ -22,7 +22,7 @@ from wardround.protocol.secure_sum.exchange import (
     TakenShares,
 )
 from wardround.protocol.secure_sum.label import Slot
-from wardround.protocol.secure_sum.roster import Roster
+from wardround.protocol.secure_sum.roster import Roster, check_keys
 from wardround.protocol.secure_sum.thresholds import Thresholds
 from wardround.protocol.wire.sum_roster import (
     join_roster,
@@ -64,11 +64,13 @@ def wrong_answer(study: SumStudy, answer: SumAnswer, request: SumRequest) -> str
 
 
 def read_keys(study: SumStudy, hospital: str, body: bytes) -> MemberKeys:
-    """Read a hospital's keys; MessageError unless it signed them for these terms."""
+    """Read a hospital's keys; MessageError unless it signed them for these terms, and all are good and distinct."""
     keys = MemberKeys.from_bytes(body, len(study.slots))
     public = study.signing_keys[hospital]
     if not member_keys_signed_by(keys, public, terms=study.terms, hospital=hospital):
         raise MessageError("keys: are not signed by this hospital for these terms")
+    # Here, where whose they are is known: such keys stay out of the roster, and their hospital is told and waited for.
+    check_keys(keys.sealing_key, keys.slot_keys, "keys")
     return keys
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.client.sum_hospitals import SumHospitals
+from wardround.protocol.errors import MessageError
 from wardround.protocol.secure_sum.exchange import (
     GivenShares,
     MemberKeys,
@@ -29,6 +30,7 @@ from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_byt
 from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.sum_roster import sign_member_keys
 from wardround.protocol.wire.sum_wire import SumAnswer, SumRequest, SumStep
+from wardround.server.algorithm.sum_setup import read_keys
 from wardround.server.algorithm.sum_trips import FixedSum, survivors_for
 
 HELPERS, THRESHOLD = 1, 3
@@ -305,6 +307,10 @@ def test_a_roster_with_bad_keys_is_not_signed(hospitals: SumHospitals) -> None:
         body = RosterKeys(tuple(wrong)).to_bytes()
         assert hospitals.ask("h1", SumStep.DEAL, body) == "roster"
     assert not hospitals.hospitals["h1"].entries("roster")
+    # The server names whose they are as they come, where one hospital's keys are bad by themselves.
+    for what in ("equal", "forged", "of other terms", "small order", "zero", "second spelling"):
+        with pytest.raises(MessageError, match=r"^keys: "):
+            read_keys(hospitals.study, "h2", BAD_KEYS[what](hospitals, keys.members).to_bytes())
 
 
 def test_a_roster_with_other_keys_of_this_hospital_is_not_signed(hospitals: SumHospitals) -> None:
