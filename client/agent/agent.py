@@ -10,11 +10,12 @@ store → sign. Messages of a secure sum besides the plan go the same way, and r
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from wardround.client.agent.alone import only_agent
 from wardround.client.agent.noted import Noted
 from wardround.client.agent.socket_door import Reply, SocketDoor
 from wardround.client.agent.turn import Turns
@@ -28,7 +29,7 @@ from wardround.client.agent.verified_plan import (
 )
 from wardround.client.agent.warm import WarmFeatures
 from wardround.client.cohort import Cohort
-from wardround.client.home.home import Home, load_home
+from wardround.client.home.home import KEYS, Home, load_home
 from wardround.client.home.patients_known import patients_known, require_patient
 from wardround.client.home.terms_folder import keep_pending
 from wardround.client.ledger.sqlite import SqliteLedger
@@ -235,18 +236,16 @@ class Agent:
 def run_agent(folder: Path) -> None:
     """Serve a hospital's home folder until SIGTERM or SIGINT. Raises WardroundError where it cannot start."""
     home = load_home(folder)
-    ledger = home.open_ledger()
-    try:
+    # First of all: what follows writes, and deletes what a crash left, as only an agent that is alone may.
+    with only_agent(home.folder / KEYS), closing(home.open_ledger()) as ledger:
         # Read now: a policy that cannot be read is told at the start, and not by a refusal in the first round.
         home.policy.current()
         if home.simulation is not None:
             logger.warning("SIMULATION: noise from a seed protects nobody; this home refuses real studies")
-        _import_slow_parts()
         home.study_keys.forget_parts()
+        _import_slow_parts()
         agent = Agent(home, ledger)
         asyncio.run(_serve(SocketDoor(home.socket, agent.answer, screen=agent.screen), agent))
-    finally:
-        ledger.close()
 
 
 async def _serve(door: SocketDoor, agent: Agent) -> None:

@@ -1,0 +1,29 @@
+"""One agent for a home: the lock that it holds from before it touches anything until it ends."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wardround.protocol.errors import ConfigurationError
+
+
+@contextmanager
+def only_agent(folder: Path) -> Iterator[None]:
+    """Be the one agent of a home while the block runs; ConfigurationError where another one is. folder: its keys.
+
+    The socket alone does not tell: two that start at once both find a dead one, and an edited path finds none.
+    """
+    # The folder of the keys: writers of the ledger lock the home's own (``client.ledger.store``), each for its turn.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigurationError(
+                f"home={folder.parent}: another agent is running here; stop it first"
+            ) from error
+        yield
+    finally:
+        os.close(handle)
