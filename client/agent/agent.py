@@ -42,6 +42,7 @@ from wardround.client.round.ward import Ward
 from wardround.client.train.check_training import check_training
 from wardround.protocol.errors import LedgerError, Refusal, WardroundError
 from wardround.protocol.privacy.randomness import Keystream, fresh_keystream
+from wardround.protocol.terms.limits import expiry_of
 from wardround.protocol.terms.terms import ACCOUNTS, RoundPlan, Terms
 from wardround.protocol.wire.envelope import (
     SignedRelease,
@@ -50,6 +51,7 @@ from wardround.protocol.wire.envelope import (
     sign_release,
     sign_sum_answer,
 )
+from wardround.protocol.wire.signed_terms import SignedTerms
 from wardround.protocol.wire.sum_wire import SumAnswer
 
 logger = logging.getLogger("wardround.hospital")
@@ -92,13 +94,17 @@ class Agent:
         # Set-up and survivors read no table: their time says nothing of a patient, and waits for nobody.
         delay_seconds = asked.signed.terms.reply_delay_seconds if isinstance(asked, VerifiedPlan) else 0.0
         try:
-            payload = encode_answer(self._signed_answer(asked))
+            found = self._signed_answer(asked)
+            if isinstance(found, Refusal):
+                return self._refused(found, asked)
+            payload = encode_answer(found)
             logger.info("%s: answered", asked.what)
             return Reply(payload, delay_seconds)
         except Refusal as refusal:
-            return self._refused(refusal, asked)
+            # Raised, not returned: tables may have been read since the charge, and at once it would show for how long.
+            return self._refused(refusal, asked, delay_seconds)
         except LedgerError as error:
-            return self._refused(Refusal("ledger", str(error)), asked)
+            return self._refused(Refusal("ledger", str(error)), asked, delay_seconds)
         except Exception as error:
             # Late, not refused: what else is raised may depend on the tables, and a refusal would show it (rule 2).
             logger.warning("late: %s", describe_error(error))
@@ -128,8 +134,10 @@ class Agent:
         except (Refusal, LedgerError) as error:
             logger.warning("expired releases could not be deleted: %s", error)
 
-    def _signed_answer(self, asked: Verified) -> SignedRelease | SignedSumAnswer:
+    def _signed_answer(self, asked: Verified) -> SignedRelease | SignedSumAnswer | Refusal:
+        """Answer, or give the clause that refuses before anything is charged; later ones are raised."""
         terms, operator = asked.signed.terms, asked.signed.operator
+        self._keep_extended(asked.signed)
         if isinstance(asked, VerifiedSum):
             sums = self._home.sums(self._ledger)
             answer = answer_sum(asked.request, self._ward(), sums, terms, operator)
@@ -137,10 +145,19 @@ class Agent:
         admit = {account: partial(self._admit, account) for account in ACCOUNTS}
         (found,) = answer_request([asked.plan], [self._ward()], terms, operator, admit)
         if isinstance(found, Refusal):
-            raise found
+            return found
         if isinstance(found, SumAnswer):
             return sign_sum_answer(found, self._home.key)
         return sign_release(found, self._home.key)
+
+    def _keep_extended(self, signed: SignedTerms) -> None:
+        """Keep terms that were extended beyond what a person approved, so that they can be approved in time."""
+        terms = signed.terms
+        if terms.secure_sum is None:
+            return
+        until, expiry = self._ledger.approved_until(signed.operator, terms.fingerprint), expiry_of(terms)
+        if until is not None and expiry is not None and expiry > until:
+            keep_pending(self._home.terms_folder, signed)
 
     def _ward(self) -> Ward:
         return Ward(
@@ -211,7 +228,7 @@ class Agent:
         logger.warning("late: %s", describe_error(error))
         return Reply(None)
 
-    def _refused(self, refusal: Refusal, asked: Verified | None) -> Reply:
+    def _refused(self, refusal: Refusal, asked: Verified | None, delay_seconds: float = 0.0) -> Reply:
         """Record a refusal, keep terms that only want a person's word, and say the clause's name."""
         operator, study, number = "", "", 0
         if asked is not None:
@@ -225,12 +242,12 @@ class Agent:
             many = f" ({count} such since the last line)" if count > 1 else ""
             logger.warning("refused: %s%s", refusal, many)
         elif asked is None:
-            return Reply(encode_answer(refusal))
+            return Reply(encode_answer(refusal), delay_seconds)
         if isinstance(refusal, OtherProtocol):
             self._servers.note(refusal.operator, refusal.speaker, self._now())
         with suppress(Refusal, LedgerError, WardroundError):  # a disk that takes no entry changes no answer
             self._ledger.refuse(refusal.clause, operator, study, number, self._now())
-        return Reply(encode_answer(refusal))
+        return Reply(encode_answer(refusal), delay_seconds)
 
 
 def run_agent(folder: Path) -> None:

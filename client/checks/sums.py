@@ -1,11 +1,13 @@
 """How this hospital stands in the secure sums of its approved studies: set up, not yet, or never again."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from wardround.client.checks.finding import Finding, ok, warn
 from wardround.client.home.home import Home
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.protocol.errors import Refusal
+from wardround.protocol.terms.limits import expiry_of
 from wardround.protocol.wire.signed_terms import SignedTerms
 
 
@@ -32,4 +34,15 @@ def sum_standing(home: Home, ledger: SqliteLedger, signed: SignedTerms) -> str |
     members, least = terms.thresholds.hospitals, terms.thresholds.threshold
     if not ready:
         return f"the secure sum of {members} hospitals is not set up yet; the operator's server asks for it"
-    return f"the secure sum of {members} hospitals is set up; {least} must take part in each round"
+    line = f"the secure sum of {members} hospitals is set up; {least} must take part in each round"
+    return line + _extension(sums.kept_until(terms, signed.operator), expiry_of(terms))
+
+
+def _extension(until: datetime | None, expiry: datetime | None) -> str:
+    """Say that terms were extended beyond what was approved, while that can still be approved."""
+    if until is None or expiry is None or expiry <= until:
+        return ""
+    return (
+        f"; its keys are kept until {until:%Y-%m-%d %H:%M} UTC, as approved, and the terms now say "
+        f"{expiry:%Y-%m-%d %H:%M}: approve them again before, or this hospital takes no further part"
+    )

@@ -14,13 +14,14 @@ from wardround.client.connectors.source import read_tables
 from wardround.client.gate.admit import admit
 from wardround.client.home.home import POLICY
 from wardround.client.home.terms_folder import keep_pending
+from wardround.client.ledger.fields import utc_text
 from wardround.client.notice.board import board_html, gather_board
 from wardround.client.notice.sum_words import SumFacts, gather_sums, roster_lines, sum_sentences
 from wardround.client.policy.policy import at_approval
 from wardround.client.train.check_training import check_training
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.files import read_bounded, write_new
-from wardround.protocol.terms.limits import Clause
+from wardround.protocol.terms.limits import Clause, expiry_of
 from wardround.protocol.text.answer import types
 from wardround.protocol.text.plain import LARGEST_YAML
 from wardround.protocol.text.say import say_json
@@ -44,6 +45,8 @@ def run(options: Namespace) -> None:
             checks, sums = _checked(opened, signed, options)
         kind = "approved" if options.command == "approve" else "declined"
         who = person(options.person)
+        # What the person saw: who extends terms later extends neither this word nor the keys that rest on it.
+        until = expiry_of(signed.terms) if kind == "approved" else None
         head = opened.ledger.decide(
             kind,
             opened.now,
@@ -52,6 +55,7 @@ def run(options: Namespace) -> None:
             terms=signed.terms.fingerprint,
             reason=options.reason,
             person=who,
+            **({"expires_at": utc_text(until)} if until else {}),
         )
         # Also what came as a file: notice and recover ask for the terms of all that was approved or charged.
         keep_pending(opened.home.terms_folder, signed)

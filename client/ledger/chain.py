@@ -55,6 +55,7 @@ class Chain:
         self._assumed: dict[tuple[str, str, str], int] = {}
         self._naming: set[str] = set()
         self._decisions: dict[tuple[str, str], str] = {}
+        self._approved_until: dict[tuple[str, str], datetime] = {}
         # Counted as they come: a look through all charges at every plan would be quadratic over a ledger's life.
         self._rounds: dict[tuple[str, str, str], tuple[int, int]] = {}
         self._first_key: dict[str, str] = {}
@@ -85,7 +86,7 @@ class Chain:
             case "recovered":
                 self._follow_recovered(entry)
             case "approved" | "declined":
-                self._decisions[str(entry.fields["terms"]), self.first_key(operator)] = entry.kind
+                self._follow_decision(entry, (str(entry.fields["terms"]), self.first_key(operator)))
             case "rotated":
                 self._follow_rotation(operator, str(entry.fields["successor"]))
             case "revoked":
@@ -135,6 +136,10 @@ class Chain:
     def decision(self, terms: str, operator: str) -> str | None:
         """Return the last decision on an operator's terms."""
         return self._decisions.get((terms, self.first_key(operator)))
+
+    def approved_until(self, terms: str, operator: str) -> datetime | None:
+        """Return the expiry of an operator's terms as a person approved them last; None where no approval says it."""
+        return self._approved_until.get((terms, self.first_key(operator)))
 
     def find(self, operator: str, terms: str, account: str, round_number: int) -> Charged | None:
         """Find the charge of a round."""
@@ -230,9 +235,15 @@ class Chain:
             # An empty digest: answered, with bytes that nobody has. `repeat_of` then refuses fresh noise.
             self.released.setdefault(charged.hash, "")
         self._decisions.clear()
+        self._approved_until.clear()
         self.sums.close_all()
         for head in str(entry.fields["heads"]).split():
             self._heads_of_others.setdefault(head, entry.sequence)
+
+    def _follow_decision(self, entry: Entry, study: tuple[str, str]) -> None:
+        self._decisions[study] = entry.kind
+        if (until := entry.fields.get("expires_at")) is not None:
+            self._approved_until[study] = datetime.fromisoformat(str(until))
 
     def _require_form(self, entry: Entry) -> None:
         """Time runs forward but by a person's word; entries as 0.1.0 wrote them stand at the beginning."""

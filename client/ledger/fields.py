@@ -138,9 +138,11 @@ _UNMASKED: dict[str, _Check] = {
 _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
     "charged": {"label": _DIGEST, **_UNMASKED},
     "assumed": _UNMASKED,
+    "approved": {"expires_at": _time},
 }
 """What an entry may have besides: a charge for a secure sum says which (``secure_sum.label``), and what of the noise
-is left without masks. Each ε without masks stands where a sum was ever charged; elsewhere it is the ε beside it."""
+is left without masks. Each ε without masks stands where a sum was ever charged; elsewhere it is the ε beside it. An
+approval says until when the terms were approved."""
 # 0.1.0 knew none of these: one of them without a nonce is forged.
 _OLD_KINDS = FIELDS.keys() - {"clock", "recovered", "assumed", "known_by", "roster", "survivors"}
 LONG_FIELDS = ("heads", "survivors")

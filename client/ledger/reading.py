@@ -93,6 +93,11 @@ class LedgerReader:
         with self._reading() as chain:
             return chain.decision(terms, operator)
 
+    def approved_until(self, operator: str, terms: str) -> datetime | None:
+        """Return the expiry of an operator's terms as a person approved them last; None where no approval says it."""
+        with self._reading() as chain:
+            return chain.approved_until(terms, operator)
+
     def now(self, clock: datetime) -> datetime:
         """See ``Ledger.now``."""
         with self._reading() as chain:

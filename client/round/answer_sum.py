@@ -52,12 +52,12 @@ def _body(
         case SumStep.KEYS:
             if request.roster or request.body:
                 raise Refusal("message", "keys are asked for without a roster and without a body")
-            return sums.keys(terms, operator).to_bytes(), "", request.body_digest
+            return sums.keys(terms, operator, now).to_bytes(), "", request.body_digest
         case SumStep.DEAL:
             dealing, head = sums.deal(request, terms, operator, now)
             return dealing.to_bytes(), head, request.body_digest
         case SumStep.TAKE:
-            taken, head = sums.take(request, terms, operator)
+            taken, head = sums.take(request, terms, operator, now)
             return taken.to_bytes(), head, request.body_digest
         case SumStep.SURVIVORS:
             kept = sums.given(request, terms, operator, now)

@@ -1,8 +1,11 @@
 """From a plan to its charge: labels, policy, round and secure sum are checked, then the ledger is asked."""
 
+from datetime import datetime
+
 from wardround.client.ledger.budget import Charge
 from wardround.client.policy.policy import permit
 from wardround.client.round.ward import Paid, Ward
+from wardround.client.secure_sum.for_plan import PlannedSum
 from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.terms.cost import unmasked_multiplier
@@ -42,23 +45,26 @@ def charge(request: RequestKind, plan: RoundPlan, ward: Ward, terms: Terms, oper
         _check_round(plan, ward, terms, operator)
         # Before the charge: a model that cannot be clipped per patient must cost nothing.
         ward.ready(terms)
-        due = charge_of(plan, terms, operator, _sum_label(plan, ward, terms, operator))
+        planned = _planned_sum(plan, ward, terms, operator, now)
+        due = charge_of(plan, terms, operator, planned.label.digest().hex() if planned else "")
         receipt = ward.ledger.charge(due, ward.policy.caps, now, plan.ledger_head, ward.known_by(terms))
-        return Paid(due, receipt)
+        return Paid(due, receipt, planned)
     except Refusal as refusal:
         return refusal
 
 
-def _sum_label(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> str:
-    """Give the label of the secure sum that a plan asks for, hex; empty where the release is no part of one.
+def _planned_sum(
+    plan: RoundPlan, ward: Ward, terms: Terms, operator: str, now: datetime
+) -> PlannedSum | None:
+    """Give the secure sum that a plan asks for, ready to mask; None where the release is no part of one.
 
     Refusal before set-up is done, and for another roster: nothing is charged for a sum that cannot be.
     """
     if not is_masked(terms):
-        return ""
+        return None
     if ward.sums is None:
         raise Refusal("secure_sum", "this hospital takes part in no secure sum")
-    return ward.sums.label(plan, terms, operator).digest().hex()
+    return ward.sums.planned(plan, terms, operator, now)
 
 
 def is_masked(terms: Terms) -> bool:

@@ -23,13 +23,11 @@ Vector = Floats32 | Integers
 """What leaves as it is, and what leaves masked or as part of a simulation's exact sum."""
 
 
-def release(
-    plan: RoundPlan, ward: Ward, terms: Terms, operator: str, paid: Paid, vector: Vector
-) -> Release | SumAnswer:
+def release(plan: RoundPlan, ward: Ward, terms: Terms, paid: Paid, vector: Vector) -> Release | SumAnswer:
     """Store the release durably, then hand it out; of two computations of one charge the first leaves."""
     leaving: Release | SumAnswer
     if is_masked(terms):
-        leaving = _masked(plan, ward, terms, operator, paid, vector)
+        leaving = _masked(plan, ward, terms, paid, vector)
         payload = encode_sum_answer(leaving)
     else:
         leaving = _plain(plan, terms, paid, vector)
@@ -55,16 +53,14 @@ def _plain(plan: RoundPlan, terms: Terms, paid: Paid, vector: Vector) -> Release
     )
 
 
-def _masked(
-    plan: RoundPlan, ward: Ward, terms: Terms, operator: str, paid: Paid, vector: Vector
-) -> SumAnswer:
+def _masked(plan: RoundPlan, ward: Ward, terms: Terms, paid: Paid, vector: Vector) -> SumAnswer:
     """Mask the noised integers: what leaves on trip 1."""
     # `charging` has refused terms that a ward without keys was asked about.
-    if ward.sums is None or vector.dtype != np.int64:
+    if paid.planned is None or vector.dtype != np.int64:
         raise ValueError("a masked release needs the hospital's keys, and whole numbers")
     # A child: the noise came from the stream that a plan gives, which a simulation's seed fixes.
     stream = ward.stream(plan).child("masks")
-    masked = ward.sums.masked(plan, terms, operator, vector.astype(np.int64), stream)
+    masked = paid.planned.mask(vector.astype(np.int64), stream)
     return SumAnswer(
         step=SumStep.MASKED,
         study=plan.study,

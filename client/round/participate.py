@@ -69,7 +69,7 @@ def answer_plans(
     ]
     vectors = _computed([plans[i] for i, _ in due], [wards[i] for i, _ in due], terms, admit, compute)
     computed = {
-        i: release(plans[i], wards[i], terms, operator, one, vector)
+        i: release(plans[i], wards[i], terms, one, vector)
         for (i, one), vector in zip(due, vectors, strict=True)
     }
     return [computed[i] if i in computed else answer_of(one) for i, one in enumerate(paid)]

@@ -10,11 +10,10 @@ from wardround.client.ledger.budget import Charge
 from wardround.client.ledger.known_by import KnownBy
 from wardround.client.ledger.port import Ledger, Receipt
 from wardround.client.policy.policy import Policy
-from wardround.protocol.arrays import Floats, Integers, Numbers
+from wardround.client.secure_sum.for_plan import PlannedSum
+from wardround.protocol.arrays import Floats, Numbers
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.randomness import Keystream
-from wardround.protocol.secure_sum.exchange import MaskedIntegers
-from wardround.protocol.secure_sum.label import SumLabel
 from wardround.protocol.terms.request import RequestKind
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.wire.sum_wire import SumAnswer
@@ -35,13 +34,8 @@ def _note_nothing(plan: RoundPlan, fault: str) -> None:
 class RoundSums(Protocol):
     """What a round needs of a hospital's part in secure sums (``client.secure_sum.studies``)."""
 
-    def label(self, plan: RoundPlan, terms: Terms, operator: str) -> SumLabel:
-        """Say what sum a plan asks for; Refusal where it cannot be."""
-
-    def masked(
-        self, plan: RoundPlan, terms: Terms, operator: str, integers: Integers, stream: Keystream
-    ) -> MaskedIntegers:
-        """Mask noised integers for that sum."""
+    def planned(self, plan: RoundPlan, terms: Terms, operator: str, now: datetime) -> PlannedSum:
+        """Say what sum a plan asks for, ready to mask; Refusal where it cannot be."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +66,11 @@ Answered = Release | SumAnswer | Refusal
 
 
 class Paid(NamedTuple):
-    """A charge that the ledger took, and its receipt."""
+    """A charge that the ledger took, and its receipt. planned: the secure sum that the release is part of, if any."""
 
     charge: Charge
     receipt: Receipt
+    planned: PlannedSum | None = None
 
 
 def unmasked(answers: Sequence[Answered]) -> list[Release | Refusal]:

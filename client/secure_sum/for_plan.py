@@ -1,5 +1,8 @@
 """A member's masked integers for the sum that a round's plan asks for; and the same in a rehearsal."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from wardround.client.secure_sum.member import SumMember, mask
 from wardround.protocol.arrays import Integers
 from wardround.protocol.privacy.randomness import Keystream
@@ -12,12 +15,24 @@ from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.protocol.wire.sum_roster import roster_order
 
 
-def mask_for(
-    member: SumMember, plan: RoundPlan, terms: Terms, integers: Integers, stream: Keystream
-) -> MaskedIntegers:
-    """Mask a hospital's noised integers for the sum that a plan asks for. The stream must be fresh."""
-    label = sum_label(plan, member.roster.digest, terms)
-    return mask(member, integers, label.digest(), label.slot, stream)
+@dataclass(frozen=True, eq=False)
+class PlannedSum:
+    """The sum that a plan asks for, and this hospital's seat in it: all that masking needs, read before the charge.
+
+    What cannot be masked is refused before anything is charged, and no file is read once tables were.
+    """
+
+    member: SumMember
+    label: SumLabel
+
+    def mask(self, integers: Integers, stream: Keystream) -> MaskedIntegers:
+        """Mask this hospital's noised integers. The stream must be fresh."""
+        return mask(self.member, integers, self.label.digest(), self.label.slot, stream)
+
+
+def plan_sum(member: SumMember, plan: RoundPlan, terms: Terms) -> PlannedSum:
+    """Say what sum a plan asks for of a member."""
+    return PlannedSum(member, sum_label(plan, member.roster.digest, terms))
 
 
 class RehearsedSums:
@@ -46,12 +61,6 @@ class RehearsedSums:
         """The digest that the rehearsed plan names."""
         return self._member.roster.digest.hex()
 
-    def label(self, plan: RoundPlan, terms: Terms, operator: str) -> SumLabel:
-        """See ``SumStudies.label``; everything is set up."""
-        return sum_label(plan, self._member.roster.digest, terms)
-
-    def masked(
-        self, plan: RoundPlan, terms: Terms, operator: str, integers: Integers, stream: Keystream
-    ) -> MaskedIntegers:
-        """See ``SumStudies.masked``."""
-        return mask_for(self._member, plan, terms, integers, stream)
+    def planned(self, plan: RoundPlan, terms: Terms, operator: str, now: datetime) -> PlannedSum:
+        """See ``SumStudies.planned``; everything is set up."""
+        return plan_sum(self._member, plan, terms)

@@ -1,7 +1,7 @@
 """A hospital's secure sums over all its studies: what it answers to each message, once its policy permits the terms.
 
     keys → deal → take     (set-up, once for each study)
-    label ⇒ (charge, compute) ⇒ masked     (trip 1)
+    planned ⇒ (charge, compute, mask)     (trip 1)
     given     (trip 2)
 
 Each answer is durable before it is returned: the secret before the keys, the roster before the dealing, the opened
@@ -13,29 +13,25 @@ from datetime import datetime
 
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.ledger.sum_entries import KeptAnswer, SlotAnswer
-from wardround.client.secure_sum.for_plan import mask_for
+from wardround.client.secure_sum.for_plan import PlannedSum, plan_sum
 from wardround.client.secure_sum.member import SumMember, deal, give, member_of, take
 from wardround.client.secure_sum.study_keys import StudyKeyFiles, StudyKeys
-from wardround.protocol.arrays import Integers
 from wardround.protocol.errors import MessageError, Refusal
-from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.secure_sum.exchange import (
     BroughtShares,
     Dealing,
-    MaskedIntegers,
     MemberKeys,
     RosterKeys,
     Survivors,
     TakenShares,
 )
 from wardround.protocol.secure_sum.keys import new_study_secret
-from wardround.protocol.secure_sum.label import SumLabel
 from wardround.protocol.secure_sum.roster import Roster
 from wardround.protocol.secure_sum.survivors import check_survivors
 from wardround.protocol.terms.limits import expiry_of
 from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.sum_label import slot_of
-from wardround.protocol.terms.sum_noise import slots_of, sum_label
+from wardround.protocol.terms.sum_noise import slots_of
 from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.protocol.wire.signing import SigningKey
 from wardround.protocol.wire.sum_roster import join_roster, sign_member_keys
@@ -54,12 +50,14 @@ class SumStudies:
     ledger: SqliteLedger
     files: StudyKeyFiles
 
-    def keys(self, terms: Terms, operator: str) -> MemberKeys:
+    def keys(self, terms: Terms, operator: str, now: datetime) -> MemberKeys:
         """Give this hospital's public keys of a study, signed; they are made when first asked for."""
         self._settings(terms)
-        keys = self._stored(terms, operator)
+        keys = self._stored(terms, operator, now)
         if keys is None:
-            keys = StudyKeys(new_study_secret(), self._expiry(terms))
+            # Until the expiry that a person approved; without one as the terms say now, and no longer ever.
+            until = self.ledger.approved_until(operator, terms.fingerprint) or self._expiry(terms)
+            keys = StudyKeys(new_study_secret(), until)
             self._save(terms, operator, keys)
         return sign_member_keys(
             keys.secret, slots_of(terms), terms=terms.fingerprint, hospital=self.hospital, key=self.key
@@ -71,7 +69,7 @@ class SumStudies:
         Refusal ``roster`` where a key in it is no good, not its owner's or not this hospital's own, and for a second
         roster.
         """
-        keys = self._required(terms, operator)
+        keys = self._required(terms, operator, now)
         member = self._member(request.body, terms, keys)
         if member.roster.digest.hex() != request.roster:
             raise Refusal("roster", f"roster={request.roster[:12]}: is not the digest of the keys that came")
@@ -83,35 +81,29 @@ class SumStudies:
             self._save(terms, operator, replace(keys, roster_keys=request.body))
         return deal(member, self.key), head
 
-    def take(self, request: SumRequest, terms: Terms, operator: str) -> tuple[TakenShares, str]:
+    def take(
+        self, request: SumRequest, terms: Terms, operator: str, now: datetime
+    ) -> tuple[TakenShares, str]:
         """Open what all dealers dealt, for good where all of it opens; with the head of the roster's entry."""
-        keys = self._required(terms, operator)
+        keys = self._required(terms, operator, now)
         member = self._seated(keys, terms, operator, request.roster)
         failed, opened = take(member, _brought(request.body, member.roster))
-        if not failed:
-            if keys.opened and keys.opened != opened:
+        if not failed and keys.opened != opened:
+            if keys.opened:
                 raise Refusal("set_up", "other shares were opened for this roster before; they stay")
             self._save(terms, operator, replace(keys, opened=opened))
         return TakenShares(failed), self._head(terms, operator)
 
-    def label(self, plan: RoundPlan, terms: Terms, operator: str) -> SumLabel:
-        """Say what sum a plan asks for, before anything is charged.
+    def planned(self, plan: RoundPlan, terms: Terms, operator: str, now: datetime) -> PlannedSum:
+        """Say what sum a plan asks for, ready to mask, before anything is charged.
 
         Refusal ``set_up`` before set-up is done here, ``roster`` for a plan of another roster.
         """
-        member = self._ready(plan.roster, terms, operator)[0]
-        return sum_label(plan, member.roster.digest, terms)
-
-    def masked(
-        self, plan: RoundPlan, terms: Terms, operator: str, integers: Integers, stream: Keystream
-    ) -> MaskedIntegers:
-        """Mask this hospital's noised integers for the sum that a plan asks for. The stream must be fresh."""
-        member = self._ready(plan.roster, terms, operator)[0]
-        return mask_for(member, plan, terms, integers, stream)
+        return plan_sum(self._ready(plan.roster, terms, operator, now)[0], plan, terms)
 
     def given(self, request: SumRequest, terms: Terms, operator: str, now: datetime) -> KeptAnswer:
         """Give the shares that open a slot's sum, for one set of survivors ever."""
-        member, keys = self._ready(request.roster, terms, operator)
+        member, keys = self._ready(request.roster, terms, operator, now)
         asked, slot = _survivors(request.body, member.roster), slot_of(request.account, request.round)
         if slot not in member.roster.slots:
             raise Refusal("round", f"round={request.round}: is no {request.account} sum of these terms")
@@ -130,7 +122,7 @@ class SumStudies:
             label=label,
             survivors=asked.survivors,
             request=request.body_digest,
-            expires_at=self._expiry(terms),
+            expires_at=keys.expires_at,
             held=request.ledger_head,
             payload=give(member, asked, slot, keys.opened).to_bytes(),
         )
@@ -154,44 +146,74 @@ class SumStudies:
             )
         return settings
 
-    def _stored(self, terms: Terms, operator: str) -> StudyKeys | None:
-        """Read the study's file, and hold it to what the ledger says of it; None before the first of its messages."""
+    def kept_until(self, terms: Terms, operator: str) -> datetime | None:
+        """Say when the keys of a study go: at the expiry that was approved; None before there are any."""
+        keys = self.files.load(self._first(operator), terms.fingerprint)
+        return None if keys is None else self._until(terms, operator, keys)
+
+    def _stored(self, terms: Terms, operator: str, now: datetime | None = None) -> StudyKeys | None:
+        """Read the study's file, and hold it to what the ledger says of it; None before the first of its messages.
+
+        now: refuses what has expired, where it is given.
+        """
         first, signed = self._first(operator), self.ledger.signed_roster(operator, terms.fingerprint)
         if self.ledger.sums_closed(operator, terms.fingerprint):
             raise Refusal(
                 "recovered", "the ledger was recovered after this study began: no sum of it is answered"
             )
+        if now is not None:
+            self._require_lives(self.ledger.approved_until(operator, terms.fingerprint), now)
         keys = self.files.load(first, terms.fingerprint)
         if keys is None and signed is not None:
             raise Refusal(
                 "study_keys",
-                "the keys of this study are lost; its roster stands, and nobody can join it again",
+                "the keys of this study are lost, or were deleted when it expired; its roster stands, and nobody can "
+                "join it again: ask the operator for a new study",
             )
         if keys is not None and bool(keys.roster_keys) and signed is None:
             raise Refusal(
                 "study_keys",
                 "the keys of this study have a roster that this ledger lacks: an older one was restored",
             )
+        return keys if keys is None or now is None else self._living(keys, terms, operator, now)
+
+    def _living(self, keys: StudyKeys, terms: Terms, operator: str, now: datetime) -> StudyKeys:
+        """Refuse keys whose time has come, and let them go with what is approved now: earlier or later."""
+        until = self._until(terms, operator, keys)
+        self._require_lives(until, now)
+        if until != keys.expires_at:
+            keys = replace(keys, expires_at=until)
+            self._save(terms, operator, keys)
         return keys
 
-    def _required(self, terms: Terms, operator: str) -> StudyKeys:
+    def _until(self, terms: Terms, operator: str, keys: StudyKeys) -> datetime:
+        # The operator alone extends terms, and their fingerprint stays: without a person's word the keys do not.
+        return self.ledger.approved_until(operator, terms.fingerprint) or keys.expires_at
+
+    def _require_lives(self, until: datetime | None, now: datetime) -> None:
+        if until is not None and now >= until:
+            raise Refusal(
+                "expires_at",
+                f"the keys of this study's secure sums were kept until {until:%Y-%m-%d %H:%M} UTC, the expiry that was "
+                "approved here, and are deleted; terms that were extended since must be approved again before that "
+                "time: now only a new study can go on",
+            )
+
+    def _required(self, terms: Terms, operator: str, now: datetime) -> StudyKeys:
         self._settings(terms)
-        keys = self._stored(terms, operator)
+        keys = self._stored(terms, operator, now)
         if keys is None:
             raise Refusal("set_up", "this hospital has no keys for this study yet; ask for them first")
         return keys
 
-    def _ready(self, roster: str, terms: Terms, operator: str) -> tuple[SumMember, StudyKeys]:
+    def _ready(self, roster: str, terms: Terms, operator: str, now: datetime) -> tuple[SumMember, StudyKeys]:
         """Give the member whose set-up is done, under the roster that a message names."""
-        keys = self._required(terms, operator)
+        keys = self._required(terms, operator, now)
         member = self._seated(keys, terms, operator, roster)
         if not keys.opened:
             raise Refusal(
                 "set_up", "not all shares were opened here yet; finish the set-up of this study first"
             )
-        if keys.expires_at < self._expiry(terms):
-            # The same terms, extended: the file must not go before them.
-            self._save(terms, operator, keys)
         return member, keys
 
     def _seated(self, keys: StudyKeys, terms: Terms, operator: str, roster: str) -> SumMember:
@@ -219,8 +241,7 @@ class SumStudies:
             raise Refusal("roster", str(error)) from error
 
     def _save(self, terms: Terms, operator: str, keys: StudyKeys) -> None:
-        expires_at = max(keys.expires_at, self._expiry(terms))
-        self.files.save(self._first(operator), terms.fingerprint, replace(keys, expires_at=expires_at))
+        self.files.save(self._first(operator), terms.fingerprint, keys)
 
     def _first(self, operator: str) -> str:
         return self.ledger.first_key(operator)

@@ -1,5 +1,6 @@
 """A secure sum with real agents: set-up and both trips, repeats and restarts, and what it all leaves in the ledger."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,10 @@ from wardround.client.checks.sums import secure_sums
 from wardround.client.home.home import load_home
 from wardround.client.home.terms_folder import kept_terms
 from wardround.client.ledger.backup import back_up
+from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.ledger.verify import export, verify
+from wardround.client.secure_sum.study_keys import StudyKeyFiles
+from wardround.protocol.errors import Refusal
 from wardround.protocol.secure_sum.exchange import TakenShares
 from wardround.protocol.wire.signed_terms import sign_terms
 from wardround.protocol.wire.sum_wire import SumAnswer, SumStep, encode_sum_answer
@@ -283,16 +287,124 @@ def test_a_rehearsal_masks_as_a_round_would_and_leaves_nothing(hospitals: SumHos
     assert not list(home.folder.glob("rehearsal-*"))
 
 
-def test_the_studys_keys_stay_as_long_as_extended_terms(ready: SumHospitals) -> None:
-    hospital = ready.hospitals["h1"]
+def extended(hospitals: SumHospitals, day: str) -> None:
+    """Have the operator sign the same terms with another expiry."""
+    before = hospitals.terms.fingerprint
+    hospitals.terms = replace(hospitals.terms, expires_at=f"{day}T00:00:00+00:00")
+    assert hospitals.terms.fingerprint == before
+
+
+def approve_until(hospital: Any, day: str) -> None:
+    """What ``approve`` writes: until when the terms were that a person saw."""
+    who = {"operator": hospital.operator.public, "reason": "reviewed", "person": "officer"}
+    terms, until = hospital.terms, f"{day}T00:00:00+00:00"
+    study = {"study": terms.study, "terms": terms.fingerprint, "expires_at": until}
+    hospital.agent._ledger.decide("approved", datetime.now(UTC), **study, **who)
+
+
+def kept_until(hospital: Any) -> str:
     (file,) = (hospital.folder / "sums").iterdir()
-    as_made = file.read_bytes()
-    assert b"2100-01-01" in as_made
-    # Terms that expire earlier shorten nothing.
-    ready.terms = replace(ready.terms, expires_at="2099-06-01T00:00:00+00:00")
-    ready.masked("h1", 1)
-    assert file.read_bytes() == as_made
-    # As if these had come first, and now the extended ones.
-    file.write_bytes(as_made.replace(b"2100-01-01", b"2099-01-01"))
-    ready.masked("h1", 2)
-    assert b"2099-06-01" in file.read_bytes()
+    return str(json.loads(file.read_bytes().split(b"\n")[1])["expires_at"])[:10]
+
+
+def test_extended_terms_extend_no_keys_until_a_person_approves_them(hospitals: SumHospitals) -> None:
+    """The operator alone extends terms: masks that it kept must not stay openable for as long as it likes."""
+    hospital = hospitals.hospitals["h1"]
+    extended(hospitals, "2090-01-01")
+    approve_until(hospital, "2090-01-01")
+    hospitals.set_up()
+    extended(hospitals, "2099-01-01")
+    hospitals.masked("h1", 1)
+    assert kept_until(hospital) == "2090-01-01"
+    stored = hospital.entries("released")[-1].fields["expires_at"]
+    # The terms wait for a person, and status says what is at stake.
+    (kept,) = kept_terms(hospital.folder / "terms")
+    assert kept.terms.expires_at.startswith("2099")
+    ((_, said),) = standing_of(hospitals)
+    assert "kept until 2090-01-01 00:00 UTC, as approved, and the terms now say 2099-01-01 00:00" in said
+    approve_until(hospital, "2099-01-01")
+    hospitals.masked("h1", 2)
+    assert kept_until(hospital) == "2099-01-01"
+    assert "as approved" not in standing_of(hospitals)[0][1]
+    # A person may also think better of it; and what has ended is refused whatever the operator signs.
+    approve_until(hospital, "2095-01-01")
+    hospitals.masked("h1", 3)
+    assert kept_until(hospital) == "2095-01-01"
+    assert stored.startswith("2099")
+
+
+def test_after_the_approved_expiry_extended_terms_are_refused_and_cost_nothing(
+    hospitals: SumHospitals, caplog: pytest.LogCaptureFixture
+) -> None:
+    hospital = hospitals.hospitals["h1"]
+    hospitals.set_up()
+    fixed = hospitals.first_trip(("h1", "h2", "h3"))
+    approve_until(hospital, "2020-01-01")
+    before = len(hospital.entries("charged"))
+    for payload in (
+        hospitals.signed("h1", SumStep.KEYS),
+        hospitals.signed("h1", SumStep.DEAL, hospitals.roster_keys),
+        hospitals.signed("h1", SumStep.TAKE, hospitals.for_member("h1")),
+        hospitals.survivors("h1", fixed),
+        hospitals.signed_plan("h1", 2),
+    ):
+        assert hospitals.send("h1", payload) == "expires_at"
+    assert "only a new study can go on" in caplog.text
+    assert len(hospital.entries("charged")) == before
+    assert not hospital.entries("survivors")
+
+
+def test_where_no_person_approves_the_first_expiry_stays(hospitals: SumHospitals) -> None:
+    extended(hospitals, "2090-01-01")
+    hospitals.set_up()
+    for number, day in enumerate(("2080-01-01", "2099-01-01"), 1):
+        extended(hospitals, day)
+        hospitals.masked("h1", number)
+        assert kept_until(hospitals.hospitals["h1"]) == "2090-01-01"
+
+
+def standing_of(hospitals: SumHospitals) -> list[tuple[str, str]]:
+    """What doctor says of h1's secure sums."""
+    home = load_home(hospitals.hospitals["h1"].folder)
+    signed = sign_terms(hospitals.terms, hospitals.operator)
+    ledger = hospitals.hospitals["h1"].agent._ledger
+    return [(one.state, one.text) for one in secure_sums(home, ledger, [signed])]
+
+
+def test_the_keys_are_read_before_the_charge_and_never_after(
+    ready: SumHospitals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be masked costs nothing; and no file is looked at between computing and leaving."""
+    hospital, reads = ready.hospitals["h1"], []
+    load, charge = StudyKeyFiles.load, SqliteLedger.charge
+    monkeypatch.setattr(StudyKeyFiles, "load", lambda *given: reads.append("keys") or load(*given))
+    monkeypatch.setattr(
+        SqliteLedger, "charge", lambda *given, **more: reads.append("charge") or charge(*given, **more)
+    )
+    ready.masked("h1")
+    assert reads == ["keys", "charge"]
+    (file,) = (hospital.folder / "sums").iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert ready.clause_of_plan("h1", 2) == "study_keys"
+    assert len(hospital.entries("charged")) == 1
+
+
+def test_a_refusal_after_the_tables_were_read_leaves_no_sooner_than_a_release(
+    hospitals: SumHospitals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = hospitals
+    ready.terms = replace(ready.terms, reply_delay_seconds=2.5)
+    for hospital in ready.hospitals.values():
+        hospital.terms = ready.terms
+        hospital.approve()
+    ready.set_up()
+
+    def full(*given: Any) -> bytes:
+        raise Refusal("ledger", "cannot be written")
+
+    monkeypatch.setattr(SqliteLedger, "released", full)
+    reply = ready.hospitals["h1"].agent.answer(ready.signed_plan("h1"))
+    assert reply.delay_seconds == ready.terms.reply_delay_seconds == 2.5
+    assert reply.payload is not None
+    # By a clause before the charge it leaves at once, as ever.
+    assert ready.hospitals["h1"].agent.answer(ready.signed_plan("h1", 99)).delay_seconds == 0
