@@ -131,6 +131,7 @@ class Agent:
                 # Within a turn: an answer that extends a study's keys must not meet their deletion.
                 with self._turns.take():
                     self._home.study_keys.forget_expired(min(before, now))
+                    self._home.sum_evidence.forget_but(self._home.study_keys.studies())
         except (Refusal, LedgerError) as error:
             logger.warning("expired releases could not be deleted: %s", error)
 
@@ -140,7 +141,7 @@ class Agent:
         self._keep_extended(asked.signed)
         if isinstance(asked, VerifiedSum):
             sums = self._home.sums(self._ledger)
-            answer = answer_sum(asked.request, self._ward(), sums, terms, operator)
+            answer = answer_sum(asked.request, self._ward(), sums, terms, operator, asked.evidence)
             return sign_sum_answer(answer, self._home.key)
         admit = {account: partial(self._admit, account) for account in ACCOUNTS}
         (found,) = answer_request([asked.plan], [self._ward()], terms, operator, admit)

@@ -7,7 +7,7 @@ Whoever fails one step costs nothing of the next: a stranger costs a look into p
 bytes is decoded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from wardround.client.home.server_releases import HERE, THEIRS
@@ -68,11 +68,15 @@ class VerifiedPlan:
 
 @dataclass(frozen=True, eq=False)
 class VerifiedSum:
-    """A message of a secure sum, verified as a ``VerifiedPlan`` is."""
+    """A message of a secure sum, verified as a ``VerifiedPlan`` is.
+
+    evidence: the bytes that prove who asked it, without the terms (``protocol.wire.sum_evidence``).
+    """
 
     signed: SignedTerms
     request: SumRequest
     speaker: Speaker
+    evidence: bytes = field(repr=False)
 
     @property
     def what(self) -> str:
@@ -93,7 +97,8 @@ def read_request(payload: bytes, policy: Policy, ledger: Ledger, now: datetime) 
     _require_signed(request)
     terms = _terms(request)
     if _kind(request) == SUM_REQUEST:
-        return VerifiedSum(terms, _sum_request(request), opening.speaker)
+        evidence = b"".join((payload[:OPENING_BYTES], request.plan))
+        return VerifiedSum(terms, _sum_request(request), opening.speaker, evidence)
     return VerifiedPlan(terms, _plan(request), opening.speaker)
 
 

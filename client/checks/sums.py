@@ -1,6 +1,6 @@
 """How this hospital stands in the secure sums of its approved studies: set up, not yet, or never again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from wardround.client.checks.finding import Finding, ok, warn
@@ -46,3 +46,19 @@ def _extension(until: datetime | None, expiry: datetime | None) -> str:
         f"; its keys are kept until {until:%Y-%m-%d %H:%M} UTC, as approved, and the terms now say "
         f"{expiry:%Y-%m-%d %H:%M}: approve them again before, or this hospital takes no further part"
     )
+
+
+def contradictions(ledger: SqliteLedger, names: Mapping[str, str]) -> Iterator[str]:
+    """Say in a line each of whose lies the proof is kept here. names: an operator's first key to its name."""
+    for (operator, _, account, number), study in ledger.contradicted().items():
+        yield (
+            f"{names.get(operator, f'{operator[:16]}…')} signed two requests for other survivors of one sum (study "
+            f"{study}, round {number}, {account} patients): only a server that lies does; the second got nothing"
+        )
+
+
+def lies(ledger: SqliteLedger, names: Mapping[str, str]) -> Iterator[Finding]:
+    """Warn of them: each slot was answered once all the same, and a person decides what follows."""
+    for line in contradictions(ledger, names):
+        remedy = "ledger evidence --out FILE, show it to the other hospitals, and decline the study"
+        yield warn("secure sum", line, remedy)

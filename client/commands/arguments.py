@@ -95,7 +95,7 @@ def _decision(parser: OneLineParser) -> None:
 
 
 def _ledger(parser: OneLineParser) -> None:
-    parser.begin_words("action", "show|verify|export|backup|restore|recover|clock")
+    parser.begin_words("action", "show|verify|export|evidence|backup|restore|recover|clock")
     show = _inner(parser, "show", "the last entries")
     show.add_argument("--last", type=whole_number, default=20, metavar="N", help="how many (default: 20)")
     verify = _inner(parser, "verify", "check every entry; needs no home when given an export")
@@ -110,6 +110,15 @@ def _ledger(parser: OneLineParser) -> None:
     )
     export = _inner(parser, "export", "write all entries, without stored bytes")
     export.add_argument("file", type=Path, metavar="OUT", help="a new file")
+    evidence = _inner(parser, "evidence", "two signed requests for one sum, which prove that a server lied")
+    evidence.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="verify this file; needs no home (default: what is kept)",
+    )
+    evidence.add_argument("--out", type=Path, metavar="OUT", help="write what is kept here into a new file")
     backup = _inner(parser, "backup", "write the whole ledger into one file; the agent may run")
     backup.add_argument("file", type=Path, metavar="FILE", help="a new file, or an older backup")
     restore = _inner(parser, "restore", "restore a backup, if it is the newest")

@@ -4,7 +4,7 @@ from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from wardround.client.commands import ledger_keep
+from wardround.client.commands import ledger_evidence, ledger_keep
 from wardround.client.commands.open_home import open_home, public_key
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import load_home
@@ -23,6 +23,7 @@ def run(options: Namespace) -> None:
         "show": _show,
         "verify": _verify,
         "export": _export,
+        "evidence": ledger_evidence.run,
         "backup": ledger_keep.backup,
         "restore": ledger_keep.restore,
         "recover": ledger_keep.recover_ledger,
@@ -74,6 +75,8 @@ def describe(entry: Entry) -> str:
                 f"{fields['study']}, round {fields['round']}: {count} survivors, {fields['account']} account, sum "
                 f"{str(fields['label'])[:12]}…"
             )
+        case "contradiction":
+            return f"{fields['study']}, round {fields['round']}: the operator signed two requests for one sum"
         case "known_by":
             return f"patients are known by {fields['form']}, {str(fields['digest'])[:12]}…"
         case "clock":

@@ -83,6 +83,10 @@ class OpenHome:
         names = ", ".join(sorted({signed.terms.study for signed in standing}))
         raise ConfigurationError(f"terms: several contracts are known; choose a study with --terms: {names}")
 
+    def operator_names(self) -> dict[str, str]:
+        """The policy's names of operators, by the first key of each."""
+        return {self.ledger.first_key(key): name for name, key in self.policy.operators.items()}
+
     def operator_name(self, key: str) -> str:
         """The policy's name for an operator's key, or the key's beginning."""
         names = {public: name for name, public in self.policy.operators.items()}

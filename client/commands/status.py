@@ -10,7 +10,7 @@ from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.files import strange_heads
 from wardround.client.checks.releases import other_releases
 from wardround.client.checks.rounds import describe as describe_noise
-from wardround.client.checks.sums import sum_standing
+from wardround.client.checks.sums import contradictions, sum_standing
 from wardround.client.commands.bounded_ages import bounded_ages
 from wardround.client.commands.ledger import describe
 from wardround.client.commands.open_home import OpenHome, open_home
@@ -27,7 +27,7 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 from wardround.protocol.wire.speaker import this_speaker
 
 LAST = 5
-_SHOWN = ("charged", "released", "refused", "roster", "survivors")
+_SHOWN = ("charged", "released", "refused", "roster", "survivors", "contradiction")
 """What left, was refused, or had to be written before something left."""
 
 
@@ -42,6 +42,7 @@ def run(options: Namespace) -> None:
             "delta": opened.policy.delta,
             "head": opened.ledger.head,
             "faults": [line for line, understood in others if not understood] + _faults(opened, entries),
+            "alerts": list(contradictions(opened.ledger, opened.operator_names())),
             "release": str(this_speaker()),
             "other_releases": [line for line, understood in others if understood],
         }
@@ -136,6 +137,8 @@ def _show(
     )
     for fault in facts["faults"]:
         say(f"FAULT: {fault}", "")
+    for alert in facts["alerts"]:
+        say(f"ALERT: {alert}. See ledger evidence.", "")
     for line in facts["other_releases"]:
         say(line, "")
     _show_budget(budget, facts["delta"])

@@ -11,6 +11,7 @@
     HOME/peers/            peer files of other hospitals, one for each signer (client.home.peers_folder)
     HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
     HOME/sums/             keys of secure sums, one file for each study until it expires; no backup should hold them
+    HOME/evidence/         what operators signed of sums' survivors, to prove a lie (client.secure_sum.evidence)
 
 hospital.yaml:
 
@@ -42,6 +43,7 @@ from wardround.client.home.server_releases import ServerReleases
 from wardround.client.ledger.sqlite import SqliteLedger, open_ledger
 from wardround.client.policy.policy import Policy
 from wardround.client.policy.policy_file import PolicyFile
+from wardround.client.secure_sum.evidence import SumEvidence
 from wardround.client.secure_sum.studies import SumStudies
 from wardround.client.secure_sum.study_keys import StudyKeyFiles
 from wardround.protocol.errors import ConfigurationError, LedgerError
@@ -55,7 +57,7 @@ from wardround.protocol.text.text import is_digest
 from wardround.protocol.wire.signing import SigningKey, load_key
 
 SETTINGS, POLICY, LEDGER, ROUNDS = "hospital.yaml", "policy.yaml", "ledger.sqlite", "rounds.jsonl"
-SERVERS, SUMS, PEERS = "servers.json", "sums", "peers"
+SERVERS, SUMS, PEERS, EVIDENCE = "servers.json", "sums", "peers", "evidence"
 KEYS, HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys", "keys/hospital.key", "keys/patients.key", "terms"
 LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
 LARGEST_SEED = 2**63 - 1
@@ -118,7 +120,12 @@ class Home:
         """Give this hospital's part in secure sums; a simulated one has none, and its integers are not masked."""
         if self.simulation is not None:
             return None
-        return SumStudies(self.hospital, self.key, ledger, self.study_keys)
+        return SumStudies(self.hospital, self.key, ledger, self.study_keys, self.sum_evidence)
+
+    @property
+    def sum_evidence(self) -> SumEvidence:
+        """What operators signed of sums' survivors."""
+        return SumEvidence(self.folder / EVIDENCE)
 
     @property
     def terms_folder(self) -> Path:

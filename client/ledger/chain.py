@@ -83,6 +83,8 @@ class Chain:
             case "survivors":
                 self._follow_sum(entry)
                 self._follow_survivors(entry, self.sums.follow_survivors(entry))
+            case "contradiction":
+                self.sums.follow_contradiction(entry)
             case "recovered":
                 self._follow_recovered(entry)
             case "approved" | "declined":

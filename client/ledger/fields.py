@@ -117,6 +117,13 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
         "expires_at": _time,
         "held": _HELD,
     },
+    "contradiction": {
+        **_STUDY,
+        "account": lambda value: value in ACCOUNTS,
+        "round": _ROUND,
+        "first": _DIGEST,
+        "second": _DIGEST,
+    },
     "assumed": {
         **_STUDY,
         **_COST,
@@ -144,7 +151,15 @@ _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
 is left without masks. Each ε without masks stands where a sum was ever charged; elsewhere it is the ε beside it. An
 approval says until when the terms were approved."""
 # 0.1.0 knew none of these: one of them without a nonce is forged.
-_OLD_KINDS = FIELDS.keys() - {"clock", "recovered", "assumed", "known_by", "roster", "survivors"}
+_OLD_KINDS = FIELDS.keys() - {
+    "clock",
+    "recovered",
+    "assumed",
+    "known_by",
+    "roster",
+    "survivors",
+    "contradiction",
+}
 LONG_FIELDS = ("heads", "survivors")
 """Fields that may be longer than a line; their own patterns bound them."""
 

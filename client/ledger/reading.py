@@ -9,7 +9,7 @@ from pathlib import Path
 from wardround.client.ledger.chain import Chain, Charged
 from wardround.client.ledger.entries import Entry, signed_by
 from wardround.client.ledger.known_by import KnownBy, joins_accounts
-from wardround.client.ledger.port import Receipt
+from wardround.client.ledger.port import Key, Receipt
 from wardround.client.ledger.store import Store, exchanged
 from wardround.client.ledger.sum_history import AnsweredSlot, SignedRoster
 from wardround.protocol.errors import LedgerError
@@ -179,6 +179,11 @@ class LedgerReader:
         """Whether entries of this study may be missing, so that none of its sums may be answered any more."""
         with self._reading() as chain:
             return chain.sums.is_closed((chain.first_key(operator), terms))
+
+    def contradicted(self) -> dict[Key, str]:
+        """Return the slots for which an operator signed two requests that contradict each other, with their studies."""
+        with self._reading() as chain:
+            return dict(chain.sums.contradicted)
 
     def _stored(self, before: Charged | AnsweredSlot) -> bytes | None:
         """Read a release's bytes; LedgerError where they are not those that the ledger says left."""

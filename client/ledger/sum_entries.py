@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from wardround.client.ledger.budget import Charge
-from wardround.client.ledger.fields import utc_text
+from wardround.client.ledger.fields import Field, utc_text
+from wardround.client.ledger.port import Key
 from wardround.client.ledger.sum_history import AnsweredSlot
 from wardround.client.ledger.writing import LedgerWriter
 from wardround.protocol.errors import Refusal
@@ -41,6 +42,10 @@ class KeptAnswer(NamedTuple):
 
     entry: AnsweredSlot
     payload: bytes
+
+
+class SecondSurvivors(Refusal):
+    """A request that contradicts the one that was answered for its slot."""
 
 
 class SumEntries(LedgerWriter):
@@ -111,6 +116,27 @@ class SumEntries(LedgerWriter):
             self._store.keep(head, answer.payload, expiry)
         return KeptAnswer(AnsweredSlot(head, answer.label, survivors, answer.request), answer.payload)
 
+    def record_contradiction(self, slot: Key, study: str, requests: Sequence[str], now: datetime) -> None:
+        """Record, once for a slot, that its operator signed two requests for it that contradict each other.
+
+        requests: SHA-256 of both as they are kept, hex. Refusal where no entry can be written.
+        """
+        with self._writing(now, _NOTHING_LEFT):
+            if slot in self._chain.sums.contradicted or self._chain.sums.answered(slot) is None:
+                return
+            operator, terms, account, number = slot
+            first, second = requests
+            fields: dict[str, Field] = {
+                "operator": operator,
+                "study": study,
+                "terms": terms,
+                "account": account,
+                "round": number,
+                "first": first,
+                "second": second,
+            }
+            self._append("contradiction", now, fields)
+
     def kept_answer(
         self, operator: str, terms: str, account: str, round_number: int, label: str, survivors: Sequence[int]
     ) -> KeptAnswer | None:
@@ -136,10 +162,10 @@ class SumEntries(LedgerWriter):
 
     def _kept(self, before: AnsweredSlot, label: str, survivors: str) -> KeptAnswer:
         if (before.label, before.survivors) != (label, survivors):
-            raise Refusal(
+            raise SecondSurvivors(
                 "slot",
-                "this slot was answered for other survivors or under another label, and is answered once; keep this "
-                "request: two signed ones for one slot show that the operator's server is not to be trusted",
+                "this slot was answered for other survivors or under another label, and is answered once: two signed "
+                "requests prove that the operator's server lied; see ledger evidence",
             )
         payload = self._stored(before)
         if payload is None:

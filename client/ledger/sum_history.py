@@ -33,6 +33,7 @@ class SumHistory:
     """Guarantee: one roster for each operator's terms, and one set of survivors for each slot, ever.
 
     A study is closed once a person said that entries may be missing: in them other survivors may have been answered.
+    contradicted: the slots for which an operator is known to have signed two requests, each with its study's name.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class SumHistory:
         self._rosters: dict[StudyKey, SignedRoster] = {}
         self._answered: dict[Key, AnsweredSlot] = {}
         self._closed: set[StudyKey] = set()
+        self.contradicted: dict[Key, str] = {}
 
     @property
     def operators(self) -> set[str]:
@@ -74,6 +76,15 @@ class SumHistory:
         texts = (str(fields[name]) for name in ("label", "survivors", "request"))
         self._answered[slot] = AnsweredSlot(entry.hash, *texts)
         return slot
+
+    def follow_contradiction(self, entry: Entry) -> None:
+        """Take in that two requests for a slot are kept; LedgerError where none was answered, or a second time."""
+        slot = (*_study_of(entry), str(entry.fields["account"]), int(entry.fields["round"]))
+        if slot in self.contradicted or slot not in self._answered:
+            raise LedgerError(
+                f"entry {entry.sequence} contradicts a slot again, or one that was not answered"
+            )
+        self.contradicted[slot] = str(entry.fields["study"])
 
     def close(self, study: StudyKey) -> None:
         """Answer no sum of this study any more."""

@@ -8,11 +8,14 @@ Each answer is durable before it is returned: the secret before the keys, the ro
 shares before the word that they opened, the survivors before the shares. A repeat has the same bytes.
 """
 
+import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from wardround.client.ledger.sqlite import SqliteLedger
-from wardround.client.ledger.sum_entries import KeptAnswer, SlotAnswer
+from wardround.client.ledger.sum_entries import KeptAnswer, SecondSurvivors, SlotAnswer
+from wardround.client.secure_sum.evidence import SumEvidence
 from wardround.client.secure_sum.for_plan import PlannedSum, plan_sum
 from wardround.client.secure_sum.member import SumMember, deal, give, member_of, take
 from wardround.client.secure_sum.study_keys import StudyKeyFiles, StudyKeys
@@ -49,6 +52,7 @@ class SumStudies:
     key: SigningKey
     ledger: SqliteLedger
     files: StudyKeyFiles
+    evidence: SumEvidence
 
     def keys(self, terms: Terms, operator: str, now: datetime) -> MemberKeys:
         """Give this hospital's public keys of a study, signed; they are made when first asked for."""
@@ -101,18 +105,28 @@ class SumStudies:
         """
         return plan_sum(self._ready(plan.roster, terms, operator, now)[0], plan, terms)
 
-    def given(self, request: SumRequest, terms: Terms, operator: str, now: datetime) -> KeptAnswer:
-        """Give the shares that open a slot's sum, for one set of survivors ever."""
+    def given(
+        self, request: SumRequest, terms: Terms, operator: str, now: datetime, signed: bytes
+    ) -> KeptAnswer:
+        """Give the shares that open a slot's sum, for one set of survivors ever.
+
+        signed: the request as the operator signed it. One that contradicts the slot's first is kept beside it.
+        """
         member, keys = self._ready(request.roster, terms, operator, now)
         asked, slot = _survivors(request.body, member.roster), slot_of(request.account, request.round)
         if slot not in member.roster.slots:
             raise Refusal("round", f"round={request.round}: is no {request.account} sum of these terms")
         label = asked.label.hex()
-        kept = self.ledger.kept_answer(
-            operator, terms.fingerprint, slot.account, slot.number, label, asked.survivors
-        )
+        first = self._first(operator)
+        place = first, terms.fingerprint, slot.account, slot.number
+        try:
+            kept = self.ledger.kept_answer(operator, *place[1:], label, asked.survivors)
+        except SecondSurvivors:
+            self._prove(place, terms.study, signed, now)
+            raise
         if kept is not None:
             return kept
+        self.evidence.keep_first(*place, signed)
         answer = SlotAnswer(
             operator=operator,
             study=terms.study,
@@ -127,6 +141,15 @@ class SumStudies:
             payload=give(member, asked, slot, keys.opened).to_bytes(),
         )
         return self.ledger.answer_slot(answer, now)
+
+    def _prove(self, place: tuple[str, str, str, int], study: str, signed: bytes, now: datetime) -> None:
+        """Keep both requests, and write into the ledger that there are two."""
+        pair = self.evidence.keep_second(*place, signed)
+        if pair is None:
+            return
+        digests = tuple(hashlib.sha256(one).hexdigest() for one in pair)
+        with suppress(Refusal):  # a disk that takes no entry: the files are there, and this refusal stands
+            self.ledger.record_contradiction(place, study, digests, now)
 
     def is_set_up(self, terms: Terms, operator: str) -> bool:
         """Whether this hospital can take part in a study's sums; Refusal where it never will again."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from wardround.client.secure_sum.evidence import study_word
 from wardround.client.secure_sum.member import Opened
 from wardround.client.secure_sum.secret_file import erase, erase_leftovers, leftovers_of, replace_secret
 from wardround.protocol.errors import Refusal
@@ -92,6 +93,10 @@ class StudyKeyFiles:
             except OSError as error:
                 logger.warning("study keys: what is beside %s stays (%s)", path.name, error.strerror)
 
+    def studies(self) -> set[str]:
+        """Give the studies that have keys here (``evidence.study_word``)."""
+        return {path.stem for path in self._folder.glob(f"*{_SUFFIX}")}
+
     def forget_expired(self, now: datetime) -> int:
         """Overwrite and delete the files of terms that have expired; returns how many."""
         forgotten = 0
@@ -119,8 +124,7 @@ class StudyKeyFiles:
             )
 
     def _path(self, operator: str, terms: str) -> Path:
-        # Two operators may sign the same terms, and then have two studies; whole digests, which nobody can make meet.
-        return self._folder / f"{terms}-{hashlib.sha256(operator.encode()).hexdigest()}{_SUFFIX}"
+        return self._folder / f"{study_word(operator, terms)}{_SUFFIX}"
 
 
 def _written(keys: StudyKeys) -> bytes:

@@ -256,6 +256,13 @@ def test_no_entry_has_room_for_a_field_of_its_own(kind: str, extra: dict[str, Fi
         "recovered": {"heads": f"{'c' * 64} {'d' * 64}", **PERSON},
         "assumed": {**_assumed(), "releases": 3},
         "roster": {**STUDY, "roster": "a" * 64, "held": ""},
+        "contradiction": {
+            **STUDY,
+            "account": "training",
+            "round": 1,
+            "first": "b" * 64,
+            "second": "c" * 64,
+        },
         "survivors": {
             **STUDY,
             "account": "training",
