@@ -34,6 +34,7 @@ from wardround.protocol.wire.sum_wire import (
     LARGEST_SUM_MESSAGE,
     SUM_REQUEST,
     SumRequest,
+    SumStep,
     decode_sum_request,
 )
 from wardround.protocol.wire.wire import decode_plan
@@ -70,7 +71,7 @@ class VerifiedPlan:
 class VerifiedSum:
     """A message of a secure sum, verified as a ``VerifiedPlan`` is.
 
-    evidence: the bytes that prove who asked it, without the terms (``protocol.wire.sum_evidence``).
+    evidence: of a request for survivors the bytes that prove who asked it (``protocol.wire.sum_evidence``).
     """
 
     signed: SignedTerms
@@ -97,8 +98,11 @@ def read_request(payload: bytes, policy: Policy, ledger: Ledger, now: datetime) 
     _require_signed(request)
     terms = _terms(request)
     if _kind(request) == SUM_REQUEST:
-        evidence = b"".join((payload[:OPENING_BYTES], request.plan))
-        return VerifiedSum(terms, _sum_request(request), opening.speaker, evidence)
+        asked = _sum_request(request)
+        # Of survivors alone: what set-up brings may have 64 MiB, and proves nothing.
+        proves = asked.step is SumStep.SURVIVORS
+        evidence = b"".join((payload[:OPENING_BYTES], request.plan)) if proves else b""
+        return VerifiedSum(terms, asked, opening.speaker, evidence)
     return VerifiedPlan(terms, _plan(request), opening.speaker)
 
 

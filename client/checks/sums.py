@@ -53,7 +53,7 @@ def contradictions(ledger: SqliteLedger, names: Mapping[str, str]) -> Iterator[s
     for (operator, _, account, number), study in ledger.contradicted().items():
         yield (
             f"{names.get(operator, f'{operator[:16]}…')} signed two requests for other survivors of one sum (study "
-            f"{study}, round {number}, {account} patients): only a server that lies does; the second got nothing"
+            f"{study}, round {number}, {account} patients): their server is broken, or lies; the second got nothing"
         )
 
 

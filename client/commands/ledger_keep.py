@@ -1,14 +1,16 @@
 """``ledger backup|restore|recover|clock``: how the record outlives its disk, and a clock that was wrong."""
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wardround.client.agent.alone import only_agent
 from wardround.client.agent.door_state import is_listening
 from wardround.client.commands.open_home import open_home, person
 from wardround.client.commands.terminal import say, table
-from wardround.client.home.home import LEDGER, Home, load_home, program_version
+from wardround.client.home.home import KEYS, LEDGER, Home, load_home, program_version
 from wardround.client.home.terms_folder import kept_terms
 from wardround.client.ledger import backup as copies
 from wardround.client.ledger.budget import Assumed
@@ -43,8 +45,8 @@ def backup(options: Namespace) -> None:
 
 def restore(options: Namespace) -> None:
     """Put a backup in the place of a ledger that does not open."""
-    home = _home_at_rest(options.home)
-    chain = copies.restore(home.folder / LEDGER, home.key, program_version(), options.file)
+    with _home_at_rest(options.home) as home:
+        chain = copies.restore(home.folder / LEDGER, home.key, program_version(), options.file)
     if options.json:
         say_json({"entries": chain.sequence, "head": chain.head})
     else:
@@ -53,7 +55,11 @@ def restore(options: Namespace) -> None:
 
 def recover_ledger(options: Namespace) -> None:
     """Go on after a loss: enter what others hold, and charge what may have been spent."""
-    home = _home_at_rest(options.home)
+    with _home_at_rest(options.home) as home:
+        _recover(home, options)
+
+
+def _recover(home: Home, options: Namespace) -> None:
     policy = home.in_force(home.policy.current())
     chain, besides = newest_copy(home.folder / LEDGER, options.file, home.key)
     known = _known(home, options.terms or ())
@@ -105,13 +111,16 @@ def clock(options: Namespace) -> None:
         )
 
 
-def _home_at_rest(folder: Path) -> Home:
+@contextmanager
+def _home_at_rest(folder: Path) -> Iterator[Home]:
+    """Keep every agent from starting meanwhile: one that has no socket yet would write to the old file."""
     home = load_home(folder)
     if is_listening(home.socket):
         raise LedgerError(
             f"agent: is running at {home.socket}; stop it first, or it would keep writing to the old file"
         )
-    return home
+    with only_agent(home.folder / KEYS):
+        yield home
 
 
 def _known(home: Home, files: Sequence[Path]) -> list[SignedTerms]:

@@ -5,6 +5,7 @@ count behind every test: whose secret could be put together from what the honest
 """
 
 from collections.abc import Callable
+from copy import copy as shallow_copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,9 +19,11 @@ from tests.client.sum_hospitals import SumHospitals
 from wardround.protocol.errors import MessageError
 from wardround.protocol.secure_sum.exchange import (
     GivenShares,
+    MaskedIntegers,
     MemberKeys,
     RosterKeys,
     Survivors,
+    TakenShares,
 )
 from wardround.protocol.secure_sum.keys import new_study_secret, public_key
 from wardround.protocol.secure_sum.label import seed_label
@@ -31,7 +34,14 @@ from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.sum_roster import sign_member_keys
 from wardround.protocol.wire.sum_wire import SumAnswer, SumRequest, SumStep
 from wardround.server.algorithm.sum_setup import read_keys
-from wardround.server.algorithm.sum_trips import FixedSum, survivors_for
+from wardround.server.algorithm.sum_trips import (
+    FixedSum,
+    SentSeed,
+    await_shares,
+    outcome,
+    survivors_for,
+    take_given,
+)
 
 HELPERS, THRESHOLD = 1, 3
 
@@ -152,6 +162,9 @@ def test_different_weights_terms_or_rounds_to_different_hospitals_in_one_slot(re
     ready.masked("h3", weights=(weights + 1).astype(np.float32))
     # A hospital that has released takes no other plan for the slot, and the other's survivors it does not answer.
     assert ready.clause_of_plan("h1", weights=(weights + 1).astype(np.float32)) == "label"
+    # Of other terms or another study there is no plan for this slot at all.
+    assert ready.clause_of_plan("h1", terms_fingerprint="f" * 64) == "terms"
+    assert ready.clause_of_plan("h1", study="other") == "study"
     labels = {
         name: str(ready.hospitals[name].entries("charged")[0].fields["label"]) for name in ("h1", "h2", "h3")
     }
@@ -241,6 +254,82 @@ def test_a_release_charged_but_not_sent_before_ones_own_answer_never_leaves(
     assert not ready.hospitals["h4"].entries("released")
 
 
+def test_a_late_release_after_the_survivors_were_fixed_without_it(ready: SumHospitals) -> None:
+    """The server holds h4's masked release beside the shares of its slot key: its own mask stays on it."""
+    fixed = ready.first_trip(("h1", "h2", "h3"))
+    for name in ("h1", "h2", "h3"):
+        assert isinstance(ready.send(name, ready.survivors(name, fixed)), SumAnswer)
+    # h4 was asked nothing yet: it takes the plan for what it is, and is charged.
+    late = MaskedIntegers.from_bytes(ready.masked("h4").body, 4, ready.asked().dimension)
+    everybody = replace(fixed, sent={**fixed.sent, 4: SentSeed(late.commitment, late.seed_shares)})
+    for name in ("h1", "h2", "h3"):
+        assert ready.send(name, ready.survivors(name, everybody)) == "slot"
+        answer = ready.send(name, ready.survivors(name, fixed))
+        assert isinstance(answer, SumAnswer)
+        assert kinds_given(ready, name, answer, everybody)[4] == {ShareKind.SLOT_KEY}
+    # h4 itself, told that it is in, gives the one share of its seed that there will be: q are needed.
+    assert isinstance(ready.send("h4", ready.survivors("h4", everybody)), SumAnswer)
+    check_one_sum(ready)
+
+
+def test_a_hospital_that_never_answers_trip_2_stops_no_sum_and_fewer_than_q_give_none(
+    ready: SumHospitals,
+) -> None:
+    fixed = ready.first_trip(ready.names)
+    assert isinstance(ready.second_trip(fixed, ("h1", "h2", "h4")), np.ndarray)
+    assert not ready.hospitals["h3"].entries("survivors")
+    fixed = ready.first_trip(ready.names, 2)
+    trip = await_shares(fixed, ready.slot_key_digests(fixed))
+    for name in ("h1", "h2"):
+        answer = ready.send(name, ready.survivors(name, fixed, 2))
+        assert isinstance(answer, SumAnswer)
+        trip = take_given(trip, answer, answer.asked)
+    assert outcome(trip) is None
+    for number in (1, 2):
+        check_one_sum(ready, number)
+
+
+def test_a_bad_answerer_is_named_and_does_no_harm_beside_q_right_ones(ready: SumHospitals) -> None:
+    fixed = ready.first_trip(("h1", "h2", "h3"))
+    trip = await_shares(fixed, ready.slot_key_digests(fixed))
+    for name in ("h2", "h1", "h3", "h4"):
+        answer = ready.send(name, ready.survivors(name, fixed))
+        assert isinstance(answer, SumAnswer)
+        if name == "h2":
+            spoilt = bytearray(answer.body)
+            spoilt[-1] ^= 1
+            answer = replace(answer, body=bytes(spoilt))
+        trip = take_given(trip, answer, answer.asked)
+    assert isinstance(outcome(trip), np.ndarray)
+    assert "h2" in trip.wrong or 2 in trip.wrong
+    assert len(trip.wrong) == 1
+
+
+def test_two_sums_that_differ_by_one_hospital_are_two_charges_with_fresh_noise(
+    ready: SumHospitals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same weights in two rounds, once with h4 and once without: the difference has all noise of both."""
+    import wardround.client.secure_sum.for_plan as for_plan
+
+    masked, plain = for_plan.mask, {}
+
+    def seen(member: Any, integers: Any, label: Any, slot: Any, *more: Any) -> Any:
+        plain[member.index, slot.number] = integers.copy()
+        return masked(member, integers, label, slot, *more)
+
+    monkeypatch.setattr(for_plan, "mask", seen)
+    sums = []
+    for number, names in ((1, ready.names), (2, ready.names[:3])):
+        fixed = ready.first_trip(names, number)
+        sums.append(ready.second_trip(fixed, ready.names, number))
+        check_one_sum(ready, number)
+    for index, name in enumerate(ready.names[:3], 1):
+        assert (plain[index, 1] != plain[index, 2]).mean() > 0.9
+        charged = ready.hospitals[name].entries("charged")
+        assert [entry.fields["weights"] for entry in charged] == [charged[0].fields["weights"]] * 2
+    assert (sums[0] - sums[1] != plain[4, 1]).mean() > 0.9
+
+
 def test_a_second_roster_of_one_study(ready: SumHospitals) -> None:
     """Another member's new keys make another roster: signed by nobody who signed the first."""
     names, keys = ready.names, RosterKeys.from_bytes(ready.roster_keys, 4, len(ready.study.slots))
@@ -258,6 +347,45 @@ def test_a_second_roster_of_one_study(ready: SumHospitals) -> None:
         assert ready.hospitals[name].entries("roster")[0].fields["roster"] == first
     # h4 does not know these keys for its own.
     assert ready.ask("h4", SumStep.DEAL, ready.roster_keys) == "roster"
+
+
+def under_another_operator(hospitals: SumHospitals) -> SumHospitals:
+    """The same hospitals and terms, which a second operator signed and all of them approved as well."""
+    other = shallow_copy(hospitals)
+    other.operator, other.heads, other.dealings = new_key(), dict.fromkeys(hospitals.names), {}
+    both = {"first": hospitals.operator.public, "second": other.operator.public}
+    terms, who = hospitals.terms, {"reason": "reviewed", "person": "officer"}
+    for name, hospital in hospitals.hospitals.items():
+        hospital.write_policy(operators=both, **hospitals.policy(name))
+        study = {"operator": other.operator.public, "study": terms.study, "terms": terms.fingerprint}
+        hospital.agent._ledger.decide("approved", datetime.now(UTC), **study, **who)
+    return other
+
+
+def test_what_was_signed_for_one_operator_joins_no_roster_of_another(ready: SumHospitals) -> None:
+    """Member keys and rosters are signed for terms, whoever the operator is: keys of each operator's own hold them."""
+    other = under_another_operator(ready)
+    first = RosterKeys.from_bytes(ready.roster_keys, 4, len(ready.study.slots))
+    # The whole of it: nobody finds keys in it that it made for this operator.
+    other.use(first)
+    other.keys()
+    for name in other.names:
+        assert other.ask(name, SumStep.DEAL, other.roster_keys) == "roster"
+    # One hospital's keys and dealing, beside what the others give now.
+    mine = other.keys()
+    assert not {one.sealing_key for one in first.members} & {one.sealing_key for one in mine.members}
+    other.use(RosterKeys((first.members[0], *mine.members[1:])))
+    assert other.ask("h1", SumStep.DEAL, other.roster_keys) == "roster"
+    other.dealings = {"h1": ready.dealings["h1"]} | {
+        name: other.given(name, SumStep.DEAL, other.roster_keys).body for name in other.names[1:]
+    }
+    for name in other.names[1:]:
+        answer = other.given(name, SumStep.TAKE, other.for_member(name))
+        assert TakenShares.from_bytes(answer.body, 4).failed == (1,)
+        assert other.clause_of_plan(name) == "set_up"
+    assert not any(other.hospitals[name].entries("charged") for name in other.names)
+    # The first operator's study goes on.
+    ready.masked("h1")
 
 
 def _signed(
