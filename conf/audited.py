@@ -16,13 +16,15 @@ class AttackSettings:
     """How a study is attacked.
 
     runs: how often each release is made with the canary, and how often without. confidence: of lower bounds and of
-    intervals. others: patients beside the canary at each hospital. models: how many are trained, with privacy and
-    without, to infer who took part. mutations: whether the code is broken, too.
+    intervals. others: patients beside the canary at each hospital. canaries: how many there are in an audit by one
+    run, 0 for none. models: how many are trained, with privacy and without, to infer who took part. mutations: whether
+    the code is broken, too.
     """
 
     runs: int = 4000
     confidence: float = 0.95
     others: int = 4
+    canaries: int = 4000
     models: int = 12
     mutations: str = "none"
 
@@ -32,6 +34,8 @@ class AttackSettings:
         line = "must be at least 0.5 and below 1"
         require(0.5 <= self.confidence < 1, "audit.confidence", self.confidence, line)
         require(0 <= self.others <= 1000, "audit.others", self.others, "must be from 0 to 1000")
+        line = "must be 0, or from 100 to 100000"
+        require(self.canaries == 0 or 100 <= self.canaries <= 10**5, "audit.canaries", self.canaries, line)
         line = "must be 0, or from 2 to 1000"
         require(self.models == 0 or 2 <= self.models <= 1000, "audit.models", self.models, line)
         line = f"must be one of {', '.join(MUTATION_CHOICES)}"

@@ -63,9 +63,9 @@ class Attack:
         patients = self.patients(present)
         return np.concatenate([self._scored(patients, seeds) for seeds in self.batches(first, runs)])
 
-    def batches(self, first: int, runs: int, wards: int = WARDS_AT_ONCE) -> list[range]:
-        """Give the seeds of runs that are computed together: so many wards at once."""
-        at_once, last = max(1, wards // len(self.hospitals)), first + runs
+    def batches(self, first: int, runs: int) -> list[range]:
+        """Give the seeds of runs that are computed together."""
+        at_once, last = max(1, WARDS_AT_ONCE // len(self.hospitals)), first + runs
         return [range(start, min(start + at_once, last)) for start in range(first, last, at_once)]
 
     def patients(self, present: bool) -> Cohort:

@@ -48,12 +48,17 @@ class AttackOutcome:
         return Interval(*(epsilon_of(value, delta) for value in (found.value, found.low, found.high)))
 
 
-def measure(without: Floats, with_canary: Floats, delta: float, confidence: float) -> AttackOutcome:
-    """Measure an attack by the scores of its runs, float64 [runs, rounds] of each arm; as many runs in both."""
+def measure(
+    without: Floats, with_canary: Floats, delta: float, confidence: float, *, coloured: bool = False
+) -> AttackOutcome:
+    """Measure an attack by the scores of its runs, float64 [runs, rounds] of each arm; as many runs in both.
+
+    coloured: whether the scores of one run depend on one another (``coloured_weights``).
+    """
     if without.shape != with_canary.shape:
         raise ValueError(f"scores {without.shape} and {with_canary.shape}: as many runs and rounds in both")
     chosen = max(2, int(CHOOSING_SHARE * len(without)))
-    weights = round_weights(without[:chosen], with_canary[:chosen])
+    weights = (coloured_weights if coloured else round_weights)(without[:chosen], with_canary[:chosen])
     low, high = without @ weights, with_canary @ weights
     threshold = float(low[:chosen].mean() + high[:chosen].mean()) / 2
     far = _threshold_for_epsilon(low[:chosen], high[:chosen], delta, confidence)
@@ -78,6 +83,25 @@ def round_weights(without: Floats, with_canary: Floats) -> Floats:
     floor = max(float(variance.max()) * _LEAST_VARIANCE, np.finfo(np.float64).tiny)
     weights = 1.0 / np.maximum(variance, floor)
     return np.asarray(weights / weights.max())
+
+
+def coloured_weights(without: Floats, with_canary: Floats) -> Floats:
+    """Give the rounds' weights where a round's noise is in later ones too, float64 [rounds]: S⁻¹ 1 (Fisher 1936).
+
+    S is the covariance seen in these runs, drawn a little to its diagonal: few runs say little of many rounds. Rounds
+    that nobody's canary moves (scores 0) weigh nothing.
+    """
+    seen = without.var(axis=0) + with_canary.var(axis=0) > 0
+    if not seen.any():
+        return np.ones(len(seen))
+    runs, rounds = 2 * len(without), int(seen.sum())
+    centred = np.concatenate([each[:, seen] - each[:, seen].mean(axis=0) for each in (without, with_canary)])
+    covariance = centred.T @ centred / runs
+    diagonal = np.diag(np.diag(covariance))
+    covariance += (diagonal - covariance) * rounds / (rounds + runs) + diagonal * _LEAST_VARIANCE
+    weights = np.zeros(len(seen))
+    weights[seen] = np.linalg.solve(covariance, np.ones(rounds))
+    return np.asarray(weights / np.abs(weights).max())
 
 
 def guess(without: Floats, with_canary: Floats, threshold: float) -> Guesses:

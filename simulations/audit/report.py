@@ -9,6 +9,7 @@ from rich.table import Table
 
 from wardround.simulations.audit.bounds import Interval
 from wardround.simulations.audit.membership import FALSE_POSITIVE_RATE, MembershipFinding
+from wardround.simulations.audit.one_run import OneRunFinding
 from wardround.simulations.audit.picture import histograms
 from wardround.simulations.audit.results import AuditResults
 from wardround.simulations.audit.stages import AuditFinding
@@ -16,7 +17,7 @@ from wardround.simulations.report.page import environment
 from wardround.simulations.report.plots import compact_delta, number, percent
 from wardround.simulations.report.terminal import cell
 
-VERSION = 2
+VERSION = 3
 _LARGEST_SHOWN = 1000.0
 
 
@@ -34,6 +35,32 @@ def audit_table(results: AuditResults) -> Table:
     for row in rows(results):
         table.add_row(*(cell(row[key]) for key in ("words", "stated", "estimate", "bound", "verdict")))
     return table
+
+
+def one_run_table(results: AuditResults) -> Table:
+    """One row per stage that one run can audit."""
+    title = cell(f"One run with {results.settings.attack.canaries:,} canaries, each there or not by a coin")
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("stage")
+    for column in ("stated\nε", "at least,\nby the shift", "at least,\nby guesses", ""):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in one_run_rows(results):
+        table.add_row(*(cell(row[key]) for key in ("words", "stated", "shift", "guesses", "verdict")))
+    return table
+
+
+def one_run_rows(results: AuditResults) -> list[dict[str, str]]:
+    """That table's rows as text, for the terminal and the page."""
+    return [
+        {
+            "words": found.words,
+            "stated": number(found.stated, 2),
+            "shift": _epsilon(found.shift),
+            "guesses": f"{_epsilon(found.guesses)} ({found.coins.correct} of {found.coins.guesses} right)",
+            "verdict": "not refuted" if found.holds else "REFUTED",
+        }
+        for found in results.one_runs
+    ]
 
 
 def membership_table(results: AuditResults) -> Table:
@@ -110,6 +137,9 @@ def closing_lines(results: AuditResults) -> list[str]:
                 f"WARNING: {found.stage.words}: the attack refutes the stated ε (a true one is refuted in "
                 f"{percent(1 - results.settings.attack.confidence)} of audits: repeat with another seed)."
             )
+    for one in results.one_runs:
+        if not one.holds:
+            lines.append(f"WARNING: {one.words}: one run with many canaries refutes the stated ε.")
     for found in results.broken:
         if found.holds and found.mutation:
             lines.append(f"WARNING: missed: {found.mutation.words}. Give more runs.")
@@ -140,6 +170,7 @@ def plain_results(results: AuditResults) -> dict[str, object]:
         "confidence": attack.confidence,
         "seconds": round(results.seconds, 1),
         "findings": [_plain(found) for found in results.findings],
+        "one_runs": [_plain_one_run(found) for found in results.one_runs],
         "memberships": [_plain_membership(found) for found in results.memberships],
     }
 
@@ -157,6 +188,20 @@ def _plain(found: AuditFinding) -> dict[str, object]:
             _finite(v) for v in (measured.parameter.value, measured.parameter.low, measured.parameter.high)
         ],
         "epsilon": [_finite(v) for v in (estimate.value, estimate.low, estimate.high)] if estimate else None,
+        "refuted": not found.holds,
+    }
+
+
+def _plain_one_run(found: OneRunFinding) -> dict[str, object]:
+    return {
+        "stage": found.words,
+        "stated_epsilon": found.stated,
+        "canaries": found.canaries,
+        "epsilon_at_least_by_shift": _finite(found.shift),
+        "epsilon_at_least_by_guesses": found.guesses,
+        "canaries_guessed_of": found.coins.canaries,
+        "guesses": found.coins.guesses,
+        "correct": found.coins.correct,
         "refuted": not found.holds,
     }
 
@@ -185,6 +230,7 @@ def audit_page(results: AuditResults) -> str:
             results=results,
             attack=results.settings.attack,
             rows=rows(results),
+            one_run_rows=one_run_rows(results),
             membership_rows=membership_rows(results),
             lines=closing_lines(results),
             charts=[Markup(histograms(found)) for found in results.as_it_is],  # noqa: S704 (escaped in Drawing)

@@ -13,9 +13,10 @@ from wardround.simulations.audit.report import (
     audit_table,
     closing_lines,
     membership_table,
+    one_run_table,
 )
 from wardround.simulations.audit.results import AuditResults
-from wardround.simulations.audit.stages import findings, stages
+from wardround.simulations.audit.stages import findings, one_runs, stages
 from wardround.simulations.federation.encoded_cache import load_cached
 from wardround.simulations.report.terminal import draw, show
 from wardround.simulations.study.study import simulated_terms
@@ -42,6 +43,8 @@ def run(settings: AuditSettings) -> AuditFiles:
         write_durably(page, audit_page(results).encode())
     write_durably(folder / "audit.json", audit_json(results))
     draw(audit_table(results))
+    if results.one_runs:
+        draw(one_run_table(results))
     if results.memberships:
         draw(membership_table(results))
     show(*closing_lines(results), f"Audit: {page or folder / 'audit.json'}")
@@ -56,6 +59,9 @@ def conduct(settings: AuditSettings) -> AuditResults:
     listed = stages(federation, terms, settings.attack.others)
     attack, seed = settings.attack, settings.study.seed
     found = tuple(findings(listed, attack, seed))
+    once = tuple(one_runs(listed, attack, seed))
     told = memberships(federation, terms, attack.models, attack.confidence, seed)
     seconds = time.perf_counter() - started
-    return AuditResults(settings=settings, terms=terms, findings=found, memberships=told, seconds=seconds)
+    return AuditResults(
+        settings=settings, terms=terms, findings=found, one_runs=once, memberships=told, seconds=seconds
+    )

@@ -12,7 +12,9 @@ from wardround.simulations.audit.attack import Attack, attack_on
 from wardround.simulations.audit.bounds import Interval, epsilon_of
 from wardround.simulations.audit.measure import AttackOutcome, measure
 from wardround.simulations.audit.mutations import MUTATIONS, Mutation
+from wardround.simulations.audit.one_run import OneRunFinding, one_run_audit
 from wardround.simulations.audit.smallest_sum import smallest_honest_set
+from wardround.simulations.audit.training import Studies, WeightsAttack
 from wardround.simulations.federation.federation import Federation
 
 
@@ -25,9 +27,22 @@ class AuditStage:
 
     key: str
     words: str
-    attack: Attack
+    attack: Attack | WeightsAttack
     stated: float
     gaussian: bool
+
+    @property
+    def in_one_run(self) -> bool:
+        """Whether one run with many canaries can tell: of training, all Gaussian, in one step a round."""
+        attack = self.attack
+        if not isinstance(attack, Attack) or attack.account != UPDATE.account:
+            return False
+        return self.gaussian and attack.terms.training.local_steps == 1
+
+    @property
+    def by_weights(self) -> bool:
+        """Whether weights are seen: there a round's noise is in later rounds too."""
+        return isinstance(self.attack, WeightsAttack)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +76,8 @@ def stages(federation: Federation, terms: Terms, others: int) -> list[AuditStage
     """List what can be attacked under these terms; releases of training come first."""
     gaussian = terms.training.sampling_rate == 1.0
     found = [*_released(federation, terms, others, UPDATE, terms.last_round, gaussian)]
+    if terms.training.optimizer != "newton":
+        found += _trained(federation, terms, others, gaussian)
     if count := len(TABLES.rounds(terms)):
         found += _released(federation, terms, others, TABLES, count, True)
     return found
@@ -94,6 +111,25 @@ def _released(
     yield AuditStage("table_sums" if tables else "sums", words, smallest, stated[SMALLEST_SUM], gaussian)
 
 
+def _trained(federation: Federation, terms: Terms, others: int, gaussian: bool) -> list[AuditStage]:
+    """Give the stages at which weights are seen: by whoever reads the model, with the helpers that the ε supposes.
+
+    Under local noise all other hospitals are silent: what is left is the least noise that a model can have. Not under
+    newton, which filters the noise of each run by a matrix of its own: slow, and the attack would be weak.
+    """
+    honest, helpers = 1, 0
+    if terms.secure_sum is not None:
+        honest, helpers = terms.thresholds.shares_for_reader, terms.thresholds.colluding
+    names = federation.hospitals
+    releases = attack_on(federation, terms, UPDATE.account, names[:honest], others)
+    studies = Studies(releases=releases, helpers=names[honest : honest + helpers])
+    stated = epsilon_against(terms, UPDATE, terms.last_round)["model"]
+    return [
+        AuditStage(key, words, WeightsAttack(studies=studies, final=key == "model"), stated, gaussian)
+        for key, words in (("weights", "weights of all rounds"), ("model", "the final model alone"))
+    ]
+
+
 def findings(listed: list[AuditStage], settings: AttackSettings, seed: int) -> Iterator[AuditFinding]:
     """Attack each stage as it is, then, where asked for, one of them under each mutation that applies.
 
@@ -107,14 +143,26 @@ def findings(listed: list[AuditStage], settings: AttackSettings, seed: int) -> I
             yield attacked(broken, settings, seed, mutation)
 
 
+def one_runs(listed: list[AuditStage], settings: AttackSettings, seed: int) -> Iterator[OneRunFinding]:
+    """Audit by one run each stage that can be, as it is; none where ``canaries`` is 0."""
+    for stage in listed if settings.canaries else ():
+        if stage.in_one_run and isinstance(stage.attack, Attack):
+            yield one_run_audit(
+                stage.attack, stage.words, stage.stated, settings.canaries, settings.confidence, seed
+            )
+
+
 def attacked(
     stage: AuditStage, settings: AttackSettings, seed: int, mutation: Mutation | None = None
 ) -> AuditFinding:
     """Attack one stage, by seeds that no study of a person's own is likely to have."""
     terms, first = stage.attack.terms, (seed + 1) << 64
     delta = terms.privacy.delta
-    attack = mutation.used(stage.attack) if mutation else stage.attack
+    attack = stage.attack
+    if mutation and isinstance(attack, Attack):
+        attack = mutation.used(attack)
     with mutation.broken(terms) if mutation else nullcontext():
         without = attack.scores(False, first, settings.runs)
         with_canary = attack.scores(True, first + settings.runs, settings.runs)
-    return AuditFinding(stage, measure(without, with_canary, delta, settings.confidence), delta, mutation)
+    outcome = measure(without, with_canary, delta, settings.confidence, coloured=stage.by_weights)
+    return AuditFinding(stage, outcome, delta, mutation)
