@@ -30,8 +30,9 @@ def refuse_unless_permitted(seen: Forecast) -> None:
     """Raise Refusal by the first clause that does not hold; a person's approval may still be open."""
     for clause in seen.clauses:
         if not clause.holds and clause.name != "approval":
+            remedy = f"; {clause.remedy}" if clause.remedy else ""
             raise Refusal(
-                clause.name, f"{clause.asked}; this hospital allows {clause.allowed} ({clause.file})"
+                clause.name, f"{clause.asked}; this hospital allows {clause.allowed} ({clause.file}){remedy}"
             )
 
 

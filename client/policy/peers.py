@@ -105,10 +105,16 @@ def peers_clause(known: KnownMembers, sums: SecureSumSettings, min_colluding: in
     strangers = ", ".join(known.unknown) or "none"
     asked = f"hospitals not known here={len(known.unknown)} ({shown(strangers)})"
     allowed = f"at most {room} (secure_sum.colluding - min_colluding)"
+    remedy = (
+        "take in their peer files (wardround-hospital peers add FILE), or ask the operator for terms with "
+        "privacy.noise=local"
+    )
     if known.replaced:
         asked = f"other keys or names than in policy.yaml={shown(', '.join(known.replaced))}"
         allowed = "each hospital under the key that was compared by telephone"
-    return Clause("peers", asked, allowed, not known.replaced and len(known.unknown) <= room)
+        remedy = "do not approve, and tell these hospitals"
+    holds = not known.replaced and len(known.unknown) <= room
+    return Clause("peers", asked, allowed, holds, remedy=remedy)
 
 
 def _known_otherwise(name: str, key: str, known: Mapping[str, str]) -> bool:

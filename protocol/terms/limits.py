@@ -68,13 +68,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class Clause:
-    """One limit: what is asked, what this hospital allows, whether that holds, and which of its files says so."""
+    """One limit: what is asked, what this hospital allows, whether that holds, and which of its files says so.
+
+    remedy: what a person of the hospital does about it, where that is more than to change the file or the terms.
+    """
 
     name: str
     asked: str
     allowed: str
     holds: bool
     file: str = "policy.yaml"
+    remedy: str = ""
 
 
 def validity_clauses(terms: Terms, now: datetime) -> Iterator[Clause]:

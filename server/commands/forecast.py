@@ -8,6 +8,7 @@ from wardround.protocol.terms.cost import unmasked_epsilon
 from wardround.protocol.text.say import say, say_json
 from wardround.server.commands.settings import serving, show_settings, with_proposal
 from wardround.server.study.forecast import Outlook, StudyForecast, study_forecast
+from wardround.server.study.sign_terms import noise_words
 
 
 def run(options: Namespace) -> None:
@@ -88,10 +89,10 @@ def _megabytes(count: int) -> str:
 
 def noise_lines(forecast: StudyForecast) -> Iterator[str]:
     """Say what each noise mode costs in accuracy: the noise that is left in the model's gradients."""
-    chosen = forecast.terms.privacy.noise
+    yield noise_words(forecast.terms)
     costs = ", ".join(f"{name} {cost:.3g}" for name, cost in forecast.noise_costs.items())
     if costs:
-        yield f"noise={chosen}; noise in each round's gradient, as a multiple of one trusted server's: {costs}"
+        yield f"noise in each round's gradient, as a multiple of one trusted server's: {costs}"
 
 
 def outlook_lines(one: Outlook) -> Iterator[str]:

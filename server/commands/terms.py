@@ -9,7 +9,7 @@ from wardround.protocol.text.say import say, say_json
 from wardround.protocol.wire.signed_terms import save_terms
 from wardround.server.commands.settings import show_settings
 from wardround.server.study.own_parts import declare_own_parts
-from wardround.server.study.sign_terms import evaluation_words, signed_terms
+from wardround.server.study.sign_terms import evaluation_words, noise_words, signed_terms
 
 
 def run(options: Namespace) -> None:
@@ -33,6 +33,7 @@ def run(options: Namespace) -> None:
                 "rounds": terms.training.rounds,
                 "epsilon": terms.privacy.epsilon,
                 "delta": terms.privacy.delta,
+                "noise": terms.privacy.noise,
                 "noise_multiplier": terms.noise_multiplier,
                 "valid_until": terms.expires_at,
             }
@@ -42,6 +43,7 @@ def run(options: Namespace) -> None:
         f"{options.out}: terms of {terms.study} for {len(terms.hospitals)} hospitals, "
         f"{terms.training.rounds} rounds at ε = {terms.privacy.epsilon:g}, δ = {terms.privacy.delta:g}, "
         f"noise multiplier {terms.noise_multiplier:g}, until {terms.expires_at[:10]}",
+        noise_words(terms),
         evaluation_words(terms),
         f"fingerprint {terms.fingerprint}",
     )

@@ -17,7 +17,7 @@ from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, signed
 from wardround.server.algorithm.noise_choice import noise_costs
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 from wardround.server.study.served import check_times
-from wardround.server.study.sign_terms import signed_terms
+from wardround.server.study.sign_terms import forecast_terms
 from wardround.server.study.sum_forecast import SumForecast, sum_forecast
 
 SET_UP_MESSAGES = 3
@@ -103,7 +103,7 @@ def study_forecast(serving: Serving) -> StudyForecast:
 def _signed(home: OperatorHome, serving: Serving) -> SignedTerms:
     if serving.proposal is not None:
         # Signed because a plan's size includes it; never written, so that the study can still be changed.
-        return signed_terms(serving.proposal, datetime.now(UTC))
+        return forecast_terms(serving.proposal, datetime.now(UTC))
     if home.study(serving.study).terms.exists():
         return load_terms(home.study(serving.study).terms)
     raise ConfigurationError("training.public_patients: is missing; name every hospital, as in {north: 1200}")

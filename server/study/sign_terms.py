@@ -1,34 +1,56 @@
 """From an operator's proposal to signed terms."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from wardround.conf.proposal import Proposal
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.privacy.noise import SECURE
 from wardround.protocol.terms.terms import Terms, require_countable
 from wardround.protocol.wire.signed_terms import SignedTerms, sign_terms
-from wardround.protocol.wire.signing import load_key
-from wardround.server.algorithm.noise_choice import chosen_noise
+from wardround.protocol.wire.signing import load_key, new_key
 from wardround.server.algorithm.propose import propose
-from wardround.server.store.operator_home import load_operator_home
+from wardround.server.store.operator_home import SETTINGS, load_operator_home
+
+GO_ON_LOCAL = "privacy.noise=local, which needs no peers and adds more noise"
+"""What an operator may do whose hospitals do not know one another."""
 
 
 def signed_terms(proposal: Proposal, now: datetime) -> SignedTerms:
-    """Compose and sign the terms of a proposal, valid from now."""
-    key = load_key(proposal.key)
+    """Compose and sign the terms of a proposal, valid from now.
+
+    ConfigurationError where they have secure sums and a hospital is not enrolled in the home that the key lies in.
+    """
+    members = _members(proposal)
+    signed = _signed(proposal, now, members)
+    strangers = [name for name in proposal.training.public_patients if name not in members]
+    if strangers and signed.terms.secure_sum is not None:
+        raise ConfigurationError(
+            f"training.public_patients: {', '.join(strangers)} are not enrolled, and the terms of a secure sum name "
+            f"each hospital's signing key; wardround-serve enrol --request FILE, or {GO_ON_LOCAL}"
+        )
+    return signed
+
+
+def forecast_terms(proposal: Proposal, now: datetime) -> SignedTerms:
+    """Compose and sign terms that are only looked at: a hospital not enrolled yet has a key that nobody holds."""
+    return _signed(proposal, now, _members(proposal))
+
+
+def _signed(proposal: Proposal, now: datetime, members: Mapping[str, str]) -> SignedTerms:
+    key, hospitals = load_key(proposal.key), proposal.training.public_patients
     terms = propose(
         study=proposal.study,
         contract=proposal.contract,
         model=proposal.model,
         privacy=proposal.privacy,
         training=proposal.training,
-        public_patients=proposal.training.public_patients,
+        public_patients=hospitals,
         simulation=proposal.simulation,
         evaluation=proposal.evaluation,
         fairness=proposal.fairness,
         secure_sum=proposal.secure_sum,
-        members=_members(proposal),
+        members={name: members.get(name) or new_key().public for name in _named(proposal)},
     )
     expires_at = (now + timedelta(days=proposal.valid_days)).isoformat(timespec="seconds")
     delay = proposal.reply_delay_seconds
@@ -37,25 +59,31 @@ def signed_terms(proposal: Proposal, now: datetime) -> SignedTerms:
     return sign_terms(replace(terms, expires_at=expires_at, reply_delay_seconds=delay), key)
 
 
-def _members(proposal: Proposal) -> dict[str, str] | None:
-    """Give the signing keys of the study's hospitals, where it has secure sums: those with which they joined.
+def _named(proposal: Proposal) -> Iterable[str]:
+    """Give the hospitals whose keys the terms would name: none where they are simulated."""
+    return () if proposal.simulation else proposal.training.public_patients
 
-    ConfigurationError where one of them is not enrolled in the home that the operator's key lies in.
+
+def _members(proposal: Proposal) -> dict[str, str]:
+    """Give the signing keys of the study's enrolled hospitals: those with which they joined.
+
+    Empty where the key lies in no operator's home, in which nobody is enrolled.
     """
-    training = proposal.training
-    chosen = chosen_noise(
-        proposal.privacy.noise, len(training.public_patients), training, proposal.simulation
+    folder = proposal.key.parent
+    if not (folder / SETTINGS).exists():
+        return {}
+    enrolled = load_operator_home(folder).hospitals()
+    return {name: enrolled[name].signing_key for name in _named(proposal) if name in enrolled}
+
+
+def noise_words(terms: Terms) -> str:
+    """Say who adds the noise, and what hospitals must do first where it is shared."""
+    if terms.secure_sum is None:
+        return f"noise={terms.privacy.noise}: each hospital's release is private by itself"
+    return (
+        f"noise={terms.privacy.noise}: before they can approve, hospitals must know one another "
+        f"(docs/hospital-peers.md); or {GO_ON_LOCAL}"
     )
-    if proposal.simulation or chosen != SECURE.name:
-        return None
-    enrolled = load_operator_home(proposal.key.parent).hospitals()
-    unknown = [name for name in proposal.training.public_patients if name not in enrolled]
-    if unknown:
-        raise ConfigurationError(
-            f"training.public_patients: {', '.join(unknown)} are not enrolled, and the terms of a secure sum name "
-            "each hospital's signing key; wardround-serve enrol --request FILE"
-        )
-    return {name: enrolled[name].signing_key for name in proposal.training.public_patients}
 
 
 def evaluation_words(terms: Terms) -> str:

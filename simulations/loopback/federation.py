@@ -103,11 +103,14 @@ class Loopback:
         for name, file in files.items():
             self.hospital(name, "peers", "sign", str(file))
         told = {name: key_fingerprint(load_peers(file).signing_key) for name, file in files.items()}
-        for name in self.hospitals:
+
+        def add_all(name: str) -> None:
             for other in self.hospitals:
                 if other != name:
                     words = ("peers", "add", str(files[other]), "--fingerprint", told[other])
                     self.hospital(name, *words)
+
+        self._at_each(add_all)
 
     def _begin_simulated(self, simulation: Simulation) -> None:
         """Begin simulated homes; their secret behind tokens is what a simulation of this seed derives."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.privacy.noise import SECURE
+from wardround.protocol.terms.settings import TrainingSettings
+from wardround.server.algorithm.noise_choice import chosen_noise
 from wardround.simulations.loopback.federation import Loopback, descendants
 
 STUDY = "many"
@@ -39,12 +42,17 @@ class Measured:
         ]
 
 
-def run_many(folder: Path, hospitals: int, rounds: int) -> Measured:
-    """Provision so many hospitals, run one study over them, and measure; ConfigurationError where it fails."""
+def run_many(folder: Path, hospitals: int, rounds: int, noise: str = "auto") -> Measured:
+    """Provision so many hospitals, run one study over them, and measure; ConfigurationError where it fails.
+
+    noise: as ``privacy.noise``. Where it is ``secure`` hospitals are introduced first, each to each.
+    """
     names = [f"hospital-{number:02d}" for number in range(1, hospitals + 1)]
     with Loopback(folder, names) as loopback:
         loopback.provision()
-        settings = loopback.settings(STUDY, rounds)
+        settings = loopback.settings(STUDY, rounds, f"privacy.noise={noise}")
+        if chosen_noise(noise, hospitals, TrainingSettings(), simulation=False) == SECURE.name:
+            loopback.introduce()
         loopback.approve(STUDY, *settings)
         loopback.start_server()
         for name in names:

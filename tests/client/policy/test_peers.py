@@ -166,6 +166,7 @@ def test_terms_that_put_another_key_in_a_known_place_are_refused(put: dict[str, 
     assert not clause.holds
     assert clause.name == "peers"
     assert next(iter(put)) in clause.asked
+    assert clause.remedy.startswith("do not approve")
 
 
 def sums(colluding: int) -> SecureSumSettings:
@@ -180,7 +181,10 @@ def test_the_unknown_help_and_the_policys_least_t_may_help_beside_them(
     unknown: int, colluding: int, least: int, holds: bool
 ) -> None:
     known = KnownMembers(("north",), (), tuple(f"x{n}" for n in range(unknown)))
-    assert peers_clause(known, sums(colluding), least).holds is holds
+    clause = peers_clause(known, sums(colluding), least)
+    assert clause.holds is holds
+    assert "peers add" in clause.remedy
+    assert "privacy.noise=local" in clause.remedy
 
 
 @given(st.data())

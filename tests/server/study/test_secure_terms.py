@@ -23,6 +23,8 @@ from wardround.server.study.served import ServedStudy
 NAMES = ("north", "south", "west")
 HOSPITALS = "training.public_patients={north: 1200, south: 800, west: 900}"
 SECURE = (HOSPITALS, "privacy.noise=secure")
+FIVE = ("north", "south", "west", "east", "mid")
+FIVE_HOSPITALS = f"training.public_patients={{{','.join(f'{name}: 900' for name in FIVE)}}}"
 
 
 @pytest.fixture
@@ -66,9 +68,59 @@ def test_members_are_the_keys_with_which_hospitals_joined(home, capsys):
 def test_a_hospital_that_is_not_enrolled_has_no_key_to_name(home, capsys):
     enrol(home, "north")
     assert terms(home, *SECURE) == 2
-    line = "training.public_patients: south, west are not enrolled, and the terms of a secure sum name each"
-    assert line in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert (
+        "training.public_patients: south, west are not enrolled, and the terms of a secure sum name each"
+        in said
+    )
+    assert "enrol --request FILE, or privacy.noise=local" in said
     assert not (home.folder / "tea.terms").exists()
+
+
+def test_five_hospitals_have_secure_sums_where_nobody_chose(home, capsys):
+    for name in FIVE:
+        enrol(home, name)
+    assert terms(home, FIVE_HOSPITALS) == 0
+    assert load_terms(home.folder / "tea.terms").terms.privacy.noise == "secure"
+    # One line says what follows, and how to go on without.
+    assert "noise=secure: before they can approve, hospitals must know one another" in capsys.readouterr().out
+    for more in (
+        (HOSPITALS,),
+        (FIVE_HOSPITALS, "training.aggregate=median"),
+        (FIVE_HOSPITALS, "privacy.noise=local"),
+    ):
+        home.folder.joinpath("tea.terms").unlink()
+        assert terms(home, *more) == 0
+        assert load_terms(home.folder / "tea.terms").terms.privacy.noise == "local"
+        assert "noise=local: each hospital's release is private by itself" in capsys.readouterr().out
+
+
+def test_a_study_is_forecast_before_its_hospitals_are_enrolled(home, capsys):
+    enrol(home, "north")
+    asked = ["forecast", "--study=tea", f"--home={home.folder}", FIVE_HOSPITALS]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert "noise=secure: before they can approve" in said
+    assert "privacy.noise=local, which needs no peers" in said
+    assert [line for line in said.splitlines() if "is not enrolled" in line] == [
+        f"{name}: is not enrolled" for name in FIVE[1:]
+    ]
+    costs = said.partition("as a multiple of one trusted server's: ")[2].partition("\n")[0]
+    assert costs.startswith("local 2.24, secure 1.3")
+    assert terms(home, FIVE_HOSPITALS) == 2  # what is signed names keys that somebody holds
+    assert not (home.folder / "tea.terms").exists()
+
+
+def test_terms_by_a_key_alone_need_no_home_where_noise_is_local(home, tmp_path, capsys):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert main(["key", f"--out={alone / 'operator.key'}"]) == 0
+    out = alone / "tea.terms"
+    given = ("terms", "--study=tea", f"--key={alone / 'operator.key'}", f"--out={out}", FIVE_HOSPITALS)
+    assert main([*given]) == 2
+    assert "are not enrolled" in capsys.readouterr().err
+    assert main([*given, "privacy.noise=local"]) == 0
+    assert load_terms(out).terms.secure_sum is None
 
 
 def test_set_up_needs_every_member_with_its_key_and_a_study_that_is_set_up_a_quorum(home, capsys):

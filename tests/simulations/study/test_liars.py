@@ -33,6 +33,7 @@ OVERRIDES = [
     "data.largest=5000",
     "data.size_exponent=0.5",
     "training.optimizer=sgd",
+    "privacy.noise=local",
     "training.tail_average=0.5",
 ]
 Vector = NDArray[np.float64]
