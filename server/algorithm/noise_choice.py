@@ -45,6 +45,12 @@ def with_cap(terms: Terms, cap: float) -> Terms:
     return terms
 
 
+def raised_by_cap(terms: Terms) -> bool:
+    """Whether a training patient's ε is below the one asked for, since the cap on the unmasked ε raised the noise."""
+    spare_slots = terms.secure_sum.spare_slots if terms.secure_sum else 0
+    return terms.noise_multiplier > _multiplier(terms, spare_slots) * (1 + 1e-9)
+
+
 def noise_costs(terms: Terms, choice: SecureSumChoice) -> dict[str, float]:
     """Give the noise in a round's mean gradient by noise mode, as a multiple of that under one trusted server.
 

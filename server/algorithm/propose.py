@@ -18,7 +18,12 @@ from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, delta_clau
 from wardround.protocol.terms.secure_sum import SecureSumChoice, SecureSumSettings
 from wardround.protocol.terms.settings import OPTIMIZERS, ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
-from wardround.server.algorithm.noise_choice import chosen_noise, gradient_noise_stddev, with_cap
+from wardround.server.algorithm.noise_choice import (
+    chosen_noise,
+    gradient_noise_stddev,
+    raised_by_cap,
+    with_cap,
+)
 
 EFFECT_STDDEV = 1.0
 """Expected size of one scaled weight, the prior of the step-size rule; chosen on synthetic federations."""
@@ -82,7 +87,7 @@ def propose(
 
     chosen = chosen_noise(privacy.noise, len(public_patients), training, simulation)
     terms = composed(chosen)
-    if privacy.noise != chosen and terms.secure_sum is not None and not simulation:
+    if privacy.noise != chosen and terms.secure_sum is not None and raised_by_cap(terms):
         # The cap on the unmasked ε may ask for more noise than full noise at each hospital has.
         local = composed(LOCAL.name)
         return local if gradient_noise_stddev(local) < gradient_noise_stddev(terms) else terms

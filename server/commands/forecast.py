@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from wardround.protocol.terms.cost import unmasked_epsilon
 from wardround.protocol.text.say import say, say_json
+from wardround.server.algorithm.noise_choice import raised_by_cap
 from wardround.server.commands.settings import serving, show_settings, with_proposal
 from wardround.server.study.forecast import Outlook, StudyForecast, study_forecast
 from wardround.server.study.sign_terms import noise_words
@@ -51,6 +52,11 @@ def cost_lines(forecast: StudyForecast) -> Iterator[str]:
     """Say what either account, and a person who is in two hospitals, would have spent."""
     cost, evaluation = forecast.cost, forecast.terms.evaluation
     yield f"at each hospital: ε = {cost.training_epsilon:.4g} at δ = {cost.delta:g} over all rounds"
+    if forecast.terms.secure_sum is not None and raised_by_cap(forecast.terms):
+        yield (
+            f"less than privacy.epsilon={forecast.terms.privacy.epsilon:g}: secure_sum.max_epsilon_unmasked asks for "
+            "more noise (raise it if the hospitals' policies allow more)"
+        )
     yield f"δ × patients of the largest hospital = {cost.delta_times_largest:.3g}"
     if cost.held_out_epsilon is not None and evaluation is not None:
         yield (

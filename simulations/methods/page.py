@@ -28,10 +28,12 @@ the same figures; other seeds give figures within the spread. Methods were tuned
 federations. `methods.md` says where real data was looked at along the way.
 
 - **default**: the method of a user who sets nothing. The rows marked `default` in `results.json`
-  are its figures at each noise mode and ε. A user who sets nothing has full noise at each
-  hospital (`local`).
-- **local**: every hospital's release is private by itself. **distributed**: hospitals share the
-  noise. This *assumes secure aggregation* and is for simulations only.
+  are its figures at each noise mode and ε. A user who sets nothing has `secure` with five
+  hospitals or more, and `local` with fewer (heart, synthetic_few_large).
+- **local**: every hospital adds the full noise, and its release is private by itself. **secure**:
+  only sums over hospitals are seen, and each adds a share of the noise (`docs/secure-sum.md`), with
+  the integers, the shares and the spare round of a real study. A real study of many hospitals adds
+  more noise at a large ε, where the cap on the unmasked ε asks for it (`docs/privacy.md`).
 - **ε**: for adding or removing one patient with all events at one hospital, composed over the
   whole study and verified by the project's accountant. The run fails if a method spends more than
   the column says.

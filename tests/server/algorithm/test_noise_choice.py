@@ -15,7 +15,7 @@ from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms, terms_from_mapping, terms_to_mapping
 from wardround.protocol.wire.signing import new_key
-from wardround.server.algorithm.noise_choice import chosen_noise, noise_costs
+from wardround.server.algorithm.noise_choice import chosen_noise, noise_costs, raised_by_cap
 from wardround.server.algorithm.propose import propose
 
 KEYS = [new_key().public for _ in range(20)]
@@ -96,6 +96,40 @@ def test_simulations_do_not_apply_the_cap_and_local_studies_have_no_such_clause(
 def test_the_rule_falls_to_local_where_the_cap_asks_for_more_noise_than_local_has() -> None:
     assert terms(cap=0.5).privacy.noise == "local"
     assert terms(noise="secure", cap=0.5).privacy.noise == "secure"  # a person's word stays
+
+
+def test_size_alone_does_not_make_the_rule_fall_to_local() -> None:
+    """One hospital with nearly all patients: local noise is less, and the sums are still what nobody sees through."""
+    sizes = {"h00": 100_000, **{f"h{number:02d}": 10 for number in range(1, 5)}}
+    given: dict[str, Any] = {"public_patients": sizes, "privacy": PrivacySettings(delta=1e-7, noise="auto")}
+    real, simulated = terms(5, **given), terms(5, **given, simulation=True, members=None)
+    costs = noise_costs(real, CHOICE)
+    assert costs["local"] < costs["secure"]
+    assert (real.privacy.noise, simulated.privacy.noise) == ("secure", "secure")
+    held = terms(5, cap=1.0, **given)
+    assert (held.privacy.noise, raised_by_cap(real), raised_by_cap(held)) == ("local", False, False)
+
+
+@pytest.mark.parametrize(
+    ("hospitals", "epsilon", "spent"), [(81, 1.0, 1.0), (81, 3.0, 2.26), (300, 1.0, 1.0), (300, 8.0, 1.1)]
+)
+def test_the_rule_keeps_secure_sums_at_the_least_noise_that_the_cap_allows(
+    hospitals: int, epsilon: float, spent: float
+) -> None:
+    """At the shipped cap of 25; the noise that local needs for the whole ε is more each time."""
+    privacy = PrivacySettings(epsilon=epsilon, noise="auto")
+    found = terms(
+        hospitals,
+        privacy=privacy,
+        evaluation=None,
+        members={f"h{number:02d}": f"key {number}" for number in range(hospitals)},
+    )
+    costs = noise_costs(found, CHOICE)
+    assert found.privacy.noise == "secure"
+    assert costs["secure"] < costs["local"]
+    assert raised_by_cap(found) == (spent < epsilon)
+    assert study_epsilon(found, 1e-5)["training"] == pytest.approx(spent, rel=0.01)
+    assert unmasked_epsilon(found, 1e-5)["training"] <= 25.0
 
 
 def test_costs_are_those_of_the_composed_studies() -> None:

@@ -111,6 +111,23 @@ def test_a_study_is_forecast_before_its_hospitals_are_enrolled(home, capsys):
     assert not (home.folder / "tea.terms").exists()
 
 
+def test_forecast_says_what_the_cap_on_the_unmasked_epsilon_does(home, capsys):
+    asked = ["forecast", "--study=tea", f"--home={home.folder}", FIVE_HOSPITALS]
+    assert main(asked) == 0
+    assert "max_epsilon_unmasked" not in capsys.readouterr().out
+    assert main([*asked, "secure_sum.max_epsilon_unmasked=1.5"]) == 0  # 1.8 without more noise
+    said = capsys.readouterr().out
+    assert "less than privacy.epsilon=1: secure_sum.max_epsilon_unmasked asks for more noise" in said
+    assert "ε = 1.5 for training patients" in said
+    assert main([*asked, "secure_sum.max_epsilon_unmasked=0.5"]) == 0
+    said = capsys.readouterr().out
+    assert "noise=local" in said
+    # What is lost either way: the sums would have the larger noise.
+    assert float(said.partition("secure ")[2].split()[0]) > float(
+        said.partition("s: local ")[2].split(",")[0]
+    )
+
+
 def test_terms_by_a_key_alone_need_no_home_where_noise_is_local(home, tmp_path, capsys):
     alone = tmp_path / "alone"
     alone.mkdir()
