@@ -3,11 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from wardround.protocol.privacy.noise import NOISE_MODES, SUPPOSED
 from wardround.simulations.methods.cases import EPSILONS, SHOWN_NOISES
 from wardround.simulations.methods.compared import DEFAULT
 from wardround.simulations.methods.summary import Found
-from wardround.simulations.report.figure import standalone_style
+from wardround.simulations.report.figure import NOISE_WORDS, standalone_style
 from wardround.simulations.report.plots import Drawing, Scale, compact, number, padded, spread
 
 REFERENCES = {"best_possible": "best possible", "pooled_boosting": "pooled boosting", "alone": "alone"}
@@ -15,8 +14,6 @@ COLOURS = (
     ("#0b63b0", "#63aef2"), ("#c8690a", "#f2a24b"), ("#1a7f37", "#56d364"), ("#8250df", "#bc8cff"),
     ("#bf3989", "#f778ba"), ("#0a7e8c", "#4fd1dc"), ("#6e5a00", "#d4b72c"),
 )  # fmt: skip
-_WORDS = {mode.name: mode.words for mode in NOISE_MODES.values()}
-_WORDS[SUPPOSED] = "noise shared (assumes secure aggregation)"
 PANEL, GAP, LABELS, HEIGHT = 300, 46, 172, 380
 
 
@@ -49,7 +46,7 @@ def _panel(
     for tick in y.ticks():
         drawing.line(left, y(tick), right, y(tick), "grid")
         drawing.text(left - 6, y(tick) + 4, number(tick), "tick", "end")
-    drawing.text(left, 18, _WORDS[noise], "strong")
+    drawing.text(left, 18, NOISE_WORDS[noise], "strong")
     for epsilon in EPSILONS:
         label = "∞" if math.isinf(epsilon) else compact(epsilon)
         drawing.text(_place(epsilon, left), HEIGHT - 36, label, "tick", "middle")

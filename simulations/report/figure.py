@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wardround.protocol.files import read_bounded, write_durably
-from wardround.protocol.privacy.noise import SUPPOSED
+from wardround.protocol.privacy.noise import NOISE_MODES, SUPPOSED
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.say import complain, say
 from wardround.simulations.report.plots import Drawing, Scale, number, padded, tick_labels
@@ -19,6 +19,9 @@ LIGHT = """.mark.alone{fill:#c8690a}.mark.together{fill:#0b63b0}
 .mark.pooled{fill:none;stroke:#6b7684;stroke-width:2}"""
 DARK = ".mark.alone{fill:#f2a24b}.mark.together{fill:#63aef2}.mark.pooled{stroke:#97a3b2}"
 LARGEST = 2**26  # bytes of a summary
+NOISE_WORDS = {mode.name: mode.words for mode in NOISE_MODES.values()}
+NOISE_WORDS[SUPPOSED] = "noise shared (assumes secure aggregation)"
+"""By a result's noise mode, what a figure says of it."""
 
 
 def standalone_style(light: str, dark: str) -> str:
@@ -52,8 +55,8 @@ def headline_figure(summary: Mapping[str, Any]) -> str:
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):
         drawing.line(x(tick), 10, x(tick), bottom, "grid")
         drawing.text(x(tick), bottom + 18, label, "tick", "middle")
-    assumes = "; together assumes secure aggregation" if summary["noise"] == SUPPOSED else ""
-    drawing.text(490, bottom + 40, f"AUC on held-out patients (0.5 is chance){assumes}", "axis", "middle")
+    axis = f"AUC on held-out patients (0.5 is chance); together: {NOISE_WORDS[summary['noise']]}"
+    drawing.text(490, bottom + 40, axis, "axis", "middle")
     for row, (kind, name, value) in enumerate(rows):
         weight = " strong" if kind == "together" else ""
         drawing.text(270, 32 + 30 * row, name, f"label{weight}", "end")

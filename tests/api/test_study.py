@@ -48,10 +48,10 @@ print(study.table().select("method", "auc").write_json())
 FULL = {
     "pooled_boosting": "every record pooled, gradient boosting, tuned",
     "pooled": "every record pooled, same model",
-    "federated_private": "together, full noise at each hospital",
+    "federated_private": "together, full noise at each hospital (`local`)",
     "local_private": "each hospital alone",
 }
-SECURE = {"federated_private": "together, in secure sums"}
+SECURE = {"federated_private": "together, in secure sums (the default)"}
 """Rows of README's table by method, under full noise and in secure sums. The row after ``federated_private`` is the
 same with a part of each hospital's own."""
 

@@ -157,6 +157,9 @@ def test_the_readme_figure_stands_alone(example: Callable) -> None:
     parsed(drawn)
     for key in ("local_private", "federated_private", "pooled_boosting", "best_possible"):
         assert f"{summary['auc'][key]:.3f}" in drawn
+    # A figure under one noise mode is nothing that the other gives.
+    assert "together: full noise at each hospital<" in drawn
+    assert "together: noise shared in secure sums<" in headline_figure({**summary, "noise": "secure"})
     parsed(headline_figure({**summary, "auc": dict.fromkeys(summary["auc"])}))
 
 
