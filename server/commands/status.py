@@ -17,6 +17,7 @@ from wardround.server.store.event_log import (
     ASKED,
     EVALUATED,
     READY,
+    SET_UP,
     SURVIVORS,
     UNMASKED,
     VOID,
@@ -102,12 +103,21 @@ def _study(study: StudyFolder) -> dict[str, object]:
         "valid_until": None if terms is None else terms.expires_at,
         "other_releases": release_lines(agents_heard(events)),
         "roster": next((event["roster"] for event in events if event.get("event") == READY), None),
+        "set_up_waits_for": _waited_for(last) if last["event"] == SET_UP else {},
         "void_sums": [[one.get("account"), one.get("round")] for one in events if one.get("event") == VOID],
     }
 
 
+def _waited_for(event: Mapping[str, Any]) -> dict[str, str]:
+    """Give by hospital why its part of the set-up is missing."""
+    return {**dict.fromkeys(event["missing"], "no answer"), **event["rejected"]}
+
+
 def _sum_lines(study: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say which roster a study's secure sums have, and how many gave nothing; nothing where it has none."""
+    """Say for whom a set-up waits, or which roster a study has and how many sums gave nothing; else nothing."""
+    if study["set_up_waits_for"]:
+        waits = ", ".join(f"{name} ({why})" for name, why in study["set_up_waits_for"].items())
+        return (f"  set-up of secure sums needs every hospital; not there yet: {waits}",)
     if study["roster"] is None:
         return ()
     void = f", {len(study['void_sums'])} void" if study["void_sums"] else ""

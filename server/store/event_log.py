@@ -16,8 +16,9 @@ LARGEST_EVENT = 2**20  # bytes of a line
 
 ASKED, EVALUATED = "evaluation_announced", "evaluated"
 """Events of an evaluation on held-out patients: asked for, and closed with its noised measures."""
-READY, SURVIVORS, UNMASKED, VOID = "secure_sum_ready", "survivors", "unmasked", "void_sum"
-"""Events of secure sums: set up; a sum's survivors kept, before trip 2 leaves; its masks off; no sum."""
+SET_UP, READY = "set_up", "secure_sum_ready"
+SURVIVORS, UNMASKED, VOID = "survivors", "unmasked", "void_sum"
+"""Events of secure sums: set-up waits; set up; a sum's survivors kept, before trip 2 leaves; masks off; no sum."""
 AGENT = "agent"
 """Event of an agent that says which release it is; it tells nothing of how the study stands."""
 

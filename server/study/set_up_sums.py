@@ -25,13 +25,11 @@ from wardround.server.algorithm.sum_setup import (
     roster_of,
     wrong_answer,
 )
-from wardround.server.store.event_log import READY
+from wardround.server.store.event_log import READY, SET_UP
 from wardround.server.store.sum_files import SumFolder
 from wardround.server.study.quorum import ask_until
 from wardround.server.study.served import Answers, ServedStudy, attendance_of
 
-SET_UP = "set_up"
-"""Event of a set-up under way: who has not answered yet."""
 Read = TypeVar("Read")
 MOST_BROUGHT = 2**26
 """Bytes of shares that are under way to members at one time: they are H² in all."""
@@ -208,7 +206,7 @@ def _from_all(
         ask,
         lambda who, _: len(who.accepted) == who.planned,
         "secure sum, set-up",
-        need="all are needed",
+        need="all are needed (or another study, with privacy.noise=local)",
         round_number=0,
         event=SET_UP,
         wait_seconds=study.serving.wait_seconds,

@@ -177,8 +177,13 @@ def test_set_up_needs_everybody_and_says_who_is_missing(study, hospitals, step):
     hospitals.away = {step: {"west"}}
     with pytest.raises(ConfigurationError, match=r"set-up: 3 of 4 hospitals sent .*west: late"):
         set_up(study, hospitals.asks())
+    found = status._study(study.folder)
+    assert found["set_up_waits_for"] == {"west": "late"}
+    said = "  set-up of secure sums needs every hospital; not there yet: west (late)"
+    assert status._sum_lines(found) == (said,)
     hospitals.away = {}
     assert np.array_equal(summed(study, hospitals).total, total(*NAMES))
+    assert status._study(study.folder)["set_up_waits_for"] == {}
 
 
 def test_a_hospital_whose_shares_do_not_open_is_named_and_the_study_does_not_begin(study, hospitals):
