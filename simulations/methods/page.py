@@ -112,8 +112,8 @@ def _summary_section(cases: Sequence[Case], records: Sequence[Record]) -> str:
     if not boosting:
         return ""
     return (
-        "## The price of privacy\n\nAUC of the default method minus that of the same model without privacy, "
-        f"converged (`pooled`), on the same\nsplits.\n\n{privacy}\n"
+        "## The price of privacy\n\nAUC of the default method minus that of the same model without privacy, converged\n"
+        f"(`pooled`), on the same splits.\n\n{privacy}\n"
         "## The gap to pooled boosting\n\nAUC of the default method minus that of pooled boosting without privacy, "
         f"on the same splits.\n\n{boosting}"
     )
