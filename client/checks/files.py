@@ -10,6 +10,7 @@ from pathlib import Path
 from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.finding import Finding, fault, ok, warn
 from wardround.client.home.home import (
+    EVIDENCE,
     HOSPITAL_KEY,
     LEDGER,
     PATIENTS_KEY,
@@ -37,7 +38,19 @@ def permissions(home: Home) -> Iterator[Finding]:
     open_to_others = [
         name
         for name in (
-            *(".", "keys", SETTINGS, POLICY, LEDGER, ROUNDS, HOSPITAL_KEY, PATIENTS_KEY, TERMS, SUMS),
+            *(
+                ".",
+                "keys",
+                SETTINGS,
+                POLICY,
+                LEDGER,
+                ROUNDS,
+                HOSPITAL_KEY,
+                PATIENTS_KEY,
+                TERMS,
+                SUMS,
+                EVIDENCE,
+            ),
         )
         if (home.folder / name).exists() and _others_may(home.folder / name)
     ]

@@ -50,10 +50,15 @@ def _extension(until: datetime | None, expiry: datetime | None) -> str:
 
 def contradictions(ledger: SqliteLedger, names: Mapping[str, str]) -> Iterator[str]:
     """Say in a line each of whose lies the proof is kept here. names: an operator's first key to its name."""
+    found: dict[tuple[str, str], list[str]] = {}
     for (operator, _, account, number), study in ledger.contradicted().items():
+        found.setdefault((operator, study), []).append(f"round {number}, {account} patients")
+    # A line for a study: whoever lies in every round must not push other lines off the screen.
+    for (operator, study), sums in found.items():
+        count = "one sum" if len(sums) == 1 else f"{len(sums)} sums, the first"
         yield (
-            f"{names.get(operator, f'{operator[:16]}…')} signed two requests for other survivors of one sum (study "
-            f"{study}, round {number}, {account} patients): their server is broken, or lies; the second got nothing"
+            f"{names.get(operator, f'{operator[:16]}…')} signed two requests for other survivors of {count} (study "
+            f"{study}, {sums[0]}): their server is broken, or lies; the second got nothing"
         )
 
 

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from wardround.client.commands.terminal import say
@@ -11,6 +12,7 @@ from wardround.protocol.files import read_bounded, write_new
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.sum_evidence import (
     LARGEST_EVIDENCE,
+    MOST_PAIRS,
     Contradiction,
     evidence_from_bytes,
     evidence_to_bytes,
@@ -24,7 +26,7 @@ def run(options: Namespace) -> None:
             raise ConfigurationError("--out: writes what is kept here; leave FILE out")
         _say(evidence_from_bytes(_read(options.file)), options.json)
         return
-    kept = list(load_home(options.home).sum_evidence.pairs())
+    kept = list(islice(load_home(options.home).sum_evidence.pairs(), MOST_PAIRS))
     if options.out is not None:
         if not kept:
             raise ConfigurationError("evidence: none is kept here; nothing was written")
@@ -45,6 +47,8 @@ def _say(found: Iterable[Contradiction], as_json: bool, out: Path | None = None)
     say(
         "Survivors are numbers in the roster, by the order of the hospitals' names. An honest server signs one set."
     )
+    if len(lines) == MOST_PAIRS:
+        say(f"These are the first {MOST_PAIRS}; more may be kept here. One is proof enough.")
     if out is not None:
         say(f"Written to {out}; whoever has it can verify it: wardround-hospital ledger evidence {out}")
 

@@ -165,4 +165,5 @@ def stated_of_entry(entry: Entry) -> tuple[Spent, Spent]:
     return Spent(*masked), Spent(*unmasked)
 
 
-_SCOPES = Spent._fields
+_SCOPES = ("study", "operator", "life")
+"""Of ``Spent``, in its order."""

@@ -35,6 +35,9 @@ def release(plan: RoundPlan, ward: Ward, terms: Terms, paid: Paid, vector: Vecto
     now = ward.ledger.now(ward.clock())
     # Checked by the policy before the charge; a simulation's terms may say anything, and nothing of it is kept.
     expires_at = expiry_of(terms) or now
+    if paid.planned is not None:
+        # No longer than the keys: who extends terms extends neither.
+        expires_at = min(expires_at, paid.planned.kept_until)
     kept = ward.ledger.released(paid.charge, payload, expires_at, now)
     return leaving if kept is payload else _decoded(kept)
 

@@ -19,20 +19,22 @@ from wardround.protocol.wire.sum_roster import roster_order
 class PlannedSum:
     """The sum that a plan asks for, and this hospital's seat in it: all that masking needs, read before the charge.
 
-    What cannot be masked is refused before anything is charged, and no file is read once tables were.
+    What cannot be masked is refused before anything is charged, and no file is read once tables were. kept_until: when
+    the study's keys go here, and what was masked with them.
     """
 
     member: SumMember
     label: SumLabel
+    kept_until: datetime
 
     def mask(self, integers: Integers, stream: Keystream) -> MaskedIntegers:
         """Mask this hospital's noised integers. The stream must be fresh."""
         return mask(self.member, integers, self.label.digest(), self.label.slot, stream)
 
 
-def plan_sum(member: SumMember, plan: RoundPlan, terms: Terms) -> PlannedSum:
+def plan_sum(member: SumMember, plan: RoundPlan, terms: Terms, kept_until: datetime) -> PlannedSum:
     """Say what sum a plan asks for of a member."""
-    return PlannedSum(member, sum_label(plan, member.roster.digest, terms))
+    return PlannedSum(member, sum_label(plan, member.roster.digest, terms), kept_until)
 
 
 class RehearsedSums:
@@ -63,4 +65,4 @@ class RehearsedSums:
 
     def planned(self, plan: RoundPlan, terms: Terms, operator: str, now: datetime) -> PlannedSum:
         """See ``SumStudies.planned``; everything is set up."""
-        return plan_sum(self._member, plan, terms)
+        return plan_sum(self._member, plan, terms, now)

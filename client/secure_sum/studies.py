@@ -103,7 +103,8 @@ class SumStudies:
 
         Refusal ``set_up`` before set-up is done here, ``roster`` for a plan of another roster.
         """
-        return plan_sum(self._ready(plan.roster, terms, operator, now)[0], plan, terms)
+        member, keys = self._ready(plan.roster, terms, operator, now)
+        return plan_sum(member, plan, terms, keys.expires_at)
 
     def given(
         self, request: SumRequest, terms: Terms, operator: str, now: datetime, signed: bytes

@@ -24,9 +24,8 @@ from wardround.protocol.wire.opening import (
 from wardround.protocol.wire.sum_wire import LARGEST_SUM_MESSAGE, SumRequest, SumStep, decode_sum_request
 from wardround.protocol.wire.wire import split_plan
 
-LARGEST_EVIDENCE = 2**27
-"""Bytes of a file of such pairs."""
-MOST_PAIRS = 1000
+LARGEST_EVIDENCE, MOST_PAIRS = 2**27, 100
+"""Bytes of a file of such pairs, and how many it holds: with 1000 members a pair has 0.7 MB as it is written."""
 _FORM = "wardround evidence of two survivor sets 1"
 _MOST_MEMBERS = 1000  # more than a sum may have: the roster that says how many is not at hand
 

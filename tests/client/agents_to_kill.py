@@ -24,12 +24,14 @@ import wardround.client.round.charging
 import wardround.client.round.leaving
 import wardround.client.round.participate
 import wardround.client.secure_sum.for_plan
+import wardround.client.secure_sum.secret_file
 import wardround.client.secure_sum.studies
 import wardround.client.secure_sum.study_keys
 import wardround.client.train.with_opacus
 from wardround.client.agent.agent import Agent, run_agent
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.ledger.store import Store
+from wardround.client.secure_sum.evidence import SumEvidence
 from wardround.client.secure_sum.study_keys import StudyKeyFiles
 
 
@@ -88,11 +90,11 @@ def half_sent() -> None:
 def half_written() -> None:
     """Die with half of a file of study keys under its hidden name."""
 
-    def deadly(path: Path, content: bytes, mode: int) -> None:
+    def deadly(path: Path, content: bytes) -> None:
         path.with_name(path.name + ".part").write_bytes(content[: len(content) // 2])
         die()
 
-    wardround.client.secure_sum.study_keys.write_durably = deadly
+    wardround.client.secure_sum.study_keys.replace_secret = deadly
 
 
 # In the order in which a plan comes by.
@@ -129,6 +131,9 @@ PLACES_OF_SUMS: dict[str, Callable[[], None]] = {
     "deal: roster entered, not committed": before_commit("roster"),
     "deal: head outside not written": before(wardround.client.ledger.head_file, "write_head"),
     "deal: roster entered, file not written": before(StudyKeyFiles, "save"),
+    "deal: file replaced, the old one not overwritten": before(
+        wardround.client.secure_sum.secret_file, "_overwrite"
+    ),
     "deal: file written": after(StudyKeyFiles, "save"),
     "deal: dealt": after(wardround.client.secure_sum.studies, "deal"),
     "take: opened": after(wardround.client.secure_sum.studies, "take"),
@@ -139,6 +144,7 @@ PLACES_OF_SUMS: dict[str, Callable[[], None]] = {
     "plan: stored, not committed": after(Store, "keep"),
     "plan: released": after(SqliteLedger, "released"),
     "plan: half sent": half_sent,
+    "survivors: request kept": after(SumEvidence, "keep_first"),
     "survivors: opened": after(wardround.client.secure_sum.studies, "give"),
     "survivors: entered, not committed": before_commit("survivors"),
     "survivors: stored, not committed": after(Store, "keep"),

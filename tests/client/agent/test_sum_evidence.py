@@ -111,8 +111,12 @@ def test_people_are_told_and_can_write_it_out_for_others(
     assert main(["status", "--home", home]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "ALERT: consortium signed two requests for other survivors of one sum (study tea, round 1" in said
+    # In another round too: the study has one line, and the file both.
+    lie(ready, number=2)
+    ready.hospitals["h1"].stop()
     assert main(["status", "--home", home, "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["alerts"]) == 1
+    (alert,) = json.loads(capsys.readouterr().out)["alerts"]
+    assert "of 2 sums, the first (study tea, round 1, training patients)" in alert
     main(["doctor", "--home", home, "--json"])
     warned = [one for one in json.loads(capsys.readouterr().out) if "signed two requests" in one["text"]]
     assert [one["state"] for one in warned] == ["warn"]
