@@ -207,7 +207,7 @@ def step_terms(model: ModelSettings | None = None, hospitals: int = 3, **trainin
         model=model or ModelSettings(),
         privacy=PrivacySettings(clip_norm=0.5),
         training=TrainingSettings(public_patients=names, **training),
-        hospital_noise_stddev=0.5,
+        hospital_noise_stddev=lambda round_number: 0.5,
         secure_sum=None,
         hospitals=tuple(names),
         simulation=True,

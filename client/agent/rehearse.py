@@ -117,7 +117,7 @@ def _release(
             f"{faults[0]}: a round would be noise alone, and charged; fix this, or report this line"
         )
     if isinstance(answer, SumAnswer):
-        return terms.update_noise.dimension, len(encode_sum_answer(answer)), epsilon
+        return terms.update_noise(1).dimension, len(encode_sum_answer(answer)), epsilon
     return len(answer.vector), len(encode_release(answer)), epsilon
 
 

@@ -115,8 +115,10 @@ def _next_round(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
     if following > last:
         answer = "all rounds are charged"
     for clause, cap, (study, key) in zip(CAP_CLAUSES, opened.policy.caps.limits, scopes, strict=True):
-        after = ledger.spent("training", opened.policy.delta, study, key, [UPDATE.event(terms)])
-        if following <= last and after > cap:
+        if following > last:
+            break
+        after = ledger.spent("training", opened.policy.delta, study, key, [UPDATE.event(terms, following)])
+        if after > cap:
             answer = f"none: {clause} would be {after:.4g} of {cap:g}"
             break
     row: dict[str, object] = {"study": terms.study, "next": answer, "expires_at": terms.expires_at}

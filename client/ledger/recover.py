@@ -27,7 +27,7 @@ from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.ledger.store import Store
 from wardround.protocol.errors import ConfigurationError, LedgerError
 from wardround.protocol.privacy.accounting import PrivacyEvent, noise_multiplier_for
-from wardround.protocol.terms.cost import releases, unmasked_multiplier
+from wardround.protocol.terms.cost import events_left, releases, unmasked_multiplier
 from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.wire.signed_terms import SignedTerms
 from wardround.protocol.wire.signing import SigningKey
@@ -57,13 +57,13 @@ def at_worst(chain: Chain, known: Iterable[SignedTerms]) -> list[Assumed]:
     studies = {(one.terms.fingerprint, chain.first_key(one.operator)): one.terms for one in known}
     found = []
     for (_, first), terms in studies.items():
-        for account, release, count in () if terms.simulation else releases(terms):
-            left = count - chain.rounds_charged(first, terms.fingerprint, account)
-            if left > 0:
-                event = replace(release, count=release.count * left)
+        for account, _ in () if terms.simulation else releases(terms):
+            charged = chain.rounds_charged(first, terms.fingerprint, account)
+            for event in events_left(terms, account, charged):
                 charge = _charge(first, terms.study, terms.fingerprint, account, event)
                 alone = unmasked_multiplier(terms, account, event)
-                found.append(Assumed(replace(charge, unmasked_noise_multiplier=alone), left))
+                steps = terms.training.local_steps if account == "training" else 1
+                found.append(Assumed(replace(charge, unmasked_noise_multiplier=alone), event.count // steps))
     return found
 
 

@@ -19,7 +19,7 @@ from wardround.client.policy.policy import Forecast, Policy
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.privacy.accounting import compose_epsilon
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
-from wardround.protocol.terms.cost import releases, times, two_hospitals_epsilon
+from wardround.protocol.terms.cost import events_left, releases, two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import table_size
 from wardround.protocol.terms.limits import Clause
 from wardround.protocol.terms.terms import Terms
@@ -130,12 +130,11 @@ def _costs(terms: Terms, operator: str, policy: Policy, ledger: Ledger, joined: 
     """Compose each account's cost; what the study was charged already counts once."""
     payer = ledger.identify(operator) or operator
     whole, rest = {}, {}
-    for account, release, count in releases(terms):
-        left = max(count - ledger.rounds_charged(payer, terms.fingerprint, account), 0)
-        whole[account] = [times(release, count)]
-        rest[account] = [times(release, left)] if left else []
+    for account, found in releases(terms):
+        charged = ledger.rounds_charged(payer, terms.fingerprint, account)
+        whole[account], rest[account] = found, events_left(terms, account, charged)
     if joined:
-        both, further = ([event for events in by.values() for event in events] for by in (whole, rest))
+        both, further = (tuple(event for events in by.values() for event in events) for by in (whole, rest))
         whole, rest = dict.fromkeys(whole, both), dict.fromkeys(rest, further)
     return [
         Cost(
@@ -174,6 +173,7 @@ def board_html(facts: BoardFacts) -> str:
         accounts={"training": "learned from", "held_out": "used to measure only"},
         helped=_helped(terms),
         noise_words=_noise_words,
+        training_noise=_training_noise(terms),
         unmasked=odds(facts.sums.unmasked, facts.policy.delta) if facts.sums else None,
         sum_lines=(*sum_sentences(facts.sums), *roster_lines(facts.sums)) if facts.sums else (),
     )
@@ -184,6 +184,13 @@ def _helped(terms: Terms) -> str:
     if terms.secure_sum is None:
         return ""
     return f", while at most {terms.thresholds.colluding} of the {len(terms.hospitals)} hospitals help the operator"
+
+
+def _training_noise(terms: Terms) -> str:
+    """Say the noise of sums over those learned from: the least of any round, and that it is the least."""
+    own = terms.hospital_noise_stddev(terms.quietest_round) / terms.privacy.clip_norm
+    words = _noise_words(terms, own, terms.noise_multiplier)
+    return f"{words}; more in earlier rounds" if terms.round_noise_multipliers else words
 
 
 def _noise_words(terms: Terms, own: float, stated: float) -> str:

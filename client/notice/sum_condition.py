@@ -7,7 +7,7 @@ from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.notice.odds import Odds, odds
 from wardround.client.policy.policy import Policy
 from wardround.protocol.privacy.accounting import PrivacyEvent
-from wardround.protocol.terms.cost import releases, times, unmasked_event
+from wardround.protocol.terms.cost import events_left, releases, unmasked_event
 from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.wire.signed_terms import SignedTerms
 
@@ -81,9 +81,11 @@ def still_unmasked(
     joined: both accounts, where they add up.
     """
     return [
-        unmasked_event(signed.terms, of, times(release, left))
+        unmasked_event(signed.terms, of, event)
         for signed in running
-        for of, release, count in releases(signed.terms)
+        for of, _ in releases(signed.terms)
         if joined or of == account
-        if (left := count - ledger.rounds_charged(signed.operator, signed.terms.fingerprint, of)) > 0
+        for event in events_left(
+            signed.terms, of, ledger.rounds_charged(signed.operator, signed.terms.fingerprint, of)
+        )
     ]

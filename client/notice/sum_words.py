@@ -9,7 +9,6 @@ from wardround.client.policy.policy import Forecast, Policy, known_in
 from wardround.protocol.privacy.accounting import compose_epsilon
 from wardround.protocol.terms.cost import (
     releases,
-    times,
     two_hospitals_epsilon,
     unmasked_epsilon,
     unmasked_event,
@@ -105,6 +104,6 @@ def _unmasked(terms: Terms, delta: float, joined: bool) -> float:
     if not joined:
         return max(unmasked_epsilon(terms, delta).values())
     return compose_epsilon(
-        [unmasked_event(terms, account, times(event, count)) for account, event, count in releases(terms)],
+        [unmasked_event(terms, account, event) for account, found in releases(terms) for event in found],
         delta,
     )

@@ -16,7 +16,7 @@ from wardround.client.policy.peers import KnownMembers, Peer, known_members, pee
 from wardround.protocol.errors import Refusal
 from wardround.protocol.plugin_file import PLUGINS
 from wardround.protocol.privacy.mechanism import MOST_PATIENTS
-from wardround.protocol.terms.cost import both_accounts_epsilon, releases, study_epsilon
+from wardround.protocol.terms.cost import both_accounts_epsilon, events_left, releases, study_epsilon
 from wardround.protocol.terms.limits import (
     CAP_CLAUSES,
     Clause,
@@ -224,9 +224,9 @@ def _rest_of_budget(
     payer = ledger.identify(operator) or operator
     scopes = ((terms.study, payer), (None, payer), (None, None))
     rests = {}
-    for account, release, count in releases(terms):
-        left = count - ledger.rounds_charged(payer, terms.fingerprint, account)
-        rests[account] = [replace(release, count=release.count * left)] if left > 0 else []
+    for account, _ in releases(terms):
+        charged = ledger.rounds_charged(payer, terms.fingerprint, account)
+        rests[account] = events_left(terms, account, charged)
     for account, rest in rests.items():
         # Where accounts add up, what is left of both is paid by the same patients.
         further = [event for one in rests.values() for event in one] if joined else rest

@@ -19,7 +19,7 @@ def charge_of(plan: RoundPlan, terms: Terms, operator: str, label: str = "") -> 
 
     In a secure sum, which ``label`` names, the event is that of the smallest sum that a lying server can obtain.
     """
-    event = request_in(plan, terms).event(terms)
+    event = request_in(plan, terms).event(terms, plan.round)
     return Charge(
         operator=operator,
         study=terms.study,

@@ -45,6 +45,7 @@ def _tables_of_round(
     cohort: Cohort,
     streams: Sequence[Keystream],
     hospitals: Sequence[str],
+    round_number: int,
 ) -> Numbers:
     """Every round asks for the same tables."""
     return noised_tables(terms, weights, cohort, streams, hospitals)

@@ -83,12 +83,14 @@ def _update(
     cohort: Cohort,
     streams: Sequence[Keystream],
     hospitals: Sequence[str],
+    round_number: int,
 ) -> Numbers:
     return private_update(
         Step(
             terms=terms,
             layout=terms.contract.layout,
             cohort=cohort,
+            round=round_number,
             hospitals=hospitals,
             memory_bytes=memory_bytes,
             moments=request is MEAN_ROWS,
@@ -111,7 +113,7 @@ def _computed(
         streams = [ward.stream(plan) for ward, plan in zip(wards, plans, strict=True)]
         # A simulation has no time to hide, and need not wait for torch.
         with nullcontext() if terms.simulation else no_denormals():
-            found = compute(terms, asked, weights, cohort, streams, hospitals)
+            found = compute(terms, asked, weights, cohort, streams, hospitals, round_number)
         return found if found.dtype == np.int64 else found.astype(np.float32)
 
     fault, computed = "", None

@@ -59,8 +59,8 @@ class Ward:
 
 
 Admit = Callable[[Sequence[Ward], Terms], Cohort]
-Compute = Callable[[Terms, RequestKind, Floats, Cohort, Sequence[Keystream], Sequence[str]], Numbers]
-"""Terms, what is asked, weights [1 or wards, parameters], patients, streams, names → noised vectors [wards, …]."""
+Compute = Callable[[Terms, RequestKind, Floats, Cohort, Sequence[Keystream], Sequence[str], int], Numbers]
+"""Terms, request, weights [1 or wards, parameters], patients, streams, names, round → noised vectors [wards, …]."""
 Answered = Release | SumAnswer | Refusal
 """What answers a plan: a release that is private by itself, one that is masked for a secure sum, or a clause."""
 

@@ -36,14 +36,15 @@ class Step:
 
     cohort: the patients, hospital by hospital. hospitals names its hospitals (the planned ones by default); only
     their public numbers of patients are looked up, and only for ``local_steps > 1``. memory_bytes bounds what a
-    step holds besides the patients. moments: whether the round asks for mean design rows
-    (``client.train.moments``): ``weights`` is then ignored, and the noised sum is that of rows in the place of
-    gradients. All else is the same: sample, bound, noise, path.
+    step holds besides the patients. round: its number, on which the noise may depend. moments: whether the round asks
+    for mean design rows (``client.train.moments``): ``weights`` is then ignored, and the noised sum is that of rows in
+    the place of gradients. All else is the same: sample, bound, noise, path.
     """
 
     terms: Terms
     layout: Layout
     cohort: Cohort
+    round: int
     hospitals: Sequence[str] | None = None
     memory_bytes: int = MEMORY_BYTES
     moments: bool = False
@@ -73,7 +74,7 @@ def private_update(step: Step, weights: Floats, streams: Sequence[Keystream]) ->
     more, the **difference of weights** after steps of ``local_learning_rate`` × noised sum ÷ the hospital's
     public patients: to descend, add it.
 
-    Guarantee: every step of every hospital adds noise of ``terms.hospital_noise_stddev`` to a sum that one
+    Guarantee: every step of every hospital adds the round's noise (``terms.hospital_noise_stddev``) to a sum that one
     patient moves by at most ``privacy.clip_norm``, whether or not anybody was sampled. In secure sums that is the
     hospital's share of the noise, exactly discrete (``terms.update_noise``), and what it is added to is on its grid.
     """
@@ -163,7 +164,7 @@ def draw_sample(cohort: Cohort, rate: float, streams: Sequence[Keystream]) -> Bo
 
 def _summed_step(step: Step, weights: Floats, streams: Sequence[Keystream]) -> Integers:
     """Draw, bound and sum, put on the grid, add the share of noise: terms of secure sums have one local step."""
-    children, noise = [stream.child("step", 0) for stream in streams], step.terms.update_noise
+    children, noise = [stream.child("step", 0) for stream in streams], step.terms.update_noise(step.round)
     sums = _bounded_sums(step, weights, children)
     return noised_integers(sums, noise.grid, noise.shares.variance, children)
 
@@ -171,7 +172,8 @@ def _summed_step(step: Step, weights: Floats, streams: Sequence[Keystream]) -> I
 def _noised_step(step: Step, weights: Floats, streams: Sequence[Keystream], number: int) -> Floats:
     """Draw, bound and sum, add noise: the round's step ``number``, counted from 0."""
     children = [stream.child("step", number) for stream in streams]
-    return add_noise(_bounded_sums(step, weights, children), step.terms.hospital_noise_stddev, children)
+    stddev = step.terms.hospital_noise_stddev(step.round)
+    return add_noise(_bounded_sums(step, weights, children), stddev, children)
 
 
 def _bounded_sums(step: Step, weights: Floats, children: Sequence[Keystream]) -> Floats:
@@ -196,5 +198,6 @@ def _update_with_opacus(step: Step, weights: Floats, stream: Keystream) -> Float
     # The denominator matters to several local steps only; one step releases the sum itself.
     known = step.hospitals is not None or terms.training.local_steps > 1 or len(terms.hospitals) == 1
     patients = int(step.public_patients[0]) if known else 1
-    update = update_with_opacus(terms, step.layout, weights[0], patients, stream, clipped_sum)
+    stddev = terms.hospital_noise_stddev(step.round)
+    update = update_with_opacus(terms, step.layout, weights[0], patients, stddev, stream, clipped_sum)
     return np.asarray(update)[np.newaxis]

@@ -29,13 +29,15 @@ def update_with_opacus(
     layout: Layout,
     weights: Floats,
     public_patients: int,
+    noise_stddev: float,
     stream: Keystream,
     clipped_sum: Callable[[Floats, Keystream], Floats],
     step_hook: StepHook | None = None,
 ) -> Floats:
     """Run one hospital's round through Opacus's optimiser: float64 [parameters], as ``private_update`` gives.
 
-    clipped_sum gives [parameters] for the current weights and the step's stream, by whatever engine.
+    noise_stddev: of one coordinate of one step's sum. clipped_sum gives [parameters] for the current weights and the
+    step's stream, by whatever engine.
     step_hook is called after noise is added and before the step, as Opacus's accountants expect.
     """
     training, clip_norm = terms.training, terms.privacy.clip_norm
@@ -44,7 +46,7 @@ def update_with_opacus(
     # Not a PrivacyEngine: it takes sampling rate and normaliser from the private number of patients.
     optimizer = PatientOptimizer(
         torch.optim.SGD(module.parameters(), lr=training.local_learning_rate / public_patients),
-        noise_stddev=terms.hospital_noise_stddev,
+        noise_stddev=noise_stddev,
         clip_norm=clip_norm,
         expected_batch_size=max(round(training.sampling_rate * public_patients), 1),
     )

@@ -94,14 +94,14 @@ def noise_multiplier_for(epsilon: float, delta: float, sampling_rate: float, ste
         # Each evaluation convolves a whole grid: the coarse one finds the place, and few fine ones remain.
         coarse = _root(lambda m: cost(m, _COARSE) - epsilon, guess, 1.2, 1e-3)
         multiplier = _root(lambda m: cost(m) - epsilon, coarse, 1.004, 1e-5)
-    multiplier = _ceil_digits(multiplier)
+    multiplier = round_up(multiplier)
     # Brent may stop on the expensive side of the root, within its precision: the guarantee is checked, not assumed.
     while cost(multiplier) > epsilon:
-        multiplier = _ceil_digits(multiplier * (1 + 10.0**-_DIGITS))
+        multiplier = round_up(multiplier * (1 + 10.0**-_DIGITS))
     return multiplier
 
 
-def epsilon_by_adversary(event: PrivacyEvent, hospitals: int, delta: float) -> dict[str, float]:
+def epsilon_by_adversary(events: Sequence[PrivacyEvent], hospitals: int, delta: float) -> dict[str, float]:
     """Give the patient ε of releases that are private by themselves, against each adversary.
 
     Keys: ``model``, whoever gets the model; ``server``, which sees each hospital's release by itself;
@@ -111,9 +111,9 @@ def epsilon_by_adversary(event: PrivacyEvent, hospitals: int, delta: float) -> d
     what ``protocol.terms.cost.epsilon_against`` says.
     """
     require(hospitals >= 1, "hospitals", hospitals, "must be at least 1")
-    costs = dict.fromkeys(("model", "server", "server_and_hospitals"), compose_epsilon([event], delta))
+    costs = dict.fromkeys(("model", "server", "server_and_hospitals"), compose_epsilon(events, delta))
     if hospitals > 1:
-        costs["patient_at_two_hospitals"] = compose_epsilon([event, event], delta)
+        costs["patient_at_two_hospitals"] = compose_epsilon([*events, *events], delta)
     return costs
 
 
@@ -204,8 +204,8 @@ def _root(excess: Callable[[float], float], guess: float, spread: float, precisi
     return float(brentq(excess, low, high, xtol=1e-300, rtol=precision))
 
 
-def _ceil_digits(value: float) -> float:
-    """Round up to five significant digits."""
+def round_up(value: float) -> float:
+    """Round a noise multiplier up to five significant digits."""
     unit = 10.0 ** (math.floor(math.log10(value)) - _DIGITS + 1)
     # By way of text: ceil × unit in binary ends in digits such as 0.30000000000000004, which terms would carry.
     return float(f"{math.ceil(value / unit) * unit:.{_DIGITS - 1}e}")

@@ -5,38 +5,55 @@ simulation's summary cannot differ.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations_with_replacement
 
-from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary
+from wardround.protocol.privacy.accounting import (
+    PrivacyEvent,
+    compose_epsilon,
+    epsilon_by_adversary,
+    merge_events,
+)
 from wardround.protocol.terms.request import REQUESTS, UPDATE, RequestKind
 from wardround.protocol.terms.terms import Terms
 
+Events = tuple[PrivacyEvent, ...]
 
-def releases(terms: Terms) -> Iterator[tuple[str, PrivacyEvent, int]]:
-    """Give each account's releases under the terms: the event of one, and how many there are."""
+
+def releases(terms: Terms) -> Iterator[tuple[str, Events]]:
+    """Give each account's releases under the terms, those with equal noise as one event."""
     for request in REQUESTS:
-        if count := len(request.rounds(terms)):
-            yield request.account, request.event(terms), count
+        if found := events(terms, request):
+            yield request.account, found
 
 
-def training_event(terms: Terms, rounds: int | None = None) -> PrivacyEvent:
-    """Give the cost of so many rounds, by default all, spare ones too, to a training patient who misses none."""
-    return times(UPDATE.event(terms), terms.last_round if rounds is None else rounds)
+def events(terms: Terms, request: RequestKind, count: int | None = None) -> Events:
+    """Give what the first ``count`` rounds of a kind cost one who misses none; by default all, spare ones too."""
+    return _of_rounds(terms, request, list(request.rounds(terms))[:count])
 
 
-def times(event: PrivacyEvent, count: int) -> PrivacyEvent:
-    """Give the cost of ``count`` such releases."""
-    return replace(event, count=event.count * count)
+def training_events(terms: Terms, rounds: int | None = None) -> Events:
+    """Give the cost of so many rounds, by default all, to a training patient who misses none."""
+    return events(terms, UPDATE, rounds)
+
+
+def events_left(terms: Terms, account: str, charged: int) -> Events:
+    """Give what all rounds but the first ``charged`` cost a patient of an account: at least what can still come.
+
+    A hospital that was charged so many rounds goes on beyond them and never back; where it missed some, less can come.
+    """
+    request = next(kind for kind in REQUESTS if kind.account == account)
+    return _of_rounds(terms, request, list(request.rounds(terms))[charged:])
+
+
+def _of_rounds(terms: Terms, request: RequestKind, rounds: Iterable[int]) -> Events:
+    return merge_events(request.event(terms, number) for number in rounds)
 
 
 def study_epsilon(terms: Terms, delta: float) -> dict[str, float]:
     """Compose what a study costs a patient of each account who misses none of its releases."""
-    return {
-        account: compose_epsilon([times(release, count)], delta)
-        for account, release, count in releases(terms)
-    }
+    return {account: compose_epsilon(found, delta) for account, found in releases(terms)}
 
 
 def both_accounts_epsilon(terms: Terms, delta: float) -> float:
@@ -44,7 +61,7 @@ def both_accounts_epsilon(terms: Terms, delta: float) -> float:
 
     That may be so where the hospital changed who is one patient after its first release.
     """
-    return compose_epsilon([times(release, count) for _, release, count in releases(terms)], delta)
+    return compose_epsilon([event for _, found in releases(terms) for event in found], delta)
 
 
 def two_hospitals_epsilon(terms: Terms, delta: float, joined: bool = False) -> float:
@@ -56,14 +73,15 @@ def two_hospitals_epsilon(terms: Terms, delta: float, joined: bool = False) -> f
     # variance_of_two is a variance, a noise multiplier a standard deviation.
     share = math.sqrt(terms.privacy.mode.variance_of_two)
     whole = [
-        replace(times(release, count), noise_multiplier=release.noise_multiplier * share)
-        for _, release, count in releases(terms)
+        [replace(event, noise_multiplier=event.noise_multiplier * share) for event in found]
+        for _, found in releases(terms)
     ]
     if joined:
-        return compose_epsilon([*whole, *whole], delta)
+        both = [event for found in whole for event in found]
+        return compose_epsilon([*both, *both], delta)
     # With replacement: the person may be of the same account at both.
     pairs = combinations_with_replacement(whole, 2)
-    return max(compose_epsilon(pair, delta) for pair in pairs)
+    return max(compose_epsilon([*one, *other], delta) for one, other in pairs)
 
 
 def unmasked_epsilon(terms: Terms, delta: float) -> dict[str, float]:
@@ -75,8 +93,8 @@ def unmasked_epsilon(terms: Terms, delta: float) -> dict[str, float]:
     if terms.secure_sum is None:
         return {}
     return {
-        account: compose_epsilon([unmasked_event(terms, account, times(event, count))], delta)
-        for account, event, count in releases(terms)
+        account: compose_epsilon([unmasked_event(terms, account, event) for event in found], delta)
+        for account, found in releases(terms)
     }
 
 
@@ -85,7 +103,8 @@ def unmasked_event(terms: Terms, account: str, event: PrivacyEvent) -> PrivacyEv
     if terms.secure_sum is None:
         return event
     request = next(kind for kind in REQUESTS if kind.account == account)
-    return replace(event, noise_multiplier=request.sum_noise(terms).shares.multipliers()[MASKS_FAILED])
+    shares = request.sum_noise_at(terms, event.noise_multiplier).shares
+    return replace(event, noise_multiplier=shares.multipliers()[MASKS_FAILED])
 
 
 def unmasked_multiplier(terms: Terms, account: str, event: PrivacyEvent) -> float | None:
@@ -107,19 +126,23 @@ TWO_HOSPITALS = "patient_at_two_hospitals"
 
 
 def epsilon_against(terms: Terms, request: RequestKind, count: int) -> dict[str, float]:
-    """Give a patient's ε of ``count`` releases of a kind against each adversary.
+    """Give a patient's ε of the first ``count`` releases of a kind against each adversary.
 
     Keys are those of ``accounting.epsilon_by_adversary``; in secure sums those of ``NoiseShares.multipliers``, of which
     ``secure_sum_and_hospitals`` is the stated one, ``model`` is smaller and ``masks_failed`` by far the largest.
     ``patient_at_two_hospitals`` is a bound with sampling, and exact at full participation.
     """
-    event, delta = times(request.event(terms), count), terms.privacy.delta
-    if terms.secure_sum is not None:
-        multipliers = request.sum_noise(terms).shares.multipliers()
-        costs = {key: [replace(event, noise_multiplier=each)] for key, each in multipliers.items()}
-        costs[TWO_HOSPITALS] = _at_two_hospitals(terms, costs[SMALLEST_SUM][0])
-        return {key: compose_epsilon(costs[key], delta) for key in _IN_SECURE_SUMS}
-    return epsilon_by_adversary(event, len(terms.hospitals), delta)
+    found, delta = events(terms, request, count), terms.privacy.delta
+    if terms.secure_sum is None:
+        return epsilon_by_adversary(found, len(terms.hospitals), delta)
+    costs: dict[str, list[PrivacyEvent]] = {key: [] for key in _IN_SECURE_SUMS}
+    for event in found:
+        multipliers = request.sum_noise_at(terms, event.noise_multiplier).shares.multipliers()
+        seen = {key: replace(event, noise_multiplier=each) for key, each in multipliers.items()}
+        for key in ("model", SMALLEST_SUM, MASKS_FAILED):
+            costs[key].append(seen[key])
+        costs[TWO_HOSPITALS] += _at_two_hospitals(terms, seen[SMALLEST_SUM])
+    return {key: compose_epsilon(each, delta) for key, each in costs.items()}
 
 
 _IN_SECURE_SUMS = ("model", SMALLEST_SUM, TWO_HOSPITALS, MASKS_FAILED)

@@ -25,16 +25,20 @@ class RequestKind(ABC):
         """Say so in words, for a refusal."""
 
     @abstractmethod
-    def event(self, terms: Terms) -> PrivacyEvent:
-        """Give what one release costs a patient of the account."""
+    def event(self, terms: Terms, round_number: int) -> PrivacyEvent:
+        """Give what the release of a round costs a patient of the account."""
 
     @abstractmethod
-    def noise_stddev(self, terms: Terms) -> float:
-        """Give the standard deviation of one hospital's noise, in one step."""
+    def noise_stddev(self, terms: Terms, round_number: int) -> float:
+        """Give the standard deviation of one hospital's noise, in one step of a round."""
 
     @abstractmethod
-    def sum_noise(self, terms: Terms) -> SumNoise:
-        """Give grid and share of noise of its secure sums; ValueError where the terms have none."""
+    def sum_noise_at(self, terms: Terms, noise_multiplier: float) -> SumNoise:
+        """Give grid and share of noise of a secure sum with this multiplier; ValueError where the terms have none."""
+
+    def sum_noise(self, terms: Terms, round_number: int) -> SumNoise:
+        """Give grid and share of noise of a round's secure sum; ValueError where the terms have none."""
+        return self.sum_noise_at(terms, self.event(terms, round_number).noise_multiplier)
 
 
 class UpdateRequest(RequestKind):
@@ -51,18 +55,18 @@ class UpdateRequest(RequestKind):
         """Say which rounds there are."""
         return f"these terms have rounds 1 to {terms.last_round}"
 
-    def event(self, terms: Terms) -> PrivacyEvent:
-        """All private steps of one round."""
+    def event(self, terms: Terms, round_number: int) -> PrivacyEvent:
+        """All private steps of one round, with that round's noise."""
         training = terms.training
-        return PrivacyEvent(terms.noise_multiplier, training.sampling_rate, training.local_steps)
+        return PrivacyEvent(terms.multiplier_of(round_number), training.sampling_rate, training.local_steps)
 
-    def noise_stddev(self, terms: Terms) -> float:
+    def noise_stddev(self, terms: Terms, round_number: int) -> float:
         """Noise in proportion to the clip norm."""
-        return terms.hospital_noise_stddev
+        return terms.hospital_noise_stddev(round_number)
 
-    def sum_noise(self, terms: Terms) -> SumNoise:
+    def sum_noise_at(self, terms: Terms, noise_multiplier: float) -> SumNoise:
         """Sums of gradients, as of mean rows, which stand in their place."""
-        return terms.update_noise
+        return terms.update_noise_at(noise_multiplier)
 
 
 class MeanRowsRequest(UpdateRequest):
@@ -85,18 +89,18 @@ class TablesRequest(RequestKind):
         """Say after which rounds."""
         return f"these terms evaluate after {list(self.rounds(terms))}"
 
-    def event(self, terms: Terms) -> PrivacyEvent:
-        """One noised table; ValueError where the terms evaluate nothing."""
+    def event(self, terms: Terms, round_number: int) -> PrivacyEvent:
+        """One noised table, alike in every round; ValueError where the terms evaluate nothing."""
         if terms.evaluation is None:
             raise ValueError("these terms evaluate nothing")
         return PrivacyEvent(terms.evaluation.noise_multiplier)
 
-    def noise_stddev(self, terms: Terms) -> float:
+    def noise_stddev(self, terms: Terms, round_number: int) -> float:
         """Noise in units of one patient, who moves the tables by at most 1."""
         return terms.table_noise_stddev
 
-    def sum_noise(self, terms: Terms) -> SumNoise:
-        """Sums of tables."""
+    def sum_noise_at(self, terms: Terms, noise_multiplier: float) -> SumNoise:
+        """Sums of tables, which all have the noise that the terms give them."""
         return terms.table_noise
 
 

@@ -15,6 +15,8 @@ from wardround.protocol.terms.structure import OWN_MODULE, STRUCTURES, Structure
 from wardround.protocol.text.bounds import MOST_HOSPITALS, MOST_LAYERS, MOST_ROUNDS, MOST_STEPS
 
 MODEL_KINDS = tuple(STRUCTURES)
+EQUAL, WEIGHTED = "equal", "weighted"
+SCHEDULES = (EQUAL, WEIGHTED)
 OPTIMIZERS = ("auto", "sgd", "adam", "newton")
 ROBUST = ("trimmed", "median")
 AGGREGATES = ("sum", *ROBUST)
@@ -29,13 +31,15 @@ class PrivacySettings:
 
     clip_norm bounds the L2 norm of one patient's gradient. noise is ``local`` (each release is private by itself),
     ``secure`` (the sums are, and nobody sees more) or ``auto``, which the study's public rule resolves
-    (``server.algorithm.noise_choice``).
+    (``server.algorithm.noise_choice``). schedule shares the noise out over the rounds: ``equal``, or ``weighted``, less
+    in rounds that weigh more in the final model, at the same ε (``server.algorithm.noise_schedule``).
     """
 
     epsilon: float = 1.0
     delta: float = 1e-5
     clip_norm: float = 1.0
     noise: str = "local"
+    schedule: str = EQUAL
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -52,6 +56,8 @@ class PrivacySettings:
             "must be greater than 0 and finite",
         )
         check_noise(self.noise, "privacy.noise")
+        allowed = f"must be one of {', '.join(SCHEDULES)}"
+        require(self.schedule in SCHEDULES, "privacy.schedule", self.schedule, allowed)
 
     @property
     def mode(self) -> NoiseMode:
@@ -61,7 +67,12 @@ class PrivacySettings:
         return NOISE_MODES[self.noise]
 
     def check_steps(self, training: "TrainingSettings") -> None:
-        """ConfigurationError where a sum must be private as a whole, and the settings look at single releases."""
+        """ConfigurationError where noise and steps do not fit one another.
+
+        That is where a sum must be private as a whole and the settings look at single releases; and where rounds have
+        noise of their own but patients are sampled, or one round has several steps.
+        """
+        self._check_schedule(training)
         if self.noise == AUTO:  # the rule chooses what fits
             return
         noise, steps = f"privacy.noise={self.noise}", training.local_steps
@@ -70,6 +81,12 @@ class PrivacySettings:
         fits = self.mode.alone or training.aggregate == "sum"
         line = f"must be sum with {noise}: single releases are not to be looked at"
         require(fits, "training.aggregate", training.aggregate, line)
+
+    def _check_schedule(self, training: "TrainingSettings") -> None:
+        # With sampling, Σ 1/σ² is not what ε depends on: the weights' rule would not hold.
+        for key, value in (("sampling_rate", training.sampling_rate), ("local_steps", training.local_steps)):
+            line = f"must be 1 with privacy.schedule={self.schedule}"
+            require(self.schedule == EQUAL or value == 1, f"training.{key}", value, line)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The secure sums of a study: which there are, the noise of one hospital in each, and the label of one."""
 
 from wardround.protocol.secure_sum.label import Slot, SumLabel
-from wardround.protocol.terms.request import REQUESTS, RequestKind, request_in
+from wardround.protocol.terms.request import REQUESTS, request_in
 from wardround.protocol.terms.secure_sum import SumNoise
 from wardround.protocol.terms.sum_label import label_of, slot_of
 from wardround.protocol.terms.terms import RoundPlan, Terms
@@ -17,9 +17,12 @@ def slots_of(terms: Terms) -> tuple[Slot, ...]:
     return tuple(slot_of(kind.account, number) for kind in REQUESTS for number in kind.rounds(terms))
 
 
-def sum_noise(terms: Terms, request: RequestKind) -> SumNoise:
-    """Give grid and share of noise of a request's sums; ValueError where the terms have no secure sums."""
-    return request.sum_noise(terms)
+def sum_noise(terms: Terms, plan: RoundPlan) -> SumNoise:
+    """Give grid and share of noise of the sum that a plan asks for; ValueError where the terms have no secure sums.
+
+    They follow from the plan's round alone, whatever it asks: spare rounds have noise of their own, as the others.
+    """
+    return request_in(plan, terms).sum_noise(terms, plan.round)
 
 
 def sum_label(plan: RoundPlan, roster: bytes, terms: Terms) -> SumLabel:
@@ -27,5 +30,5 @@ def sum_label(plan: RoundPlan, roster: bytes, terms: Terms) -> SumLabel:
 
     roster: ``Roster.digest``. Members and server read it here, so that they cannot have other labels of one plan.
     """
-    noise = sum_noise(terms, request_in(plan, terms))
+    noise = sum_noise(terms, plan)
     return label_of(plan, roster, noise.dimension, noise.grid)

@@ -1,6 +1,7 @@
 """Terms of a study, and the plan of one of its rounds: what an operator signs and a hospital checks."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -17,7 +18,13 @@ from wardround.protocol.privacy.noise import AUTO
 from wardround.protocol.secure_sum.thresholds import Thresholds
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings, table_size
 from wardround.protocol.terms.secure_sum import SecureSumSettings, SumNoise, noise_of_sum
-from wardround.protocol.terms.settings import ROBUST, ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.settings import (
+    EQUAL,
+    ROBUST,
+    ModelSettings,
+    PrivacySettings,
+    TrainingSettings,
+)
 from wardround.protocol.text.bounds import (
     CLIP_NORMS,
     DELTAS,
@@ -40,7 +47,9 @@ class Terms:
     """What the operator proposes; a hospital's policy may only tighten it.
 
     noise_multiplier is σ ÷ clip_norm of one step's sum: at one hospital (``local``), or of the
-    smallest sum that a lying server can obtain (``secure``). training.public_patients names every planned hospital.
+    smallest sum that a lying server can obtain (``secure``). round_noise_multipliers: where rounds differ
+    (``privacy.schedule``), that of each, spare ones last; noise_multiplier is then the least of them. Empty where all
+    are alike. training.public_patients names every planned hospital.
     A reply leaves the hospital at the first whole multiple of reply_delay_seconds, from its plan's arrival, that is not
     past. simulation marks terms under which seeds are allowed; real hospitals refuse it. expires_at is ISO 8601, UTC.
     evaluation: the noised tables of held-out patients, None where no model of the study is evaluated. module_digest:
@@ -62,6 +71,7 @@ class Terms:
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
     module_digest: str = ""
     secure_sum: SecureSumSettings | None = None
+    round_noise_multipliers: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what no single group of settings can check."""
@@ -77,6 +87,7 @@ class Terms:
         require(self.privacy.noise != AUTO, "privacy.noise", AUTO, "must be resolved in terms")
         self.privacy.check_steps(self.training)
         self._check_secure_sum()
+        self._check_schedule()
         self._check_plugins()
         if self.training.aggregate != "sum":
             self._check_robust()
@@ -119,6 +130,20 @@ class Terms:
         require((asked is None) == self.privacy.mode.alone, "secure_sum", asked and "…", line)
         if asked is not None:
             asked.check_hospitals(self.hospitals, self.simulation)
+
+    def _check_schedule(self) -> None:
+        """Every round has its noise, and the one number that all limits are held against is the least of them."""
+        each, key = self.round_noise_multipliers, "round_noise_multipliers"
+        if not each:
+            return
+        schedule = self.privacy.schedule
+        require(schedule != EQUAL, key, f"{len(each)} numbers", f"must be left out with schedule={EQUAL}")
+        line = f"must be {self.last_round}, one for each round and spare round"
+        require(len(each) == self.last_round, key, f"{len(each)} numbers", line)
+        # A multiplier that is no number has no minimum, and equals nothing.
+        line = "must be the least of round_noise_multipliers"
+        least = min(each) if all(0 < one < math.inf for one in each) else math.nan
+        require(self.noise_multiplier == least, "noise_multiplier", self.noise_multiplier, line)
 
     def _check_optimizer(self) -> None:
         training = self.training
@@ -166,12 +191,30 @@ class Terms:
         """H, t and q of the study's secure sums; ValueError where it has none."""
         return self._sums.thresholds(len(self.hospitals))
 
-    @cached_property
-    def update_noise(self) -> SumNoise:
-        """Grid and share of noise of a sum of updates; ValueError where there are no secure sums."""
-        return noise_of_sum(
-            self.privacy.clip_norm, self.noise_multiplier, self._sums.parameters, self.thresholds
-        )
+    def multiplier_of(self, round_number: int) -> float:
+        """Give the noise multiplier of a training round; ValueError for a number that the terms do not have.
+
+        By the round's number, which is that of its slot in secure sums, and not by how many rounds gave a result: a
+        hospital knows the one, and would have to believe the server about the other.
+        """
+        if not 1 <= round_number <= self.last_round:
+            raise ValueError(f"round {round_number}: these terms have rounds 1 to {self.last_round}")
+        each = self.round_noise_multipliers
+        return each[round_number - 1] if each else self.noise_multiplier
+
+    @property
+    def quietest_round(self) -> int:
+        """Give the number of a round with the least noise: 1 where all are alike."""
+        each = self.round_noise_multipliers
+        return each.index(min(each)) + 1 if each else 1
+
+    def update_noise(self, round_number: int) -> SumNoise:
+        """Grid and share of noise of a round's sum of updates; ValueError where there are no secure sums."""
+        return self.update_noise_at(self.multiplier_of(round_number))
+
+    def update_noise_at(self, noise_multiplier: float) -> SumNoise:
+        """Grid and share of noise of a sum of updates with this multiplier."""
+        return noise_of_sum(self.privacy.clip_norm, noise_multiplier, self._sums.parameters, self.thresholds)
 
     @cached_property
     def table_noise(self) -> SumNoise:
@@ -187,12 +230,11 @@ class Terms:
             raise ValueError("these terms have no secure sums")
         return self.secure_sum
 
-    @property
-    def hospital_noise_stddev(self) -> float:
-        """Standard deviation that one hospital adds to each coordinate of one step's clipped sum."""
+    def hospital_noise_stddev(self, round_number: int) -> float:
+        """Standard deviation that one hospital adds to each coordinate of one step's clipped sum in this round."""
         if self.secure_sum is not None:
-            return self.update_noise.stddev
-        return self.noise_multiplier * self.privacy.clip_norm
+            return self.update_noise(round_number).stddev
+        return self.multiplier_of(round_number) * self.privacy.clip_norm
 
     @property
     def table_noise_stddev(self) -> float:
@@ -227,6 +269,10 @@ def terms_to_mapping(terms: Terms) -> dict[str, object]:
     if terms.evaluation is not None:
         plain["evaluation"] = {**asdict(terms.evaluation), "rounds": list(terms.evaluation.rounds)}
     # Left out where empty: the fingerprints of all other studies do not depend on it.
+    if terms.privacy.schedule == EQUAL:
+        plain["privacy"] = {key: value for key, value in asdict(terms.privacy).items() if key != "schedule"}
+    if terms.round_noise_multipliers:
+        plain["round_noise_multipliers"] = list(terms.round_noise_multipliers)
     if terms.module_digest:
         plain["module_digest"] = terms.module_digest
     if terms.secure_sum is not None:
@@ -242,6 +288,8 @@ def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
         model["hidden"] = tuple(model.get("hidden", ()))
         evaluation = fields.pop("evaluation", None)
         secure_sum = fields.pop("secure_sum", None)
+        # As for `rounds` below: 2 becomes 2.0 here, and the canonical form then shows it.
+        each = tuple(float(one) for one in fields.pop("round_noise_multipliers", ()))
         return Terms(
             contract=contract_from_mapping(fields.pop("contract")),
             model=ModelSettings(**model),
@@ -250,6 +298,7 @@ def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
             fairness=FairnessSettings(**fields.pop("fairness", {})),
             evaluation=None if evaluation is None else _evaluation(evaluation),
             secure_sum=None if secure_sum is None else _secure_sum(secure_sum),
+            round_noise_multipliers=each,
             **fields,
         )
     except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
@@ -277,6 +326,7 @@ def require_countable(terms: Terms) -> None:
         ("training.sampling_rate", terms.training.sampling_rate, SAMPLING_RATES),
         ("privacy.clip_norm", terms.privacy.clip_norm, CLIP_NORMS),
         ("privacy.delta", terms.privacy.delta, DELTAS),
+        *(("round_noise_multipliers", one, NOISE_MULTIPLIERS) for one in terms.round_noise_multipliers),
     ]
     if terms.evaluation is not None:
         noise = terms.evaluation.noise_multiplier

@@ -88,20 +88,20 @@ class IntegerSum:
         return self.decoded() * self.unit
 
 
-def begin_integers(terms: Terms, parameters: int) -> IntegerSum:
-    """Start a round's secure sum."""
+def begin_integers(terms: Terms, parameters: int, round_number: int) -> IntegerSum:
+    """Start a round's secure sum, on the grid of its noise."""
     training = terms.training
     expected = training.sampling_rate * sum(training.public_patients.values())
-    return IntegerSum(np.zeros(parameters, np.int64), terms.update_noise.grid, 1 / expected)
+    return IntegerSum(np.zeros(parameters, np.int64), terms.update_noise(round_number).grid, 1 / expected)
 
 
-def begin(terms: Terms, parameters: int) -> Aggregate:
+def begin(terms: Terms, parameters: int, round_number: int) -> Aggregate:
     """Start one round's aggregate for vectors of this length.
 
     ConfigurationError where a robust rule would have to hold more than ``robust.LARGEST_ROWS`` bytes.
     """
     if terms.secure_sum is not None:
-        return begin_integers(terms, parameters)
+        return begin_integers(terms, parameters, round_number)
     rule = terms.training.aggregate
     declared = terms.training.public_patients
     if rule not in ("sum", *ROBUST):

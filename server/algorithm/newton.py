@@ -136,10 +136,18 @@ def rate(count: int) -> float:
     return 2 / (count + 1)
 
 
-def averaged_noise_stddev(terms: Terms, gradient_noise_stddev: float) -> float:
+def averaged_noise_stddev(terms: Terms, gain: float) -> float:
     """s: standard deviation of one coordinate of the weighted average of the study's n gradients.
 
-    Weights 1, 2 … n have Σt² ÷ (Σt)² = (4n + 2) ÷ (3n (n + 1)): a third more variance than equal ones.
+    gain: ``aggregate.noise_gain``, from one hospital's noise to a round's. With equal noise, weights 1, 2 … n have
+    Σt² ÷ (Σt)² = (4n + 2) ÷ (3n (n + 1)): a third more variance than equal ones. Rounds with noise of their own
+    (``server.algorithm.noise_schedule``) count as the terms number them: where one is void, all later ones have a
+    little less.
     """
-    count = terms.training.rounds - terms.training.moment_rounds
-    return gradient_noise_stddev * math.sqrt((4 * count + 2) / (3 * count * (count + 1)))
+    moments, rounds = terms.training.moment_rounds, terms.training.rounds
+    count = rounds - moments
+    if not terms.round_noise_multipliers:
+        gradient = terms.hospital_noise_stddev(1) * gain
+        return gradient * math.sqrt((4 * count + 2) / (3 * count * (count + 1)))
+    weighted = [t * terms.hospital_noise_stddev(moments + t) for t in range(1, count + 1)]
+    return gain * math.hypot(*weighted) / math.fsum(range(1, count + 1))

@@ -3,17 +3,20 @@
 All of it follows from public quantities.
 """
 
+import math
 from dataclasses import replace
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.privacy.noise import LOCAL, SECURE
 from wardround.protocol.secure_sum.thresholds import MOST_HOSPITALS_OF_SUM
+from wardround.protocol.terms.cost import events
 from wardround.protocol.terms.request import TABLES, UPDATE, RequestKind
 from wardround.protocol.terms.secure_sum import SecureSumChoice, SecureSumSettings
 from wardround.protocol.terms.settings import TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import noise_gain
+from wardround.server.algorithm.noise_schedule import scaled, with_equal_noise
 
 LEAST_FOR_SECURE = 5
 """Hospitals from which secure sums are chosen: with fewer, one that is away is a void round, or ε rests on two."""
@@ -35,7 +38,10 @@ def with_cap(terms: Terms, cap: float) -> Terms:
     sampled, steps = terms.training.sampling_rate, len(UPDATE.rounds(terms))
     needed = noise_multiplier_for(cap, terms.privacy.delta, sampled, steps)
     while (have := _of_one_share(terms, UPDATE)) < needed:
-        terms = replace(terms, noise_multiplier=_raised(terms.noise_multiplier, needed / have))
+        if terms.round_noise_multipliers:
+            terms = scaled(terms, max(needed / have, 1 + 1e-5) * (1 + 1e-5))
+        else:
+            terms = replace(terms, noise_multiplier=_raised(terms.noise_multiplier, needed / have))
     if terms.evaluation is None:
         return terms
     needed = noise_multiplier_for(cap, terms.privacy.delta, 1.0, len(terms.evaluation.rounds))
@@ -48,7 +54,9 @@ def with_cap(terms: Terms, cap: float) -> Terms:
 def raised_by_cap(terms: Terms) -> bool:
     """Whether a training patient's ε is below the one asked for, since the cap on the unmasked ε raised the noise."""
     spare_slots = terms.secure_sum.spare_slots if terms.secure_sum else 0
-    return terms.noise_multiplier > _multiplier(terms, spare_slots) * (1 + 1e-9)
+    # Multipliers of rounds that differ are each rounded up, in the fifth digit.
+    slack = 2e-4 if terms.round_noise_multipliers else 1e-9
+    return with_equal_noise(terms).noise_multiplier > _multiplier(terms, spare_slots) * (1 + slack)
 
 
 def noise_costs(terms: Terms, choice: SecureSumChoice) -> dict[str, float]:
@@ -57,6 +65,8 @@ def noise_costs(terms: Terms, choice: SecureSumChoice) -> dict[str, float]:
     Of the terms' own mode as it is; of the other as it would be composed for the same ε, where it is possible.
     choice: what secure sums a local study would have had, with the cap on its unmasked ε unless it is simulated.
     """
+    # Both modes share their noise out alike: the ratio is that of equal noise, of one round as of all.
+    terms = with_equal_noise(terms)
     counts = terms.training.public_patients.values()
     trusted = terms.privacy.clip_norm / (terms.training.sampling_rate * sum(counts))
     trusted *= _multiplier(terms, 0)
@@ -65,9 +75,17 @@ def noise_costs(terms: Terms, choice: SecureSumChoice) -> dict[str, float]:
     return {**costs, terms.privacy.noise: gradient_noise_stddev(terms) / trusted}
 
 
-def gradient_noise_stddev(terms: Terms) -> float:
+def gradient_noise_stddev(terms: Terms, round_number: int = 1) -> float:
     """Standard deviation of the noise in one coordinate of a round's mean gradient (one local step)."""
-    return terms.hospital_noise_stddev * noise_gain(terms)
+    return terms.hospital_noise_stddev(round_number) * noise_gain(terms)
+
+
+def mean_noise_stddev(terms: Terms) -> float:
+    """Standard deviation of the noise in one coordinate of the mean of all rounds' gradients, each weighing alike."""
+    rounds = terms.training.rounds
+    if not terms.round_noise_multipliers:
+        return gradient_noise_stddev(terms) / math.sqrt(rounds)
+    return math.hypot(*(gradient_noise_stddev(terms, one) for one in range(1, rounds + 1))) / rounds
 
 
 def _locally(terms: Terms) -> Terms:
@@ -118,7 +136,14 @@ def _summable(training: TrainingSettings) -> bool:
 
 
 def _of_one_share(terms: Terms, request: RequestKind) -> float:
-    return request.sum_noise(terms).shares.multiplier(1)
+    """Give the multiplier of one share alone; of rounds that differ, the equal one that costs as much."""
+    alone = [
+        (request.sum_noise_at(terms, event.noise_multiplier).shares.multiplier(1), event.count)
+        for event in events(terms, request)
+    ]
+    if len(alone) == 1:
+        return alone[0][0]
+    return math.sqrt(sum(count for _, count in alone) / math.fsum(count / one**2 for one, count in alone))
 
 
 def _raised(multiplier: float, factor: float) -> float:

@@ -17,7 +17,7 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.terms.settings import OPTIMIZERS, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import newton, own_rule
-from wardround.server.algorithm.noise_choice import gradient_noise_stddev
+from wardround.server.algorithm.aggregate import noise_gain
 from wardround.server.algorithm.propose import tail_share, without_moments
 
 SECOND_MOMENT_DECAY = 0.99
@@ -84,8 +84,10 @@ def apply(
         return first_order(state, terms.training, weights, gradient)
     if not state.row_count:
         return first_order(state, without_moments(terms), weights, gradient)
-    noise = gradient_noise_stddev(terms)
-    gain = newton.cached_gain(terms, state.mean_row, noise / math.sqrt(state.row_count))
+    noise = noise_gain(terms)
+    # All moment rounds have the first one's noise.
+    row_noise = terms.hospital_noise_stddev(1) * noise / math.sqrt(state.row_count)
+    gain = newton.cached_gain(terms, state.mean_row, row_noise)
     averaged = newton.averaged_noise_stddev(terms, noise)
     # Counted in gradients: moment rounds made no step, and must not shrink the first one.
     after = gain.step(weights, gradient, averaged, newton.rate(state.steps + 1) * rate)

@@ -16,14 +16,22 @@ from wardround.protocol.privacy.noise import LOCAL
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
 from wardround.protocol.terms.secure_sum import SecureSumChoice, SecureSumSettings
-from wardround.protocol.terms.settings import OPTIMIZERS, ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.settings import (
+    EQUAL,
+    OPTIMIZERS,
+    ModelSettings,
+    PrivacySettings,
+    TrainingSettings,
+)
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.noise_choice import (
     chosen_noise,
     gradient_noise_stddev,
+    mean_noise_stddev,
     raised_by_cap,
     with_cap,
 )
+from wardround.server.algorithm.noise_schedule import round_weights, weighted_multipliers, with_equal_noise
 
 EFFECT_STDDEV = 1.0
 """Expected size of one scaled weight, the prior of the step-size rule; chosen on synthetic federations."""
@@ -90,7 +98,8 @@ def propose(
     if privacy.noise != chosen and terms.secure_sum is not None and raised_by_cap(terms):
         # The cap on the unmasked ε may ask for more noise than full noise at each hospital has.
         local = composed(LOCAL.name)
-        return local if gradient_noise_stddev(local) < gradient_noise_stddev(terms) else terms
+        least = min(gradient_noise_stddev(with_equal_noise(one)) for one in (local, terms))
+        return terms if gradient_noise_stddev(with_equal_noise(terms)) == least else local
     return terms
 
 
@@ -115,7 +124,10 @@ def _composed(
     if not privacy.mode.alone:
         sums = _planned_sums(secure_sum, len(public_patients), parameters, members)
     # Spare sums are releases as all others: ε counts them, used or not.
-    steps = (training.rounds + (sums.spare_slots if sums else 0)) * training.local_steps
+    spare = sums.spare_slots if sums else 0
+    steps = (training.rounds + spare) * training.local_steps
+    each = _scheduled(privacy, training, spare)
+    equal = noise_multiplier_for(privacy.epsilon, privacy.delta, training.sampling_rate, steps)
     terms = Terms(
         study=study,
         contract=contract,
@@ -125,7 +137,8 @@ def _composed(
         training=replace(
             training, public_patients=dict(public_patients), learning_rate=training.learning_rate or 1.0
         ),
-        noise_multiplier=noise_multiplier_for(privacy.epsilon, privacy.delta, training.sampling_rate, steps),
+        noise_multiplier=min(each, default=equal),
+        round_noise_multipliers=each,
         simulation=simulation,
         fairness=fairness or FairnessSettings(),
         module_digest=_digest(model, contract, simulation),
@@ -137,6 +150,15 @@ def _composed(
     if training.learning_rate:
         return terms
     return replace(terms, training=replace(terms.training, learning_rate=step_size(terms)))
+
+
+def _scheduled(privacy: PrivacySettings, training: TrainingSettings, spare: int) -> tuple[float, ...]:
+    """Give each round's noise multiplier where rounds differ; empty where all are alike."""
+    privacy.check_steps(training)  # no schedule with sampling: say so before noise is looked for
+    weights = round_weights(training, spare)
+    if privacy.schedule == EQUAL or len(set(weights)) == 1:
+        return ()
+    return weighted_multipliers(weights, privacy.epsilon, privacy.delta)
 
 
 def _planned_sums(
@@ -264,5 +286,5 @@ def step_size(terms: Terms) -> float:
     if training.optimizer == "newton":
         return NEWTON_STEP
     # s of the equation above: the noise of T independent gradients, averaged.
-    averaged = gradient_noise_stddev(terms) / math.sqrt(training.rounds)
+    averaged = mean_noise_stddev(terms)
     return min(largest_step(terms), (1 - training.momentum) * EFFECT_STDDEV / (averaged * training.rounds))

@@ -123,7 +123,7 @@ def apply(
     parameters = len(state.weights)
     # Any hospital's plan: all hold the same weights.
     digest = _plan(state, terms, terms.hospitals[0], _announced(state)).weights_digest
-    aggregate = begin(terms, parameters)
+    aggregate = begin(terms, parameters, state.round)
     heads, rejected = _take_in(releases, expect(terms, state.round, digest, parameters), aggregate)
     discarded = reason_to_discard(terms, len(heads), terms.training.aggregate)
     if isinstance(aggregate, IntegerSum):
@@ -147,7 +147,8 @@ def close_sum(
     if not isinstance(found, str):
         # The digest plays no part in a bound on the norm.
         expected = expect(terms, state.round, "", len(found))
-        total = IntegerSum(found, terms.update_noise.grid, begin_integers(terms, 0).unit)
+        empty = begin_integers(terms, 0, state.round)
+        total = IntegerSum(found, empty.grid, empty.unit)
         if np.linalg.norm(total.decoded()) <= summed_norm_bound(expected, heads):
             return _close(state, terms, heads, rejected, "", total.gradient())
         found = "norm out of bound"

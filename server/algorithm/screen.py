@@ -57,7 +57,7 @@ def expect(
         round=round_number,
         weights_digest=weights_digest,
         parameters=parameters,
-        noise_norm=gaussian_norm_bound(request.noise_stddev(terms), parameters),
+        noise_norm=gaussian_norm_bound(request.noise_stddev(terms, round_number), parameters),
         request=request,
     )
 
@@ -76,7 +76,7 @@ def screen(release: Release, expected: Expected, accepted: Container[str]) -> Nu
     if reason:
         raise ReleaseRejected(release.hospital, reason)
     if expected.terms.secure_sum is not None:
-        largest = expected.request.sum_noise(expected.terms).largest
+        largest = expected.request.sum_noise(expected.terms, expected.round).largest
         if max(-int(release.vector.min()), int(release.vector.max())) > largest:
             raise ReleaseRejected(release.hospital, "out of range")
         return release.vector
@@ -135,7 +135,7 @@ def summed_norm_bound(expected: Expected, hospitals: Collection[str]) -> float:
 
     Nothing else bounds what a liar among them adds: no single release is looked at.
     """
-    noise, count = expected.request.sum_noise(expected.terms), len(hospitals)
+    noise, count = expected.request.sum_noise(expected.terms, expected.round), len(hospitals)
     sums = math.fsum(_sums_bound(expected, hospital) for hospital in hospitals)
     rounding = count * noise.grid.step * math.sqrt(expected.parameters) / 2
     shares = gaussian_norm_bound(noise.stddev * math.sqrt(count), expected.parameters)

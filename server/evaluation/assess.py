@@ -10,7 +10,7 @@ from datetime import date
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.arrays import Floats
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
-from wardround.protocol.terms.cost import epsilon_against, times
+from wardround.protocol.terms.cost import epsilon_against, events
 from wardround.protocol.terms.request import TABLES
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.rounds import RoundState, finished, reported_weights
@@ -153,7 +153,7 @@ def _assessment(
 
 def with_cost(terms: Terms, made: Assessment, evaluations: int) -> Assessment:
     """State what ``evaluations`` evaluations cost a held-out patient, also where some gave nothing."""
-    event = times(TABLES.event(terms), evaluations)
+    (event,) = events(terms, TABLES, evaluations)
     epsilon = compose_epsilon([event], terms.privacy.delta)
     return replace(
         made, event=event, epsilon=epsilon, epsilon_by_adversary=epsilon_against(terms, TABLES, evaluations)

@@ -38,7 +38,7 @@ def sum_forecast(terms: Terms) -> SumForecast | None:
     if terms.secure_sum is None:
         return None
     members, fewest, slots = len(terms.hospitals), terms.thresholds.threshold, len(slots_of(terms))
-    dimension = terms.update_noise.dimension
+    dimension = terms.update_noise(1).dimension
     return SumForecast(
         set_up=set_up_bytes(members, slots),
         first_trip=12 * dimension + DIGEST_BYTES + members * DEALT_BYTES,

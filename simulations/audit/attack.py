@@ -91,7 +91,7 @@ class Attack:
         for round_number in self.rounds:
             plans = self._plans(round_number) * len(seeds)
             answers = unmasked(answer_request(plans, wards, self.terms, OPERATOR, admit))
-            yield request_of(self.terms, round_number, self.account), self._seen(answers)
+            yield request_of(self.terms, round_number, self.account), self._seen(answers, round_number)
 
     def wards(self, seed: int) -> list[Ward]:
         """Give the hospitals of one run, each with a ledger and noise of its own."""
@@ -119,7 +119,7 @@ class Attack:
             for hospital in self.hospitals
         ]
 
-    def _seen(self, answers: Sequence[Release | Refusal]) -> Floats:
+    def _seen(self, answers: Sequence[Release | Refusal], round_number: int) -> Floats:
         """What the adversary sees of each run, float64 [runs, length]: one hospital's vector, or the server's sum."""
         vectors = np.stack([release.vector for release in accepted(answers)])
         if self.survivors and not self._sum_exists():
@@ -127,7 +127,7 @@ class Attack:
         if self.terms.secure_sum is None:
             return vectors.astype(np.float64)
         runs = vectors.reshape(-1, len(self.hospitals), vectors.shape[1])
-        return np.stack([self._summed(run) for run in runs])
+        return np.stack([self._summed(run, round_number) for run in runs])
 
     def _sum_exists(self) -> bool:
         """Whether the members open the sum of so many survivors, by their own check."""
@@ -137,11 +137,11 @@ class Attack:
             return False
         return True
 
-    def _summed(self, integers: Numbers) -> Floats:
+    def _summed(self, integers: Numbers, round_number: int) -> Floats:
         """The server's sum; of one hospital it is its share of the noise and all, as if every mask had failed."""
-        asked = request_of(self.terms, 1, self.account)
+        asked = request_of(self.terms, round_number, self.account)
         total: Integers = np.zeros(integers.shape[1], np.int64)
-        found = IntegerSum(total, asked.sum_noise(self.terms).grid)
+        found = IntegerSum(total, asked.sum_noise(self.terms, round_number).grid)
         for hospital, vector in zip(self.hospitals, integers, strict=True):
             found.add(hospital, vector)
         return found.decoded()

@@ -91,12 +91,13 @@ def run_once(attack: Attack, crowd: Crowd, seed: int) -> OneRun:
     halves: dict[RequestKind, Floats] = {}
     known: dict[RequestKind, Floats] = {}
     rounds = []
-    for asked, seen in own.seen(own.patients(True), range(seed, seed + 1)):
+    shown = own.seen(own.patients(True), range(seed, seed + 1))
+    for number, (asked, seen) in zip(own.rounds, shown, strict=True):
         if asked not in halves:
             halves[asked] = crowd.contributions(asked) / 2
             known[asked] = sums_of(own.terms, asked, own.weights, others)[0] + halves[asked].sum(axis=0)
         # A sum of several hospitals has so many shares of noise.
-        stddev = asked.noise_stddev(own.terms) * math.sqrt(len(own.hospitals))
+        stddev = asked.noise_stddev(own.terms, number) * math.sqrt(len(own.hospitals))
         rounds.append((asked, stddev, seen[0] - known[asked]))
     return OneRun(np.where(there, 1.0, -1.0), halves, tuple(rounds))
 

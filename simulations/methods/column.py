@@ -19,7 +19,7 @@ from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import predict_probabilities
 from wardround.protocol.privacy.accounting import compose_epsilon
-from wardround.protocol.terms.cost import training_event
+from wardround.protocol.terms.cost import training_events
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.rounds import reported_weights
@@ -113,7 +113,7 @@ class Column:
             return self._challenger(cell, settings)
         terms = simulated_terms(settings, self.federation)
         weights = reported_weights(run(terms, answering(self.federation, terms)))
-        spent = compose_epsilon([training_event(terms)], terms.privacy.delta)
+        spent = compose_epsilon(training_events(terms), terms.privacy.delta)
         found = self._spent(cell, settings.privacy, spent)
         found |= measures(self.federation.heldout, self._predict(terms, weights))
         found["training"] = {**asdict(terms.training), "public_patients": None}

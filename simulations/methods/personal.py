@@ -9,7 +9,7 @@ of the shared model.
 from collections.abc import Callable
 
 from wardround.client.personal.personal_scores import personal_scores
-from wardround.protocol.terms.cost import training_event
+from wardround.protocol.terms.cost import training_events
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.rounds import reported_weights
@@ -43,6 +43,6 @@ def personal(
         weights = reported_weights(run(terms, answering(federation, terms)))
         layout, training_patients = federation.contract.layout, federation.training
         logits = personal_scores(kind, model, layout, weights, training_patients, federation.heldout)
-        return Attempt(logits, (training_event(terms),))
+        return Attempt(logits, training_events(terms))
 
     return challenger

@@ -16,6 +16,7 @@ from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.settings import TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import optimize
+from wardround.server.algorithm.noise_schedule import with_equal_noise
 from wardround.server.algorithm.optimize import OptimizerState, TailAverage
 from wardround.server.algorithm.propose import ADAM_STEP, step_size, without_moments
 from wardround.simulations.study.baselines import alone_ridge, pooled_ridge
@@ -91,6 +92,8 @@ def alone_private_models(
     adds the whole noise, and takes the step that the study's own rule would give a federation of it alone, by
     sgd where the federation has newton, since one hospital's own moments would be mostly noise.
     """
+    # Equal noise: a hospital alone has no newton, to which rounds would weigh differently.
+    terms = with_equal_noise(terms)
     terms = replace(terms, privacy=replace(terms.privacy, noise=LOCAL.name), secure_sum=None)
     if terms.training.optimizer not in FIRST_ORDER:
         terms = replace(terms, training=without_moments(terms))
@@ -101,7 +104,7 @@ def alone_private_models(
 
     def step(weights: Floats, round_number: int) -> Floats:
         update = private_update(
-            Step(terms=terms, layout=layout, cohort=training, memory_bytes=memory_bytes),
+            Step(terms=terms, layout=layout, cohort=training, round=round_number, memory_bytes=memory_bytes),
             weights,
             streams(round_number),
         )

@@ -19,7 +19,7 @@ from wardround.protocol.privacy.accounting import (
     compose_epsilon,
     independent_epsilon,
 )
-from wardround.protocol.terms.cost import colluding_hospitals, epsilon_against, training_event
+from wardround.protocol.terms.cost import colluding_hospitals, epsilon_against, training_events
 from wardround.protocol.terms.request import TABLES, UPDATE
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.propose import propose
@@ -214,8 +214,7 @@ class Diary:
         self._since = time.perf_counter()
 
     def _spent(self, rounds: int) -> float:
-        event = training_event(self.terms, rounds)
-        return compose_epsilon([event], self.terms.privacy.delta)
+        return compose_epsilon(training_events(self.terms, rounds), self.terms.privacy.delta)
 
     @cached_property
     def _heldout(self) -> HeldOutScore:
@@ -226,19 +225,19 @@ class Diary:
 
 def privacy_facts(terms: Terms, assessment: Assessment) -> PrivacyFacts:
     """Say what the study costs a patient of either account, against each adversary."""
-    event, privacy = training_event(terms), terms.privacy
-    epsilon = compose_epsilon([event], privacy.delta)
+    events, privacy = training_events(terms), terms.privacy
+    epsilon = compose_epsilon(events, privacy.delta)
     return PrivacyFacts(
         mode=privacy.mode,
         target_epsilon=privacy.epsilon,
         delta=privacy.delta,
         clip_norm=privacy.clip_norm,
         accountant=ACCOUNTANT,
-        events=[event],
+        events=list(events),
         evaluation_event=assessment.event,
         evaluation_epsilon=assessment.epsilon,
         hospital_epsilon=np.full(len(terms.hospitals), epsilon),
         epsilon_by_adversary=epsilon_against(terms, UPDATE, terms.last_round),
         colluding=colluding_hospitals(terms),
-        independent_epsilon=independent_epsilon([event], privacy.delta),
+        independent_epsilon=independent_epsilon(events, privacy.delta),
     )

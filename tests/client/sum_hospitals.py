@@ -17,7 +17,6 @@ from wardround.protocol.errors import Refusal
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.secure_sum.exchange import RosterKeys
 from wardround.protocol.secure_sum.roster import Roster
-from wardround.protocol.terms.request import request_in
 from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.sum_label import label_of, slot_of
 from wardround.protocol.terms.sum_noise import slots_of, sum_noise
@@ -196,14 +195,14 @@ class SumHospitals:
         """The label of a round's sum."""
         assert self.roster is not None
         plan = self.plan(self.names[0], number, **changes)
-        noise = sum_noise(self.terms, request_in(plan, self.terms))
+        noise = sum_noise(self.terms, plan)
         return label_of(plan, self.roster.digest, noise.dimension, noise.grid).digest()
 
     def asked(self, number: int = 1, **changes: Any) -> SumAsked:
         """What the server's half must know of a sum."""
         assert self.roster is not None
         plan = self.plan(self.names[0], number, **changes)
-        noise = sum_noise(self.terms, request_in(plan, self.terms))
+        noise = sum_noise(self.terms, plan)
         return SumAsked(
             roster=self.roster,
             slot=slot_of(plan.account, number),

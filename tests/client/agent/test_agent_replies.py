@@ -96,7 +96,7 @@ def test_a_reply_of_the_same_size_and_kind_comes_whatever_the_tables_hold(
     assert reply.delay_seconds == usual.delay_seconds
     vector = decode_answer(reply.payload).release.vector
     # It is noise of the usual size: 15 coordinates, each within 8 standard deviations, not all zero.
-    assert 0 < np.abs(vector).max() < 8 * approved.terms.hospital_noise_stddev
+    assert 0 < np.abs(vector).max() < 8 * approved.terms.hospital_noise_stddev(1)
     assert len(approved.entries("charged")) == len(approved.entries("released")) == 2
     lines = RoundLog(approved.folder / "rounds.jsonl").read()
     assert [bool(one.fault) for one in lines] == [
@@ -112,7 +112,7 @@ def test_weights_crafted_to_overflow_get_their_reply(approved, size):
     weights[::2] *= -1
     vector = approved.released(weights=weights).release.vector
     assert np.isfinite(vector).all()
-    assert np.linalg.norm(vector) < 41 + 8 * approved.terms.hospital_noise_stddev * len(vector) ** 0.5
+    assert np.linalg.norm(vector) < 41 + 8 * approved.terms.hospital_noise_stddev(1) * len(vector) ** 0.5
     assert len(approved.entries("charged")) == 1
 
 

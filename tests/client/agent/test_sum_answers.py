@@ -281,7 +281,7 @@ def test_a_rehearsal_masks_as_a_round_would_and_leaves_nothing(hospitals: SumHos
     policy = home.in_force(home.policy.current())
     signed = sign_terms(hospitals.terms, hospitals.operator)
     done = rehearse(home, policy, signed, datetime.now(UTC))
-    assert done.numbers == hospitals.terms.update_noise.dimension
+    assert done.numbers == hospitals.terms.update_noise(1).dimension
     hospitals.set_up()
     assert done.size_bytes == len(encode_sum_answer(hospitals.masked("h1")))
     assert not list(home.folder.glob("rehearsal-*"))

@@ -54,7 +54,7 @@ def keep(hospital: Hospital, terms: Terms) -> None:
 
 def share_of(terms: Terms, count: int) -> PrivacyEvent:
     """What so many updates cost by one hospital's share of the noise alone."""
-    return PrivacyEvent(terms.update_noise.shares.multiplier(1), terms.training.sampling_rate, count)
+    return PrivacyEvent(terms.update_noise(1).shares.multiplier(1), terms.training.sampling_rate, count)
 
 
 def test_the_notice_states_its_condition_and_what_holds_without_it(
@@ -204,7 +204,7 @@ def test_the_boards_page_says_what_leaves_and_who_can_read_it(
     terms = sum_hospitals_evaluated.terms
     assert terms.evaluation is not None
     said = board(sum_hospitals_evaluated.hospitals["h1"], terms, tmp_path / "board.html")
-    own = terms.hospital_noise_stddev / terms.privacy.clip_norm
+    own = terms.hospital_noise_stddev(1) / terms.privacy.clip_norm
     helped = ", while at most 1 of the 4 hospitals help the operator"
     least = terms.thresholds.honest_shares
     for fact in (

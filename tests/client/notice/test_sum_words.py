@@ -16,7 +16,7 @@ from wardround.client.notice.sum_words import SumFacts, gather_sums, roster_line
 from wardround.client.policy.peers import KnownMembers
 from wardround.client.policy.policy import Forecast, Policy
 from wardround.protocol.privacy.accounting import compose_epsilon
-from wardround.protocol.terms.cost import study_epsilon, times, two_hospitals_epsilon, unmasked_epsilon
+from wardround.protocol.terms.cost import events, study_epsilon, two_hospitals_epsilon, unmasked_epsilon
 from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.wire.peer_file import sign_peers
 from wardround.protocol.wire.roster_phrase import ScryptCost, roster_phrase
@@ -62,8 +62,8 @@ def test_the_figures_are_those_of_the_study(hospitals: SumHospitals) -> None:
     assert facts.unmasked_ever == facts.unmasked
     assert facts.two_hospitals == two_hospitals_epsilon(terms, 1e-5)
     # Of one share alone, and of the whole sum with both of a person's clip norms.
-    shares = terms.update_noise.shares
-    alone = times(UPDATE.event(terms), terms.last_round)
+    shares = terms.update_noise(1).shares
+    (alone,) = events(terms, UPDATE)
     for epsilon, multiplier in (
         (facts.unmasked, shares.multiplier(1)),
         (facts.two_hospitals, shares.multiplier(facts.honest, at_hospitals=2)),

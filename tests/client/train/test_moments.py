@@ -74,10 +74,14 @@ def test_neither_weights_nor_outcomes_enter() -> None:
     others = replace(cohort, labels=1 - cohort.labels)
     streams = [[stream("n", h) for h in range(3)] for _ in range(2)]
     first = private_update(
-        Step(terms=step_terms(**NEWTON), layout=LAYOUT, cohort=cohort, moments=True), NOWHERE, streams[0]
+        Step(terms=step_terms(**NEWTON), layout=LAYOUT, round=1, cohort=cohort, moments=True),
+        NOWHERE,
+        streams[0],
     )
     second = private_update(
-        Step(terms=step_terms(**NEWTON), layout=LAYOUT, cohort=others, moments=True), 7 * NOWHERE, streams[1]
+        Step(terms=step_terms(**NEWTON), layout=LAYOUT, round=1, cohort=others, moments=True),
+        7 * NOWHERE,
+        streams[1],
     )
     np.testing.assert_array_equal(first, second)
     assert np.isfinite(first).all()
@@ -97,7 +101,9 @@ def test_a_patient_whose_values_are_not_finite_adds_zero() -> None:
 def test_moments_are_sampled_and_noised_as_gradients_are(rate: float) -> None:
     terms, cohort = step_terms(**NEWTON, sampling_rate=rate), cohort_of(LAYOUT, (40, 0, 25))
     streams = [stream("n", h) for h in range(3)]
-    update = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort, moments=True), NOWHERE, streams)
+    update = private_update(
+        Step(terms=terms, layout=LAYOUT, round=1, cohort=cohort, moments=True), NOWHERE, streams
+    )
     children = [stream("n", h).child("step", 0) for h in range(3)]
     sampled = draw_sample(cohort, rate, children)
     clip_norm = ordered_clip_norm(0.5)
@@ -117,14 +123,16 @@ def test_moments_of_many_hospitals_equal_theirs_one_by_one(rate: float, simulati
     parts = [cohort_of(LAYOUT, (size,), events=6, seed=seed) for seed, size in enumerate((8, 1, 20))]
     streams = [stream("n", h) for h in range(3)]
     together = private_update(
-        Step(terms=terms, layout=LAYOUT, cohort=concatenate(parts), moments=True), NOWHERE, streams
+        Step(terms=terms, layout=LAYOUT, round=1, cohort=concatenate(parts), moments=True), NOWHERE, streams
     )
     terms.simulation = simulation
     weights = np.zeros((1, LAYOUT.width))  # a real plan's are finite; a torch module takes them
     for h, part in enumerate(parts):
         own = [stream("n", h)]
         alone = private_update(
-            Step(terms=terms, layout=LAYOUT, cohort=part, hospitals=[f"h{h}"], moments=True), weights, own
+            Step(terms=terms, layout=LAYOUT, round=1, cohort=part, hospitals=[f"h{h}"], moments=True),
+            weights,
+            own,
         )
         np.testing.assert_array_equal(alone[0], together[h])
 

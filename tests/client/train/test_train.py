@@ -196,7 +196,9 @@ def test_nobody_sampled_and_nobody_there_still_release_noise(model: ModelSetting
     terms = step_terms(model, 3, sampling_rate=1e-9, local_steps=local_steps)
     cohort = cohort_of(LAYOUT, (40, 0, 5))
     streams = [stream("n", h) for h in range(3)]
-    update = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort), weights_of(model), streams)
+    update = private_update(
+        Step(terms=terms, layout=LAYOUT, round=1, cohort=cohort), weights_of(model), streams
+    )
     size = np.sqrt(local_steps) * 0.5 * np.sqrt(update.shape[1])
     if local_steps > 1:
         size = size * 0.5 / np.array([10, 20, 30])
@@ -208,7 +210,7 @@ def test_nobody_sampled_and_nobody_there_still_release_noise(model: ModelSetting
 def test_the_release_of_one_step_is_the_clipped_sum_plus_its_own_noise(model: ModelSettings) -> None:
     terms, cohort, weights = step_terms(model), cohort_of(LAYOUT, (5, 7, 1)), weights_of(model)
     update = private_update(
-        Step(terms=terms, layout=LAYOUT, cohort=cohort), weights, [stream("n", h) for h in range(3)]
+        Step(terms=terms, layout=LAYOUT, round=1, cohort=cohort), weights, [stream("n", h) for h in range(3)]
     )
     sums = clipped_sums(model, LAYOUT, weights, cohort, ordered_clip_norm(0.5))
     children = [stream("n", h).child("step", 0) for h in range(3)]
@@ -226,7 +228,7 @@ def test_several_steps_release_the_difference_after_descent() -> None:
             clipped_sums(ADDITIVE, LAYOUT, current, cohort, ordered_clip_norm(0.5)), 0.5, children
         )
     update = private_update(
-        Step(terms=terms, layout=LAYOUT, cohort=cohort), start, [stream("n", h) for h in range(3)]
+        Step(terms=terms, layout=LAYOUT, round=1, cohort=cohort), start, [stream("n", h) for h in range(3)]
     )
     np.testing.assert_allclose(update, current - start, rtol=1e-12, atol=1e-15)
 
@@ -241,13 +243,15 @@ def test_a_round_of_many_hospitals_equals_their_rounds_one_by_one(
     parts = [cohort_of(LAYOUT, (size,), events=6, seed=seed) for seed, size in enumerate((8, 1, 20))]
     weights = weights_of(model)
     together = private_update(
-        Step(terms=terms, layout=LAYOUT, cohort=concatenate(parts)),
+        Step(terms=terms, layout=LAYOUT, round=1, cohort=concatenate(parts)),
         weights,
         [stream("n", h) for h in range(3)],
     )
     for h, part in enumerate(parts):
         alone = private_update(
-            Step(terms=terms, layout=LAYOUT, cohort=part, hospitals=[f"h{h}"]), weights, [stream("n", h)]
+            Step(terms=terms, layout=LAYOUT, round=1, cohort=part, hospitals=[f"h{h}"]),
+            weights,
+            [stream("n", h)],
         )
         assert np.linalg.norm(together[h] - alone[0]) <= 1e-6 * np.linalg.norm(alone)
 
@@ -256,11 +260,15 @@ def test_noise_differs_between_hospitals_steps_and_rounds() -> None:
     nobody = cohort_of(LAYOUT, (0, 0, 0))
     keys = [[stream("round", r, "hospital", h) for h in range(3)] for r in range(2)]
     rounds = [
-        update_together(Step(terms=step_terms(), layout=LAYOUT, cohort=nobody), weights_of(ADDITIVE), row)
+        update_together(
+            Step(terms=step_terms(), layout=LAYOUT, round=1, cohort=nobody), weights_of(ADDITIVE), row
+        )
         for row in keys
     ]
     two_steps = step_terms(local_steps=2, local_learning_rate=10.0)
-    both = update_together(Step(terms=two_steps, layout=LAYOUT, cohort=nobody), weights_of(ADDITIVE), keys[0])
+    both = update_together(
+        Step(terms=two_steps, layout=LAYOUT, round=1, cohort=nobody), weights_of(ADDITIVE), keys[0]
+    )
     draws = [*rounds[0], *rounds[1], -both[0] - rounds[0][0]]
     correlation = np.corrcoef(draws) - np.eye(len(draws))
     assert np.abs(correlation).max() < 0.9
@@ -271,7 +279,7 @@ def test_several_steps_want_to_know_whose_patients_they_divide_by() -> None:
     terms = step_terms(local_steps=2)
     with pytest.raises(ValueError, match="3 hospitals named for 1 rows"):
         private_update(
-            Step(terms=terms, layout=LAYOUT, cohort=cohort_of(LAYOUT, (4,))),
+            Step(terms=terms, layout=LAYOUT, round=1, cohort=cohort_of(LAYOUT, (4,))),
             weights_of(ADDITIVE),
             [stream("n")],
         )
@@ -302,7 +310,9 @@ def test_neither_torch_s_nor_numpy_s_generator_is_drawn_from(
         terms = step_terms(model, 1, local_steps=2, sampling_rate=0.5)
         terms.simulation = simulation
         private_update(
-            Step(terms=terms, layout=LAYOUT, cohort=cohort_of(LAYOUT, (9,))), weights_of(model), [stream("n")]
+            Step(terms=terms, layout=LAYOUT, round=1, cohort=cohort_of(LAYOUT, (9,))),
+            weights_of(model),
+            [stream("n")],
         )
     assert torch.equal(before, torch.get_rng_state())
 

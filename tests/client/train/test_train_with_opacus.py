@@ -146,9 +146,11 @@ def test_a_hospital_s_round_through_opacus_s_optimiser_equals_the_batched_round(
 ) -> None:
     terms = step_terms(model, 1, local_steps=steps, sampling_rate=rate)
     cohort, weights = cohort_of(LAYOUT, (11,), events=5), weights_of(model)
-    batched = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort), weights, [stream("n")])
+    batched = private_update(Step(terms=terms, layout=LAYOUT, round=1, cohort=cohort), weights, [stream("n")])
     terms.simulation = False
-    through_opacus = private_update(Step(terms=terms, layout=LAYOUT, cohort=cohort), weights, [stream("n")])
+    through_opacus = private_update(
+        Step(terms=terms, layout=LAYOUT, round=1, cohort=cohort), weights, [stream("n")]
+    )
     np.testing.assert_allclose(through_opacus, batched, rtol=1e-9, atol=1e-12)
     if steps == 1:
         np.testing.assert_array_equal(through_opacus, batched)
@@ -162,6 +164,7 @@ def test_opacus_s_accountant_sees_every_step_also_the_empty_ones() -> None:
         LAYOUT,
         zeros,
         public_patients=100,
+        noise_stddev=0.5,
         stream=stream("n"),
         clipped_sum=lambda weights, child: zeros,
         step_hook=accountant.get_optimizer_hook_fn(sample_rate=0.1),

@@ -289,7 +289,7 @@ def test_a_hospital_s_history_of_thousands_is_composed_at_little_work_each() -> 
 
 
 def test_local_noise_is_the_same_against_everyone() -> None:
-    costs = epsilon_by_adversary(PrivacyEvent(16.684, 1.0, 20), 81, DELTA)
+    costs = epsilon_by_adversary([PrivacyEvent(16.684, 1.0, 20)], 81, DELTA)
     two = costs.pop("patient_at_two_hospitals")
     assert two == compose_epsilon([PrivacyEvent(16.684, 1.0, 40)], DELTA)
     assert len(costs) == 3
@@ -297,7 +297,7 @@ def test_local_noise_is_the_same_against_everyone() -> None:
 
 
 def test_at_one_hospital_nobody_is_a_patient_of_two() -> None:
-    costs = epsilon_by_adversary(PrivacyEvent(5.0, 1.0, 3), 1, DELTA)
+    costs = epsilon_by_adversary([PrivacyEvent(5.0, 1.0, 3)], 1, DELTA)
     assert len(costs) == 3
 
 
@@ -306,7 +306,7 @@ def test_a_patient_of_two_hospitals_is_composed_exactly_and_the_second_accountan
     multiplier = noise_multiplier_for(1.0, DELTA, 1.0, 40)
     parameter = math.sqrt(40) / multiplier
     event = PrivacyEvent(multiplier, 1.0, 40)
-    two = epsilon_by_adversary(event, 3, DELTA)["patient_at_two_hospitals"]
+    two = epsilon_by_adversary([event], 3, DELTA)["patient_at_two_hospitals"]
     assert two == pytest.approx(gaussian_epsilon(math.sqrt(2) * parameter, DELTA), rel=1e-5)
     second = independent_epsilon([PrivacyEvent(multiplier / math.sqrt(2), 1.0, 40)], DELTA)
     assert 0.8 * second <= two <= second
@@ -314,7 +314,7 @@ def test_a_patient_of_two_hospitals_is_composed_exactly_and_the_second_accountan
 
 
 def test_sampling_at_two_hospitals_is_two_sampled_histories() -> None:
-    two = epsilon_by_adversary(PrivacyEvent(2.0, 0.1, 30), 2, DELTA)["patient_at_two_hospitals"]
+    two = epsilon_by_adversary([PrivacyEvent(2.0, 0.1, 30)], 2, DELTA)["patient_at_two_hospitals"]
     assert two == compose_epsilon([PrivacyEvent(2.0, 0.1, 60)], DELTA)
     assert two <= independent_epsilon([PrivacyEvent(2.0, 0.1, 60)], DELTA)
 
@@ -375,7 +375,7 @@ def test_extreme_targets_are_met(epsilon: float, delta: float, rate: float, step
         lambda: noise_multiplier_for(1.0, DELTA, 0.0, 1),
         lambda: noise_multiplier_for(1.0, DELTA, 1.0, 0),
         lambda: check_noise("central", "noise"),
-        lambda: epsilon_by_adversary(PrivacyEvent(1.0), 0, DELTA),
+        lambda: epsilon_by_adversary([PrivacyEvent(1.0)], 0, DELTA),
     ],
 )
 def test_out_of_range_is_one_configuration_error(call: object) -> None:

@@ -11,7 +11,7 @@ from tests.builders import simulated_terms
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, epsilon_by_adversary
 from wardround.protocol.privacy.noise import LOCAL, NOISE_MODES, SECURE, check_noise
-from wardround.protocol.terms.cost import epsilon_against, training_event, two_hospitals_epsilon
+from wardround.protocol.terms.cost import epsilon_against, training_events, two_hospitals_epsilon
 from wardround.protocol.terms.request import UPDATE
 from wardround.server.algorithm.aggregate import reason_to_discard, release_weights
 
@@ -29,15 +29,15 @@ def test_an_unknown_word_is_one_line(word: str) -> None:
 
 def test_local_noise_costs_the_same_against_everyone() -> None:
     terms = simulated_terms()
-    event = training_event(terms)
+    (event,) = training_events(terms)
     costs = epsilon_against(terms, UPDATE, event.count)
-    assert costs == epsilon_by_adversary(event, 3, terms.privacy.delta)
-    assert terms.hospital_noise_stddev == terms.noise_multiplier * terms.privacy.clip_norm
+    assert costs == epsilon_by_adversary([event], 3, terms.privacy.delta)
+    assert terms.hospital_noise_stddev(1) == terms.noise_multiplier * terms.privacy.clip_norm
 
 
 def test_a_secure_sum_costs_each_adversary_by_the_shares_that_it_sees() -> None:
     terms = simulated_terms(noise="secure", noise_multiplier=20.0)
-    event, delta = training_event(terms), terms.privacy.delta
+    (event,), delta = training_events(terms), terms.privacy.delta
     costs = epsilon_against(terms, UPDATE, event.count)
     stated = compose_epsilon([event], delta)
     assert list(costs) == ["model", "secure_sum_and_hospitals", "patient_at_two_hospitals", "masks_failed"]
@@ -56,7 +56,7 @@ def test_a_sampled_patient_at_two_hospitals_costs_no_less_than_the_exact_law_of_
     terms = simulated_terms(noise="secure", noise_multiplier=0.5, sampling_rate=rate)
     terms = replace(terms, privacy=replace(terms.privacy, delta=delta))
     told = epsilon_against(terms, UPDATE, 1)["patient_at_two_hospitals"]
-    multiplier = terms.update_noise.shares.multiplier(terms.thresholds.honest_shares)
+    multiplier = terms.update_noise(1).shares.multiplier(terms.thresholds.honest_shares)
 
     def exact(epsilon: float) -> float:
         at, step = np.linspace(-10.0, 12.0, 200_001, retstep=True)

@@ -13,12 +13,12 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.accounting import compose_epsilon
 from wardround.protocol.secure_sum.label import Slot
 from wardround.protocol.secure_sum.thresholds import Thresholds, default_thresholds
-from wardround.protocol.terms.cost import study_epsilon, training_event
+from wardround.protocol.terms.cost import study_epsilon, training_events
 from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.request import MEAN_ROWS, TABLES, UPDATE, misasked, request_in
 from wardround.protocol.terms.secure_sum import SecureSumChoice, SecureSumSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
-from wardround.protocol.terms.sum_noise import slots_of, sum_noise
+from wardround.protocol.terms.sum_noise import slots_of
 from wardround.protocol.terms.terms import RoundPlan, Terms, terms_from_mapping, terms_to_mapping
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire.signed_file import sign_body
@@ -156,20 +156,22 @@ def test_the_settings_and_the_word_come_together() -> None:
 def test_the_smallest_sum_has_the_noise_that_is_charged(request_kind: Any) -> None:
     """σ of the event is at most that of m shares, and the grid's rounding costs less than 1 % of it."""
     asked = terms()
-    noise, sigma = sum_noise(asked, request_kind), request_kind.event(asked).noise_multiplier
+    number = request_kind.rounds(asked)[0]
+    noise, sigma = request_kind.sum_noise(asked, number), request_kind.event(asked, number).noise_multiplier
     honest = asked.thresholds.honest_shares
     assert sigma <= noise.shares.multiplier(honest) < 1.01 * sigma
     assert noise.shares.multiplier(honest - 1) < sigma
     bound = asked.privacy.clip_norm if request_kind.account == "training" else 1.0
     assert noise.stddev == pytest.approx(sigma * bound / math.sqrt(honest), rel=0.01)
-    assert request_kind.noise_stddev(asked) == noise.stddev
+    assert request_kind.noise_stddev(asked, number) == noise.stddev
 
 
 def test_epsilon_counts_the_spare_slots() -> None:
     asked = terms()
-    assert training_event(asked).count == 9
+    assert [event.count for event in training_events(asked)] == [9]
     assert study_epsilon(asked, 1e-5)["training"] <= 1.0
-    assert compose_epsilon([training_event(asked, 10)], 1e-5) > 1.0
+    (event,) = training_events(asked)
+    assert compose_epsilon([replace(event, count=10)], 1e-5) > 1.0
 
 
 def test_slots_are_numbered_as_rounds_and_tables_have_no_spare() -> None:

@@ -23,7 +23,6 @@ from wardround.protocol.secure_sum.roster import Roster
 from wardround.protocol.secure_sum.seal import ShareKind
 from wardround.protocol.secure_sum.survivors import answer_survivors, check_survivors
 from wardround.protocol.secure_sum.thresholds import Thresholds
-from wardround.protocol.terms.request import request_in
 from wardround.protocol.terms.sum_label import label_of, slot_of
 from wardround.protocol.terms.sum_noise import sum_noise
 from wardround.protocol.terms.terms import RoundPlan, Terms
@@ -195,7 +194,7 @@ class SetUpMember:
 
     def masked(self, plan: RoundPlan, terms: Terms, integers: np.ndarray) -> SumAnswer:
         """Trip 1, the same each time."""
-        noise, roster = sum_noise(terms, request_in(plan, terms)), self.agent.roster
+        noise, roster = sum_noise(terms, plan), self.agent.roster
         label = label_of(plan, roster.digest, noise.dimension, noise.grid)
         place = ("plan", plan.account, plan.round, plan.weights_digest)
         if place not in self.stored:

@@ -11,6 +11,7 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import column_scale
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.server.algorithm import newton, rounds
+from wardround.server.algorithm.aggregate import noise_gain
 from wardround.server.algorithm.fisher import bin_shares
 from wardround.server.algorithm.noise_choice import gradient_noise_stddev
 from wardround.server.algorithm.propose import (
@@ -109,7 +110,7 @@ def test_weights_are_the_posterior_mean_given_the_weighted_average_of_all_gradie
 def test_the_noise_of_that_average_follows_from_its_weights(make_terms) -> None:
     terms = make_terms(**NEWTON, rounds=9)
     numbers = np.arange(1, 9)
-    expected = 3.0 * np.sqrt(np.square(numbers).sum()) / numbers.sum()
+    expected = 3.0 * terms.hospital_noise_stddev(1) * np.sqrt(np.square(numbers).sum()) / numbers.sum()
     assert newton.averaged_noise_stddev(terms, 3.0) == pytest.approx(expected)
 
 
@@ -136,7 +137,7 @@ def test_a_moment_round_moves_no_weights_and_the_next_round_uses_it(terms, make_
     public = terms.training.public_patients
     sent = [make_release(plan, public[plan.hospital] * gradient) for plan in rounds.plans(after, terms)]
     stepped, _ = rounds.apply(after, terms, sent)
-    noise = newton.averaged_noise_stddev(terms, gradient_noise_stddev(terms))
+    noise = newton.averaged_noise_stddev(terms, noise_gain(terms))
     even = newton.design_gain(terms, even_shares(layout))
     np.testing.assert_allclose(stepped.weights, -0.5 * even.posterior(gradient, noise), rtol=1e-2, atol=1e-6)
 

@@ -72,7 +72,7 @@ def test_a_rule_gets_each_hospitals_own_mean_in_the_order_of_the_terms(terms):
         seen.append((means.copy(), patients.copy()))
         return means[0]
 
-    one = begin(terms(f"training.aggregate={plugins.enter('aggregate', rule)}"), 2)
+    one = begin(terms(f"training.aggregate={plugins.enter('aggregate', rule)}"), 2, 1)
     one.add("east", np.array([800.0, 1600.0]))
     one.add("north", np.array([100.0, -300.0]))
     np.testing.assert_array_equal(one.gradient(), [1, -3])

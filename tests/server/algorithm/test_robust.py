@@ -96,7 +96,7 @@ def test_one_liar_steers_the_sum_and_no_robust_rule(make_terms, make_release):
     found = {}
     for rule in ("sum", *ROBUST):
         terms = make_terms(aggregate=rule, public_patients=SIZES, noise_multiplier=1e-3)
-        aggregate = begin(terms, 4)
+        aggregate = begin(terms, 4, 1)
         for hospital, count in SIZES.items():
             value = -1.5 if hospital == "h9" else 0.1
             aggregate.add(hospital, np.full(4, np.float32(value * count), np.float64))
@@ -112,7 +112,7 @@ def test_where_hospitals_agree_every_rule_gives_the_mean_gradient(rule, training
     parameters = 7
     for chosen in ("sum", rule):
         terms = make_terms(aggregate=chosen, public_patients=SIZES, **training)
-        aggregate = begin(terms, parameters)
+        aggregate = begin(terms, parameters, 1)
         for hospital, scale in mean_scales(terms).items():
             aggregate.add(hospital, np.arange(parameters) / scale)
         np.testing.assert_allclose(aggregate.gradient(), np.arange(parameters), rtol=1e-6)
@@ -121,7 +121,7 @@ def test_where_hospitals_agree_every_rule_gives_the_mean_gradient(rule, training
 @pytest.mark.parametrize("rule", ROBUST)
 def test_who_is_missing_makes_the_step_smaller_by_his_vote(rule, make_terms):
     terms = make_terms(aggregate=rule, public_patients=SIZES)
-    aggregate = begin(terms, 3)
+    aggregate = begin(terms, 3, 1)
     for hospital, scale in mean_scales(terms).items():
         if hospital != "h9":
             aggregate.add(hospital, np.ones(3) / scale)
@@ -134,7 +134,7 @@ def test_blocks_of_coordinates_change_nothing(rule, make_terms, monkeypatch):
     for block in (2**20, 30):
         monkeypatch.setattr(robust, "_BLOCK", block)
         generator = np.random.default_rng(3)
-        aggregate = begin(make_terms(aggregate=rule, public_patients=SIZES), 100)
+        aggregate = begin(make_terms(aggregate=rule, public_patients=SIZES), 100, 1)
         for hospital in SIZES:
             aggregate.add(hospital, generator.normal(size=100).astype(np.float32).astype(np.float64))
         found.append(aggregate.gradient())
@@ -206,13 +206,13 @@ def test_what_makes_no_sense_is_one_clear_line(rule, make_terms):
         make_terms(aggregate=rule, public_patients={"a": 10, "b": 10})
     many = {f"h{i}": 10 for i in range(1000)}
     with pytest.raises(ConfigurationError, match="holds all releases of a round, 1000 × 2000000 parameters"):
-        begin(make_terms(aggregate=rule, public_patients=many), 2_000_000)
+        begin(make_terms(aggregate=rule, public_patients=many), 2_000_000, 1)
 
 
 def test_rows_that_never_come_cost_no_memory(make_terms):
     """3.2 GB are named and not touched."""
     many = {f"h{i}": 10 for i in range(800)}
-    aggregate = begin(make_terms(aggregate="median", public_patients=many), 1_000_000)
+    aggregate = begin(make_terms(aggregate="median", public_patients=many), 1_000_000, 1)
     for name in ("h0", "h1", "h2"):
         aggregate.add(name, np.ones(1_000_000))
     assert aggregate.gradient()[0] > 0

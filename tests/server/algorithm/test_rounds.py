@@ -44,7 +44,7 @@ def test_plans_share_their_weights_and_name_every_hospital(make_terms):
 
 def test_secure_sums_are_divided_by_all_planned_patients(make_terms, make_release):
     terms = make_terms(noise="secure", momentum=0.0, learning_rate=0.5, sampling_rate=0.25)
-    state, step = rounds.init(terms), terms.update_noise.grid.step
+    state, step = rounds.init(terms), terms.update_noise(1).grid.step
     releases = [in_units(make_release(plan), i + 1) for i, plan in enumerate(rounds.plans(state, terms))]
     state, summary = rounds.apply(state, terms, releases)
     np.testing.assert_allclose(state.weights, -0.5 * 6 * step / (0.25 * 1000))
@@ -153,7 +153,7 @@ def test_a_round_without_any_release_changes_nothing_but_its_number(make_terms):
 def test_reported_weights_are_the_tails_mean(make_terms, make_release):
     terms = make_terms(noise="secure", momentum=0.0, learning_rate=1.0, tail_average=0.5)
     state, _ = play(terms, lambda plan: in_units(make_release(plan), 1))
-    step = -3 / 1000 * terms.update_noise.grid.step
+    step = -3 / 1000 * terms.update_noise(1).grid.step
     np.testing.assert_allclose(state.weights, 4 * step)
     np.testing.assert_allclose(rounds.reported_weights(state), 3.5 * step)
     np.testing.assert_allclose(rounds.reported_weights(rounds.init(terms)), 0)

@@ -127,7 +127,7 @@ def test_honest_several_step_difference_passes(make_terms, make_release):
     generator = np.random.default_rng(1)
     patients, weights = 149, np.zeros(6)
     for _ in range(20):
-        noise = generator.normal(0, terms.hospital_noise_stddev, 6)
+        noise = generator.normal(0, terms.hospital_noise_stddev(1), 6)
         weights -= 0.3 / 100 * (patients * np.eye(6)[0] + noise)
     screen(make_release(plan, weights), expected, {})
     with pytest.raises(ReleaseRejected, match="norm"):

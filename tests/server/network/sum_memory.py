@@ -102,7 +102,7 @@ class Members:
         """Trip 1 of a member whose integers are all its index; gone: the member who sends none."""
         seed = derive_key("seed", index)
         self.seeds[index] = self._share(seed, index, ShareKind.SEED, seed_label(self.slot, self.label))
-        vector = np.full(self.terms.update_noise.dimension, index, np.uint64)
+        vector = np.full(self.terms.update_noise(1).dimension, index, np.uint64)
         add_stream(vector, own_mask_key(seed, index, self.label))
         private = self.secrets[self.names[index - 1]].slot_key(self.slot)
         key = pair_mask_key(private, index, gone, self.roster.slot_keys(self.slot), self.label)

@@ -15,7 +15,7 @@ from wardround.client.train.check_closed_form import random_cohort
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ReleaseRejected
 from wardround.protocol.privacy.randomness import Keystream
-from wardround.protocol.terms.cost import training_event, unmasked_epsilon
+from wardround.protocol.terms.cost import training_events, unmasked_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.request import TABLES, UPDATE
 from wardround.protocol.terms.secure_sum import SecureSumChoice
@@ -172,7 +172,7 @@ def test_integers_out_of_range_and_floats_are_refused() -> None:
     release: Release = answering(of)(rounds.plans(rounds.init(of), of))[0]
     expected = expect(of, 1, plan.weights_digest, len(plan.weights))
     np.testing.assert_array_equal(screen(release, expected, ()), release.vector)
-    for wrong in (release.vector + of.update_noise.largest, release.vector.astype(np.float32)):
+    for wrong in (release.vector + of.update_noise(1).largest, release.vector.astype(np.float32)):
         with pytest.raises(ReleaseRejected, match=r"out of range|wrong dtype"):
             screen(replace(release, vector=wrong), expected, ())
 
@@ -184,7 +184,7 @@ def test_a_sum_that_no_honest_hospitals_could_have_is_void() -> None:
     heads = dict.fromkeys(NAMES, "ab" * 32)
     taken, summary = rounds.close_sum(state, of, heads, (), sum(honest))
     assert (taken.void, summary.discarded) == ((), "")
-    clip = int(of.privacy.clip_norm / of.update_noise.grid.step)
+    clip = int(of.privacy.clip_norm / of.update_noise(1).grid.step)
     spoilt, summary = rounds.close_sum(state, of, heads, (), sum(honest) + 1000 * 5 * clip)
     assert (spoilt.void, summary.discarded) == ((1,), "norm out of bound")
 
@@ -206,14 +206,14 @@ def noise_of_sums(of: Terms, hospitals: int, seeds: int) -> np.ndarray[Any, Any]
 def test_honest_and_smallest_sum_have_their_noise_and_no_less() -> None:
     """Accepted at σ, refused at 2σ/3 and 3σ/2: for all hospitals, and for the m that a lying server can isolate."""
     of = terms()
-    share = math.sqrt(of.update_noise.shares.variance)
+    share = math.sqrt(of.update_noise(1).shares.variance)
     for count in (len(NAMES), of.thresholds.honest_shares):
         noise = noise_of_sums(of, count, 600)
         sigma = math.sqrt(count) * share
         assert stats.kstest(noise, "norm", (0, sigma)).pvalue > 1e-4
         for wrong in (2 / 3, 3 / 2):
             assert stats.kstest(noise, "norm", (0, wrong * sigma)).pvalue < 1e-9
-    least = of.noise_multiplier * of.privacy.clip_norm / of.update_noise.grid.step
+    least = of.noise_multiplier * of.privacy.clip_norm / of.update_noise(1).grid.step
     assert noise.std() > 0.95 * least
 
 
@@ -224,10 +224,11 @@ def test_epsilon_of_m_shares_is_googles_and_never_above_the_stated(hospitals: in
 
     names = {f"h{number}": 1000 for number in range(hospitals)}
     of = terms(public_patients=names, privacy=PrivacySettings(noise="secure"))
-    shares = of.update_noise.shares
+    shares = of.update_noise(1).shares
     accountant = PLDAccountant()
     multiplier = shares.multiplier(of.thresholds.honest_shares)
-    accountant.compose(GaussianDpEvent(multiplier), training_event(of).count)
+    (event,) = training_events(of)
+    accountant.compose(GaussianDpEvent(multiplier), event.count)
     assert 0.99 <= accountant.get_epsilon(of.privacy.delta) / of.privacy.epsilon <= 1.0
     assert unmasked_epsilon(of, of.privacy.delta)["training"] > of.privacy.epsilon
 
@@ -235,6 +236,6 @@ def test_epsilon_of_m_shares_is_googles_and_never_above_the_stated(hospitals: in
 def test_ten_thousand_hospitals_have_thresholds_and_a_sum_that_fits() -> None:
     names = {f"h{number}": 1000 for number in range(10_000)}
     of = terms(public_patients=names, secure_sum=SecureSumChoice(spare_slots=0))
-    noise = of.update_noise
+    noise = of.update_noise(1)
     assert noise.largest * 10_000 < 2**63
     assert noise.shares.multiplier(6429) >= of.noise_multiplier

@@ -102,7 +102,7 @@ class Trial:
     ) -> Callable[[Sequence[RoundPlan]], list[Release]]:
         def lie(release: Release, honest: Vector, expected: Expected) -> Release:
             longest = 0.999 * norm_bound(expected, release.hospital)
-            noise = terms.hospital_noise_stddev
+            noise = terms.hospital_noise_stddev(1)
             vector = attack(release.vector.astype(np.float64), honest, longest, noise)
             return replace(release, vector=vector.astype(np.float32))
 

@@ -1,0 +1,76 @@
+"""How the noise of a study is shared out over its rounds: less where a round weighs more, at the same ε.
+
+Newton's final weights are read from Σ w_t ĝ_t ÷ Σ w_t (``server.algorithm.newton``), so that the noise in them has the
+variance Σ w_t² σ_t² ÷ (Σ w_t)². At full participation ε depends on M = Σ 1/σ_t² alone (Dong, Roth and Su 2019). By
+Cauchy and Schwarz
+
+    (Σ w_t² σ_t²) (Σ 1/σ_t²) ≥ (Σ w_t)²,  with equality exactly where w_t σ_t ∝ 1/σ_t,  so  σ_t² = Σ w / (M w_t).
+
+That is the least variance at this ε, whatever the gradients are. Equal noise has n Σ w² ÷ (Σ w)² times as much: a third
+more for the weights 1, 2 … n. (Neyman 1934 shares out a sample over strata by the same inequality; for gradient
+descent, Hong, Wang and Zhou 2022, "Dynamic privacy budget allocation improves data efficiency of differentially
+private gradient descent".)
+
+All of it follows from public settings.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon, round_up
+from wardround.protocol.privacy.gaussian_dp import gaussian_parameter
+from wardround.protocol.terms.settings import EQUAL, TrainingSettings
+from wardround.protocol.terms.terms import Terms
+
+MOMENT_WEIGHT = 1.0
+"""Weight of a moment round, in that of a mean gradient: its noise moves the curvature and not the gradients' mean."""
+
+
+def round_weights(training: TrainingSettings, spare_rounds: int = 0) -> tuple[float, ...]:
+    """Give the weight of each round in the final model, spare ones last; all 1 but for newton.
+
+    Which round a spare one stands in for: where a round is void all later ones move on by one number, so that the last
+    gradient falls on the spare round, whatever was void. It weighs as the mean gradient all the same. Mostly no round
+    is void, and the weight of the last of ten rounds would be 15 % of the whole budget for nothing; with the mean
+    weight it is 9 %, as with equal noise, and where the spare round is needed the variance is 2 % (an early void
+    round) to 16 % (the last) above the least. Privacy does not depend on it: a spare round is charged its own noise.
+    """
+    rounds, moments = training.rounds, training.moment_rounds
+    if training.optimizer != "newton":
+        return (1.0,) * (rounds + spare_rounds)
+    gradients = range(1, rounds - moments + 1)
+    mean = sum(gradients) / len(gradients)
+    return (*(MOMENT_WEIGHT * mean,) * moments, *map(float, gradients), *(mean,) * spare_rounds)
+
+
+def weighted_multipliers(weights: Sequence[float], epsilon: float, delta: float) -> tuple[float, ...]:
+    """Give the noise multiplier of each round, for unsampled rounds that together cost at most ``epsilon``.
+
+    Guarantee: ``compose_epsilon`` of them is at most ``epsilon``, and within 0.1 % of it; each is rounded up in the
+    fifth significant digit. ConfigurationError where epsilon or delta is out of range.
+    """
+    total, target = math.fsum(weights), epsilon
+    while True:
+        parameter = gaussian_parameter(target, delta)
+        each = tuple(round_up(math.sqrt(total / weight) / parameter) for weight in weights)
+        if compose_epsilon(map(PrivacyEvent, each), delta) <= epsilon:
+            return each
+        # Composing rounds up by a millionth, which rounding each multiplier up does not always make good.
+        target *= 1 - 2e-6
+
+
+def scaled(terms: Terms, factor: float) -> Terms:
+    """Give the terms with every round's noise times a factor, in five digits, rounded up."""
+    each = tuple(round_up(one * factor) for one in terms.round_noise_multipliers)
+    return replace(terms, round_noise_multipliers=each, noise_multiplier=min(each))
+
+
+def with_equal_noise(terms: Terms) -> Terms:
+    """Give the terms with equal noise in every round, at the same ε (full participation); equal noise as it is."""
+    each = terms.round_noise_multipliers
+    if not each:
+        return replace(terms, privacy=replace(terms.privacy, schedule=EQUAL))
+    equal = math.sqrt(len(each) / math.fsum(one**-2 for one in each))
+    privacy = replace(terms.privacy, schedule=EQUAL)
+    return replace(terms, privacy=privacy, noise_multiplier=equal, round_noise_multipliers=())
