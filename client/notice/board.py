@@ -190,7 +190,7 @@ def _training_noise(terms: Terms) -> str:
     """Say the noise of sums over those learned from: the least of any round, and that it is the least."""
     own = terms.hospital_noise_stddev(terms.quietest_round) / terms.privacy.clip_norm
     words = _noise_words(terms, own, terms.noise_multiplier)
-    return f"{words}; more in earlier rounds" if terms.round_noise_multipliers else words
+    return f"{words}, and more in other rounds" if terms.round_noise_multipliers else words
 
 
 def _noise_words(terms: Terms, own: float, stated: float) -> str:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from wardround.conf.composed import composed
 from wardround.conf.proposal import proposal
+from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.wire.signed_terms import save_terms
 from wardround.server.commands.settings import show_settings
@@ -42,8 +43,14 @@ def run(options: Namespace) -> None:
     say(
         f"{options.out}: terms of {terms.study} for {len(terms.hospitals)} hospitals, "
         f"{terms.training.rounds} rounds at ε = {terms.privacy.epsilon:g}, δ = {terms.privacy.delta:g}, "
-        f"noise multiplier {terms.noise_multiplier:g}, until {terms.expires_at[:10]}",
+        f"noise multiplier {_multipliers(terms)}, until {terms.expires_at[:10]}",
         noise_words(terms),
         evaluation_words(terms),
         f"fingerprint {terms.fingerprint}",
     )
+
+
+def _multipliers(terms: Terms) -> str:
+    """Say the noise multiplier, or from which to which where rounds differ."""
+    each = terms.round_noise_multipliers
+    return f"{min(each):g} to {max(each):g}, by round" if each else f"{terms.noise_multiplier:g}"
