@@ -60,6 +60,15 @@ def test_terms_are_signed_by_the_key_real_and_within_their_epsilon(
     assert sorted(path.name for path in Path().iterdir()) == ["operator.key", "operator.key.pub", "tea.terms"]
 
 
+def test_terms_of_a_schedule_carry_each_round_s_noise_and_say_from_which_to_which(
+    key: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert terms(monkeypatch, "privacy.schedule=weighted", "training.rounds=10") == 0
+    each = load_terms(Path("tea.terms")).terms.round_noise_multipliers
+    assert len(each) == 10
+    assert f"noise multiplier {min(each):g} to {max(each):g}, by round" in capsys.readouterr().out
+
+
 def test_a_contract_of_the_operators_own_is_read_from_its_file(
     key: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
