@@ -136,8 +136,8 @@ def rate(count: int) -> float:
     return 2 / (count + 1)
 
 
-def averaged_noise_stddev(terms: Terms, gain: float) -> float:
-    """s: standard deviation of one coordinate of the weighted average of the study's n gradients.
+def averaged_noise_stddev(terms: Terms, gain: float, count: int | None = None) -> float:
+    """s: standard deviation of one coordinate of the weighted average of the first ``count`` gradients, by default all.
 
     gain: ``aggregate.noise_gain``, from one hospital's noise to a round's. With equal noise, weights 1, 2 … n have
     Σt² ÷ (Σt)² = (4n + 2) ÷ (3n (n + 1)): a third more variance than equal ones. Rounds with noise of their own
@@ -145,7 +145,7 @@ def averaged_noise_stddev(terms: Terms, gain: float) -> float:
     little less.
     """
     moments, rounds = terms.training.moment_rounds, terms.training.rounds
-    count = rounds - moments
+    count = rounds - moments if count is None else count
     if not terms.round_noise_multipliers:
         gradient = terms.hospital_noise_stddev(1) * gain
         return gradient * math.sqrt((4 * count + 2) / (3 * count * (count + 1)))

@@ -26,8 +26,9 @@ ADAPTIVITY = 1e-3  # τ of Reddi et al. 2021: keeps a coordinate of little noise
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OptimizerState:
-    """first_moment: velocity (sgd) or mean of gradients (adam); second_moment: adam's, empty otherwise.
+    """first_moment: velocity (sgd), mean of gradients (adam) or what newton has seen (``_by_running_gain``).
 
+    second_moment: adam's, empty otherwise.
     mean_row: newton's, the aggregated mean design row over ``row_count`` moment rounds; empty before the first.
     All float64, [parameters]. steps counts the updates made. What follows from mean_row and the terms, as the
     gain does, is not part of the state: a replay of the releases finds it again. own: the state of a user's
@@ -88,10 +89,29 @@ def apply(
     # All moment rounds have the first one's noise.
     row_noise = terms.hospital_noise_stddev(1) * noise / math.sqrt(state.row_count)
     gain = newton.cached_gain(terms, state.mean_row, row_noise)
+    if terms.round_noise_multipliers:
+        return _by_running_gain(state, terms, gain, weights, gradient)
     averaged = newton.averaged_noise_stddev(terms, noise)
     # Counted in gradients: moment rounds made no step, and must not shrink the first one.
     after = gain.step(weights, gradient, averaged, newton.rate(state.steps + 1) * rate)
     return replace(state, steps=state.steps + 1), after
+
+
+def _by_running_gain(
+    state: OptimizerState, terms: Terms, gain: newton.Gain, weights: Floats, gradient: Floats
+) -> tuple[OptimizerState, Floats]:
+    """Make w the posterior mean given the gradients so far, with the noise that their average has so far.
+
+    Where the first rounds have most of the noise, the gain of the whole study's average would take that noise for
+    signal, and carry w to where later gradients are linearised badly (on the zoo, 0.007 AUC with ten rounds). The
+    average is kept itself: a step from the last w, as the one gain for all rounds has it, does not tell what was seen.
+    """
+    count = state.steps + 1
+    innovation = gradient - weights @ gain.fisher
+    seen = state.first_moment + newton.rate(count) * (innovation - state.first_moment)
+    target = -gain.posterior(seen, newton.averaged_noise_stddev(terms, noise_gain(terms), count))
+    after = weights + terms.training.learning_rate * (target - weights)
+    return replace(state, first_moment=seen, steps=count), after
 
 
 def first_order(

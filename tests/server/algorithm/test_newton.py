@@ -10,7 +10,7 @@ from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import column_scale
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
-from wardround.server.algorithm import newton, rounds
+from wardround.server.algorithm import newton, optimize, rounds
 from wardround.server.algorithm.aggregate import noise_gain
 from wardround.server.algorithm.fisher import bin_shares
 from wardround.server.algorithm.noise_choice import gradient_noise_stddev
@@ -112,6 +112,32 @@ def test_the_noise_of_that_average_follows_from_its_weights(make_terms) -> None:
     numbers = np.arange(1, 9)
     expected = 3.0 * terms.hospital_noise_stddev(1) * np.sqrt(np.square(numbers).sum()) / numbers.sum()
     assert newton.averaged_noise_stddev(terms, 3.0) == pytest.approx(expected)
+
+
+def test_with_a_schedule_each_step_knows_the_noise_of_what_was_seen_so_far(make_terms) -> None:
+    """w is the posterior mean of the average so far, by its own noise: the first step trusts a loud gradient less."""
+    base = make_terms(**NEWTON | {"learning_rate": 1.0}, rounds=4)
+    each = (1.0, 8.0, 4.0, 2.0)  # the first is the moment round
+    privacy = replace(base.privacy, schedule="weighted")
+    terms = replace(base, privacy=privacy, round_noise_multipliers=each, noise_multiplier=1.0)
+    layout, noise = terms.contract.layout, noise_gain(terms)
+    state = optimize.init(terms.training, layout.width)
+    state = optimize.take_moments(
+        state, terms.privacy.clip_norm * column_scale(terms.model, layout) * even_shares(layout)
+    )
+    gain = newton.cached_gain(terms, state.mean_row, terms.hospital_noise_stddev(1) * noise)
+    own = np.array([terms.hospital_noise_stddev(number) for number in (2, 3, 4)])
+    generator, weights, seen = np.random.default_rng(2), np.zeros(layout.width), []
+    for count in (1, 2, 3):
+        gradient = generator.normal(0, 0.01, layout.width)
+        seen.append(gradient - weights @ gain.fisher)
+        state, weights = optimize.apply(state, terms, weights, gradient)
+        numbers = np.arange(1, count + 1)
+        average = numbers @ np.array(seen) / numbers.sum()
+        spread = noise * np.hypot.reduce(numbers * own[:count]) / numbers.sum()
+        np.testing.assert_allclose(weights, -gain.posterior(average, spread), rtol=1e-9, atol=1e-15)
+    quiet = newton.averaged_noise_stddev(terms, noise)
+    assert newton.averaged_noise_stddev(terms, noise, 1) > 2 * quiet
 
 
 def even_releases(state, terms, make_release, shares=None):
