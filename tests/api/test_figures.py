@@ -9,6 +9,7 @@ import wardround
 from wardround import WardroundError
 
 
+@pytest.mark.slow
 def test_a_run_writes_its_figures_where_it_is_asked(tmp_path: Path) -> None:
     wardround.simulate(
         "experiment=tiny", "report.figures=[svg,png]", "report.html=false", output_dir=tmp_path
@@ -41,6 +42,7 @@ def test_a_figure_shows_every_method_at_its_auc() -> None:
         study.plot.calibration("nobody")
 
 
+@pytest.mark.slow
 def test_a_sweeps_figure_has_a_line_for_each_private_method(tmp_path: Path) -> None:
     over = {"epsilon": [1.0, 4.0], "model": ["additive", "mpl"]}
     sweep = wardround.sweep(over, "experiment=tiny", "report=files", output_dir=tmp_path / "sweep")

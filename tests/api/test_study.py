@@ -110,6 +110,7 @@ def test_what_is_saved_is_read_back(study: Study, tmp_path: Path) -> None:
         again.save(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_nothing_is_written_unless_a_folder_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     wardround.simulate("experiment=tiny")

@@ -72,6 +72,7 @@ def test_summary_files_and_model_say_the_same(settings_of, tmp_path: Path) -> No
     assert "model_card.html" in manifest["files"]
 
 
+@pytest.mark.slow
 def test_without_evaluation_nothing_is_released_about_the_held_out(settings_of, tmp_path: Path) -> None:
     files = study.run(settings_of(tmp_path, "evaluation=none"))
     summary = json.loads(files.summary.read_text(encoding="utf-8"))
