@@ -6,7 +6,6 @@ All of it is public: counts, names and keys. ``protocol.terms.sum_noise`` reads 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from wardround.protocol.errors import require
 from wardround.protocol.secure_sum.grid import Grid, sum_grid
@@ -118,7 +117,6 @@ class SumNoise:
         return math.sqrt(self.shares.variance) * self.grid.step
 
 
-@lru_cache(maxsize=1024)
 def noise_of_sum(
     clip_norm: float, noise_multiplier: float, dimension: int, thresholds: Thresholds
 ) -> SumNoise:

@@ -214,7 +214,16 @@ class Terms:
 
     def update_noise_at(self, noise_multiplier: float) -> SumNoise:
         """Grid and share of noise of a sum of updates with this multiplier."""
-        return noise_of_sum(self.privacy.clip_norm, noise_multiplier, self._sums.parameters, self.thresholds)
+        if noise_multiplier not in self._update_noises:
+            self._update_noises[noise_multiplier] = noise_of_sum(
+                self.privacy.clip_norm, noise_multiplier, self._sums.parameters, self.thresholds
+            )
+        return self._update_noises[noise_multiplier]
+
+    @cached_property
+    def _update_noises(self) -> dict[float, SumNoise]:
+        # Kept with the terms and not for the process: the audit breaks m on purpose, and fresh terms must show it.
+        return {}
 
     @cached_property
     def table_noise(self) -> SumNoise:
