@@ -5,9 +5,10 @@ before the first message and forks for each: the fork does what ``flwr-clientapp
 the server shipped, and nothing else: client/network/known_app.py), without the seconds that a new program needs to
 import. Neither holds data; both stand where server/network/shim may run, see deploy/wardround-supernode.service.
 
-Flower 1.42 fixes three times that suit rounds of minutes: 3 s between two looks for messages, 0.5 s between two
-looks for an answer, and a heartbeat of 30 s, after two of which a killed node's key is let in again. They are
-set here (test_supernode_process.py fails where Flower no longer has them).
+Flower 1.42 fixes four times that suit rounds of minutes: 3 s between two looks for messages, 0.5 s between two
+looks for an answer, a heartbeat of 30 s, after two of which a killed node's key is let in again, and up to 20 s
+between two calls of a server that is away. They are set here (test_supernode_process.py fails where Flower no longer
+has them).
 """
 
 import os
@@ -15,7 +16,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,13 @@ from flwr.supercore import heartbeat
 from flwr.supercore.constant import TaskType
 from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
+from flwr.supercore.retry import (
+    RetryInvoker,
+    RetryState,
+    exponential,
+    full_jitter,
+    make_simple_http_retry_invoker,
+)
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode, flower_supernode
@@ -44,6 +52,7 @@ ANSWER_SECONDS = 0.05  # between two looks for the app's answer, in this process
 PARTS_SECONDS = 0.05  # the first pause before asking again for a message's parts; doubles
 TASK_SECONDS = 1.0  # how often the runner looks for a task that nobody woke it for; Flower's default
 HEARTBEAT_SECONDS = 10  # the least that Flower's server takes
+AWAY_SECONDS = 3  # the longest pause between two calls of a server that is away
 _ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 
 
@@ -124,6 +133,32 @@ def _set_times(runner: int, wake: int) -> None:
     start_client_internal.pull_objects = partial(pull_objects, initial_backoff=PARTS_SECONDS)  # type: ignore[attr-defined]
     for module in (heartbeat, fleet_http_connection):
         module.HEARTBEAT_DEFAULT_INTERVAL = HEARTBEAT_SECONDS  # type: ignore[attr-defined]
+    fleet_http_connection.make_simple_http_retry_invoker = calling_again_soon  # type: ignore[attr-defined]
+    heartbeat.exponential = _soon  # type: ignore[assignment, attr-defined]
+
+
+def _soon(max_delay: int) -> Iterator[float]:
+    """Stand where a heartbeat that failed takes its pauses from."""
+    return exponential(max_delay=min(max_delay, AWAY_SECONDS))
+
+
+def calling_again_soon() -> RetryInvoker:
+    """Make Flower's own rule of repeated calls, with short pauses where the server cannot be reached.
+
+    Else a study waits for all hospitals after its server's restart of a few seconds. A server that answers, but has
+    no room (503), is left alone for as long as Flower does.
+    """
+    invoker = make_simple_http_retry_invoker()
+    note = invoker.on_backoff
+
+    def sooner(state: RetryState) -> None:
+        if isinstance(state.exception, httpx.TransportError) and (state.actual_wait or 0) > AWAY_SECONDS:
+            state.actual_wait = full_jitter(AWAY_SECONDS)  # or all hospitals would call at the same time
+        if note is not None:
+            note(state)
+
+    invoker.on_backoff = sooner
+    return invoker
 
 
 def _serve(address: str, secret: bytes, waiting: int, wake: int) -> None:

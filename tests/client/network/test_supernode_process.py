@@ -1,16 +1,19 @@
 """The hospital's SuperNode process: it pauses by its own rule, and what it changes in Flower is still there."""
 
 import inspect
+import json
 import os
 import re
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from flwr.common import constant
 from flwr.supernode import fleet_http_connection, start_client_internal
@@ -19,6 +22,7 @@ from wardround.client.network import supernode_process
 from wardround.client.network.supernode import OWN_ADDRESS
 from wardround.client.network.supernode_process import (
     ANSWER_SECONDS,
+    AWAY_SECONDS,
     FLOWERS_PAUSE_SECONDS,
     HEARTBEAT_SECONDS,
     LOOK_SECONDS,
@@ -26,6 +30,7 @@ from wardround.client.network.supernode_process import (
     _bury,
     _fork,
     _serve,
+    calling_again_soon,
 )
 
 
@@ -120,6 +125,51 @@ def test_flower_still_has_what_is_set_here():
     for module in (supernode_process.heartbeat, fleet_http_connection):
         assert module.HEARTBEAT_DEFAULT_INTERVAL == constant.HEARTBEAT_DEFAULT_INTERVAL
     assert constant.HEARTBEAT_MIN_INTERVAL <= HEARTBEAT_SECONDS < constant.HEARTBEAT_DEFAULT_INTERVAL
+    connection = inspect.getsource(fleet_http_connection.http_request_response)
+    assert connection.count("make_simple_http_retry_invoker()") == 1
+    assert constant.MAX_RETRY_DELAY > AWAY_SECONDS
+    sender = inspect.getsource(supernode_process.heartbeat.HeartbeatSender)
+    assert sender.count("exponential(max_delay=20)") == 1
+
+
+def pauses_of_calls(fault, calls):
+    """The pauses of so many calls in vain, as Flower's loop would sleep them."""
+    invoker, slept = calling_again_soon(), []
+    invoker.wait_function = slept.append
+    invoker.max_tries = calls + 1
+
+    def call():
+        raise fault
+
+    with pytest.raises(type(fault)):
+        invoker.invoke(call)
+    return slept
+
+
+def test_a_server_that_was_away_is_called_again_within_seconds():
+    slept = pauses_of_calls(httpx.ConnectError("refused"), 200)
+    assert len(slept) == 200
+    assert 1 < max(slept) <= AWAY_SECONDS
+    assert len(set(slept[10:])) > 100, "all hospitals would call at the same time"
+
+
+def test_a_server_without_room_is_left_alone_for_as_long_as_flower_does():
+    full = httpx.Response(503, request=httpx.Request("POST", "https://127.0.0.1"))
+    slept = pauses_of_calls(httpx.HTTPStatusError("full", request=full.request, response=full), 200)
+    assert max(slept) > AWAY_SECONDS
+
+
+def test_a_heartbeat_that_fails_is_sent_again_within_seconds():
+    program = """
+import os
+from flwr.supercore import heartbeat
+from wardround.client.network import supernode_process
+supernode_process._set_times(os.getpid(), 0)
+pauses = heartbeat.HeartbeatSender(lambda: True)._retry_invoker.wait_gen_factory()
+print([next(pauses) for _ in range(6)])
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [1, 2, 3, 3, 3, 3]
 
 
 @pytest.mark.parametrize("raises", [True, False])
