@@ -2,20 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.metadata import version
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from wardround.conf.compose import build
 from wardround.conf.settings import DataSettings
 from wardround.protocol.contract.contract import Contract
-from wardround.simulations.federation.datasets import heart_files
+from wardround.simulations.federation.code_digest import code_digest
 from wardround.simulations.federation.federation import LOOKED_AT, UNDATED
-from wardround.simulations.federation.own_table import mapping_of, source_of
 from wardround.simulations.population.draw import PopulationSettings
 
 ENCODERS = (
@@ -51,11 +45,6 @@ class EncodedKey:
     split_seed: int
     encoder: str
 
-    @property
-    def digest(self) -> str:
-        """Hex SHA-256 over all parts: the entry's name."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-
 
 def encoded_key(data: DataSettings, contract: Contract, seed: int) -> EncodedKey:
     """Say what the federation of these settings depends on, without reading a row of it.
@@ -81,32 +70,23 @@ def encoded_key(data: DataSettings, contract: Contract, seed: int) -> EncodedKey
     )
 
 
-@cache
 def encoder_digest() -> str:
     """Hex SHA-256 of the sources under ENCODERS and the versions of the libraries that they use."""
-    whole = hashlib.sha256()
-    for package, place in ENCODERS:
-        for source in _sources(files(package).joinpath(place) if place else files(package)):
-            whole.update(f"{package}/{place}/{source.name}\0".encode())
-            whole.update(hashlib.sha256(source.read_bytes()).digest())
-    whole.update(" ".join(f"{name}={version(name)}" for name in _LIBRARIES).encode())
-    return whole.hexdigest()
-
-
-def _sources(place: Traversable) -> Iterator[Traversable]:
-    if place.is_file():
-        yield place
-        return
-    for child in sorted(place.iterdir(), key=lambda child: child.name):
-        if child.name.endswith(".py") or (child.is_dir() and child.name != "__pycache__"):
-            yield from _sources(child)
+    return code_digest(ENCODERS, _LIBRARIES)
 
 
 def _digest_of_files(data: DataSettings) -> str:
     path = Path(data.path or "")
-    read = heart_files(path) if data.name == "heart" else [path]
+    read = [path]
+    # Imported where they are needed: a synthetic federation that is kept waits for no reader of tables.
+    if data.name == "heart":
+        from wardround.simulations.federation.datasets import heart_files
+
+        read = heart_files(path)
     whole = hashlib.sha256(data.name.encode())
     if data.name == "table":
+        from wardround.simulations.federation.own_table import mapping_of, source_of
+
         whole.update(json.dumps([mapping_of(data), data.timezone], sort_keys=True).encode())
         source = source_of(data)
         read = [file for files in source.files().values() for file in files]

@@ -13,6 +13,7 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.model.model import predict_probabilities
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.terms import Terms
+from wardround.simulations.federation.entry_store import EntryStore
 from wardround.simulations.federation.federation import Federation
 from wardround.simulations.study.boosting import pooled_boosting
 from wardround.simulations.study.descents import (
@@ -21,6 +22,7 @@ from wardround.simulations.study.descents import (
     federated_model,
     pooled_model,
 )
+from wardround.simulations.study.kept_baselines import KeptBaselines
 
 UNORDERED = ("categorical", "boolean")
 
@@ -29,7 +31,8 @@ UNORDERED = ("categorical", "boolean")
 class Contest:
     """What every method gets: the federation, the terms, and the shared private weights [parameters].
 
-    memory_bytes bounds what the steps of one method hold besides the patients.
+    memory_bytes bounds what the steps of one method hold besides the patients. store: where baselines that ε does not
+    touch are kept between runs; None keeps nothing.
     """
 
     federation: Federation
@@ -37,6 +40,7 @@ class Contest:
     weights: Floats
     personal_kind: str
     memory_bytes: int = MEMORY_BYTES
+    store: EntryStore | None = None
 
 
 def compare(contest: Contest, workers: int = 1) -> dict[str, Floats]:
@@ -68,19 +72,26 @@ def _methods(contest: Contest) -> dict[str, Callable[[], Floats]]:
         return [Keystream(derive_key(*part)) for part in parts]
 
     memory = contest.memory_bytes
+    kept = KeptBaselines(contest.store, federation, terms, memory).find_or_fit
     methods = {
-        "pooled_boosting": lambda: pooled_boosting(training, heldout, unordered, federation.seed),
+        "pooled_boosting": lambda: kept(
+            "pooled_boosting", lambda: pooled_boosting(training, heldout, unordered, federation.seed)
+        ),
         "personalised": lambda: personalised(contest),
-        "local": lambda: _predict_each(terms, alone_models(terms, layout, training, memory), heldout),
-        "pooled": lambda: _predict(terms, pooled_model(terms, layout, training, memory), heldout),
+        "local": lambda: kept(
+            "local", lambda: _predict_each(terms, alone_models(terms, layout, training, memory), heldout)
+        ),
+        "pooled": lambda: kept(
+            "pooled", lambda: _predict(terms, pooled_model(terms, layout, training, memory), heldout)
+        ),
         "local_private": lambda: _predict_each(
             terms, alone_private_models(terms, layout, training, own_noise, memory), heldout
         ),
         "federated_private": lambda: _predict(terms, contest.weights, heldout),
     }
     if terms.training.local_steps > 1:
-        methods["federated"] = lambda: _predict(
-            terms, federated_model(terms, layout, training, memory), heldout
+        methods["federated"] = lambda: kept(
+            "federated", lambda: _predict(terms, federated_model(terms, layout, training, memory), heldout)
         )
     return methods
 

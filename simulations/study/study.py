@@ -36,6 +36,7 @@ from wardround.server.evaluation.assess import (
 )
 from wardround.server.evaluation.evaluation import due
 from wardround.simulations.federation.encoded_cache import load_cached
+from wardround.simulations.federation.entry_store import store_of
 from wardround.simulations.federation.federation import OPERATOR, Federation
 from wardround.simulations.federation.in_process import Answer
 from wardround.simulations.federation.in_process import run as run_in_process
@@ -85,7 +86,8 @@ def conduct(settings: StudySettings) -> Results:
         assessment = assess(terms, state, measure, settings.release_decision, today, diary.findings)
         watcher.say("comparing with alone, pooled and without privacy")
         weights = assessment.weights
-        contest = Contest(federation, terms, weights, settings.personalization.kind, memory_bytes)
+        kind, store = settings.personalization.kind, store_of(settings.federation)
+        contest = Contest(federation, terms, weights, kind, memory_bytes, store)
         probabilities = compare(contest, settings.federation.workers)
     return Results(
         study=settings.study,

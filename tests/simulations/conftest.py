@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.builders import AGE, CHANNEL, small_contract
+from tests.simulations.imports import graph_of_imports
 from wardround.client.cohort import Cohort
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.layout import Layout
@@ -17,6 +18,12 @@ from wardround.protocol.terms.settings import ModelSettings
 from wardround.simulations.report.summary import PrivacyFacts, Results, RoundRow
 
 EFFECTS = np.array([[0.9, 0.0, -0.9], [-0.6, 0.1, 0.6], [0.0, 0.3, 0.0]])
+
+
+@pytest.fixture(scope="session")
+def needs(tmp_path_factory):
+    """``needs[module]``: all modules of the program that it imports, directly or not."""
+    return graph_of_imports(tmp_path_factory.mktemp("graph"))
 
 
 @dataclass(frozen=True, eq=False)

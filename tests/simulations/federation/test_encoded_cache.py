@@ -1,25 +1,29 @@
 """Encoded patients on disk: the same bit for bit, another entry for every part of the key, never trusted."""
 
-import json
 import os
 import re
 import stat
-import subprocess
-import sys
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.simulations.imports import not_covered
 from wardround.client.cohort import Cohort
 from wardround.conf.composed import compose_study
 from wardround.conf.settings import StudySettings
 from wardround.protocol.errors import TableError
-from wardround.simulations.federation import encoded_cache, encoded_key
-from wardround.simulations.federation.encoded_cache import EncodedCache, cache_folder, load_cached
+from wardround.simulations.federation import code_digest, encoded_cache, encoded_key
+from wardround.simulations.federation.encoded_cache import (
+    KIND,
+    find_federation,
+    keep_federation,
+    load_cached,
+)
 from wardround.simulations.federation.encoded_key import ENCODERS, EncodedKey
+from wardround.simulations.federation.entry_store import EntryStore, cache_folder
 from wardround.simulations.federation.federation import Federation
 
 SMALL = ("data.hospitals=3", "data.patients=240", "data.messages=900", "data.smallest=40", "data.largest=120")
@@ -52,6 +56,10 @@ def heart(tmp_path: Path) -> StudySettings:
 
 def entries(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "cache" / "encoded").glob("*"))
+
+
+def store_in(tmp_path: Path, most_bytes: int = 1 << 30) -> EntryStore:
+    return EntryStore(tmp_path / "cache", most_bytes)
 
 
 def key_of(study: StudySettings) -> EncodedKey:
@@ -88,27 +96,6 @@ def no_second_encoding(monkeypatch):
     return forbid
 
 
-GRAPH = """
-import grimp, json
-graph = grimp.build_graph("wardround", cache_dir=None)
-print(json.dumps({module: sorted(graph.find_upstream_modules(module)) for module in graph.modules}))
-"""
-
-
-@pytest.fixture(scope="module")
-def needs(tmp_path_factory):
-    """What each module of the whole program imports, directly or not.
-
-    In a process of its own: grimp walks the folder that a package was imported from, and the rooms lie beside api/.
-    """
-    place = tmp_path_factory.mktemp("graph")
-    root = Path(encoded_key.__file__).parents[2]
-    subprocess.run([root / "scripts/names.sh", place], check=True)
-    environment = {**os.environ, "PYTHONPATH": str(place / "names")}
-    found = subprocess.run([sys.executable, "-c", GRAPH], check=True, capture_output=True, env=environment)
-    return {module: set(needed) for module, needed in json.loads(found.stdout).items()}
-
-
 @pytest.mark.parametrize("source", ["synthetic", "heart"])
 def test_the_second_run_reads_no_table_and_finds_the_same(source, tmp_path, no_second_encoding):
     study = settings(tmp_path) if source == "synthetic" else heart(tmp_path)
@@ -137,7 +124,8 @@ def test_an_entry_is_for_the_owners_eyes(mask, tmp_path):
 def test_every_part_of_the_key_names_another_entry(part, tmp_path):
     key = key_of(settings(tmp_path))
     other = replace(key, **{part: key.split_seed + 1 if part == "split_seed" else "another"})
-    assert other.digest != key.digest
+    store = EntryStore(tmp_path, 1)
+    assert store.path(KIND, asdict(other)) != store.path(KIND, asdict(key))
 
 
 @pytest.mark.parametrize(
@@ -176,24 +164,14 @@ def test_code_that_encodes_is_part_of_the_key(needs, monkeypatch):
         "wardround.simulations.federation.datasets",
         "wardround.simulations.population.draw",
     )
-    needed = set(start).union(*(needs[module] for module in start))
-    covered = [
-        f"{package}/{place}".removesuffix(".py").strip("/").replace("/", ".") for package, place in ENCODERS
-    ]
-    packages = {"wardround", "wardround.client", "wardround.simulations", "wardround.simulations.federation"}
-    missing = {
-        m for m in needed - packages if not any(m == place or m.startswith(f"{place}.") for place in covered)
-    }
-    assert missing == set()
+    assert not_covered(needs, start, ENCODERS) == set()
     before = encoded_key.encoder_digest()
-    encoded_key.encoder_digest.cache_clear()
-    monkeypatch.setattr(encoded_key, "version", lambda name: "0")
+    monkeypatch.setattr(code_digest, "version", lambda name: "0")
     assert encoded_key.encoder_digest() != before
-    encoded_key.encoder_digest.cache_clear()
 
 
 def test_nothing_in_a_hospital_imports_the_cache(needs):
-    cache = "wardround.simulations.federation.encoded_cache"
+    cache = "wardround.simulations.federation.entry_store"
     importers = [module for module, needed in needs.items() if cache in needed]
     assert importers
     sides = ("wardround.client", "wardround.server", "wardround.protocol", "wardround.conf")
@@ -249,12 +227,12 @@ def test_what_is_damaged_or_foreign_is_not_read_and_written_anew(spoil, tmp_path
     study = settings(tmp_path)
     whole = load_cached(study)
     (entry,) = entries(tmp_path)
-    store, key = EncodedCache(entry.parent, 1 << 30), key_of(study)
-    assert store.find(key, study.contract) is not None
+    store, key = store_in(tmp_path), key_of(study)
+    assert find_federation(store, key, study.contract) is not None
     spoil(entry)
-    assert store.find(key, study.contract) is None
+    assert find_federation(store, key, study.contract) is None
     assert_same(load_cached(study), whole)
-    found = store.find(key, study.contract)
+    found = find_federation(store, key, study.contract)
     assert found is not None
     assert_same(found, whole)
 
@@ -263,8 +241,9 @@ def test_an_entry_under_anothers_name_is_not_read(tmp_path):
     one, other = settings(tmp_path), settings(tmp_path, seed=1)
     load_cached(one)
     (entry,) = entries(tmp_path)
-    entry.rename(entry.with_name(f"{key_of(other).digest}.encoded"))
-    assert EncodedCache(entry.parent, 1 << 30).find(key_of(other), other.contract) is None
+    store = store_in(tmp_path)
+    entry.rename(store.path(KIND, asdict(key_of(other))))
+    assert find_federation(store, key_of(other), other.contract) is None
 
 
 def test_the_longest_unused_go_first_and_nothing_else(tmp_path):
@@ -273,19 +252,20 @@ def test_the_longest_unused_go_first_and_nothing_else(tmp_path):
     folder = tmp_path / "cache" / "encoded"
     foreign = folder / "model.safetensors"
     foreign.write_bytes(b"not ours")
-    names = [folder / f"{key_of(study).digest}.encoded" for study in studies]
+    names = [store_in(tmp_path).path(KIND, asdict(key_of(study))) for study in studies]
     for age, name in zip((30, 20, 10), names, strict=True):
         os.utime(name, (1_000_000 - age, 1_000_000 - age))
     room = sum(name.stat().st_size for name in names) + 2000  # not for a fourth
-    store = EncodedCache(folder, room)
-    assert store.find(key_of(studies[0]), studies[0].contract) is not None  # used: now the newest
+    store = store_in(tmp_path, room)
+    # Used: now the newest.
+    assert find_federation(store, key_of(studies[0]), studies[0].contract) is not None
     fourth = settings(tmp_path, seed=4)
-    assert store.keep(key_of(fourth), federations[0])
+    assert keep_federation(store, key_of(fourth), federations[0])
     assert [name.exists() for name in names] == [True, False, True]
     held = sum(path.stat().st_size for path in folder.glob("*.encoded"))
     assert held <= room
     assert foreign.exists()
-    assert not EncodedCache(folder, 1000).keep(key_of(fourth), federations[0])
+    assert not keep_federation(store_in(tmp_path, 1000), key_of(fourth), federations[0])
 
 
 def test_a_folder_that_cannot_be_written_fails_nothing(tmp_path):
@@ -303,11 +283,11 @@ def test_a_table_that_is_not_there_is_said_as_ever(tmp_path):
 
 def test_where_entries_are(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder(None) == tmp_path / "wardround" / "encoded"
+    assert cache_folder(None) == tmp_path / "wardround"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder(None) == tmp_path / ".cache" / "wardround" / "encoded"
-    assert cache_folder(tmp_path / "mine") == tmp_path / "mine" / "encoded"
+    assert cache_folder(None) == tmp_path / ".cache" / "wardround"
+    assert cache_folder(tmp_path / "mine") == tmp_path / "mine"
 
 
 def test_arrays_are_no_pickles(tmp_path):
