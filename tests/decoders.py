@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from tests.builders import AGE, CHANNEL, small_contract
+from tests.client.outreach.content.modules import GUIDELINES, module_text
 from tests.protocol.wire.test_sum_wire import BODIES
 from tests.protocol.wire.test_sum_wire import answer as sum_answer
 from tests.protocol.wire.test_sum_wire import request as sum_request
@@ -24,6 +25,8 @@ from wardround.client.ledger.head_file import read_head
 from wardround.client.ledger.port import NO_ENTRY, MemoryLedger
 from wardround.client.ledger.verify import export, verify
 from wardround.client.network.supernode import load_node_settings
+from wardround.client.outreach.content.guidelines import read_guidelines
+from wardround.client.outreach.content.module import read_module
 from wardround.client.policy.policy import Policy
 from wardround.client.policy.policy_file import policy_from_yaml
 from wardround.conf.compose import read_contract
@@ -250,6 +253,10 @@ def _hospital(folder: Path) -> list[Decoder]:
             "SuperNode's settings", line, _in_folder(folder / "node", "settings.json", load_node_settings)
         ),
         Decoder("private key", key, _by_file(folder, load_key, 0o600)),
+        Decoder(
+            "content module", module_text().encode(), lambda content: read_module(content, "visit.en.txt")
+        ),
+        Decoder("guidelines.yaml", _yaml(GUIDELINES), read_guidelines),
     ]
 
 

@@ -55,8 +55,7 @@ def _optional_terms(parser: OneLineParser) -> None:
 
 
 def _declare(parser: OneLineParser) -> None:
-    _optional_terms(parser)
-    parser.add_argument("--contract", type=Path, metavar="FILE", help="the contract, before there are terms")
+    _of_contract(parser)
     parser.add_argument(
         "--patients", type=whole_number, metavar="N", help="declare this number instead; one digit and zeros"
     )
@@ -273,6 +272,25 @@ def _contract(parser: OneLineParser) -> None:
         )
 
 
+def _content(parser: OneLineParser) -> None:
+    parser.begin_words("action", "begin|check")
+    _inner(parser, "begin", "write guidelines and a first module to edit; overwrites nothing")
+    check = _inner(parser, "check", "check all modules: words, lengths, links, wording; changes nothing")
+    check.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="FOLDER",
+        help="check this folder; needs no home (default: the home's content)",
+    )
+    _of_contract(check)
+
+
+def _of_contract(parser: OneLineParser) -> None:
+    _optional_terms(parser)
+    parser.add_argument("--contract", type=Path, metavar="FILE", help="the contract, before there are terms")
+
+
 COMMANDS = (
     Command("init", "init", "write policy, settings, keys and an empty ledger; overwrites nothing", _init),
     Command(
@@ -321,6 +339,7 @@ COMMANDS = (
         "model", "model", "show who signed a model and its card, and whether it may be used here", _model
     ),
     Command("score", "score", "write one probability per message, with reasons", _score),
+    Command("content", "content", "check what messages to patients say", _content),
     Command("notice", "notice", "write the page for patients, from contract, policy and ledger", _notice),
 )
 

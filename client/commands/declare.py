@@ -3,16 +3,13 @@
 from argparse import Namespace
 from pathlib import Path
 
+from wardround.client.commands.contract_file import read_contract_file
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import say
 from wardround.client.connectors.source import read_tables
 from wardround.client.gate.admit import admit
 from wardround.client.policy.declared import declared_number, one_digit_of, tipping_chance
-from wardround.protocol.contract.contract import Contract
-from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded
-from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.say import say_json
 
 
@@ -38,17 +35,9 @@ def run(options: Namespace) -> None:
 def _suggested(opened: OpenHome, options: Namespace) -> int:
     """Count the training patients who pass the gate under the contract, and round."""
     file: Path | None = options.contract
-    contract = opened.contract(options.terms) if file is None else _contract_of(file)
+    contract = opened.contract(options.terms) if file is None else read_contract_file(file)
     tables, key = read_tables(opened.home.source, contract), opened.home.patients_key
     return declared_number(admit(tables, contract, key, opened.now).counts["training patients"], key)
-
-
-def _contract_of(path: Path) -> Contract:
-    try:
-        content = read_bounded(path, LARGEST_YAML)
-    except OSError as error:
-        raise ConfigurationError(f"contract={path}: cannot be read ({error.strerror})") from error
-    return contract_from_mapping(read_yaml(content, "contract"))
 
 
 def _checked(number: int) -> int:

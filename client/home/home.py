@@ -30,8 +30,9 @@ Paths are relative to the home folder.
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.patient_form import AS_WRITTEN, PatientColumn, patient_from_section
@@ -58,6 +59,7 @@ from wardround.protocol.wire.signing import SigningKey, load_key
 
 SETTINGS, POLICY, LEDGER, ROUNDS = "hospital.yaml", "policy.yaml", "ledger.sqlite", "rounds.jsonl"
 SERVERS, SUMS, PEERS, EVIDENCE = "servers.json", "sums", "peers", "evidence"
+CONTENT = "content"
 KEYS, HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys", "keys/hospital.key", "keys/patients.key", "terms"
 LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
 LARGEST_SEED = 2**63 - 1
@@ -95,6 +97,10 @@ class Home:
     patients_key: bytes = field(repr=False)
     simulation: Simulation | None = None
     own_models: tuple[str, ...] = ()
+
+    def date(self, now: datetime) -> date:
+        """Give the day that a time falls on in the hospital's own zone."""
+        return now.astimezone(ZoneInfo(self.timezone)).date()
 
     @property
     def policy(self) -> PolicyFile:
@@ -136,6 +142,11 @@ class Home:
     def peers_folder(self) -> Path:
         """Where other hospitals' peer files are kept."""
         return self.folder / PEERS
+
+    @property
+    def content_folder(self) -> Path:
+        """Where the modules of messages are, and the guidelines for them."""
+        return self.folder / CONTENT
 
     @property
     def identity(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.client.outreach.content.modules import module_text, write_folder
 from wardround.client.main import main
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.model.model_file import model_bytes
@@ -175,6 +176,7 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
         ["score", model, "{out}.parquet", "--terms", terms, "--accept-not-releasable", "x"],
         ["ledger", "show"], ["ledger", "verify"], ["ledger", "export", "{out}.jsonl"],
         ["ledger", "backup", "{out}.backup"], ["ledger", "clock", "--reason", "x"], ["notice", "{out}.html"],
+        ["content", "check", str(folder / "content")],
         ["decline", terms, "--reason", "y"],
     ]  # fmt: skip
     ran = []
@@ -201,6 +203,7 @@ def test_no_command_says_or_writes_anything_personal(
     (tmp_path / "written").mkdir()
     save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")
     _save_model(hospital, tmp_path / "model.safetensors")
+    write_folder(tmp_path / "content", module_text())
     forms = [[], ["--json"]] if break_it is as_they_are else [[]]
     codes = {main(command) for command in commands(hospital, tmp_path, forms)}
     assert codes == ({0} if break_it in (as_they_are, ragged, open_quote, not_utf8) else {0, 2})

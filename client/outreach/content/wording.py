@@ -1,0 +1,64 @@
+"""What a text must not say: guilt, fear, shame, false urgency, claims; and what must not hide in it.
+
+The phrases are the hospital's own, by language (``guidelines.yaml``). They are compared as readers read: without
+regard to capitals, accents, punctuation and line breaks. A ``*`` at a word's end stands for its other endings, and at
+a phrase's start for other beginnings. A list finds what is on it and no more: people read each text before they
+approve it.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+
+CATEGORIES = ("guilt", "fear", "shame", "false_urgency", "claims")
+_MARKUP = re.compile(r"<[A-Za-z/!?]|&#?\w+;|!\[|\]\(")
+_TEMPLATE = re.compile(r"[{}]")
+_ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
+"""Alphabets whose letters look like one another's."""
+
+
+def phrases_found(text: str, phrases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """Give each category and phrase that a text holds. phrases: by category, in the text's language."""
+    read = _as_read(text)
+    for category, listed in phrases.items():
+        for phrase in listed:
+            if _pattern(phrase).search(read):
+                yield category, phrase
+
+
+def hidden_faults(text: str) -> Iterator[str]:
+    """Say what a reader would not see as it is: markup, braces that are no placeholder, words of two alphabets.
+
+    text: without its placeholders.
+    """
+    if _MARKUP.search(text):
+        yield "holds markup; write plain text (no HTML, no images)"
+    if _TEMPLATE.search(text):
+        yield "holds a brace that belongs to no placeholder; a placeholder is {name} in small letters"
+    for word in re.findall(r"\w+", text):
+        if len({alphabet for alphabet in map(_alphabet, word) if alphabet}) > 1:
+            yield "holds a word with letters of two alphabets, which look alike"
+            return
+
+
+def _as_read(text: str) -> str:
+    """Spell a text in small letters without accents, its words between single spaces."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    letters = "".join(one for one in decomposed if not unicodedata.combining(one))
+    return " ".join(re.findall(r"[^\W_]+|\*", letters))
+
+
+@lru_cache(2000)
+def _pattern(phrase: str) -> re.Pattern[str]:
+    open_start, open_end = phrase.startswith("*"), phrase.endswith("*")
+    words = _as_read(phrase.strip("*").replace("*", " * ")).split()
+    # One pass over the text for each phrase: no phrase can make it take more.
+    joined = " ".join(map(re.escape, words)).replace(r" \*", r"[^\W_]*")
+    return re.compile(("" if open_start else r"(?<![^\W_])") + joined + ("" if open_end else r"(?![^\W_])"))
+
+
+@lru_cache(4096)
+def _alphabet(letter: str) -> str:
+    name = unicodedata.name(letter, "")
+    return next((alphabet for alphabet in _ALPHABETS if name.startswith(alphabet)), "")

@@ -1,0 +1,87 @@
+"""``content``: the folder is begun and checked on the command line; every fault at once, exit code 2."""
+
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.client.outreach.content.modules import module_text, write_folder
+from wardround.client.home.terms_folder import keep_pending
+from wardround.client.main import main
+from wardround.protocol.contract.reading import contract_from_mapping
+from wardround.protocol.wire.signed_terms import sign_terms
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(hospital, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run one command; give its exit code, its JSON (or text) and its line on standard error."""
+
+    def command(*arguments: object, plain: bool = False) -> tuple[int, Any, str]:
+        code = main(
+            ["content", *map(str, arguments), "--home", str(hospital.folder), *([] if plain else ["--json"])]
+        )
+        printed = capsys.readouterr()
+        return code, printed.out if plain or not printed.out else json.loads(printed.out), printed.err
+
+    return command
+
+
+def test_what_begin_writes_has_no_fault(hospital, run: Run) -> None:
+    code, said, _ = run("begin")
+    assert code == 0
+    assert [path.rpartition("/")[2] for path in said["written"]] == [
+        "guidelines.yaml",
+        "visit-reminder.en.txt",
+    ]
+    assert run("check")[0] == 0
+    code, _, error = run("begin")
+    assert code == 2
+    assert "nothing was overwritten" in error
+
+
+def test_all_faults_of_a_folder_are_told_at_once(hospital, run: Run) -> None:
+    folder = write_folder(hospital.folder / "content", module_text(channel="sms", topic="oncology"))
+    (folder / "broken.en.txt").write_text("id: [")
+    code, said, error = run("check")
+    assert code == 2
+    assert len(said["faults"]) == 2
+    assert "2 faults" in error
+    code, text, _ = run("check", plain=True)
+    assert text.count("FAULT: ") == 2
+
+
+def test_the_contract_of_the_homes_studies_gives_the_words(hospital, run: Run) -> None:
+    write_folder(hospital.folder / "content", module_text(topic="visits"))
+    code, said, _ = run("check")
+    assert (code, said["contract"], said["modules"][0]["not_checked"]) == (0, None, ["the contract's words"])
+    keep_pending(hospital.folder / "terms", sign_terms(hospital.terms, hospital.operator))
+    code, said, _ = run("check")
+    assert (code, said["contract"]) == (2, hospital.terms.contract.name)
+    assert "topic=visits" in said["faults"][0]
+
+
+def test_a_folder_is_checked_without_a_home(hospital, run: Run, tmp_path) -> None:
+    folder = write_folder(tmp_path / "draft", module_text())
+    contract = tmp_path / "contract.yaml"
+    contract.write_text(
+        yaml.safe_dump(contract_from_mapping(hospital.terms.contract.to_mapping()).to_mapping())
+    )
+    shutil.rmtree(hospital.folder)
+    assert run("check", folder)[0] == 0
+    assert run("check", folder, "--contract", contract)[1]["contract"] == hospital.terms.contract.name
+    assert run("check")[0] == 2
+    assert "--contract" in run("check", folder, "--terms", "tea")[2]
+
+
+def test_hostile_files_move_no_terminal(hospital, run: Run) -> None:
+    folder = write_folder(hospital.folder / "content", module_text(topic="x<b>"))
+    (folder / "a\x1b[2J\u202e.txt").write_text("id: '\x1b[8m'")
+    (folder / "b.txt").write_text(module_text(id="\\e[2J", author='"\\e[31m"', channel="[bold]x[/bold]"))
+    code, text, error = run("check", plain=True)
+    assert code == 2
+    assert all(line.isprintable() for line in (text + error).split("\n"))
