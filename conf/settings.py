@@ -109,12 +109,14 @@ class FederationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings:
-    """progress: a live bar on the terminal. html: write ``report.html``.
+    """compare: whether baselines and the personalised model stand beside the shared private one.
 
+    progress: a live bar on the terminal. html: write ``report.html``.
     predictions: write ``predictions.parquet``, a row for each event of each patient; None: only where every
     patient is invented. figures: write each figure of the run to ``figures/``, in these formats (svg, png).
     """
 
+    compare: bool = True
     progress: bool = True
     html: bool = True
     predictions: bool | None = None

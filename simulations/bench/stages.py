@@ -30,7 +30,7 @@ STAGES = (
     ("methods", "pooled, same model", "descents.py", "pooled_model"),
     ("methods", "alone, private", "descents.py", "alone_private_models"),
     ("report", "figures and files", "run_files.py", "write_run"),
-    ("report", "accounting against each adversary", "study.py", "privacy_facts"),
+    ("report", "accounting against each adversary", "privacy_facts.py", "privacy_facts"),
 )
 
 

@@ -23,8 +23,8 @@ from wardround.conf.settings import FederationSettings
 from wardround.protocol.files import part_in
 from wardround.protocol.text.plain import read_json
 
-KINDS = ("encoded", "baseline")
-"""What is kept: encoded patients, and what baselines without privacy predict. Each has a folder of its own."""
+KINDS = ("encoded", "baseline", "accountant")
+"""What is kept: encoded patients, what baselines without privacy predict, a second accountant's ε; a folder each."""
 FORMAT = "wardround-entry-3"
 _LARGEST_FACTS = 2**26  # bytes; every patient's hospital stands in arrays, not here
 _PART = ".part"

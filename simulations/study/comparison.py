@@ -60,6 +60,12 @@ def compare(contest: Contest, workers: int = 1) -> dict[str, Floats]:
     return {"federated": found["pooled"], **found}
 
 
+def shared_model_alone(contest: Contest) -> dict[str, Floats]:
+    """Score the shared private model and nothing beside it, for those who asked for no comparison."""
+    federation = contest.federation
+    return {"federated_private": _predict(contest.terms, contest.weights, federation.heldout)}
+
+
 def _methods(contest: Contest) -> dict[str, Callable[[], Floats]]:
     """Give the function that scores each method, the slowest first."""
     federation, terms = contest.federation, contest.terms

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
-import numpy as np
-
 from wardround.client.round.answer_request import answer_request
 from wardround.client.round.ward import unmasked
 from wardround.client.train.check_closed_form import check_closed_form
@@ -17,9 +15,8 @@ from wardround.conf.settings import StudySettings
 from wardround.protocol.errors import Refusal
 from wardround.protocol.privacy.accounting import (
     compose_epsilon,
-    independent_epsilon,
 )
-from wardround.protocol.terms.cost import colluding_hospitals, epsilon_against, training_events
+from wardround.protocol.terms.cost import training_events
 from wardround.protocol.terms.request import TABLES, UPDATE
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.propose import propose
@@ -27,7 +24,6 @@ from wardround.server.algorithm.rounds import OnRound, RoundState, RoundSummary,
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.evaluation.assess import (
     Ask,
-    Assessment,
     EvaluationResult,
     Measure,
     assess,
@@ -45,11 +41,10 @@ from wardround.simulations.measures.held_out import HeldOutScore
 from wardround.simulations.measures.memory import peak_mb
 from wardround.simulations.report.progress import Watcher, watch
 from wardround.simulations.report.run_files import RunFiles, write_run
-from wardround.simulations.report.summary import PrivacyFacts, Results, RoundRow
+from wardround.simulations.report.summary import Results, RoundRow
 from wardround.simulations.report.table import print_run
-from wardround.simulations.study.comparison import Contest, compare
-
-ACCOUNTANT = "PLD (dp-accounting); full participation by the analytic Gaussian mechanism"
+from wardround.simulations.study.comparison import Contest, compare, shared_model_alone
+from wardround.simulations.study.privacy_facts import privacy_facts
 
 
 def run(settings: StudySettings) -> RunFiles:
@@ -84,11 +79,13 @@ def conduct(settings: StudySettings) -> Results:
         state = train(settings, federation, terms, answer, diary.note, sums)
         today = datetime.now(UTC).date()
         assessment = assess(terms, state, measure, settings.release_decision, today, diary.findings)
-        watcher.say("comparing with alone, pooled and without privacy")
-        weights = assessment.weights
-        kind, store = settings.personalization.kind, store_of(settings.federation)
-        contest = Contest(federation, terms, weights, kind, memory_bytes, store)
-        probabilities = compare(contest, settings.federation.workers)
+        weights, store = assessment.weights, store_of(settings.federation)
+        contest = Contest(federation, terms, weights, settings.personalization.kind, memory_bytes, store)
+        if settings.report.compare:
+            watcher.say("comparing with alone, pooled and without privacy")
+            probabilities = compare(contest, settings.federation.workers)
+        else:
+            probabilities = shared_model_alone(contest)
     return Results(
         study=settings.study,
         settings=settings_to_mapping(settings),
@@ -101,7 +98,7 @@ def conduct(settings: StudySettings) -> Results:
         heldout=federation.heldout,
         probabilities=probabilities,
         rounds=diary.rows,
-        privacy=privacy_facts(terms, assessment),
+        privacy=privacy_facts(terms, assessment, store),
         terms=terms,
         assessment=assessment,
         approved_by=settings.release_decision.approved_by,
@@ -223,23 +220,3 @@ class Diary:
         model, layout = self.terms.model, self.terms.contract.layout
         # An eighth beside the designs of training patients, three times as many and twice as dear.
         return HeldOutScore(model, layout, self.federation.heldout, self.memory_bytes // 8)
-
-
-def privacy_facts(terms: Terms, assessment: Assessment) -> PrivacyFacts:
-    """Say what the study costs a patient of either account, against each adversary."""
-    events, privacy = training_events(terms), terms.privacy
-    epsilon = compose_epsilon(events, privacy.delta)
-    return PrivacyFacts(
-        mode=privacy.mode,
-        target_epsilon=privacy.epsilon,
-        delta=privacy.delta,
-        clip_norm=privacy.clip_norm,
-        accountant=ACCOUNTANT,
-        events=list(events),
-        evaluation_event=assessment.event,
-        evaluation_epsilon=assessment.epsilon,
-        hospital_epsilon=np.full(len(terms.hospitals), epsilon),
-        epsilon_by_adversary=epsilon_against(terms, UPDATE, terms.last_round),
-        colluding=colluding_hospitals(terms),
-        independent_epsilon=independent_epsilon(events, privacy.delta),
-    )

@@ -13,12 +13,13 @@ import pytest
 
 from tests.simulations.imports import not_covered
 from wardround.conf.composed import compose_study
+from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.simulations.federation import code_digest
 from wardround.simulations.federation.encoded_cache import load_cached
 from wardround.simulations.federation.entry_store import KINDS, EntryStore
-from wardround.simulations.study import comparison, kept_baselines
+from wardround.simulations.study import comparison, kept_baselines, privacy_facts
 from wardround.simulations.study.kept_baselines import FITTERS, BaselineKey, baseline_key
-from wardround.simulations.study.study import conduct, simulated_terms
+from wardround.simulations.study.study import conduct, run, simulated_terms
 
 SMALL = (
     "experiment=tiny", "data.patients=240", "data.messages=900", "data.smallest=40", "data.largest=120",
@@ -117,6 +118,42 @@ def test_damaged_files_are_not_read_and_written_anew(tmp_path, no_fitting):
         assert (written.st_size, written.st_mode & 0o777) == (size, 0o600), spoil.__name__
     no_fitting()
     assert bits(conduct(settings)) == whole
+
+
+def test_without_a_comparison_the_private_model_stands_alone(tmp_path, no_fitting):
+    """``report.compare=false``: nothing else is fitted, and its own figures stay the same."""
+    whole = conduct(study(tmp_path))
+    no_fitting()
+    alone = study(tmp_path, "report.compare=false")
+    found = run(replace(alone, output_dir=tmp_path / "run", report=replace(alone.report, html=True)))
+    summary = json.loads(found.summary.read_text())
+    assert {key for key, auc in summary["auc"].items() if auc is not None} == {
+        "best_possible",
+        "federated_private",
+    }
+    assert summary["auc"]["federated_private"] == whole.scores["federated_private"].auc
+    assert summary["share_better_together"] is None
+    assert found.report is not None
+
+
+def test_the_second_accountants_epsilon_is_kept(tmp_path, monkeypatch):
+    events, store = (PrivacyEvent(17.5, 1.0, 3), PrivacyEvent(20.5, 1.0, 1)), EntryStore(tmp_path, 1 << 20)
+    plain = privacy_facts.second_epsilon(events, 1e-5, None)
+    assert privacy_facts.second_epsilon(events, 1e-5, store) == plain
+    privacy_facts.second_epsilon.cache_clear()
+
+    def refuse(*_):
+        raise AssertionError("composed again")
+
+    monkeypatch.setattr(privacy_facts, "independent_epsilon", refuse)
+    assert privacy_facts.second_epsilon(events, 1e-5, store) == plain
+    with pytest.raises(AssertionError, match="composed again"):
+        privacy_facts.second_epsilon(events, 2e-5, store)
+    (entry,) = tmp_path.glob("accountant/*")
+    entry.write_bytes(entry.read_bytes()[:-3])
+    privacy_facts.second_epsilon.cache_clear()
+    with pytest.raises(AssertionError, match="composed again"):
+        privacy_facts.second_epsilon(events, 1e-5, store)
 
 
 def test_fedavg_without_privacy_is_kept_too(tmp_path, no_fitting):
