@@ -20,16 +20,18 @@ from wardround.conf.settings import (
 from wardround.protocol import plugins
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
-from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.files import read_bounded
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import (
+    BY_RULE,
     SHIPPED,
     ModelSettings,
     PrivacySettings,
     TrainingSettings,
 )
+from wardround.protocol.text.bounds import MOST_ROUNDS
 from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import shown
@@ -96,6 +98,7 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
     source = {"source": settings.data.source} if settings.data.source else {}
     training = {
         **asdict(settings.training),
+        "rounds": settings.training.rounds or None,
         "public_patients": dict(settings.training.public_patients) or None,
     }
     return {
@@ -170,7 +173,12 @@ def training_settings(plain: Mapping[str, object]) -> TrainingSettings:
     for role in ("aggregate", "optimizer"):
         _check_known(plain, role, f"training.{role}")
     # Before `build`, to which a null means the dataclass's default, sgd.
-    chosen = {"optimizer": "auto"} if plain.get("optimizer", "") is None else {}
+    chosen: dict[str, object] = {"optimizer": "auto"} if plain.get("optimizer", "") is None else {}
+    rounds = plain.get("rounds", 1)
+    if rounds is None:
+        chosen["rounds"] = BY_RULE
+    # By its own name, null, alone: a user's 0 is a mistake.
+    require(rounds != BY_RULE, "training.rounds", rounds, f"must be from 1 to {MOST_ROUNDS}")
     return build(TrainingSettings, {**plain, **chosen}, "training")
 
 

@@ -16,7 +16,9 @@ from wardround.protocol.text.bounds import MOST_HOSPITALS, MOST_LAYERS, MOST_ROU
 
 MODEL_KINDS = tuple(STRUCTURES)
 EQUAL, WEIGHTED = "equal", "weighted"
-SCHEDULES = (EQUAL, WEIGHTED)
+SCHEDULES = (AUTO, EQUAL, WEIGHTED)
+BY_RULE = 0
+"""``training.rounds`` where the study's public rule chooses them; terms have at least one."""
 OPTIMIZERS = ("auto", "sgd", "adam", "newton")
 ROBUST = ("trimmed", "median")
 AGGREGATES = ("sum", *ROBUST)
@@ -32,7 +34,8 @@ class PrivacySettings:
     clip_norm bounds the L2 norm of one patient's gradient. noise is ``local`` (each release is private by itself),
     ``secure`` (the sums are, and nobody sees more) or ``auto``, which the study's public rule resolves
     (``server.algorithm.noise_choice``). schedule shares the noise out over the rounds: ``equal``, or ``weighted``, less
-    in rounds that weigh more in the final model, at the same ε (``server.algorithm.noise_schedule``).
+    in rounds that weigh more in the final model, at the same ε (``server.algorithm.noise_schedule``). ``auto`` is
+    resolved by the study's public rule as well (``server.algorithm.propose``).
     """
 
     epsilon: float = 1.0
@@ -86,7 +89,7 @@ class PrivacySettings:
         # With sampling, Σ 1/σ² is not what ε depends on: the weights' rule would not hold.
         for key, value in (("sampling_rate", training.sampling_rate), ("local_steps", training.local_steps)):
             line = f"must be 1 with privacy.schedule={self.schedule}"
-            require(self.schedule == EQUAL or value == 1, f"training.{key}", value, line)
+            require(self.schedule != WEIGHTED or value == 1, f"training.{key}", value, line)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ class TrainingSettings:
     public_patients maps each hospital to its declared number of training patients; empty in a simulation
     means the true counts rounded to one digit. local_learning_rate is used by ``local_steps > 1`` alone.
     optimizer, learning_rate, momentum and tail_average (share of the last rounds averaged) are the server's;
-    ``auto``, learning_rate 0, moment_rounds 0 of newton and tail_average None leave the choice to the study's
+    ``auto``, rounds 0, learning_rate 0, moment_rounds 0 of newton and tail_average None leave the choice to the study's
     public rule (``server.algorithm.propose``); terms carry what was chosen. In the first ``moment_rounds`` rounds each
     hospital releases the sum of its patients' mean design rows instead of gradients: what ``optimizer=newton``
     learns the curvature from, by the same mechanism at the same cost. momentum is of sgd and adam alone.
@@ -131,7 +134,7 @@ class TrainingSettings:
     def _check_counts(self) -> None:
         """Rounds, steps, hospitals and patients are counted, and bounded above as whoever reads terms must be safe."""
         allowed = f"must be from 1 to {MOST_ROUNDS}"
-        require(1 <= self.rounds <= MOST_ROUNDS, "training.rounds", self.rounds, allowed)
+        require(BY_RULE <= self.rounds <= MOST_ROUNDS, "training.rounds", self.rounds, allowed)
         steps = self.local_steps
         require(1 <= steps <= 10_000, "training.local_steps", steps, "must be from 1 to 10000")
         allowed = f"must be at most {MOST_STEPS} steps over all rounds, here {self.rounds} rounds"
@@ -156,7 +159,8 @@ class TrainingSettings:
     def _check_moments(self) -> None:
         """Moment rounds are read by newton alone, leave rounds for gradients, and are one step's sum."""
         moments, allowed = self.moment_rounds, f"must be at least 0 and below training.rounds={self.rounds}"
-        require(0 <= moments < self.rounds, "training.moment_rounds", moments, allowed)
+        fits = 0 <= moments < (MOST_ROUNDS if self.rounds == BY_RULE else self.rounds)
+        require(fits, "training.moment_rounds", moments, allowed)
         require(
             not self.moment_rounds or self.optimizer in ("newton", "auto"),
             "training.moment_rounds",

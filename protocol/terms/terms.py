@@ -19,6 +19,7 @@ from wardround.protocol.secure_sum.thresholds import Thresholds
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings, table_size
 from wardround.protocol.terms.secure_sum import SecureSumSettings, SumNoise, noise_of_sum
 from wardround.protocol.terms.settings import (
+    BY_RULE,
     EQUAL,
     ROBUST,
     ModelSettings,
@@ -85,6 +86,8 @@ class Terms:
         delay, most = self.reply_delay_seconds, LONGEST_REPLY_DELAY_SECONDS
         require(0 <= delay <= most, "reply_delay_seconds", delay, f"must be from 0 to {most:g}")
         require(self.privacy.noise != AUTO, "privacy.noise", AUTO, "must be resolved in terms")
+        require(self.privacy.schedule != AUTO, "privacy.schedule", AUTO, "must be resolved in terms")
+        require(self.training.rounds != BY_RULE, "training.rounds", BY_RULE, "must be resolved in terms")
         self.privacy.check_steps(self.training)
         self._check_secure_sum()
         self._check_schedule()

@@ -68,9 +68,8 @@ def scaled(terms: Terms, factor: float) -> Terms:
 
 def with_equal_noise(terms: Terms) -> Terms:
     """Give the terms with equal noise in every round, at the same ε (full participation); equal noise as it is."""
-    each = terms.round_noise_multipliers
+    privacy, each = replace(terms.privacy, schedule=EQUAL), terms.round_noise_multipliers
     if not each:
-        return replace(terms, privacy=replace(terms.privacy, schedule=EQUAL))
+        return replace(terms, privacy=privacy)
     equal = math.sqrt(len(each) / math.fsum(one**-2 for one in each))
-    privacy = replace(terms.privacy, schedule=EQUAL)
     return replace(terms, privacy=privacy, noise_multiplier=equal, round_noise_multipliers=())

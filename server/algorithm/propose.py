@@ -12,13 +12,14 @@ from wardround.protocol.errors import require
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.model.own_module import module_digest
 from wardround.protocol.privacy.accounting import noise_multiplier_for
-from wardround.protocol.privacy.noise import LOCAL
+from wardround.protocol.privacy.noise import AUTO, LOCAL
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
 from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
 from wardround.protocol.terms.secure_sum import SecureSumChoice, SecureSumSettings
 from wardround.protocol.terms.settings import (
     EQUAL,
     OPTIMIZERS,
+    WEIGHTED,
     ModelSettings,
     PrivacySettings,
     TrainingSettings,
@@ -43,6 +44,10 @@ MOMENTUM = 0.9
 ADAM_STEP = 0.02
 NEWTON_STEP = 1.0
 """Factor of newton's own decreasing rate (``server.algorithm.newton.rate``)."""
+NEWTON_ROUNDS = 12
+"""With the noise shared out by weight, as good as 40 rounds (docs/lab/methods.md), in a third of the time."""
+ROUNDS = 40
+"""Of the other optimisers: with 12, their steps of a bounded size do not arrive."""
 NEWTON_LEAST_ROUNDS = 8
 """Below, the moment round costs more of the budget than curvature gives back."""
 NEWTON_WIDEST = 2_000
@@ -120,6 +125,7 @@ def _composed(
     """Compose terms of one noise mode: see ``propose``."""
     parameters = parameter_count(model, contract.layout)
     training = choose_method(model, parameters, training)
+    privacy = replace(privacy, schedule=_schedule(privacy, training))
     sums = None
     if not privacy.mode.alone:
         sums = _planned_sums(secure_sum, len(public_patients), parameters, members)
@@ -150,6 +156,13 @@ def _composed(
     if training.learning_rate:
         return terms
     return replace(terms, training=replace(terms.training, learning_rate=step_size(terms)))
+
+
+def _schedule(privacy: PrivacySettings, training: TrainingSettings) -> str:
+    """Resolve ``auto``: weighted where rounds weigh unequally and no patient is sampled; that is with newton."""
+    if privacy.schedule != AUTO:
+        return privacy.schedule
+    return WEIGHTED if training.optimizer == "newton" and training.sampling_rate == 1 else EQUAL
 
 
 def _scheduled(privacy: PrivacySettings, training: TrainingSettings, spare: int) -> tuple[float, ...]:
@@ -202,7 +215,7 @@ def _smaller_digit(value: float) -> float:
 
 
 def choose_method(model: ModelSettings, parameters: int, training: TrainingSettings) -> TrainingSettings:
-    """Resolve the server's optimiser, moment rounds, momentum and tail average, as terms carry them.
+    """Resolve the server's optimiser, rounds, moment rounds, momentum and tail average, as terms carry them.
 
     ``auto`` is newton with one moment round where that applies (additive model, one local step, full
     participation, rounds and parameters within bounds), else sgd; a learning rate that was set is sgd's. From
@@ -215,11 +228,13 @@ def choose_method(model: ModelSettings, parameters: int, training: TrainingSetti
             model.structure.additive
             and training.local_steps == 1
             and training.sampling_rate == 1
-            and training.rounds >= NEWTON_LEAST_ROUNDS
+            and not 0 < training.rounds < NEWTON_LEAST_ROUNDS
             and parameters <= NEWTON_WIDEST
             and not training.learning_rate
         )
         chosen = "newton" if applies else "sgd"
+    rounds = training.rounds or (NEWTON_ROUNDS if chosen == "newton" else ROUNDS)
+    training = replace(training, rounds=rounds)
     if chosen not in OPTIMIZERS:
         # Its momentum, if any, is its own affair; the step's rule is then that of plain descent.
         training = replace(training, momentum=0.0)

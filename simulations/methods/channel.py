@@ -38,7 +38,7 @@ class Channel:
 
     streams: one keystream per hospital. mode: how much of the noise each hospital adds. weights: float64
     [hospitals], public factors by which a sum over hospitals becomes a mean over patients
-    (``server.algorithm.aggregate``: ∝ √declared where noise is local).
+    (``server.algorithm.aggregate``: ∝ declared**SIZE_EXPONENT where noise is local).
     """
 
     streams: tuple[Keystream, ...]

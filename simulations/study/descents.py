@@ -1,5 +1,6 @@
 """Baselines by the study's own rounds and server optimiser: without privacy, or each hospital alone."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import optimize
 from wardround.server.algorithm.noise_schedule import with_equal_noise
 from wardround.server.algorithm.optimize import OptimizerState, TailAverage
-from wardround.server.algorithm.propose import ADAM_STEP, step_size, without_moments
+from wardround.server.algorithm.propose import ADAM_STEP, ROUNDS, step_size, without_moments
 from wardround.simulations.study.baselines import alone_ridge, pooled_ridge
 from wardround.simulations.study.whole_gradients import Sums, whole_gradients
 
@@ -90,13 +91,14 @@ def alone_private_models(
 
     streams(round) gives every hospital's randomness, which must be other than the federation's. Each hospital
     adds the whole noise, and takes the step that the study's own rule would give a federation of it alone, by
-    sgd where the federation has newton, since one hospital's own moments would be mostly noise.
+    sgd where the federation has newton, since one hospital's own moments would be mostly noise. sgd then has at
+    least the rounds that are its default, at the same ε, so that it arrives.
     """
     # Equal noise: a hospital alone has no newton, to which rounds would weigh differently.
     terms = with_equal_noise(terms)
     terms = replace(terms, privacy=replace(terms.privacy, noise=LOCAL.name), secure_sum=None)
     if terms.training.optimizer not in FIRST_ORDER:
-        terms = replace(terms, training=without_moments(terms))
+        terms = _by_sgd(terms)
     public = terms.training.public_patients
     counts = np.array(list(public.values()), dtype=np.float64)[:, None]
     rates = np.array([step_size(_only(terms, name)) for name in public])[:, None]
@@ -114,6 +116,14 @@ def alone_private_models(
     rate = terms.training.learning_rate if several or terms.training.optimizer == "adam" else 1.0
     settings = replace(terms.training, learning_rate=rate)
     return descend(step, _initial(terms, layout, training.hospital_count), settings)
+
+
+def _by_sgd(terms: Terms) -> Terms:
+    """The same study by sgd, in rounds enough for it; at full participation ε depends on rounds ÷ σ² alone."""
+    rounds = max(terms.training.rounds, ROUNDS)
+    multiplier = terms.noise_multiplier * math.sqrt(rounds / terms.training.rounds)
+    longer = replace(terms, training=replace(terms.training, rounds=rounds), noise_multiplier=multiplier)
+    return replace(longer, training=without_moments(longer))
 
 
 def _only(terms: Terms, hospital: str) -> Terms:

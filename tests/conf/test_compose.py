@@ -12,7 +12,7 @@ from tests.builders import ROOT
 from wardround.conf.compose import build, settings_to_mapping, study_settings
 from wardround.conf.settings import FederationSettings, PersonalizationSettings, ReportSettings, StudySettings
 from wardround.protocol.errors import WardroundError
-from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.settings import BY_RULE, ModelSettings, PrivacySettings, TrainingSettings
 from wardround.server.algorithm.propose import NEWTON_TAIL_SHARE, choose_method
 from wardround.simulations.population.draw import PopulationSettings
 
@@ -63,32 +63,34 @@ def checked(plain: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "optimizer", "momentum", "tail"),
+    ("overrides", "optimizer", "rounds", "momentum", "tail"),
     [
-        ((), "newton", 0.0, NEWTON_TAIL_SHARE),
-        (("training.optimizer=null",), "newton", 0.0, NEWTON_TAIL_SHARE),
-        (("training.optimizer=sgd",), "sgd", 0.9, 0.5),
-        (("training.optimizer=sgd", "training.tail_average=0"), "sgd", 0.9, 0.0),
-        (("model=mlp",), "sgd", 0.9, 0.5),
-        (("training=adam",), "adam", 0.9, 0.5),
-        (("training=fedavg",), "sgd", 0.0, 0.5),
-        (("training=sampled",), "sgd", 0.9, 0.5),
+        ((), "newton", 12, 0.0, NEWTON_TAIL_SHARE),
+        (("training.optimizer=null",), "newton", 12, 0.0, NEWTON_TAIL_SHARE),
+        (("training.rounds=9",), "newton", 9, 0.0, NEWTON_TAIL_SHARE),
+        (("training.rounds=5",), "sgd", 5, 0.9, 0.5),
+        (("training.optimizer=sgd",), "sgd", 40, 0.9, 0.5),
+        (("training.optimizer=sgd", "training.tail_average=0"), "sgd", 40, 0.9, 0.0),
+        (("model=mlp",), "sgd", 40, 0.9, 0.5),
+        (("training=adam",), "adam", 40, 0.9, 0.5),
+        (("training=fedavg",), "sgd", 20, 0.0, 0.5),
+        (("training=sampled",), "sgd", 200, 0.9, 0.5),
     ],
 )
 def test_the_training_options_mean_what_they_say(
-    overrides: tuple[str, ...], optimizer: str, momentum: float, tail: float
+    overrides: tuple[str, ...], optimizer: str, rounds: int, momentum: float, tail: float
 ) -> None:
     asked = settings(*overrides)
     chosen = choose_method(asked.model, 200, asked.training)
     assert (chosen.optimizer, chosen.momentum, chosen.tail_average) == (optimizer, momentum, tail)
-    assert (chosen.rounds, chosen.local_steps) == (asked.training.rounds, asked.training.local_steps)
+    assert (chosen.rounds, chosen.local_steps) == (rounds, asked.training.local_steps)
 
 
 def test_defaults_in_the_files_are_those_of_the_settings(default: dict[str, object]) -> None:
     study = study_settings(default)
     # Terms made in code carry a method, and bind nobody's gradient; what a person asks for gets the tuned ones.
-    assert study.privacy == PrivacySettings(clip_norm=0.5, noise="auto")
-    assert study.training == TrainingSettings(optimizer="auto")
+    assert study.privacy == PrivacySettings(clip_norm=0.5, noise="auto", schedule="auto")
+    assert study.training == TrainingSettings(optimizer="auto", rounds=BY_RULE)
     assert study.model == ModelSettings()
     assert study.personalization == PersonalizationSettings()
     assert study.federation == FederationSettings()

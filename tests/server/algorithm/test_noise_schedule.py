@@ -127,13 +127,16 @@ def test_the_average_that_newton_reads_has_the_noise_that_the_server_counts_on(n
 
 @pytest.mark.parametrize("noise", ["local", "secure"])
 def test_google_s_pld_gives_the_same_epsilon_from_the_rounds_own_noise(noise: str) -> None:
-    """Within 1 %, never above what is stated; Rényi DP, the second accountant, is never below it."""
-    terms = scheduled(noise)
+    """Within 1 %, and never above what is stated: PLD errs upwards, by less than the stated ε is rounded up.
+
+    Rényi DP's, a looser bound, is never below it.
+    """
+    terms = scheduled(noise, rounds=12)
     stated, google = study_epsilon(terms, DELTA)["training"], PLDAccountant()
-    assert len(terms.round_noise_multipliers) == terms.last_round == (11 if noise == "secure" else 10)
+    assert len(terms.round_noise_multipliers) == terms.last_round == (13 if noise == "secure" else 12)
     for multiplier in terms.round_noise_multipliers:
         google.compose(dp_event.GaussianDpEvent(multiplier))
-    assert 0.99 <= google.get_epsilon(DELTA) / stated <= 1.01
+    assert 0.99 * stated <= google.get_epsilon(DELTA) <= stated
     assert stated <= terms.privacy.epsilon
     assert stated <= independent_epsilon(training_events(terms), DELTA)
 

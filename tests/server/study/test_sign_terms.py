@@ -54,7 +54,8 @@ def test_terms_are_signed_by_the_key_real_and_within_their_epsilon(
     assert not made.simulation
     assert dict(made.training.public_patients) == {"north": 1200, "south": 800}
     assert made.reply_delay_seconds == 5.0
-    assert 1.99 < compose_epsilon([PrivacyEvent(made.noise_multiplier, 1.0, 20)], 1e-5) <= 2.0
+    assert 1.99 < compose_epsilon(map(PrivacyEvent, made.round_noise_multipliers), 1e-5) <= 2.0
+    assert len(made.round_noise_multipliers) == 20
     left = datetime.fromisoformat(made.expires_at) - datetime.now(UTC)
     assert timedelta(days=9) < left <= timedelta(days=10)
     assert sorted(path.name for path in Path().iterdir()) == ["operator.key", "operator.key.pub", "tea.terms"]

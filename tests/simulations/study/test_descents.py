@@ -95,13 +95,27 @@ def test_where_the_federation_has_newton_the_baselines_descend_by_sgd(
     small: Callable, contract: Contract
 ) -> None:
     cohort = small([60, 80]).cohort
-    newton = terms_for(contract, cohort, optimizer="newton", moment_rounds=1, learning_rate=1.0, momentum=0.0)
+    changes = {"optimizer": "newton", "moment_rounds": 1, "learning_rate": 1.0, "momentum": 0.0}
+    newton = terms_for(contract, cohort, rounds=40, **changes)
     plain = replace(newton, training=without_moments(newton))
     assert plain.training.optimizer == "sgd"
     alone = [descents.alone_private_models(t, contract.layout, cohort, streams(2)) for t in (newton, plain)]
     together = [descents.federated_model(t, contract.layout, cohort) for t in (newton, plain)]
     np.testing.assert_array_equal(*alone)
     np.testing.assert_array_equal(*together)
+
+
+def test_a_hospital_alone_has_sgd_s_rounds_where_newton_had_fewer_at_the_same_epsilon(
+    small: Callable, contract: Contract
+) -> None:
+    cohort = small([60, 80]).cohort
+    changes: dict[str, object] = {"moment_rounds": 1, "learning_rate": 1.0, "momentum": 0.0}
+    short = terms_for(contract, cohort, optimizer="newton", rounds=10, **changes)
+    long = replace(
+        short, training=replace(short.training, rounds=40), noise_multiplier=2 * short.noise_multiplier
+    )
+    alone = [descents.alone_private_models(t, contract.layout, cohort, streams(2)) for t in (short, long)]
+    np.testing.assert_allclose(*alone, rtol=1e-9)
 
 
 def test_an_empty_hospital_alone_gets_noise_and_stays_finite(small: Callable, contract: Contract) -> None:
