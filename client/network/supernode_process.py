@@ -6,9 +6,9 @@ the server shipped, and nothing else: client/network/known_app.py), without the 
 import. Neither holds data; both stand where server/network/shim may run, see deploy/wardround-supernode.service.
 
 Flower 1.42 fixes four times that suit rounds of minutes: 3 s between two looks for messages, 0.5 s between two
-looks for an answer, a heartbeat of 30 s, after two of which a killed node's key is let in again, and up to 20 s
-between two calls of a server that is away. They are set here (test_supernode_process.py fails where Flower no longer
-has them).
+looks for an answer, a heartbeat of 30 s, after two of which a killed node's key is let in again and a killed shim
+is given up, and up to 20 s between two calls of a server that is away. They are set here (test_supernode_process.py
+fails where Flower no longer has them).
 """
 
 import os
@@ -26,6 +26,7 @@ import httpx
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore import heartbeat
 from flwr.supercore.constant import TaskType
+from flwr.supercore.corestate import in_memory_corestate
 from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
 from flwr.supercore.retry import (
@@ -35,12 +36,14 @@ from flwr.supercore.retry import (
     full_jitter,
     make_simple_http_retry_invoker,
 )
+from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode, flower_supernode
 from flwr.supernode.runtime import run_clientapp
 
 from wardround.client.network.known_app import run_the_shim_alone
+from wardround.client.network.left_behind import leaving_nothing_behind
 from wardround.protocol.exit_with_parent import exit_when_parent_exits
 from wardround.protocol.text.say import complain
 
@@ -96,6 +99,7 @@ def main() -> None:
     options = _parse_args_run_supernode().parse_args()
     secret = Path(options.superexec_auth_secret_file).read_bytes()
     run_the_shim_alone(run_clientapp)
+    set_heartbeats()
     waiting, wake = os.pipe()
     # Before the SuperNode has threads: a fork copies none of them, but their locks.
     runner = _fork(
@@ -121,6 +125,12 @@ def _end_with(act: Callable[[], None]) -> NoReturn:
     os._exit(1)
 
 
+def set_heartbeats() -> None:
+    """Set how often this process tells the server that it lives, and the shims, its forks' forks, tell this one."""
+    for module in (heartbeat, fleet_http_connection, in_memory_corestate):
+        module.HEARTBEAT_DEFAULT_INTERVAL = HEARTBEAT_SECONDS  # type: ignore[attr-defined]
+
+
 def _set_times(runner: int, wake: int) -> None:
     def on_message() -> None:
         with suppress(BlockingIOError, BrokenPipeError):
@@ -131,8 +141,8 @@ def _set_times(runner: int, wake: int) -> None:
     start_client_internal.time = Pauses(on_message)  # type: ignore[assignment, attr-defined]
     # A message's parts may still be on their way to the server when it is seen there.
     start_client_internal.pull_objects = partial(pull_objects, initial_backoff=PARTS_SECONDS)  # type: ignore[attr-defined]
-    for module in (heartbeat, fleet_http_connection):
-        module.HEARTBEAT_DEFAULT_INTERVAL = HEARTBEAT_SECONDS  # type: ignore[attr-defined]
+    pull = start_client_internal._pull_and_store_message
+    start_client_internal._pull_and_store_message = leaving_nothing_behind(pull, RunNotRunningException)
     fleet_http_connection.make_simple_http_retry_invoker = calling_again_soon  # type: ignore[attr-defined]
     heartbeat.exponential = _soon  # type: ignore[assignment, attr-defined]
 

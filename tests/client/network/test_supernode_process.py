@@ -122,7 +122,7 @@ def test_flower_still_has_what_is_set_here():
     assert set(re.findall(r"\btime\.(\w+)", loop)) == {"sleep"}, "Pauses stands in for the whole module"
     assert start_client_internal.pull_objects is supernode_process.pull_objects
     assert "initial_backoff" in inspect.signature(supernode_process.pull_objects).parameters
-    for module in (supernode_process.heartbeat, fleet_http_connection):
+    for module in (supernode_process.heartbeat, fleet_http_connection, supernode_process.in_memory_corestate):
         assert module.HEARTBEAT_DEFAULT_INTERVAL == constant.HEARTBEAT_DEFAULT_INTERVAL
     assert constant.HEARTBEAT_MIN_INTERVAL <= HEARTBEAT_SECONDS < constant.HEARTBEAT_DEFAULT_INTERVAL
     connection = inspect.getsource(fleet_http_connection.http_request_response)
