@@ -13,6 +13,7 @@ import yaml
 
 from tests.builders import AGE, CHANNEL, small_contract
 from tests.client.outreach.content.modules import GUIDELINES, module_text
+from tests.client.outreach.content.test_approvals_file import decision as content_decision
 from tests.protocol.wire.test_sum_wire import BODIES
 from tests.protocol.wire.test_sum_wire import answer as sum_answer
 from tests.protocol.wire.test_sum_wire import request as sum_request
@@ -25,6 +26,7 @@ from wardround.client.ledger.head_file import read_head
 from wardround.client.ledger.port import NO_ENTRY, MemoryLedger
 from wardround.client.ledger.verify import export, verify
 from wardround.client.network.supernode import load_node_settings
+from wardround.client.outreach.content.approvals_file import HEAD, LOG, ContentApprovals
 from wardround.client.outreach.content.guidelines import read_guidelines
 from wardround.client.outreach.content.module import read_module
 from wardround.client.policy.policy import Policy
@@ -257,7 +259,25 @@ def _hospital(folder: Path) -> list[Decoder]:
             "content module", module_text().encode(), lambda content: read_module(content, "visit.en.txt")
         ),
         Decoder("guidelines.yaml", _yaml(GUIDELINES), read_guidelines),
+        _content_log(folder / "approvals"),
     ]
+
+
+def _content_log(folder: Path) -> Decoder:
+    """One decision; its head is not there yet, as after a crash."""
+    approvals = ContentApprovals(folder, KEY.public)
+    approvals.add(content_decision(1), KEY)
+    honest = (folder / LOG).read_bytes()
+    (folder / HEAD).unlink()
+
+    def signed(body: bytes) -> bytes:
+        return KEY.sign(Purpose.CONTENT, body).hex().encode() + b" " + body + b"\n"
+
+    def decode(content: bytes) -> object:
+        (folder / LOG).write_bytes(content)
+        return approvals.read()
+
+    return Decoder("content.log", honest, decode, honest.partition(b" ")[2][:-1], signed)
 
 
 def _operator(terms: Terms, folder: Path) -> list[Decoder]:

@@ -273,7 +273,7 @@ def _contract(parser: OneLineParser) -> None:
 
 
 def _content(parser: OneLineParser) -> None:
-    parser.begin_words("action", "begin|check")
+    parser.begin_words("action", "begin|check|approve|retire|list")
     _inner(parser, "begin", "write guidelines and a first module to edit; overwrites nothing")
     check = _inner(parser, "check", "check all modules: words, lengths, links, wording; changes nothing")
     check.add_argument(
@@ -284,6 +284,18 @@ def _content(parser: OneLineParser) -> None:
         help="check this folder; needs no home (default: the home's content)",
     )
     _of_contract(check)
+    approve = _inner(parser, "approve", "say yes to a module, word for word; signed with the hospital's key")
+    approve.add_argument(
+        "--until", metavar="DATE", help="the last day (default: the module's own valid_until)"
+    )
+    approve.add_argument("--yes", action="store_true", help="say yes to what is shown, without being asked")
+    _of_contract(approve)
+    retire = _inner(parser, "retire", "stop sending a module, from now on")
+    for action, who in ((approve, "who approves, as in guidelines.yaml"), (retire, "who retires it")):
+        action.add_argument("name", metavar="MODULE", help="its name, as in visit-reminder.en")
+        action.add_argument("--reason", required=True, help="why; kept with the decision, one line")
+        action.add_argument("--person", metavar="NAME", help=f"{who} (default: the user's name)")
+    _inner(parser, "list", "show how each module stands today: approved, changed, lapsed, retired")
 
 
 def _of_contract(parser: OneLineParser) -> None:
@@ -339,7 +351,7 @@ COMMANDS = (
         "model", "model", "show who signed a model and its card, and whether it may be used here", _model
     ),
     Command("score", "score", "write one probability per message, with reasons", _score),
-    Command("content", "content", "check what messages to patients say", _content),
+    Command("content", "content", "check, approve and retire what messages to patients say", _content),
     Command("notice", "notice", "write the page for patients, from contract, policy and ledger", _notice),
 )
 

@@ -4,6 +4,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from wardround.client.commands.content_contract import contract_of_home
+from wardround.client.commands.content_decide import approve, list_modules, retire
 from wardround.client.commands.contract_file import read_contract_file
 from wardround.client.commands.open_home import open_home
 from wardround.client.commands.terminal import say, table
@@ -18,7 +20,7 @@ from wardround.protocol.text.say import say_json
 
 
 def run(options: Namespace) -> None:
-    """Begin the folder, or check it."""
+    """Begin the folder, check it, or decide about a module."""
     _ACTIONS[options.action](options)
 
 
@@ -51,17 +53,13 @@ def _check(options: Namespace) -> None:
 
 def _folder_and_contract(options: Namespace) -> tuple[ContentFolder, Contract | None]:
     """Read the folder, and the contract whose words it uses: None where none is known here."""
-    own = None if options.contract is None else read_contract_file(options.contract)
-    if options.folder is not None:
-        if options.terms is not None:
-            raise ConfigurationError(
-                "--terms: only for a home's own content; with FOLDER give --contract FILE"
-            )
-        return read_folder(options.folder), own
-    with open_home(options.home) as opened:
-        if own is None and (options.terms is not None or opened.known()):
-            own = opened.contract(options.terms)
-        return read_folder(opened.home.content_folder), own
+    if options.folder is None:
+        with open_home(options.home) as opened:
+            return read_folder(opened.home.content_folder), contract_of_home(opened, options)
+    if options.terms is not None:
+        raise ConfigurationError("--terms: only for a home's own content; with FOLDER give --contract FILE")
+    file: Path | None = options.contract
+    return read_folder(options.folder), None if file is None else read_contract_file(file)
 
 
 def _show(reports: Sequence[CheckedModule], folder: Path, faults: Sequence[str]) -> None:
@@ -113,4 +111,4 @@ def _plain(report: CheckedModule) -> dict[str, object]:
     }
 
 
-_ACTIONS = {"begin": _begin, "check": _check}
+_ACTIONS = {"begin": _begin, "check": _check, "approve": approve, "retire": retire, "list": list_modules}

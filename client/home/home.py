@@ -59,7 +59,7 @@ from wardround.protocol.wire.signing import SigningKey, load_key
 
 SETTINGS, POLICY, LEDGER, ROUNDS = "hospital.yaml", "policy.yaml", "ledger.sqlite", "rounds.jsonl"
 SERVERS, SUMS, PEERS, EVIDENCE = "servers.json", "sums", "peers", "evidence"
-CONTENT = "content"
+CONTENT, APPROVALS = "content", "approvals"
 KEYS, HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys", "keys/hospital.key", "keys/patients.key", "terms"
 LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
 LARGEST_SEED = 2**63 - 1
@@ -147,6 +147,11 @@ class Home:
     def content_folder(self) -> Path:
         """Where the modules of messages are, and the guidelines for them."""
         return self.folder / CONTENT
+
+    @property
+    def approvals_folder(self) -> Path:
+        """Where it is kept which modules were approved and retired, and by whom."""
+        return self.folder / APPROVALS
 
     @property
     def identity(self) -> dict[str, str]:

@@ -42,6 +42,7 @@ class Purpose(Enum):
     KIT = b"wardround kit\n"
     MODEL = b"wardround model files\n"
     EXCEPTION = b"wardround exception\n"
+    CONTENT = b"wardround content decision\n"
 
 
 class SigningKey:

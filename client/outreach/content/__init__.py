@@ -7,6 +7,10 @@
     sms, links, wording, reading_level     one kind of check each, pure
     check          all checks of a module, and of modules beside each other
     written        a module with its placeholders filled: plain text, HTML, large print, voice
+    deciding       who may approve or retire a module
+    approvals      what of all decisions holds today
+    approvals_file the decisions, signed and kept for good
+    choice         the module that a patient may get, or why none
 
-Everything here but ``folder`` is pure, and knows no command and no page.
+Everything here but ``folder`` and ``approvals_file`` is pure, and knows no command and no page.
 """

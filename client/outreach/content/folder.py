@@ -3,8 +3,8 @@
 Nothing in ``drafts/`` is ever read as a module: a person moves a file up, and then has it approved.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -22,42 +22,48 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, kw_only=True)
 class ContentFolder:
-    """What the folder holds. modules: those whose file reads, by name; faults: of every file, each with its name.
+    """What the folder holds. modules: those whose file reads; faults: of every file, each with its name.
 
-    contents: the bytes of each module, by name: what was checked is what is shown and signed.
+    guidelines_digest: SHA-256 of the guidelines' bytes, hex. drafts: names of files that nothing here has read.
     """
 
     folder: Path
     guidelines: Guidelines
+    guidelines_digest: str
     modules: tuple[Module, ...]
     faults: tuple[str, ...]
-    contents: Mapping[str, bytes] = field(repr=False)
+    drafts: tuple[str, ...] = ()
 
     def find(self, name: str) -> Module:
         """Find a module by its name or its file's; ConfigurationError names those that there are."""
         for module in self.modules:
             if name in (module.name, f"{module.name}{SUFFIX}"):
                 return module
-        own = [fault for fault in self.faults if fault.startswith(f"{name.removesuffix(SUFFIX)}{SUFFIX}")]
-        if own:
-            raise ConfigurationError("; ".join(own))
+        broken = [fault for fault in self.faults if fault.startswith(f"{name.removesuffix(SUFFIX)}{SUFFIX}")]
+        if broken:
+            raise ConfigurationError("; ".join(broken))
         there = ", ".join(module.name for module in self.modules) or "none"
         raise ConfigurationError(f"module={shown(name)}: there is none in {self.folder}; modules: {there}")
 
 
 def read_folder(folder: Path) -> ContentFolder:
     """Read all modules; ConfigurationError where the folder or its guidelines cannot be read."""
-    guidelines = read_guidelines(_read(folder / GUIDELINES, LARGEST_YAML, folder), GUIDELINES)
-    modules, faults, contents = [], [], {}
+    own = _read(folder / GUIDELINES, LARGEST_YAML, folder)
+    guidelines = read_guidelines(own)
+    modules, faults = [], []
     for path in _files(folder):
         content = _read(path, LARGEST_MODULE, folder)
         module, found = module_and_faults(content, path.name)
         faults += found
         if module is not None and not found:
             modules.append(module)
-            contents[module.name] = content
     return ContentFolder(
-        folder=folder, guidelines=guidelines, modules=tuple(modules), faults=tuple(faults), contents=contents
+        folder=folder,
+        guidelines=guidelines,
+        guidelines_digest=hashlib.sha256(own).hexdigest(),
+        modules=tuple(modules),
+        faults=tuple(faults),
+        drafts=tuple(path.name for path in _files(folder / DRAFTS)),
     )
 
 

@@ -123,6 +123,11 @@ def module_and_faults(content: bytes, file: str) -> tuple[Module | None, list[st
     return module, faults.lines
 
 
+def is_id(text: str) -> bool:
+    """Whether this may name a module."""
+    return _ID.fullmatch(text) is not None
+
+
 def _decoded(content: bytes, name: str) -> str:
     if len(content) > LARGEST_MODULE:
         raise ConfigurationError(f"{name}: is larger than {LARGEST_MODULE} bytes")
@@ -177,7 +182,7 @@ def _module(section: Section, parts: dict[str, str], digest: str, faults: Faults
     last = faults.take(lambda: _date(section, "valid_until"), date.max)
     faults.note(first <= last, f"{section.path}.valid_until={last}: must not lie before valid_from={first}")
     module = Module(
-        id=faults.take(lambda: _matching(section, "id", _ID.fullmatch, "a-z, 0-9 and '-', at most 40"), ""),
+        id=faults.take(lambda: _matching(section, "id", is_id, "a-z, 0-9 and '-', at most 40"), ""),
         language=faults.take(lambda: _matching(section, "language", is_language, "as in en or en-US"), ""),
         topic=needed("topic"),
         channel=faults.take(lambda: section.choice("channel", CHANNELS), ""),

@@ -1,14 +1,15 @@
-"""``content``: the folder is begun and checked on the command line; every fault at once, exit code 2."""
+"""``content`` on the command line: every fault at once, exit code 2; decisions by named people, and what they mean."""
 
 import json
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.client.outreach.content.modules import module_text, write_folder
+from tests.client.outreach.content.modules import SPANISH, module_text, write_folder
 from wardround.client.home.terms_folder import keep_pending
 from wardround.client.main import main
 from wardround.protocol.contract.reading import contract_from_mapping
@@ -85,3 +86,64 @@ def test_hostile_files_move_no_terminal(hospital, run: Run) -> None:
     code, text, error = run("check", plain=True)
     assert code == 2
     assert all(line.isprintable() for line in (text + error).split("\n"))
+
+
+GRACE = ("--person", "Grace Hopper", "--reason", "plain and kind")
+
+
+@pytest.fixture
+def content(hospital) -> Path:
+    """Two modules that nobody approved, valid now."""
+    head = {"valid_from": "2026-01-01", "valid_until": "2990-12-31"}
+    return write_folder(hospital.folder / "content", module_text(**head), module_text(**head, **SPANISH))
+
+
+def states(run: Run) -> dict[str, str]:
+    return {one["module"]: one["today"] for one in run("list")[1]["modules"]}
+
+
+def test_a_module_is_approved_and_retired_by_named_people(content: Path, run: Run) -> None:
+    assert set(states(run).values()) == {"waits for approval"}
+    code, said, _ = run("approve", "visit.en", "--yes", *GRACE)
+    assert (code, said["may_be_sent"], said["decision"]["person"]) == (0, True, "Grace Hopper")
+    assert states(run) == {"visit.en": "approved", "visit.es": "waits for approval"}
+    assert run("retire", "visit.en", "--person", "Ann", "--reason", "a complaint")[0] == 0
+    assert states(run)["visit.en"] == "retired"
+    (content / "visit.en.txt").unlink()
+    assert run("list")[1]["gone"] == ["visit.en"]
+    assert "its file is gone" in run("list", plain=True)[1]
+
+
+def test_a_changed_file_waits_again(content: Path, run: Run) -> None:
+    run("approve", "visit.en", "--yes", *GRACE)
+    path = content / "visit.en.txt"
+    path.write_text(path.read_text().replace("see you then", "see you there"))
+    assert states(run)["visit.en"] == "changed since it was approved"
+
+
+def test_a_translation_waits_for_its_original(content: Path, run: Run) -> None:
+    code, text, _ = run("approve", "visit.es", "--yes", *GRACE, plain=True)
+    assert code == 0
+    assert "may not be sent yet: its original is not approved" in text
+    assert states(run)["visit.es"] == "its original is not approved"
+    run("approve", "visit.en", "--yes", *GRACE)
+    assert states(run)["visit.es"] == "approved"
+
+
+def test_nobody_at_the_terminal_approves_nothing(content: Path, run: Run) -> None:
+    code, text, error = run("approve", "visit.en", *GRACE, plain=True)
+    assert code == 2
+    assert "nobody is at the terminal" in error
+    assert "you have a visit on {date}: see you then." in text  # what would have been signed was shown
+    assert run("approve", "visit.en", "--yes", "--person", "Ada Byron", "--reason", "x")[0] == 2
+    assert run("approve", "visit.en", "--yes", "--until", "soon", *GRACE)[0] == 2
+    assert set(states(run).values()) == {"waits for approval"}
+
+
+def test_an_altered_log_approves_nothing(content: Path, hospital, run: Run) -> None:
+    run("approve", "visit.en", "--yes", *GRACE)
+    log = hospital.folder / "approvals/content.log"
+    log.write_bytes(log.read_bytes().replace(b"kind", b"mean", 1))
+    code, _, error = run("list")
+    assert code == 2
+    assert "was altered" in error

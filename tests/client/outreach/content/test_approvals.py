@@ -1,0 +1,242 @@
+"""Which module may be sent: exactly the bytes that somebody else approved, on its days, and nothing in doubt."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.client.outreach.content.modules import SPANISH, guidelines_of, module_of, module_text, write_folder
+from wardround.client.outreach.content.approvals import ContentDecision, Standing, standings
+from wardround.client.outreach.content.choice import (
+    Held,
+    NoAuthorisations,
+    held_for_authorisation,
+    module_for,
+)
+from wardround.client.outreach.content.deciding import approval, may_be_same_person, retirement
+from wardround.client.outreach.content.folder import ContentFolder, read_folder
+from wardround.client.outreach.content.module import Module, read_module
+from wardround.protocol.errors import ConfigurationError
+
+TODAY = date(2026, 12, 10)
+NOW = datetime(2026, 12, 10, 9, tzinfo=UTC)
+
+
+def approved(module: Module, original: Module | None = None, until: date | None = None) -> ContentDecision:
+    return ContentDecision(
+        kind="approved",
+        id=module.id,
+        language=module.language,
+        digest=module.digest,
+        original="" if original is None else original.digest,
+        guidelines="ab" * 32,
+        person="Grace Hopper",
+        reason="plain and kind",
+        until=until or module.valid_until,
+        time=NOW,
+    )
+
+
+def retired(module: Module) -> ContentDecision:
+    return ContentDecision(**{**vars(approved(module)), "kind": "retired", "until": None})
+
+
+def state(module: Module, *decisions: ContentDecision, today: date = TODAY) -> str:
+    return standings([module], guidelines_of(), decisions, today)[module.name].state
+
+
+def test_only_the_approved_bytes_may_be_sent() -> None:
+    module = module_of()
+    assert state(module) == "waits for approval"
+    assert state(module, approved(module)) == "approved"
+    again = read_module(module_text().encode() + b"\n", "visit.en.txt")
+    assert again.text == module.text
+    assert state(again, approved(module)) == "changed since it was approved"
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_any_change_of_bytes_lapses_the_approval(data: st.DataObject) -> None:
+    """One byte changed, added or taken anywhere: the file no longer reads, or its approval no longer holds."""
+    content = module_text().encode()
+    at = data.draw(st.integers(0, len(content) - 1))
+    put = data.draw(st.binary(max_size=2).filter(lambda put: put != content[at : at + 1]))
+    changed = content[:at] + put + content[at + 1 :]
+    decision = approved(read_module(content, "visit.en.txt"))
+    try:
+        module = read_module(changed, "visit.en.txt")
+    except ConfigurationError:
+        return
+    assert hashlib.sha256(changed).hexdigest() == module.digest
+    assert not standings([module], guidelines_of(), [decision], TODAY)[module.name].may_be_sent
+
+
+def test_an_approval_ends_and_begins_with_its_days() -> None:
+    module = module_of()
+    short = approved(module, until=TODAY)
+    assert state(module, short) == "approved"
+    assert state(module, short, today=TODAY + timedelta(days=1)) == "lapsed"
+    assert state(module, approved(module), today=module.valid_from - timedelta(days=1)) == "not valid yet"
+    assert state(module, approved(module), today=module.valid_until + timedelta(days=1)) == "lapsed"
+
+
+def test_the_last_decision_holds() -> None:
+    module = module_of()
+    assert state(module, approved(module), retired(module)) == "retired"
+    assert state(module, retired(module), approved(module)) == "approved"
+    other = module_of(parts={"core": "Another text."})
+    assert state(module, approved(module), approved(other)) == "changed since it was approved"
+
+
+def test_guidelines_of_today_hold_for_what_was_approved_before() -> None:
+    module = module_of()
+    stricter = guidelines_of(phrases={"en": {"guilt": ["see you then"]}})
+    found = standings([module], stricter, [approved(module)], TODAY)[module.name]
+    assert found.state == "has faults under today's guidelines"
+
+
+def test_a_translation_stands_on_its_originals_approval() -> None:
+    english, spanish = module_of(), module_of(**SPANISH)
+
+    def of_spanish(*decisions: ContentDecision, original: Module = english) -> str:
+        return standings([spanish, original], guidelines_of(), decisions, TODAY)[spanish.name].state
+
+    both = (approved(english), approved(spanish, english))
+    assert of_spanish(*both) == "approved"
+    assert of_spanish(both[1]) == "its original is not approved"
+    assert of_spanish(*both, retired(english)) == "its original is not approved"
+    changed = module_of(valid_until="2027-01-31")
+    assert of_spanish(approved(changed), both[1], original=changed) == "its original changed"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ContentFolder:
+    return read_folder(write_folder(tmp_path / "content", module_text(), module_text(**SPANISH)))
+
+
+def decide(folder: ContentFolder, name: str = "visit.en", **changes: object) -> ContentDecision:
+    given = {"person": "Grace Hopper", "reason": "kind", "until": None, "now": NOW, "today": TODAY, **changes}
+    return approval(folder, folder.find(name), None, **given)  # type: ignore[arg-type]
+
+
+def test_an_approval_is_of_what_was_read(folder: ContentFolder) -> None:
+    english, spanish = decide(folder), decide(folder, "visit.es")
+    content = (folder.folder / "visit.en.txt").read_bytes()
+    assert english.digest == spanish.original == hashlib.sha256(content).hexdigest()
+    assert english.guidelines == hashlib.sha256((folder.folder / "guidelines.yaml").read_bytes()).hexdigest()
+    assert (english.original, english.until) == ("", date(2027, 11, 30))
+    assert decide(folder, until=TODAY).until == TODAY
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "says"),
+    [
+        ("visit.en", {"person": "Ann Other"}, "approvers"),
+        ("visit.en", {"person": ""}, "approvers"),
+        ("visit.en", {"reason": " "}, "reason"),
+        ("visit.en", {"reason": "a\nb"}, "reason"),
+        ("visit.en", {"until": TODAY - timedelta(days=1)}, "until"),
+        ("visit.en", {"until": date(2027, 12, 1)}, "until"),
+        ("other.en", {}, "modules: visit.en, visit.es"),
+    ],
+)
+def test_an_approval_that_may_not_be_is_refused(
+    folder: ContentFolder, name: str, changes: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        decide(folder, name, **changes)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "author", ["Ada  BYRON", "byron, ada", "Ádá Byron.", "A. Byron", "Ada", "Ada M. Byron"]
+)
+def test_nobody_approves_what_they_wrote(tmp_path: Path, author: str) -> None:
+    text = module_text(author=author)
+    own = read_folder(write_folder(tmp_path / "c", text, approvers=["Ada Byron", "Ada Rhodes"]))
+    with pytest.raises(ConfigurationError, match=r"wrote visit\.en"):
+        decide(own, person="ADA BYRON")
+    assert may_be_same_person("Ada Byron", author)
+    assert not may_be_same_person("Ida Rhodes", author)
+
+
+def test_nobody_approves_what_they_translated(tmp_path: Path) -> None:
+    texts = module_text(), module_text(**SPANISH)
+    own = read_folder(write_folder(tmp_path / "c", *texts, approvers=["María López"]))
+    decide(own, person="maria lopez")
+    with pytest.raises(ConfigurationError, match=r"translated visit\.es"):
+        decide(own, "visit.es", person="maria lopez")
+
+
+def test_a_module_with_a_fault_is_not_approved(tmp_path: Path) -> None:
+    own = read_folder(write_folder(tmp_path / "c", module_text(parts={"core": "Act now"})))
+    with pytest.raises(ConfigurationError, match=r"false urgency.*nothing was recorded"):
+        decide(own)
+
+
+def test_a_module_whose_file_is_gone_can_be_retired(folder: ContentFolder) -> None:
+    english = decide(folder)
+    (folder.folder / "visit.en.txt").unlink()
+    left = read_folder(folder.folder)
+
+    def retire(name: str, *decisions: ContentDecision) -> ContentDecision:
+        return retirement(name, left, decisions, person="Ann Other", reason="a complaint", now=NOW)
+
+    assert retire("visit.en.txt", english).digest == english.digest
+    assert retire("visit.es").kind == "retired"
+    with pytest.raises(ConfigurationError, match="no such module"):
+        retire("visit.en")
+
+
+def test_nobody_gets_a_module_in_another_language(folder: ContentFolder) -> None:
+    modules = {module.name: module for module in folder.modules}
+    decisions = [decide(folder), decide(folder, "visit.es")]
+
+    def sent(language: str | None, decided: list[ContentDecision] = decisions) -> object:
+        stand = standings(folder.modules, folder.guidelines, decided, TODAY)
+        found = module_for("visit", language, modules, stand, folder.guidelines)
+        return found.rule if isinstance(found, Held) else found.language
+
+    assert [sent(language) for language in ("en", "es", "es-MX", None)] == ["en", "es", "es", "en"]
+    assert [sent(language) for language in ("fr", "e", "en-", "")] == ["language", "language", "en", "en"]
+    assert sent("es", decisions[:1]) == "content"
+    assert module_for("x", "en", modules, {}, folder.guidelines) == Held(
+        "language", "there is no module x in the language en"
+    )
+
+
+def test_marketing_goes_to_nobody_without_an_authorisation() -> None:
+    class Signed:
+        """A patient who authorised what one payer pays for."""
+
+        def covers(self, patient: str, paid_by: str, today: date) -> bool:
+            return (patient, paid_by) == ("p-1", "Acme") and today == TODAY
+
+    care = module_of()
+    paid = module_of(message_class="marketing", paid_by="Acme", payment="more")
+    own = module_of(message_class="marketing")
+    assert held_for_authorisation(care, "p-2", NoAuthorisations(), TODAY) is None
+    assert held_for_authorisation(paid, "p-1", Signed(), TODAY) is None
+    for module, patient in ((paid, "p-2"), (own, "p-1")):
+        held = held_for_authorisation(module, patient, Signed(), TODAY)
+        assert held is not None
+        assert patient not in held.why
+    assert held_for_authorisation(own, "p-1", NoAuthorisations(), TODAY) is not None
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["approve", "retire"]), st.integers(0, 2)), max_size=6),
+    st.integers(0, 2),
+)
+def test_what_may_be_sent_was_approved_last_as_it_is(history: list[tuple[str, int]], now: int) -> None:
+    """Over random histories of three versions of a module."""
+    versions = [module_of(parts={"core": f"Version {number}."}) for number in range(3)]
+    make: dict[str, Callable[[Module], ContentDecision]] = {"approve": approved, "retire": retired}
+    decisions = [make[act](versions[number]) for act, number in history]
+    found: Standing = standings([versions[now]], guidelines_of(), decisions, TODAY)["visit.en"]
+    assert found.may_be_sent == (bool(history) and history[-1] == ("approve", now))
