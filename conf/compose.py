@@ -62,7 +62,7 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
         data=data,
         contract=contract,
         model=model_settings(group_of(plain, "model")),
-        privacy=privacy_settings(group_of(plain, "privacy"), contract),
+        privacy=privacy_settings(group_of(plain, "privacy")),
         secure_sum=secure_sum_choice(plain),
         training=training_settings(group_of(plain, "training")),
         personalization=build(PersonalizationSettings, group_of(plain, "personalization"), "personalization"),
@@ -114,7 +114,7 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
         },
         "contract": None if settings.data.contract else settings.contract.to_mapping(),
         "model": {"kind": settings.model.kind, "hidden": list(settings.model.hidden)},
-        "privacy": asdict(settings.privacy),
+        "privacy": {**asdict(settings.privacy), "clip_norm": settings.privacy.clip_norm or None},
         "secure_sum": asdict(settings.secure_sum),
         "training": training,
         "personalization": asdict(settings.personalization),
@@ -147,12 +147,11 @@ def build(kind: type[T], plain: Mapping[str, object], path: str) -> T:
     return kind(**{key: typed(value, hints[key], f"{path}.{key}") for key, value in given.items()})
 
 
-def privacy_settings(plain: Mapping[str, object], contract: Contract) -> PrivacySettings:
-    """Build the privacy section; a clip norm of null is the norm of a gradient at the contract's expected rate.
-
-    A design row has norm at most 1, so a larger bound would bind few and only add noise.
-    """
-    chosen = {"clip_norm": contract.label.expected_residual} if plain.get("clip_norm", 1) is None else {}
+def privacy_settings(plain: Mapping[str, object]) -> PrivacySettings:
+    """Build the privacy section; a clip norm of null is chosen by the study's rule."""
+    clip_norm = plain.get("clip_norm", 1.0)
+    chosen = {"clip_norm": float(BY_RULE)} if clip_norm is None else {}
+    require(clip_norm != BY_RULE, "privacy.clip_norm", clip_norm, "must be greater than 0 and finite")
     return build(PrivacySettings, {**plain, **chosen}, "privacy")
 
 

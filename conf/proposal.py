@@ -107,7 +107,7 @@ def proposal(plain: Mapping[str, object], *, study: str, key: Path, out: Path) -
         study=study,
         contract=contract,
         model=model_settings(group_of(plain, "model")),
-        privacy=privacy_settings(group_of(plain, "privacy"), contract),
+        privacy=privacy_settings(group_of(plain, "privacy")),
         secure_sum=secure_sum_choice(plain),
         training=training_settings(group_of(plain, "training")),
         evaluation=build(EvaluationSettings, group_of(plain, "evaluation"), "evaluation"),

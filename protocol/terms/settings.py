@@ -18,7 +18,7 @@ MODEL_KINDS = tuple(STRUCTURES)
 EQUAL, WEIGHTED = "equal", "weighted"
 SCHEDULES = (AUTO, EQUAL, WEIGHTED)
 BY_RULE = 0
-"""``training.rounds`` where the study's public rule chooses them; terms have at least one."""
+"""``training.rounds`` and ``privacy.clip_norm`` where the study's public rule chooses them; terms have a number."""
 OPTIMIZERS = ("auto", "sgd", "adam", "newton")
 ROBUST = ("trimmed", "median")
 AGGREGATES = ("sum", *ROBUST)
@@ -31,7 +31,8 @@ wrote checks that this process knows it (``plugins.check_known``); who reads ter
 class PrivacySettings:
     """The target guarantee: (ε, δ) for adding or removing one patient at one hospital.
 
-    clip_norm bounds the L2 norm of one patient's gradient. noise is ``local`` (each release is private by itself),
+    clip_norm bounds the L2 norm of one patient's gradient; 0 is left to the study's public rule
+    (``server.algorithm.clip_norm``). noise is ``local`` (each release is private by itself),
     ``secure`` (the sums are, and nobody sees more) or ``auto``, which the study's public rule resolves
     (``server.algorithm.noise_choice``). schedule shares the noise out over the rounds: ``equal``, or ``weighted``, less
     in rounds that weigh more in the final model, at the same ε (``server.algorithm.noise_schedule``). ``auto`` is
@@ -53,7 +54,7 @@ class PrivacySettings:
             0 < self.delta < 1, "privacy.delta", self.delta, "must lie between 0 and 1, far below 1/patients"
         )
         require(
-            0 < self.clip_norm < math.inf,
+            BY_RULE <= self.clip_norm < math.inf,
             "privacy.clip_norm",
             self.clip_norm,
             "must be greater than 0 and finite",

@@ -88,6 +88,7 @@ class Terms:
         require(self.privacy.noise != AUTO, "privacy.noise", AUTO, "must be resolved in terms")
         require(self.privacy.schedule != AUTO, "privacy.schedule", AUTO, "must be resolved in terms")
         require(self.training.rounds != BY_RULE, "training.rounds", BY_RULE, "must be resolved in terms")
+        require(self.privacy.clip_norm != BY_RULE, "privacy.clip_norm", BY_RULE, "must be resolved in terms")
         self.privacy.check_steps(self.training)
         self._check_secure_sum()
         self._check_schedule()

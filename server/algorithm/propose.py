@@ -25,14 +25,9 @@ from wardround.protocol.terms.settings import (
     TrainingSettings,
 )
 from wardround.protocol.terms.terms import Terms
-from wardround.server.algorithm.noise_choice import (
-    chosen_noise,
-    gradient_noise_stddev,
-    mean_noise_stddev,
-    raised_by_cap,
-    with_cap,
-)
-from wardround.server.algorithm.noise_schedule import round_weights, weighted_multipliers, with_equal_noise
+from wardround.server.algorithm.clip_norm import noise_to_signal, with_clip_norm
+from wardround.server.algorithm.noise_choice import chosen_noise, mean_noise_stddev, raised_by_cap, with_cap
+from wardround.server.algorithm.noise_schedule import round_weights, weighted_multipliers
 
 EFFECT_STDDEV = 1.0
 """Expected size of one scaled weight, the prior of the step-size rule; chosen on synthetic federations."""
@@ -103,8 +98,8 @@ def propose(
     if privacy.noise != chosen and terms.secure_sum is not None and raised_by_cap(terms):
         # The cap on the unmasked ε may ask for more noise than full noise at each hospital has.
         local = composed(LOCAL.name)
-        least = min(gradient_noise_stddev(with_equal_noise(one)) for one in (local, terms))
-        return terms if gradient_noise_stddev(with_equal_noise(terms)) == least else local
+        # In clip norms, which may differ: what a smaller one takes from noise it takes from the signal too.
+        return min((terms, local), key=noise_to_signal)
     return terms
 
 
@@ -138,8 +133,8 @@ def _composed(
         study=study,
         contract=contract,
         model=model,
-        privacy=privacy,
-        # A learning rate of 1.0 holds the place: the step's rule reads the noise of finished terms.
+        # 1.0 holds the place of clip norm and learning rate: their rules read the noise of finished terms.
+        privacy=replace(privacy, clip_norm=privacy.clip_norm or 1.0),
         training=replace(
             training, public_patients=dict(public_patients), learning_rate=training.learning_rate or 1.0
         ),
@@ -150,6 +145,7 @@ def _composed(
         module_digest=_digest(model, contract, simulation),
         secure_sum=sums,
     )
+    terms = with_clip_norm(terms, privacy.clip_norm)
     terms = replace(terms, evaluation=_planned_evaluation(terms, evaluation))
     if sums is not None and not simulation:
         terms = with_cap(terms, secure_sum.max_epsilon_unmasked)

@@ -72,12 +72,7 @@ def settings_of(case: Case, seed: int, cell: Cell) -> StudySettings:
 def _composed(case: Case, method: str) -> StudySettings:
     own = () if method == REFERENCES else registry()[method].overrides
     settings = _compose((*case.overrides, f"privacy.delta={case.delta}", *own))
-    if not case.zoo:
-        return settings
-    contract = zoo_contract(BY_NAME[case.zoo])
-    # The overrides' own contract expects another rate.
-    privacy = replace(settings.privacy, clip_norm=contract.label.expected_residual)
-    return replace(settings, contract=contract, privacy=privacy)
+    return replace(settings, contract=zoo_contract(BY_NAME[case.zoo])) if case.zoo else settings
 
 
 @lru_cache(maxsize=256)

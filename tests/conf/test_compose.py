@@ -89,7 +89,7 @@ def test_the_training_options_mean_what_they_say(
 def test_defaults_in_the_files_are_those_of_the_settings(default: dict[str, object]) -> None:
     study = study_settings(default)
     # Terms made in code carry a method, and bind nobody's gradient; what a person asks for gets the tuned ones.
-    assert study.privacy == PrivacySettings(clip_norm=0.5, noise="auto", schedule="auto")
+    assert study.privacy == PrivacySettings(clip_norm=BY_RULE, noise="auto", schedule="auto")
     assert study.training == TrainingSettings(optimizer="auto", rounds=BY_RULE)
     assert study.model == ModelSettings()
     assert study.personalization == PersonalizationSettings()
