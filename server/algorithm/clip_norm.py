@@ -2,10 +2,11 @@
 
 A design row has norm at most 1, so that a patient's first gradient is at most the residual C₀ of the rarer outcome
 under a model that knows the expected rate (``Label.expected_residual``). At C₀ nothing is cut at the start, and a
-larger bound would only add noise. A smaller one, c C₀, divides all noise by 1/c and biases what is learned: it cuts the rare
-outcome first, and patients with few messages more than those with many, whose mean gradient is shorter. Without noise
-the bias is all there is, and c = 1. Where noise rules, half the noise is worth more than what is cut; but once nearly
-everybody is cut the signal falls as the noise does, and nothing is gained below. So c falls from 1 to ½ with
+larger bound would only add noise. A smaller one, c C₀, divides all noise by 1/c and biases what is learned: it cuts
+the rare outcome first, and patients with few messages more than those with many, whose mean gradient is shorter.
+Without noise the bias is all there is, and c = 1. Where noise rules, half the noise is worth more than what is cut;
+but once nearly everybody is cut the signal falls as the noise does, and nothing is gained below. So c falls from 1 to
+½ with
 
     ρ = √parameters · (noise in one coordinate of the mean gradient over all rounds) ÷ clip norm,
 
