@@ -15,7 +15,7 @@ from wardround.protocol.text.section import shown
 from wardround.protocol.text.text import checked_name, is_line
 
 DATA_NAMES = ("synthetic", "noshow", "heart", "table", "own")
-PERSONALIZATION_KINDS = ("none", "mixture", "intercept_slope", "last_layer")
+PERSONALIZATION_KINDS = ("none", "mixture", "intercept_slope", "last_layer", "boosted")
 FIGURE_FORMATS = ("svg", "png")
 FEDERATION_KINDS = ("in_process", "messages", "flower")
 

@@ -1,4 +1,4 @@
-"""Why the additive model says what it says: the largest contributions to one message's log-odds, in words."""
+"""Why a model says what it says: the largest contributions to one message's log-odds, in words."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,11 @@ def shared_effects(model: ModelSettings, layout: Layout, weights: Floats) -> Flo
 
 
 class Reasons:
-    """The reasons of one additive model under one contract.
+    """The reasons of one additive model under one contract, and of what a hospital's own trees add to it.
 
     A feature's contribution is its bin's weight against the plain mean over the feature's bins (a public
-    reference), in log-odds; crosses count as features of their own.
+    reference), in log-odds, and what the trees add for it; crosses count as features of their own. Two messages'
+    contributions differ in all by as much as their log-odds do (``test_contributions_differ_as_the_scores_do``).
     """
 
     def __init__(self, contract: Contract, effects: Floats) -> None:
@@ -32,39 +33,55 @@ class Reasons:
         layout, linear = contract.layout, effects
         self._layout = layout
         self._effects = linear.copy()
-        texts = [""] * layout.width
+        names = [""] * layout.width
         for offset, field in zip(layout.offsets, layout.fields, strict=True):
             columns = slice(offset, offset + field.size)
             self._effects[columns] -= linear[columns].mean()
-            for column, label in zip(range(columns.start, columns.stop), field.labels, strict=True):
-                texts[column] = f"{field.name}: {label} ({self._effects[column]:+.2f})"
-        for position, name in enumerate(layout.values):
-            texts[layout.width - len(layout.values) + position] = name
-        self._texts = np.array(texts, dtype=object)
+            names[columns] = [f"{field.name}: {label}" for label in field.labels]
+        names[layout.width - len(layout.values) :] = layout.values
+        self._names = np.array(names, dtype=object)
+        # A bin's contribution is the same for all messages where no trees add to it: made into text once.
+        self._texts = self._names + np.char.mod(" (%+.2f)", self._effects).astype(object)
 
-    def of(self, events: Events) -> NDArray[np.object_]:
+    def of(self, events: Events, added: Floats | None = None) -> NDArray[np.object_]:
         """Give each event's ``MOST`` largest contributions as text: object [events, MOST], largest first.
 
-        Empty where the model has fewer, or where they are nothing.
+        Empty where the model has fewer, or where they are nothing. added: float64 [events, features + values], what
+        the hospital's own trees add for each (``client.personal.boosted.tree_reasons``).
         """
         # Column 0 is the intercept, which is no reason.
         columns = active_columns(self._layout, events)[:, 1:]
         out = np.full((len(columns), MOST), "", dtype=object)
         for start in range(0, len(columns), _AT_ONCE):
             block = slice(start, start + _AT_ONCE)
-            out[block, : min(MOST, columns.shape[1])] = self._block(columns[block], events.values[block])
+            own = None if added is None else added[block]
+            effects = self._contributions(columns[block], events.values[block], own)
+            ranged = effects.shape[1] - events.values.shape[1]
+            texts = self._largest(columns[block], effects, ranged if added is None else 0)
+            out[block, : texts.shape[1]] = texts
         return out
 
-    def _block(self, columns: Integers32, values: Floats32) -> NDArray[np.object_]:
-        effects = self._effects[columns]
-        if values.shape[1]:
-            effects[:, -values.shape[1] :] *= values
+    def contributions(self, events: Events, added: Floats | None = None) -> Floats:
+        """Give all contributions in log-odds: float64 [events, features + crosses + values]."""
+        return self._contributions(active_columns(self._layout, events)[:, 1:], events.values, added)
+
+    def _contributions(self, columns: Integers32, values: Floats32, added: Floats | None) -> Floats:
+        effects: Floats = self._effects[columns]
+        ranged = effects.shape[1] - values.shape[1]
+        effects[:, ranged:] *= values
+        if added is not None:
+            features = len(self._layout.features)
+            effects[:, :features] += added[:, :features]
+            effects[:, ranged:] += added[:, features:]
+        return effects
+
+    def _largest(self, columns: Integers32, effects: Floats, own_from: int) -> NDArray[np.object_]:
+        """Texts of the largest; contributions from position ``own_from`` on are each event's own."""
         order = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :MOST]
         largest = np.take_along_axis(effects, order, axis=1)
         chosen = np.take_along_axis(columns, order, axis=1)
-        texts = self._texts[chosen]
-        ranged = chosen >= self._layout.width - values.shape[1]
-        texts[ranged] += np.char.mod(" (%+.2f)", largest[ranged]).astype(object)
+        texts, own = self._texts[chosen], order >= own_from
+        texts[own] = self._names[chosen[own]] + np.char.mod(" (%+.2f)", largest[own]).astype(object)
         # It would be shown as 0.00.
         texts[np.abs(largest) < 0.005] = ""
         return np.asarray(texts, dtype=object)

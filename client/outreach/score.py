@@ -17,12 +17,8 @@ from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.client.outreach.reasons import MOST, Reasons, shared_effects
 from wardround.client.outreach.selection import Selection, selection_of
-from wardround.client.personal.personal_mixture import (
-    PersonalMixture,
-    fit_mixture,
-    mixture_effects,
-    mixture_logits,
-)
+from wardround.client.personal.boosted import BoostedPart, boosted_logits, fit_boosted, tree_reasons
+from wardround.client.personal.personal_mixture import mixture_effects
 from wardround.client.personal.personal_scores import personal_design
 from wardround.client.personal.personalize import PersonalDesign
 from wardround.protocol.contract.contract import Contract
@@ -67,7 +63,7 @@ class Scores:
     """Scores of messages, known patients first.
 
     frame: row (position in the messages), patient_known, probability, selected (where the model's groups have
-    thresholds), reason_1 … (additive model only). personal: whether the hospital's own part was mixed in.
+    thresholds), reason_1 … (additive model only). personal: whether the hospital's own part is in them.
     """
 
     frame: pl.DataFrame
@@ -78,7 +74,7 @@ class Scores:
 class _Scorer:
     contract: Contract
     stored: StoredModel
-    mixture: PersonalMixture | None
+    own: BoostedPart | None
     selection: Selection | None
     reasons: Reasons | None
 
@@ -88,7 +84,8 @@ def score(
 ) -> Scores:
     """Score every message of the patients who pass the gate at ``now``, also those with no outcome yet.
 
-    personal: mix the hospital's own part in, fitted on its training patients (``client.personal.personal_mixture``).
+    personal: add the hospital's own part, fitted now on its training patients (``client.personal.boosted``). It
+    is not kept: who opts out is not in the next one.
     """
     parts = every_event(tables, contract, key, now)
     # Admitted again, with K: the own part learns, so the bound on a patient's events holds for it.
@@ -96,7 +93,7 @@ def score(
     scorer = _scorer(contract, stored, training)
     frame = pl.concat([_scored(scorer, part) for part in parts])
     frame = frame.sort("patient_known", "row", descending=[True, False])
-    return Scores(frame, scorer.mixture is not None)
+    return Scores(frame, scorer.own is not None)
 
 
 def every_event(tables: Tables, contract: Contract, key: bytes, now: datetime) -> list[Cohort]:
@@ -109,23 +106,22 @@ def every_event(tables: Tables, contract: Contract, key: bytes, now: datetime) -
 def _scorer(contract: Contract, stored: StoredModel, training: Cohort | None) -> _Scorer:
     """Prepare what scores; training: patients to fit the hospital's own part on, None for the shared model."""
     layout, model = contract.layout, stored.model
-    mixture = None
+    own = None
     if training is not None and training.patient_count:
-        mixture = fit_mixture(layout, training, _design(contract, stored, training))
+        own = fit_boosted(layout, training, _design(contract, stored, training))
     reasons = None
     if model.structure.additive:
         effects = shared_effects(model, layout, stored.weights)
-        own = effects if mixture is None else mixture_effects(mixture, 0, effects)
-        reasons = Reasons(contract, own)
-    return _Scorer(contract, stored, mixture, selection_of(stored, contract), reasons)
+        reasons = Reasons(contract, effects if own is None else mixture_effects(own.mixture, 0, effects))
+    return _Scorer(contract, stored, own, selection_of(stored, contract), reasons)
 
 
 def _scored(scorer: _Scorer, cohort: Cohort) -> pl.DataFrame:
-    contract, stored = scorer.contract, scorer.stored
+    contract, stored, own = scorer.contract, scorer.stored, scorer.own
     shared = predict_logits(stored.model, contract.layout, stored.weights, cohort)
     logits = shared
-    if scorer.mixture is not None:
-        logits = mixture_logits(contract.layout, scorer.mixture, cohort, _design(contract, stored, cohort))
+    if own is not None:
+        logits = boosted_logits(contract.layout, own, cohort, _design(contract, stored, cohort))
     columns = {
         "row": pl.Series(cohort.rows, dtype=pl.Int64),
         "patient_known": pl.Series(cohort.known, dtype=pl.Boolean),
@@ -135,13 +131,14 @@ def _scored(scorer: _Scorer, cohort: Cohort) -> pl.DataFrame:
         # By the shared logits: the thresholds were found on them, and not on a personal part's.
         columns["selected"] = pl.Series(scorer.selection.of(contract, cohort, shared), dtype=pl.Boolean)
     if scorer.reasons is not None:
-        texts = scorer.reasons.of(cohort)
+        added = None if own is None else tree_reasons(contract.layout, own, cohort)
+        texts = scorer.reasons.of(cohort, added)
         columns |= {f"reason_{i + 1}": pl.Series(list(texts[:, i]), dtype=pl.String) for i in range(MOST)}
     return pl.DataFrame(columns)
 
 
 def _design(contract: Contract, stored: StoredModel, cohort: Cohort) -> PersonalDesign:
-    return personal_design("mixture", stored.model, contract.layout, stored.weights, cohort)
+    return personal_design("boosted", stored.model, contract.layout, stored.weights, cohort)
 
 
 def with_identity(scores: pl.DataFrame, messages: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

@@ -50,11 +50,21 @@ def fit_mixture(layout: Layout, cohort: Cohort, design: PersonalDesign) -> Perso
 
     design describes the frozen shared model on ``cohort``. A hospital without patients keeps the shared model.
     """
+    return fit_out_of_fold(layout, cohort, design)[0]
+
+
+def fit_out_of_fold(layout: Layout, cohort: Cohort, design: PersonalDesign) -> tuple[PersonalMixture, Floats]:
+    """Give ``fit_mixture``, and each event's logit by candidates that did not see its patient: float64 [events].
+
+    Their weights are the mixture's own. Folds are of whole patients (``fold_of_patient``).
+    """
     parts = _fit(layout, cohort, design, LAST_ITERATIONS)
-    weights = _weights(_cross_validated_losses(layout, cohort, design))
+    candidates = _out_of_fold(layout, cohort, design)
+    weights = mixing_weights(np.stack([losses_by_hospital(cohort, logits) for logits in candidates]))
     # Losses of nobody are all 0, which would mix five candidates evenly.
     weights[np.diff(cohort.patients_from) == 0] = np.eye(len(CANDIDATES))[0]
-    return PersonalMixture(*parts, weights)
+    mixed: Floats = np.einsum("ec,ce->e", weights[hospital_of_event(cohort)], candidates)
+    return PersonalMixture(*parts, weights), mixed
 
 
 def mixture_logits(
@@ -104,29 +114,33 @@ def _logits(layout: Layout, parts: _Parts, cohort: Cohort, design: PersonalDesig
     return np.stack([shared, own, *finer, personal_effects_logits(layout, alone, cohort, nothing)])
 
 
-def _cross_validated_losses(layout: Layout, cohort: Cohort, design: PersonalDesign) -> Floats:
-    """Sum over patients of the mean loss, each predicted by fits without that patient: float64 [5, hospitals]."""
+def _out_of_fold(layout: Layout, cohort: Cohort, design: PersonalDesign) -> Floats:
+    """Logits float64 [5, events], each event's by fits without its patient."""
     patient_fold = fold_of_patient(cohort.tokens, FOLDS)
     event_fold = patient_fold[cohort.patient_of_event]
-    losses = np.zeros((len(CANDIDATES), cohort.hospital_count))
+    logits = np.zeros((len(CANDIDATES), cohort.event_count))
     for fold in range(FOLDS):
         kept = cohort.take(np.flatnonzero(patient_fold != fold))
         out = cohort.take(np.flatnonzero(patient_fold == fold))
         parts = _fit(layout, kept, _part_of(design, event_fold != fold), FOLD_ITERATIONS)
-        logits = _logits(layout, parts, out, _part_of(design, event_fold == fold))
-        each = np.logaddexp(0.0, logits) - out.labels * logits
-        # Per patient, as in training: who has many messages has no more say.
-        each /= out.events_per_patient[out.patient_of_event]
-        hospital = hospital_of_event(out)
-        losses += [np.bincount(hospital, loss, minlength=cohort.hospital_count) for loss in each]
-    return losses
+        logits[:, event_fold == fold] = _logits(layout, parts, out, _part_of(design, event_fold == fold))
+    return logits
+
+
+def losses_by_hospital(cohort: Cohort, logits: Floats) -> Floats:
+    """Sum over a hospital's patients of the mean log-loss of logits [events]: float64 [hospitals]."""
+    each = np.logaddexp(0.0, logits) - cohort.labels * logits
+    # Per patient, as in training: who has many messages has no more say.
+    each /= cohort.events_per_patient[cohort.patient_of_event]
+    return np.bincount(hospital_of_event(cohort), each, minlength=cohort.hospital_count).astype(np.float64)
 
 
 def _part_of(design: PersonalDesign, events: Booleans) -> PersonalDesign:
     return PersonalDesign(design.fixed[events], design.inputs[events], design.shared, design.precision)
 
 
-def _weights(losses: Floats) -> Floats:
+def mixing_weights(losses: Floats) -> Floats:
+    """Exponential weights of cross-validated losses [candidates, hospitals]: float64 [hospitals, candidates]."""
     # Less the smallest: else all weights of a large hospital underflow to 0.
     likelihood = np.exp(-TEMPER * (losses - losses.min(axis=0)))
     return np.ascontiguousarray((likelihood / likelihood.sum(axis=0)).T)

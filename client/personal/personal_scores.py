@@ -8,6 +8,7 @@ import numpy as np
 
 from wardround.client.cohort import Cohort
 from wardround.client.personal import personalize
+from wardround.client.personal.boosted import boosted_logits, fit_boosted
 from wardround.client.personal.own_personal import own_personal_scores
 from wardround.client.personal.personal_mixture import fit_mixture, mixture_logits
 from wardround.protocol import plugins
@@ -16,7 +17,7 @@ from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.model import last_activations, named_parameters, predict_logits
 from wardround.protocol.terms.settings import ModelSettings
 
-KINDS = ("none", "mixture", "intercept_slope", "last_layer")
+KINDS = ("none", "mixture", "intercept_slope", "last_layer", "boosted")
 
 
 def personal_scores(
@@ -25,9 +26,9 @@ def personal_scores(
     """Logits float64 [target events] of the frozen shared model with each hospital's own part.
 
     training and target hold the same hospitals; only training patients are learned from. ``mixture`` weighs
-    shared, personal and local by cross-validation; ``intercept_slope`` and ``last_layer`` keep the shared
-    model where cross-validation does not prefer the own part. Any other kind names a plugin
-    (``client.personal.own_personal``).
+    shared, personal and local by cross-validation; ``boosted`` puts trees of the hospital's own on top of it;
+    ``intercept_slope`` and ``last_layer`` keep the shared model where cross-validation does not prefer the own part.
+    Any other kind names a plugin (``client.personal.own_personal``).
     """
     plugins.check_known("personalization", kind, KINDS)
     if kind == "none":
@@ -38,6 +39,8 @@ def personal_scores(
         return own_personal_scores(kind, layout, of_training, of_target, training, target)
     known = personal_design(kind, model, layout, weights, training)
     asked = personal_design(kind, model, layout, weights, target)
+    if kind == "boosted":
+        return boosted_logits(layout, fit_boosted(layout, training, known), target, asked)
     if kind == "mixture":
         return mixture_logits(layout, fit_mixture(layout, training, known), target, asked)
     fitted = personalize.fit_personal(known, training)

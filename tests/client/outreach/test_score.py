@@ -19,11 +19,12 @@ from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.client.home.home import load_home
 from wardround.client.main import main
-from wardround.client.outreach.reasons import shared_effects
+from wardround.client.outreach.reasons import Reasons, shared_effects
 from wardround.client.outreach.score import refuse_not_releasable
-from wardround.client.personal.personal_mixture import fit_mixture, mixture_effects, mixture_logits
+from wardround.client.personal import boosted
+from wardround.client.personal.boosted import boosted_logits, fit_boosted, tree_reasons
+from wardround.client.personal.personal_mixture import mixture_effects
 from wardround.client.personal.personal_scores import personal_design, personal_scores
-from wardround.client.personal.ridge import design_matrix
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
@@ -308,16 +309,25 @@ def cohorts(hospital, contract: Contract) -> tuple[Cohort, Cohort]:
     return training, concatenate(asked).pooled()
 
 
+@pytest.fixture
+def trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trees grow at this small hospital, too."""
+    monkeypatch.setattr(boosted, "LEAST_PATIENTS", 2)
+    monkeypatch.setattr(boosted, "GROWTH", replace(boosted.GROWTH, least_curvature=0.2, ridge=1.0))
+
+
 @pytest.mark.parametrize("kind", ["additive", "wide_deep"])
-def test_personal_scores_are_the_simulations_mixture_for_known_and_unknown_patients(
-    hospital, model: Path, score: Score, tmp_path: Path, kind: str
+def test_personal_scores_are_the_simulations_for_known_and_unknown_patients(
+    hospital, model: Path, score: Score, tmp_path: Path, kind: str, trees: None
 ) -> None:
     contract = hospital.terms.contract
     settings = ModelSettings(kind=kind, hidden=(4,) if kind == "wide_deep" else ())
     stored = load_model(save_model(model, contract, settings), contract)
     assert score(model, "--personal")[0] == 0
     training, asked = cohorts(hospital, contract)
-    expected = personal_scores("mixture", settings, contract.layout, stored.weights, training, asked)
+    expected = personal_scores("boosted", settings, contract.layout, stored.weights, training, asked)
+    mixed = personal_scores("mixture", settings, contract.layout, stored.weights, training, asked)
+    assert np.abs(expected - mixed).max() > 0.01
     by_row = dict(zip(asked.rows.tolist(), (1 / (1 + np.exp(-expected))).tolist(), strict=True))
     frame = scores(tmp_path)
     assert set(frame["row"]) == set(by_row)
@@ -328,18 +338,41 @@ def test_personal_scores_are_the_simulations_mixture_for_known_and_unknown_patie
     assert np.abs(expected - shared).max() > 0.05
 
 
-def test_the_reasons_under_a_personal_part_are_those_of_the_mixture(hospital, model: Path) -> None:
+def test_contributions_differ_as_the_scores_do(hospital, model: Path, trees: None) -> None:
     contract, settings = hospital.terms.contract, ModelSettings()
-    weights = weights_of(contract)
+    layout, weights = contract.layout, weights_of(contract)
     training, asked = cohorts(hospital, contract)
-    layout = contract.layout
-    mixture = fit_mixture(layout, training, personal_design("mixture", settings, layout, weights, training))
-    logits = mixture_logits(
-        layout, mixture, asked, personal_design("mixture", settings, layout, weights, asked)
-    )
-    effects = mixture_effects(mixture, 0, shared_effects(settings, layout, weights))
-    rest = logits - design_matrix(layout, asked, 0, 1) @ effects
+    own = fit_boosted(layout, training, personal_design("boosted", settings, layout, weights, training))
+    logits = boosted_logits(layout, own, asked, personal_design("boosted", settings, layout, weights, asked))
+    effects = mixture_effects(own.mixture, 0, shared_effects(settings, layout, weights))
+    added = tree_reasons(layout, own, asked)
+    assert np.abs(added).max() > 0.01
+    rest = logits - Reasons(contract, effects).contributions(asked, added).sum(axis=1)
     np.testing.assert_allclose(rest, rest[0], atol=1e-9)  # an offset, the same for all
+
+
+def test_a_reason_counts_what_the_hospitals_own_trees_add(hospital, model: Path) -> None:
+    contract = hospital.terms.contract
+    _, asked = cohorts(hospital, contract)
+    features, values = len(contract.layout.features), len(contract.layout.values)
+    reasons = Reasons(contract, shared_effects(ModelSettings(), contract.layout, weights_of(contract)))
+    added = np.zeros((asked.event_count, features + values))
+    assert (reasons.of(asked, added) == reasons.of(asked)).all()
+    added[:, 0] = 50.0
+    plain, own = reasons.contributions(asked), reasons.of(asked, added)
+    name = contract.layout.features[0]
+    for event in range(asked.event_count):
+        label = name.labels[asked.bins[event, 0]]
+        assert own[event, 0] == f"{name.name}: {label} ({plain[event, 0] + 50:+.2f})"
+
+
+def test_an_own_part_is_fitted_anew_and_never_written(
+    hospital, model: Path, score: Score, trees: None
+) -> None:
+    before = {path for path in hospital.folder.rglob("*") if path.is_file()}
+    assert score(model, "--personal")[0] == 0
+    after = {path for path in hospital.folder.rglob("*") if path.is_file()}
+    assert after == before
 
 
 @pytest.fixture
