@@ -19,7 +19,13 @@ from wardround.protocol.model.own_module import own_logits
 from wardround.protocol.privacy.mechanism import add_noise
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.secure_sum.integer_release import noised_integers
-from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
+from wardround.protocol.terms.evaluation import (
+    EvaluationSettings,
+    score_bins,
+    score_edges,
+    table_factors,
+    table_rows,
+)
 from wardround.protocol.terms.request import TABLES, RequestKind
 from wardround.protocol.terms.terms import RoundPlan, Terms
 
@@ -79,7 +85,7 @@ def scaled_tables(contract: Contract, settings: EvaluationSettings, logits: Floa
     """
     rows, factors = table_rows(contract), table_factors(contract, settings)
     cells = 2 * settings.score_bins
-    cell = score_bins(logits, settings) + settings.score_bins * (cohort.labels > 0.5)
+    cell = score_bins(logits, score_edges(contract, settings)) + settings.score_bins * (cohort.labels > 0.5)
     hospital = cohort.hospital_of_patient[cohort.patient_of_event]
     weight = np.floor(WEIGHT_UNITS / np.maximum(cohort.events_per_patient, 1))[cohort.patient_of_event]
     columns = [field.name for field in contract.layout.features]

@@ -1,9 +1,10 @@
 """Private evaluation and fairness: what the terms say of them, and the shape of the tables that leave.
 
 A table counts events by label and score bin; each event of a held-out patient weighs 1 ÷ the patient's
-number of events. There is one table of all events, and one of every group (a bin of each group attribute of
-the contract). Stacked, each scaled by its public factor, they make one vector in which a patient moves the
-L2 norm by at most 1 (``table_factors``).
+number of events. Bins are few, since every cell has noise of its own; they lie around the expected rate and are
+wider further out (``score_edges``), all from public numbers. There is one table of all events, and one of every
+group (a bin of each group attribute of the contract). Stacked, each scaled by its public factor, they make one
+vector in which a patient moves the L2 norm by at most 1 (``table_factors``).
 """
 
 import math
@@ -25,16 +26,18 @@ class EvaluationSettings:
     """Which tables of held-out patients are released, and what they cost those patients.
 
     rounds: after which the shared model is evaluated; empty means after the last. epsilon: of all tables
-    together, at the study's δ, on the held-out patients' account. score_bins: of equal width in
-    probability. overall_share: of the squared sensitivity, for the table of all events; group attributes
-    share the rest. noise_multiplier: σ ÷ sensitivity of one release, set by ``server.algorithm.propose``.
+    together, at the study's δ, on the held-out patients' account. score_bins, bin_width: how many bins of
+    scores, and how wide the innermost are, in log-odds (``score_edges``). overall_share: of the squared sensitivity,
+    for the table of all events; group attributes share the rest. noise_multiplier: σ ÷ sensitivity of one
+    release, set by ``server.algorithm.propose``.
     """
 
     enabled: bool = True
     rounds: tuple[int, ...] = ()
     epsilon: float = 1.0
-    score_bins: int = 50
-    overall_share: float = 0.3
+    score_bins: int = 8
+    bin_width: float = 0.35
+    overall_share: float = 0.7
     noise_multiplier: float = 0.0
 
     def __post_init__(self) -> None:
@@ -48,6 +51,8 @@ class EvaluationSettings:
         require(
             2 <= self.score_bins <= 1000, "evaluation.score_bins", self.score_bins, "must be from 2 to 1000"
         )
+        width = self.bin_width
+        require(1e-3 <= width <= 10, "evaluation.bin_width", width, "must be from 0.001 to 10 log-odds")
         require(
             0 < self.overall_share < 1,
             "evaluation.overall_share",
@@ -150,15 +155,20 @@ def table_factors(contract: Contract, settings: EvaluationSettings) -> Floats:
     return np.sqrt(squared) * _MARGIN
 
 
-def score_bins(logits: Floats, settings: EvaluationSettings) -> Integers:
-    """Bin of each score: int64 [events]; one that is not a number counts as a probability of ½."""
-    bins = settings.score_bins
-    # Within ±500: exp overflows beyond 709, and NumPy would warn because of one patient's score.
-    probability = 1 / (1 + np.exp(-np.clip(np.nan_to_num(logits, nan=0.0), -500, 500)))
-    # A probability of exactly 1 belongs to the last bin, not to one behind it.
-    return np.minimum((probability * bins).astype(np.int64), bins - 1)
+def score_edges(contract: Contract, settings: EvaluationSettings) -> Floats:
+    """Give the log-odds that part the score bins: float64 [score_bins - 1], ascending; the outermost bins are open.
+
+    The k-th edge from the centre is bin_width · (k + k(k − 1)/7) away: with 8 bins of 0.35 at 0, ±0.35, ±0.8 and ±1.35
+    about the log-odds of the contract's expected rate. Where nobody knows the rate, about 0 and twice as wide.
+    """
+    rate = contract.label.expected_rate
+    centre = 0.0 if rate is None else math.log(rate / (1 - rate))
+    width = settings.bin_width * (2 if rate is None else 1)
+    step = np.arange(1, settings.score_bins) - settings.score_bins / 2
+    away = np.abs(step) + np.abs(step) * (np.abs(step) - 1) / 7
+    return np.asarray(centre + width * np.sign(step) * away)
 
 
-def bin_probabilities(settings: EvaluationSettings) -> Floats:
-    """Probability in the middle of each score bin: float64 [score_bins]."""
-    return np.asarray((np.arange(settings.score_bins) + 0.5) / settings.score_bins)
+def score_bins(logits: Floats, edges: Floats) -> Integers:
+    """Bin of each score: int64 [events]; one that is not a number counts as log-odds of 0."""
+    return np.searchsorted(edges, np.nan_to_num(logits, nan=0.0), side="right").astype(np.int64)

@@ -1,49 +1,55 @@
-"""Measures of a model read off noised tables, each with the error that noise and sampling leave.
+"""Estimates read off noised tables, each with what noise, sampling and coarse bins leave open.
 
 A measure is a function of the tables' cells; its error follows from its gradient (delta method). The noise
 is known exactly, from the terms. Sampling error is that of drawing other patients: a cell's expected square
 is bounded by its count, since a patient's weights add up to 1, so it is never understated by patients with
-several events.
-
-AUC: Hanley and McNeil 1982, on binned scores; ties count half. Rates: as fairlearn defines them, with every
-patient weighing the same.
+several events. What coarse bins hide is a bias with a bound: intervals are those of Armstrong and Kolesár 2018,
+"Optimal inference in a class of regression models", which cover at their level for every bias within it.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
 
 from wardround.protocol.arrays import Floats
 from wardround.protocol.terms.evaluation import TableRow
+from wardround.server.evaluation.bin_shape import BinShape, bin_shape
+from wardround.server.evaluation.table_weights import NO_TILT, Tilt
 
 UNBOUNDED = (-math.inf, math.inf)
-SHARE, AMOUNT = (0.0, 1.0), (0.0, math.inf)
 _LEAST_SIGNAL = 5.0
 """Below so many standard deviations of its noise, a denominator says too little to divide by."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with the standard deviations of its two errors; NaN where it does not exist.
+    """A number with the standard deviations of its two errors and the bound of a third; NaN where it does not exist.
 
-    noise: by the noise of privacy, against the exact number on the same patients. sampling: by the draw of
-    the patients, against the number on the population that they come from. bounds: what it cannot leave.
+    noise: by the noise of privacy (and by weights of hospitals that are not alike), against the exact number on the
+    same patients. sampling: by the draw of the patients, against the number on the population that they come from.
+    bias: at most so much by what lies within bins. bounds: what it cannot leave.
     """
 
     value: float
     noise: float
     sampling: float
+    bias: float = 0.0
     bounds: tuple[float, float] = UNBOUNDED
 
     def interval(self, level: float, *, noise_only: bool = False) -> tuple[float, float]:
         """Give the two-sided interval at this level; noise_only: for the exact number on the same patients."""
+        reach = self.halfwidth(level, noise_only=noise_only)
+        return _within(self.bounds, self.value - reach), _within(self.bounds, self.value + reach)
+
+    def halfwidth(self, level: float, *, noise_only: bool = False) -> float:
+        """Give half the length of the interval at this level, before ``bounds`` cut it."""
         # The two errors are independent: noise is drawn whoever the patients are.
         error = self.noise if noise_only else math.hypot(self.noise, self.sampling)
-        reach = NormalDist().inv_cdf((1 + level) / 2) * error
-        return _within(self.bounds, self.value - reach), _within(self.bounds, self.value + reach)
+        return biased_quantile(level, self.bias, error)
 
     def text(self, level: float, digits: int = 3) -> str:
         """Write ``value [low, high]``, or an en dash for what does not exist."""
@@ -51,6 +57,23 @@ class Estimate:
             return "–"
         low, high = self.interval(level)
         return f"{self.value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
+def biased_quantile(level: float, bias: float, stddev: float) -> float:
+    """Give the quantile at this level of |x|, x normal with mean ``bias`` and this standard deviation.
+
+    >>> round(biased_quantile(0.95, 0.0, 1.0), 3), round(biased_quantile(0.95, 1.0, 1.0), 3)
+    (1.96, 2.655)
+    """
+    if not (stddev > 0 and math.isfinite(bias / stddev)):
+        return bias + stddev
+    normal, shift = NormalDist(), bias / stddev
+    low, high = shift, shift + normal.inv_cdf((1 + level) / 2)
+    for _ in range(50):
+        middle = (low + high) / 2
+        within = normal.cdf(middle - shift) - normal.cdf(-middle - shift)
+        low, high = (middle, high) if within < level else (low, middle)
+    return high * stddev
 
 
 def _within(bounds: tuple[float, float], value: float) -> float:
@@ -66,15 +89,27 @@ class NoisedTables:
 
     rows name the tables. counts: float64 [rows, 2, bins], label 0 then 1; the groups of an attribute add up
     to the table of all. covariance: float64 [rows, rows], of the noise of one cell, the same for every cell.
-    probabilities: float64 [bins], the middle of each score bin. hospitals: how many are in the sum.
+    edges: float64 [bins - 1], log-odds that part the score bins. hospitals: how many are in the sum. tilt: how far
+    their weights lead away from patients who weigh alike.
     """
 
     round: int
     rows: tuple[TableRow, ...]
     counts: Floats
     covariance: Floats
-    probabilities: Floats
+    edges: Floats
     hospitals: int
+    tilt: Tilt = NO_TILT
+
+    @property
+    def bins(self) -> int:
+        """How many score bins there are."""
+        return len(self.edges) + 1
+
+    @cached_property
+    def shape(self) -> BinShape:
+        """How scores lie within the bins, by the table of all events; groups are taken to be like all."""
+        return bin_shape(self.counts[0], math.sqrt(float(self.covariance[0, 0])), self.edges)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +118,15 @@ class Measure:
 
     denominators: what it divides by, each the sum of counts · [2, bins]. Where noise could make one vanish,
     the measure does not exist, and no interval is told that would not hold. bounds: what its value cannot
-    leave, however noised the counts.
+    leave, however noised the counts. slack: from counts to a bound on the bias by what lies within bins; None where
+    whole bins are counted. drift: expected standard deviation of it between hospitals.
     """
 
     of: Callable[[Floats], tuple[float, Floats]]
     denominators: tuple[Floats, ...]
     bounds: tuple[float, float]
+    slack: Callable[[Floats], float] | None = None
+    drift: float = 0.0
 
 
 def estimate(tables: NoisedTables, measure: Measure, row: int = 0) -> Estimate:
@@ -96,7 +134,7 @@ def estimate(tables: NoisedTables, measure: Measure, row: int = 0) -> Estimate:
     if not _determined(tables, measure, row):
         return _NOTHING
     value, gradient = measure.of(tables.counts[row])
-    found = _with_errors(tables, value, {row: gradient})
+    found = _with_errors(tables, value, {row: gradient}, measure)
     return replace(found, value=_within(measure.bounds, value), bounds=measure.bounds)
 
 
@@ -106,7 +144,7 @@ def difference(tables: NoisedTables, measure: Measure, first: int, second: int) 
         return _NOTHING
     one, upward = measure.of(tables.counts[first])
     other, downward = measure.of(tables.counts[second])
-    return _with_errors(tables, one - other, {first: upward, second: -downward})
+    return _with_errors(tables, one - other, {first: upward, second: -downward}, measure)
 
 
 def _determined(tables: NoisedTables, measure: Measure, row: int) -> bool:
@@ -118,87 +156,29 @@ def _determined(tables: NoisedTables, measure: Measure, row: int) -> bool:
     everyone = tables.counts[0]
     for denominator in measure.denominators:
         share = float((everyone * denominator).sum()) / max(float(everyone.sum()), 1e-9)
-        noise = _with_errors(tables, 0.0, {row: denominator}).noise
+        noise = math.sqrt(_noise_variance(tables, {row: denominator}))
         # "not … >": where counts are NaN nothing is determined either.
         if not share * float(tables.counts[row].sum()) > _LEAST_SIGNAL * noise:
             return False
     return True
 
 
-def _with_errors(tables: NoisedTables, value: float, gradients: dict[int, Floats]) -> Estimate:
+def _with_errors(
+    tables: NoisedTables, value: float, gradients: dict[int, Floats], measure: Measure
+) -> Estimate:
+    sampling = sum(float((tables.counts[row] * gradients[row] ** 2).sum()) for row in gradients)
+    # Noised counts may be negative, and so may the sum that estimates a variance.
+    sampling = max(sampling, 0.0)
+    # Weights that are not alike draw other patients, and of other hospitals.
+    by_weights = sampling * (tables.tilt.within - 1) + measure.drift**2 * tables.tilt.between * len(gradients)
+    bias = sum(measure.slack(tables.counts[row]) for row in gradients) if measure.slack else 0.0
+    noise = math.sqrt(_noise_variance(tables, gradients) + by_weights)
+    return Estimate(value, noise, math.sqrt(sampling), bias)
+
+
+def _noise_variance(tables: NoisedTables, gradients: dict[int, Floats]) -> float:
     rows = list(gradients)
     slopes = np.stack([gradients[row].ravel() for row in rows])
     # Between cells noise is independent; within one, tables share it since they were made to agree.
     noise = float(np.einsum("ic,ij,jc->", slopes, tables.covariance[np.ix_(rows, rows)], slopes))
-    sampling = sum(float((tables.counts[row] * gradients[row] ** 2).sum()) for row in rows)
-    # Noised counts may be negative, and so may the sum that estimates a variance.
-    return Estimate(value, math.sqrt(max(noise, 0.0)), math.sqrt(max(sampling, 0.0)))
-
-
-def ratio(numerator: Floats, denominator: Floats, bounds: tuple[float, float]) -> Measure:
-    """Σ counts · numerator ÷ Σ counts · denominator; both [2, bins]."""
-
-    def of(counts: Floats) -> tuple[float, Floats]:
-        total = float((counts * denominator).sum())
-        value = float((counts * numerator).sum()) / total
-        return value, (numerator - value * denominator) / total
-
-    return Measure(of, (denominator,), bounds)
-
-
-def patients(bins: int) -> Measure:
-    """Number of held-out patients in the table (of a group: by the share of their events in it)."""
-    return Measure(lambda counts: (float(counts.sum()), np.ones((2, bins))), (), AMOUNT)
-
-
-def auc(bins: int) -> Measure:
-    """Area under the ROC curve."""
-    return Measure(_auc, (_selected(bins, 0, (1.0, 0.0)), _selected(bins, 0, (0.0, 1.0))), SHARE)
-
-
-def _auc(counts: Floats) -> tuple[float, Floats]:
-    negatives, positives = counts
-    total_negatives, total_positives = float(negatives.sum()), float(positives.sum())
-    # Half of a bin's own: within a bin the order of scores is not known, so ties count half.
-    below = (np.cumsum(negatives) - negatives / 2) / total_negatives
-    above = 1 - (np.cumsum(positives) - positives / 2) / total_positives
-    value = float(positives @ below) / total_positives
-    return value, np.stack([(above - value) / total_negatives, (below - value) / total_positives])
-
-
-def log_loss(probabilities: Floats) -> Measure:
-    """Mean negative log-likelihood in nats, scores taken at the middle of their bins."""
-    losses = -np.log(np.stack([1 - probabilities, probabilities]))
-    return ratio(losses, np.ones_like(losses), AMOUNT)
-
-
-def calibration_gap(probabilities: Floats) -> Measure:
-    """Mean predicted less observed share of label 1: above 0, too much is promised."""
-    gaps = np.stack([probabilities, probabilities - 1])
-    return ratio(gaps, np.ones_like(gaps), (-1.0, 1.0))
-
-
-def prevalence(bins: int) -> Measure:
-    """Observed share of label 1."""
-    label = np.stack([np.zeros(bins), np.ones(bins)])
-    return ratio(label, np.ones_like(label), SHARE)
-
-
-def selection_rate(bins: int, first_selected: int) -> Measure:
-    """Share of events whose score bin is ``first_selected`` or above."""
-    selected = _selected(bins, first_selected, (1.0, 1.0))
-    return ratio(selected, np.ones_like(selected), SHARE)
-
-
-def true_positive_rate(bins: int, first_selected: int) -> Measure:
-    """Share selected among label 1."""
-    return ratio(_selected(bins, first_selected, (0.0, 1.0)), _selected(bins, 0, (0.0, 1.0)), SHARE)
-
-
-def false_positive_rate(bins: int, first_selected: int) -> Measure:
-    """Share selected among label 0."""
-    return ratio(_selected(bins, first_selected, (1.0, 0.0)), _selected(bins, 0, (1.0, 0.0)), SHARE)
-
-
-def _selected(bins: int, first: int, labels: tuple[float, float]) -> Floats:
-    return np.outer(labels, np.arange(bins) >= first).astype(np.float64)
+    return max(noise, 0.0)

@@ -6,7 +6,7 @@ agree (least squares; Hay et al. 2010, "Boosting the accuracy of differentially 
 consistency"), which makes all of them more exact and costs nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ from wardround.protocol.secure_sum.grid import decode
 from wardround.protocol.terms.evaluation import (
     EvaluationSettings,
     TableRow,
-    bin_probabilities,
+    score_edges,
     table_factors,
     table_rows,
     table_size,
@@ -28,8 +28,9 @@ from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.aggregate import reason_to_discard
 from wardround.server.algorithm.rounds import RoundState, finished
 from wardround.server.algorithm.screen import NoRelease, expect, screen, summed_norm_bound
-from wardround.server.evaluation import estimates
-from wardround.server.evaluation.estimates import Estimate, NoisedTables
+from wardround.server.evaluation import measures
+from wardround.server.evaluation.estimates import Estimate, NoisedTables, estimate
+from wardround.server.evaluation.table_weights import noise_gain, normaliser, release_weights, tilt_of
 
 CURVE_POINTS = 10
 
@@ -72,7 +73,8 @@ def plans(
 class TableSum:
     """One evaluation as the server has it: the sum of screened releases, and who is in it.
 
-    total: float64 [table_size], of the hospitals in ``accepted``. missing: those of whom nothing came.
+    total: float64 [table_size], of the hospitals in ``accepted``, each times its public weight
+    (``table_weights``). missing: those of whom nothing came.
     """
 
     round: int
@@ -92,16 +94,18 @@ def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRe
     size = table_size(terms.contract, settings_of(terms))
     expected = expect(terms, asked.round, asked.weights_digest, size, request=TABLES)
     total, accepted, rejected = _begin(terms, size), dict[str, None](), list[NoRelease]()
+    weights = release_weights(terms)
     for release in releases:
         if isinstance(release, NoRelease):
             rejected.append(release)
             continue
         try:
-            # A plain sum, whatever the terms' rule: its noise is known exactly, and so are the intervals.
-            total += screen(release, expected, accepted)
+            vector = screen(release, expected, accepted)
         except ReleaseRejected as error:
             rejected.append(NoRelease(error.hospital, error.reason))
             continue
+        # A weighted sum, whatever the terms' rule: its noise is known exactly, and so are the intervals.
+        total += vector if terms.secure_sum is not None else weights[release.hospital] * vector
         accepted[release.hospital] = None
     heard = {*accepted, *(one.hospital for one in rejected)}
     missing = tuple(name for name in terms.hospitals if name not in heard)
@@ -134,7 +138,7 @@ def tables_of(terms: Terms, found: TableSum) -> NoisedTables:
     void = void_by_norm(terms, found)
     if void:
         raise ConfigurationError(f"evaluation after round {found.round}: no sum ({void})")
-    return consistent_tables(terms, found.round, found.total, len(found.accepted))
+    return consistent_tables(terms, found.round, found.total, found.accepted)
 
 
 def void_by_norm(terms: Terms, found: TableSum) -> str:
@@ -154,21 +158,25 @@ def read_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoR
     return tables_of(terms, sum_tables(terms, asked, releases))
 
 
-def consistent_tables(terms: Terms, round_number: int, total: Floats, hospitals: int) -> NoisedTables:
-    """Undo the public factors of a sum of releases [table_size], and make its tables agree."""
+def consistent_tables(
+    terms: Terms, round_number: int, total: Floats, accepted: Sequence[str]
+) -> NoisedTables:
+    """Undo the public factors of a weighted sum of releases [table_size], and make its tables agree."""
     settings, rows = settings_of(terms), table_rows(terms.contract)
-    factors = table_factors(terms.contract, settings)
+    factors, weights = table_factors(terms.contract, settings), release_weights(terms)
     agree = _agreement(rows, factors)
     # Of those who answered, each with independent noise of this size.
-    stddev = terms.table_noise_stddev * hospitals**0.5
-    counts = agree @ (total.reshape(len(rows), -1) / factors[:, np.newaxis])
+    stddev = terms.table_noise_stddev * noise_gain(terms, accepted, weights)
+    sums = total.reshape(len(rows), -1) * normaliser(terms, accepted, weights)
+    counts = agree @ (sums / factors[:, np.newaxis])
     return NoisedTables(
         round=round_number,
         rows=rows,
         counts=counts.reshape(len(rows), 2, settings.score_bins),
         covariance=(agree * (stddev / factors) ** 2) @ agree.T,
-        probabilities=bin_probabilities(settings),
-        hospitals=hospitals,
+        edges=score_edges(terms.contract, settings),
+        hospitals=len(accepted),
+        tilt=tilt_of(terms, accepted, weights),
     )
 
 
@@ -215,21 +223,21 @@ class Evaluation:
 
 def evaluate_tables(tables: NoisedTables, confidence: float) -> Evaluation:
     """Read every overall measure off the tables."""
-    probabilities, bins = tables.probabilities, len(tables.probabilities)
+    shape, bins = tables.shape, tables.bins
     # Fewer bins than points give the same edge twice.
     edges = np.unique(np.linspace(0, bins, CURVE_POINTS + 1).astype(int))
     return Evaluation(
         round=tables.round,
         hospitals=tables.hospitals,
-        patients=estimates.estimate(tables, estimates.patients(bins)),
-        prevalence=estimates.estimate(tables, estimates.prevalence(bins)),
-        auc=estimates.estimate(tables, estimates.auc(bins)),
-        log_loss=estimates.estimate(tables, estimates.log_loss(probabilities)),
-        calibration_gap=estimates.estimate(tables, estimates.calibration_gap(probabilities)),
+        patients=estimate(tables, measures.patients(bins)),
+        prevalence=estimate(tables, measures.prevalence(bins)),
+        auc=estimate(tables, measures.auc(shape)),
+        log_loss=estimate(tables, measures.log_loss(shape)),
+        calibration_gap=estimate(tables, measures.calibration_gap(shape)),
         roc=tuple(
             (
-                estimates.estimate(tables, estimates.false_positive_rate(bins, int(edge))),
-                estimates.estimate(tables, estimates.true_positive_rate(bins, int(edge))),
+                estimate(tables, measures.false_positive_rate(bins, int(edge))),
+                estimate(tables, measures.true_positive_rate(bins, int(edge))),
             )
             for edge in edges[::-1]
         ),
@@ -239,9 +247,9 @@ def evaluate_tables(tables: NoisedTables, confidence: float) -> Evaluation:
 
 
 def _calibration_point(tables: NoisedTables, low: int, high: int) -> tuple[float, Estimate]:
-    inside = np.zeros((2, len(tables.probabilities)))
+    inside = np.zeros((2, tables.bins))
     inside[:, low:high] = 1
-    observed = estimates.estimate(
-        tables, estimates.ratio(inside * np.array([[0.0], [1.0]]), inside, estimates.SHARE)
-    )
-    return float(tables.probabilities[low:high].mean()), observed
+    observed = estimate(tables, measures.ratio(inside * np.array([[0.0], [1.0]]), inside, measures.SHARE))
+    # Of all events there; where noise left none, of the bins alike.
+    weights = np.maximum(tables.counts[0][:, low:high], 1e-9)
+    return float(np.average(tables.shape.prediction[:, low:high], weights=weights)), observed

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from scipy.special import expit
 
 from wardround.protocol.terms.evaluation import FairnessSettings
-from wardround.server.evaluation import estimates
-from wardround.server.evaluation.estimates import Estimate, Measure, NoisedTables
+from wardround.server.evaluation import measures
+from wardround.server.evaluation.estimates import Estimate, Measure, NoisedTables, difference, estimate
 
 RATES = ("selection", "true_positive", "false_positive")
 HELD, EXCEEDED, NOT_SHOWN = "held", "exceeded", "not shown"
@@ -100,10 +101,10 @@ def group_report(
     then read off those.
     """
     first = by.first_selected if by else first_selected_bin(tables, settings.selected_share)
-    measures = group_measures(tables, first)
-    read = {name: by.tables if by and name in RATES else tables for name in measures}
+    asked = group_measures(tables, first)
+    read = {name: by.tables if by and name in RATES else tables for name in asked}
     groups = tuple(
-        _group(tables, row, measures, read, settings)
+        _group(tables, row, asked, read, settings)
         for row in range(len(tables.rows))
         if tables.rows[row].attribute
     )
@@ -111,9 +112,9 @@ def group_report(
         Gap(one.attribute, name, one.label, other.label, _gap(read[name], measure, one, other))
         for one, other in combinations([group for group in groups if not group.suppressed], 2)
         if one.attribute == other.attribute
-        for name, measure in measures.items()
+        for name, measure in asked.items()
     )
-    found = GroupReport(first / len(tables.probabilities), first, groups, gaps, (), settings.confidence)
+    found = GroupReport(float(expit(tables.edges[first - 1])), first, groups, gaps, (), settings.confidence)
     return GroupReport(found.threshold, first, groups, gaps, _verdicts(found, settings), settings.confidence)
 
 
@@ -127,36 +128,34 @@ def first_selected_bin(tables: NoisedTables, share: float) -> int:
 
 def group_measures(tables: NoisedTables, first_selected: int) -> dict[str, Measure]:
     """Give the measures by name, in the order of the limits in ``FairnessSettings``."""
-    bins = len(tables.probabilities)
+    bins, shape = tables.bins, tables.shape
     return {
-        "selection": estimates.selection_rate(bins, first_selected),
-        "true_positive": estimates.true_positive_rate(bins, first_selected),
-        "false_positive": estimates.false_positive_rate(bins, first_selected),
-        "auc": estimates.auc(bins),
-        "calibration": estimates.calibration_gap(tables.probabilities),
+        "selection": measures.selection_rate(bins, first_selected),
+        "true_positive": measures.true_positive_rate(bins, first_selected),
+        "false_positive": measures.false_positive_rate(bins, first_selected),
+        "auc": measures.auc(shape),
+        "calibration": measures.calibration_gap(shape),
     }
 
 
 def _group(
     tables: NoisedTables,
     row: int,
-    measures: Mapping[str, Measure],
+    asked: Mapping[str, Measure],
     read: Mapping[str, NoisedTables],
     settings: FairnessSettings,
 ) -> Group:
-    number = estimates.estimate(tables, estimates.patients(len(tables.probabilities)), row)
+    number = estimate(tables, measures.patients(tables.bins), row)
     # By the noised number: to suppress by the exact one would be a release of its own, for which nobody paid.
     suppressed = number.value < max(settings.min_group_patients, _LEAST_SIGNAL * number.noise)
     found = (
-        {}
-        if suppressed
-        else {name: estimates.estimate(read[name], measure, row) for name, measure in measures.items()}
+        {} if suppressed else {name: estimate(read[name], measure, row) for name, measure in asked.items()}
     )
     return Group(tables.rows[row].attribute, tables.rows[row].label, row, number, suppressed, found)
 
 
 def _gap(tables: NoisedTables, measure: Measure, one: Group, other: Group) -> Estimate:
-    return estimates.difference(tables, measure, one.row, other.row)
+    return difference(tables, measure, one.row, other.row)
 
 
 def _verdicts(found: GroupReport, settings: FairnessSettings) -> tuple[Verdict, ...]:

@@ -97,14 +97,19 @@ def _offset(tables: NoisedTables, settings: FairnessSettings, found: GroupReport
         return 0.0
     counts = tables.counts[group.row]
     if settings.mitigation == "calibration":
-        return _recalibrating_offset(counts, tables.probabilities)
+        return _recalibrating_offset(counts, tables.shape.middle)
     labels = slice(0, 2) if settings.mitigation == "equal_selection" else slice(1, 2)
     own = _share_above(counts[labels].sum(axis=0))
     whole = _share_above(tables.counts[0][labels].sum(axis=0))
-    edges = np.linspace(0, 1, len(own))
     # np.interp wants ascending points, and shares fall with the threshold: both are negated.
-    threshold = float(np.interp(-whole[found.first_selected], -own, edges))
-    return _bounded(_logit(found.threshold) - _logit(threshold))
+    threshold = float(np.interp(-whole[found.first_selected], -own, _ends(tables.edges)))
+    return _bounded(_logit(found.threshold) - threshold)
+
+
+def _ends(edges: Floats) -> Floats:
+    """Give all edges, the outermost bins closed at twice the width of their neighbours."""
+    first, last = edges[0] - edges[1 % len(edges)], edges[-1] - edges[-2 % len(edges)]
+    return np.concatenate([[edges[0] + 2 * first], edges, [edges[-1] + 2 * last]])
 
 
 def _share_above(by_bin: Floats) -> Floats:
@@ -116,9 +121,9 @@ def _share_above(by_bin: Floats) -> Floats:
     return falling
 
 
-def _recalibrating_offset(counts: Floats, probabilities: Floats) -> float:
+def _recalibrating_offset(counts: Floats, logits: Floats) -> float:
     """Find the offset at which the group's mean prediction is its observed share, by bisection."""
-    by_bin, logits = counts.sum(axis=0), np.log(probabilities / (1 - probabilities))
+    by_bin = counts.sum(axis=0)
     low, high = -_LARGEST_OFFSET, _LARGEST_OFFSET
     for _ in range(40):
         middle = (low + high) / 2

@@ -10,13 +10,20 @@ from sklearn.metrics import log_loss, roc_auc_score
 from tests.builders import AGE, PUBLIC, SEX, small_contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.terms.evaluation import EvaluationSettings, score_bins, table_factors, table_rows
+from wardround.protocol.terms.evaluation import (
+    EvaluationSettings,
+    score_bins,
+    score_edges,
+    table_factors,
+    table_rows,
+)
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.evaluation import estimates
+from wardround.server.evaluation import measures
+from wardround.server.evaluation.bin_shape import bin_shape
 from wardround.server.evaluation.evaluation import consistent_tables, evaluate_tables, plans, read_tables
 
 CONTRACT = contract_from_mapping(
@@ -24,6 +31,7 @@ CONTRACT = contract_from_mapping(
 )
 PATIENTS = 12_000
 HOSPITALS = ("north", "south", "west")
+SHAPE = bin_shape(np.random.default_rng(1).uniform(5, 50, (2, 5)), 1.0, np.array([-1.0, -0.3, 0.2, 0.9]))
 
 
 def terms(noise: str = "secure", evaluation: EvaluationSettings | None = None) -> Terms:
@@ -57,7 +65,7 @@ def summed(of: Terms, logits: np.ndarray, labels: np.ndarray, groups: np.ndarray
     assert evaluation is not None
     rows, factors = table_rows(of.contract), table_factors(of.contract, evaluation)
     tables = np.zeros((len(rows), 2, evaluation.score_bins))
-    cells = (labels.astype(int), score_bins(logits, evaluation))
+    cells = (labels.astype(int), score_bins(logits, score_edges(of.contract, evaluation)))
     np.add.at(tables[0], cells, 1)
     names = [field.name for field in of.contract.layout.features]
     first = 1
@@ -69,9 +77,9 @@ def summed(of: Terms, logits: np.ndarray, labels: np.ndarray, groups: np.ndarray
 
 
 def test_without_noise_the_measures_are_scikit_learns() -> None:
-    of = terms(evaluation=EvaluationSettings(score_bins=1000))
+    of = terms(evaluation=EvaluationSettings(score_bins=1000, bin_width=0.001))
     logits, labels, groups = drawn(0)
-    tables = consistent_tables(of, 2, summed(of, logits, labels, groups), 2)
+    tables = consistent_tables(of, 2, summed(of, logits, labels, groups), HOSPITALS)
     found = evaluate_tables(tables, 0.95)
     probability = 1 / (1 + np.exp(-logits))
     assert found.auc.value == pytest.approx(roc_auc_score(labels, logits), abs=2e-5)
@@ -89,18 +97,18 @@ def test_consistent_tables_add_up_and_leave_exact_ones_alone() -> None:
     noise = np.random.default_rng(0).normal(size=len(exact)) * 3
     rows = table_rows(CONTRACT)
     for total in (exact, exact + noise):
-        tables = consistent_tables(of, 2, total, 2)
+        tables = consistent_tables(of, 2, total, HOSPITALS)
         for attribute in ("age", "sex"):
             own = [i for i, row in enumerate(rows) if row.attribute == attribute]
             assert tables.counts[own].sum(axis=0) == pytest.approx(tables.counts[0])
     factors = table_factors(CONTRACT, of.evaluation)  # type: ignore[arg-type]
-    left = consistent_tables(of, 2, exact, 2).counts * factors[:, None, None]
+    left = consistent_tables(of, 2, exact, HOSPITALS).counts * factors[:, None, None]
     assert left.ravel() == pytest.approx(exact)
 
 
 def test_groups_make_the_whole_more_exact_than_its_own_table() -> None:
     of = terms()
-    tables = consistent_tables(of, 2, summed(of, *drawn(1)), 2)
+    tables = consistent_tables(of, 2, summed(of, *drawn(1)), HOSPITALS)
     alone = of.table_noise_stddev * 3**0.5 / table_factors(CONTRACT, of.evaluation)[0]  # type: ignore[arg-type]
     assert tables.covariance[0, 0] < 0.9 * alone**2
 
@@ -109,22 +117,24 @@ def test_groups_make_the_whole_more_exact_than_its_own_table() -> None:
 @pytest.mark.statistical
 @pytest.mark.parametrize("noise", ["secure", "local"])
 def test_intervals_cover_the_exact_numbers_at_their_level(noise: str) -> None:
-    """200 repetitions: coverage of 95 % falls below 90 % or to all but never by chance once in 500."""
+    """200 repetitions: coverage of 95 % falls below 90 %, or is of all, by chance once in 500."""
     of = terms(noise)
     logits, labels, groups = drawn(2)
     exact_sum = summed(of, logits, labels, groups)
-    truth = evaluate_tables(consistent_tables(of, 2, exact_sum, 3), 0.95)
+    truth = evaluate_tables(consistent_tables(of, 2, exact_sum, HOSPITALS), 0.95)
     draw = np.random.default_rng(3)
     covered = dict.fromkeys(("auc", "log_loss", "calibration_gap", "prevalence", "patients"), 0)
     errors = []
     for _ in range(200):
         noised = exact_sum + draw.normal(size=len(exact_sum)) * of.table_noise_stddev * 3**0.5
-        found = evaluate_tables(consistent_tables(of, 2, noised, 3), 0.95)
+        found = evaluate_tables(consistent_tables(of, 2, noised, HOSPITALS), 0.95)
         errors.append(found.auc.value - roc_auc_score(labels, logits))
         for name in covered:
             low, high = getattr(found, name).interval(0.95, noise_only=True)
             covered[name] += low <= getattr(truth, name).value <= high
-    assert all(180 <= count <= 199 for count in covered.values()), covered
+    assert min(covered.values()) >= 180, covered
+    # What is counted in whole bins has no bias to hold, and covers no more than it says.
+    assert max(covered["prevalence"], covered["patients"]) <= 199, covered
     if noise == "secure":
         assert np.sqrt(np.mean(np.square(errors))) < 0.005
 
@@ -139,13 +149,13 @@ def test_whole_intervals_cover_the_population() -> None:
     for seed in range(100):
         total = summed(of, *drawn(seed + 10, 4000))
         noised = total + draw.normal(size=len(total)) * of.table_noise_stddev * 3**0.5
-        low, high = evaluate_tables(consistent_tables(of, 2, noised, 3), 0.9).auc.interval(0.9)
+        low, high = evaluate_tables(consistent_tables(of, 2, noised, HOSPITALS), 0.9).auc.interval(0.9)
         covered += low <= truth <= high
     assert 82 <= covered <= 98  # of 90 expected, three standard deviations
 
 
 @pytest.mark.parametrize(
-    "measure", [estimates.auc(5), estimates.true_positive_rate(5, 2), estimates.prevalence(5)]
+    "measure", [measures.auc(SHAPE), measures.true_positive_rate(5, 2), measures.prevalence(5)]
 )
 def test_gradients_are_those_of_finite_differences(measure) -> None:
     counts = np.random.default_rng(0).uniform(5, 50, (2, 5))
@@ -159,7 +169,7 @@ def test_gradients_are_those_of_finite_differences(measure) -> None:
 def test_what_is_lost_in_noise_does_not_exist() -> None:
     of = terms("local")
     logits, labels, groups = drawn(0, 60)
-    found = evaluate_tables(consistent_tables(of, 2, summed(of, logits, labels, groups), 2), 0.95)
+    found = evaluate_tables(consistent_tables(of, 2, summed(of, logits, labels, groups), HOSPITALS), 0.95)
     assert np.isnan(found.auc.value)
     assert np.isnan(found.prevalence.value)
     assert np.isfinite(found.patients.value)

@@ -11,14 +11,16 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import initial_weights, predict_logits
 from wardround.protocol.terms.evaluation import FairnessSettings, TableRow
 from wardround.protocol.terms.settings import ModelSettings
-from wardround.server.evaluation import estimates
-from wardround.server.evaluation.estimates import Estimate, NoisedTables
+from wardround.server.evaluation import measures
+from wardround.server.evaluation.estimates import Estimate, NoisedTables, estimate
 from wardround.server.evaluation.evaluation import evaluate_tables
 from wardround.server.evaluation.group_report import EXCEEDED, HELD, NOT_SHOWN, SelectionRule, group_report
 from wardround.server.evaluation.mitigate import group_offsets, group_thresholds, mitigated_weights
 from wardround.server.evaluation.release_decision import decide_release
 
 BINS = 20
+SHARES = np.arange(1, BINS) / BINS
+EDGES = np.log(SHARES / (1 - SHARES))
 ROWS = (TableRow(), TableRow("sex", "F"), TableRow("sex", "M"), TableRow("sex", "other"))
 
 
@@ -35,7 +37,7 @@ def tables_of(bins: np.ndarray, labels: np.ndarray, groups: np.ndarray, noise: f
     counts = np.zeros((4, 2, BINS))
     np.add.at(counts[0], (labels, bins), 1)
     np.add.at(counts, (1 + groups, labels, bins), 1)
-    return NoisedTables(2, ROWS, counts, np.eye(4) * noise**2, (np.arange(BINS) + 0.5) / BINS, 1)
+    return NoisedTables(2, ROWS, counts, np.eye(4) * noise**2, EDGES, 1)
 
 
 def test_rates_and_differences_are_fairlearns() -> None:
@@ -245,10 +247,10 @@ def test_an_estimate_without_a_value_has_no_interval() -> None:
 
 def test_what_is_told_of_a_share_stays_a_share_however_noised_its_table() -> None:
     counts = np.array([[[-40.0, 900.0], [10.0, 300.0]]])
-    noised = NoisedTables(1, ROWS[:1], counts, np.array([[30.0**2]]), np.array([0.25, 0.75]), 3)
-    found = estimates.estimate(noised, estimates.selection_rate(2, 1))
+    noised = NoisedTables(1, ROWS[:1], counts, np.array([[30.0**2]]), np.array([0.0]), 3)
+    found = estimate(noised, measures.selection_rate(2, 1))
     assert found.value == 1.0
     assert found.interval(0.95)[1] == 1.0
     assert found.interval(0.95)[0] < 1.0
-    wide = estimates.estimate(noised, estimates.false_positive_rate(2, 1))
+    wide = estimate(noised, measures.false_positive_rate(2, 1))
     assert wide.text(0.95).endswith(", 1.000]")

@@ -64,7 +64,7 @@ class Ward:
         asked = self.terms.evaluation
         bins = asked.score_bins
         counts = np.zeros((len(table_rows(self.terms.contract)), 2, bins))
-        centre = np.arange(bins) - bins / 2
+        centre = 6 * (np.arange(bins) - bins / 2 + 0.5)
         # A threshold per group is asked for in weights that were moved: then the shift is gone.
         shift = self.shift if plan.round <= self.terms.training.rounds else 0
         for row, moved in ((1, -shift), (2, shift)):

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from wardround.conf.compose import study_settings
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.model.model import predict_logits, predict_probabilities
-from wardround.protocol.terms.evaluation import score_bins
+from wardround.protocol.terms.evaluation import score_bins, score_edges
 from wardround.server.evaluation.assess import Assessment, assess, measuring
 from wardround.server.evaluation.mitigate import mitigated_weights
 from wardround.server.evaluation.release_decision import decide_release
@@ -53,7 +53,7 @@ def selection_gap(federation: Federation, terms, weights: np.ndarray, first_sele
     names = [field.name for field in terms.contract.layout.features]
     language = heldout.bins[:, names.index("language")]
     logits = predict_logits(terms.model, terms.contract.layout, weights, heldout)
-    selected = score_bins(logits, terms.evaluation) >= first_selected
+    selected = score_bins(logits, score_edges(terms.contract, terms.evaluation)) >= first_selected
     each = (1 / heldout.events_per_patient)[heldout.patient_of_event]
     rates = [np.average(selected[language == bin_], weights=each[language == bin_]) for bin_ in (0, 1)]
     return float(rates[0] - rates[1])
@@ -116,7 +116,10 @@ def test_the_stated_thresholds_select_as_was_measured(planted) -> None:
     rule = predict_logits(
         terms.model, terms.contract.layout, mitigated_weights(terms, shared, found.offsets), heldout
     )
-    measured = score_bins(rule, terms.evaluation) >= found.before.group_report.first_selected
+    measured = (
+        score_bins(rule, score_edges(terms.contract, terms.evaluation))
+        >= found.before.group_report.first_selected
+    )
     assert (measured == (scores >= own[language])).mean() > 0.999
 
 
