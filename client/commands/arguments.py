@@ -273,7 +273,7 @@ def _contract(parser: OneLineParser) -> None:
 
 
 def _content(parser: OneLineParser) -> None:
-    parser.begin_words("action", "begin|check|approve|retire|list")
+    parser.begin_words("action", "begin|check|approve|retire|list|draft")
     _inner(parser, "begin", "write guidelines and a first module to edit; overwrites nothing")
     check = _inner(parser, "check", "check all modules: words, lengths, links, wording; changes nothing")
     check.add_argument(
@@ -295,6 +295,30 @@ def _content(parser: OneLineParser) -> None:
         action.add_argument("name", metavar="MODULE", help="its name, as in visit-reminder.en")
         action.add_argument("--reason", required=True, help="why; kept with the decision, one line")
         action.add_argument("--person", metavar="NAME", help=f"{who} (default: the user's name)")
+    draft = _inner(
+        parser, "draft", "have a program write variants of a module, for people to edit and approve"
+    )
+    draft.add_argument("name", metavar="MODULE", help="its name, as in visit-reminder.en")
+    draft.add_argument(
+        "--with",
+        dest="program",
+        required=True,
+        metavar="PROGRAM",
+        help="reads JSON, writes JSON; see the docs",
+    )
+    draft.add_argument(
+        "--count", type=whole_number, default=3, metavar="N", help="variants (default: 3, at most 20)"
+    )
+    draft.add_argument(
+        "--seconds",
+        type=whole_number,
+        default=60,
+        metavar="N",
+        help="how long it may take (default: 60, at most 600)",
+    )
+    draft.add_argument(
+        "--person", metavar="NAME", help="who asks, and cannot approve it (default: the user's name)"
+    )
     _inner(parser, "list", "show how each module stands today: approved, changed, lapsed, retired")
 
 
@@ -351,7 +375,7 @@ COMMANDS = (
         "model", "model", "show who signed a model and its card, and whether it may be used here", _model
     ),
     Command("score", "score", "write one probability per message, with reasons", _score),
-    Command("content", "content", "check, approve and retire what messages to patients say", _content),
+    Command("content", "content", "check, approve, retire and draft what messages to patients say", _content),
     Command("notice", "notice", "write the page for patients, from contract, policy and ledger", _notice),
 )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wardround.client.commands.content_contract import contract_of_home
 from wardround.client.commands.content_decide import approve, list_modules, retire
+from wardround.client.commands.content_draft import draft
 from wardround.client.commands.contract_file import read_contract_file
 from wardround.client.commands.open_home import open_home
 from wardround.client.commands.terminal import say, table
@@ -20,7 +21,7 @@ from wardround.protocol.text.say import say_json
 
 
 def run(options: Namespace) -> None:
-    """Begin the folder, check it, or decide about a module."""
+    """Begin the folder, check it, decide about a module, or draft variants of one."""
     _ACTIONS[options.action](options)
 
 
@@ -111,4 +112,11 @@ def _plain(report: CheckedModule) -> dict[str, object]:
     }
 
 
-_ACTIONS = {"begin": _begin, "check": _check, "approve": approve, "retire": retire, "list": list_modules}
+_ACTIONS = {
+    "begin": _begin,
+    "check": _check,
+    "approve": approve,
+    "retire": retire,
+    "list": list_modules,
+    "draft": draft,
+}

@@ -4,6 +4,7 @@ Nothing in ``drafts/`` is ever read as a module: a person moves a file up, and t
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -87,6 +88,18 @@ def begin_folder(folder: Path, today: date) -> tuple[Path, ...]:
         text = text.replace("FIRST_DAY", str(today)).replace("LAST_DAY", str(today + timedelta(days=364)))
         write_new(folder / template.name, text.encode(), 0o600)
     return tuple(folder / template.name for template in templates)
+
+
+def keep_drafts(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Write drafts into their own folder; ConfigurationError where one of them is there."""
+    drafts = folder / DRAFTS
+    try:
+        drafts.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"content={drafts}: cannot be made ({error.strerror})") from error
+    for name, content in files.items():
+        write_new(drafts / name, content, 0o600)
+    return tuple(drafts / name for name in files)
 
 
 def _files(folder: Path) -> list[Path]:

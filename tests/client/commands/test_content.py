@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,3 +148,38 @@ def test_an_altered_log_approves_nothing(content: Path, hospital, run: Run) -> N
     code, _, error = run("list")
     assert code == 2
     assert "was altered" in error
+
+
+GENERATOR = """
+import json, sys
+given = json.load(sys.stdin)
+core = given["module"]["parts"]["core"]
+variants = [{"parts": {"core": core + " Thank you."}}, {"parts": {"core": core + " Act now!"}}]
+json.dump({"variants": variants}, sys.stdout)
+"""
+
+
+def test_a_draft_is_never_sent_before_somebody_else_approved_it(content: Path, run: Run, tmp_path) -> None:
+    program = tmp_path / "generator"
+    program.write_text(f"#!{sys.executable} -I\n{GENERATOR}")
+    program.chmod(0o755)
+    code, said, _ = run("draft", "visit.en", "--with", program, "--person", "Grace Hopper")
+    assert code == 0
+    assert [Path(path).name for path in said["drafts"]] == ["visit-v1.en.txt", "visit-v2.en.txt"]
+    assert len(said["faults"]) == 1  # of the second, which says act now
+    assert set(states(run)) == {"visit.en", "visit.es"}
+    assert run("approve", "visit-v1.en", "--yes", *GRACE)[0] == 2  # a draft is no module
+    (content / "drafts/visit-v1.en.txt").rename(content / "visit-v1.en.txt")
+    assert states(run)["visit-v1.en"] == "waits for approval"
+    assert run("approve", "visit-v1.en", "--yes", *GRACE)[0] == 2  # who asked for it is its author
+    assert run("approve", "visit-v1.en", "--yes", "--person", "Ida Rhodes", "--reason", "kind")[0] == 0
+    assert states(run)["visit-v1.en"] == "approved"
+
+
+def test_a_draft_that_cannot_be_leaves_nothing(content: Path, run: Run) -> None:
+    assert run("draft", "visit.en", "--with", "/bin/false")[0] == 2
+    assert run("draft", "visit.en", "--with", "true")[0] == 2
+    assert run("draft", "visit.en", "--with", "true", "--count", "0")[0] == 2
+    assert run("draft", "visit.en", "--with", "true", "--seconds", "601")[0] == 2
+    assert run("draft", "visit.en", "--with", "no-such-program")[0] == 2
+    assert not (content / "drafts").exists()
