@@ -9,8 +9,9 @@ import os
 import re
 import sys
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,6 +30,20 @@ from wardround.protocol.command_line.exit_codes import FAULT, OK, STOPPED, USER_
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.text.say import complain, say, show_fault
 
+
+@dataclass(frozen=True, eq=False)
+class SweepJob:
+    """One job of a sweep, composed and checked: its number, its plain settings, its folder, its frozen settings."""
+
+    number: int
+    plain: dict[str, object]
+    folder: Path
+    settings: Any
+
+
+RunJobs = Callable[[Sequence[SweepJob]], Iterator[int]]
+"""What runs a sweep's jobs, in any order, and gives each one's exit code in theirs."""
+
 _OVERRIDE = re.compile(r"~|[+]{0,2}[A-Za-z_][\w./@:-]*=")
 
 
@@ -37,20 +52,23 @@ def run(
     job: Callable[[Any], object],
     after_sweep: Callable[[Path], object] | None = None,
     freeze: Callable[[dict[str, object], Path], object] | None = None,
+    run_jobs: RunJobs | None = None,
 ) -> int:
     """Compose the command line's settings, or each of a sweep's, and hand them to ``job``.
 
     freeze makes frozen settings of what was composed and the run's folder; by default those of a study.
+    run_jobs gets all jobs of a sweep once they are composed; by default each is handed to ``job`` in turn.
     after_sweep gets the sweep's folder once all jobs have ended, failed ones included. Returns the exit
     code: 0; 2 when a person can fix what went wrong; 1 for a fault of the program in a sweep; 130 when stopped.
     ``--hydra-help`` and its like leave by SystemExit. In a single run, a fault of ours is raised.
     """
     # Hydra would else print errors itself, in several lines, and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    jobs = _Jobs(job, freeze or _study_settings)
+    jobs = _Jobs(job, freeze or _study_settings, run_jobs)
     try:
         _read_flags()
         hydra.main(version_base="1.3", config_path="pkg://wardround.conf", config_name=config_name)(jobs)()
+        jobs.run_postponed()
     except KeyboardInterrupt:
         jobs.code = STOPPED
         _say("stopped")
@@ -70,9 +88,13 @@ class _Jobs:
     """The task that Hydra calls, once or for each job of a sweep; keeps the exit code."""
 
     def __init__(
-        self, job: Callable[[Any], object], freeze: Callable[[dict[str, object], Path], object]
+        self,
+        job: Callable[[Any], object],
+        freeze: Callable[[dict[str, object], Path], object],
+        run_jobs: RunJobs | None,
     ) -> None:
-        self._job, self._freeze = job, freeze
+        self._job, self._freeze, self._run_jobs = job, freeze, run_jobs
+        self._postponed: list[SweepJob] = []
         self.code = OK
         self.started = False
         self.sweep_dir: Path | None = None
@@ -86,7 +108,12 @@ class _Jobs:
             self.sweep_dir = _near(Path(own.sweep.dir))
         folder = _near(Path(own.runtime.output_dir))
         try:
-            self._job(self._freeze(_plain(config), folder))
+            plain = _plain(config)
+            settings = self._freeze(plain, folder)
+            if sweeping and self._run_jobs is not None:
+                self._postponed.append(SweepJob(int(own.job.num), plain, folder, settings))
+            else:
+                self._job(settings)
         except WardroundError as error:
             self.failed(str(error))
             _remove_empty(folder)
@@ -98,6 +125,16 @@ class _Jobs:
                 raise
             show_fault(*sys.exc_info())
             self.code = self.code or FAULT
+
+    def run_postponed(self) -> None:
+        """Run the jobs of a sweep that were composed; one that failed leaves the others."""
+        if not self._postponed or self._run_jobs is None:
+            return
+        for job, code in zip(self._postponed, self._run_jobs(self._postponed), strict=True):
+            if code == USER_ERROR:
+                _remove_empty(job.folder)
+            # What a person can fix is said before a fault of ours.
+            self.code = USER_ERROR if USER_ERROR in (code, self.code) else self.code or code
 
     def failed(self, line: str) -> None:
         """Say what a person can fix."""

@@ -79,7 +79,8 @@ class FederationSettings:
     """What carries plans and releases: a function call, Flower's messages, or its engine on Ray.
 
     memory_mb bounds, in MiB, what one step may hold of the federation's design besides the patients
-    themselves; less means that designs are built anew each round. workers: threads that compare methods.
+    themselves; less means that designs are built anew each round. workers: threads that compare methods; in a
+    sweep, also processes that run a job each.
     cache: whether encoded patients, and baselines that ε does not touch, are kept on disk for the next run, below
     cache_dir (None: the user's cache folder), all entries together at most cache_mb MiB. masks: whether secure sums
     go through keys, shares and masks as in a real study; the figures are the same, bit for bit.

@@ -16,7 +16,10 @@ from wardround.protocol.quiet import QUIET
 from wardround.protocol.text.say import complain, say, say_json, show_fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from wardround.conf.audited import AuditSettings
+    from wardround.conf.hydra_run import SweepJob
     from wardround.conf.settings import StudySettings
 
 LARGEST_SUMMARY = 2**26  # bytes
@@ -53,7 +56,7 @@ def main() -> int:
         if audits:
             code = run(AUDIT, written.audit, freeze=_audit_settings)
         else:
-            code = run("simulate", written.simulate, written.write_frontier)
+            code = run("simulate", written.simulate, written.write_frontier, run_jobs=_run_jobs)
     if machine and written.summary is not None:
         from wardround.protocol.text.plain import read_json
 
@@ -84,6 +87,12 @@ class _Written:
 
         show_frontier(sweep_dir)
         self.summary = sweep_dir / "frontier.json"
+
+
+def _run_jobs(jobs: "Sequence[SweepJob]") -> "Iterator[int]":
+    from wardround.simulations.study.sweep_jobs import run_jobs
+
+    return run_jobs(jobs)
 
 
 def _audit_settings(plain: dict[str, object], output_dir: Path) -> "AuditSettings":

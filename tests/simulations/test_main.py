@@ -41,7 +41,8 @@ def simulate(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "answer"), [(["seed=3"], {"seed": 3}), (["-m", "seed=3,4"], {"rows": []})]
+    ("arguments", "answer"),
+    [(["seed=3"], {"seed": 3}), (["-m", "seed=3,4", "federation.workers=1"], {"rows": []})],
 )
 def test_standard_output_holds_one_json_value(
     arguments: list[str],

@@ -1,0 +1,136 @@
+"""The jobs of a sweep side by side: ``federation.workers`` processes take one each, and imports are paid once.
+
+Jobs share nothing but the user's cache, so their files are the same bit for bit as one after the other. What a job
+prints is kept and shown whole, in the order of the jobs.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from functools import partial
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self
+
+from wardround.conf.hydra_run import SweepJob
+from wardround.conf.settings import StudySettings
+from wardround.protocol.command_line.exit_codes import FAULT
+from wardround.protocol.text.plain import read_json
+from wardround.protocol.text.say import complain, say
+from wardround.simulations.study.sweep_worker import LONGEST_LINE, attempt
+
+_GONE = (
+    "this job's process ended before the job did (no memory left?); federation.workers=1 runs one at a time"
+)
+
+
+def run_jobs(jobs: Sequence[SweepJob]) -> Iterator[int]:
+    """Run all jobs and give their exit codes in order, each after its output was shown."""
+    workers = workers_of(jobs)
+    if workers < 2:
+        for job in jobs:
+            say(f"#{job.number} : {job.folder}")
+            yield attempt(partial(_settings, job))
+        return
+    with ThreadPoolExecutor(workers) as pool, ExitStack() as processes:
+        # Left before the pool: processes that were killed answer at once, and nothing waits for what was stopped.
+        idle: SimpleQueue[SweepProcess] = SimpleQueue()
+        for _ in range(workers):
+            # From this thread: Linux ties a process to the thread that started it.
+            idle.put(processes.enter_context(SweepProcess()))
+
+        def answered(job: SweepJob) -> dict[str, Any]:
+            worker = idle.get()
+            try:
+                return worker.run(job)
+            finally:
+                idle.put(worker)
+
+        running = [pool.submit(answered, job) for job in jobs]
+        processes.callback(pool.shutdown, wait=False, cancel_futures=True)
+        for job, future in zip(jobs, running, strict=True):
+            yield _shown(job, future.result())
+
+
+def _settings(job: SweepJob) -> StudySettings:
+    settings: StudySettings = job.settings
+    return settings
+
+
+def workers_of(jobs: Sequence[SweepJob]) -> int:
+    """Say how many processes to start: as few as any job's settings allow, one where Ray has its own."""
+    carriers = [job.settings.federation for job in jobs]
+    allowed = [1 if carrier.kind == "flower" else carrier.workers for carrier in carriers]
+    return min([*allowed, len(jobs), os.cpu_count() or 1])
+
+
+def _line(job: SweepJob) -> bytes:
+    return json.dumps({"settings": job.plain, "folder": str(job.folder)}).encode() + b"\n"
+
+
+def _shown(job: SweepJob, answer: dict[str, Any]) -> int:
+    say(f"#{job.number} : {job.folder}")
+    say(*str(answer["out"]).splitlines())
+    complain(*str(answer["err"]).splitlines())
+    return int(answer["code"])
+
+
+class SweepProcess:
+    """One process of ``sweep_worker``; killed when it is left. One that is gone answers with a fault, once."""
+
+    def __init__(self) -> None:
+        self._process = _started()
+
+    def run(self, job: SweepJob) -> dict[str, Any]:
+        """Have the process run the job; its code and output."""
+        if self._process.poll() is not None:
+            self._process = _started()
+        stdin, stdout = self._process.stdin, self._process.stdout
+        with suppress(OSError, ValueError):
+            if stdin is not None and stdout is not None:
+                stdin.write(_line(job))
+                stdin.flush()
+                return dict(read_json(stdout.readline(), LONGEST_LINE))
+        _end(self._process)
+        return {"code": FAULT, "out": "", "err": f"{job.folder}: {_GONE}"}
+
+    def __enter__(self) -> Self:
+        """Give the worker."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process, whatever it does."""
+        _end(self._process)
+
+
+def _started() -> subprocess.Popen[bytes]:
+    # -P: a folder named `wardround` where the command is started must not be imported in its place; the rest of the
+    # path is this process's, where a user's own plugins were found.
+    command = [sys.executable, "-P", "-m", "wardround.simulations.study.sweep_worker", str(os.getpid())]
+    path = os.pathsep.join(place for place in sys.path if place)
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": str(_columns()), "NO_COLOR": "1"}
+    environment.pop("FORCE_COLOR", None)  # each line is shown as text
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            # A line that was not taken any more is still in the buffer, and closing tries once more to send it.
+            with suppress(OSError):
+                pipe.close()
+    process.wait()
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size().columns
+    except OSError:
+        return 80
