@@ -12,8 +12,8 @@ from tests.builders import ROOT
 HELD = """
 import sys
 sys.path.insert(0, "tests/simulations/reliability")
-import places
-for patch in set(places.PATCHES.values()):
+import places, sum_places
+for patch in {*places.PATCHES.values(), *sum_places.PATCHES.values()}:
     patch()
 """
 DEADLY = """

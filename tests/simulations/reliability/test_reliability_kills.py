@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from tests.simulations.reliability.forked_stage import raised_as_forks
+
 pytestmark = pytest.mark.flower
 
 PHASES = {
@@ -76,13 +78,32 @@ def kill_once(stage, study, number, hospital, victim, phase):
     return True
 
 
-@pytest.mark.slow
-def test_killed_at_every_place(stage):
-    assert len(EVERY_PLACE) >= 20
-    closed = walk(stage, "walk", EVERY_PLACE, 16)
+@pytest.fixture
+def stage(tmp_path):
+    """A federation of its own: its parts are back at once, and its heartbeats are short."""
+    with raised_as_forks(tmp_path / "f", ("north", "south")) as stage:
+        yield stage
+
+
+def check_walk(stage, places, spare_rounds):
+    closed = walk(stage, "walk", places, spare_rounds)
     assert any(event["rejected"] for event in closed.values())  # the shim's: Flower reports a crashed app
     events = {event["event"] for event in stage.loopback.events("walk")}
     assert {"resumed", "finished"} <= events
+
+
+@pytest.mark.slow
+def test_killed_at_every_third_place_of_a_round(stage):
+    third = EVERY_PLACE[::3]
+    assert {phase for _, phase in third} == set(PHASES)
+    assert {victim for victim, _ in third} == set(VICTIMS)
+    check_walk(stage, third, 6)
+
+
+@pytest.mark.soak
+def test_killed_at_every_place(stage):
+    assert len(EVERY_PLACE) >= 20
+    check_walk(stage, EVERY_PLACE, 16)
 
 
 @pytest.mark.soak
