@@ -1,9 +1,9 @@
 """What may be typed after ``wardround-hospital``: every command with its arguments. Imports nothing heavy."""
 
-import os
-from argparse import SUPPRESS
 from pathlib import Path
 
+from wardround.client.commands.content_flags import content
+from wardround.client.commands.flags import common, inner, of_contract, optional_terms
 from wardround.protocol.command_line.parser import Command, OneLineParser, begin, whole_number
 
 
@@ -46,16 +46,8 @@ def _terms(parser: OneLineParser) -> None:
     parser.add_argument("terms", metavar="TERMS", help="a signed terms file, or the name of a study")
 
 
-def _optional_terms(parser: OneLineParser) -> None:
-    parser.add_argument(
-        "--terms",
-        metavar="TERMS",
-        help="a signed terms file or a study's name; needed if several contracts are known",
-    )
-
-
 def _declare(parser: OneLineParser) -> None:
-    _of_contract(parser)
+    of_contract(parser)
     parser.add_argument(
         "--patients", type=whole_number, metavar="N", help="declare this number instead; one digit and zeros"
     )
@@ -95,9 +87,9 @@ def _decision(parser: OneLineParser) -> None:
 
 def _ledger(parser: OneLineParser) -> None:
     parser.begin_words("action", "show|verify|export|evidence|backup|restore|recover|clock")
-    show = _inner(parser, "show", "the last entries")
+    show = inner(parser, "show", "the last entries")
     show.add_argument("--last", type=whole_number, default=20, metavar="N", help="how many (default: 20)")
-    verify = _inner(parser, "verify", "check every entry; needs no home when given an export")
+    verify = inner(parser, "verify", "check every entry; needs no home when given an export")
     verify.add_argument(
         "file", nargs="?", type=Path, metavar="EXPORT", help="an export (default: this ledger)"
     )
@@ -107,9 +99,9 @@ def _ledger(parser: OneLineParser) -> None:
     verify.add_argument(
         "--head", metavar="HASH", help="a head that somebody else kept, which must be in the ledger"
     )
-    export = _inner(parser, "export", "write all entries, without stored bytes")
+    export = inner(parser, "export", "write all entries, without stored bytes")
     export.add_argument("file", type=Path, metavar="OUT", help="a new file")
-    evidence = _inner(parser, "evidence", "two signed requests for one sum, which prove that a server lied")
+    evidence = inner(parser, "evidence", "two signed requests for one sum, which prove that a server lied")
     evidence.add_argument(
         "file",
         nargs="?",
@@ -118,12 +110,12 @@ def _ledger(parser: OneLineParser) -> None:
         help="verify this file; needs no home (default: what is kept)",
     )
     evidence.add_argument("--out", type=Path, metavar="OUT", help="write what is kept here into a new file")
-    backup = _inner(parser, "backup", "write the whole ledger into one file; the agent may run")
+    backup = inner(parser, "backup", "write the whole ledger into one file; the agent may run")
     backup.add_argument("file", type=Path, metavar="FILE", help="a new file, or an older backup")
-    restore = _inner(parser, "restore", "restore a backup, if it is the newest")
+    restore = inner(parser, "restore", "restore a backup, if it is the newest")
     restore.add_argument("file", type=Path, metavar="FILE", help="the newest backup")
-    _recover(_inner(parser, "recover", _RECOVER))
-    clock = _inner(parser, "clock", "confirm that the clock is right")
+    _recover(inner(parser, "recover", _RECOVER))
+    clock = inner(parser, "clock", "confirm that the clock is right")
     _reason(clock, "who confirms it")
 
 
@@ -171,7 +163,7 @@ def _score(parser: OneLineParser) -> None:
         "--signature", type=Path, metavar="FILE", help="the study's model.signature (default: beside MODEL)"
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="a new .csv or .parquet file")
-    _optional_terms(parser)
+    optional_terms(parser)
     parser.add_argument("--personal", action="store_true", help="adjust to this hospital's own patients")
     parser.add_argument(
         "--identify", action="store_true", help="write identifier and time of each message beside its score"
@@ -192,7 +184,7 @@ def _model(parser: OneLineParser) -> None:
     parser.add_argument(
         "--signature", type=Path, metavar="FILE", help="the study's model.signature (default: beside MODEL)"
     )
-    _optional_terms(parser)
+    optional_terms(parser)
 
 
 def _policy(parser: OneLineParser) -> None:
@@ -211,9 +203,9 @@ def _notice(parser: OneLineParser) -> None:
 
 def _operators(parser: OneLineParser) -> None:
     parser.begin_words("action", "list|rotate|revoke")
-    _inner(parser, "list", "list operators, and whether their keys are in use")
-    rotate = _inner(parser, "rotate", "replace a key by a new one, which inherits its account")
-    revoke = _inner(parser, "revoke", "stop using a key, for good")
+    inner(parser, "list", "list operators, and whether their keys are in use")
+    rotate = inner(parser, "rotate", "replace a key by a new one, which inherits its account")
+    revoke = inner(parser, "revoke", "stop using a key, for good")
     for action in (rotate, revoke):
         action.add_argument("key", metavar="KEY", help="the operator's public key, or its file")
     rotate.add_argument("successor", metavar="NEW", help="the new public key, or its file")
@@ -223,26 +215,26 @@ def _operators(parser: OneLineParser) -> None:
 
 def _peers(parser: OneLineParser) -> None:
     parser.begin_words("action", "list|add|remove|sign|import")
-    _inner(parser, "list", "list peers, whom they vouch for, and where two of them disagree")
-    add = _inner(parser, "add", "add a hospital whose key you compare by telephone")
+    inner(parser, "list", "list peers, whom they vouch for, and where two of them disagree")
+    add = inner(parser, "add", "add a hospital whose key you compare by telephone")
     add.add_argument("peer", metavar="PEER", help="its peer file, or its name if you give its key")
     add.add_argument("key", nargs="?", metavar="KEY", help="its public key, or the key's file")
     add.add_argument(
         "--fingerprint", metavar="DIGITS", help="the key's, as that hospital read it out (default: ask)"
     )
-    remove = _inner(parser, "remove", "remove a peer; what it vouched for no longer counts")
+    remove = inner(parser, "remove", "remove a peer; what it vouched for no longer counts")
     remove.add_argument("peer", metavar="NAME", help="the peer's name")
-    sign = _inner(parser, "sign", "write this hospital's peer file: whom it knows itself, signed")
+    sign = inner(parser, "sign", "write this hospital's peer file: whom it knows itself, signed")
     sign.add_argument(
         "file", nargs="?", type=Path, metavar="OUT", help="a new file (default: HOSPITAL.peers here)"
     )
-    given = _inner(parser, "import", "take in a peer's own peer file")
+    given = inner(parser, "import", "take in a peer's own peer file")
     given.add_argument("file", type=Path, metavar="FILE", help="the peer's newest file")
 
 
 def _contract(parser: OneLineParser) -> None:
     parser.begin_words("action", "draft")
-    draft = _inner(parser, "draft", "a contract to start with, from names and types of columns alone")
+    draft = inner(parser, "draft", "a contract to start with, from names and types of columns alone")
     draft.add_argument(
         "messages",
         nargs="?",
@@ -270,61 +262,6 @@ def _contract(parser: OneLineParser) -> None:
             metavar="WORD",
             help=f"the label's word where the patient {what}; repeat it",
         )
-
-
-def _content(parser: OneLineParser) -> None:
-    parser.begin_words("action", "begin|check|approve|retire|list|draft")
-    _inner(parser, "begin", "write guidelines and a first module to edit; overwrites nothing")
-    check = _inner(parser, "check", "check all modules: words, lengths, links, wording; changes nothing")
-    check.add_argument(
-        "folder",
-        nargs="?",
-        type=Path,
-        metavar="FOLDER",
-        help="check this folder; needs no home (default: the home's content)",
-    )
-    _of_contract(check)
-    approve = _inner(parser, "approve", "say yes to a module, word for word; signed with the hospital's key")
-    approve.add_argument(
-        "--until", metavar="DATE", help="the last day (default: the module's own valid_until)"
-    )
-    approve.add_argument("--yes", action="store_true", help="say yes to what is shown, without being asked")
-    _of_contract(approve)
-    retire = _inner(parser, "retire", "stop sending a module, from now on")
-    for action, who in ((approve, "who approves, as in guidelines.yaml"), (retire, "who retires it")):
-        action.add_argument("name", metavar="MODULE", help="its name, as in visit-reminder.en")
-        action.add_argument("--reason", required=True, help="why; kept with the decision, one line")
-        action.add_argument("--person", metavar="NAME", help=f"{who} (default: the user's name)")
-    draft = _inner(
-        parser, "draft", "have a program write variants of a module, for people to edit and approve"
-    )
-    draft.add_argument("name", metavar="MODULE", help="its name, as in visit-reminder.en")
-    draft.add_argument(
-        "--with",
-        dest="program",
-        required=True,
-        metavar="PROGRAM",
-        help="reads JSON, writes JSON; see the docs",
-    )
-    draft.add_argument(
-        "--count", type=whole_number, default=3, metavar="N", help="variants (default: 3, at most 20)"
-    )
-    draft.add_argument(
-        "--seconds",
-        type=whole_number,
-        default=60,
-        metavar="N",
-        help="how long it may take (default: 60, at most 600)",
-    )
-    draft.add_argument(
-        "--person", metavar="NAME", help="who asks, and cannot approve it (default: the user's name)"
-    )
-    _inner(parser, "list", "show how each module stands today: approved, changed, lapsed, retired")
-
-
-def _of_contract(parser: OneLineParser) -> None:
-    _optional_terms(parser)
-    parser.add_argument("--contract", type=Path, metavar="FILE", help="the contract, before there are terms")
 
 
 COMMANDS = (
@@ -366,7 +303,7 @@ COMMANDS = (
         "gate",
         "gate",
         "count who passes the gate today, by reason, and list the columns read",
-        _optional_terms,
+        optional_terms,
     ),
     Command(
         "declare", "declare", "print the rounded number of patients that the operator may know", _declare
@@ -375,7 +312,7 @@ COMMANDS = (
         "model", "model", "show who signed a model and its card, and whether it may be used here", _model
     ),
     Command("score", "score", "write one probability per message, with reasons", _score),
-    Command("content", "content", "check, approve, retire and draft what messages to patients say", _content),
+    Command("content", "content", "check, approve, retire and draft what messages to patients say", content),
     Command("notice", "notice", "write the page for patients, from contract, policy and ledger", _notice),
 )
 
@@ -390,27 +327,7 @@ def parser() -> OneLineParser:
     )
     for command in COMMANDS:
         one = top.add_word(command.name, command.summary)
-        _common(one, machine=command.machine)
+        common(one, machine=command.machine)
         command.add(one)
         one.set_defaults(module=command.module)
     return top
-
-
-def _inner(parser: OneLineParser, name: str, summary: str) -> OneLineParser:
-    """Add a word behind a command, whose common flags leave alone what stood before it."""
-    word = parser.add_word(name, summary)
-    _common(word, inner=True)
-    return word
-
-
-def _common(parser: OneLineParser, machine: bool = True, inner: bool = False) -> None:
-    """Add the flags of every command. machine: with ``--json``."""
-    # An inner word's defaults come last in argparse: they would undo a flag that was typed before it.
-    home = SUPPRESS if inner else Path(os.environ.get("WARDROUND_HOME", "."))
-    parser.add_argument("--home", type=Path, default=home, metavar="DIR", help="the home folder")
-    off = SUPPRESS if inner else False
-    if machine:
-        parser.add_argument("--json", action="store_true", default=off, help="print JSON, for scripts")
-    parser.add_argument(
-        "--verbose", "-v", action="store_true", default=off, help="log each step on standard error"
-    )

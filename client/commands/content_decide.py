@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 
 from wardround.client.commands.content_contract import contract_of_home
@@ -45,10 +46,13 @@ def retire(options: Namespace) -> None:
     """Stop a module from being sent, from now on."""
     with open_home(options.home) as opened:
         approvals = _approvals(opened)
+        known = {one.name: one.digest for one in approvals.read()}
+        # A folder that cannot be read must keep nobody from stopping what was approved.
+        with suppress(ConfigurationError):
+            known |= {one.name: one.digest for one in read_folder(opened.home.content_folder).modules}
         decision = retirement(
             options.name,
-            read_folder(opened.home.content_folder),
-            approvals.read(),
+            known,
             person=person(options.person),
             reason=options.reason,
             now=opened.now,

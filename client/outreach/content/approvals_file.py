@@ -136,7 +136,12 @@ class ContentApprovals:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Keep other writers out."""
-        handle = os.open(self._folder, os.O_RDONLY)
+        try:
+            handle = os.open(self._folder, os.O_RDONLY)
+        except OSError as error:
+            raise ConfigurationError(
+                f"approvals={self._folder}: cannot be read ({error.strerror})"
+            ) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

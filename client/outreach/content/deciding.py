@@ -1,7 +1,7 @@
 """Who may decide what about a module: an approval by a named person who wrote no word of it, or a retirement. Pure."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 
 from wardround.client.outreach.content.approvals import APPROVED, RETIRED, ContentDecision
@@ -35,21 +35,13 @@ def approval(
     """
     check_approver(module, person, content.guidelines)
     _check_reason(reason)
-    faults = [
-        fault
-        for one in check(content.modules, content.guidelines, contract)
-        if one.module is module
-        for fault in one.faults
-    ]
+    checked = check(content.modules, content.guidelines, contract)
+    faults = [fault for one in checked if one.module is module for fault in one.faults]
     if faults:
         raise ConfigurationError(f"{'; '.join(faults)}; nothing was recorded")
     last = module.valid_until if until is None else until
-    require(
-        today <= last <= module.valid_until,
-        "until",
-        last,
-        f"must be from today to {module.valid_until}, the module's valid_until",
-    )
+    within = f"must be from today to {module.valid_until}, the module's valid_until"
+    require(today <= last <= module.valid_until, "until", last, within)
     original = original_of(module, {one.name: one for one in content.modules})
     return ContentDecision(
         kind=APPROVED,
@@ -66,23 +58,15 @@ def approval(
 
 
 def retirement(
-    name: str,
-    content: ContentFolder,
-    decisions: Sequence[ContentDecision],
-    *,
-    person: str,
-    reason: str,
-    now: datetime,
+    name: str, known: Mapping[str, str], *, person: str, reason: str, now: datetime
 ) -> ContentDecision:
     """Make the retirement of a module, also of one whose file is broken or gone; anybody may retire.
 
-    ConfigurationError where no module of this name was ever there.
+    known: digest of every module that is there or was decided about, by name. ConfigurationError for another name.
     """
     _check_reason(reason)
     name = name.removesuffix(SUFFIX)
-    digests = {decision.name: decision.digest for decision in decisions}
-    digests |= {module.name: module.digest for module in content.modules}
-    if name not in digests:
+    if name not in known:
         raise ConfigurationError(
             f"module={shown(name)}: no such module was approved, and there is no such file"
         )
@@ -91,9 +75,9 @@ def retirement(
         kind=RETIRED,
         id=module_id,
         language=language,
-        digest=digests[name],
+        digest=known[name],
         original="",
-        guidelines=content.guidelines_digest,
+        guidelines="",
         person=person,
         reason=reason,
         until=None,

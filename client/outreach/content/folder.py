@@ -53,8 +53,7 @@ def read_folder(folder: Path) -> ContentFolder:
     guidelines = read_guidelines(own)
     modules, faults = [], []
     for path in _files(folder):
-        content = _read(path, LARGEST_MODULE, folder)
-        module, found = module_and_faults(content, path.name)
+        module, found = _module(path)
         faults += found
         if module is not None and not found:
             modules.append(module)
@@ -107,6 +106,15 @@ def _files(folder: Path) -> list[Path]:
     if len(paths) > MOST_MODULES:
         raise ConfigurationError(f"content={folder}: {len(paths)} modules, at most {MOST_MODULES}")
     return paths
+
+
+def _module(path: Path) -> tuple[Module | None, list[str]]:
+    if not path.is_file():  # a pipe would be waited for, for ever
+        return None, [f"{shown(path.name)}: is no file"]
+    try:
+        return module_and_faults(read_bounded(path, LARGEST_MODULE), path.name)
+    except OSError as error:
+        return None, [f"{shown(path.name)}: cannot be read ({error.strerror})"]
 
 
 def _read(path: Path, most: int, folder: Path) -> bytes:

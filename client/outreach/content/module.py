@@ -39,6 +39,7 @@ from wardround.protocol.text.plain import read_yaml
 from wardround.protocol.text.section import Section, shown
 
 LARGEST_MODULE = 2**15  # bytes
+LONGEST_TEXT_LINE = 1000  # characters
 CLASSES = ("care", "own_service", "marketing")
 PAYMENTS = ("cost_only", "more")
 PARTS = ("greeting", "core", "call to action")
@@ -139,6 +140,11 @@ def _decoded(content: bytes, name: str) -> str:
     for number, line in enumerate(text.split("\n"), 1):
         if not is_visible(line):
             raise ConfigurationError(f"{name}: holds a character that nobody sees, or a tab (line {number})")
+        # A screen cuts what is longer: an approver must see all that is signed.
+        if len(line) > LONGEST_TEXT_LINE:
+            raise ConfigurationError(
+                f"{name}: a line is longer than {LONGEST_TEXT_LINE} characters (line {number}); break it"
+            )
     return text
 
 

@@ -53,8 +53,8 @@ def _as_read(text: str) -> str:
 def _pattern(phrase: str) -> re.Pattern[str]:
     open_start, open_end = phrase.startswith("*"), phrase.endswith("*")
     words = _as_read(phrase.strip("*").replace("*", " * ")).split()
-    # One pass over the text for each phrase: no phrase can make it take more.
-    joined = " ".join(map(re.escape, words)).replace(r" \*", r"[^\W_]*")
+    # Bounded, so that no text makes a phrase take more than one pass over it.
+    joined = " ".join(map(re.escape, words)).replace(r" \*", r"[^\W_]{0,40}")
     return re.compile(("" if open_start else r"(?<![^\W_])") + joined + ("" if open_end else r"(?![^\W_])"))
 
 

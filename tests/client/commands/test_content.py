@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,30 @@ def test_a_module_is_approved_and_retired_by_named_people(content: Path, run: Ru
     (content / "visit.en.txt").unlink()
     assert run("list")[1]["gone"] == ["visit.en"]
     assert "its file is gone" in run("list", plain=True)[1]
+
+
+def test_a_folder_that_cannot_be_read_keeps_nobody_from_retiring(content: Path, run: Run) -> None:
+    run("approve", "visit.en", "--yes", *GRACE)
+    guidelines = (content / "guidelines.yaml").read_bytes()
+    (content / "guidelines.yaml").write_text("languages: [")
+    assert run("list")[0] == 2
+    assert run("retire", "visit.en", "--reason", "a complaint")[0] == 0
+    (content / "guidelines.yaml").write_bytes(guidelines)
+    assert states(run)["visit.en"] == "retired"
+
+
+def test_a_person_types_the_modules_name_for_a_yes(
+    content: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal("yes\n"))
+    assert run("approve", "visit.en", *GRACE)[0] == 2
+    monkeypatch.setattr("sys.stdin", Terminal("visit.en\n"))
+    assert run("approve", "visit.en", *GRACE)[0] == 0
+    assert states(run)["visit.en"] == "approved"
 
 
 def test_a_changed_file_waits_again(content: Path, run: Run) -> None:

@@ -1,5 +1,7 @@
 """A module's file and the guidelines: what they say is read as it stands, and every fault is named at once."""
 
+import os
+
 import pytest
 import yaml
 
@@ -54,6 +56,7 @@ def test_every_fault_of_a_file_is_named_at_once() -> None:
         (module_text().replace("Hello", "Hel\u200blo"), "that nobody sees"),
         (module_text().replace("Hello", "\x1b[31mHello"), "that nobody sees"),
         (module_text() + "[core]\nagain\n", "[core]: stands twice"),
+        (module_text(parts={"core": "x" * 1001}), "is longer than 1000 characters"),
         (module_text(parts={"greeting": "Hi"}), "[core]: is missing"),
         (module_text(parts={"core": ""}), "[core]: is empty"),
         (module_text(valid_until="2026-11-30"), "must not lie before"),
@@ -88,6 +91,7 @@ def test_a_folder_names_the_faults_of_all_its_files(tmp_path) -> None:
     folder = write_folder(tmp_path / "content", module_text())
     (folder / "a.en.txt").write_text(module_text(id="a", channel="fax"))
     (folder / "b.en.txt").write_bytes(b"\xff")
+    os.mkfifo(folder / "c.en.txt")
     (folder / "drafts").mkdir()
     (folder / "drafts/c.en.txt").write_text("not read at all")
     found = read_folder(folder)
@@ -95,6 +99,7 @@ def test_a_folder_names_the_faults_of_all_its_files(tmp_path) -> None:
     assert [fault.partition(":")[0].partition(".channel")[0] for fault in found.faults] == [
         "a.en.txt",
         "b.en.txt",
+        "c.en.txt",
     ]
 
 

@@ -1,0 +1,42 @@
+"""Flags that several commands have. Imports nothing heavy."""
+
+import os
+from argparse import SUPPRESS
+from pathlib import Path
+
+from wardround.protocol.command_line.parser import OneLineParser
+
+
+def inner(parser: OneLineParser, name: str, summary: str) -> OneLineParser:
+    """Add a word behind a command, whose common flags leave alone what stood before it."""
+    word = parser.add_word(name, summary)
+    common(word, inner=True)
+    return word
+
+
+def common(parser: OneLineParser, machine: bool = True, inner: bool = False) -> None:
+    """Add the flags of every command. machine: with ``--json``."""
+    # An inner word's defaults come last in argparse: they would undo a flag that was typed before it.
+    home = SUPPRESS if inner else Path(os.environ.get("WARDROUND_HOME", "."))
+    parser.add_argument("--home", type=Path, default=home, metavar="DIR", help="the home folder")
+    off = SUPPRESS if inner else False
+    if machine:
+        parser.add_argument("--json", action="store_true", default=off, help="print JSON, for scripts")
+    parser.add_argument(
+        "--verbose", "-v", action="store_true", default=off, help="log each step on standard error"
+    )
+
+
+def optional_terms(parser: OneLineParser) -> None:
+    """Add the choice of a study whose contract counts."""
+    parser.add_argument(
+        "--terms",
+        metavar="TERMS",
+        help="a signed terms file or a study's name; needed if several contracts are known",
+    )
+
+
+def of_contract(parser: OneLineParser) -> None:
+    """Add the choice of a contract: of a study, or of a file."""
+    optional_terms(parser)
+    parser.add_argument("--contract", type=Path, metavar="FILE", help="the contract, before there are terms")
