@@ -6,10 +6,12 @@ Cauchy and Schwarz
 
     (Σ w_t² σ_t²) (Σ 1/σ_t²) ≥ (Σ w_t)²,  with equality exactly where w_t σ_t ∝ 1/σ_t,  so  σ_t² = Σ w / (M w_t).
 
-That is the least variance at this ε, whatever the gradients are. Equal noise has n Σ w² ÷ (Σ w)² times as much: a third
-more for the weights 1, 2 … n. (Neyman 1934 shares out a sample over strata by the same inequality; for gradient
-descent, Hong, Wang and Zhou 2022, "Dynamic privacy budget allocation improves data efficiency of differentially
-private gradient descent".)
+That is the least variance at this ε, whatever the gradients are. Equal noise has n Σ w² ÷ (Σ w)² times as much: a
+third more for the weights 1, 2 … n. But the first gradients are then so noisy that later ones are linearised where
+that noise led, which costs more than the last of the variance is worth. So σ_t² ∝ w_t^−½ here (``EXPONENT``): 7 %
+above the least variance, and on the zoo 0.0003 to 0.001 AUC better than the least wherever there is much to learn.
+(Neyman 1934 shares out a sample over strata by the same inequality; for gradient descent, Hong, Wang and Zhou 2022,
+"Dynamic privacy budget allocation improves data efficiency of differentially private gradient descent".)
 
 All of it follows from public settings.
 """
@@ -23,6 +25,8 @@ from wardround.protocol.privacy.gaussian_dp import gaussian_parameter
 from wardround.protocol.terms.settings import EQUAL, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 
+EXPONENT = 0.5
+"""σ_t² ∝ w_t^−this: 0 is equal noise, 1 the least variance."""
 MOMENT_WEIGHT = 1.0
 """Weight of a moment round, in that of a mean gradient: its noise moves the curvature and not the gradients' mean."""
 
@@ -32,9 +36,8 @@ def round_weights(training: TrainingSettings, spare_rounds: int = 0) -> tuple[fl
 
     Which round a spare one stands in for: where a round is void all later ones move on by one number, so that the last
     gradient falls on the spare round, whatever was void. It weighs as the mean gradient all the same. Mostly no round
-    is void, and the weight of the last of ten rounds would be 15 % of the whole budget for nothing; with the mean
-    weight it is 9 %, as with equal noise, and where the spare round is needed the variance is 2 % (an early void
-    round) to 16 % (the last) above the least. Privacy does not depend on it: a spare round is charged its own noise.
+    is void, and the weight of the last of ten rounds would cost half as much of the budget again, for nothing. Privacy
+    does not depend on it: a spare round is charged its own noise.
     """
     rounds, moments = training.rounds, training.moment_rounds
     if training.optimizer != "newton":
@@ -45,15 +48,16 @@ def round_weights(training: TrainingSettings, spare_rounds: int = 0) -> tuple[fl
 
 
 def weighted_multipliers(weights: Sequence[float], epsilon: float, delta: float) -> tuple[float, ...]:
-    """Give the noise multiplier of each round, for unsampled rounds that together cost at most ``epsilon``.
+    """Give the noise multiplier of each round by its weight, for unsampled rounds that cost at most ``epsilon``.
 
     Guarantee: ``compose_epsilon`` of them is at most ``epsilon``, and within 0.1 % of it; each is rounded up in the
     fifth significant digit. ConfigurationError where epsilon or delta is out of range.
     """
-    total, target = math.fsum(weights), epsilon
+    shares = [weight**EXPONENT for weight in weights]
+    total, target = math.fsum(shares), epsilon
     while True:
         parameter = gaussian_parameter(target, delta)
-        each = tuple(round_up(math.sqrt(total / weight) / parameter) for weight in weights)
+        each = tuple(round_up(math.sqrt(total / share) / parameter) for share in shares)
         if compose_epsilon(map(PrivacyEvent, each), delta) <= epsilon:
             return each
         # Composing rounds up by a millionth, which rounding each multiplier up does not always make good.
