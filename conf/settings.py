@@ -135,12 +135,16 @@ class ReleaseDecisionSettings:
     """Who answers for the model, and until when it may be used without another look.
 
     days: from the day of release to ``usable_until``. min_auc: what the whole interval of the private AUC must lie
-    above, 0 for no limit. approved_by: who approved the study, for the model card. exception_by,
-    exception_reason: a person's signature under limits that were not shown to hold.
+    above, 0 for no limit. max_auc_halfwidth: how long half of that interval may be at most, so that it says something.
+    max_calibration_gap: how far from 0 the whole interval of mean predicted less observed share may reach, and half
+    of it may be half as long; 1 is no limit for either. approved_by: who approved the study, for the model card.
+    exception_by, exception_reason: a person's signature under limits that were not shown to hold.
     """
 
     days: int = 365
     min_auc: float = 0.5
+    max_auc_halfwidth: float = 0.075
+    max_calibration_gap: float = 0.1
     approved_by: tuple[str, ...] = ()
     exception_by: str = ""
     exception_reason: str = ""
@@ -154,6 +158,9 @@ class ReleaseDecisionSettings:
             self.min_auc,
             "must be from 0 (no limit) to below 1",
         )
+        for key in ("max_auc_halfwidth", "max_calibration_gap"):
+            most, line = getattr(self, key), "must be greater than 0 and at most 1 (1: no limit)"
+            require(0 < most <= 1, f"release_decision.{key}", most, line)
         for text in (*self.approved_by, self.exception_by, self.exception_reason):
             require(
                 not text.strip(" ") or is_line(text, 500),

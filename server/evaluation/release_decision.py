@@ -1,11 +1,12 @@
 """The release gate: whether a model may be used, decided by what was measured and by a named person."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from wardround.conf.settings import ReleaseDecisionSettings
+from wardround.server.evaluation.estimates import Estimate
 from wardround.server.evaluation.evaluation import Evaluation
 from wardround.server.evaluation.group_report import EXCEEDED, HELD, NOT_SHOWN, GroupReport, Verdict
 
@@ -47,8 +48,8 @@ def decide_release(
     unmet = () if found is None else tuple(_sentence(v) for v in found.verdicts if v.outcome != HELD)
     # An AUC that is lost in noise says as much of the model as no evaluation.
     measured = evaluation is not None and math.isfinite(evaluation.auc.value)
-    if measured:
-        unmet = (*_weak(evaluation, settings.min_auc), *unmet)
+    if evaluation is not None and measured:
+        unmet = (*_unshown(evaluation, settings), *unmet)
     # An exception is for unmet limits: where all of them hold, none is shown.
     signed = bool(settings.exception_by and unmet)
     blocks = unmet
@@ -66,13 +67,27 @@ def decide_release(
     )
 
 
-def _weak(evaluation: Evaluation | None, least: float) -> tuple[str, ...]:
-    """Say that a model was not shown to be better than the least that its operator would use."""
-    if evaluation is None or not least:
-        return ()
-    level = evaluation.confidence
-    low, _ = evaluation.auc.interval(level)
-    return () if low > least else (f"AUC {evaluation.auc.text(level)}: not shown to be above {least:g}",)
+def _unshown(evaluation: Evaluation, settings: ReleaseDecisionSettings) -> Iterator[str]:
+    """Say what was not shown of the model: better than its operator asks, known well enough, calibrated."""
+    level, auc, gap = evaluation.confidence, evaluation.auc, evaluation.calibration_gap
+    least, widest = settings.min_auc, settings.max_auc_halfwidth
+    if least and auc.interval(level)[0] <= least:
+        yield f"AUC {auc.text(level)}: not shown to be above {least:g}"
+    # By the length and not by the ends: near 1 an end is cut, and noise would decide whether it is.
+    if widest < 1 and auc.halfwidth(level) > widest:
+        yield f"AUC {auc.text(level)}: known to ±{auc.halfwidth(level):.3f} only, must be ±{widest:g} or less"
+    if settings.max_calibration_gap < 1:
+        yield from _uncalibrated(gap, settings.max_calibration_gap, level)
+
+
+def _uncalibrated(gap: Estimate, most: float, level: float) -> Iterator[str]:
+    (low, high), halfwidth = gap.interval(level), gap.halfwidth(level)
+    # Wider, and a model that is calibrated would pass in one seed of noise and fail in the next. "not … <=": where
+    # the gap is lost in noise, it is within no bounds.
+    if not halfwidth <= most / 2:
+        yield f"calibration gap {gap.text(level)}: known to ±{halfwidth:.3f} only, must be ±{most / 2:g} or less"
+    elif low < -most or high > most:
+        yield f"calibration gap {gap.text(level)}: not shown to be within ±{most:g}"
 
 
 def _sentence(verdict: Verdict) -> str:

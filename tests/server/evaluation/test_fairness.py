@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from wardround.protocol.terms.evaluation import FairnessSettings, TableRow
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.server.evaluation import measures
 from wardround.server.evaluation.estimates import Estimate, NoisedTables, estimate
-from wardround.server.evaluation.evaluation import evaluate_tables
+from wardround.server.evaluation.evaluation import Evaluation, evaluate_tables
 from wardround.server.evaluation.group_report import EXCEEDED, HELD, NOT_SHOWN, SelectionRule, group_report
 from wardround.server.evaluation.mitigate import group_offsets, group_thresholds, mitigated_weights
 from wardround.server.evaluation.release_decision import decide_release
@@ -220,6 +221,38 @@ def test_a_model_that_is_not_shown_to_be_better_than_a_coin_waits_for_a_person()
     assert not decide_release(good, None, ReleaseDecisionSettings(min_auc=(low + high) / 2), TODAY).releasable
 
 
+def found_of(halfwidth: float, gap: float = 0.0, gap_halfwidth: float = 0.01) -> Evaluation:
+    """What was found of a good model, with intervals of these half-widths."""
+    bins, labels, groups = events()
+    good = evaluate_tables(tables_of(bins, labels, groups), 0.95)
+    one = NormalDist().inv_cdf(0.975)
+    auc = Estimate(0.75, halfwidth / one, 0.0)
+    return replace(good, auc=auc, calibration_gap=Estimate(gap, gap_halfwidth / one, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("found", "block"),
+    [
+        (found_of(0.02), ""),
+        (found_of(0.074), ""),
+        (found_of(0.076), "known to ±0.076 only, must be ±0.075 or less"),
+        (found_of(0.02, gap=0.08), ""),
+        (found_of(0.02, gap=0.095), "not shown to be within ±0.1"),
+        (found_of(0.02, gap=-0.095), "not shown to be within ±0.1"),
+        (found_of(0.02, gap_halfwidth=0.06), "known to ±0.060 only, must be ±0.05 or less"),
+        (found_of(0.02, gap=np.nan, gap_halfwidth=np.nan), "calibration gap –: known to"),
+    ],
+    ids=["good", "just", "wide", "gap", "above", "below", "vague", "lost"],
+)
+def test_a_model_must_be_known_well_enough_and_be_calibrated(found: Evaluation, block: str) -> None:
+    decision = decide_release(found, None, ReleaseDecisionSettings(), TODAY)
+    assert decision.releasable == (not block)
+    assert block in " ".join(decision.blocks)
+    assert decision.limits_unmet == bool(block)
+    no_limits = ReleaseDecisionSettings(max_auc_halfwidth=1, max_calibration_gap=1)
+    assert decide_release(found, None, no_limits, TODAY).releasable
+
+
 def test_review_falls_due() -> None:
     assert reviewed(1.0, days=30).usable_until == date(2026, 3, 31)
 
@@ -232,6 +265,8 @@ def test_review_falls_due() -> None:
         {"days": 0},
         {"exception_by": "A\nB"},
         {"min_auc": 1.0},
+        {"max_auc_halfwidth": 0.0},
+        {"max_calibration_gap": 1.5},
     ],
 )
 def test_half_an_exception_is_refused(settings: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from omegaconf import OmegaConf
 
 from wardround.client.round.evaluate import scaled_tables
 from wardround.conf.compose import study_settings
-from wardround.conf.settings import StudySettings
+from wardround.conf.settings import ReleaseDecisionSettings, StudySettings
 from wardround.protocol.arrays import Floats
 from wardround.protocol.model.model import predict_logits, predict_probabilities
 from wardround.protocol.terms.evaluation import EvaluationSettings
@@ -19,7 +20,8 @@ from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.propose import propose
 from wardround.server.evaluation import measures
 from wardround.server.evaluation.estimates import Estimate, NoisedTables, estimate
-from wardround.server.evaluation.evaluation import consistent_tables
+from wardround.server.evaluation.evaluation import consistent_tables, evaluate_tables
+from wardround.server.evaluation.release_decision import decide_release
 from wardround.server.evaluation.table_weights import release_weights
 from wardround.simulations.federation.federation import Federation, load_federation, through_gate
 from wardround.simulations.population.zoo import draw_zoo
@@ -29,6 +31,8 @@ from wardround.simulations.report.assessed import exact_measures
 from wardround.simulations.study.descents import pooled_model
 
 DRAWS = 400
+DECISIONS = 100
+DECISION, TODAY = ReleaseDecisionSettings(), date(2026, 1, 1)
 MANY_SMALL = (
     "data.hospitals=200", "data.patients=24000", "data.messages=100000", "data.smallest=40",
     "data.largest=400", "data.size_exponent=0.5",
@@ -39,11 +43,18 @@ FEDERATIONS = ("default", "many small", "zoo_03", "zoo_06", "zoo_09", "zoo_12")
 
 @dataclass(frozen=True, eq=False)
 class Covered:
-    """One federation under one noise mode: its draws whose interval covers, and the mean half-width."""
+    """One federation under one noise mode: draws whose interval covers, the mean half-width, and releases."""
 
     ours: int
     ties_by_half: int
     halfwidth: float
+    released: int
+
+    @property
+    def agreement(self) -> float:
+        """Chance that two seeds of noise give the same decision."""
+        share = self.released / DECISIONS
+        return share**2 + (1 - share) ** 2
 
 
 def settings_of(overrides: tuple[str, ...] = ()) -> StudySettings:
@@ -105,15 +116,17 @@ def covered(name: str) -> dict[str, Covered]:
     tables = scaled_tables(settings.contract, EvaluationSettings(), logits, heldout)
     result = {}
     for noise in ("local", "secure"):
-        ours = ties = 0
+        ours = ties = released = 0
         halfwidths = []
-        for noised in draws_of(terms_of(settings, federation, noise), tables):
+        for number, noised in enumerate(draws_of(terms_of(settings, federation, noise), tables)):
             found = estimate(noised, measures.auc(noised.shape))
             ours += covers(found, truth)
             halfwidths.append(found.halfwidth(0.95))
             half = replace(noised.shape, order=np.full(noised.bins, 0.5))
             ties += covers(replace(estimate(noised, measures.auc(half)), bias=0.0), truth)
-        result[noise] = Covered(ours, ties, float(np.mean(halfwidths)))
+            if number < DECISIONS:
+                released += decide_release(evaluate_tables(noised, 0.95), None, DECISION, TODAY).releasable
+        result[noise] = Covered(ours, ties, float(np.mean(halfwidths)), released)
     return result
 
 
@@ -147,3 +160,13 @@ def test_the_auc_is_told_to_two_hundredths_under_full_noise_and_to_four_of_a_rar
     assert found["default"]["local"].halfwidth <= 0.02
     assert found["default"]["secure"].halfwidth <= 0.0125
     assert found["zoo_12"]["local"].halfwidth <= 0.04
+
+
+@pytest.mark.slow
+@pytest.mark.statistical
+def test_two_seeds_of_noise_give_the_same_release_decision(found) -> None:
+    """In 95 % of pairs at least; some models are let through, and some are not."""
+    for noise in ("local", "secure"):
+        agreed = {name: one[noise].agreement for name, one in found.items()}
+        assert min(agreed.values()) >= 0.95, agreed
+    assert {one["local"].released for one in found.values()} >= {0, DECISIONS}
