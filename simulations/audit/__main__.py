@@ -16,7 +16,7 @@ from wardround.simulations.audit.run import conduct
 
 EPSILONS = (1, 4, 8)
 SMALL = ("data.hospitals=3", "data.patients=9000", "data.messages=37500", "training.rounds=2")
-"""A share's exact noise takes 0.6 ms: 40 rounds of the default's 20 hospitals would take hours."""
+"""A share's exact noise takes 0.6 ms: all rounds of the default's 20 hospitals would take hours."""
 
 
 def main(arguments: list[str] | None = None) -> int:

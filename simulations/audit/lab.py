@@ -40,6 +40,7 @@ def render_lab(figures: Sequence[Mapping[str, Any]]) -> str:
         runs=f"{figures[0]['runs']:,}",
         seconds=f"{sum(case['seconds'] for case in figures):,.0f}",
         seed=figures[0]["seed"],
+        rounds=figures[0]["rounds"],
     )
     return f"{text}\n"
 
