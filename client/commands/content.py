@@ -11,7 +11,7 @@ from wardround.client.commands.contract_file import read_contract_file
 from wardround.client.commands.open_home import open_home
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import load_home
-from wardround.client.outreach.content.check import CheckedModule, check
+from wardround.client.outreach.content.check import CheckedModule, check, sms_parts
 from wardround.client.outreach.content.folder import ContentFolder, begin_folder, read_folder
 from wardround.client.outreach.content.guidelines import GUIDELINES
 from wardround.client.outreach.content.reading_level import formula_of
@@ -68,7 +68,7 @@ def _show(reports: Sequence[CheckedModule], folder: Path, faults: Sequence[str])
         (
             report.module.name,
             report.module.channel,
-            _parts(report),
+            sms_parts(report),
             "" if report.reading is None else f"{report.reading:.1f}",
             ", ".join(report.unchecked) or "nothing",
         )
@@ -89,14 +89,6 @@ def _show(reports: Sequence[CheckedModule], folder: Path, faults: Sequence[str])
         say(
             "No fault was found. A list of phrases finds what is on it: a person reads each text and approves it."
         )
-
-
-def _parts(report: CheckedModule) -> str:
-    """Spell how many parts a text message takes: in usual letters, then in a patient's own."""
-    if report.sms is None or report.sms_other is None:
-        return ""
-    least, most = report.sms.segments, report.sms_other.segments
-    return str(least) if least == most else f"{least} to {most}"
 
 
 def _plain(report: CheckedModule) -> dict[str, object]:

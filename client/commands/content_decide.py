@@ -10,6 +10,7 @@ from wardround.client.commands.open_home import OpenHome, open_home, person
 from wardround.client.commands.terminal import say, table
 from wardround.client.outreach.content.approvals import ContentDecision, Standing, standings
 from wardround.client.outreach.content.approvals_file import ContentApprovals
+from wardround.client.outreach.content.check import CheckedModule, check_one, sms_parts
 from wardround.client.outreach.content.deciding import approval, retirement
 from wardround.client.outreach.content.folder import ContentFolder, read_folder
 from wardround.client.outreach.content.module import PARTS, VOICE, Module
@@ -22,11 +23,11 @@ def approve(options: Namespace) -> None:
     """Show a module whole, have a person say yes, and sign it."""
     with open_home(options.home) as opened:
         content = read_folder(opened.home.content_folder)
-        module = content.find(options.name)
+        module, contract = content.find(options.name), contract_of_home(opened, options)
+        checked = check_one(module, content.modules, content.guidelines, contract)
         decision = approval(
             content,
-            module,
-            contract_of_home(opened, options),
+            checked,
             person=person(options.person),
             reason=options.reason,
             until=_day(options.until),
@@ -34,7 +35,7 @@ def approve(options: Namespace) -> None:
             today=opened.home.date(opened.now),
         )
         if not options.json:
-            _show(module)
+            _show(checked)
         if not options.yes:
             _ask(module)
         _approvals(opened).add(decision, opened.home.key)
@@ -99,8 +100,9 @@ def _day(text: str | None) -> date | None:
         raise ConfigurationError(f"until={text}: must be a date, as in 2027-11-30") from error
 
 
-def _show(module: Module) -> None:
-    """Write all that would be sent, as it stands in the file that is about to be signed."""
+def _show(checked: CheckedModule) -> None:
+    """Write all that would be sent, as it stands in the file that is about to be signed, and what was not checked."""
+    module = checked.module
     facts = {
         "class": module.message_class,
         "paid by": f"{module.paid_by} ({module.payment})" if module.paid_by else "nobody else",
@@ -112,6 +114,8 @@ def _show(module: Module) -> None:
         "subject": module.subject,
         "link": module.link,
         "valid": f"{module.valid_from} to {module.valid_until}",
+        "sms parts": sms_parts(checked),
+        "not checked": ", ".join(checked.unchecked),
     }
     table(module.name, ("", ""), [(name, text) for name, text in facts.items() if text])
     for part in PARTS:

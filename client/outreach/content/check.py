@@ -53,6 +53,13 @@ def check(
     return tuple(reports)
 
 
+def check_one(
+    module: Module, modules: Sequence[Module], guidelines: Guidelines, contract: Contract | None
+) -> CheckedModule:
+    """Check one module beside the others of its folder."""
+    return next(one for one in check(modules, guidelines, contract) if one.module is module)
+
+
 def _report(
     module: Module, guidelines: Guidelines, contract: Contract | None, faults: list[str]
 ) -> CheckedModule:
@@ -71,6 +78,14 @@ def _report(
         reading=level,
         unchecked=tuple(unchecked),
     )
+
+
+def sms_parts(checked: CheckedModule) -> str:
+    """Spell how many parts a text message takes at most: in usual letters, then in a patient's own; else nothing."""
+    if checked.sms is None or checked.sms_other is None:
+        return ""
+    least, most = checked.sms.segments, checked.sms_other.segments
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def sms_sizes(module: Module, guidelines: Guidelines) -> tuple[SmsSize | None, SmsSize | None]:

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from datetime import date, datetime
 
 from wardround.client.outreach.content.approvals import APPROVED, RETIRED, ContentDecision
-from wardround.client.outreach.content.check import check
+from wardround.client.outreach.content.check import CheckedModule
 from wardround.client.outreach.content.folder import ContentFolder
 from wardround.client.outreach.content.guidelines import Guidelines
 from wardround.client.outreach.content.module import SUFFIX, Module
 from wardround.client.outreach.content.translation import original_of
-from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.text.section import shown
 from wardround.protocol.text.text import is_line
@@ -20,8 +19,7 @@ LONGEST_REASON = 500
 
 def approval(
     content: ContentFolder,
-    module: Module,
-    contract: Contract | None,
+    checked: CheckedModule,
     *,
     person: str,
     reason: str,
@@ -31,14 +29,13 @@ def approval(
 ) -> ContentDecision:
     """Make the approval of a module as it was read; ConfigurationError where it has a fault, or this person may not.
 
-    until: its last day, None for the module's own. contract: whose words it must use, None where none is known.
+    checked: one of the folder's modules. until: its last day, None for the module's own.
     """
+    module = checked.module
     check_approver(module, person, content.guidelines)
     _check_reason(reason)
-    checked = check(content.modules, content.guidelines, contract)
-    faults = [fault for one in checked if one.module is module for fault in one.faults]
-    if faults:
-        raise ConfigurationError(f"{'; '.join(faults)}; nothing was recorded")
+    if checked.faults:
+        raise ConfigurationError(f"{'; '.join(checked.faults)}; nothing was recorded")
     last = module.valid_until if until is None else until
     within = f"must be from today to {module.valid_until}, the module's valid_until"
     require(today <= last <= module.valid_until, "until", last, within)

@@ -161,6 +161,7 @@ def test_nobody_at_the_terminal_approves_nothing(content: Path, run: Run) -> Non
     assert code == 2
     assert "nobody is at the terminal" in error
     assert "you have a visit on {date}: see you then." in text  # what would have been signed was shown
+    assert "the contract's words" in text  # and what no rule looked at
     assert run("approve", "visit.en", "--yes", "--person", "Ada Byron", "--reason", "x")[0] == 2
     assert run("approve", "visit.en", "--yes", "--until", "soon", *GRACE)[0] == 2
     assert set(states(run).values()) == {"waits for approval"}

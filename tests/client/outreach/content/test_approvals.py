@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.client.outreach.content.modules import SPANISH, guidelines_of, module_of, module_text, write_folder
 from wardround.client.outreach.content.approvals import ContentDecision, Standing, standings
+from wardround.client.outreach.content.check import check_one
 from wardround.client.outreach.content.choice import (
     Held,
     NoAuthorisations,
@@ -58,7 +59,7 @@ def test_only_the_approved_bytes_may_be_sent() -> None:
     assert state(again, approved(module)) == "changed since it was approved"
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_any_change_of_bytes_lapses_the_approval(data: st.DataObject) -> None:
     """One byte changed, added or taken anywhere: the file no longer reads, or its approval no longer holds."""
@@ -120,7 +121,8 @@ def folder(tmp_path: Path) -> ContentFolder:
 
 def decide(folder: ContentFolder, name: str = "visit.en", **changes: object) -> ContentDecision:
     given = {"person": "Grace Hopper", "reason": "kind", "until": None, "now": NOW, "today": TODAY, **changes}
-    return approval(folder, folder.find(name), None, **given)  # type: ignore[arg-type]
+    checked = check_one(folder.find(name), folder.modules, folder.guidelines, None)
+    return approval(folder, checked, **given)  # type: ignore[arg-type]
 
 
 def test_an_approval_is_of_what_was_read(folder: ContentFolder) -> None:
@@ -228,15 +230,17 @@ def test_marketing_goes_to_nobody_without_an_authorisation() -> None:
     assert held_for_authorisation(own, "p-1", NoAuthorisations(), TODAY) is not None
 
 
-@settings(deadline=None)
+VERSIONS = [module_of(parts={"core": f"Version {number}."}) for number in range(3)]
+
+
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from(["approve", "retire"]), st.integers(0, 2)), max_size=6),
     st.integers(0, 2),
 )
 def test_what_may_be_sent_was_approved_last_as_it_is(history: list[tuple[str, int]], now: int) -> None:
     """Over random histories of three versions of a module."""
-    versions = [module_of(parts={"core": f"Version {number}."}) for number in range(3)]
     make: dict[str, Callable[[Module], ContentDecision]] = {"approve": approved, "retire": retired}
-    decisions = [make[act](versions[number]) for act, number in history]
-    found: Standing = standings([versions[now]], guidelines_of(), decisions, TODAY)["visit.en"]
+    decisions = [make[act](VERSIONS[number]) for act, number in history]
+    found: Standing = standings([VERSIONS[now]], guidelines_of(), decisions, TODAY)["visit.en"]
     assert found.may_be_sent == (bool(history) and history[-1] == ("approve", now))

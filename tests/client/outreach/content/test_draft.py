@@ -190,7 +190,7 @@ def test_a_text_that_would_be_read_otherwise_drafts_nothing(folder: Path, core: 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     TEXTS, TEXTS, st.sampled_from(["", '"', "'", ": ", " #", "- ", "{", "&a", "!x", "\\", "id: other", "---"])
 )

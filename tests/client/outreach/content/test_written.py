@@ -52,7 +52,7 @@ def filled(module: Module, name: str, form: str) -> str | None:
     return None
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(NAMES)
 def test_a_refusal_tells_the_placeholder_and_nothing_of_the_patients(name: str) -> None:
     assert refusal_of({"first_name": name, "date": "1 May"}) in (
@@ -77,7 +77,7 @@ WITH_LINK = module_of(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(NAMES)
 @example("{link}")
 @example("<b>")
@@ -90,7 +90,7 @@ def test_no_name_becomes_a_tag(name: str) -> None:
             assert name in "".join(read.texts)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(NAMES)
 @example("{date}")
 def test_a_name_is_never_read_for_placeholders_and_moves_no_terminal(name: str) -> None:
@@ -102,7 +102,7 @@ def test_a_name_is_never_read_for_placeholders_and_moves_no_terminal(name: str) 
             assert text.count("\n") == PLAIN.text.count("\n")
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(NAMES)
 def test_a_name_never_makes_a_message_longer_than_was_checked(name: str) -> None:
     module = module_of()
@@ -117,7 +117,7 @@ def test_a_name_never_makes_a_message_longer_than_was_checked(name: str) -> None
         assert size.segments <= other.segments + -(-wide // 66)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(NAMES, st.sampled_from(["first_name", "date"]))
 def test_no_value_becomes_a_link(value: str, placeholder: str) -> None:
     values = {"first_name": "Ada", "date": "1 May", placeholder: value}
@@ -137,7 +137,7 @@ def test_two_values_do_not_spell_a_link_together() -> None:
         written(module, {"first_name": "evil.", "date": "example"}, GUIDELINES)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(NAMES)
 def test_no_cell_is_a_formula(text: str) -> None:
     cell = csv_cell(text)
@@ -166,7 +166,7 @@ def test_each_form_is_of_its_reader() -> None:
         written(WITH_LINK, values, GUIDELINES, "pdf")
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(
         st.sampled_from([*MARKS, "[core]", "[greeting]", "\n", "---", ": ", "#", "visit", "{first_name}"])
@@ -187,7 +187,7 @@ def test_no_text_of_a_module_is_syntax(bits: list[str]) -> None:
         assert not re.search(r"[{}]", "".join(Tags(page).texts))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(st.text(alphabet="{}ab_1 ", max_size=30))
 def test_cutting_loses_nothing(text: str) -> None:
     spelt = (piece if isinstance(piece, str) else f"{{{piece.name}}}" for piece in pieces(text))
