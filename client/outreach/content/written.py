@@ -17,6 +17,7 @@ from wardround.client.outreach.content.placeholders import (
     placeholder_names,
     value_fault,
 )
+from wardround.client.outreach.content.sms import sms_size
 from wardround.protocol.errors import ConfigurationError
 
 FORMS = ("plain", "html", "large_print", "voice")
@@ -33,7 +34,7 @@ def written(module: Module, values: Mapping[str, str], guidelines: Guidelines, f
     """Write a module for one patient. values: placeholder → text; form: one of ``FORMS``.
 
     ConfigurationError where a value is missing or cannot stand in its placeholder (it names the placeholder, never
-    the value), and where a form does not exist.
+    the value), where a text message would take more parts than the guidelines allow, and where a form does not exist.
     """
     if form not in FORMS:
         raise ConfigurationError(f"form={form}: must be one of {', '.join(FORMS)}")
@@ -50,8 +51,20 @@ def written(module: Module, values: Mapping[str, str], guidelines: Guidelines, f
             f"{module.name}: with its placeholders filled, it holds what looks like a link"
         )
     if form in ("plain", "voice"):
-        return _filled(text, {**values, LINK: module.link}, str)
+        filled = _filled(text, {**values, LINK: module.link}, str)
+        if module.channel == "sms" and form == "plain":
+            _check_parts(module, filled, guidelines)
+        return filled
     return _page(module, _filled(text, values, lambda value: html.escape(value), _anchor(module)), form)
+
+
+def _check_parts(module: Module, text: str, guidelines: Guidelines) -> None:
+    """Refuse what no check beforehand can rule out: a name of letters that take two units each."""
+    most = max(guidelines.most_segments, guidelines.most_segments_other)
+    if sms_size(text).segments > most:
+        raise ConfigurationError(
+            f"{module.name}: with its placeholders filled, it takes more than {most} parts (guidelines.yaml: sms)"
+        )
 
 
 def longest_text(module: Module, guidelines: Guidelines, filler: str) -> str:

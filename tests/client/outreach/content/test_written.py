@@ -72,6 +72,7 @@ def refusal_of(values: dict[str, str]) -> str:
 
 PAGES = {"channel": "letter", "subject": "Your visit"}
 PLAIN = module_of(**PAGES)
+SMS = module_of()
 WITH_LINK = module_of(
     **PAGES, link=LINK, parts={"core": "Dear {first_name}: {link}\n\nSee you", "voice": "Call us"}
 )
@@ -105,16 +106,19 @@ def test_a_name_is_never_read_for_placeholders_and_moves_no_terminal(name: str) 
 @settings(deadline=None, max_examples=60)
 @given(NAMES)
 def test_a_name_never_makes_a_message_longer_than_was_checked(name: str) -> None:
-    module = module_of()
-    usual, other = sms_sizes(module, GUIDELINES)
-    text = filled(module, name, "plain")
+    usual, other = sms_sizes(SMS, GUIDELINES)
+    text = filled(SMS, name, "plain")
     if text is not None and usual is not None and other is not None:
-        size = sms_size(text)
-        if name.isascii() and name.isalpha():
-            assert size.segments <= usual.segments
-        # A character beyond 16 bits takes two units: a name of such letters is a rare one, and counted all the same.
-        wide = sum(ord(one) > 0xFFFF for one in name)
-        assert size.segments <= other.segments + -(-wide // 66)
+        most = usual if name.isascii() and name.isalpha() else other
+        assert sms_size(text).segments <= (most.segments if max(name) <= "\uffff" else 4)
+
+
+def test_a_name_of_letters_that_take_two_units_is_refused_where_the_parts_do_not_suffice() -> None:
+    strict = guidelines_of(sms={"most_segments": 2, "most_segments_in_other_letters": 2})
+    values = {"first_name": "Ann", "date": "1 May"}
+    assert written(SMS, values, strict).startswith("Hello Ann")
+    with pytest.raises(ConfigurationError, match="more than 2 parts"):
+        written(SMS, {**values, "first_name": "\U00020000" * 30}, strict)
 
 
 @settings(deadline=None, max_examples=60)
