@@ -19,7 +19,7 @@ from wardround.client.outreach.reasons import MOST, Reasons, shared_effects
 from wardround.client.outreach.selection import Selection, selection_of
 from wardround.client.personal.boosted import BoostedPart, boosted_logits, fit_boosted, tree_reasons
 from wardround.client.personal.personal_mixture import mixture_effects
-from wardround.client.personal.personal_scores import personal_design
+from wardround.client.personal.personal_scores import USED_KIND, personal_design
 from wardround.client.personal.personalize import PersonalDesign
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
@@ -138,7 +138,7 @@ def _scored(scorer: _Scorer, cohort: Cohort) -> pl.DataFrame:
 
 
 def _design(contract: Contract, stored: StoredModel, cohort: Cohort) -> PersonalDesign:
-    return personal_design("boosted", stored.model, contract.layout, stored.weights, cohort)
+    return personal_design(USED_KIND, stored.model, contract.layout, stored.weights, cohort)
 
 
 def with_identity(scores: pl.DataFrame, messages: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

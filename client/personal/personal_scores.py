@@ -18,6 +18,8 @@ from wardround.protocol.model.model import last_activations, named_parameters, p
 from wardround.protocol.terms.settings import ModelSettings
 
 KINDS = ("none", "mixture", "intercept_slope", "last_layer", "boosted")
+USED_KIND = "boosted"
+"""What ``wardround-hospital score --personal`` fits, and what the accuracy benchmark measures."""
 
 
 def personal_scores(

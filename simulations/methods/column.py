@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from wardround.client.cohort import Cohort
+from wardround.client.personal.personal_scores import USED_KIND
 from wardround.conf.composed import compose_study
 from wardround.conf.settings import StudySettings
 from wardround.protocol.arrays import Floats
@@ -118,7 +119,7 @@ class Column:
         found |= measures(self.federation.heldout, self._predict(terms, weights))
         found["training"] = {**asdict(terms.training), "public_patients": None}
         if cell.method == DEFAULT and cell.epsilon in self.case.personal:
-            contest = Contest(self.federation, terms, weights, settings.personalization.kind)
+            contest = Contest(self.federation, terms, weights, USED_KIND)
             found["personal"] = self._personal(terms, personalised(contest))
         return found
 

@@ -32,6 +32,7 @@ CHALLENGERS: Mapping[str, Challenger] = {
     "frozen_body": personal("last_layer", WIDE_DEEP, ADAM),
     "offset_and_slope": personal("intercept_slope"),
     "mixture": personal("mixture"),
+    "boosted": personal("boosted"),
 }
 """Methods from elsewhere; what ships is run by the study's own rounds (``simulations.study.study``)."""
 LOCAL_ONLY = frozenset({"fedavg_tuned", "opacus_fedavg", "fedprox", "mean_regularised"})

@@ -24,7 +24,7 @@ from wardround.client.outreach.score import refuse_not_releasable
 from wardround.client.personal import boosted
 from wardround.client.personal.boosted import boosted_logits, fit_boosted, tree_reasons
 from wardround.client.personal.personal_mixture import mixture_effects
-from wardround.client.personal.personal_scores import personal_design, personal_scores
+from wardround.client.personal.personal_scores import USED_KIND, personal_design, personal_scores
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
@@ -325,7 +325,7 @@ def test_personal_scores_are_the_simulations_for_known_and_unknown_patients(
     stored = load_model(save_model(model, contract, settings), contract)
     assert score(model, "--personal")[0] == 0
     training, asked = cohorts(hospital, contract)
-    expected = personal_scores("boosted", settings, contract.layout, stored.weights, training, asked)
+    expected = personal_scores(USED_KIND, settings, contract.layout, stored.weights, training, asked)
     mixed = personal_scores("mixture", settings, contract.layout, stored.weights, training, asked)
     assert np.abs(expected - mixed).max() > 0.01
     by_row = dict(zip(asked.rows.tolist(), (1 / (1 + np.exp(-expected))).tolist(), strict=True))

@@ -23,7 +23,7 @@ from wardround.simulations.methods.prior import PRIORS
 Make = Callable[..., Any]
 SUMS = ("gradients", "weighted gradients", "gram", "weighted gram", "residuals", "counts")
 CLIP = 0.3
-PRODUCTS = {"wide_deep", "offset_and_slope", "mixture"}
+PRODUCTS = {"wide_deep", "offset_and_slope", "mixture", "boosted"}
 """Run by the product's rounds and personal parts alone, which have tests of their own."""
 
 
