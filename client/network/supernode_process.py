@@ -44,6 +44,7 @@ from flwr.supernode.runtime import run_clientapp
 
 from wardround.client.network.known_app import run_the_shim_alone
 from wardround.client.network.left_behind import leaving_nothing_behind
+from wardround.client.network.repeated_parts import RepeatedParts
 from wardround.protocol.exit_with_parent import exit_when_parent_exits
 from wardround.protocol.text.say import complain
 
@@ -140,7 +141,8 @@ def _set_times(runner: int, wake: int) -> None:
 
     start_client_internal.time = Pauses(on_message)  # type: ignore[assignment, attr-defined]
     # A message's parts may still be on their way to the server when it is seen there.
-    start_client_internal.pull_objects = partial(pull_objects, initial_backoff=PARTS_SECONDS)  # type: ignore[attr-defined]
+    fetched = RepeatedParts(partial(pull_objects, initial_backoff=PARTS_SECONDS))
+    start_client_internal.pull_objects = fetched  # type: ignore[assignment, attr-defined]
     pull = start_client_internal._pull_and_store_message
     start_client_internal._pull_and_store_message = leaving_nothing_behind(pull, RunNotRunningException)
     fleet_http_connection.make_simple_http_retry_invoker = calling_again_soon  # type: ignore[attr-defined]
