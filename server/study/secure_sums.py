@@ -82,8 +82,9 @@ def run_sum(
     if fixed is None:
         fixed, took = _first_trip(study, asked, named, asks, what, below=below, wait_seconds=wait_seconds)
         folder.save_fixed(fixed)
-        names, slot = list(fixed.accepted), asked.slot
-        study.log.write(SURVIVORS, round=slot.number, account=slot.account, survivors=names)
+    # Also of those read back: killed right after they were kept, the log would lack them.
+    names, slot = list(fixed.accepted), asked.slot
+    study.log.write(SURVIVORS, round=slot.number, account=slot.account, survivors=names)
     trip = await_shares(fixed, folder.slot_key_digests(roster, asked.slot))
     if took:
         trip = _quickest_first(fixed, trip, asks, max(took, _LEAST_PATIENCE_SECONDS))

@@ -228,6 +228,24 @@ def test_a_server_killed_anywhere_goes_on_with_the_same_roster_and_the_same_surv
     assert len({tuple(m.survivors.items()) for m in hospitals.members.values() if m.survivors}) == 1
 
 
+def test_survivors_that_were_kept_are_in_the_log_though_the_server_was_killed_in_between(
+    study, hospitals, monkeypatch
+):
+    save_fixed = SumFolder.save_fixed
+
+    def killed(self, fixed):
+        save_fixed(self, fixed)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SumFolder, "save_fixed", killed)
+        with pytest.raises(Killed):
+            summed(study, hospitals)
+    assert events(study, "survivors") == []
+    summed(study, hospitals)
+    assert [event["survivors"] for event in events(study, "survivors")] == [sorted(NAMES)]
+
+
 def test_below_the_threshold_the_slot_waits_with_stored_bytes_and_is_not_given_up(study, hospitals):
     hospitals.away = {SumStep.MASKED: {"north", "east"}}
     with pytest.raises(
