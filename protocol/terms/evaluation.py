@@ -18,6 +18,8 @@ from wardround.protocol.errors import require
 from wardround.protocol.text.bounds import MOST_EVALUATIONS
 
 MITIGATIONS = ("none", "equal_selection", "equal_opportunity", "calibration")
+OVERALL_SHARE, SUMMED_SHARE = 0.7, 0.2
+"""Of the table of all events under local noise, and in secure sums, where noise is small and groups need it more."""
 _MARGIN = 1 - 2.0**-22  # an exact sum over at most 2**23 patients times a factor is rounded, to 2**-53 of it
 
 
@@ -28,7 +30,8 @@ class EvaluationSettings:
     rounds: after which the shared model is evaluated; empty means after the last. epsilon: of all tables
     together, at the study's δ, on the held-out patients' account. score_bins, bin_width: how many bins of
     scores, and how wide the innermost are, in log-odds (``score_edges``). overall_share: of the squared sensitivity,
-    for the table of all events; group attributes share the rest. noise_multiplier: σ ÷ sensitivity of one
+    for the table of all events; group attributes share the rest; 0 leaves it to the rule, and in terms means 0.7.
+    noise_multiplier: σ ÷ sensitivity of one
     release, set by ``server.algorithm.propose``.
     """
 
@@ -37,7 +40,7 @@ class EvaluationSettings:
     epsilon: float = 1.0
     score_bins: int = 8
     bin_width: float = 0.35
-    overall_share: float = 0.7
+    overall_share: float = 0.0
     noise_multiplier: float = 0.0
 
     def __post_init__(self) -> None:
@@ -54,10 +57,10 @@ class EvaluationSettings:
         width = self.bin_width
         require(1e-3 <= width <= 10, "evaluation.bin_width", width, "must be from 0.001 to 10 log-odds")
         require(
-            0 < self.overall_share < 1,
+            0 <= self.overall_share < 1,
             "evaluation.overall_share",
             self.overall_share,
-            "must lie between 0 and 1",
+            "must lie between 0 and 1 (null: chosen by the study's rule)",
         )
         require(
             len(self.rounds) <= MOST_EVALUATIONS,
@@ -149,7 +152,7 @@ def table_factors(contract: Contract, settings: EvaluationSettings) -> Floats:
     L2 norm at most 1. The norm of the whole is then at most the root of the sum of squared factors, one per
     attribute and one for all events, which is 1.
     """
-    share = settings.overall_share if contract.groups else 1.0
+    share = (settings.overall_share or OVERALL_SHARE) if contract.groups else 1.0
     each = (1 - share) / max(len(contract.groups), 1)
     squared = [each if row.attribute else share for row in table_rows(contract)]
     return np.sqrt(squared) * _MARGIN

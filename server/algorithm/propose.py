@@ -13,7 +13,12 @@ from wardround.protocol.model.model import parameter_count
 from wardround.protocol.model.own_module import module_digest
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.privacy.noise import AUTO, LOCAL
-from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.evaluation import (
+    OVERALL_SHARE,
+    SUMMED_SHARE,
+    EvaluationSettings,
+    FairnessSettings,
+)
 from wardround.protocol.terms.limits import MAX_DELTA_TIMES_PATIENTS, delta_clause
 from wardround.protocol.terms.secure_sum import SecureSumChoice, SecureSumSettings
 from wardround.protocol.terms.settings import (
@@ -257,7 +262,7 @@ def tail_share(training: TrainingSettings) -> float:
 
 
 def _planned_evaluation(terms: Terms, asked: EvaluationSettings | None) -> EvaluationSettings | None:
-    """Name the rounds, one more for the model as mitigated, and find the noise that all of them need."""
+    """Name the rounds, one more for the model as mitigated; find all their noise, and the share of the table of all."""
     if asked is None or not asked.enabled:
         return None
     last = terms.training.rounds
@@ -266,7 +271,8 @@ def _planned_evaluation(terms: Terms, asked: EvaluationSettings | None) -> Evalu
         rounds = (*rounds, last + 1)
     # Rate 1: every held-out patient is in every table.
     noise = noise_multiplier_for(asked.epsilon, terms.privacy.delta, 1.0, len(rounds))
-    return replace(asked, rounds=rounds, noise_multiplier=noise)
+    share = asked.overall_share or (SUMMED_SHARE if terms.secure_sum else OVERALL_SHARE)
+    return replace(asked, rounds=rounds, noise_multiplier=noise, overall_share=share)
 
 
 def without_moments(terms: Terms) -> TrainingSettings:

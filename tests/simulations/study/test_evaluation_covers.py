@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from wardround.server.algorithm.propose import propose
 from wardround.server.evaluation import measures
 from wardround.server.evaluation.estimates import Estimate, NoisedTables, estimate
 from wardround.server.evaluation.evaluation import consistent_tables, evaluate_tables
+from wardround.server.evaluation.group_report import group_report
 from wardround.server.evaluation.release_decision import decide_release
 from wardround.server.evaluation.table_weights import release_weights
 from wardround.simulations.federation.federation import Federation, load_federation, through_gate
@@ -113,12 +115,14 @@ def covered(name: str) -> dict[str, Covered]:
     weights = pooled_model(plain, layout, federation.training)
     truth = exact_measures(heldout, predict_probabilities(plain.model, layout, weights, heldout))["auc"]
     logits = predict_logits(plain.model, layout, weights, heldout)
-    tables = scaled_tables(settings.contract, EvaluationSettings(), logits, heldout)
     result = {}
     for noise in ("local", "secure"):
+        terms = terms_of(settings, federation, noise)
+        assert terms.evaluation is not None
+        tables = scaled_tables(settings.contract, terms.evaluation, logits, heldout)
         ours = ties = released = 0
         halfwidths = []
-        for number, noised in enumerate(draws_of(terms_of(settings, federation, noise), tables)):
+        for number, noised in enumerate(draws_of(terms, tables)):
             found = estimate(noised, measures.auc(noised.shape))
             ours += covers(found, truth)
             halfwidths.append(found.halfwidth(0.95))
@@ -128,6 +132,29 @@ def covered(name: str) -> dict[str, Covered]:
                 released += decide_release(evaluate_tables(noised, 0.95), None, DECISION, TODAY).releasable
         result[noise] = Covered(ours, ties, float(np.mean(halfwidths)), released)
     return result
+
+
+@pytest.mark.slow
+@pytest.mark.statistical
+def test_groups_of_a_thousand_are_shown_to_five_hundredths_in_secure_sums() -> None:
+    """Means over 50 draws, of groups with at least 1,000 held-out patients: selection, AUC, calibration."""
+    settings, federation = federation_of("default")
+    heldout, layout = federation.heldout, settings.contract.layout
+    terms = terms_of(settings, federation, "secure")
+    assert terms.evaluation is not None
+    logits = predict_logits(terms.model, layout, pooled_model(terms, layout, federation.training), heldout)
+    tables = scaled_tables(settings.contract, terms.evaluation, logits, heldout)
+    exact = consistent_tables(terms, 1, tables.sum(axis=0), terms.hospitals).counts.sum(axis=(1, 2))
+    widths: dict[tuple[str, str], list[float]] = {}
+    for noised in islice(draws_of(terms, tables), 50):
+        for group in group_report(noised, terms.fairness).groups:
+            if exact[group.row] >= 1000:
+                assert not group.suppressed
+                for name in ("selection", "auc", "calibration"):
+                    widths.setdefault((group.label, name), []).append(group.measures[name].halfwidth(0.95))
+    assert len(widths) >= 8 * 3
+    means = {key: float(np.mean(found)) for key, found in widths.items()}
+    assert max(means.values()) <= 0.05, means
 
 
 @pytest.fixture(scope="module")
