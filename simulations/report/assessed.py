@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from wardround.client.cohort import Cohort
-from wardround.protocol.arrays import Floats
+from wardround.protocol.arrays import Booleans, Floats
+from wardround.protocol.contract.contract import Contract
 from wardround.simulations.measures import metrics
 
 
@@ -20,6 +21,44 @@ def exact_measures(heldout: Cohort, probabilities: Floats) -> dict[str, float]:
         "prevalence": float(np.average(heldout.labels, weights=weights)),
         "patients": float(heldout.patient_count),
     }
+
+
+def exact_groups(
+    heldout: Cohort, probabilities: Floats, contract: Contract, threshold: float
+) -> list[dict[str, object]]:
+    """Give each group's numbers without noise or bins, in the group report's order, every patient weighing the same.
+
+    threshold: probability from which an event counts as selected. A measure that a group has not (no events, or one
+    label alone) is NaN.
+    """
+    fields, found = contract.layout.features, list[dict[str, object]]()
+    names = [field.name for field in fields]
+    for attribute in contract.groups:
+        own = names.index(attribute)
+        for group, label in enumerate(fields[own].labels):
+            inside = heldout.bins[:, own] == group
+            found.append(
+                {"attribute": attribute, "group": label, **_of(heldout, probabilities, inside, threshold)}
+            )
+    return found
+
+
+def _of(heldout: Cohort, probabilities: Floats, inside: Booleans, threshold: float) -> dict[str, float]:
+    labels, scores = heldout.labels[inside], probabilities[inside]
+    weights = (1 / heldout.events_per_patient)[heldout.patient_of_event][inside]
+    selected = (scores >= threshold).astype(np.float64)
+    return {
+        "patients": float(weights.sum()),
+        "selection": _mean(selected, weights),
+        "true_positive": _mean(selected, weights * labels),
+        "false_positive": _mean(selected, weights * (1 - labels)),
+        "auc": weighted_auc(labels, scores, weights) if len(labels) else math.nan,
+        "calibration": _mean(scores - labels, weights),
+    }
+
+
+def _mean(values: Floats, weights: Floats) -> float:
+    return float(values @ weights / weights.sum()) if weights.sum() > 0 else math.nan
 
 
 def weighted_auc(labels: Floats, scores: Floats, weights: Floats) -> float:

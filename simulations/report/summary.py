@@ -20,7 +20,7 @@ from wardround.server.evaluation.assess import Assessment
 from wardround.server.evaluation.measured import null_where_nan, summary_of
 from wardround.simulations.measures import metrics
 from wardround.simulations.measures.paired import NoWorseOff, auc_difference, no_worse_off
-from wardround.simulations.report.assessed import exact_measures
+from wardround.simulations.report.assessed import exact_groups, exact_measures
 from wardround.simulations.report.scores import METHOD_KEYS, MethodScores, score_methods
 
 PROTECTS_NOBODY_WARNING = (
@@ -220,7 +220,13 @@ def _assessed(results: Results) -> dict[str, object]:
     if results.assessment is None:
         return {}
     shared = results.probabilities.get("federated_private")
-    return summary_of(results.assessment, None if shared is None else exact_measures(results.heldout, shared))
+    if shared is None or results.assessment.released is None:
+        return summary_of(results.assessment)
+    found = summary_of(results.assessment, exact_measures(results.heldout, shared))
+    # By the common threshold: where groups have thresholds of their own, their rates are other ones.
+    threshold = results.assessment.released.group_report.threshold
+    groups = exact_groups(results.heldout, shared, results.contract, threshold)
+    return {**found, "exact_groups": groups}
 
 
 def _by_method(scores: Mapping[str, MethodScores]) -> dict[str, object]:

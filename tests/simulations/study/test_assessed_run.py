@@ -61,6 +61,14 @@ def test_summary_files_and_model_say_the_same(settings_of, tmp_path: Path) -> No
         # Four deviations of the noise: by chance once in 3,000 runs, and the seed is fixed.
         assert abs(found[name]["value"] - found["exact"][name]) < 4 * found[name]["noise"] + 2e-3
     assert {group["group"] for group in summary["fairness"]["groups"]} >= {"F", "M"}
+    # In a simulation the exact numbers stand beside the noised ones, which have an interval for them.
+    named = [(one["attribute"], one["group"]) for one in summary["fairness"]["groups"]]
+    assert [(one["attribute"], one["group"]) for one in summary["exact_groups"]] == named
+    for noised, exact in zip(summary["fairness"]["groups"], summary["exact_groups"], strict=True):
+        if not noised["suppressed"]:
+            assert noised["patients"] == pytest.approx(exact["patients"], rel=0.1)
+            for measure in ("auc", "calibration"):
+                assert noised[measure]["low"] <= exact[measure] <= noised[measure]["high"]
     facts = load_model(files.model, settings.contract).facts
     assert facts["releasable"] == ("yes" if summary["releasable"] else "no")
     assert facts["usable_until"] == summary["usable_until"]
