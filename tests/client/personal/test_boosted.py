@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from tests.builders import AGE, PUBLIC, SEX, cohort_of, small_contract
 from wardround.client.cohort import Cohort
-from wardround.client.personal import boosted
+from wardround.client.personal import boosted, personal_mixture
 from wardround.client.personal.boosted import (
     BoostedPart,
     boosted_logits,
@@ -16,8 +16,9 @@ from wardround.client.personal.boosted import (
     tree_events,
     tree_reasons,
 )
-from wardround.client.personal.personal_mixture import mixture_logits
+from wardround.client.personal.personal_mixture import fit_out_of_fold, mixture_logits
 from wardround.client.personal.personal_scores import personal_design, personal_scores
+from wardround.client.personal.personalize import fold_of_patient
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.terms.settings import ModelSettings
 
@@ -116,6 +117,24 @@ def test_no_patient_is_in_two_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole == training.event_count
     assert len(folds) == boosted.FOLDS
     assert sum(folds) == (boosted.FOLDS - 1) * training.event_count
+
+
+def test_logits_out_of_fold_do_not_know_the_patients_own_outcomes(monkeypatch: pytest.MonkeyPatch) -> None:
+    even = np.full((1, len(personal_mixture.CANDIDATES)), 0.2)
+    # The weights of the candidates are the hospital's, and so every patient's: kept apart from what is asked here.
+    monkeypatch.setattr(personal_mixture, "mixing_weights", lambda losses: even.copy())
+    training = together([120], 11)
+    design = personal_design("boosted", MODEL, LAYOUT, WEIGHTS, training)
+    changed = replace(training, labels=training.labels.copy())
+    own = training.patient_of_event == 17
+    changed.labels[own] = 1 - changed.labels[own]
+    _, before = fit_out_of_fold(LAYOUT, training, design)
+    _, after = fit_out_of_fold(LAYOUT, changed, design)
+    assert before[own].tobytes() == after[own].tobytes()
+    fold = fold_of_patient(training.tokens, personal_mixture.FOLDS)
+    same = (fold == fold[17])[training.patient_of_event]
+    assert before[same].tobytes() == after[same].tobytes()
+    assert np.abs(before[~same] - after[~same]).min() > 0
 
 
 def test_what_trees_add_for_each_feature_is_what_they_add_in_all() -> None:
