@@ -63,7 +63,7 @@ def biased_quantile(level: float, bias: float, stddev: float) -> float:
     """Give the quantile at this level of |x|, x normal with mean ``bias`` and this standard deviation.
 
     >>> round(biased_quantile(0.95, 0.0, 1.0), 3), round(biased_quantile(0.95, 1.0, 1.0), 3)
-    (1.96, 2.655)
+    (1.96, 2.646)
     """
     if not (stddev > 0 and math.isfinite(bias / stddev)):
         return bias + stddev
