@@ -1,5 +1,7 @@
 """What may be typed after ``wardround-hospital``: every command with its arguments. Imports nothing heavy."""
 
+import os
+from functools import cache
 from pathlib import Path
 
 from wardround.client.commands.content_flags import content
@@ -318,7 +320,12 @@ COMMANDS = (
 
 
 def parser() -> OneLineParser:
-    """Build the whole command line."""
+    """Give the whole command line; it is built once for each default home."""
+    return _built(Path(os.environ.get("WARDROUND_HOME", ".")))
+
+
+@cache  # a program that calls many commands, as tests do, would spend a tenth of its time on building it anew
+def _built(home: Path) -> OneLineParser:
     top = begin(
         "wardround-hospital",
         "What a hospital runs: agent, ledger, policy, models.",
@@ -327,7 +334,7 @@ def parser() -> OneLineParser:
     )
     for command in COMMANDS:
         one = top.add_word(command.name, command.summary)
-        common(one, machine=command.machine)
+        common(one, home, machine=command.machine)
         command.add(one)
         one.set_defaults(module=command.module)
     return top

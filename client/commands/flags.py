@@ -1,6 +1,5 @@
 """Flags that several commands have. Imports nothing heavy."""
 
-import os
 from argparse import SUPPRESS
 from pathlib import Path
 
@@ -10,16 +9,15 @@ from wardround.protocol.command_line.parser import OneLineParser
 def inner(parser: OneLineParser, name: str, summary: str) -> OneLineParser:
     """Add a word behind a command, whose common flags leave alone what stood before it."""
     word = parser.add_word(name, summary)
-    common(word, inner=True)
+    common(word, SUPPRESS)
     return word
 
 
-def common(parser: OneLineParser, machine: bool = True, inner: bool = False) -> None:
-    """Add the flags of every command. machine: with ``--json``."""
+def common(parser: OneLineParser, home: Path | str, machine: bool = True) -> None:
+    """Add the flags of every command. home: the default, SUPPRESS for an inner word. machine: with ``--json``."""
     # An inner word's defaults come last in argparse: they would undo a flag that was typed before it.
-    home = SUPPRESS if inner else Path(os.environ.get("WARDROUND_HOME", "."))
+    off = SUPPRESS if home == SUPPRESS else False
     parser.add_argument("--home", type=Path, default=home, metavar="DIR", help="the home folder")
-    off = SUPPRESS if inner else False
     if machine:
         parser.add_argument("--json", action="store_true", default=off, help="print JSON, for scripts")
     parser.add_argument(

@@ -1,6 +1,7 @@
 """What may be typed after ``wardround-serve``: every command with its flags. Imports nothing heavy."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from wardround.conf.help import help_text
@@ -142,8 +143,9 @@ def _settings() -> Sequence[str]:
     return candidates("serve")
 
 
+@cache  # a program that calls many commands, as tests do, would spend a tenth of its time on building it anew
 def parser() -> OneLineParser:
-    """Build the whole command line."""
+    """Give the whole command line; it is built once."""
     top = begin(
         "wardround-serve",
         "What the operator of a federation runs.",

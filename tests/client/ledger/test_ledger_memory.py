@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.client.small_hospital import Hospital
 from wardround.client.agent.agent import Agent
 from wardround.client.home.home import load_home
 from wardround.client.ledger.head_file import Head, read_head, write_head
 from wardround.protocol.errors import LedgerError, Refusal
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 from wardround.protocol.wire.signing import new_key
+
+CLOSED_FORM = "wardround.client.train.check_training.check_closed_form"
 
 
 @dataclass
@@ -56,26 +59,43 @@ class Place:
         return {name: getattr(answer, "clause", "released") for name, answer in answers.items()}
 
 
-@pytest.fixture
-def place(hospital, terms_with, tmp_path):
-    """Each operator had a release before the copy, and each had one after it."""
-    second = new_key()
+@pytest.fixture(scope="module")
+def place_made(terms_with, tmp_path_factory):
+    """Each operator had a release before the copy, and each had one after it. Made once; its agent runs."""
+    folder = tmp_path_factory.mktemp("memory")
+    second, hospital = new_key(), Hospital(folder / "north")
     hospital.write_policy(operators={"first": hospital.operator.public, "second": second.public})
     terms = {name: terms_with(study=name) for name in ("tea", "coffee", "milk")}
     who = {"reason": "reviewed", "person": "officer"}
     for name, key in (("tea", hospital.operator), ("coffee", hospital.operator), ("milk", second)):
         fields = {"operator": key.public, "study": name, "terms": terms[name].fingerprint, **who}
         hospital.agent._ledger.decide("approved", hospital.agent._now(), **fields)
-    hospital.released(1, terms["tea"])
-    hospital.released(1, terms["milk"], signer=second)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CLOSED_FORM, lambda *arguments: 0.0)
+        hospital.released(1, terms["tea"])
+        hospital.released(1, terms["milk"], signer=second)
+        hospital.stop()
+        copy = folder / "copy"
+        copy.mkdir()
+        for file in hospital.folder.glob("ledger.*"):
+            shutil.copy(file, copy / file.name)
+        held = {hospital.operator.public: hospital.released(2, terms["tea"]).release.ledger_head}
+        held[second.public] = hospital.released(2, terms["milk"], signer=second).release.ledger_head
+    yield Place(hospital, hospital.folder, copy, second, terms, held)
     hospital.stop()
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for file in hospital.folder.glob("ledger.*"):
-        shutil.copy(file, copy / file.name)
-    held = {hospital.operator.public: hospital.released(2, terms["tea"]).release.ledger_head}
-    held[second.public] = hospital.released(2, terms["milk"], signer=second).release.ledger_head
-    return Place(hospital, hospital.folder, copy, second, terms, held)
+
+
+@pytest.fixture
+def place(place_made, tmp_path, monkeypatch):
+    """The same place for one test alone, with its agent running: the newest entries are in the log."""
+    monkeypatch.setattr(CLOSED_FORM, lambda *arguments: 0.0)
+    hospital = place_made.hospital.copied_to(tmp_path / "north")
+    copy = shutil.copytree(place_made.copy, tmp_path / "copy")
+    hospital.agent  # noqa: B018 (started)
+    yield replace(
+        place_made, hospital=hospital, folder=hospital.folder, copy=copy, held=dict(place_made.held)
+    )
+    hospital.stop()
 
 
 def _main_file_copied_while_it_runs(place: Place) -> None:
