@@ -22,11 +22,17 @@ def _own_log() -> Iterator[None]:
     logger.setLevel(before[2])
 
 
+@pytest.fixture(scope="session")
+def hospital_made(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
+    """A hospital that nobody asked anything yet, made once; each test has a copy."""
+    return Hospital(tmp_path_factory.mktemp("hospital") / "north")
+
+
 @pytest.fixture
-def hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def hospital(hospital_made: Hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A hospital whose agent takes the agreement of closed form and Opacus for granted (seconds per study)."""
     monkeypatch.setattr("wardround.client.train.check_training.check_closed_form", lambda *arguments: 0.0)
-    place = Hospital(tmp_path / "north")
+    place = hospital_made.copied_to(tmp_path / "north")
     yield place
     place.stop()
 
