@@ -19,6 +19,7 @@ from wardround.conf.composed import compose_study
 from wardround.protocol.contract.feature import KINDS, STATISTICS
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import WardroundError
+from wardround.server.main import main
 
 GUIDE = (ROOT / "docs" / "contract.md").read_text()
 
@@ -85,6 +86,15 @@ def test_the_public_tables_contracts_are_read(tmp_path):
         settings = compose_study(*overrides, f"data.contract={path}")
         assert settings.contract == contract_from_mapping(yaml.safe_load(contract))
         assert settings.contract.hospital is not None
+
+
+def test_the_advice_is_what_the_command_says(tmp_path, monkeypatch, capsys):
+    visits = blocks(section("A table of your own, without Python"), "yaml")[0]
+    (tmp_path / "visits.yaml").write_text(visits)
+    monkeypatch.chdir(tmp_path)
+    command, _, told = blocks(section("What drowns in noise"), "console")[0].partition("}'\n")
+    assert main(shlex.split(command.replace("\\\n", " ") + "}'")[2:]) == 0
+    assert capsys.readouterr().out == told
 
 
 def test_each_kind_and_statistic_is_explained():

@@ -76,7 +76,7 @@ def prior_covariance(contract: Contract, of_bins: Callable[[int], Floats] = orde
     kinds = {feature.name: feature.kind for feature in contract.features}
     layout = contract.layout
     blocks: dict[str, Floats] = {
-        f.name: _bins_covariance(kinds[f.name], f.size, of_bins) for f in layout.features
+        f.name: bins_covariance(kinds[f.name], f.size, of_bins) for f in layout.features
     }
     for cross in layout.crosses:
         first, second = cross.parents
@@ -86,7 +86,8 @@ def prior_covariance(contract: Contract, of_bins: Callable[[int], Floats] = orde
     return np.asarray(covariance[: layout.width, : layout.width])
 
 
-def _bins_covariance(kind: str, size: int, of_bins: Callable[[int], Floats]) -> Floats:
+def bins_covariance(kind: str, size: int, of_bins: Callable[[int], Floats] = ordered_covariance) -> Floats:
+    """Prior covariance of one feature's bins in units of τ²: float64 [size, size]."""
     covariance = np.eye(size)
     if kind in ORDERED_KINDS:
         covariance[:-1, :-1] = of_bins(size - 1)  # the last bin is "missing"

@@ -1,5 +1,6 @@
 """What may be typed after ``wardround-serve``: every command with its flags. Imports nothing heavy."""
 
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -101,6 +102,14 @@ def _terms(parser: OneLineParser) -> None:
     _composed(parser)
 
 
+def _contract(parser: OneLineParser) -> None:
+    parser.begin_words("action", "advise")
+    advise = parser.add_word("advise", "say from public numbers what the study's noise would hide")
+    # The outer word's default would be undone by an inner one's.
+    advise.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON, for scripts")
+    _composed(advise)
+
+
 def _approve(parser: OneLineParser) -> None:
     _study(parser)
     parser.add_argument("--person", required=True, metavar="NAME", help="who signs")
@@ -131,9 +140,10 @@ COMMANDS = (
     ),
     Command("key", "key", "make the operator's signing key", _key),
     Command("terms", "terms", "compose a study, find the noise that its ε needs, and sign the terms", _terms),
+    Command("contract", "contract", "advise which features of a contract drown in noise", _contract),
 )
-HOMELESS = ("key", "terms")
-"""Commands that name their files, and need no operator's home."""
+HOMELESS = ("key", "terms", "contract")
+"""Commands that name their files or need none, and no operator's home."""
 
 
 def _settings() -> Sequence[str]:

@@ -37,26 +37,34 @@ def forecast_terms(proposal: Proposal, now: datetime) -> SignedTerms:
     return _signed(proposal, now, _members(proposal))
 
 
+def unsigned_terms(proposal: Proposal) -> Terms:
+    """Compose terms that are only looked at, without a key or a home: every hospital has a key that nobody holds."""
+    return _composed(proposal, {})
+
+
 def _signed(proposal: Proposal, now: datetime, members: Mapping[str, str]) -> SignedTerms:
-    key, hospitals = load_key(proposal.key), proposal.training.public_patients
-    terms = propose(
+    key, terms = load_key(proposal.key), _composed(proposal, members)
+    expires_at = (now + timedelta(days=proposal.valid_days)).isoformat(timespec="seconds")
+    delay = proposal.reply_delay_seconds
+    # Before the signature: no hospital can even read such terms, and that would only come out at the hospitals.
+    require_countable(terms)
+    return sign_terms(replace(terms, expires_at=expires_at, reply_delay_seconds=delay), key)
+
+
+def _composed(proposal: Proposal, members: Mapping[str, str]) -> Terms:
+    return propose(
         study=proposal.study,
         contract=proposal.contract,
         model=proposal.model,
         privacy=proposal.privacy,
         training=proposal.training,
-        public_patients=hospitals,
+        public_patients=proposal.training.public_patients,
         simulation=proposal.simulation,
         evaluation=proposal.evaluation,
         fairness=proposal.fairness,
         secure_sum=proposal.secure_sum,
         members={name: members.get(name) or new_key().public for name in _named(proposal)},
     )
-    expires_at = (now + timedelta(days=proposal.valid_days)).isoformat(timespec="seconds")
-    delay = proposal.reply_delay_seconds
-    # Before the signature: no hospital can even read such terms, and that would only come out at the hospitals.
-    require_countable(terms)
-    return sign_terms(replace(terms, expires_at=expires_at, reply_delay_seconds=delay), key)
 
 
 def _named(proposal: Proposal) -> Iterable[str]:

@@ -1,0 +1,157 @@
+"""What of a contract the noise of a study would hide, before anybody is asked: from public numbers alone.
+
+For one field with n bins of equal shares p = 1/n, Fisher information of its centred effects is c = h b² p, where h is
+``fisher.BERNOULLI_VARIANCE`` and b the column scale: a bin's effect b·w is known with the standard error b s ÷ c,
+s being the noise in the gradients that the weights are read from. Under the prior w ~ N(0, τ²K) of
+``server.algorithm.newton``, with λ the eigenvalues of τ²K between centred effects, the posterior mean keeps
+
+    Σ c²λ² ÷ (c²λ + s²)  of the variance  Σ λ    (Rasmussen and Williams 2006, §2.7).
+
+A field drowns where less than half is kept. In a field without order all λ are τ², and that is where its standard
+error exceeds the prior's spread, b τ. What is counted for a cross lies beyond its two features: its λ are the products
+of theirs; what it adds to their own effects is left out. So are shares that are not equal, and the chance in who the
+patients are, which comes on top of noise.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import starmap
+
+import numpy as np
+
+from wardround.protocol.arrays import Floats
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import require
+from wardround.protocol.model.model import column_scale
+from wardround.protocol.terms.terms import Terms
+from wardround.server.algorithm.aggregate import noise_gain
+from wardround.server.algorithm.fisher import BERNOULLI_VARIANCE, RANGED_SPREAD
+from wardround.server.algorithm.newton import EFFECT_STDDEV, averaged_noise_stddev, bins_covariance
+from wardround.server.algorithm.noise_choice import mean_noise_stddev
+
+LEAST_KEPT = 0.5
+"""Share of a field's variance that must be kept: below, more of its effect is hidden than is learned."""
+MOST_BINS_IN_ORDER = 500
+"""Bins whose eigenvalues are computed; a field with more of them is taken to have no order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldAdvice:
+    """One field: a feature, a cross, or a ranged value (bins = 1).
+
+    stddev: of the noise in one bin's effect; prior_stddev: of the differences expected between bins (both in log-odds;
+    of a ranged value, from its middle to its end). kept: share of their variance that is learned. needed: by what the
+    noise must be divided for LEAST_KEPT; 1 or less where that much is kept already.
+    """
+
+    name: str
+    bins: int
+    stddev: float
+    prior_stddev: float
+    kept: float
+    needed: float
+
+    @property
+    def drowns(self) -> bool:
+        """Whether less is learned than is hidden."""
+        return self.kept < LEAST_KEPT
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContractAdvice:
+    """All fields, the most hidden first; and the rule for bins whose order says nothing.
+
+    affordable_bins: bins of equal shares that a categorical feature can have, *other* among them. least_share: of the
+    patients' messages that such a bin must hold; above 1, none can.
+    """
+
+    fields: tuple[FieldAdvice, ...]
+    affordable_bins: int
+    least_share: float
+
+
+def advise(terms: Terms) -> ContractAdvice:
+    """Say what is learned of each field. ConfigurationError for a model that is not additive, or for several steps."""
+    model, steps = terms.model, terms.training.local_steps
+    remedy = (
+        "must be additive: what noise does to another model is not known in closed form; set model=additive"
+    )
+    require(model.structure.additive, "model.kind", model.kind, remedy)
+    require(steps == 1, "training.local_steps", steps, "must be 1: advice reads the noise of one gradient")
+    scale = float(column_scale(terms.model, terms.contract.layout)[0])
+    noise = _noise_stddev(terms)
+    least_share = noise / (BERNOULLI_VARIANCE * scale**2 * EFFECT_STDDEV)
+    fields = starmap(lambda name, one: _advice(name, one, scale, noise), _spectra(terms.contract))
+    return ContractAdvice(
+        fields=tuple(sorted(fields, key=lambda field: (field.kept, field.name))),
+        # At the bound itself half is kept: a hair of rounding must not cost a bin.
+        affordable_bins=math.floor(1 / least_share * (1 + 1e-9)),
+        least_share=least_share,
+    )
+
+
+@dataclass(frozen=True)
+class _Spectrum:
+    """Eigenvalues of the prior between centred effects, in τ²; share: mean square of one of its design columns."""
+
+    bins: int
+    eigenvalues: Floats
+    share: float
+
+
+def _noise_stddev(terms: Terms) -> float:
+    """Standard deviation of the noise in one coordinate of what the final weights are read from."""
+    if terms.training.optimizer == "newton":
+        return averaged_noise_stddev(terms, noise_gain(terms))
+    return mean_noise_stddev(terms)
+
+
+def _advice(name: str, one: _Spectrum, scale: float, noise: float) -> FieldAdvice:
+    information = BERNOULLI_VARIANCE * scale**2 * one.share
+    variances = EFFECT_STDDEV**2 * one.eigenvalues
+    return FieldAdvice(
+        name=name,
+        bins=one.bins,
+        stddev=scale * noise / information,
+        prior_stddev=scale * math.sqrt(variances.mean()),
+        kept=_kept(variances, noise / information),
+        needed=_needed(variances, noise / information),
+    )
+
+
+def _kept(variances: Floats, error: float) -> float:
+    """Share of the variance that is known with this standard error of each weight."""
+    return float((variances**2 / (variances + error**2)).sum() / variances.sum())
+
+
+def _needed(variances: Floats, error: float) -> float:
+    """By what to divide the error so that LEAST_KEPT is kept: by bisection, for it falls with the error."""
+    # Between the smallest and the largest, each eigenvalue alone would keep more, or less, than half.
+    low, high = 0.0, math.sqrt(variances.max())
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _kept(variances, middle) >= LEAST_KEPT else (low, middle)
+    return error / low
+
+
+def _spectra(contract: Contract) -> Iterator[tuple[str, _Spectrum]]:
+    layout = contract.layout
+    kinds = {feature.name: feature.kind for feature in contract.features}
+    alone = {field.name: _centred(kinds[field.name], field.size) for field in layout.features}
+    for field in layout.features:
+        yield field.name, _Spectrum(field.size, alone[field.name], 1 / field.size)
+    for cross in layout.crosses:
+        first, second = (alone[name] for name in cross.parents)
+        yield cross.name, _Spectrum(cross.size, np.outer(first, second).ravel(), 1 / cross.size)
+    for name in layout.values:
+        yield name, _Spectrum(1, np.ones(1), RANGED_SPREAD)
+
+
+def _centred(kind: str, size: int) -> Floats:
+    """Eigenvalues of a feature's prior covariance between effects whose mean is taken out: float64 [size − 1]."""
+    if size > MOST_BINS_IN_ORDER:
+        return np.ones(size - 1)
+    centre = np.eye(size) - 1 / size
+    # Ascending: the first is that of the mean, 0.
+    return np.asarray(np.linalg.eigvalsh(centre @ bins_covariance(kind, size) @ centre)[1:])

@@ -1,0 +1,81 @@
+"""``contract advise``: which features of a contract drown in a study's noise, from public numbers alone."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.say import say, say_json
+from wardround.server.algorithm.contract_advice import ContractAdvice, FieldAdvice, advise
+from wardround.server.commands.settings import composed_proposal, show_settings
+from wardround.server.study.sign_terms import unsigned_terms
+
+STUDY = "advice"
+"""Name of terms that nobody will see."""
+
+
+def run(options: Namespace) -> None:
+    """Give the advice; no home, key or table is read."""
+    if options.show_settings:
+        show_settings(options.settings)
+        return
+    proposed = composed_proposal(options.settings, study=STUDY, key=Path(), out=Path())
+    terms = unsigned_terms(proposed)
+    advice = advise(terms)
+    if options.json:
+        say_json(plain(terms, advice))
+    else:
+        say(*lines(terms, advice))
+
+
+def plain(terms: Terms, advice: ContractAdvice) -> dict[str, object]:
+    """Give all of it as plain data."""
+    return {
+        "contract": terms.contract.name,
+        "fingerprint": terms.contract.fingerprint,
+        "hospitals": len(terms.hospitals),
+        "patients": sum(terms.training.public_patients.values()),
+        "epsilon": terms.privacy.epsilon,
+        "delta": terms.privacy.delta,
+        "noise": terms.privacy.noise,
+        "rounds": terms.training.rounds,
+        "affordable_bins": advice.affordable_bins,
+        "least_share": advice.least_share,
+        "fields": [{**asdict(one), "drowns": one.drowns} for one in advice.fields],
+    }
+
+
+def lines(terms: Terms, advice: ContractAdvice) -> Iterator[str]:
+    """Say all of it to a person."""
+    privacy, patients = terms.privacy, sum(terms.training.public_patients.values())
+    yield (
+        f"contract {terms.contract.name}: {len(terms.hospitals)} hospitals, {patients} patients; "
+        f"ε = {privacy.epsilon:g} at δ = {privacy.delta:g}, noise={privacy.noise}, {terms.training.rounds} rounds"
+    )
+    yield "noise and effects in log-odds, one standard deviation each; bins of equal shares are assumed"
+    yield from map(field_line, advice.fields)
+    yield word_line(advice)
+    drowned = sum(field.drowns for field in advice.fields)
+    yield f"{drowned} of {len(advice.fields)} drown"
+    if drowned:
+        yield "fewer bins help, and more patients; a field that is left out makes all others clearer"
+
+
+def field_line(one: FieldAdvice) -> str:
+    """Say what becomes of one field."""
+    what = f"{one.bins} bins" if one.bins > 1 else "one value"
+    known = f"{one.name} ({what}): noise ±{one.stddev:.2g}, effects ±{one.prior_stddev:.2g}; "
+    known += f"{one.kept:.0%} is learned"
+    return f"{known}: it drowns, unless noise is {one.needed:.3g} times less" if one.drowns else known
+
+
+def word_line(advice: ContractAdvice) -> str:
+    """Say how many words a categorical feature can afford; *other* is a bin as well."""
+    words = advice.affordable_bins - 1
+    if words < 1:
+        return "a categorical feature can afford no word: even two bins of equal shares drown"
+    return (
+        f"a categorical feature can afford {words} {'word' if words == 1 else 'words'} and other; "
+        f"a word in less than {advice.least_share:.1%} of messages drowns"
+    )

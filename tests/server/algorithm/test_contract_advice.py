@@ -1,0 +1,159 @@
+"""Advice on a contract: what noise hides is said, what it leaves is not; newton's own matrices say the same."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.builders import AGE, PUBLIC, SEX, small_contract
+from wardround.protocol.arrays import Floats
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.layout import Layout
+from wardround.protocol.contract.reading import contract_from_mapping
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Terms
+from wardround.server.algorithm.aggregate import noise_gain
+from wardround.server.algorithm.contract_advice import FieldAdvice, advise
+from wardround.server.algorithm.newton import (
+    EFFECT_STDDEV,
+    averaged_noise_stddev,
+    design_gain,
+    prior_covariance,
+)
+from wardround.server.algorithm.propose import propose
+
+STEPS = {"kind": "numeric", "column": "steps", "range": [0, 9000]}
+
+
+def words(count: int) -> dict[str, Any]:
+    return {"kind": "categorical", "column": "topic", "vocabulary": [f"w{one}" for one in range(count)]}
+
+
+def contract_with(topic: dict[str, Any]) -> Contract:
+    features = {"age": AGE, "sex": SEX, "topic": topic, "steps": STEPS}
+    return contract_from_mapping(small_contract(**PUBLIC, features=features, crosses=[["age", "sex"]]))
+
+
+def terms(patients: int = 1000, epsilon: float = 1.0, hospitals: int = 3, **changes: Any) -> Terms:
+    given = {
+        "study": "tea",
+        "contract": contract_with(words(30)),
+        "model": ModelSettings(),
+        "privacy": PrivacySettings(noise="local", epsilon=epsilon),
+        "training": TrainingSettings(optimizer="auto"),
+        "public_patients": {f"h{one}": patients for one in range(hospitals)},
+        "simulation": False,
+    }
+    return propose(**given | changes)
+
+
+def field(found: Terms, name: str) -> FieldAdvice:
+    return next(one for one in advise(found).fields if one.name == name)
+
+
+def test_what_drowns_is_said_and_what_does_not_is_not() -> None:
+    assert field(terms(), "topic").drowns
+    assert not field(terms(), "sex").drowns
+    assert field(terms(patients=10), "sex").drowns
+    names = [one.name for one in advise(terms()).fields]
+    assert names[0] == "topic", "the most hidden first"
+    assert set(names) == {"age", "sex", "topic", "steps", "age × sex"}
+
+
+def test_patients_epsilon_and_hospitals_turn_it() -> None:
+    assert field(terms(), "topic").drowns
+    assert not field(terms(patients=9000), "topic").drowns
+    assert not field(terms(epsilon=10), "topic").drowns
+    assert not field(terms(hospitals=100), "topic").drowns
+    masked = terms(hospitals=30, simulation=True, privacy=PrivacySettings(noise="secure"))
+    assert field(masked, "topic").stddev < 0.5 * field(terms(hospitals=30), "topic").stddev
+
+
+def test_the_rule_for_words_is_where_the_verdict_turns() -> None:
+    bins = advise(terms()).affordable_bins
+    assert 3 < bins < 30
+    for count, drowns in ((bins - 1, False), (bins, True)):  # other is a bin as well
+        one = field(replace(terms(), contract=contract_with(words(count))), "topic")
+        assert one.drowns is drowns
+        assert (one.stddev > one.prior_stddev) is drowns, "without order: as the standard error says"
+
+
+@pytest.mark.parametrize("patients", [100, 1000, 10_000])
+def test_newtons_own_matrices_keep_as_much(patients: int) -> None:
+    found = terms(patients)
+    layout, prior = found.contract.layout, EFFECT_STDDEV**2 * prior_covariance(found.contract)
+    shares = np.concatenate([[1.0], *(np.full(one.size, 1 / one.size) for one in layout.fields), [0.0]])
+    gain = design_gain(found, shares)
+    noise = averaged_noise_stddev(found, noise_gain(found))
+    learned = gain.posterior(prior @ gain.fisher, noise)  # covariance of the posterior mean
+    parts = effects(layout)
+
+    def kept(name: str) -> float:
+        part = parts[name]
+        return float(np.trace(part.T @ learned @ part) / np.trace(part.T @ prior @ part))
+
+    for name in ("topic", "steps", "age × sex"):
+        assert field(found, name).kept == pytest.approx(kept(name), abs=0.01), name
+    for name in ("age", "sex"):
+        # What the cross adds to the effect of its features is left out: it makes them a little clearer.
+        assert kept(name) - 0.1 < field(found, name).kept < kept(name) + 0.01
+
+
+def effects(layout: Layout) -> dict[str, Floats]:
+    """Give each field's effect as columns of weights: centred; a feature's with its part of the cross."""
+    widths = {one.name: one.size for one in layout.fields}
+    places = {one.name: start for one, start in zip(layout.fields, layout.offsets, strict=True)}
+    centred = {name: np.eye(size) - 1 / size for name, size in widths.items()}
+    means = {name: np.full((size, 1), 1 / size) for name, size in widths.items()}
+    blocks = {
+        "topic": [("topic", centred["topic"])],
+        "age": [("age", centred["age"]), ("age × sex", np.kron(centred["age"], means["sex"]))],
+        "sex": [("sex", centred["sex"]), ("age × sex", np.kron(means["age"], centred["sex"]))],
+        "age × sex": [("age × sex", np.kron(centred["age"], centred["sex"]))],
+    }
+    found = {"steps": np.eye(layout.width)[:, -1:]}
+    for name, parts in blocks.items():
+        found[name] = np.zeros((layout.width, parts[0][1].shape[1]))
+        for part, block in parts:
+            found[name][places[part] : places[part] + widths[part]] = block
+    return found
+
+
+def test_what_is_needed_is_enough_and_no_more() -> None:
+    found = terms()
+    needed = field(found, "topic").needed
+    for times, drowns in ((1.02, False), (0.98, True)):
+        patients = {name: round(1000 * needed * times) for name in found.hospitals}
+        more = replace(found, training=replace(found.training, public_patients=patients))
+        assert field(more, "topic").drowns is drowns
+    assert field(found, "sex").needed < 1
+
+
+def test_neighbours_that_are_alike_lend_each_other_what_words_cannot() -> None:
+    edges = {"age": {**AGE, "edges": list(range(30))}, "topic": words(30)}
+    found = terms(contract=contract_from_mapping(small_contract(**PUBLIC, features=edges)))
+    ordered, topic = field(found, "age"), field(found, "topic")
+    assert ordered.bins == topic.bins + 1
+    assert ordered.kept > 1.4 * topic.kept
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model": ModelSettings(kind="mlp", hidden=(4,))}, "model.kind=mlp: must be additive"),
+        ({"training": TrainingSettings(local_steps=2)}, "training.local_steps=2: must be 1"),
+    ],
+)
+def test_what_cannot_be_said_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        advise(terms(**changes))
+
+
+def test_a_vocabulary_of_thousands_and_a_cross_of_a_million_are_answered_at_once() -> None:
+    features = {"age": {**AGE, "edges": list(range(200))}, "topic": words(4000)}
+    contract = small_contract(**PUBLIC, features=features, crosses=[["age", "topic"]])
+    found = advise(terms(contract=contract_from_mapping(contract)))
+    assert found.fields[0].bins == 202 * 4001
+    assert found.fields[0].kept < 1e-3

@@ -1,0 +1,68 @@
+"""``contract advise``: a sentence for each field, JSON, one line for what is wrong; it needs no home and no key."""
+
+import json
+
+from tests.builders import ROOT
+from wardround.server.main import main
+
+PATIENTS = "training.public_patients={north: 1200, south: 800}"
+REFILLS = f"contract_file={ROOT / 'docs' / 'contracts' / 'refills.yaml'}"
+
+
+def test_it_says_what_drowns_and_what_does_not(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["contract", "advise", REFILLS, PATIENTS]) == 0
+    head, _, *fields, rule, count, remedy = capsys.readouterr().out.splitlines()
+    assert head.startswith("contract refills: 2 hospitals, 2000 patients; ε = 1 at δ = 1e-05, noise=local")
+    said = {line.partition(" (")[0]: line for line in fields}
+    assert "it drowns, unless noise is " in said["channel × age"]
+    assert "drowns" not in said["language"]
+    assert "a categorical feature can afford 5 words and other" in rule
+    drowned = sum("drowns" in line for line in fields)
+    assert count == f"{drowned} of {len(fields)} drown"
+    assert remedy.startswith("fewer bins help")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_patients_or_a_larger_epsilon_turn_it(capsys):
+    many = "training.public_patients={north: 120000, south: 80000}"
+    for more in ((PATIENTS, "privacy.epsilon=50"), (many, "privacy.delta=5e-7")):
+        assert main(["contract", "advise", REFILLS, *more]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "0 of 15 drown"
+    few = "training.public_patients={north: 12, south: 8}"
+    assert main(["contract", "advise", REFILLS, few]) == 0
+    said = capsys.readouterr().out
+    assert "can afford no word: even two bins of equal shares drown" in said
+    assert "15 of 15 drown" in said
+
+
+def test_scripts_get_the_same_numbers(capsys):
+    for words in (["contract", "--json", "advise"], ["contract", "advise", "--json"]):
+        assert main([*words, REFILLS, PATIENTS]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["patients"] == 2000
+        assert {one["name"] for one in told["fields"] if one["drowns"]} >= {"channel × age", "weekday"}
+        assert told["affordable_bins"] == int(1 / told["least_share"]) == 6
+
+
+def test_a_study_of_secure_sums_needs_nobody_enrolled(capsys):
+    five = "training.public_patients={a: 900, b: 900, c: 900, d: 900, e: 900}"
+    assert main(["contract", "advise", REFILLS, five]) == 0
+    assert "noise=secure" in capsys.readouterr().out
+
+
+def test_what_is_wrong_is_one_line(capsys):
+    for settings, said in (
+        ((REFILLS,), "training.public_patients: is missing; name every hospital, as in {north: 1200}"),
+        ((REFILLS, PATIENTS, "model=mlp"), "model.kind=mlp: must be additive"),
+        (("contract_file=/nope.yaml", PATIENTS), "contract_file=/nope.yaml: cannot be read"),
+        ((REFILLS, PATIENTS, "privacy.delta=1e-3"), "privacy.delta=0.001: times the 1200 patients"),
+    ):
+        assert main(["contract", "advise", *settings]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith(said)
+        assert len(shown.err.splitlines()) == 1
+    assert main(["contract"]) == 2
+    assert main(["contract", "advize"]) == 2
+    assert "did you mean advise?" in capsys.readouterr().err
