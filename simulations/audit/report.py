@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 from markupsafe import Markup
 from rich.box import SIMPLE_HEAD
@@ -155,7 +156,7 @@ def audit_json(results: AuditResults) -> bytes:
     return (json.dumps(plain_results(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def plain_results(results: AuditResults) -> dict[str, object]:
+def plain_results(results: AuditResults) -> dict[str, Any]:
     """The findings as plain data: null for a number that is not finite, and for what was not estimated."""
     attack, terms = results.settings.attack, results.terms
     return {
@@ -171,7 +172,7 @@ def plain_results(results: AuditResults) -> dict[str, object]:
         "seconds": round(results.seconds, 1),
         "findings": [_plain(found) for found in results.findings],
         "one_runs": [_plain_one_run(found) for found in results.one_runs],
-        "memberships": [_plain_membership(found) for found in results.memberships],
+        "memberships": [plain_membership(found) for found in results.memberships],
     }
 
 
@@ -206,7 +207,8 @@ def _plain_one_run(found: OneRunFinding) -> dict[str, object]:
     }
 
 
-def _plain_membership(found: MembershipFinding) -> dict[str, object]:
+def plain_membership(found: MembershipFinding) -> dict[str, object]:
+    """One finding about final models as plain data."""
     return {
         "model": found.words,
         "auc": [found.auc.value, found.auc.low, found.auc.high],
