@@ -38,6 +38,7 @@ def render_lab(figures: Mapping[str, Any]) -> str:
         refuted=sum(one["refuted"] and not one["mutation"] for _, one in found),
         missed=sum(not one["refuted"] and bool(one["mutation"]) for _, one in found),
         one_runs=[_one_run_row(case, one) for case in attacked for one in case["one_runs"]],
+        refuted_once=sum(one["refuted"] for case in attacked for one in case["one_runs"]),
         told=[_told_row(case, one) for case in figures["told"] for one in case["memberships"]],
         models=figures["told"][0]["models"],
         runs=f"{attacked[0]['runs']:,}",

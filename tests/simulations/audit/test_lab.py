@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.builders import ROOT
-from wardround.conf.composed import composed
+from wardround.server.algorithm.propose import NEWTON_ROUNDS
 from wardround.simulations.audit.__main__ import cases, told_cases
 from wardround.simulations.audit.lab import render_lab
 
@@ -30,12 +30,11 @@ def test_the_figures_are_of_the_cases_and_runs_that_the_page_names(figures: dict
         (case.title, list(case.overrides)) for case in cases()
     ]
     assert [one["case"] for one in figures["told"]] == [case.title for case in told_cases(Path())]
-    rounds = composed("audit", [])["training"]["rounds"]
     assert {
         (one["runs"], one["noise"], one["rounds"], one["delta"], one["confidence"])
         for one in figures["attacked"]
     } == {
-        (4000, "local", rounds, 1e-5, 0.95),
+        (4000, "local", NEWTON_ROUNDS, 1e-5, 0.95),
         (4000, "local", 2, 1e-5, 0.95),
         (4000, "secure", 2, 1e-5, 0.95),
     }
