@@ -25,7 +25,7 @@ def contract_in(path) -> Contract:
 
 
 def cells(feature, rng, count):
-    if feature.kind == "categorical":
+    if feature.worded:
         return rng.choice(list(feature.vocabulary), count)
     if feature.kind == "boolean":
         return rng.choice(["0", "1"], count)
@@ -36,7 +36,7 @@ def table_of(contract, table, rows, rng):
     """Invented cells for every column that the contract's features read of one table."""
     columns = {}
     for feature in contract.features:
-        if feature.table == table and feature.kind in ("categorical", "boolean", "numeric"):
+        if feature.table == table and (feature.worded or feature.kind in ("boolean", "numeric")):
             columns[feature.columns[0]] = cells(feature, rng, rows)
     return columns
 

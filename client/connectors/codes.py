@@ -115,7 +115,7 @@ def _wanted(
     if table == "consents":
         yield "kind", CONSENT_KINDS, None
     for feature in contract.features:
-        if feature.table == table and feature.kind == "categorical":
+        if feature.table == table and feature.worded:
             yield feature.columns[0], feature.vocabulary, None
         elif feature.table == table and feature.kind == "numeric" and _range_of(feature) is not None:
             yield feature.columns[0], (), _range_of(feature)

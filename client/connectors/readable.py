@@ -193,7 +193,7 @@ def _wanted(table: str, contract: Contract) -> list[tuple[str, str]]:
 
 
 def _feature(feature: Feature) -> list[tuple[str, str]]:
-    if feature.kind in ("categorical", "history"):
+    if feature.worded or feature.kind == "history":
         return []
     kind = feature.kind if feature.kind in ("numeric", "boolean") else "timestamp"
     return [(column, kind) for column in feature.columns]

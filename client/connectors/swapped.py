@@ -82,7 +82,7 @@ def _expected(contract: Contract) -> Iterator[_Expected]:
     timestamps = [("messages", contract.decided_at), ("messages", contract.outcome_at)]
     timestamps.append(("assessments", contract.assessed_at))
     for feature in contract.features:
-        if feature.kind == "categorical":
+        if feature.worded:
             words = feature.vocabulary
             found.append(_Expected(table=feature.table, column=feature.columns[0], words=words))
         elif feature.kind == "numeric":

@@ -88,7 +88,7 @@ def read_features(
 def _expression(feature: Feature, schema: pl.Schema, form: TableFormat) -> pl.Expr:
     missing, kind = missing_value(feature), bin_type(feature)
     column = feature.columns[0]
-    if feature.kind == "categorical":
+    if feature.worded:
         index = parsing.word_index(column, schema[column], feature.vocabulary, form)
         return index.fill_null(missing).cast(kind)
     if feature.kind == "boolean":

@@ -50,6 +50,8 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "tone": ("plain", "warm", "urgent"),
     "length": ("short", "medium", "long"),
 }
+_IN_ORDER = ("length",)
+"""Of these, the words that have an order, and stand in it."""
 _TRUTHS = (
     "has", "is", "was", "needs", "wants", "received", "reminded", "interpreter", "repeat", "diabetes", "female",
     "male",
@@ -235,15 +237,16 @@ def _feature(column: str, kind: Kind) -> dict[str, object] | None:
             edges, valid = _NUMBERS[word]
             return {"kind": "numeric", "edges": list(edges), "valid": list(valid)}
         if word in _WORDS and kind == "text":
-            return {"kind": "categorical", "vocabulary": list(_WORDS[word])}
+            listed = "ordered" if word in _IN_ORDER else "categorical"
+            return {"kind": listed, "vocabulary": list(_WORDS[word])}
     return None
 
 
 def _why_not(kind: Kind) -> str:
     return {
         # In a text file every column is text, numbers too.
-        "text": "a text whose words nobody knows publicly; kind: categorical, with its vocabulary (or numeric, with "
-        "edges and valid, if it holds numbers), if it matters",
+        "text": "a text whose words nobody knows publicly; kind: categorical or ordered, with its vocabulary (or "
+        "numeric, with edges and valid, if it holds numbers), if it matters",
         "number": "a number without public bounds; kind: numeric, with edges and valid, if it matters",
         "timestamp": "a date or time; kind: weekday, month, hour or gap_days, if it matters",
     }.get(kind, "its type is not read")

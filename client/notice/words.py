@@ -63,7 +63,7 @@ def _how(feature: Feature, who: str) -> str:
     if not feature.binned:
         low, high = feature.range or (0.0, 0.0)
         return f"as a number between {canonical_number(low)} and {canonical_number(high)}"
-    if feature.kind == "categorical":
+    if feature.worded:
         return (
             f"one of {listed([plain(b) for b in feature.vocabulary], 'or')}; anything else counts as “other”"
         )

@@ -38,13 +38,13 @@ def _check_times(contract: Contract) -> None:
 
 def _check_histories(contract: Contract) -> None:
     """A history by a feature groups the patient's events by what each message was, so it needs words of messages."""
-    words = {f.name for f in contract.features if f.kind == "categorical" and f.table == "messages"}
+    words = {f.name for f in contract.features if f.worded and f.table == "messages"}
     for feature in contract.features:
         if feature.by is not None and feature.by not in words:
             known = ", ".join(sorted(words)) or "none yet"
             raise ContractError(
-                f"contract.features.{feature.name}.by={shown(feature.by)}: must be a categorical feature of the "
-                f"messages ({known})"
+                f"contract.features.{feature.name}.by={shown(feature.by)}: must be a categorical or ordered feature "
+                f"of the messages ({known})"
             )
 
 

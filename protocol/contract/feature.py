@@ -8,7 +8,9 @@ from wardround.protocol.text.bounds import MOST_BINS
 from wardround.protocol.text.canonical import canonical_number
 from wardround.protocol.text.section import Section
 
-KINDS = ("numeric", "categorical", "boolean", "hour", "weekday", "month", "gap_days", "history")
+KINDS = ("numeric", "categorical", "ordered", "boolean", "hour", "weekday", "month", "gap_days", "history")
+WORDED = ("categorical", "ordered")
+"""Kinds of words that the contract lists; those of ``ordered`` are listed in their order."""
 STATISTICS = ("count", "engaged", "missed", "rate", "days_since", "pending", "same_day")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
@@ -27,7 +29,7 @@ class Feature:
 
     columns: one column, two for ``gap_days`` (from, to), none for ``history``. Either ``range`` is set
     (a value scaled to [-1, 1], 0 where missing) or the feature is binned. edges: bin i holds
-    ``edges[i - 1] <= value < edges[i]``; the last bin is *missing* (*other* for categorical).
+    ``edges[i - 1] <= value < edges[i]``; the last bin is *missing* (*other* for kinds in ``WORDED``).
     valid: numbers outside it count as missing. source: the patient must have opted in to it. by: history counts only
     events in the same bin of this feature (the same channel, the same topic); None counts all.
     """
@@ -50,11 +52,16 @@ class Feature:
         return self.range is None
 
     @property
+    def worded(self) -> bool:
+        """Whether its bins are words that the contract lists."""
+        return self.kind in WORDED
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """A reader's name for each bin, *missing* or *other* last; empty for a ranged feature."""
         if not self.binned:
             return ()
-        if self.kind == "categorical":
+        if self.worded:
             # A vocabulary may hold "other" itself: two bins of one name could not be told apart.
             return (*self.vocabulary, OTHER if OTHER not in self.vocabulary else "any other")
         if self.kind == "boolean":
@@ -115,12 +122,8 @@ def feature_from_section(name: str, section: Section) -> Feature:
     columns = tuple(section.text(key) for key in keys)
     vocabulary: tuple[str, ...] = ()
     edges, bounds, valid = (), None, None
-    if kind == "categorical":
-        vocabulary = section.texts("vocabulary")
-        if not 1 <= len(vocabulary) < MOST_BINS:
-            raise ConfigurationError(
-                f"{section.path}.vocabulary: {len(vocabulary)} words, must be from 1 to {MOST_BINS - 1}"
-            )
+    if kind in WORDED:
+        vocabulary = _vocabulary(section, least=2 if kind == "ordered" else 1)
     elif kind in ("numeric", "gap_days", "hour"):
         edges, bounds = _edges_or_range(section)
         if kind != "hour" and section.value("valid", None) is not None:
@@ -131,6 +134,15 @@ def feature_from_section(name: str, section: Section) -> Feature:
         name=name, kind=kind, table=table, columns=columns, vocabulary=vocabulary,
         edges=edges, range=bounds, valid=valid, source=source,
     )  # fmt: skip
+
+
+def _vocabulary(section: Section, least: int) -> tuple[str, ...]:
+    words = section.texts("vocabulary")
+    if not least <= len(words) < MOST_BINS:
+        raise ConfigurationError(
+            f"{section.path}.vocabulary: {len(words)} words, must be from {least} to {MOST_BINS - 1}"
+        )
+    return words
 
 
 def _edges_or_range(section: Section) -> tuple[tuple[float, ...], tuple[float, float] | None]:

@@ -34,7 +34,7 @@ INTERCEPT_VARIANCE = 4.0
 """Of the intercept, in τ²: the base rate is further from one half than an effect is from nothing."""
 RANGE_DECAY = 2.7
 """The two ends of an ordered feature correlate by exp(−this), bins between them by their share of the way."""
-ORDERED_KINDS = ("numeric", "hour", "gap_days", "history")
+ORDERED_KINDS = ("numeric", "ordered", "hour", "gap_days", "history")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +70,7 @@ def ordered_covariance(bins: int) -> Floats:
 def prior_covariance(contract: Contract, of_bins: Callable[[int], Floats] = ordered_covariance) -> Floats:
     """K, prior covariance of the additive model's scaled weights in units of τ²: float64 [width, width].
 
-    Neighbouring bins of an ordered feature are alike, its missing bin and words of a vocabulary stand alone, and
+    Neighbouring bins of an ordered feature are alike, its missing or other bin and words without order stand alone, and
     the bins of a cross are as alike as its parents' are (Kronecker product).
     """
     kinds = {feature.name: feature.kind for feature in contract.features}
@@ -90,7 +90,7 @@ def bins_covariance(kind: str, size: int, of_bins: Callable[[int], Floats] = ord
     """Prior covariance of one feature's bins in units of τ²: float64 [size, size]."""
     covariance = np.eye(size)
     if kind in ORDERED_KINDS:
-        covariance[:-1, :-1] = of_bins(size - 1)  # the last bin is "missing"
+        covariance[:-1, :-1] = of_bins(size - 1)  # the last bin is "missing" or "other"
     return covariance
 
 

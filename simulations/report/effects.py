@@ -14,7 +14,7 @@ from wardround.protocol.model.model import column_scale, named_parameters
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.simulations.report.plots import CHARACTER_PX, Drawing, Scale, compact, number, padded, shorten
 
-ORDERED = ("numeric", "hour", "gap_days", "history", "weekday", "month")
+ORDERED = ("numeric", "ordered", "hour", "gap_days", "history", "weekday", "month")
 MOST_CELLS = 240
 
 
@@ -104,7 +104,8 @@ def _curve(effect: Effect, low: float, high: float) -> str:
     drawing.y_axis(y, 36, 296, "", 4)
     drawing.line(36, y(0), 296, y(0), "zero")
     centres = [36 + width * (index + 0.5) for index in range(len(effect.values))]
-    last = len(effect.values) - (effect.labels[-1] == "–")
+    # A curve's last bin is "missing" or "other", beside the order and not at its end.
+    last = len(effect.values) - (effect.shape == "curve")
     if effect.shape == "line":
         centres = [36.0, 296.0]
     drawing.path([(centres[i], y(effect.values[i])) for i in range(last)], "curve s-together")
@@ -113,7 +114,7 @@ def _curve(effect: Effect, low: float, high: float) -> str:
         hint = f"{effect.name} {label}: {number(value, 2)}"
         drawing.dot(centres[index], y(value), 3.5, f"mark {kind}", hint)
         anchor = "end" if turn else "middle"
-        drawing.text(centres[index] + (4 if turn else 0), 176, label, "tick", anchor, turn)
+        drawing.text(centres[index] + (4 if turn else 0), 176, shorten(label, 15), "tick", anchor, turn)
     return drawing.svg()
 
 

@@ -32,6 +32,6 @@ def word_faults(module: Module, contract: Contract) -> Iterator[str]:
 
 def _feature(attribute: str, contract: Contract) -> Feature | None:
     own = contract.topic.column if attribute == "topic" and contract.topic else None
-    features = [one for one in contract.features if one.table == "messages" and one.kind == "categorical"]
+    features = [one for one in contract.features if one.table == "messages" and one.worded]
     named = [one for one in features if one.name == attribute or one.columns in ((attribute,), (own,))]
     return named[0] if named else None

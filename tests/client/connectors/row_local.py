@@ -31,6 +31,7 @@ CONTRACT = contract_from_mapping(
             "age": {"kind": "numeric", "column": "age", "edges": [18, 65]},
             "reminded": {"kind": "boolean", "column": "reminded"},
             "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms", "post"]},
+            "reach": {"kind": "ordered", "column": "channel", "vocabulary": ["post", "sms"]},
             "hour": {"kind": "hour", "column": "booked", "edges": [9, 15]},
             "lead": {"kind": "gap_days", "from": "booked", "to": "due", "range": [0, 40]},
             "rate": {"kind": "history", "statistic": "rate", "edges": [0.5]},
