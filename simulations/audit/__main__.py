@@ -12,7 +12,7 @@ from wardround.conf.audited import AuditSettings, audit_settings
 from wardround.conf.composed import composed
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.files import write_durably
-from wardround.protocol.text.say import say
+from wardround.protocol.text.say import complain, say
 from wardround.simulations.audit.lab import LabCase, render_lab
 from wardround.simulations.audit.membership import memberships
 from wardround.simulations.audit.report import plain_membership, plain_results
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         for case in cases():
             attacked.append(_attacked(case, asked))
     except WardroundError as error:
-        sys.stderr.write(f"{error}\n")
+        complain(str(error))
         return 2
     figures = {"attacked": attacked, "told": told}
     text = json.dumps(figures, indent=1, ensure_ascii=False)
