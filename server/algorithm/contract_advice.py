@@ -16,7 +16,6 @@ patients are, which comes on top of noise.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import starmap
 
 import numpy as np
 
@@ -82,7 +81,7 @@ def advise(terms: Terms) -> ContractAdvice:
     scale = float(column_scale(terms.model, terms.contract.layout)[0])
     noise = _noise_stddev(terms)
     least_share = noise / (BERNOULLI_VARIANCE * scale**2 * EFFECT_STDDEV)
-    fields = starmap(lambda name, one: _advice(name, one, scale, noise), _spectra(terms.contract))
+    fields = (_advice(name, one, scale, noise) for name, one in _spectra(terms.contract))
     return ContractAdvice(
         fields=tuple(sorted(fields, key=lambda field: (field.kept, field.name))),
         # At the bound itself half is kept: a hair of rounding must not cost a bin.

@@ -13,9 +13,7 @@ from wardround.client.train.prepared import MEMORY_BYTES
 from wardround.conf.compose import settings_to_mapping
 from wardround.conf.settings import StudySettings
 from wardround.protocol.errors import Refusal
-from wardround.protocol.privacy.accounting import (
-    compose_epsilon,
-)
+from wardround.protocol.privacy.accounting import compose_epsilon
 from wardround.protocol.terms.cost import training_events
 from wardround.protocol.terms.request import TABLES, UPDATE
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms

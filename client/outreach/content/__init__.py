@@ -3,7 +3,8 @@
     guidelines     what the hospital allows: words, lengths, links, people (``content/guidelines.yaml``)
     module         one text file: its attributes and its parts
     folder         all files of the folder, and every fault at once
-    placeholders          where a patient's own details go, and what may stand there
+    placeholders   where a patient's own details go, and what may stand there
+    language       how a language is named
     sms, links, wording, reading_level     one kind of check each, pure
     check          all checks of a module, and of modules beside each other
     written        a module with its placeholders filled: plain text, HTML, large print, voice

@@ -21,7 +21,7 @@ from typing import Any
 
 from wardround.client.outreach.content.approvals import APPROVED, RETIRED, ContentDecision
 from wardround.client.outreach.content.deciding import LONGEST_REASON
-from wardround.client.outreach.content.guidelines import is_language
+from wardround.client.outreach.content.language import is_language
 from wardround.client.outreach.content.module import is_id
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded, write_durably

@@ -1,9 +1,10 @@
 """Everything that a module is checked for before a person reads it, and modules beside each other. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wardround.client.outreach.content.guidelines import Guidelines
+from wardround.client.outreach.content.language import base_language
 from wardround.client.outreach.content.links import link_fault
 from wardround.client.outreach.content.module import PARTS, Module
 from wardround.client.outreach.content.placeholders import (
@@ -48,8 +49,9 @@ def check(
     by_name = {module.name: module for module in modules}
     reports = []
     for module in modules:
-        faults = [*_faults(module, guidelines, contract), *translation_faults(module, by_name, guidelines)]
-        reports.append(_report(module, guidelines, contract, [f"{module.name}: {fault}" for fault in faults]))
+        measured = _measured(module, guidelines, contract)
+        found = [*_faults(measured, guidelines, contract), *translation_faults(module, by_name, guidelines)]
+        reports.append(replace(measured, faults=tuple(f"{module.name}: {fault}" for fault in found)))
     return tuple(reports)
 
 
@@ -60,19 +62,18 @@ def check_one(
     return next(one for one in check(modules, guidelines, contract) if one.module is module)
 
 
-def _report(
-    module: Module, guidelines: Guidelines, contract: Contract | None, faults: list[str]
-) -> CheckedModule:
+def _measured(module: Module, guidelines: Guidelines, contract: Contract | None) -> CheckedModule:
+    """Measure a module; no fault is looked for yet."""
     sms, other = sms_sizes(module, guidelines)
     level = reading_level(without_placeholders(module.text), module.language)
     unchecked = [
         *(["the contract's words"] if contract is None else []),
         *(["reading level"] if level is None or _bound(module, guidelines) is None else []),
-        *(["phrases"] if module.language.partition("-")[0] not in guidelines.phrases else []),
+        *(["phrases"] if base_language(module.language) not in guidelines.phrases else []),
     ]
     return CheckedModule(
         module=module,
-        faults=tuple(faults),
+        faults=(),
         sms=sms,
         sms_other=other,
         reading=level,
@@ -95,7 +96,8 @@ def sms_sizes(module: Module, guidelines: Guidelines) -> tuple[SmsSize | None, S
     return sms_size(longest_text(module, guidelines, "x")), sms_size(longest_text(module, guidelines, "č"))
 
 
-def _faults(module: Module, guidelines: Guidelines, contract: Contract | None) -> Iterator[str]:
+def _faults(measured: CheckedModule, guidelines: Guidelines, contract: Contract | None) -> Iterator[str]:
+    module = measured.module
     if contract is not None:
         yield from word_faults(module, contract)
     if module.language not in guidelines.languages:
@@ -104,8 +106,8 @@ def _faults(module: Module, guidelines: Guidelines, contract: Contract | None) -
     for text in (module.subject, module.text, module.voice):
         yield from hidden_faults(without_placeholders(text))
     yield from _link_faults(module, guidelines)
-    yield from _length_faults(module, guidelines)
-    yield from _reading_faults(module, guidelines)
+    yield from _length_faults(measured, guidelines)
+    yield from _reading_faults(measured, guidelines)
     yield from _phrase_faults(module, guidelines)
     yield from _topic_faults(module, guidelines, contract)
     yield from _payment_faults(module, guidelines)
@@ -140,14 +142,14 @@ def _link_faults(module: Module, guidelines: Guidelines) -> Iterator[str]:
         yield "holds what a telephone turns into a link or an address; put it into link: and write {link}"
 
 
-def _length_faults(module: Module, guidelines: Guidelines) -> Iterator[str]:
+def _length_faults(measured: CheckedModule, guidelines: Guidelines) -> Iterator[str]:
+    module, sms, other = measured.module, measured.sms, measured.sms_other
     longest = len(longest_text(module, guidelines, "x"))
     most = guidelines.lengths.get(module.length)
     if module.length and most is None:
         yield f"length={shown(module.length)}: guidelines.yaml (lengths) has no bound for it"
     if most is not None and longest > most:
         yield f"length={module.length}: up to {longest} characters, at most {most} (guidelines.yaml: lengths)"
-    sms, other = sms_sizes(module, guidelines)
     if sms is not None and sms.segments > guidelines.most_segments:
         why = other_letters(without_placeholders(module.text))
         hint = f"; {' '.join(why[:10])} need {sms.encoding}" if why else ""
@@ -158,12 +160,12 @@ def _length_faults(module: Module, guidelines: Guidelines) -> Iterator[str]:
 
 
 def _bound(module: Module, guidelines: Guidelines) -> float | None:
-    return guidelines.reading.get(module.language.partition("-")[0])
+    return guidelines.reading.get(base_language(module.language))
 
 
-def _reading_faults(module: Module, guidelines: Guidelines) -> Iterator[str]:
+def _reading_faults(measured: CheckedModule, guidelines: Guidelines) -> Iterator[str]:
+    module, level = measured.module, measured.reading
     formula, bound = formula_of(module.language), _bound(module, guidelines)
-    level = reading_level(without_placeholders(module.text), module.language)
     if formula and bound is not None and level is not None and not formula.holds(level, bound):
         side = "at least" if formula.higher_is_easier else "at most"
         yield (
@@ -173,7 +175,7 @@ def _reading_faults(module: Module, guidelines: Guidelines) -> Iterator[str]:
 
 
 def _phrase_faults(module: Module, guidelines: Guidelines) -> Iterator[str]:
-    phrases = guidelines.phrases.get(module.language.partition("-")[0], {})
+    phrases = guidelines.phrases.get(base_language(module.language), {})
     text = "\n".join((module.subject, module.text, module.voice))
     for category, phrase in phrases_found(text, phrases):
         yield f"{category.replace('_', ' ')}: says “{phrase}” (guidelines.yaml: phrases)"

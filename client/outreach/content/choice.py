@@ -11,6 +11,7 @@ from typing import Protocol
 
 from wardround.client.outreach.content.approvals import Standing
 from wardround.client.outreach.content.guidelines import Guidelines
+from wardround.client.outreach.content.language import base_language
 from wardround.client.outreach.content.module import Module
 
 
@@ -55,7 +56,7 @@ def module_for(
     """
     wanted = language or guidelines.languages[0]
     # From the region to the language, and never to another language: who does not read it is not reached by it.
-    names = [f"{module_id}.{one}" for one in dict.fromkeys((wanted, wanted.partition("-")[0]))]
+    names = [f"{module_id}.{one}" for one in dict.fromkeys((wanted, base_language(wanted)))]
     there = [name for name in names if name in modules]
     if not there:
         return Held("language", f"there is no module {module_id} in the language {wanted}")

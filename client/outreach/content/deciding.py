@@ -1,6 +1,5 @@
 """Who may decide what about a module: an approval by a named person who wrote no word of it, or a retirement. Pure."""
 
-import unicodedata
 from collections.abc import Mapping
 from datetime import date, datetime
 
@@ -10,6 +9,7 @@ from wardround.client.outreach.content.folder import ContentFolder
 from wardround.client.outreach.content.guidelines import Guidelines
 from wardround.client.outreach.content.module import SUFFIX, Module
 from wardround.client.outreach.content.translation import original_of
+from wardround.client.outreach.content.wording import bare_letters
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.text.section import shown
 from wardround.protocol.text.text import is_line
@@ -120,6 +120,5 @@ def _fits(word: str, another: str) -> bool:
 
 
 def _words(name: str) -> list[str]:
-    letters = unicodedata.normalize("NFKD", name.casefold())
-    kept = (one if one.isalnum() else " " for one in letters if not unicodedata.combining(one))
+    kept = (one if one.isalnum() else " " for one in bare_letters(name))
     return sorted("".join(kept).split())

@@ -13,6 +13,7 @@ from typing import Any
 
 from wardround.client.outreach.content.folder import ContentFolder
 from wardround.client.outreach.content.guidelines import Guidelines
+from wardround.client.outreach.content.language import base_language
 from wardround.client.outreach.content.module import PARTS, SUFFIX, VOICE, Module, read_module
 from wardround.client.outreach.content.reading_level import formula_of
 from wardround.protocol.errors import ConfigurationError, require
@@ -30,7 +31,7 @@ def draft_request(module: Module, guidelines: Guidelines, count: int) -> bytes:
     ConfigurationError for another number of variants than 1 to ``MOST_VARIANTS``.
     """
     require(1 <= count <= MOST_VARIANTS, "count", count, f"must be from 1 to {MOST_VARIANTS}")
-    language = module.language.partition("-")[0]
+    language = base_language(module.language)
     formula = formula_of(language)
     bound = guidelines.reading.get(language)
     plain = {

@@ -49,7 +49,7 @@ class ContentFolder:
 
 def read_folder(folder: Path) -> ContentFolder:
     """Read all modules; ConfigurationError where the folder or its guidelines cannot be read."""
-    own = _read(folder / GUIDELINES, LARGEST_YAML, folder)
+    own = _guidelines_bytes(folder)
     guidelines = read_guidelines(own)
     modules, faults = [], []
     for path in _files(folder):
@@ -117,9 +117,9 @@ def _module(path: Path) -> tuple[Module | None, list[str]]:
         return None, [f"{shown(path.name)}: cannot be read ({error.strerror})"]
 
 
-def _read(path: Path, most: int, folder: Path) -> bytes:
+def _guidelines_bytes(folder: Path) -> bytes:
     try:
-        return read_bounded(path, most)
+        return read_bounded(folder / GUIDELINES, LARGEST_YAML)
     except OSError as error:
-        hint = "; begin with: wardround-hospital content begin" if path.name == GUIDELINES else ""
-        raise ConfigurationError(f"content={folder}: {shown(path.name)}: {error.strerror}{hint}") from error
+        hint = "begin with: wardround-hospital content begin"
+        raise ConfigurationError(f"content={folder}: {GUIDELINES}: {error.strerror}; {hint}") from error

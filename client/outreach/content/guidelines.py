@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wardround.client.outreach.content.faults import Faults
+from wardround.client.outreach.content.language import is_language
 from wardround.client.outreach.content.links import is_host
 from wardround.client.outreach.content.placeholders import LINK, pieces
 from wardround.client.outreach.content.reading_level import FORMULAS
@@ -16,7 +17,6 @@ from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import Section
 
 GUIDELINES = "guidelines.yaml"
-LANGUAGE_PATTERN = r"[a-z]{2,3}(-[A-Z]{2})?"
 _LONGEST_TEXT, _LONGEST_VALUE, _MOST_SEGMENTS, _MOST_PHRASES = 10_000, 200, 20, 1000
 
 
@@ -88,15 +88,6 @@ def _languages(section: Section) -> tuple[str, ...]:
     if not languages or not all(map(is_language, languages)):
         raise section.fail("languages", "must name at least one language, as in [en, es]")
     return languages
-
-
-def is_language(text: str) -> bool:
-    """Whether a text names a language as in ``en`` or ``en-US``."""
-    base, dash, region = text.partition("-")
-    lower = base.isascii() and base.isalpha() and base.islower() and len(base) in (2, 3)
-    return lower and (
-        not dash or (region.isascii() and region.isalpha() and region.isupper() and len(region) == 2)
-    )
 
 
 def _translators(section: Section) -> Mapping[str, Translator]:

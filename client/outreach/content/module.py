@@ -30,7 +30,7 @@ from datetime import date
 from types import MappingProxyType
 
 from wardround.client.outreach.content.faults import Faults
-from wardround.client.outreach.content.guidelines import is_language
+from wardround.client.outreach.content.language import is_language
 from wardround.client.outreach.tables import CHANNELS
 from wardround.protocol.characters import is_visible
 from wardround.protocol.errors import ConfigurationError

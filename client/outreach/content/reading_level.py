@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from wardround.client.outreach.content.language import base_language
+
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 _SENTENCE_END = re.compile(r"[.!?…]+(?=\s|$)|\n{2,}")
 _LONG_WORD = 6  # letters; a LIX long word has more
@@ -76,7 +78,7 @@ def reading_level(text: str, language: str) -> float | None:
 
 def formula_of(language: str) -> Formula | None:
     """Find a language's formula, None where it has none here."""
-    return FORMULAS.get(language.partition("-")[0])
+    return FORMULAS.get(base_language(language))
 
 
 def count(text: str) -> Counts:

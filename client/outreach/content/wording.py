@@ -44,9 +44,13 @@ def hidden_faults(text: str) -> Iterator[str]:
 
 def _as_read(text: str) -> str:
     """Spell a text in small letters without accents, its words between single spaces."""
+    return " ".join(re.findall(r"[^\W_]+|\*", bare_letters(text)))
+
+
+def bare_letters(text: str) -> str:
+    """Spell a text in small letters without accents; all else stays."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
-    letters = "".join(one for one in decomposed if not unicodedata.combining(one))
-    return " ".join(re.findall(r"[^\W_]+|\*", letters))
+    return "".join(one for one in decomposed if not unicodedata.combining(one))
 
 
 @lru_cache(2000)

@@ -55,7 +55,7 @@ def written(module: Module, values: Mapping[str, str], guidelines: Guidelines, f
         if module.channel == "sms" and form == "plain":
             _check_parts(module, filled, guidelines)
         return filled
-    return _page(module, _filled(text, values, lambda value: html.escape(value), _anchor(module)), form)
+    return _page(module, _filled(text, values, html.escape, _anchor(module)), form)
 
 
 def _check_parts(module: Module, text: str, guidelines: Guidelines) -> None:
