@@ -84,6 +84,12 @@ class TableSource(Protocol):
         TableError as ``read`` raises it.
         """
 
+    def withdrawn(self) -> tuple[str, ...]:
+        """Give identifiers, as written, of patients who withdrew beside the tables (``connectors.withdrawals``).
+
+        TableError where that list cannot be read.
+        """
+
     def snapshot(self) -> "TableSource":
         """Give the source as of one time, where it can: all that is read of it shows the same state."""
 
@@ -118,13 +124,18 @@ class MappedSource:
         """Say how the table's cells are written, as the mapping has it."""
         return self.places[table].within(self.timezone).format
 
+    def withdrawn(self) -> tuple[str, ...]:
+        """Nobody: all that these tables know is in them."""
+        return ()
+
 
 @dataclass(frozen=True, eq=False)
 class Tables:
     """Messages, patients, consents and assessments with the contract's column names, of any types.
 
     formats: how each table's cells are written (plain where a table is not named). patient_form: how identifiers are
-    written, in all tables. timezone: the hospital's own, in which days begin.
+    written, in all tables. timezone: the hospital's own, in which days begin. withdrawn: identifiers, as written, of
+    patients who withdrew beside the tables: nothing is learned from whomever they could mean.
     In a simulation the whole federation passes at once: each table then has an extra column
     ``hospital``.
     """
@@ -136,6 +147,7 @@ class Tables:
     formats: Mapping[str, TableFormat] = field(default_factory=dict)
     timezone: str = "UTC"
     patient_form: PatientForm = AS_TEXT
+    withdrawn: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def by_hospital(self) -> bool:
@@ -207,7 +219,14 @@ def read_tables(source: TableSource, contract: Contract) -> Tables:
         raise TableError("messages: no such table in the mapping")
     others = {table: frames[table] for table in TABLES if table != "messages"}
     form = source.place("messages").patient.form
-    return Tables(messages, **others, formats=formats, timezone=source.timezone, patient_form=form)
+    return Tables(
+        messages,
+        **others,
+        formats=formats,
+        timezone=source.timezone,
+        patient_form=form,
+        withdrawn=source.withdrawn(),
+    )
 
 
 def with_words(frame: pl.LazyFrame, place: TablePlace) -> pl.LazyFrame:

@@ -13,7 +13,7 @@ from wardround.client.connectors import parsing
 from wardround.client.connectors.patient_form import canonical
 from wardround.client.connectors.source import Tables
 from wardround.client.connectors.timestamps import instant_of, wall_clock
-from wardround.client.gate.consent_match import whom_damaged_rows_mean, whom_rows_mean
+from wardround.client.gate.consent_match import whom_damaged_rows_mean, whom_rows_mean, whom_texts_mean
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
@@ -30,9 +30,10 @@ def standing_consents(
     loosely (``client.gate.consent_match``).
     """
     rows = tables.part("consents", contract)
+    withdrawn = whom_texts_mean(tables.withdrawn, people, tables.patient_form)
     if rows is None:
         columns = {"index": pl.UInt32, "kind": pl.String, "value": pl.String, "active": pl.Boolean}
-        return pl.DataFrame(schema=columns)
+        return _withdrawn_whole(pl.DataFrame(schema=columns), withdrawn, contract)
     schema = rows.collect_schema()
     form = tables.patient_form
     written = parsing.text(contract.patient, schema[contract.patient])
@@ -53,7 +54,8 @@ def standing_consents(
     asked = read.collect(engine="streaming")
     known = whom_rows_mean(asked, people, form, _in_force(timestamp))
     last = _last_words(known.lazy(), timestamp).collect()
-    return _withdrawn_whole(last, whom_damaged_rows_mean(rows, people, form), contract)
+    damaged = whom_damaged_rows_mean(rows, people, form)
+    return _withdrawn_whole(last, pl.concat([damaged, withdrawn]).unique(), contract)
 
 
 def _asked(contract: Contract) -> pl.Expr:

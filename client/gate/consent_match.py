@@ -5,6 +5,8 @@ canonical form. A withdrawal, an opt-out, a row whose dates cannot be read and a
 patient whom they could mean. A row that was damaged in the file withdraws everything, for whoever it may name.
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from wardround.client.connectors.patient_form import PatientForm, readings
@@ -38,10 +40,19 @@ def whom_damaged_rows_mean(rows: pl.LazyFrame, people: pl.DataFrame, form: Patie
     named = rows.select(pl.col(DAMAGED).alias(PATIENT)).drop_nulls().collect(engine="streaming")
     each = named.select(pl.col(PATIENT).str.split("\n").explode())
     # In a federation's tables not even the hospital can be read: the row counts at all of them.
-    meant = readings(each, form).join(
-        readings(people.select("index", PATIENT), form), on="loose", how="inner"
-    )
-    return meant["index"].unique()
+    return _meant(each, people, form)
+
+
+def whom_texts_mean(texts: Sequence[str], people: pl.DataFrame, form: PatientForm) -> pl.Series:
+    """Patients (``index``, UInt32) whom any of these identifiers, as written, could mean."""
+    return _meant(pl.DataFrame({PATIENT: texts}, {PATIENT: pl.String}), people, form)
+
+
+def _meant(named: pl.DataFrame, people: pl.DataFrame, form: PatientForm) -> pl.Series:
+    if named.is_empty():
+        return pl.Series("index", [], pl.UInt32)
+    known = readings(people.select("index", PATIENT), form)
+    return readings(named, form).join(known, on="loose", how="inner")["index"].unique()
 
 
 def _loosely(rows: pl.DataFrame, people: pl.DataFrame, form: PatientForm) -> pl.DataFrame:

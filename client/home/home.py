@@ -11,6 +11,7 @@
     HOME/peers/            peer files of other hospitals, one for each signer (client.home.peers_folder)
     HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
     HOME/sums/             keys of secure sums, one file for each study until it expires; no backup should hold them
+    HOME/withdrawals.jsonl what patients took back by a reply or a call (client.connectors.withdrawals)
     HOME/evidence/         what operators signed of sums' survivors, to prove a lie (client.secure_sum.evidence)
 
 hospital.yaml:
@@ -38,6 +39,7 @@ from wardround.client.connectors.mapping import source_from_mapping
 from wardround.client.connectors.patient_form import AS_WRITTEN, PatientColumn, patient_from_section
 from wardround.client.connectors.source import TableSource
 from wardround.client.connectors.table_format import zone_from_section
+from wardround.client.connectors.withdrawals import WITHDRAWALS, WithdrawalList, WithWithdrawals
 from wardround.client.home.peers_folder import kept_peers
 from wardround.client.home.round_log import RoundLog
 from wardround.client.home.server_releases import ServerReleases
@@ -144,6 +146,11 @@ class Home:
         return self.folder / PEERS
 
     @property
+    def withdrawals(self) -> WithdrawalList:
+        """What patients took back by a reply, a call or a complaint."""
+        return WithdrawalList(self.folder / WITHDRAWALS)
+
+    @property
     def content_folder(self) -> Path:
         """Where the modules of messages are, and the guidelines for them."""
         return self.folder / CONTENT
@@ -223,7 +230,9 @@ def load_home(folder: Path) -> Home:
         timezone=timezone,
         timezone_is_set=own_zone is not None,
         patient=patient,
-        source=source_from_mapping(tables, folder, timezone, patient),
+        source=WithWithdrawals(
+            source_from_mapping(tables, folder, timezone, patient), WithdrawalList(folder / WITHDRAWALS)
+        ),
         key=load_key(folder / HOSPITAL_KEY),
         patients_key=load_patients_key(folder / PATIENTS_KEY),
         simulation=_simulation(section),

@@ -10,6 +10,7 @@ import pytest
 
 from wardround.client.agent.agent import Agent
 from wardround.client.agent.warm import WarmFeatures
+from wardround.client.connectors.withdrawals import WITHDRAWALS, Withdrawal, WithdrawalList
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 
 NOON = datetime(2024, 6, 10, 12, tzinfo=UTC)
@@ -103,6 +104,31 @@ def test_a_damaged_row_of_the_consents_withdraws_all_whom_it_may_name(bare, tabl
     assert same(sums(hospital, 3), alone[1])
     path.write_text(given)
     assert same(sums(hospital, 4), before)
+
+
+def test_a_refusal_taken_down_here_is_heard_at_the_next_computation_and_charged_to_nobody(bare, tables_of):
+    """However the identifier is spelt; who refuses contact alone is still learned from."""
+    hospital, tables = bare("north"), tables_of()
+    before = sums(hospital, 1)
+    spent = hospital.epsilon
+    words = {"why": "refusal", "at": NOON, "consent": "learn"}
+    taken_down = WithdrawalList(hospital.folder / WITHDRAWALS)
+    taken_down.add([Withdrawal(patient=f"PATIENT {PATIENT:03d}", **words)])
+    taken_down.add([Withdrawal(patient=OTHER_NAME, **{**words, "consent": "contact"})])
+    assert hospital.epsilon == spent
+    after = sums(hospital, 2)
+    never = bare("never")
+    never.write_tables({name: without(table, patient=NAME) for name, table in tables.items()})
+    assert same(after, sums(never, 1))
+    assert not same(after, before)
+
+
+def test_a_list_of_withdrawals_that_cannot_be_read_yields_noise_and_not_everybody(bare):
+    hospital = bare("north")
+    before = sums(hospital, 1)
+    (hospital.folder / WITHDRAWALS).write_bytes(b"lost")
+    assert np.linalg.norm(before) > 0
+    assert not sums(hospital, 2).any()
 
 
 def test_a_consent_that_expires_within_the_day_is_out_of_the_next_round(bare, tables_of):

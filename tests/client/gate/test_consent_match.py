@@ -1,5 +1,6 @@
 """Opt-outs are heard however the identifier is spelt; grants only where it is the same."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -139,3 +140,14 @@ def test_in_a_federation_a_withdrawal_is_of_its_hospital():
     table = pl.concat([messages(["0001"]).with_columns(hospital=pl.lit(name)) for name in ("north", "south")])
     consents = opted_out(["1"]).with_columns(hospital=pl.lit("north"))
     assert patients(Tables(table, None, consents)) == 1
+
+
+@pytest.mark.parametrize("spelling", ["as it is", "full-width", "hyphen", "without leading zeros"])
+@pytest.mark.parametrize("table", ["without a table", "with grants"])
+def test_a_withdrawal_beside_the_tables_takes_everything_back(spelling, table):
+    grants = None if table == "without a table" else granted(PATIENTS)
+    contract = OPEN if grants is None else ASKING
+    spelt = tuple(map(SPELLINGS[spelling], OUT))
+    tables = Tables(messages(PATIENTS), consents=grants)
+    assert patients(tables, contract) == len(PATIENTS)
+    assert patients(replace(tables, withdrawn=spelt), contract) == len(PATIENTS) - len(OUT)

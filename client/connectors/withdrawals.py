@@ -1,0 +1,203 @@
+"""What patients took back by a reply, a call or a complaint: HOME/withdrawals.jsonl, one line each, in canonical JSON.
+
+The list stands beside the hospital's own consents until those say the same, and can only withdraw: it is one more
+source, heard at the very next computation. Identifiers stand in it as they were written, so that they can be matched
+loosely; the file is for its owner alone.
+
+    {"at":"2026-12-01T09:00:00+00:00","channel":"","consent":"contact","patient":"P-17","person":"","reason":"",
+     "record":"…","why":"stop"}
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from wardround.client.connectors.kinds import Kind
+from wardround.client.connectors.source import TablePlace, TableSource
+from wardround.client.connectors.table_format import TableFormat
+from wardround.protocol.errors import ConfigurationError, TableError
+from wardround.protocol.files import read_bounded, write_durably
+from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.plain import read_json
+from wardround.protocol.text.text import is_line
+
+WITHDRAWALS = "withdrawals.jsonl"
+LARGEST_LIST, LARGEST_LINE, LONGEST_REASON = 2**26, 4096, 500
+ALL = "all"
+CONSENTS = ("contact", "learn", "personalise", ALL)
+AGAIN = "again"
+"""What a line is that a person adds where a patient says yes again: it lifts that patient's lines before it."""
+WHYS = ("stop", "bounce", "complaint", "refusal", AGAIN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawal:
+    """One patient's word. consent: of ``CONSENTS``. channel: what of *contact* is taken back, empty for all of it.
+
+    record: SHA-256 of what it was read from, so that a file that is read twice counts once. person, reason: who took
+    it down, and why, where a person did.
+    """
+
+    patient: str = field(repr=False)
+    consent: str
+    channel: str = ""
+    why: str
+    at: datetime
+    record: str = ""
+    person: str = ""
+    reason: str = field(default="", repr=False)
+
+
+def in_force(rows: Sequence[Withdrawal]) -> tuple[Withdrawal, ...]:
+    """Give what still stands: all lines but those that a later ``again`` lifts, of the same identifier and consent."""
+    standing: list[Withdrawal] = []
+    for row in rows:
+        if row.why == AGAIN:
+            lifted = CONSENTS if row.consent == ALL else (row.consent,)
+            standing = [one for one in standing if one.patient != row.patient or one.consent not in lifted]
+        else:
+            standing.append(row)
+    return tuple(standing)
+
+
+class WithdrawalList:
+    """The file. A crash leaves it as it was, or with the new lines."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; it is made with the first line."""
+        self.path = path
+
+    def read(self) -> tuple[Withdrawal, ...]:
+        """Give all lines, oldest first; TableError where the file is not what this class wrote.
+
+        Nothing falls back to an empty list: whoever withdrew must not be forgotten because a byte was lost.
+        """
+        try:
+            content = read_bounded(self.path, LARGEST_LIST)
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise TableError(f"withdrawals={self.path}: cannot be read ({error.strerror})") from error
+        if len(content) > LARGEST_LIST or content[-1:] not in (b"", b"\n"):
+            raise TableError(f"withdrawals={self.path}: is cut or too large; restore it from the newest copy")
+        return tuple(self._row(line, n) for n, line in enumerate(content.split(b"\n")[:-1], 1))
+
+    def standing(self) -> tuple[Withdrawal, ...]:
+        """Give what stands now."""
+        return in_force(self.read())
+
+    def add(self, rows: Sequence[Withdrawal]) -> int:
+        """Keep new lines durably, each record once; how many were new. ConfigurationError where they cannot be kept."""
+        with self._turn():
+            known = self.read()
+            records = {row.record for row in known if row.record}
+            new = []
+            for row in rows:
+                if row.record not in records:
+                    new.append(row)
+                    records |= {row.record} - {""}
+            if not new:
+                return 0
+            content = b"".join(_line(row) + b"\n" for row in (*known, *new))
+            # By the reader's own checks: nothing is written that could not be read again.
+            for number, row in enumerate(new, len(known) + 1):
+                self._row(_line(row), number)
+            try:
+                write_durably(self.path, content, 0o600)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"withdrawals={self.path}: cannot be written ({error.strerror}); nothing was read in: run it again"
+                ) from error
+        return len(new)
+
+    def _row(self, line: bytes, number: int) -> Withdrawal:
+        row = _read_line(line)
+        if row is None:
+            raise TableError(
+                f"withdrawals={self.path}: line {number} is not what inbound writes; restore the newest copy"
+            )
+        return row
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Keep other writers out."""
+        handle = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _line(row: Withdrawal) -> bytes:
+    return canonical_json({**asdict(row), "at": row.at.astimezone(UTC).isoformat(timespec="seconds")})
+
+
+def _read_line(line: bytes) -> Withdrawal | None:
+    """Read a line in its one spelling; None where it is none."""
+    try:
+        plain = read_json(line, LARGEST_LINE)
+        if canonical_json(plain) != line:
+            return None
+        row = Withdrawal(**{**plain, "at": datetime.fromisoformat(plain["at"])})
+    except (ValueError, TypeError, KeyError):
+        return None
+    texts = is_line(row.patient) and all(
+        text == "" or is_line(text, LONGEST_REASON)
+        for text in (row.channel, row.record, row.person, row.reason)
+    )
+    known = row.consent in CONSENTS and row.why in WHYS and row.at.tzinfo is not None
+    return row if texts and known else None
+
+
+@dataclass(frozen=True, eq=False)
+class WithWithdrawals:
+    """A hospital's tables with its own list of withdrawals beside them. The tables themselves are given as they are."""
+
+    tables: TableSource
+    list: WithdrawalList
+
+    @property
+    def timezone(self) -> str:
+        """Name the hospital's own time zone."""
+        return self.tables.timezone
+
+    def has(self, table: str) -> bool:
+        """Whether the mapping names this table."""
+        return self.tables.has(table)
+
+    def place(self, table: str) -> TablePlace:
+        """Give the table's part of the mapping."""
+        return self.tables.place(table)
+
+    def format(self, table: str) -> TableFormat:
+        """Say how the table's cells are written."""
+        return self.tables.format(table)
+
+    def files(self) -> Mapping[str, tuple[Path, ...]]:
+        """Name the tables' files, and the list's: what is kept warm is read anew when either changes."""
+        files = self.tables.files()
+        # Empty for a database, and it must stay so: its tables are read in every round, and the list with them.
+        return {**files, "withdrawals": (self.list.path,)} if files and self.list.path.exists() else files
+
+    def kinds(self, table: str) -> dict[str, Kind]:
+        """Say what each column holds."""
+        return self.tables.kinds(table)
+
+    def snapshot(self) -> "WithWithdrawals":
+        """Give the tables as of one time, and the list as it is whenever it is asked."""
+        return WithWithdrawals(self.tables.snapshot(), self.list)
+
+    def read(self, table: str, columns: tuple[str, ...]) -> pl.LazyFrame:
+        """Read a table."""
+        return self.tables.read(table, columns)
+
+    def withdrawn(self) -> tuple[str, ...]:
+        """Give the identifiers, as written, of patients who no longer want to be learned from."""
+        return tuple({row.patient: None for row in self.list.standing() if row.consent in ("learn", ALL)})
