@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wardround.client.commands.content_flags import content
 from wardround.client.commands.flags import common, inner, of_contract, optional_terms
+from wardround.client.commands.outreach_flags import outreach
 from wardround.protocol.command_line.parser import Command, OneLineParser, begin, whole_number
 
 
@@ -315,6 +316,7 @@ COMMANDS = (
     ),
     Command("score", "score", "write one probability per message, with reasons", _score),
     Command("content", "content", "check, approve, retire and draft what messages to patients say", content),
+    Command("outreach", "outreach", "say who is due a message, and propose what they are sent", outreach),
     Command("notice", "notice", "write the page for patients, from contract, policy and ledger", _notice),
 )
 

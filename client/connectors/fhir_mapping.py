@@ -18,7 +18,7 @@ from wardround.client.connectors.fhir import RESOURCES, FhirSource, FhirTable
 from wardround.client.connectors.fhir_consent import OTHER, Meaning
 from wardround.client.connectors.fhir_path import path_from_text
 from wardround.client.connectors.patient_form import PatientColumn
-from wardround.client.connectors.source import OUTREACH_TABLES, TablePlace
+from wardround.client.connectors.source import OUTREACH_TABLES, TRIGGER_TABLES, TablePlace
 from wardround.client.connectors.table_place import LONGEST_PLACE, place_from_section
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.text.section import Section
@@ -29,7 +29,7 @@ _KINDS = ("purpose", "topic", "source")
 def fhir_source(section: Section, folder: Path, timezone: str, patient: PatientColumn) -> FhirSource:
     """Read a mapping with ``fhir``; paths are relative to ``folder``. ConfigurationError is one line."""
     export = folder / section.text("fhir", most=LONGEST_PLACE)
-    named = (*TABLES, *OUTREACH_TABLES)
+    named = (*TABLES, *OUTREACH_TABLES, *TRIGGER_TABLES)
     parts = {table: section.section(table) for table in named if section.value(table, None) is not None}
     section.finish()
     if "messages" not in parts:

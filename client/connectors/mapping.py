@@ -11,7 +11,8 @@ messages:
   patient: pat_no                     # only where it is another column than hospital.yaml says under `patient`
 patients: {path: patients.parquet}
 consents: {path: consents.csv}
-preferences: {path: preferences.csv}  # for outreach alone, as vetoes and addresses (client.outreach.tables)
+preferences: {path: preferences.csv}  # for outreach alone, as vetoes, addresses (client.outreach.tables) and the tables
+                                      # in which triggers look (client.outreach.triggers.events)
 """
 
 import os
@@ -25,7 +26,7 @@ from wardround.client.connectors.odbc import OdbcSource
 from wardround.client.connectors.odbc_access import odbc_access
 from wardround.client.connectors.patient_form import ANY_COLUMN, PatientColumn
 from wardround.client.connectors.postgres import PostgresSource
-from wardround.client.connectors.source import OUTREACH_TABLES, TablePlace, TableSource
+from wardround.client.connectors.source import OUTREACH_TABLES, TRIGGER_TABLES, TablePlace, TableSource
 from wardround.client.connectors.table_place import LONGEST_PLACE, place_from_section
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.errors import ConfigurationError
@@ -51,11 +52,11 @@ def source_from_mapping(
     access = odbc_access(section, folder) if database == "odbc" else None
     places = {
         table: _place(section.section(table), key, patient)
-        for table in (*TABLES, *OUTREACH_TABLES)
+        for table in (*TABLES, *OUTREACH_TABLES, *TRIGGER_TABLES)
         if section.value(table, None) is not None
     }
     section.finish()
-    for table in OUTREACH_TABLES.keys() & places.keys():
+    for table in (OUTREACH_TABLES.keys() | TRIGGER_TABLES.keys()) & places.keys():
         places[table] = _of_outreach(places[table])
     if "messages" not in places:
         section.text("messages")  # raises, in the section's own words for a missing key

@@ -34,6 +34,14 @@ OUTREACH_TABLES: Mapping[str, tuple[str, ...]] = {
 }
 """Tables that a mapping may name and no contract reads: outreach alone does. Their columns, beside ``patient``."""
 
+TRIGGER_TABLES: Mapping[str, tuple[str, ...]] = {
+    "appointments": ("starts_at", "status"),
+    "recalls": ("kind", "due_at", "done_at"),
+    "interest": ("topic", "seen_at"),
+    "care_teams": ("professional", "channel", "address"),
+}
+"""The same, of what makes a message due (``client.outreach.triggers``)."""
+
 
 @dataclass(frozen=True)
 class TablePlace:
