@@ -12,7 +12,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help venv lock wheel sbom parts demo figure federation test test-slow soak bench bench-accuracy bench-audit check docs format clean
+.PHONY: help venv lock wheel sbom parts demo figure federation test test-slow soak bench bench-accuracy bench-audit bench-outreach check docs format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,9 @@ bench-accuracy: $(STAMP) ## Measure accuracy at each ε and write docs/lab/resul
 
 bench-audit: $(STAMP) ## Attack the default study's releases at ε = 1, 4 and 8 and write docs/lab/audit.*
 	OMP_NUM_THREADS=1 $(BIN)/python -m wardround.simulations.audit
+
+bench-outreach: $(STAMP) ## Count how often the intervals of outreach measure hold the truth, over 2,000 runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m wardround.simulations.bench.coverage
 
 check: $(STAMP) docs ## Run ruff, mypy (strict) and import-linter, and build the documentation
 	$(BIN)/ruff check .
