@@ -12,6 +12,7 @@ from datetime import datetime
 
 from wardround.client.ledger.budget import Caps
 from wardround.client.ledger.port import Ledger
+from wardround.client.policy.outreach import OutreachPolicy
 from wardround.client.policy.peers import KnownMembers, Peer, known_members, peers_clause
 from wardround.protocol.errors import Refusal
 from wardround.protocol.plugin_file import PLUGINS
@@ -44,7 +45,8 @@ class Policy(Limits):
     simulation permits terms marked so, and no others; own_models are the words that the home's plugins.yaml maps;
     identity is this hospital's own name and signing key, vouchers the verified peer files that the home keeps.
     policy.yaml can set none of these. peers: hospitals whose keys a person here compared, by name.
-    max_other and max_export_age_days (by table) are what doctor holds the tables to.
+    max_other and max_export_age_days (by table) are what doctor holds the tables to. outreach: who decides about
+    messages to patients, and where they may go.
     """
 
     operators: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +59,7 @@ class Policy(Limits):
     peers: Mapping[str, Peer] = field(default_factory=dict)
     identity: Mapping[str, str] = field(default_factory=dict)
     vouchers: tuple[PeerFile, ...] = field(default=(), repr=False)
+    outreach: OutreachPolicy = field(default_factory=OutreachPolicy)
 
     @property
     def peer_keys(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ import math
 from datetime import date
 from pathlib import Path
 
+from wardround.client.policy.outreach import outreach_from_section
 from wardround.client.policy.peers import Peer
 from wardround.client.policy.policy import MAX_OTHER, Policy
 from wardround.protocol.contract.contract import TABLES
@@ -86,6 +87,7 @@ def policy_from_yaml(content: bytes) -> Policy:
         peers=_peers(section.section("peers", {})),
         min_honest_hospitals=_whole(section, "min_honest_hospitals", MIN_HONEST_HOSPITALS),
         min_colluding=_whole(section, "min_colluding", MIN_COLLUDING),
+        outreach=outreach_from_section(section.section("outreach", {})),
     )
     section.finish()
     return policy

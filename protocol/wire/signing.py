@@ -43,6 +43,7 @@ class Purpose(Enum):
     MODEL = b"wardround model files\n"
     EXCEPTION = b"wardround exception\n"
     CONTENT = b"wardround content decision\n"
+    OUTREACH = b"wardround outreach decision\n"
 
 
 class SigningKey:

@@ -15,6 +15,7 @@ from wardround.client.outreach.content.placeholders import (
 )
 from wardround.client.outreach.content.reading_level import formula_of, reading_level
 from wardround.client.outreach.content.sms import SmsSize, other_letters, sms_size
+from wardround.client.outreach.content.stopping import may_say_how_to_stop, must_say_how_to_stop
 from wardround.client.outreach.content.translation import translation_faults
 from wardround.client.outreach.content.wording import hidden_faults, phrases_found
 from wardround.client.outreach.content.words import word_faults
@@ -70,6 +71,7 @@ def _measured(module: Module, guidelines: Guidelines, contract: Contract | None)
         *(["the contract's words"] if contract is None else []),
         *(["reading level"] if level is None or _bound(module, guidelines) is None else []),
         *(["phrases"] if base_language(module.language) not in guidelines.phrases else []),
+        *(["how to stop"] if must_say_how_to_stop(module) and may_say_how_to_stop(module) is None else []),
     ]
     return CheckedModule(
         module=module,
@@ -112,6 +114,8 @@ def _faults(measured: CheckedModule, guidelines: Guidelines, contract: Contract 
     yield from _topic_faults(module, guidelines, contract)
     yield from _payment_faults(module, guidelines)
     yield from _variant_faults(module)
+    if must_say_how_to_stop(module) and may_say_how_to_stop(module) is False:
+        yield "does not say how to stop; an SMS and marketing must, as in: Reply STOP to end these messages"
 
 
 def _placeholder_faults(module: Module, guidelines: Guidelines) -> Iterator[str]:

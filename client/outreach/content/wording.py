@@ -20,7 +20,7 @@ _ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
 
 def phrases_found(text: str, phrases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
     """Give each category and phrase that a text holds. phrases: by category, in the text's language."""
-    read = _as_read(text)
+    read = as_read(text)
     for category, listed in phrases.items():
         for phrase in listed:
             if _pattern(phrase).search(read):
@@ -42,8 +42,12 @@ def hidden_faults(text: str) -> Iterator[str]:
             return
 
 
-def _as_read(text: str) -> str:
-    """Spell a text in small letters without accents, its words between single spaces."""
+def as_read(text: str) -> str:
+    """Spell a text in small letters without accents, its words between single spaces.
+
+    >>> as_read("Don't  call, por\u2011favor: ¡ALTÓ!")
+    'don t call por favor alto'
+    """
     return " ".join(re.findall(r"[^\W_]+|\*", bare_letters(text)))
 
 
@@ -56,7 +60,7 @@ def bare_letters(text: str) -> str:
 @lru_cache(2000)
 def _pattern(phrase: str) -> re.Pattern[str]:
     open_start, open_end = phrase.startswith("*"), phrase.endswith("*")
-    words = _as_read(phrase.strip("*").replace("*", " * ")).split()
+    words = as_read(phrase.strip("*").replace("*", " * ")).split()
     # Bounded, so that no text makes a phrase take more than one pass over it.
     joined = " ".join(map(re.escape, words)).replace(r" \*", r"[^\W_]{0,40}")
     return re.compile(("" if open_start else r"(?<![^\W_])") + joined + ("" if open_end else r"(?![^\W_])"))

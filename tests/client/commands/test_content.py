@@ -180,7 +180,7 @@ GENERATOR = """
 import json, sys
 given = json.load(sys.stdin)
 core = given["module"]["parts"]["core"]
-variants = [{"parts": {"core": core + " Thank you."}}, {"parts": {"core": core + " Act now!"}}]
+variants = [{"parts": {"core": core + " Reply STOP to stop."}}, {"parts": {"core": core + " Act now, or STOP!"}}]
 json.dump({"variants": variants}, sys.stdout)
 """
 

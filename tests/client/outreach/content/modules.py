@@ -35,10 +35,13 @@ HEAD = {
 PARTS = {
     "greeting": "Hello {first_name},",
     "core": "you have a visit on {date}: see you then.",
-    "call to action": "To change it, call us. We are glad to help.",
+    "call to action": "To change it, call us. Reply STOP to stop.",
 }
 LINK = "https://www.north.example/visits"
-LINKED = {"link": LINK, "parts": {"core": "Book a visit: {link}", "voice": "Call us to book a visit."}}
+LINKED = {
+    "link": LINK,
+    "parts": {"core": "Book a visit: {link} Reply STOP to stop.", "voice": "Call us to book a visit."},
+}
 SPANISH = {
     "language": "es",
     "translated_from": "en",
@@ -46,7 +49,7 @@ SPANISH = {
     "parts": {
         "greeting": "Hola {first_name},",
         "core": "tiene una cita el {date}.",
-        "call to action": "Si no puede venir, nos llama.",
+        "call to action": "Si no puede venir, nos llama. Escriba STOP para no recibir otro.",
     },
 }
 

@@ -230,7 +230,7 @@ def test_marketing_goes_to_nobody_without_an_authorisation() -> None:
     assert held_for_authorisation(own, "p-1", NoAuthorisations(), TODAY) is not None
 
 
-VERSIONS = [module_of(parts={"core": f"Version {number}."}) for number in range(3)]
+VERSIONS = [module_of(parts={"core": f"Version {number}. Reply STOP to stop."}) for number in range(3)]
 
 
 @settings(deadline=None, max_examples=60)

@@ -153,7 +153,7 @@ def test_what_no_rule_looked_at_is_said() -> None:
     guidelines = guidelines_of(languages=["en", "pl"], translators=translators)
     reports = check([module_of(), module_of(**{**SPANISH, "language": "pl"})], guidelines, CONTRACT)
     assert reports[0].unchecked == ()
-    assert reports[1].unchecked == ("reading level", "phrases")
+    assert reports[1].unchecked == ("reading level", "phrases", "how to stop")
     assert reports[1].reading is None
 
 
