@@ -21,6 +21,8 @@ from wardround.protocol.errors import TableError
 
 TEXTS = (".csv", ".tsv", ".txt")
 ENDINGS = (*TEXTS, *excel.ENDINGS, *typed.ENDINGS)
+_WITHDRAWING = ("consents", "preferences", "vetoes")
+"""Tables whose damaged rows must still tell whom they may name."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,14 @@ class FileSource(MappedSource):
         place = self.places[table]
         named = {column: place.columns.get(column, column) for column in columns}
         path = self._path(table)
-        if table == "consents" and path.name.lower().endswith(excel.NAMELESS):
+        if table in _WITHDRAWING and path.name.lower().endswith(excel.NAMELESS):
             raise TableError(
-                f"consents: {path.name}: a damaged row of such a file cannot tell whose withdrawal it is; "
+                f"{table}: {path.name}: a damaged row of such a file cannot tell whose withdrawal it is; "
                 "save it as .xlsx or .csv"
             )
         try:
             # A name typed with a comma moves a withdrawal's cells, and its last, empty one behind the last name.
-            return scan_file(path, named, place.format, cautious=table == "consents")
+            return scan_file(path, named, place.format, cautious=table in _WITHDRAWING)
         except TableError as error:
             raise TableError(f"{table}: {error}") from None
 

@@ -10,8 +10,9 @@ from datetime import datetime
 import polars as pl
 
 from wardround.client.connectors import parsing
-from wardround.client.connectors.patient_form import canonical
+from wardround.client.connectors.patient_form import PatientForm, canonical
 from wardround.client.connectors.source import Tables
+from wardround.client.connectors.table_format import TableFormat
 from wardround.client.connectors.timestamps import instant_of, wall_clock
 from wardround.client.gate.consent_match import whom_damaged_rows_mean, whom_rows_mean, whom_texts_mean
 from wardround.client.gate.identity import PATIENT
@@ -34,28 +35,43 @@ def standing_consents(
     if rows is None:
         columns = {"index": pl.UInt32, "kind": pl.String, "value": pl.String, "active": pl.Boolean}
         return _withdrawn_whole(pl.DataFrame(schema=columns), withdrawn, contract)
-    schema = rows.collect_schema()
     form = tables.patient_form
-    written = parsing.text(contract.patient, schema[contract.patient])
-    dated = [_date(name, schema, tables) for name in ("granted_at", "withdrawn_at", "expires_at")]
+    read = read_statements(rows, contract.patient, form, tables.format("consents"), tables.timezone)
+    read = read.filter(_asked(contract))
+    timestamp = wall_clock(now, tables.timezone)
+    asked = read.collect(engine="streaming")
+    known = whom_rows_mean(asked, people, form, in_force(timestamp))
+    last = last_words(known.lazy(), timestamp).collect()
+    damaged = whom_damaged_rows_mean(rows, people, form)
+    return _withdrawn_whole(last, pl.concat([damaged, withdrawn]).unique(), contract)
+
+
+def read_statements(
+    rows: pl.LazyFrame, patient: str, form: PatientForm, cells: TableFormat, zone: str
+) -> pl.LazyFrame:
+    """Read rows of consents: patient (canonical), written, hospital where there is one, kind, value, and their dates.
+
+    patient: the identifier's column. Dates are on the wall clock of ``zone``; ``…_unreadable`` where something stood
+    there that is no date.
+    """
+    schema = rows.collect_schema()
+    written = parsing.text(patient, schema[patient])
+    dates = {
+        name: parsing.instant(name, schema[name], cells, zone).alias(name)
+        for name in ("granted_at", "withdrawn_at", "expires_at")
+    }
     faults = [
-        _unreadable(name, schema, tables).alias(f"{name}_unreadable")
+        (parsing.is_given(name, schema[name]) & dates[name].is_null()).alias(f"{name}_unreadable")
         for name in ("withdrawn_at", "expires_at")
     ]
-    read = rows.select(
+    return rows.select(
         canonical(written, form).alias(PATIENT),
         written.alias("written"),
         *(parsing.text(name, schema[name]) for name in (HOSPITAL_COLUMN,) if name in schema),
         *(parsing.lower_text(name, schema[name]) for name in ("kind", "value")),
-        *dated,
+        *dates.values(),
         *faults,
-    ).filter(_asked(contract))
-    timestamp = wall_clock(now, tables.timezone)
-    asked = read.collect(engine="streaming")
-    known = whom_rows_mean(asked, people, form, _in_force(timestamp))
-    last = _last_words(known.lazy(), timestamp).collect()
-    damaged = whom_damaged_rows_mean(rows, people, form)
-    return _withdrawn_whole(last, pl.concat([damaged, withdrawn]).unique(), contract)
+    )
 
 
 def _asked(contract: Contract) -> pl.Expr:
@@ -66,8 +82,8 @@ def _asked(contract: Contract) -> pl.Expr:
     return purpose | source | ((pl.col("kind") == "topic") & pl.lit(contract.topic is not None))
 
 
-def _in_force(now: datetime) -> pl.Expr:
-    """Whether a row by itself is a grant that stands, and says nothing against it."""
+def in_force(now: datetime) -> pl.Expr:
+    """Whether a row by itself is a grant that stands, and says nothing against it. now: on the wall clock."""
     given, ends = (pl.col("granted_at") <= now), (pl.col("expires_at") <= now)
     against = (
         pl.col("withdrawn_at").is_not_null()
@@ -89,7 +105,8 @@ def _withdrawn_whole(answers: pl.DataFrame, whom: pl.Series, contract: Contract)
     return pl.concat([others.with_columns(active), refused])
 
 
-def _last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
+def last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
+    """Give ``KEYS`` and ``active``: whether the last word of each patient, kind and value is a grant that stands."""
     past = pl.when(pl.col("granted_at") <= now).then(pl.col("granted_at").dt.timestamp("us"))
     expired = pl.col("expires_at_unreadable") | (pl.col("expires_at") <= now).fill_null(False)
     # The lowest bit says "expired": of grants of the same time one that has expired weighs more.
@@ -109,10 +126,6 @@ def _last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
 
 def _date(name: str, schema: pl.Schema, tables: Tables) -> pl.Expr:
     return parsing.instant(name, schema[name], tables.format("consents"), tables.timezone).alias(name)
-
-
-def _unreadable(name: str, schema: pl.Schema, tables: Tables) -> pl.Expr:
-    return parsing.is_given(name, schema[name]) & _date(name, schema, tables).is_null()
 
 
 def next_change(tables: Tables, contract: Contract, now: datetime) -> datetime | None:

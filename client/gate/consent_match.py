@@ -14,6 +14,9 @@ from wardround.client.connectors.source import DAMAGED
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN
 
+NARROWING = ("topic", "channel")
+"""Kinds of rows that choose: who has one gets what is chosen, and nothing else."""
+
 
 def whom_rows_mean(
     rows: pl.DataFrame, people: pl.DataFrame, form: PatientForm, standing: pl.Expr
@@ -25,8 +28,9 @@ def whom_rows_mean(
     """
     identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in people.columns]
     strictly = rows.join(people.select("index", *identity), on=identity, how="inner")
-    # A choice of topics narrows what its patient gets: like a withdrawal, it counts for everybody whom it could mean.
-    against = rows.filter(~standing | (pl.col("kind") == "topic")).with_row_index("row")
+    # A choice narrows what its patient gets: like a withdrawal, it counts for everybody whom it could mean.
+    narrows = pl.col("kind").is_in(NARROWING)
+    against = rows.filter(~standing | narrows).with_row_index("row")
     who = _loosely(against, people, form)
     loosely = who.join(against, on="row", how="inner")
     nothing = pl.lit(None, rows.schema["granted_at"]).alias("granted_at")

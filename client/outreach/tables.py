@@ -1,6 +1,6 @@
 """The tables that outreach alone reads: what patients prefer, what forbids writing to them, and where they are reached.
 
-preferences   patient, kind (topic, channel, language, contact), value, wanted (yes or no), said_at
+preferences   patient, kind (topic, channel, language, timezone, contact, personalise), value, wanted, said_at
 vetoes        patient, reason (deceased, pregnancy_loss, inpatient, palliative, clinician), starts_at, ends_at
 addresses     patient, channel (sms, email, phone, letter, portal), address, since
 
@@ -18,7 +18,7 @@ from wardround.client.connectors.patient_form import canonical
 from wardround.client.connectors.source import DAMAGED, OUTREACH_TABLES, TableSource, with_words
 
 PATIENT = "patient"
-KINDS = ("topic", "channel", "language", "contact")
+KINDS = ("topic", "channel", "language", "timezone", "contact", "personalise")
 REASONS = ("deceased", "pregnancy_loss", "inpatient", "palliative", "clinician")
 CHANNELS = ("sms", "email", "phone", "letter", "portal")
 WORDS = {"preferences": ("kind", KINDS), "vetoes": ("reason", REASONS), "addresses": ("channel", CHANNELS)}
@@ -30,10 +30,10 @@ _MOMENTS = ("said_at", "starts_at", "ends_at", "since")
 class OutreachTable:
     """One of the tables, parsed; a row that was damaged in its file keeps its place.
 
-    rows: ``patient`` (canonical, null where there is none), words in lower case, ``wanted`` (Boolean), times on the
-    hospital's wall clock, each with ``…_unreadable`` where something stood there, and ``damaged``. may_name: of a
-    damaged row, the identifiers that it may hold, as written and one per line (loose forms are to be compared, as for
-    withdrawals: ``client.gate.consent_match``); null elsewhere.
+    rows: ``patient`` (canonical, null where there is none), ``written`` (as it stood), words in lower case, ``wanted``
+    (Boolean), times on the hospital's wall clock, each with ``…_unreadable`` where something stood there, and
+    ``damaged``. may_name: of a damaged row, the identifiers that it may hold, as written and one per line (loose forms
+    are to be compared, as for withdrawals: ``client.gate.consent_match``); null elsewhere.
     """
 
     name: str
@@ -75,7 +75,7 @@ def _read(source: TableSource, table: str) -> OutreachTable:
     schema = frame.collect_schema()
     may_name = pl.col(DAMAGED) if DAMAGED in schema else pl.lit(None, pl.String)
     written = pl.when(parsing.is_given(PATIENT, schema[PATIENT])).then(parsing.text(PATIENT, schema[PATIENT]))
-    cells = [canonical(written, place.patient.form).alias(PATIENT)]
+    cells = [canonical(written, place.patient.form).alias(PATIENT), written.alias("written")]
     cells += [may_name.is_not_null().alias("damaged"), may_name.alias("may_name")]
     for name in columns:
         dtype = schema[name]

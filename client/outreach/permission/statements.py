@@ -1,0 +1,158 @@
+"""What patients said, wherever it stands: the hospital's consents, its preferences, and replies since.
+
+All statements follow the rule of the gate's consents (``client.gate.consent``): of one patient, kind and value the last
+word counts; a no beats a yes of the same time; a date that cannot be read is no grant, and is a withdrawal; a grant
+counts for the patient whom it names, all else for everybody whom it could mean.
+
+    contact, personalise   value is empty
+    topic, channel         who chose one gets what was chosen and nothing else; a preference against one refuses it
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import polars as pl
+
+from wardround.client.connectors.patient_form import PatientForm
+from wardround.client.connectors.source import TableSource, with_words
+from wardround.client.connectors.withdrawals import ALL, Withdrawal
+from wardround.client.gate.consent import in_force, last_words, read_statements
+from wardround.client.gate.consent_match import (
+    NARROWING,
+    whom_damaged_rows_mean,
+    whom_rows_mean,
+    whom_texts_mean,
+)
+from wardround.client.outreach.permission.source_names import PATIENT, identifier_name
+from wardround.client.outreach.tables import KINDS, OutreachTable
+from wardround.client.outreach.triggers.settings import OutreachSettings
+from wardround.protocol.contract.contract import CONSENT_COLUMNS
+
+CONTACT, PERSONALISE, TOPIC, CHANNEL = "contact", "personalise", "topic", "channel"
+_COLUMNS: dict[str, type[pl.DataType] | pl.DataType] = {
+    "patient": pl.String, "written": pl.String, "kind": pl.String, "value": pl.String, "chooses": pl.Boolean,
+    "granted_at": pl.Datetime("us"), "withdrawn_at": pl.Datetime("us"), "expires_at": pl.Datetime("us"),
+    "withdrawn_at_unreadable": pl.Boolean, "expires_at_unreadable": pl.Boolean,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What people said. last: index, kind, value, and whether the last word is a yes (``active``).
+
+    choosers: index and kind of who chose topics or channels. doubted: index of who may be named by a damaged row.
+    """
+
+    last: pl.DataFrame = field(repr=False)
+    choosers: pl.DataFrame = field(repr=False)
+    doubted: pl.Series = field(repr=False)
+
+    def index_of(self, kind: str, active: bool) -> pl.Series:
+        """Give whose last word on a kind is a yes, or a no."""
+        return self.last.filter((pl.col("kind") == kind) & (pl.col("active") == active))["index"]
+
+
+def what_people_said(
+    source: TableSource,
+    settings: OutreachSettings,
+    preferences: OutreachTable | None,
+    withdrawals: Sequence[Withdrawal],
+    people: pl.DataFrame,
+    now: datetime,
+) -> Said:
+    """Read all statements about ``people`` (index, patient). now: on the hospital's wall clock."""
+    form = source.place("messages").patient.form
+    parts, doubted = [], []
+    if source.has("consents"):
+        name = identifier_name(source, "consents")
+        place = source.place("consents")
+        frame = with_words(source.read("consents", (name, *CONSENT_COLUMNS)), place)
+        read = read_statements(frame, name, form, place.format, source.timezone)
+        parts.append(_of_consents(read, settings).collect(engine="streaming"))
+        doubted.append(whom_damaged_rows_mean(frame, people, form))
+    if preferences is not None:
+        parts.append(_of_preferences(preferences.rows.filter(~pl.col("damaged"))))
+    parts.append(_of_replies(withdrawals))
+    rows = pl.concat([part.select(list(_COLUMNS)).cast(pl.Schema(_COLUMNS)) for part in parts])
+    known = whom_rows_mean(rows, people, form, in_force(now))
+    last = last_words(known.lazy(), now).collect()
+    choosers = known.filter("chooses").select("index", "kind").unique()
+    none = pl.Series("index", [], pl.UInt32)
+    return Said(last, choosers, pl.concat([none, *doubted]).unique())
+
+
+def _of_consents(rows: pl.LazyFrame, settings: OutreachSettings) -> pl.LazyFrame:
+    purpose = pl.col("kind") == "purpose"
+    kind = (
+        pl.when(purpose & (pl.col("value") == settings.contact.purpose))
+        .then(pl.lit(CONTACT))
+        .when(purpose & (pl.col("value") == settings.personalise.purpose))
+        .then(pl.lit(PERSONALISE))
+        .when(pl.col("kind") == TOPIC)
+        .then(pl.lit(TOPIC))
+    )
+    named = rows.with_columns(kind=kind).filter(pl.col("kind").is_not_null())
+    value = pl.when(pl.col("kind") == TOPIC).then(pl.col("value")).otherwise(pl.lit("")).fill_null("")
+    # As at the gate: who ever chose a topic, or took one back, gets chosen topics alone.
+    return named.with_columns(value=value, chooses=pl.col("kind") == TOPIC)
+
+
+def _of_preferences(rows: pl.DataFrame) -> pl.DataFrame:
+    """Turn rows with ``wanted`` and one date into statements; what is not wanted of no known kind is all contact."""
+    wanted, kind = pl.col("wanted"), pl.col("kind")
+    strange = ~kind.is_in(KINDS).fill_null(False) & ~wanted
+    nothing = pl.lit(None, pl.Datetime("us"))
+    return (
+        rows.with_columns(kind=pl.when(strange).then(pl.lit(CONTACT)).otherwise(kind))
+        .filter(pl.col("kind").is_in((CONTACT, PERSONALISE, *NARROWING)))
+        .select(
+            "patient",
+            "written",
+            "kind",
+            value=pl.when(kind.is_in(NARROWING)).then(pl.col("value")).otherwise(pl.lit("")).fill_null(""),
+            chooses=kind.is_in(NARROWING) & wanted,
+            granted_at=pl.when(wanted).then(pl.col("said_at")).otherwise(nothing),
+            withdrawn_at=pl.when(wanted).then(nothing).otherwise(pl.col("said_at")),
+            expires_at=nothing,
+            # A no without a date is the last word.
+            withdrawn_at_unreadable=~wanted & pl.col("said_at").is_null(),
+            expires_at_unreadable=pl.lit(False),
+        )
+    )
+
+
+def _of_replies(withdrawals: Sequence[Withdrawal]) -> pl.DataFrame:
+    """Turn what still stands of the hospital's own list into statements that no grant of a table outweighs."""
+    rows = []
+    for one in withdrawals:
+        kinds = (CONTACT, PERSONALISE) if one.consent == ALL else (one.consent,)
+        for kind in kinds:
+            if kind == CONTACT and one.channel:
+                rows.append((one.patient, CHANNEL, one.channel.lower()))
+            elif kind in (CONTACT, PERSONALISE):
+                rows.append((one.patient, kind, ""))
+    frame = pl.DataFrame(rows, {"written": pl.String, "kind": pl.String, "value": pl.String}, orient="row")
+    nothing = pl.lit(None, pl.Datetime("us"))
+    return frame.with_columns(
+        patient=pl.lit(None, pl.String),
+        chooses=pl.lit(False),
+        granted_at=nothing,
+        withdrawn_at=nothing,
+        expires_at=nothing,
+        withdrawn_at_unreadable=pl.lit(True),
+        expires_at_unreadable=pl.lit(False),
+    )
+
+
+def whom_damaged_tables_mean(
+    tables: Sequence[OutreachTable], people: pl.DataFrame, form: PatientForm
+) -> pl.Series:
+    """Give whom a damaged row of outreach's own tables may name."""
+    texts = [
+        text
+        for table in tables
+        for cell in table.rows.filter("damaged")["may_name"].drop_nulls().to_list()
+        for text in cell.split("\n")
+    ]
+    return whom_texts_mean(texts, people.select("index", PATIENT), form)
