@@ -3,6 +3,8 @@
 from argparse import Namespace
 
 from wardround.client.commands.outreach_check import begin, check
+from wardround.client.commands.outreach_measure import measure_arms
+from wardround.client.commands.outreach_protocol import protocol
 
 
 def run(options: Namespace) -> None:
@@ -10,4 +12,4 @@ def run(options: Namespace) -> None:
     _ACTIONS[options.action](options)
 
 
-_ACTIONS = {"begin": begin, "check": check}
+_ACTIONS = {"begin": begin, "check": check, "protocol": protocol, "measure": measure_arms}

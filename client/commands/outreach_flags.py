@@ -6,6 +6,23 @@ from wardround.protocol.command_line.parser import OneLineParser
 
 def outreach(parser: OneLineParser) -> None:
     """Add its words, each with its flags."""
-    parser.begin_words("action", "begin|check")
+    parser.begin_words("action", "begin|check|protocol|measure")
     inner(parser, "begin", "write outreach.yaml to edit, which proposes nothing yet; overwrites nothing")
     inner(parser, "check", "check outreach.yaml, and the tables and modules that it names; changes nothing")
+    _protocol(inner(parser, "protocol", "say what is to be found out, and sign it before it begins"))
+    measure = inner(parser, "measure", "show what the arms of a signed protocol show so far; changes nothing")
+    measure.add_argument("name", nargs="?", metavar="PROTOCOL", help="its name (default: the newest)")
+
+
+def _protocol(parser: OneLineParser) -> None:
+    parser.add_argument(
+        "act",
+        choices=("begin", "check", "sign", "end", "list"),
+        help="write protocol.yaml to edit; read it; sign it; count nobody more in; list those that were signed",
+    )
+    parser.add_argument("name", nargs="?", metavar="PROTOCOL", help="of end: the protocol's name")
+    parser.add_argument(
+        "--reason", help="of sign and end: why, and who decided that it is improvement or research"
+    )
+    parser.add_argument("--person", metavar="NAME", help="who signs (default: the user's name)")
+    parser.add_argument("--yes", action="store_true", help="say yes to what is shown, without being asked")

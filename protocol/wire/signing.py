@@ -44,6 +44,7 @@ class Purpose(Enum):
     EXCEPTION = b"wardround exception\n"
     CONTENT = b"wardround content decision\n"
     OUTREACH = b"wardround outreach decision\n"
+    PROTOCOL = b"wardround outreach protocol\n"
 
 
 class SigningKey:

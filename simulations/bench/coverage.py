@@ -6,7 +6,6 @@ sequence or planned looks, at every look together.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 
 import numpy as np
@@ -23,6 +22,7 @@ from wardround.client.outreach.measure.planned import PlannedLooks
 from wardround.client.outreach.measure.sequence import AnytimeLooks
 from wardround.client.outreach.measure.size import mean_variance, planned_error
 from wardround.protocol.arrays import Floats, Integers
+from wardround.protocol.text.say import say_json
 
 ALPHA, EFFECT = 0.05, 0.04
 WEEKS, PATIENTS_A_WEEK = 26, 60
@@ -124,7 +124,7 @@ def main() -> None:
         count = coverage(options.runs, options.seed, covered)
         found = binomtest(count, options.runs, 1 - ALPHA)
         line = {"interval": kind, "held": count, "of": options.runs, "share": count / options.runs}
-        print(json.dumps(line | {"p_two_sided": round(float(found.pvalue), 4)}))
+        say_json(line | {"p_two_sided": round(float(found.pvalue), 4)})
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Looks on planned dates: boundaries that spend α as O'Brien and Fleming would. Pure.
 
-At the share t of the planned patients, the chance to have stated a difference that is none, at this look or before, is
+At the share t of the planned time, the chance to have stated a difference that is none, at this look or before, is
 at most 4·(1 − Φ(z_{α/4}/√t)), half of it on each side: almost nothing early, α in the end (Lan and DeMets 1983,
-Biometrika 70). Each look's boundary follows from those before it by numerical integration of the sums' joint density
-(Armitage, McPherson and Rowe 1969). Intervals of a boundary's width hold at all looks together (Jennison and Turnbull
-1989: repeated intervals).
+Biometrika 70; by the calendar: 1989, Statistics in Medicine 8). Each look's boundary follows from those before it by
+numerical integration of the sums' joint density (Armitage, McPherson and Rowe 1969). Intervals of a boundary's width
+hold at all looks together (Jennison and Turnbull 1989: repeated intervals).
 """
 
 import math
@@ -25,7 +25,7 @@ _NODES = 200
 
 @dataclass(frozen=True)
 class PlannedLooks:
-    """The looks so far. patients: in at each look, ascending; fractions: the share of the planned ones, the last 1."""
+    """The looks so far. patients: in at each look, ascending; fractions: of the planned time."""
 
     patients: tuple[int, ...]
     fractions: tuple[float, ...]
@@ -47,7 +47,7 @@ class PlannedLooks:
 
 
 def spent(fraction: float, alpha: float) -> float:
-    """Give the level that is spent by this share of the patients: all of it at 1."""
+    """Give the level that is spent by this share of the time: all of it at 1."""
     return 4 * float(ndtr(ndtri(alpha / 4) / math.sqrt(min(fraction, 1.0))))
 
 

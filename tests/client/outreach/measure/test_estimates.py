@@ -110,6 +110,8 @@ def test_looks_cost_patients() -> None:
     one, five, any_time = final_critical(0.05, 1), final_critical(0.05, 5), final_critical(0.05, None)
     assert one == pytest.approx(norm.isf(0.025))
     assert one < five < any_time
+    patients = [patients_needed(0.1, (0.2, 0.2), (0.5, 0.5), critical, 0.9) for critical in (one, any_time)]
+    assert patients[1] / patients[0] == pytest.approx(1.77, abs=0.01)
 
 
 @pytest.mark.parametrize(("outcomes", "correlation"), [(1, 0.0), (3, 0.0), (3, 0.4), (3, 1.0)])

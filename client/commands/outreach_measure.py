@@ -1,0 +1,91 @@
+"""``outreach measure``: what the arms of a signed protocol show so far."""
+
+from argparse import Namespace
+from dataclasses import asdict
+
+from wardround.client.commands.open_home import open_home
+from wardround.client.commands.outreach_protocol import signed_protocols
+from wardround.client.commands.terminal import say, table
+from wardround.client.outreach.journal.journal import open_journal
+from wardround.client.outreach.measure.difference import LEAST_PATIENTS
+from wardround.client.outreach.measure.measured import NO_SIGN, Comparison
+from wardround.client.outreach.measure.sample_ratio import ALARM
+from wardround.client.outreach.measure.story import ENTRIES, Measurement, measure
+from wardround.protocol.text.say import say_json
+
+
+def measure_arms(options: Namespace) -> None:
+    """Measure, and say what was found; nothing is written and nothing leaves."""
+    with open_home(options.home) as opened:
+        signed = signed_protocols(opened).find(options.name)
+        with open_journal(opened.home.folder) as journal:
+            entries = journal.frame(ENTRIES)
+        found = measure(signed, entries, opened.home.source.snapshot(), opened.home.patients_key, opened.now)
+    if options.json:
+        say_json(_plain(found), default=str)
+        return
+    _show(found)
+
+
+def _show(found: Measurement) -> None:
+    protocol = found.protocol.protocol
+    say(
+        f"{protocol.name}: {protocol.question}",
+        f"Signed by {found.protocol.person} on {found.protocol.at:%-d %B %Y}.",
+    )
+    rows = [(arm, f"{protocol.arms[arm]:.1%}", str(count)) for arm, count in found.counted.items()]
+    table("Patients counted in", ("arm", "share drawn", "patients"), rows, fixed=("arm",))
+    if found.ratio < ALARM:
+        say(
+            f"FAULT: the arms are not as large as they were drawn (p = {found.ratio:.2g}); no difference below means "
+            "anything until you know why"
+        )
+    say(f"{found.ended:,} of them have all their outcomes; the protocol asks for {protocol.patients:,}.")
+    if found.look is None:
+        say(f"The first look is planned for {protocol.dates[0]}.")
+    _show_comparisons("Outcomes", found.comparisons)
+    _show_comparisons("By group", found.groups)
+    _show_guardrails(found)
+    for arm, one in found.decided.items():
+        say(
+            f"People held or refused {one.means[0]:.1%} of what was proposed in the arm {arm}, and {one.means[1]:.1%} "
+            "in the standard arm."
+        )
+
+
+def _show_comparisons(title: str, comparisons: tuple[Comparison, ...]) -> None:
+    if not comparisons:
+        return
+    rows = [
+        (
+            f"{one.first} − {one.second}{one.group and f', {one.group}'}",
+            f"{one.found.difference:+.3f}",
+            f"too few (at least {LEAST_PATIENTS} in each)"
+            if one.low is None or one.high is None
+            else f"{one.low:+.3f} to {one.high:+.3f}",
+            "" if one.p_value is None else f"{one.p_value:.2g}",
+            " / ".join(map(str, one.found.patients)),
+        )
+        for one in comparisons
+    ]
+    table(title, ("compared", "difference", "interval", "p", "patients"), rows, fixed=("compared",))
+
+
+def _show_guardrails(found: Measurement) -> None:
+    rows = [
+        (one.name, one.arm, str(one.patients), str(one.under_standard), f"{one.more:+.2%}", one.state)
+        for one in found.guardrails
+    ]
+    if rows:
+        columns = ("guardrail", "arm", "patients", "standard", "more", "state")
+        table("Guardrails", columns, rows, fixed=("guardrail", "arm"))
+    for one in found.guardrails:
+        if one.state != NO_SIGN:
+            say(
+                f"{one.name}: more patients in the arm {one.arm}; a person must look, and may end the protocol"
+            )
+
+
+def _plain(found: Measurement) -> dict[str, object]:
+    plain = asdict(found)
+    return plain | {"protocol": found.protocol.protocol.name, "signed_by": found.protocol.person}

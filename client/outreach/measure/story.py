@@ -1,0 +1,119 @@
+"""One ``outreach measure``, from the signed protocol to what it found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from wardround.client.connectors.source import TableSource
+from wardround.client.outreach.journal.states import HELD, REFUSED
+from wardround.client.outreach.measure.difference import Difference, difference_in_means
+from wardround.client.outreach.measure.measured import (
+    Comparison,
+    Counted,
+    GuardrailSeen,
+    by_group,
+    guardrail_found,
+    look_of,
+    primary_and_others,
+    ratio_found,
+)
+from wardround.client.outreach.measure.outcomes import (
+    TOKEN,
+    counted_in,
+    group_of_each,
+    outcome_of_each,
+    patients_with_rows,
+)
+from wardround.client.outreach.measure.protocol import STANDARD
+from wardround.client.outreach.measure.protocol_file import SignedProtocol
+
+ENTRIES = ("token", "recipient", "arm", "made_at", "state")
+"""Columns of the journal's proposals that are read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What is known today.
+
+    look: the day whose data are told; None before the first planned one. counted: patients, by drawn arm; ratio: the
+    p-value of their shares. ended: of them, those whose window has ended. decided: by arm, how much larger the share of
+    a patient's proposals is that people held or refused, compared with the standard arm.
+    """
+
+    protocol: SignedProtocol
+    look: date | None
+    counted: Mapping[str, int]
+    ratio: float
+    ended: int
+    comparisons: tuple[Comparison, ...]
+    groups: tuple[Comparison, ...]
+    guardrails: tuple[GuardrailSeen, ...]
+    decided: Mapping[str, Difference]
+
+
+def measure(
+    signed: SignedProtocol, entries: pl.DataFrame, source: TableSource, key: bytes, now: datetime
+) -> Measurement:
+    """Measure. entries: the journal's proposals, ``ENTRIES``; key: the hospital's patients key; now: aware of a zone.
+
+    ConfigurationError or TableError where a table that the protocol names cannot be read.
+    """
+    protocol, wall = signed.protocol, now.astimezone(ZoneInfo(source.timezone)).replace(tzinfo=None)
+    patients = entries.filter(pl.col("recipient") == "patient")
+    people = counted_in(patients, signed, source.timezone)
+    arms = people["arm"].to_list()
+    counts, ratio = ratio_found(protocol, arms)
+    look = look_of(protocol, wall.date())
+    closed = people.clear() if look is None else people.filter(pl.col("closed_on") <= look)
+    comparisons, groups = _outcomes(signed, closed, look, source, key) if len(closed) else ((), ())
+    guardrails: list[GuardrailSeen] = []
+    for name, guardrail in protocol.guardrails.items():
+        since = datetime.combine(protocol.starts, time())
+        seen = patients_with_rows(protocol, guardrail.rows, source, key, since, wall)
+        guardrails += guardrail_found(protocol, name, seen, len(people))
+    return Measurement(
+        protocol=signed,
+        look=look,
+        counted=counts,
+        ratio=ratio,
+        ended=len(closed),
+        comparisons=comparisons,
+        groups=groups,
+        guardrails=tuple(guardrails),
+        decided=_decided(patients, people),
+    )
+
+
+def _outcomes(
+    signed: SignedProtocol, closed: pl.DataFrame, look: date | None, source: TableSource, key: bytes
+) -> tuple[tuple[Comparison, ...], tuple[Comparison, ...]]:
+    protocol = signed.protocol
+    found = outcome_of_each(closed, protocol.outcome, source, key)
+    counted = Counted(
+        look=look or date.min,
+        arms=found["arm"].to_list(),
+        outcomes=found["outcome"].cast(pl.Float64).fill_null(float("nan")).to_numpy(),
+        closed_on=found["closed_on"].to_list(),
+    )
+    groups = {name: group_of_each(found, one, source, key) for name, one in protocol.groups.items()}
+    return primary_and_others(protocol, counted), by_group(protocol, counted, groups)
+
+
+def _decided(patients: pl.DataFrame, people: pl.DataFrame) -> Mapping[str, Difference]:
+    """Compare how often people hold or refuse what is proposed, by the patient's drawn arm."""
+    turned = pl.col("state").is_in((HELD, REFUSED)).cast(pl.Float64).mean().alias("turned")
+    each = patients.group_by(TOKEN).agg(turned).join(people.select(TOKEN, "arm"), on=TOKEN)
+    by_arm = {
+        str(arm): each.filter(pl.col("arm") == arm).sort(TOKEN)["turned"].to_numpy()
+        for arm in each["arm"].unique(maintain_order=True)
+    }
+    if STANDARD not in by_arm:
+        return {}
+    return {
+        arm: difference_in_means(shares, by_arm[STANDARD])
+        for arm, shares in sorted(by_arm.items())
+        if arm != STANDARD
+    }
