@@ -10,7 +10,8 @@ w* ~ N(0, τ²K), the posterior mean's gain of that linear Gaussian model is F =
 makes w the posterior mean given the average of all t gradients, each linearised where it was taken and weighted
 by its number, so that later ones, taken nearer to w*, say more (weights as in Lacoste-Julien, Schmidt and Bach
 2012). There is no step size to choose and no average over a tail: badly and well conditioned directions arrive
-together, and a parameter that noise hides stays near zero at no cost to others. Noisy second-order steps:
+together, and a parameter that noise hides stays near zero at no cost to others. (w is counted from what is publicly
+expected of it, ``server.algorithm.prior_mean``: the prior's mean.) Noisy second-order steps:
 Avella-Medina, Bradshaw and Loh 2023; Ganesh et al. 2023, "Faster differentially private convex optimization via
 second-order methods". All of it reads releases only.
 """

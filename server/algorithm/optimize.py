@@ -18,6 +18,7 @@ from wardround.protocol.terms.settings import OPTIMIZERS, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import newton, own_rule
 from wardround.server.algorithm.aggregate import noise_gain
+from wardround.server.algorithm.prior_mean import prior_mean
 from wardround.server.algorithm.propose import tail_share, without_moments
 
 SECOND_MOMENT_DECAY = 0.99
@@ -89,12 +90,15 @@ def apply(
     # All moment rounds have the first one's noise.
     row_noise = terms.hospital_noise_stddev(1) * noise / math.sqrt(state.row_count)
     gain = newton.cached_gain(terms, state.mean_row, row_noise)
+    # Newton's prior has mean zero: weights are told from what was expected.
+    expected = prior_mean(terms)
     if terms.round_noise_multipliers:
-        return _by_running_gain(state, terms, gain, weights, gradient)
+        state, after = _by_running_gain(state, terms, gain, weights - expected, gradient)
+        return state, after + expected
     averaged = newton.averaged_noise_stddev(terms, noise)
     # Counted in gradients: moment rounds made no step, and must not shrink the first one.
-    after = gain.step(weights, gradient, averaged, newton.rate(state.steps + 1) * rate)
-    return replace(state, steps=state.steps + 1), after
+    after = gain.step(weights - expected, gradient, averaged, newton.rate(state.steps + 1) * rate)
+    return replace(state, steps=state.steps + 1), after + expected
 
 
 def _by_running_gain(

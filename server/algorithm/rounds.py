@@ -24,6 +24,7 @@ from wardround.server.algorithm.aggregate import (
     reason_to_discard,
 )
 from wardround.server.algorithm.optimize import OptimizerState, TailAverage
+from wardround.server.algorithm.prior_mean import prior_mean
 from wardround.server.algorithm.screen import Expected, NoRelease, expect, screen, summed_norm_bound
 
 
@@ -76,8 +77,8 @@ OnRound = Callable[["RoundSummary", "RoundState"], None]
 
 
 def init(terms: Terms) -> RoundState:
-    """Give the state before round 1."""
-    weights = np.asarray(initial_weights(terms.model, terms.contract.layout), dtype=np.float64)
+    """Give the state before round 1: weights as they are publicly expected to be (``prior_mean``)."""
+    weights = np.asarray(initial_weights(terms.model, terms.contract.layout) + prior_mean(terms), np.float64)
     return RoundState(
         study=terms.study,
         terms_fingerprint=terms.fingerprint,
