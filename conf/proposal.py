@@ -21,6 +21,7 @@ from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import require
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.query import QuerySettings
 from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
@@ -33,7 +34,10 @@ KEYS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A study before its noise is found and its terms are signed. key, out: the files of both."""
+    """A study before its noise is found and its terms are signed. key, out: the files of both.
+
+    query: what is asked where no model is trained; model, training and evaluation are then unread.
+    """
 
     study: str
     contract: Contract
@@ -49,6 +53,7 @@ class Proposal:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
     release_decision: ReleaseDecisionSettings = field(default_factory=ReleaseDecisionSettings)
+    query: QuerySettings | None = None
 
     def __post_init__(self) -> None:
         """Check ranges, and that a real study declares its hospitals."""
@@ -102,7 +107,7 @@ class Serving:
 def proposal(plain: Mapping[str, object], *, study: str, key: Path, out: Path) -> Proposal:
     """Check a composed configuration and freeze it; ConfigurationError or ContractError, one line."""
     refuse_unknown(plain, KEYS, "")
-    contract = _contract(plain)
+    contract = contract_of(plain)
     return Proposal(
         study=study,
         contract=contract,
@@ -123,7 +128,8 @@ def proposal(plain: Mapping[str, object], *, study: str, key: Path, out: Path) -
     )
 
 
-def _contract(plain: Mapping[str, object]) -> Contract:
+def contract_of(plain: Mapping[str, object]) -> Contract:
+    """Read the contract that the settings choose."""
     if plain.get("contract_file") is not None:
         return read_contract(typed(plain["contract_file"], Path, "contract_file"), "contract_file")
     return contract_from_mapping(group_of(plain, "contract"))

@@ -18,14 +18,15 @@ from wardround.client.gate.admit import admit
 from wardround.client.home.home import Home, program_version
 from wardround.client.ledger.sqlite import create_ledger
 from wardround.client.policy.policy import Policy
-from wardround.client.round.participate import participate
+from wardround.client.round.answer_request import answer_request
 from wardround.client.round.ward import Ward
 from wardround.client.secure_sum.for_plan import RehearsedSums
 from wardround.client.train.check_training import check_training
 from wardround.protocol.errors import Refusal, TableError
 from wardround.protocol.model.model import initial_weights
+from wardround.protocol.model.sizes import weights_asked
 from wardround.protocol.privacy.randomness import fresh_keystream
-from wardround.protocol.terms.request import UPDATE
+from wardround.protocol.terms.request import QUERY, UPDATE
 from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.protocol.wire.signed_terms import SignedTerms
 from wardround.protocol.wire.signing import new_key
@@ -106,7 +107,8 @@ def _release(
                 sums=sums,
             )
             plan = _plan(home, terms, sums.roster if sums else "")
-            (answer,) = participate([plan], [ward], terms, signed.operator, lambda wards, terms: cohort)
+            admitted = {UPDATE.account: lambda wards, terms: cohort}
+            (answer,) = answer_request([plan], [ward], terms, signed.operator, admitted)
             epsilon = ledger.spent("training", policy.delta)
         finally:
             ledger.close()
@@ -122,7 +124,8 @@ def _release(
 
 
 def _plan(home: Home, terms: Terms, roster: str) -> RoundPlan:
-    weights = initial_weights(terms.model, terms.contract.layout).astype("float32")
+    weights = initial_weights(terms.model, terms.contract.layout).astype("float32")[: weights_asked(terms)]
+    asks = UPDATE if terms.query is None else QUERY
     return RoundPlan(
         study=terms.study,
         hospital=home.hospital,
@@ -130,5 +133,5 @@ def _plan(home: Home, terms: Terms, roster: str) -> RoundPlan:
         terms_fingerprint=terms.fingerprint,
         weights=weights,
         roster=roster,
-        asks=UPDATE.word if terms.secure_sum else "",
+        asks=asks.word if terms.secure_sum else "",
     )

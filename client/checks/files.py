@@ -109,13 +109,13 @@ def policy(current: Policy) -> Iterator[Finding]:
             ("operators", current.operators),
             ("purposes", current.purposes),
             ("contracts or features", current.contracts or current.features),
-            ("models", current.models),
+            ("models or queries", current.models or current.queries),
             ("max_epsilon_per_study", current.max_epsilon_per_study),
             ("max_epsilon_per_operator", current.max_epsilon_per_operator),
             ("max_epsilon_for_life", current.max_epsilon_for_life),
             ("max_rounds", current.max_rounds),
             ("max_events_per_patient", current.max_events_per_patient),
-            ("max_clip_norm", current.max_clip_norm),
+            ("max_clip_norm", current.max_clip_norm or current.queries),
         )
         if not allowed
     ]

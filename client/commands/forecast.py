@@ -5,10 +5,14 @@ from argparse import Namespace
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import bar, clause_table, clauses_to_plain, say
 from wardround.client.ledger.known_by import JOINED
+from wardround.client.notice.words import listed
 from wardround.client.policy.policy import Forecast
 from wardround.protocol.errors import Refusal
+from wardround.protocol.model.sizes import numbers_released
 from wardround.protocol.terms.cost import two_hospitals_epsilon
+from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.say import say_json
+from wardround.protocol.text.section import shown
 from wardround.protocol.wire.signed_terms import SignedTerms
 
 
@@ -39,15 +43,14 @@ def refuse_unless_permitted(seen: Forecast) -> None:
 def show(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> None:
     """Write a study's terms in a few lines."""
     terms = signed.terms
-    training = terms.training
     say(f"Study {terms.study} of {opened.operator_name(signed.operator)}: {opened.decision(signed)}")
     say(
-        f"  {training.rounds} rounds, {terms.model.kind} model, contract {terms.contract.name} "
+        f"  {_asked(terms)}, contract {terms.contract.name} "
         f"{terms.contract.version}, until {terms.expires_at[:10]}"
     )
     say(f"  contract {terms.contract.fingerprint}")  # whole: it is what policy.yaml lists
     say(
-        f"  costs each training patient ε = {seen.epsilon:.4g} at δ = {opened.policy.delta:g} over all rounds"
+        f"  costs each training patient ε = {seen.epsilon:.4g} at δ = {opened.policy.delta:g}, {_over(terms)}"
     )
     if seen.joined:
         say(f"  {JOINED}")
@@ -56,6 +59,25 @@ def show(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> None:
     if len(terms.hospitals) > 1:
         both = two_hospitals_epsilon(terms, opened.policy.delta, seen.joined)
         say(f"  a person who is a patient at two of its hospitals: at most ε = {both:.4g}")
+
+
+def _over(terms: Terms) -> str:
+    return (
+        "over all rounds"
+        if terms.query is None
+        else "once; held-out patients are not counted, and pay nothing"
+    )
+
+
+def _asked(terms: Terms) -> str:
+    """Say what is trained, or what is asked where nothing is."""
+    if terms.query is None:
+        return f"{terms.training.rounds} rounds, {terms.model.kind} model"
+    groups = f", in all and by {shown(listed(terms.contract.groups))}" if terms.contract.groups else ""
+    return (
+        f"no model: a query ({terms.query.kind}) for one noised table of {numbers_released(terms)} numbers, how many "
+        f"training patients there are with either outcome{groups}"
+    )
 
 
 def show_budget(opened: OpenHome) -> None:
@@ -70,6 +92,7 @@ def _plain(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> dict[str, o
         "study": signed.terms.study,
         "terms": signed.terms.fingerprint,
         "decision": opened.decision(signed),
+        "query": signed.terms.query.kind if signed.terms.query else None,
         "epsilon": seen.epsilon,
         "heldout_epsilon": seen.heldout_epsilon,
         "accounts_add_up": seen.joined,

@@ -58,6 +58,7 @@ def policy_text(new: NewHome) -> str:
             "purposes": [terms.contract.purpose if terms else "patient_engagement"],
             "contracts": [terms.contract.fingerprint] if terms else [],
             "models": [terms.model.kind if terms else "additive"],
+            "queries": [terms.query.kind] if terms and terms.query else [],
             # A smaller one is the hospital's too; a larger one would loosen all its studies for good.
             "delta": min(terms.privacy.delta, LARGEST_DELTA) if terms else LARGEST_DELTA,
         },

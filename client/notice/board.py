@@ -16,7 +16,7 @@ from wardround.client.notice.page import dots, render
 from wardround.client.notice.sum_words import SumFacts, roster_lines, sum_sentences
 from wardround.client.notice.words import count_words, used_features
 from wardround.client.policy.policy import Forecast, Policy
-from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.sizes import numbers_released
 from wardround.protocol.privacy.accounting import compose_epsilon
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
 from wardround.protocol.terms.cost import events_left, releases, two_hospitals_epsilon
@@ -150,7 +150,7 @@ def _costs(terms: Terms, operator: str, policy: Policy, ledger: Ledger, joined: 
 def board_html(facts: BoardFacts) -> str:
     """Say the facts to a privacy board; whatever terms, policy or ledger hold is escaped."""
     terms = facts.terms
-    numbers = parameter_count(terms.model, terms.contract.layout)
+    numbers = numbers_released(terms)
     tables = table_size(terms.contract, terms.evaluation) if terms.evaluation else 0
     return render(
         "board.html",

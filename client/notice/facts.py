@@ -13,7 +13,7 @@ from wardround.client.notice.sum_condition import SumCondition, gather_condition
 from wardround.client.policy.policy import Policy
 from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.sizes import numbers_released
 from wardround.protocol.terms.limits import expiry_of
 from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.wire.signed_terms import SignedTerms
@@ -24,7 +24,7 @@ class StudyFacts:
     """One study that was approved, or that has learned here.
 
     rounds: the most there can be, spares of them only in the place of rounds that gave no result. releases counts what
-    has left under it; numbers are those of one training release.
+    has left under it; numbers are those of one training release. query: what is asked where no model is trained.
     """
 
     name: str
@@ -38,6 +38,7 @@ class StudyFacts:
     releases: int
     numbers: int
     ended: bool
+    query: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +162,7 @@ def _study(
         spares=terms.last_round - terms.training.rounds,
         rounds_charged=sum(account == "training" for account in charged.values()),
         releases=sum(entry.kind == "released" and entry.fields["charge"] in charged for entry in entries),
-        numbers=parameter_count(terms.model, terms.contract.layout),
+        numbers=numbers_released(terms),
+        query=terms.query.kind if terms.query else "",
         ended=expires_at <= now or decision == "declined" or len(charged) >= plans,
     )

@@ -18,6 +18,7 @@ from wardround.protocol.terms.limits import (
     MIN_HONEST_HOSPITALS,
     MIN_REPLY_DELAY_SECONDS,
 )
+from wardround.protocol.terms.query import QUERIES
 from wardround.protocol.terms.settings import MODEL_KINDS
 from wardround.protocol.terms.terms import LONGEST_REPLY_DELAY_SECONDS
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
@@ -66,6 +67,7 @@ def policy_from_yaml(content: bytes) -> Policy:
         contracts=_contracts(section),
         features=section.texts("features", ()),
         models=_models(section),
+        queries=_queries(section),
         max_epsilon_per_study=_number(section, "max_epsilon_per_study", 0.0),
         max_epsilon_per_operator=_number(section, "max_epsilon_per_operator", 0.0),
         max_epsilon_for_life=_number(section, "max_epsilon_for_life", 0.0),
@@ -175,6 +177,14 @@ def _models(section: Section) -> tuple[str, ...]:
         own = "words that plugins.yaml maps to models of your own"
         raise section.fail("models", f"must be a list of {', '.join(MODEL_KINDS)} and {own}")
     return models
+
+
+def _queries(section: Section) -> tuple[str, ...]:
+    """Read what may be asked without training a model."""
+    queries = section.texts("queries", ())
+    if not set(queries) <= set(QUERIES):
+        raise section.fail("queries", f"must be a list of {', '.join(QUERIES)}")
+    return queries
 
 
 def _whole(section: Section, key: str, default: int = 0) -> int:

@@ -7,7 +7,7 @@ from wardround.client.policy.policy import permit
 from wardround.client.round.ward import Paid, Ward
 from wardround.client.secure_sum.for_plan import PlannedSum
 from wardround.protocol.errors import ConfigurationError, Refusal
-from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.sizes import weights_asked
 from wardround.protocol.terms.cost import unmasked_multiplier
 from wardround.protocol.terms.request import RequestKind, misasked, request_in
 from wardround.protocol.terms.terms import RoundPlan, Terms
@@ -119,12 +119,13 @@ def _check_head(named: str | None, ward: Ward, operator: str) -> None:
 def _check_round(plan: RoundPlan, ward: Ward, terms: Terms, operator: str) -> None:
     """Refuse weights of another model, and to begin a round older than the last: budget spent for nothing."""
     try:
-        parameters = parameter_count(terms.model, terms.contract.layout)
+        parameters = weights_asked(terms)
     except ConfigurationError as error:  # of a model that ships nothing can be wrong
         raise Refusal("plugins", str(error)) from error
     if len(plan.weights) != parameters:
         raise Refusal("parameters", f"{len(plan.weights)} weights: this model has {parameters}")
-    if terms.secure_sum is not None and terms.secure_sum.parameters != parameters:
+    # The size of a query's table is checked with its terms.
+    if terms.secure_sum is not None and terms.query is None and terms.secure_sum.parameters != parameters:
         # Grid and noise follow from it: a smaller number would be a coarser grid than its noise covers.
         raise Refusal(
             "parameters", f"secure_sum.parameters={terms.secure_sum.parameters}: this model has {parameters}"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wardround.client.cohort import Cohort
+from wardround.client.round.bounded_tables import bounded_tables
 from wardround.client.round.participate import answer_plans
 from wardround.client.round.ward import Admit, Answered, Ward
 from wardround.protocol.arrays import Floats, Numbers
@@ -23,14 +24,10 @@ from wardround.protocol.terms.evaluation import (
     EvaluationSettings,
     score_bins,
     score_edges,
-    table_factors,
-    table_rows,
+    table_shape,
 )
 from wardround.protocol.terms.request import TABLES, RequestKind
 from wardround.protocol.terms.terms import RoundPlan, Terms
-
-WEIGHT_UNITS = 2.0**26
-"""A held-out patient's weight, shared by the patient's events, in units that add up exactly."""
 
 
 def evaluate(
@@ -78,28 +75,10 @@ def noised_tables(
 def scaled_tables(contract: Contract, settings: EvaluationSettings, logits: Floats, cohort: Cohort) -> Floats:
     """Sum up the tables before noise: float64 [hospitals, table_size], each times its public factor.
 
-    Guarantee: adding or removing one patient, with all events, moves a hospital's row by at most 1 in L2
-    norm; the proof stands in ``protocol.terms.evaluation.table_factors``, the test in test_evaluate.py. An event
-    weighs a whole number of units, the patient's all together at most ``WEIGHT_UNITS`` = 2²⁶: sums over 2²³
-    patients and more are exact, whatever the order of additions (Casacuberta et al. 2022).
+    Guarantee: adding or removing one patient moves a hospital's row by at most 1 in L2 norm (``bounded_tables``).
     """
-    rows, factors = table_rows(contract), table_factors(contract, settings)
-    cells = 2 * settings.score_bins
     cell = score_bins(logits, score_edges(contract, settings)) + settings.score_bins * (cohort.labels > 0.5)
-    hospital = cohort.hospital_of_patient[cohort.patient_of_event]
-    weight = np.floor(WEIGHT_UNITS / np.maximum(cohort.events_per_patient, 1))[cohort.patient_of_event]
-    columns = [field.name for field in contract.layout.features]
-    tables = np.zeros((cohort.hospital_count, len(rows), cells))
-    first = 0
-    for attribute in ("", *contract.groups):
-        count = sum(row.attribute == attribute for row in rows)
-        group = cohort.bins[:, columns.index(attribute)] if attribute else np.zeros(len(cell), np.int64)
-        place = (hospital * count + group) * cells + cell
-        sums = np.bincount(place, weight, minlength=cohort.hospital_count * count * cells)
-        tables[:, first : first + count] = sums.reshape(-1, count, cells)
-        first += count
-    tables *= (factors / WEIGHT_UNITS)[:, np.newaxis]
-    return tables.reshape(cohort.hospital_count, len(rows) * cells)
+    return bounded_tables(contract, table_shape(contract, settings), cell, cohort)
 
 
 def _logits(terms: Terms, weights: Floats, cohort: Cohort) -> Floats:

@@ -13,10 +13,13 @@ from wardround.protocol.terms.terms import Terms
 def check_training(terms: Terms) -> float:
     """Check an own module's digest, then clipping per patient: the largest relative difference from the reference.
 
+    0 for a query, which trains nothing and clips nothing.
     The reference is Opacus, or plain autograd for an own module. No patient data is touched. Refusal by clause
     ``module_digest`` or ``agreement``, and ``plugins`` where an own module cannot be made.
     """
     contract = terms.contract
+    if terms.query is not None:
+        return 0.0
     if terms.module_digest:
         _check_digest(terms)
     try:

@@ -139,12 +139,38 @@ def table_rows(contract: Contract) -> tuple[TableRow, ...]:
 
 def table_size(contract: Contract, settings: EvaluationSettings) -> int:
     """Length of a release: tables × 2 labels × score bins."""
+    return row_count(contract) * 2 * settings.score_bins
+
+
+def row_count(contract: Contract) -> int:
+    """Give the number of tables, without making their names."""
     sizes = {field.name: field.size for field in contract.layout.features}
-    return (1 + sum(sizes[group] for group in contract.groups)) * 2 * settings.score_bins
+    return 1 + sum(sizes[group] for group in contract.groups)
+
+
+@dataclass(frozen=True, eq=False)
+class TableShape:
+    """Stacked tables of patients: rows × cells numbers, each row times its public factor, float64 [rows]."""
+
+    rows: tuple[TableRow, ...]
+    cells: int
+    factors: Floats
+
+
+def table_shape(contract: Contract, settings: EvaluationSettings) -> TableShape:
+    """Give the shape of an evaluation's tables: cells are label × score bin."""
+    return TableShape(table_rows(contract), 2 * settings.score_bins, table_factors(contract, settings))
 
 
 def table_factors(contract: Contract, settings: EvaluationSettings) -> Floats:
+    """Give the public factor of each table of an evaluation: float64 [tables]."""
+    return row_factors(contract, settings.overall_share or OVERALL_SHARE)
+
+
+def row_factors(contract: Contract, overall_share: float) -> Floats:
     """Give the public factor of each table: float64 [tables].
+
+    overall_share: of the squared sensitivity, for the table of all; without groups it has the whole.
 
     Guarantee: a patient's part in the scaled, stacked tables has L2 norm at most 1. Proof: the patient's
     weights are 1/n on n events, so within the table of all events, and within all groups of one attribute
@@ -152,7 +178,7 @@ def table_factors(contract: Contract, settings: EvaluationSettings) -> Floats:
     L2 norm at most 1. The norm of the whole is then at most the root of the sum of squared factors, one per
     attribute and one for all events, which is 1.
     """
-    share = (settings.overall_share or OVERALL_SHARE) if contract.groups else 1.0
+    share = overall_share if contract.groups else 1.0
     each = (1 - share) / max(len(contract.groups), 1)
     squared = [each if row.attribute else share for row in table_rows(contract)]
     return np.sqrt(squared) * _MARGIN

@@ -39,10 +39,11 @@ class Limits:
     """Limits that terms may only tighten; the defaults allow nothing.
 
     contracts lists fingerprints, features the ``table.column``s that may be read: where both stand
-    both must hold, where neither stands no contract is allowed. ε caps are at ``delta``, the one δ of all
-    studies. max_delta_times_patients: with δ and the patients that the largest hospital of the terms declared. Of
-    secure sums: max_epsilon_unmasked is what a study may cost if every mask failed, min_honest_hospitals the least m
-    (``Thresholds.honest_shares``), min_colluding the least t.
+    both must hold, where neither stands no contract is allowed. models are those that may be trained, queries what may
+    be asked without training any. ε caps are at ``delta``, the one δ of all studies. max_delta_times_patients: with δ
+    and the patients that the largest hospital of the terms declared. Of secure sums: max_epsilon_unmasked is what a
+    study may cost if every mask failed, min_honest_hospitals the least m (``Thresholds.honest_shares``), min_colluding
+    the least t.
     """
 
     delta: float
@@ -53,6 +54,7 @@ class Limits:
     max_epsilon_per_study: float = 0.0
     max_epsilon_per_operator: float = 0.0
     max_epsilon_for_life: float = 0.0
+    queries: tuple[str, ...] = ()
     max_rounds: int = 0
     max_events_per_patient: int = 0
     min_clip_norm: float = math.inf
@@ -92,7 +94,10 @@ def validity_clauses(terms: Terms, now: datetime) -> Iterator[Clause]:
 def limit_clauses(limits: Limits, terms: Terms) -> Iterator[Clause]:
     """Give every clause of the limits about these terms, by themselves: what was spent before is not known here."""
     yield from _what(limits, terms.contract)
-    yield one_of("models", "model.kind", terms.model.kind, limits.models)
+    if terms.query is None:
+        yield one_of("models", "model.kind", terms.model.kind, limits.models)
+    else:
+        yield one_of("queries", "query.kind", terms.query.kind, limits.queries)
     yield from _how(limits, terms)
     yield from _how_much(limits, terms)
     if terms.secure_sum is not None:
@@ -136,8 +141,10 @@ def _how(limits: Limits, terms: Terms) -> Iterator[Clause]:
     yield Clause("delta", f"delta={delta:g}", f"{limits.delta:g}", delta == limits.delta)
     # The largest of the terms, not this hospital's own: a refusal may depend on no table (rule 2).
     yield delta_clause(delta, max(terms.training.public_patients.values()), limits.max_delta_times_patients)
-    yield at_least("min_clip_norm", "clip_norm", clip_norm, limits.min_clip_norm)
-    yield at_most("max_clip_norm", "clip_norm", clip_norm, limits.max_clip_norm)
+    # A query clips nothing: its table's bound of one patient follows from its shape, and is nobody's choice.
+    if terms.query is None:
+        yield at_least("min_clip_norm", "clip_norm", clip_norm, limits.min_clip_norm)
+        yield at_most("max_clip_norm", "clip_norm", clip_norm, limits.max_clip_norm)
     floor = limits.min_noise_multiplier
     yield at_least("min_noise_multiplier", "noise_multiplier", terms.noise_multiplier, floor)
     yield at_most("max_rounds", "rounds", terms.last_round, limits.max_rounds)

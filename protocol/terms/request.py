@@ -75,6 +75,12 @@ class MeanRowsRequest(UpdateRequest):
     word = "mean_rows"
 
 
+class QueryRequest(UpdateRequest):
+    """A query's noised table of training patients, in an update's place: bounded, noised and paid alike."""
+
+    word = "query"
+
+
 class TablesRequest(RequestKind):
     """Noised tables of held-out patients, by label, score and group, under the plan's weights."""
 
@@ -104,12 +110,13 @@ class TablesRequest(RequestKind):
         return terms.table_noise
 
 
-UPDATE, MEAN_ROWS, TABLES = UpdateRequest(), MeanRowsRequest(), TablesRequest()
+UPDATE, MEAN_ROWS, QUERY, TABLES = UpdateRequest(), MeanRowsRequest(), QueryRequest(), TablesRequest()
+_KINDS = (UPDATE, MEAN_ROWS, QUERY, TABLES)
 REQUESTS: tuple[RequestKind, ...] = (UPDATE, TABLES)
-"""One kind of each account: UPDATE counts every training round, moment rounds too, which cost the same."""
+"""One kind of each account: UPDATE counts every training round, moment rounds and a query too, which cost the same."""
 
 
-ASKED = tuple(kind.word for kind in (UPDATE, MEAN_ROWS, TABLES))
+ASKED = tuple(kind.word for kind in _KINDS)
 """The words of all kinds."""
 
 
@@ -117,12 +124,14 @@ def request_of(terms: Terms, round_number: int, account: str = UPDATE.account) -
     """Give the kind that a round asks of an account's patients."""
     if account == TABLES.account:
         return TABLES
+    if terms.query is not None:
+        return QUERY
     return MEAN_ROWS if terms.training.asks_moments(round_number) else UPDATE
 
 
 def request_in(plan: RoundPlan, terms: Terms) -> RequestKind:
     """Give the kind of a plan's request: what the plan says, or else what its round asks."""
-    said = next((kind for kind in (UPDATE, MEAN_ROWS, TABLES) if kind.word == plan.asks), None)
+    said = next((kind for kind in _KINDS if kind.word == plan.asks), None)
     return request_of(terms, plan.round, plan.account) if said is None else said
 
 
@@ -135,5 +144,6 @@ def misasked(plan: RoundPlan, terms: Terms) -> str:
     if terms.secure_sum is None:
         return "must be empty: without secure sums the round's number says it" if plan.asks else ""
     moments = (MEAN_ROWS,) if terms.training.moment_rounds else ()
-    allowed = [k.word for k in (UPDATE, *moments, TABLES) if k.account == plan.account]
+    learned = (QUERY,) if terms.query is not None else (UPDATE, *moments)
+    allowed = [k.word for k in (*learned, TABLES) if k.account == plan.account]
     return "" if plan.asks in allowed else f"must be {' or '.join(allowed)} for {plan.account} patients"

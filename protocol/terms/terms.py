@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.privacy.noise import AUTO
 from wardround.protocol.secure_sum.thresholds import Thresholds
 from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings, table_size
+from wardround.protocol.terms.query import NO_TRAINING, PATIENT_BOUND, QuerySettings, query_size
 from wardround.protocol.terms.secure_sum import SecureSumSettings, SumNoise, noise_of_sum
 from wardround.protocol.terms.settings import (
     BY_RULE,
@@ -56,7 +57,8 @@ class Terms:
     evaluation: the noised tables of held-out patients, None where no model of the study is evaluated. module_digest:
     where a real study's model is the parties' own module, what all of them must have alike
     (``protocol.model.own_module``); else empty.
-    secure_sum: with ``privacy.noise=secure``, and None without.
+    secure_sum: with ``privacy.noise=secure``, and None without. query: what is asked where no model is trained
+    (``protocol.terms.query``); the settings of model and training then stand still, and None in all other studies.
     """
 
     study: str
@@ -73,6 +75,7 @@ class Terms:
     module_digest: str = ""
     secure_sum: SecureSumSettings | None = None
     round_noise_multipliers: tuple[float, ...] = ()
+    query: QuerySettings | None = None
 
     def __post_init__(self) -> None:
         """Check what no single group of settings can check."""
@@ -98,6 +101,8 @@ class Terms:
         self._check_optimizer()
         if self.evaluation is not None:
             self._check_evaluation(self.evaluation)
+        if self.query is not None:
+            self._check_query(self.query)
 
     def _check_texts(self) -> None:
         """Names that go into files, logs and screens. A simulation's hospitals may come from a table's column.
@@ -179,6 +184,27 @@ class Terms:
         require(numbers <= most, "evaluation.score_bins", evaluation.score_bins, line)
         multiplier = evaluation.noise_multiplier
         require(multiplier > 0, "evaluation.noise_multiplier", multiplier, "must be greater than 0")
+
+    def _check_query(self, query: QuerySettings) -> None:
+        """One query has one spelling: what is not read stands still, and its table is as long as the terms say."""
+        still = (
+            ("model", self.model == ModelSettings()),
+            ("training", replace(self.training, public_patients={}) == NO_TRAINING),
+            ("privacy.clip_norm", self.privacy.clip_norm == PATIENT_BOUND),
+            ("privacy.schedule", self.privacy.schedule == EQUAL),
+            ("evaluation", self.evaluation is None),
+            ("fairness", self.fairness == FairnessSettings()),
+            ("secure_sum.spare_slots", self.secure_sum is None or self.secure_sum.spare_slots == 0),
+        )
+        for key, stands in still:
+            require(stands, key, "…", "must be left as it is with a query, which trains no model")
+        numbers = query_size(self.contract, query)
+        most = LARGEST_SUMMED if self.secure_sum else LARGEST_VECTOR
+        line = f"has {numbers} cells, must be at most {most}; use a contract with fewer groups"
+        require(numbers <= most, "query", query.kind, line)
+        if self.secure_sum is not None:
+            sums, line = self.secure_sum.parameters, f"must be {numbers}, the cells of the query's table"
+            require(sums == numbers, "secure_sum.parameters", sums, line)
 
     @property
     def hospitals(self) -> tuple[str, ...]:
@@ -288,6 +314,8 @@ def terms_to_mapping(terms: Terms) -> dict[str, object]:
         plain["round_noise_multipliers"] = list(terms.round_noise_multipliers)
     if terms.module_digest:
         plain["module_digest"] = terms.module_digest
+    if terms.query is not None:
+        plain["query"] = asdict(terms.query)
     if terms.secure_sum is not None:
         plain["secure_sum"] = {**asdict(terms.secure_sum), "members": dict(terms.secure_sum.members)}
     return plain
@@ -301,6 +329,7 @@ def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
         model["hidden"] = tuple(model.get("hidden", ()))
         evaluation = fields.pop("evaluation", None)
         secure_sum = fields.pop("secure_sum", None)
+        query = fields.pop("query", None)
         # As for `rounds` below: 2 becomes 2.0 here, and the canonical form then shows it.
         each = tuple(float(one) for one in fields.pop("round_noise_multipliers", ()))
         return Terms(
@@ -311,6 +340,7 @@ def terms_from_mapping(plain: Mapping[str, object]) -> Terms:
             fairness=FairnessSettings(**fields.pop("fairness", {})),
             evaluation=None if evaluation is None else _evaluation(evaluation),
             secure_sum=None if secure_sum is None else _secure_sum(secure_sum),
+            query=None if query is None else QuerySettings(**query),
             round_noise_multipliers=each,
             **fields,
         )
@@ -357,8 +387,8 @@ class RoundPlan:
     part of what makes two plans the same. account: whose budget pays, and so what is asked: an update from
     ``training`` patients, or the tables of ``held_out`` ones under these weights. In a study with secure sums, round
     is the slot's number, roster the digest of the roster, hex, and asks what is asked for
-    (``protocol.terms.request``: ``update``, ``mean_rows``, ``tables``); both are empty in all others, and roster in
-    simulations, which have none.
+    (``protocol.terms.request``: ``update``, ``mean_rows``, ``query``, ``tables``); both are empty in all others, and
+    roster in simulations, which have none.
     """
 
     study: str
@@ -382,8 +412,9 @@ class RoundPlan:
 class Release:
     """Bytes that leave a hospital: a noised sum (gradients, mean rows), a noised difference of weights, or tables.
 
-    vector: float32 [parameters], or [table_size] of account ``held_out``, on the public grid; under secure sums int64,
-    and in simulations alone, since a real hospital's integers leave it masked (``protocol.wire.sum_wire``).
+    vector: float32 [parameters], [query_size] of a query, or [table_size] of account ``held_out``, on the public grid;
+    under secure sums int64, and in simulations alone, since a real hospital's integers leave it masked
+    (``protocol.wire.sum_wire``).
     ledger_head is the head of the hospital's ledger after this release was charged. simulation marks what seeds
     produced.
     """

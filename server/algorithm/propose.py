@@ -80,7 +80,7 @@ def propose(
     there are no patients to protect, and its report warns), or a setting is out of range.
     """
     require(bool(public_patients), "training.public_patients", "{}", "must name at least one hospital")
-    _check_delta(privacy.delta, max(public_patients.values()), simulation)
+    check_delta(privacy.delta, max(public_patients.values()), simulation)
     choice = secure_sum or SecureSumChoice()
 
     def composed(noise: str) -> Terms:
@@ -195,8 +195,11 @@ def _digest(model: ModelSettings, contract: Contract, simulation: bool) -> str:
     return module_digest(model, contract.layout) if own else ""
 
 
-def _check_delta(delta: float, largest: int, simulation: bool) -> None:
-    """A mechanism may keep (0, δ) by giving out every record whole with chance δ: expect δ × patients of them."""
+def check_delta(delta: float, largest: int, simulation: bool) -> None:
+    """ConfigurationError where δ times the patients of the largest hospital is too much.
+
+    A mechanism may keep (0, δ) by giving out every record whole with chance δ: expect δ × patients of them.
+    """
     most, word = (1.0, "below") if simulation else (MAX_DELTA_TIMES_PATIENTS, "at most")
     remedy = _smaller_digit(MAX_DELTA_TIMES_PATIENTS / largest)
     require(

@@ -80,14 +80,14 @@ def _waits(parser: OneLineParser) -> None:
     )
 
 
-def _composed(parser: OneLineParser) -> None:
+def _composed(parser: OneLineParser, config: str = "serve") -> None:
     parser.add_argument(
         "--show-settings", action="store_true", help="print every setting with its value, and do nothing else"
     )
     parser.add_argument(
         SETTINGS, nargs="*", metavar="SETTING", help="group=option or key=value, as below; after the flags"
     )
-    parser.epilog = help_text("serve")
+    parser.epilog = help_text(config)
 
 
 def _run(parser: OneLineParser) -> None:
@@ -108,6 +108,38 @@ def _contract(parser: OneLineParser) -> None:
     # The outer word's default would be undone by an inner one's.
     advise.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON, for scripts")
     _composed(advise)
+
+
+def _feasibility(parser: OneLineParser) -> None:
+    parser.begin_words("action", "forecast|terms|run|show")
+    for name, summary in _FEASIBILITY.items():
+        one = parser.add_word(name, summary)
+        # The outer word's defaults would be undone by an inner one's.
+        if name != "run":
+            one.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON, for scripts")
+        if name == "terms":
+            _study(one)
+            one.add_argument(
+                "--key", type=Path, required=True, metavar="FILE", help="the operator's signing key"
+            )
+            one.add_argument(
+                "--out", type=Path, required=True, metavar="FILE", help="a new file of signed terms"
+            )
+        else:
+            one.add_argument(
+                "--home", type=Path, default=Path(), metavar="DIR", help="the operator's folder (default: .)"
+            )
+            _study(one) if name == "show" else _waits(one)
+        if name != "show":
+            _composed(one, "feasibility")
+
+
+_FEASIBILITY = {
+    "forecast": "show what the counts would cost, and who would refuse them; signs nothing",
+    "terms": "find the noise that ε needs, and sign the terms",
+    "run": "sign the terms and ask the hospitals, or go on asking",
+    "show": "show what was counted, what to declare, and at which ε a study can work",
+}
 
 
 def _approve(parser: OneLineParser) -> None:
@@ -140,9 +172,15 @@ COMMANDS = (
     ),
     Command("key", "key", "make the operator's signing key", _key),
     Command("terms", "terms", "compose a study, find the noise that its ε needs, and sign the terms", _terms),
+    Command(
+        "feasibility",
+        "feasibility",
+        "count eligible patients before a study: charged, approved, noised",
+        _feasibility,
+    ),
     Command("contract", "contract", "advise which features of a contract drown in noise", _contract),
 )
-HOMELESS = ("key", "terms", "contract")
+HOMELESS = ("key", "terms", "contract", "feasibility")
 """Commands that name their files or need none, and no operator's home."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from wardround.protocol.terms.cost import unmasked_epsilon
+from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.say import say, say_json
 from wardround.server.algorithm.noise_choice import raised_by_cap
 from wardround.server.commands.settings import serving, show_settings, with_proposal
@@ -28,8 +29,7 @@ def lines(forecast: StudyForecast) -> Iterator[str]:
     """Say all of it to a person."""
     terms, hospitals = forecast.terms, len(forecast.outlooks)
     yield (
-        f"study {terms.study}: {terms.training.rounds} rounds, {hospitals} hospitals, "
-        f"fingerprint {terms.fingerprint[:12]}"
+        f"study {terms.study}: {_asked(terms)}, {hospitals} hospitals, fingerprint {terms.fingerprint[:12]}"
     )
     yield from cost_lines(forecast)
     yield from noise_lines(forecast)
@@ -46,6 +46,10 @@ def lines(forecast: StudyForecast) -> Iterator[str]:
     for one in forecast.outlooks:
         yield from outlook_lines(one)
     yield from (f"policies/{name}: ignored; its name must end in .policy" for name in forecast.unread)
+
+
+def _asked(terms: Terms) -> str:
+    return f"{terms.training.rounds} rounds" if terms.query is None else f"a query ({terms.query.kind}), once"
 
 
 def cost_lines(forecast: StudyForecast) -> Iterator[str]:

@@ -16,6 +16,8 @@ from wardround.server.store.event_log import (
     AGENT,
     ASKED,
     EVALUATED,
+    QUERY_ANSWERED,
+    QUERY_ASKED,
     READY,
     SET_UP,
     SURVIVORS,
@@ -81,7 +83,19 @@ def _study(study: StudyFolder) -> dict[str, object]:
     run = [event for event in events if event.get("event") not in ("exception", AGENT)]
     last = run[-1] if run else {"event": "no event yet", "time": "never"}
     words = dict.fromkeys(
-        ("round", "announced", EVALUATED, ASKED, READY, SURVIVORS, UNMASKED, VOID), "running"
+        (
+            "round",
+            "announced",
+            EVALUATED,
+            ASKED,
+            QUERY_ASKED,
+            QUERY_ANSWERED,
+            READY,
+            SURVIVORS,
+            UNMASKED,
+            VOID,
+        ),
+        "running",
     )
     state = words.get(str(last["event"]), str(last["event"]))
     measured = [event for event in events if event.get("event") == EVALUATED]

@@ -4,7 +4,7 @@ from argparse import Namespace
 from datetime import UTC, datetime
 
 from wardround.conf.composed import composed
-from wardround.conf.proposal import proposal
+from wardround.conf.proposal import Proposal, proposal
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.wire.signed_terms import save_terms
@@ -20,15 +20,19 @@ def run(options: Namespace) -> None:
         return
     declare_own_parts(options.key.parent)  # a home holds both
     plain = composed("serve", options.settings)
-    proposed = proposal(plain, study=options.study, key=options.key, out=options.out)
+    write_terms(proposal(plain, study=options.study, key=options.key, out=options.out), options.json)
+
+
+def write_terms(proposed: Proposal, as_json: bool) -> None:
+    """Sign a proposal's terms, write them to its new file, and say what they cost."""
     signed = signed_terms(proposed, datetime.now(UTC))
-    save_terms(signed, options.out)
+    save_terms(signed, proposed.out)
     terms = signed.terms
-    if options.json:
+    if as_json:
         say_json(
             {
                 "study": terms.study,
-                "file": str(options.out),
+                "file": str(proposed.out),
                 "fingerprint": terms.fingerprint,
                 "hospitals": list(terms.hospitals),
                 "rounds": terms.training.rounds,
@@ -41,13 +45,17 @@ def run(options: Namespace) -> None:
         )
         return
     say(
-        f"{options.out}: terms of {terms.study} for {len(terms.hospitals)} hospitals, "
-        f"{terms.training.rounds} rounds at ε = {terms.privacy.epsilon:g}, δ = {terms.privacy.delta:g}, "
+        f"{proposed.out}: terms of {terms.study} for {len(terms.hospitals)} hospitals, "
+        f"{_asked(terms)} at ε = {terms.privacy.epsilon:g}, δ = {terms.privacy.delta:g}, "
         f"noise multiplier {_multipliers(terms)}, until {terms.expires_at[:10]}",
         noise_words(terms),
-        evaluation_words(terms),
+        *((evaluation_words(terms),) if terms.query is None else ()),
         f"fingerprint {terms.fingerprint}",
     )
+
+
+def _asked(terms: Terms) -> str:
+    return f"{terms.training.rounds} rounds" if terms.query is None else f"a query ({terms.query.kind})"
 
 
 def _multipliers(terms: Terms) -> str:

@@ -6,8 +6,8 @@ agree (least squares; Hay et al. 2010, "Boosting the accuracy of differentially 
 consistency"), which makes all of them more exact and costs nothing.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -18,12 +18,12 @@ from wardround.protocol.secure_sum.grid import decode
 from wardround.protocol.terms.evaluation import (
     EvaluationSettings,
     TableRow,
+    TableShape,
     score_edges,
-    table_factors,
-    table_rows,
-    table_size,
+    table_shape,
 )
-from wardround.protocol.terms.request import TABLES
+from wardround.protocol.terms.query import query_shape
+from wardround.protocol.terms.request import QUERY, TABLES, RequestKind
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.aggregate import reason_to_discard
 from wardround.server.algorithm.rounds import RoundState, finished
@@ -74,7 +74,8 @@ class TableSum:
     """One evaluation as the server has it: the sum of screened releases, and who is in it.
 
     total: float64 [table_size], of the hospitals in ``accepted``, each times its public weight
-    (``table_weights``). missing: those of whom nothing came.
+    (``table_weights``). missing: those of whom nothing came. own: of a query under local noise each hospital's release,
+    which is private by itself and tells how many patients that hospital has; empty in all others.
     """
 
     round: int
@@ -84,6 +85,7 @@ class TableSum:
     accepted: tuple[str, ...]
     rejected: tuple[NoRelease, ...] = ()
     missing: tuple[str, ...] = ()
+    own: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRelease]) -> TableSum:
@@ -91,10 +93,10 @@ def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRe
 
     Those that do not pass are named and left out. One pass; holds one release at a time.
     """
-    size = table_size(terms.contract, settings_of(terms))
-    expected = expect(terms, asked.round, asked.weights_digest, size, request=TABLES)
+    size, request = _size(terms), _asked(terms)
+    expected = expect(terms, asked.round, asked.weights_digest, size, request=request)
     total, accepted, rejected = _begin(terms, size), dict[str, None](), list[NoRelease]()
-    weights = release_weights(terms)
+    weights, own = release_weights(terms), dict[str, Floats]()
     for release in releases:
         if isinstance(release, NoRelease):
             rejected.append(release)
@@ -107,17 +109,38 @@ def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRe
         # A weighted sum, whatever the terms' rule: its noise is known exactly, and so are the intervals.
         total += vector if terms.secure_sum is not None else weights[release.hospital] * vector
         accepted[release.hospital] = None
+        if request is QUERY and terms.secure_sum is None:
+            own[release.hospital] = vector.astype(np.float64)
     heard = {*accepted, *(one.hospital for one in rejected)}
     missing = tuple(name for name in terms.hospitals if name not in heard)
     return TableSum(
         round=asked.round,
         weights_digest=asked.weights_digest,
         planned=len(terms.hospitals),
-        total=total if terms.secure_sum is None else decode(total, terms.table_noise.grid),
+        total=total
+        if terms.secure_sum is None
+        else decode(total, request.sum_noise(terms, asked.round).grid),
         accepted=tuple(accepted),
         rejected=tuple(rejected),
         missing=missing,
+        own=own,
     )
+
+
+def _asked(terms: Terms) -> RequestKind:
+    """Give the kind of request whose releases are tables: a study has one of them alone."""
+    return QUERY if terms.query is not None else TABLES
+
+
+def _shape(terms: Terms) -> TableShape:
+    if terms.query is not None:
+        return query_shape(terms.contract, terms.query)
+    return table_shape(terms.contract, settings_of(terms))
+
+
+def _size(terms: Terms) -> int:
+    shape = _shape(terms)
+    return len(shape.rows) * shape.cells
 
 
 def _begin(terms: Terms, size: int) -> Numbers:
@@ -134,11 +157,16 @@ def tables_of(terms: Terms, found: TableSum) -> NoisedTables:
     if discarded:
         reasons = {one.reason for one in found.rejected}
         why = f" ({', '.join(sorted(reasons))})" if reasons else ""
-        raise ConfigurationError(f"evaluation after round {found.round}: {discarded}{why}; ask once more")
+        raise ConfigurationError(f"{what_of(terms, found.round)}: {discarded}{why}; ask once more")
     void = void_by_norm(terms, found)
     if void:
-        raise ConfigurationError(f"evaluation after round {found.round}: no sum ({void})")
+        raise ConfigurationError(f"{what_of(terms, found.round)}: no sum ({void})")
     return consistent_tables(terms, found.round, found.total, found.accepted)
+
+
+def what_of(terms: Terms, round_number: int) -> str:
+    """Say in words what tables a study's round gives."""
+    return "query" if terms.query is not None else f"evaluation after round {round_number}"
 
 
 def void_by_norm(terms: Terms, found: TableSum) -> str:
@@ -148,7 +176,7 @@ def void_by_norm(terms: Terms, found: TableSum) -> str:
     """
     if terms.secure_sum is None:
         return ""
-    expected = expect(terms, found.round, found.weights_digest, len(found.total), request=TABLES)
+    expected = expect(terms, found.round, found.weights_digest, len(found.total), request=_asked(terms))
     within = np.linalg.norm(found.total) <= summed_norm_bound(expected, found.accepted)
     return "" if within else "norm out of bound"
 
@@ -162,19 +190,20 @@ def consistent_tables(
     terms: Terms, round_number: int, total: Floats, accepted: Sequence[str]
 ) -> NoisedTables:
     """Undo the public factors of a weighted sum of releases [table_size], and make its tables agree."""
-    settings, rows = settings_of(terms), table_rows(terms.contract)
-    factors, weights = table_factors(terms.contract, settings), release_weights(terms)
+    shape, weights = _shape(terms), release_weights(terms)
+    rows, factors = shape.rows, shape.factors
     agree = _agreement(rows, factors)
     # Of those who answered, each with independent noise of this size.
-    stddev = terms.table_noise_stddev * noise_gain(terms, accepted, weights)
+    stddev = _asked(terms).noise_stddev(terms, round_number) * noise_gain(terms, accepted, weights)
     sums = total.reshape(len(rows), -1) * normaliser(terms, accepted, weights)
     counts = agree @ (sums / factors[:, np.newaxis])
     return NoisedTables(
         round=round_number,
         rows=rows,
-        counts=counts.reshape(len(rows), 2, settings.score_bins),
+        counts=counts.reshape(len(rows), 2, shape.cells // 2),
         covariance=(agree * (stddev / factors) ** 2) @ agree.T,
-        edges=score_edges(terms.contract, settings),
+        # No model gave a query's patients scores: one bin holds them all.
+        edges=np.zeros(0) if terms.query is not None else score_edges(terms.contract, settings_of(terms)),
         hospitals=len(accepted),
         tilt=tilt_of(terms, accepted, weights),
     )

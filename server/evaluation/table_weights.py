@@ -45,7 +45,8 @@ NO_TILT = Tilt()
 
 def release_weights(terms: Terms, power: float | None = None) -> dict[str, float]:
     """Give each planned hospital's public factor: ``declared ** power``, by default of the best power."""
-    if terms.secure_sum is not None:
+    # A query counts patients, and nobody knows yet how many a hospital should declare.
+    if terms.secure_sum is not None or terms.query is not None:
         return dict.fromkeys(terms.hospitals, 1.0)
     best = best_power(terms) if power is None else power
     return {name: float(declared) ** best for name, declared in terms.training.public_patients.items()}
@@ -53,7 +54,7 @@ def release_weights(terms: Terms, power: float | None = None) -> dict[str, float
 
 def best_power(terms: Terms) -> float:
     """Choose the power with the least expected error of the AUC; the smallest of those that are alike."""
-    return min(POWERS, key=lambda power: _expected_variance(terms, release_weights(terms, power)))
+    return min(POWERS, key=lambda power: expected_auc_variance(terms, release_weights(terms, power)))
 
 
 def normaliser(terms: Terms, accepted: Sequence[str], weights: dict[str, float]) -> float:
@@ -76,7 +77,7 @@ def noise_gain(terms: Terms, accepted: Sequence[str], weights: dict[str, float])
     return normaliser(terms, accepted, weights) * math.sqrt(float((own**2).sum()))
 
 
-def _expected_variance(terms: Terms, weights: dict[str, float]) -> float:
+def expected_auc_variance(terms: Terms, weights: dict[str, float]) -> float:
     """Expect the AUC's variance: noise in two rows of bins, hospitals that differ, and patients that differ."""
     if terms.evaluation is None:
         raise ValueError("these terms evaluate nothing")

@@ -16,6 +16,8 @@ LARGEST_EVENT = 2**20  # bytes of a line
 
 ASKED, EVALUATED = "evaluation_announced", "evaluated"
 """Events of an evaluation on held-out patients: asked for, and closed with its noised measures."""
+QUERY_ASKED, QUERY_ANSWERED = "query_announced", "query_answered"
+"""Events of a query: asked for, and its sum kept."""
 SET_UP, READY = "set_up", "secure_sum_ready"
 SURVIVORS, UNMASKED, VOID = "survivors", "unmasked", "void_sum"
 """Events of secure sums: set-up waits; set up; a sum's survivors kept, before trip 2 leaves; masks off; no sum."""

@@ -1,4 +1,4 @@
-"""Sums of evaluations on disk, atomic, durable and self-checking as round states are; never asked for again.
+"""Sums of evaluations, and of a query, on disk, atomic, durable and self-checking; never asked for again.
 
 One file per evaluation (``server.store.state_file``), by the round that it followed.
 What is reported of a model is read off these files alone, so that its card can be written again at any time.
@@ -17,6 +17,7 @@ from wardround.server.evaluation.evaluation import TableSum
 from wardround.server.store.state_file import read_state, write_state
 
 _FORMAT = "wardround-tables-1"
+_OWN = "own/"
 
 
 def save_sum(folder: Path, terms_fingerprint: str, found: TableSum) -> Path:
@@ -31,7 +32,8 @@ def save_sum(folder: Path, terms_fingerprint: str, found: TableSum) -> Path:
         "missing": list(found.missing),
     }
     metadata = {"format": _FORMAT, "sum": canonical_json(plain).decode()}
-    return write_state(folder, found.round, save({"total": found.total}, metadata=metadata))
+    vectors = {"total": found.total, **{f"{_OWN}{name}": own for name, own in found.own.items()}}
+    return write_state(folder, found.round, save(vectors, metadata=metadata))
 
 
 def load_sum(folder: Path, terms_fingerprint: str, round_number: int) -> TableSum | None:
@@ -52,14 +54,16 @@ def _read(path: Path, terms_fingerprint: str) -> TableSum | None:
         plain = read_json(metadata["sum"].encode(), LARGEST_METADATA)
         if metadata["format"] != _FORMAT or plain["terms_fingerprint"] != terms_fingerprint:
             return None
+        vectors = load(content)
         return TableSum(
             round=plain["round"],
             weights_digest=plain["weights_digest"],
             planned=plain["planned"],
-            total=load(content)["total"],
+            total=vectors["total"],
             accepted=tuple(plain["accepted"]),
             rejected=tuple(NoRelease(hospital, reason) for hospital, reason in plain["rejected"]),
             missing=tuple(plain["missing"]),
+            own={key.removeprefix(_OWN): own for key, own in vectors.items() if key.startswith(_OWN)},
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None

@@ -9,6 +9,7 @@
     HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``forecast``
     HOME/studies/NAME/         terms, checkpoints/, evaluations/, secure_sum/, events.jsonl, release_decision.json,
                                exception.signed, model with its signature, card, reports
+                               (of a query instead: query/, feasibility.json)
     HOME/plugins.yaml          models and rules of the operator's own, if any (protocol.plugin_file)
     HOME/superlink/            Flower's own state, and the empty folder that its process runs in
 
@@ -103,6 +104,7 @@ class StudyFolder:
     model: Path = field(init=False)
     run: Path = field(init=False)
     evaluations: Path = field(init=False)
+    query: Path = field(init=False)
     sums: Path = field(init=False)
     release_decision: Path = field(init=False)
     exception: Path = field(init=False)
@@ -118,6 +120,7 @@ class StudyFolder:
             "model": MODEL,
             "run": "run",
             "evaluations": "evaluations",
+            "query": "query",
             "sums": "secure_sum",
             "release_decision": "release_decision.json",
             "exception": "exception.signed",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from wardround.conf.proposal import Serving
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.sizes import numbers_released, weights_asked
 from wardround.protocol.terms.cost import study_epsilon, two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import table_size
 from wardround.protocol.terms.limits import Clause, limit_clauses, validity_clauses
@@ -56,7 +57,7 @@ class StudyForecast:
 
     requests: plans that each hospital answers at most. It, longest_seconds and bytes_in_all count spare rounds, as ε
     does; seconds none, nor the hospitals' own computing. unread: names of files beside the policies. noise_costs: by
-    noise mode (``server.algorithm.noise_choice``); empty for several local steps.
+    noise mode (``server.algorithm.noise_choice``); empty for several local steps, and for a query.
     """
 
     terms: Terms
@@ -94,7 +95,7 @@ def study_forecast(serving: Serving) -> StudyForecast:
         bytes_per_round=per_round,
         bytes_in_all=(per_hospital + (sums.set_up if sums else 0)) * len(terms.hospitals),
         sums=sums,
-        noise_costs=noise_costs(terms, _choice(serving)) if terms.training.local_steps == 1 else {},
+        noise_costs=noise_costs(terms, _choice(serving)) if _of_gradients(terms) else {},
         outlooks=outlooks(home, terms, serving.now),
         unread=unread(home),
     )
@@ -107,6 +108,10 @@ def _signed(home: OperatorHome, serving: Serving) -> SignedTerms:
     if home.study(serving.study).terms.exists():
         return load_terms(home.study(serving.study).terms)
     raise ConfigurationError("training.public_patients: is missing; name every hospital, as in {north: 1200}")
+
+
+def _of_gradients(terms: Terms) -> bool:
+    return terms.training.local_steps == 1 and terms.query is None
 
 
 def _choice(serving: Serving) -> SecureSumChoice:
@@ -170,11 +175,11 @@ def published_policies(home: OperatorHome) -> dict[str, PublishedPolicy]:
 def bytes_per_round(terms: Terms, terms_bytes: int) -> int:
     """Bytes of one hospital's plan and answer, without Flower's and TLS's framing; in a secure sum of both trips."""
     # float32, down in the plan and up in the release. The last term is room for heads and signatures.
-    vector = 4 * parameter_count(terms.model, terms.contract.layout)
+    vectors = 4 * (weights_asked(terms) + numbers_released(terms))
     sums = sum_forecast(terms)
     if sums is not None:
         return sums.first_trip + sums.second_trip + 2 * (terms_bytes + 2 * 1024)
-    return 2 * vector + terms_bytes + 2 * 1024
+    return vectors + terms_bytes + 2 * 1024
 
 
 def bytes_of_evaluations(terms: Terms, terms_bytes: int) -> int:

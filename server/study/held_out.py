@@ -29,6 +29,7 @@ from wardround.server.evaluation.evaluation import TableSum, after_round, due, s
 from wardround.server.evaluation.measured import estimate_facts, null_where_nan
 from wardround.server.store.event_log import ASKED, EVALUATED, read_events
 from wardround.server.store.kept_sums import load_sum, save_sum
+from wardround.server.study.carrier import Carrier
 from wardround.server.study.exception_file import check_exception, signed_release_decision
 from wardround.server.study.quorum import ask_until_quorum
 from wardround.server.study.secure_sums import Sums
@@ -65,10 +66,6 @@ def not_yet_measured(study: ServedStudy, state: RoundState) -> Assessment:
     decision, day = signed_release_decision(study)
     planned = len(study.terms.evaluation.rounds) if study.terms.evaluation else 0
     return unmeasured(study.terms, state, decision, day, planned)
-
-
-Carrier = Ask | Sums
-"""How an evaluation's plans are carried: each hospital's tables plain, or in a secure sum."""
 
 
 def evaluate_between(study: ServedStudy, state: RoundState, ask: Carrier) -> None:

@@ -1,4 +1,4 @@
-"""A real study from its signed terms to its model: ``train`` and ``resume``.
+"""A real study from its signed terms to its model: ``train`` and ``resume``. A query goes to ``ask_query``.
 
     terms signed → server reached → round state saved → round announced → releases until the deadline
     → quorum? the state moves on : the same round is asked again (a repeat is free) → … → evaluated on
@@ -9,49 +9,41 @@ same round and the same weights.
 """
 
 import errno
-import time
-from dataclasses import replace
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 from pathlib import Path
 
 from wardround.conf.proposal import Serving
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_durably
-from wardround.protocol.retry import Backoff, LastLine
 from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, save_terms, signed_terms_to_bytes
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState, RoundSummary
 from wardround.server.evaluation.assess import Assessment
-from wardround.server.network.signed_codec import MaskedCodec, SignedCodec, SumCodec
-from wardround.server.network.strategy import Connected, PlanCodec, TimeLimits, collect, run_round
-from wardround.server.network.superlink import HttpGrid, ServerAway, connected, open_run
-from wardround.server.store.agent_releases import AgentReleases
+from wardround.server.network.strategy import Connected, PlanCodec, TimeLimits, run_round
+from wardround.server.network.superlink import HttpGrid
 from wardround.server.store.checkpoint import resume as resume_checkpoint
 from wardround.server.store.checkpoint import save_state
 from wardround.server.store.event_log import EventLog, read_events
 from wardround.server.store.lock import alone
-from wardround.server.store.operator_home import OperatorHome, StudyFolder, load_operator_home
+from wardround.server.store.operator_home import StudyFolder, load_operator_home
+from wardround.server.study.ask_query import has_been_answered, serve_query
+from wardround.server.study.at_server import AtServer, while_served
+from wardround.server.study.carrier import Carrier
 from wardround.server.study.held_out import (
-    Carrier,
     conclude,
     evaluate_between,
     evaluate_last,
     not_yet_measured,
 )
 from wardround.server.study.own_parts import check_own_parts
-from wardround.server.study.quorum import Stopped, ask_until_quorum, waiting
+from wardround.server.study.quorum import ask_until_quorum
 from wardround.server.study.release_decision_file import begin_release_decision, keep_release_day
 from wardround.server.study.secure_sums import Sums
-from wardround.server.study.served import ServedStudy, check_times
-from wardround.server.study.set_up_sums import SumAsks, check_members, set_up
+from wardround.server.study.served import ServedStudy
+from wardround.server.study.set_up_sums import check_members
 from wardround.server.study.sign_terms import signed_terms
 from wardround.server.study.study_files import write_files
 from wardround.server.study.sum_rounds import one_sum_round
-
-LOOK_SECONDS = 0.5
-GATHER_SECONDS = 60.0
-"""How long a study that begins, or goes on, waits for all of its hospitals to connect."""
 
 # What a person at this machine can put right, in one line; any other OSError is a fault of ours and passes as it is.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -84,6 +76,9 @@ def _serve(study: ServedStudy) -> None:
     # A request to stop ends one run: left there, it would end the next before its first round.
     study.folder.stop.unlink(missing_ok=True)
     begin_release_decision(study.folder.release_decision, study.serving.release_decision)
+    if study.terms.query is not None:
+        serve_query(study)
+        return
     found = _run(study, _first_state(study))
     if found is not None:
         _finish(study, found)
@@ -91,6 +86,8 @@ def _serve(study: ServedStudy) -> None:
 
 def _has_ended(study: ServedStudy) -> bool:
     """Whether all was asked: then nobody need be enrolled, and the files are signed with the key of today."""
+    if study.terms.query is not None:
+        return has_been_answered(study)
     resumed = resume_checkpoint(study.folder.checkpoints, study.terms)
     return resumed is not None and conclude(study, resumed.state) is not None
 
@@ -153,66 +150,25 @@ def _first_state(study: ServedStudy) -> RoundState:
 
 def _run(study: ServedStudy, state: RoundState) -> Assessment | None:
     """Run rounds and evaluations to the last, or until stopped; a server that goes away is waited for."""
-    codec = SignedCodec(
-        signed=study.signed,
-        key=study.home.key(),
-        key_of=partial(_signing_key, study.home),
-        heads=study.home.heads,
-        hear=AgentReleases(study.folder, study.log).hear,
-    )
-    away, last, begun = waiting(study, study.serving.wait_seconds), LastLine(), time.monotonic()
-    while (found := conclude(study, state)) is None and not study.folder.stop.exists():
-        _check_times_now(study, begun)
-        try:
-            with open_run(study.home, study.folder.run) as grid:
-                present = partial(connected, grid, study.home)
-                _await_hospitals(study, present)
-                ask = _carrier(study, grid, codec, present)
-                while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
-                    _check_times_now(study, begun)
-                    evaluate_between(study, state, ask)
-                    if isinstance(ask, Sums):
-                        state = one_sum_round(study, state, ask)
-                    else:
-                        state = _one_round(study, state, grid, codec, present)
-                    # A round that closed shows the server well: its next absence has the whole wait again.
-                    away.reset()
-                    last.clear()
-                _evaluate(study, state, ask)
-        except ServerAway as cause:
-            _await_server(study, away, last, str(cause))
-        except Stopped:
-            break
+
+    def work(there: AtServer) -> None:
+        nonlocal state
+        while not rounds.finished(state, study.terms) and not study.folder.stop.exists():
+            there.check_times()
+            evaluate_between(study, state, there.ask)
+            if isinstance(there.ask, Sums):
+                state = one_sum_round(study, state, there.ask)
+            else:
+                state = _one_round(study, state, there.grid, there.codec, there.present)
+            there.did_well()
+        _evaluate(study, state, there.ask)
+
+    found = while_served(study, lambda: conclude(study, state), work)
     if found is None:
         at = "its evaluation" if rounds.finished(state, study.terms) else f"round {state.round}"
         line = f"stopped before {at}; continue with wardround-serve resume --study {study.terms.study}"
         study.log.write("stopped", line, round=state.round)
     return found
-
-
-def _carrier(study: ServedStudy, grid: HttpGrid, codec: SignedCodec, present: Connected) -> Carrier:
-    """Say how this study's releases are carried; where that is in secure sums, they are set up first."""
-    limits = TimeLimits(round_seconds=study.serving.round_seconds)
-    masked, messages = MaskedCodec(codec), SumCodec(codec)
-    # No nodes to begin with: each hospital is asked as soon as its node is connected.
-    if study.terms.secure_sum is None:
-        return lambda plans: collect(grid, {}, plans, limits, codec=codec, connected=present)
-
-    def within(seconds: float | None) -> TimeLimits:
-        return (
-            limits if seconds is None else replace(limits, round_seconds=min(seconds, limits.round_seconds))
-        )
-
-    asks = SumAsks(
-        lambda plans: collect(grid, {}, plans, limits, codec=masked, connected=present),
-        lambda asked, seconds: collect(grid, {}, asked, within(seconds), codec=messages, connected=present),
-    )
-    return Sums(set_up(study, asks), asks)
-
-
-def _check_times_now(study: ServedStudy, begun: float) -> None:
-    # A study may outlive its terms: then every hospital refuses, and the study would wait for them in vain.
-    check_times(study.terms, study.serving, timedelta(seconds=time.monotonic() - begun))
 
 
 def _evaluate(study: ServedStudy, state: RoundState, ask: Carrier) -> None:
@@ -221,23 +177,6 @@ def _evaluate(study: ServedStudy, state: RoundState, ask: Carrier) -> None:
         if conclude(study, state) is None:
             write_files(study, not_yet_measured(study, state))
         evaluate_last(study, state, ask)
-
-
-def _await_hospitals(study: ServedStudy, present: Connected) -> None:
-    """Wait for all planned hospitals for a while; latecomers are asked as soon as they connect."""
-    # A round closes soon after its *connected* hospitals have answered (ABSENT_SECONDS): SuperNodes that are still
-    # dialling, as all are after the server's restart, would miss it.
-    deadline = time.monotonic() + min(GATHER_SECONDS, study.serving.wait_seconds)
-    last = LastLine()
-    while time.monotonic() < deadline and not study.folder.stop.exists():
-        connected = present()
-        missing = [name for name in study.terms.hospitals if name not in connected]
-        if not missing:
-            return
-        line = f"waiting for {', '.join(missing)} to connect"
-        if last.differs(line):
-            study.log.write("waiting", line, hospitals=missing)
-        time.sleep(LOOK_SECONDS)
 
 
 def _one_round(
@@ -265,23 +204,6 @@ def _one_round(
     study.log.round(summary, seconds, study.terms.training.rounds)
     save_state(study.folder.checkpoints, after)
     return after
-
-
-def _signing_key(home: OperatorHome, hospital: str) -> str | None:
-    """Looked up for every answer: a hospital may be let in, or get another key, while its study runs."""
-    found = home.hospital(hospital)
-    return None if found is None else found.signing_key
-
-
-def _await_server(study: ServedStudy, away: Backoff, last: LastLine, cause: str) -> None:
-    where = f"the server at {study.home.local_address} does not serve this study ({cause})"
-    if last.differs(where):
-        study.log.write("server_away", f"{where}; waiting for it", cause=cause)
-    if not away.sleep():
-        raise ConfigurationError(
-            f"{where} for {study.serving.wait_seconds:.0f} s; start it (wardround-serve up), then "
-            f"wardround-serve resume --study {study.terms.study}"
-        )
 
 
 def _finish(study: ServedStudy, found: Assessment) -> None:

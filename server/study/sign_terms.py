@@ -10,6 +10,7 @@ from wardround.protocol.terms.terms import Terms, require_countable
 from wardround.protocol.wire.signed_terms import SignedTerms, sign_terms
 from wardround.protocol.wire.signing import load_key, new_key
 from wardround.server.algorithm.propose import propose
+from wardround.server.algorithm.propose_query import propose_query
 from wardround.server.store.operator_home import SETTINGS, load_operator_home
 
 GO_ON_LOCAL = "privacy.noise=local, which needs no peers and adds more noise"
@@ -52,6 +53,18 @@ def _signed(proposal: Proposal, now: datetime, members: Mapping[str, str]) -> Si
 
 
 def _composed(proposal: Proposal, members: Mapping[str, str]) -> Terms:
+    members = {name: members.get(name) or new_key().public for name in _named(proposal)}
+    if proposal.query is not None:
+        return propose_query(
+            study=proposal.study,
+            query=proposal.query,
+            contract=proposal.contract,
+            privacy=proposal.privacy,
+            public_patients=proposal.training.public_patients,
+            simulation=proposal.simulation,
+            secure_sum=proposal.secure_sum,
+            members=members,
+        )
     return propose(
         study=proposal.study,
         contract=proposal.contract,
@@ -63,7 +76,7 @@ def _composed(proposal: Proposal, members: Mapping[str, str]) -> Terms:
         evaluation=proposal.evaluation,
         fairness=proposal.fairness,
         secure_sum=proposal.secure_sum,
-        members={name: members.get(name) or new_key().public for name in _named(proposal)},
+        members=members,
     )
 
 

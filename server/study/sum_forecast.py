@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from wardround.protocol.model.sizes import weights_asked
 from wardround.protocol.secure_sum.exchange import DEALT_BYTES, DIGEST_BYTES, SIGNATURE_BYTES
 from wardround.protocol.secure_sum.keys import SECRET_BYTES
 from wardround.protocol.secure_sum.sharing import SHARE_BYTES
@@ -41,7 +42,7 @@ def sum_forecast(terms: Terms) -> SumForecast | None:
     dimension = terms.update_noise(1).dimension
     return SumForecast(
         set_up=set_up_bytes(members, slots),
-        first_trip=12 * dimension + DIGEST_BYTES + members * DEALT_BYTES,
+        first_trip=4 * weights_asked(terms) + 8 * dimension + DIGEST_BYTES + members * DEALT_BYTES,
         second_trip=second_trip_bytes(members),
         fewest_survivors=fewest,
         unmasking=unmasking_bytes(members, fewest, dimension),

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.secure_sum.grid import decode
-from wardround.protocol.terms.request import TABLES
+from wardround.protocol.terms.request import TABLES, request_in
 from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState
 from wardround.server.algorithm.sum_trips import ClosedSum
-from wardround.server.evaluation.evaluation import TableSum, void_by_norm
+from wardround.server.evaluation.evaluation import TableSum, void_by_norm, what_of
 from wardround.server.store.checkpoint import save_state
 from wardround.server.store.event_log import VOID, read_events
 from wardround.server.study.secure_sums import Sums, run_sum
@@ -56,28 +56,29 @@ def replaceable(state: RoundState, terms: Terms) -> bool:
 def sum_of_tables(
     study: ServedStudy, plans: Sequence[RoundPlan], sums: Sums, wait_seconds: float
 ) -> tuple[TableSum, float]:
-    """Carry out one evaluation; give the sum of its tables, and the seconds that it took.
+    """Carry out one evaluation, or a query; give the sum of its tables, and the seconds that it took.
 
     SumVoid where it gives none, or one whose norm no honest hospitals could have. Raises as ``run_sum`` does.
     """
-    begun, number = time.monotonic(), plans[0].round
+    begun, number, request = time.monotonic(), plans[0].round, request_in(plans[0], study.terms)
+    what, below = what_of(study.terms, number), "query" if study.terms.query is not None else "evaluation"
     found = run_sum(
         study,
         sums,
         plans,
-        f"evaluation after round {number}",
-        below="evaluation_below_quorum",
+        what,
+        below=f"{below}_below_quorum",
         replaceable=False,
         wait_seconds=wait_seconds,
     )
     if found.total is None:
-        raise SumVoid(f"evaluation after round {number}: no sum ({found.void}); the model stays unevaluated")
+        raise SumVoid(f"{what}: no sum ({found.void}); {_stays(study)}")
     who = _attendance(study, found)
     summed = TableSum(
         round=number,
         weights_digest=plans[0].weights_digest,
         planned=who.planned,
-        total=decode(found.total, study.terms.table_noise.grid),
+        total=decode(found.total, request.sum_noise(study.terms, number).grid),
         accepted=who.accepted,
         rejected=who.rejected,
         missing=who.missing,
@@ -85,19 +86,24 @@ def sum_of_tables(
     void = void_by_norm(study.terms, summed)
     if void:
         # Logged as a sum that does not open is: no restart asks for these tables again (``check_not_void``).
-        line = f"evaluation after round {number}: no sum ({void}); it is charged, and gives nothing"
-        study.log.write(VOID, line, round=number, account=TABLES.account, why=void)
-        raise SumVoid(f"evaluation after round {number}: no sum ({void}); the model stays unevaluated")
+        line = f"{what}: no sum ({void}); it is charged, and gives nothing"
+        study.log.write(VOID, line, round=number, account=request.account, why=void)
+        raise SumVoid(f"{what}: no sum ({void}); {_stays(study)}")
     return summed, time.monotonic() - begun
 
 
-def check_not_void(study: ServedStudy, round_number: int) -> None:
-    """SumVoid where the log says that the evaluation after this round gave no sum: it is never asked for again."""
+def _stays(study: ServedStudy) -> str:
+    """Say what a void sum of tables leaves."""
+    return "ask in another study" if study.terms.query is not None else "the model stays unevaluated"
+
+
+def check_not_void(study: ServedStudy, round_number: int, account: str = TABLES.account) -> None:
+    """SumVoid where the log says that the tables of this round gave no sum: they are never asked for again."""
     for event in read_events(study.folder.events):
-        if event.get("event") != VOID or event.get("account") != TABLES.account:
+        if event.get("event") != VOID or event.get("account") != account:
             continue
         if event.get("round") == round_number:
-            raise SumVoid(f"evaluation after round {round_number}: no sum ({event.get('why')})")
+            raise SumVoid(f"{what_of(study.terms, round_number)}: no sum ({event.get('why')})")
 
 
 def _attendance(study: ServedStudy, found: ClosedSum) -> Answers:

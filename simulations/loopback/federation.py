@@ -153,7 +153,25 @@ class Loopback:
 
     def approve(self, study: str, *settings: str) -> None:
         """Hand the signed terms to every hospital, where a person approves them."""
-        terms = self.offer(study, *settings)
+        self._approve_everywhere(self.offer(study, *settings))
+
+    def count(self, study: str, *settings: str) -> str:
+        """Ask a feasibility query whose terms every hospital's person approves; gives what the operator is told."""
+        terms, key = self.folder / f"{study}.terms", self.home(OPERATOR) / "operator.key"
+        words = ["wardround.server.main", "feasibility"]
+        self._run([*words, "terms", "--key", str(key), "--out", str(terms), f"--study={study}", *settings])
+        contract = load_terms(terms).terms.contract.fingerprint
+        for name in self.hospitals:
+            self._allow(name, contract)
+        self._approve_everywhere(terms)
+        # The terms that were approved are those that are asked under.
+        folder = self.home(OPERATOR) / "studies" / study
+        folder.mkdir(parents=True)
+        shutil.copy(terms, folder / "study.terms")
+        waits = ("--round-seconds=60", "--wait-seconds=120")
+        return self._run([*words, "run", "--home", str(self.home(OPERATOR)), f"--study={study}", *waits])
+
+    def _approve_everywhere(self, terms: Path) -> None:
         word = ("approve", str(terms), "--yes", "--person", "steward", "--reason", "loopback")
         self._at_each(lambda name: self.hospital(name, *word, "--last-entry", self._last_entry(name)))
 
@@ -245,10 +263,11 @@ class Loopback:
                 pass
 
     def _allow(self, name: str, contract: str) -> None:
-        """Allow a contract by its fingerprint, as a steward would by hand."""
+        """Allow a contract by its fingerprint, and to count its patients, as a steward would by hand."""
         path = self.home(name) / "policy.yaml"
         text = re.sub(r"(?m)^contracts:.*$", f"contracts: [{contract}]", path.read_text(encoding="utf-8"))
         # Invented patients: the time of a round is measured here, and hides nobody.
+        text = re.sub(r"(?m)^queries:.*$", "queries: [feasibility]", text)
         text = re.sub(r"(?m)^min_reply_delay_seconds:.*$", "min_reply_delay_seconds: 0", text)
         path.write_text(text, encoding="utf-8")
 

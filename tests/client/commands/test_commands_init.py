@@ -140,9 +140,10 @@ def test_every_key_of_the_policy_stands_in_the_file_with_a_comment(tmp_path: Pat
     listed = set(yaml.safe_load(content))
     policy_from_yaml(content)
     known = {
-        "delta", "operators", "purposes", "contracts", "models", "max_epsilon_per_study", "max_epsilon_per_operator",
-        "max_epsilon_for_life", "max_rounds", "max_events_per_patient", "min_clip_norm", "max_clip_norm",
-        "min_noise_multiplier", "min_reply_delay_seconds", "max_delta_times_patients", "min_patients",
+        "delta", "operators", "purposes", "contracts", "models", "queries", "max_epsilon_per_study",
+        "max_epsilon_per_operator", "max_epsilon_for_life", "max_rounds", "max_events_per_patient",
+        "min_clip_norm", "max_clip_norm", "min_noise_multiplier", "min_reply_delay_seconds",
+        "max_delta_times_patients", "min_patients",
         "require_consent", "require_approval", "peers", "min_honest_hospitals", "min_colluding",
     }  # fmt: skip
     assert listed == known

@@ -29,7 +29,7 @@ from wardround.server.store.checkpoint import resume
 from wardround.server.store.event_log import EventLog, closed_rounds, read_events
 from wardround.server.store.lock import alone
 from wardround.server.store.operator_home import load_operator_home
-from wardround.server.study import quorum, serve
+from wardround.server.study import at_server, quorum, serve
 from wardround.server.study.served import ServedStudy, check_times
 from wardround.server.study.study_files import report
 
@@ -156,7 +156,7 @@ def test_a_server_that_answers_and_serves_nothing_is_asked_ever_more_seldom_and_
         raise ServerAway("it answers 403")
         yield
 
-    monkeypatch.setattr(serve, "open_run", refusing)
+    monkeypatch.setattr(at_server, "open_run", refusing)
     monkeypatch.setattr(quorum, "FIRST_PAUSE_SECONDS", 0.05)
     with pytest.raises(ConfigurationError, match=r"does not serve this study \(it answers 403\).*start it"):
         serve._run(study, rounds.init(study.terms))
@@ -171,7 +171,7 @@ def test_a_stop_is_heard_while_the_server_is_away(study, monkeypatch):
         raise ServerAway("nobody listens there")
         yield
 
-    monkeypatch.setattr(serve, "open_run", gone)
+    monkeypatch.setattr(at_server, "open_run", gone)
     patient = replace(study, serving=replace(study.serving, wait_seconds=600.0))
     assert serve._run(patient, rounds.init(study.terms)) is None
     assert [event["event"] for event in read_events(study.folder.events)] == ["server_away", "stopped"]
@@ -191,14 +191,14 @@ def test_one_process_runs_a_study(study, capsys):
 
 def test_whoever_is_let_in_or_gets_another_key_while_a_study_runs_counts_from_then_on(study):
     path = study.home.folder / "hospitals/north.json"
-    assert serve._signing_key(study.home, "north") is None
+    assert at_server.signing_key(study.home, "north") is None
     for key in (new_key(), new_key()):
         path.unlink(missing_ok=True)
         node = node_public_key(study.home.folder / "node")
         save_signed(sign_join_request("north", node, key), path)
-        assert serve._signing_key(study.home, "north") == key.public
+        assert at_server.signing_key(study.home, "north") == key.public
     path.unlink()
-    assert serve._signing_key(study.home, "north") is None
+    assert at_server.signing_key(study.home, "north") is None
 
 
 def test_a_study_needs_a_quorum_of_enrolled_hospitals(study):
@@ -249,6 +249,6 @@ def test_a_study_that_outlives_its_terms_says_so_and_waits_for_nobody(study, mon
     soon = study.serving.now + timedelta(hours=1)
     lasting = replace(study.terms, expires_at=soon.isoformat(timespec="seconds"))
     dying = replace(study, signed=sign_terms(lasting, study.home.key()))
-    serve._check_times_now(dying, time.monotonic())
+    at_server._check_times_now(dying, time.monotonic())
     with pytest.raises(ConfigurationError, match="run the same train with valid_days=N"):
-        serve._check_times_now(dying, time.monotonic() - 3700)
+        at_server._check_times_now(dying, time.monotonic() - 3700)

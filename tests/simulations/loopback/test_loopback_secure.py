@@ -1,9 +1,11 @@
 """Secure sums over real processes and TLS: kills in set-up and between the trips; what each ledger then holds."""
 
+import json
+
 import pytest
 
 from wardround.client.home.home import load_home
-from wardround.simulations.loopback.federation import Loopback
+from wardround.simulations.loopback.federation import OPERATOR, Loopback
 from wardround.simulations.loopback.secure import HOSPITALS, STUDY, WAITS, await_survivors, survivors_by_slot
 
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
@@ -71,3 +73,19 @@ def test_study_and_server_killed_in_set_up_and_between_the_trips_end_with_one_se
         assert len(charged) == len(set(charged))
         assert [fields["roster"] for fields in entries(loopback, name, "roster")] == [roster]
         loopback.hospital(name, "ledger", "verify", "--json")
+
+
+def test_a_query_in_a_secure_sum_is_approved_charged_and_tells_the_total_alone(loopback):
+    hospitals = ",".join(f"{name}: 500" for name in HOSPITALS)
+    settings = (f"hospitals={{{hospitals}}}", "privacy.noise=secure", "reply_delay_seconds=0")
+    before = json.loads(loopback.hospital("north", "ledger", "verify", "--json"))["epsilon"]
+    said = loopback.count("counts", *settings)
+    told = json.loads((loopback.home(OPERATOR) / "studies/counts/feasibility.json").read_text())
+    low, high = (told["training_patients"][end] for end in ("low", "high"))
+    # Of 1,500 invented patients at each a quarter is held out, and some do not consent.
+    assert 0.4 * 1500 * len(HOSPITALS) < low < high < 0.85 * 1500 * len(HOSPITALS)
+    assert told["by_hospital"] == {}
+    assert "training.public_patients={" in said
+    after = json.loads(loopback.hospital("north", "ledger", "verify", "--json"))["epsilon"]
+    assert before["training"] < after["training"] < before["training"] + 0.1
+    assert before["held_out"] == after["held_out"]

@@ -1,0 +1,48 @@
+"""A query: a study that trains no model, and asks each hospital for one noised table of its training patients.
+
+    kind          cells               rows
+    feasibility   label 0, label 1    all, and the groups of each attribute of the contract
+
+It is a study as all others: signed terms, a hospital's policy, a person's approval, a charge, one release, by secure
+sum where the terms have one. The release stands in an update's place: the account of training patients pays, and the
+noise multiplier of the terms is σ ÷ 1, since one patient moves the table by at most 1 (``evaluation.row_factors``).
+Plans carry no weights.
+"""
+
+from dataclasses import dataclass
+
+from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import require
+from wardround.protocol.terms.evaluation import TableShape, row_count, row_factors, table_rows
+from wardround.protocol.terms.settings import TrainingSettings
+
+FEASIBILITY = "feasibility"
+QUERIES = (FEASIBILITY,)
+"""The kinds of query that ship; a hospital's policy lists those that it answers."""
+PATIENT_BOUND = 1.0
+"""By how much one patient may move a query's table in L2 norm: what stands in the place of a clip norm."""
+NO_TRAINING = TrainingSettings(rounds=1)
+"""What the terms of a query say of training, hospitals aside: one release, of every patient."""
+_CELLS = {FEASIBILITY: 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuerySettings:
+    """What is asked."""
+
+    kind: str = FEASIBILITY
+
+    def __post_init__(self) -> None:
+        """Check the kind."""
+        require(self.kind in QUERIES, "query.kind", self.kind, f"must be one of {', '.join(QUERIES)}")
+
+
+def query_shape(contract: Contract, query: QuerySettings) -> TableShape:
+    """Give the shape of a query's table; every attribute, and all patients, have an equal part of the sensitivity."""
+    factors = row_factors(contract, 1 / (1 + len(contract.groups)))
+    return TableShape(table_rows(contract), _CELLS[query.kind], factors)
+
+
+def query_size(contract: Contract, query: QuerySettings) -> int:
+    """Length of a query's release."""
+    return row_count(contract) * _CELLS[query.kind]
