@@ -14,13 +14,13 @@ from wardround.client.cohort import Cohort
 from wardround.client.personal.personalize import (
     EFFECTS_RIDGE,
     PersonalDesign,
+    effects_logits,
     fit_personal,
     fold_of_patient,
     hospital_of_event,
-    personal_effects_logits,
     personal_logits,
 )
-from wardround.client.personal.ridge import RIDGE, fit_effects
+from wardround.client.personal.ridge import Start, fit_effects_each
 from wardround.protocol.arrays import Booleans, Floats
 from wardround.protocol.contract.layout import Layout
 
@@ -97,11 +97,9 @@ _Parts = tuple[Floats, tuple[Floats, ...], Floats]
 def _fit(layout: Layout, cohort: Cohort, design: PersonalDesign, iterations: int) -> _Parts:
     personal = fit_personal(design, cohort)
     own = personal_logits(design, personal, cohort)
-    return (
-        personal,
-        tuple(fit_effects(layout, cohort, own, ridge, iterations=iterations) for ridge in EFFECTS_RIDGES),
-        fit_effects(layout, cohort, None, RIDGE, iterations=iterations),
-    )
+    starts = [*(Start(own, ridge) for ridge in EFFECTS_RIDGES), Start()]
+    *finer, alone = fit_effects_each(layout, cohort, starts, iterations=iterations)
+    return personal, tuple(finer), alone
 
 
 def _logits(layout: Layout, parts: _Parts, cohort: Cohort, design: PersonalDesign) -> Floats:
@@ -109,9 +107,8 @@ def _logits(layout: Layout, parts: _Parts, cohort: Cohort, design: PersonalDesig
     personal, effects, alone = parts
     shared = np.nan_to_num(design.fixed + design.inputs @ design.shared, posinf=0.0, neginf=0.0)
     own = np.nan_to_num(personal_logits(design, personal, cohort), posinf=0.0, neginf=0.0)
-    finer = [personal_effects_logits(layout, each, cohort, own) for each in effects]
-    nothing = np.zeros(cohort.event_count)
-    return np.stack([shared, own, *finer, personal_effects_logits(layout, alone, cohort, nothing)])
+    *finer, by_itself = effects_logits(layout, [*effects, alone], cohort)
+    return np.stack([shared, own, *(own + each for each in finer), by_itself])
 
 
 def _out_of_fold(layout: Layout, cohort: Cohort, design: PersonalDesign) -> Floats:

@@ -10,6 +10,7 @@ shared model. All hospitals are fitted at once.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,10 +146,10 @@ def personal_logits(design: PersonalDesign, weights: Floats, cohort: Cohort) -> 
     return design.fixed + personal
 
 
-def personal_effects_logits(layout: Layout, effects: Floats, cohort: Cohort, shared_logits: Floats) -> Floats:
-    """Logits float64 [events] under the shared model and each hospital's own effects [hospitals, D]."""
-    own = design_matrix(layout, cohort, 0, cohort.hospital_count) @ effects.ravel()
-    return np.asarray(shared_logits + own)
+def effects_logits(layout: Layout, effects: Sequence[Floats], cohort: Cohort) -> list[Floats]:
+    """What each of ``effects`` [hospitals, D], the hospitals' own, adds to a logit: float64 [events] for each."""
+    design = design_matrix(layout, cohort, 0, cohort.hospital_count)
+    return [np.asarray(design @ each.ravel()) for each in effects]
 
 
 def choose_personal(design: PersonalDesign, cohort: Cohort, folds: int = 4) -> Booleans:

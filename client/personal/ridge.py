@@ -4,11 +4,11 @@ Used by a hospital for its personal part (never released) and by simulations for
 pooled. Every hospital is a problem of its own; they share only the loop.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 
 from wardround.client.cohort import Cohort
 from wardround.protocol.arrays import Floats, Floats32, Integers32
@@ -37,16 +37,38 @@ def fit_effects(
     are zero; fixed logits that are not finite count as zero. Fewer iterations stop nearer to zero effects; earlier
     than that it stops where no effect moves by more than ``tolerance``.
     """
-    effects = np.zeros((cohort.hospital_count, layout.width))
-    fixed = (
-        np.zeros(cohort.event_count)
-        if fixed_logits is None
-        else np.nan_to_num(fixed_logits, posinf=0, neginf=0)
-    )
+    start = Start(fixed_logits, ridge)
+    return fit_effects_each(layout, cohort, [start], events_at_once, iterations, tolerance)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What one fit begins at: logits float64 [events] that stay fixed, zero by default, and its ridge."""
+
+    fixed_logits: Floats | None = None
+    ridge: float = RIDGE
+
+    def of(self, events: slice) -> Floats:
+        """Give the fixed logits of these events; what is not finite counts as zero."""
+        if self.fixed_logits is None:
+            return np.zeros(events.stop - events.start)
+        return np.nan_to_num(self.fixed_logits[events], posinf=0, neginf=0)
+
+
+def fit_effects_each(
+    layout: Layout,
+    cohort: Cohort,
+    starts: Sequence[Start],
+    events_at_once: int = 200_000,
+    iterations: int = 150,
+    tolerance: float = 1e-4,
+) -> list[Floats]:
+    """Give ``fit_effects`` of the same events for each start, in order; their design is built once for all."""
+    effects = [np.zeros((cohort.hospital_count, layout.width)) for _ in starts]
     for first, stop in _groups(cohort, events_at_once):
-        effects[first:stop] = _minimise(
-            _problem(layout, cohort, fixed, ridge, first, stop), iterations, tolerance
-        )
+        design = _design(layout, cohort, first, stop)
+        for start, found in zip(starts, effects, strict=True):
+            found[first:stop] = _minimise(_problem(design, start), iterations, tolerance)
     return effects
 
 
@@ -61,16 +83,25 @@ def _groups(cohort: Cohort, events_at_once: int) -> Iterator[tuple[int, int]]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
-    """Independent ridge problems, one block of the design [events, H·D] per hospital."""
+class _Design:
+    """What all problems of the same events have in common: a block of rows for each hospital, and labels."""
 
-    design: csr_matrix
-    transposed: csr_matrix
-    fixed: Floats
+    events: slice
+    rows: csr_matrix  # [events, H·D]
+    transposed: csc_matrix
     labels: Floats
     event_weights: Floats
-    curvature: Floats  # [H, D], a diagonal that bounds each Hessian from above
+    bound: Floats  # [H, D], a diagonal that bounds each Hessian of the losses from above
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """Independent ridge problems, one of each hospital."""
+
+    design: _Design
+    fixed: Floats
     ridge: Floats  # [D]
+    curvature: Floats  # [H, D], a diagonal that bounds each Hessian from above
 
 
 def design_matrix(layout: Layout, cohort: Cohort, first: int, stop: int) -> csr_matrix:
@@ -90,34 +121,39 @@ class _Events:
     values: Floats32
 
 
-def _problem(
-    layout: Layout, cohort: Cohort, fixed: Floats, ridge_strength: float, first: int, stop: int
-) -> _Problem:
-    start, end = cohort.events_from[cohort.patients_from[[first, stop]]]
-    design = design_matrix(layout, cohort, first, stop)
-    transposed = design.T.tocsr()
+def _design(layout: Layout, cohort: Cohort, first: int, stop: int) -> _Design:
+    start, end = (int(place) for place in cohort.events_from[cohort.patients_from[[first, stop]]])
+    rows = design_matrix(layout, cohort, first, stop)
     event_weights = (1.0 / cohort.events_per_patient)[cohort.patient_of_event[start:end]]
-    ridge = np.full(layout.width, ridge_strength)
-    ridge[0] = min(INTERCEPT_RIDGE, ridge_strength)
     # |x_j||x_k| summed over k bounds the Hessian's row j (Gershgorin), and p(1 − p) ≤ ¼.
-    row_sums = np.abs(design) @ np.ones(design.shape[1])
-    bound = 0.25 * (np.abs(transposed) @ (event_weights * row_sums))
-    curvature = bound.reshape(stop - first, layout.width) + ridge
-    return _Problem(
-        design, transposed, fixed[start:end], cohort.labels[start:end], event_weights, curvature, ridge
+    sizes = np.abs(rows)
+    bound = 0.25 * (sizes.T @ (event_weights * (sizes @ np.ones(rows.shape[1]))))
+    return _Design(
+        events=slice(start, end),
+        rows=rows,
+        transposed=rows.T,
+        labels=cohort.labels[start:end],
+        event_weights=event_weights,
+        bound=bound.reshape(stop - first, layout.width),
     )
+
+
+def _problem(design: _Design, start: Start) -> _Problem:
+    ridge = np.full(design.bound.shape[1], start.ridge)
+    ridge[0] = min(INTERCEPT_RIDGE, start.ridge)
+    return _Problem(design, start.of(design.events), ridge, design.bound + ridge)
 
 
 def _minimise(problem: _Problem, iterations: int, tolerance: float) -> Floats:
     """Accelerated descent in the metric of ``curvature`` (O'Donoghue, Candès 2015)."""
-    shape = problem.curvature.shape
+    design, shape = problem.design, problem.curvature.shape
     weights, ahead = np.zeros(shape), np.zeros(shape)
     age = np.ones(shape[0])
     for _ in range(iterations):
         # ±50: within 2e-22 of 0 or 1 already; exp overflows beyond 709.
-        probability = 1 / (1 + np.exp(-np.clip(problem.fixed + problem.design @ ahead.ravel(), -50, 50)))
-        residual = problem.event_weights * (probability - problem.labels)
-        gradient = (problem.transposed @ residual).reshape(shape) + problem.ridge * ahead
+        probability = 1 / (1 + np.exp(-np.clip(problem.fixed + design.rows @ ahead.ravel(), -50, 50)))
+        residual = design.event_weights * (probability - design.labels)
+        gradient = (design.transposed @ residual).reshape(shape) + problem.ridge * ahead
         moved = ahead - gradient / problem.curvature
         # Momentum that goes uphill is dropped, hospital by hospital: they share the loop only.
         restart = (gradient * (moved - weights)).sum(axis=1) > 0

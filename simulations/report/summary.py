@@ -19,6 +19,7 @@ from wardround.protocol.terms.terms import Terms
 from wardround.server.evaluation.assess import Assessment
 from wardround.server.evaluation.measured import null_where_nan, summary_of
 from wardround.simulations.measures import metrics
+from wardround.simulations.measures.one_thread import one_thread
 from wardround.simulations.measures.paired import NoWorseOff, auc_difference, no_worse_off
 from wardround.simulations.report.assessed import exact_groups, exact_measures
 from wardround.simulations.report.scores import METHOD_KEYS, MethodScores, score_methods
@@ -225,7 +226,8 @@ def _assessed(results: Results) -> dict[str, object]:
     found = summary_of(results.assessment, exact_measures(results.heldout, shared))
     # By the common threshold: where groups have thresholds of their own, their rates are other ones.
     threshold = results.assessment.released.group_report.threshold
-    groups = exact_groups(results.heldout, shared, results.contract, threshold)
+    with one_thread("blas"):
+        groups = exact_groups(results.heldout, shared, results.contract, threshold)
     return {**found, "exact_groups": groups}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from wardround.client.cohort import Cohort
 from wardround.protocol.arrays import Booleans, Floats, Floats32, Integers
+from wardround.simulations.measures.one_thread import one_thread
 
 CATEGORY_LIMIT = 255
 """Bins that scikit-learn's histogram boosting can treat as categories."""
@@ -82,7 +83,7 @@ def pooled_boosting(
     if training.event_count > SEARCH_EVENTS and _both_classes(training.labels, stops):
         iterations = _fitted(chosen, MOST_ITERATIONS, mask, seed, table, training.labels, stops).n_iter_
     model = _fitted(chosen, max(1, iterations), mask, seed, table, training.labels, None)
-    with _one_thread():
+    with one_thread("openmp"):
         probabilities: Floats = model.predict_proba(target)[:, 1]
     return probabilities
 
@@ -185,14 +186,7 @@ def _fitted(
         n_iter_no_change=10,
         random_state=seed,
     )
-    with _one_thread():
+    with one_thread("openmp"):
         if apart is None:
             return model.fit(table, labels)
         return model.fit(table[~apart], labels[~apart], X_val=table[apart], y_val=labels[apart])
-
-
-def _one_thread() -> Any:
-    """One thread: OpenMP's spin on each other when other processes want the cores (100 s for 2 s)."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    return threadpool_limits(limits=1, user_api="openmp")

@@ -27,6 +27,7 @@ FITTERS = (
     ("wardround.client", "personal"),
     ("wardround.client", "train"),
     ("wardround.server", "algorithm"),
+    ("wardround.simulations", "measures/one_thread.py"),
     ("wardround.simulations", "study"),
 )
 """The code between patients and a baseline's probabilities, folders with all that is in them."""

@@ -37,6 +37,7 @@ from wardround.simulations.federation.in_process import run as run_in_process
 from wardround.simulations.federation.masked import MaskedSums
 from wardround.simulations.measures.held_out import HeldOutScore
 from wardround.simulations.measures.memory import peak_mb
+from wardround.simulations.measures.one_thread import one_thread
 from wardround.simulations.report.progress import Watcher, watch
 from wardround.simulations.report.run_files import RunFiles, write_run
 from wardround.simulations.report.summary import Results, RoundRow
@@ -61,6 +62,11 @@ def conduct(settings: StudySettings) -> Results:
 
     Errors: those of ``protocol.errors``.
     """
+    with one_thread("blas"):
+        return _conducted(settings)
+
+
+def _conducted(settings: StudySettings) -> Results:
     started = time.perf_counter()
     federation = load_cached(settings)
     terms = simulated_terms(settings, federation)

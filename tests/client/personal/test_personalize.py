@@ -11,12 +11,12 @@ from wardround.client.personal.personalize import (
     EFFECTS_RIDGE,
     PersonalDesign,
     choose_personal,
+    effects_logits,
     fit_personal,
     fold_of_patient,
     hospital_of_event,
     last_layer,
     offset_and_slope,
-    personal_effects_logits,
     personal_logits,
 )
 from wardround.client.personal.ridge import fit_effects
@@ -135,7 +135,7 @@ def test_own_effects_reorder_a_hospital_that_differs_and_leave_an_empty_one() ->
         with_labels(cohort, truth, seed=15)
     shared = [np.array([0.5, 0.0, -0.5])[cohort.bins[:, 0]] for cohort in (training, heldout)]
     own = fit_effects(layout, training, shared[0], EFFECTS_RIDGE)
-    logits = personal_effects_logits(layout, own, heldout, shared[1])
+    logits = shared[1] + effects_logits(layout, [own], heldout)[0]
     second = hospital_of_event(heldout) == 1
     assert roc_auc_score(heldout.labels[second], shared[1][second]) < 0.4
     assert roc_auc_score(heldout.labels[second], logits[second]) > 0.6

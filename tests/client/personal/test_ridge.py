@@ -4,7 +4,14 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from tests.builders import cohort_of
-from wardround.client.personal.ridge import INTERCEPT_RIDGE, RIDGE, design_matrix, fit_effects
+from wardround.client.personal.ridge import (
+    INTERCEPT_RIDGE,
+    RIDGE,
+    Start,
+    design_matrix,
+    fit_effects,
+    fit_effects_each,
+)
 from wardround.protocol.contract.layout import Cross, Field, Layout
 
 FIELDS = (Field("age", ("a", "b", "c")), Field("channel", ("x", "y", "z")))
@@ -51,3 +58,12 @@ def test_one_class_and_logits_that_are_not_finite_stay_finite() -> None:
     cohort.labels[:] = 1
     logits = np.full(cohort.event_count, np.nan)
     assert np.abs(fit_effects(LAYOUT, cohort, logits)).max() < 10
+
+
+def test_fits_of_one_design_are_those_of_each_alone() -> None:
+    cohort = cohort_of(LAYOUT, [40, 0, 300], engaged=0.4)
+    logits = np.random.default_rng(5).normal(size=cohort.event_count)
+    around, alone = fit_effects_each(LAYOUT, cohort, [Start(logits, 30.0), Start()], events_at_once=1)
+    np.testing.assert_array_equal(around, fit_effects(LAYOUT, cohort, logits, 30.0, events_at_once=1))
+    np.testing.assert_array_equal(alone, fit_effects(LAYOUT, cohort, events_at_once=1))
+    assert np.abs(around - alone).max() > 0.1
