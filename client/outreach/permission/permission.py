@@ -15,6 +15,7 @@ from wardround.client.outreach.permission.statements import (
     CHANNEL,
     CONTACT,
     PERSONALISE,
+    SOURCE,
     TOPIC,
     Said,
     what_people_said,
@@ -33,7 +34,8 @@ HORIZON = timedelta(days=2)
 class Permission:
     """Of people (index, patient), at one time; arrays are bool [people], or [people, channels] in ``CHANNELS``' order.
 
-    doubted: whom a damaged row may name. wanted: channels that the patient's choice leaves. reached: channels with an
+    doubted: whom a damaged row may name. refused: whose last word on contact is a no. sources: index, source that was
+    opted in to. wanted: channels that the patient's choice leaves. reached: channels with an
     address; shared: whose address several patients have. topics: index, topic, chosen (or refused). choosers: who gets
     chosen topics alone. addresses: index, channel, address. language, timezone: as preferred, null without.
     """
@@ -42,12 +44,14 @@ class Permission:
     vetoed: Booleans = field(repr=False)
     doubted: Booleans = field(repr=False)
     contact: Booleans = field(repr=False)
+    refused: Booleans = field(repr=False)
     personalise: Booleans = field(repr=False)
     wanted: Booleans = field(repr=False)
     reached: Booleans = field(repr=False)
     shared: Booleans = field(repr=False)
     topics: pl.DataFrame = field(repr=False)
     choosers: Booleans = field(repr=False)
+    sources: pl.DataFrame = field(repr=False)
     addresses: pl.DataFrame = field(repr=False)
     language: pl.Series = field(repr=False)
     timezone: pl.Series = field(repr=False)
@@ -82,11 +86,15 @@ def permission_of(
         vetoed=_flags(vetoed, people),
         doubted=_flags(said.doubted, people) | _flags(damaged, people),
         contact=_stands(said, CONTACT, settings.contact, people),
+        refused=_flags(said.index_of(CONTACT, False), people),
         personalise=_stands(said, PERSONALISE, settings.personalise, people),
         wanted=_wanted(said, people),
         reached=_by_channel(addresses, people),
         shared=_by_channel(addresses.filter("shared"), people),
         topics=topics,
+        sources=said.last.filter((pl.col("kind") == SOURCE) & pl.col("active")).select(
+            "index", source="value"
+        ),
         choosers=_flags(said.choosers.filter(pl.col("kind") == TOPIC)["index"], people),
         addresses=addresses.drop("shared"),
         language=language,

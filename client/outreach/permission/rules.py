@@ -32,6 +32,11 @@ WHY = {
     "channel": "the patient wants other channels",
     "address": "no address of this channel is known to be right",
     "sensitive": "a sensitive topic goes neither by SMS or e-mail nor to a shared address",
+    "language": "there is no module in the patient's language",
+    "content": "no module is approved today",
+    "authorisation": "it is marketing, and no authorisation is on record",
+    "hours": "no time is left within the hours, or the patient's time zone is not known",
+    "cap": "the patient has as many messages as the caps allow",
 }
 RULES = tuple(WHY)
 """A rule's number is its place; 0 is none."""

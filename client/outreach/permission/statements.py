@@ -5,6 +5,7 @@ word counts; a no beats a yes of the same time; a date that cannot be read is no
 counts for the patient whom it names, all else for everybody whom it could mean.
 
     contact, personalise   value is empty
+    source                 what may be looked at: a portal's visits, a wearable
     topic, channel         who chose one gets what was chosen and nothing else; a preference against one refuses it
 """
 
@@ -24,12 +25,12 @@ from wardround.client.gate.consent_match import (
     whom_rows_mean,
     whom_texts_mean,
 )
-from wardround.client.outreach.permission.source_names import PATIENT, identifier_name
+from wardround.client.outreach.source_names import PATIENT, identifier_name
 from wardround.client.outreach.tables import KINDS, OutreachTable
 from wardround.client.outreach.triggers.settings import OutreachSettings
 from wardround.protocol.contract.contract import CONSENT_COLUMNS
 
-CONTACT, PERSONALISE, TOPIC, CHANNEL = "contact", "personalise", "topic", "channel"
+CONTACT, PERSONALISE, TOPIC, CHANNEL, SOURCE = "contact", "personalise", "topic", "channel", "source"
 _COLUMNS: dict[str, type[pl.DataType] | pl.DataType] = {
     "patient": pl.String, "written": pl.String, "kind": pl.String, "value": pl.String, "chooses": pl.Boolean,
     "granted_at": pl.Datetime("us"), "withdrawn_at": pl.Datetime("us"), "expires_at": pl.Datetime("us"),
@@ -89,11 +90,16 @@ def _of_consents(rows: pl.LazyFrame, settings: OutreachSettings) -> pl.LazyFrame
         .then(pl.lit(CONTACT))
         .when(purpose & (pl.col("value") == settings.personalise.purpose))
         .then(pl.lit(PERSONALISE))
-        .when(pl.col("kind") == TOPIC)
-        .then(pl.lit(TOPIC))
+        .when(pl.col("kind").is_in((TOPIC, SOURCE)))
+        .then(pl.col("kind"))
     )
     named = rows.with_columns(kind=kind).filter(pl.col("kind").is_not_null())
-    value = pl.when(pl.col("kind") == TOPIC).then(pl.col("value")).otherwise(pl.lit("")).fill_null("")
+    value = (
+        pl.when(pl.col("kind").is_in((TOPIC, SOURCE)))
+        .then(pl.col("value"))
+        .otherwise(pl.lit(""))
+        .fill_null("")
+    )
     # As at the gate: who ever chose a topic, or took one back, gets chosen topics alone.
     return named.with_columns(value=value, chooses=pl.col("kind") == TOPIC)
 

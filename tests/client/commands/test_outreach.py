@@ -50,3 +50,56 @@ def test_a_table_or_module_that_is_not_there_is_a_fault(hospital, run: Run) -> N
         "visit.en: is about screening, and the trigger about visits",
         "visti: there is no such module; did you mean visit? see content list",
     ]
+
+
+@pytest.fixture
+def due(hospital, run: Run) -> Any:
+    """A simulated hospital with one approved module, and three patients who booked."""
+    hospital.become_simulated(7)
+    head = {"valid_from": "2024-01-01", "valid_until": "2990-12-31"}
+    write_folder(hospital.folder / "content", module_text(**head))
+    path = hospital.folder / "hospital.yaml"
+    plain = yaml.safe_load(path.read_text())
+    booked = "".join(f"patient-{n},2024-06-03 10:00,booked\n" for n in range(3))
+    rows = {
+        "appointments": f"patient,starts_at,status\n{booked}",
+        "addresses": "patient,channel,address,since\npatient-0,sms,555 0100 000,2024-01-01\n",
+    }
+    for name, text in rows.items():
+        (hospital.folder / f"{name}.csv").write_text(text)
+        plain["tables"][name] = {"path": f"{name}.csv"}
+    path.write_text(yaml.safe_dump(plain))
+    consents = hospital.folder / "consents.csv"
+    consents.write_text(consents.read_text() + "patient-0,purpose,outreach_contact,2023-01-01,,\n")
+    run("begin")
+    path = hospital.folder / "outreach.yaml"
+    trigger = {"when": "booked", "topic": "screening", "days": [1, 7], "standard": ["visit"]}
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "triggers": {"visit": trigger}}))
+    return hospital
+
+
+def approve(hospital) -> None:
+    words = ["content", "approve", "visit.en", "--yes", "--person", "Grace Hopper", "--reason", "kind"]
+    assert main([*words, "--home", str(hospital.folder)]) == 0
+
+
+def test_propose_says_who_is_due_and_by_which_rule_others_are_held(due, run: Run, capsys) -> None:
+    assert run("propose")[1]["by_trigger"]["visit"] == {"due": 3, "proposed": 0, "standard": 0} | {
+        "held: contact": 2,
+        "held: content": 1,
+    }
+    approve(due)
+    capsys.readouterr()
+    code, said, _ = run("propose")
+    assert code == 0
+    assert said["by_trigger"]["visit"]["proposed"] == 1
+    text = run("propose", plain=True)[1]
+    assert "contact 2" in text
+    assert "Nothing was sent" in text
+    assert "patient-" not in text
+    assert run("propose", "--as-of", "2024-06-03T12:00")[1]["void"] == {"its time passed": 1}
+    assert "must be a date and time" in run("propose", "--as-of", "soon")[2]
+
+
+def test_a_real_homes_clock_is_the_machines(hospital, run: Run) -> None:
+    assert "only for a simulated home" in run("propose", "--as-of", "2024-06-03T12:00")[2]

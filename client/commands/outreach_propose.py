@@ -1,0 +1,92 @@
+"""``outreach propose``: who is due a message now, and with what; nothing is sent."""
+
+import hashlib
+from argparse import Namespace
+from datetime import datetime
+
+from wardround.client.commands.open_home import OpenHome, open_home
+from wardround.client.commands.terminal import say, table
+from wardround.client.home.home import utc_datetime
+from wardround.client.outreach.content.approvals import standings
+from wardround.client.outreach.content.approvals_file import ContentApprovals
+from wardround.client.outreach.content.folder import read_folder
+from wardround.client.outreach.journal.journal import open_journal
+from wardround.client.outreach.proposals.library import Library
+from wardround.client.outreach.propose import Grounds, Proposing, propose
+from wardround.client.outreach.triggers.declared import declared_faults
+from wardround.client.outreach.triggers.settings import OUTREACH
+from wardround.client.outreach.triggers.settings_file import settings_of
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.say import say_json
+
+
+def run_propose(options: Namespace) -> None:
+    """Propose, and show counts; what was proposed lies in the journal."""
+    with open_home(options.home) as opened:
+        grounds = grounds_of(opened, proposed_at(opened, options.as_of))
+        with open_journal(opened.home.folder) as journal:
+            done = propose(journal, grounds)
+    show_proposing(done, options.json)
+
+
+def proposed_at(opened: OpenHome, as_of: str | None) -> datetime:
+    """Give the time that counts: the machine's, or in a simulated home the one that is named."""
+    if as_of is None:
+        return opened.now
+    if opened.home.simulation is None:
+        raise ConfigurationError("--as-of: only for a simulated home; a real one's clock is the machine's")
+    try:
+        return utc_datetime(as_of)
+    except ValueError as error:
+        raise ConfigurationError("--as-of: must be a date and time, as in 2026-01-01T09:00") from error
+
+
+def grounds_of(opened: OpenHome, now: datetime) -> Grounds:
+    """Read what one run stands on: settings, modules and their approvals, and what was withdrawn."""
+    home = opened.home
+    content, today = read_folder(home.content_folder), home.date(now)
+    decisions = ContentApprovals(home.approvals_folder, home.key.public).read()
+    library = Library(
+        modules=content.modules,
+        standings=standings(content.modules, content.guidelines, decisions, today),
+        guidelines=content.guidelines,
+        guidelines_digest=content.guidelines_digest,
+        today=today,
+    )
+    settings = settings_of(home.folder)
+    if faults := declared_faults(settings, content.modules, home.source):
+        raise ConfigurationError("; ".join(faults))
+    own = hashlib.sha256((home.folder / OUTREACH).read_bytes()).hexdigest()
+    return Grounds(
+        source=home.source,
+        settings=settings,
+        library=library,
+        withdrawals=home.withdrawals.standing(),
+        key=home.patients_key,
+        now=now,
+        digests={"settings": own, "guidelines": content.guidelines_digest},
+    )
+
+
+def show_proposing(done: Proposing, as_json: bool) -> None:
+    """Print counts of one run."""
+    if as_json:
+        say_json(vars(done))
+        return
+    rows = [
+        (name, str(counts["due"]), str(counts["proposed"]), _held(counts))
+        for name, counts in done.by_trigger.items()
+    ]
+    table("Proposed now", ("trigger", "due", "new", "held back, by rule"), rows, right=("due", "new"))
+    say(*(f"Void: {count:,} ({why})" for why, count in done.void.items()))
+    if done.forgotten:
+        say(f"Forgotten: {done.forgotten:,} proposals of patients who opted out")
+    if done.purged:
+        say(f"Deleted after their days: {done.purged:,} proposals")
+    say("Nothing was sent: a person decides about each proposal.")
+
+
+def _held(counts: dict[str, int]) -> str:
+    return ", ".join(
+        f"{key.removeprefix('held: ')} {n:,}" for key, n in counts.items() if key.startswith("held: ")
+    )

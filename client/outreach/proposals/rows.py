@@ -1,0 +1,119 @@
+"""What the journal is given of one run: rows of proposals and of what was held back."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from wardround.client.outreach.journal.records import as_text
+from wardround.client.outreach.journal.schema import HELD_COLUMNS, PROPOSAL_COLUMNS
+from wardround.client.outreach.permission.rules import RULES, WHY
+from wardround.client.outreach.proposals.library import Library
+from wardround.client.outreach.proposals.standard import Standards
+from wardround.client.outreach.proposals.timing import Timing
+from wardround.protocol.arrays import Booleans, Integers
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chosen:
+    """What is proposed for each row of ``Standards``: place in the trigger's modules, and slot; int64 [rows] each.
+
+    known: bool [rows], whether the model knows a history. options, reasons: JSON of each row; empty where no model
+    chose. model, contract: what chose.
+    """
+
+    choice: Integers
+    slot: Integers
+    known: Booleans
+    options: pl.Series | None = field(default=None, repr=False)
+    reasons: pl.Series | None = field(default=None, repr=False)
+    model: str = ""
+    contract: str = ""
+
+
+def without_model(standards: Standards) -> Chosen:
+    """Propose the standard message to everybody."""
+    rows = len(standards.index)
+    return Chosen(choice=standards.choice, slot=standards.slot, known=np.zeros(rows, np.bool_))
+
+
+def proposal_rows(
+    standards: Standards,
+    chosen: Chosen,
+    tokens: pl.Series,
+    personalise: Booleans,
+    stands_on: Mapping[str, object],
+    library: Library,
+    timing: Timing,
+    now: datetime,
+) -> pl.DataFrame:
+    """Write rows of ``PROPOSAL_COLUMNS``. tokens: of the rows; personalise: of the rows; stands_on: beside it."""
+    every = np.arange(len(standards.index))
+    module = standards.fits.module[every, chosen.choice]
+    standard = standards.fits.module[every, standards.choice]
+    zone = timing.zone[standards.index]
+    names = pl.Series([one.name for one in library.modules], dtype=pl.String)
+    digests = pl.Series([one.digest for one in library.modules], dtype=pl.String)
+    channels = pl.Series([one.channel for one in library.modules], dtype=pl.String)
+    grounds = pl.Series([_json({**stands_on, "personalise": word}) for word in (False, True)])
+    due = f"{standards.trigger.name}: "
+    texts = standards.occasion.unique()
+    reasons = standards.occasion.replace_strict(
+        texts,
+        pl.Series([_json([due + text]) for text in texts.to_list()], dtype=pl.String),
+        return_dtype=pl.String,
+    )
+    same = {
+        "recipient": "patient", "trigger": standards.trigger.name, "topic": standards.trigger.topic, "arm": "",
+        "propensity": 1.0, "made_at": as_text(now), "model": chosen.model, "contract": chosen.contract,
+    }  # fmt: skip
+    frame = pl.DataFrame(
+        {
+            "token": tokens,
+            "occasion": standards.occasion,
+            "module": names.gather(module),
+            "module_digest": digests.gather(module),
+            "standard": names.gather(standard),
+            "channel": channels.gather(module),
+            "send_after": _texts(timing.after[zone, chosen.slot]),
+            "send_before": _texts(timing.before[zone, chosen.slot]),
+            "population": pl.Series(["unknown", "known"]).gather(chosen.known.astype(np.int64)),
+            "stands_on": grounds.gather(personalise.astype(np.int64)),
+            "reasons": reasons if chosen.reasons is None else chosen.reasons,
+            "options": pl.repeat("[]", len(every), eager=True) if chosen.options is None else chosen.options,
+        }
+    )
+    return frame.with_columns(**{name: pl.lit(value) for name, value in same.items()}).select(
+        PROPOSAL_COLUMNS
+    )
+
+
+def held_rows(standards: Standards, tokens: pl.Series, now: datetime) -> pl.DataFrame:
+    """Write rows of ``HELD_COLUMNS`` for what a rule holds. tokens: of all rows."""
+    rules = pl.Series([*RULES], dtype=pl.String).gather(standards.rule.astype(np.int64))
+    return (
+        pl.DataFrame({"token": tokens, "occasion": standards.occasion, "rule": rules})
+        .filter(pl.col("rule") != "")
+        .with_columns(
+            trigger=pl.lit(standards.trigger.name),
+            why=pl.col("rule").replace_strict(WHY),
+            made_at=pl.lit(as_text(now)),
+        )
+        .select(HELD_COLUMNS)
+    )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _texts(times: NDArray[np.datetime64]) -> pl.Series:
+    """Write times as the journal does; each distinct one once, since there are few."""
+    distinct, back = np.unique(times, return_inverse=True)
+    return pl.Series([f"{one}Z" for one in np.datetime_as_string(distinct, "s")], dtype=pl.String).gather(
+        back
+    )

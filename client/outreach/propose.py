@@ -1,0 +1,232 @@
+"""One ``outreach propose``, top to bottom: who is due, who may be written to, with what, and what is held back.
+
+    purge → look at the tables → permission as it stands now → void what lost its ground → forget who opted out
+          → for each trigger, first ones first: the standard message, or the rule that holds it → caps
+          → a model's choice beside it → the journal, in one transaction
+
+Killed at any step, and run again, it proposes nothing twice and loses nobody (test_propose_kill.py).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from wardround.client.connectors.source import TableSource
+from wardround.client.connectors.timestamps import wall_clock
+from wardround.client.connectors.withdrawals import Withdrawal
+from wardround.client.outreach.journal.journal import Journal
+from wardround.client.outreach.journal.schema import HELD_COLUMNS
+from wardround.client.outreach.journal.states import APPROVED, HELD, PROPOSED, STATES, VOID
+from wardround.client.outreach.journal.tokens import tokens
+from wardround.client.outreach.permission.caps import COUNTED, within_caps
+from wardround.client.outreach.permission.permission import Permission, permission_of
+from wardround.client.outreach.permission.rules import RULES
+from wardround.client.outreach.proposals.ending import OPEN_COLUMNS, lost_ground
+from wardround.client.outreach.proposals.library import Library
+from wardround.client.outreach.proposals.rows import Chosen, held_rows, proposal_rows, without_model
+from wardround.client.outreach.proposals.standard import Standards, standards_of
+from wardround.client.outreach.proposals.teams import team_rows
+from wardround.client.outreach.proposals.timing import Timing, days_of, timing_of
+from wardround.client.outreach.tables import read_outreach
+from wardround.client.outreach.triggers.looking import care_teams, look, patients_of
+from wardround.client.outreach.triggers.settings import OutreachSettings
+from wardround.client.outreach.triggers.trigger import Trigger
+
+PROGRAM = "outreach propose"
+"""Who moved a proposal, where no person did."""
+Chooser = Callable[[Standards, Permission, Timing], Chosen]
+"""What proposes beside the standard message; ``without_model`` proposes it alone."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grounds:
+    """What one run stands on. withdrawals: what still stands of the hospital's own list. key: the patients key.
+
+    digests: SHA-256 of the settings and the guidelines, by name, kept with each proposal.
+    """
+
+    source: TableSource
+    settings: OutreachSettings
+    library: Library
+    withdrawals: Sequence[Withdrawal] = field(repr=False)
+    key: bytes = field(repr=False)
+    now: datetime
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposing:
+    """What one run did, as counts. by_trigger: trigger → due, proposed (new), standard of them, and held by rule."""
+
+    by_trigger: dict[str, dict[str, int]]
+    void: dict[str, int]
+    forgotten: int
+    purged: int
+
+
+def propose(journal: Journal, grounds: Grounds, choose: Chooser | None = None) -> Proposing:
+    """Propose what is due now, and void what no longer may be sent. TableError where a table cannot be read."""
+    settings, now = grounds.settings, grounds.now
+    purged = journal.purge(now - timedelta(days=settings.keep_days))
+    source = grounds.source.snapshot()
+    due = look(source, settings.triggers, wall_clock(now, source.timezone))
+    people = _people(source, due)
+    permission = permission_of(source, settings, grounds.withdrawals, people, now)
+    names = tokens(people["patient"], grounds.key)
+    found = {name: _with_index(frame, people) for name, frame in due.items()}
+    found = {one.name: _opted_in(found[one.name], one, permission) for one in settings.triggers}
+    forgotten = journal.forget(names.filter(pl.Series(permission.refused)).to_list())
+    void = _void(journal, grounds, found, permission, names)
+    timing = timing_of(settings, permission, source.timezone, now)
+    by_trigger = {}
+    for trigger in settings.triggers:
+        mine = found[trigger.name]
+        if trigger.to == "professional":
+            rows, held = _to_professionals(trigger, mine, permission, source, grounds), _nothing_held()
+        else:
+            rows, held = _to_patients(trigger, mine, permission, names, journal, grounds, timing, choose)
+        new = journal.propose(rows, held)
+        by_trigger[trigger.name] = _counts(mine, rows, held, new)
+    return Proposing(by_trigger=by_trigger, void=void, forgotten=forgotten, purged=purged)
+
+
+def _people(source: TableSource, due: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Give everybody who is due, and everybody with a preference: who opted out is forgotten, due or not."""
+    tables = {table.name: table.rows for table in read_outreach(source)}
+    others = [tables[name]["patient"].drop_nulls() for name in ("addresses", "preferences") if name in tables]
+    everybody = pl.concat([patients_of(due), *others]).unique().sort()
+    return everybody.alias("patient").to_frame().with_row_index("index")
+
+
+def _with_index(due: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
+    return due.join(people, on="patient", how="left", maintain_order="left")
+
+
+def _opted_in(due: pl.DataFrame, trigger: Trigger, permission: Permission) -> pl.DataFrame:
+    """Keep those who opted in to the source that the trigger looks at: of others nothing is known by it."""
+    if not trigger.source:
+        return due
+    mine = permission.sources.filter(pl.col("source") == trigger.source)
+    return due.join(mine, on="index", how="semi", maintain_order="left")
+
+
+def _void(
+    journal: Journal,
+    grounds: Grounds,
+    found: dict[str, pl.DataFrame],
+    permission: Permission,
+    names: pl.Series,
+) -> dict[str, int]:
+    open_ = journal.frame(OPEN_COLUMNS, (PROPOSED, APPROVED, HELD))
+    none = pl.DataFrame(schema={"trigger": pl.String, "occasion": pl.String, "index": pl.UInt32})
+    each = [frame.select(pl.lit(name).alias("trigger"), "occasion", "index") for name, frame in found.items()]
+    due = pl.concat([none, *each])
+    due = due.with_columns(token=names.gather(due["index"]))
+    lost = lost_ground(open_, due, permission, grounds.library, _sensitive(grounds), grounds.now)
+    moved = {}
+    for why, ids in lost.items():
+        moved[why] = len(journal.move(ids, VOID, person=PROGRAM, reason=why, at=grounds.now))
+    return moved
+
+
+def _sensitive(grounds: Grounds) -> tuple[str, ...]:
+    own = (one.lower() for one in grounds.library.guidelines.sensitive_topics)
+    return (*grounds.settings.sensitive_topics, *own)
+
+
+def _to_patients(
+    trigger: Trigger,
+    due: pl.DataFrame,
+    permission: Permission,
+    names: pl.Series,
+    journal: Journal,
+    grounds: Grounds,
+    timing: Timing,
+    choose: Chooser | None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    kept = journal.frame(("token", "trigger", "occasion"), [one for one in STATES if one != VOID])
+    due = due.with_columns(token=names.gather(due["index"]))
+    fresh = due.join(
+        kept.filter(pl.col("trigger") == trigger.name),
+        on=("token", "occasion"),
+        how="anti",
+        maintain_order="left",
+    )
+    zone = grounds.source.timezone
+    standards = standards_of(trigger, fresh, permission, grounds.library, grounds.settings, timing, zone)
+    standards.rule[
+        ~_within(standards, journal, grounds, permission, names, timing) & (standards.rule == 0)
+    ] = RULES.index("cap")
+    token = names.gather(standards.index)
+    held = held_rows(standards, token, grounds.now)
+    # Who opted out is not written down again: they are known to nobody here.
+    refused = names.filter(pl.Series(permission.refused))
+    held = held.filter(~pl.col("token").is_in(refused.implode()))
+    rows = np.flatnonzero(standards.rule == 0)
+    standards = standards.take(rows)
+    chosen = without_model(standards) if choose is None else choose(standards, permission, timing)
+    stands_on = {"contact": grounds.settings.contact.purpose, "required": grounds.settings.contact.required}
+    proposals = proposal_rows(
+        standards,
+        chosen,
+        token.gather(rows),
+        permission.personalise[standards.index],
+        {**stands_on, **grounds.digests},
+        grounds.library,
+        timing,
+        grounds.now,
+    )
+    return proposals, held
+
+
+def _within(
+    standards: Standards,
+    journal: Journal,
+    grounds: Grounds,
+    permission: Permission,
+    names: pl.Series,
+    timing: Timing,
+) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Whether the standard message of each row is within the caps, on the patient's own days."""
+    counted = journal.frame(("token", "send_after"), COUNTED)
+    zones = pl.DataFrame({"token": names, "zone": timing.zone}).unique("token", keep="first")
+    mine = counted.join(zones, on="token", how="inner")
+    days = days_of(mine["send_after"], mine["zone"].to_numpy(), timing.names)
+    wanted = pl.DataFrame(
+        {
+            "token": names.gather(standards.index),
+            "day": pl.Series(timing.day[timing.zone[standards.index], standards.slot]).cast(pl.Date),
+        }
+    )
+    return within_caps(wanted, mine.select("token").with_columns(day=days), grounds.settings)
+
+
+def _to_professionals(
+    trigger: Trigger, due: pl.DataFrame, permission: Permission, source: TableSource, grounds: Grounds
+) -> pl.DataFrame:
+    index = due["index"].to_numpy().astype(np.int64)
+    alive = due.filter(pl.Series(~(permission.vetoed | permission.doubted)[index]))["patient"]
+    return team_rows(
+        trigger,
+        alive,
+        care_teams(source),
+        grounds.library,
+        grounds.settings,
+        grounds.digests,
+        grounds.key,
+        source.timezone,
+        grounds.now,
+    )
+
+
+def _nothing_held() -> pl.DataFrame:
+    return pl.DataFrame(schema=dict.fromkeys(HELD_COLUMNS, pl.String))
+
+
+def _counts(due: pl.DataFrame, rows: pl.DataFrame, held: pl.DataFrame, new: int) -> dict[str, int]:
+    standard = rows.filter(pl.col("module") == pl.col("standard"))
+    by_rule = {f"held: {rule}": count for rule, count in held["rule"].value_counts(sort=True).iter_rows()}
+    return {"due": len(due), "proposed": new, "standard": len(standard), **by_rule}
