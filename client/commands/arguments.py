@@ -196,12 +196,22 @@ def _policy(parser: OneLineParser) -> None:
 
 def _notice(parser: OneLineParser) -> None:
     parser.add_argument(
-        "out", nargs="?", type=Path, metavar="OUT", help="a new .html file (default: notice.html here)"
+        "out",
+        nargs="?",
+        type=Path,
+        metavar="OUT",
+        help="a new .html file (default: notice.html here, with --outreach messages.html)",
     )
     parser.add_argument(
         "--contact", metavar="TEXT", help="whom a patient asks, as in 'privacy office, 555 0100'"
     )
     parser.add_argument("--name", metavar="TEXT", help="the hospital's name for patients")
+    parser.add_argument(
+        "--outreach",
+        action="store_true",
+        help="the page about messages: what is sent, who decides, how to say no",
+    )
+    parser.add_argument("--language", metavar="WORD", help="with --outreach: en or es (default: en)")
 
 
 def _operators(parser: OneLineParser) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from wardround.client.gate.identity import HELDOUT_SHARE
 from wardround.client.ledger.entries import Entry
 from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.notice.hospital_words import HospitalWords
 from wardround.client.notice.odds import Odds, odds, odds_of_two
 from wardround.client.notice.sum_condition import SumCondition, gather_condition
 from wardround.client.policy.policy import Policy
@@ -70,6 +71,7 @@ class Facts:
     ledger_entries: int
     ledger_head: str
     policy_digest: str
+    words: HospitalWords
     sums: SumCondition | None = None
 
     @property
@@ -88,8 +90,9 @@ def gather(
     ledger: SqliteLedger,
     names: dict[str, str],
     now: datetime,
+    words: HospitalWords,
 ) -> Facts:
-    """Read the facts. known: terms whose decisions the ledger holds; names: an operator's key to its name."""
+    """Read the facts. known: terms whose decisions the ledger holds; names: an operator's key to its real name."""
     entries = ledger.entries()
     _require_known_terms(entries, known)
     charged = {entry.fields["terms"] for entry in entries if entry.kind == "charged"}
@@ -122,6 +125,7 @@ def gather(
         ledger_entries=len(entries),
         ledger_head=ledger.head,
         policy_digest=hashlib.sha256(policy_text).hexdigest(),
+        words=words,
         sums=gather_condition(known, {s.terms.fingerprint for s in told}, running, policy, ledger),
     )
 

@@ -18,6 +18,9 @@ def notice_html(facts: Facts) -> str:
         facts=facts,
         coin=odds(0.0, facts.delta),
         choices=_choices(facts),
+        many=facts.words.about,
+        one=facts.words.about.removesuffix("s"),
+        a_one=f"{'an' if facts.words.about[0] in 'aeiou' else 'a'} {facts.words.about.removesuffix('s')}",
         consent_needed=all(contract.consent.required for contract in facts.contracts),
         used=used_features,
         dots=dots,
@@ -26,8 +29,8 @@ def notice_html(facts: Facts) -> str:
     )
 
 
-def render(template: str, **values: object) -> str:
-    """Fill a template of this folder: one self-contained page; whatever is filled in is escaped."""
+def render(template: str, room: str = "wardround.client.notice", **values: object) -> str:
+    """Fill a template of a room: one self-contained page; whatever is filled in is escaped."""
     # StrictUndefined: a misspelt name must fail, and not leave a gap in what patients are told.
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -38,9 +41,9 @@ def render(template: str, **values: object) -> str:
         "visible": visible,
         "day": lambda time: f"{time:%-d %B %Y}",
     }
-    here = files("wardround.client.notice")
-    style = Markup(here.joinpath("style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
-    source = here.joinpath(template).read_text(encoding="utf-8")
+    css = files("wardround.client.notice").joinpath("style.css").read_text(encoding="utf-8")
+    style = Markup(css)  # noqa: S704 (our own file)
+    source = files(room).joinpath(template).read_text(encoding="utf-8")
     return environment.from_string(source).render(style=style, **values)
 
 

@@ -1,19 +1,21 @@
 """Plain words for what a contract reads: a feature as a patient would put it, and the bands it is read in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.feature import MISSING, OTHER, Feature
 from wardround.protocol.text.canonical import canonical_number
 
 _HISTORY = {
-    "count": "how many messages {who} had before",
-    "engaged": "how many earlier messages {who} acted on",
-    "missed": "how many earlier messages {who} did not act on",
-    "rate": "the share of earlier messages that {who} acted on",
+    "count": "how many {what} {who} had before",
+    "engaged": "how many earlier {what} {who} acted on",
+    "missed": "how many earlier {what} {who} did not act on",
+    "rate": "the share of earlier {what} that {who} acted on",
     "days_since": "how many days ago the last known outcome was",
-    "pending": "how many earlier messages had no known outcome yet",
-    "same_day": "how many other messages were for the same day",
+    "pending": "how many earlier {what} had no known outcome yet",
+    "same_day": "how many other {what} were for the same day",
 }
 
 
@@ -42,27 +44,35 @@ def listed(words: list[str] | tuple[str, ...], last: str = "and") -> str:
     return f" {last} ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
-def used_features(contract: Contract, table: str | None, who: str = "the patient") -> list[Used]:
+def used_features(
+    contract: Contract,
+    table: str | None,
+    who: str = "the patient",
+    units: Mapping[str, str] = MappingProxyType({}),
+    many: str = "messages",
+) -> list[Used]:
     """Describe the features read from one table, or (None) those made of a patient's own history.
 
-    who: what the page calls the patient; the notice says "you".
+    who: what the page calls the patient; the notice says "you". units: of features that are numbers, by name. many:
+    what the contract's events are called.
     """
     return [
-        Used(plain(f.name), ", ".join(f.columns), _how(f, who), f.source)
+        Used(plain(f.name), ", ".join(f.columns), _how(f, who, units.get(f.name, ""), many), f.source)
         for f in contract.features
         if (f.kind == "history") == (table is None) and (table is None or f.table == table)
     ]
 
 
-def _how(feature: Feature, who: str) -> str:
+def _how(feature: Feature, who: str, unit: str, many: str) -> str:
     bands = [label for label in feature.labels if label not in (MISSING, OTHER)]
+    in_unit = f", in {unit}" if unit else ""
     if feature.kind == "history":
         same = f", among those with the same {plain(feature.by)}" if feature.by else ""
-        what = f"{_HISTORY[feature.statistic or 'count'].format(who=who)}{same}"
+        what = f"{_HISTORY[feature.statistic or 'count'].format(who=who, what=many)}{same}"
         return f"{what}{_bands(bands)}" if bands else what
     if not feature.binned:
         low, high = feature.range or (0.0, 0.0)
-        return f"as a number between {canonical_number(low)} and {canonical_number(high)}"
+        return f"as a number between {canonical_number(low)} and {canonical_number(high)}{in_unit}"
     if feature.worded:
         return (
             f"one of {listed([plain(b) for b in feature.vocabulary], 'or')}; anything else counts as “other”"
@@ -76,7 +86,7 @@ def _how(feature: Feature, who: str) -> str:
         return f"days from “{plain(start)}” to “{plain(end)}”{_bands(bands)}"
     if feature.kind == "hour":
         return f"never the exact time of day{_bands(bands)}"
-    return f"never the exact value{_bands(bands)}"
+    return f"never the exact value{_bands(bands)}{in_unit}"
 
 
 def _bands(bands: list[str]) -> str:

@@ -374,3 +374,35 @@ def test_assessments_and_history_by_channel_are_said_in_words() -> None:
     assert own.how.startswith(
         "the share of earlier messages that you acted on, among those with the same channel"
     )
+
+
+def test_the_hospital_says_how_things_are_called(hospital, read: Notice) -> None:
+    approve(hospital)
+    assert "Proposed by: consortium" in read()
+    (hospital.folder / "notice.yaml").write_text(
+        "name: North Hospital\ncontact: 'the office, 555 0100'\nabout: appointments\n"
+        "operators: {consortium: Northern Health Consortium}\nunits: {age: years}\n"
+    )
+    said = read()
+    for fact in (
+        "For patients of North Hospital",
+        "Ask the office, 555 0100 .",
+        "Proposed by: Northern Health Consortium",
+        "We use at most 4 of your appointments.",
+        "40 to under 60 · 60 or more, in years",
+        "how many earlier appointments you acted on",
+        "An appointment drops out 7300 days after it was booked.",
+        "We learn when an appointment is followed by what it was meant for.",
+    ):
+        assert fact in said
+    assert "For patients of Other" in read("--name", "Other")
+
+
+@pytest.mark.parametrize("text", ["about: visits\n", "surname: x\n", "units: [years]\n"])
+def test_a_fault_in_how_things_are_called_is_told(hospital, tmp_path, capsys, text: str) -> None:
+    (hospital.folder / "notice.yaml").write_text(text)
+    capsys.readouterr()
+    assert main(["notice", str(tmp_path / "x.html"), "--home", str(hospital.folder)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("notice.yaml.")
+    assert error.count("\n") == 1
