@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("api", "protocol", "client", "server", "conf", "simulations")
 NOT_MEASURED = ("simulations/report/", "simulations/bench/", "simulations/loopback/")
 PRESENTATION = (
-    "__main__.py", "cases.py", "challengers.py", "figures.py", "heart_page.py", "page.py", "runner.py", "store.py",
-    "summary.py", "tables.py", "zoo.py", "zoo_looks.py", "zoo_page.py",
+    "__main__.py", "cases.py", "challengers.py", "figures.py", "heart_page.py", "page.py", "release_0_1_0.py",
+    "runner.py", "store.py", "summary.py", "tables.py", "zoo.py", "zoo_looks.py", "zoo_page.py",
 )  # fmt: skip
 NOT_IN_FIGURES = ("output_dir", "report", "release_decision", "federation", "study")
 

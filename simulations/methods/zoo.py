@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.say import complain, say
 from wardround.simulations.methods.zoo_looks import write_look
 
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run what is not on disk yet and write the page; 1 where a federation failed, 2 where the command is wrong."""
     given = _parse(arguments)
     # Only now: `main` of the benchmark has set the threads that numerical libraries read when imported.
+    from wardround.simulations.methods.release_0_1_0 import run_release
     from wardround.simulations.methods.runner import run_tasks
     from wardround.simulations.methods.store import code_digest
     from wardround.simulations.methods.zoo_page import write_page
@@ -43,6 +45,12 @@ def main(arguments: Sequence[str]) -> int:
         write_look(given.looks, given.look, code, [one.name for one in federations], methods)
     started = time.perf_counter()
     failed = [] if given.page_only else run_tasks(tasks, given.workers, say)
+    try:
+        for task in tasks if given.release_0_1_0 and not given.page_only else ():
+            run_release(given.release_0_1_0, task)
+    except ConfigurationError as error:
+        complain(str(error))
+        failed.append(str(error))
     say(f"{time.perf_counter() - started:.0f} s")
     half = "untouched" if given.look else "choosing"
     missing = sum(len(task.cells) - len(task.records()) for task in tasks)
@@ -118,6 +126,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--noises", type=_names, default=("local",), help="local, secure")
     parser.add_argument(
         "--look", type=str.strip, default="", metavar="WHY", help="run the untouched half instead"
+    )
+    parser.add_argument(
+        "--release-0-1-0", type=Path, metavar="CHECKOUT", help="run release 0.1.0 as well, from its checkout"
     )
     parser.add_argument("--page-only", action="store_true", help="run nothing; write what is there")
     parser.add_argument("--store", type=Path, default=Path("outputs/zoo"), help="folder of finished cells")

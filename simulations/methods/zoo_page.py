@@ -10,6 +10,7 @@ from scipy.stats import t as student
 from wardround.protocol.files import write_durably
 from wardround.simulations.methods.column import REFERENCES
 from wardround.simulations.methods.compared import DEFAULT
+from wardround.simulations.methods.release_0_1_0 import NAME, read_release
 from wardround.simulations.methods.runner import Task
 from wardround.simulations.methods.summary import Record
 from wardround.simulations.methods.tables import epsilon_text, markdown
@@ -29,6 +30,8 @@ python -m wardround.simulations.methods zoo --methods all
 Code {code}, {seconds} processor minutes.
 """
 
+BAR = "pooled_boosting"
+
 Aucs = Mapping[tuple[str, str, int], float]
 """(method, federation, seed) → AUC, of one noise mode and ε; references under their own names."""
 
@@ -36,11 +39,12 @@ Aucs = Mapping[tuple[str, str, int], float]
 def write_page(tasks: Sequence[Task], federations: Sequence[ZooFederation], half: str, page: Path) -> None:
     """Write what is known so far, whole or not at all."""
     records = [record for task in tasks for record in task.records()]
+    older = [record for task in tasks for record in read_release(task)]
     minutes = sum(float(str(record["cpu_seconds"])) for record in records) / 60
     code = tasks[0].code[:12]
     parts = [INTRO.format(half=half, code=code, seconds=f"{minutes:.0f}"), _facts(federations)]
     for noise, epsilon in sorted({_place(r) for r in records if r["method"] != REFERENCES}):
-        parts.append(_section(noise, epsilon, aucs_of(records, noise, epsilon), federations))
+        parts.append(_section(noise, epsilon, aucs_of([*records, *older], noise, epsilon), federations))
     page.parent.mkdir(parents=True, exist_ok=True)
     write_durably(page, "\n".join(parts).encode())
 
@@ -100,17 +104,28 @@ def _section(noise: str, epsilon: float, aucs: Aucs, federations: Sequence[ZooFe
     shown = [one.name for one in federations if any(key[1] == one.name for key in aucs)]
     rows = [
         [name, _mean(aucs, "best_possible", name), _mean(aucs, "pooled_boosting", name)]
-        + [_gap(aucs, method, "pooled_boosting", name) for method in methods]
+        + [_gap(aucs, method, BAR, name) for method in methods]
         for name in shown
     ]
     means = [
-        _signed(fmean(found)) if (found := _means(aucs, method, "pooled_boosting", shown)) else "–"
-        for method in methods
+        _signed(fmean(found)) if (found := _means(aucs, method, BAR, shown)) else "–" for method in methods
     ]
     rows.append(["**mean**", "", "", *means])
     head = ["federation", "best", "pooled boosting", *(method.replace("_", " ") for method in methods)]
     title = f"## ε = {epsilon_text(epsilon)}, {noise} noise"
-    return f"{title}\n\n{markdown(head, rows)}\n{_ahead(aucs, methods, shown)}"
+    return f"{title}\n\n{markdown(head, rows)}\n{_reduced(aucs, shown)}{_ahead(aucs, methods, shown)}"
+
+
+def _reduced(aucs: Aucs, federations: Sequence[str]) -> str:
+    """Say by how much the default's mean gap to pooled boosting is smaller than that of release 0.1.0."""
+    both = [name for name in federations if all(_means(aucs, m, BAR, [name]) for m in (DEFAULT, NAME))]
+    if not both:
+        return ""
+    ours, older = (-fmean(_means(aucs, method, BAR, both)) for method in (DEFAULT, NAME))
+    return (
+        f"Mean gap to pooled boosting over {len(both)} federations: {ours:.4f}, of release 0.1.0 {older:.4f}; "
+        f"reduced by {100 * (1 - ours / older):.0f} %.\n\n"
+    )
 
 
 def _ahead(aucs: Aucs, methods: Sequence[str], federations: Sequence[str]) -> str:
