@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -133,5 +134,5 @@ def _found(checkout: Path, task: Task, cells: Sequence[tuple[str, float]]) -> It
     yield from map(json.loads, done.stdout.splitlines())
 
 
-def _arrays(part: str, cohort: Cohort) -> dict[str, np.ndarray]:
+def _arrays(part: str, cohort: Cohort) -> dict[str, Any]:
     return {f"{part}.{field.name}": getattr(cohort, field.name) for field in fields(cohort)}

@@ -8,13 +8,14 @@ from statistics import fmean, stdev
 from scipy.stats import t as student
 
 from wardround.protocol.files import write_durably
+from wardround.simulations.measures.paired import LEAST_PATIENTS
 from wardround.simulations.methods.column import REFERENCES
 from wardround.simulations.methods.compared import DEFAULT
 from wardround.simulations.methods.release_0_1_0 import NAME, read_release
 from wardround.simulations.methods.runner import Task
 from wardround.simulations.methods.summary import Record
 from wardround.simulations.methods.tables import epsilon_text, markdown
-from wardround.simulations.population.zoo_design import ZooFederation
+from wardround.simulations.population.zoo_design import UNTOUCHED, ZooFederation
 
 INTRO = """# The zoo: the {half} half
 
@@ -24,8 +25,12 @@ AUC of the true probabilities. Every other figure is a difference in AUC from po
 same split; a mean over seeds.
 
 ```
-python -m wardround.simulations.methods zoo --methods all
+python -m wardround.simulations.methods zoo {look}--methods all
 ```
+
+*personalised* is the default's model with each hospital's own part, which is never released. Release
+0.1.0 is that release's own code (`--release-0-1-0`); beside secure sums it had to suppose them, and
+has less noise at the same ε.
 
 Code {code}, {seconds} processor minutes.
 """
@@ -42,11 +47,30 @@ def write_page(tasks: Sequence[Task], federations: Sequence[ZooFederation], half
     older = [record for task in tasks for record in read_release(task)]
     minutes = sum(float(str(record["cpu_seconds"])) for record in records) / 60
     code = tasks[0].code[:12]
-    parts = [INTRO.format(half=half, code=code, seconds=f"{minutes:.0f}"), _facts(federations)]
+    look = '--look "WHY" ' if half == UNTOUCHED else ""
+    parts = [INTRO.format(half=half, look=look, code=code, seconds=f"{minutes:.0f}"), _facts(federations)]
     for noise, epsilon in sorted({_place(r) for r in records if r["method"] != REFERENCES}):
         parts.append(_section(noise, epsilon, aucs_of([*records, *older], noise, epsilon), federations))
+        parts.append(_no_worse([record for record in records if _is_at(record, noise, epsilon)]))
     page.parent.mkdir(parents=True, exist_ok=True)
     write_durably(page, "\n".join(parts).encode())
+
+
+def _is_at(record: Record, noise: str, epsilon: float) -> bool:
+    return record["method"] != REFERENCES and _place(record) == (noise, epsilon)
+
+
+def _no_worse(records: Sequence[Record]) -> str:
+    """Say how many hospitals were no worse off with the personalised model than alone, over all seeds; or nothing."""
+    personal = [record["personal"] for record in records if "personal" in record]
+    hospitals = sum(int(one["hospitals"]) for one in personal)
+    if not hospitals:
+        return ""
+    fine = hospitals - sum(len(one["exceptions"]) for one in personal)
+    return (
+        f"Of {hospitals} hospitals with at least {LEAST_PATIENTS} patients (a hospital counts once for each seed), "
+        f"{fine} ({100 * fine / hospitals:.1f} %) were no worse off with the personalised model than alone.\n"
+    )
 
 
 def _place(record: Record) -> tuple[str, float]:
@@ -111,7 +135,7 @@ def _section(noise: str, epsilon: float, aucs: Aucs, federations: Sequence[ZooFe
         _signed(fmean(found)) if (found := _means(aucs, method, BAR, shown)) else "–" for method in methods
     ]
     rows.append(["**mean**", "", "", *means])
-    head = ["federation", "best", "pooled boosting", *(method.replace("_", " ") for method in methods)]
+    head = ["federation", "best", "pooled boosting", *map(_title, methods)]
     title = f"## ε = {epsilon_text(epsilon)}, {noise} noise"
     return f"{title}\n\n{markdown(head, rows)}\n{_reduced(aucs, shown)}{_ahead(aucs, methods, shown)}"
 
@@ -138,7 +162,7 @@ def _ahead(aucs: Aucs, methods: Sequence[str], federations: Sequence[str]) -> st
             continue
         rows.append(
             [
-                method.replace("_", " "), _signed(fmean(mean for mean, _ in known)), f"{len(known)}",
+                _title(method), _signed(fmean(mean for mean, _ in known)), f"{len(known)}",
                 f"{sum(mean > 0 for mean, _ in known)}", f"{sum(mean - half > 0 for mean, half in known)}",
                 f"{sum(mean + half < 0 for mean, half in known)}",
             ]
@@ -169,6 +193,10 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 def _means(aucs: Aucs, method: str, other: str, federations: Sequence[str]) -> list[float]:
     found = [differences(aucs, method, other, name) for name in federations]
     return [fmean(values) for values in found if values]
+
+
+def _title(method: str) -> str:
+    return "0.1.0" if method == NAME else method.replace("_", " ")
 
 
 def _mean(aucs: Aucs, method: str, federation: str) -> str:

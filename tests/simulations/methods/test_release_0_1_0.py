@@ -77,7 +77,10 @@ def test_release_0_1_0_runs_on_the_same_patients_and_is_found_on_disk(tmp_path: 
 def test_the_page_says_by_how_much_the_gap_is_smaller(tmp_path: Path) -> None:
     tasks = [task_in(tmp_path, seed) for seed in (1, 2)]
     for task in tasks:
-        figures: list[dict[str, object]] = [{"pooled_boosting": {"auc": 0.8}}, {"auc": 0.77}]
+        figures: list[dict[str, object]] = [
+            {"pooled_boosting": {"auc": 0.8}},
+            {"auc": 0.77, "personal": {"auc": 0.79, "hospitals": 4, "exceptions": ["h"] * (task.seed == 1)}},
+        ]
         for cell, figure in zip(task.cells[:2], figures, strict=True):
             about = {"key": task.key(cell), "case": "zoo_02", "seed": task.seed, "cpu_seconds": 1.0}
             where = {"method": cell.method, "noise": cell.noise, "epsilon": cell.epsilon}
@@ -88,4 +91,6 @@ def test_the_page_says_by_how_much_the_gap_is_smaller(tmp_path: Path) -> None:
     write_page(tasks, [BY_NAME["zoo_02"]], "choosing", tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "over 1 federations: 0.0300, of release 0.1.0 0.0400; reduced by 25 %." in text
-    assert "| release 0 1 0 | +0.0100 | 1 | 1 | 1 | 0 |" in text
+    assert "Of 8 hospitals with at least 200 patients" in text
+    assert "7 (87.5 %) were no worse off" in text
+    assert "| 0.1.0 | +0.0100 | 1 | 1 | 1 | 0 |" in text
