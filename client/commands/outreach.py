@@ -2,10 +2,16 @@
 
 from argparse import Namespace
 
+from wardround.client.commands.outreach_about import about
 from wardround.client.commands.outreach_check import begin, check
+from wardround.client.commands.outreach_decide import approve, change_module, hold, refuse
+from wardround.client.commands.outreach_inbound import inbound
 from wardround.client.commands.outreach_measure import measure_arms
 from wardround.client.commands.outreach_propose import run_propose
 from wardround.client.commands.outreach_protocol import protocol
+from wardround.client.commands.outreach_queue import queue
+from wardround.client.commands.outreach_standing import standing
+from wardround.client.commands.outreach_stop import stop_all
 
 
 def run(options: Namespace) -> None:
@@ -17,6 +23,15 @@ _ACTIONS = {
     "begin": begin,
     "check": check,
     "propose": run_propose,
+    "queue": queue,
+    "approve": approve,
+    "change": change_module,
+    "hold": hold,
+    "refuse": refuse,
+    "standing": standing,
+    "stop": stop_all,
+    "inbound": inbound,
+    "about": about,
     "protocol": protocol,
     "measure": measure_arms,
 }

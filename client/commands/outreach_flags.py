@@ -1,18 +1,23 @@
 """What may be typed after ``outreach``. Imports nothing heavy."""
 
 from wardround.client.commands.flags import inner
+from wardround.client.commands.outreach_deciding_flags import add_deciding
 from wardround.protocol.command_line.parser import OneLineParser
 
 
 def outreach(parser: OneLineParser) -> None:
     """Add its words, each with its flags."""
-    parser.begin_words("action", "begin|check|propose|protocol|measure")
+    parser.begin_words(
+        "action",
+        "begin|check|propose|queue|approve|change|hold|refuse|standing|stop|inbound|about|protocol|measure",
+    )
     inner(parser, "begin", "write outreach.yaml to edit, which proposes nothing yet; overwrites nothing")
     inner(parser, "check", "check outreach.yaml, and the tables and modules that it names; changes nothing")
     propose = inner(
         parser, "propose", "propose what is due now, and void what no longer may be sent; sends nothing"
     )
     propose.add_argument("--as-of", metavar="TIME", help="in a simulated home: the time that counts")
+    add_deciding(parser)
     _protocol(inner(parser, "protocol", "say what is to be found out, and sign it before it begins"))
     measure = inner(parser, "measure", "show what the arms of a signed protocol show so far; changes nothing")
     measure.add_argument("name", nargs="?", metavar="PROTOCOL", help="its name (default: the newest)")

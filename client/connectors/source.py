@@ -39,8 +39,9 @@ TRIGGER_TABLES: Mapping[str, tuple[str, ...]] = {
     "recalls": ("kind", "due_at", "done_at"),
     "interest": ("topic", "seen_at"),
     "care_teams": ("professional", "channel", "address"),
+    "details": ("placeholder", "value"),
 }
-"""The same, of what makes a message due (``client.outreach.triggers``)."""
+"""The same, of what makes a message due (``client.outreach.triggers``), and of what fills it in."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import is_digest
 from wardround.protocol.wire.signing import Purpose, SigningKey, verifies
 
-LARGEST_LOG, LARGEST_LINE = 2**24, 4096  # bytes
+_LARGEST_HEAD = 4096  # bytes
 _NONE = "0" * 64  # the hash of no line
 _LINE = re.compile(rb"([0-9a-f]{128}) (\{.*\})")
 
@@ -37,6 +37,7 @@ class LogForm(Generic[T]):
     """What a log holds. name: its file is NAME.log. purpose: what its signatures are for. listing: what shows it.
 
     to_plain: spells a decision as plain data; from_plain: reads that, None where it is no decision in its one spelling.
+    largest, longest: bytes of the whole log, and of one line.
     """
 
     name: str
@@ -44,6 +45,8 @@ class LogForm(Generic[T]):
     listing: str
     to_plain: Callable[[T], dict[str, Any]]
     from_plain: Callable[[Mapping[str, Any]], T | None]
+    largest: int = 2**24
+    longest: int = 4096
 
 
 class SignedLog(Generic[T]):
@@ -83,17 +86,17 @@ class SignedLog(Generic[T]):
             ) from error
 
     def _lines(self) -> list[bytes]:
-        content = self._content(self._log, LARGEST_LOG)
+        content = self._content(self._log, self._form.largest)
         if content[-1:] not in (b"", b"\n"):
             raise self._altered("its last line is cut")
         return content.split(b"\n")[:-1]
 
     def _head(self) -> tuple[int, str]:
-        content = self._content(self._head_name, LARGEST_LINE)
+        content = self._content(self._head_name, _LARGEST_HEAD)
         if not content:
             return 0, _NONE
         try:
-            plain = read_json(content, LARGEST_LINE)
+            plain = read_json(content, _LARGEST_HEAD)
             sequence, digest = plain["sequence"], plain["hash"]
         except (ValueError, KeyError, TypeError):
             sequence, digest = 0, ""
@@ -133,7 +136,7 @@ class SignedLog(Generic[T]):
         signed = found is not None and verifies(
             self._public, self._form.purpose, found[2], bytes.fromhex(found[1].decode())
         )
-        plain = _plain(found[2]) if found is not None and signed else {}
+        plain = _plain(found[2], self._form.longest) if found is not None and signed else {}
         placed = plain.pop("sequence", None) == number and plain.pop("previous", None) == previous
         decision = self._form.from_plain(plain) if placed else None
         if decision is None:
@@ -167,10 +170,10 @@ class SignedLog(Generic[T]):
             os.close(handle)
 
 
-def _plain(body: bytes) -> dict[str, Any]:
+def _plain(body: bytes, longest: int) -> dict[str, Any]:
     """Read a signed body in its one spelling; empty where it is none."""
     try:
-        plain = read_json(body, LARGEST_LINE)
+        plain = read_json(body, longest)
     except ValueError:
         return {}
     return plain if isinstance(plain, dict) and canonical_json(plain) == body else {}

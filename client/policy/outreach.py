@@ -5,6 +5,9 @@
       communications: ["Ada Byron"]    # decide about whole batches, and see texts and counts alone
       alone: 50                        # messages a day that one person approves alone; more needs two
       words_per_minute: 240            # how fast a person reads
+      values: {phone: 555 0100}        # placeholders that say the same to everybody
+      dates: "%d.%m.%Y"                # how {date} and {time} are written
+      times: "%H:%M"
       recipients:
         texts: {form: csv, folder: /srv/texts, channels: [sms]}
         mailer: {form: messenger, url: "http://127.0.0.1:9000/send", channels: [email], keeps_keys: true}
@@ -13,6 +16,7 @@
 What is not named here gets nothing, and who is not named here decides nothing.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -24,6 +28,8 @@ CSV, FHIR, MESSENGER = "csv", "fhir", "messenger"
 CHANNELS = ("sms", "email", "phone", "letter", "portal")
 ALONE, WORDS_PER_MINUTE, TIMEOUT_SECONDS = 50, 240, 10
 """240 words a minute: how fast adults read English to themselves (Brysbaert 2019, 238 of non-fiction)."""
+DATES, TIMES = "%Y-%m-%d", "%H:%M"
+_PATTERN = re.compile(r"(?:%[dmYHMI%]|[^%\n]){1,40}")
 _MOST_ALONE, _MOST_TIMEOUT, _MOST_RECIPIENTS = 10**6, 120, 50
 
 
@@ -54,6 +60,9 @@ class OutreachPolicy:
     communications: tuple[str, ...] = ()
     alone: int = ALONE
     words_per_minute: int = WORDS_PER_MINUTE
+    values: Mapping[str, str] = field(default_factory=dict)
+    dates: str = DATES
+    times: str = TIMES
     recipients: Mapping[str, Recipient] = field(default_factory=dict)
 
 
@@ -64,6 +73,9 @@ def outreach_from_section(section: Section) -> OutreachPolicy:
         communications=_people(section, "communications"),
         alone=_whole(section, "alone", 0, _MOST_ALONE, ALONE),
         words_per_minute=_whole(section, "words_per_minute", 1, 1000, WORDS_PER_MINUTE),
+        values=_values(section.section("values", {})),
+        dates=_pattern(section, "dates", DATES),
+        times=_pattern(section, "times", TIMES),
         recipients=_recipients(section.section("recipients", {})),
     )
     section.finish()
@@ -79,6 +91,17 @@ def _people(section: Section, key: str) -> tuple[str, ...]:
 
 def _whole(section: Section, key: str, least: int, most: int, default: int) -> int:
     return section.integer(key, least, most) if section.has(key) else default
+
+
+def _values(part: Section) -> Mapping[str, str]:
+    return {name: str(part.value(name)) if part.has(name) else "" for name in part.keys()}  # noqa: SIM118
+
+
+def _pattern(section: Section, key: str, default: str) -> str:
+    text = section.text(key, default)
+    if not _PATTERN.fullmatch(text):
+        raise section.fail(key, "must be of %d, %m, %Y, %H, %I, %M and what stands between, as in %d.%m.%Y")
+    return text
 
 
 def _recipients(section: Section) -> Mapping[str, Recipient]:

@@ -1,5 +1,6 @@
 """Fixtures of a hospital's tests: a small hospital, alone or several (``small_hospital``)."""
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.client.outreach.decide.outreach_home import propose, write_outreach
 from tests.client.small_hospital import Hospital, small_tables, small_terms
 from tests.client.sum_hospitals import SumHospitals
+from wardround.client.main import main
 from wardround.protocol.terms.evaluation import EvaluationSettings
 
 
@@ -42,6 +45,27 @@ def approved(hospital: Hospital) -> Hospital:
     """The hospital after its person approved the study."""
     hospital.approve()
     return hospital
+
+
+@pytest.fixture
+def outreach(hospital: Hospital) -> Hospital:
+    """The hospital with modules, people, recipients, and twelve proposals that wait."""
+    write_outreach(hospital)
+    propose(hospital, *range(1, 13))
+    return hospital
+
+
+@pytest.fixture
+def run_outreach(outreach: Hospital, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run one act of outreach; give its exit code, its JSON (or text) and its line on standard error."""
+
+    def command(*arguments: object, plain: bool = False) -> tuple[int, Any, str]:
+        given = ["outreach", *map(str, arguments), "--home", str(outreach.folder)]
+        code = main([*given, *([] if plain else ["--json"])])
+        printed = capsys.readouterr()
+        return code, printed.out if plain or not printed.out else json.loads(printed.out), printed.err
+
+    return command
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Who may decide what about a module: an approval by a named person who wrote no word of it, or a retirement. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
 from wardround.client.outreach.content.approvals import APPROVED, RETIRED, ContentDecision
@@ -93,7 +93,7 @@ def _check_reason(reason: str) -> None:
 
 def check_approver(module: Module, person: str, guidelines: Guidelines) -> None:
     """Return where this person may approve this module; ConfigurationError else."""
-    if not any(_words(person) == _words(approver) for approver in guidelines.approvers):
+    if not is_named(person, guidelines.approvers):
         raise ConfigurationError(
             f"person={shown(person)}: is not in guidelines.yaml (approvers); give --person NAME, as it stands there"
         )
@@ -102,6 +102,11 @@ def check_approver(module: Module, person: str, guidelines: Guidelines) -> None:
             raise ConfigurationError(
                 f"person={shown(person)}: {role} {module.name} ({shown(name)}), and somebody else must approve it"
             )
+
+
+def is_named(person: str, people: Iterable[str]) -> bool:
+    """Whether a list names this person, without regard to order, capitals and accents."""
+    return any(_words(person) == _words(one) for one in people)
 
 
 def may_be_same_person(one: str, other: str) -> bool:

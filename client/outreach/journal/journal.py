@@ -86,12 +86,12 @@ class Journal:
             )
         return tuple(moved)
 
-    def write_export(self, proposal: int, recipient: str, state: str, digest: str, at: datetime) -> None:
-        """Write down how one proposal's export stands. recipient: of the policy's senders; digest: of bytes."""
+    def write_exports(self, digests: Mapping[int, str], recipient: str, state: str, at: datetime) -> None:
+        """Write down how exports stand, all or none. digests: of the bytes, by proposal; recipient: of the policy's."""
         with self._writing():
-            self._db.execute(
+            self._db.executemany(
                 "INSERT OR REPLACE INTO exports VALUES (?, ?, ?, ?, ?)",
-                (proposal, as_text(at), recipient, state, digest),
+                [(one, as_text(at), recipient, state, digest) for one, digest in digests.items()],
             )
 
     def proposals(

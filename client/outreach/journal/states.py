@@ -14,7 +14,7 @@ MOVES: Mapping[str, frozenset[str]] = MappingProxyType(
         PROPOSED: frozenset({APPROVED, HELD, REFUSED, VOID}),
         HELD: frozenset({APPROVED, REFUSED, VOID}),
         APPROVED: frozenset({HELD, REFUSED, EXPORTING, VOID}),
-        EXPORTING: frozenset({EXPORTED, VOID}),
+        EXPORTING: frozenset({EXPORTED, APPROVED, VOID}),
         EXPORTED: frozenset(),
         REFUSED: frozenset({VOID}),
         VOID: frozenset(),

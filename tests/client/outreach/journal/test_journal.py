@@ -150,8 +150,8 @@ def test_what_is_being_exported_is_not_forgotten_for_it_may_have_left(journal):
 
 def test_an_export_is_written_once_for_each_proposal(journal):
     journal.propose(proposed("a"), nothing_held())
-    journal.write_export(1, "letters", "begun", "0" * 64, NOW)
-    journal.write_export(1, "letters", "done", "1" * 64, NOW)
+    journal.write_exports({1: "0" * 64}, "letters", "begun", NOW)
+    journal.write_exports({1: "1" * 64}, "letters", "done", NOW)
     assert journal.exports().rows() == [(1, as_text(NOW), "letters", "done", "1" * 64)]
 
 

@@ -1,0 +1,60 @@
+"""``outreach about``: what a patient may ask (GDPR 15)."""
+
+from argparse import Namespace
+from dataclasses import asdict
+
+import polars as pl
+
+from wardround.client.commands.open_home import person
+from wardround.client.commands.outreach_opened import open_outreach
+from wardround.client.commands.terminal import say, table
+from wardround.client.gate.consent_match import whom_texts_mean
+from wardround.client.outreach.decide.about import AboutPatient, about_patient
+from wardround.client.outreach.decide.patients import canonical_identifier
+from wardround.client.outreach.decide.rules import CLINICIAN, role_of
+from wardround.client.outreach.journal.tokens import token_of
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.say import say_json
+
+
+def about(options: Namespace) -> None:
+    """Show what is kept of one patient; a clinician asks for them."""
+    with open_outreach(options) as outreach:
+        if role_of(person(options.person), outreach.opened.policy.outreach) != CLINICIAN:
+            raise ConfigurationError("about: shows one patient; a clinician asks for them")
+        home = outreach.opened.home
+        form = home.source.place("messages").patient.form
+        patient = canonical_identifier(options.patient, form)
+        people = pl.DataFrame({"patient": [patient]}).with_row_index("index")
+        said = [
+            one for one in home.withdrawals.standing() if len(whom_texts_mean([one.patient], people, form))
+        ]
+        found = about_patient(outreach.journal, token_of(patient, home.patients_key), said)
+    if options.json:
+        say_json(asdict(found))
+        return
+    _show(found)
+
+
+def _show(found: AboutPatient) -> None:
+    rows = [
+        (
+            one["sent_at"][:16] or one["state"],
+            one["message"],
+            one["channel"],
+            one["because_of"],
+            "; ".join(map(str, one["reasons"])) or "the standard message",
+            "; ".join(f"{key}: {value}" for key, value in one["stands_on"].items()),
+        )
+        for one in found.messages
+    ]
+    columns = ("sent (UTC)", "message", "channel", "because of", "why this one", "stands on")
+    table("Messages", columns, rows)
+    for one in found.messages:
+        say(*(f"{d['act']} by {d['person']} on {d['at'][:10]}: {d['reason']}" for d in one["decisions"]))
+    table("Held back", ("trigger", "rule", "why"), [(h["trigger"], h["rule"], h["why"]) for h in found.held])
+    say(
+        *(f"Withdrew {w['consent']} {w['channel']} on {w['at'][:10]} ({w['why']})" for w in found.withdrawals)
+    )
+    if not found.messages:
+        say("No message is kept: none was proposed, it is older than keep_days, or the patient opted out.")

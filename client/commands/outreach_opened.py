@@ -1,0 +1,59 @@
+"""What the acts of deciding stand on: the open home, the journal, the signed log, and the person."""
+
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from wardround.client.commands.open_home import OpenHome, open_home, person
+from wardround.client.outreach.content.approvals import Standing, standings
+from wardround.client.outreach.content.approvals_file import ContentApprovals
+from wardround.client.outreach.content.folder import ContentFolder, read_folder
+from wardround.client.outreach.decide.acts import OutreachLog
+from wardround.client.outreach.decide.decisions import Decider
+from wardround.client.outreach.decide.patients import patients_by_token
+from wardround.client.outreach.journal.journal import Journal, open_journal
+
+
+@dataclass(frozen=True, eq=False)
+class OpenOutreach:
+    """One hospital's outreach, while a command runs."""
+
+    opened: OpenHome
+    journal: Journal
+    log: OutreachLog
+
+    def decider(self, options: Namespace) -> Decider:
+        """Give the person who decides, and for which reason."""
+        home = self.opened.home
+        return Decider(
+            journal=self.journal,
+            log=self.log,
+            key=home.key,
+            policy=self.opened.policy.outreach,
+            person=person(options.person),
+            reason=options.reason or "",
+            now=self.opened.now,
+            today=home.date(self.opened.now),
+        )
+
+    def content(self) -> ContentFolder:
+        """Read the modules."""
+        return read_folder(self.opened.home.content_folder)
+
+    def standings(self, content: ContentFolder) -> Mapping[str, Standing]:
+        """Say how each module stands today."""
+        home = self.opened.home
+        decisions = ContentApprovals(home.approvals_folder, home.key.public).read()
+        return standings(content.modules, content.guidelines, decisions, home.date(self.opened.now))
+
+    def patients(self) -> dict[str, str]:
+        """Give identifiers by token."""
+        return patients_by_token(self.opened.home.source, self.opened.home.patients_key)
+
+
+@contextmanager
+def open_outreach(options: Namespace) -> Iterator[OpenOutreach]:
+    """Open the home, its journal and its log."""
+    with open_home(options.home) as opened, open_journal(opened.home.folder) as journal:
+        yield OpenOutreach(opened, journal, OutreachLog(opened.home.approvals_folder, opened.home.key.public))

@@ -1,0 +1,74 @@
+"""``outreach queue``: what waits for a decision, as the person's role may see it."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from wardround.client.commands.open_home import person
+from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
+from wardround.client.commands.outreach_texts import show_texts
+from wardround.client.commands.terminal import say, table
+from wardround.client.outreach.decide.decisions import chosen
+from wardround.client.outreach.decide.queue import for_clinicians, for_communications
+from wardround.client.outreach.decide.rules import CLINICIAN, role_of
+from wardround.client.outreach.decide.signed import signed_about
+from wardround.client.outreach.journal.records import OutreachProposal
+from wardround.client.outreach.journal.states import APPROVED, HELD, PROPOSED
+from wardround.protocol.text.say import say_json
+
+_MOST_LINES = 100
+
+
+def queue(options: Namespace) -> None:
+    """Show it; nothing is changed."""
+    with open_outreach(options) as outreach:
+        role = role_of(person(options.person), outreach.opened.policy.outreach)
+        waiting = chosen(
+            outreach.journal,
+            (PROPOSED, HELD, APPROVED),
+            trigger=options.trigger,
+            module=options.content_module,
+        )
+        if role == CLINICIAN:
+            _for_clinicians(outreach, waiting, options)
+        else:
+            _for_communications(outreach, waiting, options)
+
+
+def _for_clinicians(outreach: OpenOutreach, waiting: Sequence[OutreachProposal], options: Namespace) -> None:
+    lines = for_clinicians(waiting, outreach.patients(), signed_about(outreach.log.read()))
+    if options.json:
+        say_json({"role": CLINICIAN, "waiting": [asdict(line) for line in lines]})
+        return
+    rows = [
+        (
+            str(line.id),
+            line.patient,
+            line.trigger,
+            line.module,
+            line.channel,
+            line.send_before[:16],
+            line.state,
+            "; ".join((*line.reasons, *(f"approved by {name}" for name in line.signed))),
+        )
+        for line in lines[:_MOST_LINES]
+    ]
+    columns = ("id", "patient", "trigger", "module", "channel", "until (UTC)", "state", "why")
+    table(f"{len(lines):,} messages", columns, rows, right=("id",))
+    if len(lines) > _MOST_LINES:
+        say(f"The first {_MOST_LINES}; --trigger or --module chooses, --json has all.")
+
+
+def _for_communications(
+    outreach: OpenOutreach, waiting: Sequence[OutreachProposal], options: Namespace
+) -> None:
+    groups = for_communications(waiting)
+    modules = {one.name: one for one in outreach.content().modules}
+    texts = [modules[name] for name in sorted({one.module for one in groups} & modules.keys())]
+    if options.json:
+        said = {one.name: {"subject": one.subject, "text": one.text} for one in texts}
+        say_json({"role": "communications", "waiting": [asdict(one) for one in groups], "texts": said})
+        return
+    rows = [(one.trigger, one.module, one.channel, one.state, one.shown) for one in groups]
+    table("What waits", ("trigger", "module", "channel", "state", "messages"), rows, right=("messages",))
+    show_texts(texts)

@@ -1,0 +1,204 @@
+"""``outreach approve``, ``hold``, ``refuse``, ``change`` and ``standing``: signed first, then moved in the journal.
+
+A crash between the two leaves a signature that moved nothing: the proposal still waits, and whoever decides again
+decides the same. Nothing is approved by it, and nothing by time passing.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+import polars as pl
+
+from wardround.client.outreach.content.module import Module
+from wardround.client.outreach.decide.acts import (
+    APPLY,
+    APPROVE,
+    HOLD,
+    MOST_AT_ONCE,
+    REFUSE,
+    OutreachAct,
+    OutreachLog,
+    leaf,
+    leaves_of,
+    modules_of,
+)
+from wardround.client.outreach.decide.rules import (
+    Needed,
+    check_choice,
+    check_reason,
+    people_needed,
+    role_of,
+)
+from wardround.client.outreach.decide.signed import signed_about
+from wardround.client.outreach.decide.standing import within
+from wardround.client.outreach.journal.journal import Journal
+from wardround.client.outreach.journal.records import OutreachProposal, as_text
+from wardround.client.outreach.journal.schema import HELD_COLUMNS, PROPOSAL_COLUMNS
+from wardround.client.outreach.journal.states import APPROVED, HELD, PROPOSED, REFUSED, VOID
+from wardround.client.policy.outreach import OutreachPolicy
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.wire.signing import SigningKey
+
+WAITING = (PROPOSED, HELD)
+_MOVED_TO = {HOLD: HELD, REFUSE: REFUSED}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decider:
+    """A person, and what their decisions are kept in."""
+
+    journal: Journal
+    log: OutreachLog
+    key: SigningKey
+    policy: OutreachPolicy
+    person: str
+    reason: str
+    now: datetime
+    today: date
+
+    def act(self, kind: str, proposals: Sequence[OutreachProposal] = (), **more: object) -> OutreachAct:
+        """Make this person's act about proposals."""
+        made = OutreachAct(
+            kind=kind,
+            leaves=leaves_of(proposals),
+            modules=modules_of(proposals),
+            person=self.person,
+            reason=self.reason,
+            time=self.now,
+        )
+        return replace(made, **more)  # type: ignore[arg-type]
+
+    def check(self, proposals: Sequence[OutreachProposal], single: bool) -> None:
+        """ConfigurationError where this person may not decide about these. single: they were named one by one."""
+        role = role_of(self.person, self.policy)
+        check_reason(self.reason)
+        if len(proposals) > MOST_AT_ONCE:
+            raise ConfigurationError(
+                f"{len(proposals)} proposals at once, at most {MOST_AT_ONCE}; choose fewer"
+            )
+        if not proposals:
+            raise ConfigurationError("no proposal of these waits for a decision; see outreach queue")
+        check_choice(role, single, len(proposals))
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What an approval came to. approved: ids that may leave now; waiting: those that wait for another person."""
+
+    approved: tuple[int, ...]
+    waiting: tuple[int, ...]
+    needed: Needed
+
+
+def chosen(
+    journal: Journal,
+    states: Sequence[str],
+    ids: Sequence[int] = (),
+    trigger: str | None = None,
+    module: str | None = None,
+) -> list[OutreachProposal]:
+    """Give proposals that were named, or those of a trigger and a module."""
+    found = journal.proposals(states, ids=tuple(ids) or None)
+    return [one for one in found if trigger in (None, one.trigger) and module in (None, one.module)]
+
+
+def approve(decider: Decider, proposals: Sequence[OutreachProposal], read_seconds: float | None) -> Approval:
+    """Sign a yes; what needs another person's waits for it. read_seconds: how long the texts were shown, if they were.
+
+    ConfigurationError where this person signed all of them before, and another one is needed.
+    """
+    acts = decider.log.read()
+    needed = people_needed(proposals, acts, decider.policy, decider.person, decider.now)
+    seconds = -1 if read_seconds is None else int(read_seconds)
+    act = decider.act(APPROVE, proposals, needed=needed.people, read_seconds=seconds)
+    about = signed_about((*acts, act))
+    ready = [one for one in proposals if about.approved(one, decider.policy, decider.today)]
+    before = signed_about(acts)
+    if not ready and all(decider.person in before.signers(one) for one in proposals):
+        raise ConfigurationError(
+            f"person={decider.person}: approved these already; {needed.why}, so another person must approve them too"
+        )
+    decider.log.add(act, decider.key)
+    people = sorted({name for one in ready for name in about.signers(one)})
+    moved = decider.journal.move(
+        [one.id for one in ready],
+        APPROVED,
+        person=" and ".join(people) or decider.person,
+        reason=decider.reason,
+        at=decider.now,
+    )
+    return Approval(moved, tuple(one.id for one in proposals if one not in ready), needed)
+
+
+def set_aside(decider: Decider, proposals: Sequence[OutreachProposal], kind: str) -> tuple[int, ...]:
+    """Hold or refuse proposals; also approved ones, while they have not left. kind: ``HOLD`` or ``REFUSE``."""
+    decider.log.add(decider.act(kind, proposals), decider.key)
+    return decider.journal.move(
+        [one.id for one in proposals],
+        _MOVED_TO[kind],
+        person=decider.person,
+        reason=decider.reason,
+        at=decider.now,
+    )
+
+
+def change(decider: Decider, proposal: OutreachProposal, module: Module) -> int:
+    """Propose another module for the same occasion, in the place of this one; give the new proposal's id.
+
+    A crash in between leaves the occasion free: the next ``propose`` proposes it anew. ConfigurationError for a module
+    of another topic or channel: for these the rules about consent and address were not asked.
+    """
+    if (module.topic.lower(), module.channel) != (proposal.topic, proposal.channel):
+        raise ConfigurationError(
+            f"module={module.name}: is about {module.topic} by {module.channel}; must be about {proposal.topic} by "
+            f"{proposal.channel}"
+        )
+    decider.log.add(decider.act(REFUSE, [proposal]), decider.key)
+    decider.journal.move([proposal.id], VOID, person=decider.person, reason=decider.reason, at=decider.now)
+    other = replace(proposal, module=module.name, module_digest=module.digest, made_at=decider.now)
+    decider.journal.propose(_row(other), pl.DataFrame(schema=dict.fromkeys(HELD_COLUMNS, pl.String)))
+    mine = decider.journal.proposals(WAITING, token=proposal.token)
+    return next(
+        one.id for one in mine if (one.trigger, one.occasion) == (proposal.trigger, proposal.occasion)
+    )
+
+
+def _row(proposal: OutreachProposal) -> pl.DataFrame:
+    plain = {name: getattr(proposal, name) for name in PROPOSAL_COLUMNS}
+    plain |= {name: as_text(plain[name]) for name in ("send_after", "send_before", "made_at")}
+    plain["stands_on"] = json.dumps(dict(proposal.stands_on))
+    plain["reasons"], plain["options"] = (
+        json.dumps(list(proposal.reasons)),
+        json.dumps(list(proposal.options)),
+    )
+    return pl.DataFrame([plain])
+
+
+def apply_standing(decider: Decider, may_be_sent: Sequence[str]) -> dict[int, tuple[int, ...]]:
+    """Approve what standing approvals cover; give ids by number. may_be_sent: names of modules that may be today."""
+    moved: dict[int, tuple[int, ...]] = {}
+    waiting = [one for one in decider.journal.proposals((PROPOSED,)) if one.module in may_be_sent]
+    for number, signed in signed_about(decider.log.read()).standing.items():
+        if not signed.holds(decider.policy):
+            continue
+        acts = [act for act in decider.log.read() if act.kind == APPLY and act.number == number]
+        done = {one for act in acts for one in act.leaves.values()}
+        today = {one for act in acts if act.time.date() == decider.now.date() for one in act.leaves.values()}
+        fresh = [one for one in waiting if leaf(one) not in done]
+        ready = list(within(signed.standing, fresh, decider.today, len(today), len(done)))
+        if ready:
+            decider.log.add(decider.act(APPLY, ready, number=number), decider.key)
+        # Signed before a crash, and not moved.
+        ready += [one for one in waiting if leaf(one) in done and signed.standing.covers(one, decider.today)]
+        if ready:
+            moved[number] = decider.journal.move(
+                [one.id for one in ready],
+                APPROVED,
+                person=" and ".join(signed.people),
+                reason=f"standing approval {number}",
+                at=decider.now,
+            )
+            waiting = [one for one in waiting if one not in ready]
+    return moved

@@ -1,0 +1,128 @@
+"""One export to one recipient: what was approved leaves once, whatever stops the program, and wherever.
+
+    staged     a hidden file in the recipient's folder, whole and durable (of a messenger: each message's digest)
+    reserved   the journal knows of it
+    signed     the log says that it leaves
+    exporting  the journal says so; from here on nothing is written anew
+    published  the file gets its name, in one step of the file system; a messenger answers
+    exported   the journal says so
+
+After a crash the next export first ends what was begun. A staged file that is still there never left: it is published
+byte for byte, or put aside where one of its messages may no longer be sent. One that is gone has its name already.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from wardround.client.outreach.content.choice import Held
+from wardround.client.outreach.decide.acts import EXPORT, OutreachAct, OutreachLog, leaves_of, modules_of
+from wardround.client.outreach.decide.message import OutgoingMessage
+from wardround.client.outreach.decide.sendable import WAITS, Sendable, parted
+from wardround.client.outreach.journal.journal import Journal
+from wardround.client.outreach.journal.records import OutreachProposal
+from wardround.client.outreach.journal.states import APPROVED, EXPORTING, VOID
+from wardround.client.policy.outreach import Recipient
+from wardround.protocol.wire.signing import SigningKey
+
+LOCK = "outreach.lock"
+STAGED, SENT = "staged", "sent"
+
+
+@dataclass
+class ExportReport:
+    """What became of an export: counts, and the files' names. kept, void: by rule."""
+
+    sent: int = 0
+    files: list[str] = field(default_factory=list)
+    kept: Counter[str] = field(default_factory=Counter)
+    void: Counter[str] = field(default_factory=Counter)
+    doubt: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outbox:
+    """What an export works on. home: for the lock. person: who exports."""
+
+    home: Path
+    journal: Journal
+    log: OutreachLog
+    key: SigningKey
+    recipient: Recipient
+    sendable: Sendable
+    person: str
+    now: datetime
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep other exports, and a stop, out."""
+        with turn_of(self.home):
+            yield
+
+    def move(self, ids: Sequence[int], state: str, reason: str) -> tuple[int, ...]:
+        """Move proposals in the journal."""
+        return self.journal.move(ids, state, person=self.person, reason=reason, at=self.now)
+
+    def begun(self) -> dict[int, tuple[OutreachProposal, str]]:
+        """Give what is exporting to this recipient: proposal and digest, by id."""
+        rows = self.journal.exports().filter(recipient=self.recipient.name)
+        digests = dict(zip(rows["proposal"].to_list(), rows["digest"].to_list(), strict=True))
+        exporting = self.journal.proposals((EXPORTING,))
+        return {one.id: (one, digests[one.id]) for one in exporting if one.id in digests}
+
+    def approved(self) -> list[OutreachProposal]:
+        """Give what is approved for a channel of this recipient."""
+        return [one for one in self.journal.proposals((APPROVED,)) if one.channel in self.recipient.channels]
+
+    def reserve(self, proposals: Sequence[OutreachProposal], digests: Mapping[int, str]) -> None:
+        """Make it durable, before anything leaves, that these leave."""
+        self.journal.write_exports(digests, self.recipient.name, STAGED, self.now)
+        act = OutreachAct(
+            kind=EXPORT,
+            leaves=leaves_of(proposals),
+            modules=modules_of(proposals),
+            person=self.person,
+            reason=f"to {self.recipient.name}",
+            time=self.now,
+        )
+        self.log.add(act, self.key)
+
+    def put_aside(self, held: Mapping[int, Held], report: ExportReport) -> None:
+        """Void what may not be sent, and count what waits."""
+        for one, verdict in held.items():
+            if verdict.rule in WAITS:
+                report.kept[verdict.rule] += 1
+            else:
+                self.move((one,), VOID, f"{verdict.rule}: {verdict.why}"[:500])
+                report.void[verdict.rule] += 1
+
+    def choose(self, report: ExportReport, most: int) -> tuple[list[OutreachProposal], list[OutgoingMessage]]:
+        """Give what may leave now, at most so many, with their messages; put the others aside."""
+        waiting = self.approved()
+        messages, held = parted(waiting, self.sendable)
+        self.put_aside(held, report)
+        chosen = messages[:most]
+        ids = {one.proposal for one in chosen}
+        return [one for one in waiting if one.id in ids], chosen
+
+
+def digest_of(content: bytes) -> str:
+    """Hash what leaves: SHA-256, hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def turn_of(home: Path) -> Iterator[None]:
+    """Keep other exports, and a stop, out. The lock is a file of its own: SQLite has its locks on the journal."""
+    handle = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

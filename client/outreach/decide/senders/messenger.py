@@ -1,0 +1,107 @@
+"""One POST for each message, in the form of listmonk's messengers (https://listmonk.app/docs/messengers).
+
+No redirect is followed, no proxy asked for an address of this machine, and an answer is looked at for its status
+alone. ``Idempotency-Key`` is the message's id: a sender that keeps keys sends it once, however often it is asked.
+"""
+
+import http.client
+import json
+import uuid
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+
+from wardround.client.outreach.decide.message import TELEPHONES, OutgoingMessage
+from wardround.client.outreach.journal.records import as_text
+from wardround.client.policy.outreach import Recipient
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import read_bounded
+from wardround.protocol.text.text import is_line
+
+_LARGEST_SECRET = 4096
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+class Sent(Enum):
+    """What became of a POST. NOT: it did not leave, or the sender refused it. DOUBT: it may have been taken."""
+
+    TAKEN = "taken"
+    NOT = "not sent"
+    DOUBT = "in doubt"
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    def redirect_request(self, *arguments: Any) -> None:
+        """Follow nothing: a message goes to the address that the policy names."""
+        return
+
+
+def payload(message: OutgoingMessage) -> bytes:
+    """Spell a message: the same bytes for the same message."""
+    email = message.address if message.channel == "email" else ""
+    attributes = {
+        "channel": message.channel,
+        "phone": message.address if message.channel in TELEPHONES else "",
+        "address": message.address,
+        "patient": message.patient,
+        "language": message.language,
+        "send_after": as_text(message.send_after),
+        "send_before": as_text(message.send_before),
+    }
+    person = {"uuid": _uuid(message), "email": email, "name": "", "attribs": attributes, "status": "enabled"}
+    html = message.channel == "email" and bool(message.page)
+    plain = {
+        "subject": message.subject,
+        "body": message.page if html else message.text,
+        "content_type": "html" if html else "plain",
+        "recipients": [person],
+        "campaign": {"uuid": _uuid(message), "name": message.module, "tags": [message.topic], "headers": []},
+        "attachments": [],
+    }
+    return json.dumps(plain, sort_keys=True, ensure_ascii=True).encode()
+
+
+def secret_of(recipient: Recipient, home: Path) -> str:
+    """Read what is sent as ``Authorization``; empty where the policy names no file. ConfigurationError else."""
+    if not recipient.secret:
+        return ""
+    path = home / recipient.secret
+    try:
+        mode, content = path.stat().st_mode, read_bounded(path, _LARGEST_SECRET).decode().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"secret={path}: cannot be read") from error
+    if mode & 0o077 or not is_line(content, _LARGEST_SECRET) or not content.isascii():
+        raise ConfigurationError(f"secret={path}: must be one line of ASCII that its owner alone may read")
+    return content
+
+
+def post(message: OutgoingMessage, recipient: Recipient, secret: str) -> Sent:
+    """Send one message, and say what became of it."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": message.id}
+    if secret:
+        headers["Authorization"] = secret
+    request = Request(recipient.url, payload(message), headers, method="POST")  # noqa: S310 (policy: http, https)
+    try:
+        with _opener(recipient.url).open(request, timeout=recipient.timeout_seconds) as answer:
+            return Sent.TAKEN if 200 <= answer.status < 300 else Sent.DOUBT
+    except HTTPError as error:
+        with error:
+            # A redirect or a refusal was not taken, but for "timed out" and "slow down"; a sender's own fault may be.
+            return Sent.NOT if 300 <= error.code < 500 and error.code not in (408, 425, 429) else Sent.DOUBT
+    except URLError as error:
+        # The connection was never made: nothing left.
+        return Sent.NOT if isinstance(error.reason, ConnectionRefusedError) else Sent.DOUBT
+    except (OSError, http.client.HTTPException):
+        return Sent.DOUBT
+
+
+def _opener(url: str) -> OpenerDirector:
+    local = urlsplit(url).hostname in _LOCAL
+    return build_opener(_NoRedirect, *([ProxyHandler({})] if local else []))
+
+
+def _uuid(message: OutgoingMessage) -> str:
+    return str(uuid.UUID(hex=message.id))

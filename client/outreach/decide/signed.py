@@ -1,0 +1,122 @@
+"""What people's signed acts come to for one proposal. Pure.
+
+Guarantee (test_signed.py): a proposal may be exported only while the last act about it is an approval of exactly this
+content, by as many different people as it needed, one of them a clinician; or a standing approval that two people
+signed, nobody ended, and that covers it. Time passing approves nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from wardround.client.outreach.content.deciding import is_named, may_be_same_person
+from wardround.client.outreach.decide.acts import (
+    APPLY,
+    APPROVE,
+    END,
+    EXPORT,
+    HOLD,
+    REFUSE,
+    STANDING,
+    STOP,
+    OutreachAct,
+    leaf,
+)
+from wardround.client.outreach.decide.standing import StandingApproval
+from wardround.client.outreach.journal.records import OutreachProposal
+from wardround.client.policy.outreach import OutreachPolicy
+
+
+@dataclass(frozen=True)
+class SignedStanding:
+    """A standing approval with who signed it. ended: whether somebody ended it."""
+
+    number: int
+    standing: StandingApproval
+    people: tuple[str, ...]
+    ended: bool = False
+
+    def holds(self, policy: OutreachPolicy) -> bool:
+        """Whether two people signed it, one of them a clinician, and nobody ended it."""
+        return not self.ended and enough(self.people, 2, policy)
+
+
+def different_people(names: Sequence[str]) -> tuple[str, ...]:
+    """Give the names that cannot be one person's twice."""
+    found: list[str] = []
+    for name in names:
+        if not any(may_be_same_person(name, other) for other in found):
+            found.append(name)
+    return tuple(found)
+
+
+def enough(names: Sequence[str], needed: int, policy: OutreachPolicy) -> bool:
+    """Whether these are so many different people whom the policy names today, with a clinician among two."""
+    named = [name for name in names if is_named(name, (*policy.clinicians, *policy.communications))]
+    clinician = needed < 2 or any(is_named(name, policy.clinicians) for name in named)
+    return len(different_people(named)) >= needed and clinician
+
+
+def standing_approvals(acts: Sequence[OutreachAct]) -> dict[int, SignedStanding]:
+    """Give standing approvals by number, which is that of the act that first signed it, counted from 1."""
+    found: dict[int, SignedStanding] = {}
+    for place, act in enumerate(acts, 1):
+        if act.kind == STANDING and act.standing is not None:
+            number = act.number or place
+            people = (*found[number].people, act.person) if number in found else (act.person,)
+            if number not in found or found[number].standing == act.standing:
+                ended = number in found and found[number].ended
+                found[number] = SignedStanding(number, act.standing, people, ended)
+        elif act.kind in (END, STOP):
+            ends = (act.number,) if act.kind == END else tuple(found)
+            for number in set(ends) & found.keys():
+                one = found[number]
+                found[number] = SignedStanding(one.number, one.standing, one.people, True)
+    return found
+
+
+@dataclass(frozen=True)
+class SignedAbout:
+    """What was signed about each proposal, by id.
+
+    approvals: since the last word against it. left: whose export was signed, which comes before anything leaves.
+    """
+
+    approvals: Mapping[str, tuple[OutreachAct, ...]] = field(repr=False)
+    left: frozenset[str] = field(repr=False)
+    standing: Mapping[int, SignedStanding] = field(repr=False)
+
+    def signers(self, proposal: OutreachProposal) -> tuple[str, ...]:
+        """Give who approved exactly this content, oldest first."""
+        mine, digest = str(proposal.id), leaf(proposal)
+        acts = self.approvals.get(mine, ())
+        return tuple(act.person for act in acts if act.kind == APPROVE and act.leaves[mine] == digest)
+
+    def approved(self, proposal: OutreachProposal, policy: OutreachPolicy, today: date) -> bool:
+        """Whether it may be exported, as far as people's word goes."""
+        mine, digest = str(proposal.id), leaf(proposal)
+        acts = [act for act in self.approvals.get(mine, ()) if act.leaves[mine] == digest]
+        for act in acts:
+            if act.kind == APPLY:
+                one = self.standing.get(act.number)
+                if one and one.holds(policy) and one.standing.covers(proposal, today):
+                    return True
+        needed = [act.needed for act in acts if act.kind == APPROVE]
+        return bool(needed) and enough(self.signers(proposal), needed[-1], policy)
+
+
+def signed_about(acts: Sequence[OutreachAct]) -> SignedAbout:
+    """Go through all acts, oldest first."""
+    approvals: dict[str, tuple[OutreachAct, ...]] = {}
+    left: set[str] = set()
+    for act in acts:
+        if act.kind == STOP:
+            approvals.clear()
+        for one in act.leaves:
+            if act.kind in (APPROVE, APPLY):
+                approvals[one] = (*approvals.get(one, ()), act)
+            elif act.kind in (HOLD, REFUSE):
+                approvals.pop(one, None)
+            elif act.kind == EXPORT:
+                left.add(act.leaves[one])
+    return SignedAbout(approvals, frozenset(left), standing_approvals(acts))

@@ -1,0 +1,149 @@
+"""``outreach queue``, ``approve``, ``hold``, ``refuse``, ``change``, ``standing``, ``stop``: a named person decides."""
+
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+
+from tests.client.outreach.decide.outreach_home import (
+    ADA,
+    GRACE,
+    IDA,
+    Run,
+    approve_content,
+    propose,
+    states,
+    text_of,
+)
+from tests.client.small_hospital import Hospital
+
+BOTH = ("approve", "--trigger", "unconfirmed-visit", "--yes")
+UNTIL = ("--until", str(datetime.now(UTC).date() + timedelta(days=90)))
+STANDING = ("standing", "begin", "--trigger", "unconfirmed-visit", "--module", "visit.en", *UNTIL, "--yes")
+
+
+def test_a_first_use_waits_for_a_second_person_and_time_approves_nothing(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    code, said, error = run_outreach(*BOTH, *GRACE)
+    assert code == 0, error
+    assert (said["approved"], said["people_needed"]) == ([], 2)
+    assert len(said["wait_for_another_person"]) == 12
+    code, _, error = run_outreach(*BOTH, *GRACE)
+    assert code == 2
+    assert "another person" in error
+    assert states(outreach) == {"proposed": 12}
+    code, said, _ = run_outreach(*BOTH, *IDA)
+    assert (code, len(said["approved"])) == (0, 12)
+    assert states(outreach) == {"approved": 12}
+
+
+def test_communications_see_texts_and_counts_and_a_clinician_sees_patients(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    code, said, _ = run_outreach("queue", "--person", "Grace Hopper")
+    assert (code, said["role"], len(said["waiting"])) == (0, "clinician", 12)
+    assert said["waiting"][0]["patient"] == "P-1"
+    assert said["waiting"][0]["reasons"] == ["was late before"]
+    code, said, _ = run_outreach("queue", "--person", "Ada Byron")
+    assert (code, [one["count"] for one in said["waiting"]]) == (0, [12])
+    code, text, _ = run_outreach("queue", "--person", "Ada Byron", plain=True)
+    for secret in ("P-1", "late before", "Mia", "+1555"):
+        assert secret not in str(said) + text
+    assert "you have a visit" in text
+    run_outreach("hold", 1, 2, *GRACE)
+    code, said, _ = run_outreach("queue", "--person", "Ada Byron")
+    assert [one["count"] for one in said["waiting"]] == [None, None]
+    assert run_outreach("queue", "--person", "Root")[0] == 2
+
+
+def test_communications_decide_about_groups_alone(outreach: Hospital, run_outreach: Run) -> None:
+    code, _, error = run_outreach("approve", 1, "--yes", *ADA)
+    assert code == 2
+    assert "a clinician decides about fewer" in error
+    assert run_outreach(*BOTH, *ADA)[0] == 0
+    assert run_outreach(*BOTH, *IDA)[0] == 0
+    assert states(outreach) == {"approved": 12}
+
+
+def test_what_is_held_or_refused_does_not_leave_until_somebody_decides_again(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    assert run_outreach("hold", 1, 2, *GRACE)[1] == {"held": [1, 2]}
+    assert run_outreach("refuse", 3, *GRACE)[1] == {"refused": [3]}
+    for person in (GRACE, IDA):
+        assert run_outreach("approve", 1, *range(4, 13), "--yes", *person)[0] == 0
+    assert states(outreach) == {"approved": 10, "held": 1, "refused": 1}
+    assert run_outreach("approve", 3, "--yes", *GRACE)[0] == 2
+    assert run_outreach("hold", 4, *IDA)[1] == {"held": [4]}
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), (1, "--module", "visit.en"), (99,)], ids=["nothing", "both", "unknown"]
+)
+def test_what_is_decided_about_is_named(run_outreach: Run, arguments: tuple[object, ...]) -> None:
+    assert run_outreach("approve", *arguments, "--yes", *GRACE)[0] == 2
+
+
+def test_a_text_that_changed_is_not_approved(outreach: Hospital, run_outreach: Run) -> None:
+    path = outreach.folder / "content/visit.en.txt"
+    path.write_text(text_of(parts={"core": "Another text. Reply STOP to stop."}))
+    code, _, error = run_outreach(*BOTH, *GRACE)
+    assert code == 2
+    assert "changed since it was proposed" in error
+    approve_content(outreach)
+    assert run_outreach(*BOTH, *GRACE)[0] == 2
+
+
+def test_a_person_is_told_when_they_were_faster_than_reading(
+    outreach: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = StringIO("yes 12\n")
+    answer.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", answer)
+    code, said, _ = run_outreach("approve", "--module", "visit.en", *GRACE)
+    assert code == 0
+    assert "reading takes about" in said["warning"]
+    assert "not shown" in run_outreach(*BOTH, *IDA)[1]["warning"]
+    answer = StringIO("yes\n")
+    answer.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", answer)
+    propose(outreach, 1, occasion="another")
+    assert run_outreach("approve", "--module", "visit.en", *GRACE)[0] == 2
+
+
+def test_change_proposes_another_text_that_waits_again(outreach: Hospital, run_outreach: Run) -> None:
+    for name, changes in (("short", {}), ("letter", {"channel": "letter", "subject": "A visit"})):
+        (outreach.folder / f"content/{name}.en.txt").write_text(text_of(id=name, **changes))
+        approve_content(outreach, f"{name}.en")
+    assert run_outreach("change", 1, "--to", "letter.en", *GRACE)[0] == 2
+    code, said, _ = run_outreach("change", 1, "--to", "short.en", *GRACE)
+    assert (code, said["void"], said["module"]) == (0, 1, "short.en")
+    assert states(outreach) == {"proposed": 12, "void": 1}
+    assert run_outreach("approve", said["proposed"], "--yes", *GRACE)[1]["people_needed"] == 2
+
+
+def test_a_standing_approval_waits_for_its_second_person_and_stop_ends_it(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    code, said, _ = run_outreach(*STANDING, *GRACE)
+    assert (code, said[0]["state"]) == (0, "waits for a second person")
+    assert run_outreach("standing", "apply", *GRACE)[1] == {}
+    assert run_outreach("standing", "sign", 1, "--yes", *GRACE)[0] == 2
+    assert run_outreach("standing", "sign", 1, "--yes", *IDA)[1][0]["state"] == "holds"
+    approved = run_outreach("standing", "apply", *GRACE)[1]["1"]
+    assert len(approved) + states(outreach).get("proposed", 0) == 12  # a sample waits for a person
+    code, said, _ = run_outreach("stop", *ADA)
+    assert (code, said) == (0, {"void": 12, "may_have_left": 0})
+    propose(outreach, *range(1, 13))
+    assert run_outreach("standing", "apply", *GRACE)[1] == {}
+    assert run_outreach("standing", "list", *GRACE)[1][0]["state"] == "ended"
+
+
+def test_a_standing_approval_is_for_a_declared_trigger_and_a_bounded_time(run_outreach: Run) -> None:
+    late = ("--until", str(datetime.now(UTC).date() + timedelta(days=900)))
+    assert run_outreach(*STANDING, *late, *GRACE)[0] == 2
+    assert run_outreach(*STANDING, "--trigger", "another", *GRACE)[0] == 2
+    assert run_outreach(*STANDING, "--sample", 0, *GRACE)[0] == 2
+    assert run_outreach(*STANDING, "--person", "Root", "--reason", "x")[0] == 2
+    assert run_outreach("standing", "end", 7, *GRACE)[0] == 2

@@ -1,0 +1,137 @@
+"""``outreach inbound`` and ``about``: who wants no more messages is heard at once, and may ask what is kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.client.outreach.decide.outreach_home import GRACE, Run, propose, states
+from tests.client.small_hospital import Hospital
+from wardround.client.home.home import load_home
+from wardround.client.outreach.decide.acts import leaf
+from wardround.client.outreach.journal.journal import open_journal
+
+
+def standing(hospital: Hospital) -> list[tuple[str, str, str, str]]:
+    """Give patient, consent, channel and why of what stands."""
+    rows = load_home(hospital.folder).withdrawals.standing()
+    return [(one.patient, one.consent, one.channel, one.why) for one in rows]
+
+
+def written(
+    folder: Path, *rows: str, head: str = "kind,patient,address,message,channel,text,consent,at"
+) -> Path:
+    path = folder / "inbound.csv"
+    path.write_text("\n".join([head, *rows, ""]))
+    return path
+
+
+def test_stop_bounce_complaint_and_refusal_become_withdrawals_at_once(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    with open_journal(outreach.folder) as journal:
+        message = leaf(next(iter(journal.proposals(ids=[4]))))
+    path = written(
+        outreach.folder,
+        "reply,P-1,,,sms,STOP,,2026-12-01T09:00:00+00:00",
+        "reply,,+1 (555) 010-0002,,sms,No me escriban,,",
+        "bounce,P-3,,,sms,,,",
+        f"bounce,,,{message},,,,",
+        "complaint,P-5,,,,,,",
+        "refusal,P-6,,,,,learn,",
+        "refusal,P-7,,,,,,",
+        "reply,P-8,,,sms,I must cancel my visit,,",
+    )
+    code, said, error = run_outreach("inbound", path)
+    assert code == 0, error
+    assert said["withdrawals"] == 7
+    assert said["lines_for_a_person"] == [9]
+    assert standing(outreach) == [
+        ("P-1", "contact", "", "stop"),
+        ("P-2", "contact", "", "stop"),
+        ("P-3", "contact", "sms", "bounce"),
+        ("P-4", "contact", "sms", "bounce"),
+        ("P-5", "contact", "", "complaint"),
+        ("P-6", "learn", "", "refusal"),
+        ("P-7", "all", "", "refusal"),
+    ]
+    assert states(outreach) == {"proposed": 8}  # the journal forgot those who want no contact
+    assert run_outreach("inbound", path)[1]["withdrawals"] == 0
+
+
+def test_json_lines_are_read_as_csv_is(outreach: Hospital, run_outreach: Run) -> None:
+    path = outreach.folder / "inbound.jsonl"
+    rows = [
+        {"kind": "reply", "patient": "P-1", "text": "alto"},
+        {"kind": "bounce", "patient": "P-2", "channel": "sms"},
+    ]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert run_outreach("inbound", path)[0] == 0
+    assert [one[0] for one in standing(outreach)] == ["P-1", "P-2"]
+
+
+def test_what_cannot_be_understood_keeps_no_other_row_from_being_heard(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    path = outreach.folder / "inbound.jsonl"
+    rows = [b"\xff\xfe", b"[1]", b'{"kind": "delivered", "patient": "P-1"}', b'{"kind": "reply", "text": "stop"}',
+            b'{"kind": "reply", "patient": "P-999", "text": "stop", "at": "never"}',
+            b'{"kind": "reply", "address": "+49 30 000000", "text": "stop"}',
+            b'{"kind": "complaint", "patient": "\x1b[2JP-2\\u202e"}', b"{" * 99]  # fmt: skip
+    path.write_bytes(b"\n".join(rows))
+    code, said, error = run_outreach("inbound", path)
+    assert code == 2
+    assert "lines of inbound.jsonl" in error
+    assert said["lines_not_understood"] == [1, 2, 3, 4, 7, 8]
+    assert said["lines_of_nobody"] == [6]
+    assert standing(outreach) == [("P-999", "contact", "", "stop")]
+
+
+def test_everybody_who_has_an_address_is_meant_by_it(outreach: Hospital, run_outreach: Run) -> None:
+    path = outreach.folder / "addresses.csv"
+    path.write_text(path.read_text() + "P-2,sms,001 555 010 0001,2024-01-01\n")
+    assert run_outreach("inbound", written(outreach.folder, "reply,,15550100001,,sms,stop,,"))[0] == 0
+    assert {one[0] for one in standing(outreach)} == {"P-1", "P-2"}
+
+
+def test_a_call_is_kept_with_its_person_and_lifted_by_one(outreach: Hospital, run_outreach: Run) -> None:
+    code, said, _ = run_outreach("inbound", "--patient", "p 1", *GRACE)
+    assert (code, said["patients"]) == (0, 1)  # however it is spelt
+    assert states(outreach) == {"proposed": 11}
+    assert run_outreach("inbound", "--patient", "p 1", "--again", *GRACE)[0] == 0
+    assert standing(outreach) == []
+    kept = load_home(outreach.folder).withdrawals.read()
+    assert [(one.why, one.person) for one in kept] == [("refusal", "Grace Hopper"), ("again", "Grace Hopper")]
+    assert run_outreach("inbound", "--patient", "P-2")[0] == 2
+    assert run_outreach("inbound")[0] == 2
+
+
+@pytest.mark.parametrize("head", ["patient,text", "kind,text", "", "kind"])
+def test_a_file_that_names_no_columns_is_refused(outreach: Hospital, run_outreach: Run, head: str) -> None:
+    assert run_outreach("inbound", written(outreach.folder, "P-1,STOP", head=head))[0] == 2
+
+
+def test_about_tells_what_why_and_on_which_consent(outreach: Hospital, run_outreach: Run) -> None:
+    run_outreach("hold", 1, *GRACE)
+    code, said, _ = run_outreach("about", "P-1", "--person", "Ida Rhodes")
+    assert code == 0
+    message = said["messages"][0]
+    assert (message["state"], message["because_of"]) == ("held", "unconfirmed-visit")
+    assert (message["stands_on"], message["reasons"]) == ({"contact": "consents"}, ["was late before"])
+    assert message["decisions"][0]["person"] == "Grace Hopper"
+    assert run_outreach("about", "P-1", "--person", "Ada Byron")[0] == 2
+    run_outreach("inbound", "--patient", "P-1", *GRACE)
+    code, said, _ = run_outreach("about", "P-1", "--person", "Ida Rhodes")
+    assert (said["messages"], said["withdrawals"][0]["consent"]) == ([], "all")
+    code, text, _ = run_outreach("about", "P-1", "--person", "Ida Rhodes", plain=True)
+    assert "Withdrew all" in text
+
+
+def test_who_withdrew_can_be_proposed_nothing_that_was_kept(outreach: Hospital, run_outreach: Run) -> None:
+    """A crash between the withdrawal and the journal's forgetting is healed when the file is read again."""
+    path = written(outreach.folder, "reply,P-1,,,sms,STOP,,2026-12-01T09:00:00+00:00")
+    run_outreach("inbound", path)
+    propose(outreach, 1)
+    assert states(outreach) == {"proposed": 12}
+    run_outreach("inbound", path)
+    assert states(outreach) == {"proposed": 11}
