@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from wardround.server.evaluation.assess import Assessment, EvaluationResult
+from wardround.server.evaluation.bands import calibration_bars, roc_band
 from wardround.server.evaluation.estimates import Estimate
 from wardround.server.evaluation.group_report import Gap, GroupReport
 
@@ -48,11 +50,16 @@ def _evaluated(found: EvaluationResult) -> dict[str, object]:
 
 
 def _curves(found: EvaluationResult) -> dict[str, object]:
-    e = found.evaluation
+    e, band = found.evaluation, roc_band(found.evaluation)
     return {
         "calibration": [
             {"predicted": p, "observed": estimate_facts(o, e.confidence)} for p, o in e.calibration
         ],
+        "bands": {
+            "at_once": True,
+            "roc": {"upper": [list(p) for p in band.upper], "lower": [list(p) for p in band.lower]},
+            "calibration": [asdict(bar) for bar in calibration_bars(e)],
+        },
         "roc": [
             {"fpr": estimate_facts(f, e.confidence), "tpr": estimate_facts(t, e.confidence)} for f, t in e.roc
         ],

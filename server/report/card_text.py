@@ -16,6 +16,7 @@ section{background:#fff;border:1px solid #e1e5ea;border-radius:.5rem;padding:.25
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.92rem;width:100%}
 th,td{text-align:left;padding:.3rem .6rem .3rem 0;border-bottom:1px solid #e9ecf0;vertical-align:top}
 th{color:#5a6675;font-weight:600}td+td{font-variant-numeric:tabular-nums}
+figure{margin:1rem 0}figcaption{font-size:.9rem;color:#5a6675;max-width:42rem}
 code{font-size:.85em;overflow-wrap:anywhere}
 """
 
@@ -35,7 +36,15 @@ class CardTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-Block = str | Items | CardTable
+@dataclass(frozen=True)
+class CardFigure:
+    """A picture of our own making, as SVG, with its words; Markdown has the words alone."""
+
+    svg: str
+    caption: str
+
+
+Block = str | Items | CardTable | CardFigure
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,8 @@ def _markdown(block: Block) -> str:
         return _plain(block)
     if isinstance(block, Items):
         return "\n".join(f"- {_plain(line)}" for line in block.lines)
+    if isinstance(block, CardFigure):
+        return _plain(block.caption)
     rule = "|".join("---" for _ in block.header)
     lines = ["| " + " | ".join(map(_plain, row)) + " |" for row in (block.header, *block.rows)]
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
@@ -94,6 +105,8 @@ def block_html(block: Block) -> str:
         return f"<p>{html.escape(block)}</p>"
     if isinstance(block, Items):
         return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in block.lines) + "</ul>"
+    if isinstance(block, CardFigure):
+        return f"<figure>{block.svg}<figcaption>{html.escape(block.caption)}</figcaption></figure>"
     header = "".join(f"<th>{html.escape(cell)}</th>" for cell in block.header)
     rows = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in block.rows

@@ -4,8 +4,9 @@ Written from the run's facts alone: the signed terms and what was measured priva
 off a patient's table without noise. After Mitchell et al. 2019, "Model cards for model reporting".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from wardround.protocol.contract.contract import TABLES
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
@@ -16,18 +17,10 @@ from wardround.protocol.terms.cost import (
     two_hospitals_epsilon,
 )
 from wardround.protocol.terms.terms import Terms
-from wardround.server.evaluation.assess import Assessment, EvaluationResult
-from wardround.server.evaluation.group_report import GroupReport
+from wardround.server.evaluation.assess import Assessment
 from wardround.server.report.adversaries import adversary
 from wardround.server.report.card_text import Block, CardSection, CardTable, Items, to_html, to_markdown
-
-MEASURES = {
-    "selection": "selection rate",
-    "true_positive": "true positive rate",
-    "false_positive": "false positive rate",
-    "auc": "AUC",
-    "calibration": "predicted minus observed",
-}
+from wardround.server.report.measured_blocks import accuracy_blocks, fairness_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +28,7 @@ class CardFacts:
     """What the card is written from.
 
     epsilon_by_adversary: as ``protocol.privacy.accounting`` gives it. warnings: what a reader must be told
-    before any figure.
+    before any figure. exact, exact_groups: what a simulation knows beside what was measured, without noise.
     """
 
     terms: Terms
@@ -44,6 +37,8 @@ class CardFacts:
     parameters: int
     approved_by: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    exact: Mapping[str, float] | None = None
+    exact_groups: Sequence[Mapping[str, Any]] = ()
 
 
 def card_html(facts: CardFacts) -> str:
@@ -198,121 +193,11 @@ def _excess(terms: Terms, epsilon_by_adversary: Mapping[str, float]) -> str:
 
 
 def _accuracy(facts: CardFacts) -> tuple[Block, ...]:
-    found = facts.assessment.released
-    if found is None:
-        return ("Not evaluated.",)
-    e = found.evaluation
-    level = e.confidence
-    rows = [
-        ("AUC", e.auc.text(level)),
-        ("log-loss (nats)", e.log_loss.text(level)),
-        ("predicted minus observed", e.calibration_gap.text(level)),
-        ("share that engages", e.prevalence.text(level)),
-        ("held-out patients", e.patients.text(level, 0)),
-    ]
-    return (
-        f"Measured on held-out patients of {e.hospitals:,} hospitals, from noised tables of label × score. Every "
-        f"patient weighs the same. The {level:.0%} intervals include the noise and the draw of the patients. "
-        "“–” means that a figure is lost in noise.",
-        CardTable(("measure", f"estimate [{level:.0%} interval]"), tuple(rows)),
-        "Calibration: the middle of each range of scores, and the share of events in it that engaged.",
-        CardTable(
-            ("score", "share that engaged"),
-            tuple((f"{p:.2f}", o.text(level)) for p, o in e.calibration),
-        ),
-        "ROC curve, from the highest scores down: the share selected among events that did not engage, and among "
-        "those that did.",
-        CardTable(
-            ("false positive rate", "true positive rate"),
-            # Without the ends, which are (0, 0) and (1, 1) whatever was measured.
-            tuple((f.text(level), t.text(level)) for f, t in e.roc[1:-1]),
-        ),
-    )
+    return accuracy_blocks(facts.assessment.released, facts.exact)
 
 
 def _fairness(facts: CardFacts) -> tuple[Block, ...]:
-    found = facts.assessment.released
-    if found is None:
-        return ("No group report: the model was not evaluated.",)
-    report = found.group_report
-    if not report.groups:
-        return ("The contract names no groups.",)
-    blocks: list[Block] = [
-        f"“Selected” means a score of {report.threshold:.2f} or more. Groups with too few patients for this noise are "
-        "suppressed.",
-        CardTable(("group", "patients", *MEASURES.values()), tuple(_group_rows(report))),
-    ]
-    gaps = tuple(_gap_rows(report))
-    if gaps:
-        blocks += [
-            "Largest differences between two groups:",
-            CardTable(("attribute", "measure", "groups", "difference"), gaps),
-        ]
-    else:
-        blocks.append("No two groups can be compared.")
-    if report.verdicts:
-        blocks += [
-            "Limits on these differences:",
-            CardTable(("attribute", "measure", "limit", "outcome"), tuple(_verdict_rows(report))),
-        ]
-    else:
-        blocks.append("The study set no limits.")
-    return (*blocks, *_mitigation(facts))
-
-
-def _group_rows(report: GroupReport) -> list[tuple[str, ...]]:
-    rows = []
-    for group in report.groups:
-        cells = [group.measures[name].text(report.confidence) for name in MEASURES if group.measures]
-        cells = cells or ["suppressed", *[""] * (len(MEASURES) - 1)]
-        number = "" if group.suppressed else f"{group.patients.value:,.0f}"
-        rows.append((f"{group.attribute}: {group.label}", number, *cells))
-    return rows
-
-
-def _gap_rows(report: GroupReport) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for attribute in dict.fromkeys(group.attribute for group in report.groups):
-        for measure, name in MEASURES.items():
-            gap = report.largest(attribute, measure)
-            if gap is not None and gap.size >= 0:
-                pair = f"{gap.first} minus {gap.second}"
-                rows.append((attribute, name, pair, gap.difference.text(report.confidence)))
-    return rows
-
-
-def _verdict_rows(report: GroupReport) -> list[tuple[str, ...]]:
-    return [(v.attribute, MEASURES[v.measure], f"{v.limit:g}", v.outcome) for v in report.verdicts]
-
-
-def _mitigation(facts: CardFacts) -> tuple[Block, ...]:
-    assessment, kind = facts.assessment, facts.terms.fairness.mitigation
-    if assessment.before is None or assessment.after is None:
-        return ()
-    rows = [("AUC", "", *(f.evaluation.auc.text(f.group_report.confidence) for f in _both(assessment)))]
-    for attribute in assessment.offsets:
-        for measure, name in MEASURES.items():
-            gaps = [found.group_report.largest(attribute, measure) for found in _both(assessment)]
-            sizes = [f"{gap.size:.3f}" if gap is not None and gap.size >= 0 else "–" for gap in gaps]
-            rows.append((f"largest gap: {name}", attribute, *sizes))
-    how = (
-        "each group has its own score from which events are selected"
-        if assessment.thresholds
-        else ("each group's scores were moved by an offset")
-    )
-    blocks: list[Block] = [
-        f"Mitigation “{kind.replace('_', ' ')}”: {how}, chosen from the noised tables. One more evaluation measured "
-        "its effect" + (", which only those who select in this way get." if assessment.thresholds else "."),
-        CardTable(("", "attribute", "before", "after"), tuple(rows)),
-    ]
-    for attribute, groups in assessment.thresholds.items():
-        cells = tuple((f"{attribute}: {label}", f"{score:.3f}") for label, score in groups.items())
-        blocks.append(CardTable(("group", "selected from a score of"), cells))
-    return tuple(blocks)
-
-
-def _both(assessment: Assessment) -> tuple[EvaluationResult, ...]:
-    return tuple(found for found in (assessment.before, assessment.after) if found is not None)
+    return fairness_blocks(facts.assessment, facts.terms.fairness.mitigation, facts.exact_groups)
 
 
 def _limits(facts: CardFacts) -> tuple[Block, ...]:

@@ -1,6 +1,8 @@
 """The exact numbers beside those of a private evaluation: in a simulation alone."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,6 +10,20 @@ from wardround.client.cohort import Cohort
 from wardround.protocol.arrays import Booleans, Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.simulations.measures import metrics
+
+
+@dataclass(frozen=True)
+class Exact:
+    """What noised tables estimate of the released scores, without noise: of all, and of each group."""
+
+    measures: Mapping[str, float]
+    groups: tuple[Mapping[str, object], ...]
+
+
+def exact_of(heldout: Cohort, probabilities: Floats, contract: Contract, threshold: float) -> Exact:
+    """Compute both. threshold: the common one; where groups have thresholds of their own, their rates are others."""
+    groups = exact_groups(heldout, probabilities, contract, threshold)
+    return Exact(exact_measures(heldout, probabilities), tuple(groups))
 
 
 def exact_measures(heldout: Cohort, probabilities: Floats) -> dict[str, float]:

@@ -11,6 +11,7 @@ def card_facts(results: Results) -> CardFacts | None:
     """Gather what the card is written from; None where the model was not assessed."""
     if results.terms is None or results.assessment is None:
         return None
+    exact = results.exact
     return CardFacts(
         terms=results.terms,
         assessment=results.assessment,
@@ -18,6 +19,8 @@ def card_facts(results: Results) -> CardFacts | None:
         parameters=len(results.weights),
         approved_by=results.approved_by,
         warnings=results.warnings,
+        exact=exact.measures if exact else None,
+        exact_groups=exact.groups if exact else (),
     )
 
 

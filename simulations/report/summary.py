@@ -21,7 +21,7 @@ from wardround.server.evaluation.measured import null_where_nan, summary_of
 from wardround.simulations.measures import metrics
 from wardround.simulations.measures.one_thread import one_thread
 from wardround.simulations.measures.paired import NoWorseOff, auc_difference, no_worse_off
-from wardround.simulations.report.assessed import exact_groups, exact_measures
+from wardround.simulations.report.assessed import Exact, exact_of
 from wardround.simulations.report.scores import METHOD_KEYS, MethodScores, score_methods
 
 PROTECTS_NOBODY_WARNING = (
@@ -147,6 +147,16 @@ class Results:
         return metrics.share_better(together.hospital_auc, alone.hospital_auc)
 
     @cached_property
+    def exact(self) -> Exact | None:
+        """What the private evaluation estimates, without noise; None where nothing was evaluated."""
+        shared = self.probabilities.get("federated_private")
+        if shared is None or self.assessment is None or self.assessment.released is None:
+            return None
+        threshold = self.assessment.released.group_report.threshold
+        with one_thread("blas"):
+            return exact_of(self.heldout, shared, self.contract, threshold)
+
+    @cached_property
     def no_worse_off(self) -> NoWorseOff | None:
         """Whether any hospital would have been better off alone; None where one of the two was not run."""
         if not {"personalised", "local"} <= set(self.probabilities):
@@ -220,15 +230,10 @@ def summarise(results: Results) -> dict[str, object]:
 def _assessed(results: Results) -> dict[str, object]:
     if results.assessment is None:
         return {}
-    shared = results.probabilities.get("federated_private")
-    if shared is None or results.assessment.released is None:
+    exact = results.exact
+    if exact is None:
         return summary_of(results.assessment)
-    found = summary_of(results.assessment, exact_measures(results.heldout, shared))
-    # By the common threshold: where groups have thresholds of their own, their rates are other ones.
-    threshold = results.assessment.released.group_report.threshold
-    with one_thread("blas"):
-        groups = exact_groups(results.heldout, shared, results.contract, threshold)
-    return {**found, "exact_groups": groups}
+    return {**summary_of(results.assessment, exact.measures), "exact_groups": list(exact.groups)}
 
 
 def _by_method(scores: Mapping[str, MethodScores]) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The model card says what the run's facts say, in Markdown and HTML, and no text from data becomes markup."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -25,6 +26,7 @@ from wardround.server.algorithm import rounds
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.evaluation.assess import Assessment, assess, measuring, unmeasured
+from wardround.server.evaluation.bands import calibration_bars, roc_band
 from wardround.server.report.model_card import CardFacts, card_html, card_markdown
 
 TODAY = date(2026, 3, 1)
@@ -221,3 +223,34 @@ def test_refusals_are_named_where_nobody_answers() -> None:
             ReleaseDecisionSettings(),
             TODAY,
         )
+
+
+def test_curves_are_drawn_with_bands_and_say_what_holds_at_once() -> None:
+    terms = terms_of()
+    facts = facts_of(terms, assessed(terms))
+    html, markdown = card_html(facts), card_markdown(facts)
+    assert html.count("<svg ") == html.count("</svg>") == 2
+    assert "<svg" not in markdown
+    for card in (html, markdown):
+        assert (
+            "95% band: it includes the noise and the draw of the patients, and holds at all marked points"
+            in card
+        )
+        assert "hold at all ranges at once" in card
+        assert "Every patient weighs the same, also in the AUC" in card
+    found = facts.assessment.released.evaluation  # type: ignore[union-attr]
+    assert html.count("<circle ") == len(roc_band(found).curve) - 2 + len(calibration_bars(found))
+
+
+def test_a_simulations_card_has_the_exact_numbers_beside_the_noised_ones_and_no_other_has_them() -> None:
+    terms = terms_of()
+    facts = facts_of(terms, assessed(terms))
+    assert "exact" not in card_markdown(facts)
+    measures = dict.fromkeys(("selection", "true_positive", "false_positive", "calibration"), 0.25)
+    group = {"attribute": "sex", "group": "M", "patients": 1234.0, **measures, "auc": math.nan}
+    exact = {"auc": 0.8125, "log_loss": 0.5, "calibration_gap": 0.0, "prevalence": 0.5, "patients": 7000.0}
+    card = card_markdown(replace(facts, exact=exact, exact_groups=(group,)))
+    assert "exact, without noise |" in card
+    assert "| 0.812 |" in card
+    assert "| sex: M | 1,234 | 0.250 |" in card
+    assert "– |" in card.split("sex: M | 1,234")[1].split("\n")[0]
