@@ -2,15 +2,17 @@
 
 import hashlib
 from argparse import Namespace
-from datetime import datetime
+from datetime import date, datetime
 
 from wardround.client.commands.open_home import OpenHome, open_home
+from wardround.client.commands.outreach_protocol import signed_protocols
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import utc_datetime
 from wardround.client.outreach.content.approvals import standings
 from wardround.client.outreach.content.approvals_file import ContentApprovals
 from wardround.client.outreach.content.folder import read_folder
 from wardround.client.outreach.journal.journal import open_journal
+from wardround.client.outreach.proposals.in_arms import Arms
 from wardround.client.outreach.proposals.library import Library
 from wardround.client.outreach.propose import Grounds, Proposing, propose
 from wardround.client.outreach.triggers.declared import declared_faults
@@ -64,8 +66,15 @@ def grounds_of(opened: OpenHome, now: datetime) -> Grounds:
         withdrawals=home.withdrawals.standing(),
         key=home.patients_key,
         now=now,
+        arms=_arms(opened, today),
         digests={"settings": own, "guidelines": content.guidelines_digest},
     )
+
+
+def _arms(opened: OpenHome, today: date) -> Arms | None:
+    """Give the protocol that holds patients in arms today; None where none does."""
+    running = signed_protocols(opened).running(today)
+    return None if running is None else Arms(protocol=running.protocol, key=opened.home.patients_key)
 
 
 def show_proposing(done: Proposing, as_json: bool) -> None:

@@ -7,7 +7,7 @@
 Killed at any step, and run again, it proposes nothing twice and loses nobody (test_propose_kill.py).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -25,8 +25,17 @@ from wardround.client.outreach.permission.caps import COUNTED, within_caps
 from wardround.client.outreach.permission.permission import Permission, permission_of
 from wardround.client.outreach.permission.rules import RULES
 from wardround.client.outreach.proposals.ending import OPEN_COLUMNS, lost_ground
+from wardround.client.outreach.proposals.in_arms import (
+    USED,
+    Arms,
+    Chooser,
+    Room,
+    choose_in_arms,
+    room_left,
+    standard_alone,
+)
 from wardround.client.outreach.proposals.library import Library
-from wardround.client.outreach.proposals.rows import Chosen, held_rows, proposal_rows, without_model
+from wardround.client.outreach.proposals.rows import Chosen, held_rows, proposal_rows
 from wardround.client.outreach.proposals.standard import Standards, standards_of
 from wardround.client.outreach.proposals.teams import team_rows
 from wardround.client.outreach.proposals.timing import Timing, days_of, timing_of
@@ -37,15 +46,14 @@ from wardround.client.outreach.triggers.trigger import Trigger
 
 PROGRAM = "outreach propose"
 """Who moved a proposal, where no person did."""
-Chooser = Callable[[Standards, Permission, Timing], Chosen]
-"""What proposes beside the standard message; ``without_model`` proposes it alone."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Grounds:
     """What one run stands on. withdrawals: what still stands of the hospital's own list. key: the patients key.
 
-    digests: SHA-256 of the settings and the guidelines, by name, kept with each proposal.
+    digests: SHA-256 of the settings and the guidelines, by name, kept with each proposal. arms: of the protocol that
+    holds patients in arms at this time.
     """
 
     source: TableSource
@@ -55,6 +63,7 @@ class Grounds:
     key: bytes = field(repr=False)
     now: datetime
     digests: dict[str, str] = field(default_factory=dict)
+    arms: Arms | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +176,7 @@ def _to_patients(
     held = held.filter(~pl.col("token").is_in(refused.implode()))
     rows = np.flatnonzero(standards.rule == 0)
     standards = standards.take(rows)
-    chosen = without_model(standards) if choose is None else choose(standards, permission, timing)
+    chosen = _choose(standards, permission, timing, journal, grounds, choose or standard_alone)
     stands_on = {"contact": grounds.settings.contact.purpose, "required": grounds.settings.contact.required}
     proposals = proposal_rows(
         standards,
@@ -180,6 +189,27 @@ def _to_patients(
         grounds.now,
     )
     return proposals, held
+
+
+def _choose(
+    standards: Standards,
+    permission: Permission,
+    timing: Timing,
+    journal: Journal,
+    grounds: Grounds,
+    choose: Chooser,
+) -> Chosen:
+    """Choose what is proposed beside the standard message, in the arms of a protocol where one runs."""
+    used, arms = journal.frame(USED), grounds.arms
+    today = wall_clock(grounds.now, grounds.source.timezone).date()
+
+    def room(arm: str) -> Room:
+        return room_left(grounds.settings.capacity, used, today, grounds.source.timezone, arms, arm)
+
+    if arms is None:
+        return choose(standards, permission, timing, room(""))
+    channels = {one.id: one.channel.lower() for one in grounds.library.modules}
+    return choose_in_arms(standards, permission, timing, choose, arms, room, channels)
 
 
 def _within(

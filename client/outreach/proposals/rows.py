@@ -22,8 +22,8 @@ from wardround.protocol.arrays import Booleans, Integers
 class Chosen:
     """What is proposed for each row of ``Standards``: place in the trigger's modules, and slot; int64 [rows] each.
 
-    known: bool [rows], whether the model knows a history. options, reasons: JSON of each row; empty where no model
-    chose. model, contract: what chose.
+    known: bool [rows], whether the model knows a history. options, reasons: JSON of each row; null where no model
+    chose. model, contract: what chose. arm, propensity: of a protocol that runs.
     """
 
     choice: Integers
@@ -33,6 +33,8 @@ class Chosen:
     reasons: pl.Series | None = field(default=None, repr=False)
     model: str = ""
     contract: str = ""
+    arm: pl.Series | None = field(default=None, repr=False)
+    propensity: pl.Series | None = field(default=None, repr=False)
 
 
 def without_model(standards: Standards) -> Chosen:
@@ -68,8 +70,8 @@ def proposal_rows(
         return_dtype=pl.String,
     )
     same = {
-        "recipient": "patient", "trigger": standards.trigger.name, "topic": standards.trigger.topic, "arm": "",
-        "propensity": 1.0, "made_at": as_text(now), "model": chosen.model, "contract": chosen.contract,
+        "recipient": "patient", "trigger": standards.trigger.name, "topic": standards.trigger.topic,
+        "made_at": as_text(now), "model": chosen.model, "contract": chosen.contract,
     }  # fmt: skip
     frame = pl.DataFrame(
         {
@@ -83,8 +85,10 @@ def proposal_rows(
             "send_before": _texts(timing.before[zone, chosen.slot]),
             "population": pl.Series(["unknown", "known"]).gather(chosen.known.astype(np.int64)),
             "stands_on": grounds.gather(personalise.astype(np.int64)),
-            "reasons": reasons if chosen.reasons is None else chosen.reasons,
-            "options": pl.repeat("[]", len(every), eager=True) if chosen.options is None else chosen.options,
+            "reasons": _known(chosen.reasons, reasons),
+            "options": _known(chosen.options, pl.repeat("[]", len(every), eager=True)),
+            "arm": _known(chosen.arm, pl.repeat("", len(every), eager=True)),
+            "propensity": _known(chosen.propensity, pl.repeat(1.0, len(every), eager=True)),
         }
     )
     return frame.with_columns(**{name: pl.lit(value) for name, value in same.items()}).select(
@@ -105,6 +109,10 @@ def held_rows(standards: Standards, tokens: pl.Series, now: datetime) -> pl.Data
         )
         .select(HELD_COLUMNS)
     )
+
+
+def _known(values: pl.Series | None, instead: pl.Series) -> pl.Series:
+    return instead if values is None else values.zip_with(values.is_not_null(), instead)
 
 
 def _json(value: object) -> str:

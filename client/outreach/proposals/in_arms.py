@@ -1,0 +1,148 @@
+"""What is proposed while a protocol runs: by each patient's drawn arm, within that arm's part of every capacity.
+
+Arms are drawn before anything is scarce, and keep nobody from the standard message. Who said no to *personalise* gets
+it in every arm, and still counts in the arm that was drawn.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from wardround.client.outreach.measure.arms import draw_module, drawn_arms, split_capacity
+from wardround.client.outreach.measure.protocol import BEST_SINGLE, EXPLORED, PERSONALISED, OutreachProtocol
+from wardround.client.outreach.permission.permission import Permission
+from wardround.client.outreach.proposals.rows import Chosen, without_model
+from wardround.client.outreach.proposals.standard import Standards
+from wardround.client.outreach.proposals.timing import Timing
+from wardround.protocol.arrays import Integers
+
+Room = Mapping[str, int]
+"""Channel → how many messages that are not the standard ones may still be proposed today."""
+Chooser = Callable[[Standards, Permission, Timing, Room], Chosen]
+"""What proposes beside the standard message, within the room that there is; ``without_model`` proposes it alone."""
+USED = ("arm", "channel", "module", "standard", "made_at")
+"""Columns of the journal's proposals that say what is used of a capacity."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arms:
+    """A protocol, and the hospital's patients key."""
+
+    protocol: OutreachProtocol
+    key: bytes = field(repr=False)
+
+
+def standard_alone(standards: Standards, permission: Permission, timing: Timing, room: Room) -> Chosen:
+    """Propose the standard message to everybody: where there is no model."""
+    return without_model(standards)
+
+
+def room_left(
+    capacity: Mapping[str, int], proposals: pl.DataFrame, day: date, zone: str, arms: Arms | None, arm: str
+) -> Room:
+    """Give what is left of a day's capacities, of one arm where there are arms. proposals: ``USED``. zone: its own."""
+    made = pl.col("made_at").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", time_zone="UTC")
+    on_day = made.dt.convert_time_zone(zone).dt.date() == day
+    today = proposals.filter((pl.col("module") != pl.col("standard")) & on_day)
+    left = {}
+    for channel, whole in capacity.items():
+        mine = today.filter(pl.col("channel") == channel)
+        if arms is not None:
+            whole = split_capacity(whole, arms.protocol.arms)[arm]
+            mine = mine.filter(pl.col("arm") == arm)
+        left[channel] = max(0, whole - len(mine))
+    return left
+
+
+def choose_in_arms(
+    standards: Standards,
+    permission: Permission,
+    timing: Timing,
+    choose: Chooser,
+    arms: Arms,
+    room: Callable[[str], Room],
+    channels: Mapping[str, str],
+) -> Chosen:
+    """Choose for rows whose standard message may be sent. room: of an arm. channels: id of a module → its channel."""
+    names = permission.people["patient"].gather(standards.index).to_list()
+    drawn = np.array(drawn_arms(names, arms.key, arms.protocol.name, arms.protocol.arms), object)
+    chosen = _by_model(standards, permission, timing, choose, drawn, room)
+    choice, propensity = chosen.choice.copy(), np.ones(len(names))
+    willing = permission.personalise[standards.index]
+    ids = standards.trigger.modules
+    single = arms.protocol.best_single.get(standards.trigger.topic)
+    if single in ids:
+        place = ids.index(single)
+        choice[willing & (drawn == BEST_SINGLE) & (standards.fits.rule[:, place] == 0)] = place
+    for row in np.flatnonzero(willing & (drawn == EXPLORED)):
+        draw = draw_module(
+            names[row],
+            f"{standards.trigger.name}\0{standards.occasion[int(row)]}",
+            [one for one, rule in zip(ids, standards.fits.rule[row], strict=True) if rule == 0],
+            ids[int(standards.choice[row])],
+            key=arms.key,
+            protocol=arms.protocol.name,
+            equivalent=arms.protocol.equivalent,
+        )
+        if draw is not None:
+            choice[row], propensity[row] = ids.index(draw.module), draw.propensity
+    for arm in (BEST_SINGLE, EXPLORED):
+        _keep_to_room(choice, standards, np.flatnonzero(drawn == arm), room(arm), channels)
+    return replace(
+        chosen,
+        choice=choice,
+        arm=pl.Series(drawn.tolist(), dtype=pl.String),
+        propensity=pl.Series(propensity),
+    )
+
+
+def _by_model(
+    standards: Standards,
+    permission: Permission,
+    timing: Timing,
+    choose: Chooser,
+    drawn: "np.ndarray[tuple[int], np.dtype[np.object_]]",
+    room: Callable[[str], Room],
+) -> Chosen:
+    """Let the model choose for its own arm alone; all others have the standard message."""
+    rows = np.flatnonzero(drawn == PERSONALISED)
+    everybody = without_model(standards)
+    if not len(rows):
+        return everybody
+    mine = choose(standards.take(rows), permission, timing, room(PERSONALISED))
+    choice, slot, known = everybody.choice.copy(), everybody.slot.copy(), everybody.known.copy()
+    choice[rows], slot[rows], known[rows] = mine.choice, mine.slot, mine.known
+    return replace(
+        mine,
+        choice=choice,
+        slot=slot,
+        known=known,
+        options=_spread(mine.options, rows, len(choice)),
+        reasons=None if mine.reasons is None else _spread(mine.reasons, rows, len(choice)),
+    )
+
+
+def _spread(texts: pl.Series | None, rows: Integers, count: int) -> pl.Series | None:
+    if texts is None:
+        return None
+    spread: list[str | None] = [None] * count
+    for row, text in zip(rows.tolist(), texts.to_list(), strict=True):
+        spread[row] = text
+    return pl.Series(spread, dtype=pl.String)
+
+
+def _keep_to_room(
+    choice: Integers, standards: Standards, rows: Integers, room: Room, channels: Mapping[str, str]
+) -> None:
+    """Give the standard message to whoever comes after the room is full, in the order of the rows."""
+    left, ids = dict(room), standards.trigger.modules
+    for row in rows.tolist():
+        channel = channels[ids[int(choice[row])]]
+        if choice[row] == standards.choice[row] or channel not in left:
+            continue
+        if left[channel] <= 0:
+            choice[row] = standards.choice[row]
+        left[channel] -= 1
