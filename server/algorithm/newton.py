@@ -1,9 +1,11 @@
 """A noisy Newton method for the additive model: each gradient is read by a Gaussian prior and public noise.
 
 Near its optimum w* the mean loss has the gradient H(w − w*), H the Fisher information (``server.algorithm.fisher``),
-and the server sees the average of all rounds' gradients with noise of a public standard deviation s. With the prior
-w* ~ N(0, τ²K), the posterior mean's gain of that linear Gaussian model is F = τ²K H (H τ²K H + s²I)⁻¹
-(Rasmussen and Williams 2006, §2.1 and §2.7; a Wiener filter). The step
+and the server sees the average of all rounds' gradients with noise of a public standard deviation s. It also differs
+from what all patients like these would give, by chance: with covariance H/n for n patients of one message each (the
+information is the gradient's variance), and by no more with several. With the prior w* ~ N(0, τ²K), the posterior
+mean's gain of that linear Gaussian model is F = τ²K H (H τ²K H + H/n + s²I)⁻¹ (Rasmussen and Williams 2006, §2.1 and
+§2.7; a Wiener filter). Without H/n less noise would be worse: as s falls to zero nothing would be shrunk. The step
 
     w ← w − η (w + F (ĝ − H w)),        η = 2 ÷ (t + 1) in gradient t,
 
@@ -27,6 +29,7 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.model.model import column_scale
 from wardround.protocol.terms.terms import Terms
+from wardround.server.algorithm.aggregate import release_weights
 from wardround.server.algorithm.fisher import bin_shares, fisher_information, second_moments
 
 EFFECT_STDDEV = 0.7
@@ -40,7 +43,7 @@ ORDERED_KINDS = ("numeric", "ordered", "hour", "gap_days", "history")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gain:
-    """F and H in factors that serve any noise level: F = outward (Λ + s²I)⁻¹ inward, H τ²K H = V Λ Vᵀ.
+    """F and H in factors that serve any noise level: F = outward (Λ + s²I)⁻¹ inward, H τ²K H + H/n = V Λ Vᵀ.
 
     inward: Vᵀ, float64 [D, D]; outward: τ²K H V, [D, D]; strength: the diagonal of Λ, [D], ≥ 0; fisher: H.
     """
@@ -103,9 +106,15 @@ def design_gain(terms: Terms, shares: Floats) -> Gain:
     layout = terms.contract.layout
     fisher = fisher_information(second_moments(layout, shares), column_scale(terms.model, layout))
     pulled = EFFECT_STDDEV**2 * prior_covariance(terms.contract) @ fisher
-    # H τ²K H is positive semidefinite: an eigenvalue below 0 is rounding, and could cancel s² in the denominator.
-    strength, vectors = np.linalg.eigh(fisher @ pulled)
+    # Positive semidefinite: an eigenvalue below 0 is rounding, and could cancel s² in the denominator.
+    strength, vectors = np.linalg.eigh(fisher @ pulled + chance_variance(terms) * fisher)
     return Gain(inward=vectors.T, outward=pulled @ vectors, strength=np.maximum(strength, 0), fisher=fisher)
+
+
+def chance_variance(terms: Terms) -> float:
+    """Give 1/n: Σ w² n over hospitals, w the weight of each patient of theirs in a round's mean gradient."""
+    declared, weights = terms.training.public_patients, release_weights(terms)
+    return math.fsum(weights[name] ** 2 * count for name, count in declared.items())
 
 
 _latest_gain: dict[tuple[str, bytes, float], Gain] = {}

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.builders import HOSPITALS
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model import column_scale
@@ -48,7 +49,8 @@ def gain(terms):
 
 def plain_gain(terms, fisher, noise_stddev):
     covariance = newton.EFFECT_STDDEV**2 * newton.prior_covariance(terms.contract)
-    inner = fisher @ covariance @ fisher + noise_stddev**2 * np.eye(len(fisher))
+    chance = newton.chance_variance(terms) * fisher
+    inner = fisher @ covariance @ fisher + chance + noise_stddev**2 * np.eye(len(fisher))
     return covariance @ fisher @ np.linalg.inv(inner)
 
 
@@ -77,7 +79,30 @@ def test_the_factored_gain_is_the_posterior_mean_s(terms, gain, noise) -> None:
     np.testing.assert_allclose(by_row[2], gain.posterior(vectors[2], 2.0), rtol=1e-12)
 
 
-def test_without_noise_the_gain_inverts_and_in_noise_it_vanishes(gain) -> None:
+def test_chance_among_patients_is_that_of_their_weighted_mean(make_terms) -> None:
+    alike = make_terms(noise="secure")
+    assert newton.chance_variance(alike) == pytest.approx(1 / sum(HOSPITALS.values()))
+    counts = np.array(list(HOSPITALS.values()), np.float64)
+    weights = counts**0.75 / (counts**1.75).sum()
+    drawn = np.random.default_rng(3).normal(size=(4000, len(counts))) * np.sqrt(counts)
+    # A hospital's sum over n patients of variance 1 has variance n.
+    assert newton.chance_variance(make_terms()) == pytest.approx((drawn @ weights).var(), rel=0.1)
+
+
+@pytest.mark.parametrize("patients", [10, 10_000])
+def test_without_privacy_noise_the_gain_is_that_of_a_ridge_on_so_many_patients(terms, patients) -> None:
+    training = replace(terms.training, public_patients=dict.fromkeys(HOSPITALS, patients))
+    gain = newton.design_gain(replace(terms, training=training), even_shares(terms.contract.layout))
+    weights = np.random.default_rng(1).normal(size=len(gain.fisher))
+    whole = len(HOSPITALS) * patients * gain.fisher
+    ridge = np.linalg.inv(newton.EFFECT_STDDEV**2 * newton.prior_covariance(terms.contract))
+    expected = np.linalg.solve(ridge + whole, whole @ weights)
+    np.testing.assert_allclose(gain.posterior(gain.fisher @ weights, 1e-8), expected, atol=1e-6)
+
+
+def test_without_noise_the_gain_inverts_and_in_noise_it_vanishes(terms, monkeypatch) -> None:
+    monkeypatch.setattr(newton, "chance_variance", lambda _: 0.0)
+    gain = newton.design_gain(terms, even_shares(terms.contract.layout))
     seen = gain.fisher @ np.random.default_rng(1).normal(size=len(gain.fisher))
     exact = gain.posterior(seen, 1e-9)
     np.testing.assert_allclose(gain.fisher @ exact, seen, atol=1e-6 * np.abs(seen).max())
