@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from wardround.client.commands.content_flags import content
-from wardround.client.commands.flags import common, inner, of_contract, optional_terms
+from wardround.client.commands.flags import common, inner, of_contract, of_model, optional_terms
 from wardround.client.commands.outreach_flags import outreach
 from wardround.protocol.command_line.parser import Command, OneLineParser, begin, whole_number
 
@@ -162,24 +162,12 @@ def _reason(parser: OneLineParser, who: str) -> None:
 
 def _score(parser: OneLineParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a study's model.safetensors")
-    parser.add_argument(
-        "--signature", type=Path, metavar="FILE", help="the study's model.signature (default: beside MODEL)"
-    )
     parser.add_argument("out", type=Path, metavar="OUT", help="a new .csv or .parquet file")
-    optional_terms(parser)
+    of_model(parser)
     parser.add_argument("--personal", action="store_true", help="adjust to this hospital's own patients")
     parser.add_argument(
         "--identify", action="store_true", help="write identifier and time of each message beside its score"
     )
-    parser.add_argument(
-        "--accept-not-releasable",
-        metavar="REASON",
-        help="use a signed model that is not marked releasable; the reason is recorded",
-    )
-    parser.add_argument(
-        "--accept-unsigned", metavar="REASON", help="use a model that nobody signed; the reason is recorded"
-    )
-    parser.add_argument("--person", metavar="NAME", help="who accepts (default: the user's name)")
 
 
 def _model(parser: OneLineParser) -> None:

@@ -38,3 +38,20 @@ def of_contract(parser: OneLineParser) -> None:
     """Add the choice of a contract: of a study, or of a file."""
     optional_terms(parser)
     parser.add_argument("--contract", type=Path, metavar="FILE", help="the contract, before there are terms")
+
+
+def of_model(parser: OneLineParser) -> None:
+    """Add what says who answers for a model that is used."""
+    parser.add_argument(
+        "--signature", type=Path, metavar="FILE", help="the study's model.signature (default: beside MODEL)"
+    )
+    optional_terms(parser)
+    parser.add_argument(
+        "--accept-not-releasable",
+        metavar="REASON",
+        help="use a signed model that is not marked releasable; the reason is recorded",
+    )
+    parser.add_argument(
+        "--accept-unsigned", metavar="REASON", help="use a model that nobody signed; the reason is recorded"
+    )
+    parser.add_argument("--person", metavar="NAME", help="who accepts (default: the user's name)")

@@ -1,6 +1,8 @@
 """What may be typed after ``outreach``. Imports nothing heavy."""
 
-from wardround.client.commands.flags import inner
+from pathlib import Path
+
+from wardround.client.commands.flags import inner, of_model
 from wardround.client.commands.outreach_deciding_flags import add_deciding
 from wardround.protocol.command_line.parser import OneLineParser
 
@@ -17,6 +19,14 @@ def outreach(parser: OneLineParser) -> None:
         parser, "propose", "propose what is due now, and void what no longer may be sent; sends nothing"
     )
     propose.add_argument("--as-of", metavar="TIME", help="in a simulated home: the time that counts")
+    propose.add_argument(
+        "model",
+        nargs="?",
+        type=Path,
+        metavar="MODEL",
+        help="a study's model.safetensors, with weight_error.safetensors beside it (default: standard messages alone)",
+    )
+    of_model(propose)
     add_deciding(parser)
     _protocol(inner(parser, "protocol", "say what is to be found out, and sign it before it begins"))
     measure = inner(parser, "measure", "show what the arms of a signed protocol show so far; changes nothing")

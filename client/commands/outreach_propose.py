@@ -4,9 +4,12 @@ import hashlib
 from argparse import Namespace
 from datetime import date, datetime
 
+from wardround.client.commands.model import model_at_hand, model_contract
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.outreach_protocol import signed_protocols
+from wardround.client.commands.score import reviewed_or_accepted
 from wardround.client.commands.terminal import say, table
+from wardround.client.connectors.source import read_tables
 from wardround.client.home.home import utc_datetime
 from wardround.client.outreach.content.approvals import standings
 from wardround.client.outreach.content.approvals_file import ContentApprovals
@@ -14,11 +17,15 @@ from wardround.client.outreach.content.folder import read_folder
 from wardround.client.outreach.journal.journal import open_journal
 from wardround.client.outreach.proposals.in_arms import Arms
 from wardround.client.outreach.proposals.library import Library
+from wardround.client.outreach.proposals.model_choice import ModelChoice
 from wardround.client.outreach.propose import Grounds, Proposing, propose
+from wardround.client.outreach.signed_model import check_marks, signed_beside
 from wardround.client.outreach.triggers.declared import declared_faults
 from wardround.client.outreach.triggers.settings import OUTREACH
 from wardround.client.outreach.triggers.settings_file import settings_of
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.model_file import read_model
+from wardround.protocol.model.weight_error_file import WEIGHT_ERROR, read_weight_error
 from wardround.protocol.text.say import say_json
 
 
@@ -26,9 +33,38 @@ def run_propose(options: Namespace) -> None:
     """Propose, and show counts; what was proposed lies in the journal."""
     with open_home(options.home) as opened:
         grounds = grounds_of(opened, proposed_at(opened, options.as_of))
+        choose = model_choice(opened, grounds, options)
         with open_journal(opened.home.folder) as journal:
-            done = propose(journal, grounds)
+            done = propose(journal, grounds, choose)
     show_proposing(done, options.json)
+
+
+def model_choice(opened: OpenHome, grounds: Grounds, options: Namespace) -> ModelChoice | None:
+    """Prepare what a model chooses; None where none is named. As for ``score``: signed, and releasable."""
+    if options.model is None:
+        return None
+    at_hand = model_at_hand(opened, options.model, options.signature, options.accept_unsigned)
+    contract = model_contract(opened, at_hand, options.terms)
+    stored = read_model(at_hand.content, contract, options.model)
+    check_marks(at_hand, stored)
+    reviewed_or_accepted(opened, at_hand, stored, options)
+    error = signed_beside(at_hand, WEIGHT_ERROR)
+    if error is None:
+        raise ConfigurationError(
+            f"model={options.model}: its study says nothing of its weights' error ({WEIGHT_ERROR} beside it, signed); "
+            "leave MODEL out: then the standard messages are proposed"
+        )
+    return ModelChoice(
+        contract=contract,
+        stored=stored,
+        error_factor=read_weight_error(error, contract, WEIGHT_ERROR),
+        digest=at_hand.digest,
+        tables=read_tables(grounds.source, contract),
+        key=grounds.key,
+        now=grounds.now,
+        library=grounds.library,
+        settings=grounds.settings,
+    )
 
 
 def proposed_at(opened: OpenHome, as_of: str | None) -> datetime:

@@ -32,7 +32,7 @@ def run(options: Namespace) -> None:
         contract = model_contract(opened, at_hand, options.terms)
         stored = read_model(at_hand.content, contract, options.model)
         check_marks(at_hand, stored)
-        accepted = _reviewed_or_accepted(opened, at_hand, stored, options)
+        accepted = reviewed_or_accepted(opened, at_hand, stored, options)
         tables = read_tables(opened.home.source, contract)
         if options.identify:
             # Read once: scores go to messages by position, and a second reading may bring others, in another order.
@@ -72,7 +72,7 @@ def _say_counts(contract: Contract, frame: pl.DataFrame, known: int) -> None:
     table(title, ("who", "messages"), rows, right=("messages",))
 
 
-def _reviewed_or_accepted(
+def reviewed_or_accepted(
     opened: OpenHome, at_hand: ModelAtHand, stored: StoredModel, options: Namespace
 ) -> bool:
     """Refuse an unreviewed model; or record, before it is used, who accepted it and why."""

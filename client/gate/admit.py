@@ -48,12 +48,19 @@ class Admitted:
 
 
 def admit(
-    tables: Tables, contract: Contract, key: bytes, now: datetime, kept_until: datetime | None = None
+    tables: Tables,
+    contract: Contract,
+    key: bytes,
+    now: datetime,
+    kept_until: datetime | None = None,
+    asked: pl.DataFrame | None = None,
 ) -> Admitted:
     """Pass the tables through the gate as consent and retention stand at ``now``.
 
     key: the hospital's secret; in a federation's tables each hospital's key is derived from it. kept_until:
     an event whose retention ends before it is left out already, for whoever keeps the result (``now``, if None).
+    asked: messages that were never sent, as ``read_events`` gives them, with rows of their own: what passes of them
+    is among the undecided, with the history that their patient has now.
     Days, "the same day" and "in the future" are told by the hospital's own wall clock (``tables.timezone``).
     Guarantees (test_gate.py): a patient's rows depend on that patient's own rows of the tables, on the
     contract, key and now alone, bit for bit; at most K events per training patient. TableError for a
@@ -62,6 +69,8 @@ def admit(
     counts: dict[str, int] = {}
     today, until = (wall_clock(timestamp, tables.timezone) for timestamp in (now, kept_until or now))
     events = read_events(tables, contract)
+    if asked is not None:
+        events = pl.concat([events, asked.select(events.columns)], how="vertical_relaxed")
     # Before `identify`, which takes no null: damaged and nameless rows end here.
     events = _set_aside(events, _faults(contract, today, tables.by_hospital), counts).drop("damaged", "empty")
     events, people = _identified(events, tables, contract, key)

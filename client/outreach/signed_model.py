@@ -74,6 +74,26 @@ def take_model(path: Path, signature: Path | None, allows: Callable[[str], bool]
     return ModelAtHand(path=path, content=content, digest=digest, signature=signed, beside=beside)
 
 
+def signed_beside(at_hand: ModelAtHand, name: str) -> bytes | None:
+    """Read another file of the study, beside the model; None where there is none that the signature covers.
+
+    Of a model that nobody signed whatever lies there: it was accepted as it is.
+    """
+    path = at_hand.path.parent / name
+    if not path.is_file():
+        return None
+    content = read_bounded(path, _LARGEST_BESIDE)
+    if at_hand.signature is None:
+        return content
+    digest = at_hand.signature.files.get(name)
+    if digest is None:
+        return None
+    # Read anew, and so compared anew: the file may have been exchanged since the model was taken.
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ConfigurationError(f"{path}: is not what the operator signed with this model; ask for it again")
+    return content
+
+
 def check_marks(at_hand: ModelAtHand, stored: StoredModel) -> None:
     """Refuse a model whose marks are not what its signature is about, or that claims an exception nobody signed."""
     signed, facts = at_hand.signature, stored.facts

@@ -6,15 +6,18 @@ from typing import Any
 
 from wardround.protocol.files import write_durably
 from wardround.protocol.model.model_file import model_bytes
+from wardround.protocol.model.weight_error_file import WEIGHT_ERROR, weight_error_bytes
 from wardround.protocol.terms.cost import epsilon_against, study_epsilon
 from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire.signed_model import MODEL, SIGNATURE, sign_files
+from wardround.server.algorithm.weight_error import posterior_factor
 from wardround.server.evaluation.assess import Assessment
 from wardround.server.evaluation.measured import null_where_nan, summary_of
 from wardround.server.report.card_text import Block, CardSection, CardTable, Items, to_html
 from wardround.server.report.model_card import CardFacts, card_html, card_markdown, mark, measured_sections
 from wardround.server.report.model_facts import model_facts
+from wardround.server.store.checkpoint import resume
 from wardround.server.store.event_log import closed_rounds, read_events
 from wardround.server.study.exception_file import load_exception
 from wardround.server.study.release_decision_file import load_release_decision
@@ -39,11 +42,21 @@ def write_files(study: ServedStudy, found: Assessment) -> tuple[Path, ...]:
         "report.json": canonical_json(report(study, found)) + b"\n",
         "report.html": report_html(study, facts).encode(),
     }
+    if (error := _weight_error(study)) is not None:
+        # Before the report, which stays the last of them.
+        contents = {MODEL: model, WEIGHT_ERROR: error, **contents}
     exception = load_exception(study) if found.release_decision.exception_by else None
     signature = sign_files(study.home.key(), terms.study, terms.fingerprint, contents, exception)
     for name, content in {**contents, SIGNATURE: signature}.items():
         write_durably(study.folder.folder / name, content)
     return tuple(study.folder.folder / name for name in contents)
+
+
+def _weight_error(study: ServedStudy) -> bytes | None:
+    """Write how far noise may have moved the weights; None where the study's steps do not tell."""
+    resumed = resume(study.folder.checkpoints, study.terms)
+    factor = None if resumed is None else posterior_factor(study.terms, resumed.state.optimizer)
+    return None if factor is None else weight_error_bytes(study.terms.contract, factor)
 
 
 def card_facts(study: ServedStudy, found: Assessment) -> CardFacts:

@@ -18,7 +18,7 @@ def word_faults(module: Module, contract: Contract) -> Iterator[str]:
     topic column. What no feature reads is free.
     """
     for attribute in ATTRIBUTES:
-        feature = _feature(attribute, contract)
+        feature = attribute_feature(attribute, contract)
         word = getattr(module, attribute)
         if feature is None or word in feature.vocabulary:
             continue
@@ -30,7 +30,8 @@ def word_faults(module: Module, contract: Contract) -> Iterator[str]:
         yield f"{given} the contract {contract.name} ({feature.name}); {hint}allowed: {known}"
 
 
-def _feature(attribute: str, contract: Contract) -> Feature | None:
+def attribute_feature(attribute: str, contract: Contract) -> Feature | None:
+    """Give the feature of messages by which a contract reads an attribute of modules; None where it reads none."""
     own = contract.topic.column if attribute == "topic" and contract.topic else None
     features = [one for one in contract.features if one.table == "messages" and one.worded]
     named = [one for one in features if one.name == attribute or one.columns in ((attribute,), (own,))]

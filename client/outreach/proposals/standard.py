@@ -31,6 +31,7 @@ class Standards:
     trigger: Trigger
     index: Integers
     occasion: pl.Series
+    until: pl.Series
     rule: NDArray[np.uint8]
     choice: Integers
     slot: Integers
@@ -43,6 +44,7 @@ class Standards:
             self,
             index=self.index[rows],
             occasion=self.occasion.gather(rows),
+            until=self.until.gather(rows),
             rule=self.rule[rows],
             choice=self.choice[rows],
             slot=self.slot[rows],
@@ -71,7 +73,9 @@ def standards_of(
     rule = patient_rules(permission, index, trigger.topic, sensitive)
     rule = np.where(rule == 0, standard[every, choice], rule)
     rule[(rule == 0) & ~slots.any(axis=1)] = RULES.index("hours")
-    return Standards(trigger, index, due["occasion"], rule, choice, slots.argmax(axis=1), fits, slots)
+    return Standards(
+        trigger, index, due["occasion"], due["until"], rule, choice, slots.argmax(axis=1), fits, slots
+    )
 
 
 def _utc(walls: pl.Series, zone: str) -> NDArray[np.datetime64]:

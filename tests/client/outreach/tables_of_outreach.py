@@ -11,7 +11,8 @@ from wardround.client.connectors.source import TableSource
 from wardround.client.outreach.triggers.settings import OutreachSettings, read_settings
 
 HEADS = {
-    "messages": "patient",
+    "messages": "patient,sent,due,channel,topic,engaged",
+    "patients": "patient,age,insurance",
     "consents": "patient,kind,value,granted_at,withdrawn_at,expires_at",
     "preferences": "patient,kind,value,wanted,said_at",
     "vetoes": "patient,reason,starts_at,ends_at",

@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 import wardround.client.outreach.signed_model
 from wardround.client.home.home import load_home
 from wardround.client.main import main
-from wardround.client.outreach.signed_model import take_model
+from wardround.client.outreach.signed_model import signed_beside, take_model
 from wardround.protocol.errors import ConfigurationError, ContractError
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.model.model_file import model_bytes, read_model
@@ -323,3 +323,15 @@ def test_a_header_that_two_readers_take_differently_is_refused(hospital: Any, op
     spoilt = len(twice).to_bytes(8, "little") + twice + content[8 + length :]
     with pytest.raises(ContractError, match="not a safetensors file"):
         read_model(spoilt, hospital.terms.contract, "x")
+
+
+def test_a_file_beside_the_model_is_read_only_as_it_was_signed(operator: Operator) -> None:
+    path = operator.release()
+    at_hand = take_model(path, None, lambda key: True)
+    assert signed_beside(at_hand, "model_card.md") == CARDS["model_card.md"]
+    assert signed_beside(at_hand, "weight_error.safetensors") is None
+    (path.parent / "weight_error.safetensors").write_bytes(b"put there by somebody")
+    assert signed_beside(at_hand, "weight_error.safetensors") is None
+    (path.parent / "model_card.md").write_bytes(b"exchanged since")
+    with pytest.raises(ConfigurationError, match="is not what the operator signed"):
+        signed_beside(at_hand, "model_card.md")

@@ -1,0 +1,174 @@
+"""A model's choice beside the standard message: gains beyond their error, within capacities, blind to insurance."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from tests.client.outreach.proposing import KEY, NOW, grounds, library_of
+from wardround.client.connectors.source import read_tables
+from wardround.client.outreach.journal.journal import Journal
+from wardround.client.outreach.journal.tokens import token_of
+from wardround.client.outreach.proposals.model_choice import ModelChoice
+from wardround.client.outreach.propose import propose
+from wardround.protocol.contract.reading import contract_from_mapping
+from wardround.protocol.model.model import column_scale
+from wardround.protocol.model.model_file import StoredModel
+from wardround.protocol.terms.settings import ModelSettings
+
+CONTRACT = {
+    "name": "small", "version": 1, "purpose": "learn", "patient": "patient", "decided_at": "sent", "outcome_at": "due",
+    "label": {"column": "engaged", "engaged": ["1"], "not_engaged": ["0"]}, "events_per_patient": 4,
+    "consent": {"required": True, "basis": "asked"}, "topic": {"column": "topic", "sensitive": []},
+    "unknown_patients": True,
+    "features": {
+        "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms", "letter"]},
+        "hour": {"kind": "hour", "column": "sent", "edges": [12]},
+        "age": {"kind": "numeric", "table": "patients", "column": "age", "edges": [50], "valid": [0, 115]},
+        "insurance": {
+            "kind": "categorical", "table": "patients", "column": "insurance", "vocabulary": ["private", "public"],
+        },
+        "habit": {"kind": "history", "statistic": "engaged", "by": "channel", "edges": [1]},
+    },
+    "crosses": [["channel", "age"], ["channel", "insurance"]],
+}  # fmt: skip
+NAMES = range(1, 9)
+TABLES = {
+    "consents": "\n".join(
+        f"P{n},purpose,{word},2026-01-01,," for n in NAMES for word in ("reach", "choose", "learn")
+    ),
+    "addresses": "\n".join(
+        f"P{n},{way},{way} {n:04d}000000,2026-01-01" for n in NAMES for way in ("sms", "letter")
+    ),
+    "appointments": "\n".join(f"P{n},2026-12-12 10:00,booked" for n in NAMES),
+    "patients": "\n".join(f"P{n},{30 if n <= 4 else 70},{('private', 'public')[n % 2]}" for n in NAMES),
+}
+VISIT = "{when: booked, topic: visits, days: [0, 7], standard: [visit-sms], options: [visit-letter]}"
+SETTINGS = f"triggers:\n  visit: {VISIT}\n"
+
+
+def effects_of(contract, **by_label):
+    """Effects by ``field: label``, in log-odds; crosses' labels as in ``letter × under 50``."""
+    layout, effects = contract.layout, np.zeros(contract.layout.width)
+    for offset, field in zip(layout.offsets, layout.fields, strict=True):
+        for place, label in enumerate(field.labels):
+            effects[offset + place] = by_label.get(f"{field.name}: {label}", 0.0)
+    assert np.count_nonzero(effects) == len(by_label)
+    return effects
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Propose with a model of these effects; give each patient's module, and the proposals."""
+
+    def once(effects, error=0.0, settings=SETTINGS, contract=None, **tables):
+        read = contract_from_mapping({**CONTRACT, **(contract or {})})
+        by_label = effects_of(read, **effects)
+        library = library_of(visit_sms={}, visit_letter={"channel": "letter"})
+        ground = grounds(tmp_path / "tables", settings, library, **{**TABLES, **tables})
+        stored = StoredModel(ModelSettings(), by_label / column_scale(ModelSettings(), read.layout), {})
+        choose = ModelChoice(
+            contract=read, stored=stored, error_factor=error * np.eye(read.layout.width), digest="d" * 64,
+            tables=read_tables(ground.source, read), key=KEY, now=NOW, library=library, settings=ground.settings,
+        )  # fmt: skip
+        with Journal(tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite") as journal:
+            propose(journal, ground, choose)
+            proposals = list(journal.proposals())
+        names = {token_of(f"P{n}", KEY): n for n in NAMES}
+        return {
+            names[one.token]: one.module.removeprefix("visit-").removesuffix(".en") for one in proposals
+        }, proposals
+
+    return once
+
+
+YOUNG = {"channel × age: letter × under 50": 1.0}
+
+
+def test_a_message_is_proposed_where_it_gains_and_the_standard_one_elsewhere(run):
+    found, proposals = run(YOUNG)
+    assert found == {n: "letter" if n <= 4 else "sms" for n in NAMES}
+    young = next(one for one in proposals if one.module == "visit-letter.en")
+    (option,) = young.options
+    assert option["module"] == "visit-letter"
+    assert option["gain"] == pytest.approx(expit(1.0) - 0.5, abs=1e-4)
+    assert (young.standard, young.model, young.population) == ("visit-sms.en", "d" * 64, "unknown")
+
+
+def test_a_gain_that_does_not_exceed_its_error_is_not_proposed(run):
+    # Between both messages four columns differ: the main effect's and the cross's, of either channel; and insurance's.
+    assert set(run(YOUNG, error=1.0)[0].values()) == {"sms"}
+    assert "letter" in run(YOUNG, error=0.3)[0].values()
+
+
+def test_who_refuses_to_be_learned_from_or_personalised_gets_the_standard_message(run):
+    consents = TABLES["consents"].replace("P1,purpose,choose", "P1,purpose,other")
+    found = run(YOUNG, consents=consents.replace("P2,purpose,learn", "P2,purpose,other"))[0]
+    assert [found[n] for n in (1, 2, 3)] == ["sms", "sms", "letter"]
+
+
+def test_no_insurance_has_a_part_in_a_choice(run):
+    effects = {**YOUNG, "channel × insurance: letter × private": 3.0, "insurance: public": 2.0}
+    first = run(effects)
+    turned = TABLES["patients"].replace("private", "x").replace("public", "private").replace("x", "public")
+    other = run(effects, patients=turned)
+    assert first[0] == other[0]
+    gains = [{one.token: one.options for one in proposals} for proposals in (first[1], other[1])]
+    assert gains[0] == gains[1]
+    # It is among what the model reads, and would decide if it were let.
+    seen = run({"channel × insurance: letter × private": 3.0}, settings=SETTINGS + "not_for_gain: []\n")[0]
+    assert {n for n, way in seen.items() if way == "letter"} == {2, 4, 6, 8}
+
+
+def test_a_history_by_channel_is_that_of_the_option(run):
+    past = "\n".join(
+        f"P{n},2026-11-{n:02d} 09:00,2026-11-{n + 5:02d},{'letter' if n % 2 else 'sms'},visits,1"
+        for n in (1, 2, 3)
+    )
+    found, proposals = run({"habit: 1 or more": 2.0}, messages=past)
+    assert {n for n, way in found.items() if way == "letter"} == {1, 3}
+    assert sorted(one.population for one in proposals) == ["known"] * 3 + ["unknown"] * 5
+
+
+def test_capacities_cut_extras_alone(run):
+    settings = SETTINGS + "capacity: {letter: 2}\n"
+    found = run(YOUNG, settings=settings)[0]
+    assert sorted(found) == list(NAMES)
+    assert list(found.values()).count("letter") == 2
+    assert set(run(YOUNG, settings=SETTINGS + "capacity: {letter: 0}\n")[0].values()) == {"sms"}
+
+
+def test_the_best_time_slot_is_chosen_too(run):
+    settings = SETTINGS + "hours: {slots: [8, 12, 17]}\n"
+    found, proposals = run({"hour: 12 or more": 1.0}, settings=settings)
+    assert set(found.values()) == {"sms"}
+    assert {one.send_after.hour for one in proposals} == {12}
+
+
+def test_what_may_not_be_sent_is_no_option(run):
+    found = run(
+        YOUNG,
+        preferences="P1,channel,sms,yes,2026-02-01",
+        addresses=TABLES["addresses"].replace("P2,letter", "Q2,letter"),
+    )
+    assert [found[0][n] for n in (1, 2, 3)] == ["sms", "sms", "letter"]
+
+
+def test_gains_are_those_of_the_models_own_probabilities(run):
+    rng = np.random.default_rng(3)
+    read = contract_from_mapping(CONTRACT)
+    labels = [f"{field.name}: {label}" for field in read.layout.fields for label in field.labels]
+    effects = {label: float(rng.normal()) for label in labels if "insurance" not in label}
+    _, proposals = run(effects)
+    age = {"young": "under 50", "old": "50 or more"}
+    for kind, names in (("young", range(1, 5)), ("old", range(5, 9))):
+
+        def logit(channel, bin_=age[kind]):
+            return (effects[f"channel: {channel}"] + effects[f"channel × age: {channel} × {bin_}"]
+                    + effects[f"age: {bin_}"] + effects["hour: 0 to 11"] + effects["habit: 0"])  # fmt: skip
+
+        right = expit(logit("letter")) - expit(logit("sms"))
+        tokens = {token_of(f"P{n}", KEY) for n in names}
+        best = max(right, 0.0)
+        assert [one.options[0]["gain"] for one in proposals if one.token in tokens] == pytest.approx(
+            [best] * 4, abs=2e-4
+        )
