@@ -19,6 +19,7 @@ from wardround.client.connectors.panic import libraries_are_mute, panics_are_fau
 from wardround.protocol.command_line.exit_codes import FAULT, OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.text.say import LineFormatter, complain
+from wardround.protocol.text.spelling import spell_what_cannot_be_encoded
 
 _STARTS_OTHERS = ("up", "supernode")
 """Their children write to the same standard error; they themselves read no table."""
@@ -27,6 +28,7 @@ _ROOT = Path(__file__).parents[1]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code: 0; 2 for what a person can fix; 1 for a fault of the program."""
+    spell_what_cannot_be_encoded()
     try:
         options = parser().parse_args(arguments)
         with nullcontext() if options.module in _STARTS_OTHERS else libraries_are_mute(), panics_are_faults():

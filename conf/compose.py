@@ -98,8 +98,17 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
     source = {"source": settings.data.source} if settings.data.source else {}
     training = {
         **asdict(settings.training),
+        # What the rule chooses is null, as a person would write it: 0 would be refused, or mean something else.
         "rounds": settings.training.rounds or None,
+        "moment_rounds": settings.training.moment_rounds or None,
+        "learning_rate": settings.training.learning_rate or None,
         "public_patients": dict(settings.training.public_patients) or None,
+    }
+    evaluation = {
+        **asdict(settings.evaluation),
+        "rounds": list(settings.evaluation.rounds),
+        "overall_share": settings.evaluation.overall_share or None,
+        "noise_multiplier": settings.evaluation.noise_multiplier or None,
     }
     return {
         "study": settings.study,
@@ -118,7 +127,7 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
         "secure_sum": asdict(settings.secure_sum),
         "training": training,
         "personalization": asdict(settings.personalization),
-        "evaluation": {**asdict(settings.evaluation), "rounds": list(settings.evaluation.rounds)},
+        "evaluation": evaluation,
         "fairness": asdict(settings.fairness),
         "release_decision": {
             **asdict(settings.release_decision),

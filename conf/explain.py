@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -51,10 +52,18 @@ def _unreadable(text: str, arguments: Sequence[str]) -> str | None:
     if "override_grammar" not in text:
         return None
     named = re.search(r"Error parsing override '(.*)'", text)
-    shown = (
-        named[1] if named else " ".join(argument for argument in arguments if not argument.startswith("-"))
-    )
+    shown = named[1] if named else next(filter(_cannot_be_read, arguments), "settings")
     return f"{shown}: cannot be read; write key=value, and quote special characters as in key='\"a,b\"'"
+
+
+def _cannot_be_read(argument: str) -> bool:
+    if argument.startswith("-"):
+        return False
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return True
+    return False
 
 
 def _unknown_key(key: str, arguments: Sequence[str], config_name: str) -> str:

@@ -28,6 +28,8 @@ from wardround.conf.explain import explain
 from wardround.conf.signs import as_written
 from wardround.protocol.command_line.exit_codes import FAULT, OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
+from wardround.protocol.files import read_bounded
+from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.say import complain, say, show_fault
 
 
@@ -43,6 +45,18 @@ class SweepJob:
 
 RunJobs = Callable[[Sequence[SweepJob]], Iterator[int]]
 """What runs a sweep's jobs, in any order, and gives each one's exit code in theirs."""
+
+# What simulate.yaml tells Hydra, for a run's own config.yaml in its place: without it Hydra takes another folder.
+_AS_COMPOSED = (
+    "hydra.run.dir=${output_dir}",
+    "hydra.sweep.dir=${output_dir}",
+    "hydra.sweep.subdir=${hydra:job.override_dirname}",
+    "hydra.job.name=wardround-simulate",
+    "hydra.job.config.override_dirname.exclude_keys=[output_dir,data.path,data.contract,federation.cache_dir]",
+    "hydra.output_subdir=null",
+    "hydra/job_logging=wardround",
+    "hydra/hydra_logging=wardround",
+)
 
 _OVERRIDE = re.compile(r"~|[+]{0,2}[A-Za-z_][\w./@:-]*=")
 
@@ -171,7 +185,19 @@ def _read_flags() -> None:
     parser = get_args_parser()
     # argparse's own prints the usage and exits.
     parser.error = _refuse_flags  # type: ignore[method-assign]
-    parser.parse_args()
+    given = parser.parse_args()
+    if given.config_dir and given.config_name and _is_a_runs_own(Path(given.config_dir), given.config_name):
+        # Before what was typed, which wins.
+        sys.argv[1:] = [*flags, *_AS_COMPOSED, *overrides]
+
+
+def _is_a_runs_own(folder: Path, name: str) -> bool:
+    """Whether a primary config holds a study alone, as a run's config.yaml does, and nothing for Hydra."""
+    try:
+        plain = read_yaml(read_bounded(folder / f"{name.removesuffix('.yaml')}.yaml", LARGEST_YAML), name)
+    except (OSError, WardroundError):
+        return False  # Hydra says in its own words what is wrong
+    return isinstance(plain, dict) and not {"hydra", "defaults"} & set(plain)
 
 
 def _refuse_flags(message: str) -> NoReturn:

@@ -12,11 +12,13 @@ from wardround.protocol.command_line.exit_codes import OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.quiet import QUIET
 from wardround.protocol.text.say import complain, show_fault
+from wardround.protocol.text.spelling import spell_what_cannot_be_encoded
 from wardround.server.commands.arguments import parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code (2: something a person can fix, in one line)."""
+    spell_what_cannot_be_encoded()
     os.environ.update(QUIET)
     sys.excepthook = show_fault
     try:

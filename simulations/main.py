@@ -14,6 +14,7 @@ from wardround.protocol.command_line.exit_codes import OK, USER_ERROR
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.quiet import QUIET
 from wardround.protocol.text.say import complain, say, say_json, show_fault
+from wardround.protocol.text.spelling import spell_what_cannot_be_encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ AUDIT = "audit"
 
 def main() -> int:
     """Run the command line; return its exit code (2: something a person can fix, in one line)."""
+    spell_what_cannot_be_encoded()
     os.environ.update(QUIET)
     sys.excepthook = show_fault
     audits = AUDIT in sys.argv[1:]

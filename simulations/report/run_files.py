@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ import polars as pl
 import yaml
 
 from wardround.conf.settings import FIGURE_FORMATS, ReportSettings
+from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_durably
 from wardround.protocol.model.model_file import model_bytes
+from wardround.protocol.text.say import complain
 from wardround.server.report.model_facts import release_facts
 from wardround.simulations.report.card import card_files
 from wardround.simulations.report.predictions import predictions_table
@@ -36,6 +39,8 @@ PACKAGES = (
     "hydra-core",
 )
 FIGURES = ("methods", "rounds", "hospitals", "calibration")
+EARLIER = ".earlier-"
+"""Stands in the name of a folder whose run made room for another."""
 OPTIONAL = ("report.html", "README.md", "predictions.parquet")
 """Files that one run leaves and another does not."""
 
@@ -54,7 +59,7 @@ class RunFiles:
 
 
 def write_run(results: Results, folder: Path, report: ReportSettings | None = None) -> RunFiles:
-    """Write every file of the run into ``folder``, which is made where it is missing.
+    """Write every file of the run into ``folder``, which is made where it is missing; an earlier run goes aside.
 
     report: what to write besides what every run leaves; None for the default.
     """
@@ -86,6 +91,7 @@ def write_run(results: Results, folder: Path, report: ReportSettings | None = No
     # The manifest has the summary's hash, so both are made before either is written.
     manifest = _manifest(results, {**contents, "summary.json": last})
     contents["manifest.json"] = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
+    set_aside(folder, "summary.json")
     for part in {(folder / name).parent for name in contents} | {folder}:
         part.mkdir(parents=True, exist_ok=True)
     for name, content in {**contents, "summary.json": last}.items():
@@ -101,6 +107,31 @@ def write_run(results: Results, folder: Path, report: ReportSettings | None = No
         report=folder / "report.html" if report.html else None,
         card=folder / "model_card.html" if results.assessment else None,
     )
+
+
+def set_aside(folder: Path, last: str) -> None:
+    """Give a folder that holds an earlier run another name, and say which: nobody's results are overwritten.
+
+    last: the file that tells of one. ConfigurationError where the folder cannot be renamed.
+    """
+    if not (folder / last).exists():
+        return
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise ConfigurationError(f"output_dir={folder}: holds an earlier run; choose a folder below it")
+    aside = free_name(folder)
+    try:
+        folder.rename(aside)
+    except OSError as error:
+        raise ConfigurationError(
+            f"output_dir={folder}: holds an earlier run, and cannot be renamed ({error.strerror}); choose another"
+        ) from error
+    complain(f"{folder}: the run that was here is now in {aside}")
+
+
+def free_name(path: Path) -> Path:
+    """Give a name beside ``path`` that nothing has yet, for what makes room for a new one."""
+    names = (path.with_name(f"{path.stem}{EARLIER}{number}{path.suffix}") for number in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def metrics_table(results: Results) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from wardround.protocol.privacy.noise import SUPPOSED
 from wardround.protocol.text.plain import read_json, read_yaml
 from wardround.simulations.report.frontier_view import Frontier, FrontierRow, frontier_chart, frontier_table
 from wardround.simulations.report.page import environment
+from wardround.simulations.report.run_files import EARLIER
 from wardround.simulations.report.scores import METHOD_KEYS, METHODS
 from wardround.simulations.report.terminal import draw, show
 
@@ -66,7 +67,9 @@ def write_frontier(sweep_dir: Path) -> Frontier:
 def read_jobs(sweep_dir: Path) -> list[Job]:
     """Every job's folder under ``sweep_dir`` in the order of their numbers or names."""
     folders = [
-        folder for folder in sweep_dir.iterdir() if folder.is_dir() and not folder.name.startswith(".")
+        folder
+        for folder in sweep_dir.iterdir()
+        if folder.is_dir() and not folder.name.startswith(".") and EARLIER not in folder.name
     ]
     # Hydra numbers jobs without leading zeros: padded, 10 follows 9.
     order = sorted(folders, key=lambda folder: (not folder.name.isdigit(), folder.name.zfill(9)))

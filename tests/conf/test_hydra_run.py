@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from tests.builders import ROOT
 from wardround.conf import hydra_run
+from wardround.conf.compose import settings_to_mapping, study_settings
 from wardround.conf.help import help_text
 from wardround.conf.settings import StudySettings
 from wardround.protocol.errors import TableError
@@ -73,6 +75,9 @@ def test_a_run_gets_its_settings_and_its_folder(monkeypatch: pytest.MonkeyPatch)
         ("privacy.epsilon=", "privacy.epsilon=: must be a number"),
         ("privacy.epsilon", "privacy.epsilon: cannot be read; write key=value"),
         ("seed=[1", "seed=[1: cannot be read; write key=value"),
+        ("model=mlp seed=[1 privacy.epsilon=2", "seed=[1: cannot be read; write key=value"),
+        ("seed=1 model", "model: cannot be read; write key=value"),
+        ("-m seed=1,2 privacy.epsilon={1", "privacy.epsilon={1: cannot be read; write key=value"),
         ("seed=0,1", "seed=0,1: several values are a sweep and need -m"),
         ("seed=${nothing}", "seed: Interpolation key 'nothing' not found"),
         ("seed=13", "table: column 'age'\\nis missing"),
@@ -95,6 +100,39 @@ def test_what_a_person_can_mend_is_one_line_and_exit_code_2(
     assert "Error executing" not in printed.out
     if "-m" not in arguments:
         assert list(Path().iterdir()) == []
+
+
+def test_a_runs_own_settings_run_again_in_the_folder_that_they_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra took a folder of its own, with the date, whatever output_dir said."""
+    jobs = Jobs()
+    assert jobs.run_command(monkeypatch, "privacy.epsilon=2", "output_dir=first") == 0
+    plain = settings_to_mapping(jobs.settings[0])
+    Path("run").mkdir()
+    Path("run/config.yaml").write_text(yaml.safe_dump(plain))
+    given = ("--config-dir", "run", "--config-name", "config")
+    assert jobs.run_command(monkeypatch, *given) == 0
+    assert jobs.run_command(monkeypatch, *given, "output_dir=second/below", "seed=4") == 0
+    assert [(s.output_dir, s.seed) for s in jobs.settings[1:]] == [
+        (Path("first"), 0),
+        (Path("second/below"), 4),
+    ]
+    assert jobs.settings[1] == jobs.settings[0]
+    assert sorted(path.name for path in Path().iterdir()) == ["first", "run", "second"]
+    assert list(Path("first").iterdir()) == list(Path("second/below").iterdir()) == []
+
+
+def test_what_the_rule_chooses_is_null_in_a_runs_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.0 is a learning rate that nobody chose, and no setting that a person may write."""
+    jobs = Jobs()
+    assert jobs.run_command(monkeypatch, "output_dir=here") == 0
+    plain = settings_to_mapping(jobs.settings[0])
+    by_rule = {
+        "privacy": ("clip_norm",),
+        "training": ("rounds", "moment_rounds", "learning_rate", "tail_average"),
+        "evaluation": ("overall_share", "noise_multiplier"),
+    }
+    assert {plain[group][key] for group, keys in by_rule.items() for key in keys} == {None}
+    assert study_settings(plain) == jobs.settings[0]
 
 
 def test_a_fault_of_ours_is_raised_in_a_single_run(monkeypatch: pytest.MonkeyPatch) -> None:

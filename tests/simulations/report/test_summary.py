@@ -215,3 +215,27 @@ def test_how_tables_were_read_is_in_the_manifest_and_in_a_runs_first_lines(
     assert (
         json.loads(write_run(example(), tmp_path / "synthetic").manifest.read_text())["tables_read_as"] == {}
     )
+
+
+def test_an_earlier_run_goes_aside_and_is_said(
+    example: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    write_run(example(seed=1), folder)
+    assert capsys.readouterr().err == ""
+    for seed in (2, 3):
+        write_run(example(seed=seed), folder)
+        aside = f"run.earlier-{seed - 1}"
+        assert aside in capsys.readouterr().err
+        assert json.loads((tmp_path / aside / "summary.json").read_text())["seed"] == seed - 1
+    assert json.loads((folder / "summary.json").read_text())["seed"] == 3
+
+
+def test_a_run_where_a_person_stands_is_never_moved(
+    example: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(example(seed=1), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"output_dir=\.: holds an earlier run; choose"):
+        write_run(example(seed=2), Path())
+    assert json.loads((tmp_path / "summary.json").read_text())["seed"] == 1

@@ -11,7 +11,7 @@ import yaml
 
 from wardround.simulations.report.scores import METHODS
 from wardround.simulations.report.summary import summarise
-from wardround.simulations.report.sweep import show_frontier, write_frontier
+from wardround.simulations.report.sweep import read_jobs, show_frontier, write_frontier
 
 
 @pytest.fixture
@@ -80,6 +80,11 @@ def test_a_sweep_in_which_every_job_failed_still_has_its_files(tmp_path: Path) -
     frontier = write_frontier(tmp_path)
     assert frontier.rows == ()
     assert "no job ended" in (tmp_path / "frontier.html").read_text()
+
+
+def test_a_run_that_made_room_for_another_is_no_job(sweep: Path) -> None:
+    (sweep / "0").rename(sweep / "0.earlier-1")
+    assert "0.earlier-1" not in [job.name for job in read_jobs(sweep)]
 
 
 def test_one_seed_has_no_spread(sweep: Path) -> None:
