@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.builders import AGE, CHANNEL, small_contract
 from tests.client.outreach.content.modules import GUIDELINES, module_text
@@ -82,7 +84,12 @@ from wardround.server.study.release_decision_file import begin_release_decision,
 KEY = new_key()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DIGEST = "ab" * 32
-NODE_KEY = "ecdsa-sha2-nistp384 " + "A" * 100
+NODE_KEY = (
+    ec.derive_private_key(7, ec.SECP384R1())
+    .public_key()
+    .public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    .decode()
+)
 CONTRACT = small_contract(
     decided_at="decided",
     outcome_at="due",

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.text.text import checked_name, visible
@@ -146,6 +149,15 @@ def _is_certificate(text: object) -> bool:
     return True
 
 
+def _is_node_key(text: object) -> bool:
+    if not isinstance(text, str) or not _NODE_KEY.fullmatch(text):
+        return False
+    try:
+        return isinstance(load_ssh_public_key(text.encode("ascii")), EllipticCurvePublicKey)
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+
+
 def sign_join_request(hospital: str, node_key: str, key: SigningKey) -> JoinRequest:
     """Ask for a hospital, naming its SuperNode's public key, with the key that will sign its releases."""
     plain = {"hospital": checked_name(hospital), "node_key": node_key}
@@ -160,6 +172,6 @@ def load_join_request(path: Path) -> JoinRequest:
 def _request(content: bytes, name: object) -> JoinRequest:
     plain = read_signed(REQUEST, content, name)
     checked_name(plain["hospital"], f"request={name}: hospital")
-    fits = isinstance(plain["node_key"], str) and _NODE_KEY.fullmatch(plain["node_key"]) is not None
+    fits = _is_node_key(plain["node_key"])
     require(fits, "request", name, "node_key must be an OpenSSH public key on a NIST curve")
     return JoinRequest(**_with_speaker(REQUEST, plain, name), content=content)

@@ -55,6 +55,17 @@ def _study(parser: OneLineParser) -> None:
     parser.add_argument("--study", required=True, metavar="NAME", help="the study's name")
 
 
+def _kept_study(parser: OneLineParser) -> None:
+    parser.begin_words("action", "delete")
+    delete = parser.add_word(
+        "delete", "remove a study of which no hospital was asked anything; frees its name"
+    )
+    _study(delete)
+    # The outer word's defaults would be undone by an inner one's.
+    delete.add_argument("--home", type=Path, default=SUPPRESS, metavar="DIR", help="the operator's folder")
+    delete.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON, for scripts")
+
+
 def _waits(parser: OneLineParser) -> None:
     _study(parser)
     parser.add_argument(
@@ -166,6 +177,7 @@ COMMANDS = (
     Command("train", "train", "sign the terms and run the study, or continue it", _run, machine=False),
     Command("resume", "resume", "continue a study that was stopped or killed", _waits, machine=False),
     Command("stop", "stop", "stop a running study after its current round", _study),
+    Command("study", "study", "delete a study that never ran", _kept_study),
     Command("status", "status", "show server, certificates, hospitals and studies"),
     Command(
         "approve", "approve", "sign, as a named person, for limits that were not shown to hold", _approve

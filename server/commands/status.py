@@ -20,6 +20,7 @@ from wardround.server.store.event_log import (
     QUERY_ASKED,
     READY,
     SET_UP,
+    SET_UP_BEGUN,
     SURVIVORS,
     UNMASKED,
     VOID,
@@ -94,6 +95,7 @@ def _study(study: StudyFolder) -> dict[str, object]:
             SURVIVORS,
             UNMASKED,
             VOID,
+            SET_UP_BEGUN,
         ),
         "running",
     )

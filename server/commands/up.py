@@ -18,6 +18,7 @@ from wardround.protocol.retry import Backoff, LastLine
 from wardround.protocol.text.say import complain
 from wardround.server.network.superlink import is_listening, reconcile_nodes
 from wardround.server.store.certificates import WARN_DAYS, days_left
+from wardround.server.store.enrolled import Enrolled, Roll
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 
 BINDS = ("127.0.0.1", "0.0.0.0")  # noqa: S104 (what this machine's own commands reach at 127.0.0.1)
@@ -116,7 +117,7 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.1)
     enrolled = sorted(path.stem for path in (home.folder / "hospitals").glob("*.json"))
     complain(f"serving {home.address}; hospitals enrolled: {', '.join(enrolled) or 'none yet'}")
-    held, warned = _Held(), time.monotonic()
+    held, warned = _Held(Enrolled(home)), time.monotonic()
     while process.poll() is None:
         held.look(home)
         if time.monotonic() - warned > DAY_SECONDS:
@@ -127,21 +128,20 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class _Held:
-    """The listing of ``hospitals/`` that Flower's node list was last synced with, and the last trouble reported."""
+    """The hospitals that Flower's node list was last synced with, and the last trouble reported."""
 
-    listing: object = None
+    enrolled: Enrolled
+    roll: Roll | None = None
     trouble: LastLine = field(default_factory=LastLine)
 
     def look(self, home: OperatorHome) -> None:
-        """Sync the node list if the folder has changed; a failure is reported once, and the next look tries again."""
+        """Sync the node list if a hospital changed; a failure is reported once, and the next look tries again."""
         try:
-            folder = home.folder / "hospitals"
-            # With the time: a hospital enrolled again with another SuperNode key keeps its file's name.
-            listing = sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.json"))
-            if listing != self.listing:
-                _reconcile(home)
+            roll = self.enrolled.look()
+            if roll != self.roll:
+                _reconcile(home, roll)
             # Only after success: a look that failed is repeated.
-            self.listing = listing
+            self.roll = roll
             self.trouble.clear()
         except (ConfigurationError, OSError, httpx.HTTPError) as error:
             trouble = type(error).__name__ if isinstance(error, httpx.HTTPError) else str(error)
@@ -149,8 +149,8 @@ class _Held:
                 complain(f"the list of nodes could not be synced with hospitals/ ({trouble}); trying again")
 
 
-def _reconcile(home: OperatorHome) -> None:
-    done = reconcile_nodes(home)
+def _reconcile(home: OperatorHome, roll: Roll) -> None:
+    done = reconcile_nodes(home, roll)
     complain(*(f"{name} may connect" for name in done.came))
     complain(*(f"node {node} can no longer connect" for node in done.went))
     complain(*(f"{name} cannot connect: {_SPENT}" for name in done.spent))

@@ -49,8 +49,8 @@ class Presence:
     since: str
 
 
-Connected = Callable[[], Mapping[str, Presence]]
-"""Says which hospitals are connected now."""
+Connected = Callable[[], Mapping[str, Presence | None]]
+"""Gives the presence of each enrolled hospital: None where it is not connected now. Nobody waits for others."""
 _LOST = {ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE, ErrorCode.NODE_UNAVAILABLE}
 ABSENT_SECONDS = 10.0  # how long a round waits for hospitals that are not even connected
 LOOK_AGAIN_SECONDS = 1.0  # between two looks at who is connected
@@ -133,17 +133,21 @@ class _Collection(Generic[Question, Answered]):
 
     def answers(self, poll_seconds: float, connected: Connected | None) -> Iterator[Answered]:
         """Yield one answer of each hospital as they come, until all are in or the deadline has passed."""
-        look_at, begun, there = 0.0, time.monotonic(), set(self._open)
+        look_at, begun = 0.0, time.monotonic()
+        there, enrolled = set(self._open), set(self._open)
         # Where one can look, whoever is not here yet may still come; else only what was sent can be answered.
         while self._open if connected else self._waiting:
             if connected is not None and time.monotonic() >= look_at:
-                present = connected()
-                there = set(present)
+                roll = connected()
+                present = {hospital: presence for hospital, presence in roll.items() if presence}
+                there, enrolled = set(present), set(roll)
                 self._ask_who_came(present)
                 look_at = time.monotonic() + LOOK_AGAIN_SECONDS
             yield from self._pulled()
             everybody_there = time.monotonic() - begun > ABSENT_SECONDS and not self._open & there
-            if everybody_there or time.monotonic() > self._deadline:
+            # Of a hospital that is not enrolled, or no longer, no answer would count.
+            nobody_left = not self._open & enrolled
+            if everybody_there or nobody_left or time.monotonic() > self._deadline:
                 return
             if self._waiting or connected is not None:
                 time.sleep(poll_seconds)

@@ -49,6 +49,7 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.server.network.doorkeeper import SECRET_HEADER
 from wardround.server.network.strategy import Presence
 from wardround.server.network.streamed_grid import StreamedGrid
+from wardround.server.store.enrolled import Enrolled, Roll
 from wardround.server.store.lock import in_turn
 from wardround.server.store.operator_home import OperatorHome
 
@@ -100,29 +101,31 @@ class Reconciled:
     spent: list[str]
 
 
-def reconcile_nodes(home: OperatorHome) -> Reconciled:
+def reconcile_nodes(home: OperatorHome, roll: Roll) -> Reconciled:
     """Register the nodes of all enrolled hospitals, shut out all others.
 
-    Flower goes on listing a node that was shut out, refuses to shut it out twice, and never takes its key again.
+    Nobody is shut out while some hospital's key is unknown, for its node would be too, and for good: Flower goes on
+    listing a node that was shut out, refuses to shut it out twice, and never takes its key again.
     """
-    wanted = {node_key_bytes(one.node_key): name for name, one in home.hospitals().items()}
+    wanted = {node_key_bytes(one.node_key): name for name, one in roll.hospitals.items()}
     with _control(home) as control:
         known = {bytes(node.public_key): node for node in control.ListNodes(ListNodesRequest()).nodes_info}
         out = {key for key, node in known.items() if node.status == NodeStatus.UNREGISTERED}
         came = {key: name for key, name in wanted.items() if key not in known}
         for key in came:
             control.RegisterNode(RegisterNodeRequest(public_key=key))
-        went = [node.node_id for key, node in known.items() if key not in wanted and key not in out]
+        gone = {} if roll.unknown else {key: n for key, n in known.items() if key not in wanted}
+        went = [node.node_id for key, node in gone.items() if key not in out]
         for node_id in went:
             control.UnregisterNode(UnregisterNodeRequest(node_id=node_id))
     spent = [name for key, name in wanted.items() if key in out]
     return Reconciled(list(came.values()), [str(node_id) for node_id in went], spent)
 
 
-def connected(grid: HttpGrid, home: OperatorHome) -> dict[str, Presence]:
-    """Give the presence of each enrolled hospital whose node is connected now."""
-    keys = {node_key_bytes(one.node_key): name for name, one in home.hospitals().items()}
-    found = {}
+def connected(grid: HttpGrid, enrolled: Enrolled) -> dict[str, Presence | None]:
+    """Give the presence of each enrolled hospital; None where its node is not connected now."""
+    keys = {node_key_bytes(one.node_key): name for name, one in enrolled.look().hospitals.items()}
+    found: dict[str, Presence | None] = dict.fromkeys(keys.values())
     for node in grid.get_nodes():
         hospital = keys.get(bytes(node.public_key))
         if hospital is not None:

@@ -18,9 +18,10 @@ ASKED, EVALUATED = "evaluation_announced", "evaluated"
 """Events of an evaluation on held-out patients: asked for, and closed with its noised measures."""
 QUERY_ASKED, QUERY_ANSWERED = "query_announced", "query_answered"
 """Events of a query: asked for, and its sum kept."""
-SET_UP, READY = "set_up", "secure_sum_ready"
+SET_UP_BEGUN, SET_UP, READY = "set_up_begun", "set_up", "secure_sum_ready"
 SURVIVORS, UNMASKED, VOID = "survivors", "unmasked", "void_sum"
-"""Events of secure sums: set-up waits; set up; a sum's survivors kept, before trip 2 leaves; masks off; no sum."""
+"""Events of secure sums: hospitals are asked for keys; set-up waits; set up; a sum's survivors kept, before trip 2
+leaves; masks off; no sum."""
 AGENT = "agent"
 """Event of an agent that says which release it is; it tells nothing of how the study stands."""
 
@@ -29,8 +30,7 @@ class EventLog:
     """Appends events to a file, each in one write, and says them on standard error where they are for people."""
 
     def __init__(self, path: Path, quiet: bool = False) -> None:
-        """Name the file; its folder is made."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Name the file; its folder is made with the first event."""
         self._path = path
         self._quiet = quiet
         self._end_cut_line()
@@ -38,6 +38,7 @@ class EventLog:
     def write(self, event: str, line: str = "", **facts: object) -> None:
         """Append one event; line is its words for a person."""
         plain = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
             # A NaN would make the line no JSON for anybody who follows the log.
             file.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")

@@ -69,13 +69,8 @@ class OperatorHome:
 
     def hospitals(self) -> dict[str, JoinRequest]:
         """Read every hospital that was let in and not revoked, by name."""
-        found = (_enrolled(path) for path in sorted((self.folder / "hospitals").glob("*.json")))
+        found = (read_enrolled(path) for path in sorted((self.folder / "hospitals").glob("*.json")))
         return {one.hospital: one for one in found}
-
-    def hospital(self, name: str) -> JoinRequest | None:
-        """Read one hospital; None where it was not let in, or was revoked."""
-        path = self.folder / "hospitals" / f"{checked_name(name)}.json"
-        return _enrolled(path) if path.exists() else None
 
     @property
     def heads(self) -> HeldHeads:
@@ -130,7 +125,7 @@ class StudyFolder:
             object.__setattr__(self, part, self.folder / name)
 
 
-def _enrolled(path: Path) -> JoinRequest:
+def read_enrolled(path: Path) -> JoinRequest:
     """Read an enrolled hospital. Its file must bear its own name, or one hospital could answer as another."""
     asked = load_join_request(path)
     if asked.hospital != path.stem:

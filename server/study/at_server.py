@@ -13,7 +13,8 @@ from wardround.server.network.signed_codec import MaskedCodec, SignedCodec, SumC
 from wardround.server.network.strategy import Connected, TimeLimits, collect
 from wardround.server.network.superlink import HttpGrid, ServerAway, connected, open_run
 from wardround.server.store.agent_releases import AgentReleases
-from wardround.server.store.operator_home import OperatorHome
+from wardround.server.store.enrolled import Enrolled
+from wardround.server.store.event_log import SET_UP_BEGUN
 from wardround.server.study.carrier import Carrier
 from wardround.server.study.quorum import Stopped, waiting
 from wardround.server.study.secure_sums import Sums
@@ -48,10 +49,11 @@ def while_served(
 
     work: begun again each time that the server is reached, after one that went away.
     """
+    enrolled = Enrolled(study.home, partial(study.log.write, "not_read"))
     codec = SignedCodec(
         signed=study.signed,
         key=study.home.key(),
-        key_of=partial(signing_key, study.home),
+        key_of=enrolled.signing_key,
         heads=study.home.heads,
         hear=AgentReleases(study.folder, study.log).hear,
     )
@@ -66,7 +68,7 @@ def while_served(
         _check_times_now(study, begun)
         try:
             with open_run(study.home, study.folder.run) as grid:
-                present = partial(connected, grid, study.home)
+                present = partial(connected, grid, enrolled)
                 _await_hospitals(study, present)
                 ask = _carrier(study, grid, codec, present)
                 check = partial(_check_times_now, study, begun)
@@ -95,6 +97,8 @@ def _carrier(study: ServedStudy, grid: HttpGrid, codec: SignedCodec, present: Co
         lambda plans: collect(grid, {}, plans, limits, codec=masked, connected=present),
         lambda asked, seconds: collect(grid, {}, asked, within(seconds), codec=messages, connected=present),
     )
+    # What a hospital was asked is in the log before it is asked: such a study is never deleted (delete_study.py).
+    study.log.write(SET_UP_BEGUN)
     return Sums(set_up(study, asks), asks)
 
 
@@ -104,26 +108,24 @@ def _check_times_now(study: ServedStudy, begun: float) -> None:
 
 
 def _await_hospitals(study: ServedStudy, present: Connected) -> None:
-    """Wait for all planned hospitals for a while; latecomers are asked as soon as they connect."""
+    """Wait for all enrolled hospitals for a while; latecomers are asked as soon as they connect."""
     # A round closes soon after its *connected* hospitals have answered (ABSENT_SECONDS): SuperNodes that are still
     # dialling, as all are after the server's restart, would miss it.
     deadline = time.monotonic() + min(GATHER_SECONDS, study.serving.wait_seconds)
-    last = LastLine()
+    last, last_gone = LastLine(), LastLine()
     while time.monotonic() < deadline and not study.folder.stop.exists():
-        connected = present()
-        missing = [name for name in study.terms.hospitals if name not in connected]
+        roll = present()
+        gone = [name for name in study.terms.hospitals if name not in roll]
+        missing = [name for name in study.terms.hospitals if name in roll and roll[name] is None]
+        line = f"{', '.join(gone)}: not enrolled, or revoked; the study goes on without"
+        if gone and last_gone.differs(line):
+            study.log.write("not_enrolled", line, hospitals=gone)
         if not missing:
             return
         line = f"waiting for {', '.join(missing)} to connect"
         if last.differs(line):
             study.log.write("waiting", line, hospitals=missing)
         time.sleep(LOOK_SECONDS)
-
-
-def signing_key(home: OperatorHome, hospital: str) -> str | None:
-    """Looked up for every answer: a hospital may be let in, or get another key, while its study runs."""
-    found = home.hospital(hospital)
-    return None if found is None else found.signing_key
 
 
 def _await_server(study: ServedStudy, away: Backoff, last: LastLine, cause: str) -> None:

@@ -9,13 +9,10 @@ same round and the same weights.
 """
 
 import errno
-from datetime import datetime
 from pathlib import Path
 
 from wardround.conf.proposal import Serving
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import write_durably
-from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, save_terms, signed_terms_to_bytes
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundState, RoundSummary
 from wardround.server.evaluation.assess import Assessment
@@ -25,9 +22,10 @@ from wardround.server.store.checkpoint import resume as resume_checkpoint
 from wardround.server.store.checkpoint import save_state
 from wardround.server.store.event_log import EventLog, read_events
 from wardround.server.store.lock import alone
-from wardround.server.store.operator_home import StudyFolder, load_operator_home
+from wardround.server.store.operator_home import load_operator_home
 from wardround.server.study.ask_query import has_been_answered, serve_query
 from wardround.server.study.at_server import AtServer, while_served
+from wardround.server.study.begin import check_enrolled, check_new, keep_terms, terms_of
 from wardround.server.study.carrier import Carrier
 from wardround.server.study.held_out import (
     conclude,
@@ -40,7 +38,6 @@ from wardround.server.study.quorum import ask_until_quorum
 from wardround.server.study.release_decision_file import begin_release_decision, keep_release_day
 from wardround.server.study.secure_sums import Sums
 from wardround.server.study.served import ServedStudy
-from wardround.server.study.set_up_sums import check_members
 from wardround.server.study.sign_terms import signed_terms
 from wardround.server.study.study_files import write_files
 from wardround.server.study.sum_rounds import one_sum_round
@@ -55,11 +52,16 @@ def train(serving: Serving) -> None:
     folder = home.study(serving.study)
     composed = None if serving.proposal is None else signed_terms(serving.proposal, serving.now)
     try:
-        signed = _terms(folder, composed)
+        signed = terms_of(folder, composed)
+        study = ServedStudy(home, folder, signed, serving, EventLog(folder.events))
+        if not folder.terms.exists():
+            # Before anything is written: a study that cannot begin must not take its name.
+            check_new(study)
+        keep_terms(folder, signed)
         # Two processes could close one round with different answers, and go on with different weights; hospitals
         # refuse the second ones for a round that they were charged for.
         with alone(folder.lock, f"study={serving.study}: another process is running it; stop that one first"):
-            _serve(ServedStudy(home, folder, signed, serving, EventLog(folder.events)))
+            _serve(study)
     except OSError as error:
         if error.errno not in _DISK:
             raise
@@ -72,7 +74,7 @@ def train(serving: Serving) -> None:
 def _serve(study: ServedStudy) -> None:
     check_own_parts(study.terms)
     if not _has_ended(study):
-        _check_enrolled(study)
+        check_enrolled(study)
     # A request to stop ends one run: left there, it would end the next before its first round.
     study.folder.stop.unlink(missing_ok=True)
     begin_release_decision(study.folder.release_decision, study.serving.release_decision)
@@ -90,49 +92,6 @@ def _has_ended(study: ServedStudy) -> bool:
         return has_been_answered(study)
     resumed = resume_checkpoint(study.folder.checkpoints, study.terms)
     return resumed is not None and conclude(study, resumed.state) is not None
-
-
-def _terms(folder: StudyFolder, composed: SignedTerms | None) -> SignedTerms:
-    """Give the study's terms: those on disk, which must be what was composed; new ones are written.
-
-    Terms of the same study that are valid for longer take the place of those on disk.
-    """
-    if not folder.terms.exists():
-        if composed is None:
-            raise ConfigurationError(f"study={folder.folder.name}: has no terms here; start it with train")
-        folder.folder.mkdir(parents=True, exist_ok=True)
-        save_terms(composed, folder.terms)
-        return composed
-    signed = load_terms(folder.terms)
-    if composed is not None and composed.terms.fingerprint != signed.terms.fingerprint:
-        raise ConfigurationError(
-            f"study={folder.folder.name}: exists with other terms ({signed.terms.fingerprint[:12]}); "
-            "resume it as it is, or choose another name"
-        )
-    # The expiry is no part of the fingerprint: to ledgers and hospitals this is the same study.
-    if composed is not None and _valid_until(composed) > _valid_until(signed):
-        write_durably(folder.terms, signed_terms_to_bytes(composed))
-        return composed
-    return signed
-
-
-def _valid_until(signed: SignedTerms) -> datetime:
-    return datetime.fromisoformat(signed.terms.expires_at)
-
-
-def _check_enrolled(study: ServedStudy) -> None:
-    enrolled = study.home.hospitals()
-    unknown = [name for name in study.terms.hospitals if name not in enrolled]
-    if len(study.terms.hospitals) - len(unknown) < study.quorum:
-        raise ConfigurationError(
-            f"training.public_patients: {', '.join(unknown)} are not enrolled; wardround-serve enrol --request FILE"
-        )
-    if study.terms.secure_sum is not None:
-        check_members(study, {name: one.signing_key for name, one in enrolled.items()})
-    if study.signed.operator != study.home.key().public:
-        raise ConfigurationError(
-            "terms: are signed with another key than operator.key; use the home in which they were made"
-        )
 
 
 def _first_state(study: ServedStudy) -> RoundState:

@@ -90,8 +90,9 @@ class Attendance(Protocol):
 def attendance_line(found: Attendance, sent: str = "a release") -> str:
     """Say in words who gave a release, or what else was asked for, who did not and why."""
     parts = [f"{len(found.accepted)} of {found.planned} hospitals sent {sent}"]
-    parts += [f"{one.hospital}: {one.reason}" for one in found.rejected]
-    parts += [f"no answer from {', '.join(found.missing)}"] if found.missing else []
+    # In the order of their names: the same hospitals in another order of answers are no news.
+    parts += sorted(f"{one.hospital}: {one.reason}" for one in found.rejected)
+    parts += [f"no answer from {', '.join(sorted(found.missing))}"] if found.missing else []
     return "; ".join(parts)
 
 

@@ -11,21 +11,20 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.server.commands import up
 from wardround.server.network.superlink import Reconciled
 from wardround.server.store.begin_home import begin_operator_home
+from wardround.server.store.enrolled import Enrolled, Roll
 
 
 @pytest.fixture
 def home(tmp_path):
-    folder = tmp_path / "hospitals"
-    folder.mkdir()
-    (folder / "north.json").write_text("{}")
+    (tmp_path / "hospitals").mkdir()
     return SimpleNamespace(folder=tmp_path, address="a")
 
 
 def looks(monkeypatch, home, answers):
     """Look once for each answer of the list's; what was held."""
-    held, coming = up._Held(), iter(answers)
+    held, coming = up._Held(SimpleNamespace(look=lambda: Roll({}))), iter(answers)
 
-    def reconcile(_):
+    def reconcile(_, roll):
         answer = next(coming)
         if isinstance(answer, Exception):
             raise answer
@@ -49,14 +48,20 @@ def test_a_file_that_cannot_be_read_is_said_once_and_the_list_stays(trouble, mon
     assert held.trouble.differs(str(trouble))  # news again, where it comes back
 
 
-def test_a_file_that_goes_between_two_looks_is_left_to_the_next(monkeypatch, home, capsys):
+def test_a_file_that_goes_between_two_looks_is_gone_and_another_that_is_damaged_holds_up_nobody(
+    monkeypatch, home, capsys
+):
+    synced = []
+    monkeypatch.setattr(up, "reconcile_nodes", lambda _, roll: synced.append(roll) or Reconciled([], [], []))
     (home.folder / "hospitals/south.json").symlink_to("nowhere")  # listed, and not there
-    held = looks(monkeypatch, home, [AssertionError("asked")])
-    assert (held.listing, "No such file" in capsys.readouterr().err) == (None, True)
-    (home.folder / "hospitals/south.json").unlink()
-    monkeypatch.setattr(up, "reconcile_nodes", lambda _: Reconciled([], [], []))
-    held.look(home)
-    assert [name for name, _ in held.listing] == ["north.json"]
+    (home.folder / "hospitals/west.json").write_text('{"hospi')
+    held = up._Held(Enrolled(home))
+    for _ in range(3):
+        held.look(home)
+    assert synced == [Roll({}, ("west",))]
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "west.json: is of an earlier version" in said
+    assert "counts as not enrolled" in said
 
 
 STARTS = """
@@ -87,7 +92,7 @@ def test_a_server_that_runs_for_months_says_when_its_certificate_ends(left, word
     looks_left = iter([None, None, 0])
     monkeypatch.setattr(up, "days_left", lambda _: left)
     monkeypatch.setattr(up, "is_listening", lambda _: True)
-    monkeypatch.setattr(up, "reconcile_nodes", lambda _: Reconciled([], [], []))
+    monkeypatch.setattr(up, "reconcile_nodes", lambda _, roll: Reconciled([], [], []))
     monkeypatch.setattr(up, "LOOK_SECONDS", 0.001)
     monkeypatch.setattr(up, "DAY_SECONDS", 0.0)
     home.tls = lambda name: home.folder / name

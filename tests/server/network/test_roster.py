@@ -117,7 +117,7 @@ def test_who_connects_within_the_round_is_asked_then(play, honest, monkeypatch):
 
     def connected():
         late = time.monotonic() - began > 0.3
-        return EVERYBODY if late else {name: EVERYBODY[name] for name in ("north", "south")}
+        return EVERYBODY if late else EVERYBODY | {"west": None}
 
     assert set(play(Agents(honest), connected).accepted) == set(NODES)
 
@@ -162,11 +162,28 @@ def test_who_goes_on_losing_messages_is_asked_less_and_less_often(play, honest, 
 def test_a_round_does_not_wait_for_who_is_not_connected(play, honest, monkeypatch):
     monkeypatch.setattr(strategy, "ABSENT_SECONDS", 0.2)
     monkeypatch.setattr(strategy, "LOOK_AGAIN_SECONDS", 0.05)
-    there = {name: EVERYBODY[name] for name in ("north", "south")}
+    there = EVERYBODY | {"west": None}
     began = time.monotonic()
     summary = play(Agents(honest), lambda: there, TimeLimits(round_seconds=30.0, poll_seconds=0.01))
     assert time.monotonic() - began < 5
     assert summary.missing == ("west",)
+
+
+@pytest.mark.parametrize("asked_first", [False, True])
+def test_a_round_does_not_wait_a_moment_for_who_is_revoked(asked_first, play, honest, monkeypatch):
+    """Before the round, or while its answer is awaited: it could not count."""
+    monkeypatch.setattr(strategy, "LOOK_AGAIN_SECONDS", 0.05)
+    began = time.monotonic()
+
+    def connected():
+        here = asked_first and time.monotonic() - began < 0.3
+        return EVERYBODY if here else {name: EVERYBODY[name] for name in ("north", "south")}
+
+    grid = Agents(lambda plan: None if plan.hospital == "west" else honest(plan))
+    summary = play(grid, connected, TimeLimits(round_seconds=30.0, poll_seconds=0.01))
+    assert time.monotonic() - began < strategy.ABSENT_SECONDS / 2
+    assert (set(summary.accepted), summary.missing) == ({"north", "south"}, ("west",))
+    assert ("west", 3) in grid.asked if asked_first else ("west", 3) not in grid.asked
 
 
 def test_who_is_late_is_left_out_at_the_deadline(play, honest):

@@ -12,6 +12,7 @@ from flwr.superlink.grid import HttpGrid
 
 from wardround.server.network import superlink
 from wardround.server.network.superlink import Reconciled, heartbeats, live_on, reconcile_nodes
+from wardround.server.store.enrolled import Roll
 
 ASKED = httpx.Request("POST", "https://127.0.0.1/v1/runtime/pull-messages")
 
@@ -91,14 +92,17 @@ def test_who_was_shut_out_stays_out_and_the_server_goes_on(monkeypatch):
     control, enrolled = Control(), {"north": "n", "south": "s"}
     monkeypatch.setattr(superlink, "_control", contextmanager(lambda home: iter([control])))
     monkeypatch.setattr(superlink, "node_key_bytes", str.encode)
-    home = SimpleNamespace(
-        hospitals=lambda: {name: SimpleNamespace(node_key=key) for name, key in enrolled.items()}
-    )
-    assert reconcile_nodes(home) == Reconciled(["north", "south"], [], [])
+
+    def reconciled(*unknown):
+        hospitals = {name: SimpleNamespace(node_key=key) for name, key in enrolled.items()}
+        return reconcile_nodes(None, Roll(hospitals, unknown))
+
+    assert reconciled() == Reconciled(["north", "south"], [], [])
     del enrolled["south"]
-    assert reconcile_nodes(home) == Reconciled([], ["2"], [])
-    assert reconcile_nodes(home) == Reconciled([], [], [])  # as after a restart
+    assert reconciled("south") == Reconciled([], [], [])  # its file is there, and cannot be read
+    assert reconciled() == Reconciled([], ["2"], [])
+    assert reconciled() == Reconciled([], [], [])  # as after a restart
     enrolled["south"] = "s"
-    assert reconcile_nodes(home) == Reconciled([], [], ["south"])
+    assert reconciled() == Reconciled([], [], ["south"])
     enrolled["south"] = "another"
-    assert reconcile_nodes(home) == Reconciled(["south"], [], [])
+    assert reconciled() == Reconciled(["south"], [], [])

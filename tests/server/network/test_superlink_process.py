@@ -162,7 +162,7 @@ def test_a_server_that_dies_while_its_list_is_held_does_not_end_up(monkeypatch, 
     (tmp_path / "hospitals").mkdir()
     answers = [httpx.ConnectError("gone"), httpx.ReadTimeout("slow"), Reconciled(["north"], [], [])]
 
-    def reconcile(home):
+    def reconcile(home, roll):
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer

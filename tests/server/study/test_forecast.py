@@ -8,6 +8,7 @@ import pytest
 
 from tests.builders import SEX, small_contract
 from wardround.client.ledger.sqlite import create_ledger
+from wardround.client.network.supernode import node_public_key
 from wardround.client.policy.policy import Policy, forecast, permit
 from wardround.conf.proposal import Serving
 from wardround.protocol.contract.reading import contract_from_mapping
@@ -189,7 +190,7 @@ def test_a_limit_that_is_no_line_of_text_is_refused_though_it_is_signed(home):
 
 def test_a_policy_signed_by_another_than_the_enrolled_key_is_refused(home):
     joined = new_key()
-    node_key = "ecdsa-sha2-nistp384 " + "A" * 100
+    node_key = node_public_key(home.folder / "node")
     (home.folder / "hospitals").mkdir(exist_ok=True)
     save_signed(sign_join_request("north", node_key, joined), home.folder / "hospitals/north.json")
     published(home, key=joined)

@@ -38,6 +38,7 @@ from wardround.server.store.checkpoint import resume
 from wardround.server.store.event_log import EventLog, read_events
 from wardround.server.store.operator_home import load_operator_home
 from wardround.server.study import held_out, quorum, serve, study_files
+from wardround.server.study.begin import keep_terms
 from wardround.server.study.exception_file import load_exception
 from wardround.server.study.release_decision_file import begin_release_decision
 from wardround.server.study.served import ServedStudy, look_at
@@ -112,7 +113,7 @@ def make_study(tmp_path, capsys):
             now=datetime.now(UTC),
         )
         signed = sign_terms(terms, home.key())
-        serve._terms(folder, signed)
+        keep_terms(folder, signed)
         begin_release_decision(folder.release_decision, ReleaseDecisionSettings(**decision))
         return ServedStudy(load_operator_home(home.folder), folder, signed, serving, EventLog(folder.events))
 

@@ -17,7 +17,7 @@ from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.event_log import EventLog
 from wardround.server.store.operator_home import load_operator_home
 from wardround.server.store.sum_files import SumFolder
-from wardround.server.study import serve
+from wardround.server.study.begin import check_enrolled
 from wardround.server.study.served import ServedStudy
 
 NAMES = ("north", "south", "west")
@@ -154,16 +154,16 @@ def test_set_up_needs_every_member_with_its_key_and_a_study_that_is_set_up_a_quo
         now=datetime.now(UTC),
     )
     study = ServedStudy(home, folder, load_terms(home.folder / "tea.terms"), serving, EventLog(folder.events))
-    serve._check_enrolled(study)
+    check_enrolled(study)
     enrol(home, "west")
     with pytest.raises(ConfigurationError, match=r"secure_sum\.members: west are not enrolled with the keys"):
-        serve._check_enrolled(study)
+        check_enrolled(study)
     SumFolder(folder.sums).save_taken()
-    serve._check_enrolled(study)
+    check_enrolled(study)
     for name in ("south", "west"):
         (home.folder / "hospitals" / f"{name}.json").unlink()
     with pytest.raises(ConfigurationError, match="south, west are not enrolled"):
-        serve._check_enrolled(replace(study, serving=replace(serving, quorum=1.0)))
+        check_enrolled(replace(study, serving=replace(serving, quorum=1.0)))
 
 
 def test_forecast_says_what_both_trips_and_the_worst_unmasking_cost(home, capsys):

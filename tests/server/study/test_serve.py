@@ -23,14 +23,18 @@ from wardround.server.algorithm.screen import NoRelease
 from wardround.server.commands import approve
 from wardround.server.commands.arguments import parser
 from wardround.server.evaluation.assess import unmeasured
+from wardround.server.network.strategy import Presence
 from wardround.server.network.superlink import ServerAway
 from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.checkpoint import resume
+from wardround.server.store.enrolled import Enrolled
 from wardround.server.store.event_log import EventLog, closed_rounds, read_events
 from wardround.server.store.lock import alone
 from wardround.server.store.operator_home import load_operator_home
 from wardround.server.study import at_server, quorum, serve
-from wardround.server.study.served import ServedStudy, check_times
+from wardround.server.study.begin import check_enrolled, keep_terms, terms_of
+from wardround.server.study.delete_study import delete_study
+from wardround.server.study.served import Answers, ServedStudy, check_times
 from wardround.server.study.study_files import report
 
 
@@ -100,6 +104,7 @@ def test_the_wait_ends_and_says_who_was_lacking(study, monkeypatch):
 
 def test_a_stop_between_two_askings_leaves_the_round_for_resume(study, monkeypatch):
     closing(monkeypatch, ("north",))
+    kept(study, study.signed)
     study.folder.stop.touch()
     with pytest.raises(quorum.Stopped):
         serve._one_round(study, rounds.init(study.terms), None, None, None)
@@ -107,7 +112,7 @@ def test_a_stop_between_two_askings_leaves_the_round_for_resume(study, monkeypat
 
 
 def test_a_study_that_has_ended_is_not_stopped(study):
-    study.folder.terms.write_text("terms")
+    kept(study, study.signed)
     assert serve.ask_to_stop(study.home.folder, study.folder.folder.name)
     study.folder.stop.unlink()
     study.log.write("finished", "done")
@@ -115,21 +120,29 @@ def test_a_study_that_has_ended_is_not_stopped(study):
     assert not study.folder.stop.exists()
 
 
+def kept(study, signed):
+    """What ``train`` does first with composed terms."""
+    found = terms_of(study.folder, signed)
+    keep_terms(study.folder, found)
+    return found
+
+
 def test_terms_of_a_study_never_change_under_it(study, make_terms):
-    serve._terms(study.folder, study.signed)
-    assert serve._terms(study.folder, None).terms == study.terms
+    kept(study, study.signed)
+    assert terms_of(study.folder, None).terms == study.terms
     other = sign_terms(replace(make_terms(rounds=3), simulation=False), study.home.key())
     with pytest.raises(ConfigurationError, match="exists with other terms"):
-        serve._terms(study.folder, other)
+        terms_of(study.folder, other)
 
 
 def test_the_same_terms_that_are_valid_for_longer_take_the_place_of_those_on_disk(study):
     def until(year):
         return sign_terms(replace(study.terms, expires_at=f"{year}-01-01T00:00:00+00:00"), study.home.key())
 
-    serve._terms(study.folder, until(2100))
-    assert serve._terms(study.folder, until(2099)).terms.expires_at.startswith("2100")
-    assert serve._terms(study.folder, until(2101)).terms.expires_at.startswith("2101")
+    kept(study, until(2100))
+    assert kept(study, until(2099)).terms.expires_at.startswith("2100")
+    assert load_terms(study.folder.terms).terms.expires_at.startswith("2100")
+    assert kept(study, until(2101)).terms.expires_at.startswith("2101")
     assert load_terms(study.folder.terms).terms.expires_at.startswith("2101")
 
 
@@ -172,13 +185,14 @@ def test_a_stop_is_heard_while_the_server_is_away(study, monkeypatch):
         yield
 
     monkeypatch.setattr(at_server, "open_run", gone)
+    kept(study, study.signed)
     patient = replace(study, serving=replace(study.serving, wait_seconds=600.0))
     assert serve._run(patient, rounds.init(study.terms)) is None
     assert [event["event"] for event in read_events(study.folder.events)] == ["server_away", "stopped"]
 
 
 def test_one_process_runs_a_study(study, capsys):
-    serve._terms(study.folder, study.signed)
+    kept(study, study.signed)
     with alone(study.folder.lock, "busy"):
         with pytest.raises(ConfigurationError, match="study=tea: another process is running it"):
             serve.train(study.serving)
@@ -190,20 +204,20 @@ def test_one_process_runs_a_study(study, capsys):
 
 
 def test_whoever_is_let_in_or_gets_another_key_while_a_study_runs_counts_from_then_on(study):
-    path = study.home.folder / "hospitals/north.json"
-    assert at_server.signing_key(study.home, "north") is None
+    path, enrolled = study.home.folder / "hospitals/north.json", Enrolled(study.home)
+    assert enrolled.signing_key("north") is None
     for key in (new_key(), new_key()):
         path.unlink(missing_ok=True)
         node = node_public_key(study.home.folder / "node")
         save_signed(sign_join_request("north", node, key), path)
-        assert at_server.signing_key(study.home, "north") == key.public
+        assert enrolled.signing_key("north") == key.public
     path.unlink()
-    assert at_server.signing_key(study.home, "north") is None
+    assert enrolled.signing_key("north") is None
 
 
 def test_a_study_needs_a_quorum_of_enrolled_hospitals(study):
     with pytest.raises(ConfigurationError, match="north, south, west are not enrolled"):
-        serve._check_enrolled(study)
+        check_enrolled(study)
 
 
 def test_a_log_cut_short_by_a_crash_is_read_up_to_there(study):
@@ -252,3 +266,126 @@ def test_a_study_that_outlives_its_terms_says_so_and_waits_for_nobody(study, mon
     at_server._check_times_now(dying, time.monotonic())
     with pytest.raises(ConfigurationError, match="run the same train with valid_days=N"):
         at_server._check_times_now(dying, time.monotonic() - 3700)
+
+
+def enrol(study, *names):
+    """Let these hospitals in."""
+    for name in names:
+        node = node_public_key(study.home.folder / f"node-{name}")
+        save_signed(sign_join_request(name, node, new_key()), study.home.folder / f"hospitals/{name}.json")
+
+
+def composed(study, monkeypatch, **changes):
+    """Serving settings with which ``train`` composes this study's terms."""
+    monkeypatch.setattr(serve, "signed_terms", lambda proposal, now: study.signed)
+    lasting = replace(study.terms, expires_at="2100-01-01T00:00:00+00:00", **changes)
+    object.__setattr__(study, "signed", sign_terms(lasting, study.home.key()))
+    return replace(study.serving, proposal=object())
+
+
+def test_a_misspelt_hospital_takes_no_name_though_the_others_meet_the_quorum(study, monkeypatch):
+    """Once stored, terms never change under a study: its name would be lost to a slip of the keyboard."""
+    settings = composed(study, monkeypatch)
+    enrol(study, "north", "south", "wets")
+    with pytest.raises(
+        ConfigurationError, match=r"west are not enrolled; did you mean wets\?.*enrol --request"
+    ):
+        serve.train(settings)
+    assert not study.folder.folder.exists()
+    assert load_operator_home(study.home.folder).studies() == []
+
+
+def test_a_deadline_that_no_answer_could_meet_takes_no_name(study, monkeypatch):
+    settings = composed(study, monkeypatch, reply_delay_seconds=1.0)
+    enrol(study, *study.terms.hospitals)
+    with pytest.raises(ConfigurationError, match="--round-seconds"):
+        serve.train(settings)
+    assert not study.folder.folder.exists()
+
+
+def test_a_study_that_can_begin_keeps_its_terms(study, monkeypatch):
+    settings = composed(study, monkeypatch)
+    enrol(study, *study.terms.hospitals)
+    monkeypatch.setattr(serve, "_run", lambda study, state: None)
+    serve.train(settings)
+    assert load_terms(study.folder.terms).terms == study.terms
+
+
+def test_a_study_that_never_ran_is_deleted_and_one_that_asked_is_kept(study, monkeypatch):
+    kept(study, study.signed)
+    study.log.write("started", study="tea")
+    with (
+        alone(study.folder.lock, ""),
+        pytest.raises(ConfigurationError, match="another process is running it"),
+    ):
+        delete_study(study.home.folder, "tea")
+    delete_study(study.home.folder, "tea")
+    assert not study.folder.folder.exists()
+    with pytest.raises(ConfigurationError, match="study=tea: is not here"):
+        delete_study(study.home.folder, "tea")
+    kept(study, study.signed)
+    closing(monkeypatch, ("north",))
+    with pytest.raises(ConfigurationError, match="1 of 3"):
+        serve._one_round(study, rounds.init(study.terms), None, None, None)
+    with pytest.raises(ConfigurationError, match=r"has asked hospitals for releases.*another name"):
+        delete_study(study.home.folder, "tea")
+    assert study.folder.terms.exists()
+
+
+@pytest.mark.parametrize("event", ["announced", "set_up_begun", "an event of a later release"])
+def test_a_study_whose_log_says_that_it_asked_is_kept(event, study):
+    kept(study, study.signed)
+    study.log.write(event)
+    with pytest.raises(ConfigurationError, match="has asked"):
+        delete_study(study.home.folder, "tea")
+
+
+def test_who_is_not_enrolled_is_said_and_not_waited_for(study, capsys):
+    patient = replace(study, serving=replace(study.serving, wait_seconds=60.0))
+    there = {"north": Presence(1, "1"), "south": Presence(2, "1")}
+    began = time.monotonic()
+    at_server._await_hospitals(patient, lambda: there)
+    assert time.monotonic() - began < 5
+    assert "west: not enrolled, or revoked" in capsys.readouterr().err
+    (event,) = read_events(study.folder.events)
+    assert (event["event"], event["hospitals"]) == ("not_enrolled", ["west"])
+
+
+def test_the_same_hospitals_in_another_order_are_no_news(study, monkeypatch):
+    said = [
+        (NoRelease("south", "late"), NoRelease("west", "refused: approval")),
+        (NoRelease("west", "refused: approval"), NoRelease("south", "late")),
+    ]
+    turns, asked = itertools.chain(said, itertools.repeat(said[0])), []
+
+    def ask():
+        asked.append(1)
+        return Answers(3, ("north",), next(turns), ()), None
+
+    monkeypatch.setattr(quorum, "FIRST_PAUSE_SECONDS", 0.01)
+    with pytest.raises(ConfigurationError, match="south: late; west: refused"):
+        quorum.ask_until_quorum(study, ask, "round 1", round_number=1, event="below_quorum", wait_seconds=0.1)
+    assert len(asked) > 2
+    assert [event["event"] for event in read_events(study.folder.events)] == ["below_quorum"]
+
+
+def test_a_file_that_is_being_copied_ends_no_study_and_counts_as_before(study):
+    told, folder = [], study.home.folder / "hospitals"
+    enrol(study, "north", "south")
+    enrolled = Enrolled(study.home, told.append)
+    before = enrolled.look()
+    whole = (folder / "north.json").read_bytes()
+    (folder / "north.json").write_bytes(whole[:100])
+    (folder / "west.json").write_bytes(whole[:50])
+    (folder / "south.json").unlink()
+    for _ in range(3):
+        roll = enrolled.look()
+        assert roll.hospitals == {"north": before.hospitals["north"]}
+        assert roll.unknown == ("west",)
+    assert len(told) == 1
+    assert "north.json" in told[0]
+    assert "counts as before" in told[0]
+    (folder / "north.json").write_bytes(whole)
+    (folder / "west.json").unlink()
+    assert (enrolled.look().hospitals, enrolled.look().unknown) == (roll.hospitals, ())
+    assert len(told) == 1

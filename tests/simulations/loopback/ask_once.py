@@ -26,7 +26,7 @@ def main(home: str, terms: str, socket: str) -> None:
     codec = SignedCodec(
         signed=signed,
         key=operator.key(),
-        key_of=lambda name: operator.hospital(name).signing_key,
+        key_of=lambda name: operator.hospitals()[name].signing_key,
         heads=operator.heads,
         hear=heard.__setitem__,
     )
