@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install the real parts that some tests need, from Debian's packages: servers of PostgreSQL and MariaDB, unixODBC with
-# drivers for MariaDB and SQLite, and zsh. The tests start and stop the servers themselves, as a user who is not root,
+# drivers for MariaDB and SQLite, zsh, and squid. The tests start and stop the servers themselves, as a user who is not root,
 # in a folder of their own.
 set -euo pipefail
 
@@ -11,8 +11,11 @@ has_odbc() {
     command -v mariadbd >/dev/null && compgen -G '/usr/lib/*/odbc/libmaodbc.so' >/dev/null &&
         compgen -G '/usr/lib/*/odbc/libsqlite3odbc.so' >/dev/null
 }
+has_squid() {
+    [ -x /usr/sbin/squid ] && [ -x /usr/lib/squid/security_file_certgen ]
+}
 
-if has_postgresql && has_odbc && command -v zsh >/dev/null; then
+if has_postgresql && has_odbc && has_squid && command -v zsh >/dev/null; then
     exit 0
 fi
 as_root=()
@@ -25,5 +28,5 @@ export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" mkdir -p /etc/postgresql-common
 echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
 "${as_root[@]}" apt-get install -qq -y --no-install-recommends \
-    postgresql mariadb-server odbc-mariadb libsqliteodbc unixodbc zsh
-has_postgresql && has_odbc
+    postgresql mariadb-server odbc-mariadb libsqliteodbc unixodbc zsh squid-openssl
+has_postgresql && has_odbc && has_squid

@@ -9,11 +9,11 @@ from wardround.client.home.home import HOSPITAL_KEY, SETTINGS, load_home
 from wardround.client.home.new_home import begin_home
 from wardround.client.home.server_releases import THEIRS
 from wardround.client.home.settings_text import NewHome
+from wardround.client.network.server_look import look_at_server
 from wardround.client.network.supernode import (
     FOLDER,
     load_node_settings,
     node_public_key,
-    server_days_left,
     write_node_settings,
 )
 from wardround.client.policy.policy import allows_operator
@@ -96,10 +96,11 @@ def request_lines(path: Path, asked: JoinRequest) -> tuple[str, ...]:
 def _reached(folder: Path) -> str:
     settings = load_node_settings(folder / FOLDER)
     try:
-        days = server_days_left(settings)
+        # As a stranger: this node is enrolled only after its request arrived.
+        look = look_at_server(settings, ask=False)
     except ConfigurationError as error:
         return str(error)
-    return f"server {settings.address}: reached over TLS; its certificate is valid for {days} more days"
+    return f"server {settings.address}: reached over TLS; its certificate is valid for {look.days_left} more days"
 
 
 def _say(kit: Kit, folder: Path, begun: bool, listed: bool) -> None:

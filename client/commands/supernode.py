@@ -2,15 +2,42 @@
 
 from argparse import Namespace
 
-from wardround.client.network.supernode import FOLDER, become_supernode, load_node_settings
+from wardround.client.checks.server import clock_or_key
+from wardround.client.network.proxy import load_proxy
+from wardround.client.network.server_look import look_at_server
+from wardround.client.network.supernode import FOLDER, NodeSettings, become_supernode, load_node_settings
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.retry import Backoff, LastLine
 from wardround.protocol.text.say import complain
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0
 
 
 def run(options: Namespace) -> None:
     """Become the SuperNode; it waits for the server, and for plans, until it is stopped."""
     folder = options.home / FOLDER
     settings = load_node_settings(folder)
-    complain(
-        f"{settings.hospital}: connecting to {settings.address}; waiting until the operator has enrolled this node"
-    )
+    proxy = load_proxy(folder)
+    through = "" if proxy is None else f" through the proxy {proxy.address}"
+    complain(f"{settings.hospital}: connecting to {settings.address}{through}")
+    await_enrolment(settings)
     become_supernode(folder)
+
+
+def await_enrolment(settings: NodeSettings) -> None:
+    """Wait while the server does not let this node in, and say so once; return where it does, or cannot be asked.
+
+    Flower's SuperNode would end, and be started again every few seconds for as long as a hospital is revoked.
+    """
+    pauses, told = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS), LastLine()
+    while True:
+        try:
+            turned_away = list(clock_or_key(look_at_server(settings)))
+        except ConfigurationError:
+            return  # the SuperNode itself goes on calling a server that is away
+        if not turned_away:
+            return
+        line = "; ".join(f"{one.topic}: {one.text}. Remedy: {one.remedy}" for one in turned_away)
+        if told.differs(f"{line}; asking again"):
+            complain(f"{line}; asking again")
+        pauses.sleep()

@@ -2,6 +2,7 @@
 
     HOME/supernode/settings.json  the hospital's name, the server's address, the agent's socket
     HOME/supernode/root.crt       the certificate that vouches for the server
+    HOME/supernode/proxy.yaml     the hospital's own proxy, if there is one (client.network.proxy)
     HOME/supernode/node.key       the key by which the server knows this SuperNode (OpenSSH, NIST P-384)
     HOME/supernode/empty, flwr    where the process runs, and where Flower keeps its own files
 
@@ -11,14 +12,11 @@ In a deployment the folder belongs to a user of its own, who can read no table, 
 import os
 import secrets
 import socket
-import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -35,11 +33,6 @@ RUNNER_FILE = "runner.key"  # in the folder flwr, made anew at each start: who h
 # Of 127.0.0.0/8, and nobody else's: deploy/wardround-supernode.service lets this one through, and not 127.0.0.1.
 OWN_ADDRESS = "127.83.65.1"
 _LARGEST = 100_000
-# By OpenSSL's codes X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED; for all others the kit is not that server's.
-_REMEDIES = {
-    9: "set this machine's clock, or ask the operator to set the server's and renew",
-    10: "ask the operator to run wardround-serve renew and restart up (and check this machine's clock)",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +57,26 @@ def node_public_key(folder: Path) -> str:
             serialization.NoEncryption(),
         )
         write_new(path, private, 0o600)
+    public = (
+        node_private_key(folder)
+        .public_key()
+        .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    )
+    return public.decode("ascii")
+
+
+def node_private_key(folder: Path) -> ec.EllipticCurvePrivateKey:
+    """Read the node's key; ConfigurationError where it is none."""
+    path = folder / "node.key"
     try:
         loaded = serialization.load_ssh_private_key(read_bounded(path, _LARGEST), None)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"key={path}: cannot be read as an OpenSSH key; remove it and join again"
         ) from error
-    public = loaded.public_key().public_bytes(
-        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-    )
-    return public.decode("ascii")
+    if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+        raise ConfigurationError(f"key={path}: is not an EC key; remove it and join again")
+    return loaded
 
 
 def write_node_settings(folder: Path, kit: Kit, agent_socket: Path) -> None:
@@ -108,34 +111,6 @@ def load_node_settings(folder: Path) -> NodeSettings:
         raise ConfigurationError(
             f"supernode={path}: is damaged; run wardround-hospital join KIT again"
         ) from error
-
-
-def server_days_left(settings: NodeSettings, now: datetime | None = None) -> int:
-    """Reach the server over TLS and say for how many days its certificate is valid.
-
-    ConfigurationError, in words, where it cannot be reached or is not who the kit says.
-    """
-    host, _, port = settings.address.rpartition(":")
-    trust = ssl.create_default_context(cafile=str(settings.folder / "root.crt"))
-    try:
-        with (
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5.0) as plain,
-            trust.wrap_socket(plain, server_hostname=host.strip("[]")) as secured,
-        ):
-            certificate = secured.getpeercert(binary_form=True) or b""
-    except ssl.SSLError as error:
-        reason = getattr(error, "verify_message", "") or error.reason or "TLS fails"
-        remedy = _REMEDIES.get(getattr(error, "verify_code", 0), "ask the operator for a new kit")
-        raise ConfigurationError(
-            f"server={settings.address}: its certificate is not accepted ({reason}); {remedy}"
-        ) from error
-    except OSError as error:
-        raise ConfigurationError(
-            f"server={settings.address}: cannot be reached ({error.strerror or 'no answer'}); "
-            "allow outgoing connections to this address, or wait for the operator"
-        ) from error
-    expires = x509.load_der_x509_certificate(certificate).not_valid_after_utc
-    return (expires - (now or datetime.now(UTC))).days
 
 
 def command(settings: NodeSettings) -> list[str]:

@@ -44,6 +44,7 @@ from flwr.supernode.runtime import run_clientapp
 
 from wardround.client.network.known_app import run_the_shim_alone
 from wardround.client.network.left_behind import leaving_nothing_behind
+from wardround.client.network.proxy import server_transport
 from wardround.client.network.repeated_parts import RepeatedParts
 from wardround.protocol.exit_with_parent import exit_when_parent_exits
 from wardround.protocol.text.say import complain
@@ -107,6 +108,8 @@ def main() -> None:
         "wardround-runner", lambda: _serve(f"{options.host}:{options.port}", secret, waiting, wake)
     )
     os.close(waiting)
+    # After the fork: the runner dials this process, never the server.
+    httpx.Client = calling_the_server(Path(options.root_certificates).parent)  # type: ignore[misc]
     os.set_blocking(wake, False)
     _set_times(runner, wake)
     _end_with(flower_supernode)
@@ -201,6 +204,16 @@ def _serve(address: str, secret: bytes, waiting: int, wake: int) -> None:
                     runtime_dependency_install=False,  # an app could name packages, and Flower would fetch them
                 )  # fmt: skip
                 _fork("wardround-shim", run)
+
+
+def calling_the_server(folder: Path) -> type[httpx.Client]:
+    """Give the client of this process, which calls the server alone: through the hospital's proxy, if it has one."""
+
+    class ServerClient(httpx.Client):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(transport=server_transport(folder), **options)
+
+    return ServerClient
 
 
 def dialling_from(host: str) -> type[httpx.Client]:

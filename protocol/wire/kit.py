@@ -154,7 +154,7 @@ def _is_node_key(text: object) -> bool:
         return False
     try:
         return isinstance(load_ssh_public_key(text.encode("ascii")), EllipticCurvePublicKey)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, NotImplementedError):  # the last: of a compressed point
         return False
 
 

@@ -45,9 +45,10 @@ def _revoke(parser: OneLineParser) -> None:
 def _up(parser: OneLineParser) -> None:
     parser.add_argument(
         "--bind",
-        default="127.0.0.1",
-        metavar="IP",
-        help="127.0.0.1: this machine only; 0.0.0.0: hospitals too",
+        action="append",
+        metavar="ADDRESS",
+        help="where hospitals can call: an address or name of this machine, IPv4 or IPv6, 0.0.0.0 for all of IPv4, "
+        ":: for all; may be repeated (default: this machine alone, 127.0.0.1)",
     )
 
 
@@ -85,9 +86,9 @@ def _waits(parser: OneLineParser) -> None:
     parser.add_argument(
         "--wait-seconds",
         type=number,
-        default=3600.0,
+        default=86_400.0,
         metavar="S",
-        help="how long to keep asking, or to wait for a server that is down (default: 3600)",
+        help="how long to keep asking, or to wait for a server that is down (default: 86400, a day)",
     )
 
 

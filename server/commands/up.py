@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -16,12 +17,12 @@ from wardround.protocol.exit_with_parent import exit_with_parent
 from wardround.protocol.quiet import QUIET
 from wardround.protocol.retry import Backoff, LastLine
 from wardround.protocol.text.say import complain
+from wardround.server.network.listening import OWN, check_binds
 from wardround.server.network.superlink import is_listening, reconcile_nodes
 from wardround.server.store.certificates import WARN_DAYS, days_left
 from wardround.server.store.enrolled import Enrolled, Roll
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 
-BINDS = ("127.0.0.1", "0.0.0.0")  # noqa: S104 (what this machine's own commands reach at 127.0.0.1)
 LOOK_SECONDS, DAY_SECONDS = 1.0, 86_400.0
 START_SECONDS = 60.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
@@ -32,19 +33,15 @@ _SPENT = (
 
 
 def run(options: Namespace) -> None:
-    """Serve until SIGTERM or SIGINT; ``--bind 0.0.0.0`` to be reached from elsewhere than this machine."""
-    if options.bind not in BINDS:
-        raise ConfigurationError(
-            f"--bind={options.bind}: must be 127.0.0.1, for this machine alone, or 0.0.0.0, for the hospitals too; "
-            "this machine's own commands connect to 127.0.0.1; use a firewall to limit other addresses"
-        )
-    home = load_operator_home(options.home)
+    """Serve until SIGTERM or SIGINT; ``--bind`` says at which addresses hospitals can call, too."""
+    home, binds = load_operator_home(options.home), options.bind or [OWN]
     _check(home)
+    check_binds(binds, home.port)
     # As an exception, so that `finally` below takes the SuperLink down with this process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
     while True:
-        process = _start(home, options.bind)
+        process = _start(home, binds)
         begun = time.monotonic()
         try:
             _keep(home, process)
@@ -83,14 +80,14 @@ def _warn_of_expiry(left: int) -> None:
         complain(f"WARNING: the server's certificate {ends}; run wardround-serve renew, and restart up")
 
 
-def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
+def _start(home: OperatorHome, binds: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the SuperLink in an empty folder: its own code comes from the installation alone.
 
     It never outlives this process: with nobody to sync its node list, a revoked hospital would stay in.
     """
     line = [
         sys.executable, "-P", "-m", "wardround.server.network.superlink_process",
-        "--host", bind, "--port", str(home.port),
+        "--host", OWN, "--port", str(home.port),
         "--ssl-certfile", str(home.tls("server.crt")),
         "--ssl-keyfile", str(home.tls("server.key")),
         "--ssl-ca-certfile", str(home.tls("root.crt")),
@@ -105,6 +102,7 @@ def _start(home: OperatorHome, bind: str) -> subprocess.Popen[bytes]:
         # Large bodies go back to the system when they are done with: else glibc keeps what was freed.
         "MALLOC_MMAP_THRESHOLD_": "131072",
         "MALLOC_ARENA_MAX": "2",
+        "WARDROUND_BIND": ",".join(binds),
         "WARDROUND_CONTROL": str(home.folder / "secrets/control"),
     }
     return subprocess.Popen(exit_with_parent(line), cwd=home.folder / "superlink/empty", env=environment)

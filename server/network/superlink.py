@@ -46,6 +46,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid as HttpGrid  # what a study's rounds are carried by
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.server.network.direct import call_directly
 from wardround.server.network.doorkeeper import SECRET_HEADER
 from wardround.server.network.strategy import Presence
 from wardround.server.network.streamed_grid import StreamedGrid
@@ -163,6 +164,7 @@ def _in_words(error: BaseException) -> str:
 
 @contextmanager
 def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
+    call_directly()
     if not is_listening(home):
         raise ServerAway("nobody listens there")
     root = home.tls("root.crt").read_bytes()
@@ -255,6 +257,7 @@ def _claim(home: OperatorHome, run_id: int, root: bytes) -> str:
 
 @contextmanager
 def _control(home: OperatorHome) -> Iterator[ControlHttpClient]:
+    call_directly()
     client = ControlHttpClient.from_server_address(
         home.local_address,
         False,

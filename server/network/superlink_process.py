@@ -20,6 +20,7 @@ from wardround.server.network.laid import Laid, hold
 from wardround.server.network.laid_record import LaidRecord
 from wardround.server.network.lean_database import keep_lean
 from wardround.server.network.line import Line
+from wardround.server.network.listening import listen
 from wardround.server.network.node_keys import NodeKeys
 
 
@@ -33,7 +34,7 @@ def enrolled_keys(app: Any) -> Callable[[], list[bytes]]:
 
 
 def main() -> None:
-    """Serve as ``flower-superlink`` does; WARDROUND_CONTROL names the file of the secret."""
+    """Serve as ``flower-superlink`` does; WARDROUND_CONTROL: the secret's file, WARDROUND_BIND: where to listen."""
     from flwr.supercore import sql_mixin
     from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
     from flwr.superlink.main import create_app
@@ -46,10 +47,8 @@ def main() -> None:
     app = create_app(config, SuperLinkLifespan)
     hold(fleet_handlers, Laid(LaidRecord(Path(config.database).with_name("laid.sqlite"))))
     gc.freeze()  # what stays for good; so the doorkeeper's collections after large bodies take milliseconds
-    uvicorn.run(
+    settings = uvicorn.Config(
         Doorkeeper(app, secret, NodeKeys(enrolled_keys(app))),
-        host=config.host,
-        port=config.port,
         log_level="warning",
         http=Line,
         loop="wardround.server.network.impatient_loop:ImpatientLoop",
@@ -58,6 +57,8 @@ def main() -> None:
         ssl_certfile=config.ssl_certfile,
         workers=1,  # places, keys and bounds are this process's own: a second worker would count for itself
     )
+    # Flower takes one address; hospitals may call several, and our own commands call 127.0.0.1.
+    uvicorn.Server(settings).run(listen(os.environ["WARDROUND_BIND"].split(","), config.port))
 
 
 if __name__ == "__main__":

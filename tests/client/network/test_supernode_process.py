@@ -153,6 +153,13 @@ def test_a_server_that_was_away_is_called_again_within_seconds():
     assert len(set(slept[10:])) > 100, "all hospitals would call at the same time"
 
 
+def test_a_line_that_drops_is_called_again_for_as_long_as_it_takes():
+    """Two hours of calls in vain, three seconds apart: Flower's rule gives up neither by number nor by time."""
+    invoker = calling_again_soon()
+    assert (invoker.max_tries, invoker.max_time) == (None, None)
+    assert len(pauses_of_calls(httpx.ConnectTimeout("no answer"), 2400)) == 2400
+
+
 def test_a_server_without_room_is_left_alone_for_as_long_as_flower_does():
     full = httpx.Response(503, request=httpx.Request("POST", "https://127.0.0.1"))
     slept = pauses_of_calls(httpx.HTTPStatusError("full", request=full.request, response=full), 200)

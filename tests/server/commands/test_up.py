@@ -69,7 +69,7 @@ import sys, time
 from pathlib import Path
 from wardround.server.commands import up
 from wardround.server.store.operator_home import load_operator_home
-print(up._start(load_operator_home(Path(sys.argv[1])), "127.0.0.1").pid, flush=True)
+print(up._start(load_operator_home(Path(sys.argv[1])), ["127.0.0.1"]).pid, flush=True)
 time.sleep(600)
 """
 

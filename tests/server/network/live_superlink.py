@@ -35,11 +35,11 @@ class LiveSuperLink:
     folder: Path
     pid: int = 0
 
-    def client(self):
-        """Flower's own client, with the hospital's key."""
+    def client(self, address=None):
+        """Flower's own client, with the hospital's key. address: where it calls; by default as our own commands."""
         signed = NodeAuthHttpInterceptor(self.key, self.key.public_key())
         root = self.home.tls("root.crt").read_bytes()
-        return FleetHttpClient.from_server_address(self.home.local_address, False, root, [signed])
+        return FleetHttpClient.from_server_address(address or self.home.local_address, False, root, [signed])
 
     def activate(self, client):
         """Be there; the hospital's node."""
@@ -48,9 +48,10 @@ class LiveSuperLink:
         return Node(node_id=client.ActivateNode(asked).node_id)
 
     @contextmanager
-    def up(self, ready=b"north may connect"):
+    def up(self, ready=b"north may connect", bind="127.0.0.1"):
         """Start it, as an operator does; its process ends with the block. ready: what it says then."""
-        line = [sys.executable, "-P", "-m", "wardround.server.main", "up", f"--home={self.home.folder}"]
+        home = f"--home={self.home.folder}"
+        line = [sys.executable, "-P", "-m", "wardround.server.main", "up", home, f"--bind={bind}"]
         log = self.folder / "up.log"
         with log.open("wb") as written:
             process = subprocess.Popen(line, stdout=written, stderr=written)
@@ -66,13 +67,11 @@ class LiveSuperLink:
         return sum(one.stat().st_size for one in (self.home.folder / "superlink").rglob("*") if one.is_file())
 
 
-def provisioned(folder):
-    """An operator's home with north enrolled; not started."""
+def provisioned(folder, host="127.0.0.1"):
+    """An operator's home with north enrolled; not started. host: as hospitals call it."""
     home, port = folder / "op", free_port()
     key = ec.generate_private_key(ec.SECP384R1())
-    main(
-        ["provision", f"--home={home}", f"--address=127.0.0.1:{port}", "--hospital=north", f"--out={folder}"]
-    )
+    main(["provision", f"--home={home}", f"--address={host}:{port}", "--hospital=north", f"--out={folder}"])
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     asked = sign_join_request("north", public, new_key())
     save_signed(asked, folder / "north.request")

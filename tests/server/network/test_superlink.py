@@ -7,10 +7,12 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from flwr.supercore.constant import NodeStatus
+from flwr.supercore.protobuf import client as flowers
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.superlink.grid import HttpGrid
 
 from wardround.server.network import superlink
+from wardround.server.network.direct import call_directly
 from wardround.server.network.superlink import Reconciled, heartbeats, live_on, reconcile_nodes
 from wardround.server.store.enrolled import Roll
 
@@ -64,6 +66,19 @@ def test_a_grids_calls_all_pass_by_the_one_invoker():
     grid = HttpGrid("127.0.0.1:1", root_certificates=None, token="t")
     assert grid._runtime_client._retry_invoker is grid._retry_invoker
     grid.close()
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("value", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "no address"])
+def test_our_own_calls_never_ask_a_proxy(variable, value, monkeypatch):
+    """A proxy elsewhere would be asked for its own 127.0.0.1, or an odd variable end the command."""
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(flowers, "httpx", httpx)  # put back afterwards
+    call_directly()
+    grid = HttpGrid("127.0.0.1:1", root_certificates=None, token="t")
+    assert grid._runtime_client._client._mounts == {}
+    grid.close()
+    assert flowers.httpx.Client.func is httpx.Client, "other code of this process keeps its proxy"
 
 
 class Control:

@@ -1,0 +1,78 @@
+"""Where the server listens: any address of this machine, IPv4, IPv6 and names, and 127.0.0.1 for its own commands."""
+
+import contextlib
+import socket
+
+import pytest
+
+from tests.server.network.live_superlink import provisioned
+from wardround.client.network.server_look import look_at_server
+from wardround.client.network.supernode import load_node_settings, node_public_key, write_node_settings
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.wire.kit import load_kit
+from wardround.server.network.listening import check_binds, listen
+from wardround.simulations.loopback.federation import free_port
+
+ELSEWHERE = "127.0.0.2"
+
+
+def reached(port):
+    """At which addresses of this machine somebody listens."""
+    found = set()
+    for address in ("127.0.0.1", ELSEWHERE, "::1"):
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 5):
+            found.add(address)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("binds", "addresses"),
+    [
+        (["127.0.0.1"], {"127.0.0.1"}),
+        ([ELSEWHERE], {"127.0.0.1", ELSEWHERE}),
+        (["::1"], {"127.0.0.1", "::1"}),
+        (["0.0.0.0"], {"127.0.0.1", ELSEWHERE}),  # noqa: S104
+        (["::"], {"127.0.0.1", ELSEWHERE, "::1"}),
+        ([ELSEWHERE, "::1", ELSEWHERE], {"127.0.0.1", ELSEWHERE, "::1"}),
+        (["localhost"], {"127.0.0.1", "::1"}),
+    ],
+)
+def test_what_is_named_is_listened_at_and_127_0_0_1(binds, addresses):
+    port = free_port()
+    check_binds(binds, port)
+    with contextlib.ExitStack() as ends:
+        for one in listen(binds, port):
+            ends.enter_context(one)
+        # Some machines resolve localhost to one of the two.
+        assert reached(port) == addresses or (binds == ["localhost"] and "127.0.0.1" in reached(port))
+    assert reached(port) == set()
+
+
+def test_what_cannot_be_listened_at_is_one_line_and_leaves_nothing_open():
+    port = free_port()
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(ConfigurationError, match="another process"),
+    ):
+        listen([ELSEWHERE, "127.0.0.1"], port)
+    assert reached(port) == set()
+    with pytest.raises(ConfigurationError, match=r"--bind=192\.0\.2\.1: .*give an address of this machine"):
+        listen(["127.0.0.1", "192.0.2.1"], port)
+    with pytest.raises(ConfigurationError, match="is no address, and no name"):
+        listen(["no.such.invalid"], port)
+    assert reached(port) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.flower
+@pytest.mark.parametrize(("host", "bind"), [("[::1]", "::1"), ("localhost", "::"), (ELSEWHERE, ELSEWHERE)])
+def test_a_hospital_calls_by_ipv6_by_name_and_by_another_address(host, bind, tmp_path):
+    live = provisioned(tmp_path, host)
+    folder = tmp_path / "node"
+    write_node_settings(folder, load_kit(tmp_path / "north.kit"), tmp_path / "agent.sock")
+    node_public_key(folder)
+    with live.up(bind=bind):
+        look = look_at_server(load_node_settings(folder))
+        assert (look.enrolled, look.days_left > 300) == (False, True)
+        with live.client(live.home.address) as client:
+            assert live.activate(client).node_id
