@@ -11,7 +11,7 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from wardround.conf.explain import explain
 from wardround.conf.signs import as_written
+from wardround.conf.sweep_table import by_key, next_number, varied, write_jobs
 from wardround.protocol.command_line.exit_codes import FAULT, OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.files import read_bounded
@@ -35,12 +36,16 @@ from wardround.protocol.text.say import complain, say, show_fault
 
 @dataclass(frozen=True, eq=False)
 class SweepJob:
-    """One job of a sweep, composed and checked: its number, its plain settings, its folder, its frozen settings."""
+    """One job of a sweep, composed and checked.
+
+    number: of its folder. plain, settings: as composed, and frozen. varied: what it was given that another was not.
+    """
 
     number: int
     plain: dict[str, object]
     folder: Path
     settings: Any
+    varied: str = ""
 
 
 RunJobs = Callable[[Sequence[SweepJob]], Iterator[int]]
@@ -50,9 +55,8 @@ RunJobs = Callable[[Sequence[SweepJob]], Iterator[int]]
 _AS_COMPOSED = (
     "hydra.run.dir=${output_dir}",
     "hydra.sweep.dir=${output_dir}",
-    "hydra.sweep.subdir=${hydra:job.override_dirname}",
+    "hydra.sweep.subdir=${hydra:job.num}",
     "hydra.job.name=wardround-simulate",
-    "hydra.job.config.override_dirname.exclude_keys=[output_dir,data.path,data.contract,federation.cache_dir]",
     "hydra.output_subdir=null",
     "hydra/job_logging=wardround",
     "hydra/hydra_logging=wardround",
@@ -109,6 +113,8 @@ class _Jobs:
     ) -> None:
         self._job, self._freeze, self._run_jobs = job, freeze, run_jobs
         self._postponed: list[SweepJob] = []
+        self._given: dict[str, Sequence[str]] = {}
+        self._first_number: int | None = None
         self.code = OK
         self.started = False
         self.sweep_dir: Path | None = None
@@ -121,11 +127,14 @@ class _Jobs:
         if sweeping:
             self.sweep_dir = _near(Path(own.sweep.dir))
         folder = _near(Path(own.runtime.output_dir))
+        if sweeping:
+            folder = self._place(folder, int(own.job.num), list(own.overrides.task))
         try:
             plain = _plain(config)
             settings = self._freeze(plain, folder)
             if sweeping and self._run_jobs is not None:
-                self._postponed.append(SweepJob(int(own.job.num), plain, folder, settings))
+                number = int(own.job.num) + (self._first_number or 0)
+                self._postponed.append(SweepJob(number, plain, folder, settings))
             else:
                 self._job(settings)
         except WardroundError as error:
@@ -140,11 +149,33 @@ class _Jobs:
             show_fault(*sys.exc_info())
             self.code = self.code or FAULT
 
+    def _place(self, made: Path, number: int, overrides: Sequence[str]) -> Path:
+        """Give a job of a sweep its folder, behind those of an earlier sweep there, and note what it was given.
+
+        made: the folder that Hydra made, by its own number.
+        """
+        sweep_dir = made.parent
+        if made.name != str(number):
+            return made  # a person gave hydra.sweep.subdir
+        if self._first_number is None:
+            self._first_number = next_number(sweep_dir)
+        folder = sweep_dir / str(self._first_number + number)
+        self._given[folder.name] = overrides
+        write_jobs(sweep_dir, self._given)
+        if folder != made:
+            folder.mkdir(exist_ok=True)
+            if made.name not in self._given:
+                with suppress(OSError):
+                    made.rmdir()  # one that an earlier job filled stays
+        return folder
+
     def run_postponed(self) -> None:
         """Run the jobs of a sweep that were composed; one that failed leaves the others."""
         if not self._postponed or self._run_jobs is None:
             return
-        for job, code in zip(self._postponed, self._run_jobs(self._postponed), strict=True):
+        differences = varied({job: by_key(overrides) for job, overrides in self._given.items()})
+        jobs = [replace(job, varied=differences.get(job.folder.name, "")) for job in self._postponed]
+        for job, code in zip(jobs, self._run_jobs(jobs), strict=True):
             if code == USER_ERROR:
                 _remove_empty(job.folder)
             # What a person can fix is said before a fault of ours.

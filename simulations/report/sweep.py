@@ -13,6 +13,8 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
+from wardround.conf.sweep_table import read_jobs as read_table
+from wardround.conf.sweep_table import varied
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_durably
 from wardround.protocol.privacy.noise import SUPPOSED
@@ -66,37 +68,28 @@ def write_frontier(sweep_dir: Path) -> Frontier:
 
 def read_jobs(sweep_dir: Path) -> list[Job]:
     """Every job's folder under ``sweep_dir`` in the order of their numbers or names."""
-    folders = [
-        folder
+    names = {
+        folder.name
         for folder in sweep_dir.iterdir()
         if folder.is_dir() and not folder.name.startswith(".") and EARLIER not in folder.name
-    ]
-    # Hydra numbers jobs without leading zeros: padded, 10 follows 9.
-    order = sorted(folders, key=lambda folder: (not folder.name.isdigit(), folder.name.zfill(9)))
-    return [_read_job(folder) for folder in order]
+    }
+    given = varied(read_table(sweep_dir))
+    # Jobs are numbered without leading zeros: padded, 10 follows 9. One that failed at once left no folder.
+    order = sorted(names | set(given), key=lambda name: (not name.isdigit(), name.zfill(9)))
+    return [_read_job(sweep_dir / name, given.get(name, "")) for name in order]
 
 
-def _read_job(folder: Path) -> Job:
+def _read_job(folder: Path, given: str) -> Job:
+    failed = f"{folder.name} ({given})" if given else folder.name
     try:
         # A run writes it last: where it stands, the run has ended.
         summary = read_json((folder / "summary.json").read_bytes(), _LARGEST)
         settings = read_yaml((folder / "config.yaml").read_bytes(), "config.yaml")
     except (OSError, ValueError, ConfigurationError):
-        return Job(_with_overrides(folder), {}, None)
+        return Job(failed, {}, None)
     if not isinstance(summary, dict) or not set(summary) >= NEEDED:
-        return Job(_with_overrides(folder), {}, None)
+        return Job(failed, {}, None)
     return Job(folder.name, flat(settings), summary)
-
-
-def _with_overrides(folder: Path) -> str:
-    """Name a failed job by its folder and, where that is only a number, the overrides that Hydra noted."""
-    if not folder.name.isdigit():
-        return folder.name
-    try:
-        overrides = read_yaml((folder / ".hydra" / "overrides.yaml").read_bytes(), "overrides.yaml")
-        return f"{folder.name} ({' '.join(map(str, overrides))})"
-    except (OSError, TypeError, ConfigurationError):
-        return folder.name
 
 
 def flat(settings: object, prefix: str = "") -> dict[str, object]:

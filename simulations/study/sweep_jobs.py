@@ -33,7 +33,7 @@ def run_jobs(jobs: Sequence[SweepJob]) -> Iterator[int]:
     workers = workers_of(jobs)
     if workers < 2:
         for job in jobs:
-            say(f"#{job.number} : {job.folder}")
+            say(_head(job))
             yield attempt(partial(_settings, job))
         return
     with ThreadPoolExecutor(workers) as pool, ExitStack() as processes:
@@ -72,8 +72,12 @@ def _line(job: SweepJob) -> bytes:
     return json.dumps({"settings": job.plain, "folder": str(job.folder)}).encode() + b"\n"
 
 
+def _head(job: SweepJob) -> str:
+    return f"#{job.number} : {job.folder}" + (f" : {job.varied}" if job.varied else "")
+
+
 def _shown(job: SweepJob, answer: dict[str, Any]) -> int:
-    say(f"#{job.number} : {job.folder}")
+    say(_head(job))
     say(*str(answer["out"]).splitlines())
     complain(*str(answer["err"]).splitlines())
     return int(answer["code"])

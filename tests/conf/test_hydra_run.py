@@ -14,6 +14,7 @@ from wardround.conf import hydra_run
 from wardround.conf.compose import settings_to_mapping, study_settings
 from wardround.conf.help import help_text
 from wardround.conf.settings import StudySettings
+from wardround.conf.sweep_table import read_jobs, varied
 from wardround.protocol.errors import TableError
 from wardround.simulations.main import main
 
@@ -156,9 +157,46 @@ def test_a_failing_job_leaves_the_others_and_the_frontier(
     assert jobs.run_command(monkeypatch, f"seed={seeds}", "output_dir=sweep", "-m") == code
     expected = [int(seed) for seed in seeds.split(",")]
     assert [s.seed for s in jobs.settings] == expected
-    assert [s.output_dir for s in jobs.settings] == [Path(f"sweep/seed={seed}") for seed in expected]
+    assert [s.output_dir for s in jobs.settings] == [Path(f"sweep/{number}") for number in range(3)]
     assert jobs.frontiers == [Path("sweep")]
     assert ("Traceback" in capsys.readouterr().err) == (99 in expected)
+
+
+def test_a_sweeps_jobs_are_numbered_whatever_their_settings_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A "/" made nested folders, which no frontier found; a long list was no folder's name, and ended the sweep."""
+    jobs = Jobs()
+    long = "training.public_patients={" + ",".join(f"hospital_{number}:100" for number in range(60)) + "}"
+    assert jobs.run_command(monkeypatch, "privacy.epsilon=0,-1", "output_dir=sweep", "-m") == 2
+    assert (
+        jobs.run_command(
+            monkeypatch, "data=noshow", "data.path=t/a.csv,t/b.csv", long, "output_dir=sweep", "-m"
+        )
+        == 0
+    )
+    places = [Path(f"sweep/{number}") for number in (2, 3)]
+    assert [settings.output_dir for settings in jobs.settings] == places
+    table = read_jobs(Path("sweep"))
+    assert [table[str(number)].get("data.path") for number in range(4)] == [None, None, "t/a.csv", "t/b.csv"]
+    assert table["2"]["training.public_patients"] == long.partition("=")[2]
+    assert varied({job: table[job] for job in ("2", "3")}) == {
+        "2": "data.path=t/a.csv",
+        "3": "data.path=t/b.csv",
+    }
+
+
+def test_a_sweep_into_an_earlier_ones_folder_goes_on_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Jobs()
+    for seeds in ("0,1", "2,3,4"):
+        assert jobs.run_command(monkeypatch, f"seed={seeds}", "output_dir=sweep", "-m") == 0
+        for settings in jobs.settings:
+            (settings.output_dir / "summary.json").write_text("{}")
+    assert [(s.seed, str(s.output_dir)) for s in jobs.settings] == [(n, f"sweep/{n}") for n in range(5)]
+    assert {job: row["seed"] for job, row in read_jobs(Path("sweep")).items()} == {
+        str(n): str(n) for n in range(5)
+    }
+    assert sorted(path.name for path in Path("sweep").iterdir() if path.is_dir()) == [
+        str(n) for n in range(5)
+    ]
 
 
 def test_a_presets_values_yield_to_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:

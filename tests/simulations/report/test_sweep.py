@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import yaml
 
+from wardround.conf.sweep_table import write_jobs
 from wardround.simulations.report.scores import METHODS
 from wardround.simulations.report.summary import summarise
 from wardround.simulations.report.sweep import read_jobs, show_frontier, write_frontier
@@ -17,15 +18,14 @@ from wardround.simulations.report.sweep import read_jobs, show_frontier, write_f
 @pytest.fixture
 def sweep(example: Callable, tmp_path: Path) -> Path:
     """Three ε × three seeds; job 4 (ε = 2, seed 1) failed, job 9 was cut off while it wrote."""
-    plain = summarise(example())
+    plain, given = summarise(example()), {}
     for index in range(9):
         epsilon, seed = (1.0, 2.0, 4.0)[index // 3], index % 3
         folder = tmp_path / str(index)
-        (folder / ".hydra").mkdir(parents=True)
-        overrides = [f"privacy.epsilon={epsilon}", f"seed={seed}"]
-        (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
+        given[str(index)] = [f"privacy.epsilon={epsilon}", f"seed={seed}", "model=mlp"]
         if index == 4:
             continue
+        folder.mkdir()
         auc = {**plain["auc"], "federated_private": 0.7 + 0.01 * epsilon + 0.001 * seed}
         summary = {**plain, "seed": seed, "patient_epsilon": epsilon, "auc": auc}
         (folder / "summary.json").write_text(json.dumps(summary))
@@ -36,6 +36,7 @@ def sweep(example: Callable, tmp_path: Path) -> Path:
             "study": f"job{index}",
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    write_jobs(tmp_path, given)
     (tmp_path / "9").mkdir()
     (tmp_path / "9" / "summary.json").write_text('{"auc": {')
     (tmp_path / "multirun.yaml").write_text("{}")
