@@ -12,6 +12,7 @@ from wardround.client.commands.outreach_protocol import protocol
 from wardround.client.commands.outreach_queue import queue
 from wardround.client.commands.outreach_standing import standing
 from wardround.client.commands.outreach_stop import stop_all
+from wardround.client.commands.outreach_watch import run_watch
 
 
 def run(options: Namespace) -> None:
@@ -23,6 +24,7 @@ _ACTIONS = {
     "begin": begin,
     "check": check,
     "propose": run_propose,
+    "watch": run_watch,
     "queue": queue,
     "approve": approve,
     "change": change_module,

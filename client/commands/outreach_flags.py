@@ -11,7 +11,7 @@ def outreach(parser: OneLineParser) -> None:
     """Add its words, each with its flags."""
     parser.begin_words(
         "action",
-        "begin|check|propose|queue|approve|change|hold|refuse|standing|stop|inbound|about|protocol|measure",
+        "begin|check|propose|watch|queue|approve|change|hold|refuse|standing|stop|inbound|about|protocol|measure",
     )
     inner(parser, "begin", "write outreach.yaml to edit, which proposes nothing yet; overwrites nothing")
     inner(parser, "check", "check outreach.yaml, and the tables and modules that it names; changes nothing")
@@ -19,18 +19,24 @@ def outreach(parser: OneLineParser) -> None:
         parser, "propose", "propose what is due now, and void what no longer may be sent; sends nothing"
     )
     propose.add_argument("--as-of", metavar="TIME", help="in a simulated home: the time that counts")
-    propose.add_argument(
+    watch = inner(parser, "watch", "propose as soon as a table or a module changed, until it is stopped")
+    for one in (propose, watch):
+        _model(one)
+    add_deciding(parser)
+    _protocol(inner(parser, "protocol", "say what is to be found out, and sign it before it begins"))
+    measure = inner(parser, "measure", "show what the arms of a signed protocol show so far; changes nothing")
+    measure.add_argument("name", nargs="?", metavar="PROTOCOL", help="its name (default: the newest)")
+
+
+def _model(parser: OneLineParser) -> None:
+    parser.add_argument(
         "model",
         nargs="?",
         type=Path,
         metavar="MODEL",
         help="a study's model.safetensors, with weight_error.safetensors beside it (default: standard messages alone)",
     )
-    of_model(propose)
-    add_deciding(parser)
-    _protocol(inner(parser, "protocol", "say what is to be found out, and sign it before it begins"))
-    measure = inner(parser, "measure", "show what the arms of a signed protocol show so far; changes nothing")
-    measure.add_argument("name", nargs="?", metavar="PROTOCOL", help="its name (default: the newest)")
+    of_model(parser)
 
 
 def _protocol(parser: OneLineParser) -> None:

@@ -21,9 +21,9 @@ from wardround.client.outreach.journal.journal import Journal
 from wardround.client.outreach.journal.schema import HELD_COLUMNS
 from wardround.client.outreach.journal.states import APPROVED, HELD, PROPOSED, STATES, VOID
 from wardround.client.outreach.journal.tokens import tokens
-from wardround.client.outreach.permission.caps import COUNTED, within_caps
+from wardround.client.outreach.permission.caps import COUNTED
 from wardround.client.outreach.permission.permission import Permission, permission_of
-from wardround.client.outreach.permission.rules import RULES
+from wardround.client.outreach.proposals.capped import hold_at_caps
 from wardround.client.outreach.proposals.ending import OPEN_COLUMNS, lost_ground
 from wardround.client.outreach.proposals.in_arms import (
     USED,
@@ -38,7 +38,7 @@ from wardround.client.outreach.proposals.library import Library
 from wardround.client.outreach.proposals.rows import Chosen, held_rows, proposal_rows
 from wardround.client.outreach.proposals.standard import Standards, standards_of
 from wardround.client.outreach.proposals.teams import team_rows
-from wardround.client.outreach.proposals.timing import Timing, days_of, timing_of
+from wardround.client.outreach.proposals.timing import Timing, timing_of
 from wardround.client.outreach.tables import read_outreach
 from wardround.client.outreach.triggers.looking import care_teams, look, patients_of
 from wardround.client.outreach.triggers.settings import OutreachSettings
@@ -78,6 +78,11 @@ class Proposing:
 
 def propose(journal: Journal, grounds: Grounds, choose: Chooser | None = None) -> Proposing:
     """Propose what is due now, and void what no longer may be sent. TableError where a table cannot be read."""
+    with journal.alone():
+        return _proposed(journal, grounds, choose)
+
+
+def _proposed(journal: Journal, grounds: Grounds, choose: Chooser | None) -> Proposing:
     settings, now = grounds.settings, grounds.now
     purged = journal.purge(now - timedelta(days=settings.keep_days))
     source = grounds.source.snapshot()
@@ -166,9 +171,8 @@ def _to_patients(
     )
     zone = grounds.source.timezone
     standards = standards_of(trigger, fresh, permission, grounds.library, grounds.settings, timing, zone)
-    standards.rule[
-        ~_within(standards, journal, grounds, permission, names, timing) & (standards.rule == 0)
-    ] = RULES.index("cap")
+    counted = journal.frame(("token", "send_after"), COUNTED)
+    hold_at_caps(standards, counted, names, timing, grounds.settings)
     token = names.gather(standards.index)
     held = held_rows(standards, token, grounds.now)
     # Who opted out is not written down again: they are known to nobody here.
@@ -210,28 +214,6 @@ def _choose(
         return choose(standards, permission, timing, room(""))
     channels = {one.id: one.channel.lower() for one in grounds.library.modules}
     return choose_in_arms(standards, permission, timing, choose, arms, room, channels)
-
-
-def _within(
-    standards: Standards,
-    journal: Journal,
-    grounds: Grounds,
-    permission: Permission,
-    names: pl.Series,
-    timing: Timing,
-) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    """Whether the standard message of each row is within the caps, on the patient's own days."""
-    counted = journal.frame(("token", "send_after"), COUNTED)
-    zones = pl.DataFrame({"token": names, "zone": timing.zone}).unique("token", keep="first")
-    mine = counted.join(zones, on="token", how="inner")
-    days = days_of(mine["send_after"], mine["zone"].to_numpy(), timing.names)
-    wanted = pl.DataFrame(
-        {
-            "token": names.gather(standards.index),
-            "day": pl.Series(timing.day[timing.zone[standards.index], standards.slot]).cast(pl.Date),
-        }
-    )
-    return within_caps(wanted, mine.select("token").with_columns(day=days), grounds.settings)
 
 
 def _to_professionals(

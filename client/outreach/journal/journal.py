@@ -5,6 +5,7 @@ moves only as ``states.MOVES`` allows, and each move is written down with who ma
 patient is proposed once; the file is its owner's alone.
 """
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,6 +50,16 @@ class Journal:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs of ``propose`` out: two would each count caps without the other. A crash lets go."""
+        handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def propose(self, proposals: pl.DataFrame, held: pl.DataFrame) -> int:
         """Write what one run proposed and held back, all of it or nothing; give how many proposals are new.

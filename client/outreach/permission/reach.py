@@ -30,19 +30,27 @@ def reach(table: OutreachTable | None, people: pl.DataFrame, now: datetime) -> p
     rows = rows.filter((pl.col("since") <= now).fill_null(True)).with_columns(bare=_bare()).drop_nulls("bare")
     rows = rows.with_columns(device=pl.when(_telephone()).then(pl.lit("telephone")).otherwise("channel"))
     # Over all rows, old ones and those that name nobody too: whoever had an address may still read what comes there.
-    owners = rows.group_by("device", "bare").agg(pl.col("patient").n_unique().alias("owners"))
+    owners = rows.select("device", "bare", "patient").unique().group_by("device", "bare").len("owners")
     mine = rows.join(people.select("index", "patient"), on="patient", how="inner")
-    since = pl.col("since").fill_null(datetime(1, 1, 1))
-    each = mine.group_by("index", "channel").agg(
-        pl.col("address", "bare", "device").filter(since == since.max()).first(),
-        newest=pl.col("bare").filter(since == since.max()).n_unique(),
+    known = _known(mine).join(owners, on=("device", "bare"), how="left")
+    return known.select("index", "channel", "address", shared=pl.col("owners") > 1)
+
+
+def _known(mine: pl.DataFrame) -> pl.DataFrame:
+    """Give each patient's address of a channel: the newest, where it is known to be right."""
+    columns = ("index", "channel", "address", "bare", "device")
+    several = mine.select("index", "channel").is_duplicated()
+    alone, rows = mine.filter(~several), mine.filter(several)
+    newest = pl.col("since").fill_null(datetime(1, 1, 1))
+    newest = newest == newest.max()
+    each = rows.group_by("index", "channel").agg(
+        pl.col("address", "bare", "device").filter(newest).first(),
+        newest=pl.col("bare").filter(newest).n_unique(),
         # A date that cannot be read may be the newest: then no address is known to be right.
         doubt=pl.col("since_unreadable").any() & (pl.col("bare").n_unique() > 1),
     )
     known = each.filter((pl.col("newest") == 1) & ~pl.col("doubt"))
-    return known.join(owners, on=("device", "bare"), how="left").select(
-        "index", "channel", "address", shared=pl.col("owners") > 1
-    )
+    return pl.concat([alone.select(columns), known.select(columns)])
 
 
 def _telephone() -> pl.Expr:

@@ -1,0 +1,62 @@
+"""``outreach watch``: propose as soon as something changed, until it is stopped."""
+
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from wardround.client.commands.open_home import open_home
+from wardround.client.commands.outreach_propose import grounds_of, model_choice, proposed_at
+from wardround.client.commands.terminal import say
+from wardround.client.home.home import Home, load_home
+from wardround.client.outreach.journal.journal import open_journal
+from wardround.client.outreach.propose import Proposing, propose
+from wardround.client.outreach.triggers.settings import OUTREACH
+from wardround.client.outreach.watching import stamps_of, until_stopped, watch
+from wardround.protocol.errors import WardroundError
+from wardround.protocol.text.text import visible
+
+
+def run_watch(options: Namespace) -> None:
+    """Watch the home; each run opens it anew, so that what a person changed counts."""
+    home = load_home(options.home)
+    said = ""
+
+    def run() -> None:
+        nonlocal said
+        try:
+            line = _line(_once(options))
+        except WardroundError as error:
+            line = f"Not proposed: {error}"
+        if line and line != said:
+            say(visible(f"{time.strftime('%H:%M:%S')} {line}", 1000))
+            sys.stdout.flush()
+        said = line
+
+    with until_stopped() as wait:
+        watch(run, lambda: stamps_of(home.source, _others(home)), wait, time.monotonic)
+
+
+def _once(options: Namespace) -> Proposing:
+    with open_home(options.home) as opened:
+        grounds = grounds_of(opened, proposed_at(opened, None))
+        choose = model_choice(opened, grounds, options)
+        with open_journal(opened.home.folder) as journal:
+            return propose(journal, grounds, choose)
+
+
+def _others(home: Home) -> Iterator[Path]:
+    """Files beside the tables on which a run stands."""
+    yield home.folder / OUTREACH
+    yield home.withdrawals.path
+    yield from sorted(home.content_folder.glob("*"))
+    yield from sorted(home.approvals_folder.glob("*"))
+
+
+def _line(done: Proposing) -> str:
+    new = {name: counts["proposed"] for name, counts in done.by_trigger.items() if counts["proposed"]}
+    parts = [f"{name}: {count:,} proposed" for name, count in new.items()]
+    parts += [f"{count:,} void ({why})" for why, count in done.void.items()]
+    parts += [f"{done.forgotten:,} forgotten"] if done.forgotten else []
+    return "; ".join(parts)
