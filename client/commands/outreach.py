@@ -5,6 +5,7 @@ from argparse import Namespace
 from wardround.client.commands.outreach_about import about
 from wardround.client.commands.outreach_check import begin, check
 from wardround.client.commands.outreach_decide import approve, change_module, hold, refuse
+from wardround.client.commands.outreach_export import export_approved
 from wardround.client.commands.outreach_inbound import inbound
 from wardround.client.commands.outreach_measure import measure_arms
 from wardround.client.commands.outreach_propose import run_propose
@@ -31,6 +32,7 @@ _ACTIONS = {
     "hold": hold,
     "refuse": refuse,
     "standing": standing,
+    "export": export_approved,
     "stop": stop_all,
     "inbound": inbound,
     "about": about,

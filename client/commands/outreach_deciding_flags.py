@@ -26,6 +26,18 @@ def add_deciding(parser: OneLineParser) -> None:
     _reason(change)
     _person(change, "who decides")
     _standing(inner(parser, "standing", "two people's yes to trigger x module x population, until a date"))
+    export = inner(
+        parser, "export", "send what was approved to a recipient of policy.yaml; each message once"
+    )
+    export.add_argument("recipient", metavar="RECIPIENT", help="its name in policy.yaml")
+    export.add_argument("--as-of", metavar="TIME", help="in a simulated home: the time that counts")
+    export.add_argument(
+        "--settle",
+        choices=("sent", "unsent"),
+        help="say of messages in doubt what the recipient told you; sends nothing",
+    )
+    export.add_argument("--reason", help="of --settle: why, one line")
+    _person(export, "who sends")
     stop = inner(parser, "stop", "void all that has not left, and end every standing approval")
     _reason(stop)
     _person(stop, "who stops it")

@@ -11,7 +11,8 @@ def outreach(parser: OneLineParser) -> None:
     """Add its words, each with its flags."""
     parser.begin_words(
         "action",
-        "begin|check|propose|watch|queue|approve|change|hold|refuse|standing|stop|inbound|about|protocol|measure",
+        "begin|check|propose|watch|queue|approve|change|hold|refuse|standing|export|stop|inbound|about|protocol|"
+        "measure",
     )
     inner(parser, "begin", "write outreach.yaml to edit, which proposes nothing yet; overwrites nothing")
     inner(parser, "check", "check outreach.yaml, and the tables and modules that it names; changes nothing")

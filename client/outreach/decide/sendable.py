@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from wardround.client.outreach.content.approvals import Standing
-from wardround.client.outreach.content.choice import Held
+from wardround.client.outreach.content.choice import Held, NoAuthorisations, held_for_authorisation
 from wardround.client.outreach.content.folder import ContentFolder
 from wardround.client.outreach.decide.acts import leaf
 from wardround.client.outreach.decide.message import OutgoingMessage, written_out
@@ -76,6 +76,9 @@ class Sendable:
             return verdict
         if patient is None:
             return Held("identity", "no table names this patient any more")
+        unauthorised = held_for_authorisation(module, patient, NoAuthorisations(), self.today)
+        if unauthorised is not None:
+            return unauthorised
         return written_out(
             proposal, module, self.content.guidelines, patient, verdict.address, self.ground.values(proposal)
         )

@@ -1,0 +1,130 @@
+"""``outreach export``: what was approved leaves once, to a recipient that the policy names."""
+
+from argparse import Namespace
+from datetime import date
+
+from wardround.client.commands.open_home import person
+from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
+from wardround.client.commands.outreach_propose import proposed_at
+from wardround.client.commands.terminal import say
+from wardround.client.outreach.decide.export import export, settle
+from wardround.client.outreach.decide.ground import tables_now
+from wardround.client.outreach.decide.outbox import ExportReport, Outbox
+from wardround.client.outreach.decide.rules import check_reason, role_of
+from wardround.client.outreach.decide.sendable import Sendable
+from wardround.client.outreach.decide.senders.messenger import secret_of
+from wardround.client.outreach.decide.signed import signed_about
+from wardround.client.outreach.journal.records import as_time
+from wardround.client.outreach.journal.states import EXPORTED
+from wardround.client.outreach.triggers.settings_file import settings_of
+from wardround.client.policy.outreach import Recipient
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.say import say_json
+from wardround.protocol.text.section import shown
+
+
+def export_approved(options: Namespace) -> None:
+    """Send, or settle what is in doubt; consent, veto, trigger, caps, address and approval are looked at again."""
+    with open_outreach(options) as outreach:
+        recipient = _recipient(outreach, options.recipient)
+        outbox = _outbox(outreach, recipient, options)
+        if options.settle:
+            check_reason(options.reason or "")
+            settled = settle(outbox, options.settle == "sent", options.reason)
+            _settled(options, settled)
+            return
+        report = export(outbox, secret_of(recipient, outreach.opened.home.folder))
+    _show(report, options)
+
+
+def _recipient(outreach: OpenOutreach, name: str) -> Recipient:
+    recipients = outreach.opened.policy.outreach.recipients
+    if name not in recipients:
+        known = ", ".join(recipients) or "none"
+        raise ConfigurationError(
+            f"recipient={shown(name)}: policy.yaml names no such one (outreach: recipients); there is {known}"
+        )
+    return recipients[name]
+
+
+def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) -> Outbox:
+    home, policy = outreach.opened.home, outreach.opened.policy.outreach
+    who = person(options.person)
+    role_of(who, policy)
+    now = proposed_at(outreach.opened, options.as_of)
+    content = outreach.content()
+    ground = tables_now(
+        home.source,
+        settings_of(home.folder),
+        policy,
+        [topic.lower() for topic in content.guidelines.sensitive_topics],
+        home.withdrawals.standing(),
+        _sent(outreach),
+        home.patients_key,
+        now,
+    )
+    sendable = Sendable(
+        content=content,
+        standings=outreach.standings(content),
+        signed=signed_about(outreach.log.read()),
+        policy=policy,
+        ground=ground,
+        reserved=frozenset(outreach.journal.exports()["proposal"].to_list()),
+        now=now,
+        today=home.date(now),
+    )
+    return Outbox(
+        home=home.folder,
+        journal=outreach.journal,
+        log=outreach.log,
+        key=home.key,
+        recipient=recipient,
+        sendable=sendable,
+        person=who,
+        now=now,
+    )
+
+
+def _sent(outreach: OpenOutreach) -> dict[str, list[date]]:
+    """Give the days, in the hospital's calendar, of what was exported to each token."""
+    exports = outreach.journal.exports()
+    times = dict(zip(exports["proposal"].to_list(), exports["at"].to_list(), strict=True))
+    days: dict[str, list[date]] = {}
+    for one in outreach.journal.proposals((EXPORTED,)):
+        if one.id in times:
+            day = outreach.opened.home.date(as_time(times[one.id]))
+            days.setdefault(one.token, []).append(day)
+    return days
+
+
+def _settled(options: Namespace, count: int) -> None:
+    if options.json:
+        say_json({"settled": count, "as": options.settle})
+        return
+    say(f"{count:,} in doubt are kept as {options.settle}.")
+
+
+def _show(report: ExportReport, options: Namespace) -> None:
+    facts = {
+        "sent": report.sent,
+        "files": report.files,
+        "kept": dict(report.kept),
+        "void": dict(report.void),
+        "in_doubt": report.doubt,
+    }
+    if options.json:
+        say_json(facts)
+    else:
+        say(f"{report.sent:,} sent. {' '.join(report.files)}".strip())
+        say(*(f"Void: {count:,} ({rule})" for rule, count in sorted(report.void.items())))
+        say(*(f"Waits: {count:,} ({rule})" for rule, count in sorted(report.kept.items())))
+    if report.doubt:
+        raise ConfigurationError(
+            f"{report.doubt} messages may have been taken: ask the recipient, then outreach export "
+            f"{options.recipient} --settle sent|unsent"
+        )
+    if report.kept["journal"]:
+        raise ConfigurationError(
+            f"{report.kept['journal']} approved messages were exported before, by the signed log: the journal was put "
+            "back; refuse them"
+        )

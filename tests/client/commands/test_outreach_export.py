@@ -1,0 +1,304 @@
+"""``outreach export``: what people approved, looked at again as it leaves, to the policy's recipients, once each."""
+
+import csv
+import json
+import sqlite3
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client.outreach.decide.outreach_home import (
+    GRACE,
+    IDA,
+    POLICY,
+    Run,
+    approve_content,
+    patient,
+    propose,
+    states,
+    text_of,
+    visit,
+)
+from tests.client.small_hospital import Hospital
+from wardround.client.outreach.journal.journal import open_journal
+
+TEXTS = ("export", "texts", "--person", "Grace Hopper")
+
+
+@pytest.fixture
+def approved(outreach: Hospital, run_outreach: Run) -> Hospital:
+    """The hospital after two people approved twelve messages."""
+    for person in (GRACE, IDA):
+        assert run_outreach("approve", "--trigger", "unconfirmed-visit", "--yes", *person)[0] == 0
+    return outreach
+
+
+def sent(hospital: Hospital, folder: str = "texts") -> list[dict[str, str]]:
+    """Give all rows of all files that left."""
+    return [row for path in sorted((hospital.folder / folder).glob("outreach-*.csv")) for row in _rows(path)]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_was_approved_leaves_once_with_its_patients_own_details(
+    approved: Hospital, run_outreach: Run
+) -> None:
+    code, said, error = run_outreach(*TEXTS)
+    assert code == 0, error
+    assert (said["sent"], said["void"], said["kept"]) == (12, {}, {})
+    rows = sent(approved)
+    assert {row["patient"] for row in rows} == {patient(number) for number in range(1, 13)}
+    assert rows[0]["address"] == "+15550100001"
+    assert rows[0]["text"].startswith("Hello Mia,\nyou have a visit on 20")
+    assert states(approved) == {"exported": 12}
+    assert [path.stat().st_mode & 0o007 for path in (approved.folder / "texts").iterdir()] == [0]
+    assert run_outreach(*TEXTS)[1]["sent"] == 0
+    assert len(sent(approved)) == 12
+
+
+def test_nothing_leaves_without_an_approval_or_to_another_recipient(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    run_outreach("approve", "--module", "visit.en", "--yes", *GRACE)  # one of two people
+    assert run_outreach(*TEXTS)[1]["sent"] == 0
+    code, _, error = run_outreach("export", "elsewhere", "--person", "Grace Hopper")
+    assert code == 2
+    assert "there is texts, records" in error
+    assert run_outreach("export", "texts", "--person", "Root")[0] == 2
+    assert list((outreach.folder / "texts").iterdir()) == []
+
+
+def append(hospital: Hospital, table: str, row: str) -> None:
+    path = hospital.folder / f"{table}.csv"
+    path.write_text(path.read_text() + row + "\n")
+
+
+def replace(hospital: Hospital, table: str, old: str, new: str) -> None:
+    path = hospital.folder / f"{table}.csv"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def change_text(hospital: Hospital) -> None:
+    (hospital.folder / "content/visit.en.txt").write_text(
+        text_of(parts={"core": "Other. Reply STOP to stop."})
+    )
+
+
+def change_and_approve(hospital: Hospital) -> None:
+    change_text(hospital)
+    approve_content(hospital)
+
+
+def lapse(hospital: Hospital) -> None:
+    text = (hospital.folder / "content/visit.en.txt").read_text().replace("2099-12-31", "2024-12-31")
+    (hospital.folder / "content/visit.en.txt").write_text(text)
+
+
+def withdraw(hospital: Hospital) -> None:
+    replace(
+        hospital, "consents", "P-1,purpose,reach,2024-01-01,,", "P-1,purpose,reach,2024-01-01,2024-02-01,"
+    )
+
+
+def veto(hospital: Hospital) -> None:
+    path = hospital.folder / "hospital.yaml"
+    path.write_text(path.read_text().replace("tables:\n", "tables:\n  vetoes: {path: vetoes.csv}\n", 1))
+    (hospital.folder / "vetoes.csv").write_text(
+        "patient,reason,starts_at,ends_at\np 1,clinician,2024-01-01,\n"
+    )
+
+
+def visit_becomes(status: str, hour: str = "09:30") -> Any:
+    new = f"P-1,{visit().replace('09:30', hour)},{status}"
+    return lambda hospital: replace(hospital, "appointments", f"P-1,{visit()},booked", new)
+
+
+def name_becomes(name: str) -> Any:
+    return lambda hospital: replace(hospital, "details", "P-1,first_name,Mia", f"P-1,first_name,{name}")
+
+
+SINCE: dict[str, tuple[Any, int, str]] = {
+    "consent withdrawn": (withdraw, 11, "contact"),
+    "a veto": (veto, 11, "veto"),
+    "the visit was cancelled": (visit_becomes("cancelled"), 11, "trigger"),
+    "the visit was moved": (visit_becomes("booked", "10:00"), 11, "trigger"),
+    "the address is gone": (lambda h: replace(h, "addresses", "P-1,sms", "P-1,email"), 11, "address"),
+    "no name": (name_becomes(""), 11, "placeholder"),
+    "a name that is a link": (name_becomes("evil.example"), 11, "placeholder"),
+    "another text": (change_text, 0, "content"),
+    "another text, approved": (change_and_approve, 0, "content"),
+    "a lapsed text": (lapse, 0, "content"),
+}
+
+
+@pytest.mark.parametrize("how", SINCE, ids=lambda how: how.replace(" ", "-"))
+def test_what_changed_since_it_was_approved_does_not_leave(
+    approved: Hospital, run_outreach: Run, how: str
+) -> None:
+    change, left, rule = SINCE[how]
+    change(approved)
+    code, said, error = run_outreach(*TEXTS)
+    assert code == 0, error
+    assert (said["sent"], said["void"]) == (left, {rule: 12 - left})
+    assert len(sent(approved)) == left
+    assert not any(row["patient"] == "P-1" for row in sent(approved))
+
+
+def test_who_replied_stop_between_approval_and_export_gets_nothing(
+    approved: Hospital, run_outreach: Run
+) -> None:
+    (approved.folder / "in.csv").write_text("kind,patient,text\nreply,P-1,Stop\n")
+    assert run_outreach("inbound", approved.folder / "in.csv")[0] == 0
+    assert run_outreach(*TEXTS)[1]["sent"] == 11
+    assert not any(row["patient"] == "P-1" for row in sent(approved))
+
+
+def test_nobody_gets_more_than_the_caps_allow(approved: Hospital, run_outreach: Run) -> None:
+    propose(approved, 1, occasion=visit().replace(" ", "T").replace("09:30", "09:31"), trigger="another")
+    settings = approved.folder / "outreach.yaml"
+    settings.write_text(
+        settings.read_text()
+        + settings.read_text().split("triggers:\n")[1].replace("unconfirmed-visit", "another")
+    )
+    append(approved, "appointments", f"P-1,{visit().replace('09:30', '09:31')},booked")
+    with open_journal(approved.folder) as journal:
+        new = [one.id for one in journal.proposals(("proposed",))]
+    for person in (GRACE, IDA):
+        run_outreach("approve", *new, "--yes", *person)
+    run_outreach(*TEXTS)
+    assert sum(row["patient"] == "P-1" for row in sent(approved)) == 1
+
+
+def test_a_journal_that_was_changed_or_put_back_sends_nothing_again(
+    approved: Hospital, run_outreach: Run
+) -> None:
+    before = (approved.folder / "outreach.sqlite").read_bytes()
+    assert run_outreach(*TEXTS)[1]["sent"] == 12
+    (approved.folder / "outreach.sqlite").write_bytes(before)
+    code, said, error = run_outreach(*TEXTS)
+    assert (code, said["sent"], said["kept"]) == (2, 0, {"journal": 12})
+    assert "the journal was put back" in error
+    assert len(sent(approved)) == 12
+
+
+@pytest.mark.parametrize("column", ["token", "module_digest", "channel", "send_before", "topic"])
+def test_a_row_that_was_changed_in_the_journal_does_not_leave(
+    approved: Hospital, run_outreach: Run, column: str
+) -> None:
+    """Whoever can write the journal, and has not the hospital's key, sends nobody anything else."""
+    value = {"token": f"'{'f' * 32}'", "send_before": "'2099-01-01T00:00:00Z'"}.get(
+        column, f"{column} || 'x'"
+    )
+    with sqlite3.connect(approved.folder / "outreach.sqlite") as db:
+        db.execute(f"UPDATE proposals SET {column} = {value} WHERE id = 1")  # noqa: S608 (our own words)
+    db.close()
+    assert run_outreach(*TEXTS)[1]["sent"] == 11
+    assert not any(row["patient"] == "P-1" for row in sent(approved))
+
+
+def test_stop_voids_whatever_is_not_exported(approved: Hospital, run_outreach: Run) -> None:
+    assert run_outreach("stop", *GRACE)[1]["void"] == 12
+    assert run_outreach(*TEXTS)[1]["sent"] == 0
+    assert states(approved) == {"void": 12}
+
+
+def test_a_fhir_file_holds_one_resource_for_each_message(approved: Hospital, run_outreach: Run) -> None:
+    code, said, error = run_outreach("export", "records", "--person", "Ida Rhodes")
+    assert code == 0, error
+    lines = (approved.folder / "records" / said["files"][0]).read_text().splitlines()
+    resources = [json.loads(line) for line in lines]
+    assert {one["resourceType"] for one in resources} == {"CommunicationRequest"}
+    assert {one["subject"]["identifier"]["value"] for one in resources} == {patient(n) for n in range(1, 13)}
+
+
+def test_about_tells_where_it_went(approved: Hospital, run_outreach: Run) -> None:
+    run_outreach(*TEXTS)
+    message = run_outreach("about", "P-3", "--person", "Ida Rhodes")[1]["messages"][0]
+    assert (message["state"], message["sent_to"]) == ("exported", "texts")
+    assert [one["act"] for one in message["decisions"]] == ["approved", "exporting", "exported"]
+    assert message["decisions"][0]["person"] == "Grace Hopper and Ida Rhodes"
+
+
+@pytest.fixture
+def mailer(approved: Hospital) -> Any:
+    """A sender on this machine that the policy names; ``got`` has the keys of what it took."""
+    got: list[str] = []
+    answers: list[int] = []
+
+    class Mailer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            got.append(self.headers["Idempotency-Key"])
+            self.send_response(answers.pop(0) if answers else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Mailer)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+
+    def name_in_policy(keeps_keys: bool) -> None:
+        url = f"http://127.0.0.1:{server.server_port}/"
+        one = f"mailer: {{form: messenger, url: '{url}', channels: [sms], keeps_keys: {str(keeps_keys).lower()}}}"
+        approved.write_policy(outreach=POLICY.replace("recipients: {", f"recipients: {{{one}, "))
+
+    yield got, answers, name_in_policy
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+MAILER = ("export", "mailer", "--person", "Grace Hopper")
+
+
+def test_each_message_is_posted_once(approved: Hospital, run_outreach: Run, mailer: Any) -> None:
+    got, _, name_in_policy = mailer
+    name_in_policy(keeps_keys=False)
+    assert run_outreach(*MAILER)[1]["sent"] == 12
+    assert run_outreach(*MAILER)[1]["sent"] == 0
+    assert len(got) == len(set(got)) == 12
+
+
+def test_what_a_sender_refused_is_tried_again_and_what_is_in_doubt_is_not(
+    approved: Hospital, run_outreach: Run, mailer: Any
+) -> None:
+    got, answers, name_in_policy = mailer
+    name_in_policy(keeps_keys=False)
+    answers += [200, 400, 200, 500]
+    code, said, error = run_outreach(*MAILER)
+    assert (code, said["sent"], said["kept"], said["in_doubt"]) == (2, 2, {"sender": 1}, 1)
+    assert "ask the recipient" in error
+    assert states(approved) == {"approved": 9, "exporting": 1, "exported": 2}
+    code, said, _ = run_outreach(*MAILER)
+    assert (code, said["sent"], said["in_doubt"]) == (2, 9, 1)
+    assert [got.count(key) for key in dict.fromkeys(got)] == [
+        1,
+        2,
+        *[1] * 10,
+    ]  # the refused one alone came again
+    code, said, _ = run_outreach(*MAILER, "--settle", "sent", "--reason", "they have it")
+    assert (code, said["settled"]) == (0, 1)
+    assert states(approved) == {"exported": 12}
+
+
+def test_a_sender_that_keeps_keys_is_asked_again_with_the_same_key(
+    approved: Hospital, run_outreach: Run, mailer: Any
+) -> None:
+    got, answers, name_in_policy = mailer
+    name_in_policy(keeps_keys=True)
+    answers += [503]
+    assert run_outreach(*MAILER)[1]["in_doubt"] == 1
+    assert run_outreach(*MAILER)[1]["sent"] == 12
+    assert len(got) == 13
+    assert len(set(got)) == 12
+    assert states(approved) == {"exported": 12}
