@@ -32,7 +32,20 @@ def test_each_test_that_a_page_names_exists(page: str, written: set[str]) -> Non
 @pytest.mark.parametrize(
     "rule",
     [
-        *("164.502(b)", "164.508", "164.312(a)", "5(1)(a)", "5(1)(e)", "7", "17", "21", "25", "30", "32", "35"),
+        *(
+            "164.502(b)",
+            "164.508",
+            "164.312(a)",
+            "5(1)(a)",
+            "5(1)(e)",
+            "7",
+            "17",
+            "21",
+            "25",
+            "30",
+            "32",
+            "35",
+        ),
         *("164.501", "164.508(a)(3)", "164.522", "164.528", "TCPA", "CAN-SPAM", "Section 1557"),
         *("GDPR 6, 9", "GDPR 13–15", "GDPR 21", "GDPR 22", "AI Act 4", "AI Act 5", "AI Act 50"),
         "State health-data laws",

@@ -45,6 +45,8 @@ def _show(found: Measurement) -> None:
         say(f"The first look is planned for {protocol.dates[0]}.")
     _show_comparisons("Outcomes", found.comparisons)
     _show_comparisons("By group", found.groups)
+    if found.explored is not None:
+        _show_comparisons("Among equal modules, drawn by chance; no carry-over", (found.explored,))
     _show_guardrails(found)
     for arm, one in found.decided.items():
         say(

@@ -14,6 +14,7 @@
     sample_ratio      whether the arms are as large as they were drawn
     measured          comparisons, groups and guardrails, from one number for each patient
     explored          what drawn modules show of the model's choice
+    explored_rows     what the journal holds of such draws
     story             one measurement, from the signed protocol to what it found
 
 All but ``protocol_file``, ``outcomes`` and ``story`` is pure.

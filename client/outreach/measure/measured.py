@@ -102,20 +102,33 @@ def _compared(
     family: int = 1,
 ) -> Comparison:
     found = difference_in_means(*(counted.of(arm, among) for arm in pair))
-    if not found.enough:
-        return Comparison(
-            first=pair[0], second=pair[1], found=found, low=None, high=None, p_value=None, group=group
-        )
-    looks = protocol.looks(patients_by_date(protocol, counted), pair, parts)
-    width = looks.critical(found.standard_error, protocol.size.alpha / family) * found.standard_error
+    return with_interval(protocol, found, counted.closed_on, counted.look, pair, "", group, parts, family)
+
+
+def with_interval(
+    protocol: OutreachProtocol,
+    found: Difference,
+    closed_on: Sequence[date],
+    look: date,
+    pair: tuple[str, str],
+    first: str = "",
+    group: str = "",
+    parts: int = 1,
+    family: int = 1,
+) -> Comparison:
+    """Give a difference its interval and p-value at this look. first: what the first arm is called, if not so.
+
+    closed_on: of all patients counted in. parts: into how many groups these are divided; family: intervals at α by so
+    many.
+    """
+    low, high, p_value = None, None, None
+    if found.enough:
+        looks = protocol.looks(patients_by_date(protocol, closed_on, look), pair, parts)
+        width = looks.critical(found.standard_error, protocol.size.alpha / family) * found.standard_error
+        low, high = found.difference - width, found.difference + width
+        p_value = looks.p_value(found.z, found.standard_error)
     return Comparison(
-        first=pair[0],
-        second=pair[1],
-        found=found,
-        low=found.difference - width,
-        high=found.difference + width,
-        p_value=looks.p_value(found.z, found.standard_error),
-        group=group,
+        first=first or pair[0], second=pair[1], found=found, low=low, high=high, p_value=p_value, group=group
     )
 
 
@@ -128,10 +141,10 @@ def _adjusted(found: Sequence[Comparison]) -> tuple[Comparison, ...]:
     )
 
 
-def patients_by_date(protocol: OutreachProtocol, counted: Counted) -> Mapping[date, int]:
+def patients_by_date(protocol: OutreachProtocol, closed_on: Sequence[date], look: date) -> Mapping[date, int]:
     """Count, for each planned date until the look, the patients whose window had ended."""
-    dates = (day for day in protocol.dates if day <= counted.look)
-    return {day: sum(closed <= day for closed in counted.closed_on) for day in dates}
+    dates = (day for day in protocol.dates if day <= look)
+    return {day: sum(closed <= day for closed in closed_on) for day in dates}
 
 
 def look_of(protocol: OutreachProtocol, today: date) -> date | None:

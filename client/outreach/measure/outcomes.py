@@ -32,18 +32,22 @@ def counted_in(entries: pl.DataFrame, signed: SignedProtocol, timezone: str) -> 
     entries: the journal's proposals to patients: token, arm, made_at. closed_on: the first day on which all outcomes of
     the patient's window are known.
     """
-    days = signed.protocol.outcome.days
-    since = _wall("made_at", timezone)
     ends = min(signed.protocol.ends, (signed.ended or date.max) - timedelta(days=1))
     within = pl.col("since").dt.date().is_between(signed.protocol.starts, ends)
     return (
-        entries.with_columns(since.alias("since"))
+        with_windows(entries, signed.protocol.outcome.days, timezone)
         .filter(within & pl.col("arm").is_in(list(signed.protocol.arms)))
         .sort("since", TOKEN)
         .unique(TOKEN, keep="first", maintain_order=True)
-        .select(TOKEN, "arm", "since")
-        .with_columns((pl.col("since") + timedelta(days=days + 1)).dt.date().alias("closed_on"))
+        .select(TOKEN, "arm", "since", "closed_on")
         .sort(TOKEN)  # the order of a keyed hash: chance's, whatever the tables'
+    )
+
+
+def with_windows(entries: pl.DataFrame, days: int, timezone: str) -> pl.DataFrame:
+    """Add ``since``, when each was proposed, and ``closed_on``, the first day on which all its outcomes are known."""
+    return entries.with_columns(_wall("made_at", timezone).alias("since")).with_columns(
+        (pl.col("since") + timedelta(days=days + 1)).dt.date().alias("closed_on")
     )
 
 

@@ -10,6 +10,9 @@ import polars as pl
 from wardround.client.connectors.source import TableSource
 from wardround.client.outreach.journal.states import HELD, REFUSED
 from wardround.client.outreach.measure.difference import Difference, difference_in_means
+from wardround.client.outreach.measure.explored import choice_over_standard, one_mean
+from wardround.client.outreach.measure.explored_rows import ENTRIES as EXPLORED_ENTRIES
+from wardround.client.outreach.measure.explored_rows import drawn_occasions, explored_rows
 from wardround.client.outreach.measure.measured import (
     Comparison,
     Counted,
@@ -19,6 +22,7 @@ from wardround.client.outreach.measure.measured import (
     look_of,
     primary_and_others,
     ratio_found,
+    with_interval,
 )
 from wardround.client.outreach.measure.outcomes import (
     TOKEN,
@@ -26,12 +30,14 @@ from wardround.client.outreach.measure.outcomes import (
     group_of_each,
     outcome_of_each,
     patients_with_rows,
+    with_windows,
 )
-from wardround.client.outreach.measure.protocol import STANDARD
+from wardround.client.outreach.measure.protocol import EXPLORED, STANDARD
 from wardround.client.outreach.measure.protocol_file import SignedProtocol
 
-ENTRIES = ("token", "recipient", "arm", "made_at", "state")
+ENTRIES = (*EXPLORED_ENTRIES, "recipient", "state")
 """Columns of the journal's proposals that are read."""
+CHOICE = "the model's choice"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +46,8 @@ class Measurement:
 
     look: the day whose data are told; None before the first planned one. counted: patients, by drawn arm; ratio: the
     p-value of their shares. ended: of them, those whose window has ended. decided: by arm, how much larger the share of
-    a patient's proposals is that people held or refused, compared with the standard arm.
+    a patient's proposals is that people held or refused, compared with the standard arm. explored: what the model's
+    choice adds to the standard module among equal ones, by chance's draws; without carry-over.
     """
 
     protocol: SignedProtocol
@@ -52,6 +59,7 @@ class Measurement:
     groups: tuple[Comparison, ...]
     guardrails: tuple[GuardrailSeen, ...]
     decided: Mapping[str, Difference]
+    explored: Comparison | None
 
 
 def measure(
@@ -84,6 +92,7 @@ def measure(
         groups=groups,
         guardrails=tuple(guardrails),
         decided=_decided(patients, people),
+        explored=None if look is None else _explored(signed, patients, people, look, source, key),
     )
 
 
@@ -100,6 +109,25 @@ def _outcomes(
     )
     groups = {name: group_of_each(found, one, source, key) for name, one in protocol.groups.items()}
     return primary_and_others(protocol, counted), by_group(protocol, counted, groups)
+
+
+def _explored(
+    signed: SignedProtocol,
+    patients: pl.DataFrame,
+    people: pl.DataFrame,
+    look: date,
+    source: TableSource,
+    key: bytes,
+) -> Comparison | None:
+    """Estimate what the model's choice adds, doubly robust; None where nothing was drawn."""
+    protocol = signed.protocol
+    drawn = drawn_occasions(patients).join(people.select(TOKEN), on=TOKEN, how="semi")
+    drawn = with_windows(drawn, protocol.outcome.days, source.timezone).filter(pl.col("closed_on") <= look)
+    found = outcome_of_each(drawn, protocol.outcome, source, key).drop_nulls("outcome")
+    if not len(found):
+        return None
+    one = one_mean(choice_over_standard(explored_rows(found, protocol.equivalent)))
+    return with_interval(protocol, one, people["closed_on"].to_list(), look, (EXPLORED, STANDARD), CHOICE)
 
 
 def _decided(patients: pl.DataFrame, people: pl.DataFrame) -> Mapping[str, Difference]:

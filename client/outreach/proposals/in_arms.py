@@ -107,31 +107,33 @@ def _by_model(
     drawn: "np.ndarray[tuple[int], np.dtype[np.object_]]",
     room: Callable[[str], Room],
 ) -> Chosen:
-    """Let the model choose for its own arm alone; all others have the standard message."""
-    rows = np.flatnonzero(drawn == PERSONALISED)
-    everybody = without_model(standards)
-    if not len(rows):
-        return everybody
-    mine = choose(standards.take(rows), permission, timing, room(PERSONALISED))
-    choice, slot, known = everybody.choice.copy(), everybody.slot.copy(), everybody.known.copy()
-    choice[rows], slot[rows], known[rows] = mine.choice, mine.slot, mine.known
-    return replace(
-        mine,
-        choice=choice,
-        slot=slot,
-        known=known,
-        options=_spread(mine.options, rows, len(choice)),
-        reasons=None if mine.reasons is None else _spread(mine.reasons, rows, len(choice)),
-    )
+    """Let the model choose for its own arm alone; all others have the standard message.
+
+    In the arm that explores it is asked as well, and only written down: what it would have chosen is measured there.
+    """
+    rows, explored = (np.flatnonzero(drawn == arm) for arm in (PERSONALISED, EXPLORED))
+    found = replace(without_model(standards), choice=standards.choice.copy(), slot=standards.slot.copy())
+    options: list[str | None] = [None] * len(drawn)
+    if len(explored):
+        asked = choose(standards.take(explored), permission, timing, {})
+        found = replace(found, model=asked.model, contract=asked.contract)
+        _spread(asked.options, explored, options)
+    if len(rows):
+        mine = choose(standards.take(rows), permission, timing, room(PERSONALISED))
+        for all_, one in ((found.choice, mine.choice), (found.slot, mine.slot), (found.known, mine.known)):
+            all_[rows] = one
+        _spread(mine.options, rows, options)
+        reasons: list[str | None] = [None] * len(drawn)
+        _spread(mine.reasons, rows, reasons)
+        found = replace(
+            found, reasons=pl.Series(reasons, dtype=pl.String), model=mine.model, contract=mine.contract
+        )
+    return replace(found, options=pl.Series(options, dtype=pl.String))
 
 
-def _spread(texts: pl.Series | None, rows: Integers, count: int) -> pl.Series | None:
-    if texts is None:
-        return None
-    spread: list[str | None] = [None] * count
-    for row, text in zip(rows.tolist(), texts.to_list(), strict=True):
-        spread[row] = text
-    return pl.Series(spread, dtype=pl.String)
+def _spread(texts: pl.Series | None, rows: Integers, into: list[str | None]) -> None:
+    for row, text in zip(rows.tolist(), [] if texts is None else texts.to_list(), strict=False):
+        into[row] = text
 
 
 def _keep_to_room(

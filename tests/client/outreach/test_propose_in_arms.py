@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from tests.client.outreach.measure.test_protocol import read
@@ -46,7 +47,8 @@ def choose_last(standards: Any, permission: Any, timing: Any, room: Any) -> Chos
     willing = np.flatnonzero(permission.personalise[standards.index])[: room.get("sms")]
     choice = standards.choice.copy()
     choice[willing] = len(standards.trigger.modules) - 1
-    return Chosen(choice=choice, slot=standards.slot, known=np.ones(len(choice), np.bool_))
+    asked = pl.repeat('[{"module":"chosen","gain":0.2,"error":0.1}]', len(choice), eager=True)
+    return Chosen(choice=choice, slot=standards.slot, known=np.ones(len(choice), np.bool_), options=asked)
 
 
 @pytest.fixture
@@ -75,6 +77,7 @@ def test_each_arm_is_proposed_what_it_stands_for_and_nobody_misses_the_standard(
         if name in UNWILLING or one.arm == "standard":
             assert (one.module, one.propensity) == ("usual.en", 1.0)
         elif one.arm == "explored":
+            assert one.options[0]["module"] == "chosen"  # what the model would have chosen is written down
             assert (one.module in ("usual.en", "equal.en"), one.propensity) == (True, 0.5)
         else:
             assert one.module == {"best_single": "best.en", "personalised": "chosen.en"}[one.arm]
