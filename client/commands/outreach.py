@@ -4,6 +4,7 @@ from argparse import Namespace
 
 from wardround.client.commands.outreach_about import about
 from wardround.client.commands.outreach_check import begin, check
+from wardround.client.commands.outreach_context import run_context
 from wardround.client.commands.outreach_decide import approve, change_module, hold, refuse
 from wardround.client.commands.outreach_export import export_approved
 from wardround.client.commands.outreach_inbound import inbound
@@ -25,6 +26,7 @@ _ACTIONS = {
     "begin": begin,
     "check": check,
     "propose": run_propose,
+    "context": run_context,
     "watch": run_watch,
     "queue": queue,
     "approve": approve,

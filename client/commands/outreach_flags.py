@@ -11,7 +11,7 @@ def outreach(parser: OneLineParser) -> None:
     """Add its words, each with its flags."""
     parser.begin_words(
         "action",
-        "begin|check|propose|watch|queue|approve|change|hold|refuse|standing|export|stop|inbound|about|protocol|"
+        "begin|check|propose|context|watch|queue|approve|change|hold|refuse|standing|export|stop|inbound|about|protocol|"
         "measure",
     )
     inner(parser, "begin", "write outreach.yaml to edit, which proposes nothing yet; overwrites nothing")
@@ -21,7 +21,11 @@ def outreach(parser: OneLineParser) -> None:
     )
     propose.add_argument("--as-of", metavar="TIME", help="in a simulated home: the time that counts")
     watch = inner(parser, "watch", "propose as soon as a table or a module changed, until it is stopped")
-    for one in (propose, watch):
+    context = inner(parser, "context", "say what a portal may show a visitor without a record; keeps nothing")
+    context.add_argument("--topic", required=True, metavar="WORD", help="what the visitor looks for")
+    context.add_argument("--channel", default="portal", metavar="WORD", help="where it is shown (portal)")
+    context.add_argument("--language", metavar="WORD", help="the visitor's, as in es-MX (default: the first)")
+    for one in (propose, watch, context):
         _model(one)
     add_deciding(parser)
     _protocol(inner(parser, "protocol", "say what is to be found out, and sign it before it begins"))

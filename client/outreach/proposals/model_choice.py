@@ -56,7 +56,7 @@ class ModelChoice:
         rows = np.flatnonzero(permission.personalise[standards.index])
         if not len(rows) or not self.stored.model.structure.additive:
             return without_model(standards)
-        bins = self._bins()
+        bins = self.bins(self.settings.slots)
         variant, modules = self._variants(bins)
         cohort, row, histories = self._asked(standards, permission, rows, modules)
         options = OptionSet(bins, variant, histories)
@@ -73,9 +73,10 @@ class ModelChoice:
         )
         return self._chosen(standards, row, cohort.known, worth, room)
 
-    def _bins(self) -> dict[int, Integers]:
+    def bins(self, hours: Sequence[int]) -> dict[int, Integers]:
+        """Give what modules at these hours set in an event: place of a feature → its bin by option."""
         wall = wall_clock(self.now, self.tables.timezone)
-        return option_bins(self.contract, self.tables, self.library.modules, self.settings.slots, wall)
+        return option_bins(self.contract, self.tables, self.library.modules, hours, wall)
 
     def _variants(self, bins: Mapping[int, Integers]) -> tuple[Integers, Sequence[Module]]:
         """Tell options apart by what histories are taken by: each option's variant, and a module of each variant."""

@@ -103,3 +103,28 @@ def test_propose_says_who_is_due_and_by_which_rule_others_are_held(due, run: Run
 
 def test_a_real_homes_clock_is_the_machines(hospital, run: Run) -> None:
     assert "only for a simulated home" in run("propose", "--as-of", "2024-06-03T12:00")[2]
+
+
+def test_a_visitors_question_leaves_nothing_behind(due, run: Run, capsys) -> None:
+    approve(due)
+    capsys.readouterr()
+    held = run("context", "--topic", "screening", "--channel", "sms")[1]
+    assert (held["module"], held["rule"]) == (None, "content")  # it greets by name
+    path = due.folder / "content/visit.en.txt"
+    path.write_text(
+        module_text(
+            valid_from="2024-01-01", valid_until="2990-12-31", parts={"core": "Come by. Reply STOP to end."}
+        )
+    )
+    approve(due)
+
+    def left() -> dict[str, int]:
+        # SQLite makes and removes files of its own around a ledger that is read.
+        files = (one for one in due.folder.rglob("*") if one.is_file() and "ledger" not in one.name)
+        return {str(one): one.stat().st_mtime_ns for one in files}
+
+    before = left()
+    code, shown, _ = run("context", "--topic", "screening", "--channel", "sms")
+    assert (code, shown["module"], shown["text"]) == (0, "visit.en", "Come by. Reply STOP to end.")
+    assert "Come by." in run("context", "--topic", "Screening", "--channel", "sms", plain=True)[1]
+    assert left() == before
