@@ -117,6 +117,7 @@ def test_a_visitors_question_leaves_nothing_behind(due, run: Run, capsys) -> Non
         )
     )
     approve(due)
+    capsys.readouterr()
 
     def left() -> dict[str, int]:
         # SQLite makes and removes files of its own around a ledger that is read.
