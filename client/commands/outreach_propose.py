@@ -2,6 +2,7 @@
 
 import hashlib
 from argparse import Namespace
+from collections.abc import Mapping
 from datetime import date, datetime
 
 from wardround.client.commands.model import model_at_hand, model_contract
@@ -15,6 +16,7 @@ from wardround.client.outreach.content.approvals import standings
 from wardround.client.outreach.content.approvals_file import ContentApprovals
 from wardround.client.outreach.content.folder import read_folder
 from wardround.client.outreach.journal.journal import open_journal
+from wardround.client.outreach.proposals.by_group import Groups, shown_groups
 from wardround.client.outreach.proposals.in_arms import Arms
 from wardround.client.outreach.proposals.library import Library
 from wardround.client.outreach.proposals.model_choice import ModelChoice
@@ -36,7 +38,7 @@ def run_propose(options: Namespace) -> None:
         choose = model_choice(opened, grounds, options)
         with open_journal(opened.home.folder) as journal:
             done = propose(journal, grounds, choose)
-    show_proposing(done, options.json)
+    show_proposing(done, options.json, {} if choose is None else choose.groups)
 
 
 def model_choice(opened: OpenHome, grounds: Grounds, options: Namespace) -> ModelChoice | None:
@@ -113,16 +115,20 @@ def _arms(opened: OpenHome, today: date) -> Arms | None:
     return None if running is None else Arms(protocol=running.protocol, key=opened.home.patients_key)
 
 
-def show_proposing(done: Proposing, as_json: bool) -> None:
-    """Print counts of one run."""
+def show_proposing(done: Proposing, as_json: bool, groups: Mapping[str, Groups]) -> None:
+    """Print counts of one run. groups: by trigger, who gets another message than the standard one."""
+    by_group = {name: shown_groups(one) for name, one in groups.items()}
     if as_json:
-        say_json(vars(done))
+        say_json({**vars(done), "by_group": by_group})
         return
     rows = [
         (name, str(counts["due"]), str(counts["proposed"]), _held(counts))
         for name, counts in done.by_trigger.items()
     ]
     table("Proposed now", ("trigger", "due", "new", "held back, by rule"), rows, right=("due", "new"))
+    for name, shown in by_group.items():
+        columns = ("feature", "group", "patients", "another message")
+        table(f"{name}: another message than the standard one, by group", columns, shown, right=columns[2:])
     say(*(f"Void: {count:,} ({why})" for why, count in done.void.items()))
     if done.forgotten:
         say(f"Forgotten: {done.forgotten:,} proposals of patients who opted out")

@@ -21,6 +21,7 @@ from wardround.client.outreach.choose.prices import NO_RESOURCE, STANDARD, alloc
 from wardround.client.outreach.content.module import Module
 from wardround.client.outreach.permission.permission import Permission
 from wardround.client.outreach.proposals.asked import asked_events, option_bins
+from wardround.client.outreach.proposals.by_group import Groups, allocation
 from wardround.client.outreach.proposals.in_arms import Room
 from wardround.client.outreach.proposals.library import NO_MODULE, Library
 from wardround.client.outreach.proposals.option_events import OptionSet
@@ -30,7 +31,7 @@ from wardround.client.outreach.proposals.timing import Timing
 from wardround.client.outreach.proposals.worth import Worth, worth_of
 from wardround.client.outreach.reasons import shared_effects
 from wardround.client.outreach.triggers.settings import OutreachSettings
-from wardround.protocol.arrays import Booleans, Floats, Integers, Integers32
+from wardround.protocol.arrays import Floats, Integers, Integers32
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.model.model_file import StoredModel
 
@@ -39,7 +40,10 @@ _FIRST_ROW = 2**40  # of messages that were never sent: beyond any table's last 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelChoice:
-    """A model, and what it is asked with. error_factor: A of its effects' covariance; digest: of the model's file."""
+    """A model, and what it is asked with. error_factor: A of its effects' covariance; digest: of the model's file.
+
+    groups: by trigger, who got another message (``by_group``), filled in as the model chooses.
+    """
 
     contract: Contract
     stored: StoredModel
@@ -50,6 +54,7 @@ class ModelChoice:
     now: datetime
     library: Library
     settings: OutreachSettings
+    groups: dict[str, Groups] = field(default_factory=dict)
 
     def __call__(self, standards: Standards, permission: Permission, timing: Timing, room: Room) -> Chosen:
         """Choose for every row; where nothing gains enough, the standard message stays."""
@@ -71,7 +76,7 @@ class ModelChoice:
             len(self.settings.slots),
             self.settings.not_for_gain,
         )
-        return self._chosen(standards, row, cohort.known, worth, room)
+        return self._chosen(standards, row, cohort, worth, room)
 
     def bins(self, hours: Sequence[int]) -> dict[int, Integers]:
         """Give what modules at these hours set in an event: place of a feature → its bin by option."""
@@ -128,18 +133,19 @@ class ModelChoice:
         return any(one.name == name and one.by is not None for one in self.contract.features)
 
     def _chosen(
-        self, standards: Standards, row: Integers, known: Booleans, worth: Worth, room: Room
+        self, standards: Standards, row: Integers, cohort: Cohort, worth: Worth, room: Room
     ) -> Chosen:
         channels = [self._channel(standards, at) for at in range(standards.fits.module.shape[1])]
         named = [channel for channel in room if channel in channels]
         use = np.array([named.index(one) if one in named else NO_RESOURCE for one in channels])
         picked = allocate(worth.value, use, np.array([room[one] for one in named], np.int64)).choice
         other = picked != STANDARD
+        self.groups[standards.trigger.name] = allocation(self.contract, cohort, other)
         choice, slot = standards.choice.copy(), standards.slot.copy()
         choice[row[other]] = picked[other]
         slot[row[other]] = worth.slot[np.flatnonzero(other), picked[other]]
         history = np.zeros(len(choice), np.bool_)
-        history[row] = known
+        history[row] = cohort.known
         return Chosen(
             choice=choice,
             slot=slot,

@@ -8,6 +8,7 @@ from tests.client.outreach.proposing import KEY, NOW, grounds, library_of
 from wardround.client.connectors.source import read_tables
 from wardround.client.outreach.journal.journal import Journal
 from wardround.client.outreach.journal.tokens import token_of
+from wardround.client.outreach.proposals.by_group import shown_groups
 from wardround.client.outreach.proposals.model_choice import ModelChoice
 from wardround.client.outreach.propose import propose
 from wardround.protocol.contract.reading import contract_from_mapping
@@ -19,7 +20,7 @@ CONTRACT = {
     "name": "small", "version": 1, "purpose": "learn", "patient": "patient", "decided_at": "sent", "outcome_at": "due",
     "label": {"column": "engaged", "engaged": ["1"], "not_engaged": ["0"]}, "events_per_patient": 4,
     "consent": {"required": True, "basis": "asked"}, "topic": {"column": "topic", "sensitive": []},
-    "unknown_patients": True,
+    "unknown_patients": True, "groups": ["age"],
     "features": {
         "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms", "letter"]},
         "hour": {"kind": "hour", "column": "sent", "edges": [12]},
@@ -73,6 +74,7 @@ def run(tmp_path):
         with Journal(tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite") as journal:
             propose(journal, ground, choose)
             proposals = list(journal.proposals())
+        once.groups = choose.groups
         names = {token_of(f"P{n}", KEY): n for n in NAMES}
         return {
             names[one.token]: one.module.removeprefix("visit-").removesuffix(".en") for one in proposals
@@ -172,3 +174,22 @@ def test_gains_are_those_of_the_models_own_probabilities(run):
         assert [one.options[0]["gain"] for one in proposals if one.token in tokens] == pytest.approx(
             [best] * 4, abs=2e-4
         )
+
+
+def test_choices_are_counted_by_group(run):
+    run(YOUNG)
+    assert run.groups == {"visit": {"age": {"under 50": (4, 4), "50 or more": (4, 0)}}}
+
+
+def test_no_count_of_few_patients_is_shown():
+    groups = {
+        "age": {"a": (100, 40), "b": (100, 10), "c": (100, 95), "d": (9, 0), "e": (50, 0), "f": (11, 11)}
+    }
+    assert [row[1:] for row in shown_groups(groups)] == [
+        ("a", "100", "40"),
+        ("b", "100", "hidden"),
+        ("c", "100", "hidden"),
+        ("d", "fewer than 11", "hidden"),
+        ("e", "50", "0"),
+        ("f", "11", "11"),
+    ]
