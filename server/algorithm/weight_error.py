@@ -8,7 +8,7 @@ weights, the clip norm and each round's own multiplier). So
     by the noise alone   w − E[w] has the covariance s² F Fᵀ,
     in all               w* − w has, given the releases, P = τ²K − F H τ²K (Rasmussen and Williams 2006, §2.2):
 
-the noise, and what it hides, since a parameter that noise hides stays near zero whatever it is.
+the noise, that patients are few, and what both hide, since a parameter that noise hides stays where it was expected.
 
 Exact where the mean loss is quadratic with the curvature H, every planned hospital answers and the prior holds. An
 approximation otherwise: H is read from a noised row with one h in the place of p(1 − p), so that later gradients do not

@@ -7,11 +7,13 @@ reach; it stands beside the tables, never in them. Same seed, same tables, on ev
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 
+import numpy as np
 import polars as pl
 
 from wardround.client.connectors.source import Tables
 from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import require
+from wardround.simulations.population.assignment import OBSERVATIONAL, RANDOM, choose_by_belief
 from wardround.simulations.population.consents import draw_consents
 from wardround.simulations.population.export import (
     FIRST_DAY,
@@ -27,6 +29,8 @@ from wardround.simulations.population.messages import (
     message_logit,
 )
 from wardround.simulations.population.patients import draw_hospitals, draw_patients, power_law_sizes, stream
+from wardround.simulations.population.tastes import taste_logit
+from wardround.simulations.population.truth import Truth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,8 @@ class PopulationSettings:
     hospital_shift scales all differences between hospitals (0: none). trait_stddev is that of the
     patient's persistent propensity, in logits. missing_share and faulty_share are shares of entries and
     of rows. unfairness is a planted fault: logits by which the engagement of patients whose language is
-    not English is recorded too low.
+    not English is recorded too low. habit and tastes scale what patients answer by habit and like in a message
+    (``habits``, ``tastes``). assignment: messages chosen at random, or by staff (``assignment``).
     """
 
     hospitals: int = 20
@@ -52,6 +57,9 @@ class PopulationSettings:
     missing_share: float = 0.02
     faulty_share: float = 0.004
     unfairness: float = 0.0
+    habit: float = 0.0
+    tastes: float = 0.0
+    assignment: str = RANDOM
 
     def __post_init__(self) -> None:
         """Check ranges, and that the sizes add up."""
@@ -67,9 +75,15 @@ class PopulationSettings:
             ("missing_share", 0, 0.3),
             ("faulty_share", 0, 0.3),
             ("unfairness", -5, 5),
+            ("habit", 0, 5),
+            ("tastes", 0, 5),
         ):
             value = getattr(self, key)
             require(low <= value <= high, f"data.{key}", value, f"must be from {low} to {high}")
+        known = (RANDOM, OBSERVATIONAL)
+        require(
+            self.assignment in known, "data.assignment", self.assignment, f"must be among {', '.join(known)}"
+        )
         low, high = self.smallest * self.hospitals, self.largest * self.hospitals
         require(
             low <= self.patients <= high,
@@ -95,7 +109,8 @@ class Population:
 
     true_probability: float64 [messages], row by row, of engagement given everything that the tables hold
     before the message is decided (the patient's earlier outcomes included). as_of: when the study looks at
-    the tables; every outcome is known by then. hospitals: all names, largest first.
+    the tables; every outcome is known by then. hospitals: all names, largest first. truth: what another message
+    would have done; beside the tables, too.
     """
 
     hospitals: tuple[str, ...]
@@ -104,6 +119,7 @@ class Population:
     consents: pl.DataFrame = field(repr=False)
     true_probability: Floats = field(repr=False)
     as_of: datetime
+    truth: Truth = field(repr=False)
 
     @property
     def tables(self) -> Tables:
@@ -123,10 +139,17 @@ def draw_population(settings: PopulationSettings, seed: int) -> Population:
     # Rows entered twice are some of the faulty ones; the table has settings.messages rows with them.
     twice = int(settings.messages * settings.faulty_share / 2)
     messages = draw_messages(stream(seed, 2), patients, settings.messages - twice, settings.span_days)
+    if settings.assignment == OBSERVATIONAL:
+        messages = choose_by_belief(stream(seed, 8), patients, messages)
     logit = message_logit(hospitals, patients, messages)
     # Before outcomes are drawn: a fault of what is recorded, so the true probability has it, too.
-    logit -= settings.unfairness * (patients.language > 0)[messages.patient]
-    outcomes = draw_outcomes(stream(seed, 3), logit, patients, messages, settings.trait_stddev)
+    shift: Floats = np.asarray(-settings.unfairness * (patients.language > 0)[messages.patient], np.float64)
+    logit += shift
+    if settings.tastes:
+        logit += settings.tastes * taste_logit(patients, messages)
+    outcomes = draw_outcomes(
+        stream(seed, 3), logit, patients, messages, settings.trait_stddev, settings.habit
+    )
     rows = log_order(stream(seed, 4), patients, messages, twice)
     faulty = settings.faulty_share
     return Population(
@@ -136,4 +159,15 @@ def draw_population(settings: PopulationSettings, seed: int) -> Population:
         consents=draw_consents(stream(seed, 7), names, patients, settings.last_day),
         true_probability=outcomes.probability[rows],
         as_of=settings.as_of,
+        truth=Truth(
+            hospitals=hospitals,
+            patients=patients,
+            messages=messages,
+            rows=rows,
+            trait=outcomes.trait,
+            habit=outcomes.habit,
+            shift=shift,
+            tastes=settings.tastes,
+            trait_stddev=settings.trait_stddev,
+        ),
     )

@@ -68,10 +68,15 @@ class Messages:
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """engaged: 0 or 1 by message. probability: float64 [messages], given the tables before the decision."""
+    """engaged: 0 or 1 by message. probability: float64 [messages], given the tables before the decision.
+
+    trait: float64 [messages, values], its distribution then. habit: float64 [messages, channels], logits by channel.
+    """
 
     engaged: Integers
     probability: Floats
+    trait: Floats
+    habit: Floats
 
 
 def share_out(activity: Floats, total: int) -> Integers:
@@ -176,11 +181,23 @@ def message_logit(hospitals: Hospitals, patients: Patients, messages: Messages) 
 
 
 def draw_outcomes(
-    rng: Generator, logit: Floats, patients: Patients, messages: Messages, trait_stddev: float
+    rng: Generator,
+    logit: Floats,
+    patients: Patients,
+    messages: Messages,
+    trait_stddev: float,
+    habit: float = 0.0,
 ) -> Outcomes:
-    """Draw who engages, and work out how probable that was before each message."""
-    log_odds = logit[:, None] + trait_stddev * np.asarray(TRAIT_VALUES)
-    own = log_odds[np.arange(len(logit)), patients.trait[messages.patient]]
-    engaged = (rng.random(len(logit)) < sigmoid(own)).astype(np.int64)
+    """Draw who engages, and work out how probable that was before each message. habit: scale of habits, 0 for none."""
+    spread = trait_stddev * np.asarray(TRAIT_VALUES)
+    uniform = rng.random(len(logit))
+    habits = np.zeros((len(logit), len(CHANNEL_SHARES)))
+    own = logit + spread[patients.trait[messages.patient]]
+    engaged = (uniform < sigmoid(own)).astype(np.int64)
+    if habit:
+        from wardround.simulations.population.habits import draw_with_habits
+
+        engaged, habits = draw_with_habits(uniform, own, messages, habit)
+    log_odds = (logit + habits[np.arange(len(logit)), messages.channel])[:, None] + spread
     trait = known_trait(messages.patient, messages.day, messages.outcome_day, engaged, log_odds)
-    return Outcomes(engaged=engaged, probability=(trait * sigmoid(log_odds)).sum(axis=1))
+    return Outcomes(engaged, (trait * sigmoid(log_odds)).sum(axis=1), trait, habits)

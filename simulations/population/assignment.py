@@ -1,0 +1,58 @@
+"""Messages as staff choose them: by telephone, urgent and long for whom they think unreliable; off by default.
+
+What staff think rests on what the tables hold (who engages less by age, insurance, distance …), on the patient's
+lasting tendency, which no table holds, and on chance. So the data are confounded, and in part for good.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.random import Generator
+
+from wardround.protocol.arrays import Floats, Integers
+from wardround.simulations.population.effects import TRAIT_VALUES
+from wardround.simulations.population.messages import (
+    CHANNEL_SHARES,
+    LENGTH_SHARES,
+    LINK_SHARES,
+    TONE_SHARES,
+    Messages,
+)
+from wardround.simulations.population.patients import Patients, bell, patient_logit
+
+RANDOM, OBSERVATIONAL = "random", "observational"
+RECORDED, HIDDEN = 1.0, 0.35
+"""What belief takes from recorded values and from the hidden trait, in standard deviations, beside chance of 1."""
+# Log-odds by which one standard deviation of doubt moves a choice: sms, email, portal, phone; and so on.
+CHANNEL_TILT = (-0.5, -0.2, -0.3, 0.9)
+TONE_TILT = (-0.4, 0.0, 0.6)
+LENGTH_TILT = (-0.3, 0.0, 0.3)
+LINK_TILT = (0.2, -0.2)
+
+
+def choose_by_belief(rng: Generator, patients: Patients, messages: Messages) -> Messages:
+    """Draw channel, tone, length and link anew, each by the doubt that staff have in the patient."""
+    doubt = _doubt(rng, patients)[messages.patient]
+    return replace(
+        messages,
+        channel=_tilted(rng, CHANNEL_SHARES, CHANNEL_TILT, doubt),
+        tone=_tilted(rng, TONE_SHARES, TONE_TILT, doubt),
+        length=_tilted(rng, LENGTH_SHARES, LENGTH_TILT, doubt),
+        link=_tilted(rng, LINK_SHARES, LINK_TILT, doubt),
+    )
+
+
+def _doubt(rng: Generator, patients: Patients) -> Floats:
+    """Give what staff think of each patient: float64 [patients], mean about 0, standard deviation 1."""
+    recorded = patient_logit(patients)
+    recorded = (recorded - recorded.mean()) / max(float(recorded.std()), 1e-9)
+    trait = np.asarray(TRAIT_VALUES)[patients.trait]
+    doubt = bell(rng, len(recorded)) - RECORDED * recorded - HIDDEN * trait
+    return np.asarray(doubt / np.sqrt(1 + RECORDED**2 + HIDDEN**2))
+
+
+def _tilted(rng: Generator, shares: tuple[float, ...], tilt: tuple[float, ...], doubt: Floats) -> Integers:
+    weight = np.asarray(shares) * np.exp(np.outer(doubt, tilt))
+    reached = np.cumsum(weight / weight.sum(axis=1, keepdims=True), axis=1)
+    # The last one takes what rounding leaves over.
+    return np.asarray((reached[:, :-1] <= rng.random(len(doubt))[:, None]).sum(axis=1))
