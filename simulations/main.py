@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from wardround.conf.settings import StudySettings
 
 LARGEST_SUMMARY = 2**26  # bytes
-AUDIT = "audit"
-"""The word that asks for an attack on the study's releases in the place of its results."""
+AUDIT, FEASIBILITY = "audit", "feasibility"
+"""Words that ask for an attack on the study's releases, or for the counts before it, in the place of its results."""
 
 
 def main() -> int:
@@ -33,12 +33,12 @@ def main() -> int:
     spell_what_cannot_be_encoded()
     os.environ.update(QUIET)
     sys.excepthook = show_fault
-    audits = AUDIT in sys.argv[1:]
-    if audits:
+    word = next((one for one in (AUDIT, FEASIBILITY) if one in sys.argv[1:]), "")
+    if word:
         # Hydra reads sys.argv itself, and takes each word for a setting.
-        sys.argv.remove(AUDIT)
+        sys.argv.remove(word)
     if {"-h", "--help"} & set(sys.argv[1:]):
-        say(*help_text(AUDIT if audits else "simulate").splitlines())
+        say(*help_text(AUDIT if word == AUDIT else "simulate").splitlines())
         return OK
     if any(text.partition("=")[0] == "--completion" for text in sys.argv[1:]):
         return _write_completion()
@@ -55,7 +55,9 @@ def main() -> int:
     sys.argv = [text for text in sys.argv if text != "--json"]
     # For a machine the tables go to standard error, so that standard output holds one JSON value.
     with redirect_stdout(sys.stderr) if machine else nullcontext():
-        if audits:
+        if word == FEASIBILITY:
+            code = run("simulate", written.count)
+        elif word == AUDIT:
             code = run(AUDIT, written.audit, freeze=_audit_settings)
         else:
             code = run("simulate", written.simulate, written.write_frontier, run_jobs=_run_jobs)
@@ -76,6 +78,12 @@ class _Written:
         from wardround.simulations.study.study import run
 
         self.summary = run(settings).summary
+
+    def count(self, settings: "StudySettings") -> None:
+        """Ask how many patients there are, noised, and leave the answer in the study's ``output_dir``."""
+        from wardround.simulations.study.count_patients import count
+
+        self.summary = count(settings)
 
     def audit(self, settings: "AuditSettings") -> None:
         """Attack one study and leave the findings in its ``output_dir``."""
