@@ -8,6 +8,7 @@ vector in which a patient moves the L2 norm by at most 1 (``table_factors``).
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,9 +31,9 @@ class EvaluationSettings:
     rounds: after which the shared model is evaluated; empty means after the last. epsilon: of all tables
     together, at the study's δ, on the held-out patients' account. score_bins, bin_width: how many bins of
     scores, and how wide the innermost are, in log-odds (``score_edges``). overall_share: of the squared sensitivity,
-    for the table of all events; group attributes share the rest; 0 leaves it to the rule, and in terms means 0.7.
-    noise_multiplier: σ ÷ sensitivity of one
-    release, set by ``server.algorithm.propose``.
+    for the table of all events; group attributes share the rest; 0 leaves it to the rule of
+    ``server.algorithm.propose``, and in terms means 0.7. noise_multiplier: σ ÷ sensitivity of one release, set by
+    ``server.algorithm.propose``.
     """
 
     enabled: bool = True
@@ -177,10 +178,16 @@ def row_factors(contract: Contract, overall_share: float) -> Floats:
     taken together (an event is in exactly one), they add up to 1; non-negative numbers that add up to 1 have
     L2 norm at most 1. The norm of the whole is then at most the root of the sum of squared factors, one per
     attribute and one for all events, which is 1.
+
+    An attribute's part is in proportion to √g, g being its number of groups: half-way between parts alike, by which the
+    table of all is known best (``evaluation.consistent_tables``), and parts in proportion to g. These are best for
+    groups: one has about 1/g of the patients, and a squared error that goes by g²/part, whose sum is then least.
     """
-    share = overall_share if contract.groups else 1.0
-    each = (1 - share) / max(len(contract.groups), 1)
-    squared = [each if row.attribute else share for row in table_rows(contract)]
+    share, rows = overall_share if contract.groups else 1.0, table_rows(contract)
+    groups = Counter(row.attribute for row in rows if row.attribute)
+    parts = {name: (1 - share) * math.sqrt(count) for name, count in groups.items()}
+    whole = sum(math.sqrt(count) for count in groups.values())
+    squared = [parts[row.attribute] / whole if row.attribute else share for row in rows]
     return np.sqrt(squared) * _MARGIN
 
 

@@ -33,6 +33,7 @@ from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.clip_norm import noise_to_signal, with_clip_norm
 from wardround.server.algorithm.noise_choice import chosen_noise, mean_noise_stddev, raised_by_cap, with_cap
 from wardround.server.algorithm.noise_schedule import round_weights, weighted_multipliers
+from wardround.server.algorithm.table_weights import expected_auc_variance, release_weights
 
 EFFECT_STDDEV = 1.0
 """Expected size of one scaled weight, the prior of the step-size rule; chosen on synthetic federations."""
@@ -52,6 +53,9 @@ NEWTON_LEAST_ROUNDS = 8
 """Below, the moment round costs more of the budget than curvature gives back."""
 NEWTON_WIDEST = 2_000
 """Parameters: the server factors matrices of this size once per study, in seconds and 32 MB each."""
+OVERALL_SHARES = (0.1, 0.2, 0.3, 0.5, 0.7)
+AUC_HALFWIDTH = 0.015
+"""Expected of the interval of the AUC of all: groups have what it can do without. Chosen on synthetic federations."""
 TAIL_SHARE = 0.5
 NEWTON_TAIL_SHARE = 0.0
 """Share of the last rounds averaged: newton's weights are an average over all rounds already."""
@@ -274,8 +278,20 @@ def _planned_evaluation(terms: Terms, asked: EvaluationSettings | None) -> Evalu
         rounds = (*rounds, last + 1)
     # Rate 1: every held-out patient is in every table.
     noise = noise_multiplier_for(asked.epsilon, terms.privacy.delta, 1.0, len(rounds))
-    share = asked.overall_share or (SUMMED_SHARE if terms.secure_sum else OVERALL_SHARE)
-    return replace(asked, rounds=rounds, noise_multiplier=noise, overall_share=share)
+    planned = replace(asked, rounds=rounds, noise_multiplier=noise)
+    share = asked.overall_share or _overall_share(replace(terms, evaluation=planned), planned)
+    return replace(planned, overall_share=share)
+
+
+def _overall_share(terms: Terms, planned: EvaluationSettings) -> float:
+    """Give groups as much as leaves the AUC of all known well enough; where it is not by any share, as ever 0.7."""
+    if terms.secure_sum is not None:
+        return SUMMED_SHARE
+    for share in OVERALL_SHARES:
+        shared = replace(terms, evaluation=replace(planned, overall_share=share))
+        if 1.96 * math.sqrt(expected_auc_variance(shared, release_weights(shared))) <= AUC_HALFWIDTH:
+            return share
+    return OVERALL_SHARE
 
 
 def without_moments(terms: Terms) -> TrainingSettings:

@@ -17,8 +17,8 @@ import numpy as np
 
 from wardround.protocol.arrays import Floats
 from wardround.protocol.terms.evaluation import TableRow
+from wardround.server.algorithm.table_weights import NO_TILT, Tilt
 from wardround.server.evaluation.bin_shape import BinShape, bin_shape
-from wardround.server.evaluation.table_weights import NO_TILT, Tilt
 
 UNBOUNDED = (-math.inf, math.inf)
 _LEAST_SIGNAL = 5.0

@@ -28,9 +28,9 @@ from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.aggregate import reason_to_discard
 from wardround.server.algorithm.rounds import RoundState, finished
 from wardround.server.algorithm.screen import NoRelease, expect, screen, summed_norm_bound
+from wardround.server.algorithm.table_weights import noise_gain, normaliser, release_weights, tilt_of
 from wardround.server.evaluation import measures
 from wardround.server.evaluation.estimates import Estimate, NoisedTables, estimate
-from wardround.server.evaluation.table_weights import noise_gain, normaliser, release_weights, tilt_of
 
 CURVE_POINTS = 10
 

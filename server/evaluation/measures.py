@@ -9,9 +9,9 @@ import math
 import numpy as np
 
 from wardround.protocol.arrays import Floats
+from wardround.server.algorithm.table_weights import AUC_DRIFT
 from wardround.server.evaluation.bin_shape import ORDER_SLACK, SPREAD_SLACK, BinShape
 from wardround.server.evaluation.estimates import Measure
-from wardround.server.evaluation.table_weights import AUC_DRIFT
 
 SHARE, AMOUNT = (0.0, 1.0), (0.0, math.inf)
 RATE_DRIFT = 0.06

@@ -14,8 +14,8 @@ from wardround.protocol.terms.settings import BY_RULE, ModelSettings, PrivacySet
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.contract_advice import advise
 from wardround.server.algorithm.propose import check_delta, propose
+from wardround.server.algorithm.table_weights import expected_auc_variance, release_weights
 from wardround.server.evaluation.estimates import Estimate
-from wardround.server.evaluation.table_weights import expected_auc_variance, release_weights
 
 EPSILONS = (0.5, 1.0, 3.0, 8.0)
 """For which a study is looked ahead to."""

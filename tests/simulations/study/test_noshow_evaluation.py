@@ -15,8 +15,8 @@ from wardround.protocol.model.model import predict_logits, predict_probabilities
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.server.algorithm.propose import propose
+from wardround.server.algorithm.table_weights import release_weights
 from wardround.server.evaluation.evaluation import consistent_tables, evaluate_tables
-from wardround.server.evaluation.table_weights import release_weights
 from wardround.simulations.federation.federation import load_federation
 from wardround.simulations.report.assessed import exact_measures
 from wardround.simulations.study.descents import pooled_model

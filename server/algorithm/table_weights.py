@@ -8,13 +8,14 @@ patients weigh alike: the shares of noise are one whole.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wardround.protocol.arrays import Floats
-from wardround.protocol.terms.evaluation import table_factors
+from wardround.protocol.terms.evaluation import TableShape, table_shape
 from wardround.protocol.terms.terms import Terms
 
 POWERS = (0.0, 0.25, 0.5)
@@ -77,6 +78,18 @@ def noise_gain(terms: Terms, accepted: Sequence[str], weights: dict[str, float])
     return normaliser(terms, accepted, weights) * math.sqrt(float((own**2).sum()))
 
 
+def _precision(shape: TableShape) -> float:
+    """Give 1 ÷ variance of a cell of the table of all, made to agree with every attribute's groups, for noise of 1.
+
+    The sum of an attribute's g tables has g times the variance of one.
+    """
+    groups = Counter(row.attribute for row in shape.rows)
+    return sum(
+        float(factor) ** 2 / groups[row.attribute] ** 2
+        for row, factor in zip(shape.rows, shape.factors, strict=True)
+    )
+
+
 def expected_auc_variance(terms: Terms, weights: dict[str, float]) -> float:
     """Expect the AUC's variance: noise in two rows of bins, hospitals that differ, and patients that differ."""
     if terms.evaluation is None:
@@ -85,7 +98,7 @@ def expected_auc_variance(terms: Terms, weights: dict[str, float]) -> float:
     patients = HELD_OUT_PER_TRAINING * sum(terms.training.public_patients.values())
     ones, zeros = rate * patients, (1 - rate) * patients
     noise = terms.table_noise_stddev * noise_gain(terms, terms.hospitals, weights)
-    noise /= float(table_factors(terms.contract, terms.evaluation)[0])
+    noise /= math.sqrt(_precision(table_shape(terms.contract, terms.evaluation)))
     tilt = tilt_of(terms, terms.hospitals, weights)
     by_noise = noise**2 * terms.evaluation.score_bins * _AUC_VARIANCE * (ones**-2 + zeros**-2)
     return by_noise + AUC_DRIFT**2 * tilt.between + _AUC_VARIANCE * (1 / ones + 1 / zeros) * tilt.within

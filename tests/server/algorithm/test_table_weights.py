@@ -5,24 +5,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.builders import PUBLIC, SEX, small_contract
+from tests.builders import AGE, PUBLIC, SEX, small_contract
 from wardround.client.gate.identity import HELDOUT_SHARE
 from wardround.protocol.contract.reading import contract_from_mapping
-from wardround.protocol.terms.evaluation import EvaluationSettings, table_factors, table_size
+from wardround.protocol.terms.evaluation import (
+    EvaluationSettings,
+    row_factors,
+    table_factors,
+    table_rows,
+    table_size,
+)
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Release, Terms
 from wardround.server.algorithm import rounds
-from wardround.server.algorithm.propose import propose
-from wardround.server.evaluation import measures
-from wardround.server.evaluation.estimates import NoisedTables, estimate
-from wardround.server.evaluation.evaluation import consistent_tables, plans, sum_tables, tables_of
-from wardround.server.evaluation.table_weights import (
+from wardround.server.algorithm.propose import AUC_HALFWIDTH, propose
+from wardround.server.algorithm.table_weights import (
     HELD_OUT_PER_TRAINING,
     NO_TILT,
     best_power,
+    expected_auc_variance,
     release_weights,
     tilt_of,
 )
+from wardround.server.evaluation import measures
+from wardround.server.evaluation.estimates import NoisedTables, estimate
+from wardround.server.evaluation.evaluation import consistent_tables, plans, sum_tables, tables_of
 
 CONTRACT = contract_from_mapping(small_contract(**PUBLIC, features={"sex": SEX}, groups=["sex"]))
 SKEWED = {f"h{number}": round(4000 / (1 + number)) for number in range(40)}
@@ -59,6 +66,44 @@ def test_sizes_count_where_noise_rules_and_not_where_hospitals_differ_more() -> 
 
 def test_what_the_rule_takes_for_the_held_out_is_what_the_gate_holds_out() -> None:
     assert pytest.approx(HELDOUT_SHARE / (1 - HELDOUT_SHARE)) == HELD_OUT_PER_TRAINING
+
+
+def test_groups_have_what_the_auc_of_all_can_do_without() -> None:
+    def share_and_halfwidth(patients: int, **evaluation: float) -> tuple[float, float]:
+        of = propose(
+            study="tea",
+            contract=CONTRACT,
+            model=ModelSettings(),
+            privacy=PrivacySettings(noise="local", delta=1e-8),
+            training=TrainingSettings(rounds=2),
+            public_patients=dict.fromkeys("abcdefgh", patients),
+            simulation=True,
+            evaluation=EvaluationSettings(**evaluation),  # type: ignore[arg-type]
+        )
+        assert of.evaluation is not None
+        halfwidth = 1.96 * expected_auc_variance(of, release_weights(of)) ** 0.5
+        return of.evaluation.overall_share, halfwidth
+
+    found = [share_and_halfwidth(patients) for patients in (1_000, 10_000, 20_000, 1_000_000)]
+    shares = [share for share, _ in found]
+    assert shares == sorted(shares, reverse=True)
+    assert (shares[0], shares[-1]) == (0.7, 0.1)
+    assert all(halfwidth <= AUC_HALFWIDTH for share, halfwidth in found if share < 0.7)
+    assert found[0][1] > AUC_HALFWIDTH
+    assert share_and_halfwidth(1_000_000, overall_share=0.4)[0] == 0.4
+    assert terms(SKEWED, "secure").evaluation.overall_share == 0.2  # type: ignore[union-attr]
+
+
+def test_more_groups_have_more_of_the_sensitivity_and_all_of_it_is_one() -> None:
+    contract = contract_from_mapping(
+        small_contract(**PUBLIC, features={"age": AGE, "sex": SEX}, groups=["age", "sex"])
+    )
+    rows, factors = table_rows(contract), row_factors(contract, 0.3)
+    part = {row.attribute: float(factor) ** 2 for row, factor in zip(rows, factors, strict=True)}
+    groups = {name: sum(row.attribute == name for row in rows) for name in ("age", "sex")}
+    assert sum(part.values()) == pytest.approx(1.0)
+    assert part["age"] / part["sex"] == pytest.approx((groups["age"] / groups["sex"]) ** 0.5)
+    assert groups["age"] > groups["sex"]
 
 
 def summed(of: Terms, exact: dict[str, np.ndarray], seed: int) -> NoisedTables:
