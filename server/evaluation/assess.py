@@ -31,6 +31,7 @@ from wardround.server.evaluation.mitigate import (
     group_thresholds,
     mitigated_weights,
 )
+from wardround.server.evaluation.pooled import pooled
 from wardround.server.evaluation.release_decision import ReleaseDecision, decide_release
 
 Ask = Callable[[Sequence[RoundPlan]], Iterable[Release | NoRelease]]
@@ -40,10 +41,11 @@ Measure = Callable[[Sequence[RoundPlan]], NoisedTables]
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """One evaluation: of which model, and what its tables say."""
+    """One evaluation: of which model, and what its tables say. tables: those that it was read off."""
 
     evaluation: Evaluation
     group_report: GroupReport
+    tables: NoisedTables
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +103,15 @@ def assess(
     findings, mitigated = list(earlier), None
     before = None
     if finished(state, terms) and due(state, terms):
-        tables = measure(plans(state, terms, weights))
+        others = [one.tables for one in earlier]
+        own = measure(plans(state, terms, weights))
+        tables = pooled(own, others)
         before = result_of(terms, tables)
         findings.append(before)
         # What was not shown to hold counts as unmet: noise is no excuse.
         unmet = any(verdict.outcome != HELD for verdict in before.group_report.verdicts)
         if unmet and terms.fairness.mitigation != "none":
-            mitigated = _mitigate(terms, state, measure, weights, tables, before)
+            mitigated = _mitigate(terms, state, measure, weights, before, [own, *others])
             findings.append(mitigated.finding)
     return _assessment(terms, weights, findings, before, mitigated, settings, today)
 
@@ -173,24 +177,26 @@ def _mitigate(
     state: RoundState,
     measure: Measure,
     weights: Floats,
-    tables: NoisedTables,
     before: EvaluationResult,
+    others: Sequence[NoisedTables],
 ) -> _Mitigated:
-    """Choose offsets, and measure by one more evaluation what they do."""
+    """Choose offsets, and measure by one more evaluation what they do. others: all tables so far, as they came."""
+    tables = before.tables
     offsets = group_offsets(tables, terms.fairness, before.group_report)
     moved = mitigated_weights(terms, weights, offsets)
     # The round after the last: terms plan and charge it for this model alone.
-    again = measure(plans(state, terms, moved, settings_of(terms).rounds[-1]))
+    asked = measure(plans(state, terms, moved, settings_of(terms).rounds[-1]))
+    again = pooled(asked, others)
     if changes_scores(terms.fairness):
         return _Mitigated(moved, result_of(terms, again), offsets, {})
     by = SelectionRule(again, before.group_report.first_selected)
     # The scores stay, and with them AUC and calibration; the second tables say who is selected.
-    finding = EvaluationResult(before.evaluation, group_report(tables, terms.fairness, by))
+    finding = EvaluationResult(before.evaluation, group_report(tables, terms.fairness, by), tables)
     return _Mitigated(weights, finding, offsets, group_thresholds(before.group_report, offsets))
 
 
 def result_of(terms: Terms, tables: NoisedTables) -> EvaluationResult:
     """Read one evaluation's tables."""
     return EvaluationResult(
-        evaluate_tables(tables, terms.fairness.confidence), group_report(tables, terms.fairness)
+        evaluate_tables(tables, terms.fairness.confidence), group_report(tables, terms.fairness), tables
     )

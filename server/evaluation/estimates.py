@@ -90,7 +90,8 @@ class NoisedTables:
     rows name the tables. counts: float64 [rows, 2, bins], label 0 then 1; the groups of an attribute add up
     to the table of all. covariance: float64 [rows, rows], of the noise of one cell, the same for every cell.
     edges: float64 [bins - 1], log-odds that part the score bins. hospitals: how many are in the sum. tilt: how far
-    their weights lead away from patients who weigh alike.
+    their weights lead away from patients who weigh alike. evaluations: over how many the number of each label in each
+    row is a mean (``server.evaluation.pooled``); the noise of a row's cells is then less, and no longer independent.
     """
 
     round: int
@@ -100,6 +101,7 @@ class NoisedTables:
     edges: Floats
     hospitals: int
     tilt: Tilt = NO_TILT
+    evaluations: int = 1
 
     @property
     def bins(self) -> int:
@@ -178,7 +180,11 @@ def _with_errors(
 
 def _noise_variance(tables: NoisedTables, gradients: dict[int, Floats]) -> float:
     rows = list(gradients)
-    slopes = np.stack([gradients[row].ravel() for row in rows])
+    slopes = np.stack([gradients[row] for row in rows])
     # Between cells noise is independent; within one, tables share it since they were made to agree.
-    noise = float(np.einsum("ic,ij,jc->", slopes, tables.covariance[np.ix_(rows, rows)], slopes))
-    return max(noise, 0.0)
+    shared = tables.covariance[np.ix_(rows, rows)]
+    noise = float(np.einsum("ilb,ij,jlb->", slopes, shared, slopes))
+    # Of a label's cells only what they add up to was measured by several evaluations.
+    sums = slopes.sum(axis=2)
+    known = (1 - 1 / tables.evaluations) / tables.bins
+    return max(noise - known * float(np.einsum("il,ij,jl->", sums, shared, sums)), 0.0)
