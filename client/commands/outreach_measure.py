@@ -2,15 +2,18 @@
 
 from argparse import Namespace
 from dataclasses import asdict
+from datetime import date, timedelta
 
-from wardround.client.commands.open_home import open_home
+from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.outreach_protocol import signed_protocols
 from wardround.client.commands.terminal import say, table
 from wardround.client.outreach.journal.journal import open_journal
 from wardround.client.outreach.measure.difference import LEAST_PATIENTS
 from wardround.client.outreach.measure.measured import NO_SIGN, Comparison
+from wardround.client.outreach.measure.protocol_file import SignedProtocol
 from wardround.client.outreach.measure.sample_ratio import ALARM
 from wardround.client.outreach.measure.story import ENTRIES, Measurement, measure
+from wardround.client.outreach.triggers.settings_file import settings_of
 from wardround.protocol.text.say import say_json
 
 
@@ -20,11 +23,24 @@ def measure_arms(options: Namespace) -> None:
         signed = signed_protocols(opened).find(options.name)
         with open_journal(opened.home.folder) as journal:
             entries = journal.frame(ENTRIES)
+        gone_before = _gone_before(opened, signed)
         found = measure(signed, entries, opened.home.source.snapshot(), opened.home.patients_key, opened.now)
     if options.json:
-        say_json(_plain(found), default=str)
+        say_json(_plain(found) | {"gone_before": gone_before}, default=str)
         return
     _show(found)
+    if gone_before is not None:
+        say(
+            f"FAULT: outreach.yaml keeps the journal for fewer days than the protocol needs: who was counted in before "
+            f"{gone_before} is gone, and the figures above are of those who came later"
+        )
+
+
+def _gone_before(opened: OpenHome, signed: SignedProtocol) -> date | None:
+    """Give the day before which the journal keeps nobody more, where the protocol began earlier."""
+    keep_days = settings_of(opened.home.folder).keep_days
+    oldest = opened.home.date(opened.now) - timedelta(days=keep_days)
+    return oldest if oldest > signed.protocol.starts else None
 
 
 def _show(found: Measurement) -> None:

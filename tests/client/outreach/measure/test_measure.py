@@ -129,6 +129,14 @@ def test_what_people_held_or_refused_is_compared_by_arm(trial, measured) -> None
     assert found["means"][0] == pytest.approx(100 / found["patients"][0])
 
 
+def test_a_journal_that_forgot_too_early_is_told(trial, measured) -> None:
+    assert measured()["gone_before"] is None
+    path = trial.folder / "outreach.yaml"
+    path.write_text(path.read_text().replace("keep_days: 90", "keep_days: 20"))
+    assert trial.run("measure")[1]["gone_before"] == "2026-11-30"
+    assert "who was counted in before 2026-11-30 is gone" in trial.run("measure", plain=True)[1]
+
+
 def test_without_a_signed_protocol_nothing_is_measured(trial) -> None:
     code, _, error = trial.run("measure")
     assert code == 2
