@@ -1,6 +1,7 @@
 """``outreach measure``: what the arms of a signed protocol show so far."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date, timedelta
 
@@ -57,6 +58,12 @@ def _show(found: Measurement) -> None:
             "anything until you know why"
         )
     say(f"{found.ended:,} of them have all their outcomes; the protocol asks for {protocol.patients:,}.")
+    if found.without_ratio < ALARM:
+        say(
+            f"FAULT: patients without an outcome ({_listed(found.without)}) are not shared out as the arms are "
+            f"(p = {found.without_ratio:.2g}): the differences below are between others than were drawn; the next "
+            "protocol may count them (without: no)"
+        )
     if found.look is None:
         say(f"The first look is planned for {protocol.dates[0]}.")
     _show_comparisons("Outcomes", found.comparisons)
@@ -69,6 +76,10 @@ def _show(found: Measurement) -> None:
             f"People held or refused {one.means[0]:.1%} of what was proposed in the arm {arm}, and {one.means[1]:.1%} "
             "in the standard arm."
         )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{arm} {count}" for arm, count in counts.items())
 
 
 def _show_comparisons(title: str, comparisons: tuple[Comparison, ...]) -> None:

@@ -55,6 +55,10 @@ class Counted:
     outcomes: Floats
     closed_on: Sequence[date]
 
+    def without(self) -> list[str]:
+        """Give the arms of the patients who have no outcome that counts."""
+        return [arm for arm, gone in zip(self.arms, np.isnan(self.outcomes), strict=True) if gone]
+
     def of(self, arm: str, among: Booleans | None = None) -> Floats:
         """Give the outcomes of one arm that count: float64 [patients]."""
         chosen = (np.array(self.arms, object) == arm) & ~np.isnan(self.outcomes)

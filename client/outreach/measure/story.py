@@ -45,7 +45,9 @@ class Measurement:
     """What is known today.
 
     look: the day whose data are told; None before the first planned one. counted: patients, by drawn arm; ratio: the
-    p-value of their shares. ended: of them, those whose window has ended. decided: by arm, how much larger the share of
+    p-value of their shares. ended: of them, those whose window has ended. without: of those, patients
+    without an outcome, with the p-value of their shares: an arm that has more of them is compared by others than were
+    drawn into it. decided: by arm, how much larger the share of
     a patient's proposals is that people held or refused, compared with the standard arm. explored: what the model's
     choice adds to the standard module among equal ones, by chance's draws; without carry-over.
     """
@@ -55,6 +57,8 @@ class Measurement:
     counted: Mapping[str, int]
     ratio: float
     ended: int
+    without: Mapping[str, int]
+    without_ratio: float
     comparisons: tuple[Comparison, ...]
     groups: tuple[Comparison, ...]
     guardrails: tuple[GuardrailSeen, ...]
@@ -76,7 +80,9 @@ def measure(
     counts, ratio = ratio_found(protocol, arms)
     look = look_of(protocol, wall.date())
     closed = people.clear() if look is None else people.filter(pl.col("closed_on") <= look)
-    comparisons, groups = _outcomes(signed, closed, look, source, key) if len(closed) else ((), ())
+    counted = _counted(signed, closed, look or date.min, source, key)
+    groups = {name: group_of_each(closed, one, source, key) for name, one in protocol.groups.items()}
+    without, without_ratio = ratio_found(protocol, counted.without())
     guardrails: list[GuardrailSeen] = []
     for name, guardrail in protocol.guardrails.items():
         since = datetime.combine(protocol.starts, time())
@@ -88,27 +94,26 @@ def measure(
         counted=counts,
         ratio=ratio,
         ended=len(closed),
-        comparisons=comparisons,
-        groups=groups,
+        without=without,
+        without_ratio=without_ratio,
+        comparisons=primary_and_others(protocol, counted) if len(closed) else (),
+        groups=by_group(protocol, counted, groups) if len(closed) else (),
         guardrails=tuple(guardrails),
         decided=_decided(patients, people),
         explored=None if look is None else _explored(signed, patients, people, look, source, key),
     )
 
 
-def _outcomes(
-    signed: SignedProtocol, closed: pl.DataFrame, look: date | None, source: TableSource, key: bytes
-) -> tuple[tuple[Comparison, ...], tuple[Comparison, ...]]:
-    protocol = signed.protocol
-    found = outcome_of_each(closed, protocol.outcome, source, key)
-    counted = Counted(
-        look=look or date.min,
+def _counted(
+    signed: SignedProtocol, closed: pl.DataFrame, look: date, source: TableSource, key: bytes
+) -> Counted:
+    found = outcome_of_each(closed, signed.protocol.outcome, source, key)
+    return Counted(
+        look=look,
         arms=found["arm"].to_list(),
         outcomes=found["outcome"].cast(pl.Float64).fill_null(float("nan")).to_numpy(),
         closed_on=found["closed_on"].to_list(),
     )
-    groups = {name: group_of_each(found, one, source, key) for name, one in protocol.groups.items()}
-    return primary_and_others(protocol, counted), by_group(protocol, counted, groups)
 
 
 def _explored(

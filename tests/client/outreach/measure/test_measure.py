@@ -115,6 +115,17 @@ def test_a_guardrail_sees_harm_also_of_patients_whom_the_journal_forgot(trial) -
     assert guardrail["under_standard"] == arms.count("standard")
 
 
+def test_an_arm_that_loses_outcomes_is_told(trial, measured) -> None:
+    said = measured()
+    assert sum(said["without"].values()) == PATIENTS - sum(said["comparisons"][0]["found"]["patients"])
+    assert said["without_ratio"] > 0.01
+    with open_journal(trial.folder) as journal:
+        journal.forget([one.token for one in journal.proposals()])
+    write_outcomes(trial, cancelled={"personalised": 0.25, "standard": 0.05})
+    assert trial.run("measure")[1]["without_ratio"] < 0.01
+    assert "FAULT: patients without an outcome" in trial.run("measure", plain=True)[1]
+
+
 def test_a_guardrail_without_harm_says_so(trial, measured) -> None:
     assert [one["state"] for one in measured()["guardrails"]] == ["no sign"]
 
