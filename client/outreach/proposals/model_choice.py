@@ -67,7 +67,7 @@ class ModelChoice:
         options = OptionSet(bins, variant, histories)
         effects = shared_effects(self.stored.model, self.contract.layout, self.stored.weights)
         worth = worth_of(
-            self.contract.layout,
+            self.contract,
             effects,
             self.error_factor,
             cohort,

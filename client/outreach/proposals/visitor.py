@@ -105,7 +105,7 @@ def _by_model(
     effects = shared_effects(model.stored.model, layout, model.stored.weights)
     unknown = nobody_known(model.contract)
     blind = model.settings.not_for_gain
-    worth = worth_of(layout, effects, model.error_factor, unknown, options, standards, 1, blind)
+    worth = worth_of(model.contract, effects, model.error_factor, unknown, options, standards, 1, blind)
     best = int(worth.value[0].argmax())
     if not np.isfinite(worth.value[0, best]):
         return shown

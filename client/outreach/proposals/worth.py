@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
+from wardround.client.outreach.choose.changes import change_differences, earned
 from wardround.client.outreach.choose.gain import field_shares, gains, message_differences
 from wardround.client.outreach.proposals.library import NO_MODULE
 from wardround.client.outreach.proposals.option_events import OptionSet, blind_effects, patterns
 from wardround.client.outreach.proposals.standard import Standards
 from wardround.protocol.arrays import Floats, Integers
+from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.design import active_columns, active_entries
 
@@ -34,7 +36,7 @@ class Worth:
 
 
 def worth_of(
-    layout: Layout,
+    contract: Contract,
     effects: Floats,
     error_factor: Floats,
     cohort: Cohort,
@@ -44,7 +46,7 @@ def worth_of(
     not_for_gain: Sequence[str],
 ) -> Worth:
     """Compute it; rows of ``standards`` are the cohort's events. An option is a module's place × slots + slot."""
-    rows = np.arange(len(standards.index))
+    layout, rows = contract.layout, np.arange(len(standards.index))
     standard = standards.fits.module[rows, standards.choice] * slots + standards.slot
     shares = field_shares(layout, cohort, not_for_gain)
     first, back = patterns(layout, cohort, standard, options, not_for_gain)
@@ -62,7 +64,9 @@ def worth_of(
                 who = np.flatnonzero(allowed & (module == one))
                 option = np.full(len(first), one * slots + slot)
                 after = options.events(cohort, first, option)
-                moved, errors = message_differences(layout, effects, error_factor, after, before, shares)
+                _, errors = message_differences(layout, effects, error_factor, after, before, shares)
+                # Luck must not ride along with a true gain: each change of the message earns its place.
+                moved = earned(*change_differences(contract, effects, error_factor, after, before, shares))
                 mine = back[who]
                 got, lost = gains((base[who] + moved[mine])[:, None], base[who], errors[mine][:, None])
                 _note(found, who, at, slot, slots, got[:, 0], lost[:, 0])
