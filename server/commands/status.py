@@ -16,6 +16,8 @@ from wardround.server.store.event_log import (
     AGENT,
     ASKED,
     EVALUATED,
+    NOT_ENROLLED,
+    NOT_READ,
     QUERY_ANSWERED,
     QUERY_ASKED,
     READY,
@@ -80,8 +82,9 @@ def _heads(study: StudyFolder, terms: Terms) -> dict[str, str]:
 def _study(study: StudyFolder) -> dict[str, object]:
     events, terms = read_events(study.events), _terms(study)
     closed = [event["round"] for event in events if event.get("event") == "round"]
-    # Neither tells how the study stands: an exception is signed after the end, an agent speaks within a round.
-    run = [event for event in events if event.get("event") not in ("exception", AGENT)]
+    # None of these tells how the study stands: an exception is signed after its end, the others come within a round.
+    aside = ("exception", AGENT, NOT_ENROLLED, NOT_READ)
+    run = [event for event in events if event.get("event") not in aside]
     last = run[-1] if run else {"event": "no event yet", "time": "never"}
     words = dict.fromkeys(
         (

@@ -22,8 +22,9 @@ SET_UP_BEGUN, SET_UP, READY = "set_up_begun", "set_up", "secure_sum_ready"
 SURVIVORS, UNMASKED, VOID = "survivors", "unmasked", "void_sum"
 """Events of secure sums: hospitals are asked for keys; set-up waits; set up; a sum's survivors kept, before trip 2
 leaves; masks off; no sum."""
-AGENT = "agent"
-"""Event of an agent that says which release it is; it tells nothing of how the study stands."""
+AGENT, NOT_ENROLLED, NOT_READ = "agent", "not_enrolled", "not_read"
+"""Events that tell nothing of how the study stands: an agent says which release it is; a planned hospital is not
+enrolled; a file in ``hospitals/`` cannot be read."""
 
 
 class EventLog:

@@ -14,7 +14,7 @@ from wardround.server.network.strategy import Connected, TimeLimits, collect
 from wardround.server.network.superlink import HttpGrid, ServerAway, connected, open_run
 from wardround.server.store.agent_releases import AgentReleases
 from wardround.server.store.enrolled import Enrolled
-from wardround.server.store.event_log import SET_UP_BEGUN
+from wardround.server.store.event_log import NOT_ENROLLED, NOT_READ, SET_UP_BEGUN
 from wardround.server.study.carrier import Carrier
 from wardround.server.study.quorum import Stopped, waiting
 from wardround.server.study.secure_sums import Sums
@@ -49,7 +49,7 @@ def while_served(
 
     work: begun again each time that the server is reached, after one that went away.
     """
-    enrolled = Enrolled(study.home, partial(study.log.write, "not_read"))
+    enrolled = Enrolled(study.home, partial(study.log.write, NOT_READ))
     codec = SignedCodec(
         signed=study.signed,
         key=study.home.key(),
@@ -119,7 +119,7 @@ def _await_hospitals(study: ServedStudy, present: Connected) -> None:
         missing = [name for name in study.terms.hospitals if name in roll and roll[name] is None]
         line = f"{', '.join(gone)}: not enrolled, or revoked; the study goes on without"
         if gone and last_gone.differs(line):
-            study.log.write("not_enrolled", line, hospitals=gone)
+            study.log.write(NOT_ENROLLED, line, hospitals=gone)
         if not missing:
             return
         line = f"waiting for {', '.join(missing)} to connect"

@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.server.store.event_log import read_events
+from wardround.server.store.event_log import NOT_ENROLLED, NOT_READ, read_events
 from wardround.server.store.lock import alone
 from wardround.server.store.operator_home import StudyFolder, load_operator_home
 
 # What the log holds before the first request leaves. Any other event, of a later release too, keeps a study.
-_BEFORE_ASKING = {"started", "resumed", "waiting", "not_enrolled", "not_read", "server_away", "stopped"}
+_BEFORE_ASKING = {"started", "resumed", "waiting", NOT_ENROLLED, NOT_READ, "server_away", "stopped"}
 
 
 def delete_study(home: Path, name: str) -> None:

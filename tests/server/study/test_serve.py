@@ -20,7 +20,7 @@ from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.rounds import RoundSummary
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.commands import approve
+from wardround.server.commands import approve, status
 from wardround.server.commands.arguments import parser
 from wardround.server.evaluation.assess import unmeasured
 from wardround.server.network.strategy import Presence
@@ -389,3 +389,11 @@ def test_a_file_that_is_being_copied_ends_no_study_and_counts_as_before(study):
     (folder / "west.json").unlink()
     assert (enrolled.look().hospitals, enrolled.look().unknown) == (roll.hospitals, ())
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("event", ["not_enrolled", "not_read", "agent"])
+def test_what_is_said_within_a_round_leaves_the_study_running(event, study):
+    study.log.write("announced", round=1)
+    study.log.write(event)
+    (found,) = status.standing(study.home)["studies"]
+    assert found["state"] == "running"
