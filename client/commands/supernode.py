@@ -10,7 +10,7 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.retry import Backoff, LastLine
 from wardround.protocol.text.say import complain
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 
 
 def run(options: Namespace) -> None:
@@ -25,19 +25,19 @@ def run(options: Namespace) -> None:
 
 
 def await_enrolment(settings: NodeSettings) -> None:
-    """Wait while the server does not let this node in, and say so once; return where it does, or cannot be asked.
+    """Wait while the server cannot be reached or does not let this node in, and say so once.
 
-    Flower's SuperNode would end, and be started again every few seconds for as long as a hospital is revoked.
+    Flower's SuperNode would end, and be started again every few seconds for as long as that lasts.
     """
     pauses, told = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS), LastLine()
     while True:
         try:
             turned_away = list(clock_or_key(look_at_server(settings)))
-        except ConfigurationError:
-            return  # the SuperNode itself goes on calling a server that is away
-        if not turned_away:
+            line = "; ".join(f"{one.topic}: {one.text}. Remedy: {one.remedy}" for one in turned_away)
+        except ConfigurationError as error:
+            line = str(error)
+        if not line:
             return
-        line = "; ".join(f"{one.topic}: {one.text}. Remedy: {one.remedy}" for one in turned_away)
-        if told.differs(f"{line}; asking again"):
+        if told.differs(line):
             complain(f"{line}; asking again")
         pauses.sleep()

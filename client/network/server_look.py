@@ -86,7 +86,7 @@ def _in_words(settings: NodeSettings, error: BaseException) -> ConfigurationErro
     proxy = load_proxy(settings.folder)
     where = f"server={settings.address}"
     through = "" if proxy is None else f" through the proxy {proxy.address}"
-    refused = _cause(error, ssl.SSLError)
+    refused = cause_of(error, ssl.SSLError)
     if refused is not None:
         reason = getattr(refused, "verify_message", "") or getattr(refused, "reason", "") or "TLS fails"
         remedy = _REMEDIES.get(getattr(refused, "verify_code", 0), "ask the operator for a new kit")
@@ -100,7 +100,7 @@ def _in_words(settings: NodeSettings, error: BaseException) -> ConfigurationErro
         return ConfigurationError(
             f"{where}: the proxy {proxy and proxy.address} gives no tunnel ({error}); {remedy}"
         )
-    fault = _cause(error, OSError)
+    fault = cause_of(error, OSError)
     reason = getattr(fault, "strerror", None) or "no answer"
     return ConfigurationError(
         f"{where}: cannot be reached{through} ({reason}); allow outgoing connections to this address, or wait for the "
@@ -108,7 +108,7 @@ def _in_words(settings: NodeSettings, error: BaseException) -> ConfigurationErro
     )
 
 
-def _cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+def cause_of(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
     """Find the error below a library's own that says why."""
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__

@@ -14,6 +14,7 @@ fails where Flower no longer has them).
 import os
 import select
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ from wardround.client.network.known_app import run_the_shim_alone
 from wardround.client.network.left_behind import leaving_nothing_behind
 from wardround.client.network.proxy import server_transport
 from wardround.client.network.repeated_parts import RepeatedParts
+from wardround.client.network.server_look import cause_of
 from wardround.protocol.exit_with_parent import exit_when_parent_exits
 from wardround.protocol.text.say import complain
 
@@ -164,7 +166,14 @@ def calling_again_soon() -> RetryInvoker:
     no room (503), is left alone for as long as Flower does.
     """
     invoker = make_simple_http_retry_invoker()
-    note = invoker.on_backoff
+    note, flowers = invoker.on_backoff, invoker.should_giveup
+
+    def given_up(error: Exception) -> bool:
+        # Flower gives up on any error with "ssl" in its words: on each handshake that a line cut for a while leaves
+        # without an answer. A certificate that is not accepted stays so.
+        if isinstance(error, httpx.TransportError):
+            return cause_of(error, ssl.SSLCertVerificationError) is not None
+        return flowers is None or flowers(error)
 
     def sooner(state: RetryState) -> None:
         if isinstance(state.exception, httpx.TransportError) and (state.actual_wait or 0) > AWAY_SECONDS:
@@ -172,7 +181,7 @@ def calling_again_soon() -> RetryInvoker:
         if note is not None:
             note(state)
 
-    invoker.on_backoff = sooner
+    invoker.on_backoff, invoker.should_giveup = sooner, given_up
     return invoker
 
 

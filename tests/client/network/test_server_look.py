@@ -103,13 +103,22 @@ def test_a_supernode_waits_until_it_is_let_in_and_says_so_once(settings, monkeyp
     assert "asking again" in said
 
 
-def test_a_supernode_leaves_a_server_that_is_away_to_flowers_own_calls(settings, monkeypatch, capsys):
-    def away(_):
-        raise ConfigurationError("server=a.example:1: cannot be reached")
+def test_a_supernode_waits_for_a_server_that_is_away(settings, monkeypatch, capsys):
+    answers = [ConfigurationError("server=a.example:1: cannot be reached")] * 3 + [
+        ServerLook(100, None, None)
+    ]
 
-    monkeypatch.setattr(supernode, "look_at_server", away)
+    def look(_):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(supernode, "look_at_server", look)
+    monkeypatch.setattr(supernode, "FIRST_PAUSE_SECONDS", 0.01)
     supernode.await_enrolment(settings)
-    assert capsys.readouterr().err == ""
+    assert not answers
+    assert capsys.readouterr().err == "server=a.example:1: cannot be reached; asking again\n"
 
 
 @pytest.mark.parametrize("proxied", [False, True])

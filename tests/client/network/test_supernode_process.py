@@ -31,6 +31,7 @@ from wardround.client.network.supernode_process import (
     _fork,
     _serve,
     calling_again_soon,
+    make_simple_http_retry_invoker,
 )
 
 
@@ -157,7 +158,16 @@ def test_a_line_that_drops_is_called_again_for_as_long_as_it_takes():
     """Two hours of calls in vain, three seconds apart: Flower's rule gives up neither by number nor by time."""
     invoker = calling_again_soon()
     assert (invoker.max_tries, invoker.max_time) == (None, None)
-    assert len(pauses_of_calls(httpx.ConnectTimeout("no answer"), 2400)) == 2400
+    # What a line says that is cut without a word: Flower's own rule takes it for a fault of TLS that stays.
+    silent = httpx.ConnectTimeout("_ssl.c:989: The handshake operation timed out")
+    assert len(pauses_of_calls(silent, 2400)) == 2400
+    assert make_simple_http_retry_invoker().should_giveup(silent)
+
+
+def test_a_certificate_that_is_not_accepted_is_no_dropped_line():
+    refused = httpx.ConnectError("certificate verify failed")
+    refused.__cause__ = ssl.SSLCertVerificationError("certificate verify failed")
+    assert pauses_of_calls(refused, 5) == []
 
 
 def test_a_server_without_room_is_left_alone_for_as_long_as_flower_does():
