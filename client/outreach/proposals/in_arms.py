@@ -11,7 +11,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from wardround.client.outreach.measure.arms import draw_module, drawn_arms, split_capacity
+from wardround.client.outreach.measure.arms import Draw, draw_module, drawn_arms, split_capacity
 from wardround.client.outreach.measure.protocol import BEST_SINGLE, EXPLORED, PERSONALISED, OutreachProtocol
 from wardround.client.outreach.permission.permission import Permission
 from wardround.client.outreach.proposals.rows import Chosen, without_model
@@ -77,26 +77,51 @@ def choose_in_arms(
     if single in ids:
         place = ids.index(single)
         choice[willing & (drawn == BEST_SINGLE) & (standards.fits.rule[:, place] == 0)] = place
-    for row in np.flatnonzero(willing & (drawn == EXPLORED)):
-        draw = draw_module(
-            names[row],
-            f"{standards.trigger.name}\0{standards.occasion[int(row)]}",
-            [one for one, rule in zip(ids, standards.fits.rule[row], strict=True) if rule == 0],
-            ids[int(standards.choice[row])],
-            key=arms.key,
-            protocol=arms.protocol.name,
-            equivalent=arms.protocol.equivalent,
-        )
+    _keep_to_room(choice, standards, np.flatnonzero(drawn == BEST_SINGLE), room(BEST_SINGLE), channels)
+    left = dict(room(EXPLORED))
+    for row in np.flatnonzero(willing & (drawn == EXPLORED)).tolist():
+        draw = _drawn(standards, row, names[row], arms, left, channels)
         if draw is not None:
             choice[row], propensity[row] = ids.index(draw.module), draw.propensity
-    for arm in (BEST_SINGLE, EXPLORED):
-        _keep_to_room(choice, standards, np.flatnonzero(drawn == arm), room(arm), channels)
     return replace(
         chosen,
         choice=choice,
         arm=pl.Series(drawn.tolist(), dtype=pl.String),
         propensity=pl.Series(propensity),
     )
+
+
+def _drawn(
+    standards: Standards,
+    row: int,
+    patient: str,
+    arms: Arms,
+    left: dict[str, int],
+    channels: Mapping[str, str],
+) -> Draw | None:
+    """Draw a module for one row, and take its room; None where nothing is drawn.
+
+    Whether there is room is asked of all equal modules before the draw: asked of the one drawn, it would change the
+    chances that are written down.
+    """
+    ids = standards.trigger.modules
+    standard = ids[int(standards.choice[row])]
+    allowed = [one for one, rule in zip(ids, standards.fits.rule[row], strict=True) if rule == 0]
+    equal = next((group for group in arms.protocol.equivalent if standard in group), ())
+    if any(left.get(channels[one], 1) <= 0 for one in allowed if one in equal and one != standard):
+        return None
+    draw = draw_module(
+        patient,
+        f"{standards.trigger.name}\0{standards.occasion[row]}",
+        allowed,
+        standard,
+        key=arms.key,
+        protocol=arms.protocol.name,
+        equivalent=arms.protocol.equivalent,
+    )
+    if draw is not None and draw.module != standard and channels[draw.module] in left:
+        left[channels[draw.module]] -= 1
+    return draw
 
 
 def _by_model(

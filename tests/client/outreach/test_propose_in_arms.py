@@ -94,6 +94,16 @@ def test_each_arm_keeps_to_its_own_part_of_a_capacity(proposed) -> None:
     assert extra == {arm: n for arm, n in split_capacity(22, SHARES).items() if arm != "standard"}
 
 
+def test_room_is_asked_before_the_draw_so_that_chances_stay_true(proposed) -> None:
+    found = [one for one in proposed("capacity: {sms: 22}\n").values() if one.arm == "explored"]
+    drawn = [one.module for one in found if one.propensity < 1]
+    assert 0 < len(drawn) < len(found)
+    # Up to the last place both modules were drawn; after it nothing is, and nobody is said to have been.
+    assert drawn.count("equal.en") == split_capacity(22, SHARES)["explored"]
+    assert drawn.count("usual.en") > 0
+    assert {one.module for one in found if one.propensity == 1} == {"usual.en"}
+
+
 def test_what_was_proposed_today_uses_the_capacity_up(proposed) -> None:
     proposed("capacity: {sms: 22}\n", due=PATIENTS[:30])
     found = proposed("capacity: {sms: 22}\n")
