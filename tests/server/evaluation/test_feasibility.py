@@ -89,7 +89,7 @@ def exact(patients):
 def test_intervals_of_counts_cover_at_their_level_and_shorter_ones_do_not(noise):
     terms, patients = terms_of(noise), cohort()
     truth, hits, short, total = list(exact(patients)), 0, 0, 0
-    for seed in range(30):
+    for seed in range(12):
         found = asked(terms, patients, seed)
         pairs = [(found.everyone.patients, patients.patient_count)]
         pairs += [(group.patients, true) for group, true in zip(found.groups, truth, strict=True)]
@@ -99,7 +99,7 @@ def test_intervals_of_counts_cover_at_their_level_and_shorter_ones_do_not(noise)
             hits += low <= true <= high
             short += abs(one.value - true) <= (high - low) / 3
             total += 1
-    assert 0.92 < hits / total < 0.98
+    assert 0.9 < hits / total < 0.99
     assert short / total < 0.87
 
 

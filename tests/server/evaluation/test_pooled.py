@@ -44,7 +44,7 @@ def truth() -> dict[str, float]:
     return {name: one.value for name, one in found.items()}
 
 
-def errors(factor: float = 1.0, draws: int = 300, evaluations: int = 3):
+def errors(factor: float = 1.0, draws: int = 150, evaluations: int = 3):
     """Give each measure's errors over its stated standard deviations of noise, and those deviations; [draws]."""
     draw, true = np.random.default_rng(11), truth()
     scaled, stated = {name: [] for name in true}, {name: [] for name in true}
@@ -61,8 +61,8 @@ def errors(factor: float = 1.0, draws: int = 300, evaluations: int = 3):
 def test_the_noise_of_pooled_numbers_is_what_is_stated(factor, fits):
     scaled, _ = errors(factor)
     spreads = {name: float(np.std(found)) for name, found in scaled.items()}
-    # Of 300 draws a standard deviation of 1 is within 0.13 but for 1 in 1,500; noise of 1.5 is mostly not pooled.
-    assert all(abs(one - 1) < 0.13 for one in spreads.values()) == fits, spreads
+    # Of 150 draws a standard deviation of 1 is within 0.2 but for 1 in 1,500; noise of 1.5 is mostly not pooled.
+    assert all(abs(one - 1) < 0.2 for one in spreads.values()) == fits, spreads
 
 
 def test_three_evaluations_know_numbers_better_and_none_worse():

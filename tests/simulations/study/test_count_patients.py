@@ -8,7 +8,7 @@ import pytest
 from wardround.simulations.main import main
 
 
-@pytest.mark.parametrize("noise", ["local", "secure"])
+@pytest.mark.parametrize("noise", ["local", pytest.param("secure", marks=pytest.mark.slow)])
 def test_counts_of_a_simulation_hold_the_exact_ones(noise, tmp_path, monkeypatch, capsys):
     words = ["experiment=tiny", "data.hospitals=5", f"privacy.noise={noise}", "privacy.epsilon=2"]
     words += [
