@@ -15,6 +15,7 @@ from wardround.client.outreach.decide.rules import CLINICIAN, role_of
 from wardround.client.outreach.journal.tokens import token_of
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.say import say_json
+from wardround.protocol.text.text import is_digest
 
 
 def about(options: Namespace) -> None:
@@ -44,7 +45,7 @@ def _show(found: AboutPatient) -> None:
             one["channel"],
             one["because_of"],
             "; ".join(map(str, one["reasons"])) or "the standard message",
-            "; ".join(f"{key}: {value}" for key, value in one["stands_on"].items()),
+            "; ".join(f"{key}: {_short(value)}" for key, value in one["stands_on"].items()),
         )
         for one in found.messages
     ]
@@ -58,3 +59,8 @@ def _show(found: AboutPatient) -> None:
     )
     if not found.messages:
         say("No message is kept: none was proposed, it is older than keep_days, or the patient opted out.")
+
+
+def _short(value: object) -> str:
+    """Shorten a digest, which people compare by its beginning; JSON has it whole."""
+    return f"{value[:8]}…" if isinstance(value, str) and is_digest(value) else str(value)
