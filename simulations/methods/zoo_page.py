@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
+from textwrap import fill
 
 from scipy.stats import t as student
 
@@ -36,6 +37,7 @@ Code {code}, {seconds} processor minutes.
 """
 
 BAR = "pooled_boosting"
+LINE = 98  # characters
 
 Aucs = Mapping[tuple[str, str, int], float]
 """(method, federation, seed) → AUC, of one noise mode and ε; references under their own names."""
@@ -67,10 +69,11 @@ def _no_worse(records: Sequence[Record]) -> str:
     if not hospitals:
         return ""
     fine = hospitals - sum(len(one["exceptions"]) for one in personal)
-    return (
+    text = (
         f"Of {hospitals} hospitals with at least {LEAST_PATIENTS} patients (a hospital counts once for each seed), "
-        f"{fine} ({100 * fine / hospitals:.1f} %) were no worse off with the personalised model than alone.\n"
+        f"{fine} ({100 * fine / hospitals:.1f} %) were no worse off with the personalised model than alone."
     )
+    return fill(text, LINE) + "\n"
 
 
 def _place(record: Record) -> tuple[str, float]:
@@ -146,10 +149,11 @@ def _reduced(aucs: Aucs, federations: Sequence[str]) -> str:
     if not both:
         return ""
     ours, older = (-fmean(_means(aucs, method, BAR, both)) for method in (DEFAULT, NAME))
-    return (
+    text = (
         f"Mean gap to pooled boosting over {len(both)} federations: {ours:.4f}, of release 0.1.0 {older:.4f}; "
-        f"reduced by {100 * (1 - ours / older):.0f} %.\n\n"
+        f"reduced by {100 * (1 - ours / older):.0f} %."
     )
+    return fill(text, LINE) + "\n\n"
 
 
 def _ahead(aucs: Aucs, methods: Sequence[str], federations: Sequence[str]) -> str:

@@ -89,7 +89,7 @@ def test_the_page_says_by_how_much_the_gap_is_smaller(tmp_path: Path) -> None:
         place = tmp_path / f"zoo_02-{task.seed}-0.1.0.jsonl"
         append_record(place, {**older, "noise": "local", "epsilon": 1.0, "auc": 0.76})
     write_page(tasks, [BY_NAME["zoo_02"]], "choosing", tmp_path / "page.md")
-    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    text = " ".join((tmp_path / "page.md").read_text(encoding="utf-8").split())
     assert "over 1 federations: 0.0300, of release 0.1.0 0.0400; reduced by 25 %." in text
     assert "Of 8 hospitals with at least 200 patients" in text
     assert "7 (87.5 %) were no worse off" in text
