@@ -37,6 +37,8 @@ Code {code}, {seconds} processor minutes.
 """
 
 BAR = "pooled_boosting"
+AGAINST = (NAME, "opacus_fedavg")
+"""What the default is held against, federation by federation."""
 LINE = 98  # characters
 
 Aucs = Mapping[tuple[str, str, int], float]
@@ -128,17 +130,23 @@ def _section(noise: str, epsilon: float, aucs: Aucs, federations: Sequence[ZooFe
         dict.fromkeys(method for method, *_ in aucs if method not in ("pooled_boosting", "best_possible"))
     )
     methods.sort(key=lambda name: (name != DEFAULT, name != "personalised"))
+    against = [method for method in methods if method in AGAINST]
     shown = [one.name for one in federations if any(key[1] == one.name for key in aucs)]
     rows = [
         [name, _mean(aucs, "best_possible", name), _mean(aucs, "pooled_boosting", name)]
         + [_gap(aucs, method, BAR, name) for method in methods]
+        + [_gap(aucs, DEFAULT, other, name) for other in against]
         for name in shown
     ]
     means = [
         _signed(fmean(found)) if (found := _means(aucs, method, BAR, shown)) else "–" for method in methods
     ]
-    rows.append(["**mean**", "", "", *means])
-    head = ["federation", "best", "pooled boosting", *map(_title, methods)]
+    over = [
+        _signed(fmean(found)) if (found := _means(aucs, DEFAULT, other, shown)) else "–" for other in against
+    ]
+    rows.append(["**mean**", "", "", *means, *over])
+    ours = [f"default − {_title(other)}" for other in against]
+    head = ["federation", "best", "pooled boosting", *map(_title, methods), *ours]
     title = f"## ε = {epsilon_text(epsilon)}, {noise} noise"
     return f"{title}\n\n{markdown(head, rows)}\n{_reduced(aucs, shown)}{_ahead(aucs, methods, shown)}"
 
