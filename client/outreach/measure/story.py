@@ -1,6 +1,6 @@
 """One ``outreach measure``, from the signed protocol to what it found."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
@@ -83,11 +83,6 @@ def measure(
     counted = _counted(signed, closed, look or date.min, source, key)
     groups = {name: group_of_each(closed, one, source, key) for name, one in protocol.groups.items()}
     without, without_ratio = ratio_found(protocol, counted.without())
-    guardrails: list[GuardrailSeen] = []
-    for name, guardrail in protocol.guardrails.items():
-        since = datetime.combine(protocol.starts, time())
-        seen = patients_with_rows(protocol, guardrail.rows, source, key, since, wall)
-        guardrails += guardrail_found(protocol, name, seen, len(people))
     return Measurement(
         protocol=signed,
         look=look,
@@ -98,10 +93,21 @@ def measure(
         without_ratio=without_ratio,
         comparisons=primary_and_others(protocol, counted) if len(closed) else (),
         groups=by_group(protocol, counted, groups) if len(closed) else (),
-        guardrails=tuple(guardrails),
+        guardrails=tuple(_guardrails(signed, source, key, wall, len(people))),
         decided=_decided(patients, people),
         explored=None if look is None else _explored(signed, patients, people, look, source, key),
     )
+
+
+def _guardrails(
+    signed: SignedProtocol, source: TableSource, key: bytes, now: datetime, patients: int
+) -> Iterator[GuardrailSeen]:
+    """Look at each guardrail, from the first day until ``now``, which is on the hospital's wall clock."""
+    protocol = signed.protocol
+    since = datetime.combine(protocol.starts, time())
+    for name, guardrail in protocol.guardrails.items():
+        seen = patients_with_rows(protocol, guardrail.rows, source, key, since, now)
+        yield from guardrail_found(protocol, name, seen, patients)
 
 
 def _counted(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.client.outreach.content.modules import module_text, write_folder
 from tests.client.outreach.measure.trials import PROTOCOL, set_date, write_protocol
 from wardround.client.home.home import load_home
 from wardround.client.outreach.measure.protocol_file import SignedProtocols
@@ -131,11 +132,12 @@ def test_arms_hold_until_the_last_window_and_nobody_is_counted_in_after_the_end(
 
 
 def test_modules_and_tables_that_are_not_there_are_told(trial) -> None:
+    write_folder(trial.folder / "content", module_text(), module_text(id="unsent"))
     write_protocol(
         trial,
         arms={"standard": 0.4, "best_single": 0.3, "explored": 0.3},
         compare=["best_single", "standard"],
-        best_single={"visits": "visit"},
+        best_single={"visits": "visit", "screening": "unsent"},
         equivalent=[["visit", "nowhere"]],
         groups={"sex": {"table": "people", "column": "sex"}},
     )
@@ -143,6 +145,7 @@ def test_modules_and_tables_that_are_not_there_are_told(trial) -> None:
     assert code == 2
     assert said["faults"] == [
         "protocol.yaml.equivalent=nowhere: there is no such module; see content list",
+        "protocol.yaml.best_single.screening=unsent: no trigger may send it; name it under options in outreach.yaml",
         "protocol.yaml.best_single.visits=visit: is about screening",
         "protocol.yaml.groups.sex: reads people, which hospital.yaml does not name (tables.people)",
     ]

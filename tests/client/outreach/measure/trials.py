@@ -60,6 +60,9 @@ def begin_trial(hospital: Any) -> None:
     )
     write_folder(hospital.folder / "content", module_text())
     hospital.run("begin")
+    path = hospital.folder / "outreach.yaml"
+    trigger = "{when: booked, topic: screening, days: [0, 30], standard: [visit], options: [visit-two]}"
+    path.write_text(path.read_text().replace("triggers: {}", f"triggers:\n  visit: {trigger}"))
 
 
 def write_outcomes(
