@@ -10,7 +10,7 @@ import re
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +51,9 @@ class SweepJob:
 RunJobs = Callable[[Sequence[SweepJob]], Iterator[int]]
 """What runs a sweep's jobs, in any order, and gives each one's exit code in theirs."""
 
+BeginSweep = Callable[[SweepJob], AbstractContextManager[RunJobs]]
+"""Called with a sweep's first job while Hydra composes the others: what it starts ends with the context."""
+
 # What simulate.yaml tells Hydra, for a run's own config.yaml in its place: without it Hydra takes another folder.
 _AS_COMPOSED = (
     "hydra.run.dir=${output_dir}",
@@ -70,19 +73,19 @@ def run(
     job: Callable[[Any], object],
     after_sweep: Callable[[Path], object] | None = None,
     freeze: Callable[[dict[str, object], Path], object] | None = None,
-    run_jobs: RunJobs | None = None,
+    begin_sweep: BeginSweep | None = None,
 ) -> int:
     """Compose the command line's settings, or each of a sweep's, and hand them to ``job``.
 
     freeze makes frozen settings of what was composed and the run's folder; by default those of a study.
-    run_jobs gets all jobs of a sweep once they are composed; by default each is handed to ``job`` in turn.
+    begin_sweep gives what runs a sweep's jobs, once all are composed; by default each is handed to ``job`` in turn.
     after_sweep gets the sweep's folder once all jobs have ended, failed ones included. Returns the exit
     code: 0; 2 when a person can fix what went wrong; 1 for a fault of the program in a sweep; 130 when stopped.
     ``--hydra-help`` and its like leave by SystemExit. In a single run, a fault of ours is raised.
     """
     # Hydra would else print errors itself, in several lines, and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    jobs = _Jobs(job, freeze or _study_settings, run_jobs)
+    jobs = _Jobs(job, freeze or _study_settings, begin_sweep)
     try:
         _read_flags()
         hydra.main(version_base="1.3", config_path="pkg://wardround.conf", config_name=config_name)(jobs)()
@@ -97,6 +100,8 @@ def run(
             raise
         # Before the first job these are Hydra's own: a folder that cannot be made, a range without a step.
         jobs.failed(explain(error, sys.argv[1:], config_name))
+    finally:
+        jobs.end_sweep()
     if jobs.sweep_dir is not None and after_sweep is not None:
         after_sweep(jobs.sweep_dir)
     return jobs.code
@@ -109,12 +114,14 @@ class _Jobs:
         self,
         job: Callable[[Any], object],
         freeze: Callable[[dict[str, object], Path], object],
-        run_jobs: RunJobs | None,
+        begin_sweep: BeginSweep | None,
     ) -> None:
-        self._job, self._freeze, self._run_jobs = job, freeze, run_jobs
+        self._job, self._freeze, self._begin_sweep = job, freeze, begin_sweep
         self._postponed: list[SweepJob] = []
         self._given: dict[str, Sequence[str]] = {}
         self._first_number: int | None = None
+        self._run_jobs: RunJobs | None = None
+        self._begun = ExitStack()
         self.code = OK
         self.started = False
         self.sweep_dir: Path | None = None
@@ -132,9 +139,11 @@ class _Jobs:
         try:
             plain = _plain(config)
             settings = self._freeze(plain, folder)
-            if sweeping and self._run_jobs is not None:
+            if sweeping and self._begin_sweep is not None:
                 number = int(own.job.num) + (self._first_number or 0)
                 self._postponed.append(SweepJob(number, plain, folder, settings))
+                if self._run_jobs is None:
+                    self._run_jobs = self._begun.enter_context(self._begin_sweep(self._postponed[0]))
             else:
                 self._job(settings)
         except WardroundError as error:
@@ -171,7 +180,7 @@ class _Jobs:
 
     def run_postponed(self) -> None:
         """Run the jobs of a sweep that were composed; one that failed leaves the others."""
-        if not self._postponed or self._run_jobs is None:
+        if self._run_jobs is None:
             return
         differences = varied({job: by_key(overrides) for job, overrides in self._given.items()})
         jobs = [replace(job, varied=differences.get(job.folder.name, "")) for job in self._postponed]
@@ -180,6 +189,10 @@ class _Jobs:
                 _remove_empty(job.folder)
             # What a person can fix is said before a fault of ours.
             self.code = USER_ERROR if USER_ERROR in (code, self.code) else self.code or code
+
+    def end_sweep(self) -> None:
+        """End what was begun for a sweep."""
+        self._begun.close()
 
     def failed(self, line: str) -> None:
         """Say what a person can fix."""

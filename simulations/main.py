@@ -17,10 +17,10 @@ from wardround.protocol.text.say import complain, say, say_json, show_fault
 from wardround.protocol.text.spelling import spell_what_cannot_be_encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from wardround.conf.audited import AuditSettings
-    from wardround.conf.hydra_run import SweepJob
+    from wardround.conf.hydra_run import RunJobs, SweepJob
     from wardround.conf.settings import StudySettings
 
 LARGEST_SUMMARY = 2**26  # bytes
@@ -60,7 +60,7 @@ def main() -> int:
         elif word == AUDIT:
             code = run(AUDIT, written.audit, freeze=_audit_settings)
         else:
-            code = run("simulate", written.simulate, written.write_frontier, run_jobs=_run_jobs)
+            code = run("simulate", written.simulate, written.write_frontier, begin_sweep=_begin_sweep)
     if machine and written.summary is not None:
         from wardround.protocol.text.plain import read_json
 
@@ -99,10 +99,10 @@ class _Written:
         self.summary = sweep_dir / "frontier.json"
 
 
-def _run_jobs(jobs: "Sequence[SweepJob]") -> "Iterator[int]":
-    from wardround.simulations.study.sweep_jobs import run_jobs
+def _begin_sweep(first: "SweepJob") -> "AbstractContextManager[RunJobs]":
+    from wardround.simulations.study.sweep_jobs import begin_sweep
 
-    return run_jobs(jobs)
+    return begin_sweep(first)
 
 
 def _audit_settings(plain: dict[str, object], output_dir: Path) -> "AuditSettings":

@@ -29,12 +29,13 @@ def load_cached(settings: StudySettings) -> Federation:
     key = _key(settings) if store is not None else None
     if store is None or key is None:
         return load_federation(data, contract, seed)
-    federation = find_federation(store, key, contract)
-    if federation is None:
-        federation = load_federation(data, contract, seed)
-        if _key(settings) == key:  # the table was not exchanged while it was read
-            keep_federation(store, key, federation)
-    return federation
+    with store.one_at_a_time(KIND, asdict(key)):
+        federation = find_federation(store, key, contract)
+        if federation is None:
+            federation = load_federation(data, contract, seed)
+            if _key(settings) == key:  # the table was not exchanged while it was read
+                keep_federation(store, key, federation)
+        return federation
 
 
 def find_federation(store: EntryStore, key: EncodedKey, contract: Contract) -> Federation | None:

@@ -5,13 +5,14 @@ keeps ``client`` from importing this; ``test_encoded_cache.py``). Folders of the
 file per key: arrays and text, nothing that runs.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import stat
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ KINDS = ("encoded", "baseline", "accountant")
 """What is kept: encoded patients, what baselines without privacy predict, a second accountant's ε; a folder each."""
 FORMAT = "wardround-entry-3"
 _LARGEST_FACTS = 2**26  # bytes; every patient's hospital stands in arrays, not here
-_PART = ".part"
+_PART, _LOCK = ".part", ".lock"
 _SIX_HOURS = 6 * 3600  # a younger part may be one that another run is still writing
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -78,9 +79,7 @@ class EntryStore:
         facts = json.dumps({"entry": _named(kind, key), "facts": entry.facts})
         path = self.path(kind, key)
         try:
-            for folder in (self.folder, path.parent):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                folder.chmod(0o700)
+            self._make_folders(path.parent)
             with part_in(path.parent) as part:  # for the owner's eyes: 0600
                 save_file(dict(entry.arrays), part, {"facts": facts, "sha256": _digest(facts, entry.arrays)})
                 part.chmod(0o600)
@@ -89,6 +88,33 @@ class EntryStore:
         except (OSError, SafetensorError):
             return False
         return True
+
+    @contextmanager
+    def one_at_a_time(self, kind: str, key: Key) -> Iterator[None]:
+        """Wait while another process is here for the same entry: it is found then, and not computed twice.
+
+        It saves time and promises nothing: where a file cannot be locked, all go on.
+        """
+        path = self.path(kind, key).with_suffix(_LOCK)
+        try:
+            self._make_folders(path.parent)
+            handle = path.open("ab")
+        except OSError:
+            yield
+            return
+        with handle:
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                # Who waits for this file goes on with it; who comes later makes another and finds the entry.
+                path.unlink(missing_ok=True)
+
+    def _make_folders(self, folder: Path) -> None:
+        for each in (self.folder, folder):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            each.chmod(0o700)
 
     def path(self, kind: str, key: Key) -> Path:
         """Name the entry's file."""

@@ -93,12 +93,14 @@ class KeptBaselines:
         key: Mapping[str, object] = asdict(
             baseline_key(method, self.federation, self.terms, self.memory_bytes)
         )
-        entry = self.store.find(KIND, key)
-        if entry is not None and _ARRAY in entry.arrays:
-            return np.asarray(entry.arrays[_ARRAY])
-        found = np.ascontiguousarray(fit())
-        self.store.keep(KIND, key, StoredArrays({_ARRAY: found}))
-        return found
+        # The runs of a sweep begin together, and would all fit the same.
+        with self.store.one_at_a_time(KIND, key):
+            entry = self.store.find(KIND, key)
+            if entry is not None and _ARRAY in entry.arrays:
+                return np.asarray(entry.arrays[_ARRAY])
+            found = np.ascontiguousarray(fit())
+            self.store.keep(KIND, key, StoredArrays({_ARRAY: found}))
+            return found
 
 
 @cache

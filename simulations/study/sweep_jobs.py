@@ -10,13 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
-from wardround.conf.hydra_run import SweepJob
+from wardround.conf.hydra_run import RunJobs, SweepJob
 from wardround.conf.settings import StudySettings
 from wardround.protocol.command_line.exit_codes import FAULT
 from wardround.protocol.text.plain import read_json
@@ -28,7 +28,20 @@ _GONE = (
 )
 
 
-def run_jobs(jobs: Sequence[SweepJob]) -> Iterator[int]:
+@contextmanager
+def begin_sweep(first: SweepJob) -> Iterator[RunJobs]:
+    """Start the processes that the first job allows, and give what runs all jobs; they end with the context.
+
+    They load their libraries while the other jobs are still composed.
+    """
+    allowed = _allowed(first)
+    with ExitStack() as started:
+        # From this thread: Linux ties a process to the thread that started it.
+        processes = [started.enter_context(SweepProcess()) for _ in range(allowed if allowed > 1 else 0)]
+        yield partial(_run_jobs, processes)
+
+
+def _run_jobs(processes: Sequence["SweepProcess"], jobs: Sequence[SweepJob]) -> Iterator[int]:
     """Run all jobs and give their exit codes in order, each after its output was shown."""
     workers = workers_of(jobs)
     if workers < 2:
@@ -36,12 +49,11 @@ def run_jobs(jobs: Sequence[SweepJob]) -> Iterator[int]:
             say(_head(job))
             yield attempt(partial(_settings, job))
         return
-    with ThreadPoolExecutor(workers) as pool, ExitStack() as processes:
-        # Left before the pool: processes that were killed answer at once, and nothing waits for what was stopped.
+    with ThreadPoolExecutor(workers) as pool, ExitStack() as used:
         idle: SimpleQueue[SweepProcess] = SimpleQueue()
-        for _ in range(workers):
-            # From this thread: Linux ties a process to the thread that started it.
-            idle.put(processes.enter_context(SweepProcess()))
+        for process in processes[:workers]:
+            # Left before the pool: processes that were killed answer at once, and nothing waits for what was stopped.
+            idle.put(used.enter_context(process))
 
         def answered(job: SweepJob) -> dict[str, Any]:
             worker = idle.get()
@@ -51,7 +63,7 @@ def run_jobs(jobs: Sequence[SweepJob]) -> Iterator[int]:
                 idle.put(worker)
 
         running = [pool.submit(answered, job) for job in jobs]
-        processes.callback(pool.shutdown, wait=False, cancel_futures=True)
+        used.callback(pool.shutdown, wait=False, cancel_futures=True)
         for job, future in zip(jobs, running, strict=True):
             yield _shown(job, future.result())
 
@@ -62,10 +74,13 @@ def _settings(job: SweepJob) -> StudySettings:
 
 
 def workers_of(jobs: Sequence[SweepJob]) -> int:
-    """Say how many processes to start: as few as any job's settings allow, one where Ray has its own."""
-    carriers = [job.settings.federation for job in jobs]
-    allowed = [1 if carrier.kind == "flower" else carrier.workers for carrier in carriers]
-    return min([*allowed, len(jobs), os.cpu_count() or 1])
+    """Say how many processes are used: as few as any job's settings allow, one where Ray has its own."""
+    return min(len(jobs), *map(_allowed, jobs))
+
+
+def _allowed(job: SweepJob) -> int:
+    carrier = job.settings.federation
+    return min(1 if carrier.kind == "flower" else carrier.workers, os.cpu_count() or 1)
 
 
 def _line(job: SweepJob) -> bytes:

@@ -54,6 +54,9 @@ def main() -> None:
     exit_when_parent_exits(int(sys.argv[1]))
     # A terminal's Ctrl-C goes to the sweep too, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # While the sweep's jobs are still composed. Not above: the process that composes them imports this file, too.
+    import wardround.simulations.study.study  # noqa: F401
+
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as replies:
         os.dup2(2, 1)
         for line in sys.stdin.buffer:

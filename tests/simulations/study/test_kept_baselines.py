@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
+from threading import Barrier
+from time import sleep
 
 import numpy as np
 import pytest
@@ -212,6 +214,34 @@ def test_a_users_own_module_is_fitted_each_time(tmp_path):
 
     assert kept.find_or_fit("pooled", fit)[0] != kept.find_or_fit("pooled", fit)[0]
     assert kept.find_or_fit("pooled_boosting", fit)[0] == kept.find_or_fit("pooled_boosting", fit)[0]
+
+
+def test_runs_that_begin_together_fit_a_baseline_once(tmp_path):
+    federation, terms = encoded()
+    store = EntryStore(tmp_path / "cache", 1 << 20)
+    both, fitted = Barrier(2, timeout=30), []
+
+    def fit():
+        fitted.append(1)
+        sleep(0.2)  # the other one has asked by then
+        return np.arange(3.0)
+
+    def ask(_):
+        both.wait()
+        return kept_baselines.KeptBaselines(store, federation, terms, 1 << 20).find_or_fit("pooled", fit)
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(ask, range(2))
+    assert one.tobytes() == other.tobytes()
+    assert len(fitted) == 1
+    assert not list(tmp_path.glob("cache/*/*.lock"))
+
+
+def test_where_nothing_can_be_locked_baselines_are_fitted(tmp_path):
+    federation, terms = encoded()
+    (tmp_path / "cache").write_text("a file in the place of the folder")
+    kept = kept_baselines.KeptBaselines(EntryStore(tmp_path / "cache", 1 << 20), federation, terms, 1 << 20)
+    assert kept.find_or_fit("pooled", lambda: np.ones(3)).sum() == 3
 
 
 WRITER = """

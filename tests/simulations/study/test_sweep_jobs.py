@@ -12,7 +12,7 @@ from wardround.conf.compose import study_settings
 from wardround.conf.composed import composed
 from wardround.conf.hydra_run import SweepJob
 from wardround.protocol.command_line.exit_codes import FAULT, OK, USER_ERROR
-from wardround.simulations.study.sweep_jobs import run_jobs, workers_of
+from wardround.simulations.study.sweep_jobs import begin_sweep, workers_of
 
 SMALL = (
     "experiment=tiny", "data.patients=240", "data.messages=900", "data.smallest=40", "data.largest=120",
@@ -28,6 +28,11 @@ def jobs_of(folder, workers, *varied):
         place = folder / str(number)
         jobs.append(SweepJob(number, plain, place, study_settings(plain, place)))
     return jobs
+
+
+def codes(jobs):
+    with begin_sweep(jobs[0]) as run_jobs:
+        return list(run_jobs(jobs))
 
 
 def files(folder):
@@ -53,9 +58,9 @@ def files(folder):
 def test_side_by_side_jobs_write_what_they_write_one_after_the_other(tmp_path, capsys):
     varied = ("seed=3", "seed=4", "privacy.epsilon=2")
     one, two = tmp_path / "one", tmp_path / "two"
-    assert list(run_jobs(jobs_of(one, 1, *varied))) == [OK] * 3
+    assert codes(jobs_of(one, 1, *varied)) == [OK] * 3
     shown = capsys.readouterr().out
-    assert list(run_jobs(jobs_of(two, 2, *varied))) == [OK] * 3
+    assert codes(jobs_of(two, 2, *varied)) == [OK] * 3
     shown_again = capsys.readouterr().out
     assert len(files(one)) == 3 * 4
     assert files(two) == files(one)
@@ -76,7 +81,7 @@ def test_a_job_that_fails_says_so_in_one_line_and_leaves_the_others(tmp_path, mo
     missing["contract"] = composed("simulate", ["data=noshow"])["contract"]
     dying = {**ends.plain, "model": {"kind": "ends_the_process:Model", "hidden": []}}
     jobs = [replace(wrong, plain=missing), replace(ends, plain=dying), whole]
-    assert list(run_jobs(jobs)) == [USER_ERROR, FAULT, OK]
+    assert codes(jobs) == [USER_ERROR, FAULT, OK]
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"data.path={tmp_path / 'none.csv'}: no such file; correct the path"
     assert said[1].startswith(f"{ends.folder}: this job's process ended before the job did")
