@@ -1,0 +1,28 @@
+"""Measured cells, kept one file each, so that a run that was stopped goes on where it was."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from wardround.protocol.files import write_durably
+from wardround.simulations.outreach.engagement import Engagement
+from wardround.simulations.outreach.federations import OutreachCell, measure
+
+
+def measure_missing(cells: Sequence[OutreachCell], folder: Path, patients: int) -> str:
+    """Measure the cells that were not measured before; gives a line that says which they were."""
+    for cell in cells:
+        if not (place := _place(folder, cell)).exists():
+            write_durably(place, json.dumps(asdict(measure(cell, patients))).encode())
+    return f"{cells[0].federation}, {cells[0].assignment}, seed {cells[0].seed}"
+
+
+def read(folder: Path, cell: OutreachCell) -> Engagement:
+    """Read one measured cell."""
+    return Engagement(**json.loads(_place(folder, cell).read_text(encoding="utf-8")))
+
+
+def _place(folder: Path, cell: OutreachCell) -> Path:
+    parts = (cell.federation, cell.assignment, cell.contract, cell.noise, str(cell.seed))
+    return folder / ("-".join(parts).replace(" ", "_") + ".json")
