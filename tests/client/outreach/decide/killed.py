@@ -152,7 +152,7 @@ if __name__ == "__main__":
     what, place, every = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     steps = 0
     for number in range(1, 60):
-        if number % every and number > every:
+        if number % every:
             continue
         if KILLS[what](place / str(number), number):
             break

@@ -16,7 +16,7 @@ def kill(what: str, folder: Path, every: int) -> None:
 
 
 def test_a_kill_at_some_steps_of_export_sends_none_twice_and_loses_none(tmp_path: Path) -> None:
-    kill("export", tmp_path, 9)
+    kill("export", tmp_path, 8)
 
 
 @pytest.mark.slow
