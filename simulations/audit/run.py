@@ -6,7 +6,6 @@ from pathlib import Path
 
 from wardround.conf.audited import AuditSettings
 from wardround.protocol.files import write_durably
-from wardround.protocol.text.say import complain
 from wardround.simulations.audit.membership import memberships
 from wardround.simulations.audit.report import (
     audit_json,
@@ -19,7 +18,7 @@ from wardround.simulations.audit.report import (
 from wardround.simulations.audit.results import AuditResults
 from wardround.simulations.audit.stages import findings, one_runs, stages
 from wardround.simulations.federation.encoded_cache import load_cached
-from wardround.simulations.report.run_files import free_name
+from wardround.simulations.report.run_files import make_room
 from wardround.simulations.report.terminal import draw, show
 from wardround.simulations.study.study import simulated_terms
 
@@ -40,9 +39,7 @@ def run(settings: AuditSettings) -> AuditFiles:
     results = conduct(settings)
     folder = settings.study.output_dir
     folder.mkdir(parents=True, exist_ok=True)
-    for earlier in (folder / "audit.json", folder / "audit.html"):
-        if earlier.exists():
-            complain(f"{earlier}: the audit that was here is now in {earlier.rename(free_name(earlier))}")
+    make_room(folder / "audit.json", folder / "audit.html")
     page = folder / "audit.html" if settings.study.report.html else None
     if page is not None:
         write_durably(page, audit_page(results).encode())

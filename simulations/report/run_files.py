@@ -128,6 +128,13 @@ def set_aside(folder: Path, last: str) -> None:
     complain(f"{folder}: the run that was here is now in {aside}")
 
 
+def make_room(*paths: Path) -> None:
+    """Give each of these files that is there another name beside it, and say which."""
+    for path in paths:
+        if path.exists():
+            complain(f"{path}: the earlier one is now {path.rename(free_name(path))}")
+
+
 def free_name(path: Path) -> Path:
     """Give a name beside ``path`` that nothing has yet, for what makes room for a new one."""
     names = (path.with_name(f"{path.stem}{EARLIER}{number}{path.suffix}") for number in count(1))

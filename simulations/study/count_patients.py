@@ -20,6 +20,7 @@ from wardround.server.study.ask_query import FILE, query_plans
 from wardround.server.study.feasibility_facts import feasibility_facts, feasibility_lines
 from wardround.simulations.federation.encoded_cache import load_cached
 from wardround.simulations.federation.federation import Federation
+from wardround.simulations.report.run_files import make_room
 from wardround.simulations.study.study import answering, asking
 
 QUERY = QuerySettings()
@@ -37,6 +38,7 @@ def count(settings: StudySettings) -> Path:
     say(f"exactly, which only a simulation can know: {exact['training_patients']:,.0f} training patients")
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     path = settings.output_dir / FILE
+    make_room(path)
     facts = {**feasibility_facts(terms, found), "exact": exact}
     write_durably(path, canonical_json(null_where_nan(facts)) + b"\n")
     return path

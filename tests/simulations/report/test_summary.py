@@ -17,7 +17,7 @@ from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, ContractError
 from wardround.protocol.model.model_file import load_model
 from wardround.simulations.report import run_files
-from wardround.simulations.report.run_files import metrics_table, write_run
+from wardround.simulations.report.run_files import make_room, metrics_table, write_run
 from wardround.simulations.report.scores import METHOD_KEYS
 from wardround.simulations.report.summary import summarise
 from wardround.simulations.report.table import print_run
@@ -239,3 +239,13 @@ def test_a_run_where_a_person_stands_is_never_moved(
     with pytest.raises(ConfigurationError, match=r"output_dir=\.: holds an earlier run; choose"):
         write_run(example(seed=2), Path())
     assert json.loads((tmp_path / "summary.json").read_text())["seed"] == 1
+
+
+def test_an_earlier_file_makes_room_and_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As an audit's, or a count's: beside a run's files, which stay."""
+    for number in range(3):
+        make_room(tmp_path / "audit.json", tmp_path / "audit.html")
+        (tmp_path / "audit.json").write_text(str(number))
+    kept = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert kept == {"audit.json": "2", "audit.earlier-1.json": "0", "audit.earlier-2.json": "1"}
+    assert len(capsys.readouterr().err.splitlines()) == 2
