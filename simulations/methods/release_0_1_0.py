@@ -21,6 +21,7 @@ import numpy as np
 from wardround.client.cohort import Cohort
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.privacy.noise import LOCAL, SECURE
+from wardround.protocol.text.plain import read_json
 from wardround.simulations.methods.column import Column
 from wardround.simulations.methods.runner import Task
 from wardround.simulations.methods.store import append_record, read_records
@@ -29,6 +30,7 @@ from wardround.simulations.methods.summary import Record
 NAME = "release_0_1_0"
 WORDS = {LOCAL.name: "local", SECURE.name: "distributed"}
 """0.1.0's words for the noise modes."""
+LARGEST_LINE = 2**16  # bytes
 PROGRAM = """
 import json, sys, time
 from dataclasses import replace
@@ -131,7 +133,8 @@ def _found(checkout: Path, task: Task, cells: Sequence[tuple[str, float]]) -> It
         )
     if done.returncode:
         raise ConfigurationError(f"--release-0-1-0 {checkout}: {done.stderr.strip().splitlines()[-1]}")
-    yield from map(json.loads, done.stdout.splitlines())
+    for line in done.stdout.splitlines():
+        yield read_json(line.encode(), LARGEST_LINE)
 
 
 def _arrays(part: str, cohort: Cohort) -> dict[str, Any]:

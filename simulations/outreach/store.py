@@ -6,8 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from wardround.protocol.files import write_durably
+from wardround.protocol.text.plain import read_json
 from wardround.simulations.outreach.engagement import Engagement
 from wardround.simulations.outreach.federations import OutreachCell, measure
+
+LARGEST_CELL = 2**20  # bytes
 
 
 def measure_missing(cells: Sequence[OutreachCell], folder: Path, patients: int) -> str:
@@ -20,7 +23,7 @@ def measure_missing(cells: Sequence[OutreachCell], folder: Path, patients: int) 
 
 def read(folder: Path, cell: OutreachCell) -> Engagement:
     """Read one measured cell."""
-    return Engagement(**json.loads(_place(folder, cell).read_text(encoding="utf-8")))
+    return Engagement(**read_json(_place(folder, cell).read_bytes(), LARGEST_CELL))
 
 
 def _place(folder: Path, cell: OutreachCell) -> Path:

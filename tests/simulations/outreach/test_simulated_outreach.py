@@ -38,7 +38,11 @@ def measured_on():
     tables = Tables(population.messages, population.patients, population.consents)
     federation = through_gate(tables, settings.contract, population.hospitals, 3, population.as_of, {})
     terms = simulated_terms(settings, federation)
-    return federation, terms, known_moments(population, terms, federation.training, federation.heldout, 3, 150)
+    return (
+        federation,
+        terms,
+        known_moments(population, terms, federation.training, federation.heldout, 3, 150),
+    )
 
 
 def test_a_moment_with_the_message_that_was_sent_is_the_event_that_the_gate_gave(measured_on):
