@@ -86,6 +86,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
         yield from guarded("release", lambda: releases.servers(home, policy, ledger))
         last = None if ledger.simulated else ledger.time
         yield from guarded("clock", lambda: machine.clock(last))
+        yield from guarded("content", lambda: _modules(home, ledger))
         yield from _with_studies(home, policy, ledger, options)
     finally:
         ledger.close()
@@ -96,6 +97,15 @@ def _outreach(home: Home) -> Iterator[Finding]:
         from wardround.client.checks.outreach import outreach  # polars: half a second
 
         yield from outreach(home)
+
+
+def _modules(home: Home, ledger: SqliteLedger) -> Iterator[Finding]:
+    if home.content_folder.is_dir():
+        from wardround.client.checks.modules import (
+            modules,  # only where there are any: they take time to import
+        )
+
+        yield from modules(home, home.date(home.gate_now(ledger, home.clock())))
 
 
 def _with_studies(home: Home, policy: Policy, ledger: SqliteLedger, options: Namespace) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.files import strange_heads
+from wardround.client.checks.finding import WARN
 from wardround.client.checks.releases import other_releases
 from wardround.client.checks.rounds import describe as describe_noise
 from wardround.client.checks.sums import contradictions, sum_standing
@@ -45,6 +46,7 @@ def run(options: Namespace) -> None:
             "alerts": list(contradictions(opened.ledger, opened.operator_names())),
             "release": str(this_speaker()),
             "other_releases": [line for line, understood in others if understood],
+            "content": _content(opened),
         }
         ages = bounded_ages(opened)
         noise = noise_alone(opened.home.round_log.read())
@@ -70,6 +72,8 @@ def run(options: Namespace) -> None:
         for row in ages:
             late = "FAULT: " if row["too_old"] else ""
             say(f"{late}Export of {row['table']}: {row['text']}; at most {row['most']:g} days are allowed.")
+        for line in facts["content"]:
+            say(f"Content: {line}.")
         for one in noise:
             say(f"NOISE ALONE: {describe_noise(one)}. Fix this, then try it with rehearse.")
 
@@ -82,6 +86,16 @@ def _faults(opened: OpenHome, entries: Iterable[Entry]) -> list[str]:
     if opened.ledger.joined:
         faults.append(describe_joined(opened.ledger.spent_by_both(opened.policy.delta), opened.policy.delta))
     return [*faults, clock] if clock else faults
+
+
+def _content(opened: OpenHome) -> list[str]:
+    """Say which approvals of modules end soon, or hold no longer."""
+    if not opened.home.content_folder.is_dir():
+        return []
+    from wardround.client.checks.modules import modules  # only where there are any: they take time to import
+
+    found = modules(opened.home, opened.home.date(opened.now))
+    return [finding.text for finding in found if finding.state == WARN]
 
 
 def _budget(opened: OpenHome, entries: Iterable[Entry]) -> list[dict[str, object]]:

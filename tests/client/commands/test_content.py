@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,35 @@ def test_nobody_at_the_terminal_approves_nothing(content: Path, run: Run) -> Non
     assert run("approve", "visit.en", "--yes", "--person", "Ada Byron", "--reason", "x")[0] == 2
     assert run("approve", "visit.en", "--yes", "--until", "soon", *GRACE)[0] == 2
     assert set(states(run).values()) == {"waits for approval"}
+
+
+def told(hospital, capsys: pytest.CaptureFixture[str], command: str) -> list[str]:
+    """What doctor or status says of modules that a person must look at."""
+    main([command, "--home", str(hospital.folder), "--json"])
+    said = json.loads(capsys.readouterr().out)
+    if command == "status":
+        return list(said["content"])
+    return [one["text"] for one in said if one["topic"] == "content" and one["state"] != "ok"]
+
+
+@pytest.mark.parametrize("command", ["doctor", "status"])
+def test_doctor_and_status_tell_of_approvals_that_end_or_hold_no_longer(
+    command: str, content: Path, hospital, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(hospital, capsys, command) == []
+    run("approve", "visit.en", "--yes", *GRACE)
+    assert told(hospital, capsys, command) == []
+    soon = (datetime.now(UTC) + timedelta(days=7)).date()
+    run("approve", "visit.en", "--yes", *GRACE, "--until", soon)
+    assert told(hospital, capsys, command) == [f"visit.en: its approval ends on {soon}"]
+    path = content / "visit.en.txt"
+    path.write_text(path.read_text().replace("see you then", "see you there"))
+    changed = "visit.en: was approved, and may not be sent any more (changed since it was approved)"
+    assert told(hospital, capsys, command) == [changed]
+    path.unlink()
+    assert "its file is gone" in told(hospital, capsys, command)[-1]
+    run("retire", "visit.en", "--person", "Ann", "--reason", "a complaint")
+    assert not any("visit.en" in line for line in told(hospital, capsys, command))
 
 
 def test_an_altered_log_approves_nothing(content: Path, hospital, run: Run) -> None:
