@@ -68,6 +68,19 @@ def test_the_last_bin_counts_as_its_least(terms) -> None:
     np.testing.assert_allclose(effects, [*expected, 0])
 
 
+@pytest.mark.parametrize("rate", [None, 5e-324, 1 - 2.0**-53])
+@pytest.mark.parametrize(
+    ("statistic", "edges"),
+    [("engaged", [-30, -20]), ("missed", [-30]), ("rate", [-20.0, 30.0]), ("engaged", [1e14])],
+)
+def test_bins_that_nothing_falls_into_and_rates_next_to_0_or_1_leave_numbers(statistic, edges, rate) -> None:
+    history = {"past": {"kind": "history", "statistic": statistic, "edges": edges}}
+    with np.errstate(all="raise"):
+        effects = prior_effects(contract_with(history, rate))
+    assert np.isfinite(effects).all()
+    assert np.abs(effects).max() < 50
+
+
 def test_a_rate_is_read_where_no_count_says_the_same() -> None:
     rate = {"share": {"kind": "history", "statistic": "rate", "edges": [0.5, 1.0]}}
     alone = prior_effects(contract_with(rate, 0.5))
