@@ -1,12 +1,13 @@
 """The doorkeeper of the server's port: an ASGI app that lets through what Flower's app may see.
 
-Header and key first: Fleet answers enrolled nodes alone, Control and Runtime the operator's own processes. Only
-then is a body read, of a declared size, in a place (``places``), within a time.
+Header and key first: Fleet answers enrolled nodes alone, Control and Runtime the operator's own processes, which call
+from this machine. Only then is a body read, of a declared size, in a place (``places``), within a time.
 """
 
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from wardround.protocol.wire.envelope import LARGEST_REQUEST
@@ -57,7 +58,8 @@ class Doorkeeper:
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
         path, line = scope["path"], scope.get("line")
-        operator = hmac.compare_digest(headers.get(SECRET_HEADER, b""), self._secret)
+        known = hmac.compare_digest(headers.get(SECRET_HEADER, b""), self._secret)
+        operator = known and _is_of_this_machine(scope.get("client"))
         caller = None if operator or path not in FLEET else self._keys.caller(headers)
         if not operator and caller is None:
             await _refuse(send, 401 if path in FLEET else 403)
@@ -90,6 +92,16 @@ class Doorkeeper:
                 # Flower's layers leave cycles around a request that they refuse, and its body in them: 65 MiB
                 # each, and too few objects for Python to look for them by itself.
                 give_back()
+
+
+def _is_of_this_machine(client: tuple[str, int] | None) -> bool:
+    """Whether a caller is at this machine's loopback: the secret, copied from a backup say, opens nothing from afar."""
+    if client is None:
+        return False
+    address = ip_address(client[0].partition("%")[0])
+    # A socket at ``::`` shows 127.0.0.1 as ::ffff:127.0.0.1.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _declared(headers: Mapping[bytes, bytes], largest: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ Flower 1.42 serves its three APIs at one port: Fleet for the hospitals, Control 
 registers nodes, Runtime for whoever carries runs out. Fleet asks for a node's key and Runtime for a token, both
 after the whole request was read, and Control asks for nothing: anyone who reaches the port could have an app of
 their own run at every hospital. Here Control and Runtime answer only to the secret that the operator's own
-commands send, and Fleet to enrolled keys, by a request's headers (``doorkeeper``).
+commands send, from this machine, and Fleet to enrolled keys, by a request's headers (``doorkeeper``).
 """
 
 import gc
@@ -53,6 +53,7 @@ def main() -> None:
         http=Line,
         loop="wardround.server.network.impatient_loop:ImpatientLoop",
         ws="none",
+        proxy_headers=False,  # X-Forwarded-For would say that a caller is of this machine
         ssl_keyfile=config.ssl_keyfile,
         ssl_certfile=config.ssl_certfile,
         workers=1,  # places, keys and bounds are this process's own: a second worker would count for itself

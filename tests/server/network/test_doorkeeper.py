@@ -34,7 +34,7 @@ STRANGER = ec.generate_private_key(ec.SECP384R1())
 SMALL = [(b"content-length", b"9")]
 
 
-def ask(path, headers, app, parts=(), **options):
+def ask(path, headers, app, parts=(), client=("127.0.0.1", 40000), **options):
     """One request through a doorkeeper that knows north's key alone; what was sent back."""
     sent, waiting = [], [{"type": "http.request", "body": part, "more_body": True} for part in parts]
 
@@ -46,7 +46,7 @@ def ask(path, headers, app, parts=(), **options):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "path": path, "headers": headers}
+    scope = {"type": "http", "path": path, "headers": headers, "client": client}
     asyncio.run(Doorkeeper(app, b"secret", NodeKeys(lambda: [NORTH]), **options)(scope, receive, send))
     return sent
 
@@ -84,6 +84,29 @@ def test_the_doorkeeper_lets_through_what_may_pass(path, headers, status):
     # Signed now: a signature made when the tests were collected may be minutes old by now.
     headers = headers() if callable(headers) else headers
     assert ask(path, headers, unread)[0]["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("::1", 200),
+        ("::ffff:127.0.0.1", 200),  # 127.0.0.1 at a socket that listens at ``::``
+        ("192.0.2.7", 403),
+        ("2001:db8::7", 403),
+        ("::ffff:192.0.2.7", 403),
+        ("fe80::1%eth0", 403),
+    ],
+)
+def test_the_operator_s_secret_opens_nothing_from_another_machine(address, status):
+    assert ask("/v1/control/start-run", SECRET, unread, client=(address, 40000))[0]["status"] == status
+    # To Fleet it is a stranger: north's key is what counts there.
+    fleet = ask("/v1/fleet/pull-messages", SECRET, unread, client=(address, 40000))[0]["status"]
+    assert fleet == (200 if status == 200 else 401)
+
+
+def test_a_caller_without_an_address_is_of_no_machine():
+    assert ask("/v1/control/start-run", SECRET, unread, client=None)[0]["status"] == 403
 
 
 def test_a_stranger_is_answered_before_a_byte_of_the_body_is_read():

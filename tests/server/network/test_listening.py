@@ -2,7 +2,10 @@
 
 import contextlib
 import socket
+import ssl
+from http import HTTPStatus
 
+import httpx
 import pytest
 
 from tests.server.network.live_superlink import provisioned
@@ -76,3 +79,12 @@ def test_a_hospital_calls_by_ipv6_by_name_and_by_another_address(host, bind, tmp
         assert (look.enrolled, look.days_left > 300) == (False, True)
         with live.client(live.home.address) as client:
             assert live.activate(client).node_id
+        # Where a header's word counted, one could also say from afar that one calls from 127.0.0.1.
+        headers = {
+            "x-wardround-control": live.home.secret("control").decode(),
+            "x-forwarded-for": "192.0.2.7",
+        }
+        trust = ssl.create_default_context(cafile=str(live.home.tls("root.crt")))
+        with httpx.Client(verify=trust, headers=headers, trust_env=False) as client:
+            url = f"https://{live.home.local_address}/v1/control/list-nodes"
+            assert client.post(url, content=b"").status_code != HTTPStatus.FORBIDDEN
