@@ -71,6 +71,8 @@ class TablesNow:
             return Held("trigger", "it is no longer due")
         if not self._awake(place):
             return Held("hours", "it is not within the hours of the patient's clock")
+        if proposal.is_personal and not self.permission.personalise[place]:
+            return Held("personalise", "the patient gets the standard message now: propose makes it")
         return may_be_sent(self.permission, place, proposal.topic, proposal.channel, self.sensitive)
 
     def values(self, proposal: OutreachProposal) -> Mapping[str, str]:

@@ -35,6 +35,11 @@ class OutreachProposal:
     options: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     state: str = PROPOSED
 
+    @property
+    def is_personal(self) -> bool:
+        """Whether it is another message than the standard one, by the patient's consent to be personalised."""
+        return self.module != self.standard and self.stands_on.get("personalise", True) is not False
+
 
 @dataclass(frozen=True, kw_only=True)
 class OutreachDecision:

@@ -10,11 +10,14 @@ from wardround.client.outreach.journal.records import as_text
 from wardround.client.outreach.permission.permission import Permission
 from wardround.client.outreach.permission.rules import RULES, channel_rules, patient_rules
 from wardround.client.outreach.proposals.library import Library
+from wardround.protocol.arrays import Booleans
 
 OPEN_COLUMNS = (
     "id", "token", "recipient", "trigger", "occasion", "topic", "module", "module_digest", "channel", "send_before",
+    "standard", "stands_on",
 )  # fmt: skip
 PASSED, ENDED, CHANGED = "its time passed", "the trigger ended", "its module may not be sent any more"
+PERSONAL = "personalise"
 
 
 def lost_ground(
@@ -39,8 +42,17 @@ def lost_ground(
     # The first reason counts, and each proposal has one.
     why = np.select([late, over, changed], [PASSED, ENDED, CHANGED], default="").astype(object)
     _note_rules(why, known, patient, permission, sensitive)
+    personal = patient & (why == "") & _was_personal(known)
+    index = known["index"].to_numpy()[personal].astype(np.int64)
+    why[np.flatnonzero(personal)[~permission.personalise[index]]] = PERSONAL
     lost = known.select("id").with_columns(why=pl.Series(why, dtype=pl.String)).filter(pl.col("why") != "")
     return {str(key[0]): part["id"].to_list() for key, part in lost.group_by("why")}
+
+
+def _was_personal(known: pl.DataFrame) -> Booleans:
+    """Whether each is another message than the standard one, by the patient's consent to be personalised."""
+    consent = pl.col("stands_on").str.json_path_match("$.personalise").fill_null("true") != "false"
+    return known.select((pl.col("module") != pl.col("standard")) & consent).to_series().to_numpy()
 
 
 def _note_rules(

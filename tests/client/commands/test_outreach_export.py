@@ -160,6 +160,23 @@ def test_who_replied_stop_between_approval_and_export_gets_nothing(
     assert not any(row["patient"] == "P-1" for row in sent(approved))
 
 
+def test_who_no_longer_wants_to_be_personalised_gets_nothing_that_a_model_chose(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    """Between approval and export; it is void, so that the next ``propose`` makes the standard message."""
+    personal = {"standard": "other.en", "stands_on": '{"personalise": true}'}
+    with sqlite3.connect(outreach.folder / "outreach.sqlite") as db:
+        db.execute("UPDATE proposals SET standard = :standard, stands_on = :stands_on WHERE id < 3", personal)
+    db.close()
+    append(outreach, "consents", "P-1,purpose,choose,2024-01-01,,\nP-2,purpose,choose,2024-01-01,,")
+    for person in (GRACE, IDA):
+        assert run_outreach("approve", "--trigger", "unconfirmed-visit", "--yes", *person)[0] == 0
+    assert run_outreach("inbound", "--patient", "P-1", "--consent", "personalise", *GRACE)[0] == 0
+    code, said, error = run_outreach(*TEXTS)
+    assert (code, said["sent"], said["void"]) == (0, 11, {"personalise": 1}), error
+    assert not any(row["patient"] == "P-1" for row in sent(outreach))
+
+
 def test_nobody_gets_more_than_the_caps_allow(approved: Hospital, run_outreach: Run) -> None:
     propose(approved, 1, occasion=visit().replace(" ", "T").replace("09:30", "09:31"), trigger="another")
     settings = approved.folder / "outreach.yaml"

@@ -1,5 +1,6 @@
 """``propose``: the standard message for everybody due, once; or a rule that holds it; void when its ground is gone."""
 
+import sqlite3
 from datetime import timedelta
 
 import pytest
@@ -97,6 +98,20 @@ def test_a_proposal_that_lost_its_ground_is_void_with_the_reason(journal, run, c
     assert run(**{**only, **change}).void == {why: 1}
     assert [one.reason for one in journal.decisions(1)] == ["r", why]
     assert next(journal.proposals(ids=[1])).state == "void"
+
+
+def test_who_no_longer_wants_to_be_personalised_is_proposed_the_standard_message_instead(journal, run, tmp_path):
+    run()
+    with sqlite3.connect(tmp_path / "outreach.sqlite") as db:
+        db.execute("UPDATE proposals SET standard = 'another.en'")
+    db.close()
+    assert run().void == {}
+    assert run(consents=CONSENTS.replace("P1,purpose,choose,2026-01-01,,", "")).void == {"personalise": 1}
+    assert states(journal) == [
+        ("visit", "visit-sms.en", "void"),
+        ("visit", "visit-letter.en", "proposed"),
+        ("visit", "visit-sms.en", "proposed"),
+    ]
 
 
 def test_a_void_proposal_is_made_anew_while_its_ground_stands(journal, run):
