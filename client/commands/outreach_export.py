@@ -9,7 +9,7 @@ from wardround.client.commands.outreach_propose import proposed_at
 from wardround.client.commands.terminal import say
 from wardround.client.outreach.decide.export import export, settle
 from wardround.client.outreach.decide.ground import tables_now
-from wardround.client.outreach.decide.outbox import ExportReport, Outbox
+from wardround.client.outreach.decide.outbox import STAGED, ExportReport, Outbox
 from wardround.client.outreach.decide.rules import check_reason, role_of
 from wardround.client.outreach.decide.sendable import Sendable
 from wardround.client.outreach.decide.senders.messenger import secret_of
@@ -69,7 +69,7 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
         signed=signed_about(outreach.log.read()),
         policy=policy,
         ground=ground,
-        reserved=frozenset(outreach.journal.exports()["proposal"].to_list()),
+        reserved=frozenset(outreach.journal.exports().filter(state=STAGED)["proposal"].to_list()),
         now=now,
         today=home.date(now),
     )

@@ -1,6 +1,8 @@
 """``outreach export``, top to bottom: end what was begun, choose what may leave now, and let it leave once."""
 
+import glob
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from wardround.client.outreach.content.choice import Held
@@ -17,6 +19,7 @@ from wardround.protocol.files import read_bounded, sync_folder, write_durably
 
 MOST_AT_ONCE = 10_000
 LARGEST_FILE = 2**28
+_TRIES = 3  # where people decide otherwise while a file is made
 _MOST_REFUSED = 3  # in a row, after which a sender is left alone
 _MODE = 0o640  # for the sender's group, as the folder has it
 
@@ -34,9 +37,11 @@ def export(outbox: Outbox, secret: str = "", most: int = MOST_AT_ONCE) -> Export
         return report
     with outbox.turn():
         _resume_files(outbox, report)
-        proposals, messages = outbox.choose(report, most)
-        if messages:
-            _export_file(outbox, proposals, messages, report)
+        for _ in range(_TRIES):
+            report.kept.clear()
+            proposals, messages = outbox.choose(report, most)
+            if not messages or _export_file(outbox, proposals, messages, report):
+                break
     return report
 
 
@@ -52,9 +57,9 @@ def _export_file(
     proposals: Sequence[OutreachProposal],
     messages: Sequence[OutgoingMessage],
     report: ExportReport,
-) -> None:
-    form = outbox.recipient.form
-    content = csv_bytes(messages) if form == CSV else fhir_bytes(messages, outbox.now)
+) -> bool:
+    """Write a file, and give it its name; False where one of its messages may no longer leave, and nothing left."""
+    content = _content(outbox, messages, outbox.now)
     digest, ids = digest_of(content), [one.id for one in proposals]
     try:
         write_durably(_staged(outbox, digest), content, _MODE)
@@ -63,8 +68,24 @@ def _export_file(
             f"recipient {outbox.recipient.name}: {_folder(outbox)} cannot be written ({error.strerror}); nothing left"
         ) from error
     outbox.reserve(proposals, dict.fromkeys(ids, digest))
-    outbox.move(ids, EXPORTING, f"to {outbox.recipient.name}")
+    moved = outbox.move(ids, EXPORTING, f"to {outbox.recipient.name}")
+    if len(moved) < len(ids):
+        # Somebody held one, or opted out, since they were chosen. Nobody waits for this lock to do so.
+        _take_back(outbox, moved, digest)
+        return False
     _publish(outbox, ids, digest, report)
+    return True
+
+
+def _content(outbox: Outbox, messages: Sequence[OutgoingMessage], at: datetime) -> bytes:
+    return csv_bytes(messages) if outbox.recipient.form == CSV else fhir_bytes(messages, at)
+
+
+def _take_back(outbox: Outbox, ids: Sequence[int], digest: str) -> None:
+    """Remove a staged file, so that its messages are looked at again."""
+    _staged(outbox, digest).unlink()
+    sync_folder(_folder(outbox))
+    outbox.move(ids, APPROVED, "not sent: a message of this file may no longer leave as it was")
 
 
 def _publish(outbox: Outbox, ids: Sequence[int], digest: str, report: ExportReport) -> None:
@@ -88,7 +109,9 @@ def _resume_files(outbox: Outbox, report: ExportReport) -> None:
         batches.setdefault(digest, []).append(proposal)
     for digest, proposals in batches.items():
         _resume_file(outbox, proposals, digest, report)
-    for path in _folder(outbox).glob(".outreach-*.staged*"):
+    # Its own alone: another recipient may have the same folder.
+    name = glob.escape(outbox.recipient.name)
+    for path in _folder(outbox).glob(f".outreach-{'?' * 16}.{_suffix(outbox)}.{name}.staged*"):
         path.unlink(missing_ok=True)
 
 
@@ -102,22 +125,28 @@ def _resume_file(
         report.files.append(_name(outbox, digest))
         report.sent += len(ids)
         return
-    whole = digest_of(read_bounded(staged, LARGEST_FILE)) == digest
-    if whole and not any(isinstance(outbox.sendable.message(one), Held) for one in proposals):
+    messages = [outbox.sendable.message(one) for one in proposals]
+    still = [one for one in messages if not isinstance(one, Held)]
+    same = (
+        len(still) == len(messages) and digest_of(_content(outbox, still, outbox.begun_at(ids[0]))) == digest
+    )
+    if same and digest_of(read_bounded(staged, LARGEST_FILE)) == digest:
         _publish(outbox, ids, digest, report)
         return
-    # Nothing left. What still may is written anew below, and what may not is void there.
-    staged.unlink()
-    sync_folder(_folder(outbox))
-    outbox.move(ids, APPROVED, "not sent: a message of this file may no longer leave")
+    # Nothing left. What still may is written anew below, to where patients are reached now; the rest is void there.
+    _take_back(outbox, ids, digest)
 
 
 def _staged(outbox: Outbox, digest: str) -> Path:
-    return _folder(outbox) / f".{_name(outbox, digest)}.staged"
+    return _folder(outbox) / f".{_name(outbox, digest)}.{outbox.recipient.name}.staged"
 
 
 def _name(outbox: Outbox, digest: str) -> str:
-    return f"outreach-{digest[:16]}.{'csv' if outbox.recipient.form == CSV else 'ndjson'}"
+    return f"outreach-{digest[:16]}.{_suffix(outbox)}"
+
+
+def _suffix(outbox: Outbox) -> str:
+    return "csv" if outbox.recipient.form == CSV else "ndjson"
 
 
 def _post_all(outbox: Outbox, secret: str, report: ExportReport, most: int) -> None:

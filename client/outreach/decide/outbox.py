@@ -8,7 +8,8 @@
     exported   the journal says so
 
 After a crash the next export first ends what was begun. A staged file that is still there never left: it is published
-byte for byte, or put aside where one of its messages may no longer be sent. One that is gone has its name already.
+byte for byte, or written anew where one of its messages would not leave as it stands there. One that is gone has its
+name already.
 """
 
 import fcntl
@@ -26,7 +27,7 @@ from wardround.client.outreach.decide.acts import EXPORT, OutreachAct, OutreachL
 from wardround.client.outreach.decide.message import OutgoingMessage
 from wardround.client.outreach.decide.sendable import WAITS, Sendable, parted
 from wardround.client.outreach.journal.journal import Journal
-from wardround.client.outreach.journal.records import OutreachProposal
+from wardround.client.outreach.journal.records import OutreachProposal, as_time
 from wardround.client.outreach.journal.states import APPROVED, EXPORTING, VOID
 from wardround.client.policy.outreach import Recipient
 from wardround.protocol.wire.signing import SigningKey
@@ -75,6 +76,10 @@ class Outbox:
         digests = dict(zip(rows["proposal"].to_list(), rows["digest"].to_list(), strict=True))
         exporting = self.journal.proposals((EXPORTING,))
         return {one.id: (one, digests[one.id]) for one in exporting if one.id in digests}
+
+    def begun_at(self, proposal: int) -> datetime:
+        """Say when the export of a proposal was begun."""
+        return as_time(self.journal.exports().filter(proposal=proposal)["at"].item())
 
     def approved(self) -> list[OutreachProposal]:
         """Give what is approved for a channel of this recipient."""

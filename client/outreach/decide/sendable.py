@@ -45,7 +45,7 @@ class Ground(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sendable:
-    """What the verdict stands on. reserved: ids whose export the journal knows of."""
+    """What the verdict stands on. reserved: ids whose export the journal knows was begun and not ended."""
 
     content: ContentFolder
     standings: Mapping[str, Standing]

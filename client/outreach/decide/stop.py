@@ -25,11 +25,13 @@ def stop(decider: Decider, home: Path) -> tuple[int, int]:
         staged, gone = _parted(decider, home, leaving)
         ids = [*waiting, *staged]
         moved = decider.journal.move(ids, VOID, person=decider.person, reason=decider.reason, at=decider.now)
+        # Last: after a crash, what is exporting without its staged file would count as gone.
+        _remove_staged(decider, home)
     return len(moved), len(gone)
 
 
 def _parted(decider: Decider, home: Path, leaving: set[int]) -> tuple[set[int], set[int]]:
-    """Part what is exporting into what never left, whose staged files are removed here, and the rest."""
+    """Part what is exporting into what never left, whose staged files are still there, and the rest."""
     staged: set[int] = set()
     exports = decider.journal.exports()
     for recipient in decider.policy.recipients.values():
@@ -42,6 +44,11 @@ def _parted(decider: Decider, home: Path, leaving: set[int]) -> tuple[set[int], 
             files = list((home / recipient.folder).glob(f".outreach-{digest[:16]}.*.staged"))
             if files or proposal in staged:
                 staged.add(proposal)
-        for path in (home / recipient.folder).glob(".outreach-*.staged"):
-            path.unlink(missing_ok=True)
     return staged, leaving - staged
+
+
+def _remove_staged(decider: Decider, home: Path) -> None:
+    for recipient in decider.policy.recipients.values():
+        if recipient.form != MESSENGER:
+            for path in (home / recipient.folder).glob(".outreach-*.staged"):
+                path.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from tests.client.outreach.decide.outreach_home import (
     visit,
 )
 from tests.client.small_hospital import Hospital
+from wardround.client.outreach.decide.outbox import Outbox
 from wardround.client.outreach.journal.journal import open_journal
 
 TEXTS = ("export", "texts", "--person", "Grace Hopper")
@@ -160,6 +161,71 @@ def test_who_replied_stop_between_approval_and_export_gets_nothing(
     assert not any(row["patient"] == "P-1" for row in sent(approved))
 
 
+@pytest.mark.parametrize("what", ["hold", "inbound"])
+def test_what_is_held_or_withdrawn_while_a_file_is_made_is_not_in_it(
+    approved: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    acts = {"hold": ("hold", 1, *GRACE), "inbound": ("inbound", "--patient", "P-1", *GRACE)}
+    reserve = Outbox.reserve
+
+    def meanwhile(*given: Any) -> None:
+        reserve(*given)
+        monkeypatch.setattr(Outbox, "reserve", reserve)
+        assert run_outreach(*acts[what])[0] == 0
+
+    monkeypatch.setattr(Outbox, "reserve", meanwhile)
+    code, said, error = run_outreach(*TEXTS)
+    assert (code, said["sent"], len(said["files"])) == (0, 11, 1), error
+    assert {row["patient"] for row in sent(approved)} == {patient(number) for number in range(2, 13)}
+
+
+@pytest.mark.parametrize("recipient", ["texts", "records"])
+def test_a_file_that_a_crash_kept_back_reaches_patients_where_they_are_now(
+    approved: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatch, recipient: str
+) -> None:
+    command = ("export", recipient, "--person", "Grace Hopper")
+    with monkeypatch.context() as patched:
+        patched.setattr("wardround.client.outreach.decide.export._publish", lambda *given: None)
+        run_outreach(*command)
+    append(approved, "addresses", "P-1,sms,+15550109999,2024-06-01")
+    assert run_outreach(*command)[1]["sent"] == 12
+    left = b"".join(path.read_bytes() for path in (approved.folder / recipient).iterdir())
+    assert (b"+15550109999" in left, b"+15550100001" in left) == (True, False)
+
+
+@pytest.fixture
+def staged(approved: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatch) -> Hospital:
+    """The hospital after a crash, when a file was staged and had not got its name."""
+    with monkeypatch.context() as patched:
+        patched.setattr("wardround.client.outreach.decide.export._publish", lambda *given: None)
+        run_outreach(*TEXTS)
+    assert states(approved) == {"exporting": 12}
+    return approved
+
+
+def test_another_recipient_of_the_same_folder_loses_no_file_that_a_crash_kept_back(
+    staged: Hospital, run_outreach: Run
+) -> None:
+    staged.write_policy(outreach=POLICY.replace("folder: records", "folder: texts"))
+    assert run_outreach("export", "records", "--person", "Ida Rhodes")[1]["sent"] == 0
+    assert run_outreach(*TEXTS)[1]["sent"] == 12
+    assert len(sent(staged)) == 12
+
+
+def test_a_stop_that_a_crash_ends_early_leaves_nothing_counted_as_sent(
+    staged: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*given: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("wardround.client.outreach.journal.journal.Journal.move", crash)
+        assert run_outreach("stop", *GRACE)[0] == 130
+    assert run_outreach(*TEXTS)[1]["sent"] == 0
+    assert states(staged) == {"approved": 12}
+    assert list((staged.folder / "texts").iterdir()) == []
+
+
 def test_who_no_longer_wants_to_be_personalised_gets_nothing_that_a_model_chose(
     outreach: Hospital, run_outreach: Run
 ) -> None:
@@ -203,6 +269,17 @@ def test_a_journal_that_was_changed_or_put_back_sends_nothing_again(
     assert (code, said["sent"], said["kept"]) == (2, 0, {"journal": 12})
     assert "the journal was put back" in error
     assert len(sent(approved)) == 12
+
+
+def test_a_state_that_was_set_back_in_the_journal_sends_nothing_again(
+    approved: Hospital, run_outreach: Run
+) -> None:
+    run_outreach(*TEXTS)
+    with sqlite3.connect(approved.folder / "outreach.sqlite") as db:
+        db.execute("UPDATE proposals SET state = 'approved'")
+    db.close()
+    code, said, _ = run_outreach("export", "records", "--person", "Grace Hopper")
+    assert (code, said["sent"], said["kept"]) == (2, 0, {"journal": 12})
 
 
 @pytest.mark.parametrize("column", ["token", "module_digest", "channel", "send_before", "topic"])

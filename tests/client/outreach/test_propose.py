@@ -100,7 +100,9 @@ def test_a_proposal_that_lost_its_ground_is_void_with_the_reason(journal, run, c
     assert next(journal.proposals(ids=[1])).state == "void"
 
 
-def test_who_no_longer_wants_to_be_personalised_is_proposed_the_standard_message_instead(journal, run, tmp_path):
+def test_who_no_longer_wants_to_be_personalised_is_proposed_the_standard_message_instead(
+    journal, run, tmp_path
+):
     run()
     with sqlite3.connect(tmp_path / "outreach.sqlite") as db:
         db.execute("UPDATE proposals SET standard = 'another.en'")
