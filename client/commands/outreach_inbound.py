@@ -52,8 +52,8 @@ def _from_file(outreach: OpenOutreach, options: Namespace) -> None:
     if faults or heard.nobody:
         count = len(faults) + len(heard.nobody)
         raise ConfigurationError(
-            f"inbound: {count} lines of {path.name} were not understood, or name nobody here; all others were heard: "
-            "look at these lines"
+            f"inbound: {count} lines of {path.name} were not understood, or name nobody here; all others were heard, "
+            "and an identifier counts also if its patient comes later: look at these lines"
         )
 
 
@@ -62,7 +62,7 @@ def _heard(outreach: OpenOutreach, rows: tuple[InboundRow, ...]) -> tuple[Heard,
     home = outreach.opened.home
     patients = outreach.patients()
     messages = {leaf(one): one for one in outreach.journal.proposals()}
-    heard = hear(rows, addressees(home.source, messages, patients))
+    heard = hear(rows, addressees(home.source, messages, patients, {row.patient for row in rows} - {""}))
     new = home.withdrawals.add(heard.withdrawals)
     # Also for rows that were read before: a crash may have come between the two.
     standing = {one.record for one in home.withdrawals.standing()}

@@ -30,7 +30,10 @@ _WHY = {REPLY: "stop", BOUNCE: "bounce", COMPLAINT: "complaint", REFUSAL: "refus
 
 @dataclass(frozen=True)
 class Heard:
-    """What rows come to. unclear: lines of replies that a person must read; nobody: lines that name no patient here."""
+    """What rows come to. unclear: lines of replies that a person must read; nobody: lines that name no patient here.
+
+    Of nobody's lines, those with an identifier count all the same: its patient may come.
+    """
 
     withdrawals: tuple[Withdrawal, ...]
     counts: Mapping[str, int]
@@ -42,12 +45,13 @@ class Heard:
 class Addressees:
     """Who has an address, and who got a message. by_address: bare address → identifiers; by_message: id → identifier.
 
-    channels: of a message.
+    channels: of a message. known: of identifiers as rows have them, those that mean somebody here.
     """
 
     by_address: Mapping[str, tuple[str, ...]] = field(repr=False)
     by_message: Mapping[str, str] = field(repr=False)
     channels: Mapping[str, str] = field(repr=False)
+    known: frozenset[str] = field(repr=False)
 
     def of(self, row: InboundRow) -> tuple[str, ...]:
         """Give the identifiers that a row may mean."""
@@ -81,7 +85,7 @@ def hear(rows: Sequence[InboundRow], addressees: Addressees) -> Heard:
             unclear.append(row.line)
             continue
         patients = addressees.of(row)
-        if not patients:
+        if all(one == row.patient and one not in addressees.known for one in patients):
             nobody.append(row.line)
         withdrawals += [_withdrawal(row, one, addressees) for one in patients]
     return Heard(tuple(withdrawals), counts, tuple(unclear), tuple(nobody))

@@ -13,12 +13,13 @@ Whatever a row holds, the others are read: a row that cannot be understood is co
 
 import csv
 import hashlib
-import io
 import json
-from collections.abc import Iterator, Mapping
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from wardround.client.connectors.decoding import decoded
 from wardround.protocol.characters import is_visible
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.plain import read_json
@@ -29,6 +30,7 @@ INBOUND_KINDS = (REPLY, BOUNCE, COMPLAINT, REFUSAL)
 COLUMNS = ("kind", "patient", "address", "message", "channel", "text", "consent", "at")
 LARGEST_INBOUND = 2**26  # bytes
 _LARGEST_ROW, _LONGEST_TEXT = 2**16, 2000
+_MOST_LINES = 50  # of one row: a reply may have several
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +59,9 @@ def read_inbound(content: bytes, name: str, now: datetime) -> tuple[tuple[Inboun
     """
     if len(content) > LARGEST_INBOUND:
         raise ConfigurationError(f"{name}: is larger than {LARGEST_INBOUND} bytes; split it")
-    # A byte that is no UTF-8 must not keep the other rows from being heard.
-    text = content.decode("utf-8-sig", "replace")
-    plain = _json_rows(text) if name.endswith((".jsonl", ".ndjson", ".json")) else _csv_rows(text, name)
+    # Line by line: a byte that is no UTF-8 must not change how the other rows are heard.
+    lines = [decoded(line, "utf-8") for line in content.removeprefix(BOM_UTF8).split(b"\n")]
+    plain = _json_rows(lines) if name.endswith((".jsonl", ".ndjson", ".json")) else _csv_rows(lines, name)
     file = hashlib.sha256(content).hexdigest()
     rows, faults = [], []
     for line, cells in plain:
@@ -71,8 +73,8 @@ def read_inbound(content: bytes, name: str, now: datetime) -> tuple[tuple[Inboun
     return tuple(rows), tuple(faults)
 
 
-def _json_rows(text: str) -> Iterator[tuple[int, Mapping[str, object] | None]]:
-    for line, one in enumerate(text.split("\n"), 1):
+def _json_rows(lines: Sequence[str]) -> Iterator[tuple[int, Mapping[str, object] | None]]:
+    for line, one in enumerate(lines, 1):
         if not one.strip():
             continue
         try:
@@ -82,29 +84,38 @@ def _json_rows(text: str) -> Iterator[tuple[int, Mapping[str, object] | None]]:
         yield line, value if isinstance(value, dict) else None
 
 
-def _csv_rows(text: str, name: str) -> Iterator[tuple[int, Mapping[str, object] | None]]:
-    head = text.partition("\n")[0]
+def _csv_rows(lines: Sequence[str], name: str) -> Iterator[tuple[int, Mapping[str, object] | None]]:
+    head = lines[0]
     delimiter = ";" if head.count(";") > head.count(",") else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        names = [one.strip().lower() for one in next(reader, [])]
-    except csv.Error:
-        names = []
+    names = [one.strip().lower() for one in _cells(lines[:1], delimiter)[0] or ()]
     if "kind" not in names or not set(names) & {"patient", "address", "message"}:
         raise ConfigurationError(
             f"{name}: its first line must name columns: kind, and patient, address or message; also "
             f"{', '.join(COLUMNS[4:])}"
         )
-    while True:
+    place = 1
+    while place < len(lines):
+        cells, used = _cells(lines[place : place + _MOST_LINES], delimiter)
+        place += used
+        if cells is None or len(cells) > len(names):
+            yield place, None
+        elif any(map(str.strip, cells)):
+            yield place, dict(zip(names, cells, strict=False))
+
+
+def _cells(lines: Sequence[str], delimiter: str) -> tuple[list[str] | None, int]:
+    """Read one row; give its cells, None where it has none, and how many lines it took.
+
+    A quote that nobody closes ends with its own line: it must not swallow the rows behind it.
+    """
+    whole = [f"{line}\n" for line in lines]
+    for rows, strict in ((whole, True), (whole[:1], False)):
+        reader = csv.reader(rows, delimiter=delimiter, strict=strict)
         try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield reader.line_num, None
+            return next(reader), reader.line_num
+        except (csv.Error, StopIteration):
             continue
-        if any(map(str.strip, cells)):
-            yield reader.line_num, dict(zip(names, cells, strict=False)) if len(cells) <= len(names) else None
+    return None, 1
 
 
 def _row(line: int, cells: Mapping[str, object], file: str, now: datetime) -> InboundRow | None:

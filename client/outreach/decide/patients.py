@@ -1,10 +1,10 @@
 """Who is behind the journal's tokens: every patient whom the hospital's own tables can reach."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from wardround.client.connectors.patient_form import AS_WRITTEN, PatientForm, canonical_texts
+from wardround.client.connectors.patient_form import AS_WRITTEN, PatientForm, canonical_texts, readings
 from wardround.client.connectors.source import TableSource
 from wardround.client.gate.consent_match import whom_texts_mean
 from wardround.client.outreach.decide.inbound import Addressees, bare_address
@@ -28,9 +28,12 @@ def patients_by_token(source: TableSource, key: bytes) -> dict[str, str]:
 
 
 def addressees(
-    source: TableSource, messages: dict[str, OutreachProposal], patients: dict[str, str]
+    source: TableSource,
+    messages: dict[str, OutreachProposal],
+    patients: dict[str, str],
+    named: Collection[str] = (),
 ) -> Addressees:
-    """Give who has which address, and who got which message. messages: proposals by message id."""
+    """Give who has which address, and who got which message. messages: proposals by message id; named: identifiers."""
     by_address: dict[str, list[str]] = {}
     for patient, address in reached(source).select("patient", "address").unique().sort("patient").iter_rows():
         by_address.setdefault(bare_address(address), []).append(patient)
@@ -40,7 +43,18 @@ def addressees(
         by_address={address: tuple(names) for address, names in by_address.items()},
         by_message={one: patients[proposal.token] for one, proposal in known.items()},
         channels={one: proposal.channel for one, proposal in known.items()},
+        known=_meaning_somebody(named, patients, source.place("messages").patient.form),
     )
+
+
+def _meaning_somebody(named: Collection[str], patients: dict[str, str], form: PatientForm) -> frozenset[str]:
+    """Give the identifiers, as written, that could mean a patient with an address."""
+    texts = pl.DataFrame({"patient": sorted(set(named))}, {"patient": pl.String})
+    people = pl.DataFrame({"patient": list(patients.values())}, {"patient": pl.String})
+    meant = readings(texts.with_columns(text="patient"), form).join(
+        readings(people, form), on="loose", how="semi"
+    )
+    return frozenset(meant["text"].to_list())
 
 
 def tokens_meant(texts: Sequence[str], patients: dict[str, str], form: PatientForm) -> list[str]:

@@ -83,8 +83,40 @@ def test_what_cannot_be_understood_keeps_no_other_row_from_being_heard(
     assert code == 2
     assert "lines of inbound.jsonl" in error
     assert said["lines_not_understood"] == [1, 2, 3, 4, 7, 8]
-    assert said["lines_of_nobody"] == [6]
+    assert said["lines_of_nobody"] == [5, 6]
     assert standing(outreach) == [("P-999", "contact", "", "stop")]
+
+
+BEFORE_AND_AFTER = {
+    "a quote that nobody closes": b'reply,P-1,,"I said STOP\n',
+    "a quote behind a quote": b'reply,P-1,,"STOP" now"\n',
+    "cp1252": "reply,P-1,,arr\u00eat\n".encode("cp1252"),
+    "two lines": b'reply,P-1,,"Please,\nstop"\n',
+    "a lone carriage return": b"reply,P-1,,sto\rp\n",
+    "an end of Windows": b"reply,P-1,,stop\r\n",
+}
+
+
+@pytest.mark.parametrize("how", BEFORE_AND_AFTER, ids=lambda how: how.replace(" ", "-"))
+def test_no_row_swallows_the_rows_around_it(outreach: Hospital, run_outreach: Run, how: str) -> None:
+    path = outreach.folder / "inbound.csv"
+    around = "reply,P-2,,arr\u00eat\n".encode(), b'reply,P-3,,"stop"\n'
+    path.write_bytes(b"kind,patient,address,text\n" + BEFORE_AND_AFTER[how].join(around))
+    said = run_outreach("inbound", path)[1]
+    assert {"P-2", "P-3"} <= {one[0] for one in standing(outreach)}
+    assert "P-1" in {one[0] for one in standing(outreach)} or said["lines_not_understood"] == [3]
+
+
+def test_an_identifier_that_nobody_has_is_told_and_counts_all_the_same(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    """A column was swapped, or a letter is wrong: the patient who wrote must not be lost without a word."""
+    path = written(
+        outreach.folder, "reply,+15550100001,P-1,,,stop,,", "reply,p 2,,,,stop,,", "reply,P-999,,,,stop,,"
+    )
+    code, said, error = run_outreach("inbound", path)
+    assert (code, said["lines_of_nobody"]) == (2, [2, 4]), error
+    assert [one[0] for one in standing(outreach)] == ["+15550100001", "p 2", "P-999"]
 
 
 def test_everybody_who_has_an_address_is_meant_by_it(outreach: Hospital, run_outreach: Run) -> None:
