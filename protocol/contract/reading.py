@@ -7,7 +7,7 @@ from wardround.protocol.contract.consistency import check_consistency
 from wardround.protocol.contract.contract import Consent, Contract, Label, Topic
 from wardround.protocol.contract.feature import Feature, feature_from_section
 from wardround.protocol.errors import ConfigurationError, ContractError
-from wardround.protocol.text.bounds import MOST_CROSSES, MOST_FEATURES
+from wardround.protocol.text.bounds import EXPECTED_RATES, MOST_CROSSES, MOST_FEATURES
 from wardround.protocol.text.canonical import comparable
 from wardround.protocol.text.section import Section
 
@@ -50,8 +50,11 @@ def _expected_rate(section: Section) -> float | None:
     rate = section.value("expected_rate", None)
     if rate is None:
         return None
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1:
-        raise section.fail("expected_rate", "must be a share between 0 and 1, or left out")
+    least, most = EXPECTED_RATES
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not least <= rate <= most:
+        raise section.fail(
+            "expected_rate", f"must be a share between 0 and 1, from {least} to {most}, or left out"
+        )
     return float(rate)
 
 

@@ -47,6 +47,9 @@ MOST_EVALUATIONS = 1000
 
 MOST_HOSPITALS = 100_000
 
+EXPECTED_RATES = 1e-6, 1 - 1e-6
+"""Of label 1, as a contract states it. Nobody knows a rate further out, and near 0 its inverse leaves float64."""
+
 NOISE_MULTIPLIERS = 0.05, 1e9
 """Of signed terms. 10⁵ steps at 0.05 cost ε = 2·10⁷; accounting at 10⁻⁹ ended in an OverflowError, not in a refusal."""
 

@@ -31,8 +31,6 @@ CONCENTRATION = 20.0
 """ν, in messages: that many past messages say as much about a patient as the expected rate does."""
 MESSAGES_OF_A_RATE = 2.0
 """Past messages that a history's ``rate`` is taken to rest on: it does not tell how many they were."""
-_RATES = (1e-6, 1 - 1e-6)
-"""Nobody knows a rate that is further out; and next to 0 or 1 the odds would leave the range of numbers."""
 
 
 def prior_mean(terms: Terms) -> Floats:
@@ -49,7 +47,7 @@ def prior_effects(contract: Contract) -> Floats:
     """Give what each design column is expected to add to the log-odds: float64 [width]."""
     layout, rate = contract.layout, contract.label.expected_rate
     effects = np.zeros(layout.width)
-    rate = 0.5 if rate is None else min(max(rate, _RATES[0]), _RATES[1])
+    rate = 0.5 if rate is None else rate
     effects[0] = math.log(rate / (1 - rate))
     features = {feature.name: feature for feature in contract.features}
     for field, start in zip(layout.features, layout.offsets[: len(layout.features)], strict=True):

@@ -291,7 +291,7 @@ def test_the_expected_rate_says_how_large_a_first_residual_is():
     assert contract_from_mapping(changed(RATE, None)).label.expected_residual == 0.8
     again = contract_from_mapping(contract_from_mapping(changed(RATE, 0.3)).to_mapping())
     assert again.label.expected_rate == 0.3
-    for wrong in (0, 1, -0.1, True, "half"):
+    for wrong in (0, 1, -0.1, True, "half", 5e-324, 9e-7, 1 - 9e-7, float("nan")):
         with pytest.raises(
             ConfigurationError, match=r"label.expected_rate=.*must be a share between 0 and 1"
         ):

@@ -11,6 +11,7 @@ from tests.builders import visits_contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.model.model import parameter_count, predict_probabilities
 from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.text.bounds import EXPECTED_RATES
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.newton import averaged_noise_stddev
 from wardround.server.algorithm.prior_mean import (
@@ -68,12 +69,12 @@ def test_the_last_bin_counts_as_its_least(terms) -> None:
     np.testing.assert_allclose(effects, [*expected, 0])
 
 
-@pytest.mark.parametrize("rate", [None, 5e-324, 1 - 2.0**-53])
+@pytest.mark.parametrize("rate", [None, *EXPECTED_RATES])
 @pytest.mark.parametrize(
     ("statistic", "edges"),
     [("engaged", [-30, -20]), ("missed", [-30]), ("rate", [-20.0, 30.0]), ("engaged", [1e14])],
 )
-def test_bins_that_nothing_falls_into_and_rates_next_to_0_or_1_leave_numbers(statistic, edges, rate) -> None:
+def test_bins_that_nothing_falls_into_and_the_outermost_rates_leave_numbers(statistic, edges, rate) -> None:
     history = {"past": {"kind": "history", "statistic": statistic, "edges": edges}}
     with np.errstate(all="raise"):
         effects = prior_effects(contract_with(history, rate))
