@@ -103,7 +103,8 @@ def _root(path: Path) -> str:
     where = f"{PROXY}.root_certificate={path}"
     try:
         text = read_bounded(path, _LARGEST_ROOT).decode("ascii")
-        ssl.create_default_context(cadata=text)
+        # Not create_default_context: of an empty file it would make trust in all of the system's roots.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise ConfigurationError(f"{where}: cannot be read as certificates in PEM") from error
     return text

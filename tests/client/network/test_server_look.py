@@ -73,6 +73,7 @@ def test_a_proxy_is_read_and_its_password_never_shown(settings):
         ("address: a:1\nintercepts: true", "intercepts=true: needs root_certificate"),
         ("address: a:1\nroot_certificate: nowhere", "cannot be read as certificates in PEM"),
         ("address: a:1\nroot_certificate: secret", "cannot be read as certificates in PEM"),
+        ("address: a:1\ntls: true\nroot_certificate: empty", "cannot be read as certificates in PEM"),
         ("address: a:1\ncredentials: nowhere", "cannot be read as one line USER:PASSWORD"),
         ("address: a:1\ncredentials: open", "others may read it; chmod 600"),
         ("address: a:1\ncredentials: two", "must hold one line USER:PASSWORD"),
@@ -80,7 +81,7 @@ def test_a_proxy_is_read_and_its_password_never_shown(settings):
     ],
 )
 def test_what_is_wrong_with_a_proxys_file_is_one_line_without_its_password(text, said, settings):
-    for name, content in (("open", "a:MARK"), ("two", "a:MARK\nb:MARK"), ("nobody", "MARK")):
+    for name, content in (("open", "a:MARK"), ("two", "a:MARK\nb:MARK"), ("nobody", "MARK"), ("empty", "")):
         (settings.folder / name).write_text(content)
         (settings.folder / name).chmod(0o644 if name == "open" else 0o600)
     (settings.folder / "proxy.yaml").write_text(text)
