@@ -108,7 +108,7 @@ def _show(report: ExportReport, options: Namespace) -> None:
     facts = {
         "sent": report.sent,
         "files": report.files,
-        "kept": dict(report.kept),
+        "kept": +report.kept,
         "void": dict(report.void),
         "in_doubt": report.doubt,
     }
@@ -118,6 +118,8 @@ def _show(report: ExportReport, options: Namespace) -> None:
         say(f"{report.sent:,} sent. {' '.join(report.files)}".strip())
         say(*(f"Void: {count:,} ({rule})" for rule, count in sorted(report.void.items())))
         say(*(f"Waits: {count:,} ({rule})" for rule, count in sorted(report.kept.items())))
+        if report.kept["again"]:
+            say("The sender took long: export again, so that consents, vetoes and hours are looked at anew.")
     if report.doubt:
         raise ConfigurationError(
             f"{report.doubt} messages may have been taken: ask the recipient, then outreach export "

@@ -36,6 +36,7 @@ def export(outbox: Outbox, secret: str = "", most: int = MOST_AT_ONCE) -> Export
         _post_all(outbox, secret, report, most)
         return report
     with outbox.turn():
+        _check_fresh(outbox)
         _resume_files(outbox, report)
         for _ in range(_TRIES):
             report.kept.clear()
@@ -43,6 +44,13 @@ def export(outbox: Outbox, secret: str = "", most: int = MOST_AT_ONCE) -> Export
             if not messages or _export_file(outbox, proposals, messages, report):
                 break
     return report
+
+
+def _check_fresh(outbox: Outbox) -> None:
+    if not outbox.fresh:
+        raise ConfigurationError(
+            f"recipient {outbox.recipient.name}: another export was at work for long; nothing left: run it again"
+        )
 
 
 def _folder(outbox: Outbox) -> Path:
@@ -151,13 +159,20 @@ def _suffix(outbox: Outbox) -> str:
 
 def _post_all(outbox: Outbox, secret: str, report: ExportReport, most: int) -> None:
     with outbox.turn():
+        _check_fresh(outbox)
         proposals, messages = outbox.choose(report, most)
         if not messages:
             return
         digests = {one.proposal: digest_of(payload(one)) for one in messages}
         outbox.reserve(proposals, digests)
     refused = 0
-    for message in messages:
+    for place, message in enumerate(messages):
+        if not outbox.fresh:
+            report.kept["again"] = len(messages) - place
+            break
+        if outbox.clock >= message.send_before:
+            report.kept["hours"] += 1
+            continue
         # The turn is given back between messages, so that a stop need not wait for all of them.
         with outbox.turn():
             if not outbox.move((message.proposal,), EXPORTING, f"to {outbox.recipient.name}"):
@@ -188,6 +203,7 @@ def _resume_posts(outbox: Outbox, secret: str, report: ExportReport) -> None:
     with outbox.turn():
         begun = outbox.begun()
     for proposal, digest in begun.values():
+        _check_fresh(outbox)
         message = outbox.sendable.message(proposal)
         with outbox.turn():
             if proposal.id not in outbox.begun():

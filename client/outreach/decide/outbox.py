@@ -15,11 +15,12 @@ name already.
 import fcntl
 import hashlib
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from wardround.client.outreach.content.choice import Held
@@ -33,6 +34,8 @@ from wardround.client.policy.outreach import Recipient
 from wardround.protocol.wire.signing import SigningKey
 
 LOCK = "outreach.lock"
+FRESH = timedelta(minutes=5)
+"""How long what was read of consents, vetoes and addresses counts: a slow sender must not make it old."""
 STAGED, SENT = "staged", "sent"
 
 
@@ -49,7 +52,7 @@ class ExportReport:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outbox:
-    """What an export works on. home: for the lock. person: who exports."""
+    """What an export works on. home: for the lock. person: who exports. read_at: on this machine's steady clock."""
 
     home: Path
     journal: Journal
@@ -59,6 +62,17 @@ class Outbox:
     sendable: Sendable
     person: str
     now: datetime
+    read_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def clock(self) -> datetime:
+        """What time it is by now; ``now`` is when the tables were read."""
+        return self.now + timedelta(seconds=time.monotonic() - self.read_at)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the tables were read a short time ago: whoever withdrew since is not known here."""
+        return self.clock - self.now < FRESH
 
     @contextmanager
     def turn(self) -> Iterator[None]:

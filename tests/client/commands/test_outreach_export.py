@@ -4,6 +4,7 @@ import csv
 import json
 import sqlite3
 import threading
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -396,3 +397,23 @@ def test_a_sender_that_keeps_keys_is_asked_again_with_the_same_key(
     assert len(got) == 13
     assert len(set(got)) == 12
     assert states(approved) == {"exported": 12}
+
+
+def test_a_slow_sender_gets_nothing_by_what_was_read_long_ago_or_after_the_hours(
+    approved: Hospital, run_outreach: Run, mailer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got, _, name_in_policy = mailer
+    name_in_policy(keeps_keys=False)
+    seconds = iter(range(0, 10**6, 100))  # the sender's first answer takes minutes
+    slow = property(lambda outbox: outbox.now + timedelta(seconds=next(seconds)))
+    with monkeypatch.context() as patched:
+        patched.setattr(Outbox, "clock", slow)
+        code, said, error = run_outreach(*MAILER)
+    assert (code, said["sent"], said["kept"]) == (0, 1, {"again": 11}), error
+    later = {"clock": property(lambda outbox: outbox.now + timedelta(hours=11)), "fresh": True}
+    with monkeypatch.context() as patched:
+        for name, value in later.items():
+            patched.setattr(Outbox, name, value)
+        assert run_outreach(*MAILER)[1]["kept"] == {"hours": 11}
+    assert run_outreach(*MAILER)[1]["sent"] == 11
+    assert len(got) == len(set(got)) == 12
