@@ -135,7 +135,9 @@ def _preferred(
     """Give the value of a kind that each patient asked for last; null where there is none."""
     if preferences is None:
         return pl.repeat(None, len(people), dtype=pl.String, eager=True)
-    rows = preferences.rows.filter((pl.col("kind") == kind) & pl.col("wanted") & (pl.col("said_at") <= now))
+    # In doubt no message comes at night: a zone counts though its row has no yes, and no date (before all others then).
+    said = (pl.col("said_at") <= now).fill_null(True) & (pl.col("wanted") | (pl.col("kind") == "timezone"))
+    rows = preferences.rows.filter((pl.col("kind") == kind) & said)
     # Of two said at one time the later in the alphabet: the order of rows must not matter.
-    last = rows.sort("said_at", "value").group_by("patient").agg(pl.col("value").last())
+    last = rows.sort("said_at", "value", nulls_last=False).group_by("patient").agg(pl.col("value").last())
     return people.select("patient").join(last, on="patient", how="left", maintain_order="left")["value"]

@@ -169,6 +169,14 @@ def test_hours_are_of_the_patients_own_clock(journal, run):
     assert one.send_after.hour == 13
 
 
+@pytest.mark.parametrize("row", ["yes,", "yes,soon", ",2026-01-01", "yes,2026-01-01"])
+def test_a_zone_counts_though_its_row_has_no_yes_or_no_date(journal, run, row):
+    run(
+        preferences=f"P1,timezone,America/New_York,{row}\nP2,timezone,Europe/Madrid,yes,\nP2,timezone,UTC,yes,2026-01-01"
+    )
+    assert [one.send_after.hour for one in journal.proposals()] == [13, NOW.hour]
+
+
 def test_languages_are_the_patients_own(journal, run):
     spanish = {"visit_sms": {}, "visit_letter": {"channel": "letter", "language": "es", "id": "visit-letter"}}
     del spanish["visit_letter"]["id"]
