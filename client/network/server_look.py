@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from wardround.client.network.proxy import PROXY, load_proxy, server_transport
 from wardround.client.network.supernode import NodeSettings, node_private_key
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.text import visible
 
 SECONDS = 5.0
 # Any path at which the server asks for an enrolled key before it looks at the request, which it then refuses.
@@ -97,8 +98,10 @@ def _in_words(settings: NodeSettings, error: BaseException) -> ConfigurationErro
         remedy = "ask your network's people to let CONNECT to the server through, or wait for the operator"
         if str(error).startswith("407"):
             remedy = f"look at credentials in {settings.folder / PROXY}"
+        # The proxy's own words, which may be 60,000 characters long; this line is said again where they change.
+        said = visible(error, 60)
         return ConfigurationError(
-            f"{where}: the proxy {proxy and proxy.address} gives no tunnel ({error}); {remedy}"
+            f"{where}: the proxy {proxy and proxy.address} gives no tunnel ({said}); {remedy}"
         )
     fault = cause_of(error, OSError)
     reason = getattr(fault, "strerror", None) or "no answer"

@@ -50,6 +50,7 @@ from wardround.client.network.repeated_parts import RepeatedParts
 from wardround.client.network.server_look import cause_of
 from wardround.protocol.exit_with_parent import exit_when_parent_exits
 from wardround.protocol.text.say import complain
+from wardround.protocol.text.text import visible
 
 FLOWERS_PAUSE_SECONDS = 3.0
 LOOK_SECONDS = 0.25  # the shortest pause between two looks for messages
@@ -126,7 +127,7 @@ def _end_with(act: Callable[[], None]) -> NoReturn:
     try:
         act()
     except Exception as error:
-        why = f"{type(error).__name__}: {error}"
+        why = f"{type(error).__name__}: {visible(error, 200)}"
     complain(f"the SuperNode gave up: {why}")
     os._exit(1)
 

@@ -1,5 +1,7 @@
 """How a hospital's programs reach the server: what is signed for a look at it, and proxy.yaml with all its faults."""
 
+import socket
+import threading
 from datetime import UTC, datetime
 
 import httpx
@@ -11,7 +13,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from wardround.client.commands import supernode
 from wardround.client.network import server_look
 from wardround.client.network.proxy import Proxy, load_proxy, server_transport
-from wardround.client.network.server_look import SIGNED_HEADERS, ServerLook
+from wardround.client.network.server_look import SIGNED_HEADERS, ServerLook, look_at_server
 from wardround.client.network.supernode import NodeSettings, node_private_key, node_public_key
 from wardround.client.network.supernode_process import (
     FLOWERS_PAUSE_SECONDS,
@@ -89,6 +91,26 @@ def test_what_is_wrong_with_a_proxys_file_is_one_line_without_its_password(text,
         load_proxy(settings.folder)
     assert said in str(refused.value)
     assert "MARK" not in str(refused.value)
+
+
+@pytest.mark.parametrize("reason", [b"go \x1b[2J\x9b31m away", b"x" * 60_000])
+def test_what_a_proxy_answers_is_one_short_line_and_no_terminal_obeys_it(reason, settings):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse():
+            line, _ = server.accept()
+            with line:
+                line.recv(65536)
+                line.sendall(b"HTTP/1.1 403 " + reason + b"\r\nContent-Length: 0\r\n\r\n")
+
+        proxy = threading.Thread(target=refuse, daemon=True)
+        proxy.start()
+        (settings.folder / "proxy.yaml").write_text(f"address: 127.0.0.1:{server.getsockname()[1]}\n")
+        with pytest.raises(ConfigurationError, match="gives no tunnel") as refused:
+            look_at_server(settings)
+        proxy.join(5)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 300
 
 
 def test_a_supernode_waits_until_it_is_let_in_and_says_so_once(settings, monkeypatch, capsys):
