@@ -1,6 +1,7 @@
 """One process at a time: a lock that ends with its process, however that ends."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,20 @@ from wardround.protocol.errors import ConfigurationError
 
 @contextmanager
 def alone(path: Path, busy: str) -> Iterator[None]:
-    """Hold the lock at ``path`` within the block; ConfigurationError with ``busy`` where another process does."""
+    """Hold the lock at ``path`` within the block; ConfigurationError with ``busy`` where another process does.
+
+    So too where that process removed the file, and its folder, just before the lock was taken (``study delete``).
+    """
     with path.open("a") as file:
         try:
             # Not a file that is removed at the end: the kernel lets go of this lock however its process dies.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            there = path.stat()
+        except (BlockingIOError, FileNotFoundError) as error:
             raise ConfigurationError(busy) from error
+        # Another file has this name by now: whoever locks that one would not know of us.
+        if not os.path.samestat(os.fstat(file.fileno()), there):
+            raise ConfigurationError(busy)
         yield
 
 

@@ -1,5 +1,6 @@
 """Locks: one at a time, in turn or not at all, and gone with the process that held them."""
 
+import fcntl
 import subprocess
 import sys
 import threading
@@ -29,6 +30,22 @@ def test_a_lock_goes_with_the_process_that_held_it(tmp_path):
         holder.kill()
     with alone(path, "busy"):
         pass
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_a_lock_whose_file_was_removed_meanwhile_is_not_held(made_anew, tmp_path, monkeypatch):
+    """As where ``study delete`` ends between the moment when ``train`` opens the file and when it locks it."""
+    path, flock = tmp_path / "lock", fcntl.flock
+
+    def lock(file, how):
+        path.unlink()
+        if made_anew:
+            path.touch()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with pytest.raises(ConfigurationError, match="busy"), alone(path, "busy"):
+        raise AssertionError("two could hold it")
 
 
 def test_in_turn_one_waits_for_the_other(tmp_path):
