@@ -159,7 +159,7 @@ def _reduced(aucs: Aucs, federations: Sequence[str]) -> str:
     ours, older = (-fmean(_means(aucs, method, BAR, both)) for method in (DEFAULT, NAME))
     text = (
         f"Mean gap to pooled boosting over {len(both)} federations: {ours:.4f}, of release 0.1.0 {older:.4f}; "
-        f"reduced by {100 * (1 - ours / older):.0f} %."
+        f"{'reduced' if ours < older else 'larger'} by {100 * abs(1 - ours / older):.0f} %."
     )
     return fill(text, LINE) + "\n\n"
 
