@@ -6,6 +6,7 @@ alone. ``Idempotency-Key`` is the message's id: a sender that keeps keys sends i
 
 import http.client
 import json
+import threading
 import uuid
 from enum import Enum
 from pathlib import Path
@@ -79,7 +80,20 @@ def secret_of(recipient: Recipient, home: Path) -> str:
 
 
 def post(message: OutgoingMessage, recipient: Recipient, secret: str) -> Sent:
-    """Send one message, and say what became of it."""
+    """Send one message, and say what became of it, in at most twice the recipient's ``timeout_seconds``.
+
+    The socket's own timeout is for each of its reads: a sender that answers byte by byte would keep a stop waiting.
+    """
+    outcomes: list[Sent] = []
+    asking = threading.Thread(
+        target=lambda: outcomes.append(_posted(message, recipient, secret)), daemon=True
+    )
+    asking.start()
+    asking.join(2 * recipient.timeout_seconds)
+    return outcomes[0] if outcomes else Sent.DOUBT
+
+
+def _posted(message: OutgoingMessage, recipient: Recipient, secret: str) -> Sent:
     headers = {"Content-Type": "application/json", "Idempotency-Key": message.id}
     if secret:
         headers["Authorization"] = secret

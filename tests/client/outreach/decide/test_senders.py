@@ -186,3 +186,22 @@ def test_no_redirect_is_followed_and_doubt_is_doubt(sender: Recipient, status: i
 
 def test_a_sender_that_is_not_there_got_nothing(sender: Recipient) -> None:
     assert post(message(), replace(sender, url="http://127.0.0.1:9/send"), "") is Sent.NOT
+
+
+def test_a_sender_that_answers_byte_by_byte_keeps_nobody_waiting(sender: Recipient) -> None:
+    """The socket's own timeout is for each read alone."""
+    ended = threading.Event()
+
+    def drip(self: Sender) -> None:
+        for _ in range(40):
+            if ended.wait(0.1):
+                break
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.send_response(200)
+        self.end_headers()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Sender, "do_POST", drip)
+        outcome = post(message(), replace(sender, timeout_seconds=1), "")
+        ended.set()
+    assert outcome is Sent.DOUBT
