@@ -34,7 +34,7 @@ class OpenOutreach:
             person=person(options.person),
             reason=options.reason or "",
             now=self.opened.now,
-            today=home.date(self.opened.now),
+            timezone=home.timezone,
         )
 
     def content(self) -> ContentFolder:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -56,7 +57,16 @@ class Decider:
     person: str
     reason: str
     now: datetime
-    today: date
+    timezone: str
+
+    def day(self, time: datetime) -> date:
+        """Give the day that a time falls on in the hospital's own zone."""
+        return time.astimezone(ZoneInfo(self.timezone)).date()
+
+    @property
+    def today(self) -> date:
+        """The day of the decision."""
+        return self.day(self.now)
 
     def act(self, kind: str, proposals: Sequence[OutreachProposal] = (), **more: object) -> OutreachAct:
         """Make this person's act about proposals."""
@@ -185,7 +195,7 @@ def apply_standing(decider: Decider, may_be_sent: Sequence[str]) -> dict[int, tu
             continue
         acts = [act for act in decider.log.read() if act.kind == APPLY and act.number == number]
         done = {one for act in acts for one in act.leaves.values()}
-        today = {one for act in acts if act.time.date() == decider.now.date() for one in act.leaves.values()}
+        today = {one for act in acts if decider.day(act.time) == decider.today for one in act.leaves.values()}
         fresh = [one for one in waiting if leaf(one) not in done]
         ready = list(within(signed.standing, fresh, decider.today, len(today), len(done)))
         if ready:

@@ -63,6 +63,8 @@ class TablesNow:
         """Say whether it may be sent now, and to which address."""
         if self._full(proposal.token, others):
             return Held("caps", "the patient had as many messages as outreach.yaml allows")
+        if not self._declared(proposal):
+            return Held("trigger", "outreach.yaml has no such trigger with this topic and module any more")
         if proposal.recipient == "professional":
             return self._to_staff(proposal)
         patient = self.patients.get(proposal.token, "")
@@ -87,6 +89,15 @@ class TablesNow:
             "date": moment.strftime(self.policy.dates),
             "time": moment.strftime(self.policy.times),
         }
+
+    def _declared(self, proposal: OutreachProposal) -> bool:
+        """Whether the file, as it is now, would propose this: two people may have approved it under another."""
+        module = proposal.module.rpartition(".")[0]
+        return any(
+            (one.name, one.to, one.topic) == (proposal.trigger, proposal.recipient, proposal.topic)
+            and module in one.modules
+            for one in self.settings.triggers
+        )
 
     def _to_staff(self, proposal: OutreachProposal) -> Allowed | Held:
         known = self.staff.get(proposal.token)

@@ -20,6 +20,8 @@ NOT_FOR_GAIN = ("insurance", "employment")
 PER_DAY, PER_WEEK, KEEP_DAYS = 1, 3, 90
 _MOST_PER_DAY, _MOST_PER_WEEK, _MOST_KEEP_DAYS, _MOST_CAPACITY = 5, 20, 3650, 10**8
 _MOST_TRIGGERS = 100
+_LEAST_KEEP_DAYS = 8
+"""What is forgotten no longer counts for the week's cap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,9 @@ def read_settings(content: bytes, name: str = OUTREACH) -> OutreachSettings:
         sensitive_topics=faults.take(lambda: _small(section, "sensitive_topics", SENSITIVE_TOPICS), ()),
         not_for_gain=faults.take(lambda: section.texts("not_for_gain", NOT_FOR_GAIN), ()),
         capacity=faults.take(lambda: _capacity(section), {}),
-        keep_days=faults.take(lambda: _whole(section, "keep_days", 1, _MOST_KEEP_DAYS, KEEP_DAYS), KEEP_DAYS),
+        keep_days=faults.take(
+            lambda: _whole(section, "keep_days", _LEAST_KEEP_DAYS, _MOST_KEEP_DAYS, KEEP_DAYS), KEEP_DAYS
+        ),
         triggers=_triggers(section, faults),
     )
     for part in (consents, hours, caps, section):

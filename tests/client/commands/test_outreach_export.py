@@ -244,6 +244,23 @@ def test_who_no_longer_wants_to_be_personalised_gets_nothing_that_a_model_chose(
     assert not any(row["patient"] == "P-1" for row in sent(outreach))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("topic: screening", "topic: oncology"),
+        ("standard: [visit]", "standard: [other]"),
+        ("  unconfirmed-visit", "  new"),
+    ],
+)
+def test_what_outreach_yaml_no_longer_declares_does_not_leave(
+    approved: Hospital, run_outreach: Run, before: str, after: str
+) -> None:
+    settings = approved.folder / "outreach.yaml"
+    settings.write_text(settings.read_text().replace(before, after))
+    code, said, error = run_outreach(*TEXTS)
+    assert (code, said["sent"], said["void"]) == (0, 0, {"trigger": 12}), error
+
+
 def test_nobody_gets_more_than_the_caps_allow(approved: Hospital, run_outreach: Run) -> None:
     propose(approved, 1, occasion=visit().replace(" ", "T").replace("09:30", "09:31"), trigger="another")
     settings = approved.folder / "outreach.yaml"

@@ -44,6 +44,12 @@ def test_defaults_are_the_safe_ones():
     assert settings.contact.required
 
 
+def test_the_journal_keeps_at_least_what_the_weeks_cap_counts():
+    assert read_settings((LEAST + "keep_days: 8\n").encode()).keep_days == 8
+    with pytest.raises(ConfigurationError, match="keep_days=7: must"):
+        read_settings((LEAST + "keep_days: 7\n").encode())
+
+
 def test_a_trigger_reads_its_tables_and_names_its_modules():
     (trigger,) = read_settings((LEAST + BOOKED).encode()).triggers
     assert trigger.tables == ("appointments",)
