@@ -52,12 +52,12 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
     who = person(options.person)
     role_of(who, policy)
     now = proposed_at(outreach.opened, options.as_of)
-    content = outreach.content()
+    content, settings = outreach.content(), settings_of(home.folder)
     ground = tables_now(
         home.source,
-        settings_of(home.folder),
+        settings,
         policy,
-        [topic.lower() for topic in content.guidelines.sensitive_topics],
+        settings.all_sensitive(content.guidelines),
         home.withdrawals.standing(),
         _sent(outreach),
         home.patients_key,

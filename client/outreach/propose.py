@@ -91,7 +91,7 @@ def _proposed(journal: Journal, grounds: Grounds, choose: Chooser | None) -> Pro
     permission = permission_of(source, settings, grounds.withdrawals, people, now)
     names = tokens(people["patient"], grounds.key)
     found = {name: _with_index(frame, people) for name, frame in due.items()}
-    found = {one.name: _opted_in(found[one.name], one, permission) for one in settings.triggers}
+    found = {one.name: permission.opted_in(found[one.name], one.source) for one in settings.triggers}
     forgotten = journal.forget(names.filter(pl.Series(permission.refused)).to_list())
     void = _void(journal, grounds, found, permission, names)
     timing = timing_of(settings, permission, source.timezone, now)
@@ -119,14 +119,6 @@ def _with_index(due: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
     return due.join(people, on="patient", how="left", maintain_order="left")
 
 
-def _opted_in(due: pl.DataFrame, trigger: Trigger, permission: Permission) -> pl.DataFrame:
-    """Keep those who opted in to the source that the trigger looks at: of others nothing is known by it."""
-    if not trigger.source:
-        return due
-    mine = permission.sources.filter(pl.col("source") == trigger.source)
-    return due.join(mine, on="index", how="semi", maintain_order="left")
-
-
 def _void(
     journal: Journal,
     grounds: Grounds,
@@ -139,16 +131,19 @@ def _void(
     each = [frame.select(pl.lit(name).alias("trigger"), "occasion", "index") for name, frame in found.items()]
     due = pl.concat([none, *each])
     due = due.with_columns(token=names.gather(due["index"]))
-    lost = lost_ground(open_, due, permission, grounds.library, _sensitive(grounds), grounds.now)
+    sensitive = grounds.settings.all_sensitive(grounds.library.guidelines)
+    lost = lost_ground(
+        open_,
+        due,
+        permission,
+        grounds.library,
+        sensitive,
+        grounds.now,
+    )
     moved = {}
     for why, ids in lost.items():
         moved[why] = len(journal.move(ids, VOID, person=PROGRAM, reason=why, at=grounds.now))
     return moved
-
-
-def _sensitive(grounds: Grounds) -> tuple[str, ...]:
-    own = (one.lower() for one in grounds.library.guidelines.sensitive_topics)
-    return (*grounds.settings.sensitive_topics, *own)
 
 
 def _to_patients(

@@ -24,7 +24,7 @@ from wardround.client.outreach.permission.slots import known_zone
 from wardround.client.outreach.triggers.looking import care_teams, look
 from wardround.client.outreach.triggers.reading import read_rows
 from wardround.client.outreach.triggers.settings import OutreachSettings
-from wardround.client.outreach.triggers.trigger import CARE_TEAMS, Trigger
+from wardround.client.outreach.triggers.trigger import CARE_TEAMS
 from wardround.client.policy.outreach import OutreachPolicy
 
 _WEEK = timedelta(days=7)
@@ -137,7 +137,7 @@ def tables_now(
 ) -> TablesNow:
     """Read the tables. TableError where one cannot be read.
 
-    sensitive: topics beside the settings' own. withdrawals: what stands of the hospital's own list. sent: days of what
+    sensitive: all topics that are. withdrawals: what stands of the hospital's own list. sent: days of what
     was exported, by token. key: the hospital's patients key.
     """
     source = source.snapshot()
@@ -146,11 +146,11 @@ def tables_now(
     people = pl.DataFrame({"patient": names}, {"patient": pl.String}).with_row_index("index")
     permission = permission_of(source, settings, withdrawals, people, now)
     due = look(source, settings.triggers, wall_clock(now, source.timezone))
-    opted_in = {one.name: _opted_in(due[one.name], one, permission) for one in settings.triggers}
+    opted_in = {one.name: permission.opted_in(due[one.name], one.source) for one in settings.triggers}
     return TablesNow(
         settings=settings,
         policy=policy,
-        sensitive=(*settings.sensitive_topics, *sensitive),
+        sensitive=tuple(sensitive),
         permission=permission,
         patients=patients,
         index={name: place for place, name in enumerate(names)},
@@ -164,14 +164,6 @@ def tables_now(
         timezone=source.timezone,
         now=now,
     )
-
-
-def _opted_in(due: pl.DataFrame, trigger: Trigger, permission: Permission) -> pl.DataFrame:
-    """Keep those who opted in to the source that the trigger looks at."""
-    if not trigger.source:
-        return due
-    mine = permission.sources.filter(pl.col("source") == trigger.source)["index"]
-    return due.join(permission.people.filter(pl.col("index").is_in(mine.implode())), on="patient", how="semi")
 
 
 def _staff(source: TableSource, key: bytes) -> dict[str, tuple[str, str, str]]:

@@ -56,6 +56,18 @@ class Permission:
     language: pl.Series = field(repr=False)
     timezone: pl.Series = field(repr=False)
 
+    def opted_in(self, due: pl.DataFrame, source: str) -> pl.DataFrame:
+        """Keep the rows of who opted in to the source that a trigger looks at, if it names one; due: has patient.
+
+        Of others nothing is known by it.
+        """
+        if not source:
+            return due
+        mine = self.sources.filter(pl.col("source") == source)
+        return due.join(
+            self.people.join(mine, on="index", how="semi"), on="patient", how="semi", maintain_order="left"
+        )
+
 
 def permission_of(
     source: TableSource,

@@ -64,7 +64,7 @@ def standards_of(
 ) -> Standards:
     """Find each patient's standard message. due: ``triggers.due.DUE``, with ``index`` into people."""
     index = due["index"].to_numpy().astype(np.int64)
-    sensitive = (*settings.sensitive_topics, *(one.lower() for one in library.guidelines.sensitive_topics))
+    sensitive = settings.all_sensitive(library.guidelines)
     fits = fitting(library, permission, index, trigger.modules, trigger.topic, sensitive)
     standard = fits.rule[:, : len(trigger.standard)]
     choice = (standard == 0).argmax(axis=1)

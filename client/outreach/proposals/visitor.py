@@ -48,8 +48,7 @@ def shown_to_visitor(
     wall: datetime,
 ) -> Shown | Held:
     """Choose among the modules that a trigger declares for this topic. wall: the hospital's clock."""
-    sensitive = {one.lower() for one in (*settings.sensitive_topics, *library.guidelines.sensitive_topics)}
-    if topic in sensitive:
+    if topic in settings.all_sensitive(library.guidelines):
         return Held(
             "topic", "a sensitive topic is written about to patients who chose it, and to nobody else"
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wardround.client.outreach.content.faults import Faults
+from wardround.client.outreach.content.guidelines import Guidelines
 from wardround.client.outreach.tables import CHANNELS
 from wardround.client.outreach.triggers.trigger import Trigger, trigger_from_section
 from wardround.protocol.errors import ConfigurationError
@@ -58,6 +59,10 @@ class OutreachSettings:
     capacity: Mapping[str, int] = field(default_factory=dict)
     keep_days: int = KEEP_DAYS
     triggers: tuple[Trigger, ...] = ()
+
+    def all_sensitive(self, guidelines: Guidelines) -> tuple[str, ...]:
+        """Give the sensitive topics of this file and of the guidelines, in small letters as triggers' topics are."""
+        return (*self.sensitive_topics, *(one.lower() for one in guidelines.sensitive_topics))
 
 
 def read_settings(content: bytes, name: str = OUTREACH) -> OutreachSettings:
