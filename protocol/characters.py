@@ -6,7 +6,9 @@ calls some more "default ignorable" that Python lets pass, and a few that it doe
 A terminal draws any number of combining marks over one another, and so over the lines above: hence the limit.
 """
 
+import re
 import unicodedata
+from functools import lru_cache
 
 MOST_MARKS = 4
 """Combining marks in a row: three stand on a letter in pointed Hebrew, four in Tibetan; towers have dozens."""
@@ -29,6 +31,10 @@ _UNSEEN = frozenset(
 )
 
 
+_ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
+"""Alphabets whose letters look like one another's."""
+
+
 def is_visible(text: str) -> bool:
     """Whether a person sees every character of a text, in its place: ``escape`` would change nothing."""
     return (text.isascii() and text.isprintable()) or not any(seen is False for _, seen in _looked_at(text))
@@ -41,6 +47,20 @@ def escape(text: str) -> str:
     return "".join(
         one if seen else one.encode("unicode_escape").decode("ascii") for one, seen in _looked_at(text)
     )
+
+
+def has_word_of_two_alphabets(text: str) -> bool:
+    """Whether a word mixes letters of alphabets that look alike: a reader takes it for another word."""
+    return any(
+        len({alphabet for alphabet in map(_alphabet, word) if alphabet}) > 1
+        for word in re.findall(r"\w+", text)
+    )
+
+
+@lru_cache(4096)
+def _alphabet(letter: str) -> str:
+    name = unicodedata.name(letter, "")
+    return next((alphabet for alphabet in _ALPHABETS if name.startswith(alphabet)), "")
 
 
 def _looked_at(text: str) -> list[tuple[str, bool]]:

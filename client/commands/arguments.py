@@ -233,6 +233,12 @@ def _peers(parser: OneLineParser) -> None:
     given.add_argument("file", type=Path, metavar="FILE", help="the peer's newest file")
 
 
+def _people(parser: OneLineParser) -> None:
+    parser.begin_words("action", "begin|list")
+    inner(parser, "begin", "write people.yaml to edit, which names nobody yet; overwrites nothing")
+    inner(parser, "list", "check it, and show who decides in which role; changes nothing")
+
+
 def _contract(parser: OneLineParser) -> None:
     parser.begin_words("action", "draft")
     draft = inner(parser, "draft", "a contract to start with, from names and types of columns alone")
@@ -313,6 +319,7 @@ COMMANDS = (
         "model", "model", "show who signed a model and its card, and whether it may be used here", _model
     ),
     Command("score", "score", "write one probability per message, with reasons", _score),
+    Command("people", "people", "say who decides about messages to patients, and in which role", _people),
     Command("content", "content", "check, approve, retire and draft what messages to patients say", content),
     Command("outreach", "outreach", "say who is due a message, and propose what they are sent", outreach),
     Command("notice", "notice", "write the page for patients, from contract, policy and ledger", _notice),

@@ -14,6 +14,7 @@ from wardround.client.outreach.content.check import CheckedModule, check_one, sm
 from wardround.client.outreach.content.deciding import approval, retirement
 from wardround.client.outreach.content.folder import ContentFolder, read_folder
 from wardround.client.outreach.content.module import PARTS, VOICE, Module
+from wardround.client.policy.people_file import people_of
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.answer import types
 from wardround.protocol.text.say import say_json
@@ -28,6 +29,7 @@ def approve(options: Namespace) -> None:
         decision = approval(
             content,
             checked,
+            people=people_of(opened.home.folder),
             person=person(options.person),
             reason=options.reason,
             until=_day(options.until),

@@ -9,6 +9,7 @@ from wardround.client.outreach.content.draft import draft_files, draft_request, 
 from wardround.client.outreach.content.folder import keep_drafts, read_folder
 from wardround.client.outreach.content.generator import LARGEST_OUTPUT, find_program, run_generator
 from wardround.client.outreach.content.module import read_module
+from wardround.client.policy.people_file import people_of
 from wardround.protocol.text.say import say_json
 
 
@@ -17,11 +18,12 @@ def draft(options: Namespace) -> None:
     program = find_program(options.program)
     with open_home(options.home) as opened:
         content = read_folder(opened.home.content_folder)
+        author = people_of(opened.home.folder).known(person(options.person))
     module = content.find(options.name)
     request = draft_request(module, content.guidelines, options.count)
     output = run_generator(program, request, options.seconds)
     variants = read_variants(output, module, options.count, LARGEST_OUTPUT)
-    files = draft_files(variants, module, content, person(options.person), program.name)
+    files = draft_files(variants, module, content, author.name, program.name)
     drafted = [read_module(text, file) for file, text in files.items()]
     faults = [fault for one in check(drafted, content.guidelines, None) for fault in one.faults]
     paths = keep_drafts(content.folder, files)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
-from wardround.client.checks import files, machine, own_models, peers, releases, rounds, server, sums
+from wardround.client.checks import files, machine, own_models, peers, people, releases, rounds, server, sums
 from wardround.client.checks.finding import FAULT, WARN, Finding, failed, fault, guarded, ok
 from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.terminal import say, table
@@ -73,6 +73,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
     yield from guarded("policy", lambda: files.policy(policy))
     yield from guarded("plugins", lambda: own_models.own_models(home, policy))
     yield from guarded("peers", lambda: peers.peers(home, policy))
+    yield from guarded("people", lambda: people.people(home))
     yield from guarded("outreach", lambda: _outreach(home))
     try:
         ledger = home.open_ledger()

@@ -14,6 +14,7 @@ from wardround.client.outreach.notice.facts import OutreachFacts
 from wardround.client.outreach.notice.page import outreach_notice_html
 from wardround.client.outreach.triggers.settings import OUTREACH
 from wardround.client.outreach.triggers.settings_file import settings_of
+from wardround.client.policy.people_file import people_of
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded, write_new
 from wardround.protocol.terms.limits import expiry_of
@@ -50,6 +51,7 @@ def _facts(opened: OpenHome, options: Namespace) -> OutreachFacts:
         today=today,
         settings=settings,
         policy=opened.policy.outreach,
+        people=people_of(home.folder),
         guidelines=content.guidelines,
         modules=content.modules,
         purposes=_purposes(opened),

@@ -11,8 +11,9 @@ from wardround.client.commands.terminal import say, table
 from wardround.client.gate.consent_match import whom_texts_mean
 from wardround.client.outreach.decide.about import AboutPatient, about_patient
 from wardround.client.outreach.decide.patients import canonical_identifier
-from wardround.client.outreach.decide.rules import CLINICIAN, role_of
+from wardround.client.outreach.decide.rules import role_of
 from wardround.client.outreach.journal.tokens import token_of
+from wardround.client.policy.people import CLINICIAN
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.say import say_json
 from wardround.protocol.text.text import is_digest
@@ -21,7 +22,7 @@ from wardround.protocol.text.text import is_digest
 def about(options: Namespace) -> None:
     """Show what is kept of one patient; a clinician asks for them."""
     with open_outreach(options) as outreach:
-        if role_of(person(options.person), outreach.opened.policy.outreach) != CLINICIAN:
+        if role_of(person(options.person), outreach.people) != CLINICIAN:
             raise ConfigurationError("about: shows one patient; a clinician asks for them")
         home = outreach.opened.home
         form = home.source.place("messages").patient.form

@@ -10,7 +10,7 @@ from wardround.client.commands.terminal import say
 from wardround.client.outreach.decide.export import export, settle
 from wardround.client.outreach.decide.ground import tables_now
 from wardround.client.outreach.decide.outbox import STAGED, ExportReport, Outbox
-from wardround.client.outreach.decide.rules import check_reason, role_of
+from wardround.client.outreach.decide.rules import check_reason
 from wardround.client.outreach.decide.sendable import Sendable
 from wardround.client.outreach.decide.senders.messenger import secret_of
 from wardround.client.outreach.decide.signed import signed_about
@@ -18,6 +18,7 @@ from wardround.client.outreach.journal.records import as_time
 from wardround.client.outreach.journal.states import EXPORTED
 from wardround.client.outreach.triggers.settings_file import settings_of
 from wardround.client.policy.outreach import Recipient
+from wardround.client.policy.people import DECIDING
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.say import say_json
 from wardround.protocol.text.section import shown
@@ -49,8 +50,7 @@ def _recipient(outreach: OpenOutreach, name: str) -> Recipient:
 
 def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) -> Outbox:
     home, policy = outreach.opened.home, outreach.opened.policy.outreach
-    who = person(options.person)
-    role_of(who, policy)
+    who = outreach.people.acting(person(options.person), *DECIDING)
     now = proposed_at(outreach.opened, options.as_of)
     content, settings = outreach.content(), settings_of(home.folder)
     ground = tables_now(
@@ -67,7 +67,7 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
         content=content,
         standings=outreach.standings(content),
         signed=signed_about(outreach.log.read()),
-        policy=policy,
+        people=outreach.people,
         ground=ground,
         reserved=frozenset(outreach.journal.exports().filter(state=STAGED)["proposal"].to_list()),
         now=now,
@@ -80,7 +80,7 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
         key=home.key,
         recipient=recipient,
         sendable=sendable,
-        person=who,
+        person=who.name,
         now=now,
     )
 

@@ -13,6 +13,8 @@ from wardround.client.outreach.decide.acts import OutreachLog
 from wardround.client.outreach.decide.decisions import Decider
 from wardround.client.outreach.decide.patients import patients_by_token
 from wardround.client.outreach.journal.journal import Journal, open_journal
+from wardround.client.policy.people import People
+from wardround.client.policy.people_file import people_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +24,7 @@ class OpenOutreach:
     opened: OpenHome
     journal: Journal
     log: OutreachLog
+    people: People
 
     def decider(self, options: Namespace) -> Decider:
         """Give the person who decides, and for which reason."""
@@ -31,7 +34,8 @@ class OpenOutreach:
             log=self.log,
             key=home.key,
             policy=self.opened.policy.outreach,
-            person=person(options.person),
+            people=self.people,
+            who=self.people.known(person(options.person)),
             reason=options.reason or "",
             now=self.opened.now,
             timezone=home.timezone,
@@ -56,4 +60,6 @@ class OpenOutreach:
 def open_outreach(options: Namespace) -> Iterator[OpenOutreach]:
     """Open the home, its journal and its log."""
     with open_home(options.home) as opened, open_journal(opened.home.folder) as journal:
-        yield OpenOutreach(opened, journal, OutreachLog(opened.home.approvals_folder, opened.home.key.public))
+        home = opened.home
+        log = OutreachLog(home.approvals_folder, home.key.public)
+        yield OpenOutreach(opened, journal, log, people_of(home.folder))

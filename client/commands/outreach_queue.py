@@ -10,10 +10,11 @@ from wardround.client.commands.outreach_texts import show_texts
 from wardround.client.commands.terminal import say, table
 from wardround.client.outreach.decide.decisions import chosen
 from wardround.client.outreach.decide.queue import for_clinicians, for_communications
-from wardround.client.outreach.decide.rules import CLINICIAN, role_of
+from wardround.client.outreach.decide.rules import role_of
 from wardround.client.outreach.decide.signed import signed_about
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.outreach.journal.states import APPROVED, HELD, PROPOSED
+from wardround.client.policy.people import CLINICIAN
 from wardround.protocol.text.say import say_json
 
 _MOST_LINES = 100
@@ -22,7 +23,7 @@ _MOST_LINES = 100
 def queue(options: Namespace) -> None:
     """Show it; nothing is changed."""
     with open_outreach(options) as outreach:
-        role = role_of(person(options.person), outreach.opened.policy.outreach)
+        role = role_of(person(options.person), outreach.people)
         waiting = chosen(
             outreach.journal,
             (PROPOSED, HELD, APPROVED),

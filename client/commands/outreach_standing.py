@@ -23,7 +23,7 @@ def standing(options: Namespace) -> None:
     """Sign one, co-sign one, end one, apply those that hold, or list them."""
     with open_outreach(options) as outreach:
         if options.act != "list":
-            role_of(outreach.decider(options).person, outreach.opened.policy.outreach)
+            role_of(outreach.decider(options).person, outreach.people)
         _ACTS[options.act](outreach, options)
 
 
@@ -61,7 +61,7 @@ def _sign(outreach: OpenOutreach, options: Namespace) -> None:
     if module.digest != one.standing.digest:
         raise ConfigurationError(f"{module.name}: changed since {one.people[0]} signed; begin a new one")
     one.standing.check(decider.today)
-    if not replace(one, people=(*one.people, decider.person)).holds(decider.policy):
+    if not replace(one, people=(*one.people, decider.person)).holds(decider.people):
         raise ConfigurationError(
             f"person={decider.person}: signed it already, or none of {', '.join(one.people)} and you is a clinician"
         )
@@ -93,9 +93,9 @@ def _apply(outreach: OpenOutreach, options: Namespace) -> None:
 
 
 def _list(outreach: OpenOutreach, options: Namespace) -> None:
-    policy, today = outreach.opened.policy.outreach, outreach.decider(options).today
+    today = outreach.opened.home.date(outreach.opened.now)
     found = signed_about(outreach.log.read()).standing.values()
-    states = {one.number: _state(one, one.holds(policy), today) for one in found}
+    states = {one.number: _state(one, one.holds(outreach.people), today) for one in found}
     if options.json:
         say_json(
             [

@@ -2,6 +2,7 @@
 
     HOME/hospital.yaml     this file's settings (below)
     HOME/policy.yaml       the hospital's limits (client.policy.policy_file), read again at every plan
+    HOME/people.yaml       who decides about messages to patients, and in which role (client.policy.people)
     HOME/ledger.sqlite     the record of every release (client.ledger.sqlite)
     HOME/keys/hospital.key the Ed25519 key that signs releases and the ledger
     HOME/keys/patients.key 64 hexadecimal digits: the secret behind patients' tokens; never changed, never shared

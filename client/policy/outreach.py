@@ -1,8 +1,6 @@
-"""Who decides about messages to patients, and where approved ones may go: the section ``outreach`` of policy.yaml.
+"""Where approved messages to patients may go, and how many one person approves: ``outreach`` of policy.yaml.
 
     outreach:
-      clinicians: ["Grace Hopper"]     # decide, and see reasons and identities
-      communications: ["Ada Byron"]    # decide about whole batches, and see texts and counts alone
       alone: 50                        # messages a day that one person approves alone; more needs two
       words_per_minute: 240            # how fast a person reads
       values: {phone: 555 0100}        # placeholders that say the same to everybody
@@ -13,7 +11,7 @@
         mailer: {form: messenger, url: "http://127.0.0.1:9000/send", channels: [email], keeps_keys: true}
         records: {form: fhir, folder: /srv/fhir, channels: [portal, letter, phone]}
 
-What is not named here gets nothing, and who is not named here decides nothing.
+What is not named here gets nothing. Who decides stands in people.yaml (``client.policy.people``).
 """
 
 import re
@@ -54,10 +52,8 @@ class Recipient:
 
 @dataclass(frozen=True, kw_only=True)
 class OutreachPolicy:
-    """The section. The defaults let nobody decide and nothing leave."""
+    """The section. The defaults let nothing leave."""
 
-    clinicians: tuple[str, ...] = ()
-    communications: tuple[str, ...] = ()
     alone: int = ALONE
     words_per_minute: int = WORDS_PER_MINUTE
     values: Mapping[str, str] = field(default_factory=dict)
@@ -69,8 +65,6 @@ class OutreachPolicy:
 def outreach_from_section(section: Section) -> OutreachPolicy:
     """Read the section; ConfigurationError names key, value and what is allowed."""
     policy = OutreachPolicy(
-        clinicians=_people(section, "clinicians"),
-        communications=_people(section, "communications"),
         alone=_whole(section, "alone", 0, _MOST_ALONE, ALONE),
         words_per_minute=_whole(section, "words_per_minute", 1, 1000, WORDS_PER_MINUTE),
         values=_values(section.section("values", {})),
@@ -80,13 +74,6 @@ def outreach_from_section(section: Section) -> OutreachPolicy:
     )
     section.finish()
     return policy
-
-
-def _people(section: Section, key: str) -> tuple[str, ...]:
-    people = section.texts(key, ())
-    if not all(map(is_line, people)):
-        raise section.fail(key, 'must be names of people, as in ["Grace Hopper"]')
-    return people
 
 
 def _whole(section: Section, key: str, least: int, most: int, default: int) -> int:

@@ -15,12 +15,17 @@ PATIENTS, FIRST = 400, date(2026, 12, 7)
 HERE = Path(__file__).parent
 POLICY = """
 outreach:
-  clinicians: [Grace Hopper, Ida Rhodes]
-  communications: [Ada Byron]
   values: {place: North Clinic, phone: 555 0100}
   dates: "%d.%m.%Y"
   recipients:
     texts: {form: csv, folder: texts, channels: [sms]}
+"""
+PEOPLE = """
+people:
+  grace: {name: Grace Hopper, roles: [clinician, approver]}
+  ida: {name: Ida Rhodes, roles: [clinician, approver]}
+  ada: {name: Ada Byron, roles: [communications]}
+  maria: {name: María López}
 """
 OUTREACH = """
 consents:
@@ -100,6 +105,7 @@ def settle(home: Path, today: date) -> None:
         (home / "policy.yaml").write_text(policy + POLICY)
         shutil.copytree(HERE / "content", home / "content")
         (home / "texts").mkdir()
+        (home / "people.yaml").write_text(PEOPLE, encoding="utf-8")
         (home / "outreach.yaml").write_text(OUTREACH)
         (home / "protocol.yaml").write_text(PROTOCOL)
 

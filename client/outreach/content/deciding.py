@@ -1,15 +1,14 @@
 """Who may decide what about a module: an approval by a named person who wrote no word of it, or a retirement. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime
 
 from wardround.client.outreach.content.approvals import APPROVED, RETIRED, ContentDecision
 from wardround.client.outreach.content.check import CheckedModule
 from wardround.client.outreach.content.folder import ContentFolder
-from wardround.client.outreach.content.guidelines import Guidelines
 from wardround.client.outreach.content.module import SUFFIX, Module
 from wardround.client.outreach.content.translation import original_of
-from wardround.client.outreach.content.wording import bare_letters
+from wardround.client.policy.people import APPROVER, PEOPLE, People, Person
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.text.section import shown
 from wardround.protocol.text.text import is_line
@@ -21,6 +20,7 @@ def approval(
     content: ContentFolder,
     checked: CheckedModule,
     *,
+    people: People,
     person: str,
     reason: str,
     until: date | None,
@@ -32,7 +32,7 @@ def approval(
     checked: one of the folder's modules. until: its last day, None for the module's own.
     """
     module = checked.module
-    check_approver(module, person, content.guidelines)
+    approver = approver_of(module, person, people)
     _check_reason(reason)
     if checked.faults:
         raise ConfigurationError(f"{'; '.join(checked.faults)}; nothing was recorded")
@@ -47,7 +47,7 @@ def approval(
         digest=module.digest,
         original="" if original is None else original.digest,
         guidelines=content.guidelines_digest,
-        person=person,
+        person=approver.name,
         reason=reason,
         until=last,
         time=now,
@@ -91,39 +91,21 @@ def _check_reason(reason: str) -> None:
     )
 
 
-def check_approver(module: Module, person: str, guidelines: Guidelines) -> None:
-    """Return where this person may approve this module; ConfigurationError else."""
-    if not is_named(person, guidelines.approvers):
-        raise ConfigurationError(
-            f"person={shown(person)}: is not in guidelines.yaml (approvers); give --person NAME, as it stands there"
-        )
-    for role, name in (("wrote", module.author), ("translated", module.translator)):
-        if name and may_be_same_person(person, name):
-            raise ConfigurationError(
-                f"person={shown(person)}: {role} {module.name} ({shown(name)}), and somebody else must approve it"
-            )
+def approver_of(module: Module, person: str, people: People) -> Person:
+    """Give who approves this module; ConfigurationError where they may not.
 
-
-def is_named(person: str, people: Iterable[str]) -> bool:
-    """Whether a list names this person, without regard to order, capitals and accents."""
-    return any(_words(person) == _words(one) for one in people)
-
-
-def may_be_same_person(one: str, other: str) -> bool:
-    """Whether two names may be one person's: without regard to order, capitals, accents; initials and parts count.
-
-    >>> may_be_same_person("López, M.", "Maria Lopez"), may_be_same_person("Ada Byron", "Ada Rhodes")
-    (True, False)
+    Whoever wrote a text must be enrolled too: an author whom nobody knows could be the approver under another name.
     """
-    fewer, more = sorted((_words(one), _words(other)), key=len)
-    return all(any(_fits(word, another) for another in more) for word in fewer)
-
-
-def _fits(word: str, another: str) -> bool:
-    shorter, longer = sorted((word, another), key=len)
-    return longer.startswith(shorter) if len(shorter) == 1 else shorter == longer
-
-
-def _words(name: str) -> list[str]:
-    kept = (one if one.isalnum() else " " for one in bare_letters(name))
-    return sorted("".join(kept).split())
+    approver = people.acting(person, APPROVER)
+    for role, name in (("wrote", module.author), ("translated", module.translator)):
+        known = people.find(name) if name else None
+        if name and known is None:
+            raise ConfigurationError(
+                f"{module.name}: {shown(name)}, who {role} it, is not in {PEOPLE}; enrol them there (without a role, "
+                "if they only write), or correct the name in the module"
+            )
+        if known == approver:
+            raise ConfigurationError(
+                f"person={approver.name}: {role} {module.name} ({shown(name)}), and somebody else must approve it"
+            )
+    return approver

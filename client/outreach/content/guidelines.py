@@ -39,7 +39,6 @@ class Guidelines:
     """
 
     languages: tuple[str, ...]
-    approvers: tuple[str, ...] = ()
     translators: Mapping[str, Translator] = field(default_factory=dict)
     link_hosts: tuple[str, ...] = ()
     link_parameters: tuple[str, ...] = ()
@@ -60,7 +59,6 @@ def read_guidelines(content: bytes, name: str = GUIDELINES) -> Guidelines:
     sms = faults.take(lambda: section.section("sms"), Section({}, f"{name}.sms"))
     guidelines = Guidelines(
         languages=faults.take(lambda: _languages(section), ()),
-        approvers=faults.take(lambda: section.texts("approvers", ()), ()),
         translators=faults.take(lambda: _translators(section), {}),
         link_hosts=faults.take(lambda: _hosts(section), ()),
         link_parameters=faults.take(lambda: section.texts("link_parameters", ()), ()),

@@ -11,11 +11,11 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
+from wardround.protocol.characters import has_word_of_two_alphabets
+
 CATEGORIES = ("guilt", "fear", "shame", "false_urgency", "claims")
 _MARKUP = re.compile(r"<[A-Za-z/!?]|&#?\w+;|!\[|\]\(")
 _TEMPLATE = re.compile(r"[{}]")
-_ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
-"""Alphabets whose letters look like one another's."""
 
 
 def phrases_found(text: str, phrases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
@@ -36,10 +36,8 @@ def hidden_faults(text: str) -> Iterator[str]:
         yield "holds markup; write plain text (no HTML, no images)"
     if _TEMPLATE.search(text):
         yield "holds a brace that belongs to no placeholder; a placeholder is {name} in small letters"
-    for word in re.findall(r"\w+", text):
-        if len({alphabet for alphabet in map(_alphabet, word) if alphabet}) > 1:
-            yield "holds a word with letters of two alphabets, which look alike"
-            return
+    if has_word_of_two_alphabets(text):
+        yield "holds a word with letters of two alphabets, which look alike"
 
 
 def as_read(text: str) -> str:
@@ -64,9 +62,3 @@ def _pattern(phrase: str) -> re.Pattern[str]:
     # Bounded, so that no text makes a phrase take more than one pass over it.
     joined = " ".join(map(re.escape, words)).replace(r" \*", r"[^\W_]{0,40}")
     return re.compile(("" if open_start else r"(?<![^\W_])") + joined + ("" if open_end else r"(?![^\W_])"))
-
-
-@lru_cache(4096)
-def _alphabet(letter: str) -> str:
-    name = unicodedata.name(letter, "")
-    return next((alphabet for alphabet in _ALPHABETS if name.startswith(alphabet)), "")

@@ -39,6 +39,7 @@ from wardround.client.outreach.journal.records import OutreachProposal, as_text
 from wardround.client.outreach.journal.schema import HELD_COLUMNS, PROPOSAL_COLUMNS
 from wardround.client.outreach.journal.states import APPROVED, HELD, PROPOSED, REFUSED, VOID
 from wardround.client.policy.outreach import OutreachPolicy
+from wardround.client.policy.people import People, Person
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.wire.signing import SigningKey
 
@@ -48,16 +49,22 @@ _MOVED_TO = {HOLD: HELD, REFUSE: REFUSED}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decider:
-    """A person, and what their decisions are kept in."""
+    """A person, and what their decisions are kept in. people: everybody who is enrolled."""
 
     journal: Journal
     log: OutreachLog
     key: SigningKey
     policy: OutreachPolicy
-    person: str
+    people: People
+    who: Person
     reason: str
     now: datetime
     timezone: str
+
+    @property
+    def person(self) -> str:
+        """The name that decisions keep."""
+        return self.who.name
 
     def day(self, time: datetime) -> date:
         """Give the day that a time falls on in the hospital's own zone."""
@@ -82,7 +89,7 @@ class Decider:
 
     def check(self, proposals: Sequence[OutreachProposal], single: bool) -> None:
         """ConfigurationError where this person may not decide about these. single: they were named one by one."""
-        role = role_of(self.person, self.policy)
+        role = role_of(self.person, self.people)
         check_reason(self.reason)
         if len(proposals) > MOST_AT_ONCE:
             raise ConfigurationError(
@@ -120,13 +127,13 @@ def approve(decider: Decider, proposals: Sequence[OutreachProposal], read_second
     ConfigurationError where this person signed all of them before, and another one is needed.
     """
     acts = decider.log.read()
-    needed = people_needed(proposals, acts, decider.policy, decider.person, decider.now)
+    needed = people_needed(proposals, acts, decider.policy, decider.people, decider.who, decider.now)
     seconds = -1 if read_seconds is None else int(read_seconds)
     act = decider.act(APPROVE, proposals, needed=needed.people, read_seconds=seconds)
     about = signed_about((*acts, act))
-    ready = [one for one in proposals if about.approved(one, decider.policy, decider.today)]
+    ready = [one for one in proposals if about.approved(one, decider.people, decider.today)]
     before = signed_about(acts)
-    if not ready and all(decider.person in before.signers(one) for one in proposals):
+    if not ready and all(decider.who in map(decider.people.find, before.signers(one)) for one in proposals):
         raise ConfigurationError(
             f"person={decider.person}: approved these already; {needed.why}, so another person must approve them too"
         )
@@ -191,7 +198,7 @@ def apply_standing(decider: Decider, may_be_sent: Sequence[str]) -> dict[int, tu
     moved: dict[int, tuple[int, ...]] = {}
     waiting = [one for one in decider.journal.proposals((PROPOSED,)) if one.module in may_be_sent]
     for number, signed in signed_about(decider.log.read()).standing.items():
-        if not signed.holds(decider.policy):
+        if not signed.holds(decider.people):
             continue
         acts = [act for act in decider.log.read() if act.kind == APPLY and act.number == number]
         done = {one for act in acts for one in act.leaves.values()}

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from wardround.client.outreach.content.deciding import LONGEST_REASON, is_named, may_be_same_person
+from wardround.client.outreach.content.deciding import LONGEST_REASON
 from wardround.client.outreach.content.module import Module
 from wardround.client.outreach.decide.acts import APPROVE, EXPORT, OutreachAct
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.policy.outreach import OutreachPolicy
+from wardround.client.policy.people import CLINICIAN, COMMUNICATIONS, DECIDING, People, Person
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.text.section import shown
 from wardround.protocol.text.text import is_line
 
-CLINICIAN, COMMUNICATIONS = "clinician", "communications"
 FEWEST_SHOWN = 11
 """Counts below it are not shown to who may not see single patients (CMS cell size policy)."""
 _A_DAY = timedelta(hours=24)
@@ -27,16 +27,9 @@ class Needed:
     why: str
 
 
-def role_of(person: str, policy: OutreachPolicy) -> str:
-    """Say as whom a person decides; ConfigurationError for who is not named in policy.yaml."""
-    if is_named(person, policy.clinicians):
-        return CLINICIAN
-    if is_named(person, policy.communications):
-        return COMMUNICATIONS
-    raise ConfigurationError(
-        f"person={shown(person)}: is not in policy.yaml (outreach: clinicians, communications); give --person NAME, "
-        "as it stands there"
-    )
+def role_of(person: str, people: People) -> str:
+    """Say as whom a person decides; ConfigurationError for who has no such role in people.yaml."""
+    return CLINICIAN if CLINICIAN in people.acting(person, *DECIDING).roles else COMMUNICATIONS
 
 
 def check_choice(role: str, single: bool, count: int) -> None:
@@ -62,7 +55,8 @@ def people_needed(
     proposals: Sequence[OutreachProposal],
     acts: Iterable[OutreachAct],
     policy: OutreachPolicy,
-    person: str,
+    people: People,
+    person: Person,
     now: datetime,
 ) -> Needed:
     """Say how many people must approve these.
@@ -76,7 +70,8 @@ def people_needed(
         return Needed(2, "a module is used for the first time")
     ids = {str(one.id) for one in proposals}
     for act in acts:
-        mine = act.kind == APPROVE and act.needed == 1 and may_be_same_person(act.person, person)
+        # Who signed and is enrolled no more, or never was, may be this person.
+        mine = act.kind == APPROVE and act.needed == 1 and people.find(act.person) in (person, None)
         # A clock that was set back must not let yesterday's batch be forgotten.
         if mine and act.time > now - _A_DAY:
             ids |= act.leaves.keys()

@@ -21,7 +21,7 @@ from wardround.client.outreach.decide.message import OutgoingMessage, written_ou
 from wardround.client.outreach.decide.signed import SignedAbout
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.outreach.permission.rules import Allowed
-from wardround.client.policy.outreach import OutreachPolicy
+from wardround.client.policy.people import People
 
 WAITS = ("hours", "caps", "signed", "journal")
 """Rules by which a message stays where it is; by any other it is void, and what is still due is proposed anew."""
@@ -50,7 +50,7 @@ class Sendable:
     content: ContentFolder
     standings: Mapping[str, Standing]
     signed: SignedAbout
-    policy: OutreachPolicy
+    people: People
     ground: Ground
     reserved: frozenset[int]
     now: datetime
@@ -63,7 +63,7 @@ class Sendable:
             return Held("content", f"{proposal.module} is no longer the text that was approved")
         if not self.standings[module.name].may_be_sent:
             return Held("content", f"{proposal.module}: {self.standings[module.name].state}")
-        if not self.signed.approved(proposal, self.policy, self.today):
+        if not self.signed.approved(proposal, self.people, self.today):
             return Held("signed", "the signed log holds no approval of exactly this by enough people")
         if leaf(proposal) in self.signed.left and proposal.id not in self.reserved:
             return Held("journal", "the signed log says that it was exported, and the journal was put back")

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from wardround.client.outreach.content.deciding import is_named, may_be_same_person
 from wardround.client.outreach.decide.acts import (
     APPLY,
     APPROVE,
@@ -24,7 +23,7 @@ from wardround.client.outreach.decide.acts import (
 )
 from wardround.client.outreach.decide.standing import StandingApproval
 from wardround.client.outreach.journal.records import OutreachProposal
-from wardround.client.policy.outreach import OutreachPolicy
+from wardround.client.policy.people import CLINICIAN, DECIDING, People
 
 
 @dataclass(frozen=True)
@@ -36,25 +35,17 @@ class SignedStanding:
     people: tuple[str, ...]
     ended: bool = False
 
-    def holds(self, policy: OutreachPolicy) -> bool:
+    def holds(self, people: People) -> bool:
         """Whether two people signed it, one of them a clinician, and nobody ended it."""
-        return not self.ended and enough(self.people, 2, policy)
+        return not self.ended and enough(self.people, 2, people)
 
 
-def different_people(names: Sequence[str]) -> tuple[str, ...]:
-    """Give the names that cannot be one person's twice."""
-    found: list[str] = []
-    for name in names:
-        if not any(may_be_same_person(name, other) for other in found):
-            found.append(name)
-    return tuple(found)
-
-
-def enough(names: Sequence[str], needed: int, policy: OutreachPolicy) -> bool:
-    """Whether these are so many different people whom the policy names today, with a clinician among two."""
-    named = [name for name in names if is_named(name, (*policy.clinicians, *policy.communications))]
-    clinician = needed < 2 or any(is_named(name, policy.clinicians) for name in named)
-    return len(different_people(named)) >= needed and clinician
+def enough(names: Sequence[str], needed: int, people: People) -> bool:
+    """Whether these are so many different people who may decide today, with a clinician among two."""
+    deciding = {one.account: one for one in people.with_role(*DECIDING)}
+    accounts = {found.account for name in names if (found := people.find(name)) is not None}
+    named = [deciding[one] for one in accounts & deciding.keys()]
+    return len(named) >= needed and (needed < 2 or any(CLINICIAN in one.roles for one in named))
 
 
 def standing_approvals(acts: Sequence[OutreachAct]) -> dict[int, SignedStanding]:
@@ -92,17 +83,17 @@ class SignedAbout:
         acts = self.approvals.get(mine, ())
         return tuple(act.person for act in acts if act.kind == APPROVE and act.leaves[mine] == digest)
 
-    def approved(self, proposal: OutreachProposal, policy: OutreachPolicy, today: date) -> bool:
+    def approved(self, proposal: OutreachProposal, people: People, today: date) -> bool:
         """Whether it may be exported, as far as people's word goes."""
         mine, digest = str(proposal.id), leaf(proposal)
         acts = [act for act in self.approvals.get(mine, ()) if act.leaves[mine] == digest]
         for act in acts:
             if act.kind == APPLY:
                 one = self.standing.get(act.number)
-                if one and one.holds(policy) and one.standing.covers(proposal, today):
+                if one and one.holds(people) and one.standing.covers(proposal, today):
                     return True
         needed = [act.needed for act in acts if act.kind == APPROVE]
-        return bool(needed) and enough(self.signers(proposal), needed[-1], policy)
+        return bool(needed) and enough(self.signers(proposal), needed[-1], people)
 
 
 def signed_about(acts: Sequence[OutreachAct]) -> SignedAbout:

@@ -14,9 +14,9 @@ def stop(decider: Decider, home: Path) -> tuple[int, int]:
     """Void whatever is not exported; give how many were voided, and how many may be leaving already.
 
     A file that is staged is void, one that has its name has left. A POST that is in doubt stays so: nobody knows.
-    Every person whom the policy names may stop.
+    Everybody who may decide may stop.
     """
-    role_of(decider.person, decider.policy)
+    role_of(decider.person, decider.people)
     check_reason(decider.reason)
     with turn_of(home):
         decider.log.add(decider.act(STOP), decider.key)

@@ -10,6 +10,7 @@ from wardround.client.outreach.content.module import Module
 from wardround.client.outreach.measure.protocol_file import SignedProtocol
 from wardround.client.outreach.triggers.settings import OutreachSettings
 from wardround.client.policy.outreach import OutreachPolicy
+from wardround.client.policy.people import People
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class OutreachFacts:
     today: date
     settings: OutreachSettings
     policy: OutreachPolicy
+    people: People
     guidelines: Guidelines
     modules: Sequence[Module]
     purposes: tuple[str, ...] = ()

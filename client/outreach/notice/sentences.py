@@ -13,6 +13,7 @@ from wardround.client.outreach.measure.protocol import EXPLORED, RESEARCH
 from wardround.client.outreach.notice.facts import OutreachFacts
 from wardround.client.outreach.notice.language import MessageFile
 from wardround.client.outreach.triggers.trigger import Trigger
+from wardround.client.policy.people import APPROVER, DECIDING
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,13 @@ def _due_values(trigger: Trigger, facts: OutreachFacts, words: MessageFile) -> d
 
 
 def _decides(facts: OutreachFacts, words: MessageFile) -> _Part:
-    approvers = len(facts.guidelines.approvers)
+    approvers = len(facts.people.with_role(APPROVER))
     yield (
         ("approvers", {"count": approvers, "hospital": facts.hospital}) if approvers else ("no_approvers", {})
     )
     if any(one.drafted_with for one in facts.sent):
         yield "drafted", {"hospital": facts.hospital}
-    people = len({*facts.policy.clinicians, *facts.policy.communications})
+    people = len(facts.people.with_role(*DECIDING))
     if not people:
         yield "nobody_decides", {"hospital": facts.hospital}
         return

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.client.outreach.content.modules import SPANISH, module_text, write_folder
+from tests.client.outreach.content.modules import SPANISH, module_text, write_folder, write_people
 from wardround.client.home.terms_folder import keep_pending
 from wardround.client.main import main
 from wardround.protocol.contract.reading import contract_from_mapping
@@ -97,6 +97,7 @@ GRACE = ("--person", "Grace Hopper", "--reason", "plain and kind")
 @pytest.fixture
 def content(hospital) -> Path:
     """Two modules that nobody approved, valid now."""
+    write_people(hospital.folder)
     head = {"valid_from": "2026-01-01", "valid_until": "2990-12-31"}
     return write_folder(hospital.folder / "content", module_text(**head), module_text(**head, **SPANISH))
 
@@ -233,9 +234,12 @@ def test_a_draft_is_never_sent_before_somebody_else_approved_it(content: Path, r
 
 
 def test_a_draft_that_cannot_be_leaves_nothing(content: Path, run: Run) -> None:
-    assert run("draft", "visit.en", "--with", "/bin/false")[0] == 2
-    assert run("draft", "visit.en", "--with", "true")[0] == 2
-    assert run("draft", "visit.en", "--with", "true", "--count", "0")[0] == 2
-    assert run("draft", "visit.en", "--with", "true", "--seconds", "601")[0] == 2
-    assert run("draft", "visit.en", "--with", "no-such-program")[0] == 2
+    assert run("draft", "visit.en", "--with", "/bin/false", *GRACE[:2])[0] == 2
+    assert run("draft", "visit.en", "--with", "true", *GRACE[:2])[0] == 2
+    assert run("draft", "visit.en", "--with", "true", "--count", "0", *GRACE[:2])[0] == 2
+    assert run("draft", "visit.en", "--with", "true", "--seconds", "601", *GRACE[:2])[0] == 2
+    assert run("draft", "visit.en", "--with", "no-such-program", *GRACE[:2])[0] == 2
+    code, _, error = run("draft", "visit.en", "--with", "cat", "--person", "Nobody Known")
+    assert code == 2
+    assert "people.yaml" in error
     assert not (content / "drafts").exists()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.client.outreach.content.modules import module_text, write_folder
+from tests.client.outreach.content.modules import module_text, write_folder, write_people
 from wardround.client.main import main
 
 Run = Callable[..., Any]
@@ -57,6 +57,7 @@ def due(hospital, run: Run) -> Any:
     """A simulated hospital with one approved module, and three patients who booked."""
     hospital.become_simulated(7)
     head = {"valid_from": "2024-01-01", "valid_until": "2990-12-31"}
+    write_people(hospital.folder)
     write_folder(hospital.folder / "content", module_text(**head))
     path = hospital.folder / "hospital.yaml"
     plain = yaml.safe_load(path.read_text())

@@ -1,4 +1,4 @@
-"""Who decides about messages, and where they may go: what policy.yaml does not name is nobody and nowhere."""
+"""Where messages may go: what policy.yaml does not name is nowhere."""
 
 import pytest
 import yaml
@@ -8,8 +8,6 @@ from wardround.client.policy.policy_file import policy_from_yaml
 from wardround.protocol.errors import ConfigurationError
 
 SECTION = {
-    "clinicians": ["Grace Hopper"],
-    "communications": ["Ada Byron"],
     "alone": 20,
     "recipients": {
         "texts": {"form": "csv", "folder": "/srv/texts", "channels": ["sms"]},
@@ -29,16 +27,16 @@ def read(**changes: object) -> OutreachPolicy:
     ).outreach
 
 
-def test_the_section_says_who_and_where() -> None:
+def test_the_section_says_where() -> None:
     policy = read()
-    assert (policy.clinicians, policy.communications, policy.alone) == (("Grace Hopper",), ("Ada Byron",), 20)
+    assert policy.alone == 20
     assert policy.recipients["texts"].folder == "/srv/texts"
     assert (policy.recipients["mailer"].keeps_keys, policy.recipients["mailer"].timeout_seconds) == (True, 10)
 
 
-def test_without_the_section_nobody_decides_and_nothing_leaves() -> None:
+def test_without_the_section_nothing_leaves() -> None:
     policy = policy_from_yaml(b"delta: 0.00001").outreach
-    assert (policy.clinicians, policy.communications, dict(policy.recipients)) == ((), (), {})
+    assert dict(policy.recipients) == {}
 
 
 BAD_URLS = (

@@ -9,7 +9,6 @@ from wardround.client.outreach.content.module import Module, read_module
 
 GUIDELINES = {
     "languages": ["en", "es"],
-    "approvers": ["Grace Hopper", "Ida Rhodes"],
     "translators": {"María López": {"languages": ["es"], "qualification": "ATA certified"}},
     "link_hosts": ["www.north.example"],
     "placeholders": {"first_name": 30, "date": 20, "place": 40},
@@ -37,6 +36,13 @@ PARTS = {
     "core": "you have a visit on {date}: see you then.",
     "call to action": "To change it, call us. Reply STOP to stop.",
 }
+PEOPLE = """
+people:
+  grace: {name: Grace Hopper, roles: [clinician, approver]}
+  ida: {name: Ida Rhodes, roles: [clinician, approver]}
+  ada: {name: Ada Byron, roles: [communications]}
+  maria: {name: María López}
+"""
 LINK = "https://www.north.example/visits"
 LINKED = {
     "link": LINK,
@@ -74,6 +80,11 @@ def module_of(**changes: object) -> Module:
 def guidelines_of(**changes: object) -> Guidelines:
     """Read guidelines."""
     return read_guidelines(yaml.safe_dump({**GUIDELINES, **changes}, allow_unicode=True).encode())
+
+
+def write_people(home: Path) -> None:
+    """Enrol the people of these tests."""
+    (home / "people.yaml").write_text(PEOPLE, encoding="utf-8")
 
 
 def write_folder(folder: Path, *modules: str, **changes: object) -> Path:

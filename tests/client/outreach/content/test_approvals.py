@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.client.outreach.content.modules import SPANISH, guidelines_of, module_of, module_text, write_folder
+from tests.client.outreach.content.modules import (
+    PEOPLE,
+    SPANISH,
+    guidelines_of,
+    module_of,
+    module_text,
+    write_folder,
+)
 from wardround.client.outreach.content.approvals import ContentDecision, Standing, standings
 from wardround.client.outreach.content.check import check_one
 from wardround.client.outreach.content.choice import (
@@ -18,13 +25,15 @@ from wardround.client.outreach.content.choice import (
     held_for_authorisation,
     module_for,
 )
-from wardround.client.outreach.content.deciding import approval, may_be_same_person, retirement
+from wardround.client.outreach.content.deciding import approval, retirement
 from wardround.client.outreach.content.folder import ContentFolder, read_folder
 from wardround.client.outreach.content.module import Module, read_module
+from wardround.client.policy.people import People, read_people
 from wardround.protocol.errors import ConfigurationError
 
 TODAY = date(2026, 12, 10)
 NOW = datetime(2026, 12, 10, 9, tzinfo=UTC)
+ENROLLED = read_people(PEOPLE.encode())
 
 
 def approved(module: Module, original: Module | None = None, until: date | None = None) -> ContentDecision:
@@ -120,7 +129,8 @@ def folder(tmp_path: Path) -> ContentFolder:
 
 
 def decide(folder: ContentFolder, name: str = "visit.en", **changes: object) -> ContentDecision:
-    given = {"person": "Grace Hopper", "reason": "kind", "until": None, "now": NOW, "today": TODAY, **changes}
+    given = {"people": ENROLLED, "person": "Grace Hopper", "reason": "kind", "until": None}
+    given |= {"now": NOW, "today": TODAY, **changes}
     checked = check_one(folder.find(name), folder.modules, folder.guidelines, None)
     return approval(folder, checked, **given)  # type: ignore[arg-type]
 
@@ -137,8 +147,11 @@ def test_an_approval_is_of_what_was_read(folder: ContentFolder) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "says"),
     [
-        ("visit.en", {"person": "Ann Other"}, "approvers"),
-        ("visit.en", {"person": ""}, "approvers"),
+        ("visit.en", {"person": "Ann Other"}, "grace (Grace Hopper)"),
+        ("visit.en", {"person": ""}, "people.yaml"),
+        ("visit.en", {"person": "Grace Hoper"}, "did you mean Grace Hopper?"),
+        ("visit.en", {"person": "Ada Byron"}, "no approver"),
+        ("visit.en", {"people": People()}, "nobody"),
         ("visit.en", {"reason": " "}, "reason"),
         ("visit.en", {"reason": "a\nb"}, "reason"),
         ("visit.en", {"until": TODAY - timedelta(days=1)}, "until"),
@@ -154,24 +167,45 @@ def test_an_approval_that_may_not_be_is_refused(
     assert says in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "author", ["Ada  BYRON", "byron, ada", "Ádá Byron.", "A. Byron", "Ada", "Ada M. Byron"]
-)
+ADA = """
+people:
+  byron: {name: Ada Byron, also: [A. Byron], roles: [approver]}
+  maria: {name: María López, roles: [approver]}
+"""
+
+
+@pytest.mark.parametrize("author", ["Ada  BYRON", "byron", "A. Byron", "\uff21da Byron"])
 def test_nobody_approves_what_they_wrote(tmp_path: Path, author: str) -> None:
-    text = module_text(author=author)
-    own = read_folder(write_folder(tmp_path / "c", text, approvers=["Ada Byron", "Ada Rhodes"]))
+    own = read_folder(write_folder(tmp_path / "c", module_text(author=author)))
     with pytest.raises(ConfigurationError, match=r"wrote visit\.en"):
-        decide(own, person="ADA BYRON")
-    assert may_be_same_person("Ada Byron", author)
-    assert not may_be_same_person("Ida Rhodes", author)
+        decide(own, person="ADA BYRON", people=read_people(ADA.encode()))
+
+
+@pytest.mark.parametrize(
+    "author",
+    [
+        "Ada Byorn",
+        "Byron, Ada",
+        "Ada",
+        "\u0410da Byron",
+        "Ada Byr\u03bfn",
+        "Ádá Byron",
+        "Ada M. Byron",
+        "A Byron",
+    ],
+)
+def test_an_author_whom_nobody_knows_could_be_the_approver(tmp_path: Path, author: str) -> None:
+    own = read_folder(write_folder(tmp_path / "c", module_text(author=author)))
+    with pytest.raises(ConfigurationError, match=r"who wrote it, is not in people\.yaml"):
+        decide(own, person="byron", people=read_people(ADA.encode()))
 
 
 def test_nobody_approves_what_they_translated(tmp_path: Path) -> None:
-    texts = module_text(), module_text(**SPANISH)
-    own = read_folder(write_folder(tmp_path / "c", *texts, approvers=["María López"]))
-    decide(own, person="maria lopez")
+    own = read_folder(write_folder(tmp_path / "c", module_text(), module_text(**SPANISH)))
+    people = read_people(ADA.encode())
+    decide(own, person="maria", people=people)
     with pytest.raises(ConfigurationError, match=r"translated visit\.es"):
-        decide(own, "visit.es", person="maria lopez")
+        decide(own, "visit.es", person="MARÍA lópez", people=people)
 
 
 def test_a_module_with_a_fault_is_not_approved(tmp_path: Path) -> None:

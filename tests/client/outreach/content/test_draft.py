@@ -36,7 +36,7 @@ def program(folder: Path, body: str) -> Path:
 
 
 def test_a_program_is_given_public_text_alone() -> None:
-    guidelines = guidelines_of(approvers=["QSECRETQ Approver"], link_hosts=["qsecretq.example"])
+    guidelines = guidelines_of(link_hosts=["qsecretq.example"])
     text = {"parts": {"core": "Book: {link}", "voice": "Call"}, "author": "QSECRETQ Author"}
     text |= {"link": "https://qsecretq.example/", "paid_by": "QSECRETQ", "clinical_fact": "QSECRETQ"}
     request = draft_request(module_of(**text), guidelines, 2)

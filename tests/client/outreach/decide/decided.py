@@ -7,13 +7,21 @@ from wardround.client.outreach.decide.acts import OutreachAct, leaves_of, module
 from wardround.client.outreach.decide.standing import StandingApproval
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.policy.outreach import OutreachPolicy, Recipient
+from wardround.client.policy.people import People, Person
 
 NOW = datetime(2026, 12, 10, 9, tzinfo=UTC)
 TODAY = NOW.date()
 GRACE, IDA, ADA = "Grace Hopper", "Ida Rhodes", "Ada Byron"
 TEXTS = Recipient(name="texts", form="csv", channels=("sms",), folder="texts")
-POLICY = OutreachPolicy(
-    clinicians=(GRACE, IDA), communications=(ADA, "Mary Shaw"), alone=5, recipients={"texts": TEXTS}
+POLICY = OutreachPolicy(alone=5, recipients={"texts": TEXTS})
+PEOPLE = People(
+    {
+        "grace": Person(account="grace", name=GRACE, also=("G. Hopper",), roles=("clinician",)),
+        "ida": Person(account="ida", name=IDA, roles=("clinician",)),
+        "ada": Person(account="ada", name=ADA, roles=("communications",)),
+        "mary": Person(account="mary", name="Mary Shaw", roles=("communications",)),
+        "editor": Person(account="editor", name="Jo Wright", roles=("approver",)),
+    }
 )
 DIGEST = "ab" * 32
 

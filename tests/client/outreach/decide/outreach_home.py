@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from tests.client.outreach.content.modules import module_text, write_folder
+from tests.client.outreach.content.modules import module_text, write_folder, write_people
 from tests.client.small_hospital import Hospital
 from wardround.client.home.home import load_home
 from wardround.client.outreach.content.approvals import ContentDecision
@@ -31,7 +31,7 @@ hours: {first: 0, last: 24}
 triggers:
   unconfirmed-visit: {when: booked, topic: screening, days: [0, 7], standard: [visit]}
 """
-POLICY = """{clinicians: [Grace Hopper, Ida Rhodes], communications: [Ada Byron], alone: 30, values: {place: North},
+POLICY = """{alone: 30, values: {place: North},
   recipients: {texts: {form: csv, folder: texts, channels: [sms]},
     records: {form: fhir, folder: records, channels: [sms]}}}"""
 Run = Callable[..., tuple[int, Any, str]]
@@ -50,6 +50,7 @@ def write_outreach(hospital: Hospital, patients: int = 12) -> None:
     text = text.replace("tables:\n", f"patient: {{column: patient}}\ntables:\n{tables}", 1)
     (folder / "hospital.yaml").write_text(text)
     hospital.write_policy(outreach=POLICY)
+    write_people(folder)
     (folder / "outreach.yaml").write_text(SETTINGS)
     for name in ("texts", "records"):
         (folder / name).mkdir()
