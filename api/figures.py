@@ -21,6 +21,8 @@ class StudyPlots:
     >>> import wardround
     >>> wardround.simulate("experiment=tiny").plot
     StudyPlots(methods, rounds, hospitals, calibration)
+
+    One that chose messages (``outreach=personalised``) has ``outreach`` too.
     """
 
     _summary: Mapping[str, Any] = field(repr=False)
@@ -29,7 +31,7 @@ class StudyPlots:
 
     def __repr__(self) -> str:
         """Name the figures."""
-        return "StudyPlots(methods, rounds, hospitals, calibration)"
+        return f"StudyPlots({', '.join(self._drawn())})"
 
     def methods(self) -> Figure:
         """AUC of every method side by side, filled where patients are protected.
@@ -76,6 +78,19 @@ class StudyPlots:
         columns = [part["probability"].alias(name) for name, part in zip(named, found, strict=True)]
         return figures.calibration_figure(pl.DataFrame([found[0]["label"], *columns]), named)
 
+    def outreach(self) -> Figure:
+        """What messages of the model's choice gain over the best single one, by group.
+
+        ConfigurationError where the study chose none (``outreach=personalised`` does).
+
+        >>> import wardround
+        >>> few = {"data.patients": 1200, "data.messages": 5000, "data.largest": 900}
+        >>> study = wardround.simulate("experiment=tiny", "outreach=personalised", **few)
+        >>> study.plot.outreach().axes[0].get_xlabel()
+        'points of engagement over the best single message'
+        """
+        return figures.outreach_figure(self._summary)
+
     def save(self, folder: Path | str, kind: str = "svg") -> list[Path]:
         """Write every figure to ``folder`` as ``svg`` or ``png``, and give the files.
 
@@ -86,13 +101,16 @@ class StudyPlots:
         """
         if kind not in FIGURE_FORMATS:
             raise ConfigurationError(f"kind={kind}: must be one of {', '.join(FIGURE_FORMATS)}")
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        files = []
+        for name, draw in self._drawn().items():
+            files.append(Path(folder) / f"{name}.{kind}")
+            files[-1].write_bytes(figures.figure_bytes(draw(), kind))
+        return files
+
+    def _drawn(self) -> dict[str, Callable[[], Figure]]:
         drawn: dict[str, Callable[[], Figure]] = {
             "methods": self.methods, "rounds": self.rounds,
             "hospitals": self.hospitals, "calibration": self.calibration,
         }  # fmt: skip
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        files = []
-        for name, draw in drawn.items():
-            files.append(Path(folder) / f"{name}.{kind}")
-            files[-1].write_bytes(figures.figure_bytes(draw(), kind))
-        return files
+        return drawn if self._summary.get("outreach") is None else {**drawn, "outreach": self.outreach}

@@ -15,6 +15,7 @@ from wardround.conf.settings import (
     PersonalizationSettings,
     ReleaseDecisionSettings,
     ReportSettings,
+    SimulatedOutreachSettings,
     StudySettings,
 )
 from wardround.protocol import plugins
@@ -41,7 +42,7 @@ T = TypeVar("T")
 ROOT_KEYS = ("study", "seed", "output_dir")
 GROUPS = (
     "data", "contract", "model", "privacy", "secure_sum", "training", "personalization", "evaluation", "fairness",
-    "release_decision", "federation", "report",
+    "release_decision", "federation", "report", "outreach",
 )  # fmt: skip
 
 
@@ -53,6 +54,7 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
     """
     refuse_unknown(plain, ROOT_KEYS + GROUPS, "")
     own_dir = typed(plain.get("output_dir"), Path, "output_dir")
+    outreach = _outreach(plain)
     data = _data(group_of(plain, "data"))
     contract = _contract(plain.get("contract"), data)
     return StudySettings(
@@ -73,6 +75,7 @@ def study_settings(plain: Mapping[str, object], output_dir: Path | None = None) 
         ),
         federation=build(FederationSettings, group_of(plain, "federation"), "federation"),
         report=build(ReportSettings, group_of(plain, "report"), "report"),
+        outreach=outreach,
     )
 
 
@@ -138,6 +141,7 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
             "cache_dir": str(settings.federation.cache_dir) if settings.federation.cache_dir else None,
         },
         "report": {**asdict(settings.report), "figures": list(settings.report.figures)},
+        "outreach": asdict(settings.outreach),
     }
 
 
@@ -168,6 +172,17 @@ def secure_sum_choice(plain: Mapping[str, object]) -> SecureSumChoice:
     """Build the section on secure sums; settings of runs before there were any have none."""
     section = group_of(plain, "secure_sum") if "secure_sum" in plain else {}
     return build(SecureSumChoice, section, "secure_sum")
+
+
+def _outreach(plain: Mapping[str, object]) -> SimulatedOutreachSettings:
+    """Build the section on outreach; settings of runs before there was any have none.
+
+    Its option gives patients tastes: for another table than theirs it says so itself, before unknown keys of ``data``.
+    """
+    section = group_of(plain, "outreach") if "outreach" in plain else {}
+    found = build(SimulatedOutreachSettings, section, "outreach")
+    found.check_data(group_of(plain, "data").get("name"))
+    return found
 
 
 def model_settings(plain: Mapping[str, object]) -> ModelSettings:

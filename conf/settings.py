@@ -18,6 +18,7 @@ DATA_NAMES = ("synthetic", "noshow", "heart", "table", "own")
 PERSONALIZATION_KINDS = ("none", "mixture", "intercept_slope", "last_layer", "boosted")
 FIGURE_FORMATS = ("svg", "png")
 FEDERATION_KINDS = ("in_process", "messages", "flower")
+OUTREACH_KINDS = ("none", "personalised")
 
 
 MAPPED = ("columns", "values", "format", "patients", "consents", "assessments")
@@ -179,6 +180,34 @@ class ReleaseDecisionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SimulatedOutreachSettings:
+    """Whether messages are chosen by the study's model and by others, and how many engage by the truth.
+
+    patients: held-out patients that are looked at, at most.
+    """
+
+    kind: str = "none"
+    patients: int = 2000
+
+    def __post_init__(self) -> None:
+        """Check kind and range."""
+        allowed = f"must be one of {', '.join(OUTREACH_KINDS)}"
+        require(self.kind in OUTREACH_KINDS, "outreach.kind", self.kind, allowed)
+        in_range = 100 <= self.patients <= 1_000_000
+        require(in_range, "outreach.patients", self.patients, "must be from 100 to 1000000")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is measured."""
+        return self.kind != "none"
+
+    def check_data(self, name: object) -> None:
+        """Refuse tables of which nobody knows what another message would have done; name: of the data."""
+        line = f"belongs to data=synthetic alone, where the truth is known (here data={shown(name)})"
+        require(not self.wanted or name == "synthetic", "outreach.kind", self.kind, line)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudySettings:
     """Everything that one simulated study needs, composed and checked once.
 
@@ -201,6 +230,7 @@ class StudySettings:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
     release_decision: ReleaseDecisionSettings = field(default_factory=ReleaseDecisionSettings)
+    outreach: SimulatedOutreachSettings = field(default_factory=SimulatedOutreachSettings)
 
     def __post_init__(self) -> None:
         """Check what no single group can check."""
@@ -215,6 +245,10 @@ class StudySettings:
         )
         self.privacy.check_steps(self.training)
         check_mitigation(self.fairness, self.evaluation, self.model)
+        self.outreach.check_data(self.data.name)
+        fits = not self.outreach.wanted or self.model.structure.additive
+        line = f"needs model=additive, whose gains have known errors (here model={self.model.kind})"
+        require(fits, "outreach.kind", self.outreach.kind, line)
         self._check_carrier()
 
     def _check_carrier(self) -> None:

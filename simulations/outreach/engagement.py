@@ -1,6 +1,6 @@
 """How many engage under each policy, by group, and for patients of whom nothing is known."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +9,17 @@ from wardround.client.cohort import Cohort
 from wardround.client.outreach.choose.changes import GUARD
 from wardround.client.outreach.choose.gain import field_shares
 from wardround.client.personal.ridge import fit_effects
-from wardround.protocol.arrays import Floats, Integers
+from wardround.conf.compose import build
+from wardround.conf.settings import StudySettings
+from wardround.protocol.arrays import Booleans, Floats, Integers
 from wardround.protocol.contract.contract import Contract
+from wardround.protocol.errors import require
 from wardround.protocol.model.model import column_scale
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.rounds import RoundState
 from wardround.server.algorithm.weight_error import posterior_factor
+from wardround.simulations.federation.federation import Federation
+from wardround.simulations.measures.engagement import ALL, KNOWN, POLICIES, UNKNOWN, Engagement
 from wardround.simulations.outreach.options import Moments, moments_of, true_engagement
 from wardround.simulations.outreach.policies import (
     NOT_FOR_GAIN,
@@ -27,43 +32,11 @@ from wardround.simulations.outreach.policies import (
     by_truth,
     option_index,
 )
-from wardround.simulations.population.draw import Population
+from wardround.simulations.population.draw import Population, PopulationSettings, draw_population
 
-ALL, UNKNOWN, KNOWN = "all", "unknown users", "known users"
-POLICIES = {
-    "random": "any message of the topic, at random",
-    "standard": "the usual message",
-    "single": "the best single message",
-    "of_topic": "the best message of each topic",
-    "by_hand": "rules by hand",
-    "private": "the private model",
-    "open": "a model without privacy",
-    "oracle": "the best by all that a gain may use",
-    "all_knowing": "the best by all, employment too",
-}
 MOST_ITERATIONS, TOLERANCE = 100, 1e-3
 LEAST = 30
 """Moments below which a group is not reported."""
-
-
-@dataclass(frozen=True, eq=False)
-class Engagement:
-    """Mean true chance of engaging. by: group → policy → value. counts: group → moments. share: by policy, changed.
-
-    changed: share of moments whose message is not the best single one.
-    """
-
-    by: Mapping[str, Mapping[str, float]]
-    counts: Mapping[str, int]
-    changed: Mapping[str, float]
-
-    def gain(self, policy: str, group: str = ALL) -> float:
-        """Give what a policy gains over the best single message, in probability."""
-        return self.by[group][policy] - self.by[group]["single"]
-
-    def share(self, policy: str) -> float:
-        """Give a policy's gain as a share of the oracle's."""
-        return self.gain(policy) / self.gain("oracle")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +55,31 @@ class KnownMoments:
     def shares(self, contract: Contract) -> dict[str, Floats]:
         """Give the shares of what a gain may not use, among all training patients' messages."""
         return field_shares(contract.layout, self.training, NOT_FOR_GAIN)
+
+
+def check_error_known(settings: StudySettings, terms: Terms) -> None:
+    """Refuse a study whose model states no error of its weights, before anything is trained."""
+    known = not settings.outreach.wanted or terms.training.optimizer == "newton"
+    line = (
+        f"needs training.optimizer=newton (here {terms.training.optimizer}): no other states how far its weights may "
+        "be off, and a hospital proposes nothing by a gain of unknown error"
+    )
+    require(known, "outreach.kind", settings.outreach.kind, line)
+
+
+def study_engagement(
+    settings: StudySettings, federation: Federation, terms: Terms, state: RoundState, weights: Floats
+) -> Engagement | None:
+    """Measure every policy for one study, whose tables are drawn once more; None where nobody asked for it.
+
+    state: after the last round; weights: the model's, mitigated or not.
+    """
+    if not settings.outreach.wanted:
+        return None
+    population = draw_population(build(PopulationSettings, settings.data.population, "data"), settings.seed)
+    training, heldout = federation.training, federation.heldout
+    field = known_moments(population, terms, training, heldout, settings.seed, settings.outreach.patients)
+    return engagement(field, terms, state, weights)
 
 
 def known_moments(
@@ -129,11 +127,21 @@ def _measured(
     for attribute, (labels, codes) in moments.groups.items():
         groups |= {f"{attribute}: {label}": codes == code for code, label in enumerate(labels)}
     groups = {name: rows for name, rows in groups.items() if rows.sum() >= LEAST}
+    gained = {name: found - values["single"] for name, found in values.items()}
     return Engagement(
-        by={
-            group: {name: float(values[name][rows].mean()) for name in POLICIES if name in values}
-            for group, rows in groups.items()
-        },
+        by={group: _over(values, np.mean, rows) for group, rows in groups.items()},
         counts={group: int(rows.sum()) for group, rows in groups.items()},
         changed={name: float((option != single).mean()) for name, option in chosen.items()},
+        gain_errors={group: _over(gained, _error, rows) for group, rows in groups.items()},
     )
+
+
+def _over(
+    values: Mapping[str, Floats], measure: Callable[[Floats], float], rows: Booleans
+) -> dict[str, float]:
+    """Measure each policy on some moments, in the order of ``POLICIES``."""
+    return {name: float(measure(values[name][rows])) for name in POLICIES if name in values}
+
+
+def _error(values: Floats) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values)))

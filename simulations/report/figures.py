@@ -16,10 +16,14 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from wardround.protocol.errors import ConfigurationError
+from wardround.simulations.measures.engagement import ALL, POLICIES
 from wardround.simulations.measures.metrics import calibration
+from wardround.simulations.report.engaged import CHARTED, INTERVAL
 from wardround.simulations.report.frontier_view import Frontier, frontier_lines, frontier_references
 from wardround.simulations.report.plots import compact_delta
 from wardround.simulations.report.scores import ALONE, METHODS, SHARED
+from wardround.simulations.report.summary import engagement_of
 
 BLUE, ORANGE, GREY, VIOLET, GREEN = "#0b63b0", "#c8690a", "#6b7684", "#6d4fb3", "#0a8a6a"
 COLOURS = (BLUE, ORANGE, GREEN, VIOLET, GREY)
@@ -54,6 +58,8 @@ def run_figures(
         figures["hospitals"] = hospitals_figure(metrics)
     if SHARED in predictions.columns:
         figures["calibration"] = calibration_figure(predictions)
+    if summary.get("outreach") is not None:
+        figures["outreach"] = outreach_figure(summary)
     return figures
 
 
@@ -121,6 +127,38 @@ def calibration_figure(predictions: pl.DataFrame, methods: Sequence[str] = (SHAR
     axes.set_xlabel("predicted probability")
     axes.set_ylabel("share that engaged")
     axes.legend()
+    return figure
+
+
+def outreach_figure(summary: Mapping[str, Any]) -> Figure:
+    """Gain over the best single message by group, in points, with 95 % intervals over patients.
+
+    By the private model, one without privacy, and all that a gain may use. ConfigurationError where no message was
+    chosen (``outreach=personalised``).
+    """
+    if summary.get("outreach") is None:
+        raise ConfigurationError(
+            "outreach=none: this study chose no messages; run it with outreach=personalised"
+        )
+    found = engagement_of(summary["outreach"])
+    groups = list(found.by)[::-1]
+    figure, axes = _axes(7.5, 1.2 + 0.34 * len(groups))
+    shown = [policy for policy in CHARTED if policy in found.by[ALL]]
+    for place, (policy, colour) in enumerate(zip(shown, (BLUE, GREY, VIOLET), strict=False)):
+        axes.errorbar(
+            [100 * found.gain(policy, group) for group in groups],
+            np.arange(len(groups)) + 0.18 * (place - 1),
+            xerr=[100 * INTERVAL * found.gain_errors[group][policy] for group in groups],
+            fmt="o",
+            color=colour,
+            capsize=2,
+            markersize=4,
+            label=POLICIES[policy],
+        )
+    axes.axvline(0, color=GREY, linewidth=1)
+    axes.set_yticks(range(len(groups)), groups)
+    axes.set_xlabel("points of engagement over the best single message")
+    axes.legend(fontsize=8)
     return figure
 
 

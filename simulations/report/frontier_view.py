@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from rich.box import SIMPLE_HEAD
@@ -13,6 +13,14 @@ from wardround.simulations.report.plots import Drawing, Scale, compact, number, 
 from wardround.simulations.report.scores import METHODS
 from wardround.simulations.report.terminal import cell
 
+SWEPT_POLICIES = {
+    "single": "best single",
+    "by_hand": "rules by hand",
+    "private": "private model",
+    "open": "without privacy",
+    "oracle": "oracle",
+}
+"""Policies of a sweep's table of engagement → their heads."""
 COLOURS = ("together", "alone", "personalised", "private", "pooled")
 
 
@@ -21,7 +29,8 @@ class FrontierRow:
     """Jobs that differ in their seed only.
 
     settings: the settings that differ over the sweep. epsilon: mean verified patient ε. auc, macro_auc:
-    method → (mean, standard deviation over seeds; NaN for one seed).
+    method → (mean, standard deviation over seeds; NaN for one seed). engagement: the same by policy, of all patients;
+    empty where no message was chosen.
     """
 
     settings: Mapping[str, object]
@@ -31,12 +40,19 @@ class FrontierRow:
     seeds: tuple[int, ...]
     auc: Mapping[str, tuple[float, float]]
     macro_auc: Mapping[str, tuple[float, float]]
+    engagement: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def other_settings(self) -> dict[str, object]:
         """The settings that differ, but for ε and noise, which stand in columns of their own."""
         shown = ("privacy.epsilon", "privacy.noise")
         return {key: value for key, value in self.settings.items() if key not in shown}
+
+    @property
+    def settings_text(self) -> str:
+        """``other_settings`` as on a command line, and the noise where it differs."""
+        noise = {key: value for key, value in self.settings.items() if key == "privacy.noise"}
+        return " ".join(f"{key}={value}" for key, value in {**noise, **self.other_settings}.items())
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,25 @@ def frontier_table(frontier: Frontier) -> Table:
             spread_text(row.auc.get(key)) for key in ("federated_private", "personalised", "local_private")
         ]
         table.add_row(f"{row.epsilon:.2f}", cell(row.noise), str(len(row.seeds)), *cells)
+    return table
+
+
+def engaged_table(frontier: Frontier) -> Table | None:
+    """Engagement by who chooses messages, for a terminal of 80 columns; None where no message was chosen."""
+    rows = [row for row in frontier.rows if row.engagement]
+    if not rows:
+        return None
+    title = "Share of held-out patients who engage, mean ± sd over seeds"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for column in ("patient ε", "settings that differ", *SWEPT_POLICIES.values()):
+        words = column.startswith("settings")
+        table.add_column(
+            column, justify="left" if words else "right", overflow="fold" if words else "ellipsis"
+        )
+    for row in rows:
+        other = cell(row.settings_text or "–")
+        cells = [spread_text(row.engagement.get(policy)) for policy in SWEPT_POLICIES]
+        table.add_row(f"{row.epsilon:.2f}", other, *cells)
     return table
 
 

@@ -10,7 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from wardround.server.report.adversaries import adversary
-from wardround.simulations.report import charts, effects
+from wardround.simulations.measures.engagement import ALL
+from wardround.simulations.report import charts, effects, engaged
 from wardround.simulations.report.card import measured
 from wardround.simulations.report.plots import compact, compact_delta, number, percent, spread_text
 from wardround.simulations.report.scores import METHODS, MethodScores
@@ -39,6 +40,7 @@ def render_report(results: Results) -> str:
         calibrations=[Markup(svg) for svg in _calibrations(results)],  # noqa: S704
         effects=_effects(results),
         measured=measured(results),
+        engaged=_engaged(results),
         hospital_rows=_hospital_rows(results),
         hospitals_in_chart=charts.MOST_ROWS,
         config=yaml.safe_dump(results.settings, sort_keys=False, allow_unicode=True),
@@ -204,6 +206,22 @@ def _effects(results: Results) -> dict[str, object]:
 def _largest(mains: list[effects.Effect], count: int) -> list[effects.Effect]:
     """Take the ``count`` of largest reach; charts of one kind then stand together."""
     return sorted(mains[:count], key=lambda effect: effect.shape == "bars")
+
+
+def _engaged(results: Results) -> dict[str, object] | None:
+    """Give what the page says of messages that the model would choose; None where nobody asked."""
+    found = results.outreach
+    if found is None:
+        return None
+    return {
+        "patients": found.counts[ALL],
+        "rows": engaged.engagement_rows(found),
+        "lines": engaged.engagement_lines(found, results.releasable),
+        "legend": engaged.chart_legend(found),
+        "chart": Markup(engaged.gain_chart(found)),  # noqa: S704 (escaped in Drawing)
+        "columns": engaged.group_columns(found),
+        "groups": engaged.group_rows(found),
+    }
 
 
 def _hospital_rows(results: Results) -> list[dict[str, object]]:

@@ -38,7 +38,7 @@ PACKAGES = (
     "dp-accounting",
     "hydra-core",
 )
-FIGURES = ("methods", "rounds", "hospitals", "calibration")
+FIGURES = ("methods", "rounds", "hospitals", "calibration", "outreach")
 EARLIER = ".earlier-"
 """Stands in the name of a folder whose run made room for another."""
 OPTIONAL = ("report.html", "README.md", "predictions.parquet")

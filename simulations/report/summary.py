@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from wardround.protocol.terms.terms import Terms
 from wardround.server.evaluation.assess import Assessment
 from wardround.server.evaluation.measured import null_where_nan, summary_of
 from wardround.simulations.measures import metrics
+from wardround.simulations.measures.engagement import Engagement
 from wardround.simulations.measures.one_thread import one_thread
 from wardround.simulations.measures.paired import NoWorseOff, auc_difference, no_worse_off
 from wardround.simulations.report.assessed import Exact, exact_of
@@ -86,7 +88,7 @@ class Results:
     rounds alone), total. gate: counts by reason of what the gate set aside (simulation only).
     public_patients: as the terms declare them. real_table: whether somebody stands in the table, and nobody is
     invented. how_read: per table of one's own, how its cells were read, in words. terms, assessment: what the model
-    card is written from.
+    card is written from. outreach: how many engage by who chooses messages; None where nobody asked.
     """
 
     study: str
@@ -114,6 +116,7 @@ class Results:
     real_table: bool = False
     how_read: Mapping[str, str] = field(default_factory=dict)
     training: Cohort | None = None
+    outreach: Engagement | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together, so that no number is put beside the wrong name."""
@@ -166,6 +169,11 @@ class Results:
         return no_worse_off(found, self.hospitals, patients)
 
     @property
+    def releasable(self) -> bool:
+        """Whether the model may be used; True where nobody decided."""
+        return self.assessment is None or self.assessment.release_decision.releasable
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader must be told before any figure."""
         found = [PROTECTS_NOBODY_WARNING] if self.real_table else []
@@ -212,6 +220,7 @@ def summarise(results: Results) -> dict[str, object]:
             "held_out_events": [asdict(privacy.evaluation_event)] if privacy.evaluation_event else [],
         },
         **_assessed(results),
+        "outreach": None if results.outreach is None else _engaged(results.outreach),
         "model": {"kind": results.model.kind, "parameters": len(results.weights)},
         "contract": {
             "name": results.contract.name,
@@ -234,6 +243,27 @@ def _assessed(results: Results) -> dict[str, object]:
     if exact is None:
         return summary_of(results.assessment)
     return {**summary_of(results.assessment, exact.measures), "exact_groups": list(exact.groups)}
+
+
+def _engaged(found: Engagement) -> dict[str, object]:
+    """Engagement by group and policy, and gains over the best single message with their errors, in probability."""
+    return {
+        "moments": dict(found.counts),
+        "engagement": {group: dict(values) for group, values in found.by.items()},
+        "gain_errors": {group: dict(values) for group, values in found.gain_errors.items()},
+        "changed": dict(found.changed),
+        "share_of_oracle": {policy: found.share(policy) for policy in found.policies},
+    }
+
+
+def engagement_of(plain: Mapping[str, Any]) -> Engagement:
+    """Read back what stands under ``outreach`` in a summary."""
+    return Engagement(
+        by=plain["engagement"],
+        counts=plain["moments"],
+        changed=plain["changed"],
+        gain_errors=plain["gain_errors"],
+    )
 
 
 def _by_method(scores: Mapping[str, MethodScores]) -> dict[str, object]:

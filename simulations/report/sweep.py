@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,15 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_durably
 from wardround.protocol.privacy.noise import SUPPOSED
 from wardround.protocol.text.plain import read_json, read_yaml
-from wardround.simulations.report.frontier_view import Frontier, FrontierRow, frontier_chart, frontier_table
+from wardround.simulations.measures.engagement import ALL, POLICIES
+from wardround.simulations.report.frontier_view import (
+    SWEPT_POLICIES,
+    Frontier,
+    FrontierRow,
+    engaged_table,
+    frontier_chart,
+    frontier_table,
+)
 from wardround.simulations.report.page import environment
 from wardround.simulations.report.run_files import EARLIER
 from wardround.simulations.report.scores import METHOD_KEYS, METHODS
@@ -59,6 +67,8 @@ def write_frontier(sweep_dir: Path) -> Frontier:
             others=any(row.other_settings for row in frontier.rows),
             runs=sum(len(row.seeds) for row in frontier.rows),
             private=[method for method in METHODS if method.private],
+            policies=SWEPT_POLICIES,
+            engaged=[row for row in frontier.rows if row.engagement],
             chart=Markup(frontier_chart(frontier.rows)),  # noqa: S704 (escaped in Drawing)
         )
     )
@@ -124,14 +134,23 @@ def _row(jobs: Sequence[Job], varied: Sequence[str]) -> FrontierRow:
         epsilon=fmean(float(summary["patient_epsilon"]) for summary in summaries),
         delta=float(summaries[0]["delta"]),
         seeds=tuple(int(summary["seed"]) for summary in summaries),
-        auc=_spreads([summary["auc"] for summary in summaries]),
-        macro_auc=_spreads([summary["macro_auc"] for summary in summaries]),
+        auc=_spreads([summary["auc"] for summary in summaries], METHOD_KEYS),
+        macro_auc=_spreads([summary["macro_auc"] for summary in summaries], METHOD_KEYS),
+        engagement=_spreads([_engagement(summary) for summary in summaries], POLICIES),
     )
 
 
-def _spreads(measures: Sequence[Mapping[str, float | None]]) -> dict[str, tuple[float, float]]:
+def _engagement(summary: Mapping[str, Any]) -> Mapping[str, float]:
+    """Engagement of all patients by policy; nothing for a run that chose no messages."""
+    found = summary.get("outreach")
+    return {} if found is None else found["engagement"][ALL]
+
+
+def _spreads(
+    measures: Sequence[Mapping[str, float | None]], keys: Iterable[str]
+) -> dict[str, tuple[float, float]]:
     found = {}
-    for key in METHOD_KEYS:
+    for key in keys:
         values = [float(value) for measure in measures if (value := measure.get(key)) is not None]
         if values:
             found[key] = fmean(values), stdev(values) if len(values) > 1 else math.nan
@@ -147,6 +166,7 @@ def _plain(row: FrontierRow) -> dict[str, object]:
     plain: dict[str, object] = {
         "settings": dict(row.settings), "noise": row.noise, "epsilon": row.epsilon, "delta": row.delta,
         "seeds": list(row.seeds), "auc": measure(row.auc), "macro_auc": measure(row.macro_auc),
+        "engagement": measure(row.engagement),
     }  # fmt: skip
     return plain
 
@@ -165,7 +185,11 @@ def _long_table(frontier: Frontier) -> pl.DataFrame:
             sd,
         )
         for row in frontier.rows
-        for metric, found in (("auc", row.auc), ("macro_auc", row.macro_auc))
+        for metric, found in (
+            ("auc", row.auc),
+            ("macro_auc", row.macro_auc),
+            ("engagement", row.engagement),
+        )
         for key, (mean, sd) in found.items()
     ]
     schema = {
@@ -180,5 +204,7 @@ def show_frontier(sweep_dir: Path) -> Frontier:
     """Write the frontier's files, then print its table and where the page is."""
     frontier = write_frontier(sweep_dir)
     draw(frontier_table(frontier))
+    if (engaged := engaged_table(frontier)) is not None:
+        draw(engaged)
     show(f"Frontier: {sweep_dir / 'frontier.html'}")
     return frontier

@@ -5,6 +5,7 @@ from rich.table import Table
 
 from wardround.protocol.terms.cost import MASKS_FAILED, SMALLEST_SUM
 from wardround.server.report.adversaries import adversary
+from wardround.simulations.report.engaged import engagement_lines, engagement_table
 from wardround.simulations.report.plots import compact_delta, number, percent
 from wardround.simulations.report.run_files import RunFiles
 from wardround.simulations.report.scores import METHODS
@@ -42,6 +43,8 @@ def print_run(results: Results, files: RunFiles) -> None:
     if results.how_read:
         console().print(cell(_set_aside_line(results)))
     draw(comparison_table(results))
+    if results.outreach is not None:
+        draw(engagement_table(results.outreach))
     for line in closing_lines(results):
         console().print(cell(line))
     show(f"Report: {files.report or files.summary}")
@@ -76,6 +79,7 @@ def closing_lines(results: Results) -> list[str]:
         share = percent(results.share_better_together)
         lines.append(f"{share} of hospitals do better together than alone at the same ε.")
     lines += _assessed_lines(results)
+    lines += engagement_lines(results.outreach, results.releasable) if results.outreach is not None else []
     left_out = next((scores.one_class for scores in results.scores.values()), 0)
     if left_out:
         lines.append(

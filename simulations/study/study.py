@@ -38,6 +38,7 @@ from wardround.simulations.federation.masked import MaskedSums
 from wardround.simulations.measures.held_out import HeldOutScore
 from wardround.simulations.measures.memory import peak_mb
 from wardround.simulations.measures.one_thread import one_thread
+from wardround.simulations.outreach.engagement import check_error_known, study_engagement
 from wardround.simulations.report.progress import Watcher, watch
 from wardround.simulations.report.run_files import RunFiles, write_run
 from wardround.simulations.report.summary import Results, RoundRow
@@ -70,6 +71,7 @@ def _conducted(settings: StudySettings) -> Results:
     started = time.perf_counter()
     federation = load_cached(settings)
     terms = simulated_terms(settings, federation)
+    check_error_known(settings, terms)
     if terms.model.structure.own_module:
         # Before anything is learned: a module in which patients meet would void the guarantee without any error.
         check_closed_form(terms.model, settings.contract.layout, settings.contract.events_per_patient)
@@ -90,6 +92,9 @@ def _conducted(settings: StudySettings) -> Results:
             probabilities = compare(contest, settings.federation.workers)
         else:
             probabilities = shared_model_alone(contest)
+        if settings.outreach.wanted:
+            watcher.say("choosing messages by the model, beside other ways to choose")
+        outreach = study_engagement(settings, federation, terms, state, weights)
     return Results(
         study=settings.study,
         settings=settings_to_mapping(settings),
@@ -116,6 +121,7 @@ def _conducted(settings: StudySettings) -> Results:
         public_patients=terms.training.public_patients,
         real_table=settings.data.name != "synthetic",
         how_read=federation.how_read,
+        outreach=outreach,
     )
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from scipy.stats import t
 
 from wardround.protocol.files import write_durably
-from wardround.simulations.outreach.engagement import ALL, KNOWN, POLICIES, UNKNOWN, Engagement
-from wardround.simulations.outreach.federations import (
+from wardround.simulations.bench.outreach_lab.federations import (
     ASSIGNMENTS,
     CONTRACTS,
     FEDERATIONS,
     NOISES,
     OutreachCell,
 )
+from wardround.simulations.measures.engagement import ALL, KNOWN, POLICIES, UNKNOWN, Engagement
 
 Measured = Sequence[tuple[OutreachCell, Engagement]]
 _INTRODUCTION = Path(__file__).with_name("page.txt")

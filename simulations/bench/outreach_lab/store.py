@@ -7,8 +7,8 @@ from pathlib import Path
 
 from wardround.protocol.files import write_durably
 from wardround.protocol.text.plain import read_json
-from wardround.simulations.outreach.engagement import Engagement
-from wardround.simulations.outreach.federations import OutreachCell, measure
+from wardround.simulations.bench.outreach_lab.federations import OutreachCell, measure
+from wardround.simulations.measures.engagement import Engagement
 
 LARGEST_CELL = 2**20  # bytes
 

@@ -1,4 +1,4 @@
-"""Simulated outreach on a small federation: options as the gate reads them, policies in their order, and the page."""
+"""Simulated outreach on a small federation: options as the gate reads them, and policies in their order."""
 
 from dataclasses import replace
 
@@ -10,10 +10,9 @@ from wardround.conf.compose import build
 from wardround.conf.composed import compose_study
 from wardround.server.algorithm.rounds import init
 from wardround.simulations.federation.federation import through_gate
-from wardround.simulations.outreach.engagement import ALL, POLICIES, Engagement, engagement, known_moments
-from wardround.simulations.outreach.federations import cells_of
+from wardround.simulations.measures.engagement import ALL, POLICIES
+from wardround.simulations.outreach.engagement import engagement, known_moments
 from wardround.simulations.outreach.options import FIELDS, OPTIONS
-from wardround.simulations.outreach.page import interval, page
 from wardround.simulations.outreach.policies import by_permitted_truth, option_index
 from wardround.simulations.population.draw import PopulationSettings, draw_population
 from wardround.simulations.study.study import simulated_terms
@@ -94,16 +93,3 @@ def test_the_oracle_does_not_look_at_employment(measured_on):
         for rows in (evening, hours == 3)
     ]
     assert gap[0] > gap[1] + 0.1
-
-
-def test_the_page_has_a_row_for_every_cell_and_says_the_interval():
-    by = {
-        group: {name: 0.5 + 0.01 * place for place, name in enumerate(POLICIES)}
-        for group in (ALL, "known users", "unknown users", "sex: F")
-    }
-    found = Engagement(by=by, counts={}, changed={})
-    text = page([(cell, found) for cell in cells_of([1, 2])])
-    assert text.count("| many small | ") == 8 + 8
-    assert "Seeds* 1, 2." in text
-    assert interval([1.0, 1.0, 1.0]) == (1.0, 0.0)
-    assert interval([0.0, 1.0])[1] == pytest.approx(6.353, abs=1e-3)

@@ -1,4 +1,4 @@
-"""``python -m wardround.simulations.outreach``: simulated outreach at ε = 1; write docs/lab/outreach.*.
+"""``python -m wardround.simulations.bench.outreach_lab``: simulated outreach at ε = 1; write docs/lab/outreach.*.
 
 Every federation, assignment, contract and noise, seed by seed; a cell that was measured is kept and not run again.
 """
@@ -25,9 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[name] = "1"
     # After the threads: numerical libraries read them when they are imported.
-    from wardround.simulations.outreach import store
-    from wardround.simulations.outreach.federations import cells_of
-    from wardround.simulations.outreach.page import write_page
+    from wardround.simulations.bench.outreach_lab import store
+    from wardround.simulations.bench.outreach_lab.federations import cells_of
+    from wardround.simulations.bench.outreach_lab.page import write_page
 
     cells = cells_of(options.seeds)
     options.store.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m wardround.simulations.outreach", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m wardround.simulations.bench.outreach_lab", description=__doc__
+    )
     parser.add_argument("--seeds", type=lambda text: [int(one) for one in text.split(",")], default=SEEDS)
     parser.add_argument("--patients", type=int, default=2000, help="held-out patients looked at, at most")
     parser.add_argument(

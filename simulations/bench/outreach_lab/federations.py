@@ -11,7 +11,8 @@ from wardround.conf.composed import compose_study
 from wardround.conf.settings import StudySettings
 from wardround.simulations.federation.federation import Federation, through_gate
 from wardround.simulations.federation.in_process import run
-from wardround.simulations.outreach.engagement import Engagement, KnownMoments, engagement, known_moments
+from wardround.simulations.measures.engagement import Engagement
+from wardround.simulations.outreach.engagement import KnownMoments, engagement, known_moments
 from wardround.simulations.population.draw import Population, PopulationSettings, draw_population
 from wardround.simulations.study.study import answering, simulated_terms
 
@@ -28,6 +29,7 @@ FEDERATIONS = {
 CONTRACTS = {"all named": "outreach", "half named": "outreach_half"}
 NOISES = ("secure", "local")
 ASSIGNMENTS = ("random", "observational")
+EPSILON = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class OutreachCell:
             "data.tastes=1",
             f"contract={CONTRACTS[self.contract]}",
             f"privacy.noise={self.noise}",
-            "privacy.epsilon=1",
+            f"privacy.epsilon={EPSILON}",
             f"seed={self.seed}",
             "report.progress=false",
         )
