@@ -27,11 +27,12 @@ ROLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "locks/hospital.txt": ((), ()),
     "locks/postgresql.txt": (("postgresql",), ("locks/hospital.txt",)),
     "locks/odbc.txt": (("odbc",), ("locks/hospital.txt",)),
+    "locks/alerts.txt": (("alerts",), ("locks/hospital.txt",)),
     "locks/server.txt": (("server",), ("locks/hospital.txt",)),
     "locks/simulation.txt": (("server", "simulation"), ("locks/server.txt",)),
     EVERYTHING: (
-        ("postgresql", "odbc", "server", "simulation", "dev"),
-        ("locks/postgresql.txt", "locks/odbc.txt", "locks/simulation.txt"),
+        ("postgresql", "odbc", "alerts", "server", "simulation", "dev"),
+        ("locks/postgresql.txt", "locks/odbc.txt", "locks/alerts.txt", "locks/simulation.txt"),
     ),
 }
 # What PyTorch needs where the index's build for Linux is taken, which is one for CUDA: gigabytes that no CPU uses.

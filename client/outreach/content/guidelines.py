@@ -6,13 +6,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wardround.client.outreach.content.faults import Faults
 from wardround.client.outreach.content.language import is_language
 from wardround.client.outreach.content.links import is_host
 from wardround.client.outreach.content.placeholders import LINK, pieces
 from wardround.client.outreach.content.reading_level import FORMULAS
 from wardround.client.outreach.content.wording import CATEGORIES
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.faults import Faults
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import Section
 

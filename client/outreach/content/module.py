@@ -29,11 +29,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
 
-from wardround.client.outreach.content.faults import Faults
 from wardround.client.outreach.content.language import is_language
 from wardround.client.outreach.tables import CHANNELS
 from wardround.protocol.characters import is_visible
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.faults import Faults
 from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.plain import read_yaml
 from wardround.protocol.text.section import Section, shown

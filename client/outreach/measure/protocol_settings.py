@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TypeVar
 
-from wardround.client.outreach.content.faults import Faults
 from wardround.client.outreach.content.module import is_id
 from wardround.client.outreach.measure.protocol import (
     ARMS,
@@ -21,6 +20,7 @@ from wardround.client.outreach.measure.protocol import (
     PlannedSize,
 )
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.faults import Faults
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import Section
 

@@ -6,11 +6,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wardround.client.outreach.content.faults import Faults
 from wardround.client.outreach.content.guidelines import Guidelines
 from wardround.client.outreach.tables import CHANNELS
 from wardround.client.outreach.triggers.trigger import Trigger, trigger_from_section
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.faults import Faults
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import Section
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from wardround.client.outreach.content.faults import Faults
 from wardround.client.outreach.content.module import is_id
+from wardround.protocol.text.faults import Faults
 from wardround.protocol.text.section import Section
 from wardround.protocol.text.text import is_line
 

@@ -1,0 +1,122 @@
+"""A watch that fails, waits, is killed and begins again: nobody is told nothing, and seldom twice."""
+
+import errno
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from wardround.protocol.alerts.alert import Alert
+from wardround.protocol.alerts.senders import NotTold
+from wardround.protocol.alerts.settings import AlertRecipient, ByWebhook
+from wardround.protocol.alerts.told import ToldFile
+from wardround.protocol.alerts.watch import LONGEST_PAUSE, Watch
+
+BEGIN = datetime(2026, 11, 1, 12, tzinfo=UTC)
+DISK = Alert(event="disk", subject="home", text="0.1 GiB free")
+AGENT = Alert(event="agent", subject="north", text="the agent does not run")
+
+
+def recipient(name: str, *events: str) -> AlertRecipient:
+    return AlertRecipient(name=name, events=frozenset(events), way=ByWebhook(url="http://127.0.0.1/"))
+
+
+IT, NIGHT = recipient("it", "disk", "agent"), recipient("night", "disk")
+
+
+class World:
+    """A clock, what was sent, and whom no message reaches."""
+
+    def __init__(self, folder) -> None:
+        self.file, self.seconds = ToldFile(folder / "alerts.state"), 0.0
+        self.sent: list[tuple[str, tuple[str, ...]]] = []
+        self.deaf: set[str] = set()
+        self.tries = 0
+        self.lines: list[str] = []
+        self.dies_after_sending = False
+
+    def send(self, to: AlertRecipient, alerts: Sequence[Alert], source: str, now: datetime) -> None:
+        self.tries += 1
+        if to.name in self.deaf:
+            raise NotTold(f"{to.name} does not answer")
+        self.sent.append((to.name, tuple(alert.event for alert in alerts)))
+        if self.dies_after_sending:
+            raise KeyboardInterrupt
+
+    def watch(self) -> Watch:
+        return Watch(
+            self.file,
+            "wardround north",
+            self.send,
+            now=lambda: BEGIN + timedelta(seconds=self.seconds),
+            monotonic=lambda: self.seconds,
+            tell_person=self.lines.append,
+        )
+
+
+@pytest.fixture
+def world(tmp_path) -> World:
+    return World(tmp_path)
+
+
+def test_each_recipient_gets_one_message_with_all_that_is_new_to_it(world: World) -> None:
+    watch = world.watch()
+    assert watch.step([DISK, AGENT], [IT, NIGHT]) == 2
+    assert watch.step([DISK, AGENT], [IT, NIGHT]) == 0
+    assert world.sent == [("it", ("agent", "disk")), ("night", ("disk",))]
+
+
+def test_a_watch_that_begins_again_tells_nothing_twice(world: World) -> None:
+    world.watch().step([DISK], [IT])
+    world.watch().step([DISK], [IT])
+    assert world.sent == [("it", ("disk",))]
+
+
+def test_a_watch_that_was_killed_after_sending_tells_twice_and_not_thrice(world: World) -> None:
+    world.dies_after_sending = True
+    with pytest.raises(KeyboardInterrupt):
+        world.watch().step([DISK], [IT])
+    world.dies_after_sending = False
+    for _ in range(3):
+        world.watch().step([DISK], [IT])
+    assert world.sent == [("it", ("disk",))] * 2
+
+
+def test_who_is_not_reached_is_tried_again_with_longer_pauses_and_told_once(world: World) -> None:
+    world.deaf = {"it"}
+    watch = world.watch()
+    for _ in range(24 * 60):
+        watch.step([DISK], [IT, NIGHT])
+        world.seconds += 60
+    assert world.sent == [("night", ("disk",))]
+    assert 24 < world.tries - 1 < 24 * 3600 / LONGEST_PAUSE + 12
+    assert world.lines == ["alerts: it is not told: it does not answer; tried again"]
+    world.deaf = set()
+    for _ in range(70):
+        watch.step([DISK], [IT, NIGHT])
+        world.seconds += 60
+    assert world.sent == [("night", ("disk",)), ("it", ("disk",))]
+
+
+def test_a_full_disk_keeps_nobody_from_being_told(world: World, monkeypatch) -> None:
+    def full(_path, _content, _mode) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("wardround.protocol.alerts.told.write_durably", full)
+    watch = world.watch()
+    for _ in range(50):
+        watch.step([DISK], [IT])
+        world.seconds += 60
+    assert world.sent == [("it", ("disk",))]
+    assert len(world.lines) == 1
+    assert "free some space" in world.lines[0]
+
+
+def test_a_watch_that_stood_still_for_a_night_still_knows_what_it_told(world: World) -> None:
+    watch = world.watch()
+    for _ in range(600):  # ten hours of looks, of which few are written
+        watch.step([DISK], [IT])
+        world.seconds += 60
+    again = world.watch()
+    again.step([DISK], [IT])
+    assert world.sent == [("it", ("disk",))]
