@@ -9,7 +9,7 @@ from wardround.client.commands.outreach_propose import proposed_at
 from wardround.client.commands.terminal import say
 from wardround.client.outreach.decide.export import export, settle
 from wardround.client.outreach.decide.ground import tables_now
-from wardround.client.outreach.decide.outbox import STAGED, ExportReport, Outbox
+from wardround.client.outreach.decide.outbox import ExportReport, Outbox
 from wardround.client.outreach.decide.rules import check_reason
 from wardround.client.outreach.decide.sendable import Sendable
 from wardround.client.outreach.decide.senders.messenger import secret_of
@@ -63,13 +63,15 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
         home.patients_key,
         now,
     )
+    signed = signed_about(outreach.log.read())
+    words = dict(signed.words)
     sendable = Sendable(
         content=content,
         standings=outreach.standings(content),
-        signed=signed_about(outreach.log.read()),
+        signed=signed,
         people=outreach.people,
         ground=ground,
-        reserved=frozenset(outreach.journal.exports().filter(state=STAGED)["proposal"].to_list()),
+        words=words,
         now=now,
         today=home.date(now),
     )
@@ -80,6 +82,7 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
         key=home.key,
         recipient=recipient,
         sendable=sendable,
+        words=words,
         person=who.name,
         now=now,
     )

@@ -21,8 +21,10 @@ from wardround.protocol.text.text import is_digest, is_line
 from wardround.protocol.wire.signing import Purpose
 
 APPROVE, HOLD, REFUSE, EXPORT = "approve", "hold", "refuse", "export"
+SENT, UNSENT = "sent", "unsent"
+"""What became of what was to leave: it left, and never leaves again; or it did not, and may."""
 STANDING, APPLY, END, STOP = "standing", "apply", "end", "stop"
-KINDS = (APPROVE, HOLD, REFUSE, EXPORT, STANDING, APPLY, END, STOP)
+KINDS = (APPROVE, HOLD, REFUSE, EXPORT, SENT, UNSENT, STANDING, APPLY, END, STOP)
 OUTREACH_LOG = "outreach.log"
 MOST_AT_ONCE = 10_000  # proposals of one act
 _LEAF_DIGITS = 32

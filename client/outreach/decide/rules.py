@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from wardround.client.outreach.content.deciding import LONGEST_REASON
 from wardround.client.outreach.content.module import Module
-from wardround.client.outreach.decide.acts import APPROVE, EXPORT, OutreachAct
+from wardround.client.outreach.decide.acts import APPROVE, SENT, OutreachAct
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.policy.outreach import OutreachPolicy
 from wardround.client.policy.people import CLINICIAN, COMMUNICATIONS, DECIDING, People, Person
@@ -65,7 +65,7 @@ def people_needed(
     hours, however the messages are shared out over batches.
     """
     acts = tuple(acts)
-    sent = {digest for act in acts if act.kind == EXPORT for digest in act.modules}
+    sent = {digest for act in acts if act.kind == SENT for digest in act.modules}
     if any(one.module_digest not in sent for one in proposals):
         return Needed(2, "a module is used for the first time")
     ids = {str(one.id) for one in proposals}

@@ -16,7 +16,7 @@ from typing import Protocol
 from wardround.client.outreach.content.approvals import Standing
 from wardround.client.outreach.content.choice import Held, NoAuthorisations, held_for_authorisation
 from wardround.client.outreach.content.folder import ContentFolder
-from wardround.client.outreach.decide.acts import leaf
+from wardround.client.outreach.decide.acts import UNSENT, leaf
 from wardround.client.outreach.decide.message import OutgoingMessage, written_out
 from wardround.client.outreach.decide.signed import SignedAbout
 from wardround.client.outreach.journal.records import OutreachProposal
@@ -45,19 +45,24 @@ class Ground(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sendable:
-    """What the verdict stands on. reserved: ids whose export the journal knows was begun and not ended."""
+    """What the verdict stands on. words: the signed log's last on whether each leaf left; export keeps them up."""
 
     content: ContentFolder
     standings: Mapping[str, Standing]
     signed: SignedAbout
     people: People
     ground: Ground
-    reserved: frozenset[int]
+    words: Mapping[str, str]
     now: datetime
     today: date
 
-    def message(self, proposal: OutreachProposal, others: int = 0) -> OutgoingMessage | Held:
-        """Give the message as it would leave now, or the first rule that keeps it. others: see ``Ground.verdict``."""
+    def message(
+        self, proposal: OutreachProposal, others: int = 0, begun: bool = False
+    ) -> OutgoingMessage | Held:
+        """Give the message as it would leave now, or the first rule that keeps it.
+
+        others: see ``Ground.verdict``. begun: its export is signed already, and is about to be ended.
+        """
         module = next((one for one in self.content.modules if one.name == proposal.module), None)
         if module is None or module.digest != proposal.module_digest:
             return Held("content", f"{proposal.module} is no longer the text that was approved")
@@ -65,7 +70,7 @@ class Sendable:
             return Held("content", f"{proposal.module}: {self.standings[module.name].state}")
         if not self.signed.approved(proposal, self.people, self.today):
             return Held("signed", "the signed log holds no approval of exactly this by enough people")
-        if leaf(proposal) in self.signed.left and proposal.id not in self.reserved:
+        if not begun and self.words.get(leaf(proposal), UNSENT) != UNSENT:
             return Held("journal", "the signed log says that it was exported, and the journal was put back")
         if self.now < proposal.send_after:
             return Held("hours", "its time has not come")

@@ -16,8 +16,10 @@ from wardround.client.outreach.decide.acts import (
     EXPORT,
     HOLD,
     REFUSE,
+    SENT,
     STANDING,
     STOP,
+    UNSENT,
     OutreachAct,
     leaf,
 )
@@ -70,11 +72,11 @@ def standing_approvals(acts: Sequence[OutreachAct]) -> dict[int, SignedStanding]
 class SignedAbout:
     """What was signed about each proposal, by id.
 
-    approvals: since the last word against it. left: whose export was signed, which comes before anything leaves.
+    approvals: since the last word against it. words: of ``EXPORT``, ``SENT`` and ``UNSENT`` the last one, by leaf.
     """
 
     approvals: Mapping[str, tuple[OutreachAct, ...]] = field(repr=False)
-    left: frozenset[str] = field(repr=False)
+    words: Mapping[str, str] = field(repr=False)
     standing: Mapping[int, SignedStanding] = field(repr=False)
 
     def signers(self, proposal: OutreachProposal) -> tuple[str, ...]:
@@ -99,7 +101,7 @@ class SignedAbout:
 def signed_about(acts: Sequence[OutreachAct]) -> SignedAbout:
     """Go through all acts, oldest first."""
     approvals: dict[str, tuple[OutreachAct, ...]] = {}
-    left: set[str] = set()
+    words: dict[str, str] = {}
     for act in acts:
         if act.kind == STOP:
             approvals.clear()
@@ -108,6 +110,6 @@ def signed_about(acts: Sequence[OutreachAct]) -> SignedAbout:
                 approvals[one] = (*approvals.get(one, ()), act)
             elif act.kind in (HOLD, REFUSE):
                 approvals.pop(one, None)
-            elif act.kind == EXPORT:
-                left.add(act.leaves[one])
-    return SignedAbout(approvals, frozenset(left), standing_approvals(acts))
+            elif act.kind in (EXPORT, SENT, UNSENT):
+                words[act.leaves[one]] = act.kind
+    return SignedAbout(approvals, words, standing_approvals(acts))

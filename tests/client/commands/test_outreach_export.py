@@ -186,7 +186,7 @@ def test_a_file_that_a_crash_kept_back_reaches_patients_where_they_are_now(
 ) -> None:
     command = ("export", recipient, "--person", "Grace Hopper")
     with monkeypatch.context() as patched:
-        patched.setattr("wardround.client.outreach.decide.export._publish", lambda *given: None)
+        patched.setattr("wardround.client.outreach.decide.files_out._publish", lambda *given: None)
         run_outreach(*command)
     append(approved, "addresses", "P-1,sms,+15550109999,2024-06-01")
     assert run_outreach(*command)[1]["sent"] == 12
@@ -198,7 +198,7 @@ def test_a_file_that_a_crash_kept_back_reaches_patients_where_they_are_now(
 def staged(approved: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatch) -> Hospital:
     """The hospital after a crash, when a file was staged and had not got its name."""
     with monkeypatch.context() as patched:
-        patched.setattr("wardround.client.outreach.decide.export._publish", lambda *given: None)
+        patched.setattr("wardround.client.outreach.decide.files_out._publish", lambda *given: None)
         run_outreach(*TEXTS)
     assert states(approved) == {"exporting": 12}
     return approved
@@ -298,6 +298,97 @@ def test_a_state_that_was_set_back_in_the_journal_sends_nothing_again(
     db.close()
     code, said, _ = run_outreach("export", "records", "--person", "Grace Hopper")
     assert (code, said["sent"], said["kept"]) == (2, 0, {"journal": 12})
+
+
+CHANGED = {
+    "approved": ("UPDATE proposals SET state = 'approved'", "UPDATE exports SET state = 'staged'"),
+    "exporting": ("UPDATE proposals SET state = 'exporting'", "UPDATE exports SET state = 'staged'"),
+    "no exports": ("UPDATE proposals SET state = 'approved'", "DELETE FROM exports"),
+    "another recipient": (
+        "UPDATE proposals SET state = 'exporting'",
+        "UPDATE exports SET state = 'staged', recipient = 'records'",
+    ),
+}
+
+
+@pytest.mark.parametrize("again", ["texts", "records", "mailer"])
+@pytest.mark.parametrize("how", CHANGED)
+def test_no_change_of_the_journal_and_the_folder_sends_anything_again(
+    approved: Hospital, run_outreach: Run, mailer: Any, how: str, again: str
+) -> None:
+    """Whoever writes both places of the journal, and puts the file back as it was staged, has not the key."""
+    got, _, name_in_policy = mailer
+    name_in_policy(keeps_keys=True)
+    name = run_outreach(*TEXTS)[1]["files"][0]
+    (approved.folder / "texts" / name).rename(approved.folder / "texts" / f".{name}.texts.staged")
+    with sqlite3.connect(approved.folder / "outreach.sqlite") as db:
+        for statement in CHANGED[how]:
+            db.execute(statement)
+    db.close()
+    said = run_outreach("export", again, "--person", "Grace Hopper")[1]
+    assert (said["sent"], said["files"], got, sent(approved)) == (0, [], [], [])
+    assert not list((approved.folder / "records").iterdir())
+
+
+def test_what_the_mailer_took_is_never_posted_again(
+    approved: Hospital, run_outreach: Run, mailer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got, answers, name_in_policy = mailer
+    name_in_policy(keeps_keys=True)
+    monkeypatch.setattr("wardround.client.outreach.decide.posts_out.BATCH", 5)
+    answers += [200] * 7 + [404] + [200] * 2 + [500]
+    assert run_outreach("export", "mailer", "--person", "Grace Hopper")[1]["sent"] == 9
+    for state in ("approved", "exporting"):
+        with sqlite3.connect(approved.folder / "outreach.sqlite") as db:
+            db.execute("UPDATE proposals SET state = ?", (state,))
+            db.execute("UPDATE exports SET state = 'staged'")
+        db.close()
+        run_outreach("export", "mailer", "--person", "Grace Hopper")
+    assert len(got) <= 9 + 1 + 2 + 2  # the refused one, the doubtful one, and those not tried, once more
+    assert all(got.count(key) == 1 for key in got[:7])
+
+
+def test_a_file_whose_folder_changed_is_in_doubt_and_not_lost(staged: Hospital, run_outreach: Run) -> None:
+    """The recipient's folder is another one when the export that a crash cut short is ended."""
+    (staged.folder / "moved").mkdir()
+    staged.write_policy(outreach=POLICY.replace("folder: texts", "folder: moved"))
+    code, said, error = run_outreach(*TEXTS)
+    assert (code, said["sent"], said["in_doubt"], said["files"]) == (2, 0, 12, [])
+    assert "--settle" in error
+    assert states(staged) == {"exporting": 12}
+    staged.write_policy(outreach=POLICY)
+    assert run_outreach(*TEXTS)[1]["sent"] == 12
+    assert len(sent(staged)) == 12
+
+
+def test_a_file_that_a_sender_took_in_the_meantime_is_settled_by_a_person(
+    staged: Hospital, run_outreach: Run
+) -> None:
+    for path in (staged.folder / "texts").iterdir():
+        path.unlink()
+    assert run_outreach(*TEXTS)[1]["in_doubt"] == 12
+    assert run_outreach(*TEXTS, "--settle", "sent", "--reason", "they have it")[1]["settled"] == 12
+    assert run_outreach(*TEXTS)[1]["sent"] == 0
+    assert states(staged) == {"exported": 12}
+
+
+def test_a_folder_that_goes_while_a_file_is_made_is_told(
+    approved: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = Outbox.sign
+
+    def meanwhile(outbox: Outbox, kind: str, *given: Any) -> None:
+        sign(outbox, kind, *given)
+        if kind == "export":
+            (approved.folder / "texts").rename(approved.folder / "elsewhere")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Outbox, "sign", meanwhile)
+        code, _, error = run_outreach(*TEXTS)
+    assert (code, "make it" in error or "put it back" in error) == (2, True), error
+    (approved.folder / "elsewhere").rename(approved.folder / "texts")
+    assert run_outreach(*TEXTS)[1]["sent"] == 12
+    assert len(sent(approved)) == 12
 
 
 @pytest.mark.parametrize("column", ["token", "module_digest", "channel", "send_before", "topic"])

@@ -125,7 +125,7 @@ def needed(chosen: list[OutreachProposal], *acts: OutreachAct, person: str = GRA
     return people_needed(chosen, acts, POLICY, PEOPLE, PEOPLE.known(person), NOW).people
 
 
-SENT = act("export", [proposal(999)])
+SENT = act("sent", [proposal(999)])
 
 
 def test_a_modules_first_use_and_a_large_batch_need_two_people() -> None:
