@@ -20,7 +20,7 @@ from wardround.client.outreach.decide.decisions import (
 from wardround.client.outreach.decide.decisions import approve as sign_approval
 from wardround.client.outreach.decide.rules import reading_seconds, too_fast
 from wardround.client.outreach.journal.records import OutreachProposal
-from wardround.client.outreach.journal.states import APPROVED
+from wardround.client.outreach.journal.states import APPROVED, EXPORTED, EXPORTING
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.answer import types
 from wardround.protocol.text.say import say_json
@@ -78,7 +78,12 @@ def _decided(
     missing = sorted(set(options.ids) - {one.id for one in proposals})
     if missing:
         raise ConfigurationError(
-            f"id={', '.join(map(str, missing))}: no such proposal waits; see outreach queue"
+            f"{_why_not(outreach, missing)}; nothing was decided: see outreach queue, and leave these out"
+        )
+    exported = 0 if proposals else _exported(outreach, options)
+    if exported:
+        raise ConfigurationError(
+            f"nothing of this waits, and {exported:,} were exported already: they cannot be called back"
         )
     decider = outreach.decider(options)
     decider.check(proposals, single=bool(options.ids))
@@ -122,10 +127,39 @@ def _aside(options: Namespace, kind: str, word: str) -> None:
     with open_outreach(options) as outreach:
         decider, proposals = _decided(outreach, options, (*WAITING, APPROVED))
         moved = set_aside(decider, proposals, kind)
+        # An export, or another person, may have been first since they were read.
+        missed = sorted({one.id for one in proposals} - set(moved))
+        late = _why_not(outreach, missed, accepted=word) if missed else ""
+        exported = _exported(outreach, options)
     if options.json:
-        say_json({word: list(moved)})
-        return
-    say(f"{len(moved):,} {word}. They do not leave.")
+        say_json({word: list(moved), "exported_already": exported})
+    else:
+        say(f"{len(moved):,} {word}. They do not leave.")
+        if exported:
+            say(f"{exported:,} of this trigger or module were exported before, and cannot be called back.")
+    if late:
+        raise ConfigurationError(f"{late}; {len(moved):,} others are {word}")
+
+
+def _exported(outreach: OpenOutreach, options: Namespace) -> int:
+    """Count what has left, of a trigger or a module that was chosen."""
+    if options.ids:
+        return 0
+    left = (EXPORTING, EXPORTED)
+    return len(chosen(outreach.journal, left, (), options.trigger, options.content_module))
+
+
+def _why_not(outreach: OpenOutreach, ids: Sequence[int], accepted: str = "") -> str:
+    """Say what became of proposals about which nobody can decide any more. accepted: a state that is no fault."""
+    by_state: dict[str, list[int]] = {}
+    states = {one.id: one.state for one in outreach.journal.proposals(ids=ids)}
+    for one in ids:
+        by_state.setdefault(states.get(one, "no such proposal"), []).append(one)
+    by_state.pop(accepted, None)
+    ends = {EXPORTED: "exported already, and cannot be called back", EXPORTING: "leaving at this moment"}
+    return "; ".join(
+        f"id={', '.join(map(str, mine))}: {ends.get(state, state)}" for state, mine in by_state.items()
+    )
 
 
 def _answer(options: Namespace, done: Approval, warning: str) -> None:

@@ -63,7 +63,7 @@ def _heard(outreach: OpenOutreach, rows: tuple[InboundRow, ...]) -> tuple[Heard,
     patients = outreach.patients()
     messages = {leaf(one): one for one in outreach.journal.proposals()}
     heard = hear(rows, addressees(home.source, messages, patients, {row.patient for row in rows} - {""}))
-    new = home.withdrawals.add(heard.withdrawals)
+    new = home.withdrawals.add(heard.withdrawals, heard.latest)
     # Also for rows that were read before: a crash may have come between the two.
     standing = {one.record for one in home.withdrawals.standing()}
     gone = [

@@ -13,7 +13,7 @@ from wardround.client.outreach.decide.acts import OutreachLog
 from wardround.client.outreach.decide.decisions import Decider
 from wardround.client.outreach.decide.patients import patients_by_token
 from wardround.client.outreach.journal.journal import Journal, open_journal
-from wardround.client.policy.people import People
+from wardround.client.policy.people import People, Person
 from wardround.client.policy.people_file import people_of
 
 
@@ -28,6 +28,13 @@ class OpenOutreach:
 
     def decider(self, options: Namespace) -> Decider:
         """Give the person who decides, and for which reason."""
+        return self._decider(self.people.known(person(options.person)), options.reason or "")
+
+    def program(self, name: str, reason: str) -> Decider:
+        """Give a program of ours in the place of a person: it may apply what people signed, and decides nothing."""
+        return self._decider(Person(account=name, name=name), reason)
+
+    def _decider(self, who: Person, reason: str) -> Decider:
         home = self.opened.home
         return Decider(
             journal=self.journal,
@@ -35,8 +42,8 @@ class OpenOutreach:
             key=home.key,
             policy=self.opened.policy.outreach,
             people=self.people,
-            who=self.people.known(person(options.person)),
-            reason=options.reason or "",
+            who=who,
+            reason=reason,
             now=self.opened.now,
             timezone=home.timezone,
         )

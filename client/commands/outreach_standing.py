@@ -9,7 +9,7 @@ from wardround.client.commands.outreach_texts import show_texts
 from wardround.client.commands.terminal import say, table
 from wardround.client.outreach.content.module import Module
 from wardround.client.outreach.decide.acts import END, STANDING
-from wardround.client.outreach.decide.decisions import apply_standing
+from wardround.client.outreach.decide.decisions import Decider, apply_standing
 from wardround.client.outreach.decide.rules import check_reason, role_of
 from wardround.client.outreach.decide.signed import SignedStanding, signed_about
 from wardround.client.outreach.decide.standing import StandingApproval, standing_to_plain
@@ -17,6 +17,8 @@ from wardround.client.outreach.triggers.settings_file import settings_of
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.answer import types
 from wardround.protocol.text.say import say_json
+
+_APPLIED = "standing approvals"
 
 
 def standing(options: Namespace) -> None:
@@ -80,16 +82,24 @@ def _end(outreach: OpenOutreach, options: Namespace) -> None:
 
 def _apply(outreach: OpenOutreach, options: Namespace) -> None:
     """Approve what the standing approvals cover now; for a timer, after each ``propose``."""
-    content = outreach.content()
-    sendable = [name for name, one in outreach.standings(content).items() if one.may_be_sent]
-    decider = replace(outreach.decider(options), reason=options.reason or "standing approvals")
-    moved = apply_standing(decider, sendable)
+    decider = replace(outreach.decider(options), reason=options.reason or _APPLIED)
+    moved = _applied(outreach, decider)
     if options.json:
         say_json({str(number): list(ids) for number, ids in moved.items()})
         return
     say(*(f"Standing approval {number}: {len(ids):,} approved." for number, ids in moved.items()))
     if not moved:
         say("No standing approval covers what waits.")
+
+
+def applied_by_program(outreach: OpenOutreach, program: str) -> dict[int, tuple[int, ...]]:
+    """Approve what the standing approvals cover now, without a person at hand: two signed each; ids by number."""
+    return _applied(outreach, outreach.program(program, _APPLIED))
+
+
+def _applied(outreach: OpenOutreach, decider: Decider) -> dict[int, tuple[int, ...]]:
+    sendable = [name for name, one in outreach.standings(outreach.content()).items() if one.may_be_sent]
+    return apply_standing(decider, sendable)
 
 
 def _list(outreach: OpenOutreach, options: Namespace) -> None:

@@ -6,16 +6,20 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from wardround.client.commands.open_home import open_home
+from wardround.client.commands.outreach_opened import open_outreach
 from wardround.client.commands.outreach_propose import grounds_of, model_choice, proposed_at
+from wardround.client.commands.outreach_standing import applied_by_program
 from wardround.client.commands.terminal import say
 from wardround.client.home.home import Home, load_home
-from wardround.client.outreach.journal.journal import open_journal
 from wardround.client.outreach.propose import Proposing, propose
 from wardround.client.outreach.triggers.settings import OUTREACH
 from wardround.client.outreach.watching import stamps_of, until_stopped, watch
+from wardround.client.policy.people import PEOPLE
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.text.text import visible
+
+WATCH = "outreach watch"
+"""Who applies a standing approval here; who approved are the two people that signed it."""
 
 
 def run_watch(options: Namespace) -> None:
@@ -26,7 +30,7 @@ def run_watch(options: Namespace) -> None:
     def run() -> None:
         nonlocal said
         try:
-            line = _line(_once(options))
+            line = _line(*_once(options))
         except WardroundError as error:
             line = f"Not proposed: {error}"
         if line and line != said:
@@ -38,25 +42,29 @@ def run_watch(options: Namespace) -> None:
         watch(run, lambda: stamps_of(home.source, _others(home)), wait, time.monotonic)
 
 
-def _once(options: Namespace) -> Proposing:
-    with open_home(options.home) as opened:
+def _once(options: Namespace) -> tuple[Proposing, dict[int, tuple[int, ...]]]:
+    """Propose, and then approve what standing approvals cover, as ``standing apply`` does after each ``propose``."""
+    with open_outreach(options) as outreach:
+        opened = outreach.opened
         grounds = grounds_of(opened, proposed_at(opened, None))
         choose = model_choice(opened, grounds, options)
-        with open_journal(opened.home.folder) as journal:
-            return propose(journal, grounds, choose)
+        done = propose(outreach.journal, grounds, choose)
+        return done, applied_by_program(outreach, WATCH)
 
 
 def _others(home: Home) -> Iterator[Path]:
     """Files beside the tables on which a run stands."""
     yield home.folder / OUTREACH
+    yield home.folder / PEOPLE
     yield home.withdrawals.path
     yield from sorted(home.content_folder.glob("*"))
     yield from sorted(home.approvals_folder.glob("*"))
 
 
-def _line(done: Proposing) -> str:
+def _line(done: Proposing, approved: dict[int, tuple[int, ...]]) -> str:
     new = {name: counts["proposed"] for name, counts in done.by_trigger.items() if counts["proposed"]}
     parts = [f"{name}: {count:,} proposed" for name, count in new.items()]
+    parts += [f"{len(ids):,} approved by standing approval {number}" for number, ids in approved.items()]
     parts += [f"{count:,} void ({why})" for why, count in done.void.items()]
     parts += [f"{done.forgotten:,} forgotten"] if done.forgotten else []
     return "; ".join(parts)

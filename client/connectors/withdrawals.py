@@ -56,14 +56,7 @@ class Withdrawal:
 
 def in_force(rows: Sequence[Withdrawal]) -> tuple[Withdrawal, ...]:
     """Give what still stands: all lines but those that a later ``again`` lifts, of the same identifier and consent."""
-    standing: list[Withdrawal] = []
-    for row in rows:
-        if row.why == AGAIN:
-            lifted = CONSENTS if row.consent == ALL else (row.consent,)
-            standing = [one for one in standing if one.patient != row.patient or one.consent not in lifted]
-        else:
-            standing.append(row)
-    return tuple(standing)
+    return tuple(_parted(rows)[0])
 
 
 class WithdrawalList:
@@ -92,16 +85,15 @@ class WithdrawalList:
         """Give what stands now."""
         return in_force(self.read())
 
-    def add(self, rows: Sequence[Withdrawal]) -> int:
-        """Keep new lines durably, each record once; how many were new. ConfigurationError where they cannot be kept."""
+    def add(self, rows: Sequence[Withdrawal], latest: Sequence[datetime] = ()) -> int:
+        """Keep new lines durably, each record once; how many were new. ConfigurationError where they cannot be kept.
+
+        latest: of each row, when at the latest it was said. A record that a person lifted since counts anew where it
+        may have been said after that: it may be another word of the patient, and no opt-out is lost.
+        """
         with self._turn():
             known = self.read()
-            records = {row.record for row in known if row.record}
-            new = []
-            for row in rows:
-                if row.record not in records:
-                    new.append(row)
-                    records |= {row.record} - {""}
+            new = _new_lines(known, rows, latest)
             if not new:
                 return 0
             content = b"".join(_line(row) + b"\n" for row in (*known, *new))
@@ -133,6 +125,39 @@ class WithdrawalList:
             yield
         finally:
             os.close(handle)
+
+
+def _new_lines(
+    known: Sequence[Withdrawal], rows: Sequence[Withdrawal], latest: Sequence[datetime]
+) -> list[Withdrawal]:
+    _, lifted = _parted(known)
+    records = {row.record for row in known if row.record}
+    new: list[Withdrawal] = []
+    for place, row in enumerate(rows):
+        again = lifted.get(row.record)
+        if row.record not in records or (
+            again is not None and place < len(latest) and latest[place] >= again
+        ):
+            new.append(row)
+            records |= {row.record} - {""}
+            lifted.pop(row.record, None)
+    return new
+
+
+def _parted(rows: Sequence[Withdrawal]) -> tuple[list[Withdrawal], dict[str, datetime]]:
+    """Part lines into what stands, and the records that do not any more, with the time at which they were lifted."""
+    standing: list[Withdrawal] = []
+    lifted: dict[str, datetime] = {}
+    for row in rows:
+        if row.why != AGAIN:
+            standing.append(row)
+            lifted.pop(row.record, None)
+            continue
+        consents = CONSENTS if row.consent == ALL else (row.consent,)
+        gone = [one for one in standing if one.patient == row.patient and one.consent in consents]
+        lifted |= {one.record: row.at for one in gone if one.record}
+        standing = [one for one in standing if one.patient != row.patient or one.consent not in consents]
+    return standing, lifted
 
 
 def _line(row: Withdrawal) -> bytes:

@@ -21,7 +21,7 @@ from wardround.client.outreach.journal.tokens import PROFESSIONALS, token_of
 from wardround.client.outreach.permission.permission import Permission, permission_of
 from wardround.client.outreach.permission.rules import Allowed, may_be_sent
 from wardround.client.outreach.permission.slots import known_zone
-from wardround.client.outreach.triggers.looking import care_teams, look
+from wardround.client.outreach.triggers.looking import care_teams, look, patients_of
 from wardround.client.outreach.triggers.reading import read_rows
 from wardround.client.outreach.triggers.settings import OutreachSettings
 from wardround.client.outreach.triggers.trigger import CARE_TEAMS
@@ -31,13 +31,22 @@ _WEEK = timedelta(days=7)
 _MOMENT = "%Y-%m-%dT%H:%M"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Professional:
+    """A recipient of the second kind. addresses: by channel. due: triggers that find patients of theirs, by channel."""
+
+    name: str
+    addresses: Mapping[str, str] = field(repr=False)
+    due: frozenset[tuple[str, str]] = field(repr=False)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TablesNow:
     """A ``Ground`` over the hospital's own tables.
 
     patients: identifier by token; index: its place in ``permission``. due: of each trigger, the occasions that still
     stand, with their patient. sent: days, in the hospital's calendar, of what was exported to each token. staff:
-    professional and address by token. details: by identifier, what fills placeholders.
+    professionals by token. details: by identifier, what fills placeholders.
     """
 
     settings: OutreachSettings
@@ -48,7 +57,7 @@ class TablesNow:
     index: Mapping[str, int] = field(repr=False)
     due: Mapping[str, frozenset[tuple[str, str]]] = field(repr=False)
     sent: Mapping[str, Sequence[date]] = field(repr=False)
-    staff: Mapping[str, tuple[str, str, str]] = field(repr=False)
+    staff: Mapping[str, Professional] = field(repr=False)
     details: Mapping[str, Mapping[str, str]] = field(repr=False)
     timezone: str
     now: datetime
@@ -56,7 +65,7 @@ class TablesNow:
     def patient_of(self, proposal: OutreachProposal) -> str | None:
         """Give the identifier behind a proposal's token: a patient's, or a professional's."""
         if proposal.recipient == "professional":
-            return self.staff[proposal.token][0] if proposal.token in self.staff else None
+            return self.staff[proposal.token].name if proposal.token in self.staff else None
         return self.patients.get(proposal.token)
 
     def verdict(self, proposal: OutreachProposal, others: int) -> Allowed | Held:
@@ -101,14 +110,19 @@ class TablesNow:
 
     def _to_staff(self, proposal: OutreachProposal) -> Allowed | Held:
         known = self.staff.get(proposal.token)
-        if known is None or known[1] != proposal.channel:
-            return Held("address", "care_teams names no address of this channel")
-        return Allowed(known[2])
+        if known is None or proposal.channel not in known.addresses:
+            return Held("address", "care_teams names no address of this channel, or several")
+        if (proposal.trigger, proposal.channel) not in known.due:
+            return Held("trigger", "it is due for none of their patients any more")
+        if not self._within_hours(self.timezone):
+            return Held("hours", "it is not within the hours of the hospital's clock")
+        return Allowed(known.addresses[proposal.channel])
 
     def _awake(self, place: int) -> bool:
         zone = known_zone(self.permission.timezone[place], _zones(), self.timezone)
-        if zone is None:
-            return False
+        return zone is not None and self._within_hours(zone)
+
+    def _within_hours(self, zone: str) -> bool:
         here = self.now.astimezone(ZoneInfo(zone))
         return self.settings.first_hour <= here.hour < self.settings.last_hour
 
@@ -142,10 +156,11 @@ def tables_now(
     """
     source = source.snapshot()
     patients = patients_by_token(source, key)
-    names = sorted(patients.values())
+    due = look(source, settings.triggers, wall_clock(now, source.timezone))
+    # Also who has no address: their care team may.
+    names = sorted({*patients.values(), *patients_of(due).to_list()})
     people = pl.DataFrame({"patient": names}, {"patient": pl.String}).with_row_index("index")
     permission = permission_of(source, settings, withdrawals, people, now)
-    due = look(source, settings.triggers, wall_clock(now, source.timezone))
     opted_in = {one.name: permission.opted_in(due[one.name], one.source) for one in settings.triggers}
     return TablesNow(
         settings=settings,
@@ -159,24 +174,39 @@ def tables_now(
             for name, frame in opted_in.items()
         },
         sent=sent,
-        staff=_staff(source, key),
+        staff=_staff(source, settings, permission, opted_in, key),
         details=_details(source),
         timezone=source.timezone,
         now=now,
     )
 
 
-def _staff(source: TableSource, key: bytes) -> dict[str, tuple[str, str, str]]:
+def _staff(
+    source: TableSource,
+    settings: OutreachSettings,
+    permission: Permission,
+    due: Mapping[str, pl.DataFrame],
+    key: bytes,
+) -> dict[str, Professional]:
+    """Read who cares for whom, and what is due for whom of theirs; due: by trigger, with patient."""
     if not source.has(CARE_TEAMS):
         return {}
-    rows = care_teams(source).unique("professional", keep="first", maintain_order=True)
+    teams = care_teams(source)
+    alive = permission.people.filter(pl.Series(~(permission.vetoed | permission.doubted)))
+    theirs = teams.join(alive, on="patient", how="semi")
+    found: dict[str, set[tuple[str, str]]] = {}
+    for trigger in settings.triggers:
+        if trigger.to == "professional":
+            mine = theirs.join(due[trigger.name], on="patient", how="semi")
+            for name, channel in mine.select("professional", "channel").unique().iter_rows():
+                found.setdefault(name, set()).add((trigger.name, channel))
     return {
-        token_of(one["professional"], key, PROFESSIONALS): (
-            one["professional"],
-            one["channel"] or "",
-            one["address"],
+        token_of(str(name), key, PROFESSIONALS): Professional(
+            name=str(name),
+            addresses=dict(part.select("channel", "address").iter_rows()),
+            due=frozenset(found.get(str(name), ())),
         )
-        for one in rows.iter_rows(named=True)
+        for (name,), part in teams.group_by("professional")
     }
 
 

@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from wardround.client.connectors.withdrawals import ALL, CONSENTS, Withdrawal
 from wardround.client.outreach.content.stopping import says_stop
@@ -30,12 +31,16 @@ _WHY = {REPLY: "stop", BOUNCE: "bounce", COMPLAINT: "complaint", REFUSAL: "refus
 
 @dataclass(frozen=True)
 class Heard:
-    """What rows come to. unclear: lines of replies that a person must read; nobody: lines that name no patient here.
+    """What rows come to.
+
+    latest: of each withdrawal, when at the latest it was said. unclear: lines of replies that a person must read;
+    nobody: lines that name no patient here.
 
     Of nobody's lines, those with an identifier count all the same: its patient may come.
     """
 
     withdrawals: tuple[Withdrawal, ...]
+    latest: tuple[datetime, ...]
     counts: Mapping[str, int]
     unclear: tuple[int, ...]
     nobody: tuple[int, ...]
@@ -77,6 +82,7 @@ def bare_address(address: str) -> str:
 def hear(rows: Sequence[InboundRow], addressees: Addressees) -> Heard:
     """Turn rows into withdrawals."""
     withdrawals: list[Withdrawal] = []
+    latest: list[datetime] = []
     counts: Counter[str] = Counter()
     unclear, nobody = [], []
     for row in rows:
@@ -88,7 +94,8 @@ def hear(rows: Sequence[InboundRow], addressees: Addressees) -> Heard:
         if all(one == row.patient and one not in addressees.known for one in patients):
             nobody.append(row.line)
         withdrawals += [_withdrawal(row, one, addressees) for one in patients]
-    return Heard(tuple(withdrawals), counts, tuple(unclear), tuple(nobody))
+        latest += [row.latest] * len(patients)
+    return Heard(tuple(withdrawals), tuple(latest), counts, tuple(unclear), tuple(nobody))
 
 
 def _withdrawal(row: InboundRow, patient: str, addressees: Addressees) -> Withdrawal:

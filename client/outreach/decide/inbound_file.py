@@ -17,7 +17,7 @@ import json
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from wardround.client.connectors.decoding import decoded
 from wardround.protocol.characters import is_visible
@@ -30,6 +30,8 @@ INBOUND_KINDS = (REPLY, BOUNCE, COMPLAINT, REFUSAL)
 COLUMNS = ("kind", "patient", "address", "message", "channel", "text", "consent", "at")
 LARGEST_INBOUND = 2**26  # bytes
 _LARGEST_ROW, _LONGEST_TEXT = 2**16, 2000
+_ALWAYS = datetime.max.replace(tzinfo=UTC)
+_DAY, _MINUTE, _FAR_WEST = len("2026-12-01"), timedelta(minutes=1), timedelta(hours=12)
 _MOST_LINES = 50  # of one row: a reply may have several
 
 
@@ -38,6 +40,7 @@ class InboundRow:
     """One row; every text is visible, of one line, and empty where there is none. line: of the file, from 1.
 
     record: what tells whether it was read before: its cells where they say when it was said, else file and line.
+    latest: the last moment at which it may have been said, by what it says.
     """
 
     line: int
@@ -50,6 +53,7 @@ class InboundRow:
     consent: str = ""
     at: datetime
     record: str = ""
+    latest: datetime = _ALWAYS
 
 
 def read_inbound(content: bytes, name: str, now: datetime) -> tuple[tuple[InboundRow, ...], tuple[int, ...]]:
@@ -134,6 +138,7 @@ def _row(line: int, cells: Mapping[str, object], file: str, now: datetime) -> In
         consent=texts["consent"].lower(),
         at=_time(texts["at"], now),
         record=json.dumps(texts, sort_keys=True) if texts["at"] else f"{file} {line}",
+        latest=_latest(texts["at"]),
     )
 
 
@@ -145,6 +150,21 @@ def _seen(value: object) -> str:
         .strip()[:LONGEST_LINE]
         .strip()
     )
+
+
+def _latest(text: str) -> datetime:
+    """Give the last moment that a text may mean, in UTC: a day alone ends late in the far west, no time never does."""
+    try:
+        found = datetime.fromisoformat(text)
+        if len(text) <= _DAY:
+            return found.replace(tzinfo=UTC) + timedelta(days=1) + _FAR_WEST
+        return (
+            found.astimezone(UTC) + _MINUTE
+            if found.tzinfo
+            else found.replace(tzinfo=UTC) + _FAR_WEST + _MINUTE
+        )
+    except (ValueError, OverflowError):
+        return _ALWAYS
 
 
 def _time(text: str, now: datetime) -> datetime:

@@ -37,11 +37,14 @@ def _columns(trigger: Trigger) -> tuple[list[str], list[str]]:
 
 
 def care_teams(source: TableSource) -> pl.DataFrame:
-    """Read who cares for whom: patient, professional, channel, address."""
+    """Read who cares for whom: patient, professional, channel, address.
+
+    A professional has one address of a channel: where rows name several, none is guessed, and these rows are left out.
+    """
     rows = read_rows(source, CARE_TEAMS, ("channel",), (), ("professional", "address"))
-    return rows.drop_nulls(("professional", "address")).unique(
-        ("patient", "professional"), keep="first", maintain_order=True
-    )
+    rows = rows.drop_nulls(("professional", "channel", "address")).unique(maintain_order=True)
+    spelt = pl.col("address").str.strip_chars().str.to_lowercase()
+    return rows.filter(spelt.n_unique().over("professional", "channel") == 1)
 
 
 def patients_of(due: Mapping[str, pl.DataFrame]) -> pl.Series:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.client.outreach.decide.outreach_home import (
     text_of,
 )
 from tests.client.small_hospital import Hospital
+from wardround.client.outreach.decide.decisions import Decider
 
 BOTH = ("approve", "--trigger", "unconfirmed-visit", "--yes")
 UNTIL = ("--until", str(datetime.now(UTC).date() + timedelta(days=90)))
@@ -69,13 +71,44 @@ def test_communications_decide_about_groups_alone(outreach: Hospital, run_outrea
 def test_what_is_held_or_refused_does_not_leave_until_somebody_decides_again(
     outreach: Hospital, run_outreach: Run
 ) -> None:
-    assert run_outreach("hold", 1, 2, *GRACE)[1] == {"held": [1, 2]}
-    assert run_outreach("refuse", 3, *GRACE)[1] == {"refused": [3]}
+    assert run_outreach("hold", 1, 2, *GRACE)[1] == {"held": [1, 2], "exported_already": 0}
+    assert run_outreach("refuse", 3, *GRACE)[1]["refused"] == [3]
     for person in (GRACE, IDA):
         assert run_outreach("approve", 1, *range(4, 13), "--yes", *person)[0] == 0
     assert states(outreach) == {"approved": 10, "held": 1, "refused": 1}
     assert run_outreach("approve", 3, "--yes", *GRACE)[0] == 2
-    assert run_outreach("hold", 4, *IDA)[1] == {"held": [4]}
+    assert run_outreach("hold", 4, *IDA)[1]["held"] == [4]
+
+
+@pytest.mark.parametrize("act", ["hold", "refuse"])
+def test_what_has_left_cannot_be_held_and_that_is_said(
+    outreach: Hospital, run_outreach: Run, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for person in (GRACE, IDA):
+        run_outreach("approve", *range(1, 12), "--yes", *person)
+    decided = Decider.check
+
+    def meanwhile(decider: Decider, proposals: Any, single: bool) -> None:
+        decided(decider, proposals, single)
+        monkeypatch.setattr(Decider, "check", decided)
+        assert run_outreach("export", "texts", "--person", "Grace Hopper")[0] == 0
+
+    monkeypatch.setattr(Decider, "check", meanwhile)
+    code, _, error = run_outreach(act, 1, 12, *GRACE)
+    assert (code, "id=1: exported already" in error, "1 others" in error) == (2, True, True), error
+    for chosen in ((1, 99), ("--trigger", "unconfirmed-visit")):
+        if act == "hold" and chosen[0] != 1:
+            run_outreach("refuse", 12, *GRACE)
+        code, _, error = run_outreach(act, *chosen, *GRACE)
+        assert (code, "exported already" in error) == (2, True), error
+    assert "11 were exported" in error
+    assert states(outreach) == {"exported": 11, "refused": 1}
+
+
+def test_who_holds_what_is_held_is_told_no_fault(outreach: Hospital, run_outreach: Run) -> None:
+    assert run_outreach("hold", 1, *GRACE)[0] == 0
+    assert run_outreach("hold", 1, 2, *IDA)[0] == 0
+    assert states(outreach) == {"proposed": 10, "held": 2}
 
 
 @pytest.mark.parametrize(
@@ -138,6 +171,29 @@ def test_a_standing_approval_waits_for_its_second_person_and_stop_ends_it(
     propose(outreach, *range(1, 13))
     assert run_outreach("standing", "apply", *GRACE)[1] == {}
     assert run_outreach("standing", "list", *GRACE)[1][0]["state"] == "ended"
+
+
+def test_watch_approves_what_a_standing_approval_covers(
+    outreach: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``standing apply`` after each ``propose``: nothing before two people signed it, and nothing it leaves out."""
+
+    def watched() -> dict[str, int]:
+        with monkeypatch.context() as patched:
+            look = "wardround.client.commands.outreach_watch.watch"
+            patched.setattr(look, lambda run, *others: run())
+            run_outreach("watch", plain=True)
+        return states(outreach)
+
+    assert watched() == {"proposed": 12}
+    run_outreach(*STANDING, *GRACE)
+    assert watched() == {"proposed": 12}
+    run_outreach("standing", "sign", 1, "--yes", *IDA)
+    found = watched()
+    assert found["approved"] >= 6
+    assert sum(found.values()) == 12
+    assert watched() == found
+    assert run_outreach("export", "texts", "--person", "Grace Hopper")[1]["sent"] == found["approved"]
 
 
 def test_a_standing_approval_is_for_a_declared_trigger_and_a_bounded_time(run_outreach: Run) -> None:

@@ -4,7 +4,7 @@ import csv
 import json
 import sqlite3
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tests.client.outreach.decide.outreach_home import (
     states,
     text_of,
     visit,
+    write_table,
 )
 from tests.client.small_hospital import Hospital
 from wardround.client.outreach.decide.outbox import Outbox
@@ -151,6 +152,66 @@ def test_what_changed_since_it_was_approved_does_not_leave(
     assert (said["sent"], said["void"]) == (left, {rule: 12 - left})
     assert len(sent(approved)) == left
     assert not any(row["patient"] == "P-1" for row in sent(approved))
+
+
+TEAM = {
+    "nothing changed": (lambda h: None, "sent"),
+    "no patient is due": (lambda h: replace(h, "appointments", ",booked", ",confirmed"), "trigger"),
+    "no patient of theirs": (lambda h: replace(h, "care_teams", "P-1,", "P-99,"), "trigger"),
+    "a veto": (lambda h: veto(h), "trigger"),
+    "another address as well": (lambda h: append(h, "care_teams", "P-2,Dr Snow,sms,+15550200002"), "address"),
+    "the same address in a second row": (
+        lambda h: append(h, "care_teams", "P-2,Dr Snow,sms,+15550200001"),
+        "sent",
+    ),
+    "another channel": (lambda h: replace(h, "care_teams", ",sms,", ",email,"), "address"),
+    "gone": (lambda h: replace(h, "care_teams", "Dr Snow", "Dr Koch"), "address"),
+    "at night": (lambda h: _close_hours(h), "hours"),
+}
+
+
+def _close_hours(hospital: Hospital) -> None:
+    """Let now be outside of the hours, as at night."""
+    hour = datetime.now(UTC).hour
+    hours = "{first: 0, last: 1}" if hour >= 2 else "{first: 22, last: 24}"
+    path = hospital.folder / "outreach.yaml"
+    path.write_text(path.read_text().replace("{first: 0, last: 24}", hours))
+
+
+@pytest.mark.parametrize("how", TEAM, ids=lambda how: how.replace(" ", "-"))
+def test_a_professionals_message_leaves_while_a_patient_of_theirs_is_due_and_to_their_one_address(
+    outreach: Hospital, run_outreach: Run, how: str
+) -> None:
+    hospital = outreach.folder / "hospital.yaml"
+    hospital.write_text(
+        hospital.read_text().replace("tables:\n", "tables:\n  care_teams: {path: care_teams.csv}\n", 1)
+    )
+    write_table(
+        outreach.folder,
+        "care_teams",
+        "patient,professional,channel,address",
+        ["P-1,Dr Snow,sms,+15550200001"],
+    )
+    settings = outreach.folder / "outreach.yaml"
+    settings.write_text(settings.read_text() + "  team: {to: professional, when: booked, topic: screening, "
+                        "days: [0, 7], standard: [visit]}\n")  # fmt: skip
+    (outreach.folder / "content/visit.en.txt").write_text(
+        text_of(parts={"core": "A patient of yours is due. Reply STOP to stop."})
+    )
+    approve_content(outreach)
+    assert run_outreach("propose")[1]["by_trigger"]["team"]["proposed"] == 1
+    with open_journal(outreach.folder) as journal:
+        (mine,) = (one.id for one in journal.proposals(("proposed",)) if one.recipient == "professional")
+    for person in (GRACE, IDA):
+        assert run_outreach("approve", mine, "--yes", *person)[0] == 0
+    change, becomes = TEAM[how]
+    change(outreach)
+    code, said, error = run_outreach(*TEXTS)
+    assert code == 0, error
+    if becomes == "sent":
+        assert (said["sent"], sent(outreach)[0]["address"]) == (1, "+15550200001")
+    else:
+        assert (said["sent"], {**said["void"], **said["kept"]}) == (0, {becomes: 1})
 
 
 def test_who_replied_stop_between_approval_and_export_gets_nothing(

@@ -1,6 +1,7 @@
 """``outreach inbound`` and ``about``: who wants no more messages is heard at once, and may ask what is kept."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,39 @@ def test_a_call_is_kept_with_its_person_and_lifted_by_one(outreach: Hospital, ru
     assert [(one.why, one.person) for one in kept] == [("refusal", "Grace Hopper"), ("again", "Grace Hopper")]
     assert run_outreach("inbound", "--patient", "P-2")[0] == 2
     assert run_outreach("inbound")[0] == 2
+
+
+TODAY = datetime.now(UTC).date()
+
+
+NOW = datetime.now(UTC)
+SAID: dict[str, tuple[str, bool]] = {
+    "today": (str(TODAY), True),  # before or after the lift, nobody knows
+    "no time": ("", True),
+    "not a time": ("never", True),
+    "tomorrow": (f"{TODAY + timedelta(days=1)}T00:00", True),  # a clock that is ahead
+    "of which zone": (f"{NOW:%Y-%m-%dT%H:%M}", True),
+    "days ago": (str(TODAY - timedelta(days=3)), False),
+    "hours of days ago": (f"{TODAY - timedelta(days=2)}T09:00:00+00:00", False),
+    "minutes ago": (f"{NOW - timedelta(minutes=9):%Y-%m-%dT%H:%M:%S+00:00}", False),
+}
+
+
+@pytest.mark.parametrize("when", SAID)
+def test_a_stop_that_may_have_been_said_after_it_was_lifted_counts_anew(
+    outreach: Hospital, run_outreach: Run, when: str
+) -> None:
+    """The same bytes, read again after a person lifted the first: of an opt-out no doubt is held against a patient."""
+    at, heard = SAID[when]
+    path = written(outreach.folder, f"reply,P-1,,,sms,STOP,,{at}")
+    assert run_outreach("inbound", path)[1]["withdrawals"] == 1
+    assert run_outreach("inbound", path)[1]["withdrawals"] == 0
+    assert run_outreach("inbound", "--patient", "P-1", "--again", *GRACE)[0] == 0
+    assert standing(outreach) == []
+    assert run_outreach("inbound", path)[1]["withdrawals"] == heard
+    assert bool(standing(outreach)) == heard
+    assert run_outreach("inbound", path)[1]["withdrawals"] == 0
+    assert bool(standing(outreach)) == heard
 
 
 @pytest.mark.parametrize("head", ["patient,text", "kind,text", "", "kind"])
