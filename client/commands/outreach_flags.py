@@ -27,6 +27,12 @@ def outreach(parser: OneLineParser) -> None:
     context.add_argument("--language", metavar="WORD", help="the visitor's, as in es-MX (default: the first)")
     for one in (propose, watch, context):
         _model(one)
+    for one in (propose, watch):
+        one.add_argument(
+            "--personal",
+            action="store_true",
+            help="with this hospital's own part, fitted now on its training patients; it stays here",
+        )
     add_deciding(parser)
     _protocol(inner(parser, "protocol", "say what is to be found out, and sign it before it begins"))
     measure = inner(parser, "measure", "show what the arms of a signed protocol show so far; changes nothing")

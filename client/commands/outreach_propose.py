@@ -3,6 +3,7 @@
 import hashlib
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime
 
 from wardround.client.commands.model import model_at_hand, model_contract
@@ -20,6 +21,7 @@ from wardround.client.outreach.proposals.by_group import Groups, shown_groups
 from wardround.client.outreach.proposals.in_arms import Arms
 from wardround.client.outreach.proposals.library import Library
 from wardround.client.outreach.proposals.model_choice import ModelChoice
+from wardround.client.outreach.proposals.own_part import own_part
 from wardround.client.outreach.propose import Grounds, Proposing, propose
 from wardround.client.outreach.signed_model import check_marks, signed_beside
 from wardround.client.outreach.triggers.declared import declared_faults
@@ -36,9 +38,13 @@ def run_propose(options: Namespace) -> None:
     with open_home(options.home) as opened:
         grounds = grounds_of(opened, proposed_at(opened, options.as_of))
         choose = model_choice(opened, grounds, options)
+        personal = personal_choice(choose, options.personal)
         with open_journal(opened.home.folder) as journal:
-            done = propose(journal, grounds, choose)
-    show_proposing(done, options.json, {} if choose is None else choose.groups)
+            done = propose(journal, grounds, choose, personal)
+    show_proposing(done, options.json, groups_of(choose, personal))
+    if personal is not None and not options.json:
+        say("With this hospital's own part, which stays here." if personal.own is not None
+            else "Without an own part: no training patient of this hospital passes the gate.")  # fmt: skip
 
 
 def model_choice(opened: OpenHome, grounds: Grounds, options: Namespace) -> ModelChoice | None:
@@ -67,6 +73,25 @@ def model_choice(opened: OpenHome, grounds: Grounds, options: Namespace) -> Mode
         library=grounds.library,
         settings=grounds.settings,
     )
+
+
+def personal_choice(choose: ModelChoice | None, wanted: bool) -> ModelChoice | None:
+    """Prepare the same choice with the hospital's own part, fitted now; None where nobody asked for it."""
+    if not wanted:
+        return None
+    if choose is None:
+        raise ConfigurationError("--personal: needs MODEL, on which this hospital's own part stands")
+    own = own_part(choose.tables, choose.contract, choose.stored, choose.error_factor, choose.key, choose.now)
+    return replace(choose, own=own, groups={})
+
+
+def groups_of(*choices: ModelChoice | None) -> dict[str, Groups]:
+    """Give who got another message, by trigger; where two chose, each under its own name."""
+    found = {}
+    for one in choices:
+        for name, groups in ({} if one is None else one.groups).items():
+            found[f"{name}, with the own part" if one is not None and one.own else name] = groups
+    return found
 
 
 def proposed_at(opened: OpenHome, as_of: str | None) -> datetime:

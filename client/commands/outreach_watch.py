@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wardround.client.commands.outreach_opened import open_outreach
-from wardround.client.commands.outreach_propose import grounds_of, model_choice, proposed_at
+from wardround.client.commands.outreach_propose import grounds_of, model_choice, personal_choice, proposed_at
 from wardround.client.commands.outreach_standing import applied_by_program
 from wardround.client.commands.terminal import say
 from wardround.client.home.home import Home, load_home
@@ -48,7 +48,7 @@ def _once(options: Namespace) -> tuple[Proposing, dict[int, tuple[int, ...]]]:
         opened = outreach.opened
         grounds = grounds_of(opened, proposed_at(opened, None))
         choose = model_choice(opened, grounds, options)
-        done = propose(outreach.journal, grounds, choose)
+        done = propose(outreach.journal, grounds, choose, personal_choice(choose, options.personal))
         return done, applied_by_program(outreach, WATCH)
 
 

@@ -29,7 +29,9 @@ from wardround.client.outreach.proposals.in_arms import (
     USED,
     Arms,
     Chooser,
+    Choosers,
     Room,
+    check_arms,
     choose_in_arms,
     room_left,
     standard_alone,
@@ -76,13 +78,21 @@ class Proposing:
     purged: int
 
 
-def propose(journal: Journal, grounds: Grounds, choose: Chooser | None = None) -> Proposing:
-    """Propose what is due now, and void what no longer may be sent. TableError where a table cannot be read."""
+def propose(
+    journal: Journal, grounds: Grounds, choose: Chooser | None = None, personal: Chooser | None = None
+) -> Proposing:
+    """Propose what is due now, and void what no longer may be sent. TableError where a table cannot be read.
+
+    choose: a model; None: the standard messages alone. personal: the same with the hospital's own part.
+    ConfigurationError where a running protocol has an arm for it and it is missing, or the other way round.
+    """
+    choosers = Choosers(choose or standard_alone, personal)
+    check_arms(grounds.arms, choosers)
     with journal.alone():
-        return _proposed(journal, grounds, choose)
+        return _proposed(journal, grounds, choosers)
 
 
-def _proposed(journal: Journal, grounds: Grounds, choose: Chooser | None) -> Proposing:
+def _proposed(journal: Journal, grounds: Grounds, choose: Choosers) -> Proposing:
     settings, now = grounds.settings, grounds.now
     purged = journal.purge(now - timedelta(days=settings.keep_days))
     source = grounds.source.snapshot()
@@ -154,7 +164,7 @@ def _to_patients(
     journal: Journal,
     grounds: Grounds,
     timing: Timing,
-    choose: Chooser | None,
+    choose: Choosers,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     kept = journal.frame(("token", "trigger", "occasion"), [one for one in STATES if one != VOID])
     due = due.with_columns(token=names.gather(due["index"]))
@@ -175,7 +185,7 @@ def _to_patients(
     held = held.filter(~pl.col("token").is_in(refused.implode()))
     rows = np.flatnonzero(standards.rule == 0)
     standards = standards.take(rows)
-    chosen = _choose(standards, permission, timing, journal, grounds, choose or standard_alone)
+    chosen = _choose(standards, permission, timing, journal, grounds, choose)
     stands_on = {"contact": grounds.settings.contact.purpose, "required": grounds.settings.contact.required}
     proposals = proposal_rows(
         standards,
@@ -196,7 +206,7 @@ def _choose(
     timing: Timing,
     journal: Journal,
     grounds: Grounds,
-    choose: Chooser,
+    choose: Choosers,
 ) -> Chosen:
     """Choose what is proposed beside the standard message, in the arms of a protocol where one runs."""
     used, arms = journal.frame(USED), grounds.arms
@@ -206,7 +216,7 @@ def _choose(
         return room_left(grounds.settings.capacity, used, today, grounds.source.timezone, arms, arm)
 
     if arms is None:
-        return choose(standards, permission, timing, room(""))
+        return (choose.personal or choose.shared)(standards, permission, timing, room(""))
     channels = {one.id: one.channel.lower() for one in grounds.library.modules}
     return choose_in_arms(standards, permission, timing, choose, arms, room, channels)
 

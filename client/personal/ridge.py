@@ -139,9 +139,15 @@ def _design(layout: Layout, cohort: Cohort, first: int, stop: int) -> _Design:
 
 
 def _problem(design: _Design, start: Start) -> _Problem:
-    ridge = np.full(design.bound.shape[1], start.ridge)
-    ridge[0] = min(INTERCEPT_RIDGE, start.ridge)
+    ridge = ridge_of(design.bound.shape[1], start.ridge)
     return _Problem(design, start.of(design.events), ridge, design.bound + ridge)
+
+
+def ridge_of(width: int, ridge: float) -> Floats:
+    """Give the ridge of each effect, float64 [width]: the intercept's is smaller."""
+    found = np.full(width, ridge)
+    found[0] = min(INTERCEPT_RIDGE, ridge)
+    return found
 
 
 def _minimise(problem: _Problem, iterations: int, tolerance: float) -> Floats:

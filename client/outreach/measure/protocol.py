@@ -18,7 +18,9 @@ from wardround.client.outreach.measure.size import (
 )
 
 STANDARD, BEST_SINGLE, PERSONALISED, EXPLORED = "standard", "best_single", "personalised", "explored"
-ARMS = (STANDARD, BEST_SINGLE, PERSONALISED, EXPLORED)
+PERSONAL = "personal"
+"""The arm in which the hospital's own part chooses with the model: measured here, and never over several hospitals."""
+ARMS = (STANDARD, BEST_SINGLE, PERSONALISED, EXPLORED, PERSONAL)
 IMPROVEMENT, RESEARCH = "improvement", "research"
 
 

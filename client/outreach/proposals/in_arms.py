@@ -12,17 +12,37 @@ import numpy as np
 import polars as pl
 
 from wardround.client.outreach.measure.arms import Draw, draw_module, drawn_arms, split_capacity
-from wardround.client.outreach.measure.protocol import BEST_SINGLE, EXPLORED, PERSONALISED, OutreachProtocol
+from wardround.client.outreach.measure.protocol import (
+    BEST_SINGLE,
+    EXPLORED,
+    PERSONAL,
+    PERSONALISED,
+    OutreachProtocol,
+)
 from wardround.client.outreach.permission.permission import Permission
 from wardround.client.outreach.proposals.rows import Chosen, without_model
 from wardround.client.outreach.proposals.standard import Standards
 from wardround.client.outreach.proposals.timing import Timing
 from wardround.protocol.arrays import Integers
+from wardround.protocol.errors import ConfigurationError
 
 Room = Mapping[str, int]
 """Channel → how many messages that are not the standard ones may still be proposed today."""
 Chooser = Callable[[Standards, Permission, Timing, Room], Chosen]
 """What proposes beside the standard message, within the room that there is; ``without_model`` proposes it alone."""
+
+
+@dataclass(frozen=True)
+class Choosers:
+    """shared: by the shared model. personal: with the hospital's own part; None where nobody asked for it.
+
+    Without a protocol everybody's is ``personal`` where there is one. In a protocol each chooses for its own arm.
+    """
+
+    shared: Chooser
+    personal: Chooser | None = None
+
+
 USED = ("arm", "channel", "module", "standard", "made_at")
 """Columns of the journal's proposals that say what is used of a capacity."""
 
@@ -33,6 +53,20 @@ class Arms:
 
     protocol: OutreachProtocol
     key: bytes = field(repr=False)
+
+
+def check_arms(arms: Arms | None, choose: Choosers) -> None:
+    """Refuse a run that would mix what its protocol keeps apart: each arm's messages are chosen as the arm says."""
+    if arms is None or (PERSONAL in arms.protocol.arms) == (choose.personal is not None):
+        return
+    name = arms.protocol.name
+    if choose.personal is None:
+        raise ConfigurationError(
+            f"protocol={name}: has an arm {PERSONAL}; give propose a model, and --personal, as long as it runs"
+        )
+    raise ConfigurationError(
+        f"--personal: protocol={name} has no arm {PERSONAL}, and its arms must stay as they were signed; leave it out"
+    )
 
 
 def standard_alone(standards: Standards, permission: Permission, timing: Timing, room: Room) -> Chosen:
@@ -51,7 +85,8 @@ def room_left(
     for channel, whole in capacity.items():
         mine = today.filter(pl.col("channel") == channel)
         if arms is not None:
-            whole = split_capacity(whole, arms.protocol.arms)[arm]
+            # A protocol without this arm leaves it no room, and asks for none.
+            whole = split_capacity(whole, arms.protocol.arms).get(arm, 0)
             mine = mine.filter(pl.col("arm") == arm)
         left[channel] = max(0, whole - len(mine))
     return left
@@ -61,7 +96,7 @@ def choose_in_arms(
     standards: Standards,
     permission: Permission,
     timing: Timing,
-    choose: Chooser,
+    choose: Choosers,
     arms: Arms,
     room: Callable[[str], Room],
     channels: Mapping[str, str],
@@ -128,32 +163,49 @@ def _by_model(
     standards: Standards,
     permission: Permission,
     timing: Timing,
-    choose: Chooser,
+    choose: Choosers,
     drawn: "np.ndarray[tuple[int], np.dtype[np.object_]]",
     room: Callable[[str], Room],
 ) -> Chosen:
-    """Let the model choose for its own arm alone; all others have the standard message.
+    """Let the model choose for its own arm alone, and the hospital's own part for its own; others have the standard.
 
     In the arm that explores it is asked as well, and only written down: what it would have chosen is measured there.
     """
-    rows, explored = (np.flatnonzero(drawn == arm) for arm in (PERSONALISED, EXPLORED))
-    found = replace(without_model(standards), choice=standards.choice.copy(), slot=standards.slot.copy())
-    options: list[str | None] = [None] * len(drawn)
-    if len(explored):
-        asked = choose(standards.take(explored), permission, timing, {})
-        found = replace(found, model=asked.model, contract=asked.contract)
-        _spread(asked.options, explored, options)
-    if len(rows):
-        mine = choose(standards.take(rows), permission, timing, room(PERSONALISED))
-        for all_, one in ((found.choice, mine.choice), (found.slot, mine.slot), (found.known, mine.known)):
-            all_[rows] = one
-        _spread(mine.options, rows, options)
-        reasons: list[str | None] = [None] * len(drawn)
-        _spread(mine.reasons, rows, reasons)
-        found = replace(
-            found, reasons=pl.Series(reasons, dtype=pl.String), model=mine.model, contract=mine.contract
-        )
-    return replace(found, options=pl.Series(options, dtype=pl.String))
+    rows = len(drawn)
+    found = replace(
+        without_model(standards),
+        choice=standards.choice.copy(),
+        slot=standards.slot.copy(),
+        own_part=np.zeros(rows, np.bool_),
+    )
+    options: list[str | None] = [None] * rows
+    reasons: list[str | None] = [None] * rows
+    for arm, chooser in (
+        (EXPLORED, choose.shared),
+        (PERSONALISED, choose.shared),
+        (PERSONAL, choose.personal),
+    ):
+        mine = np.flatnonzero(drawn == arm)
+        if chooser is None or not len(mine):
+            continue
+        one = chooser(standards.take(mine), permission, timing, {} if arm == EXPLORED else room(arm))
+        found = replace(found, model=one.model, contract=one.contract)
+        _spread(one.options, mine, options)
+        if arm == EXPLORED:
+            continue
+        _spread(one.reasons, mine, reasons)
+        _put(found, one, mine)
+    return replace(
+        found, options=pl.Series(options, dtype=pl.String), reasons=pl.Series(reasons, dtype=pl.String)
+    )
+
+
+def _put(found: Chosen, one: Chosen, rows: Integers) -> None:
+    """Write what was chosen for some rows into the arrays of all."""
+    for all_, some in ((found.choice, one.choice), (found.slot, one.slot), (found.known, one.known)):
+        all_[rows] = some
+    if found.own_part is not None and one.own_part is not None:
+        found.own_part[rows] = one.own_part
 
 
 def _spread(texts: pl.Series | None, rows: Integers, into: list[str | None]) -> None:

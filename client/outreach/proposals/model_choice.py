@@ -31,6 +31,7 @@ from wardround.client.outreach.proposals.timing import Timing
 from wardround.client.outreach.proposals.worth import Worth, worth_of
 from wardround.client.outreach.reasons import shared_effects
 from wardround.client.outreach.triggers.settings import OutreachSettings
+from wardround.client.personal.own_effects import OwnEffects
 from wardround.protocol.arrays import Floats, Integers, Integers32
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.model.model_file import StoredModel
@@ -42,6 +43,7 @@ _FIRST_ROW = 2**40  # of messages that were never sent: beyond any table's last 
 class ModelChoice:
     """A model, and what it is asked with. error_factor: A of its effects' covariance; digest: of the model's file.
 
+    own: the hospital's own part, which then chooses with it (``proposals.own_part``); None: the shared model alone.
     groups: by trigger, who got another message (``by_group``), filled in as the model chooses.
     """
 
@@ -54,6 +56,7 @@ class ModelChoice:
     now: datetime
     library: Library
     settings: OutreachSettings
+    own: OwnEffects | None = field(default=None, repr=False)
     groups: dict[str, Groups] = field(default_factory=dict)
 
     def __call__(self, standards: Standards, permission: Permission, timing: Timing, room: Room) -> Chosen:
@@ -65,11 +68,11 @@ class ModelChoice:
         variant, modules = self._variants(bins)
         cohort, row, histories = self._asked(standards, permission, rows, modules)
         options = OptionSet(bins, variant, histories)
-        effects = shared_effects(self.stored.model, self.contract.layout, self.stored.weights)
+        effects = self.effects()
         worth = worth_of(
             self.contract,
-            effects,
-            self.error_factor,
+            effects.effects,
+            effects.error_factor,
             cohort,
             options,
             standards.take(row),
@@ -77,6 +80,13 @@ class ModelChoice:
             self.settings.not_for_gain,
         )
         return self._chosen(standards, row, cohort, worth, room)
+
+    def effects(self) -> OwnEffects:
+        """Give the effects by which gains are computed, and the factor of their errors."""
+        if self.own is not None:
+            return self.own
+        shared = shared_effects(self.stored.model, self.contract.layout, self.stored.weights)
+        return OwnEffects(shared, self.error_factor)
 
     def bins(self, hours: Sequence[int]) -> dict[int, Integers]:
         """Give what modules at these hours set in an event: place of a feature → its bin by option."""
@@ -153,6 +163,7 @@ class ModelChoice:
             options=_as_json(len(choice), row, worth, standards.trigger.modules, self.settings.slots),
             model=self.digest,
             contract=self.contract.fingerprint,
+            own_part=np.full(len(choice), self.own is not None),
         )
 
     def _channel(self, standards: Standards, at: int) -> str:

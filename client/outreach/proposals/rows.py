@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import product
 
 import numpy as np
 import polars as pl
@@ -23,7 +24,8 @@ class Chosen:
     """What is proposed for each row of ``Standards``: place in the trigger's modules, and slot; int64 [rows] each.
 
     known: bool [rows], whether the model knows a history. options, reasons: JSON of each row; null where no model
-    chose. model, contract: what chose. arm, propensity: of a protocol that runs.
+    chose. model, contract: what chose. own_part: bool [rows], whether the hospital's own part chose with it; None:
+    nowhere. arm, propensity: of a protocol that runs.
     """
 
     choice: Integers
@@ -33,6 +35,7 @@ class Chosen:
     reasons: pl.Series | None = field(default=None, repr=False)
     model: str = ""
     contract: str = ""
+    own_part: Booleans | None = None
     arm: pl.Series | None = field(default=None, repr=False)
     propensity: pl.Series | None = field(default=None, repr=False)
 
@@ -61,7 +64,14 @@ def proposal_rows(
     names = pl.Series([one.name for one in library.modules], dtype=pl.String)
     digests = pl.Series([one.digest for one in library.modules], dtype=pl.String)
     channels = pl.Series([one.channel for one in library.modules], dtype=pl.String)
-    grounds = pl.Series([_json({**stands_on, "personalise": word}) for word in (False, True)])
+    own = np.zeros(len(every), np.bool_) if chosen.own_part is None else chosen.own_part
+    words = product((False, True), (False, True))
+    grounds = pl.Series(
+        [
+            _json({**stands_on, "personalise": may, **({"own_part": True} if used else {})})
+            for may, used in words
+        ]
+    )
     due = f"{standards.trigger.name}: "
     texts = standards.occasion.unique()
     reasons = standards.occasion.replace_strict(
@@ -84,7 +94,7 @@ def proposal_rows(
             "send_after": _texts(timing.after[zone, chosen.slot]),
             "send_before": _texts(timing.before[zone, chosen.slot]),
             "population": pl.Series(["unknown", "known"]).gather(chosen.known.astype(np.int64)),
-            "stands_on": grounds.gather(personalise.astype(np.int64)),
+            "stands_on": grounds.gather(2 * personalise.astype(np.int64) + own),
             "reasons": _known(chosen.reasons, reasons),
             "options": _known(chosen.options, pl.repeat("[]", len(every), eager=True)),
             "arm": _known(chosen.arm, pl.repeat("", len(every), eager=True)),

@@ -1,5 +1,7 @@
 """A model's choice beside the standard message: gains beyond their error, within capacities, blind to insurance."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -10,6 +12,7 @@ from wardround.client.outreach.journal.journal import Journal
 from wardround.client.outreach.journal.tokens import token_of
 from wardround.client.outreach.proposals.by_group import shown_groups
 from wardround.client.outreach.proposals.model_choice import ModelChoice
+from wardround.client.outreach.proposals.own_part import own_part
 from wardround.client.outreach.propose import propose
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.model.model import column_scale
@@ -61,7 +64,7 @@ def effects_of(contract, **by_label):
 def run(tmp_path):
     """Propose with a model of these effects; give each patient's module, and the proposals."""
 
-    def once(effects, error=0.0, settings=SETTINGS, contract=None, **tables):
+    def once(effects, error=0.0, settings=SETTINGS, contract=None, personal=False, **tables):
         read = contract_from_mapping({**CONTRACT, **(contract or {})})
         by_label = effects_of(read, **effects)
         library = library_of(visit_sms={}, visit_letter={"channel": "letter"})
@@ -71,8 +74,13 @@ def run(tmp_path):
             contract=read, stored=stored, error_factor=error * np.eye(read.layout.width), digest="d" * 64,
             tables=read_tables(ground.source, read), key=KEY, now=NOW, library=library, settings=ground.settings,
         )  # fmt: skip
+        own = None
+        if personal:
+            own = own_part(choose.tables, read, stored, choose.error_factor, KEY, NOW)
+            once.own = own
+            choose = replace(choose, own=own)
         with Journal(tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite") as journal:
-            propose(journal, ground, choose)
+            propose(journal, ground, choose, choose if personal else None)
             proposals = list(journal.proposals())
         once.groups = choose.groups
         names = {token_of(f"P{n}", KEY): n for n in NAMES}
@@ -193,3 +201,59 @@ def test_no_count_of_few_patients_is_shown():
         ("e", "50", "0"),
         ("f", "11", "11"),
     ]
+
+
+def letters_help(patients, consent=True, helped=0.9, otherwise=0.2):
+    """Tables of a hospital whose own patients answer letters; all but those who are due gave it their consent."""
+    draw, names = np.random.default_rng(7), [f"L{n}" for n in range(patients)]
+    rows = []
+    for name in names:
+        for day in (1, 2, 3):
+            letter = draw.random() < 0.5
+            engaged = int(draw.random() < (helped if letter else otherwise))
+            channel = "letter" if letter else "sms"
+            rows.append(f"{name},2026-11-0{day} 10:00,2026-11-1{day} 10:00,{channel},visits,{engaged}")
+    said = [f"{name},purpose,learn,2026-01-01,," for name in names] if consent else []
+    return {
+        "messages": "\n".join(rows),
+        "patients": TABLES["patients"] + "\n" + "\n".join(f"{name},40,private" for name in names),
+        "consents": TABLES["consents"] + "\n" + "\n".join(said),
+    }
+
+
+def test_the_hospitals_own_part_proposes_what_its_own_patients_answer(run):
+    tables = letters_help(300)
+    assert set(run({}, error=0.05, **tables)[0].values()) == {"sms"}
+    found, proposals = run({}, error=0.05, personal=True, **tables)
+    assert set(found.values()) == {"letter"}
+    assert all(one.stands_on["own_part"] for one in proposals)
+    option = proposals[0].options[0]
+    assert option["gain"] > option["error"] > 0
+
+
+def test_an_own_part_of_few_patients_stays_within_its_error_and_proposes_nothing(run):
+    found, _ = run({}, error=0.05, personal=True, **letters_help(4))
+    assert run.own is not None
+    assert set(found.values()) == {"sms"}
+
+
+def test_an_own_part_learns_from_nobody_who_did_not_agree(run):
+    found, proposals = run({}, error=0.05, personal=True, **letters_help(300, consent=False))
+    assert run.own is None
+    assert set(found.values()) == {"sms"}
+    assert not any("own_part" in one.stands_on for one in proposals)
+
+
+def test_an_own_part_makes_no_gain_of_insurance_either(run):
+    """Letters help the privately insured of this hospital alone: what is proposed does not depend on it."""
+    tables = letters_help(300)
+    draw = np.random.default_rng(8)
+    insured = {f"L{n}": ("private", "public")[n % 2] for n in range(300)}
+    rows = []
+    for line in tables["messages"].splitlines():
+        name, sent, due, channel, topic, _ = line.split(",")
+        chance = 0.9 if (channel == "letter") == (insured[name] == "private") else 0.1
+        rows.append(f"{name},{sent},{due},{channel},{topic},{int(draw.random() < chance)}")
+    patients = TABLES["patients"] + "\n" + "\n".join(f"{name},40,{insured[name]}" for name in insured)
+    found, _ = run({}, personal=True, **{**tables, "messages": "\n".join(rows), "patients": patients})
+    assert len({found[n] for n in (1, 2, 3, 4)}) == 1

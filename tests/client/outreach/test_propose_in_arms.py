@@ -17,6 +17,7 @@ from wardround.client.outreach.measure.arms import drawn_arms, split_capacity
 from wardround.client.outreach.proposals.in_arms import Arms
 from wardround.client.outreach.proposals.rows import Chosen
 from wardround.client.outreach.propose import propose
+from wardround.protocol.errors import ConfigurationError
 
 PATIENTS = [f"P{number}" for number in range(200)]
 SHARES = {"standard": 0.25, "best_single": 0.25, "personalised": 0.25, "explored": 0.25}
@@ -118,3 +119,44 @@ def test_without_a_protocol_there_are_no_arms(proposed) -> None:
     found = proposed(protocol=None)
     assert {one.arm for one in found.values()} == {""}
     assert {one.module for name, one in found.items() if name not in UNWILLING} == {"chosen.en"}
+
+
+def test_a_protocol_of_two_arms_shares_a_capacity_between_them(proposed) -> None:
+    """The arms that it lacks have no room, and ask for none."""
+    two = read(arms={"standard": 0.5, "personalised": 0.5}, compare=["personalised", "standard"])
+    found = proposed("capacity: {sms: 22}\n", protocol=two).values()
+    assert Counter(one.arm for one in found if one.module != one.standard) == {"personalised": 11}
+
+
+OWN = read(arms={"standard": 0.4, "personalised": 0.3, "personal": 0.3}, compare=["personal", "standard"])
+
+
+def choose_best_by_own(standards: Any, permission: Any, timing: Any, room: Any) -> Chosen:
+    """An own part that would have everybody sent the first option."""
+    found = choose_last(standards, permission, timing, room)
+    other = found.choice != standards.choice
+    return replace(found, choice=np.where(other, 1, standards.choice), own_part=np.ones(len(other), np.bool_))
+
+
+def test_the_own_part_chooses_for_its_own_arm_and_the_shared_model_for_its_own(tmp_path: Path) -> None:
+    library = library_of(usual={}, best={}, equal={}, chosen={})
+    stands = grounds(tmp_path / "tables", SETTINGS, library, **tables(PATIENTS))
+    stands = replace(stands, arms=Arms(protocol=OWN, key=KEY))
+    with Journal(tmp_path / "outreach.sqlite") as journal:
+        propose(journal, stands, choose_last, choose_best_by_own)
+        found = [one for one in journal.proposals() if one.stands_on["personalise"]]
+    assert {one.arm for one in found} == set(OWN.arms)
+    for one in found:
+        module = {"standard": "usual.en", "personalised": "chosen.en", "personal": "best.en"}[one.arm]
+        assert one.module == module
+        assert one.stands_on.get("own_part", False) == (one.arm == "personal")
+
+
+@pytest.mark.parametrize(("protocol", "personal"), [(OWN, None), (PROTOCOL, choose_best_by_own)])
+def test_a_run_that_would_mix_the_arms_proposes_nothing(tmp_path: Path, protocol: Any, personal: Any) -> None:
+    library = library_of(usual={}, best={}, equal={}, chosen={})
+    stands = grounds(tmp_path / "tables", SETTINGS, library, **tables(PATIENTS))
+    with Journal(tmp_path / "outreach.sqlite") as journal:
+        with pytest.raises(ConfigurationError, match="arm personal"):
+            propose(journal, replace(stands, arms=Arms(protocol=protocol, key=KEY)), choose_last, personal)
+        assert not list(journal.proposals())
