@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.finding import Finding, fault, ok, warn
@@ -27,6 +28,9 @@ from wardround.client.ledger.verify import export, verify
 from wardround.client.policy.policy import Policy
 from wardround.protocol.files import read_bounded
 from wardround.protocol.wire.signing import key_fingerprint, load_public_key
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 SOON = timedelta(days=30)
 CERTIFICATES = ("*.pem", "*.crt", "certificates/*.pem", "certificates/*.crt", "supernode/*.crt")
@@ -175,21 +179,40 @@ def strange_heads(entries: Iterable[Entry], operators: Mapping[str, str]) -> dic
 def certificates(home: Home, now: datetime | None = None) -> Iterator[Finding]:
     """Read the dates of every certificate in the home."""
     now = now or datetime.now(UTC)
-    found = sorted({path for pattern in CERTIFICATES for path in home.folder.glob(pattern)})
+    found = _certificate_files(home)
     for path in found:
         yield from _dated(path, now)
     if not found:
         yield ok("certificates", "none in the home: not joined to a server yet")
 
 
-def _dated(path: Path, now: datetime) -> Iterator[Finding]:
+def certificate_dates(home: Home) -> dict[str, datetime]:
+    """Give by file's name when each certificate ends that can be read."""
+    return {
+        path.name: first.not_valid_after_utc for path in _certificate_files(home) if (first := _first(path))
+    }
+
+
+def _certificate_files(home: Home) -> list[Path]:
+    return sorted({path for pattern in CERTIFICATES for path in home.folder.glob(pattern)})
+
+
+def _first(path: Path) -> "Certificate | None":
+    """Give the certificate that ends first of a file, which may hold a chain; None where there is none to read."""
     from cryptography import x509
 
     try:
-        # A file may hold a chain, which ends with the first of its certificates.
-        first = min(x509.load_pem_x509_certificates(read_bounded(path, _LARGEST_CERTIFICATE)),
-                    key=lambda one: one.not_valid_after_utc)  # fmt: skip
+        return min(
+            x509.load_pem_x509_certificates(read_bounded(path, _LARGEST_CERTIFICATE)),
+            key=lambda one: one.not_valid_after_utc,
+        )
     except (ValueError, OSError):
+        return None
+
+
+def _dated(path: Path, now: datetime) -> Iterator[Finding]:
+    first = _first(path)
+    if first is None:
         yield fault("certificates", f"{path.name} is not a PEM certificate", "ask the operator for it again")
         return
     until = first.not_valid_after_utc

@@ -11,7 +11,7 @@ from wardround.client.network.supernode import FOLDER, load_node_settings
 WARN_DAYS = 30
 # Flower 1.42 takes no word from a SuperNode whose clock is further ahead of the server's, or further behind.
 AHEAD, BEHIND = timedelta(seconds=5), timedelta(seconds=305)
-_GRAIN = timedelta(seconds=2)  # the server tells whole seconds, and its answer is on the way for some time
+GRAIN = timedelta(seconds=2)  # the server tells whole seconds, and its answer is on the way for some time
 
 
 def reach(home: Home) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def reach(home: Home) -> Iterator[Finding]:
 def clock_or_key(look: ServerLook) -> Iterator[Finding]:
     """Say why the server would turn this node away: a clock that is too far off, or a key that it does not know."""
     apart = look.clock_ahead
-    if apart is not None and not -BEHIND <= apart <= AHEAD + _GRAIN:
+    if apart is not None and not -BEHIND <= apart <= AHEAD + GRAIN:
         way = "ahead of" if apart > timedelta() else "behind"
         yield fault(
             "clock",

@@ -7,6 +7,7 @@ from pathlib import Path
 from wardround.client.commands.content_flags import content
 from wardround.client.commands.flags import common, inner, of_contract, of_model, optional_terms
 from wardround.client.commands.outreach_flags import outreach
+from wardround.protocol.alerts.words import alerts
 from wardround.protocol.command_line.parser import Command, OneLineParser, begin, whole_number
 
 
@@ -298,6 +299,12 @@ COMMANDS = (
     ),
     Command("up", "up", "run agent and supernode as one user; only for demonstrations", machine=False),
     Command("status", "status", "show the budget left, the next possible round, the last releases"),
+    Command(
+        "alerts",
+        "alerts",
+        "tell this hospital's people what needs them, by e-mail, webhook or apprise",
+        lambda parser: alerts(parser, inner),
+    ),
     Command("ledger", "ledger", "show, verify, export, back up or recover the record of releases", _ledger),
     Command(
         "policy",

@@ -13,10 +13,11 @@ from wardround.client.commands.terminal import say
 from wardround.client.home.home import Home, load_home
 from wardround.client.outreach.propose import Proposing, propose
 from wardround.client.outreach.triggers.settings import OUTREACH
-from wardround.client.outreach.watching import stamps_of, until_stopped, watch
+from wardround.client.outreach.watching import stamps_of, watch
 from wardround.client.policy.people import PEOPLE
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.text.text import visible
+from wardround.protocol.until_stopped import until_stopped
 
 WATCH = "outreach watch"
 """Who applies a standing approval here; who approved are the two people that signed it."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wardround.client.agent.door_state import is_listening
+from wardround.client.checks.budget import SpentOfCap, budget
 from wardround.client.checks.files import strange_heads
 from wardround.client.checks.finding import WARN
 from wardround.client.checks.releases import other_releases
@@ -22,7 +23,6 @@ from wardround.client.ledger.entries import Entry
 from wardround.client.ledger.known_by import describe_joined
 from wardround.protocol.terms.limits import CAP_CLAUSES
 from wardround.protocol.terms.request import UPDATE
-from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.signed_terms import SignedTerms
 from wardround.protocol.wire.speaker import this_speaker
@@ -50,7 +50,7 @@ def run(options: Namespace) -> None:
         }
         ages = bounded_ages(opened)
         noise = noise_alone(opened.home.round_log.read())
-        budget = _budget(opened, entries)
+        spent = budget(opened.ledger, opened.policy, entries, opened.operator_name)
         next_rounds = [
             _next_round(opened, signed) for signed in opened.known() if opened.decision(signed) == "approved"
         ]
@@ -66,9 +66,9 @@ def run(options: Namespace) -> None:
             "last": releases,
             "exports": ages,
         }
-        say_json({**facts, "budget": budget, **more})
+        say_json({**facts, "budget": [asdict(row) for row in spent], **more})
     else:
-        _show(facts, budget, next_rounds, pending, last)
+        _show(facts, spent, next_rounds, pending, last)
         for row in ages:
             late = "FAULT: " if row["too_old"] else ""
             say(f"{late}Export of {row['table']}: {row['text']}; at most {row['most']:g} days are allowed.")
@@ -98,27 +98,6 @@ def _content(opened: OpenHome) -> list[str]:
     return [finding.text for finding in found if finding.state == WARN]
 
 
-def _budget(opened: OpenHome, entries: Iterable[Entry]) -> list[dict[str, object]]:
-    """Spent and cap of each scope that was ever charged; for life always."""
-    charged = {(str(e.fields["operator"]), str(e.fields["study"])) for e in entries if e.kind == "charged"}
-    scopes: list[tuple[str, str | None, str | None]] = [("for life", None, None)]
-    scopes += [
-        (f"operator {opened.operator_name(key)}", None, key) for key in sorted({key for key, _ in charged})
-    ]
-    scopes += [(f"study {study}", study, key) for key, study in sorted(charged)]
-    caps = dict(zip(CAP_CLAUSES, opened.policy.caps.limits, strict=True))
-    rows: list[dict[str, object]] = []
-    for account in ACCOUNTS:
-        for name, study, key in scopes:
-            spent = opened.ledger.spent(account, opened.policy.delta, study, key)
-            unmasked = opened.ledger.spent_unmasked(account, opened.policy.delta, study, key)
-            clause = CAP_CLAUSES[0 if study else 1 if key else 2]
-            if spent > 0 or (account, name) == ("training", "for life"):
-                row = {"account": account, "scope": name, "spent": spent, "cap": caps[clause]}
-                rows.append({**row, "unmasked": unmasked})
-    return rows
-
-
 def _next_round(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
     """Say which round could be next, or the first cap that would not hold."""
     terms, ledger = signed.terms, opened.ledger
@@ -142,7 +121,7 @@ def _next_round(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
 
 def _show(
     facts: dict[str, Any],
-    budget: list[dict[str, object]],
+    spent: list[SpentOfCap],
     next_rounds: list[dict[str, object]],
     pending: list[str],
     last: list[Entry],
@@ -157,7 +136,7 @@ def _show(
         say(f"ALERT: {alert}. See ledger evidence.", "")
     for line in facts["other_releases"]:
         say(line, "")
-    _show_budget(budget, facts["delta"])
+    _show_budget(spent, facts["delta"])
     if next_rounds:
         table(
             "Next", ("study", "next round possible"), [(str(r["study"]), str(r["next"])) for r in next_rounds]
@@ -177,20 +156,14 @@ def _show(
         say("Nothing has left this hospital.")
 
 
-def _show_budget(budget: list[dict[str, object]], delta: float) -> None:
+def _show_budget(spent: list[SpentOfCap], delta: float) -> None:
     """Show spent and cap of each scope; where sums were charged also what holds if every mask failed."""
     rows = []
-    with_sums = any(row["unmasked"] != row["spent"] for row in budget)
-    for row in budget:
-        spent, cap, unmasked = (float(str(row[name])) for name in ("spent", "cap", "unmasked"))
-        share = spent / cap if cap > 0 else 1.0
-        what = (
-            str(row["scope"]),
-            str(row["account"]).replace("_", "-"),
-            bar(share),
-            f"{spent:.3g} of {cap:g}",
-        )
-        rows.append((*what, f"{unmasked:.3g}") if with_sums else what)
+    with_sums = any(row.unmasked != row.spent for row in spent)
+    for row in spent:
+        account, amount = row.account.replace("_", "-"), f"{row.spent:.3g} of {row.cap:g}"
+        what = (row.scope, account, bar(row.share), amount)
+        rows.append((*what, f"{row.unmasked:.3g}") if with_sums else what)
     names = ("scope", "account", "", "spent", *(("without masks",) if with_sums else ()))
     table(f"ε spent, at δ = {delta:g}", names, rows, right=("spent", "without masks"))
     if with_sums:

@@ -4,11 +4,7 @@ A look costs one stat for each file. Where tables lie in a database there is not
 run. What a run raises is told and does not end the watch: an export may be half written.
 """
 
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from wardround.client.connectors.source import TableSource
@@ -51,22 +47,6 @@ def watch(
             runs += 1
         ended = wait(LOOK_SECONDS)
     return runs
-
-
-@contextmanager
-def until_stopped() -> Iterator[Callable[[float], bool]]:
-    """Give ``wait`` of ``watch``: True after SIGTERM or SIGINT, or once the process that started this one is gone."""
-    stop, parent = threading.Event(), os.getppid()
-    before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGTERM, signal.SIGINT)}
-
-    def wait(seconds: float) -> bool:
-        return stop.wait(seconds) or os.getppid() != parent
-
-    try:
-        yield wait
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -10,7 +10,8 @@ from tests.client.outreach.proposing import grounds
 from tests.client.outreach.tables_of_outreach import HEADS
 from wardround.client.outreach.journal.journal import Journal
 from wardround.client.outreach.propose import propose
-from wardround.client.outreach.watching import AGAIN_SECONDS, stamps_of, until_stopped, watch
+from wardround.client.outreach.watching import AGAIN_SECONDS, stamps_of, watch
+from wardround.protocol.until_stopped import until_stopped
 
 TABLES = {
     "consents": "P1,purpose,reach,2026-01-01,,",

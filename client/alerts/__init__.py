@@ -1,0 +1,1 @@
+"""What this hospital's own people are told: which alerts stand. Nothing of it reaches the operator."""

@@ -1,0 +1,29 @@
+"""The events that ``alerts.yaml`` may name at a hospital."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+STUDY, NOISE_ALONE, EXPORT_STALE, BUDGET = "study_to_approve", "noise_alone", "export_stale", "budget"
+OPT_OUTS, CONTENT = "opt_outs", "content"
+AGENT, LEDGER, HOME, DISK, CLOCK = "agent", "ledger", "home", "disk", "clock"
+CERTIFICATE, REVOKED, SERVER_AWAY, SERVER_LIED = "certificate", "revoked", "server_away", "server_lied"
+
+EVENTS: Mapping[str, str] = MappingProxyType(
+    {
+        STUDY: "a study waits for a person's decision",
+        NOISE_ALONE: "tables could not be used, and noise alone was sent (and charged)",
+        EXPORT_STALE: "an export is older than the policy allows",
+        BUDGET: "80 % of a privacy budget is spent, or all of it",
+        OPT_OUTS: "more complaints or opt-outs than usual for the messages sent",
+        CONTENT: "approvals of messages end soon, or hold no longer",
+        AGENT: "the agent does not run",
+        LEDGER: "the ledger does not open, or an operator holds entries that it lacks",
+        HOME: "settings or policy cannot be read",
+        DISK: "little room is left",
+        CLOCK: "the clock is wrong",
+        CERTIFICATE: "a certificate ends within 30, 7 or 1 days",
+        REVOKED: "the server does not let this hospital in",
+        SERVER_AWAY: "the server cannot be reached",
+        SERVER_LIED: "a server signed two requests that contradict each other",
+    }
+)

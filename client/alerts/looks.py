@@ -1,0 +1,56 @@
+"""How often each part is looked at: this machine at each look, the server each minute, tables each hour."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wardround.client.alerts import events
+from wardround.client.alerts.standing import at_server, local, of_tables
+from wardround.client.home.home import Home, load_home
+from wardround.protocol.alerts.alert import Alert
+from wardround.protocol.errors import WardroundError
+
+SERVER_SECONDS, TABLES_SECONDS = 60.0, 3600.0
+
+
+class Seldom:
+    """One part that is looked at after so many seconds; in between it stands as it was."""
+
+    def __init__(
+        self, look: Callable[[Home], list[Alert]], seconds: float, clock: Callable[[], float]
+    ) -> None:
+        """clock: never goes back."""
+        self._look, self._seconds, self._clock = look, seconds, clock
+        self._next, self._found = float("-inf"), list[Alert]()
+
+    def __call__(self, home: Home) -> list[Alert]:
+        """Give what stands, looked at anew where it is time."""
+        if self._clock() >= self._next:
+            self._found, self._next = self._look(home), self._clock() + self._seconds
+        return self._found
+
+
+class Looks:
+    """All parts of one home, which is read anew at each look: people change its settings while this runs."""
+
+    def __init__(
+        self,
+        folder: Path,
+        ages: Callable[[Home], Sequence[tuple[str, bool]]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """ages: of a home, each table whose age the policy bounds, and whether it is too old."""
+        self._folder = folder
+        self._server = Seldom(lambda home: at_server(home, datetime.now(UTC)), SERVER_SECONDS, clock)
+        self._tables = Seldom(
+            lambda home: of_tables(home, lambda: ages(home), datetime.now(UTC)), TABLES_SECONDS, clock
+        )
+
+    def __call__(self) -> list[Alert]:
+        """Give all alerts that stand."""
+        try:
+            home = load_home(self._folder)
+        except WardroundError as error:
+            return [Alert(event=events.HOME, subject="home", text=f"the home cannot be read: {error}")]
+        return [*local(home, datetime.now(UTC)), *self._server(home), *self._tables(home)]

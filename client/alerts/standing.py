@@ -1,0 +1,276 @@
+"""Which alerts stand at this hospital. Each part is looked at by itself: one that fails is an alert, not an end.
+
+``local`` looks at files of the home and at this machine, ``at_server`` at the server over the network, ``of_tables``
+at the tables and messages, which takes longer. No alert holds a figure that depends on a patient, or quotes a table.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+
+from wardround.client.agent.door_state import is_listening
+from wardround.client.alerts import events
+from wardround.client.alerts.usual_rate import BEFORE, LAST, above_usual
+from wardround.client.checks.budget import budget
+from wardround.client.checks.files import certificate_dates, strange_heads
+from wardround.client.checks.finding import WARN
+from wardround.client.checks.machine import FEW_FREE_BYTES, LEAST_FREE_BYTES
+from wardround.client.checks.server import AHEAD, BEHIND, GRAIN
+from wardround.client.checks.sums import contradictions
+from wardround.client.connectors.panic import panics_are_faults
+from wardround.client.home.home import Home
+from wardround.client.home.round_log import noise_alone
+from wardround.client.home.terms_folder import kept_terms
+from wardround.client.ledger.clock import FIRST, clock_fault
+from wardround.client.ledger.entries import Entry
+from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.network.server_look import look_at_server
+from wardround.client.network.supernode import FOLDER, load_node_settings
+from wardround.client.policy.policy import Policy
+from wardround.protocol.alerts.alert import Alert
+from wardround.protocol.alerts.ending import ending
+from wardround.protocol.errors import WardroundError
+from wardround.protocol.terms.limits import expiry_of
+from wardround.protocol.wire.signed_terms import SignedTerms
+
+STOPPED_SECONDS, AWAY_SECONDS = 120.0, 600.0
+"""How long the agent must have been down, or the server away: both are restarted, and come back by themselves."""
+SHARES = (1.0, 0.8)
+"""Of a cap: each is told once, the larger one alone where both are reached."""
+OLD_NOISE = timedelta(days=30)
+_STATUS, _DOCTOR = "wardround-hospital status", "wardround-hospital doctor says why"
+
+
+def local(home: Home, now: datetime) -> list[Alert]:
+    """Look at what this machine and the home's files tell. now: of the clock, in UTC."""
+    found = [
+        *_guarded(events.DISK, "disk", lambda: _disk(home)),
+        *_guarded(events.AGENT, "agent", lambda: _agent(home)),
+        *_guarded(events.NOISE_ALONE, "rounds", lambda: _noise(home, now)),
+        *_guarded(events.CERTIFICATE, "certificates", lambda: _certificates(home, now)),
+    ]
+    try:
+        policy = home.in_force(home.policy.current())
+    except WardroundError as error:
+        return [
+            *found,
+            Alert(event=events.HOME, subject="policy", text=f"the policy cannot be read: {error}"),
+        ]
+    try:
+        ledger = home.open_ledger()
+    except WardroundError as error:
+        return [*found, Alert(event=events.LEDGER, subject="open", text=f"the ledger does not open: {error}")]
+    try:
+        return [*found, *_guarded(events.LEDGER, "read", lambda: _with_ledger(home, ledger, policy, now))]
+    finally:
+        ledger.close()
+
+
+def at_server(home: Home, now: datetime) -> list[Alert]:
+    """Look at the server, as the SuperNode does; nothing where this user holds no SuperNode's settings."""
+    folder = home.folder / FOLDER
+    if not (folder / "settings.json").exists():
+        return []
+    try:
+        return list(_seen_of(home, now))
+    except WardroundError as error:
+        away = Alert(event=events.SERVER_AWAY, subject="server", text=str(error), after_seconds=AWAY_SECONDS)
+        return [away]
+
+
+def of_tables(home: Home, ages: Callable[[], Iterable[tuple[str, bool]]], now: datetime) -> list[Alert]:
+    """Look at exports and messages. ages: each table whose age the policy bounds, and whether it is too old."""
+    return [
+        *_guarded(events.EXPORT_STALE, "exports", lambda: _exports(ages)),
+        *_guarded(events.CONTENT, "content", lambda: _content(home, now)),
+        *_guarded(events.OPT_OUTS, "opt-outs", lambda: _opt_outs(home, now)),
+    ]
+
+
+def _guarded(event: str, subject: str, look: Callable[[], Iterable[Alert]]) -> list[Alert]:
+    try:
+        with panics_are_faults():
+            return list(look())
+    except WardroundError as error:
+        return [Alert(event=event, subject=f"{subject}, not looked at", text=str(error))]
+    except Exception as error:
+        # The text of an error of others may quote a cell.
+        text = f"{subject}: could not be looked at ({type(error).__name__})"
+        return [Alert(event=event, subject=f"{subject}, not looked at", text=text, remedy="report this line")]
+
+
+def _disk(home: Home) -> Iterator[Alert]:
+    free = shutil.disk_usage(home.folder).free
+    if free < FEW_FREE_BYTES:
+        least = free < LEAST_FREE_BYTES
+        text = "hardly any room is left for the ledger: studies stop" if least else "little room is left"
+        subject = "none left" if least else "little left"
+        yield Alert(
+            event=events.DISK, subject=subject, text=f"{text} ({home.folder})", remedy="free some space"
+        )
+
+
+def _agent(home: Home) -> Iterator[Alert]:
+    if not is_listening(home.socket):
+        yield Alert(
+            event=events.AGENT,
+            subject="socket",
+            text="the agent does not run: this hospital answers nobody",
+            remedy="start it, and look at its log",
+            after_seconds=STOPPED_SECONDS,
+        )
+
+
+def _noise(home: Home, now: datetime) -> Iterator[Alert]:
+    for one in noise_alone(home.round_log.read()):
+        if now - one.last < OLD_NOISE:
+            account = one.account.replace("_", "-")
+            yield Alert(
+                event=events.NOISE_ALONE,
+                subject=f"{one.study} {one.account} since {one.since:%Y-%m-%dT%H:%M}",
+                text=f"study {one.study}, {account} patients: the tables could not be used since "
+                f"{one.since:%Y-%m-%d %H:%M} UTC; noise alone was sent, and charged",
+                remedy=f"{_DOCTOR}; fix it, then try it with rehearse",
+            )
+
+
+def _certificates(home: Home, now: datetime) -> Iterator[Alert]:
+    for name, until in certificate_dates(home).items():
+        found = ending(events.CERTIFICATE, name, (until - now).days, "ask the operator for a new one")
+        if found is not None:
+            yield found
+
+
+def _with_ledger(home: Home, ledger: SqliteLedger, policy: Policy, now: datetime) -> Iterator[Alert]:
+    entries = ledger.entries()
+    names = {public: name for name, public in policy.operators.items()}
+    yield from _to_approve(home, ledger, now)
+    yield from _spent(ledger, policy, entries, lambda key: names.get(ledger.identify(key) or key, key[:16]))
+    yield from _strange(entries, policy)
+    wrong = "" if ledger.simulated else clock_fault(now, ledger.time)
+    if now < FIRST or wrong:
+        text = wrong or f"the clock says {now:%Y-%m-%d %H:%M} UTC, which is certainly wrong"
+        yield Alert(
+            event=events.CLOCK, subject="ledger", text=text, remedy="set the clock, and keep it by NTP"
+        )
+    by_first_key = {ledger.first_key(public): name for name, public in policy.operators.items()}
+    for line in contradictions(ledger, by_first_key):
+        yield Alert(
+            event=events.SERVER_LIED,
+            subject=line,
+            text=line,
+            remedy="ledger evidence --out FILE, show it to the other hospitals, and decline the study",
+        )
+
+
+def _to_approve(home: Home, ledger: SqliteLedger, now: datetime) -> Iterator[Alert]:
+    for signed in kept_terms(home.terms_folder):
+        if ledger.decision(signed.terms.fingerprint, signed.operator) is None and _lives(signed, now):
+            study = signed.terms.study
+            yield Alert(
+                event=events.STUDY,
+                subject=f"{study} {signed.terms.fingerprint[:12]}",
+                text=f"the study {study} waits for a person's decision",
+                remedy=f"wardround-hospital forecast {study}, then approve or decline it",
+            )
+
+
+def _lives(signed: SignedTerms, now: datetime) -> bool:
+    expiry = expiry_of(signed.terms)
+    return expiry is not None and now < expiry
+
+
+def _spent(
+    ledger: SqliteLedger, policy: Policy, entries: Iterable[Entry], name_of: Callable[[str], str]
+) -> Iterator[Alert]:
+    for row in budget(ledger, policy, entries, name_of):
+        share = next((share for share in SHARES if row.spent > 0 and row.share >= share), None)
+        if share is not None:
+            account = row.account.replace("_", "-")
+            much = "all of it" if share == 1 else f"{share:.0%}"
+            yield Alert(
+                event=events.BUDGET,
+                subject=f"{row.account} {row.scope} {share:.0%}",
+                text=f"privacy budget {row.scope}, {account} patients: {much} is spent",
+                remedy=f"{_STATUS} shows it; a study that needs more is refused",
+            )
+
+
+def _strange(entries: Iterable[Entry], policy: Policy) -> Iterator[Alert]:
+    for name in strange_heads(entries, policy.operators):
+        yield Alert(
+            event=events.LEDGER,
+            subject=f"head {name}",
+            text=f"{name} names an entry that this ledger does not have: an older copy may have been put back",
+            remedy=_DOCTOR,
+        )
+
+
+def _seen_of(home: Home, now: datetime) -> Iterator[Alert]:
+    settings = load_node_settings(home.folder / FOLDER)
+    look = look_at_server(settings)
+    where = f"the server's certificate ({settings.address})"
+    soon = ending(events.CERTIFICATE, where, look.days_left, "remind the operator: wardround-serve renew")
+    if soon is not None:
+        yield soon
+    apart = look.clock_ahead
+    if apart is not None and not -BEHIND <= apart <= AHEAD + GRAIN:
+        way = "ahead of" if apart > timedelta() else "behind"
+        text = f"the clock is {abs(apart)} {way} the server's, which ignores this hospital"
+        yield Alert(
+            event=events.CLOCK, subject="server", text=text, remedy="set the clock, and keep it by NTP"
+        )
+    elif look.enrolled is False:
+        yield Alert(
+            event=events.REVOKED,
+            subject=settings.address,
+            text="the server does not let this hospital in: it is not enrolled yet, or was revoked",
+            remedy="ask the operator",
+        )
+
+
+def _exports(ages: Callable[[], Iterable[tuple[str, bool]]]) -> Iterator[Alert]:
+    for table, too_old in ages():
+        if too_old:
+            yield Alert(
+                event=events.EXPORT_STALE,
+                subject=table,
+                text=f"the export of {table} is older than the policy allows, or cannot be read",
+                remedy=f"export it again, or by a schedule; {_STATUS} shows its age",
+            )
+
+
+def _content(home: Home, now: datetime) -> Iterator[Alert]:
+    if not home.content_folder.is_dir():
+        return
+    from wardround.client.checks.modules import modules  # they take time to import
+
+    for finding in modules(home, home.date(now)):
+        if finding.state == WARN:
+            yield Alert(event=events.CONTENT, subject=finding.text, text=finding.text, remedy=finding.remedy)
+
+
+def _opt_outs(home: Home, now: datetime) -> Iterator[Alert]:
+    sent = _sent(home, now)
+    if not sent:
+        return
+    rows = [row for row in home.withdrawals.read() if row.at > now - LAST - BEFORE]
+    for name, whys in (("complaints", ("complaint",)), ("opt-outs", ("stop", "refusal"))):
+        times = [row.at for row in rows if row.why in whys]
+        if above_usual(times, sent, now):
+            yield Alert(
+                event=events.OPT_OUTS,
+                subject=name,
+                text=f"more {name} than usual in the last {LAST.days} days, for the messages sent",
+                remedy="look at the newest modules and batches; outreach hold keeps what waits from leaving",
+            )
+
+
+def _sent(home: Home, now: datetime) -> list[datetime]:
+    from wardround.client.outreach.journal.journal import JOURNAL_FILE, open_journal  # polars: half a second
+
+    if not (home.folder / JOURNAL_FILE).is_file():
+        return []
+    with open_journal(home.folder) as journal:
+        times = [datetime.fromisoformat(str(at)) for at in journal.exports()["at"].to_list()]
+    return [time for time in times if time > now - LAST - BEFORE]
