@@ -111,7 +111,9 @@ def test_doctor_sees_two_columns_that_were_swapped() -> None:
 def test_history_may_be_by_it() -> None:
     by = {"kind": "history", "statistic": "count", "by": "band", "edges": [1]}
     assert contract_with(band=BAND, past=by).features[1].by == "band"
-    with pytest.raises(ContractError, match="must be a categorical or ordered feature of the messages"):
+    with pytest.raises(
+        ContractError, match="must be a categorical, ordered or hierarchical feature of the messages"
+    ):
         contract_with(band={**BAND, "table": "patients"}, past=by)
 
 

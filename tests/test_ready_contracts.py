@@ -80,7 +80,7 @@ def invented(contract) -> Tables:
 
 
 def test_there_is_one_for_each_task():
-    assert [path.stem for path in FILES] == ["appointments", "portal", "refills", "screening"]
+    assert [path.stem for path in FILES] == ["appointments", "portal", "referrals", "refills", "screening"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

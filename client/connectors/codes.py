@@ -13,6 +13,7 @@ from wardround.client.connectors.source import Tables
 from wardround.client.connectors.table_format import TableFormat
 from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.contract.feature import Feature
+from wardround.protocol.contract.tree import Tree
 
 CONSENT_KINDS = ("purpose", "topic", "source")
 _MOST_WORDS = 1000  # distinct words of a column that are looked at
@@ -29,6 +30,7 @@ class ColumnShares:
     table: str
     column: str
     vocabulary: tuple[str, ...]
+    codes: Tree | None = None
     rows: int
     given: int
     other: int
@@ -61,9 +63,9 @@ def count_codes(tables: Tables, contract: Contract) -> list[ColumnShares]:
             continue
         schema, form = frame.collect_schema(), tables.format(table)
         counts = [pl.len().alias("rows")]
-        for number, (column, words, valid) in enumerate(wanted):
+        for number, (column, words, valid, codes) in enumerate(wanted):
             given = parsing.is_given(column, schema[column])
-            other = given & _is_other(column, schema, words, form)
+            other = given & _is_other(column, schema, words, form, codes)
             beyond = given & _is_beyond(column, schema, valid, form)
             counts += [
                 given.sum().alias(f"given:{number}"),
@@ -77,13 +79,14 @@ def count_codes(tables: Tables, contract: Contract) -> list[ColumnShares]:
                 table=table,
                 column=column,
                 vocabulary=words,
+                codes=codes,
                 rows=row["rows"],
                 given=row[f"given:{number}"],
                 other=row[f"other:{number}"],
                 out_of_range=row[f"beyond:{number}"],
                 first=row[f"first:{number}"],
             )
-            for number, (column, words, _) in enumerate(wanted)
+            for number, (column, words, _, codes) in enumerate(wanted)
         ]
     return found
 
@@ -93,7 +96,8 @@ def unknown_words(
 ) -> list[tuple[str, int]]:
     """Give the most frequent words of a column that the contract does not know: for a person's eyes alone."""
     words = _words_of(tables, contract, one)
-    index = parsing.word_index("word", pl.String(), one.vocabulary, tables.format(one.table))
+    form = tables.format(one.table)
+    index = parsing.listed_index("word", pl.String(), one.vocabulary, form, one.codes)
     unknown = words.filter(index.is_null()).sort("len", "word", descending=[True, False])
     return [(str(word), int(count)) for word, count in unknown.head(most).iter_rows()]
 
@@ -110,27 +114,29 @@ def _words_of(tables: Tables, contract: Contract, one: ColumnShares) -> pl.DataF
 
 def _wanted(
     table: str, contract: Contract
-) -> Iterator[tuple[str, tuple[str, ...], tuple[float, float] | None]]:
-    """Columns with the contract's words, or with the range of numbers that it takes."""
+) -> Iterator[tuple[str, tuple[str, ...], tuple[float, float] | None, Tree | None]]:
+    """Columns with the contract's words (and the tree of codes), or with the range of numbers that it takes."""
     if table == "consents":
-        yield "kind", CONSENT_KINDS, None
+        yield "kind", CONSENT_KINDS, None, None
     for feature in contract.features:
         if feature.table == table and feature.worded:
-            yield feature.columns[0], feature.vocabulary, None
+            yield feature.columns[0], feature.vocabulary, None, feature.codes
         elif feature.table == table and feature.kind == "numeric" and _range_of(feature) is not None:
-            yield feature.columns[0], (), _range_of(feature)
+            yield feature.columns[0], (), _range_of(feature), None
 
 
 def _range_of(feature: Feature) -> tuple[float, float] | None:
     return feature.valid or feature.range
 
 
-def _is_other(column: str, schema: pl.Schema, words: tuple[str, ...], form: TableFormat) -> pl.Expr:
+def _is_other(
+    column: str, schema: pl.Schema, words: tuple[str, ...], form: TableFormat, codes: Tree | None
+) -> pl.Expr:
     if not words:
         return pl.lit(False)
     if words == CONSENT_KINDS:
         return ~parsing.lower_text(column, schema[column]).is_in(list(words)).fill_null(False)
-    return parsing.word_index(column, schema[column], words, form).is_null()
+    return parsing.listed_index(column, schema[column], words, form, codes).is_null()
 
 
 def _is_beyond(

@@ -20,6 +20,8 @@ from wardround.client.connectors.timestamps import (
     wall_of_plain,
     within_calendar,
 )
+from wardround.protocol.contract.codes import code_index
+from wardround.protocol.contract.tree import Tree
 
 MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 # Words that mean one thing in every language in which they are usual, in lower case and composed (NFC). Left out, and
@@ -118,6 +120,22 @@ def word_index(name: str, dtype: pl.DataType, words: Sequence[str], form: TableF
         list(numeric), list(numeric.values()), default=None, return_dtype=pl.Int32
     )
     return _per_distinct(name, dtype, pl.coalesce(index, by_value), pl.Int32())
+
+
+def listed_index(
+    name: str, dtype: pl.DataType, words: Sequence[str], form: TableFormat = PLAIN, codes: Tree | None = None
+) -> pl.Expr:
+    """Position in ``words`` (Int32) as ``word_index`` has it; with ``codes``, of the node of that tree it falls in."""
+    if codes is None:
+        return word_index(name, dtype, words, form)
+    node_of = code_index(codes).node_of
+
+    def parse_batch(cells: pl.Series) -> pl.Series:
+        distinct = cells.drop_nulls().unique()
+        found = pl.Series([node_of(cell) for cell in distinct.to_list()], dtype=pl.Int32)
+        return cells.replace_strict(distinct, found, default=None, return_dtype=pl.Int32)
+
+    return text(name, dtype).map_batches(parse_batch, return_dtype=pl.Int32, is_elementwise=True)
 
 
 def instant(name: str, dtype: pl.DataType, form: TableFormat = PLAIN, zone: str = "UTC") -> pl.Expr:

@@ -15,6 +15,7 @@ from wardround.client.connectors import parsing
 from wardround.client.connectors.codes import CONSENT_KINDS
 from wardround.client.connectors.source import Tables
 from wardround.protocol.contract.contract import TABLES, Contract
+from wardround.protocol.contract.tree import Tree
 
 _ROWS = 20_000
 _FEWEST = 10  # cells, below which nothing is said
@@ -24,13 +25,14 @@ Pair = tuple[tuple[str, str], tuple[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class _Expected:
-    """What the contract expects in a column: words, else a number (within ``valid``, if any), else a timestamp."""
+    """What a contract expects in a column: words (or ``codes``), else a number (within ``valid``), else a timestamp."""
 
     table: str
     column: str
     words: tuple[str, ...] = ()
     number: bool = False
     valid: tuple[float, float] | None = None
+    codes: Tree | None = None
 
 
 def swapped_columns(tables: Tables, contract: Contract) -> list[Pair]:
@@ -63,7 +65,7 @@ def _share(rows: pl.DataFrame, one: _Expected, other: _Expected, tables: Tables)
     if other.words == CONSENT_KINDS:
         fits = parsing.lower_text(name, dtype).is_in(list(CONSENT_KINDS))
     elif other.words:
-        fits = parsing.word_index(name, dtype, other.words, form).is_not_null()
+        fits = parsing.listed_index(name, dtype, other.words, form, other.codes).is_not_null()
     elif other.number:
         number = parsing.number(name, dtype, form)
         fits = number.is_between(*other.valid) if other.valid else number.is_not_null()
@@ -83,8 +85,8 @@ def _expected(contract: Contract) -> Iterator[_Expected]:
     timestamps.append(("assessments", contract.assessed_at))
     for feature in contract.features:
         if feature.worded:
-            words = feature.vocabulary
-            found.append(_Expected(table=feature.table, column=feature.columns[0], words=words))
+            words, column = feature.vocabulary, feature.columns[0]
+            found.append(_Expected(table=feature.table, column=column, words=words, codes=feature.codes))
         elif feature.kind == "numeric":
             valid = feature.valid or feature.range
             found.append(_Expected(table=feature.table, column=feature.columns[0], number=True, valid=valid))

@@ -228,17 +228,20 @@ def _with_history(events: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     decided = events["decided"].to_numpy()
     labels = events["label"].to_numpy()
     patients, outcome_days = events["index"].to_numpy(), days_of(events["outcome"].to_numpy())
-    histories: dict[str | None, History] = {
-        None: behavioural_history(patients, decided, outcome_days, labels)
-    }
-    columns = {"known": pl.Series(histories[None].count > 0)}
+    trees = {feature.name: feature.tree for feature in contract.features}
+    everything = behavioural_history(patients, decided, outcome_days, labels)
+    histories: dict[tuple[str | None, int | None], History] = {(None, None): everything}
+    columns = {"known": pl.Series(everything.count > 0)}
     for feature in contract.features:
         if feature.statistic is None:
             continue
-        if feature.by is not None and feature.by not in histories:
-            kinds = events[feature_column(feature.by)].to_numpy()
-            histories[feature.by] = history_by(kinds, patients, decided, outcome_days, labels)
-        numbers = histories[feature.by].statistic(feature.statistic, days_of(decided))
+        by = feature.by, feature.by_level
+        if feature.by is not None and by not in histories:
+            kinds, tree = events[feature_column(feature.by)].to_numpy(), trees[feature.by]
+            if tree is not None and feature.by_level is not None:
+                kinds = np.array(tree.bins_at(feature.by_level), np.int32)[kinds]
+            histories[by] = history_by(kinds, patients, decided, outcome_days, labels)
+        numbers = histories[by].statistic(feature.statistic, days_of(decided))
         columns[feature_column(feature.name)] = pl.Series(bin_numbers(feature, numbers))
     return events.with_columns(**columns)
 

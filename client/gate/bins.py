@@ -89,7 +89,7 @@ def _expression(feature: Feature, schema: pl.Schema, form: TableFormat) -> pl.Ex
     missing, kind = missing_value(feature), bin_type(feature)
     column = feature.columns[0]
     if feature.worded:
-        index = parsing.word_index(column, schema[column], feature.vocabulary, form)
+        index = parsing.listed_index(column, schema[column], feature.vocabulary, form, feature.codes)
         return index.fill_null(missing).cast(kind)
     if feature.kind == "boolean":
         return parsing.truth(column, schema[column], form).cast(kind).fill_null(missing)

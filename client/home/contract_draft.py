@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from wardround.client.connectors.kinds import Kind
+from wardround.client.home.classifications import codes_of
 from wardround.protocol.contract.contract import CONSENT_COLUMNS, Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
@@ -232,6 +233,9 @@ def _feature(column: str, kind: Kind) -> dict[str, object] | None:
     words = _words(column)
     if kind == "truth" or (kind in ("text", "number") and words[0] in _TRUTHS) or words[-1] in _TRUTHS:
         return {"kind": "boolean"}
+    codes = codes_of(words)
+    if codes is not None and kind == "text":
+        return {"kind": "hierarchical", "codes": list(codes)}
     for word in words:
         if word in _NUMBERS and kind in ("text", "number"):
             edges, valid = _NUMBERS[word]
@@ -245,8 +249,8 @@ def _feature(column: str, kind: Kind) -> dict[str, object] | None:
 def _why_not(kind: Kind) -> str:
     return {
         # In a text file every column is text, numbers too.
-        "text": "a text whose words nobody knows publicly; kind: categorical or ordered, with its vocabulary (or "
-        "numeric, with edges and valid, if it holds numbers), if it matters",
+        "text": "a text whose words nobody knows publicly; kind: categorical, ordered or hierarchical, with its words "
+        "(or numeric, with edges and valid, if it holds numbers), if it matters",
         "number": "a number without public bounds; kind: numeric, with edges and valid, if it matters",
         "timestamp": "a date or time; kind: weekday, month, hour or gap_days, if it matters",
     }.get(kind, "its type is not read")

@@ -67,12 +67,18 @@ def _how(feature: Feature, who: str, unit: str, many: str) -> str:
     bands = [label for label in feature.labels if label not in (MISSING, OTHER)]
     in_unit = f", in {unit}" if unit else ""
     if feature.kind == "history":
-        same = f", among those with the same {plain(feature.by)}" if feature.by else ""
+        group = "" if feature.by_level is None else f" (group of level {feature.by_level})"
+        same = f", among those with the same {plain(feature.by)}{group}" if feature.by else ""
         what = f"{_HISTORY[feature.statistic or 'count'].format(who=who, what=many)}{same}"
         return f"{what}{_bands(bands)}" if bands else what
     if not feature.binned:
         low, high = feature.range or (0.0, 0.0)
         return f"as a number between {canonical_number(low)} and {canonical_number(high)}{in_unit}"
+    if feature.codes is not None:
+        nodes = listed([node.replace("-", "\N{EN DASH}") for node in feature.codes.nodes])
+        return (
+            f"never the exact code, only the narrowest of these groups that it is in: {nodes}; else “other”"
+        )
     if feature.worded:
         return (
             f"one of {listed([plain(b) for b in feature.vocabulary], 'or')}; anything else counts as “other”"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 from wardround.protocol.errors import ContractError
-from wardround.protocol.text.bounds import WIDEST_DESIGN
+from wardround.protocol.text.bounds import MOST_CROSSES, WIDEST_DESIGN
 from wardround.protocol.text.section import shown
 
 
@@ -38,14 +38,23 @@ def _check_times(contract: Contract) -> None:
 
 def _check_histories(contract: Contract) -> None:
     """A history by a feature groups the patient's events by what each message was, so it needs words of messages."""
-    words = {f.name for f in contract.features if f.worded and f.table == "messages"}
+    words = {f.name: f for f in contract.features if f.worded and f.table == "messages"}
     for feature in contract.features:
+        where = f"contract.features.{feature.name}"
         if feature.by is not None and feature.by not in words:
             known = ", ".join(sorted(words)) or "none yet"
             raise ContractError(
-                f"contract.features.{feature.name}.by={shown(feature.by)}: must be a categorical or ordered feature "
-                f"of the messages ({known})"
+                f"{where}.by={shown(feature.by)}: must be a categorical, ordered or hierarchical feature of the "
+                f"messages ({known})"
             )
+        if feature.by_level is None:
+            continue
+        tree = words[feature.by].tree if feature.by is not None else None
+        if tree is None or feature.by_level > tree.levels:
+            levels = (
+                f"{feature.by} has levels 1 to {tree.levels}" if tree else "needs by, a hierarchical feature"
+            )
+            raise ContractError(f"{where}.by_level={feature.by_level}: {levels}")
 
 
 def _check_assessments(contract: Contract) -> None:
@@ -101,10 +110,35 @@ def _check_crosses_and_groups(contract: Contract) -> None:
             raise ContractError(f"{where}: stands twice")
         seen.add(pair)
         width += sizes[first] * sizes[second]
+    width += _group_columns(contract)
     if width > WIDEST_DESIGN:
         raise ContractError(
             f"contract: design of {width} columns, must be at most {WIDEST_DESIGN}; use fewer bins"
         )
+
+
+def _group_columns(contract: Contract) -> int:
+    """Check the groups of hierarchical features, and count their columns of the design.
+
+    From depths alone: a layout is as large as what is counted here, and is made of what was found to fit.
+    """
+    names = {feature.name for feature in contract.features}
+    active, columns = len(contract.crosses), 0
+    for feature in contract.features:
+        if feature.tree is None:
+            continue
+        for level in range(1, feature.tree.levels):
+            name = feature.group_name(level)
+            if name in names:
+                where = f"contract.features.{name}"
+                raise ContractError(f"{where}: is the name of {feature.name}'s groups; rename it")
+            active += 1
+            columns += 1 + sum(depth <= level for depth in feature.tree.depths)  # other is a bin as well
+    if active > MOST_CROSSES:
+        raise ContractError(
+            f"contract: {active} crosses and levels above the deepest, must be at most {MOST_CROSSES}"
+        )
+    return columns
 
 
 def _check_binned(where: str, name: str, sizes: Mapping[str, int]) -> None:

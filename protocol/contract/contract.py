@@ -4,11 +4,12 @@ Hospital and server hold the same contract: it fixes the model's design (``Contr
 by its fingerprint. ``docs/contract.md`` teaches the format.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from wardround.protocol.contract.feature import Feature
-from wardround.protocol.contract.layout import Cross, Field, Layout
+from wardround.protocol.contract.feature import Feature, with_other
+from wardround.protocol.contract.layout import Coarse, Cross, Field, Layout
 from wardround.protocol.errors import ContractError
 from wardround.protocol.text.canonical import canonical_number, fingerprint
 
@@ -116,7 +117,7 @@ class Contract:
 
     @cached_property
     def layout(self) -> Layout:
-        """The model's design: features' bins, then crosses' bins, then ranged values.
+        """The model's design: features' bins, then those of crosses and of groups, then ranged values.
 
         >>> import importlib.resources, wardround
         >>> shipped = importlib.resources.files("wardround.conf") / "contract" / "noshow.yaml"
@@ -126,7 +127,8 @@ class Contract:
         fields = {f.name: Field(f.name, f.labels) for f in self.features if f.binned}
         crosses = tuple(Cross(fields[first], fields[second]) for first, second in self.crosses)
         values = tuple(f.name for f in self.features if not f.binned)
-        return Layout(features=tuple(fields.values()), crosses=crosses, values=values)
+        coarse = tuple(one for f in self.features for one in _groups(f, fields))
+        return Layout(features=tuple(fields.values()), crosses=crosses, values=values, coarse=coarse)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -219,3 +221,12 @@ class Contract:
         if self.topic is not None:
             plain["topic"] = {"column": self.topic.column, "sensitive": list(self.topic.sensitive)}
         return plain
+
+
+def _groups(feature: Feature, fields: Mapping[str, Field]) -> Iterator[Coarse]:
+    """Give the groups of a hierarchical feature, level by level; what is deepest is the feature's own field."""
+    if feature.tree is None:
+        return
+    for level in range(1, feature.tree.levels):
+        labels = with_other(feature.tree.upto(level).labels)
+        yield Coarse(feature.group_name(level), fields[feature.name], labels, feature.tree.bins_at(level))

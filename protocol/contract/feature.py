@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+from wardround.protocol.contract.nodes import read_tree
+from wardround.protocol.contract.tree import Tree, listing
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.text.bounds import MOST_BINS
+from wardround.protocol.text.bounds import DEEPEST_TREE, MOST_BINS
 from wardround.protocol.text.canonical import canonical_number
 from wardround.protocol.text.section import Section
 
-KINDS = ("numeric", "categorical", "ordered", "boolean", "hour", "weekday", "month", "gap_days", "history")
-WORDED = ("categorical", "ordered")
-"""Kinds of words that the contract lists; those of ``ordered`` are listed in their order."""
+KINDS = (
+    "numeric", "categorical", "ordered", "hierarchical", "boolean", "hour", "weekday", "month", "gap_days", "history",
+)  # fmt: skip
+WORDED = ("categorical", "ordered", "hierarchical")
+"""Kinds of words that the contract lists; those of ``ordered`` in their order, of ``hierarchical`` as a tree."""
 STATISTICS = ("count", "engaged", "missed", "rate", "days_since", "pending", "same_day")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
@@ -31,7 +35,9 @@ class Feature:
     (a value scaled to [-1, 1], 0 where missing) or the feature is binned. edges: bin i holds
     ``edges[i - 1] <= value < edges[i]``; the last bin is *missing* (*other* for kinds in ``WORDED``).
     valid: numbers outside it count as missing. source: the patient must have opted in to it. by: history counts only
-    events in the same bin of this feature (the same channel, the same topic); None counts all.
+    events in the same bin of this feature (the same channel, the same topic); None counts all. tree: of a hierarchical
+    feature, whose ``vocabulary`` is the tree's nodes. by_level: ``by`` in groups of this level of a tree; None in
+    its own bins.
     """
 
     name: str
@@ -44,7 +50,9 @@ class Feature:
     vocabulary: tuple[str, ...] = ()
     statistic: str | None = None
     by: str | None = None
+    by_level: int | None = None
     source: str | None = None
+    tree: Tree | None = None
 
     @property
     def binned(self) -> bool:
@@ -57,13 +65,17 @@ class Feature:
         return self.kind in WORDED
 
     @property
+    def codes(self) -> Tree | None:
+        """The tree where its words are codes, read by prefix (``protocol.contract.codes``), else None."""
+        return self.tree if self.tree is not None and self.tree.coded else None
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """A reader's name for each bin, *missing* or *other* last; empty for a ranged feature."""
         if not self.binned:
             return ()
         if self.worded:
-            # A vocabulary may hold "other" itself: two bins of one name could not be told apart.
-            return (*self.vocabulary, OTHER if OTHER not in self.vocabulary else "any other")
+            return with_other(self.vocabulary if self.tree is None else self.tree.labels)
         if self.kind == "boolean":
             return ("no", "yes", MISSING)
         if self.kind == "weekday":
@@ -71,6 +83,11 @@ class Feature:
         if self.kind == "month":
             return (*MONTHS, MISSING)
         return (*self._interval_labels(), MISSING)
+
+    def group_name(self, level: int) -> str:
+        """Name the groups of one level of the tree for a reader; level 1 has the widest."""
+        numbered = self.tree is not None and self.tree.levels > 2
+        return f"{self.name} group {level}" if numbered else f"{self.name} group"
 
     def _interval_labels(self) -> tuple[str, ...]:
         edges = [canonical_number(edge) for edge in self.edges]
@@ -100,12 +117,20 @@ class Feature:
             numbers = getattr(self, key)
             if numbers:
                 plain[key] = [canonical_number(number) for number in numbers]
-        if self.vocabulary:
+        if self.tree is not None:
+            nested = list(self.tree.nodes) if self.codes else listing(self.tree)
+            plain["codes" if self.codes else "tree"] = nested
+        elif self.vocabulary:
             plain["vocabulary"] = list(self.vocabulary)
-        for key in ("statistic", "by", "source"):
+        for key in ("statistic", "by", "by_level", "source"):
             if getattr(self, key):
                 plain[key] = getattr(self, key)
         return plain
+
+
+def with_other(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Add the bin of all else. A vocabulary may hold "other" itself: two bins of one name could not be told apart."""
+    return (*labels, OTHER if OTHER not in labels else "any other")
 
 
 def feature_from_section(name: str, section: Section) -> Feature:
@@ -115,14 +140,20 @@ def feature_from_section(name: str, section: Section) -> Feature:
         edges, bounds = _edges_or_range(section)
         statistic = section.choice("statistic", STATISTICS)
         by = section.optional_text("by")
+        level = section.integer("by_level", 1, DEEPEST_TREE) if section.has("by_level") else None
         section.finish()
-        return Feature(name=name, kind=kind, statistic=statistic, by=by, edges=edges, range=bounds)
+        return Feature(
+            name=name, kind=kind, statistic=statistic, by=by, by_level=level, edges=edges, range=bounds
+        )
     table = section.choice("table", ("messages", "patients", "assessments"), "messages")
     keys = ("from", "to") if kind == "gap_days" else ("column",)
     columns = tuple(section.text(key) for key in keys)
     vocabulary: tuple[str, ...] = ()
-    edges, bounds, valid = (), None, None
-    if kind in WORDED:
+    edges, bounds, valid, tree = (), None, None, None
+    if kind == "hierarchical":
+        tree = read_tree(section)
+        vocabulary = tree.nodes
+    elif kind in WORDED:
         vocabulary = _vocabulary(section, least=2 if kind == "ordered" else 1)
     elif kind in ("numeric", "gap_days", "hour"):
         edges, bounds = _edges_or_range(section)
@@ -132,7 +163,7 @@ def feature_from_section(name: str, section: Section) -> Feature:
     section.finish()
     return Feature(
         name=name, kind=kind, table=table, columns=columns, vocabulary=vocabulary,
-        edges=edges, range=bounds, valid=valid, source=source,
+        edges=edges, range=bounds, valid=valid, source=source, tree=tree,
     )  # fmt: skip
 
 

@@ -56,20 +56,42 @@ class Cross:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Columns of the design: [intercept | features' bins … | crosses' bins … | ranged values …].
+class Coarse:
+    """The groups of one level of a hierarchical feature: ``bins`` has the group's bin for each bin of ``of``."""
 
-    features are in the order of ``Cohort.bins``' columns, values in that of ``Cohort.values``.
+    name: str
+    of: Field
+    labels: tuple[str, ...]
+    bins: tuple[int, ...]
+
+    @property
+    def parents(self) -> tuple[str]:
+        """The feature's name: its bin tells this one."""
+        return (self.of.name,)
+
+    @property
+    def size(self) -> int:
+        """Number of bins."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns of the design: [intercept | features' bins … | crosses' bins … | groups' bins … | ranged values …].
+
+    features are in the order of ``Cohort.bins``' columns, values in that of ``Cohort.values``. coarse: the groups of
+    hierarchical features, those of one feature side by side, the widest groups first.
     """
 
     features: tuple[Field, ...]
     crosses: tuple[Cross, ...]
     values: tuple[str, ...]
+    coarse: tuple[Coarse, ...] = ()
 
     @cached_property
-    def fields(self) -> tuple[Field | Cross, ...]:
-        """Features, then crosses."""
-        return self.features + self.crosses
+    def fields(self) -> tuple[Field | Cross | Coarse, ...]:
+        """Features, then crosses, then groups."""
+        return self.features + self.crosses + self.coarse
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
@@ -87,5 +109,5 @@ class Layout:
 
     @cached_property
     def main_width(self) -> int:
-        """Columns of features' bins and values, without intercept and crosses: what hidden layers read."""
+        """Columns of features' bins and values, without intercept, crosses and groups: what hidden layers read."""
         return sum(field.size for field in self.features) + len(self.values)

@@ -1,7 +1,7 @@
 """Events as rows of a sparse design: which columns are active, and with what value.
 
-A row is ``[intercept = 1 | one-hot features | one-hot crosses | ranged values]``: the columns of
-``Layout``. One active column per field makes a row as short as the number of fields, whatever the width.
+A row is ``[intercept = 1 | one-hot features | one-hot crosses | one-hot groups | ranged values]``: the columns
+of ``Layout``. One active column per field makes a row as short as the number of fields, whatever the width.
 """
 
 from typing import Protocol
@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from wardround.protocol.arrays import Floats, Floats32, Integers32
-from wardround.protocol.contract.layout import Layout
+from wardround.protocol.contract.layout import Coarse, Layout
 
 
 class Events(Protocol):
@@ -28,7 +28,7 @@ class Events(Protocol):
 def active_columns(layout: Layout, events: Events) -> Integers32:
     """int32 [events, 1 + fields + ranged]: each row's active columns of the design, ascending."""
     features, crosses, ranged = len(layout.features), len(layout.crosses), len(layout.values)
-    columns = np.empty((len(events.bins), 1 + features + crosses + ranged), np.int32)
+    columns = np.empty((len(events.bins), 1 + len(layout.fields) + ranged), np.int32)
     columns[:, 0] = 0
     offsets = np.array(layout.offsets, np.int32)
     np.add(events.bins, offsets[:features], out=columns[:, 1 : 1 + features])
@@ -37,7 +37,10 @@ def active_columns(layout: Layout, events: Events) -> Integers32:
         first, second = (position[parent] for parent in cross.parents)
         bins = events.bins[:, first] * np.int32(layout.features[second].size) + events.bins[:, second]
         columns[:, 1 + features + index] = bins + offsets[features + index]
-    columns[:, 1 + features + crosses :] = np.arange(layout.width - ranged, layout.width)
+    for index, coarse in enumerate(layout.coarse, features + crosses):
+        groups = np.array(coarse.bins, np.int32)
+        columns[:, 1 + index] = groups[events.bins[:, position[coarse.of.name]]] + offsets[index]
+    columns[:, 1 + len(layout.fields) :] = np.arange(layout.width - ranged, layout.width)
     return columns
 
 
@@ -58,6 +61,13 @@ def active_entries(columns: Integers32, values: Floats32, scale: Floats) -> Floa
     if values.shape[1]:
         entries[:, -values.shape[1] :] *= values
     return entries
+
+
+def group_sums(coarse: Coarse, of_bins: Floats) -> Floats:
+    """Add up what a feature's bins have, by group: float64 [groups] of float64 [bins]."""
+    sums = np.zeros(coarse.size)
+    np.add.at(sums, np.array(coarse.bins), of_bins)
+    return sums
 
 
 def sparse_rows(columns: Integers32, entries: Floats, width: int) -> sparse.csr_matrix:

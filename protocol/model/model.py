@@ -4,7 +4,7 @@
     wide_deep   logit = x·w + a·v                      a: last of the hidden layers' activations
     mlp         logit = a·v + b
 
-Hidden layers read the main columns (features' bins and ranged values, no crosses), are
+Hidden layers read the main columns (features' bins and ranged values, no crosses and no groups), are
 ``tanh(input·W + b) / sqrt(width)``, and so hand on inputs of norm at most 1: with every input bounded, one
 clip norm suits all layers (bounded activations: Papernot et al. 2021). What the logit reads directly
 (w, v, b) starts at zero; hidden weights start from public pseudo-random numbers, the same in every study.

@@ -25,6 +25,12 @@ MOST_CROSSES = 1000
 MOST_BINS = 10_000
 """Bins of one feature, which fit two bytes."""
 
+DEEPEST_TREE = 6
+"""Levels of a hierarchical feature: each but the last is one more active column. ICD-10 and ATC have five."""
+
+LONGEST_CODE = 20
+"""Letters and digits of a code that a contract lists; those of the usual classifications have at most ten."""
+
 WIDEST_DESIGN = 1_000_000
 """Columns of a design: one parameter each, and with clipping 8 MB per patient's row."""
 

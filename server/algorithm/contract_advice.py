@@ -9,12 +9,14 @@ s being the noise in the gradients that the weights are read from. Under the pri
 
 A field drowns where less than half is kept. In a field without order all λ are τ², and that is where its standard
 error exceeds the prior's spread, b τ. What is counted for a cross lies beyond its two features: its λ are the products
-of theirs; what it adds to their own effects is left out. So are shares that are not equal, and the chance in who the
-patients are, which comes on top of noise.
+of theirs; what it adds to their own effects is left out. Of a hierarchical feature each level is a field, judged by
+what it adds to the level above: there all λ are τ², one for each node more. Left out are shares that are not equal,
+what a level's own bins say of the groups that they lie in, and the chance in who the patients are, which comes on top
+of noise.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,14 +60,25 @@ class FieldAdvice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TreeAdvice:
+    """How deep a hierarchical feature is worth listing: ``kept`` of ``levels``, and the nodes of those."""
+
+    name: str
+    levels: int
+    kept: int
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ContractAdvice:
-    """All fields, the most hidden first; and the rule for bins whose order says nothing.
+    """All fields, the most hidden first; trees by how much of them is learned; the rule for bins without an order.
 
     affordable_bins: bins of equal shares that a categorical feature can have, *other* among them. least_share: of the
     patients' messages that such a bin must hold; above 1, none can.
     """
 
     fields: tuple[FieldAdvice, ...]
+    trees: tuple[TreeAdvice, ...]
     affordable_bins: int
     least_share: float
 
@@ -81,9 +94,11 @@ def advise(terms: Terms) -> ContractAdvice:
     scale = float(column_scale(terms.model, terms.contract.layout)[0])
     noise = _noise_stddev(terms)
     least_share = noise / (BERNOULLI_VARIANCE * scale**2 * EFFECT_STDDEV)
-    fields = (_advice(name, one, scale, noise) for name, one in _spectra(terms.contract))
+    fields = [_advice(name, one, scale, noise) for name, one in _spectra(terms.contract)]
+    drowned = {field.name for field in fields if field.drowns}
     return ContractAdvice(
         fields=tuple(sorted(fields, key=lambda field: (field.kept, field.name))),
+        trees=tuple(_trees(terms.contract, drowned)),
         # At the bound itself half is kept: a hair of rounding must not cost a bin.
         affordable_bins=math.floor(1 / least_share * (1 + 1e-9)),
         least_share=least_share,
@@ -138,13 +153,36 @@ def _spectra(contract: Contract) -> Iterator[tuple[str, _Spectrum]]:
     layout = contract.layout
     kinds = {feature.name: feature.kind for feature in contract.features}
     alone = {field.name: _centred(kinds[field.name], field.size) for field in layout.features}
+    above: dict[str, int] = {}
+    for coarse in layout.coarse:
+        yield coarse.name, _level(coarse.size, above.get(coarse.of.name, 1))
+        above[coarse.of.name] = coarse.size
     for field in layout.features:
-        yield field.name, _Spectrum(field.size, alone[field.name], 1 / field.size)
+        if field.name in above:
+            yield field.name, _level(field.size, above[field.name])
+        else:
+            yield field.name, _Spectrum(field.size, alone[field.name], 1 / field.size)
     for cross in layout.crosses:
         first, second = (alone[name] for name in cross.parents)
         yield cross.name, _Spectrum(cross.size, np.outer(first, second).ravel(), 1 / cross.size)
     for name in layout.values:
         yield name, _Spectrum(1, np.ones(1), RANGED_SPREAD)
+
+
+def _level(bins: int, above: int) -> _Spectrum:
+    """Give the spectrum of one level of a tree, whose effects are centred within the ``above`` bins over it."""
+    return _Spectrum(bins, np.ones(bins - above), 1 / bins)
+
+
+def _trees(contract: Contract, drowned: Set[str]) -> Iterator[TreeAdvice]:
+    for feature in contract.features:
+        if feature.tree is None:
+            continue
+        levels = feature.tree.levels
+        names = [*map(feature.group_name, range(1, levels)), feature.name]
+        # What lies below a level that drowns is not counted: it could not tell of which group it is a part.
+        kept = next((level for level, name in enumerate(names) if name in drowned), levels)
+        yield TreeAdvice(name=feature.name, levels=levels, kept=kept, nodes=feature.tree.upto(kept).nodes)
 
 
 def _centred(kind: str, size: int) -> Floats:

@@ -3,17 +3,21 @@
 A design row is one-hot by field, so its mean is the share of every bin and of every crossed pair. These shares
 determine most of the second moments S = E[x xᵀ]: within a field diag(shares), between two crossed features their
 joint. What no cross tells is filled in by conditional independence given a feature that links both fields, or
-by independence. Noised shares are floored and renormalised, and the joints reconciled with the features' own
-shares by iterative proportional fitting (Deming and Stephan 1940). The Fisher information of a logistic model
-is E[p(1 − p) x xᵀ], here with one public h in the place of p(1 − p).
+by independence. Groups of a hierarchical feature are told by its bins: their moments are sums. Noised shares are
+floored and renormalised, and the joints reconciled with the features' own shares by iterative proportional fitting
+(Deming and Stephan 1940). The Fisher information of a logistic model is E[p(1 − p) x xᵀ], here with one public h in
+the place of p(1 − p).
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wardround.protocol.arrays import Floats
-from wardround.protocol.contract.layout import Cross, Field, Layout
+from wardround.protocol.contract.layout import Coarse, Cross, Field, Layout
+from wardround.protocol.model.design import group_sums
 
 BERNOULLI_VARIANCE = 0.2
 """h, a typical p(1 − p): its bound is 1/4, and 0.2 is that of p = 0.28 (or 0.72)."""
@@ -28,7 +32,8 @@ def bin_shares(layout: Layout, mean_row: Floats, noise_stddev: float) -> Floats:
     """Turn a noised, unscaled mean row into consistent shares: float64 [width].
 
     noise_stddev: of one entry's noise. Guarantee: the intercept is 1, every field's shares are at least 0 and
-    add up to 1, a cross's add up to its parents' shares (within what FITTING_ROUNDS reach), and means of ranged
+    add up to 1, a cross's add up to its parents' shares (within what FITTING_ROUNDS reach), a group has the sum of
+    what lies in it, and means of ranged
     values lie in [−1, 1]. A row that lacks hospitals is made up for by renormalising.
     """
     shares = np.clip(mean_row, -1.0, 1.0)
@@ -38,6 +43,7 @@ def bin_shares(layout: Layout, mean_row: Floats, noise_stddev: float) -> Floats:
         floored = np.maximum(mean_row[place], SHARE_FLOOR * noise_stddev)
         total = floored.sum()
         shares[place] = floored / total if total > 0 else 1 / field.size
+    _nest(layout, shares)
     for cross in layout.crosses:
         first, second = (shares[places[parent][1]] for parent in cross.parents)
         place = places[cross.name][1]
@@ -68,6 +74,10 @@ def second_moments(layout: Layout, shares: Floats) -> Floats:
     Exact where features that are not crossed are independent of each other given the crosses; S may else have
     slightly negative eigenvalues.
     """
+    if layout.coarse:
+        lift, known = _lift(layout)
+        plain = replace(layout, coarse=())
+        return np.asarray(lift @ second_moments(plain, shares[known]) @ lift.T)
     # Independence to begin with; row and column 0, the intercept's, are then the shares themselves, as they must be.
     matrix = np.outer(shares, shares)
     places = _places(layout)
@@ -99,7 +109,39 @@ def fisher_information(moments: Floats, scale: Floats) -> Floats:
     return np.asarray((vectors * np.maximum(values, 0)) @ vectors.T)
 
 
-def _places(layout: Layout) -> dict[str, tuple[Field | Cross, slice]]:
+def _nest(layout: Layout, shares: Floats) -> None:
+    """Rescale the bins of hierarchical features, in place, to what their groups have; the widest groups count most.
+
+    A group's share is as noisy as one bin's, and the sum of its many bins far noisier (Hay et al. 2010).
+    """
+    places = _places(layout)
+    for coarse in reversed(layout.coarse):
+        own, groups = places[coarse.of.name][1], places[coarse.name][1]
+        ratio = _ratio(shares[groups], group_sums(coarse, shares[own]))
+        shares[own] *= ratio[list(coarse.bins)]
+        shares[own] /= shares[own].sum()
+    for coarse in layout.coarse:
+        shares[places[coarse.name][1]] = group_sums(coarse, shares[places[coarse.of.name][1]])
+
+
+def _lift(layout: Layout) -> tuple[Floats, NDArray[np.intp]]:
+    """L, float64 [width, columns without groups]: a whole row is L times its other columns; and where these stand."""
+    places = _places(layout)
+    grouped = np.zeros(layout.width, np.bool_)
+    for coarse in layout.coarse:
+        grouped[places[coarse.name][1]] = True
+    known = np.flatnonzero(~grouped)
+    lift = np.eye(layout.width)[:, known]
+    for coarse in layout.coarse:
+        start, own = (
+            places[coarse.name][1].start,
+            places[coarse.of.name][1],
+        )  # features stand before all groups
+        lift[start + np.array(coarse.bins), np.arange(own.start, own.stop)] = 1.0
+    return lift, known
+
+
+def _places(layout: Layout) -> dict[str, tuple[Field | Cross | Coarse, slice]]:
     """Each field's columns of the design, by name."""
     pairs = zip(layout.fields, layout.offsets, strict=True)
     return {field.name: (field, slice(start, start + field.size)) for field, start in pairs}
@@ -130,7 +172,9 @@ def _joints_with_features(layout: Layout, shares: Floats) -> Mapping[tuple[str, 
 
 
 def _linked(
-    field: Field | Cross, other: Field | Cross, joints: Mapping[tuple[str, str], tuple[Floats, Floats]]
+    field: Field | Cross | Coarse,
+    other: Field | Cross | Coarse,
+    joints: Mapping[tuple[str, str], tuple[Floats, Floats]],
 ) -> Floats | None:
     """Joint of two fields by way of a feature that is linked with both; None where there is no such feature.
 
@@ -143,7 +187,7 @@ def _linked(
     return None
 
 
-def _features_of(field: Field | Cross) -> tuple[str, ...]:
+def _features_of(field: Field | Cross | Coarse) -> tuple[str, ...]:
     return field.parents or (field.name,)
 
 

@@ -75,7 +75,8 @@ def prior_covariance(contract: Contract, of_bins: Callable[[int], Floats] = orde
     """K, prior covariance of the additive model's scaled weights in units of τ²: float64 [width, width].
 
     Neighbouring bins of an ordered feature are alike, its missing or other bin and words without order stand alone, and
-    the bins of a cross are as alike as its parents' are (Kronecker product).
+    the bins of a cross are as alike as its parents' are (Kronecker product). Groups of a hierarchical feature are
+    columns of their own, so what lies in one group is alike by what it shares.
     """
     kinds = {feature.name: feature.kind for feature in contract.features}
     layout = contract.layout
@@ -85,6 +86,7 @@ def prior_covariance(contract: Contract, of_bins: Callable[[int], Floats] = orde
     for cross in layout.crosses:
         first, second = cross.parents
         blocks[cross.name] = np.asarray(np.kron(blocks[first], blocks[second]), np.float64)
+    blocks |= {coarse.name: np.eye(coarse.size) for coarse in layout.coarse}
     ordered = [blocks[field.name] for field in layout.fields]
     covariance = block_diag([[INTERCEPT_VARIANCE]], *ordered, np.eye(len(layout.values)))
     return np.asarray(covariance[: layout.width, : layout.width])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.say import say, say_json
-from wardround.server.algorithm.contract_advice import ContractAdvice, FieldAdvice, advise
+from wardround.server.algorithm.contract_advice import ContractAdvice, FieldAdvice, TreeAdvice, advise
 from wardround.server.commands.settings import composed_proposal, show_settings
 from wardround.server.study.sign_terms import unsigned_terms
 
@@ -43,6 +43,7 @@ def plain(terms: Terms, advice: ContractAdvice) -> dict[str, object]:
         "affordable_bins": advice.affordable_bins,
         "least_share": advice.least_share,
         "fields": [{**asdict(one), "drowns": one.drowns} for one in advice.fields],
+        "trees": [asdict(one) for one in advice.trees],
     }
 
 
@@ -55,6 +56,7 @@ def lines(terms: Terms, advice: ContractAdvice) -> Iterator[str]:
     )
     yield "noise and effects in log-odds, one standard deviation each; bins of equal shares are assumed"
     yield from map(field_line, advice.fields)
+    yield from map(tree_line, advice.trees)
     yield word_line(advice)
     drowned = sum(field.drowns for field in advice.fields)
     yield f"{drowned} of {len(advice.fields)} drown"
@@ -68,6 +70,21 @@ def field_line(one: FieldAdvice) -> str:
     known = f"{one.name} ({what}): noise ±{one.stddev:.2g}, effects ±{one.prior_stddev:.2g}; "
     known += f"{one.kept:.0%} is learned"
     return f"{known}: it drowns, unless noise is {one.needed:.3g} times less" if one.drowns else known
+
+
+def tree_line(one: TreeAdvice) -> str:
+    """Say how deep to list a tree, and which nodes that leaves."""
+    if one.kept == one.levels:
+        return (
+            f"{one.name}: all {one.levels} levels are learned"
+            if one.levels > 1
+            else f"{one.name}: is learned"
+        )
+    if not one.kept:
+        return f"{one.name}: no level is learned; list fewer and wider groups, or leave it out"
+    return (
+        f"{one.name}: list {one.kept} of {one.levels} levels, {len(one.nodes)} nodes: {', '.join(one.nodes)}"
+    )
 
 
 def word_line(advice: ContractAdvice) -> str:

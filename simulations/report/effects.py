@@ -9,7 +9,7 @@ import numpy as np
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.feature import MISSING, Feature
-from wardround.protocol.contract.layout import Cross, Field
+from wardround.protocol.contract.layout import Coarse, Cross, Field
 from wardround.protocol.model.model import column_scale, named_parameters
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.simulations.report.plots import CHARACTER_PX, Drawing, Scale, compact, number, padded, shorten
@@ -59,8 +59,10 @@ def additive_effects(contract: Contract, model: ModelSettings, weights: Floats) 
     return tuple(sorted(effects, key=lambda effect: -effect.reach))
 
 
-def _field_effect(field: Field | Cross, features: dict[str, Feature], values: Floats) -> Effect:
-    if field.parents:
+def _field_effect(field: Field | Cross | Coarse, features: dict[str, Feature], values: Floats) -> Effect:
+    if isinstance(field, Coarse):
+        return Effect(field.name, "bars", tuple(label.replace("_", " ") for label in field.labels), values)
+    if isinstance(field, Cross):
         first, second = (features[parent] for parent in field.parents)
         return Effect(field.name, "heat", short_labels(second), values, rows=short_labels(first))
     feature = features[field.name]

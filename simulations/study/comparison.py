@@ -24,7 +24,7 @@ from wardround.simulations.study.descents import (
 )
 from wardround.simulations.study.kept_baselines import KeptBaselines
 
-UNORDERED = ("categorical", "boolean")
+UNORDERED = ("categorical", "hierarchical", "boolean")
 
 
 @dataclass(frozen=True, eq=False)

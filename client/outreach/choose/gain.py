@@ -93,7 +93,7 @@ def _hold_at_shares(
             continue
         columns = slice(offset, offset + field.size)
         rows[:, columns] = 0.0
-        if field.parents:
+        if len(field.parents) == 2:  # of a feature, or of its groups, both messages have the same
             held = [
                 [_bin_weights(layout, one, name, position, not_for_gain) for name in names]
                 for one in (option, standard)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from wardround.client.outreach.content.module import Module
+from wardround.protocol.contract.codes import code_index
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.feature import Feature
 from wardround.protocol.text.nearest import did_you_mean
@@ -20,7 +21,7 @@ def word_faults(module: Module, contract: Contract) -> Iterator[str]:
     for attribute in ATTRIBUTES:
         feature = attribute_feature(attribute, contract)
         word = getattr(module, attribute)
-        if feature is None or word in feature.vocabulary:
+        if feature is None or _knows(feature, word):
             continue
         hint = did_you_mean(word, feature.vocabulary)
         known = ", ".join(map(shown, feature.vocabulary))
@@ -28,6 +29,12 @@ def word_faults(module: Module, contract: Contract) -> Iterator[str]:
             f"{attribute}={shown(word)}: is no word of" if word else f"{attribute}: is missing; it is one of"
         )
         yield f"{given} the contract {contract.name} ({feature.name}); {hint}allowed: {known}"
+
+
+def _knows(feature: Feature, word: str) -> bool:
+    if feature.codes is not None:
+        return code_index(feature.codes).node_of(word) is not None
+    return word in feature.vocabulary
 
 
 def attribute_feature(attribute: str, contract: Contract) -> Feature | None:

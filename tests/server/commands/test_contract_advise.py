@@ -66,3 +66,29 @@ def test_what_is_wrong_is_one_line(capsys):
     assert main(["contract"]) == 2
     assert main(["contract", "advize"]) == 2
     assert "did you mean advise?" in capsys.readouterr().err
+
+
+REFERRALS = REFILLS.replace("refills", "referrals")
+
+
+def test_a_tree_is_listed_as_deep_as_it_is_learned(capsys):
+    assert main(["contract", "advise", REFERRALS, PATIENTS]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "diagnosis: no level is learned; list fewer and wider groups, or leave it out" in said
+    kept = "clinic: list 1 of 2 levels, 5 nodes: medicine, mental_health, senses, surgery, women"
+    assert kept in said
+    assert (
+        main(
+            [
+                "contract",
+                "advise",
+                REFERRALS,
+                "training.public_patients={north: 90000, south: 80000}",
+                "privacy.delta=1e-6",
+            ]
+        )
+        == 0
+    )
+    assert "diagnosis: all 2 levels are learned" in capsys.readouterr().out.splitlines()
+    assert main(["contract", "--json", "advise", REFERRALS, PATIENTS]) == 0
+    assert json.loads(capsys.readouterr().out)["trees"][0]["nodes"] == kept.split(": ")[2].split(", ")
