@@ -19,7 +19,8 @@ class Cohort:
     [-1, 1]. labels: float64 [events], 0 or 1. rows: int64 [events], position in the source table, for
     writing scores back. known: bool [events], the patient had history at the event.
     tokens: uint8 [patients, 16], keyed hashes of identifiers. events_from: int64 [patients + 1], patient
-    i owns events events_from[i]:events_from[i + 1]. patients_from: int64 [hospitals + 1], likewise.
+    i owns events events_from[i]:events_from[i + 1]. patients_from: int64 [hospitals + 1], likewise. arms: int32
+    [events], place of the patient's arm among the contract's words; None where the contract names no arms.
     """
 
     bins: Integers32
@@ -30,6 +31,7 @@ class Cohort:
     tokens: NDArray[np.uint8]
     events_from: Integers
     patients_from: Integers
+    arms: Integers32 | None = None
 
     def __repr__(self) -> str:
         """Show sizes, never contents."""
@@ -79,6 +81,7 @@ class Cohort:
             tokens=self.tokens[patients],
             events_from=events_from,
             patients_from=np.searchsorted(patients, self.patients_from),
+            arms=None if self.arms is None else self.arms[events],
         )
 
     def hospital(self, index: int) -> "Cohort":
@@ -94,6 +97,7 @@ class Cohort:
             tokens=self.tokens[first:last],
             events_from=self.events_from[first : last + 1] - start,
             patients_from=np.array([0, last - first]),
+            arms=None if self.arms is None else self.arms[start:stop],
         )
 
     def pooled(self) -> "Cohort":
@@ -110,6 +114,7 @@ def concatenate(cohorts: Sequence[Cohort]) -> Cohort:
         ends = np.cumsum([0, *(part[-1] for part in starts)])
         return np.concatenate([[0], *(part[1:] + end for part, end in zip(starts, ends[:-1], strict=True))])
 
+    arms = [c.arms for c in cohorts if c.arms is not None]
     return Cohort(
         bins=np.concatenate([c.bins for c in cohorts]),
         values=np.concatenate([c.values for c in cohorts]),
@@ -119,11 +124,12 @@ def concatenate(cohorts: Sequence[Cohort]) -> Cohort:
         tokens=np.concatenate([c.tokens for c in cohorts]),
         events_from=chain([c.events_from for c in cohorts]),
         patients_from=chain([c.patients_from for c in cohorts]),
+        arms=np.concatenate(arms) if len(arms) == len(cohorts) else None,
     )
 
 
 def no_patients(layout: Layout, hospitals: int) -> Cohort:
-    """Give the cohort of hospitals that have nobody to learn from."""
+    """Give the cohort of hospitals that have nobody to learn from, in whatever arms."""
     return Cohort(
         bins=np.empty((0, len(layout.features)), np.int32),
         values=np.empty((0, len(layout.values)), np.float32),
@@ -133,4 +139,5 @@ def no_patients(layout: Layout, hospitals: int) -> Cohort:
         tokens=np.empty((0, 16), np.uint8),
         events_from=np.zeros(1, np.int64),
         patients_from=np.zeros(hospitals + 1, np.int64),
+        arms=np.empty(0, np.int32),
     )

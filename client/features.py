@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wardround.client.cohort import Cohort
+from wardround.client.gate.arms import ARM
 from wardround.client.gate.bins import feature_column
 from wardround.client.gate.identity import tokens_of
 from wardround.protocol.arrays import Integers
@@ -44,6 +45,7 @@ def encode(frame: pl.DataFrame, contract: Contract, hospitals: Sequence[str] | N
         tokens=tokens_of(high[first], low[first]),
         events_from=np.append(first, len(frame)).astype(np.int64),
         patients_from=np.searchsorted(places[first], np.arange(segments + 1)).astype(np.int64),
+        arms=frame[ARM].fill_null(-1).to_numpy().astype(np.int32) if ARM in frame.columns else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""What an operator asks before a study, composed from ``conf/feasibility.yaml`` and checked once."""
+"""What an operator asks without training, from ``conf/feasibility.yaml`` or ``conf/uplift.yaml``, checked once."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ KEYS = (
 _PRIVACY = ("epsilon", "delta", "noise")
 
 
-def query_proposal(plain: Mapping[str, object], *, study: str, key: Path, out: Path) -> Proposal:
+def query_proposal(plain: Mapping[str, object], *, kind: str, study: str, key: Path, out: Path) -> Proposal:
     """Check a composed query and freeze it; ConfigurationError or ContractError, one line."""
     refuse_unknown(plain, KEYS, "")
     privacy = group_of(plain, "privacy")
@@ -37,5 +37,5 @@ def query_proposal(plain: Mapping[str, object], *, study: str, key: Path, out: P
         simulation=typed(plain["simulation"], bool, "simulation"),
         key=key,
         out=out,
-        query=QuerySettings(),
+        query=QuerySettings(kind=kind),
     )

@@ -69,6 +69,14 @@ def invented(contract) -> Tables:
         for p in people[: PATIENTS // 2]
         for k, v in said
     ]
+    arms = None
+    if contract.arms is not None:
+        drawn = {contract.arms.column: rng.choice(list(contract.arms.words), PATIENTS)}
+        window = {
+            contract.arms.since: ["2023-01-01"] * PATIENTS,
+            contract.arms.until: ["2024-12-31"] * PATIENTS,
+        }
+        arms = pl.DataFrame({contract.patient: people, **drawn, **window})
     return Tables(
         pl.DataFrame(messages),
         pl.DataFrame({contract.patient: people, **table_of(contract, "patients", PATIENTS, rng)}),
@@ -76,11 +84,14 @@ def invented(contract) -> Tables:
         pl.DataFrame(
             {contract.patient: people, **assessed, **table_of(contract, "assessments", PATIENTS, rng)}
         ),
+        arms,
     )
 
 
 def test_there_is_one_for_each_task():
-    assert [path.stem for path in FILES] == ["appointments", "portal", "referrals", "refills", "screening"]
+    assert [path.stem for path in FILES] == [
+        "appointments", "portal", "referrals", "refills", "screening", "trial",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

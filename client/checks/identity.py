@@ -27,7 +27,7 @@ def identity(home: Home, tables: Tables, contract: Contract) -> Iterator[Finding
     yield from _doubts(seen, column)
     yield from _damaged(tables, contract)
     yield from _repeated(count_repeated(tables, contract, home.patients_key))
-    for table in ("patients", "consents", "assessments"):
+    for table in ("patients", "consents", "assessments", "arms"):
         if contract.columns(table):
             yield from _named(table, count_named(tables, contract, table))
 

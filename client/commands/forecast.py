@@ -5,6 +5,7 @@ from argparse import Namespace
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import bar, clause_table, clauses_to_plain, say
 from wardround.client.ledger.known_by import JOINED
+from wardround.client.notice.uplift_words import stated_words
 from wardround.client.notice.words import listed
 from wardround.client.policy.policy import Forecast
 from wardround.protocol.errors import Refusal
@@ -55,27 +56,35 @@ def show(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> None:
     if seen.joined:
         say(f"  {JOINED}")
     elif seen.heldout_epsilon:
-        say(f"  and each held-out patient, used for evaluation only, ε = {seen.heldout_epsilon:.4g}")
+        used = "used for evaluation only" if terms.query is None else "counted in a table of their own"
+        say(f"  and each held-out patient, {used}, ε = {seen.heldout_epsilon:.4g}")
+    for line in stated_words(terms):
+        say(f"  it will tell {line}")
     if len(terms.hospitals) > 1:
         both = two_hospitals_epsilon(terms, opened.policy.delta, seen.joined)
         say(f"  a person who is a patient at two of its hospitals: at most ε = {both:.4g}")
 
 
 def _over(terms: Terms) -> str:
-    return (
-        "over all rounds"
-        if terms.query is None
-        else "once; held-out patients are not counted, and pay nothing"
-    )
+    if terms.query is None:
+        return "over all rounds"
+    return "once" if terms.query.both_accounts else "once; held-out patients are not counted, and pay nothing"
 
 
 def _asked(terms: Terms) -> str:
     """Say what is trained, or what is asked where nothing is."""
     if terms.query is None:
         return f"{terms.training.rounds} rounds, {terms.model.kind} model"
+    numbers = numbers_released(terms)
     groups = f", in all and by {shown(listed(terms.contract.groups))}" if terms.contract.groups else ""
+    if terms.contract.arms is not None and terms.query.both_accounts:
+        arms = shown(listed(terms.contract.arms.words))
+        return (
+            f"no model: a query ({terms.query.kind}) for one noised table of {numbers} numbers of each account, how "
+            f"many patients there are in each arm of a trial ({arms}) and their mean outcome{groups}"
+        )
     return (
-        f"no model: a query ({terms.query.kind}) for one noised table of {numbers_released(terms)} numbers, how many "
+        f"no model: a query ({terms.query.kind}) for one noised table of {numbers} numbers, how many "
         f"training patients there are with either outcome{groups}"
     )
 

@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from wardround.client.commands.outreach_about import about
+from wardround.client.commands.outreach_arms import write_arms
 from wardround.client.commands.outreach_check import begin, check
 from wardround.client.commands.outreach_context import run_context
 from wardround.client.commands.outreach_decide import approve, change_module, hold, refuse
@@ -40,4 +41,5 @@ _ACTIONS = {
     "about": about,
     "protocol": protocol,
     "measure": measure_arms,
+    "arms": write_arms,
 }

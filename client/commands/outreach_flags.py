@@ -12,7 +12,7 @@ def outreach(parser: OneLineParser) -> None:
     parser.begin_words(
         "action",
         "begin|check|propose|context|watch|queue|approve|change|hold|refuse|standing|export|stop|inbound|about|protocol|"
-        "measure",
+        "measure|arms",
     )
     inner(parser, "begin", "write outreach.yaml to edit, which proposes nothing yet; overwrites nothing")
     inner(parser, "check", "check outreach.yaml, and the tables and modules that it names; changes nothing")
@@ -37,6 +37,13 @@ def outreach(parser: OneLineParser) -> None:
     _protocol(inner(parser, "protocol", "say what is to be found out, and sign it before it begins"))
     measure = inner(parser, "measure", "show what the arms of a signed protocol show so far; changes nothing")
     measure.add_argument("name", nargs="?", metavar="PROTOCOL", help="its name (default: the newest)")
+    arms = inner(
+        parser, "arms", "write the arms of a signed protocol as a table, for a comparison over hospitals"
+    )
+    arms.add_argument("name", nargs="?", metavar="PROTOCOL", help="its name (default: the newest)")
+    arms.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the table, CSV; an older one is replaced"
+    )
 
 
 def _model(parser: OneLineParser) -> None:

@@ -118,6 +118,8 @@ def _wanted(
     """Columns with the contract's words (and the tree of codes), or with the range of numbers that it takes."""
     if table == "consents":
         yield "kind", CONSENT_KINDS, None, None
+    if table == "arms" and contract.arms is not None:
+        yield contract.arms.column, contract.arms.words, None, None
     for feature in contract.features:
         if feature.table == table and feature.worded:
             yield feature.columns[0], feature.vocabulary, None, feature.codes

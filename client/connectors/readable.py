@@ -189,6 +189,8 @@ def _wanted(table: str, contract: Contract) -> list[tuple[str, str]]:
         pairs += [(c, "timestamp") for c in (contract.decided_at, contract.outcome_at) if c is not None]
     if table == "assessments" and contract.assessed_at is not None:
         pairs.append((contract.assessed_at, "timestamp"))
+    if table == "arms" and contract.arms is not None:
+        pairs += [(c, "timestamp") for c in (contract.arms.since, contract.arms.until) if c is not None]
     return sorted(set(pairs))
 
 

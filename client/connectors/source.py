@@ -140,7 +140,7 @@ class MappedSource:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """Messages, patients, consents and assessments with the contract's column names, of any types.
+    """Messages, patients, consents, assessments and arms with the contract's column names, of any types.
 
     formats: how each table's cells are written (plain where a table is not named). patient_form: how identifiers are
     written, in all tables. timezone: the hospital's own, in which days begin. withdrawn: identifiers, as written, of
@@ -153,6 +153,7 @@ class Tables:
     patients: Frame | None = field(default=None, repr=False)
     consents: Frame | None = field(default=None, repr=False)
     assessments: Frame | None = field(default=None, repr=False)
+    arms: Frame | None = field(default=None, repr=False)
     formats: Mapping[str, TableFormat] = field(default_factory=dict)
     timezone: str = "UTC"
     patient_form: PatientForm = AS_TEXT

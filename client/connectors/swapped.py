@@ -83,6 +83,9 @@ def _expected(contract: Contract) -> Iterator[_Expected]:
         found.append(_Expected(table="consents", column="kind", words=CONSENT_KINDS))
     timestamps = [("messages", contract.decided_at), ("messages", contract.outcome_at)]
     timestamps.append(("assessments", contract.assessed_at))
+    if contract.arms is not None:
+        found.append(_Expected(table="arms", column=contract.arms.column, words=contract.arms.words))
+        timestamps += [("arms", contract.arms.since), ("arms", contract.arms.until)]
     for feature in contract.features:
         if feature.worded:
             words, column = feature.vocabulary, feature.columns[0]

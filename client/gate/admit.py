@@ -1,7 +1,7 @@
 """The gate: what stands between a hospital's tables and a tensor, in the order in which it is asked.
 
-readable row → retention → purpose and consent → topics → sources → minimum necessary → history → at most
-K events, training or held-out. Every step decides per patient: rows of others never matter. The counts by
+readable row → retention → purpose and consent → topics → sources → minimum necessary → history → arm → at
+most K events, training or held-out. Every step decides per patient: rows of others never matter. The counts by
 reason stay in the hospital.
 """
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from wardround.client.connectors.source import Tables
 from wardround.client.connectors.timestamps import wall_clock
+from wardround.client.gate.arms import ARM, with_arms
 from wardround.client.gate.assessments import assessed_features
 from wardround.client.gate.bins import bin_numbers, feature_column, missing_value
 from wardround.client.gate.consent import standing_consents
@@ -35,10 +36,11 @@ class Admitted:
 
     Rows sorted by hospital, patient's token, time, then their own values, so that the order of the tables' rows never
     matters (test_row_order.py); columns row (position in the messages), hospital (in a
-    federation), token_high, token_low, label (1, 0; -1 in undecided), known, one per feature.
+    federation), token_high, token_low, label (1, 0; -1 in undecided), known, one per feature, and the arm
+    where the contract names arms.
     undecided: outcome not known yet, or not readable. Events whose label's word the contract sets aside are in none of
-    them, and in their patient's history as messages without a known outcome. counts: events set aside per reason,
-    then what passed.
+    them, and in their patient's history as messages without a known outcome; of a contract with arms, events in no arm
+    are history too, with their outcome. counts: events set aside per reason, then what passed.
     """
 
     training: pl.DataFrame = field(repr=False)
@@ -81,7 +83,7 @@ def admit(
     events = _without_sources(events, people, consents, contract, counts)
     # After the sources: a history by some feature must not sort by values that its patient withheld. Before K are
     # drawn: all admitted events are history (rule 1).
-    events = _with_history(events, contract)
+    events = with_arms(_with_history(events, contract), tables, contract, people)
     if not contract.unknown_patients:
         events = _set_aside(events, [("patient without history", ~pl.col("known"))], counts)
     return _parted(events, people, contract, today, counts)
@@ -258,10 +260,14 @@ def _parted(
     aside, readable = labels == SET_ASIDE_LABEL, labels >= 0
     heldout = people["heldout"].gather(events["index"]).to_numpy()
     # Who is held out is fixed by the key; K are drawn of what can be learned from, so that no place is wasted.
-    training = due & readable & ~heldout
+    in_arm = events[ARM].is_not_null().to_numpy() if contract.arms else np.ones(len(events), np.bool_)
+    measured = due & readable & in_arm
+    training = measured & ~heldout
     drawn = _drawn(events["index"].to_numpy()[training], people, contract.events_per_patient)
     counts["outcome not yet known"] = int((~due & ~aside).sum())
     counts["unreadable label"] = int((due & (labels == UNREADABLE_LABEL)).sum())
+    if contract.arms is not None:
+        counts["in no arm"] = int((due & readable & ~in_arm).sum())
     if contract.label.set_aside:
         counts["label set aside"] = int(aside.sum())
     counts["beyond K events of a training patient"] = int((~drawn).sum())
@@ -270,7 +276,7 @@ def _parted(
     events = events.with_columns(label=pl.when(pl.Series(due)).then("label").otherwise(UNREADABLE_LABEL))
     parts = {
         "training": training,
-        "heldout": due & readable & heldout,
+        "heldout": measured & heldout,
         "undecided": ~(due & readable) & ~aside,
     }
     frames = {}
@@ -293,4 +299,5 @@ def _with_tokens(events: pl.DataFrame, people: pl.DataFrame, contract: Contract)
         columns.append(HOSPITAL_COLUMN)
     tokens = [people[name].gather(events["index"]).alias(name) for name in columns]
     features = [feature_column(feature.name) for feature in contract.features]
-    return events.select("row", "label", "known", *features).with_columns(tokens)
+    arm = [ARM] if contract.arms is not None else []
+    return events.select("row", "label", "known", *features, *arm).with_columns(tokens)

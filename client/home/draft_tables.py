@@ -58,7 +58,9 @@ def draft_tables(found: Sequence[ListedTable], key: str, contract: Contract | No
 
 def _looked_for(contract: Contract | None) -> tuple[str, ...]:
     tables = (
-        TABLES if contract is None else tuple(t for t in TABLES if contract.columns(t) or t == "consents")
+        tuple(t for t in TABLES if t != "arms")
+        if contract is None
+        else tuple(t for t in TABLES if contract.columns(t) or t == "consents")
     )
     return (*tables, *OUTREACH_TABLES)
 

@@ -24,6 +24,7 @@ TABLE_NAMES: Mapping[str, tuple[str, ...]] = {
         "einwilligung", "einwilligungen", "consentement",
     ),
     "assessments": ("assessment", "questionnaire", "survey", "hra"),
+    "arms": ("arm", "allocation", "randomisation", "randomization"),
     "preferences": ("preference",),
     "vetoes": ("veto",),
     "addresses": ("address",),

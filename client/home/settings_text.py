@@ -69,7 +69,9 @@ def policy_text(new: NewHome) -> str:
 def settings_text(new: NewHome) -> str:
     """Write hospital.yaml with the mapping proposed, or with a place for every table that the contract reads."""
     contract = new.signed.terms.contract if new.signed else None
-    tables = [table for table in TABLES if contract is None or _is_read(contract, table)]
+    tables = [
+        table for table in TABLES if (table != "arms" if contract is None else _is_read(contract, table))
+    ]
     places: Mapping[str, object] = {table: {"path": f"tables/{table}.csv"} for table in tables}
     patient = None
     if new.draft is not None:

@@ -14,6 +14,7 @@ from wardround.client.ledger.port import Ledger
 from wardround.client.notice.odds import Odds, odds
 from wardround.client.notice.page import dots, render
 from wardround.client.notice.sum_words import SumFacts, roster_lines, sum_sentences
+from wardround.client.notice.uplift_words import stated_words
 from wardround.client.notice.words import count_words, used_features
 from wardround.client.policy.policy import Forecast, Policy
 from wardround.protocol.model.sizes import numbers_released
@@ -171,12 +172,21 @@ def board_html(facts: BoardFacts) -> str:
         named=tuple(terms.training.public_patients.items())[:_MOST_NAMED],
         models=_MODELS,
         accounts={"training": "learned from", "held_out": "used to measure only"},
+        asks=_asks(terms),
+        stated=stated_words(terms),
         helped=_helped(terms),
         noise_words=_noise_words,
         training_noise=_training_noise(terms),
         unmasked=odds(facts.sums.unmasked, facts.policy.delta) if facts.sums else None,
         sum_lines=(*sum_sentences(facts.sums), *roster_lines(facts.sums)) if facts.sums else (),
     )
+
+
+def _asks(terms: Terms) -> str:
+    """Say in the page's title what the study would do with patients."""
+    if terms.query is None:
+        return "learn from patients here"
+    return "compare the arms of a trial here" if terms.query.both_accounts else "count patients here"
 
 
 def _helped(terms: Terms) -> str:

@@ -16,6 +16,7 @@ from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.sizes import numbers_released
 from wardround.protocol.terms.limits import expiry_of
+from wardround.protocol.terms.request import requests_of
 from wardround.protocol.terms.terms import ACCOUNTS
 from wardround.protocol.wire.signed_terms import SignedTerms
 
@@ -155,7 +156,7 @@ def _study(
     charged = {entry.hash: entry.fields["account"] for entry in own if entry.kind == "charged"}
     expires_at = expiry_of(terms) or now
     # With the spare slots: a study that used one was called ended, after "41 of 40 rounds".
-    plans = terms.last_round + (len(terms.evaluation.rounds) if terms.evaluation else 0)
+    plans = sum(len(kind.rounds(terms)) for kind in requests_of(terms))
     return StudyFacts(
         name=terms.study,
         operator=names.get(signed.operator, "an operator that is no longer listed"),

@@ -7,7 +7,7 @@ from wardround.client.round.participate import participate
 from wardround.client.round.query import answer_query
 from wardround.client.round.ward import Admit, Answered, Ward
 from wardround.client.train.prepared import MEMORY_BYTES
-from wardround.protocol.terms.request import QUERY, TABLES, request_in
+from wardround.protocol.terms.request import TABLES, QueryRequest, request_in
 from wardround.protocol.terms.terms import RoundPlan, Terms
 
 
@@ -27,6 +27,6 @@ def answer_request(
     admitted = admit[request.account]
     if request is TABLES:
         return evaluate(plans, wards, terms, operator, admitted)
-    if request is QUERY:
-        return answer_query(plans, wards, terms, operator, admitted)
+    if isinstance(request, QueryRequest):
+        return answer_query(plans, wards, terms, operator, admitted, request)
     return participate(plans, wards, terms, operator, admitted, memory_bytes)

@@ -86,6 +86,8 @@ def _check_columns(contract: Contract) -> None:
     uses.append(("assessed_at", contract.assessed_at or ""))
     if contract.topic is not None:
         uses.append(("topic", contract.topic.column))
+    if contract.arms is not None:
+        uses += [("arms", column) for column in contract.arms.columns]
     for key, column in uses:
         # The label as a feature would be the outcome itself, an identifier one weight for each patient.
         if column in roles:

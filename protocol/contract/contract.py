@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from wardround.protocol.contract.arm import TrialArms
 from wardround.protocol.contract.feature import Feature, with_other
 from wardround.protocol.contract.layout import Coarse, Cross, Field, Layout
 from wardround.protocol.errors import ContractError
 from wardround.protocol.text.canonical import canonical_number, fingerprint
 
-TABLES = ("messages", "patients", "consents", "assessments")
+TABLES = ("messages", "patients", "consents", "assessments", "arms")
 CONSENT_COLUMNS = ("kind", "value", "granted_at", "withdrawn_at", "expires_at")
 HOSPITAL_COLUMN = "hospital"
 
@@ -84,7 +85,8 @@ class Contract:
     a simulation. decided_at is an event's cut-off; from the day after outcome_at its outcome counts as
     known (both None: events without time). assessed_at dates the rows of the table assessments: an event sees the
     latest of an earlier day. features stand in the order of their names, so that the order
-    of keys in a file changes nothing. events_per_patient is K. retention_days None keeps all events.
+    of keys in a file changes nothing. events_per_patient is K. retention_days None keeps all events. arms: of a trial;
+    all other events are then history alone.
 
     >>> import wardround
     >>> plain = {
@@ -114,6 +116,7 @@ class Contract:
     unknown_patients: bool = True
     crosses: tuple[tuple[str, str], ...] = ()
     groups: tuple[str, ...] = ()
+    arms: TrialArms | None = None
 
     @cached_property
     def layout(self) -> Layout:
@@ -160,6 +163,8 @@ class Contract:
             used = [c for c in (self.assessed_at,) if c] + used
         elif table == "consents":
             used = list(CONSENT_COLUMNS)
+        elif table == "arms":
+            used = list(self.arms.columns) if self.arms is not None else []
         elif table not in TABLES:
             raise ContractError(f"table={table}: must be one of {', '.join(TABLES)}")
         # Each column once, in a fixed order: two features may read the same one.
@@ -220,6 +225,8 @@ class Contract:
             plain["retention_days"] = canonical_number(self.retention_days)
         if self.topic is not None:
             plain["topic"] = {"column": self.topic.column, "sensitive": list(self.topic.sensitive)}
+        if self.arms is not None:
+            plain["arms"] = self.arms.to_mapping()
         return plain
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from itertools import combinations
 
+from wardround.protocol.contract.arm import TrialArms, read_arms
 from wardround.protocol.contract.consistency import check_consistency
 from wardround.protocol.contract.contract import Consent, Contract, Label, Topic
 from wardround.protocol.contract.feature import Feature, feature_from_section
@@ -40,6 +41,7 @@ def contract_from_mapping(plain: Mapping[str, object]) -> Contract:
         features=_features(section.section("features")),
         crosses=_crosses(section),
         groups=section.texts("groups", ()),
+        arms=_arms(section),
     )
     section.finish()
     check_consistency(contract)
@@ -102,6 +104,12 @@ def _topic(contract: Section) -> Topic | None:
     topic = Topic(column=section.text("column"), sensitive=tuple(sorted(section.texts("sensitive", ()))))
     section.finish()
     return topic
+
+
+def _arms(contract: Section) -> TrialArms | None:
+    if not contract.has("arms"):
+        return None
+    return read_arms(contract.section("arms"), contract.has("decided_at"))
 
 
 def _features(section: Section) -> tuple[Feature, ...]:

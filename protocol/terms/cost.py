@@ -15,7 +15,7 @@ from wardround.protocol.privacy.accounting import (
     epsilon_by_adversary,
     merge_events,
 )
-from wardround.protocol.terms.request import REQUESTS, UPDATE, RequestKind
+from wardround.protocol.terms.request import UPDATE, RequestKind, requests_of
 from wardround.protocol.terms.terms import Terms
 
 Events = tuple[PrivacyEvent, ...]
@@ -23,7 +23,7 @@ Events = tuple[PrivacyEvent, ...]
 
 def releases(terms: Terms) -> Iterator[tuple[str, Events]]:
     """Give each account's releases under the terms, those with equal noise as one event."""
-    for request in REQUESTS:
+    for request in requests_of(terms):
         if found := events(terms, request):
             yield request.account, found
 
@@ -43,7 +43,7 @@ def events_left(terms: Terms, account: str, charged: int) -> Events:
 
     A hospital that was charged so many rounds goes on beyond them and never back; where it missed some, less can come.
     """
-    request = next(kind for kind in REQUESTS if kind.account == account)
+    request = next(kind for kind in requests_of(terms) if kind.account == account)
     return _of_rounds(terms, request, list(request.rounds(terms))[charged:])
 
 
@@ -102,7 +102,7 @@ def unmasked_event(terms: Terms, account: str, event: PrivacyEvent) -> PrivacyEv
     """Give what releases of an account cost a patient if every mask failed; without secure sums the event as it is."""
     if terms.secure_sum is None:
         return event
-    request = next(kind for kind in REQUESTS if kind.account == account)
+    request = next(kind for kind in requests_of(terms) if kind.account == account)
     shares = request.sum_noise_at(terms, event.noise_multiplier).shares
     return replace(event, noise_multiplier=shares.multipliers()[MASKS_FAILED])
 

@@ -21,6 +21,8 @@ from wardround.protocol.text.bounds import MOST_EVALUATIONS
 MITIGATIONS = ("none", "equal_selection", "equal_opportunity", "calibration")
 OVERALL_SHARE, SUMMED_SHARE = 0.7, 0.2
 """Of the table of all events under local noise, and in secure sums, where noise is small and groups need it more."""
+HELD_OUT_PER_TRAINING = 1 / 3
+"""The gate holds out a quarter of the patients, and a hospital declares how many train."""
 _MARGIN = 1 - 2.0**-22  # an exact sum over at most 2**23 patients times a factor is rounded, to 2**-53 of it
 
 

@@ -156,6 +156,8 @@ def _how_much(limits: Limits, terms: Terms) -> Iterator[Clause]:
     stated = {"training": terms.privacy.epsilon}
     if terms.evaluation is not None:
         stated["held_out"] = terms.evaluation.epsilon
+    elif terms.query is not None and terms.query.both_accounts:
+        stated["held_out"] = terms.privacy.epsilon
     caps = (limits.max_epsilon_per_study, limits.max_epsilon_per_operator, limits.max_epsilon_for_life)
     # Composed here from noise, rate and steps: what terms say of their own ε is not believed.
     for account, cost in study_epsilon(terms, limits.delta).items():

@@ -81,6 +81,17 @@ class QueryRequest(UpdateRequest):
     word = "query"
 
 
+class HeldOutQueryRequest(QueryRequest):
+    """The same table of held-out patients, where a query asks both accounts; each patient is in one, and pays once."""
+
+    account = "held_out"
+    word = "held_out_query"
+
+    def when(self, terms: Terms) -> str:
+        """Say that it is asked once."""
+        return "these terms ask once"
+
+
 class TablesRequest(RequestKind):
     """Noised tables of held-out patients, by label, score and group, under the plan's weights."""
 
@@ -111,9 +122,21 @@ class TablesRequest(RequestKind):
 
 
 UPDATE, MEAN_ROWS, QUERY, TABLES = UpdateRequest(), MeanRowsRequest(), QueryRequest(), TablesRequest()
-_KINDS = (UPDATE, MEAN_ROWS, QUERY, TABLES)
-REQUESTS: tuple[RequestKind, ...] = (UPDATE, TABLES)
-"""One kind of each account: UPDATE counts every training round, moment rounds and a query too, which cost the same."""
+HELD_OUT_QUERY = HeldOutQueryRequest()
+_KINDS = (UPDATE, MEAN_ROWS, QUERY, HELD_OUT_QUERY, TABLES)
+
+
+def requests_of(terms: Terms) -> tuple[RequestKind, ...]:
+    """Give one kind of each account.
+
+    UPDATE counts every training round, moment rounds and a query too, which cost the same.
+    """
+    return UPDATE, _of_held_out(terms)
+
+
+def _of_held_out(terms: Terms) -> RequestKind:
+    both = terms.query is not None and terms.query.both_accounts
+    return HELD_OUT_QUERY if both else TABLES
 
 
 ASKED = tuple(kind.word for kind in _KINDS)
@@ -123,7 +146,7 @@ ASKED = tuple(kind.word for kind in _KINDS)
 def request_of(terms: Terms, round_number: int, account: str = UPDATE.account) -> RequestKind:
     """Give the kind that a round asks of an account's patients."""
     if account == TABLES.account:
-        return TABLES
+        return _of_held_out(terms)
     if terms.query is not None:
         return QUERY
     return MEAN_ROWS if terms.training.asks_moments(round_number) else UPDATE
@@ -145,5 +168,5 @@ def misasked(plan: RoundPlan, terms: Terms) -> str:
         return "must be empty: without secure sums the round's number says it" if plan.asks else ""
     moments = (MEAN_ROWS,) if terms.training.moment_rounds else ()
     learned = (QUERY,) if terms.query is not None else (UPDATE, *moments)
-    allowed = [k.word for k in (*learned, TABLES) if k.account == plan.account]
+    allowed = [k.word for k in (*learned, _of_held_out(terms)) if k.account == plan.account]
     return "" if plan.asks in allowed else f"must be {' or '.join(allowed)} for {plan.account} patients"

@@ -1,7 +1,7 @@
 """The secure sums of a study: which there are, the noise of one hospital in each, and the label of one."""
 
 from wardround.protocol.secure_sum.label import Slot, SumLabel
-from wardround.protocol.terms.request import REQUESTS, request_in
+from wardround.protocol.terms.request import request_in, requests_of
 from wardround.protocol.terms.secure_sum import SumNoise
 from wardround.protocol.terms.sum_label import label_of, slot_of
 from wardround.protocol.terms.terms import RoundPlan, Terms
@@ -14,7 +14,9 @@ def slots_of(terms: Terms) -> tuple[Slot, ...]:
     """
     if terms.secure_sum is None:
         return ()
-    return tuple(slot_of(kind.account, number) for kind in REQUESTS for number in kind.rounds(terms))
+    return tuple(
+        slot_of(kind.account, number) for kind in requests_of(terms) for number in kind.rounds(terms)
+    )
 
 
 def sum_noise(terms: Terms, plan: RoundPlan) -> SumNoise:

@@ -198,6 +198,7 @@ class Terms:
         )
         for key, stands in still:
             require(stands, key, "…", "must be left as it is with a query, which trains no model")
+        query.check_contract(self.contract)
         numbers = query_size(self.contract, query)
         most = LARGEST_SUMMED if self.secure_sum else LARGEST_VECTOR
         line = f"has {numbers} cells, must be at most {most}; use a contract with fewer groups"

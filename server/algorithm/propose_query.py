@@ -31,6 +31,7 @@ def propose_query(
     secure_sum, members: as in ``propose``. ConfigurationError as there.
     """
     require(bool(public_patients), "hospitals", "{}", "must name at least one hospital")
+    query.check_contract(contract)
     check_delta(privacy.delta, max(public_patients.values()), simulation)
     noise = chosen_noise(privacy.noise, len(public_patients), NO_TRAINING, simulation)
     privacy = replace(privacy, noise=noise, clip_norm=PATIENT_BOUND, schedule=EQUAL)

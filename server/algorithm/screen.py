@@ -13,7 +13,7 @@ import numpy as np
 from wardround.protocol.arrays import Numbers
 from wardround.protocol.errors import ReleaseRejected
 from wardround.protocol.privacy.mechanism import GRID_CELLS_PER_STDDEV
-from wardround.protocol.terms.request import QUERY, TABLES, UPDATE, RequestKind
+from wardround.protocol.terms.request import TABLES, UPDATE, QueryRequest, RequestKind
 from wardround.protocol.terms.terms import Release, Terms
 
 # The chance that one honest release is refused for its norm: 4e-7 over 10,000 hospitals and 40 rounds.
@@ -147,7 +147,7 @@ def _sums_bound(expected: Expected, hospital: str) -> float:
     declared = expected.terms.training.public_patients[hospital]
     if expected.request is TABLES:
         return COUNT_SLACK * (declared + HELD_OUT_SLACK)
-    if expected.request is QUERY:
+    if isinstance(expected.request, QueryRequest):
         # What is declared before anybody has counted is a guess. At no hospital δ times its patients may reach 1.
         return 1 / expected.terms.privacy.delta
     rate = expected.terms.training.sampling_rate

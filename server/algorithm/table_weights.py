@@ -15,14 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.protocol.arrays import Floats
-from wardround.protocol.terms.evaluation import TableShape, table_shape
+from wardround.protocol.terms.evaluation import HELD_OUT_PER_TRAINING, TableShape, table_shape
 from wardround.protocol.terms.terms import Terms
 
 POWERS = (0.0, 0.25, 0.5)
 AUC_DRIFT = 0.02
 """Expected standard deviation between hospitals of what a patient adds to the AUC."""
-HELD_OUT_PER_TRAINING = 1 / 3
-"""The gate holds out a quarter of the patients, and a hospital declares how many train."""
 _USUAL_RATE = 0.2
 _AUC_VARIANCE = 1 / 12
 """Of where a patient stands among those of the other label, if scores said nothing."""

@@ -1,7 +1,7 @@
 """What may be typed after ``wardround-serve``: every command with its flags. Imports nothing heavy."""
 
 from argparse import SUPPRESS
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -123,8 +123,17 @@ def _contract(parser: OneLineParser) -> None:
 
 
 def _feasibility(parser: OneLineParser) -> None:
+    _query(parser, "feasibility", _FEASIBILITY)
+
+
+def _uplift(parser: OneLineParser) -> None:
+    _query(parser, "uplift", _UPLIFT)
+
+
+def _query(parser: OneLineParser, kind: str, summaries: Mapping[str, str]) -> None:
+    parser.set_defaults(query=kind)
     parser.begin_words("action", "forecast|terms|run|show")
-    for name, summary in _FEASIBILITY.items():
+    for name, summary in summaries.items():
         one = parser.add_word(name, summary)
         # The outer word's defaults would be undone by an inner one's.
         if name != "run":
@@ -143,7 +152,7 @@ def _feasibility(parser: OneLineParser) -> None:
             )
             _study(one) if name == "show" else _waits(one)
         if name != "show":
-            _composed(one, "feasibility")
+            _composed(one, kind)
 
 
 _FEASIBILITY = {
@@ -151,6 +160,12 @@ _FEASIBILITY = {
     "terms": "find the noise that ε needs, and sign the terms",
     "run": "sign the terms and ask the hospitals, or go on asking",
     "show": "show what was counted, what to declare, and at which ε a study can work",
+}
+_UPLIFT = {
+    "forecast": "show what the comparison would cost and how exact it would be; signs nothing",
+    "terms": "find the noise that ε needs, and sign the terms",
+    "run": "sign the terms and ask the hospitals, or go on asking",
+    "show": "show each arm's mean outcome, and the differences over all and by group",
 }
 
 
@@ -187,13 +202,19 @@ COMMANDS = (
     Command("terms", "terms", "compose a study, find the noise that its ε needs, and sign the terms", _terms),
     Command(
         "feasibility",
-        "feasibility",
+        "query",
         "count eligible patients before a study: charged, approved, noised",
         _feasibility,
     ),
+    Command(
+        "uplift",
+        "query",
+        "compare the arms of a trial over all hospitals: charged, approved, noised",
+        _uplift,
+    ),
     Command("contract", "contract", "advise which features of a contract drown in noise", _contract),
 )
-HOMELESS = ("key", "terms", "contract", "feasibility")
+HOMELESS = ("key", "terms", "contract", "feasibility", "uplift")
 """Commands that name their files or need none, and no operator's home."""
 
 

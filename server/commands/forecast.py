@@ -67,6 +67,8 @@ def cost_lines(forecast: StudyForecast) -> Iterator[str]:
             f"and ε = {cost.held_out_epsilon:.4g} for held-out patients, "
             f"over all evaluations ({len(evaluation.rounds)})"
         )
+    elif cost.held_out_epsilon is not None:
+        yield f"and ε = {cost.held_out_epsilon:.4g} for held-out patients, who are asked once too"
     for account, epsilon in unmasked_epsilon(forecast.terms, cost.delta).items():
         yield f"if every mask failed, or more hospitals help the server: ε = {epsilon:.4g} for {account} patients"
     if cost.two_hospitals_epsilon is not None:

@@ -15,15 +15,15 @@ import numpy as np
 from wardround.protocol.arrays import Floats, Numbers
 from wardround.protocol.errors import ConfigurationError, ReleaseRejected
 from wardround.protocol.secure_sum.grid import decode
+from wardround.protocol.terms.agreement import agreement
 from wardround.protocol.terms.evaluation import (
     EvaluationSettings,
-    TableRow,
     TableShape,
     score_edges,
     table_shape,
 )
 from wardround.protocol.terms.query import query_shape
-from wardround.protocol.terms.request import QUERY, TABLES, RequestKind
+from wardround.protocol.terms.request import TABLES, QueryRequest, RequestKind, request_in, request_of
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.aggregate import reason_to_discard
 from wardround.server.algorithm.rounds import RoundState, finished
@@ -93,7 +93,7 @@ def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRe
 
     Those that do not pass are named and left out. One pass; holds one release at a time.
     """
-    size, request = _size(terms), _asked(terms)
+    size, request = _size(terms), request_in(asked, terms)
     expected = expect(terms, asked.round, asked.weights_digest, size, request=request)
     total, accepted, rejected = _begin(terms, size), dict[str, None](), list[NoRelease]()
     weights, own = release_weights(terms), dict[str, Floats]()
@@ -109,7 +109,7 @@ def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRe
         # A weighted sum, whatever the terms' rule: its noise is known exactly, and so are the intervals.
         total += vector if terms.secure_sum is not None else weights[release.hospital] * vector
         accepted[release.hospital] = None
-        if request is QUERY and terms.secure_sum is None:
+        if isinstance(request, QueryRequest) and terms.secure_sum is None:
             own[release.hospital] = vector.astype(np.float64)
     heard = {*accepted, *(one.hospital for one in rejected)}
     missing = tuple(name for name in terms.hospitals if name not in heard)
@@ -128,8 +128,8 @@ def sum_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoRe
 
 
 def _asked(terms: Terms) -> RequestKind:
-    """Give the kind of request whose releases are tables: a study has one of them alone."""
-    return QUERY if terms.query is not None else TABLES
+    """Give the kind of request whose releases are tables; of a query, that of training patients."""
+    return TABLES if terms.query is None else request_of(terms, 1)
 
 
 def _shape(terms: Terms) -> TableShape:
@@ -169,14 +169,16 @@ def what_of(terms: Terms, round_number: int) -> str:
     return "query" if terms.query is not None else f"evaluation after round {round_number}"
 
 
-def void_by_norm(terms: Terms, found: TableSum) -> str:
+def void_by_norm(terms: Terms, found: TableSum, request: RequestKind | None = None) -> str:
     """Say that a secure sum of tables has a norm that no honest hospitals could have; empty where it has not.
 
-    Without secure sums each release was screened by itself (``screen``).
+    request: what was asked, by default the one kind whose releases are tables. Without secure sums each release was
+    screened by itself (``screen``).
     """
     if terms.secure_sum is None:
         return ""
-    expected = expect(terms, found.round, found.weights_digest, len(found.total), request=_asked(terms))
+    asked = request or _asked(terms)
+    expected = expect(terms, found.round, found.weights_digest, len(found.total), request=asked)
     within = np.linalg.norm(found.total) <= summed_norm_bound(expected, found.accepted)
     return "" if within else "norm out of bound"
 
@@ -192,7 +194,7 @@ def consistent_tables(
     """Undo the public factors of a weighted sum of releases [table_size], and make its tables agree."""
     shape, weights = _shape(terms), release_weights(terms)
     rows, factors = shape.rows, shape.factors
-    agree = _agreement(rows, factors)
+    agree = agreement(shape)
     # Of those who answered, each with independent noise of this size.
     stddev = _asked(terms).noise_stddev(terms, round_number) * noise_gain(terms, accepted, weights)
     sums = total.reshape(len(rows), -1) * normaliser(terms, accepted, weights)
@@ -207,20 +209,6 @@ def consistent_tables(
         hospitals=len(accepted),
         tilt=tilt_of(terms, accepted, weights),
     )
-
-
-def _agreement(rows: tuple[TableRow, ...], factors: Floats) -> Floats:
-    """Give the least-squares map [rows, rows] onto tables whose groups add up to the table of all."""
-    attributes = dict.fromkeys(row.attribute for row in rows)
-    members = {name: np.array([row.attribute == name for row in rows], float) for name in attributes}
-    # A sum of k tables has k times the variance of one, which is (σ ÷ factor)².
-    precision = {name: float(factors[own > 0][0] ** 2 / own.sum()) for name, own in members.items()}
-    whole = sum(precision[name] * own for name, own in members.items()) / sum(precision.values())
-    agree = np.zeros((len(rows), len(rows)))
-    for own in members.values():
-        # Every table of an attribute takes an equal part of what its sum lacks.
-        agree += np.diag(own) + np.outer(own / own.sum(), whole - own)
-    return agree
 
 
 def settings_of(terms: Terms) -> EvaluationSettings:

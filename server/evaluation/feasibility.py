@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from wardround.protocol.arrays import Floats
+from wardround.protocol.terms.evaluation import HELD_OUT_PER_TRAINING
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.screen import COUNT_SLACK
-from wardround.server.algorithm.table_weights import HELD_OUT_PER_TRAINING
 from wardround.server.evaluation import measures
 from wardround.server.evaluation.estimates import Estimate, NoisedTables, estimate
 from wardround.server.evaluation.evaluation import TableSum, consistent_tables, tables_of

@@ -9,7 +9,7 @@
     HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``forecast``
     HOME/studies/NAME/         terms, checkpoints/, evaluations/, secure_sum/, events.jsonl, release_decision.json,
                                exception.signed, model with its signature, card, reports
-                               (of a query instead: query/, feasibility.json)
+                               (of a query instead: query/, feasibility.json or uplift.json, and .txt)
     HOME/plugins.yaml          models and rules of the operator's own, if any (protocol.plugin_file)
     HOME/superlink/            Flower's own state, and the empty folder that its process runs in
 

@@ -11,6 +11,7 @@ from wardround.protocol.model.sizes import numbers_released, weights_asked
 from wardround.protocol.terms.cost import study_epsilon, two_hospitals_epsilon
 from wardround.protocol.terms.evaluation import table_size
 from wardround.protocol.terms.limits import Clause, limit_clauses, validity_clauses
+from wardround.protocol.terms.request import requests_of
 from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.wire.published_policy import PublishedPolicy, load_policy
@@ -81,7 +82,8 @@ def study_forecast(serving: Serving) -> StudyForecast:
     check_times(terms, serving)
     per_round, sums = bytes_per_round(terms, terms_bytes), sum_forecast(terms)
     per_hospital = terms.last_round * per_round + bytes_of_evaluations(terms, terms_bytes)
-    evaluations = len(terms.evaluation.rounds) if terms.evaluation else 0
+    # Of held-out patients: evaluations, or the second table of a query that asks both accounts.
+    evaluations = len(requests_of(terms)[1].rounds(terms))
     likely, most = terms.training.rounds + evaluations, terms.last_round + evaluations
     # A secure sum has a second trip, which no delay holds back; its set-up is three more messages.
     trips = 2 if sums else 1
@@ -183,7 +185,9 @@ def bytes_per_round(terms: Terms, terms_bytes: int) -> int:
 
 
 def bytes_of_evaluations(terms: Terms, terms_bytes: int) -> int:
-    """Bytes of one hospital's evaluation plans and answers, all together."""
+    """Bytes of one hospital's plans and answers about held-out patients, all together."""
+    if terms.query is not None:
+        return bytes_per_round(terms, terms_bytes) if terms.query.both_accounts else 0
     if terms.evaluation is None:
         return 0
     parameters = parameter_count(terms.model, terms.contract.layout)

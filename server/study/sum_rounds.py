@@ -83,7 +83,7 @@ def sum_of_tables(
         rejected=who.rejected,
         missing=who.missing,
     )
-    void = void_by_norm(study.terms, summed)
+    void = void_by_norm(study.terms, summed, request)
     if void:
         # Logged as a sum that does not open is: no restart asks for these tables again (``check_not_void``).
         line = f"{what}: no sum ({void}); it is charged, and gives nothing"

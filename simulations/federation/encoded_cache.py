@@ -77,6 +77,7 @@ def _arrays(federation: Federation) -> Arrays:
         f"{part}.{field.name}": np.ascontiguousarray(getattr(getattr(federation, part), field.name))
         for part in _PARTS
         for field in fields(Cohort)
+        if getattr(getattr(federation, part), field.name) is not None
     }
     if federation.true_probability is not None:
         found[_TRUTH] = np.ascontiguousarray(federation.true_probability)
@@ -86,7 +87,7 @@ def _arrays(federation: Federation) -> Arrays:
 def _assembled(entry: StoredArrays, contract: Contract, seed: int) -> Federation:
     arrays: Mapping[str, Any] = entry.arrays
     cohorts = {
-        part: Cohort(**{field.name: arrays[f"{part}.{field.name}"] for field in fields(Cohort)})
+        part: Cohort(**{field.name: _array(arrays, f"{part}.{field.name}") for field in fields(Cohort)})
         for part in _PARTS
     }
     facts = entry.facts
@@ -101,3 +102,8 @@ def _assembled(entry: StoredArrays, contract: Contract, seed: int) -> Federation
         how_read=dict(facts["how_read"]),
         **cohorts,
     )
+
+
+def _array(arrays: Mapping[str, Any], name: str) -> Any:
+    """Give an array of a cohort; of a contract without arms there are none."""
+    return arrays.get(name) if name.endswith(".arms") else arrays[name]

@@ -43,7 +43,11 @@ def read_own(name: str, contract: Contract, seed: int) -> Dataset:
     column = contract.hospital or HOSPITAL_COLUMN
     tables = {table: _split(name, table, frame, column) for table, frame in _frames(name, given).items()}
     found = Tables(
-        tables["messages"], tables.get("patients"), tables.get("consents"), tables.get("assessments")
+        tables["messages"],
+        tables.get("patients"),
+        tables.get("consents"),
+        tables.get("assessments"),
+        tables.get("arms"),
     )
     for table in tables:
         found.part(table, contract)  # a column that is missing is named here

@@ -135,6 +135,7 @@ def _split(frames: Mapping[str, pl.DataFrame], source: TableSource, contract: Co
         parts.get("patients"),
         parts.get("consents"),
         parts.get("assessments"),
+        parts.get("arms"),
         formats=formats,
         timezone=source.timezone,
         patient_form=form,

@@ -16,7 +16,7 @@ from wardround.server.algorithm.propose_query import propose_query
 from wardround.server.evaluation.evaluation import consistent_tables, sum_tables
 from wardround.server.evaluation.feasibility import feasibility
 from wardround.server.evaluation.measured import null_where_nan
-from wardround.server.study.ask_query import FILE, query_plans
+from wardround.server.study.ask_query import query_plans
 from wardround.server.study.feasibility_facts import feasibility_facts, feasibility_lines
 from wardround.simulations.federation.encoded_cache import load_cached
 from wardround.simulations.federation.federation import Federation
@@ -24,6 +24,7 @@ from wardround.simulations.report.run_files import make_room
 from wardround.simulations.study.study import answering, asking
 
 QUERY = QuerySettings()
+FILE = f"{QUERY.kind}.json"
 
 
 def count(settings: StudySettings) -> Path:

@@ -10,12 +10,12 @@
     difference        a difference in means, with patients as clusters
     sequence          intervals that hold at every look
     planned           intervals for looks on dates that were planned
-    multiple          several comparisons at once
     sample_ratio      whether the arms are as large as they were drawn
     measured          comparisons, groups and guardrails, from one number for each patient
     explored          what drawn modules show of the model's choice
     explored_rows     what the journal holds of such draws
+    arms_table        the arms as a table, for a comparison over hospitals
     story             one measurement, from the signed protocol to what it found
 
-All but ``protocol_file``, ``outcomes`` and ``story`` is pure.
+All but ``protocol_file``, ``outcomes``, ``arms_table`` and ``story`` is pure.
 """

@@ -7,10 +7,10 @@ from datetime import date
 import numpy as np
 
 from wardround.client.outreach.measure.difference import Difference, difference_in_means, pairs
-from wardround.client.outreach.measure.multiple import holm
 from wardround.client.outreach.measure.protocol import STANDARD, OutreachProtocol
 from wardround.client.outreach.measure.sample_ratio import ratio_p_value
 from wardround.protocol.arrays import Booleans, Floats
+from wardround.protocol.multiple import holm
 
 WORSE, WATCH, NO_SIGN = "worse", "watch", "no sign"
 

@@ -108,6 +108,12 @@ def patients_with_rows(
     return {arm: arms.count(arm) for arm in protocol.arms}
 
 
+def patients_of(source: TableSource, table: str, key: bytes) -> pl.DataFrame:
+    """Give everybody whom a table names: ``patient`` (canonical) and ``token``, once each."""
+    frame, _ = _read(source, table, (), key)
+    return frame.select(PATIENT, TOKEN).drop_nulls().unique()
+
+
 def read_rows(source: TableSource, rows: CountedRows, key: bytes, *further: str) -> pl.DataFrame:
     """Read the rows that count: ``patient`` (canonical), ``token``, ``TIME``, and further columns in small letters."""
     frame, dtype = _read(source, rows.table, tuple(dict.fromkeys((*rows.columns, *further))), key)

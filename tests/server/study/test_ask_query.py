@@ -2,20 +2,19 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from tests.builders import PUBLIC, ROOT, SEX, release_to, small_contract
+from tests.server.study.asking import served, summing
 from tests.server.study.test_secure_sums import NAMES, Hospitals
-from wardround.conf.proposal import Serving
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.query import QuerySettings, query_shape, query_size
 from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import PrivacySettings
-from wardround.protocol.wire.signed_terms import load_terms, save_terms, sign_terms
+from wardround.protocol.wire.signed_terms import load_terms
 from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.sum_wire import SumStep
 from wardround.server.algorithm.propose_query import propose_query
@@ -23,13 +22,8 @@ from wardround.server.algorithm.screen import NoRelease
 from wardround.server.commands.status import standing
 from wardround.server.main import main
 from wardround.server.store.begin_home import begin_operator_home
-from wardround.server.store.event_log import EventLog, read_events
-from wardround.server.store.operator_home import load_operator_home
-from wardround.server.study import ask_query, quorum
-from wardround.server.study.at_server import AtServer
-from wardround.server.study.secure_sums import Sums
-from wardround.server.study.served import ServedStudy
-from wardround.server.study.set_up_sums import set_up
+from wardround.server.store.event_log import read_events
+from wardround.server.study import ask_query
 from wardround.server.study.sum_rounds import SumVoid
 
 CONTRACT = contract_from_mapping(small_contract(**PUBLIC, features={"sex": SEX}, groups=["sex"]))
@@ -57,40 +51,6 @@ def table(patients):
     return (counts * shape.factors[:, None]).ravel()
 
 
-@pytest.fixture
-def make_study(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(quorum, "FIRST_PAUSE_SECONDS", 0.001)
-
-    def make(terms):
-        home = begin_operator_home(tmp_path / f"op-{terms.study}", "127.0.0.1:8443")
-        folder = home.study("counts")
-        folder.folder.mkdir(parents=True)
-        serving = Serving(
-            study="counts",
-            home=home.folder,
-            round_seconds=5,
-            quorum=0.6,
-            wait_seconds=0.05,
-            now=datetime.now(UTC),
-        )
-        signed = sign_terms(replace(terms, reply_delay_seconds=0.0), home.key())
-        save_terms(signed, folder.terms)
-        return ServedStudy(load_operator_home(home.folder), folder, signed, serving, EventLog(folder.events))
-
-    return make
-
-
-def served(monkeypatch, ask):
-    """Let the query meet a server that is there, and carries plans by ``ask``."""
-
-    def while_served(study, conclude, work):
-        while (found := conclude()) is None:
-            work(AtServer(None, None, None, ask(study), lambda: None, lambda: None))
-        return found
-
-    monkeypatch.setattr(ask_query, "while_served", while_served)
-
-
 class Wards:
     """Hospitals that answer with exact tables; some may be silent."""
 
@@ -113,17 +73,17 @@ def test_a_query_is_asked_kept_and_never_asked_again(make_study, monkeypatch):
     study, wards = make_study(terms_of("local")), Wards()
     served(monkeypatch, wards)
     ask_query.serve_query(study)
-    told = json.loads((study.folder.folder / ask_query.FILE).read_text())
+    told = json.loads((study.folder.folder / "feasibility.json").read_text())
     assert told["hospitals"] == ["north", "south", "east"]
     assert told["training_patients"]["value"] == pytest.approx(3000, abs=0.1)
     assert told["rate"]["value"] == pytest.approx(0.25, abs=1e-4)
     assert {row["group"]: round(row["training_patients"]["value"]) for row in told["groups"]}["F"] == 1500
     assert told["declare"] == dict.fromkeys(("north", "south", "east"), 1000)
-    before = (study.folder.folder / ask_query.FILE).read_bytes()
+    before = (study.folder.folder / "feasibility.json").read_bytes()
     wards.asked.clear()
     ask_query.serve_query(study)
     assert wards.asked == []
-    assert (study.folder.folder / ask_query.FILE).read_bytes() == before
+    assert (study.folder.folder / "feasibility.json").read_bytes() == before
     kinds = [event["event"] for event in read_events(study.folder.events)]
     assert kinds == ["query_announced", "query_answered", "finished", "finished"]
 
@@ -157,16 +117,12 @@ def members():
     return found
 
 
-def summing(members):
-    return lambda study: Sums(set_up(study, members.asks()), members.asks())
-
-
 def test_in_a_secure_sum_only_the_total_is_told(make_study, monkeypatch, members):
     study = make_study(members.terms)
     members.away = {SumStep.MASKED: {"west"}}
     served(monkeypatch, summing(members))
     ask_query.serve_query(study)
-    told = json.loads((study.folder.folder / ask_query.FILE).read_text())
+    told = json.loads((study.folder.folder / "feasibility.json").read_text())
     assert told["training_patients"]["value"] == pytest.approx(3000, abs=1)
     assert told["by_hospital"] == {}
     assert set(told["declare"]) == set(told["hospitals"]) == {"north", "south", "east"}

@@ -10,7 +10,6 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
 from wardround.client.outreach.measure.difference import difference_in_means, mean_of_each, pairs
-from wardround.client.outreach.measure.multiple import holm
 from wardround.client.outreach.measure.planned import PlannedLooks, boundaries, spent
 from wardround.client.outreach.measure.sample_ratio import ratio_p_value
 from wardround.client.outreach.measure.sequence import AnytimeLooks, narrowest_critical
@@ -20,6 +19,7 @@ from wardround.client.outreach.measure.size import (
     patients_needed,
     planned_error,
 )
+from wardround.protocol.multiple import holm
 
 
 def test_a_difference_and_its_error_are_those_of_least_squares_with_robust_errors() -> None:
