@@ -8,6 +8,7 @@ from wardround.client.commands.content_flags import content
 from wardround.client.commands.flags import common, inner, of_contract, of_model, optional_terms
 from wardround.client.commands.outreach_flags import outreach
 from wardround.protocol.alerts.words import alerts
+from wardround.protocol.command_line.metrics_flags import metrics_at
 from wardround.protocol.command_line.parser import Command, OneLineParser, begin, whole_number
 
 
@@ -304,6 +305,13 @@ COMMANDS = (
         "alerts",
         "tell this hospital's people what needs them, by e-mail, webhook or apprise",
         lambda parser: alerts(parser, inner),
+    ),
+    Command(
+        "metrics",
+        "metrics",
+        "serve Prometheus what settings and ledger tell; nothing of it depends on tables",
+        lambda parser: metrics_at(parser, 9465),
+        machine=False,
     ),
     Command("ledger", "ledger", "show, verify, export, back up or recover the record of releases", _ledger),
     Command(

@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from wardround.conf.help import help_text
+from wardround.protocol.alerts.words import alerts
+from wardround.protocol.command_line.metrics_flags import metrics_at
 from wardround.protocol.command_line.parser import SETTINGS, Command, OneLineParser, begin, number
 
 DEFAULT_ADDRESS = "127.0.0.1:8443"
@@ -181,6 +183,16 @@ def _key(parser: OneLineParser) -> None:
     )
 
 
+def _inner(parser: OneLineParser, name: str, summary: str) -> OneLineParser:
+    """Add a word behind a command, with the flags of every command that has a home."""
+    one = parser.add_word(name, summary)
+    one.add_argument(
+        "--home", type=Path, default=Path(), metavar="DIR", help="the operator's folder (default: .)"
+    )
+    one.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    return one
+
+
 COMMANDS = (
     Command("provision", "provision", "make certificates, keys and kits; existing ones are kept", _provision),
     Command("enrol", "enrol", "let a hospital take part, by its request to join", _enrol),
@@ -194,6 +206,20 @@ COMMANDS = (
     Command("resume", "resume", "continue a study that was stopped or killed", _waits, machine=False),
     Command("stop", "stop", "stop a running study after its current round", _study),
     Command("study", "study", "delete a study that never ran", _kept_study),
+    Command(
+        "alerts",
+        "alerts",
+        "tell the operator's people what needs them, by e-mail, webhook or apprise",
+        lambda parser: alerts(parser, _inner),
+        machine=False,
+    ),
+    Command(
+        "metrics",
+        "metrics",
+        "serve Prometheus how server, hospitals and studies stand",
+        lambda parser: metrics_at(parser, 9464),
+        machine=False,
+    ),
     Command("status", "status", "show server, certificates, hospitals and studies"),
     Command(
         "approve", "approve", "sign, as a named person, for limits that were not shown to hold", _approve
@@ -214,7 +240,7 @@ COMMANDS = (
     ),
     Command("contract", "contract", "advise which features of a contract drown in noise", _contract),
 )
-HOMELESS = ("key", "terms", "contract", "feasibility", "uplift")
+HOMELESS = ("key", "terms", "contract", "feasibility", "uplift", "alerts")
 """Commands that name their files or need none, and no operator's home."""
 
 

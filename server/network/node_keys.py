@@ -15,6 +15,8 @@ from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMEST
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
 from flwr.supercore.primitives.asymmetric import bytes_to_public_key, verify_signature
 
+from wardround.server.network.clocks import Clocks
+
 _KEY, _SIGNATURE, _SIGNED_AT = (
     name.encode("ascii")
     for name in (FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER, TIMESTAMP_HEADER)
@@ -29,10 +31,13 @@ class NodeKeys:
     """
 
     def __init__(
-        self, read: Callable[[], Iterable[bytes]], clock: Callable[[], float] = time.monotonic
+        self,
+        read: Callable[[], Iterable[bytes]],
+        clock: Callable[[], float] = time.monotonic,
+        clocks: Clocks | None = None,
     ) -> None:
-        """read: give the keys that are enrolled now."""
-        self._read, self._clock = read, clock
+        """read: give the keys that are enrolled now. clocks: takes the times that they sign."""
+        self._read, self._clock, self._clocks = read, clock, clocks
         self._keys: frozenset[bytes] = frozenset()
         self._looked = float("-inf")
 
@@ -43,10 +48,17 @@ class NodeKeys:
             # Before the signature is checked: a stranger costs a look-up, not a verification.
             if not self._enrolled(key):
                 return None
-            signed_at = headers[_SIGNED_AT]
+            signed_at, now = headers[_SIGNED_AT], datetime.now(UTC)
             signature = b64decode(headers[_SIGNATURE], validate=True)
-            fresh = is_fresh(signed_at.decode("ascii"), datetime.now(UTC))
-            return key if fresh and verify_signature(bytes_to_public_key(key), signed_at, signature) else None
+            at = datetime.fromisoformat(signed_at.decode("ascii"))
+            fresh = is_fresh(at, now)
+            if not fresh and (self._clocks is None or not self._clocks.wants(key)):
+                return None
+            if not verify_signature(bytes_to_public_key(key), signed_at, signature):
+                return None
+            if self._clocks is not None:
+                self._clocks.note(key, at, now)
+            return key if fresh else None
         except (KeyError, ValueError, TypeError, Error):
             return None
 
@@ -58,7 +70,7 @@ class NodeKeys:
         return key in self._keys
 
 
-def is_fresh(signed_at: str, now: datetime) -> bool:
-    """Return True if a timestamp is one that Flower would take now. ValueError where it is none."""
-    age = (now - datetime.fromisoformat(signed_at)).total_seconds()
+def is_fresh(signed_at: datetime, now: datetime) -> bool:
+    """Return True if a time is one that Flower would take now. TypeError where it has no zone."""
+    age = (now - signed_at).total_seconds()
     return -SYSTEM_TIME_TOLERANCE < age < TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE

@@ -134,6 +134,23 @@ def connected(grid: HttpGrid, enrolled: Enrolled) -> dict[str, Presence | None]:
     return found
 
 
+def connected_since(home: OperatorHome) -> dict[str, str | None]:
+    """Give by enrolled hospital since when its node is connected, in Flower's spelling; None where it is not now.
+
+    ServerAway where the server does not answer.
+    """
+    keys = {node_key_bytes(one.node_key): name for name, one in home.hospitals().items()}
+    try:
+        with _control(home) as control:
+            nodes = control.ListNodes(ListNodesRequest()).nodes_info
+    except httpx.HTTPError as error:
+        raise ServerAway(_in_words(error)) from error
+    online = {
+        bytes(node.public_key): node.last_activated_at for node in nodes if node.status == NodeStatus.ONLINE
+    }
+    return {name: online.get(key) for key, name in keys.items()}
+
+
 class ServerAway(Exception):
     """The SuperLink does not answer, or has forgotten the run: open another."""
 

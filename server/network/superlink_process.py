@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 
+from wardround.server.network.clocks import CLOCKS, Clocks
 from wardround.server.network.doorkeeper import Doorkeeper
 from wardround.server.network.laid import Laid, hold
 from wardround.server.network.laid_record import LaidRecord
@@ -45,10 +46,11 @@ def main() -> None:
     # Before the app is made, which opens the database.
     keep_lean(sql_mixin)
     app = create_app(config, SuperLinkLifespan)
-    hold(fleet_handlers, Laid(LaidRecord(Path(config.database).with_name("laid.sqlite"))))
+    beside = Path(config.database)
+    hold(fleet_handlers, Laid(LaidRecord(beside.with_name("laid.sqlite"))))
     gc.freeze()  # what stays for good; so the doorkeeper's collections after large bodies take milliseconds
     settings = uvicorn.Config(
-        Doorkeeper(app, secret, NodeKeys(enrolled_keys(app))),
+        Doorkeeper(app, secret, NodeKeys(enrolled_keys(app), clocks=Clocks(beside.with_name(CLOCKS)))),
         log_level="warning",
         http=Line,
         loop="wardround.server.network.impatient_loop:ImpatientLoop",

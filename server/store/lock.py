@@ -28,6 +28,22 @@ def alone(path: Path, busy: str) -> Iterator[None]:
         yield
 
 
+def is_held(path: Path) -> bool | None:
+    """Whether a process holds the lock now; None where this machine does not tell (Linux does, in /proc/locks).
+
+    Nothing is locked for it: whoever takes the lock at the same moment must not find it taken.
+    """
+    try:
+        found = path.stat()
+        rows = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
+    except FileNotFoundError as error:
+        return None if error.filename == "/proc/locks" else False
+    except OSError:
+        return None
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    return any(row[1] == "FLOCK" and row[5] == place for row in rows if len(row) > 5)
+
+
 @contextmanager
 def in_turn(path: Path) -> Iterator[None]:
     """Hold the lock at ``path`` within the block, after whoever holds it now."""

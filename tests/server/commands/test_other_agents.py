@@ -92,7 +92,7 @@ def test_who_was_let_in_stays_in_when_the_server_is_upgraded(serve, tmp_path, mo
     serve(*PROVISION)
     assert serve(*asks(monkeypatch, tmp_path / "north.request", PROTOCOL, "0.2.0"))[0] == 0
     code, out, _ = serve("status", "--home=op", "--json", protocol=PROTOCOL + 1)
-    assert (code, json.loads(out)["hospitals"]) == (0, ["north"])
+    assert (code, list(json.loads(out)["hospitals"])) == (0, ["north"])
 
 
 def test_status_says_which_hospitals_run_another_release(serve, capsys):

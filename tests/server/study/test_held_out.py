@@ -32,7 +32,6 @@ from wardround.server.algorithm.screen import NoRelease
 from wardround.server.commands import approve, status
 from wardround.server.commands.approve import sign
 from wardround.server.commands.arguments import parser
-from wardround.server.commands.status import standing
 from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.checkpoint import resume
 from wardround.server.store.event_log import EventLog, read_events
@@ -42,6 +41,7 @@ from wardround.server.study.begin import keep_terms
 from wardround.server.study.exception_file import load_exception
 from wardround.server.study.release_decision_file import begin_release_decision
 from wardround.server.study.served import ServedStudy, look_at
+from wardround.server.watch.standing import standing
 
 HOSPITALS = {"north": 20_000, "south": 30_000, "west": 60_000}
 CONTRACT = small_contract(**PUBLIC, features={"sex": SEX}, groups=["sex"])
@@ -278,7 +278,7 @@ def test_status_says_the_newest_evaluation(make_study, capsys):
     assert plain["releasable"] is True
     said = said_by_status(study, capsys)
     assert f"AUC {found.before.evaluation.auc.value:.3f}" in said
-    assert said.rstrip().endswith("on held-out patients, after round 3")
+    assert "on held-out patients, after round 3\n" in said
 
 
 def test_weights_that_were_measured_and_lost_leave_the_model_unevaluated(make_study):
@@ -329,7 +329,7 @@ def test_a_mitigation_is_measured_by_one_more_evaluation_and_its_thresholds_stan
     card = (study.folder.folder / "model_card.md").read_text()
     assert "Mitigation “equal selection”" in card
     assert standing_of(study)["evaluated"]["mitigated"] is True
-    assert said_by_status(study, capsys).rstrip().endswith("on held-out patients, as mitigated")
+    assert "on held-out patients, as mitigated\n" in said_by_status(study, capsys)
 
 
 def test_a_named_person_signs_for_an_unmet_limit_afterwards(make_study):

@@ -1,0 +1,1 @@
+"""How the operator's server, hospitals and studies stand: for people, for metrics, and for alerts. Read-only."""
