@@ -12,7 +12,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help venv lock wheel sbom parts demo figure federation test test-slow soak bench bench-accuracy bench-audit bench-outreach check docs format clean
+.PHONY: help venv lock wheel sbom parts demo figure pictures federation test test-slow soak bench bench-accuracy bench-audit bench-outreach check docs format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ demo: $(STAMP) ## Train one private model across twenty synthetic hospitals, and
 
 figure: demo ## Draw the README's picture anew, from the demo's run
 	$(BIN)/python -m wardround.simulations.report.figure outputs/demo/summary.json docs/figures/demo.svg
+
+pictures: $(STAMP) parts ## Draw the docs' pictures of the hospital's pages anew, in Chromium
+	WARDROUND_PICTURES=docs/figures $(BIN)/python -m pytest -q -k pictures tests/client/console/test_in_chromium.py
 
 federation: $(STAMP) ## Run a server and hospitals as processes over TLS, one of them killed on the way; then in secure sums
 	$(BIN)/python -m wardround.simulations.loopback

@@ -23,6 +23,8 @@ from wardround.protocol.text.spelling import spell_what_cannot_be_encoded
 
 _STARTS_OTHERS = ("up", "supernode")
 """Their children write to the same standard error; they themselves read no table."""
+_SERVES = ("agent", "console")
+"""They run until they are stopped, and say what they do meanwhile."""
 _ROOT = Path(__file__).parents[1]
 
 
@@ -58,7 +60,7 @@ def _log_to_standard_error(options: Namespace) -> None:
     """Write our own log alone: those of the libraries may quote what they were given."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
-    quiet = logging.INFO if options.module == "agent" else logging.ERROR
+    quiet = logging.INFO if options.module in _SERVES else logging.ERROR
     logger = logging.getLogger("wardround")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.DEBUG if options.verbose else quiet)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install the real parts that some tests need, from Debian's packages: servers of PostgreSQL and MariaDB, unixODBC with
-# drivers for MariaDB and SQLite, zsh, and squid. The tests start and stop the servers themselves, as a user who is not root,
+# drivers for MariaDB and SQLite, zsh, squid, and Chromium. The tests start and stop the servers themselves, as a user who is not root,
 # in a folder of their own.
 set -euo pipefail
 
@@ -15,7 +15,7 @@ has_squid() {
     [ -x /usr/sbin/squid ] && [ -x /usr/lib/squid/security_file_certgen ]
 }
 
-if has_postgresql && has_odbc && has_squid && command -v zsh >/dev/null; then
+if has_postgresql && has_odbc && has_squid && command -v zsh >/dev/null && command -v chromium >/dev/null; then
     exit 0
 fi
 as_root=()
@@ -28,5 +28,5 @@ export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" mkdir -p /etc/postgresql-common
 echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
 "${as_root[@]}" apt-get install -qq -y --no-install-recommends \
-    postgresql mariadb-server odbc-mariadb libsqliteodbc unixodbc zsh squid-openssl
-has_postgresql && has_odbc && has_squid
+    postgresql mariadb-server odbc-mariadb libsqliteodbc unixodbc zsh squid-openssl chromium
+has_postgresql && has_odbc && has_squid && command -v chromium >/dev/null

@@ -13,7 +13,7 @@ from wardround.server.commands.arguments import parser as operator
 
 PARSERS = {"wardround-hospital": hospital, "wardround-serve": operator}
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FOLDERS = ("api", "client", "conf", "deploy", "docs", "protocol", "server", "simulations")
+FOLDERS = ("api", "client", "conf", "deploy", "docs", "pages", "protocol", "server", "simulations")
 FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CALLED = re.compile(r"(?:^|[\s/`(])(wardround-hospital|wardround-serve) +([a-z-]+)((?:[^\S\n]+[^\s`;)]+)*)")
 

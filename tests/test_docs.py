@@ -17,7 +17,7 @@ READ_BY_PEOPLE = [page for page in PAGES if page.parent.name != "lab"]
 WIDEST, LONGEST_CELL = 100, 70
 TESTS = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py"))
 TEST_FILES = {path.name for path in ROOT.glob("tests/**/test_*.py")}
-FOLDERS = "protocol|client|server|simulations|conf|api|examples|scripts"
+FOLDERS = "protocol|client|server|pages|simulations|conf|api|examples|scripts"
 INVENTED = ("conf/model/tiny.yaml", "client/commands/NAME.py")
 """Files that CONTRIBUTING.md has its reader make."""
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -11,7 +11,7 @@ import wardround.simulations.report.terminal
 from tests.builders import ROOT
 from wardround.protocol.text.text import visible
 
-ROOMS = ("api", "protocol", "client", "server", "conf", "simulations")
+ROOMS = ("api", "protocol", "client", "server", "conf", "pages", "simulations")
 
 
 def lines_with(pattern: str) -> dict[str, list[str]]:

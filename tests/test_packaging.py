@@ -13,7 +13,7 @@ import pytest
 from tests.builders import ROOT
 
 FOLDERS = {"api": "wardround"} | {
-    side: f"wardround/{side}" for side in ("protocol", "client", "server", "simulations", "conf")
+    side: f"wardround/{side}" for side in ("protocol", "client", "server", "pages", "simulations", "conf")
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # A path of the machine that built or tests it must not help: only PYTHONPATH below decides.

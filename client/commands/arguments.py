@@ -4,6 +4,7 @@ import os
 from functools import cache
 from pathlib import Path
 
+from wardround.client.commands.console_flags import console
 from wardround.client.commands.content_flags import content
 from wardround.client.commands.flags import common, inner, of_contract, of_model, optional_terms
 from wardround.client.commands.outreach_flags import outreach
@@ -337,6 +338,12 @@ COMMANDS = (
     Command("people", "people", "say who decides about messages to patients, and in which role", _people),
     Command("content", "content", "check, approve, retire and draft what messages to patients say", content),
     Command("outreach", "outreach", "say who is due a message, and propose what they are sent", outreach),
+    Command(
+        "console",
+        "console",
+        "serve the pages for people who use no terminal, and say who may log in",
+        console,
+    ),
     Command("notice", "notice", "write the page for patients, from contract, policy and ledger", _notice),
 )
 

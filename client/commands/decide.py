@@ -6,22 +6,26 @@ from dataclasses import asdict
 from pathlib import Path
 
 from wardround.client.commands.forecast import refuse_unless_permitted, show
-from wardround.client.commands.last_entry import last_entry, require_seen
+from wardround.client.commands.last_entry import require_seen
 from wardround.client.commands.open_home import OpenHome, open_home, person
+from wardround.client.commands.study_decision import (
+    APPROVED,
+    DECLINED,
+    checks_by_tables,
+    eligible_patients,
+    entry_to_confirm,
+    record,
+    require_all_hold,
+)
 from wardround.client.commands.tables_seen import show_tables
 from wardround.client.commands.terminal import clause_table, clauses_to_plain, say
-from wardround.client.connectors.source import read_tables
-from wardround.client.gate.admit import admit
 from wardround.client.home.home import POLICY
-from wardround.client.home.terms_folder import keep_pending
-from wardround.client.ledger.fields import utc_text
 from wardround.client.notice.board import board_html, gather_board
 from wardround.client.notice.sum_words import SumFacts, gather_sums, roster_lines, sum_sentences
 from wardround.client.policy.policy import at_approval
-from wardround.client.train.check_training import check_training
-from wardround.protocol.errors import ConfigurationError, Refusal
+from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded, write_new
-from wardround.protocol.terms.limits import Clause, expiry_of
+from wardround.protocol.terms.limits import Clause
 from wardround.protocol.text.answer import types
 from wardround.protocol.text.plain import LARGEST_YAML
 from wardround.protocol.text.say import say_json
@@ -43,29 +47,16 @@ def run(options: Namespace) -> None:
             return
         if options.command == "approve":
             checks, sums = _checked(opened, signed, options)
-        kind = "approved" if options.command == "approve" else "declined"
+        kind = APPROVED if options.command == "approve" else DECLINED
         who = person(options.person)
-        # What the person saw: who extends terms later extends neither this word nor the keys that rest on it.
-        until = expiry_of(signed.terms) if kind == "approved" else None
-        head = opened.ledger.decide(
-            kind,
-            opened.now,
-            operator=signed.operator,
-            study=signed.terms.study,
-            terms=signed.terms.fingerprint,
-            reason=options.reason,
-            person=who,
-            **({"expires_at": utc_text(until)} if until else {}),
-        )
-        # Also what came as a file: notice and recover ask for the terms of all that was approved or charged.
-        keep_pending(opened.home.terms_folder, signed)
+        head = record(opened, signed, kind, who, options.reason)
     if options.json:
         facts = {"study": signed.terms.study, "terms": signed.terms.fingerprint, "decision": kind}
         answered = {"answered_for": clauses_to_plain(checks), "secure_sum": sums and sums_to_plain(sums)}
         say_json({**facts, "person": who, "head": head, **answered})
         return
     say(f"{signed.terms.study} is {kind} by {who}; ledger entry {head[:12]}…")
-    if kind == "approved":
+    if kind == APPROVED:
         say("From now on the agent answers this study's plans: wardround-hospital agent")
     else:
         say("From now on its plans are refused. What was already released stays spent.")
@@ -86,17 +77,11 @@ def _checked(
     _compare_roster(sums, options)
     if sums is not None and not options.json:
         say("", *(f"  {line}" for line in (*sum_sentences(sums), *roster_lines(sums))))
-    if signed.terms.module_digest:  # the models that ship are compared before the first round alone: seconds
-        check_training(signed.terms)
-    checks = at_approval(opened.policy, signed.terms, opened.home.hospital, eligible_patients(opened, signed))
+    checks = checks_by_tables(opened, signed)
     if not options.json:
         show_tables(opened, signed.terms.contract)
         clause_table("What depends on your tables; you are responsible for it", checks)
-    for clause in checks:
-        if not clause.holds:
-            raise Refusal(
-                clause.name, f"{clause.asked}; this hospital allows {clause.allowed}; nothing was recorded"
-            )
+    require_all_hold(checks)
     _confirm(opened, signed, options)
     return checks, sums
 
@@ -153,8 +138,7 @@ def _write_page(opened: OpenHome, signed: SignedTerms, out: Path, options: Names
 
 def _confirm(opened: OpenHome, signed: SignedTerms, options: Namespace) -> None:
     """Have the person say yes; at an operator's first study to the ledger's last entry, too."""
-    new = opened.home.simulation is None and not opened.ledger.has_charged(signed.operator)
-    seen = last_entry(opened) if new else None
+    seen = entry_to_confirm(opened, signed)
     name = opened.operator_name(signed.operator)
     if seen and not options.json:
         say(
@@ -167,13 +151,6 @@ def _confirm(opened: OpenHome, signed: SignedTerms, options: Namespace) -> None:
         _ask(signed.terms.study, " and that entry" if seen else "")
     elif seen:
         require_seen(name, seen, options.last_entry)
-
-
-def eligible_patients(opened: OpenHome, signed: SignedTerms) -> int:
-    """Count the training patients who pass the gate now."""
-    contract = signed.terms.contract
-    tables = read_tables(opened.home.source, contract)
-    return admit(tables, contract, opened.home.patients_key, opened.now).counts["training patients"]
 
 
 def _ask(study: str, more: str) -> None:

@@ -23,7 +23,7 @@ def run(options: Namespace) -> None:
     """Look at everything; exit code 0 only when a study could run."""
     if options.json and options.show_values:
         raise ConfigurationError("--show-values: is for a person on the spot; leave --json out")
-    findings = list(_findings(options))
+    findings = list(all_findings(options))
     if options.json:
         say_json([asdict(finding) for finding in findings])
     else:
@@ -39,7 +39,8 @@ def run(options: Namespace) -> None:
         say(f"A study can run.{f' Read the {warnings} warnings.' if warnings else ''}")
 
 
-def _findings(options: Namespace) -> Iterator[Finding]:
+def all_findings(options: Namespace) -> Iterator[Finding]:
+    """Look at everything. options: home, terms, show_values."""
     yield from guarded("versions", machine.versions)
     try:
         home = load_home(options.home)

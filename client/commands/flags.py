@@ -6,10 +6,10 @@ from pathlib import Path
 from wardround.protocol.command_line.parser import OneLineParser
 
 
-def inner(parser: OneLineParser, name: str, summary: str) -> OneLineParser:
-    """Add a word behind a command, whose common flags leave alone what stood before it."""
+def inner(parser: OneLineParser, name: str, summary: str, machine: bool = True) -> OneLineParser:
+    """Add a word behind a command, whose common flags leave alone what stood before it. machine: as in ``common``."""
     word = parser.add_word(name, summary)
-    common(word, SUPPRESS)
+    common(word, SUPPRESS, machine)
     return word
 
 

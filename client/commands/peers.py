@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from wardround.protocol.text.comparison import require_compared
 from wardround.protocol.text.say import say_json
 from wardround.protocol.text.section import shown
 from wardround.protocol.text.text import checked_name
-from wardround.protocol.wire.peer_file import PeerFile, check_not_ahead, load_peers, sign_peers
+from wardround.protocol.wire.peer_file import check_not_ahead, load_peers, sign_peers
 from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signing import key_fingerprint
 
@@ -125,7 +125,7 @@ def _import(opened: OpenHome, options: Namespace) -> None:
             f"peer's of that name; nothing was done: a voucher counts only from a peer: peers add {options.file}"
         )
     keep_peers(opened.home.peers_folder, file, opened.now)
-    against = _against(opened)
+    against = contradictions_of_peers(opened)
     if options.json:
         say_json({"hospital": file.hospital, "vouches_for": dict(file.peers), "contradictions": against})
         return
@@ -152,11 +152,8 @@ class PeerRow:
 
 
 def _list(opened: OpenHome, options: Namespace) -> None:
-    kept = kept_peers(opened.home.peers_folder)
-    peers = opened.policy.peers
-    files = latest_by_peers(kept.files, opened.policy.peer_keys, opened.home.identity)
-    rows = _rows(peers, files)
-    against = _against(opened)
+    rows, unreadable = peer_rows(opened)
+    against = contradictions_of_peers(opened)
     if options.json:
         key = opened.home.key.public
         own = {"name": opened.home.hospital, "key": key, "fingerprint": key_fingerprint(key)}
@@ -165,7 +162,7 @@ def _list(opened: OpenHome, options: Namespace) -> None:
                 "this_hospital": own,
                 "peers": [{**vars(row), "fingerprint": key_fingerprint(row.key)} for row in rows],
                 "contradictions": against,
-                "unreadable": list(kept.faults),
+                "unreadable": list(unreadable),
             }
         )
         return
@@ -176,11 +173,14 @@ def _list(opened: OpenHome, options: Namespace) -> None:
         table("Peers, and whom they vouch for", columns, [row.cells() for row in rows], columns[3:])
     else:
         say("policy.yaml lists no peer: no study with secure sums can be approved (peers add)")
-    say(*(f"FAULT: {line}" for line in (*against, *kept.faults)))
+    say(*(f"FAULT: {line}" for line in (*against, *unreadable)))
 
 
-def _rows(peers: Mapping[str, Peer], files: list[PeerFile]) -> list[PeerRow]:
-    """Give the peers by name, then the hospitals that are known by vouchers alone."""
+def peer_rows(opened: OpenHome) -> tuple[list[PeerRow], Sequence[str]]:
+    """Give the peers by name, then the hospitals that are known by vouchers alone; and which files are unreadable."""
+    kept = kept_peers(opened.home.peers_folder)
+    peers = opened.policy.peers
+    files = latest_by_peers(kept.files, opened.policy.peer_keys, opened.home.identity)
     vouches = {file.hospital: len(file.peers) for file in files}
     counts = Counter((name, key) for file in files for name, key in file.peers.items())
     rows = [
@@ -189,10 +189,11 @@ def _rows(peers: Mapping[str, Peer], files: list[PeerFile]) -> list[PeerRow]:
     ]
     keys = {peer.key for peer in peers.values()}
     others = sorted((name, key) for name, key in counts if key not in keys)
-    return rows + [PeerRow(name, key, "(no peer)", counts[name, key], None) for name, key in others]
+    rows += [PeerRow(name, key, "(no peer)", counts[name, key], None) for name, key in others]
+    return rows, kept.faults
 
 
-def _against(opened: OpenHome) -> list[str]:
+def contradictions_of_peers(opened: OpenHome) -> list[str]:
     """Say each contradiction in one line, with what was written just now."""
     policy, kept = opened.home.policy.current(), kept_peers(opened.home.peers_folder)
     return list(contradictions(policy.peer_keys, kept.files, opened.home.identity))

@@ -1,30 +1,22 @@
 """``status``: what is left of the budget, which round could be next, what left last."""
 
 from argparse import Namespace
-from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from wardround.client.agent.door_state import is_listening
 from wardround.client.checks.budget import SpentOfCap, budget
-from wardround.client.checks.files import strange_heads
-from wardround.client.checks.finding import WARN
 from wardround.client.checks.releases import other_releases
 from wardround.client.checks.rounds import describe as describe_noise
-from wardround.client.checks.sums import contradictions, sum_standing
+from wardround.client.checks.sums import contradictions
 from wardround.client.commands.bounded_ages import bounded_ages
 from wardround.client.commands.ledger import describe
-from wardround.client.commands.open_home import OpenHome, open_home
+from wardround.client.commands.open_home import open_home
+from wardround.client.commands.standing import content_lines, faults_now, next_round
 from wardround.client.commands.terminal import bar, say, table
 from wardround.client.home.round_log import noise_alone
-from wardround.client.ledger.clock import clock_fault
 from wardround.client.ledger.entries import Entry
-from wardround.client.ledger.known_by import describe_joined
-from wardround.protocol.terms.limits import CAP_CLAUSES
-from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.text.say import say_json
-from wardround.protocol.wire.signed_terms import SignedTerms
 from wardround.protocol.wire.speaker import this_speaker
 
 LAST = 5
@@ -42,17 +34,17 @@ def run(options: Namespace) -> None:
             "agent": is_listening(opened.home.socket),
             "delta": opened.policy.delta,
             "head": opened.ledger.head,
-            "faults": [line for line, understood in others if not understood] + _faults(opened, entries),
+            "faults": [line for line, understood in others if not understood] + faults_now(opened, entries),
             "alerts": list(contradictions(opened.ledger, opened.operator_names())),
             "release": str(this_speaker()),
             "other_releases": [line for line, understood in others if understood],
-            "content": _content(opened),
+            "content": content_lines(opened),
         }
         ages = bounded_ages(opened)
         noise = noise_alone(opened.home.round_log.read())
         spent = budget(opened.ledger, opened.policy, entries, opened.operator_name)
         next_rounds = [
-            _next_round(opened, signed) for signed in opened.known() if opened.decision(signed) == "approved"
+            next_round(opened, signed) for signed in opened.known() if opened.decision(signed) == "approved"
         ]
         pending = sorted(s.terms.study for s in opened.known() if opened.decision(s) == "pending")
     last = [entry for entry in entries if entry.kind in _SHOWN][-LAST:]
@@ -76,47 +68,6 @@ def run(options: Namespace) -> None:
             say(f"Content: {line}.")
         for one in noise:
             say(f"NOISE ALONE: {describe_noise(one)}. Fix this, then try it with rehearse.")
-
-
-def _faults(opened: OpenHome, entries: Iterable[Entry]) -> list[str]:
-    """Say what a person must look at: a clock that leapt, and operators who hold entries that are not here."""
-    strange = strange_heads(entries, opened.policy.operators)
-    faults = [f"{name} names a head that this ledger does not have (doctor says more)" for name in strange]
-    clock = "" if opened.ledger.simulated else clock_fault(datetime.now(UTC), opened.ledger.time)
-    if opened.ledger.joined:
-        faults.append(describe_joined(opened.ledger.spent_by_both(opened.policy.delta), opened.policy.delta))
-    return [*faults, clock] if clock else faults
-
-
-def _content(opened: OpenHome) -> list[str]:
-    """Say which approvals of modules end soon, or hold no longer."""
-    if not opened.home.content_folder.is_dir():
-        return []
-    from wardround.client.checks.modules import modules  # only where there are any: they take time to import
-
-    found = modules(opened.home, opened.home.date(opened.now))
-    return [finding.text for finding in found if finding.state == WARN]
-
-
-def _next_round(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
-    """Say which round could be next, or the first cap that would not hold."""
-    terms, ledger = signed.terms, opened.ledger
-    payer = ledger.identify(signed.operator) or signed.operator
-    following, last = ledger.last_round(payer, terms.fingerprint) + 1, terms.last_round
-    scopes = ((terms.study, payer), (None, payer), (None, None))
-    answer = f"round {following} of {last}"
-    if following > last:
-        answer = "all rounds are charged"
-    for clause, cap, (study, key) in zip(CAP_CLAUSES, opened.policy.caps.limits, scopes, strict=True):
-        if following > last:
-            break
-        after = ledger.spent("training", opened.policy.delta, study, key, [UPDATE.event(terms, following)])
-        if after > cap:
-            answer = f"none: {clause} would be {after:.4g} of {cap:g}"
-            break
-    row: dict[str, object] = {"study": terms.study, "next": answer, "expires_at": terms.expires_at}
-    standing = sum_standing(opened.home, ledger, signed)
-    return row | ({"secure_sum": str(standing)} if standing else {})
 
 
 def _show(

@@ -12,7 +12,7 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 def run(options: Namespace) -> None:
     """List the studies whose terms are kept."""
     with open_home(options.home) as opened:
-        rows = [_row(opened, signed) for signed in opened.known()]
+        rows = [study_row(opened, signed) for signed in opened.known()]
     if options.json:
         say_json(rows)
     elif not rows:
@@ -29,7 +29,8 @@ def run(options: Namespace) -> None:
         table("Studies", columns, cells, right=("rounds", "ε"))
 
 
-def _row(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
+def study_row(opened: OpenHome, signed: SignedTerms) -> dict[str, object]:
+    """Say how a study stands, as plain values."""
     terms, training = signed.terms, signed.terms.training
     payer = opened.ledger.identify(signed.operator) or signed.operator
     return {

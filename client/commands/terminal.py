@@ -61,7 +61,7 @@ def _seen(text: str) -> Text:
 
 def clause_table(title: str, clauses: Iterable[Clause]) -> None:
     """Write clauses with both values; what does not hold says NO, a missing approval ``open``."""
-    rows = [(_word(c), c.name, _shortened(c.asked), _shortened(c.allowed)) for c in clauses]
+    rows = [(_word(c), c.name, shortened(c.asked), shortened(c.allowed)) for c in clauses]
     table(title, ("", "clause", "asked", "this hospital allows"), rows, fixed=("clause",))
 
 
@@ -69,7 +69,7 @@ def _word(clause: Clause) -> str:
     return "ok" if clause.holds else "open" if clause.name == "approval" else "NO"
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """Shorten fingerprints, keys and times, which a person compares by their beginning; JSON has them whole."""
     text = re.sub(r"(\w)=(?=\S)", r"\1 = ", text)  # words, at which a cell may fold
     text = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}(\.\.\.)?", r"\1…", text)

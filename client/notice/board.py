@@ -99,7 +99,7 @@ def gather_board(
 ) -> BoardFacts:
     """Read the facts; nothing is spent and nothing decided. operator: the policy's name for whoever proposes."""
     terms, delta = signed.terms, policy.delta
-    costs = tuple(_costs(terms, signed.operator, policy, ledger, seen.joined))
+    costs = tuple(account_costs(terms, signed.operator, policy, ledger, seen.joined))
     study = max(cost.study for cost in costs)
     after = max(cost.after for cost in costs)
     sampled = terms.training.sampling_rate < 1
@@ -127,7 +127,7 @@ def gather_board(
     )
 
 
-def _costs(terms: Terms, operator: str, policy: Policy, ledger: Ledger, joined: bool) -> list[Cost]:
+def account_costs(terms: Terms, operator: str, policy: Policy, ledger: Ledger, joined: bool) -> list[Cost]:
     """Compose each account's cost; what the study was charged already counts once."""
     payer = ledger.identify(operator) or operator
     whole, rest = {}, {}

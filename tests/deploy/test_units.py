@@ -117,3 +117,21 @@ def test_tables_are_in_no_dump_and_no_swap() -> None:
     assert values(agent, "MemorySwapMax") == ["0"]
     # What holds the ledger is never cut short by a bound on files.
     assert values(agent, "LimitFSIZE") == []
+
+
+def test_the_pages_unit_shows_them_the_desks_socket_and_their_own_folder() -> None:
+    """What docs/console.md says of the two users: no table, key, policy, ledger or account is in the pages' sight."""
+    (pages,) = (unit for unit in UNITS if unit.stem == "wardround-console")
+    (desk,) = (unit for unit in UNITS if unit.stem == "wardround-desk")
+    (agent,) = (unit for unit in UNITS if unit.stem == "wardround-agent")
+    assert values(pages, "TemporaryFileSystem")[:2] == ["/run:ro", "/var/lib:ro"]
+    assert values(pages, "BindReadOnlyPaths") == ["/var/lib/wardround/desk", "/var/lib/wardround-console"]
+    assert not [key for key in ("ReadWritePaths", "BindPaths", "StateDirectory") if values(pages, key)]
+    assert values(pages, "User") != values(desk, "User") == values(agent, "User")
+    assert values(pages, "SupplementaryGroups") == []  # the agent's socket, and the SuperNode's, stay closed
+    assert values(pages, "IPAddressDeny") == ["any"]
+    assert values(pages, "IPAddressAllow") == ["localhost"]
+    assert values(pages, "ExecStart")[-2:] == ["console", "serve"]
+    assert values(desk, "ExecStart")[-2:] == ["console", "desk"]
+    assert int(*values(desk, "CPUWeight")) < int(*values(agent, "CPUWeight"))
+    assert values(desk, "MemorySwapMax") == ["0"]

@@ -4,6 +4,7 @@ import gzip
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -177,13 +178,17 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
         ["ledger", "show"], ["ledger", "verify"], ["ledger", "export", "{out}.jsonl"],
         ["ledger", "backup", "{out}.backup"], ["ledger", "clock", "--reason", "x"], ["notice", "{out}.html"],
         ["content", "check", str(folder / "content")],
+        ["console", "account", "add", "{name}", "--person", "{name}", "--role", "it", "--password-file", "{password}"],
+        ["console", "account", "list"],
         ["decline", terms, "--reason", "y"],
     ]  # fmt: skip
     ran = []
     for number, command in enumerate(each):
         for earlier, form in enumerate(forms):
             out = str(folder / "written" / f"{number}{len(form)}")
-            filled = [word.replace("{out}", out).replace("{last}", str(1 + earlier)) for word in command]
+            words = {"{out}": out, "{last}": str(1 + earlier), "{name}": f"mary{earlier}"}
+            words["{password}"] = str(folder / "password")
+            filled = [reduce(lambda word, pair: word.replace(*pair), words.items(), word) for word in command]
             ran.append([*filled, "--verbose", "--home", str(hospital.folder), *form])
     return ran
 
@@ -204,6 +209,7 @@ def test_no_command_says_or_writes_anything_personal(
     save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")
     _save_model(hospital, tmp_path / "model.safetensors")
     write_folder(tmp_path / "content", module_text())
+    (tmp_path / "password").write_text("three green horses run")
     forms = [[], ["--json"]] if break_it is as_they_are else [[]]
     codes = {main(command) for command in commands(hospital, tmp_path, forms)}
     assert codes == ({0} if break_it in (as_they_are, ragged, open_quote, not_utf8) else {0, 2})

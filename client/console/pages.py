@@ -1,0 +1,112 @@
+"""The hospital's pages: each path, the question that it asks, and the template that shows the answer."""
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from wardround.client.console.roles import IT, PRIVACY, only
+from wardround.pages import desk as at_desk
+from wardround.pages.app import SentForm
+from wardround.pages.desk import Answer, Desk
+from wardround.pages.settings import PageSettings
+from wardround.pages.site import MenuEntry, PageSite
+
+MENU = (
+    MenuEntry("/overview", "menu.overview", only(PRIVACY)),
+    MenuEntry("/studies", "menu.studies", only(PRIVACY)),
+    MenuEntry("/ledger", "menu.ledger", only(PRIVACY)),
+    MenuEntry("/machine", "menu.machine", only(IT)),
+    MenuEntry("/peers", "menu.peers", only(PRIVACY, IT)),
+)
+_SENT = ("reason", "answers", "expires_at", "last_entry", "words")
+
+
+def hospital_site(settings: PageSettings, desk: Desk) -> PageSite:
+    """Make the hospital's site over its desk."""
+    return PageSite(settings, desk, MENU, Path(__file__).parent)
+
+
+def hospital_routes(site: PageSite) -> APIRouter:
+    """Name every path of a hospital's own."""
+    pages, routes = HospitalPages(site), APIRouter()
+    for path, page in (
+        ("/", pages.first),
+        ("/overview", pages.overview),
+        ("/ledger", pages.ledger),
+        ("/ledger/check", pages.verified),
+        ("/studies", pages.studies),
+        ("/studies/{terms}", pages.study),
+        ("/studies/{terms}/decide", pages.decide),
+        ("/peers", pages.peers),
+        ("/machine", pages.machine),
+        ("/machine/doctor", pages.doctor),
+    ):
+        routes.add_api_route(path, page, methods=["GET"])
+    routes.add_api_route("/studies/{terms}/approve", pages.approve, methods=["POST"])
+    routes.add_api_route("/studies/{terms}/decline", pages.decline, methods=["POST"])
+    return routes
+
+
+class HospitalPages:
+    """One method for each path."""
+
+    def __init__(self, site: PageSite) -> None:
+        """Take the site that makes the responses."""
+        self._site = site
+
+    def first(self, request: Request) -> Response:
+        """Go to the first page of the person's roles."""
+        answer = self._site.ask(request, at_desk.SESSION, {})
+        if answer.who is None:
+            return self._site.why_not(request, answer)
+        paths = [place.path for place in MENU if not place.roles.isdisjoint(answer.who.roles)]
+        if not paths:
+            return self._site.why_not(request, Answer(outcome=at_desk.NOT_YOURS, who=answer.who))
+        return RedirectResponse(paths[0], status_code=303)
+
+    def overview(self, request: Request) -> Response:
+        """Show what waits, what is wrong, and what was spent."""
+        return self._site.show(request, "overview.html", "overview")
+
+    def ledger(self, request: Request, before: str = "") -> Response:
+        """Show what left, page by page."""
+        return self._site.show(request, "ledger.html", "left", before=before)
+
+    def verified(self, request: Request) -> Response:
+        """Show that every entry is signed and in its place."""
+        return self._site.show(request, "verified.html", "verify")
+
+    def studies(self, request: Request) -> Response:
+        """List what was proposed."""
+        return self._site.show(request, "studies.html", "studies")
+
+    def study(self, request: Request, terms: str) -> Response:
+        """Show one study; reads no table."""
+        return self._site.show(request, "study.html", "study", terms=terms)
+
+    def decide(self, request: Request, terms: str) -> Response:
+        """Show what depends on the tables, with the forms that decide."""
+        return self._site.show(request, "decide.html", "before_approval", terms=terms)
+
+    def approve(self, request: Request, terms: str, form: SentForm) -> Response:
+        """Record a yes."""
+        given = {key: form.get(key, "") for key in _SENT}
+        return self._site.act(request, form, "approve", f"/studies/{terms}", **given, terms=terms)
+
+    def decline(self, request: Request, terms: str, form: SentForm) -> Response:
+        """Record a no."""
+        reason = form.get("reason", "")
+        return self._site.act(request, form, "decline", f"/studies/{terms}", terms=terms, reason=reason)
+
+    def peers(self, request: Request) -> Response:
+        """Show which hospitals are known."""
+        return self._site.show(request, "peers.html", "peers")
+
+    def machine(self, request: Request) -> Response:
+        """Show what is installed, and whether it answers."""
+        return self._site.show(request, "machine.html", "machine")
+
+    def doctor(self, request: Request) -> Response:
+        """Show every finding."""
+        return self._site.show(request, "doctor.html", "doctor")

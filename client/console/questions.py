@@ -1,0 +1,111 @@
+"""The desk of a hospital: which question which role may ask, and what answers it."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from wardround.client.commands.open_home import OpenHome, open_home
+from wardround.client.connectors.panic import panics_are_faults
+from wardround.client.console import machine, overview, peers, studies
+from wardround.client.console.roles import IT, PRIVACY, only
+from wardround.client.console.settings import ConsoleSettings, console_accounts
+from wardround.client.ledger.verify import export, verify
+from wardround.pages.attempts import Attempts
+from wardround.pages.desk import Arguments, DeskTask, FrontDesk, Who
+from wardround.pages.sessions import Sessions
+
+Clock = Callable[[], datetime]
+
+
+def hospital_desk(
+    home: Path, settings: ConsoleSettings, clock: Clock = lambda: datetime.now(UTC)
+) -> FrontDesk:
+    """Make the desk of one home; nobody is logged in."""
+    sessions = Sessions(
+        clock, timedelta(minutes=settings.idle_minutes), timedelta(hours=settings.longest_hours)
+    )
+    return FrontDesk(console_accounts(home), sessions, Attempts(clock), questions(home))
+
+
+def questions(home: Path) -> Mapping[str, DeskTask]:
+    """Name every question, with its roles."""
+    within = _OneAtATime(home)
+    privacy, both = only(PRIVACY), only(PRIVACY, IT)
+    return {
+        "overview": DeskTask(privacy, within(lambda opened, who, given: overview.overview(opened))),
+        "left": DeskTask(
+            privacy, within(lambda opened, who, given: overview.left(opened, _number(given, "before")))
+        ),
+        "verify": DeskTask(privacy, within(lambda opened, who, given: _verified(opened))),
+        "studies": DeskTask(privacy, within(lambda opened, who, given: studies.studies(opened))),
+        "study": DeskTask(
+            privacy, within(lambda opened, who, given: studies.study(opened, given.get("terms", "")))
+        ),
+        "before_approval": DeskTask(
+            privacy,
+            within(lambda opened, who, given: studies.before_approval(opened, given.get("terms", ""))),
+        ),
+        "approve": DeskTask(
+            privacy,
+            within(lambda opened, who, given: studies.approve(opened, who.person, given)),
+            changes=True,
+        ),
+        "decline": DeskTask(
+            privacy,
+            within(lambda opened, who, given: studies.decline(opened, who.person, given)),
+            changes=True,
+        ),
+        "peers": DeskTask(both, within(lambda opened, who, given: peers.known_hospitals(opened))),
+        "machine": DeskTask(only(IT), within(lambda opened, who, given: machine.machine(opened))),
+        "doctor": DeskTask(only(IT), lambda who, given: within.alone(lambda: machine.doctor(home))),
+    }
+
+
+class _OneAtATime:
+    """Opens the home for one question after the other: what reads tables takes memory, and the agent goes first."""
+
+    def __init__(self, home: Path) -> None:
+        self._home, self._lock = home, Lock()
+
+    def __call__(self, answer: Callable[[OpenHome, Who, Arguments], Any]) -> Callable[[Who, Arguments], Any]:
+        """Give a question's function, which is handed the open home."""
+
+        def asked(who: Who, given: Arguments) -> Any:
+            def opened_and_answered() -> Any:
+                with open_home(self._home) as opened:
+                    return answer(opened, who, given)
+
+            return self.alone(opened_and_answered)
+
+        return asked
+
+    def alone(self, answer: Callable[[], Any]) -> Any:
+        """Answer, when nothing else is answered."""
+        with self._lock, panics_are_faults():
+            return _plain(answer())
+
+
+def _plain(value: Any) -> Any:
+    """Make it what JSON can hold, so that a desk at a socket and one that is called say the same; no limit is None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _verified(opened: OpenHome) -> dict[str, Any]:
+    """Check every entry, by the program that an auditor runs elsewhere."""
+    checked = verify(export(opened.ledger.entries()), opened.home.key.public)
+    return {**asdict(checked), "first": checked.first.isoformat(), "last": checked.last.isoformat()}
+
+
+def _number(given: Arguments, key: str) -> int | None:
+    text = given.get(key, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

@@ -1,0 +1,148 @@
+"""``console account`` and the two programs behind ``console``: who may log in, and that they serve what they say."""
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.client.console.conftest import PASSWORD
+from wardround.client.agent.door_state import is_listening
+from wardround.client.main import main
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text(f"{PASSWORD}\n")
+    return path
+
+
+def add(hospital, secret: Path, name: str = "mary", person: str = "Mary Ward", *more: str) -> int:
+    given = ["--person", person, "--role", "privacy", "--password-file", str(secret), *more]
+    return main(["console", "account", "add", name, *given, "--home", str(hospital.folder)])
+
+
+def test_accounts_are_added_listed_and_disabled(hospital, secret: Path, capsys) -> None:
+    assert add(hospital, secret, "mary", "Mary Ward", "--role", "it") == 0
+    home = ["--home", str(hospital.folder)]
+    for words in (
+        ["passwd", "mary", "--password-file", str(secret)],
+        ["disable", "mary"],
+        ["enable", "mary"],
+        ["disable", "mary"],
+    ):
+        assert main(["console", "account", *words, *home]) == 0
+    capsys.readouterr()
+    assert main(["console", "account", "list", "--json", *home]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == [{"account": "mary", "person": "Mary Ward", "roles": ["privacy", "it"], "disabled": True}]
+    assert main(["console", "account", "list", *home]) == 0
+    said = capsys.readouterr().out
+    assert "disabled" in said
+    assert "argon2" not in said
+    assert (hospital.folder / "accounts.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_password_comes_from_a_file_or_a_person_and_never_from_the_command_line(
+    hospital, secret: Path, capsys
+) -> None:
+    given = [
+        "console",
+        "account",
+        "add",
+        "mary",
+        "--person",
+        "Mary Ward",
+        "--role",
+        "it",
+        "--home",
+        str(hospital.folder),
+    ]
+    assert main(given) == 2
+    assert "nobody is at the terminal" in capsys.readouterr().err
+    assert main([*given, "--password", PASSWORD]) == 2
+    secret.write_text("short\n")
+    assert add(hospital, secret) == 2
+    error = capsys.readouterr().err
+    assert "15 to 200 characters" in error
+    assert not (hospital.folder / "accounts.json").exists()
+
+
+def test_a_folder_that_is_no_home_gets_no_accounts(tmp_path: Path, secret: Path, capsys) -> None:
+    given = ["--person", "Mary Ward", "--role", "it", "--password-file", str(secret), "--home", str(tmp_path)]
+    assert main(["console", "account", "add", "mary", *given]) == 2
+    assert not (tmp_path / "accounts.json").exists()
+
+
+@pytest.mark.slow
+def test_the_pages_of_one_process_show_what_the_desk_of_another_says(
+    hospital, secret: Path, tmp_path: Path
+) -> None:
+    """The two programs as a hospital runs them: the pages' folder holds a setting and no key, table or ledger."""
+    assert add(hospital, secret) == 0
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    certificate(pages)
+    (pages / "console.yaml").write_text(
+        f"name: North Hospital\nlisten: 127.0.0.1:{port}\ncertificate: c.pem\nkey: k.pem\n"
+        f"desk: {hospital.folder}/desk/desk.sock\n"
+    )
+    programs = [started("desk", hospital.folder, tmp_path), started("serve", pages, tmp_path)]
+    try:
+        trusting = ssl.create_default_context(cafile=str(pages / "c.pem"))
+        wait(lambda: is_listening(hospital.folder / "desk/desk.sock"))
+        where = f"https://127.0.0.1:{port}"
+        with httpx.Client(base_url=where, verify=trusting, trust_env=False, timeout=60) as browser:
+            assert "North Hospital" in wait(lambda: fetched(browser))
+            form = {"account": "mary", "password": PASSWORD}
+            page = browser.post("/log-in", data=form, headers={"Origin": where}, follow_redirects=True)
+            assert "Where this hospital stands" in page.text
+    finally:
+        for one in programs:
+            one.send_signal(signal.SIGTERM)
+        assert [one.wait(30) for one in programs] == [0, 0]
+    said = (tmp_path / "desk.log").read_text() + (tmp_path / "serve.log").read_text()
+    assert "log-in: mary" in said
+    assert PASSWORD not in said
+    assert "GET" not in said
+    assert not (hospital.folder / "desk/desk.sock").exists()
+
+
+def started(word: str, home: Path, folder: Path) -> subprocess.Popen[bytes]:
+    line = [sys.executable, "-P", "-m", "wardround.client.main", "console", word, "--home", str(home)]
+    with (folder / f"{word}.log").open("wb") as log:
+        return subprocess.Popen(line, stdout=log, stderr=log)
+
+
+def wait(look):
+    for _ in range(600):
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it did not come within a minute")
+
+
+def fetched(browser: httpx.Client) -> str:
+    try:
+        return browser.get("/log-in").text
+    except httpx.ConnectError:
+        return ""
+
+
+def certificate(folder: Path) -> None:
+    """Make a certificate for 127.0.0.1, as a hospital's IT would."""
+    line = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(folder / "k.pem"),
+            "-out", str(folder / "c.pem")]  # fmt: skip
+    subprocess.run(line, check=True, capture_output=True)

@@ -1,0 +1,75 @@
+"""A small hospital with its pages in one process, and an account for each role."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.client.small_hospital import Hospital
+from tests.pages.browser import Browser
+from wardround.client.console.questions import hospital_desk
+from wardround.client.console.roles import ROLES
+from wardround.client.console.serve import hospital_app
+from wardround.client.console.settings import console_accounts, load_console_settings
+from wardround.client.home.home import load_home
+from wardround.client.home.terms_folder import keep_pending
+from wardround.client.ledger.entries import Entry
+from wardround.protocol.terms.terms import Terms
+from wardround.protocol.wire.signed_terms import sign_terms
+
+PASSWORD = "three green horses run"
+PEOPLE = {
+    "privacy": "Mary Ward",
+    "communications": "Ada Byron",
+    "clinician": "Grace Hopper",
+    "it": "Alan Turing",
+}
+
+
+class Console:
+    """One hospital's pages; an account is named like its role."""
+
+    def __init__(self, hospital: Hospital) -> None:
+        self.hospital = hospital
+        self.propose(hospital.terms)
+        self.accounts = console_accounts(hospital.folder)
+        for role in ROLES:
+            self.accounts.add(role, PEOPLE[role], (role,), PASSWORD)
+        self.settings = load_console_settings(hospital.folder)
+        self.desk = hospital_desk(hospital.folder, self.settings)
+        self.app = hospital_app(self.settings, self.desk)
+
+    def propose(self, terms: Terms) -> str:
+        """Have terms arrive, as with a first plan; gives the path of their page."""
+        keep_pending(load_home(self.hospital.folder).terms_folder, sign_terms(terms, self.hospital.operator))
+        return f"/studies/{terms.fingerprint}"
+
+    def entries(self) -> list[Entry]:
+        ledger = load_home(self.hospital.folder).open_ledger()
+        try:
+            return ledger.entries()
+        finally:
+            ledger.close()
+
+
+@pytest.fixture
+def console(hospital: Any, monkeypatch: pytest.MonkeyPatch) -> Console:
+    monkeypatch.setattr("wardround.pages.passwords.MEMORY_KIB", 8)
+    monkeypatch.setattr("wardround.pages.passwords.PASSES", 1)
+    return Console(hospital)
+
+
+@pytest.fixture
+def browse(console: Console) -> Iterator[Callable[..., Browser]]:
+    """Log in by a role, in a browser of its own."""
+    opened: list[Browser] = []
+
+    def browse(role: str | None = None) -> Browser:
+        opened.append(Browser(console.app))
+        if role:
+            opened[-1].log_in(role, PASSWORD)
+        return opened[-1]
+
+    yield browse
+    for browser in opened:
+        browser.close()
