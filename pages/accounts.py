@@ -48,7 +48,11 @@ class AccountsFile:
         self._nobody = hash_password(os.urandom(16).hex())
 
     def all(self) -> Mapping[str, Account]:
-        """Read the accounts by name; none where there is no file. ConfigurationError for a file that is not right."""
+        """Give the accounts by name; none where there is no file. ConfigurationError for a file that is not right."""
+        return self._kept()
+
+    def _kept(self) -> Mapping[str, Account]:
+        """Read the file, where it changed."""
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -131,7 +135,7 @@ class AccountsFile:
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
-            accounts = dict(self.all())
+            accounts = dict(self._kept())
             yield accounts
             write_durably(self._path, _spelled(accounts), MODE)
             self._read = None

@@ -19,7 +19,9 @@ def people(home: Home) -> Iterator[Finding]:
         yield warn("people", str(error), f"correct {PEOPLE}; until then nobody decides, and nothing is sent")
         return
     deciding = found.with_role(*DECIDING)
-    if len(deciding) < 2 or not found.with_role(CLINICIAN):
+    if found.by_account and not found.with_role(*DECIDING, APPROVER):
+        yield ok("people", f"{len(found.by_account)} people, none of whom decides about messages")
+    elif len(deciding) < 2 or not found.with_role(CLINICIAN):
         what = f"{len(deciding)} decide about messages; a first use needs two people, one of them a clinician"
         yield warn("people", what, f"enrol them in {PEOPLE}")
     elif not found.with_role(APPROVER):

@@ -6,11 +6,11 @@ import sys
 from argparse import Namespace
 
 from wardround.client.commands.terminal import say, table
+from wardround.client.console.accounts import HospitalAccounts
 from wardround.client.console.desk_door import serve_desk
 from wardround.client.console.desk_line import DeskLine
-from wardround.client.console.settings import console_accounts, load_console_settings
+from wardround.client.console.settings import load_console_settings
 from wardround.client.home.home import load_home
-from wardround.pages.accounts import AccountsFile
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.text.say import complain, say_json
@@ -39,7 +39,7 @@ def _desk(options: Namespace) -> None:
     )  # what is wrong with the home is told now, and not to the first person who logs in
     settings = load_console_settings(options.home)
     desk = hospital_desk(options.home, settings)
-    if not console_accounts(options.home).all():
+    if not HospitalAccounts(options.home).all():
         complain("Nobody can log in yet: wardround-hospital console account add")
     asyncio.run(serve_desk(settings.desk, desk))
 
@@ -59,11 +59,11 @@ def _up(options: Namespace) -> None:
 
 
 def _account(options: Namespace) -> None:
-    accounts = console_accounts(options.home)
+    accounts = HospitalAccounts(options.home)
     _ACCOUNT_ACTIONS[options.account_action](accounts, options)
 
 
-def _list(accounts: AccountsFile, options: Namespace) -> None:
+def _list(accounts: HospitalAccounts, options: Namespace) -> None:
     found = list(accounts.all().values())
     if options.json:
         say_json([{"account": one.name, "person": one.person, "roles": one.roles, "disabled": one.disabled}
@@ -77,24 +77,23 @@ def _list(accounts: AccountsFile, options: Namespace) -> None:
         table("Accounts", ("account", "person", "roles", ""), rows)
 
 
-def _add(accounts: AccountsFile, options: Namespace) -> None:
+def _add(accounts: HospitalAccounts, options: Namespace) -> None:
     load_home(options.home)  # a folder that is no home gets no accounts
-    roles = tuple(dict.fromkeys(options.roles))
-    account = accounts.add(options.account, options.person, roles, _password(options))
+    account = accounts.admit(options.account, _password(options))
     _told(options, f"{account.person} may log in as {account.name}: {', '.join(account.roles)}.")
 
 
-def _passwd(accounts: AccountsFile, options: Namespace) -> None:
+def _passwd(accounts: HospitalAccounts, options: Namespace) -> None:
     accounts.set_password(options.account, _password(options))
     _told(options, f"{options.account} has another password; whoever was logged in by it is so no more.")
 
 
-def _disable(accounts: AccountsFile, options: Namespace) -> None:
+def _disable(accounts: HospitalAccounts, options: Namespace) -> None:
     accounts.set_disabled(options.account, True)
     _told(options, f"{options.account} can log in no more, and whoever was logged in by it is so no more.")
 
 
-def _enable(accounts: AccountsFile, options: Namespace) -> None:
+def _enable(accounts: HospitalAccounts, options: Namespace) -> None:
     accounts.set_disabled(options.account, False)
     _told(options, f"{options.account} can log in again.")
 

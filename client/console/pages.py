@@ -5,7 +5,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from wardround.client.console.roles import IT, PRIVACY, only
+from wardround.client.console.roles import only
+from wardround.client.policy.people import IT, PRIVACY
 from wardround.pages import desk as at_desk
 from wardround.pages.app import SentForm
 from wardround.pages.desk import Answer, Desk

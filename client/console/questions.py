@@ -11,9 +11,11 @@ from typing import Any
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.connectors.panic import panics_are_faults
 from wardround.client.console import machine, overview, peers, studies
-from wardround.client.console.roles import IT, PRIVACY, only
-from wardround.client.console.settings import ConsoleSettings, console_accounts
+from wardround.client.console.accounts import HospitalAccounts
+from wardround.client.console.roles import only
+from wardround.client.console.settings import ConsoleSettings
 from wardround.client.ledger.verify import export, verify
+from wardround.client.policy.people import IT, PRIVACY
 from wardround.pages.attempts import Attempts
 from wardround.pages.desk import Arguments, DeskTask, FrontDesk, Who
 from wardround.pages.sessions import Sessions
@@ -28,7 +30,7 @@ def hospital_desk(
     sessions = Sessions(
         clock, timedelta(minutes=settings.idle_minutes), timedelta(hours=settings.longest_hours)
     )
-    return FrontDesk(console_accounts(home), sessions, Attempts(clock), questions(home))
+    return FrontDesk(HospitalAccounts(home), sessions, Attempts(clock), questions(home))
 
 
 def questions(home: Path) -> Mapping[str, DeskTask]:

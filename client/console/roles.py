@@ -1,6 +1,7 @@
-"""Who uses the hospital's pages."""
+"""Who uses the hospital's pages: roles of ``people.yaml``."""
 
-PRIVACY, COMMUNICATIONS, CLINICIAN, IT = "privacy", "communications", "clinician", "it"
+from wardround.client.policy.people import CLINICIAN, COMMUNICATIONS, IT, PRIVACY
+
 ROLES = (PRIVACY, COMMUNICATIONS, CLINICIAN, IT)
 
 

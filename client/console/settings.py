@@ -17,15 +17,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from wardround.client.console.roles import ROLES
-from wardround.pages.accounts import AccountsFile
 from wardround.pages.settings import PageSettings
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.files import read_bounded
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import Section, shown
 
-SETTINGS, ACCOUNTS = "console.yaml", "accounts.json"
+SETTINGS = "console.yaml"
 NAME, PORT = "This hospital", 8765
 LISTEN, DESK = f"127.0.0.1:{PORT}", "desk/desk.sock"
 IDLE_MINUTES, LONGEST_HOURS = 15, 8
@@ -70,11 +68,6 @@ class ConsoleSettings:
     def url(self) -> str:
         """What a person opens."""
         return self.pages.origins[-1 if self.hosts else 0]
-
-
-def console_accounts(home: Path) -> AccountsFile:
-    """Give the accounts of a home's pages."""
-    return AccountsFile(home / ACCOUNTS, ROLES)
 
 
 def load_console_settings(folder: Path) -> ConsoleSettings:

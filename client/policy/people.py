@@ -1,4 +1,4 @@
-"""Who decides about messages to patients: the people whom a hospital enrolled in ``people.yaml``.
+"""Who decides, about messages and in the hospital's pages: the people whom it enrolled in ``people.yaml``.
 
     people:
       grace:                           # the account: what --person takes, as the name does
@@ -29,9 +29,10 @@ from wardround.protocol.text.text import ALLOWED_IN_NAMES, is_name
 
 PEOPLE = "people.yaml"
 CLINICIAN, COMMUNICATIONS, APPROVER = "clinician", "communications", "approver"
-ROLES = (CLINICIAN, COMMUNICATIONS, APPROVER)
+PRIVACY, IT = "privacy", "it"
+ROLES = (CLINICIAN, COMMUNICATIONS, APPROVER, PRIVACY, IT)
 DECIDING = (CLINICIAN, COMMUNICATIONS)
-"""Roles that decide about messages; an approver decides about texts."""
+"""Roles that decide about messages; an approver decides about texts. Privacy and IT are roles of the pages alone."""
 MOST_PEOPLE = 300
 _MOST_LISTED = 20
 

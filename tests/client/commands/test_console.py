@@ -24,13 +24,14 @@ def secret(tmp_path: Path) -> Path:
     return path
 
 
-def add(hospital, secret: Path, name: str = "mary", person: str = "Mary Ward", *more: str) -> int:
-    given = ["--person", person, "--role", "privacy", "--password-file", str(secret), *more]
-    return main(["console", "account", "add", name, *given, "--home", str(hospital.folder)])
+def add(hospital, secret: Path, roles: str = "privacy", name: str = "mary") -> int:
+    (hospital.folder / "people.yaml").write_text(f"people:\n  mary: {{name: Mary Ward, roles: [{roles}]}}\n")
+    given = ["--password-file", str(secret), "--home", str(hospital.folder)]
+    return main(["console", "account", "add", name, *given])
 
 
 def test_accounts_are_added_listed_and_disabled(hospital, secret: Path, capsys) -> None:
-    assert add(hospital, secret, "mary", "Mary Ward", "--role", "it") == 0
+    assert add(hospital, secret, "it, privacy") == 0
     home = ["--home", str(hospital.folder)]
     for words in (
         ["passwd", "mary", "--password-file", str(secret)],
@@ -53,18 +54,7 @@ def test_accounts_are_added_listed_and_disabled(hospital, secret: Path, capsys) 
 def test_a_password_comes_from_a_file_or_a_person_and_never_from_the_command_line(
     hospital, secret: Path, capsys
 ) -> None:
-    given = [
-        "console",
-        "account",
-        "add",
-        "mary",
-        "--person",
-        "Mary Ward",
-        "--role",
-        "it",
-        "--home",
-        str(hospital.folder),
-    ]
+    given = ["console", "account", "add", "mary", "--home", str(hospital.folder)]
     assert main(given) == 2
     assert "nobody is at the terminal" in capsys.readouterr().err
     assert main([*given, "--password", PASSWORD]) == 2
@@ -76,9 +66,17 @@ def test_a_password_comes_from_a_file_or_a_person_and_never_from_the_command_lin
 
 
 def test_a_folder_that_is_no_home_gets_no_accounts(tmp_path: Path, secret: Path, capsys) -> None:
-    given = ["--person", "Mary Ward", "--role", "it", "--password-file", str(secret), "--home", str(tmp_path)]
+    given = ["--password-file", str(secret), "--home", str(tmp_path)]
     assert main(["console", "account", "add", "mary", *given]) == 2
     assert not (tmp_path / "accounts.json").exists()
+
+
+def test_who_is_not_enrolled_for_a_page_gets_no_account(hospital, secret: Path, capsys) -> None:
+    assert add(hospital, secret, name="grace") == 2
+    assert "is not in people.yaml" in capsys.readouterr().err
+    assert add(hospital, secret, "approver") == 2
+    assert "has no role of the pages" in capsys.readouterr().err
+    assert not (hospital.folder / "accounts.json").exists()
 
 
 @pytest.mark.slow

@@ -178,7 +178,7 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
         ["ledger", "show"], ["ledger", "verify"], ["ledger", "export", "{out}.jsonl"],
         ["ledger", "backup", "{out}.backup"], ["ledger", "clock", "--reason", "x"], ["notice", "{out}.html"],
         ["content", "check", str(folder / "content")],
-        ["console", "account", "add", "{name}", "--person", "{name}", "--role", "it", "--password-file", "{password}"],
+        ["console", "account", "add", "{name}", "--password-file", "{password}"],
         ["console", "account", "list"],
         ["decline", terms, "--reason", "y"],
     ]  # fmt: skip
@@ -210,6 +210,8 @@ def test_no_command_says_or_writes_anything_personal(
     _save_model(hospital, tmp_path / "model.safetensors")
     write_folder(tmp_path / "content", module_text())
     (tmp_path / "password").write_text("three green horses run")
+    people = "mary0: {name: Mary Ward, roles: [it]}, mary1: {name: Grace Hopper, roles: [it]}"
+    (hospital.folder / "people.yaml").write_text(f"people: {{{people}}}")
     forms = [[], ["--json"]] if break_it is as_they_are else [[]]
     codes = {main(command) for command in commands(hospital, tmp_path, forms)}
     assert codes == ({0} if break_it in (as_they_are, ragged, open_quote, not_utf8) else {0, 2})

@@ -7,10 +7,11 @@ import pytest
 
 from tests.client.small_hospital import Hospital
 from tests.pages.browser import Browser
+from wardround.client.console.accounts import HospitalAccounts
 from wardround.client.console.questions import hospital_desk
 from wardround.client.console.roles import ROLES
 from wardround.client.console.serve import hospital_app
-from wardround.client.console.settings import console_accounts, load_console_settings
+from wardround.client.console.settings import load_console_settings
 from wardround.client.home.home import load_home
 from wardround.client.home.terms_folder import keep_pending
 from wardround.client.ledger.entries import Entry
@@ -32,12 +33,18 @@ class Console:
     def __init__(self, hospital: Hospital) -> None:
         self.hospital = hospital
         self.propose(hospital.terms)
-        self.accounts = console_accounts(hospital.folder)
+        self.enrol(PEOPLE)
+        self.accounts = HospitalAccounts(hospital.folder)
         for role in ROLES:
-            self.accounts.add(role, PEOPLE[role], (role,), PASSWORD)
+            self.accounts.admit(role, PASSWORD)
         self.settings = load_console_settings(hospital.folder)
         self.desk = hospital_desk(hospital.folder, self.settings)
         self.app = hospital_app(self.settings, self.desk)
+
+    def enrol(self, people: dict[str, str]) -> None:
+        """Write people.yaml: accounts, each of the role of its name."""
+        lines = [f"  {role}: {{name: {name}, roles: [{role}]}}\n" for role, name in people.items()]
+        (self.hospital.folder / "people.yaml").write_text("people:\n" + "".join(lines))
 
     def propose(self, terms: Terms) -> str:
         """Have terms arrive, as with a first plan; gives the path of their page."""

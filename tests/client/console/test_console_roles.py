@@ -2,11 +2,12 @@
 
 import pytest
 
-from tests.client.console.conftest import PASSWORD
+from tests.client.console.conftest import PASSWORD, PEOPLE
 from tests.pages.browser import form_token
 from wardround.client.console.pages import MENU, hospital_routes, hospital_site
 from wardround.client.console.questions import questions
-from wardround.client.console.roles import IT, PRIVACY, ROLES
+from wardround.client.console.roles import ROLES
+from wardround.client.policy.people import IT, PRIVACY
 from wardround.pages.app import common_routes
 
 ANYBODY, EVERYBODY = "anybody", frozenset(ROLES)
@@ -89,6 +90,12 @@ def test_every_question_that_records_something_needs_a_form(console) -> None:
 def test_roles_are_those_that_stand_now(console, browse) -> None:
     browser = browse("it")
     assert browser.get("/machine").status_code == 200
+    console.enrol({**PEOPLE, "it": "Alan Mathison Turing"})
+    assert "Alan Mathison Turing" in browser.get("/machine").text
+    console.enrol({role: name for role, name in PEOPLE.items() if role != "it"})
+    assert browser.get("/machine", follow=False).status_code == 303
+    console.enrol(PEOPLE)
+    browser.log_in("it", PASSWORD)
     console.accounts.set_disabled("it", True)
     assert browser.get("/machine", follow=False).status_code == 303
     assert browser.log_in("it", PASSWORD).status_code == 401
