@@ -13,9 +13,13 @@ from wardround.protocol.errors import ConfigurationError
 def alone(path: Path, busy: str) -> Iterator[None]:
     """Hold the lock at ``path`` within the block; ConfigurationError with ``busy`` where another process does.
 
-    So too where that process removed the file, and its folder, just before the lock was taken (``study delete``).
+    So too where that process removed the file, or its folder, just before the lock was taken (``study delete``).
     """
-    with path.open("a") as file:
+    try:
+        opened = path.open("a")
+    except FileNotFoundError as error:
+        raise ConfigurationError(busy) from error
+    with opened as file:
         try:
             # Not a file that is removed at the end: the kernel lets go of this lock however its process dies.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,7 +25,12 @@ def delete_study(home: Path, name: str) -> None:
             )
         # First: where this is cut short, the name is free all the same.
         folder.terms.unlink(missing_ok=True)
-        shutil.rmtree(folder.folder)
+        try:
+            shutil.rmtree(folder.folder)
+        except OSError as error:
+            raise ConfigurationError(
+                f"study={name}: its files cannot all be removed ({error.strerror}); its name is free again"
+            ) from error
 
 
 def _has_asked(folder: StudyFolder) -> bool:

@@ -9,6 +9,7 @@ same round and the same weights.
 """
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 from wardround.conf.proposal import Serving
@@ -52,16 +53,18 @@ def train(serving: Serving) -> None:
     folder = home.study(serving.study)
     composed = None if serving.proposal is None else signed_terms(serving.proposal, serving.now)
     try:
-        signed = terms_of(folder, composed)
-        study = ServedStudy(home, folder, signed, serving, EventLog(folder.events))
+        study = ServedStudy(home, folder, terms_of(folder, composed), serving, EventLog(folder.events))
         if not folder.terms.exists():
             # Before anything is written: a study that cannot begin must not take its name.
             check_new(study)
-        keep_terms(folder, signed)
+        folder.folder.mkdir(parents=True, exist_ok=True)
         # Two processes could close one round with different answers, and go on with different weights; hospitals
         # refuse the second ones for a round that they were charged for.
         with alone(folder.lock, f"study={serving.study}: another process is running it; stop that one first"):
-            _serve(study)
+            # Looked at anew: until here another process could begin the study, or delete it.
+            signed = terms_of(folder, composed)
+            keep_terms(folder, signed)
+            _serve(replace(study, signed=signed))
     except OSError as error:
         if error.errno not in _DISK:
             raise

@@ -40,7 +40,7 @@ def standing(home: OperatorHome) -> dict[str, Any]:
     """Give all of it as plain data; asks nobody but this machine's files and port."""
     from wardround.server.network.superlink import is_listening  # Flower: a second
 
-    up, studies = is_listening(home), [_study(study) for study in home.studies()]
+    up, studies = is_listening(home), [study_standing(study) for study in home.studies()]
     return {
         "up": up,
         "address": home.address,
@@ -106,7 +106,7 @@ def _heads(study: StudyFolder, terms: Terms) -> dict[str, str]:
     return {} if found is None else dict(found.state.ledger_heads)
 
 
-def _study(study: StudyFolder) -> dict[str, object]:
+def study_standing(study: StudyFolder) -> dict[str, object]:
     events, terms = read_events(study.events), _terms(study)
     heard = agents_heard(events)
     closed = [event["round"] for event in events if event.get("event") == "round"]

@@ -20,12 +20,12 @@ from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.sum_wire import SumStep
 from wardround.server.algorithm.propose_query import propose_query
 from wardround.server.algorithm.screen import NoRelease
-from wardround.server.commands.status import standing
 from wardround.server.main import main
 from wardround.server.store.begin_home import begin_operator_home
 from wardround.server.store.event_log import read_events
 from wardround.server.study import ask_query
 from wardround.server.study.sum_rounds import SumVoid
+from wardround.server.watch.standing import standing
 
 CONTRACT = trial_contract()
 TRIAL = f"contract_file={ROOT / 'docs' / 'contracts' / 'trial.yaml'}"

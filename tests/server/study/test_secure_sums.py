@@ -28,6 +28,7 @@ from wardround.server.study.secure_sums import Sums, run_sum
 from wardround.server.study.served import ServedStudy
 from wardround.server.study.set_up_sums import SumAsks, set_up, sum_study
 from wardround.server.study.sum_rounds import one_sum_round
+from wardround.server.watch.standing import study_standing
 
 NAMES = ("north", "south", "east", "west")
 INTEGERS = {name: np.arange(6) * 10**9 + index for index, name in enumerate(NAMES)}
@@ -177,13 +178,13 @@ def test_set_up_needs_everybody_and_says_who_is_missing(study, hospitals, step):
     hospitals.away = {step: {"west"}}
     with pytest.raises(ConfigurationError, match=r"set-up: 3 of 4 hospitals sent .*west: late"):
         set_up(study, hospitals.asks())
-    found = status._study(study.folder)
+    found = study_standing(study.folder)
     assert found["set_up_waits_for"] == {"west": "late"}
     said = "  set-up of secure sums needs every hospital; not there yet: west (late)"
     assert status._sum_lines(found) == (said,)
     hospitals.away = {}
     assert np.array_equal(summed(study, hospitals).total, total(*NAMES))
-    assert status._study(study.folder)["set_up_waits_for"] == {}
+    assert study_standing(study.folder)["set_up_waits_for"] == {}
 
 
 def test_a_hospital_whose_shares_do_not_open_is_named_and_the_study_does_not_begin(study, hospitals):
@@ -339,14 +340,14 @@ def test_a_stop_is_heard_between_two_askings_and_the_study_goes_on_later(study, 
 
 
 def test_status_names_the_roster_and_counts_void_sums(study, hospitals):
-    assert status._sum_lines(status._study(study.folder)) == ()
+    assert status._sum_lines(study_standing(study.folder)) == ()
     summed(study, hospitals)
-    found = status._study(study.folder)
+    found = study_standing(study.folder)
     roster = events(study, "secure_sum_ready")[0]["roster"]
     assert (found["state"], found["roster"], found["void_sums"]) == ("running", roster, [])
     assert status._sum_lines(found) == (f"  secure sums of roster {roster[:12]}",)
     assert summed(study, hospitals, weights=1.0).void == "survivors lost"
-    found = status._study(study.folder)
+    found = study_standing(study.folder)
     assert found["void_sums"] == [["training", 1]]
     assert status._sum_lines(found) == (f"  secure sums of roster {roster[:12]}, 1 void",)
 

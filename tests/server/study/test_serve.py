@@ -312,6 +312,56 @@ def test_a_study_that_can_begin_keeps_its_terms(study, monkeypatch):
     assert load_terms(study.folder.terms).terms == study.terms
 
 
+def meanwhile(monkeypatch, act):
+    """Let another process act between the look at a new study and the lock."""
+    before = serve.check_new
+
+    def looked_at(study):
+        before(study)
+        act()
+
+    monkeypatch.setattr(serve, "check_new", looked_at)
+
+
+def test_another_process_that_begins_the_study_with_other_terms_keeps_them(study, monkeypatch):
+    settings = composed(study, monkeypatch)
+    enrol(study, *study.terms.hospitals)
+    others = sign_terms(replace(study.terms, noise_multiplier=2.0), study.home.key())
+    meanwhile(monkeypatch, lambda: kept(study, others))
+    with pytest.raises(ConfigurationError, match="exists with other terms"):
+        serve.train(settings)
+    assert load_terms(study.folder.terms).terms == others.terms
+
+
+def test_a_study_that_is_deleted_meanwhile_begins_anew_or_not_at_all(study, monkeypatch):
+    settings, run = composed(study, monkeypatch), []
+    enrol(study, *study.terms.hospitals)
+    monkeypatch.setattr(serve, "_run", lambda study, state: run.append(study.folder.terms.exists()))
+
+    def begun_and_deleted():
+        kept(study, study.signed)
+        delete_study(study.home.folder, "tea")
+
+    meanwhile(monkeypatch, begun_and_deleted)
+    serve.train(settings)
+    assert run == [True]
+
+
+def test_a_folder_that_is_deleted_just_before_its_lock_is_an_error_in_one_line(study, monkeypatch):
+    settings = composed(study, monkeypatch)
+    enrol(study, *study.terms.hospitals)
+    locked = serve.alone
+
+    def deleted_before(path, busy):
+        path.parent.rmdir()
+        return locked(path, busy)
+
+    monkeypatch.setattr(serve, "alone", deleted_before)
+    with pytest.raises(ConfigurationError, match="another process"):
+        serve.train(settings)
+    assert load_operator_home(study.home.folder).studies() == []
+
+
 def test_a_study_that_never_ran_is_deleted_and_one_that_asked_is_kept(study, monkeypatch):
     kept(study, study.signed)
     study.log.write("started", study="tea")
