@@ -39,22 +39,24 @@ def about(options: Namespace) -> None:
 
 
 def _show(found: AboutPatient) -> None:
-    rows = [
-        (
-            one["sent_at"][:16] or one["state"],
-            one["message"],
-            one["channel"],
-            one["because_of"],
-            "; ".join(map(str, one["reasons"])) or "the standard message",
-            "; ".join(f"{key}: {_short(value)}" for key, value in one["stands_on"].items()),
-        )
-        for one in found.messages
-    ]
-    columns = ("sent (UTC)", "message", "channel", "because of", "why this one", "stands on")
-    table("Messages", columns, rows)
     for one in found.messages:
-        say(*(f"{d['act']} by {d['person']} on {d['at'][:10]}: {d['reason']}" for d in one["decisions"]))
-    table("Held back", ("trigger", "rule", "why"), [(h["trigger"], h["rule"], h["why"]) for h in found.held])
+        when = f"sent {one['sent_at'][:16]} UTC" if one["sent_at"] else one["state"]
+        grounds = "; ".join(f"{key}: {_short(value)}" for key, value in one["stands_on"].items())
+        chosen = _short(one["chosen_by_model"]) or "nobody's"
+        rows = [
+            ("because of", one["because_of"]),
+            *(("why", text) for text in one["reasons"]),
+            ("otherwise", one["standard_message"]),
+            ("model", chosen),
+            ("stands on", grounds),
+            *(
+                ("decided", f"{d['act']} by {d['person']} on {d['at'][:10]}: {d['reason']}")
+                for d in one["decisions"]
+            ),
+        ]
+        table(f"{one['message']} by {one['channel']}, {when}", ("", ""), rows)
+    held = [(h["made_at"][:10], h["trigger"], h["rule"], h["why"]) for h in found.held]
+    table("Held back", ("on", "trigger", "rule", "why"), held)
     say(
         *(f"Withdrew {w['consent']} {w['channel']} on {w['at'][:10]} ({w['why']})" for w in found.withdrawals)
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wardround.client.connectors.withdrawals import Withdrawal
+from wardround.client.outreach.decide.why import why_this_one
 from wardround.client.outreach.journal.journal import Journal
 from wardround.client.outreach.journal.records import OutreachProposal, as_text
 
@@ -41,7 +42,8 @@ def _message(journal: Journal, proposal: OutreachProposal, export: dict[str, Any
         "topic": proposal.topic,
         "channel": proposal.channel,
         "because_of": proposal.trigger,
-        "reasons": list(proposal.reasons),
+        "reasons": list(why_this_one(proposal)),
+        "options": [dict(one) for one in proposal.options],
         "stands_on": dict(proposal.stands_on),
         "chosen_by_model": proposal.model,
         "sent_to": export["recipient"] if export and proposal.state == "exported" else "",

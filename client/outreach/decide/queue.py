@@ -7,9 +7,13 @@ A clinician sees each message with its patient and its reasons. Communications s
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
 
 from wardround.client.outreach.decide.rules import FEWEST_SHOWN
 from wardround.client.outreach.decide.signed import SignedAbout
+from wardround.client.outreach.decide.why import why_this_one
 from wardround.client.outreach.journal.records import OutreachProposal, as_text
 
 
@@ -26,7 +30,7 @@ class QueueGroup:
     @property
     def shown(self) -> str:
         """Spell the count."""
-        return f"fewer than {FEWEST_SHOWN}" if self.count is None else f"{self.count:,}"
+        return shown_count(self.count)
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,47 @@ class QueueLine:
     send_before: str
     state: str
     reasons: tuple[str, ...] = field(repr=False)
+    options: tuple[Mapping[str, Any], ...] = field(repr=False)
     signed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """Patients to whom a trigger's message may not go, by rule. count: None where it is too small to be shown.
+
+    seen: when that was last looked at.
+    """
+
+    trigger: str
+    rule: str
+    why: str
+    count: int | None
+    seen: str
+
+    @property
+    def shown(self) -> str:
+        """Spell the count."""
+        return shown_count(self.count)
+
+
+def held_back(held: pl.DataFrame, proposed: pl.DataFrame, all_counts: bool) -> list[HeldBack]:
+    """Count what a rule holds, as each trigger's last run saw it.
+
+    held: of the journal; proposed: token, trigger and occasion of its proposals, which no rule holds any more.
+    all_counts: for a clinician, who sees small ones too.
+    """
+    still = held.join(proposed, on=("token", "trigger", "occasion"), how="anti")
+    last = still.filter(pl.col("made_at") == pl.col("made_at").max().over("trigger"))
+    counts = last.group_by("trigger", "rule", "why", "made_at").agg(pl.col("token").n_unique().alias("count"))
+    return [
+        HeldBack(trigger, rule, why, count if all_counts or count >= FEWEST_SHOWN else None, seen)
+        for trigger, rule, why, seen, count in counts.sort("trigger", "rule", "why").iter_rows()
+    ]
+
+
+def shown_count(count: int | None) -> str:
+    """Spell a count, or that it is too small to be shown."""
+    return f"fewer than {FEWEST_SHOWN}" if count is None else f"{count:,}"
 
 
 def for_communications(proposals: Sequence[OutreachProposal]) -> list[QueueGroup]:
@@ -70,7 +114,8 @@ def for_clinicians(
             send_after=as_text(one.send_after),
             send_before=as_text(one.send_before),
             state=one.state,
-            reasons=tuple(map(str, one.reasons)),
+            reasons=why_this_one(one),
+            options=tuple(one.options),
             signed=about.signers(one),
         )
         for one in proposals

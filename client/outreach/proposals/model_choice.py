@@ -160,7 +160,7 @@ class ModelChoice:
             choice=choice,
             slot=slot,
             known=history,
-            options=_as_json(len(choice), row, worth, standards.trigger.modules, self.settings.slots),
+            options=_as_json(len(choice), row, worth, picked, standards.trigger.modules, self.settings.slots),
             model=self.digest,
             contract=self.contract.fingerprint,
             own_part=np.full(len(choice), self.own is not None),
@@ -173,21 +173,39 @@ class ModelChoice:
 
 
 def _as_json(
-    rows: int, row: Integers, worth: Worth, modules: Sequence[str], hours: Sequence[int]
+    rows: int, row: Integers, worth: Worth, picked: Integers, modules: Sequence[str], hours: Sequence[int]
 ) -> pl.Series:
-    """Write each row's best option with its gain and the gain's error; whether it was taken, module and slot say."""
+    """Write each row's best option with its gain and the gain's error, then the one that was taken, if it is another.
+
+    It is where the best one's channel has no room. Whether one was taken at all, module and slot of the proposal say.
+    """
     there = np.flatnonzero(worth.best >= 0)
-    best = worth.best[there]
+    first = _texts(worth.best[there], worth.gain[there], worth.error[there], modules, hours)
+    taken = np.flatnonzero(picked != STANDARD)
+    place = picked[taken] * len(hours) + worth.slot[taken, picked[taken]]
+    other = place != worth.best[taken]
+    taken, place = taken[other], place[other]
+    gains, errors = worth.value[taken, picked[taken]], worth.errors[taken, picked[taken]]
+    second = pl.repeat("", len(worth.best), eager=True).scatter(
+        taken, "," + _texts(place, gains, errors.astype(np.float64), modules, hours)
+    )
+    texts = "[" + first + second.gather(there) + "]"
+    return pl.repeat("[]", rows, eager=True).scatter(row[there], texts)
+
+
+def _texts(
+    option: Integers, gain: Floats, error: Floats, modules: Sequence[str], hours: Sequence[int]
+) -> pl.Series:
     frame = pl.DataFrame(
         {
-            "module": pl.Series(list(modules), dtype=pl.String).gather(best // len(hours)),
-            "hour": pl.Series(list(hours), dtype=pl.Int64).gather(best % len(hours)),
-            "gain": np.round(worth.gain[there], 4),
-            "error": np.round(worth.error[there], 4),
+            "module": pl.Series(list(modules), dtype=pl.String).gather(option // len(hours)),
+            "hour": pl.Series(list(hours), dtype=pl.Int64).gather(option % len(hours)),
+            "gain": np.round(gain, 4),
+            "error": np.round(error, 4),
         }
     )
-    start, hour, gain, error, end = (
-        pl.lit(text) for text in ('[{"module":"', '","hour":', ',"gain":', ',"error":', "}]")
+    start, hour, gained, off, end = (
+        pl.lit(text) for text in ('{"module":"', '","hour":', ',"gain":', ',"error":', "}")
     )
-    texts = frame.select(pl.concat_str(start, "module", hour, "hour", gain, "gain", error, "error", end))
-    return pl.repeat("[]", rows, eager=True).scatter(row[there], texts.to_series())
+    texts = frame.select(pl.concat_str(start, "module", hour, "hour", gained, "gain", off, "error", end))
+    return texts.to_series()

@@ -12,7 +12,7 @@ from wardround.client.outreach.choose.gain import field_shares, gains, message_d
 from wardround.client.outreach.proposals.library import NO_MODULE
 from wardround.client.outreach.proposals.option_events import OptionSet, blind_effects, patterns
 from wardround.client.outreach.proposals.standard import Standards
-from wardround.protocol.arrays import Floats, Integers
+from wardround.protocol.arrays import Floats, Floats32, Integers
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.design import active_columns, active_entries
@@ -24,12 +24,14 @@ _AT_ONCE = 1 << 18
 class Worth:
     """Of rows of ``Standards`` and the trigger's modules, each at its best slot.
 
-    value: float64 [rows, modules], −inf where the module is not to be proposed; slot: int8 [rows, modules]. best: of
-    all that is allowed, the place module × slots + slot, −1 for none; gain, error: of the best, float64 [rows].
+    value: float64 [rows, modules], −inf where the module is not to be proposed; slot: int8 [rows, modules]; errors:
+    float32 [rows, modules], of value. best: of all that is allowed, the place module × slots + slot, −1 for none;
+    gain, error: of the best, float64 [rows].
     """
 
     value: Floats
     slot: NDArray[np.int8]
+    errors: Floats32
     best: Integers
     gain: Floats
     error: Floats
@@ -77,6 +79,7 @@ def _nothing(rows: int, modules: int) -> Worth:
     return Worth(
         value=np.full((rows, modules), -np.inf),
         slot=np.zeros((rows, modules), np.int8),
+        errors=np.zeros((rows, modules), np.float32),
         best=np.full(rows, -1, np.int64),
         gain=np.full(rows, -np.inf),
         error=np.zeros(rows),
@@ -88,6 +91,7 @@ def _note(found: Worth, who: Integers, at: int, slot: int, slots: int, gain: Flo
     good = (gain > error) & (gain > 0) & (gain > found.value[who, at])
     found.value[who[good], at] = gain[good]
     found.slot[who[good], at] = slot
+    found.errors[who[good], at] = error[good]
     better = gain > found.gain[who]
     found.gain[who[better]], found.error[who[better]] = gain[better], error[better]
     found.best[who[better]] = at * slots + slot

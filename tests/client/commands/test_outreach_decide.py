@@ -46,7 +46,7 @@ def test_communications_see_texts_and_counts_and_a_clinician_sees_patients(
     code, said, _ = run_outreach("queue", "--person", "Grace Hopper")
     assert (code, said["role"], len(said["waiting"])) == (0, "clinician", 12)
     assert said["waiting"][0]["patient"] == "P-1"
-    assert said["waiting"][0]["reasons"] == ["was late before"]
+    assert said["waiting"][0]["reasons"] == ["was late before", "the standard message"]
     code, said, _ = run_outreach("queue", "--person", "Ada Byron")
     assert (code, [one["count"] for one in said["waiting"]]) == (0, [12])
     code, text, _ = run_outreach("queue", "--person", "Ada Byron", plain=True)

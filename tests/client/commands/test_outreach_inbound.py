@@ -183,7 +183,12 @@ def test_about_tells_what_why_and_on_which_consent(outreach: Hospital, run_outre
     assert code == 0
     message = said["messages"][0]
     assert (message["state"], message["because_of"]) == ("held", "unconfirmed-visit")
-    assert (message["stands_on"], message["reasons"]) == ({"contact": "consents"}, ["was late before"])
+    assert message["stands_on"] == {"contact": "consents"}
+    assert message["reasons"] == ["was late before", "the standard message"]
+    code, text, _ = run_outreach("about", "P-1", "--person", "Ida Rhodes", plain=True)
+    told = " ".join(text.split())
+    assert f"otherwise {message['standard_message']}" in told
+    assert "why was late before" in told
     assert message["decisions"][0]["person"] == "Grace Hopper"
     assert run_outreach("about", "P-1", "--person", "Ada Byron")[0] == 2
     run_outreach("inbound", "--patient", "P-1", *GRACE)

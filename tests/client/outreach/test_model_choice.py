@@ -257,3 +257,19 @@ def test_an_own_part_makes_no_gain_of_insurance_either(run):
     patients = TABLES["patients"] + "\n" + "\n".join(f"{name},40,{insured[name]}" for name in insured)
     found, _ = run({}, personal=True, **{**tables, "messages": "\n".join(rows), "patients": patients})
     assert len({found[n] for n in (1, 2, 3, 4)}) == 1
+
+
+def test_what_was_taken_is_kept_beside_the_best_that_has_no_room(run):
+    """A letter would be best for all, and there is room for one: the others get a text later, and both are kept."""
+    settings = SETTINGS + "hours: {slots: [8, 12]}\ncapacity: {letter: 1}\n"
+    found, proposals = run({"channel: letter": 0.5, "hour: 12 or more": 0.2}, settings=settings)
+    assert list(found.values()).count("letter") == 1
+    for one in proposals:
+        names = [option["module"] for option in one.options]
+        if one.module == "visit-letter.en":
+            assert names == ["visit-letter"]
+        else:
+            assert names == ["visit-letter", "visit-sms"]
+            assert one.send_after.hour == 12
+            assert one.options[1]["gain"] == pytest.approx(expit(0.2) - 0.5, abs=1e-4)
+            assert one.options[0]["gain"] > one.options[1]["gain"] > one.options[1]["error"]
