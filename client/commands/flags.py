@@ -54,4 +54,10 @@ def of_model(parser: OneLineParser) -> None:
     parser.add_argument(
         "--accept-unsigned", metavar="REASON", help="use a model that nobody signed; the reason is recorded"
     )
+    parser.add_argument(
+        "--contract",
+        type=Path,
+        metavar="FILE",
+        help="in a simulated home: the contract.yaml beside a simulation's model",
+    )
     parser.add_argument("--person", metavar="NAME", help="who accepts (default: the user's name)")

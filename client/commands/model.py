@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
+from wardround.client.commands.contract_file import read_contract_file
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import say
 from wardround.client.outreach.score import is_simulated, refuse_not_releasable
@@ -52,8 +53,20 @@ def model_at_hand(
     return at_hand
 
 
-def model_contract(opened: OpenHome, at_hand: ModelAtHand, terms: str | None) -> Contract:
-    """The contract named, or the known one that the model says it belongs to, or the one known."""
+def model_contract(
+    opened: OpenHome, at_hand: ModelAtHand, terms: str | None, file: Path | None = None
+) -> Contract:
+    """The contract named, or the known one that the model says it belongs to, or the one known.
+
+    file: of a contract that nobody approved, which a simulated home alone may read.
+    """
+    if file is not None:
+        if opened.home.simulation is None:
+            raise ConfigurationError(
+                f"--contract={file}: is for simulated homes alone; here a model's contract stands in terms that people "
+                "approved (--terms)"
+            )
+        return read_contract_file(file)
     if terms is None:
         wanted = contract_fingerprint(at_hand.content, at_hand.path)
         for signed in opened.known():

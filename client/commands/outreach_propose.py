@@ -23,6 +23,7 @@ from wardround.client.outreach.proposals.library import Library
 from wardround.client.outreach.proposals.model_choice import ModelChoice
 from wardround.client.outreach.proposals.own_part import own_part
 from wardround.client.outreach.propose import Grounds, Proposing, propose
+from wardround.client.outreach.score import refuse_simulated
 from wardround.client.outreach.signed_model import check_marks, signed_beside
 from wardround.client.outreach.triggers.declared import declared_faults
 from wardround.client.outreach.triggers.settings import OUTREACH
@@ -52,9 +53,10 @@ def model_choice(opened: OpenHome, grounds: Grounds, options: Namespace) -> Mode
     if options.model is None:
         return None
     at_hand = model_at_hand(opened, options.model, options.signature, options.accept_unsigned)
-    contract = model_contract(opened, at_hand, options.terms)
+    contract = model_contract(opened, at_hand, options.terms, options.contract)
     stored = read_model(at_hand.content, contract, options.model)
     check_marks(at_hand, stored)
+    refuse_simulated(stored, opened.home.simulation is None)
     reviewed_or_accepted(opened, at_hand, stored, options)
     error = signed_beside(at_hand, WEIGHT_ERROR)
     if error is None:

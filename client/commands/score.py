@@ -29,7 +29,7 @@ def run(options: Namespace) -> None:
         raise ConfigurationError(f"out={out}: must be a new file that ends in {' or '.join(FORMATS)}")
     with open_home(options.home) as opened:
         at_hand = model_at_hand(opened, options.model, options.signature, options.accept_unsigned)
-        contract = model_contract(opened, at_hand, options.terms)
+        contract = model_contract(opened, at_hand, options.terms, options.contract)
         stored = read_model(at_hand.content, contract, options.model)
         check_marks(at_hand, stored)
         accepted = reviewed_or_accepted(opened, at_hand, stored, options)

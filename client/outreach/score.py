@@ -58,6 +58,17 @@ def refuse_not_releasable(stored: StoredModel, today: date, real: bool) -> None:
         raise ConfigurationError(f"model: was usable until {last_day[:10]}; {remedy}")
 
 
+def refuse_simulated(stored: StoredModel, real: bool) -> None:
+    """Raise ConfigurationError where a simulation's model would choose messages to real patients; nobody may accept it.
+
+    A model without the mark counts as a simulation's.
+    """
+    if real and is_simulated(stored):
+        raise ConfigurationError(
+            "model: is marked as a simulation's, and chooses no message to a real patient; use an operator's model"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Scores of messages, known patients first.

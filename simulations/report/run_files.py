@@ -20,6 +20,7 @@ from wardround.conf.settings import FIGURE_FORMATS, ReportSettings
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_durably
 from wardround.protocol.model.model_file import model_bytes
+from wardround.protocol.model.weight_error_file import WEIGHT_ERROR, weight_error_bytes
 from wardround.protocol.text.say import complain
 from wardround.server.report.model_facts import release_facts
 from wardround.simulations.report.card import card_files
@@ -41,7 +42,8 @@ PACKAGES = (
 FIGURES = ("methods", "rounds", "hospitals", "calibration", "outreach")
 EARLIER = ".earlier-"
 """Stands in the name of a folder whose run made room for another."""
-OPTIONAL = ("report.html", "README.md", "predictions.parquet")
+CONTRACT = "contract.yaml"
+OPTIONAL = ("report.html", "README.md", "predictions.parquet", WEIGHT_ERROR)
 """Files that one run leaves and another does not."""
 
 
@@ -73,7 +75,10 @@ def write_run(results: Results, folder: Path, report: ReportSettings | None = No
             results.contract, results.model, results.weights, model_facts(results)
         ),
         "config.yaml": yaml.safe_dump(results.settings, sort_keys=False, allow_unicode=True).encode(),
+        CONTRACT: yaml.safe_dump(results.contract.to_mapping(), sort_keys=False, allow_unicode=True).encode(),
     }
+    if results.weight_error is not None:
+        contents[WEIGHT_ERROR] = weight_error_bytes(results.contract, results.weight_error)
     contents |= card_files(results)
     if results.real_table:
         contents["README.md"] = f"# {results.study}\n\nWarning: {PROTECTS_NOBODY_WARNING}\n".encode()

@@ -89,6 +89,7 @@ class Results:
     public_patients: as the terms declare them. real_table: whether somebody stands in the table, and nobody is
     invented. how_read: per table of one's own, how its cells were read, in words. terms, assessment: what the model
     card is written from. outreach: how many engage by who chooses messages; None where nobody asked.
+    weight_error: float64 [width, width], A of the effects' covariance A Aᵀ; None where the study's steps do not tell.
     """
 
     study: str
@@ -117,6 +118,7 @@ class Results:
     how_read: Mapping[str, str] = field(default_factory=dict)
     training: Cohort | None = None
     outreach: Engagement | None = None
+    weight_error: Floats | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together, so that no number is put beside the wrong name."""

@@ -20,6 +20,7 @@ from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.rounds import OnRound, RoundState, RoundSummary, finished, reported_weights
 from wardround.server.algorithm.screen import NoRelease
+from wardround.server.algorithm.weight_error import posterior_factor
 from wardround.server.evaluation.assess import (
     Ask,
     EvaluationResult,
@@ -122,6 +123,7 @@ def _conducted(settings: StudySettings) -> Results:
         real_table=settings.data.name != "synthetic",
         how_read=federation.how_read,
         outreach=outreach,
+        weight_error=posterior_factor(terms, state.optimizer),
     )
 
 

@@ -1,15 +1,20 @@
 """Models, marks, cards and exceptions: what the operator did not sign, or was changed since, is refused by name."""
 
 import json
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from safetensors.numpy import load, save
 
 import wardround.client.outreach.signed_model
+from wardround.client.commands.open_home import open_home
+from wardround.client.commands.outreach_propose import model_choice
 from wardround.client.home.home import load_home
 from wardround.client.main import main
 from wardround.client.outreach.signed_model import signed_beside, take_model
@@ -335,3 +340,32 @@ def test_a_file_beside_the_model_is_read_only_as_it_was_signed(operator: Operato
     (path.parent / "model_card.md").write_bytes(b"exchanged since")
     with pytest.raises(ConfigurationError, match="is not what the operator signed"):
         signed_beside(at_hand, "model_card.md")
+
+
+@pytest.mark.parametrize("mark", ["yes", "", "maybe"])
+def test_a_simulations_model_chooses_no_message_to_a_real_patient_whoever_accepts_it(
+    hospital: Any, operator: Operator, mark: str
+) -> None:
+    """Neither signed with the mark, nor unsigned and accepted by a person twice over."""
+    operator.release(simulation=mark)
+    accepted = {"accept_unsigned": "a trial", "accept_not_releasable": "a trial", "person": "Dr. Grey"}
+    for signed in (True, False):
+        if not signed:
+            operator.signature.unlink()
+        options = Namespace(model=operator.model, signature=None, terms=None, contract=None, **accepted)
+        with open_home(hospital.folder) as opened, pytest.raises(ConfigurationError, match="simulation's"):
+            model_choice(opened, SimpleNamespace(), options)  # type: ignore[arg-type]
+    assert "unsigned_model" not in notes(hospital)
+
+
+def test_a_real_home_takes_neither_the_demos_model_nor_its_contract(
+    hospital: Any, operator: Operator, score: Score, tmp_path: Path
+) -> None:
+    operator.release(simulation="yes")
+    operator.signature.unlink()
+    contract = tmp_path / "contract.yaml"
+    contract.write_text(yaml.safe_dump(operator.contract.to_mapping()))
+    code, _, line = score("--contract", str(contract), "--accept-unsigned", "x")
+    assert (code, "is for simulated homes alone" in line) == (2, True)
+    code, _, line = score()
+    assert (code, "there is no signature beside it" in line) == (2, True)

@@ -27,6 +27,7 @@ FILES = {
     "metrics.parquet",
     "model.safetensors",
     "config.yaml",
+    "contract.yaml",
     "manifest.json",
     "report.html",
     "predictions.parquet",
