@@ -107,6 +107,7 @@ def _heads(study: StudyFolder, terms: Terms) -> dict[str, str]:
 
 
 def study_standing(study: StudyFolder) -> dict[str, object]:
+    """Give how one study stands, from its terms, its event log and its lock."""
     events, terms = read_events(study.events), _terms(study)
     heard = agents_heard(events)
     closed = [event["round"] for event in events if event.get("event") == "round"]
