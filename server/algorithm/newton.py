@@ -13,7 +13,8 @@ makes w the posterior mean given the average of all t gradients, each linearised
 by its number, so that later ones, taken nearer to w*, say more (weights as in Lacoste-Julien, Schmidt and Bach
 2012). There is no step size to choose and no average over a tail: badly and well conditioned directions arrive
 together, and a parameter that noise hides stays near zero at no cost to others. (w is counted from what is publicly
-expected of it, ``server.algorithm.prior_mean``: the prior's mean.) Noisy second-order steps:
+expected of it, ``server.algorithm.prior_mean``: the prior's mean. Where rounds have noise of their own, the gradients
+also tell how far each field's effects spread, ``server.algorithm.field_spread``.) Noisy second-order steps:
 Avella-Medina, Bradshaw and Loh 2023; Ganesh et al. 2023, "Faster differentially private convex optimization via
 second-order methods". All of it reads releases only.
 """
@@ -30,6 +31,7 @@ from wardround.protocol.contract.contract import Contract
 from wardround.protocol.model.model import column_scale
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import release_weights
+from wardround.server.algorithm.field_spread import by_column
 from wardround.server.algorithm.fisher import bin_shares, fisher_information, second_moments
 
 EFFECT_STDDEV = 0.7
@@ -38,6 +40,8 @@ INTERCEPT_VARIANCE = 4.0
 """Of the intercept, in τ²: the base rate is further from one half than an effect is from nothing."""
 RANGE_DECAY = 2.7
 """The two ends of an ordered feature correlate by exp(−this), bins between them by their share of the way."""
+AS_EXPECTED: Floats = np.zeros(0)
+"""No factors: every field's effects spread as the prior has it."""
 ORDERED_KINDS = ("numeric", "ordered", "hour", "gap_days", "history")
 
 
@@ -100,14 +104,21 @@ def bins_covariance(kind: str, size: int, of_bins: Callable[[int], Floats] = ord
     return covariance
 
 
-def design_gain(terms: Terms, shares: Floats) -> Gain:
-    """Compute the gain of an additive model whose design has these shares of bins (``server.algorithm.fisher``).
+def scaled_prior(contract: Contract, factors: Floats = AS_EXPECTED) -> Floats:
+    """τ²K with each field's variance times its factor (``server.algorithm.field_spread``): float64 [width, width]."""
+    spread = np.sqrt(by_column(contract.layout, factors))
+    return np.asarray(EFFECT_STDDEV**2 * spread[:, None] * prior_covariance(contract) * spread)
 
-    Of the order of width³ operations: once per study, not per round.
-    """
+
+def design_fisher(terms: Terms, shares: Floats) -> Floats:
+    """H of an additive model whose design has these shares of bins (``server.algorithm.fisher``): [width, width]."""
     layout = terms.contract.layout
-    fisher = fisher_information(second_moments(layout, shares), column_scale(terms.model, layout))
-    pulled = EFFECT_STDDEV**2 * prior_covariance(terms.contract) @ fisher
+    return fisher_information(second_moments(layout, shares), column_scale(terms.model, layout))
+
+
+def gain_of(terms: Terms, fisher: Floats, factors: Floats = AS_EXPECTED) -> Gain:
+    """Factor the gain for any noise level; of the order of width³ operations, of many more than one solution needs."""
+    pulled = scaled_prior(terms.contract, factors) @ fisher
     # Positive semidefinite: an eigenvalue below 0 is rounding, and could cancel s² in the denominator.
     strength, vectors = np.linalg.eigh(fisher @ pulled + chance_variance(terms) * fisher)
     return Gain(inward=vectors.T, outward=pulled @ vectors, strength=np.maximum(strength, 0), fisher=fisher)
@@ -119,18 +130,35 @@ def chance_variance(terms: Terms) -> float:
     return math.fsum(weights[name] ** 2 * count for name, count in declared.items())
 
 
-_latest_gain: dict[tuple[str, bytes, float], Gain] = {}
+_latest_fisher: dict[tuple[str, bytes, float], Floats] = {}
 
 
-def cached_gain(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Gain:
-    """Give the gain for a released mean row, kept from the last call where nothing has changed.
+def cached_fisher(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Floats:
+    """Give H for a released mean row, read-only, kept from the last call where nothing has changed.
 
     mean_row: float64 [width] as aggregated, in units of the clip norm × scaled rows, with noise of
     ``row_noise_stddev``.
     """
     key = (terms.fingerprint, mean_row.tobytes(), row_noise_stddev)
+    if key not in _latest_fisher:
+        fisher = design_fisher(terms, _shares(terms, mean_row, row_noise_stddev))
+        fisher.flags.writeable = False
+        # One at a time: it has up to 32 MB, and a study needs one.
+        _latest_fisher.clear()
+        _latest_fisher[key] = fisher
+    return _latest_fisher[key]
+
+
+_latest_gain: dict[tuple[str, bytes, float, bytes], Gain] = {}
+
+
+def cached_gain(
+    terms: Terms, mean_row: Floats, row_noise_stddev: float, factors: Floats = AS_EXPECTED
+) -> Gain:
+    """Give the gain for a released mean row and factors, kept from the last call where nothing has changed."""
+    key = (terms.fingerprint, mean_row.tobytes(), row_noise_stddev, factors.tobytes())
     if key not in _latest_gain:
-        gain = design_gain(terms, _shares(terms, mean_row, row_noise_stddev))
+        gain = gain_of(terms, cached_fisher(terms, mean_row, row_noise_stddev), factors)
         # One gain at a time: it holds three matrices of up to 32 MB, and a study needs one.
         _latest_gain.clear()
         _latest_gain[key] = gain

@@ -18,6 +18,7 @@ from wardround.protocol.terms.settings import OPTIMIZERS, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import newton, own_rule
 from wardround.server.algorithm.aggregate import noise_gain
+from wardround.server.algorithm.field_spread import columns_of_fields, read_fields
 from wardround.server.algorithm.prior_mean import prior_mean
 from wardround.server.algorithm.propose import tail_share, without_moments
 
@@ -27,13 +28,14 @@ ADAPTIVITY = 1e-3  # τ of Reddi et al. 2021: keeps a coordinate of little noise
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OptimizerState:
-    """first_moment: velocity (sgd), mean of gradients (adam) or what newton has seen (``_by_running_gain``).
+    """first_moment: velocity (sgd), mean of gradients (adam) or what newton has seen (``_by_running_average``).
 
     second_moment: adam's, empty otherwise.
     mean_row: newton's, the aggregated mean design row over ``row_count`` moment rounds; empty before the first.
     All float64, [parameters]. steps counts the updates made. What follows from mean_row and the terms, as the
     gain does, is not part of the state: a replay of the releases finds it again. own: the state of a user's
-    optimiser, arrays by name; empty for the others.
+    optimiser, arrays by name; empty for the others. factors: newton's, of each field's prior variance, float64
+    [fields] (``server.algorithm.field_spread``); empty before the first gradient, and with equal noise.
     """
 
     first_moment: Floats
@@ -42,6 +44,7 @@ class OptimizerState:
     mean_row: Floats = field(default_factory=lambda: np.zeros(0))
     row_count: int = 0
     own: Mapping[str, Floats] = field(default_factory=dict)
+    factors: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,20 +92,21 @@ def apply(
     noise = noise_gain(terms)
     # All moment rounds have the first one's noise.
     row_noise = terms.hospital_noise_stddev(1) * noise / math.sqrt(state.row_count)
-    gain = newton.cached_gain(terms, state.mean_row, row_noise)
     # Newton's prior has mean zero: weights are told from what was expected.
     expected = prior_mean(terms)
     if terms.round_noise_multipliers:
-        state, after = _by_running_gain(state, terms, gain, weights - expected, gradient)
+        fisher = newton.cached_fisher(terms, state.mean_row, row_noise)
+        state, after = _by_running_average(state, terms, fisher, weights - expected, gradient)
         return state, after + expected
+    gain = newton.cached_gain(terms, state.mean_row, row_noise)
     averaged = newton.averaged_noise_stddev(terms, noise)
     # Counted in gradients: moment rounds made no step, and must not shrink the first one.
     after = gain.step(weights - expected, gradient, averaged, newton.rate(state.steps + 1) * rate)
     return replace(state, steps=state.steps + 1), after + expected
 
 
-def _by_running_gain(
-    state: OptimizerState, terms: Terms, gain: newton.Gain, weights: Floats, gradient: Floats
+def _by_running_average(
+    state: OptimizerState, terms: Terms, fisher: Floats, weights: Floats, gradient: Floats
 ) -> tuple[OptimizerState, Floats]:
     """Make w the posterior mean given the gradients so far, with the noise that their average has so far.
 
@@ -110,12 +114,17 @@ def _by_running_gain(
     signal, and carry w to where later gradients are linearised badly (on the zoo, 0.007 AUC with ten rounds). The
     average is kept itself: a step from the last w, as the one gain for all rounds has it, does not tell what was seen.
     """
-    count = state.steps + 1
-    innovation = gradient - weights @ gain.fisher
+    count, places = state.steps + 1, columns_of_fields(terms.contract.layout)
+    innovation = gradient - weights @ fisher
     seen = state.first_moment + newton.rate(count) * (innovation - state.first_moment)
-    target = -gain.posterior(seen, newton.averaged_noise_stddev(terms, noise_gain(terms), count))
+    stddev = newton.averaged_noise_stddev(terms, noise_gain(terms), count)
+    noise = newton.chance_variance(terms) * fisher
+    noise[np.diag_indices_from(noise)] += stddev**2
+    # Empty before the first gradient, and in the checkpoint of a study that an earlier version began.
+    factors = state.factors if len(state.factors) else np.ones(len(places))
+    target, told = read_fields(places, newton.scaled_prior(terms.contract), fisher, seen, noise, factors)
     after = weights + terms.training.learning_rate * (target - weights)
-    return replace(state, first_moment=seen, steps=count), after
+    return replace(state, first_moment=seen, steps=count, factors=told), after
 
 
 def first_order(

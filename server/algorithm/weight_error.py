@@ -12,9 +12,10 @@ the noise, that patients are few, and what both hide, since a parameter that noi
 
 Exact where the mean loss is quadratic with the curvature H, every planned hospital answers and the prior holds. An
 approximation otherwise: H is read from a noised row with one h in the place of p(1 − p), so that later gradients do not
-cancel the noise of earlier weights whole; clipping bends the gradients of few patients; and the moment round's noise
-moves F itself, which is not counted. ``test_the_noise_moves_weights_as_far_as_is_stated`` runs a study again and again
-with other noise, and refuses two thirds of the error as well as three halves.
+cancel the noise of earlier weights whole; clipping bends the gradients of few patients; and the noise of the moment
+round, and that in what is read of each field's spread, moves F itself, which is not counted.
+``test_the_noise_moves_weights_as_far_as_is_stated`` runs a study again and again with other noise, and
+refuses two thirds of the error as well as three halves.
 """
 
 import math
@@ -26,11 +27,10 @@ from wardround.protocol.model.model import column_scale
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import noise_gain
 from wardround.server.algorithm.newton import (
-    EFFECT_STDDEV,
     Gain,
     averaged_noise_stddev,
     cached_gain,
-    prior_covariance,
+    scaled_prior,
 )
 from wardround.server.algorithm.optimize import OptimizerState
 
@@ -53,7 +53,7 @@ def posterior_factor(terms: Terms, state: OptimizerState) -> Floats | None:
     if (gain := _gain(terms, state)) is None:
         return None
     stddev = averaged_noise_stddev(terms, noise_gain(terms), state.steps)
-    prior = EFFECT_STDDEV**2 * prior_covariance(terms.contract)
+    prior = scaled_prior(terms.contract, state.factors)
     # F H τ²K = τ²K H V (Λ + s²I)⁻¹ Vᵀ H τ²K: symmetric, and outward is τ²K H V.
     covariance = prior - gain.outward / (gain.strength + stddev**2) @ gain.outward.T
     values, vectors = np.linalg.eigh(covariance)
@@ -64,7 +64,7 @@ def _gain(terms: Terms, state: OptimizerState) -> Gain | None:
     if terms.training.optimizer != "newton" or not state.row_count or not state.steps:
         return None
     row_noise = terms.hospital_noise_stddev(1) * noise_gain(terms) / math.sqrt(state.row_count)
-    return cached_gain(terms, state.mean_row, row_noise)
+    return cached_gain(terms, state.mean_row, row_noise, state.factors)
 
 
 def _scale(terms: Terms) -> Floats:

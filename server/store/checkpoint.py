@@ -10,6 +10,7 @@ asks again with the same round and weights, and by the hospitals' repeat rule th
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -93,6 +94,7 @@ def _encode(state: RoundState) -> bytes:
         "first_moment": state.optimizer.first_moment,
         "second_moment": state.optimizer.second_moment,
         "mean_row": state.optimizer.mean_row,
+        "factors": state.optimizer.factors,
         "tail_mean": state.tail.mean,
         **{f"{_OWN}{name}": array for name, array in state.optimizer.own.items()},
     }
@@ -124,6 +126,8 @@ def _decode(content: bytes) -> RoundState:
             steps=plain["optimizer_steps"],
             mean_row=tensors["mean_row"],
             row_count=plain["row_count"],
+            # A study that an earlier version began has none.
+            factors=tensors.get("factors", np.zeros(0)),
             own={name.removeprefix(_OWN): a for name, a in tensors.items() if name.startswith(_OWN)},
         ),
         tail=TailAverage(mean=tensors["tail_mean"], count=plain["tail_count"]),

@@ -20,7 +20,8 @@ from wardround.server.algorithm.contract_advice import FieldAdvice, advise
 from wardround.server.algorithm.newton import (
     EFFECT_STDDEV,
     averaged_noise_stddev,
-    design_gain,
+    design_fisher,
+    gain_of,
     prior_covariance,
 )
 from wardround.server.algorithm.propose import propose
@@ -88,7 +89,7 @@ def test_newtons_own_matrices_keep_as_much(patients: int, monkeypatch: pytest.Mo
     found = terms(patients)
     layout, prior = found.contract.layout, EFFECT_STDDEV**2 * prior_covariance(found.contract)
     shares = np.concatenate([[1.0], *(np.full(one.size, 1 / one.size) for one in layout.fields), [0.0]])
-    gain = design_gain(found, shares)
+    gain = gain_of(found, design_fisher(found, shares))
     noise = averaged_noise_stddev(found, noise_gain(found))
     learned = gain.posterior(prior @ gain.fisher, noise)  # covariance of the posterior mean
     parts = effects(layout)
@@ -216,7 +217,7 @@ def test_newtons_own_matrices_keep_at_least_as_much_of_each_level(
     }[name]
     # Bins of equal shares, of the level that is asked for.
     own = means.mean(axis=1) if name == "topic group" else np.full(len(coarse.bins), 1 / len(coarse.bins))
-    gain = design_gain(found, shares_of(layout, own))
+    gain = gain_of(found, design_fisher(found, shares_of(layout, own)))
     learned = gain.posterior(prior @ gain.fisher, averaged_noise_stddev(found, noise_gain(found)))
     part = np.zeros((layout.width, next(iter(effects.values())).shape[1]))
     for of, block in effects.items():

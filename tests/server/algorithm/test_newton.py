@@ -30,6 +30,10 @@ def even_shares(layout):
     return bin_shares(layout, np.zeros(layout.width), 0.0)
 
 
+def gain_with(terms, shares):
+    return newton.gain_of(terms, newton.design_fisher(terms, shares))
+
+
 NEWTON = {"optimizer": "newton", "moment_rounds": 1, "learning_rate": 0.5}
 
 
@@ -44,7 +48,7 @@ def terms(make_terms):
 
 @pytest.fixture
 def gain(terms):
-    return newton.design_gain(terms, even_shares(terms.contract.layout))
+    return gain_with(terms, even_shares(terms.contract.layout))
 
 
 def plain_gain(terms, fisher, noise_stddev):
@@ -92,7 +96,7 @@ def test_chance_among_patients_is_that_of_their_weighted_mean(make_terms) -> Non
 @pytest.mark.parametrize("patients", [10, 10_000])
 def test_without_privacy_noise_the_gain_is_that_of_a_ridge_on_so_many_patients(terms, patients) -> None:
     training = replace(terms.training, public_patients=dict.fromkeys(HOSPITALS, patients))
-    gain = newton.design_gain(replace(terms, training=training), even_shares(terms.contract.layout))
+    gain = gain_with(replace(terms, training=training), even_shares(terms.contract.layout))
     weights = np.random.default_rng(1).normal(size=len(gain.fisher))
     whole = len(HOSPITALS) * patients * gain.fisher
     ridge = np.linalg.inv(newton.EFFECT_STDDEV**2 * newton.prior_covariance(terms.contract))
@@ -102,7 +106,7 @@ def test_without_privacy_noise_the_gain_is_that_of_a_ridge_on_so_many_patients(t
 
 def test_without_noise_the_gain_inverts_and_in_noise_it_vanishes(terms, monkeypatch) -> None:
     monkeypatch.setattr(newton, "chance_variance", lambda _: 0.0)
-    gain = newton.design_gain(terms, even_shares(terms.contract.layout))
+    gain = gain_with(terms, even_shares(terms.contract.layout))
     seen = gain.fisher @ np.random.default_rng(1).normal(size=len(gain.fisher))
     exact = gain.posterior(seen, 1e-9)
     np.testing.assert_allclose(gain.fisher @ exact, seen, atol=1e-6 * np.abs(seen).max())
@@ -150,12 +154,14 @@ def test_with_a_schedule_each_step_knows_the_noise_of_what_was_seen_so_far(make_
     state = optimize.take_moments(
         state, terms.privacy.clip_norm * column_scale(terms.model, layout) * even_shares(layout)
     )
-    gain = newton.cached_gain(terms, state.mean_row, terms.hospital_noise_stddev(1) * noise)
+    fisher = newton.cached_fisher(terms, state.mean_row, terms.hospital_noise_stddev(1) * noise)
     own = np.array([terms.hospital_noise_stddev(number) for number in (2, 3, 4)])
     generator, weights, seen = np.random.default_rng(2), np.zeros(layout.width), []
     for count in (1, 2, 3):
         gradient = generator.normal(0, 0.01, layout.width)
-        seen.append(gradient - weights @ gain.fisher)
+        seen.append(gradient - weights @ fisher)
+        # What the gradients before this one said of each field's spread.
+        gain = newton.gain_of(terms, fisher, state.factors)
         state, weights = optimize.apply(state, terms, weights, gradient)
         numbers = np.arange(1, count + 1)
         average = numbers @ np.array(seen) / numbers.sum()
@@ -189,7 +195,7 @@ def test_a_moment_round_moves_no_weights_and_the_next_round_uses_it(terms, make_
     sent = [make_release(plan, public[plan.hospital] * gradient) for plan in rounds.plans(after, terms)]
     stepped, _ = rounds.apply(after, terms, sent)
     noise = newton.averaged_noise_stddev(terms, noise_gain(terms))
-    even = newton.design_gain(terms, even_shares(layout))
+    even = gain_with(terms, even_shares(layout))
     np.testing.assert_allclose(stepped.weights, -0.5 * even.posterior(gradient, noise), rtol=1e-2, atol=1e-6)
 
 
@@ -248,8 +254,8 @@ def test_one_hospital_alone_in_the_moment_round_says_the_same_of_shares(terms, m
 
 def test_the_gain_is_found_once_per_study(terms, monkeypatch) -> None:
     calls = []
-    real = newton.design_gain
-    monkeypatch.setattr(newton, "design_gain", lambda *given: calls.append(1) or real(*given))
+    real = newton.gain_of
+    monkeypatch.setattr(newton, "gain_of", lambda *given: calls.append(1) or real(*given))
     row = np.full(terms.contract.layout.width, 0.1)
     first = newton.cached_gain(terms, row, 0.01)
     assert newton.cached_gain(terms, row.copy(), 0.01) is first

@@ -34,6 +34,7 @@ def assert_same(one, other):
     np.testing.assert_array_equal(one.optimizer.first_moment, other.optimizer.first_moment)
     np.testing.assert_array_equal(one.optimizer.second_moment, other.optimizer.second_moment)
     np.testing.assert_array_equal(one.optimizer.mean_row, other.optimizer.mean_row)
+    np.testing.assert_array_equal(one.optimizer.factors, other.optimizer.factors)
     assert one.optimizer.row_count == other.optimizer.row_count
     np.testing.assert_array_equal(one.tail.mean, other.tail.mean)
     assert one.optimizer.own.keys() == other.optimizer.own.keys()
@@ -52,12 +53,16 @@ class HeavyBall:
         return {"velocity": velocity}, weights - learning_rate * velocity
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "newton", "heavy_ball"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "newton", "newton, noise by round", "heavy_ball"])
 def test_a_study_goes_on_as_if_never_stopped(optimizer, tmp_path, make_terms, make_release, monkeypatch):
     monkeypatch.setattr(plugins, "_known", {})
     plugins.enter("optimizer", HeavyBall, "heavy_ball")
-    moment_rounds = 1 if optimizer == "newton" else 0
-    terms = make_terms(optimizer=optimizer, learning_rate=0.1, moment_rounds=moment_rounds)
+    name, _, by_round = optimizer.partition(", ")
+    moment_rounds = 1 if name == "newton" else 0
+    terms = make_terms(optimizer=name, learning_rate=0.1, moment_rounds=moment_rounds)
+    if by_round:
+        privacy, each = replace(terms.privacy, schedule="weighted"), (4.0, 6.0, 5.0, 4.0)
+        terms = replace(terms, privacy=privacy, noise_multiplier=4.0, round_noise_multipliers=each)
     states = advance(terms, make_release, 4)
     for state in states[:3]:
         checkpoint.save_state(tmp_path, state)
@@ -69,6 +74,19 @@ def test_a_study_goes_on_as_if_never_stopped(optimizer, tmp_path, make_terms, ma
         releases = [make_release(plan, np.full(6, step + 1)) for plan in rounds.plans(state, terms)]
         state, _ = rounds.apply(state, terms, releases)
     assert_same(state, states[4])
+    assert (len(state.optimizer.factors) > 0) == bool(by_round)
+
+
+def test_a_checkpoint_of_an_earlier_version_says_nothing_of_factors(tmp_path, make_terms, monkeypatch):
+    state, save = rounds.init(make_terms()), checkpoint.save
+    older = {"factors"}
+    monkeypatch.setattr(
+        checkpoint,
+        "save",
+        lambda tensors, **given: save({k: v for k, v in tensors.items() if k not in older}, **given),
+    )
+    checkpoint.save_state(tmp_path, state)
+    assert_same(checkpoint.resume(tmp_path, make_terms()).state, state)
 
 
 def test_nothing_to_resume(tmp_path, make_terms):
