@@ -11,6 +11,7 @@ from collections.abc import Callable
 from wardround.client.personal.personal_scores import personal_scores
 from wardround.protocol.terms.cost import training_events
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
+from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.rounds import reported_weights
 from wardround.simulations.federation.federation import Federation
@@ -31,18 +32,29 @@ def personal(
     """
 
     def challenger(federation: Federation, privacy: PrivacySettings, seed: int) -> Attempt:
-        terms = propose(
-            study=f"challenger-{seed}",
-            contract=federation.contract,
-            model=model,
-            privacy=privacy,
-            training=training,
-            public_patients=federation.public_patients({}),
-            simulation=True,
-        )
+        terms = composed(federation, privacy, seed, model, training)
         weights = reported_weights(run(terms, answering(federation, terms)))
         layout, training_patients = federation.contract.layout, federation.training
         logits = personal_scores(kind, model, layout, weights, training_patients, federation.heldout)
         return Attempt(logits, training_events(terms))
 
     return challenger
+
+
+def composed(
+    federation: Federation,
+    privacy: PrivacySettings,
+    seed: int,
+    model: ModelSettings = ADDITIVE,
+    training: TrainingSettings = STANDARD,
+) -> Terms:
+    """Compose the terms of a simulated study on this federation."""
+    return propose(
+        study=f"challenger-{seed}",
+        contract=federation.contract,
+        model=model,
+        privacy=privacy,
+        training=training,
+        public_patients=federation.public_patients({}),
+        simulation=True,
+    )
