@@ -18,7 +18,7 @@ def outreach(home: Home) -> Iterator[Finding]:
 
 def _faults(table: OutreachTable) -> Iterator[Finding]:
     """State each kind of row that outreach has to take at its worst: as a veto, as not wanted."""
-    column, words = WORDS[table.name]
+    column, words = WORDS.get(table.name, ("", ()))
     for count, what, remedy in (
         (table.damaged, "are damaged", "correct the export: a row is one line, with quotes that close"),
         (table.nameless, "name no patient", f"name the column: tables.{table.name}.patient in hospital.yaml"),

@@ -9,7 +9,7 @@ from wardround.client.checks import files, machine, own_models, peers, people, r
 from wardround.client.checks.finding import FAULT, WARN, Finding, failed, fault, guarded, ok
 from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.terminal import say, table
-from wardround.client.connectors.source import OUTREACH_TABLES
+from wardround.client.connectors.source import OUTREACH_TABLES, TRIGGER_TABLES
 from wardround.client.home.home import Home, load_home
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.policy.policy import Policy
@@ -76,6 +76,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
     yield from guarded("peers", lambda: peers.peers(home, policy))
     yield from guarded("people", lambda: people.people(home))
     yield from guarded("outreach", lambda: _outreach(home))
+    yield from guarded("triggers", lambda: _triggers(home))
     try:
         ledger = home.open_ledger()
     except WardroundError as error:
@@ -99,6 +100,13 @@ def _outreach(home: Home) -> Iterator[Finding]:
         from wardround.client.checks.outreach import outreach  # polars: half a second
 
         yield from outreach(home)
+
+
+def _triggers(home: Home) -> Iterator[Finding]:
+    if any(home.source.has(table) for table in TRIGGER_TABLES):
+        from wardround.client.checks.triggers import triggers  # polars: half a second
+
+        yield from triggers(home)
 
 
 def _modules(home: Home, ledger: SqliteLedger) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from wardround.protocol.errors import TableError
 
 TEXTS = (".csv", ".tsv", ".txt")
 ENDINGS = (*TEXTS, *excel.ENDINGS, *typed.ENDINGS)
-_WITHDRAWING = ("consents", "preferences", "vetoes")
+_WITHDRAWING = ("consents", "preferences", "vetoes", "authorisations")
 """Tables whose damaged rows must still tell whom they may name."""
 
 

@@ -31,6 +31,7 @@ OUTREACH_TABLES: Mapping[str, tuple[str, ...]] = {
     "preferences": ("kind", "value", "wanted", "said_at"),
     "vetoes": ("reason", "starts_at", "ends_at"),
     "addresses": ("channel", "address", "since"),
+    "authorisations": ("paid_by", "topic", "signed_at", "revoked_at", "expires_at"),
 }
 """Tables that a mapping may name and no contract reads: outreach alone does. Their columns, beside ``patient``."""
 

@@ -28,6 +28,7 @@ TABLE_NAMES: Mapping[str, tuple[str, ...]] = {
     "preferences": ("preference",),
     "vetoes": ("veto",),
     "addresses": ("address",),
+    "authorisations": ("marketingauthorisation", "marketingauthorization"),
 }  # fmt: skip
 PATIENT_NAMES = (
     "patient", "patientid", "patientno", "patientnr", "patientnumber", "patientkey", "patno", "patid", "patnr",

@@ -8,7 +8,7 @@ Killed at any step, and run again, it proposes nothing twice and loses nobody (t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -21,6 +21,7 @@ from wardround.client.outreach.journal.journal import Journal
 from wardround.client.outreach.journal.schema import HELD_COLUMNS
 from wardround.client.outreach.journal.states import APPROVED, HELD, PROPOSED, STATES, VOID
 from wardround.client.outreach.journal.tokens import tokens
+from wardround.client.outreach.permission.authorisations import authorisations_of
 from wardround.client.outreach.permission.caps import COUNTED
 from wardround.client.outreach.permission.permission import Permission, permission_of
 from wardround.client.outreach.proposals.capped import hold_at_caps
@@ -99,6 +100,8 @@ def _proposed(journal: Journal, grounds: Grounds, choose: Choosers) -> Proposing
     due = look(source, settings.triggers, wall_clock(now, source.timezone))
     people = _people(source, due)
     permission = permission_of(source, settings, grounds.withdrawals, people, now)
+    signed = authorisations_of(source, people, now)
+    grounds = replace(grounds, library=replace(grounds.library, authorisations=signed))
     names = tokens(people["patient"], grounds.key)
     found = {name: _with_index(frame, people) for name, frame in due.items()}
     found = {one.name: permission.opted_in(found[one.name], one.source) for one in settings.triggers}
@@ -193,6 +196,7 @@ def _to_patients(
         token.gather(rows),
         permission.personalise[standards.index],
         {**stands_on, **grounds.digests},
+        permission.people["patient"].gather(standards.index),
         grounds.library,
         timing,
         grounds.now,

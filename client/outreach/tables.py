@@ -3,6 +3,7 @@
 preferences   patient, kind (topic, channel, language, timezone, contact, personalise), value, wanted, said_at
 vetoes        patient, reason (deceased, pregnancy_loss, inpatient, palliative, clinician), starts_at, ends_at
 addresses     patient, channel (sms, email, phone, letter, portal), address, since
+authorisations  patient, paid_by, topic, signed_at, revoked_at, expires_at (``permission.authorisations``)
 
 No contract names them, and nothing that computes a release may import this room (import-linter). Doubt falls on the
 safe side: an unknown reason vetoes, what cannot be read as wanted is not wanted, a date that cannot be read bounds
@@ -23,7 +24,7 @@ REASONS = ("deceased", "pregnancy_loss", "inpatient", "palliative", "clinician")
 CHANNELS = ("sms", "email", "phone", "letter", "portal")
 WORDS = {"preferences": ("kind", KINDS), "vetoes": ("reason", REASONS), "addresses": ("channel", CHANNELS)}
 """Of each table, the column of words that outreach acts on, and the words."""
-_MOMENTS = ("said_at", "starts_at", "ends_at", "since")
+_MOMENTS = ("said_at", "starts_at", "ends_at", "since", "signed_at", "revoked_at", "expires_at")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,9 @@ class OutreachTable:
 
     @property
     def unknown(self) -> int:
-        """Rows whose word outreach does not know."""
+        """Rows whose word outreach does not know; none of a table without such words."""
+        if self.name not in WORDS:
+            return 0
         column, words = WORDS[self.name]
         return int((~self.rows[column].is_in(words).fill_null(False) & ~self.rows["damaged"]).sum())
 
@@ -65,10 +68,11 @@ class OutreachTable:
 def read_outreach(source: TableSource) -> tuple[OutreachTable, ...]:
     """Read whichever of the tables the mapping names; TableError names each column that is missing."""
     source = source.snapshot()
-    return tuple(_read(source, table) for table in OUTREACH_TABLES if source.has(table))
+    return tuple(read_table(source, table) for table in OUTREACH_TABLES if source.has(table))
 
 
-def _read(source: TableSource, table: str) -> OutreachTable:
+def read_table(source: TableSource, table: str) -> OutreachTable:
+    """Read one of them."""
     columns = OUTREACH_TABLES[table]
     place = source.place(table)
     frame = with_words(source.read(table, (PATIENT, *columns)), place)

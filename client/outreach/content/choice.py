@@ -6,7 +6,6 @@ nobody is sent marketing without an authorisation of their own on record.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Protocol
 
 from wardround.client.outreach.content.approvals import Standing
@@ -24,22 +23,14 @@ class Held:
 
 
 class Authorisations(Protocol):
-    """What patients signed about marketing (45 CFR 164.508(a)(3)). Outreach's gate reads it from hospital's records."""
+    """What patients signed about marketing (45 CFR 164.508(a)(3)): ``permission.authorisations`` reads it."""
 
-    def covers(self, patient: str, paid_by: str, today: date) -> bool:
-        """Whether this patient's authorisation holds today for messages that ``paid_by`` pays for.
+    def signed(self, patient: str, paid_by: str, topic: str) -> str:
+        """Give the day on which this patient signed for a topic and who pays; empty where they did not.
 
         paid_by: as the module names it; empty for the hospital's own marketing. An authorisation for paid messages
-        must say that somebody pays.
+        must say who pays.
         """
-
-
-class NoAuthorisations:
-    """Nobody authorised anything: what holds where no record is kept."""
-
-    def covers(self, patient: str, paid_by: str, today: date) -> bool:
-        """Say no."""
-        return False
 
 
 def module_for(
@@ -66,10 +57,11 @@ def module_for(
     return sendable[0]
 
 
-def held_for_authorisation(
-    module: Module, patient: str, authorisations: Authorisations, today: date
-) -> Held | None:
+MARKETING = "marketing"
+
+
+def held_for_authorisation(module: Module, patient: str, authorisations: Authorisations) -> Held | None:
     """Say why marketing may not go to this patient; None where it may, or where the module is none."""
-    if module.message_class != "marketing" or authorisations.covers(patient, module.paid_by, today):
+    if module.message_class != MARKETING or authorisations.signed(patient, module.paid_by, module.topic):
         return None
     return Held("authorisation", f"{module.name} is marketing, and no authorisation is on record")

@@ -14,10 +14,11 @@ import polars as pl
 from wardround.client.connectors.source import TableSource
 from wardround.client.connectors.timestamps import wall_clock
 from wardround.client.connectors.withdrawals import Withdrawal
-from wardround.client.outreach.content.choice import Held
+from wardround.client.outreach.content.choice import Authorisations, Held
 from wardround.client.outreach.decide.patients import patients_by_token
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.outreach.journal.tokens import PROFESSIONALS, token_of
+from wardround.client.outreach.permission.authorisations import authorisations_of
 from wardround.client.outreach.permission.permission import Permission, permission_of
 from wardround.client.outreach.permission.rules import Allowed, may_be_sent
 from wardround.client.outreach.permission.slots import known_zone
@@ -59,6 +60,7 @@ class TablesNow:
     sent: Mapping[str, Sequence[date]] = field(repr=False)
     staff: Mapping[str, Professional] = field(repr=False)
     details: Mapping[str, Mapping[str, str]] = field(repr=False)
+    authorisations: Authorisations = field(repr=False)
     timezone: str
     now: datetime
 
@@ -176,6 +178,7 @@ def tables_now(
         sent=sent,
         staff=_staff(source, settings, permission, opted_in, key),
         details=_details(source),
+        authorisations=authorisations_of(source, people, now),
         timezone=source.timezone,
         now=now,
     )

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from wardround.client.outreach.content.approvals import Standing
-from wardround.client.outreach.content.choice import Held, NoAuthorisations, held_for_authorisation
+from wardround.client.outreach.content.choice import Authorisations, Held, held_for_authorisation
 from wardround.client.outreach.content.folder import ContentFolder
 from wardround.client.outreach.decide.acts import UNSENT, leaf
 from wardround.client.outreach.decide.message import OutgoingMessage, written_out
@@ -29,6 +29,10 @@ WAITS = ("hours", "caps", "signed", "journal")
 
 class Ground(Protocol):
     """What the hospital's tables say at this moment."""
+
+    @property
+    def authorisations(self) -> Authorisations:
+        """What patients signed about marketing."""
 
     def patient_of(self, proposal: OutreachProposal) -> str | None:
         """Give the identifier behind a proposal's token; None where nobody has it any more."""
@@ -81,7 +85,7 @@ class Sendable:
             return verdict
         if patient is None:
             return Held("identity", "no table names this patient any more")
-        unauthorised = held_for_authorisation(module, patient, NoAuthorisations(), self.today)
+        unauthorised = held_for_authorisation(module, patient, self.ground.authorisations)
         if unauthorised is not None:
             return unauthorised
         return written_out(

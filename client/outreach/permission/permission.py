@@ -10,6 +10,7 @@ import polars as pl
 from wardround.client.connectors.source import TableSource
 from wardround.client.connectors.timestamps import wall_clock
 from wardround.client.connectors.withdrawals import Withdrawal
+from wardround.client.outreach.permission.authorisations import AUTHORISATIONS
 from wardround.client.outreach.permission.reach import reach
 from wardround.client.outreach.permission.statements import (
     CHANNEL,
@@ -82,7 +83,8 @@ def permission_of(
     """
     source, wall = source.snapshot(), wall_clock(now, source.timezone)
     form = source.place("messages").patient.form
-    tables = {table.name: table for table in read_outreach(source)}
+    # Not what was signed of marketing: a damaged row there holds nothing else back.
+    tables = {one.name: one for one in read_outreach(source) if one.name != AUTHORISATIONS}
     said = what_people_said(source, settings, tables.get("preferences"), withdrawals, people, wall)
     damaged = whom_damaged_tables_mean(tuple(tables.values()), people, form)
     vetoed = pl.Series("index", [], pl.UInt32)

@@ -6,6 +6,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
+from wardround.client.outreach.content.choice import MARKETING, held_for_authorisation
 from wardround.client.outreach.journal.records import as_text
 from wardround.client.outreach.permission.permission import Permission
 from wardround.client.outreach.permission.rules import RULES, channel_rules, patient_rules
@@ -42,11 +43,28 @@ def lost_ground(
     # The first reason counts, and each proposal has one.
     why = np.select([late, over, changed], [PASSED, ENDED, CHANGED], default="").astype(object)
     _note_rules(why, known, patient, permission, sensitive)
+    _note_authorisations(why, known, patient, permission, library)
     personal = patient & (why == "") & _was_personal(known)
     index = known["index"].to_numpy()[personal].astype(np.int64)
     why[np.flatnonzero(personal)[~permission.personalise[index]]] = PERSONAL
     lost = known.select("id").with_columns(why=pl.Series(why, dtype=pl.String)).filter(pl.col("why") != "")
     return {str(key[0]): part["id"].to_list() for key, part in lost.group_by("why")}
+
+
+def _note_authorisations(
+    why: "np.ndarray[tuple[int], np.dtype[np.object_]]",
+    known: pl.DataFrame,
+    patient: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
+    permission: Permission,
+    library: Library,
+) -> None:
+    modules = {one.name: one for one in library.modules if one.message_class == MARKETING}
+    open_ = known["module"].is_in(list(modules)).to_numpy() & patient & (why == "")
+    for row in np.flatnonzero(open_).tolist():
+        name = permission.people["patient"][known["index"][row]]
+        held = held_for_authorisation(modules[known["module"][row]], name, library.authorisations)
+        if held is not None:
+            why[row] = held.rule
 
 
 def _was_personal(known: pl.DataFrame) -> Booleans:

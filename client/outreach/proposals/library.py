@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 
 from wardround.client.outreach.content.approvals import Standing
 from wardround.client.outreach.content.choice import (
+    MARKETING,
     Authorisations,
     Held,
-    NoAuthorisations,
     held_for_authorisation,
     module_for,
 )
 from wardround.client.outreach.content.guidelines import Guidelines
 from wardround.client.outreach.content.language import base_language
 from wardround.client.outreach.content.module import Module
+from wardround.client.outreach.permission.authorisations import SignedAuthorisations
 from wardround.client.outreach.permission.permission import Permission
 from wardround.client.outreach.permission.rules import RULES, channel_rules
 from wardround.client.outreach.proposals.timing import equal_to
@@ -35,7 +36,7 @@ class Library:
     guidelines: Guidelines
     guidelines_digest: str
     today: date
-    authorisations: Authorisations = field(default_factory=NoAuthorisations)
+    authorisations: Authorisations = field(default_factory=SignedAuthorisations, repr=False)
 
     def written_in(self, module_id: str, language: str | None) -> Module | Held:
         """Give the module that may be sent in a language, spelt in whatever case, or why none may."""
@@ -94,9 +95,9 @@ def _rules(
     if module.topic.lower() != topic:  # the folder changed since `check`
         return np.full(len(index), RULES.index("content"), np.uint8)
     rule = channel_rules(permission, index, topic, module.channel, sensitive)
-    if module.message_class == "marketing":
+    if module.message_class == MARKETING:
         names = permission.people["patient"].gather(index).to_list()
-        held = [held_for_authorisation(module, one, library.authorisations, library.today) for one in names]
+        held = [held_for_authorisation(module, one, library.authorisations) for one in names]
         refused = np.array([one is not None for one in held], np.bool_)
         rule[refused & (rule == 0)] = RULES.index("authorisation")
     return rule

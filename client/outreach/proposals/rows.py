@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wardround.client.outreach.content.choice import MARKETING
 from wardround.client.outreach.journal.records import as_text
 from wardround.client.outreach.journal.schema import HELD_COLUMNS, PROPOSAL_COLUMNS
 from wardround.client.outreach.permission.rules import RULES, WHY
@@ -17,6 +18,9 @@ from wardround.client.outreach.proposals.library import Library
 from wardround.client.outreach.proposals.standard import Standards
 from wardround.client.outreach.proposals.timing import Timing
 from wardround.protocol.arrays import Booleans, Integers
+from wardround.protocol.text.plain import read_json
+
+_LARGEST_GROUNDS = 2**16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,11 +56,15 @@ def proposal_rows(
     tokens: pl.Series,
     personalise: Booleans,
     stands_on: Mapping[str, object],
+    patients: pl.Series,
     library: Library,
     timing: Timing,
     now: datetime,
 ) -> pl.DataFrame:
-    """Write rows of ``PROPOSAL_COLUMNS``. tokens: of the rows; personalise: of the rows; stands_on: beside it."""
+    """Write rows of ``PROPOSAL_COLUMNS``. tokens, personalise, patients (canonical): of the rows.
+
+    stands_on: of all of them, beside what is each patient's own.
+    """
     every = np.arange(len(standards.index))
     module = standards.fits.module[every, chosen.choice]
     standard = standards.fits.module[every, standards.choice]
@@ -94,7 +102,9 @@ def proposal_rows(
             "send_after": _texts(timing.after[zone, chosen.slot]),
             "send_before": _texts(timing.before[zone, chosen.slot]),
             "population": pl.Series(["unknown", "known"]).gather(chosen.known.astype(np.int64)),
-            "stands_on": grounds.gather(2 * personalise.astype(np.int64) + own),
+            "stands_on": _authorised(
+                grounds.gather(2 * personalise.astype(np.int64) + own), module, patients, library
+            ),
             "reasons": _known(chosen.reasons, reasons),
             "options": _known(chosen.options, pl.repeat("[]", len(every), eager=True)),
             "arm": _known(chosen.arm, pl.repeat("", len(every), eager=True)),
@@ -104,6 +114,18 @@ def proposal_rows(
     return frame.with_columns(**{name: pl.lit(value) for name, value in same.items()}).select(
         PROPOSAL_COLUMNS
     )
+
+
+def _authorised(stands_on: pl.Series, module: Integers, patients: pl.Series, library: Library) -> pl.Series:
+    """Add to each marketing message the authorisation on which it stands: who pays, the topic, the day."""
+    marketing = [place for place, one in enumerate(library.modules) if one.message_class == MARKETING]
+    for row in np.flatnonzero(np.isin(module, marketing)).tolist():
+        one = library.modules[module[row]]
+        signed = library.authorisations.signed(patients[row], one.paid_by, one.topic)
+        text = f"signed on {signed} about {one.topic}" + (f", paid by {one.paid_by}" if one.paid_by else "")
+        plain = {**read_json(stands_on[row].encode(), _LARGEST_GROUNDS), "authorisation": text}
+        stands_on[row] = _json(plain)
+    return stands_on
 
 
 def held_rows(standards: Standards, tokens: pl.Series, now: datetime) -> pl.DataFrame:

@@ -12,6 +12,8 @@ from wardround.client.outreach.triggers.trigger import Trigger
 
 DUE = pl.Schema({"patient": pl.String(), "occasion": pl.String(), "until": pl.Datetime("us")})
 """occasion: what is said once, in words of dates and kinds; until: when it is too late, null for never."""
+STATUSES = ("booked", "confirmed", "attended", "missed", "cancelled")
+"""Words of an appointment's status."""
 _STANDING = ("booked", "confirmed", "attended")
 
 

@@ -10,7 +10,8 @@ from wardround.client.outreach.triggers.due import FINDERS
 from wardround.client.outreach.triggers.reading import read_rows
 from wardround.client.outreach.triggers.trigger import CARE_TEAMS, WHEN, Trigger
 
-_TIMES = {"starts_at", "due_at", "done_at", "seen_at"}
+TIMES = ("starts_at", "due_at", "done_at", "seen_at")
+"""Columns of these tables that hold times."""
 
 
 def look(source: TableSource, triggers: Sequence[Trigger], now: datetime) -> dict[str, pl.DataFrame]:
@@ -33,7 +34,7 @@ def _columns(trigger: Trigger) -> tuple[list[str], list[str]]:
     if trigger.when == "assessed":
         return [trigger.column], [trigger.time]
     columns = TRIGGER_TABLES[WHEN[trigger.when]]
-    return [one for one in columns if one not in _TIMES], [one for one in columns if one in _TIMES]
+    return [one for one in columns if one not in TIMES], [one for one in columns if one in TIMES]
 
 
 def care_teams(source: TableSource) -> pl.DataFrame:
@@ -41,10 +42,20 @@ def care_teams(source: TableSource) -> pl.DataFrame:
 
     A professional has one address of a channel: where rows name several, none is guessed, and these rows are left out.
     """
+    return _teams(source).filter(pl.col("addresses") == 1).drop("addresses")
+
+
+def several_addresses(source: TableSource) -> int:
+    """Count the professionals of whom rows name several addresses of one channel."""
+    return _teams(source).filter(pl.col("addresses") > 1)["professional"].n_unique()
+
+
+def _teams(source: TableSource) -> pl.DataFrame:
+    """Read all rows that name somebody, with the number of addresses that the professional has of the channel."""
     rows = read_rows(source, CARE_TEAMS, ("channel",), (), ("professional", "address"))
     rows = rows.drop_nulls(("professional", "channel", "address")).unique(maintain_order=True)
     spelt = pl.col("address").str.strip_chars().str.to_lowercase()
-    return rows.filter(spelt.n_unique().over("professional", "channel") == 1)
+    return rows.with_columns(addresses=spelt.n_unique().over("professional", "channel"))
 
 
 def patients_of(due: Mapping[str, pl.DataFrame]) -> pl.Series:

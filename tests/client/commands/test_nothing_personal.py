@@ -3,7 +3,8 @@
 import gzip
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import polars as pl
 import pytest
 
 from tests.client.outreach.content.modules import module_text, write_folder
+from tests.client.outreach.decide.outreach_home import write_outreach
 from wardround.client.main import main
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.model.model_file import model_bytes
@@ -221,6 +223,118 @@ def test_no_command_says_or_writes_anything_personal(
     _search(everything_said, [tmp_path / "written", hospital.folder], tmp_path)
 
 
+def outreach_commands(hospital: Any, folder: Path) -> list[list[str]]:
+    """Every act of outreach, of content and of people, in an order in which each finds something to do.
+
+    Left out is ``outreach queue`` of a clinician, whose point it is to show who the patients are; and so is what is
+    meant for those who may know: files of recipients, and the list of withdrawals.
+    """
+    grace, ida, ada = (["--person", name] for name in ("grace", "Ida Rhodes", "ada"))
+    why, trigger = ["--reason", "plain and kind"], ["--trigger", "unconfirmed-visit"]
+    standing = ["outreach", "standing"]
+    new = ["--module", "visit.en", "--until", str(datetime.now(UTC).date() + timedelta(days=30)), "--yes"]
+    each = [
+        ["people", "begin"], ["people", "list"], ["content", "begin"], ["content", "check"], ["content", "list"],
+        ["content", "approve", "visit.en", "--yes", *grace, *why],
+        ["content", "draft", "visit.en", "--with", "cat", *grace],
+        ["outreach", "begin"], ["outreach", "check"], ["outreach", "propose"],
+        ["outreach", "context", "--topic", "screening", "--channel", "sms"], ["outreach", "watch"],
+        ["outreach", "queue", *ada], [*standing, "begin", *trigger, *new, *grace, *why],
+        [*standing, "sign", "1", "--yes", *ida, *why], [*standing, "list"], [*standing, "apply", *grace],
+        ["outreach", "hold", "1", *grace, *why], ["outreach", "refuse", "2", *grace, *why],
+        ["outreach", "change", "3", "--to", "visit.en", *grace, *why],
+        ["outreach", "approve", *trigger, "--yes", *ada, *why],
+        ["outreach", "approve", *trigger, "--yes", *ida, *why],
+        ["outreach", "export", "texts", *grace], ["outreach", "hold", "5", *grace, *why],
+        ["outreach", "export", "records", *grace], ["outreach", "export", "nowhere", *grace],
+        ["outreach", "inbound", str(folder / "in.csv")],
+        ["outreach", "inbound", "--patient", f"{MARK}-9", *grace, *why],
+        ["outreach", "about", f"{MARK}-10", *grace], ["outreach", "about", f"{MARK}-10", *ada],
+        ["outreach", "protocol", "begin"], ["outreach", "protocol", "check"],
+        ["outreach", "protocol", "sign", "--yes", *grace, *why], ["outreach", "protocol", "list"],
+        ["outreach", "measure"], [*standing, "end", "1", *grace, *why], ["outreach", "stop", *grace, *why],
+        ["content", "retire", "visit.en", *why], ["doctor"], ["status"],
+        ["notice", str(folder / "written" / "messages.html"), "--outreach", "--contact", "us"],
+    ]  # fmt: skip
+    return [
+        [*one, *([] if "watch" in one else ["--verbose"]), "--home", str(hospital.folder)] for one in each
+    ]
+
+
+def a_marked_row(folder: Path) -> None:
+    for table in ("appointments", "addresses", "details", "consents"):
+        with (folder / f"{table}.csv").open("a") as file:
+            file.write(f'{MARK}-1,{MARK},{MARK},{NUMBER}\n{MARK} 2,"{MARK},{NUMBER},\n')
+
+
+def an_identifier_of_two_lines(folder: Path) -> None:
+    path = folder / "appointments.csv"
+    path.write_text(path.read_text().replace(f"{MARK}-1,", f'"{MARK}\n-1",', 1))
+
+
+def no_appointments(folder: Path) -> None:
+    (folder / "appointments.csv").unlink()
+
+
+def no_outreach_header(folder: Path) -> None:
+    for table in OUTREACH_FILES:
+        path = folder / f"{table}.csv"
+        path.write_text("\n".join(path.read_text().splitlines()[1:]) + "\n")
+
+
+def a_name_that_is_a_link(folder: Path) -> None:
+    path = folder / "details.csv"
+    path.write_text(path.read_text().replace(f",{MARK}", f",{MARK}.example.com"))
+
+
+OUTREACH_FAULTS: tuple[Callable[[Path], None], ...] = (
+    as_they_are, a_marked_row, an_identifier_of_two_lines, no_appointments, no_outreach_header, a_name_that_is_a_link,
+)  # fmt: skip
+OUTREACH_FILES = ("addresses", "appointments", "details")
+
+
+def mark_outreach(folder: Path) -> None:
+    """Mark identifiers, names and numbers in every table of outreach."""
+    for table in ("consents", *OUTREACH_FILES):
+        path = folder / f"{table}.csv"
+        text = path.read_text().replace("P-", f"{MARK}-").replace("Mia", MARK)
+        path.write_text(text.replace("+1555010", f"+1{NUMBER}"))
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [one if one is as_they_are else pytest.param(one, marks=pytest.mark.slow) for one in OUTREACH_FAULTS],
+    ids=lambda fault: fault.__name__,
+)
+def test_no_act_of_outreach_says_or_writes_anything_personal(
+    hospital, tmp_path: Path, break_it: Callable[[Path], None], everything_said: list[str], capfd, monkeypatch
+) -> None:
+    monkeypatch.setattr("wardround.client.commands.outreach_watch.watch", lambda run, *others: run())
+    write_outreach(hospital)
+    mark_outreach(hospital.folder)
+    break_it(hospital.folder)
+    (tmp_path / "written").mkdir()
+    reply = (
+        f"reply,{MARK}-8,{MARK} stop\nreply,{MARK}-8,{NUMBER}\nreply,{MARK}-unknown,stop\nx,{MARK},{MARK}\n"
+    )
+    (tmp_path / "in.csv").write_text(f"kind,patient,text\n{reply}")
+    codes: dict[str, int] = {}
+    for one in outreach_commands(hospital, tmp_path):
+        words = " ".join(one[:3] if one[1] == "standing" else one[:2])
+        codes[words] = min(main(one), codes.get(words, 2))
+    assert set(codes.values()) <= {0, 2}
+    everything_said += list(capfd.readouterr())
+    if break_it is as_they_are:
+        # They did speak: something was proposed, something left, and somebody was heard.
+        failed = {words for words, code in codes.items() if code}
+        refused = {f"{one} begin" for one in ("people", "content", "outreach")}  # nothing is overwritten
+        assert failed <= refused | {"content draft", "outreach measure", "doctor --verbose"}
+        assert (hospital.folder / "withdrawals.jsonl").read_text().count(MARK) == 3
+        assert list((hospital.folder / "texts").iterdir())
+    meant = [hospital.folder / name for name in ("texts", "records", "withdrawals.jsonl")]
+    _search(everything_said, [tmp_path / "written", hospital.folder], tmp_path, (*OUTREACH_FILES, *meant))
+
+
 def _save_model(hospital: Any, path: Path) -> None:
     contract = hospital.terms.contract
     weights = np.linspace(-1, 1, parameter_count(ModelSettings(), contract.layout))
@@ -240,15 +354,18 @@ def _answers(hospital: Any, said: list[str]) -> None:
     hospital.stop()
 
 
-def _search(said: list[str], folders: list[Path], tmp_path: Path) -> None:
+def _search(said: list[str], folders: list[Path], tmp_path: Path, meant: Sequence[str | Path] = ()) -> None:
+    """Look for marks everywhere but in the hospital's own tables, and in what is ``meant`` to hold patients."""
     for text in said:
         assert MARK not in text
         assert NUMBER not in text
     searched = 0
     for folder in folders:
         for path in (path for path in folder.rglob("*") if path.is_file()):
-            if path.parent == folder and path.name.split(".")[0] in (*TABLES, "m"):
+            if path.parent == folder and path.name.split(".")[0] in (*TABLES, *meant, "m"):
                 continue  # the hospital's own tables
+            if path in meant or path.parent in meant:
+                continue
             content = path.read_bytes()
             assert MARK.encode() not in content, path
             assert NUMBER.encode() not in content, path

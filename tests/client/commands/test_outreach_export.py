@@ -154,6 +154,34 @@ def test_what_changed_since_it_was_approved_does_not_leave(
     assert not any(row["patient"] == "P-1" for row in sent(approved))
 
 
+@pytest.mark.parametrize("revoked", [False, True])
+def test_marketing_leaves_while_its_authorisation_stands(
+    outreach: Hospital, run_outreach: Run, revoked: bool
+) -> None:
+    hospital = outreach.folder / "hospital.yaml"
+    mapped = "tables:\n  authorisations: {path: authorisations.csv}\n"
+    hospital.write_text(hospital.read_text().replace("tables:\n", mapped, 1))
+    head = "patient,paid_by,topic,signed_at,revoked_at,expires_at"
+    rows = [f"{patient(one)},Acme,screening,2024-01-01,,2099-01-01" for one in (1, 2)]
+    write_table(outreach.folder, "authorisations", head, rows)
+    (outreach.folder / "content/visit.en.txt").write_text(
+        text_of(message_class="marketing", paid_by="Acme", payment="more")
+    )
+    approve_content(outreach)
+    run_outreach("refuse", "--trigger", "unconfirmed-visit", *GRACE)
+    with sqlite3.connect(outreach.folder / "outreach.sqlite") as db:
+        db.execute("DELETE FROM proposals WHERE state = 'refused'")
+    db.close()
+    propose(outreach, *range(1, 13))
+    for person in (GRACE, IDA):
+        assert run_outreach("approve", "--trigger", "unconfirmed-visit", "--yes", *person)[0] == 0
+    if revoked:
+        append(outreach, "authorisations", "p 1,,,,2024-05-01,")
+    code, said, error = run_outreach(*TEXTS)
+    assert (code, said["sent"], said["void"]) == (0, 2 - revoked, {"authorisation": 10 + revoked}), error
+    assert {row["patient"] for row in sent(outreach)} == {patient(one) for one in (1, 2)[revoked:]}
+
+
 TEAM = {
     "nothing changed": (lambda h: None, "sent"),
     "no patient is due": (lambda h: replace(h, "appointments", ",booked", ",confirmed"), "trigger"),

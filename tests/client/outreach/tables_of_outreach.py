@@ -21,6 +21,7 @@ HEADS = {
     "recalls": "patient,kind,due_at,done_at",
     "assessments": "patient,risk,assessed_at",
     "interest": "patient,topic,seen_at",
+    "authorisations": "patient,paid_by,topic,signed_at,revoked_at,expires_at",
     "care_teams": "patient,professional,channel,address",
 }
 PATIENT = PatientColumn(column="patient", form=PatientForm(form="text"))

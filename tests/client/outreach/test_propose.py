@@ -191,6 +191,20 @@ def test_marketing_is_held_for_everybody_without_an_authorisation(journal, run):
     assert run(library=library).by_trigger["visit"]["held: authorisation"] == 1
 
 
+def test_marketing_goes_to_whom_an_authorisation_names_and_is_void_when_it_is_taken_back(journal, run):
+    paid = {"message_class": "marketing", "paid_by": "Acme", "payment": "more"}
+    library = library_of(visit_sms=paid, visit_letter={"channel": "letter"})
+    signed = "P1,Acme,visits,2026-02-01,,2027-02-01"
+    assert run(library=library, authorisations=signed).by_trigger["visit"].get("held: authorisation", 0) == 0
+    (mine,) = (one for one in journal.proposals() if one.module == "visit-sms.en")
+    assert mine.stands_on["authorisation"] == "signed on 2026-02-01 about visits, paid by Acme"
+    others = [one for one in journal.proposals() if one.id != mine.id]
+    assert others
+    assert not any("authorisation" in one.stands_on for one in others)
+    again = run(library=library, authorisations=signed + "\np 1,Acme,visits,,2026-12-01,")
+    assert again.void == {"authorisation": 1}
+
+
 def test_interest_is_looked_at_only_where_that_source_was_opted_in_to(journal, run):
     looked = "{when: interest, source: portal, topic: visits, days: [0, 3], standard: [visit-sms]}"
     settings = f"triggers:\n  looked: {looked}\n"

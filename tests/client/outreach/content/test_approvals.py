@@ -21,13 +21,13 @@ from wardround.client.outreach.content.approvals import ContentDecision, Standin
 from wardround.client.outreach.content.check import check_one
 from wardround.client.outreach.content.choice import (
     Held,
-    NoAuthorisations,
     held_for_authorisation,
     module_for,
 )
 from wardround.client.outreach.content.deciding import approval, retirement
 from wardround.client.outreach.content.folder import ContentFolder, read_folder
 from wardround.client.outreach.content.module import Module, read_module
+from wardround.client.outreach.permission.authorisations import SignedAuthorisations
 from wardround.client.policy.people import People, read_people
 from wardround.protocol.errors import ConfigurationError
 
@@ -246,22 +246,18 @@ def test_nobody_gets_a_module_in_another_language(folder: ContentFolder) -> None
 
 
 def test_marketing_goes_to_nobody_without_an_authorisation() -> None:
-    class Signed:
-        """A patient who authorised what one payer pays for."""
-
-        def covers(self, patient: str, paid_by: str, today: date) -> bool:
-            return (patient, paid_by) == ("p-1", "Acme") and today == TODAY
-
     care = module_of()
     paid = module_of(message_class="marketing", paid_by="Acme", payment="more")
     own = module_of(message_class="marketing")
-    assert held_for_authorisation(care, "p-2", NoAuthorisations(), TODAY) is None
-    assert held_for_authorisation(paid, "p-1", Signed(), TODAY) is None
+    nobody = SignedAuthorisations()
+    signed = SignedAuthorisations({"p-1": {("acme", paid.topic): "2026-12-01"}})
+    assert held_for_authorisation(care, "p-2", nobody) is None
+    assert held_for_authorisation(paid, "p-1", signed) is None
     for module, patient in ((paid, "p-2"), (own, "p-1")):
-        held = held_for_authorisation(module, patient, Signed(), TODAY)
+        held = held_for_authorisation(module, patient, signed)
         assert held is not None
         assert patient not in held.why
-    assert held_for_authorisation(own, "p-1", NoAuthorisations(), TODAY) is not None
+    assert held_for_authorisation(own, "p-1", nobody) is not None
 
 
 VERSIONS = [module_of(parts={"core": f"Version {number}. Reply STOP to stop."}) for number in range(3)]
