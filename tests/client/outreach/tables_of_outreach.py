@@ -22,6 +22,7 @@ HEADS = {
     "assessments": "patient,risk,assessed_at",
     "interest": "patient,topic,seen_at",
     "authorisations": "patient,paid_by,topic,signed_at,revoked_at,expires_at",
+    "details": "patient,placeholder,value",
     "care_teams": "patient,professional,channel,address",
 }
 PATIENT = PatientColumn(column="patient", form=PatientForm(form="text"))
