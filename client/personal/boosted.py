@@ -14,6 +14,7 @@ from wardround.client.cohort import Cohort
 from wardround.client.personal.personal_mixture import (
     FOLDS,
     TEMPER,
+    AloneFits,
     PersonalMixture,
     fit_out_of_fold,
     losses_by_hospital,
@@ -53,13 +54,15 @@ class BoostedPart:
     shares: Floats
 
 
-def fit_boosted(layout: Layout, cohort: Cohort, design: PersonalDesign) -> BoostedPart:
+def fit_boosted(
+    layout: Layout, cohort: Cohort, design: PersonalDesign, alone: AloneFits | None = None
+) -> BoostedPart:
     """Fit mixture and trees of every hospital, on training patients only; equal inputs give equal parts.
 
     design describes the frozen shared model on ``cohort``. Where there are fewer than ``LEAST_PATIENTS`` the share
-    is 0: the mixture alone.
+    is 0: the mixture alone. alone: as in ``fit_mixture``.
     """
-    mixture, fixed = fit_out_of_fold(layout, cohort, design)
+    mixture, fixed = fit_out_of_fold(layout, cohort, design, alone)
     events = tree_events(layout, cohort)
     large = np.diff(cohort.patients_from) >= LEAST_PATIENTS
     trees = _grow(cohort, events, fixed, np.ones(cohort.event_count, np.bool_), large)

@@ -6,6 +6,7 @@ their cross-validated losses (Catoni 2004; Dalalyan and Tsybakov 2008), which is
 about as good. All hospitals are fitted at once.
 """
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,11 @@ EFFECTS_RIDGES = (EFFECTS_RIDGE, EFFECTS_RIDGE / 3)
 TEMPER = 0.5
 """Losses count by half: the folds' are themselves uncertain (Grünwald 2012; chosen on synthetic federations)."""
 FOLDS, FOLD_ITERATIONS, LAST_ITERATIONS = 4, 25, 60
+AloneFits = MutableMapping[int, Floats]
+"""Effects float64 [hospitals, D] of each hospital alone, by the fold whose patients they have not seen; FOLDS: of all.
+
+They depend on the patients alone: who fits to the same ones under several shared models keeps them.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,21 +51,27 @@ class PersonalMixture:
     weights: Floats
 
 
-def fit_mixture(layout: Layout, cohort: Cohort, design: PersonalDesign) -> PersonalMixture:
+def fit_mixture(
+    layout: Layout, cohort: Cohort, design: PersonalDesign, alone: AloneFits | None = None
+) -> PersonalMixture:
     """Fit every hospital's candidates and weigh them, on training patients only.
 
     design describes the frozen shared model on ``cohort``. A hospital without patients keeps the shared model.
+    alone: what is known of the candidates that no shared model touches; it is filled.
     """
-    return fit_out_of_fold(layout, cohort, design)[0]
+    return fit_out_of_fold(layout, cohort, design, alone)[0]
 
 
-def fit_out_of_fold(layout: Layout, cohort: Cohort, design: PersonalDesign) -> tuple[PersonalMixture, Floats]:
+def fit_out_of_fold(
+    layout: Layout, cohort: Cohort, design: PersonalDesign, alone: AloneFits | None = None
+) -> tuple[PersonalMixture, Floats]:
     """Give ``fit_mixture``, and each event's logit by candidates that did not see its patient: float64 [events].
 
     Their weights are the mixture's own. Folds are of whole patients (``fold_of_patient``).
     """
-    parts = _fit(layout, cohort, design, LAST_ITERATIONS)
-    candidates = _out_of_fold(layout, cohort, design)
+    known = {} if alone is None else alone
+    parts = _fit(layout, cohort, design, known, FOLDS, LAST_ITERATIONS)
+    candidates = _out_of_fold(layout, cohort, design, known)
     weights = mixing_weights(np.stack([losses_by_hospital(cohort, logits) for logits in candidates]))
     # Losses of nobody are all 0, which would mix five candidates evenly.
     weights[np.diff(cohort.patients_from) == 0] = np.eye(len(CANDIDATES))[0]
@@ -94,12 +106,19 @@ def mixture_effects(mixture: PersonalMixture, hospital: int, shared: Floats) -> 
 _Parts = tuple[Floats, tuple[Floats, ...], Floats]
 
 
-def _fit(layout: Layout, cohort: Cohort, design: PersonalDesign, iterations: int) -> _Parts:
+def _fit(
+    layout: Layout, cohort: Cohort, design: PersonalDesign, alone: AloneFits, fold: int, iterations: int
+) -> _Parts:
+    """Fit all candidates without a fold's patients, whom ``cohort`` has no more."""
     personal = fit_personal(design, cohort)
     own = personal_logits(design, personal, cohort)
-    starts = [*(Start(own, ridge) for ridge in EFFECTS_RIDGES), Start()]
-    *finer, alone = fit_effects_each(layout, cohort, starts, iterations=iterations)
-    return personal, tuple(finer), alone
+    starts = [Start(own, ridge) for ridge in EFFECTS_RIDGES]
+    found = fit_effects_each(
+        layout, cohort, starts if fold in alone else [*starts, Start()], iterations=iterations
+    )
+    if fold not in alone:
+        alone[fold] = found.pop()
+    return personal, tuple(found), alone[fold]
 
 
 def _logits(layout: Layout, parts: _Parts, cohort: Cohort, design: PersonalDesign) -> Floats:
@@ -111,7 +130,7 @@ def _logits(layout: Layout, parts: _Parts, cohort: Cohort, design: PersonalDesig
     return np.stack([shared, own, *(own + each for each in finer), by_itself])
 
 
-def _out_of_fold(layout: Layout, cohort: Cohort, design: PersonalDesign) -> Floats:
+def _out_of_fold(layout: Layout, cohort: Cohort, design: PersonalDesign, alone: AloneFits) -> Floats:
     """Logits float64 [5, events], each event's by fits without its patient."""
     patient_fold = fold_of_patient(cohort.tokens, FOLDS)
     event_fold = patient_fold[cohort.patient_of_event]
@@ -119,7 +138,7 @@ def _out_of_fold(layout: Layout, cohort: Cohort, design: PersonalDesign) -> Floa
     for fold in range(FOLDS):
         kept = cohort.take(np.flatnonzero(patient_fold != fold))
         out = cohort.take(np.flatnonzero(patient_fold == fold))
-        parts = _fit(layout, kept, _part_of(design, event_fold != fold), FOLD_ITERATIONS)
+        parts = _fit(layout, kept, _part_of(design, event_fold != fold), alone, fold, FOLD_ITERATIONS)
         logits[:, event_fold == fold] = _logits(layout, parts, out, _part_of(design, event_fold == fold))
     return logits
 

@@ -10,7 +10,7 @@ from wardround.client.cohort import Cohort
 from wardround.client.personal import personalize
 from wardround.client.personal.boosted import boosted_logits, fit_boosted
 from wardround.client.personal.own_personal import own_personal_scores
-from wardround.client.personal.personal_mixture import fit_mixture, mixture_logits
+from wardround.client.personal.personal_mixture import AloneFits, fit_mixture, mixture_logits
 from wardround.protocol import plugins
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
@@ -23,14 +23,21 @@ USED_KIND = "boosted"
 
 
 def personal_scores(
-    kind: str, model: ModelSettings, layout: Layout, weights: Floats, training: Cohort, target: Cohort
+    kind: str,
+    model: ModelSettings,
+    layout: Layout,
+    weights: Floats,
+    training: Cohort,
+    target: Cohort,
+    alone: AloneFits | None = None,
 ) -> Floats:
     """Logits float64 [target events] of the frozen shared model with each hospital's own part.
 
     training and target hold the same hospitals; only training patients are learned from. ``mixture`` weighs
     shared, personal and local by cross-validation; ``boosted`` puts trees of the hospital's own on top of it;
     ``intercept_slope`` and ``last_layer`` keep the shared model where cross-validation does not prefer the own part.
-    Any other kind names a plugin (``client.personal.own_personal``).
+    Any other kind names a plugin (``client.personal.own_personal``). alone: what is known already of ``mixture`` and
+    ``boosted`` for these training patients (``AloneFits``); it is filled, and the scores are the same without.
     """
     plugins.check_known("personalization", kind, KINDS)
     if kind == "none":
@@ -42,9 +49,9 @@ def personal_scores(
     known = personal_design(kind, model, layout, weights, training)
     asked = personal_design(kind, model, layout, weights, target)
     if kind == "boosted":
-        return boosted_logits(layout, fit_boosted(layout, training, known), target, asked)
+        return boosted_logits(layout, fit_boosted(layout, training, known, alone), target, asked)
     if kind == "mixture":
-        return mixture_logits(layout, fit_mixture(layout, training, known), target, asked)
+        return mixture_logits(layout, fit_mixture(layout, training, known, alone), target, asked)
     fitted = personalize.fit_personal(known, training)
     helps = personalize.choose_personal(known, training)
     own = np.where(helps[:, None], fitted, known.shared)

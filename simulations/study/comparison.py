@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.client.cohort import Cohort
+from wardround.client.personal.personal_mixture import AloneFits
 from wardround.client.personal.personal_scores import personal_scores
 from wardround.client.train.prepared import MEMORY_BYTES
 from wardround.protocol.arrays import Floats
@@ -110,9 +111,13 @@ def personalised(contest: Contest) -> Floats:
     federation, terms = contest.federation, contest.terms
     training, heldout = federation.training, federation.heldout
     layout = terms.contract.layout
-    return _probabilities(
-        personal_scores(contest.personal_kind, terms.model, layout, contest.weights, training, heldout)
-    )
+
+    def logits(alone: AloneFits) -> Floats:
+        kind, model, weights = contest.personal_kind, terms.model, contest.weights
+        return personal_scores(kind, model, layout, weights, training, heldout, alone)
+
+    kept = KeptBaselines(contest.store, federation, terms, contest.memory_bytes)
+    return _probabilities(kept.with_alone_fits(logits))
 
 
 def _predict(terms: Terms, weights: Floats, cohort: Cohort) -> Floats:

@@ -1,6 +1,7 @@
 """Baselines that ε does not touch, fitted once and kept: a sweep over ε and noise asks for them again and again.
 
-What is kept are probabilities for the held-out events, in the user's cache beside the encoded patients they are about.
+What is kept are probabilities for the held-out events, and of the personal part what no shared model touches, in the
+user's cache beside the encoded patients they are about.
 """
 
 import hashlib
@@ -14,13 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
+from wardround.client.personal.personal_mixture import AloneFits
 from wardround.protocol.arrays import Floats
 from wardround.protocol.terms.terms import Terms
 from wardround.simulations.federation.code_digest import code_digest
-from wardround.simulations.federation.entry_store import EntryStore, StoredArrays
+from wardround.simulations.federation.entry_store import Arrays, EntryStore, StoredArrays
 from wardround.simulations.federation.federation import Federation
 
 KIND, _ARRAY = "baseline", "probabilities"
+MOST_FITS_BYTES = 2**26
+"""Of a personal part's fits: those of thousands of hospitals would push out all else that is kept."""
 FITTERS = (
     ("wardround.protocol", ""),
     ("wardround.client", "cohort.py"),
@@ -52,7 +56,7 @@ class BaselineKey:
 
 
 def baseline_key(method: str, federation: Federation, terms: Terms, memory_bytes: int) -> BaselineKey:
-    """Say what ``method`` depends on: ``pooled_boosting``, ``pooled``, ``local``, or FedAvg's own ``federated``."""
+    """Say what ``method`` depends on: ``pooled_boosting``, ``pooled``, ``local``, ``alone_fits``, ``federated``."""
     read: dict[str, object] = {"seed": federation.seed}
     if method != "pooled_boosting":
         # A design that does not fit is added up part by part, in another order.
@@ -101,6 +105,26 @@ class KeptBaselines:
             found = np.ascontiguousarray(fit())
             self.store.keep(KIND, key, StoredArrays({_ARRAY: found}))
             return found
+
+    def with_alone_fits(self, score: Callable[[AloneFits], Floats]) -> Floats:
+        """Give the scores from a personal part's fits that ε does not touch; the cache gives them, or gets them."""
+        if self.store is None:
+            return score({})
+        key = asdict(baseline_key("alone_fits", self.federation, self.terms, self.memory_bytes))
+        entry = self.store.find(KIND, key)
+        known: dict[int, Floats] = {} if entry is None else _by_fold(entry.arrays)
+        found_there = len(known)
+        scores = score(known)
+        size = sum(effects.nbytes for effects in known.values())
+        if len(known) > found_there and size <= MOST_FITS_BYTES:
+            self.store.keep(KIND, key, StoredArrays({str(fold): known[fold] for fold in known}))
+        return scores
+
+
+def _by_fold(arrays: Arrays) -> dict[int, Floats]:
+    """Read what ``with_alone_fits`` kept; nothing of an entry that has other names."""
+    named = all(name.isdecimal() for name in arrays)
+    return {int(name): np.asarray(array) for name, array in arrays.items()} if named else {}
 
 
 @cache

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from tests.simulations.imports import not_covered
+from wardround.client.personal import personal_mixture
 from wardround.conf.composed import compose_study
 from wardround.protocol.privacy.accounting import PrivacyEvent
 from wardround.simulations.federation import code_digest
 from wardround.simulations.federation.encoded_cache import load_cached
-from wardround.simulations.federation.entry_store import KINDS, EntryStore
+from wardround.simulations.federation.entry_store import KINDS, EntryStore, StoredArrays
 from wardround.simulations.study import comparison, kept_baselines, privacy_facts
 from wardround.simulations.study.kept_baselines import FITTERS, BaselineKey, baseline_key
 from wardround.simulations.study.study import conduct, run, simulated_terms
@@ -27,6 +28,7 @@ SMALL = (
     "experiment=tiny", "data.patients=240", "data.messages=900", "data.smallest=40", "data.largest=120",
     "training.rounds=2", "report=files", "evaluation=none",
 )  # fmt: skip
+OTHER_EPSILON = (("privacy.epsilon=3",), ("privacy.epsilon=3", "personalization=boosted"))
 FITTED = ("pooled_boosting", "alone_models", "pooled_model", "federated_model")
 
 
@@ -83,10 +85,47 @@ def test_a_second_epsilon_fits_no_baseline_and_finds_the_same(tmp_path, no_fitti
     plain, plainly_other = bits(conduct(without(once))), bits(conduct(without(other)))
     assert not entries(tmp_path)
     assert bits(conduct(once)) == plain
-    assert len(entries(tmp_path)) == 3
+    assert len(entries(tmp_path)) == 4
     no_fitting()
     assert bits(conduct(other)) == plainly_other
     assert plain["federated_private"] != plainly_other["federated_private"]
+
+
+def test_what_no_shared_model_touches_of_a_personal_part_is_fitted_once(tmp_path, monkeypatch):
+    """Each hospital alone, in four folds and on all: other ε fit the rest, whatever kind has that mixture in it."""
+    started = []
+    fit = personal_mixture.fit_effects_each
+
+    def noted(layout, cohort, starts, **settings):
+        started.append(len(starts))
+        return fit(layout, cohort, starts, **settings)
+
+    monkeypatch.setattr(personal_mixture, "fit_effects_each", noted)
+    conduct(study(tmp_path))
+    assert started == [3] * 5
+    plain = {kind: bits(conduct(without(study(tmp_path, *kind)))) for kind in OTHER_EPSILON}
+    started.clear()
+    for kind, expected in plain.items():
+        assert bits(conduct(study(tmp_path, *kind))) == expected
+    assert started == [2] * 10
+
+
+def test_fits_that_would_push_out_all_else_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_baselines, "MOST_FITS_BYTES", 100)
+    whole = bits(conduct(study(tmp_path)))
+    assert len(entries(tmp_path)) == 3
+    assert bits(conduct(study(tmp_path))) == whole
+
+
+def test_an_entry_of_other_names_is_not_taken_for_fits(tmp_path):
+    federation, terms = encoded()
+    store = EntryStore(tmp_path / "cache", 1 << 20)
+    key = asdict(baseline_key("alone_fits", federation, terms, 1 << 20))
+    store.keep("baseline", key, StoredArrays({"1": np.ones(3), "probabilities": np.ones(3)}))
+    seen = []
+    kept = kept_baselines.KeptBaselines(store, federation, terms, 1 << 20)
+    kept.with_alone_fits(lambda known: seen.append(dict(known)) or np.ones(1))
+    assert seen == [{}]
 
 
 def spoil_a_byte(entry):
