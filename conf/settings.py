@@ -144,7 +144,7 @@ class ReleaseDecisionSettings:
 
     days: int = 365
     min_auc: float = 0.5
-    max_auc_halfwidth: float = 0.075
+    max_auc_halfwidth: float = 0.06
     max_calibration_gap: float = 0.1
     approved_by: tuple[str, ...] = ()
     exception_by: str = ""

@@ -5,6 +5,7 @@ import numpy as np
 from wardround.client.cohort import Cohort
 from wardround.protocol.arrays import Floats, Integers
 from wardround.protocol.contract.contract import Contract
+from wardround.protocol.terms.contrasts import contrasts
 from wardround.protocol.terms.evaluation import TableShape
 
 WEIGHT_UNITS = 2.0**26
@@ -12,7 +13,7 @@ WEIGHT_UNITS = 2.0**26
 
 
 def bounded_tables(contract: Contract, shape: TableShape, cell: Integers, cohort: Cohort) -> Floats:
-    """Sum up each hospital's tables: float64 [hospitals, rows × cells], each row times its public factor.
+    """Sum up each hospital's tables, as contrasts: float64 [hospitals, rows × cells], each row times its public factor.
 
     cell: int64 [events], in which of the shape's cells each event counts.
 
@@ -34,5 +35,6 @@ def bounded_tables(contract: Contract, shape: TableShape, cell: Integers, cohort
         sums = np.bincount(place, weight, minlength=cohort.hospital_count * count * cells)
         tables[:, first : first + count] = sums.reshape(-1, count, cells)
         first += count
-    tables *= (shape.factors / WEIGHT_UNITS)[:, np.newaxis]
-    return tables.reshape(cohort.hospital_count, len(rows) * cells)
+    released = contrasts(shape.bins).of(tables.reshape(*tables.shape[:2], -1, shape.bins))
+    released *= (shape.factors / WEIGHT_UNITS)[:, np.newaxis, np.newaxis]
+    return released.reshape(cohort.hospital_count, len(rows) * cells)

@@ -1,10 +1,11 @@
 """Private evaluation and fairness: what the terms say of them, and the shape of the tables that leave.
 
 A table counts events by label and score bin; each event of a held-out patient weighs 1 ÷ the patient's
-number of events. Bins are few, since every cell has noise of its own; they lie around the expected rate and are
+number of events. Bins are few, since all of them share the noise; they lie around the expected rate and are
 wider further out (``score_edges``), all from public numbers. There is one table of all events, and one of every
-group (a bin of each group attribute of the contract). Stacked, each scaled by its public factor, they make one
-vector in which a patient moves the L2 norm by at most 1 (``table_factors``).
+group (a bin of each group attribute of the contract). What leaves of the bins are their contrasts (``contrasts``).
+Stacked, each scaled by its public factor, they make one vector in which a patient moves the L2 norm by at most 1
+(``table_factors``).
 """
 
 import math
@@ -23,7 +24,8 @@ OVERALL_SHARE, SUMMED_SHARE = 0.7, 0.2
 """Of the table of all events under local noise, and in secure sums, where noise is small and groups need it more."""
 HELD_OUT_PER_TRAINING = 1 / 3
 """The gate holds out a quarter of the patients, and a hospital declares how many train."""
-_MARGIN = 1 - 2.0**-22  # an exact sum over at most 2**23 patients times a factor is rounded, to 2**-53 of it
+_MARGIN = 1 - 2.0**-22
+"""Exact sums over at most 2²³ patients become contrasts and are scaled: four roundings to 2⁻⁵³ of them, 2⁻²⁸ in all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,16 +155,21 @@ def row_count(contract: Contract) -> int:
 
 @dataclass(frozen=True, eq=False)
 class TableShape:
-    """Stacked tables of patients: rows × cells numbers, each row times its public factor, float64 [rows]."""
+    """Stacked tables of patients: rows × cells numbers, each row times its public factor, float64 [rows].
+
+    bins: score bins of each label; cells are label × bin, and a release has the contrasts of each label's bins.
+    """
 
     rows: tuple[TableRow, ...]
     cells: int
     factors: Floats
+    bins: int = 1
 
 
 def table_shape(contract: Contract, settings: EvaluationSettings) -> TableShape:
     """Give the shape of an evaluation's tables: cells are label × score bin."""
-    return TableShape(table_rows(contract), 2 * settings.score_bins, table_factors(contract, settings))
+    bins = settings.score_bins
+    return TableShape(table_rows(contract), 2 * bins, table_factors(contract, settings), bins)
 
 
 def table_factors(contract: Contract, settings: EvaluationSettings) -> Floats:
@@ -177,9 +184,10 @@ def row_factors(contract: Contract, overall_share: float) -> Floats:
 
     Guarantee: a patient's part in the scaled, stacked tables has L2 norm at most 1. Proof: the patient's
     weights are 1/n on n events, so within the table of all events, and within all groups of one attribute
-    taken together (an event is in exactly one), they add up to 1; non-negative numbers that add up to 1 have
-    L2 norm at most 1. The norm of the whole is then at most the root of the sum of squared factors, one per
-    attribute and one for all events, which is 1.
+    taken together (an event is in exactly one), they add up to 1. Each event moves its row by the contrasts of its
+    score bin, of L2 norm at most 1 (``contrasts``), times its weight; so all of them move it by at most 1. The norm of
+    the whole is then at most the root of the sum of squared factors, one per attribute and one for all events, which
+    is 1.
 
     An attribute's part is in proportion to √g, g being its number of groups: half-way between parts alike, by which the
     table of all is known best (``evaluation.consistent_tables``), and parts in proportion to g. These are best for

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.protocol.arrays import Floats
+from wardround.protocol.terms.contrasts import contrasts
 from wardround.protocol.terms.evaluation import HELD_OUT_PER_TRAINING, TableShape, table_shape
 from wardround.protocol.terms.terms import Terms
 
@@ -71,13 +72,13 @@ def tilt_of(terms: Terms, accepted: Sequence[str], weights: dict[str, float]) ->
 
 
 def noise_gain(terms: Terms, accepted: Sequence[str], weights: dict[str, float]) -> float:
-    """Give the standard deviation of the noise in a cell of the normalised sum when each hospital's is 1."""
+    """Give the standard deviation of the noise in a number of the normalised sum when each hospital's is 1."""
     own: Floats = np.array([weights[name] for name in accepted])
     return normaliser(terms, accepted, weights) * math.sqrt(float((own**2).sum()))
 
 
 def _precision(shape: TableShape) -> float:
-    """Give 1 ÷ variance of a cell of the table of all, made to agree with every attribute's groups, for noise of 1.
+    """Give 1 ÷ variance of a contrast of the table of all, made to agree with every attribute's groups, for noise of 1.
 
     The sum of an attribute's g tables has g times the variance of one.
     """
@@ -98,5 +99,11 @@ def expected_auc_variance(terms: Terms, weights: dict[str, float]) -> float:
     noise = terms.table_noise_stddev * noise_gain(terms, terms.hospitals, weights)
     noise /= math.sqrt(_precision(table_shape(terms.contract, terms.evaluation)))
     tilt = tilt_of(terms, terms.hospitals, weights)
-    by_noise = noise**2 * terms.evaluation.score_bins * _AUC_VARIANCE * (ones**-2 + zeros**-2)
+    by_noise = noise**2 * _rank_variance(terms.evaluation.score_bins) * (ones**-2 + zeros**-2)
     return by_noise + AUC_DRIFT**2 * tilt.between + _AUC_VARIANCE * (1 / ones + 1 / zeros) * tilt.within
+
+
+def _rank_variance(bins: int) -> float:
+    """Give the variance of a sum of ranks over bins that are alike, for contrasts of noise 1: the AUC is made of it."""
+    ranks = (np.arange(bins) + 0.5) / bins - 0.5
+    return float(ranks @ contrasts(bins).covariance @ ranks)

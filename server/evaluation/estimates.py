@@ -88,7 +88,8 @@ class NoisedTables:
     """What the sum of releases says: noised, consistent counts of held-out patients.
 
     rows name the tables. counts: float64 [rows, 2, bins], label 0 then 1; the groups of an attribute add up
-    to the table of all. covariance: float64 [rows, rows], of the noise of one cell, the same for every cell.
+    to the table of all. covariance: float64 [rows, rows], of the noise of one contrast; between_bins: float64 [bins,
+    bins], of the noise of a label's bins where that is 1 (``protocol.terms.contrasts``); each label has its own noise.
     edges: float64 [bins - 1], log-odds that part the score bins. hospitals: how many are in the sum. tilt: how far
     their weights lead away from patients who weigh alike. evaluations: over how many the number of each label in each
     row is a mean (``server.evaluation.pooled``); the noise of a row's cells is then less, and no longer independent.
@@ -98,6 +99,7 @@ class NoisedTables:
     rows: tuple[TableRow, ...]
     counts: Floats
     covariance: Floats
+    between_bins: Floats
     edges: Floats
     hospitals: int
     tilt: Tilt = NO_TILT
@@ -111,7 +113,13 @@ class NoisedTables:
     @cached_property
     def shape(self) -> BinShape:
         """How scores lie within the bins, by the table of all events; groups are taken to be like all."""
-        return bin_shape(self.counts[0], math.sqrt(float(self.covariance[0, 0])), self.edges)
+        of_bins = float(self.covariance[0, 0]) * float(self.between_bins.trace()) / self.bins
+        return bin_shape(self.counts[0], math.sqrt(of_bins), self.edges)
+
+    @property
+    def label_variance(self) -> float:
+        """Variance of the sum of a label's bins where a contrast has noise of 1."""
+        return float(self.between_bins.sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +189,10 @@ def _with_errors(
 def _noise_variance(tables: NoisedTables, gradients: dict[int, Floats]) -> float:
     rows = list(gradients)
     slopes = np.stack([gradients[row] for row in rows])
-    # Between cells noise is independent; within one, tables share it since they were made to agree.
+    # Between labels noise is independent; within one, bins share it, and tables do since they were made to agree.
     shared = tables.covariance[np.ix_(rows, rows)]
-    noise = float(np.einsum("ilb,ij,jlb->", slopes, shared, slopes))
+    noise = float(np.einsum("ilb,ij,jlb->", slopes @ tables.between_bins, shared, slopes))
     # Of a label's cells only what they add up to was measured by several evaluations.
-    sums = slopes.sum(axis=2)
-    known = (1 - 1 / tables.evaluations) / tables.bins
+    sums = slopes.mean(axis=2)
+    known = (1 - 1 / tables.evaluations) * tables.label_variance
     return max(noise - known * float(np.einsum("il,ij,jl->", sums, shared, sums)), 0.0)

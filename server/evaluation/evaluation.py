@@ -16,6 +16,7 @@ from wardround.protocol.arrays import Floats, Numbers
 from wardround.protocol.errors import ConfigurationError, ReleaseRejected
 from wardround.protocol.secure_sum.grid import decode
 from wardround.protocol.terms.agreement import agreement
+from wardround.protocol.terms.contrasts import contrasts
 from wardround.protocol.terms.evaluation import (
     EvaluationSettings,
     TableShape,
@@ -191,19 +192,21 @@ def read_tables(terms: Terms, asked: RoundPlan, releases: Iterable[Release | NoR
 def consistent_tables(
     terms: Terms, round_number: int, total: Floats, accepted: Sequence[str]
 ) -> NoisedTables:
-    """Undo the public factors of a weighted sum of releases [table_size], and make its tables agree."""
+    """Undo factors and contrasts of a weighted sum of releases [table_size], and make its tables agree."""
     shape, weights = _shape(terms), release_weights(terms)
     rows, factors = shape.rows, shape.factors
     agree = agreement(shape)
     # Of those who answered, each with independent noise of this size.
     stddev = _asked(terms).noise_stddev(terms, round_number) * noise_gain(terms, accepted, weights)
     sums = total.reshape(len(rows), -1) * normaliser(terms, accepted, weights)
-    counts = agree @ (sums / factors[:, np.newaxis])
+    mixed = contrasts(shape.bins)
+    counts = mixed.undone((agree @ (sums / factors[:, np.newaxis])).reshape(len(rows), -1, shape.bins))
     return NoisedTables(
         round=round_number,
         rows=rows,
-        counts=counts.reshape(len(rows), 2, shape.cells // 2),
+        counts=counts,
         covariance=(agree * (stddev / factors) ** 2) @ agree.T,
+        between_bins=mixed.covariance,
         # No model gave a query's patients scores: one bin holds them all.
         edges=np.zeros(0) if terms.query is not None else score_edges(terms.contract, settings_of(terms)),
         hospitals=len(accepted),

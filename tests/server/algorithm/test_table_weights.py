@@ -8,6 +8,7 @@ import pytest
 from tests.builders import AGE, PUBLIC, SEX, small_contract
 from wardround.client.gate.identity import HELDOUT_SHARE
 from wardround.protocol.contract.reading import contract_from_mapping
+from wardround.protocol.terms.contrasts import contrasts
 from wardround.protocol.terms.evaluation import (
     EvaluationSettings,
     row_factors,
@@ -136,17 +137,16 @@ def test_a_weighted_sum_is_of_the_declared_patients_and_its_noise_is_what_is_sta
     of = terms(SKEWED)
     assert of.evaluation is not None
     assert best_power(of) == 0.5
-    size, factors = table_size(CONTRACT, of.evaluation), table_factors(CONTRACT, of.evaluation)
-    cells = size // len(factors)
-    alike = np.repeat(factors, cells) * np.repeat(
-        [1.0, *([1 / (len(factors) - 1)] * (len(factors) - 1))], cells
-    )
-    exact = {name: alike * count / cells for name, count in SKEWED.items()}
+    factors, mixed = table_factors(CONTRACT, of.evaluation), contrasts(of.evaluation.score_bins)
+    groups = len(factors) - 1
+    even = np.array([1.0, *([1 / groups] * groups)])[:, None, None] * np.ones((2, of.evaluation.score_bins))
+    alike = (mixed.of(even) * factors[:, None, None]).ravel()
+    exact = {name: alike * count / even[0].size for name, count in SKEWED.items()}
     drawn = [summed(of, exact, seed) for seed in range(400)]
     totals = np.array([one.counts[0] for one in drawn])
     declared = sum(list(SKEWED.values())[:-1])
     assert totals.mean(axis=0).sum() == pytest.approx(declared, rel=0.01)
-    stated = np.sqrt(drawn[0].covariance[0, 0])
+    stated = np.sqrt(drawn[0].covariance[0, 0] * np.diag(mixed.covariance)).mean()
     assert totals.std(axis=0).mean() == pytest.approx(stated, rel=0.03)
     assert totals.std(axis=0).mean() != pytest.approx(stated * 2 / 3, rel=0.03)
     assert drawn[0].tilt.between > 0

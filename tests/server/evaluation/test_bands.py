@@ -16,7 +16,9 @@ CHANCES = np.stack([0.7 * np.roll(BELL, -1), 0.3 * np.roll(BELL, 1)]) / BELL.sum
 
 
 def tables(counts, noise):
-    return NoisedTables(1, (TableRow(),), counts[np.newaxis], np.array([[noise**2]]), EDGES, 5)
+    return NoisedTables(
+        1, (TableRow(),), counts[np.newaxis], np.array([[noise**2]]), np.eye(len(EDGES) + 1), EDGES, 5
+    )
 
 
 def points(counts):

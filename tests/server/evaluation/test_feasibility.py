@@ -144,7 +144,7 @@ def test_a_guess_of_patients_bounds_no_honest_answer():
 
 
 def test_a_study_is_looked_ahead_to_by_its_expected_interval_and_its_fields():
-    few = concatenate([cohort_with(CONTRACT.layout, [1] * 200, seed=i) for i in range(len(SIZES))])
+    few = concatenate([cohort_with(CONTRACT.layout, [1] * 300, seed=i) for i in range(len(SIZES))])
     found = asked(terms_of(epsilon=2.0), few, 3)
     by_epsilon = {one.epsilon: one for one in found.outlooks}
     assert list(by_epsilon) == [0.5, 1.0, 3.0, 8.0]
@@ -152,7 +152,7 @@ def test_a_study_is_looked_ahead_to_by_its_expected_interval_and_its_fields():
     assert halfwidths == sorted(halfwidths, reverse=True)
     assert "±" in by_epsilon[0.5].why_not
     assert by_epsilon[8.0].why_not == ""
-    assert by_epsilon[0.5].auc_halfwidth > 0.075 > by_epsilon[8.0].auc_halfwidth
+    assert by_epsilon[0.5].auc_halfwidth > 0.06 > by_epsilon[8.0].auc_halfwidth
     said = "\n".join(feasibility_lines(terms_of(), found))
     assert "a study at ε = 0.5: would not work: its AUC would be known to ±" in said
     assert "a study at ε = 8: can work" in said

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from wardround.protocol.terms.contrasts import contrasts
 from wardround.protocol.terms.evaluation import TableRow
 from wardround.server.evaluation import measures
 from wardround.server.evaluation.estimates import NoisedTables, difference, estimate
@@ -15,6 +16,7 @@ ROWS = (TableRow(), TableRow("sex", "F"), TableRow("sex", "M"))
 # The third row is the first less the second: as tables that were made to agree.
 AGREE = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]])
 NOISE = 25.0
+MIXED = contrasts(4)
 
 
 def exact(lift: float) -> np.ndarray:
@@ -25,8 +27,8 @@ def exact(lift: float) -> np.ndarray:
 
 
 def seen(counts: np.ndarray, draw: np.random.Generator, factor: float = 1.0) -> NoisedTables:
-    noise = np.tensordot(AGREE, factor * NOISE * draw.normal(size=(2, 2, 4)), axes=1)
-    return NoisedTables(1, ROWS, counts + noise, NOISE**2 * AGREE @ AGREE.T, EDGES, 5)
+    noise = MIXED.undone(np.tensordot(AGREE, factor * NOISE * draw.normal(size=(2, 2, 4)), axes=1))
+    return NoisedTables(1, ROWS, counts + noise, NOISE**2 * AGREE @ AGREE.T, MIXED.covariance, EDGES, 5)
 
 
 def measured(tables: NoisedTables) -> dict[str, object]:
@@ -40,7 +42,7 @@ def measured(tables: NoisedTables) -> dict[str, object]:
 
 
 def truth() -> dict[str, float]:
-    found = measured(NoisedTables(1, ROWS, exact(0.6), np.zeros((3, 3)), EDGES, 5))
+    found = measured(NoisedTables(1, ROWS, exact(0.6), np.zeros((3, 3)), MIXED.covariance, EDGES, 5))
     return {name: one.value for name, one in found.items()}
 
 

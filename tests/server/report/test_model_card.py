@@ -12,13 +12,14 @@ from tests.builders import SEX, small_contract
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.privacy.gaussian_dp import gaussian_excess, gaussian_parameter
+from wardround.protocol.terms.contrasts import contrasts
 from wardround.protocol.terms.cost import (
     both_accounts_epsilon,
     epsilon_against,
     study_epsilon,
     two_hospitals_epsilon,
 )
-from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings
+from wardround.protocol.terms.evaluation import EvaluationSettings, FairnessSettings, table_factors
 from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
@@ -66,10 +67,8 @@ def answering(terms: Terms, shift: float):
                 bump = np.exp(-((np.arange(10) - where) ** 2) / 4)
                 counts[group, label] = size / 2 * bump / bump.sum()
         counts[0] = counts[1:].sum(axis=0)
-        from wardround.protocol.terms.evaluation import table_factors
-
         factors = table_factors(terms.contract, terms.evaluation)  # type: ignore[arg-type]
-        vector = (counts * factors[:, None, None]).ravel().astype(np.float32)
+        vector = (contrasts(10).of(counts) * factors[:, None, None]).ravel().astype(np.float32)
         return [
             Release(
                 study="tea",

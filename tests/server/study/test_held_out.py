@@ -15,6 +15,7 @@ from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model_file import load_model, read_model
+from wardround.protocol.terms.contrasts import contrasts
 from wardround.protocol.terms.evaluation import (
     EvaluationSettings,
     FairnessSettings,
@@ -80,7 +81,7 @@ class Ward:
             round=plan.round,
             terms_fingerprint=self.terms.fingerprint,
             weights_digest=plan.weights_digest,
-            vector=(counts * factors[:, None, None]).ravel().astype(np.float32),
+            vector=(contrasts(bins).of(counts) * factors[:, None, None]).ravel().astype(np.float32),
             account="held_out",
         )
 

@@ -19,7 +19,7 @@ from wardround.protocol.model.model import predict_logits, predict_probabilities
 from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.propose import propose
-from wardround.server.algorithm.table_weights import release_weights
+from wardround.server.algorithm.table_weights import noise_gain, release_weights
 from wardround.server.evaluation import measures
 from wardround.server.evaluation.estimates import Estimate, NoisedTables, estimate
 from wardround.server.evaluation.evaluation import consistent_tables, evaluate_tables
@@ -136,7 +136,9 @@ def covered(name: str) -> dict[str, Covered]:
 
 @pytest.mark.slow
 @pytest.mark.statistical
-@pytest.mark.parametrize(("noise", "least", "most"), [("secure", 1000, 0.05), ("local", 1500, 0.06)])
+@pytest.mark.parametrize(
+    ("noise", "least", "most"), [("secure", 1000, 0.045), ("local", 1500, 0.05), ("local", 1000, 0.09)]
+)
 def test_groups_are_shown_to_hundredths(noise: str, least: int, most: float) -> None:
     """Means over 50 draws, of groups with so many held-out patients: selection, AUC, calibration."""
     settings, federation = federation_of("default")
@@ -157,6 +159,37 @@ def test_groups_are_shown_to_hundredths(noise: str, least: int, most: float) -> 
     assert len(widths) >= 8 * 3
     means = {key: float(np.mean(found)) for key, found in widths.items()}
     assert max(means.values()) <= most, means
+
+
+@pytest.mark.slow
+def test_full_noise_tells_the_auc_of_a_thousand_patients_to_five_hundredths_by_no_linear_release() -> None:
+    """Whoever releases a number Σ q · counts without bias moves it by max |q| with one patient, and adds such noise.
+
+    Three attributes have a third of the squared sensitivity each, all of it for the AUC; sampling comes on top.
+    """
+    settings, federation = federation_of("default")
+    heldout, layout = federation.heldout, settings.contract.layout
+    terms = terms_of(settings, federation, "local")
+    assert terms.evaluation is not None
+    logits = predict_logits(terms.model, layout, pooled_model(terms, layout, federation.training), heldout)
+    weights = release_weights(terms)
+    total = np.array(list(weights.values())) @ scaled_tables(
+        settings.contract, terms.evaluation, logits, heldout
+    )
+    tables = consistent_tables(terms, 1, total, terms.hospitals)
+    noise = terms.table_noise_stddev * noise_gain(terms, terms.hospitals, weights) * 3**0.5
+    least = {}
+    for row, counts in enumerate(tables.counts):
+        if row and counts.sum() >= 1000:
+            gradient = measures.auc(tables.shape).of(counts)[1]
+            sampling = (counts * gradient**2).sum()
+            least[row] = 1.96 * np.sqrt((noise * np.abs(gradient).max()) ** 2 + sampling)
+    assert max(least.values()) > 0.05, least
+    smallest = max(least, key=least.__getitem__)
+    assert tables.counts[smallest].sum() < 1100
+    # Ours tells selection and calibration as well, and comes near all the same.
+    ours = estimate(tables, measures.auc(tables.shape), smallest).halfwidth(0.95)
+    assert least[smallest] < ours < 1.5 * least[smallest]
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +221,7 @@ def test_an_interval_that_leaves_out_what_lies_within_bins_does_not_cover(found)
 def test_the_auc_is_told_to_two_hundredths_under_full_noise_and_to_four_of_a_rare_label(found) -> None:
     assert found["default"]["local"].halfwidth <= 0.02
     assert found["default"]["secure"].halfwidth <= 0.0125
-    assert found["zoo_12"]["local"].halfwidth <= 0.04
+    assert found["zoo_12"]["local"].halfwidth <= 0.035
 
 
 @pytest.mark.slow
