@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from wardround.client.checks.finding import Finding, ok, warn
 from wardround.client.home.home import Home
-from wardround.client.outreach.content.approvals import APPROVED, Standing, standings
+from wardround.client.outreach.content.approvals import APPROVED, Standing
 from wardround.client.outreach.content.approvals_file import ContentApprovals
 from wardround.client.outreach.content.folder import read_folder
 from wardround.protocol.errors import ConfigurationError
@@ -34,9 +34,9 @@ def modules(home: Home, today: date) -> Iterator[Finding]:
 
 def _standings(home: Home, today: date) -> tuple[dict[str, Standing], int]:
     content = read_folder(home.content_folder)
-    decisions = ContentApprovals(home.approvals_folder, home.key.public).read()
-    found = standings(content.modules, content.guidelines, decisions, today)
-    last = {decision.name: decision for decision in decisions}
+    approvals = ContentApprovals(home.approvals_folder, home.key.public)
+    found = approvals.standings(content, today)
+    last = {decision.name: decision for decision in approvals.read()}
     gone = {name: Standing("its file is gone", one) for name, one in last.items() if name not in found}
     return found | gone, len(content.faults)
 

@@ -8,7 +8,7 @@ from datetime import date
 from wardround.client.commands.content_contract import contract_of_home
 from wardround.client.commands.open_home import OpenHome, open_home, person
 from wardround.client.commands.terminal import say, table
-from wardround.client.outreach.content.approvals import ContentDecision, Standing, standings
+from wardround.client.outreach.content.approvals import ContentDecision, Standing
 from wardround.client.outreach.content.approvals_file import ContentApprovals
 from wardround.client.outreach.content.check import CheckedModule, check_one, sms_parts
 from wardround.client.outreach.content.deciding import approval, retirement
@@ -85,8 +85,7 @@ def list_modules(options: Namespace) -> None:
 
 
 def _standings(opened: OpenHome, content: ContentFolder) -> Mapping[str, Standing]:
-    today = opened.home.date(opened.now)
-    return standings(content.modules, content.guidelines, _approvals(opened).read(), today)
+    return _approvals(opened).standings(content, opened.home.date(opened.now))
 
 
 def _approvals(opened: OpenHome) -> ContentApprovals:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from wardround.client.commands.open_home import OpenHome, open_home, person
-from wardround.client.outreach.content.approvals import Standing, standings
+from wardround.client.outreach.content.approvals import Standing
 from wardround.client.outreach.content.approvals_file import ContentApprovals
 from wardround.client.outreach.content.folder import ContentFolder, read_folder
 from wardround.client.outreach.decide.acts import OutreachLog
@@ -55,8 +55,8 @@ class OpenOutreach:
     def standings(self, content: ContentFolder) -> Mapping[str, Standing]:
         """Say how each module stands today."""
         home = self.opened.home
-        decisions = ContentApprovals(home.approvals_folder, home.key.public).read()
-        return standings(content.modules, content.guidelines, decisions, home.date(self.opened.now))
+        approvals = ContentApprovals(home.approvals_folder, home.key.public)
+        return approvals.standings(content, home.date(self.opened.now))
 
     def patients(self) -> dict[str, str]:
         """Give identifiers by token."""

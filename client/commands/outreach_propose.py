@@ -13,7 +13,6 @@ from wardround.client.commands.score import reviewed_or_accepted
 from wardround.client.commands.terminal import say, table
 from wardround.client.connectors.source import read_tables
 from wardround.client.home.home import utc_datetime
-from wardround.client.outreach.content.approvals import standings
 from wardround.client.outreach.content.approvals_file import ContentApprovals
 from wardround.client.outreach.content.folder import read_folder
 from wardround.client.outreach.journal.journal import open_journal
@@ -112,10 +111,9 @@ def grounds_of(opened: OpenHome, now: datetime) -> Grounds:
     """Read what one run stands on: settings, modules and their approvals, and what was withdrawn."""
     home = opened.home
     content, today = read_folder(home.content_folder), home.date(now)
-    decisions = ContentApprovals(home.approvals_folder, home.key.public).read()
     library = Library(
         modules=content.modules,
-        standings=standings(content.modules, content.guidelines, decisions, today),
+        standings=ContentApprovals(home.approvals_folder, home.key.public).standings(content, today),
         guidelines=content.guidelines,
         guidelines_digest=content.guidelines_digest,
         today=today,

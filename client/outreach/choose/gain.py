@@ -13,8 +13,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from scipy.special import expit
 
-from wardround.client.outreach.choose.prices import STANDARD
-from wardround.protocol.arrays import Booleans, Floats, Integers, Integers32
+from wardround.protocol.arrays import Floats, Integers, Integers32
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.design import Events, dense_rows
 
@@ -29,16 +28,6 @@ def gains(option_logits: Floats, standard_logits: Floats, errors: Floats) -> tup
     from_standard = expit(standard_logits)[:, None]
     reached = expit(option_logits)
     return reached - from_standard, reached - expit(option_logits - errors)
-
-
-def pick(gain: Floats, error: Floats, allowed: Booleans, guard: float = 1.0) -> Integers:
-    """Pick the option of the largest gain among those that exceed ``guard`` errors: int64 [patients], or STANDARD.
-
-    gain, error, allowed: [patients, options]. The first of equal ones. NaN is never picked.
-    """
-    eligible = allowed & (gain > guard * error) & (gain > 0)
-    value = np.where(eligible, gain, -np.inf)
-    return np.where(eligible.any(axis=1), value.argmax(axis=1), STANDARD)
 
 
 def message_differences(

@@ -5,7 +5,7 @@ Who is behind a token, whether a message may still go, and what fills it in.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -19,6 +19,7 @@ from wardround.client.outreach.decide.patients import patients_by_token
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.outreach.journal.tokens import PROFESSIONALS, token_of
 from wardround.client.outreach.permission.authorisations import authorisations_of
+from wardround.client.outreach.permission.caps import WEEK_DAYS, at_cap
 from wardround.client.outreach.permission.permission import Permission, permission_of
 from wardround.client.outreach.permission.rules import Allowed, may_be_sent
 from wardround.client.outreach.permission.slots import known_zone
@@ -28,7 +29,6 @@ from wardround.client.outreach.triggers.settings import OutreachSettings
 from wardround.client.outreach.triggers.trigger import CARE_TEAMS
 from wardround.client.policy.outreach import OutreachPolicy
 
-_WEEK = timedelta(days=7)
 _MOMENT = "%Y-%m-%dT%H:%M"
 
 
@@ -132,8 +132,8 @@ class TablesNow:
         today = self.now.astimezone(ZoneInfo(self.timezone)).date()
         days = self.sent.get(token, ())
         on_day = others + sum(day == today for day in days)
-        in_week = others + sum(abs(today - day) < _WEEK for day in days)
-        return on_day >= self.settings.per_day or in_week >= self.settings.per_week
+        in_week = others + sum(abs((today - day).days) < WEEK_DAYS for day in days)
+        return bool(at_cap(on_day, in_week, self.settings))
 
 
 @cache

@@ -26,11 +26,6 @@ OPEN = (PROPOSED, APPROVED, HELD, EXPORTING)
 OVER = (REFUSED, EXPORTED, VOID)
 
 
-def may_become(state: str, other: str) -> bool:
-    """Whether a proposal in a state may be moved to another."""
-    return other in MOVES[state]
-
-
 def sources(state: str) -> tuple[str, ...]:
     """Give the states that may become this one."""
     return tuple(one for one in STATES if state in MOVES[one])

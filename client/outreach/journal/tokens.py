@@ -8,14 +8,14 @@ import hashlib
 
 import polars as pl
 
-JOURNAL, ARMS, PROFESSIONALS = b"outreach journal", b"outreach arms", b"outreach staff"
+JOURNAL, PROFESSIONALS = b"outreach journal", b"outreach staff"
 _TOKEN_BYTES, _KEY_BYTES = 16, 32
 
 
 def tokens(identifiers: pl.Series, key: bytes, use: bytes = JOURNAL) -> pl.Series:
     """Give the token of each canonical identifier: 32 hexadecimal digits, null where there is none.
 
-    >>> one, other = (tokens(pl.Series(["P1"]), bytes(32), use)[0] for use in (JOURNAL, ARMS))
+    >>> one, other = (tokens(pl.Series(["P1"]), bytes(32), use)[0] for use in (JOURNAL, PROFESSIONALS))
     >>> len(one), one == other
     (32, False)
     """

@@ -53,10 +53,6 @@ class SignedProtocol:
     at: datetime
     ended: date | None = None
 
-    def counts_in(self, day: date) -> bool:
-        """Whether patients are counted in on this day."""
-        return self.protocol.starts <= day <= self.protocol.ends and (self.ended is None or day < self.ended)
-
     def holds_arms(self, day: date) -> bool:
         """Whether patients stay in their arms on this day: until the last window ends."""
         last = self.protocol.last_day

@@ -3,6 +3,8 @@
 Counted is what the journal says was exported, and what is proposed and may still be.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import polars as pl
 
@@ -12,7 +14,15 @@ from wardround.protocol.arrays import Booleans
 
 COUNTED = (*OPEN, EXPORTED)
 """States of proposals that count."""
-_WEEK_DAYS = 7
+WEEK_DAYS = 7
+
+
+Count = TypeVar("Count", int, pl.Expr)
+
+
+def at_cap(on_day: Count, in_week: Count, settings: OutreachSettings) -> bool | pl.Expr:
+    """Whether one more message is too many. on_day, in_week: what counts already, within 7 days on either side."""
+    return (on_day >= settings.per_day) | (in_week >= settings.per_week)
 
 
 def within_caps(wanted: pl.DataFrame, counted: pl.DataFrame, settings: OutreachSettings) -> Booleans:
@@ -26,9 +36,9 @@ def within_caps(wanted: pl.DataFrame, counted: pl.DataFrame, settings: OutreachS
     each = rows.group_by("row").agg(
         day=(apart == 0).sum(),
         # On either side: a message that is planned for the day after counts as much as one of the day before.
-        week=(apart < _WEEK_DAYS).sum(),
+        week=(apart < WEEK_DAYS).sum(),
     )
     allowed = np.ones(len(wanted), np.bool_)
-    full = each.filter((pl.col("day") >= settings.per_day) | (pl.col("week") >= settings.per_week))
+    full = each.filter(at_cap(pl.col("day"), pl.col("week"), settings))
     allowed[full["row"].to_numpy()] = False
     return allowed

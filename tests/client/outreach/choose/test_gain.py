@@ -1,4 +1,4 @@
-"""Gains and their errors: what a message changes and nothing else, and a pick that noise does not make."""
+"""Gains and their errors: what a message changes and nothing else."""
 
 from types import SimpleNamespace
 
@@ -6,8 +6,7 @@ import numpy as np
 from scipy.special import expit
 
 from tests.builders import cohort_of
-from wardround.client.outreach.choose.gain import field_shares, gains, message_differences, pick
-from wardround.client.outreach.choose.prices import STANDARD
+from wardround.client.outreach.choose.gain import field_shares, gains, message_differences
 from wardround.conf.composed import compose_study
 from wardround.protocol.model.design import active_columns, active_entries
 
@@ -106,12 +105,3 @@ def test_a_gain_exceeds_its_error_exactly_where_the_difference_does():
     gain, off = gains(standard[:, None] + difference, standard, error)
     assert np.allclose(gain, expit(standard[:, None] + difference) - expit(standard)[:, None])
     assert ((gain > off) == (difference > error)).all()
-
-
-def test_a_pick_is_the_largest_gain_above_its_error_and_else_the_standard_message():
-    gain = np.array([[0.2, 0.1], [0.2, 0.1], [0.2, 0.1], [-0.1, 0.0], [np.nan, 0.1]])
-    error = np.array([[0.1, 0.05], [0.3, 0.05], [0.3, 0.2], [0.0, 0.0], [0.1, 0.01]])
-    allowed = np.ones_like(gain, dtype=bool)
-    assert pick(gain, error, allowed).tolist() == [0, 1, STANDARD, STANDARD, 1]
-    assert pick(gain, error, allowed, guard=3.0).tolist() == [STANDARD, STANDARD, STANDARD, STANDARD, 1]
-    assert pick(gain, error, ~allowed).tolist() == [STANDARD] * 5
