@@ -16,10 +16,10 @@ from wardround.client.outreach.measure.size import (
     patients_needed,
     planned_error,
 )
+from wardround.protocol.contract.arm import PERSONAL
 
 STANDARD, BEST_SINGLE, PERSONALISED, EXPLORED = "standard", "best_single", "personalised", "explored"
-PERSONAL = "personal"
-"""The arm in which the hospital's own part chooses with the model: measured here, and never over several hospitals."""
+# PERSONAL: the arm in which the hospital's own part chooses with the model. No contract of a study may name it.
 ARMS = (STANDARD, BEST_SINGLE, PERSONALISED, EXPLORED, PERSONAL)
 IMPROVEMENT, RESEARCH = "improvement", "research"
 

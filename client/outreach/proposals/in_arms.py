@@ -24,6 +24,7 @@ from wardround.client.outreach.proposals.rows import Chosen, without_model
 from wardround.client.outreach.proposals.standard import Standards
 from wardround.client.outreach.proposals.timing import Timing
 from wardround.protocol.arrays import Integers
+from wardround.protocol.contract.arm import PERSONAL
 from wardround.protocol.errors import ConfigurationError
 
 Room = Mapping[str, int]

@@ -17,7 +17,9 @@ from wardround.client.outreach.measure.arms import drawn_arms, split_capacity
 from wardround.client.outreach.proposals.in_arms import Arms
 from wardround.client.outreach.proposals.rows import Chosen
 from wardround.client.outreach.propose import propose
+from wardround.protocol.contract.arm import read_arms
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.section import Section
 
 PATIENTS = [f"P{number}" for number in range(200)]
 SHARES = {"standard": 0.25, "best_single": 0.25, "personalised": 0.25, "explored": 0.25}
@@ -160,3 +162,11 @@ def test_a_run_that_would_mix_the_arms_proposes_nothing(tmp_path: Path, protocol
         with pytest.raises(ConfigurationError, match="arm personal"):
             propose(journal, replace(stands, arms=Arms(protocol=protocol, key=KEY)), choose_last, personal)
         assert not list(journal.proposals())
+
+
+def test_no_study_of_several_hospitals_may_read_the_arm_of_an_own_part() -> None:
+    """The arm is called what a contract's arms may not be called."""
+    shares = {"standard": 0.5, "personal": 0.5}
+    assert set(shares) <= set(OWN.arms)
+    with pytest.raises(ConfigurationError, match="must not name personal"):
+        read_arms(Section({"column": "arm", "reference": "standard", "shares": shares}, "arms"), timed=False)
