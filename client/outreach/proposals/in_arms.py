@@ -15,7 +15,6 @@ from wardround.client.outreach.measure.arms import Draw, draw_module, drawn_arms
 from wardround.client.outreach.measure.protocol import (
     BEST_SINGLE,
     EXPLORED,
-    PERSONAL,
     PERSONALISED,
     OutreachProtocol,
 )
