@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.builders import AGE, CHANNEL, PUBLIC, SEX, cohort_of, small_contract, visits_contract
 from tests.protocol.contract.test_tree import CLINICS, trees
+from wardround.client.connectors import parsing
 from wardround.client.connectors.codes import count_codes, unknown_words
 from wardround.client.connectors.source import Tables
 from wardround.client.connectors.swapped import swapped_columns
@@ -28,6 +29,7 @@ from wardround.client.outreach.reasons import Reasons
 from wardround.client.train.check_closed_form import check_closed_form
 from wardround.client.train.update import clipped_sums
 from wardround.protocol.arrays import Floats
+from wardround.protocol.contract.codes import code_index
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, ContractError
@@ -206,6 +208,25 @@ def test_the_gate_keeps_the_node_and_nothing_deeper_however_a_cell_is_spelt() ->
     deeper = [cell and cell.replace("E11.90", "E11.22") for cell in cells]
     one, other = (encode(admitted(tables(of), contract).training, contract) for of in (cells, deeper))
     assert one.bins.tobytes() == other.bins.tobytes()
+
+
+PIECES = st.sampled_from(
+    ["E10", "E1", "e11", ".", "-", "\u2013", " ", "F", "3", "\u00df", "\u0131", "\n", "\x1c", "9" * 30]
+)
+
+
+@given(
+    st.lists(
+        st.one_of(st.lists(PIECES, max_size=6).map("".join), st.text(max_size=8)), min_size=1, max_size=30
+    )
+)
+def test_a_column_is_read_as_its_cells_are(cells: list[str]) -> None:
+    tree = contract_with().features[0].tree
+    assert tree is not None
+    frame = pl.DataFrame({"icd": cells}, schema={"icd": pl.String})
+    stripped = frame.select(parsing.text("icd", pl.String()))["icd"].to_list()
+    found = frame.select(parsing.listed_index("icd", pl.String(), tree.nodes, codes=tree))["icd"].to_list()
+    assert found == [code_index(tree).node_of(cell) for cell in stripped]
 
 
 def test_words_of_a_tree_are_read_as_any_vocabulary() -> None:
@@ -420,6 +441,19 @@ def test_a_draft_lists_the_chapters_of_a_classification_that_a_column_is_named_a
         "other", "other",
     ]  # fmt: skip
     assert any("categorical, ordered or hierarchical" in line for line in draft.untold)
+
+
+def test_a_column_may_be_read_twice_so_that_its_widest_groups_stand_in_crosses() -> None:
+    chapter = {**DIAGNOSIS, "codes": ["E00-E90", "F00-F99"]}
+    contract = contract_from_mapping(
+        visits_contract(features={"chapter": chapter, "diagnosis": DIAGNOSIS, "sex": SEX}, groups=["chapter"],
+                        crosses=[["chapter", "sex"]])
+    )  # fmt: skip
+    read = tables(["E11.9", "I10", "F32"], sex=["F", "M", "F"])
+    passed = admitted(read, contract)
+    cohort = encode(pl.concat([passed.training, passed.heldout]), contract)
+    assert cohort.bins[np.argsort(cohort.rows), :2].tolist() == [[0, 2], [2, 4], [1, 3]]
+    assert [cross.size for cross in contract.layout.crosses] == [9]
 
 
 def test_it_may_stand_in_crosses_and_groups() -> None:

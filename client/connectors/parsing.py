@@ -20,7 +20,7 @@ from wardround.client.connectors.timestamps import (
     wall_of_plain,
     within_calendar,
 )
-from wardround.protocol.contract.codes import code_index
+from wardround.protocol.contract.codes import CODE_OR_RANGE, DASH, HYPHEN, code_index
 from wardround.protocol.contract.tree import Tree
 
 MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
@@ -128,14 +128,19 @@ def listed_index(
     """Position in ``words`` (Int32) as ``word_index`` has it; with ``codes``, of the node of that tree it falls in."""
     if codes is None:
         return word_index(name, dtype, words, form)
-    node_of = code_index(codes).node_of
+    index = code_index(codes)
 
     def parse_batch(cells: pl.Series) -> pl.Series:
         distinct = cells.drop_nulls().unique()
-        found = pl.Series([node_of(cell) for cell in distinct.to_list()], dtype=pl.Int32)
-        return cells.replace_strict(distinct, found, default=None, return_dtype=pl.Int32)
+        nodes = pl.Series([index.node_of(cell) for cell in distinct.to_list()], dtype=pl.Int32)
+        return cells.replace_strict(distinct, nodes, default=None, return_dtype=pl.Int32)
 
-    return text(name, dtype).map_batches(parse_batch, return_dtype=pl.Int32, is_elementwise=True)
+    token = text(name, dtype).str.replace_all(DASH, HYPHEN, literal=True).str.extract(f"^({CODE_OR_RANGE})")
+    # As long as the longest node: thousands of deeper codes are few of these.
+    prefix = token.str.to_uppercase().str.replace_all(".", "", literal=True).str.slice(0, index.looked_at)
+    short = pl.when(token.str.contains(HYPHEN, literal=True)).then(token).otherwise(prefix)
+    found = short.map_batches(parse_batch, return_dtype=pl.Int32, is_elementwise=True)
+    return _per_distinct(name, dtype, found, pl.Int32())
 
 
 def instant(name: str, dtype: pl.DataType, form: TableFormat = PLAIN, zone: str = "UTC") -> pl.Expr:

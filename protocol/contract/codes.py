@@ -15,7 +15,11 @@ from wardround.protocol.text.bounds import DEEPEST_TREE, LONGEST_CODE
 
 _AFTER = "~"
 """Sorts after every letter and digit: what begins with E14 lies below E14~."""
-_TOKEN = re.compile(r"[A-Z0-9.]+(?:-[A-Z0-9.]+)*", re.ASCII)
+CODE_OR_RANGE = r"[A-Za-z0-9.]+(?:-[A-Za-z0-9.]+)*"
+"""How a code, or a range of codes, stands at the beginning of a cell; polars' regular expressions read it alike."""
+DASH, HYPHEN = "\N{EN DASH}", "-"
+"""Word processors write a range with the former; both are read."""
+_TOKEN = re.compile(CODE_OR_RANGE, re.ASCII)
 _NUMBERED = re.compile(r".{0,2}[0-9]", re.ASCII)
 Ends = tuple[str, str]
 
@@ -30,8 +34,9 @@ def read_cell(cell: str) -> Ends | None:
     >>> read_cell("E10-E14"), read_cell("5-820.1"), read_cell("see E11")
     (('E10', 'E14'), ('58201', '58201'), None)
     """
-    found = _TOKEN.match(cell.strip()[: 4 * LONGEST_CODE].upper())
-    ends = None if found is None else _ends(found.group())
+    # Upper case is made of what has matched: of other letters, as of ß, it could make codes.
+    found = _TOKEN.match(cell.strip(" ").replace(DASH, HYPHEN))
+    ends = None if found is None else _ends(found.group().upper())
     if ends is None or not all(_NUMBERED.match(one) for one in ends):
         return None
     return ends
@@ -50,8 +55,8 @@ def _ends(token: str) -> Ends | None:
 
 def read_node(text: str) -> Ends:
     """Read a node that a contract lists; ValueError, in words, where it is neither prefix nor range."""
-    found = _TOKEN.fullmatch(text.strip().upper())
-    ends = None if found is None else _ends(found.group())
+    found = _TOKEN.fullmatch(text.strip().replace(DASH, HYPHEN))
+    ends = None if found is None else _ends(found.group().upper())
     if ends is None or len(ends[1]) > LONGEST_CODE:
         raise ValueError(
             f"must be a prefix as in E11, or a range as in E10-E14, of at most {LONGEST_CODE} signs"
@@ -117,6 +122,11 @@ class CodeIndex:
             else:
                 last = self.parents[last]
         return None if first < 0 else first
+
+    @property
+    def looked_at(self) -> int:
+        """How many signs of one code tell its node, and that it is a code."""
+        return max(self.longest, 3)
 
     def _node(self, code: str) -> int:
         at = bisect_right(self.starts, code) - 1

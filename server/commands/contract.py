@@ -62,6 +62,10 @@ def lines(terms: Terms, advice: ContractAdvice) -> Iterator[str]:
     yield f"{drowned} of {len(advice.fields)} drown"
     if drowned:
         yield "fewer bins help, and more patients; a field that is left out makes all others clearer"
+    words = {feature.name for feature in terms.contract.features if feature.kind == "categorical"}
+    alone = [field.name for field in advice.fields if field.drowns and field.name in words]
+    if alone:
+        yield f"{', '.join(alone)}: if the words fall into groups, kind: hierarchical learns their groups"
 
 
 def field_line(one: FieldAdvice) -> str:

@@ -74,6 +74,17 @@ def vocabulary(size: int) -> bytes:
     return signed({"features": {"word": {"kind": "categorical", "column": "c", "vocabulary": words}}})
 
 
+def codes(size: int) -> bytes:
+    """A code in each of four groups in a group, one beside the other."""
+    nodes = ["A", *(f"A{i}" for i in range(4)), *(f"A{i % 4}{i // 4:04}" for i in range(size))]
+    return signed({"features": {"word": {"kind": "hierarchical", "column": "c", "codes": nodes}}})
+
+
+def tree(size: int) -> bytes:
+    words = {f"g{i}": [f"w{i}"] for i in range(size // 2)}
+    return signed({"features": {"word": {"kind": "hierarchical", "column": "c", "tree": words}}})
+
+
 def edges(size: int) -> bytes:
     return signed({"features": {"age": {"kind": "numeric", "column": "c", "edges": list(range(size))}}})
 
@@ -106,7 +117,9 @@ def calls(work: Callable[[], object]) -> int:
     return count
 
 
-@pytest.mark.parametrize("kind", [features, crosses, groups, vocabulary, edges, hospitals, evaluations])
+@pytest.mark.parametrize(
+    "kind", [features, crosses, groups, vocabulary, codes, tree, edges, hospitals, evaluations]
+)
 def test_decoding_signed_terms_takes_linear_work(kind: Callable[[int], bytes]) -> None:
     small, large = kind(400), kind(800)
     assert len(large) < 2.2 * len(small)

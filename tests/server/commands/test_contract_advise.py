@@ -34,6 +34,9 @@ def test_more_patients_or_a_larger_epsilon_turn_it(capsys):
     said = capsys.readouterr().out
     assert "can afford no word: even two bins of equal shares drown" in said
     assert "15 of 15 drown" in said
+    names, remedy = said.splitlines()[-1].split(": ", 1)
+    assert set(names.split(", ")) == {"channel", "language", "sex"}
+    assert remedy == "if the words fall into groups, kind: hierarchical learns their groups"
 
 
 def test_scripts_get_the_same_numbers(capsys):
