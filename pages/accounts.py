@@ -80,7 +80,7 @@ class AccountsFile:
         check_password(password, name, person)
         with self._writing() as accounts:
             require(name not in accounts, "account", name, "has an account already; see passwd")
-            same = [one.name for one in accounts.values() if one.person.casefold() == person.casefold()]
+            same = [one.name for one in self.all().values() if one.person.casefold() == person.casefold()]
             # Two accounts of one person would be two people where two are needed.
             require(not same, "person", person, f"has an account already, {', '.join(same)}")
             require(len(accounts) < MOST_ACCOUNTS, "accounts", len(accounts), f"at most {MOST_ACCOUNTS}")

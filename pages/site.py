@@ -16,7 +16,7 @@ from wardround.pages.rendering import page_environment
 from wardround.pages.settings import PageSettings
 
 LANGUAGE_COOKIE = "language"
-MOST_FIELDS = 40
+MOST_FIELDS = 60
 _FORM = "application/x-www-form-urlencoded"
 _STATUS = {
     at_desk.NOT_YOURS: 403,
@@ -76,6 +76,14 @@ class PageSite:
         if answer.outcome != at_desk.ANSWERED:
             return self.why_not(request, answer)
         return RedirectResponse(then, status_code=303)
+
+    def tell(self, request: Request, form: Mapping[str, str], template: str, name: str) -> Response:
+        """Have something done that a form asks for by its fields, and show what came of it."""
+        fields = {key: value for key, value in form.items() if key != "form_token"}
+        answer = self.ask(request, name, fields, form.get("form_token", ""))
+        if answer.outcome != at_desk.ANSWERED:
+            return self.why_not(request, answer)
+        return self.page(request, template, answer)
 
     def why_not(self, request: Request, answer: Answer) -> Response:
         """Send whoever is not logged in to the log-in; else say why in a page of its own."""

@@ -30,7 +30,7 @@ def approve(options: Namespace) -> None:
     """Show the texts, have the person say yes, sign it, and say what still waits for another person."""
     with open_outreach(options) as outreach:
         decider, proposals = _decided(outreach, options, WAITING)
-        modules = _sendable(outreach, proposals)
+        modules = sendable_modules(outreach, proposals)
         if not options.json:
             show_texts(modules)
         seconds = None if options.yes else _ask(len(proposals))
@@ -90,7 +90,7 @@ def _decided(
     return decider, proposals
 
 
-def _sendable(outreach: OpenOutreach, proposals: Sequence[OutreachProposal]) -> list[Module]:
+def sendable_modules(outreach: OpenOutreach, proposals: Sequence[OutreachProposal]) -> list[Module]:
     """Give the modules of these proposals; ConfigurationError where one may not be sent as it is proposed."""
     content = outreach.content()
     standings = outreach.standings(content)

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from wardround.client.console.roles import only
-from wardround.client.policy.people import IT, PRIVACY
+from wardround.client.policy.people import CLINICIAN, COMMUNICATIONS, IT, PRIVACY
 from wardround.pages import desk as at_desk
 from wardround.pages.app import SentForm
-from wardround.pages.desk import Answer, Desk
+from wardround.pages.desk import Desk
 from wardround.pages.settings import PageSettings
 from wardround.pages.site import MenuEntry, PageSite
 
@@ -17,6 +17,8 @@ MENU = (
     MenuEntry("/overview", "menu.overview", only(PRIVACY)),
     MenuEntry("/studies", "menu.studies", only(PRIVACY)),
     MenuEntry("/ledger", "menu.ledger", only(PRIVACY)),
+    MenuEntry("/messages", "menu.messages", only(COMMUNICATIONS, CLINICIAN)),
+    MenuEntry("/texts", "menu.texts", only(COMMUNICATIONS, CLINICIAN)),
     MenuEntry("/machine", "menu.machine", only(IT)),
     MenuEntry("/peers", "menu.peers", only(PRIVACY, IT)),
 )
@@ -40,12 +42,15 @@ def hospital_routes(site: PageSite) -> APIRouter:
         ("/studies/{terms}", pages.study),
         ("/studies/{terms}/decide", pages.decide),
         ("/peers", pages.peers),
+        ("/messages", pages.messages),
+        ("/texts", pages.texts),
         ("/machine", pages.machine),
         ("/machine/doctor", pages.doctor),
     ):
         routes.add_api_route(path, page, methods=["GET"])
     routes.add_api_route("/studies/{terms}/approve", pages.approve, methods=["POST"])
     routes.add_api_route("/studies/{terms}/decline", pages.decline, methods=["POST"])
+    routes.add_api_route("/messages", pages.decide_messages, methods=["POST"])
     return routes
 
 
@@ -61,10 +66,10 @@ class HospitalPages:
         answer = self._site.ask(request, at_desk.SESSION, {})
         if answer.who is None:
             return self._site.why_not(request, answer)
-        paths = [place.path for place in MENU if not place.roles.isdisjoint(answer.who.roles)]
-        if not paths:
-            return self._site.why_not(request, Answer(outcome=at_desk.NOT_YOURS, who=answer.who))
-        return RedirectResponse(paths[0], status_code=303)
+        # Every role has a page: who has no role of the pages has no account.
+        return RedirectResponse(
+            next(p.path for p in MENU if p.roles & set(answer.who.roles)), status_code=303
+        )
 
     def overview(self, request: Request) -> Response:
         """Show what waits, what is wrong, and what was spent."""
@@ -99,6 +104,18 @@ class HospitalPages:
         """Record a no."""
         reason = form.get("reason", "")
         return self._site.act(request, form, "decline", f"/studies/{terms}", terms=terms, reason=reason)
+
+    def messages(self, request: Request) -> Response:
+        """Show what waits, as the person's role may see it."""
+        return self._site.show(request, "messages.html", "messages")
+
+    def decide_messages(self, request: Request, form: SentForm) -> Response:
+        """Approve, hold or refuse, and say what came of it."""
+        return self._site.tell(request, form, "messages_done.html", "decide_messages")
+
+    def texts(self, request: Request) -> Response:
+        """Show what messages may say."""
+        return self._site.show(request, "texts.html", "texts")
 
     def peers(self, request: Request) -> Response:
         """Show which hospitals are known."""

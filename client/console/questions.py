@@ -1,6 +1,7 @@
 """The desk of a hospital: which question which role may ask, and what answers it."""
 
 import math
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,11 @@ from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.connectors.panic import panics_are_faults
 from wardround.client.console import machine, overview, peers, studies
 from wardround.client.console.accounts import HospitalAccounts
+from wardround.client.console.messages import MessageDesk, texts_of
 from wardround.client.console.roles import only
 from wardround.client.console.settings import ConsoleSettings
 from wardround.client.ledger.verify import export, verify
-from wardround.client.policy.people import IT, PRIVACY
+from wardround.client.policy.people import CLINICIAN, COMMUNICATIONS, IT, PRIVACY
 from wardround.pages.attempts import Attempts
 from wardround.pages.desk import Arguments, DeskTask, FrontDesk, Who
 from wardround.pages.sessions import Sessions
@@ -36,7 +38,8 @@ def hospital_desk(
 def questions(home: Path) -> Mapping[str, DeskTask]:
     """Name every question, with its roles."""
     within = _OneAtATime(home)
-    privacy, both = only(PRIVACY), only(PRIVACY, IT)
+    waiting = MessageDesk(home, secrets.token_bytes(32))
+    privacy, both, outreach = only(PRIVACY), only(PRIVACY, IT), only(COMMUNICATIONS, CLINICIAN)
     return {
         "overview": DeskTask(privacy, within(lambda opened, who, given: overview.overview(opened))),
         "left": DeskTask(
@@ -63,6 +66,11 @@ def questions(home: Path) -> Mapping[str, DeskTask]:
         ),
         "peers": DeskTask(both, within(lambda opened, who, given: peers.known_hospitals(opened))),
         "machine": DeskTask(only(IT), within(lambda opened, who, given: machine.machine(opened))),
+        "messages": DeskTask(outreach, lambda who, given: within.alone(lambda: waiting.waiting(who.person))),
+        "decide_messages": DeskTask(
+            outreach, lambda who, given: within.alone(lambda: waiting.decide(who.person, given)), changes=True
+        ),
+        "texts": DeskTask(outreach, lambda who, given: within.alone(lambda: texts_of(home))),
         "doctor": DeskTask(only(IT), lambda who, given: within.alone(lambda: machine.doctor(home))),
     }
 

@@ -165,6 +165,29 @@ def test_no_page_has_a_barrier_that_axe_finds(
         context.close()
 
 
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_messages_have_no_barrier_and_pictures_of_them_are_made(
+    outreach: Any, console: Console, served: str, chromium: Any, tmp_path: Path, width: int, scheme: str
+) -> None:
+    folder = Path(os.environ.get("WARDROUND_PICTURES", tmp_path))
+    for role, path in (
+        ("clinician", "/messages"),
+        ("communications", "/messages"),
+        ("communications", "/texts"),
+    ):
+        context = logged_in(chromium, served, role, width, scheme)
+        page = context.new_page()
+        page.goto(f"{served}{path}")
+        assert page.locator("blockquote").count() > 0
+        assert barriers(page) == [], (role, path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert small_targets(page) == [], (role, path)
+        if (role, path, width) == ("communications", "/messages", 1280):
+            page.set_viewport_size({"width": 1000, "height": 800})
+            page.screenshot(path=folder / "console-messages.png", full_page=True)
+        context.close()
+
+
 def logged_in(chromium: Any, served: str, role: str, width: int, scheme: str) -> Any:
     # axe is a script: it is put in by the debugger, past the pages' own policy.
     context = chromium.new_context(

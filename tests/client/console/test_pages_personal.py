@@ -20,6 +20,7 @@ def test_no_page_shows_anything_personal(console, browse, break_it: Callable[[Pa
     pages = {
         "privacy": ("/overview", "/ledger", "/ledger/check", "/studies", study, f"{study}/decide", "/peers"),
         "it": ("/machine", "/machine/doctor"),
+        "communications": ("/messages", "/texts"),
     }
     for role, paths in pages.items():
         browser = browse(role)
