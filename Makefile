@@ -70,8 +70,9 @@ bench-accuracy: $(STAMP) ## Measure accuracy at each ε and write docs/lab/resul
 bench-audit: $(STAMP) ## Attack the default study's releases at ε = 1, 4 and 8 and write docs/lab/audit.*
 	OMP_NUM_THREADS=1 $(BIN)/python -m wardround.simulations.audit
 
-bench-outreach: $(STAMP) ## Count how often the intervals of outreach measure hold the truth, over 2,000 runs
+bench-outreach: $(STAMP) ## Count how often the intervals of outreach measure, and of federated uplift, hold the truth
 	OMP_NUM_THREADS=1 $(BIN)/python -m wardround.simulations.bench.coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m wardround.simulations.bench.uplift
 
 check: $(STAMP) docs ## Run ruff, mypy (strict) and import-linter, and build the documentation
 	$(BIN)/ruff check .

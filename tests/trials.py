@@ -8,21 +8,17 @@ import numpy as np
 
 from tests.builders import PUBLIC, SEX, small_contract
 from wardround.client.cohort import Cohort
-from wardround.client.round.query import noised_query
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
-from wardround.protocol.privacy.randomness import Keystream, derive_key
-from wardround.protocol.terms.query import UPLIFT, QuerySettings
-from wardround.protocol.terms.request import HELD_OUT_QUERY, QUERY, RequestKind
+from wardround.protocol.terms.request import HELD_OUT_QUERY, QUERY
 from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import PrivacySettings
-from wardround.protocol.terms.terms import Release, Terms
+from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.propose_query import propose_query
-from wardround.server.evaluation.evaluation import TableSum, sum_tables
-from wardround.server.study.ask_query import query_plans
+from wardround.server.evaluation.evaluation import TableSum
+from wardround.simulations.bench.uplift import COMPARED, answered
 
 ARMS = {"column": "arm", "reference": "standard", "shares": {"standard": 0.5, "personalised": 0.5}}
-COMPARED = QuerySettings(kind=UPLIFT)
 
 
 def trial_contract(rate: float | None = 0.2, **changes: Any) -> Contract:
@@ -76,32 +72,6 @@ def in_arms(
     )
 
 
-def answered(terms: Terms, cohort: Cohort, request: RequestKind, seed: int, scale: float = 1.0) -> TableSum:
-    """Let every hospital answer for one account, and sum up. scale: of the noise that is really added."""
-    streams = [Keystream(derive_key(request.account, seed, name)) for name in terms.hospitals]
-    vectors = noised_query(_quieter(terms, scale), cohort, streams, request.word)
-    plans = query_plans(terms, request)
-    kind = np.float32 if terms.secure_sum is None else np.int64
-    releases = [
-        Release(
-            study=plan.study,
-            hospital=plan.hospital,
-            round=1,
-            terms_fingerprint=terms.fingerprint,
-            weights_digest=plan.weights_digest,
-            vector=vector.astype(kind),
-            simulation=True,
-            account=request.account,
-        )
-        for plan, vector in zip(plans, vectors, strict=True)
-    ]
-    return sum_tables(terms, plans[0], releases)
-
-
-def _quieter(terms: Terms, scale: float) -> Terms:
-    return terms if scale == 1.0 else replace(terms, noise_multiplier=terms.noise_multiplier * scale)
-
-
 def trial(
     terms: Terms,
     training: Mapping[str, int],
@@ -111,11 +81,15 @@ def trial(
     events: int = 1,
     scale: float = 1.0,
 ) -> dict[str, TableSum]:
-    """Draw a trial anew, with a third as many held-out patients, and let both accounts answer."""
+    """Draw a trial anew, with a third as many held-out patients, and let both accounts answer.
+
+    scale: of the noise that is really added, beside that of the terms.
+    """
     rng = np.random.default_rng(seed)
     held_out = {name: count // 3 for name, count in training.items()}
+    noised = replace(terms, noise_multiplier=terms.noise_multiplier * scale)
     parts = ((QUERY, training), (HELD_OUT_QUERY, held_out))
     return {
-        request.account: answered(terms, in_arms(terms, there, rates, rng, events), request, seed, scale)
+        request.account: answered(terms, in_arms(terms, there, rates, rng, events), request, seed, noised)
         for request, there in parts
     }

@@ -155,10 +155,10 @@ class Loopback:
         """Hand the signed terms to every hospital, where a person approves them."""
         self._approve_everywhere(self.offer(study, *settings))
 
-    def count(self, study: str, *settings: str) -> str:
-        """Ask a feasibility query whose terms every hospital's person approves; gives what the operator is told."""
+    def ask_query(self, kind: str, study: str, *settings: str) -> str:
+        """Ask a query whose terms every hospital's person approves; gives what the operator is told."""
         terms, key = self.folder / f"{study}.terms", self.home(OPERATOR) / "operator.key"
-        words = ["wardround.server.main", "feasibility"]
+        words = ["wardround.server.main", kind]
         self._run([*words, "terms", "--key", str(key), "--out", str(terms), f"--study={study}", *settings])
         contract = load_terms(terms).terms.contract.fingerprint
         for name in self.hospitals:
@@ -267,7 +267,7 @@ class Loopback:
         path = self.home(name) / "policy.yaml"
         text = re.sub(r"(?m)^contracts:.*$", f"contracts: [{contract}]", path.read_text(encoding="utf-8"))
         # Invented patients: the time of a round is measured here, and hides nobody.
-        text = re.sub(r"(?m)^queries:.*$", "queries: [feasibility]", text)
+        text = re.sub(r"(?m)^queries:.*$", "queries: [feasibility, uplift]", text)
         text = re.sub(r"(?m)^min_reply_delay_seconds:.*$", "min_reply_delay_seconds: 0", text)
         path.write_text(text, encoding="utf-8")
 

@@ -1,6 +1,7 @@
 """What an uplift query finds: intervals that cover, and are as wide as was stated, in either noise mode."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from wardround.server.study.uplift_facts import uplift_facts, uplift_lines
 
 _CHANCE = 1e-3
 """Of a test here to fail though all is right."""
+DRAWS = 200
 RATES, TRUE = (0.19, 0.24), 0.05
 FEDERATIONS = {
     "local": {f"h{at}": 400 for at in range(8)},
@@ -21,6 +23,7 @@ FEDERATIONS = {
 }
 
 
+@cache  # of tests that look at the same draws
 def found_over(noise: str, draws: int, scale: float = 1.0, events: int = 1):
     hospitals = FEDERATIONS[noise]
     terms = trial_terms(hospitals, noise, epsilon=0.25)
@@ -42,28 +45,28 @@ def covered(found, widened: float = 1.0) -> int:
 @pytest.mark.statistical
 @pytest.mark.parametrize("noise", ["local", "secure"])
 def test_intervals_cover_at_their_level_and_two_thirds_of_them_do_not(noise) -> None:
-    _, found = found_over(noise, 300)
-    assert binomtest(covered(found), 300, 0.95, alternative="less").pvalue > _CHANCE
-    assert binomtest(covered(found), 300, 0.95, alternative="greater").pvalue > _CHANCE
-    assert binomtest(covered(found, 2 / 3), 300, 0.95, alternative="less").pvalue < _CHANCE
+    _, found = found_over(noise, DRAWS)
+    assert binomtest(covered(found), DRAWS, 0.95, alternative="less").pvalue > _CHANCE
+    assert binomtest(covered(found), DRAWS, 0.95, alternative="greater").pvalue > _CHANCE
+    assert binomtest(covered(found, 2 / 3), DRAWS, 0.95, alternative="less").pvalue < _CHANCE
 
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("noise", ["local", "secure"])
 def test_more_noise_than_the_terms_state_breaks_the_intervals(noise) -> None:
-    _, found = found_over(noise, 300, scale=3.0)
-    assert binomtest(covered(found), 300, 0.95, alternative="less").pvalue < _CHANCE
+    _, found = found_over(noise, DRAWS, scale=3.0)
+    assert binomtest(covered(found), DRAWS, 0.95, alternative="less").pvalue < _CHANCE
 
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("noise", ["local", "secure"])
 def test_all_groups_intervals_hold_together(noise) -> None:
-    _, found = found_over(noise, 300)
+    _, found = found_over(noise, DRAWS)
     together = sum(
         all(one.low is None or one.low <= TRUE <= one.high for one in answer.groups) for answer in found
     )
-    assert binomtest(together, 300, 0.95, alternative="less").pvalue > _CHANCE
-    assert sum(one.low is not None for answer in found for one in answer.groups) > 300
+    assert binomtest(together, DRAWS, 0.95, alternative="less").pvalue > _CHANCE
+    assert sum(one.low is not None for answer in found for one in answer.groups) > DRAWS
 
 
 @pytest.mark.parametrize("noise", ["local", "secure"])

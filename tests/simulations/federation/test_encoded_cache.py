@@ -299,3 +299,17 @@ def test_arrays_are_no_pickles(tmp_path):
     header = entry.read_bytes()[8:2000]
     assert header.startswith(b"{")
     assert np.frombuffer(entry.read_bytes()[:8], "<u8")[0] < entry.stat().st_size
+
+
+def test_arms_of_a_trial_are_kept_with_the_rest(tmp_path):
+    study = settings(tmp_path)
+    federation = load_cached(replace(study, federation=replace(study.federation, cache=False)))
+    parts = {
+        part: replace(cohort, arms=np.arange(cohort.event_count, dtype=np.int32) % 2)
+        for part, cohort in (("training", federation.training), ("heldout", federation.heldout))
+    }
+    with_arms, store = replace(federation, **parts), EntryStore(tmp_path, 10**9)
+    assert keep_federation(store, key_of(study), with_arms)
+    found = find_federation(store, key_of(study), study.contract)
+    assert_same(found, with_arms)
+    assert found.training.arms is not None
