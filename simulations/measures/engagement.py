@@ -12,6 +12,7 @@ POLICIES = {
     "of_topic": "the best message of each topic",
     "by_hand": "rules by hand",
     "private": "the private model",
+    "own": "the same with each hospital's own part",
     "open": "a model without privacy",
     "oracle": "the best by all that a gain may use",
     "all_knowing": "the best by all, employment too",

@@ -21,6 +21,7 @@ from wardround.server.algorithm.weight_error import posterior_factor
 from wardround.simulations.federation.federation import Federation
 from wardround.simulations.measures.engagement import ALL, KNOWN, POLICIES, UNKNOWN, Engagement
 from wardround.simulations.outreach.options import Moments, moments_of, true_engagement
+from wardround.simulations.outreach.own_parts import by_own_parts
 from wardround.simulations.outreach.policies import (
     NOT_FOR_GAIN,
     USUAL,
@@ -112,6 +113,9 @@ def engagement(
     contract, shares = terms.contract, field.shares(terms.contract)
     if factor is not None:
         chosen["private"] = by_model(contract, moments, weights * scale, factor, single, shares, guard)
+        chosen["own"] = by_own_parts(
+            field.population, moments, terms, weights, factor, field.training, single, shares
+        )
     effects = field.open_effects
     # A model without privacy has no noise to guard against.
     chosen["open"] = by_model(contract, moments, effects, np.zeros((len(effects), 1)), single, shares)

@@ -56,6 +56,17 @@ class Moments:
         """Number of patients."""
         return len(self.rows)
 
+    def take(self, places: Integers) -> "Moments":
+        """Keep some moments."""
+        return Moments(
+            layout=self.layout,
+            rows=self.rows[places],
+            topic=self.topic[places],
+            known=self.known[places],
+            encoded=[Encoded(one.bins[places], one.values[places]) for one in self.encoded],
+            groups={name: (labels, codes[places]) for name, (labels, codes) in self.groups.items()},
+        )
+
     def with_message(self, option: Integers, places: Integers | None = None) -> Encoded:
         """Encode each moment with one message: codes int64 [fields], or [moments, fields]. places: some moments."""
         places = np.arange(len(self)) if places is None else places

@@ -9,7 +9,7 @@ from wardround.simulations.measures.engagement import ALL, KNOWN, POLICIES, UNKN
 from wardround.simulations.report.plots import Drawing, Scale, number, padded, percent, tick_labels
 from wardround.simulations.report.terminal import cell
 
-CHARTED = {"private": "together", "open": "pooled", "oracle": "personalised"}
+CHARTED = {"private": "together", "own": "alone", "open": "pooled", "oracle": "personalised"}
 """Policies of the chart → the class of their mark."""
 COLUMNS = (ALL, KNOWN, UNKNOWN)
 INTERVAL = 1.96
@@ -89,10 +89,10 @@ def gain_chart(found: Engagement) -> str:
         drawing.text(180, y + 4, group, "label", "end")
         for shift, policy in enumerate(charted):
             low, high = (x(100 * end) for end in _ends(found, policy, group))
-            height = y + 5 * (shift - (len(charted) - 1) / 2)
+            height = y + 4 * (shift - (len(charted) - 1) / 2)
             drawing.line(low, height, high, height, "grid")
             hint = f"{POLICIES[policy]}, {group}: {_gain(found, policy, group)}"
-            drawing.dot(x(100 * found.gain(policy, group)), height, 4, f"mark {_mark(policy)}", hint)
+            drawing.dot(x(100 * found.gain(policy, group)), height, 3.5, f"mark {_mark(policy)}", hint)
     return drawing.svg()
 
 

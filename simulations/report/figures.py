@@ -133,8 +133,8 @@ def calibration_figure(predictions: pl.DataFrame, methods: Sequence[str] = (SHAR
 def outreach_figure(summary: Mapping[str, Any]) -> Figure:
     """Gain over the best single message by group, in points, with 95 % intervals over patients.
 
-    By the private model, one without privacy, and all that a gain may use. ConfigurationError where no message was
-    chosen (``outreach=personalised``).
+    By the private model, with each hospital's own part, one without privacy, and all that a gain may use.
+    ConfigurationError where no message was chosen (``outreach=personalised``).
     """
     if summary.get("outreach") is None:
         raise ConfigurationError(
@@ -144,10 +144,10 @@ def outreach_figure(summary: Mapping[str, Any]) -> Figure:
     groups = list(found.by)[::-1]
     figure, axes = _axes(7.5, 1.2 + 0.34 * len(groups))
     shown = [policy for policy in CHARTED if policy in found.by[ALL]]
-    for place, (policy, colour) in enumerate(zip(shown, (BLUE, GREY, VIOLET), strict=False)):
+    for place, (policy, colour) in enumerate(zip(shown, (BLUE, ORANGE, GREY, VIOLET), strict=False)):
         axes.errorbar(
             [100 * found.gain(policy, group) for group in groups],
-            np.arange(len(groups)) + 0.18 * (place - 1),
+            np.arange(len(groups)) + 0.18 * (place - 1.5),
             xerr=[100 * INTERVAL * found.gain_errors[group][policy] for group in groups],
             fmt="o",
             color=colour,

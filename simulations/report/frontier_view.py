@@ -17,6 +17,7 @@ SWEPT_POLICIES = {
     "single": "best single",
     "by_hand": "rules by hand",
     "private": "private model",
+    "own": "with own parts",
     "open": "without privacy",
     "oracle": "oracle",
 }

@@ -100,7 +100,8 @@ def _policies(measured: Measured) -> list[str]:
         "|---|---|---|---|---|",
     ]
     federation, (first, second) = next(iter(FEDERATIONS)), ASSIGNMENTS
-    for policy, words in POLICIES.items():
+    tried = _of(measured, federation, first, "all named", "secure")[0].policies
+    for policy, words in ((one, POLICIES[one]) for one in tried):
         columns = [(first, ALL), (second, ALL), (first, KNOWN), (first, UNKNOWN)]
         cells = [
             np.mean([one.by[group][policy] for one in _of(measured, federation, way, "all named", "secure")])

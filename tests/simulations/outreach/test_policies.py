@@ -8,12 +8,15 @@ import pytest
 from wardround.client.connectors.source import Tables
 from wardround.conf.compose import build
 from wardround.conf.composed import compose_study
+from wardround.protocol.model.model import column_scale
 from wardround.server.algorithm.rounds import init
 from wardround.simulations.federation.federation import through_gate
 from wardround.simulations.measures.engagement import ALL, POLICIES
+from wardround.simulations.outreach import own_parts
 from wardround.simulations.outreach.engagement import engagement, known_moments
 from wardround.simulations.outreach.options import FIELDS, OPTIONS
-from wardround.simulations.outreach.policies import by_permitted_truth, option_index
+from wardround.simulations.outreach.own_parts import by_own_parts
+from wardround.simulations.outreach.policies import best_single, by_model, by_permitted_truth, option_index
 from wardround.simulations.population.draw import PopulationSettings, draw_population
 from wardround.simulations.study.study import simulated_terms
 
@@ -72,6 +75,7 @@ def test_the_oracle_is_best_and_noise_that_hides_all_leaves_the_best_single_mess
     found = engagement(field, terms, ended, state.weights)
     assert set(found.by[ALL]) == set(POLICIES)
     assert found.gain("private") == 0
+    assert found.by[ALL]["own"] <= found.by[ALL]["all_knowing"]
     assert found.changed["private"] == 0
     values = found.by[ALL]
     assert values["random"] < values["single"] <= values["of_topic"] <= values["all_knowing"]
@@ -93,3 +97,27 @@ def test_the_oracle_does_not_look_at_employment(measured_on):
         for rows in (evening, hours == 3)
     ]
     assert gap[0] > gap[1] + 0.1
+
+
+def test_a_hospital_chooses_by_its_own_part_and_one_that_weighs_it_nothing_by_the_shared_model(
+    measured_on, monkeypatch
+):
+    """With all weight on the shared candidate the choice is the shared model's, hospital by hospital."""
+    federation, terms, field = measured_on
+    moments, contract = field.moments, terms.contract
+    draw = np.random.default_rng(2)
+    weights = draw.normal(0, 0.3, contract.layout.width) / column_scale(terms.model, contract.layout)
+    factor, shares = 0.05 * np.eye(contract.layout.width), field.shares(contract)
+    single = best_single(moments, field.truth)
+    given = (field.population, moments, terms, weights, factor, federation.training, single, shares)
+    effects = weights * column_scale(terms.model, contract.layout)
+    by_shared = by_model(contract, moments, effects, factor, single, shares)
+    assert (by_own_parts(*given) != by_shared).any()
+    fitted = own_parts.fit_mixture
+
+    def all_shared(*arguments):
+        mixture = fitted(*arguments)
+        return replace(mixture, weights=np.eye(5)[np.zeros(len(mixture.weights), int)])
+
+    monkeypatch.setattr(own_parts, "fit_mixture", all_shared)
+    assert (by_own_parts(*given) == by_shared).all()
