@@ -62,7 +62,7 @@ def test_side_by_side_jobs_write_what_they_write_one_after_the_other(tmp_path, c
     shown = capsys.readouterr().out
     assert codes(jobs_of(two, 2, *varied)) == [OK] * 3
     shown_again = capsys.readouterr().out
-    assert len(files(one)) == 3 * 4
+    assert len(files(one)) == 3 * 5
     assert files(two) == files(one)
     # In the order of the jobs, each whole.
     heads = [line for line in shown_again.splitlines() if line.startswith("#")]
