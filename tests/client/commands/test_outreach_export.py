@@ -206,6 +206,23 @@ def _close_hours(hospital: Hospital) -> None:
     path.write_text(path.read_text().replace("{first: 0, last: 24}", hours))
 
 
+def test_nothing_leaves_for_whom_it_is_night_on_their_own_clock(
+    approved: Hospital, run_outreach: Run
+) -> None:
+    hour, path = datetime.now(UTC).hour, approved.folder / "outreach.yaml"
+    day = f"{{first: {max(hour - 1, 0)}, last: {min(hour + 2, 24)}}}"
+    path.write_text(path.read_text().replace("{first: 0, last: 24}", day))
+    hospital = approved.folder / "hospital.yaml"
+    hospital.write_text(
+        hospital.read_text().replace("tables:\n", "tables:\n  preferences: {path: preferences.csv}\n", 1)
+    )
+    far_away = [f"{patient(3)},timezone,Pacific/Funafuti,,2024-01-01"]  # twelve hours from UTC, all year
+    write_table(approved.folder, "preferences", "patient,kind,value,wanted,said_at", far_away)
+    code, said, error = run_outreach(*TEXTS)
+    assert (code, said["sent"], said["kept"]) == (0, 11, {"hours": 1}), error
+    assert patient(3) not in {row["patient"] for row in sent(approved)}
+
+
 @pytest.mark.parametrize("how", TEAM, ids=lambda how: how.replace(" ", "-"))
 def test_a_professionals_message_leaves_while_a_patient_of_theirs_is_due_and_to_their_one_address(
     outreach: Hospital, run_outreach: Run, how: str
