@@ -177,6 +177,28 @@ def _approve(parser: OneLineParser) -> None:
     parser.add_argument("--reason", required=True, help="why; one line, shown on the model's card")
 
 
+def _backup(parser: OneLineParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="the copy; an older one of yours is replaced")
+
+
+def _restore(parser: OneLineParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a file that backup wrote")
+    parser.add_argument(
+        "--asked",
+        action="append",
+        default=[],
+        metavar="STUDY=ROUND",
+        help="the last round that any hospital was asked for in a study that had not ended; may be repeated",
+    )
+    parser.add_argument(
+        "--head",
+        action="append",
+        default=[],
+        metavar="HOSPITAL=HEAD",
+        help="a hospital's ledger head, as its own status shows it; may be repeated",
+    )
+
+
 def _key(parser: OneLineParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="a new file; the public half is FILE.pub"
@@ -224,6 +246,10 @@ COMMANDS = (
     Command(
         "approve", "approve", "sign, as a named person, for limits that were not shown to hold", _approve
     ),
+    Command(
+        "backup", "backup", "copy the home, keys too, into one file; server and studies may run", _backup
+    ),
+    Command("restore", "restore", "put a backup in a home's place; what stood there is kept aside", _restore),
     Command("key", "key", "make the operator's signing key", _key),
     Command("terms", "terms", "compose a study, find the noise that its ε needs, and sign the terms", _terms),
     Command(

@@ -11,13 +11,14 @@ from wardround.protocol.wire.signing import new_key, save_key
 from wardround.server.store.certificates import Signed, new_root, new_server
 from wardround.server.store.operator_home import SETTINGS, OperatorHome, load_operator_home
 
-_FOLDERS = (".", "tls", "secrets", "hospitals", "policies", "studies", "superlink", "superlink/empty")
+HOME_FOLDERS = (".", "tls", "secrets", "hospitals", "policies", "studies", "superlink", "superlink/empty")
+"""What every home has, if empty."""
 
 
 def begin_operator_home(folder: Path, address: str) -> OperatorHome:
     """Write a new operator's home, its secrets readable by their owner alone."""
     checked_address(address)
-    for part in _FOLDERS:
+    for part in HOME_FOLDERS:
         (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
     now = datetime.now(UTC)
     root = new_root("Wardround study root", now)

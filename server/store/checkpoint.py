@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import write_durably
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.file_header import LARGEST_METADATA, metadata_of
@@ -25,6 +26,7 @@ from wardround.server.store.state_file import read_state, state_files, write_sta
 
 KEPT = 3  # newest checkpoints that stay on disk
 _FORMAT = "wardround-round-state-2"
+_GIVEN_UP = "0" * 64  # in the place of a digest: no content has this one
 _OWN = "own."  # before the names of what a plugin keeps
 
 
@@ -61,8 +63,11 @@ def resume(folder: Path, terms: Terms) -> Resumed | None:
     checkpoint is damaged, or where they belong to other terms.
     """
     files = state_files(folder) if folder.is_dir() else []
+    given_up = max((number for number, path in files if _is_given_up(path)), default=0)
     notes: list[str] = []
     for number, path in files:
+        if _is_given_up(path):
+            continue
         state = _read(path)
         if state is None:
             notes.append(f"checkpoint {path.name} is damaged: falling back to the one before")
@@ -73,7 +78,7 @@ def resume(folder: Path, terms: Terms) -> Resumed | None:
                 "its own terms, or choose an empty folder"
             )
         newest = files[0][0]
-        if newest == number:
+        if newest == number > given_up:
             return Resumed(state=state, lost_rounds=(), notes=tuple(notes))
         lost = tuple(range(state.round, min(newest, terms.last_round) + 1))
         notes.append(f"rounds {lost[0]} to {lost[-1]} are lost: charged at the hospitals, not in the weights")
@@ -86,6 +91,19 @@ def resume(folder: Path, terms: Terms) -> Resumed | None:
             f"all {len(files)} checkpoints in {folder} are damaged: restore one, or start anew"
         )
     return None
+
+
+def give_up(folder: Path, round_number: int) -> None:
+    """Note, durably, that all rounds to this one were announced, and that what is here is older: never ask them again.
+
+    For a folder that comes from a backup. ``resume`` goes on after them, as after damaged checkpoints.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_durably(folder / f"round-{round_number:06d}-{_GIVEN_UP}.safetensors", b"")
+
+
+def _is_given_up(path: Path) -> bool:
+    return path.stem.endswith(_GIVEN_UP)
 
 
 def _encode(state: RoundState) -> bytes:

@@ -31,6 +31,14 @@ class HeldHeads:
         heads = self._read(hospital)
         return heads[-1] if heads else None
 
+    def known(self, hospital: str) -> tuple[str, ...]:
+        """Give all heads of a hospital that are kept, the newest last."""
+        return tuple(self._read(hospital))
+
+    def hospitals(self) -> tuple[str, ...]:
+        """Name the hospitals of which a head is kept."""
+        return tuple(sorted(path.stem for path in self._folder.glob("*.heads")))
+
     def keep(self, hospital: str, head: str) -> None:
         """Keep the head of a release that its hospital signed, durably; one heard before changes nothing."""
         if not is_digest(head):
