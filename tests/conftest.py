@@ -1,6 +1,7 @@
 """In CI a test that lacks its part fails: there, skipping would hide that it never runs."""
 
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,16 @@ from wardround.protocol.terms.terms import Release, Terms
 # Property tests time nothing: a busy machine must not fail them.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Generator[None]:
+    """Put the log back as it was: a command run within the tests keeps it from whoever looks for its lines later."""
+    logger = logging.getLogger("wardround")
+    before = logger.handlers[:], logger.propagate, logger.level
+    yield
+    logger.handlers, logger.propagate = before[:2]
+    logger.setLevel(before[2])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,14 +31,16 @@ def write_shared(folder: Path, federation: Federation, terms: Terms) -> None:
     }
     (folder / "federation.json").write_text(json.dumps(facts), encoding="utf-8")
     for field in fields(Cohort):
-        np.save(folder / f"{field.name}.npy", getattr(federation.training, field.name), allow_pickle=False)
+        array = getattr(federation.training, field.name)
+        if array is not None:
+            np.save(folder / f"{field.name}.npy", array, allow_pickle=False)
 
 
 def open_shared(folder: Path) -> tuple[Federation, Terms]:
     """Open the folder read-only; nothing is copied until it is used."""
     facts = read_json((folder / "federation.json").read_bytes(), _LARGEST)
     terms = terms_from_mapping(facts["terms"])
-    arrays = {field.name: _mapped(folder / f"{field.name}.npy") for field in fields(Cohort)}
+    arrays = {path.stem: _mapped(path) for path in sorted(folder.glob("*.npy"))}
     federation = Federation(
         contract=terms.contract,
         hospitals=tuple(facts["hospitals"]),

@@ -138,4 +138,5 @@ def _found(checkout: Path, task: Task, cells: Sequence[tuple[str, float]]) -> It
 
 
 def _arrays(part: str, cohort: Cohort) -> dict[str, Any]:
-    return {f"{part}.{field.name}": getattr(cohort, field.name) for field in fields(cohort)}
+    found = {f"{part}.{field.name}": getattr(cohort, field.name) for field in fields(cohort)}
+    return {name: array for name, array in found.items() if array is not None}

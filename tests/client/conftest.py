@@ -1,7 +1,6 @@
 """Fixtures of a hospital's tests: a small hospital, alone or several (``small_hospital``)."""
 
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,6 @@ from tests.client.small_hospital import Hospital, small_tables, small_terms
 from tests.client.sum_hospitals import SumHospitals
 from wardround.client.main import main
 from wardround.protocol.terms.evaluation import EvaluationSettings
-
-
-@pytest.fixture(autouse=True)
-def _own_log() -> Iterator[None]:
-    """Put the log back as it was: a command run within the tests keeps it from whoever looks for its lines later."""
-    logger = logging.getLogger("wardround")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers, logger.propagate = before[:2]
-    logger.setLevel(before[2])
 
 
 @pytest.fixture(scope="session")
