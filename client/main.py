@@ -18,13 +18,15 @@ from wardround.client.commands.arguments import parser
 from wardround.client.connectors.panic import libraries_are_mute, panics_are_faults
 from wardround.protocol.command_line.exit_codes import FAULT, OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
-from wardround.protocol.text.say import LineFormatter, complain
+from wardround.protocol.text.log import PLAIN, LogHandler, is_log, log_as, log_style, report
 from wardround.protocol.text.spelling import spell_what_cannot_be_encoded
 
 _STARTS_OTHERS = ("up", "supernode")
 """Their children write to the same standard error; they themselves read no table."""
-_SERVES = ("agent", "console")
+_SERVES = ("agent", "console", "up")
 """They run until they are stopped, and say what they do meanwhile."""
+_LOGS = (*_SERVES, "supernode", "metrics", "alerts")
+"""What they say on standard error is a log, in the style that ``WARDROUND_LOG`` names."""
 _ROOT = Path(__file__).parents[1]
 
 
@@ -33,14 +35,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spell_what_cannot_be_encoded()
     try:
         options = parser().parse_args(arguments)
+        style = log_style(os.environ, sys.stderr.isatty()) if is_log(options, _LOGS) else PLAIN
+    except WardroundError as error:
+        return _end(str(error), USER_ERROR)
+    with log_as(style):
+        return _run(options, style)
+
+
+def _run(options: Namespace, style: str) -> int:
+    try:
         with nullcontext() if options.module in _STARTS_OTHERS else libraries_are_mute(), panics_are_faults():
-            _log_to_standard_error(options)
+            _log_to_standard_error(options, style)
             _compute_in_one_thread(options)
             import_module(f"wardround.client.commands.{options.module}").run(options)
     except WardroundError as error:
         return _end(str(error), USER_ERROR)
     except KeyboardInterrupt:
-        return _end("stopped", STOPPED)
+        report("stopped")
+        return STOPPED
     except BrokenPipeError:
         # Whoever read the output has left; the interpreter's own flush at exit must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,13 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return OK
 
 
-def _log_to_standard_error(options: Namespace) -> None:
+def _log_to_standard_error(options: Namespace, style: str) -> None:
     """Write our own log alone: those of the libraries may quote what they were given."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
     quiet = logging.INFO if options.module in _SERVES else logging.ERROR
     logger = logging.getLogger("wardround")
-    logger.handlers, logger.propagate = [handler], False
+    logger.handlers, logger.propagate = [LogHandler(style)], False
     logger.setLevel(logging.DEBUG if options.verbose else quiet)
 
 
@@ -85,7 +95,7 @@ def _is_ours(filename: str) -> bool:
 
 
 def _end(line: str, code: int) -> int:
-    complain(" ".join(line.split()))
+    report(" ".join(line.split()), logging.ERROR)
     return code
 
 

@@ -3,17 +3,23 @@
 Only the chosen command's own modules are imported, so that ``--help`` answers at once.
 """
 
+import logging
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
 
 from wardround.protocol.command_line.exit_codes import OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.quiet import QUIET
-from wardround.protocol.text.say import complain, show_fault
+from wardround.protocol.text.log import PLAIN, is_log, log_as, log_style, report
+from wardround.protocol.text.say import show_fault
 from wardround.protocol.text.spelling import spell_what_cannot_be_encoded
 from wardround.server.commands.arguments import parser
+
+_LOGS = ("up", "train", "resume", "metrics", "alerts")
+"""They run for long: what they say on standard error is a log, in the style that ``WARDROUND_LOG`` names."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,11 +29,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.excepthook = show_fault
     try:
         options = parser().parse_args(arguments)
+        style = log_style(os.environ, sys.stderr.isatty()) if is_log(options, _LOGS) else PLAIN
+    except WardroundError as error:
+        return _refused(str(error))
+    with log_as(style):
+        return _run(options)
+
+
+def _run(options: Namespace) -> int:
+    try:
         import_module(f"wardround.server.commands.{options.module}").run(options)
     except WardroundError as error:
         return _refused(str(error))
     except KeyboardInterrupt:
-        complain("stopped")
+        report("stopped")
         return STOPPED
     except ModuleNotFoundError as error:
         if error.name not in ("hydra", "omegaconf"):
@@ -39,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refused(line: str) -> int:
-    complain(" ".join(line.split()))
+    report(" ".join(line.split()), logging.ERROR)
     return USER_ERROR
 
 

@@ -6,6 +6,7 @@ import re
 import pytest
 
 import wardround.client.commands.terminal
+import wardround.protocol.text.log
 import wardround.protocol.text.say
 import wardround.simulations.report.terminal
 from tests.builders import ROOT
@@ -65,17 +66,28 @@ def test_one_function_prints() -> None:
         "api/__init__.py": 2,  # a user's program, in the docstring
         "client/commands/terminal.py": 1,
         "protocol/errors.py": 1,  # a user's program too
-        "protocol/text/say.py": 4,
+        "protocol/text/log.py": 1,
+        "protocol/text/say.py": 5,
         "simulations/methods/release_0_1_0.py": 1,  # within 0.1.0's own process, to a pipe
         "simulations/report/terminal.py": 1,
     }
-    assert set(lines_with(r"StreamHandler|FileHandler|lastResort")) == {"client/main.py"}
+    assert set(lines_with(r"StreamHandler|FileHandler|lastResort")) == set()
+    assert set(lines_with(r"write_log_line|LogHandler\(")) == {
+        "client/main.py",
+        "protocol/text/log.py",
+        "protocol/text/say.py",
+    }
     assert set(lines_with(r"\.print\(")) == {
         "client/commands/terminal.py",
         "simulations/report/table.py",
         "simulations/report/terminal.py",
     }
     assert "LineFormatter" in (ROOT / "conf/hydra/hydra_logging/wardround.yaml").read_text()
+
+
+def reported(text: str, style: str) -> None:
+    with wardround.protocol.text.log.log_as(style):
+        wardround.protocol.text.log.report(text)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +106,8 @@ def test_the_sinks_show_what_they_are_given(
         lambda: wardround.client.commands.terminal.table(text, ("a",), [(text,)]),
         lambda: wardround.simulations.report.terminal.show(text),
         lambda: wardround.protocol.text.say.show_fault(ValueError, ValueError(text), None),
+        lambda: reported(text, "plain"),
+        lambda: reported(text, "text"),
     ):
         write()
         out, err = capsys.readouterr()
@@ -101,7 +115,7 @@ def test_the_sinks_show_what_they_are_given(
         assert shown in plain
         assert all(line.isprintable() for line in plain.split("\n"))
         sinks += 1
-    assert sinks == 7
+    assert sinks == 9
 
 
 def test_a_log_record_is_one_line_whatever_its_arguments_hold() -> None:

@@ -44,6 +44,7 @@ from wardround.protocol.errors import LedgerError, Refusal, WardroundError
 from wardround.protocol.privacy.randomness import Keystream, fresh_keystream
 from wardround.protocol.terms.limits import expiry_of
 from wardround.protocol.terms.terms import ACCOUNTS, RoundPlan, Terms
+from wardround.protocol.text.log import FACTS
 from wardround.protocol.wire.envelope import (
     SignedRelease,
     SignedSumAnswer,
@@ -98,7 +99,7 @@ class Agent:
             if isinstance(found, Refusal):
                 return self._refused(found, asked)
             payload = encode_answer(found)
-            logger.info("%s: answered", asked.what)
+            logger.info("%s: answered", asked.what, extra={FACTS: {"study": asked.signed.terms.study}})
             return Reply(payload, delay_seconds)
         except Refusal as refusal:
             # Raised, not returned: tables may have been read since the charge, and at once it would show for how long.
@@ -241,7 +242,8 @@ class Agent:
         count = self._noted.count(f"{refusal.clause} {study}")
         if count:
             many = f" ({count} such since the last line)" if count > 1 else ""
-            logger.warning("refused: %s%s", refusal, many)
+            facts = {"clause": refusal.clause, "study": study, "round": number}
+            logger.warning("refused: %s%s", refusal, many, extra={FACTS: facts})
         elif asked is None:
             return Reply(encode_answer(refusal), delay_seconds)
         if isinstance(refusal, OtherProtocol):

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import logging
 import sys
 from argparse import Namespace
 
@@ -13,7 +14,8 @@ from wardround.client.console.settings import load_console_settings
 from wardround.client.home.home import load_home
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
-from wardround.protocol.text.say import complain, say_json
+from wardround.protocol.text.log import report
+from wardround.protocol.text.say import say_json
 
 _LARGEST_PASSWORD_FILE = 4096
 
@@ -27,7 +29,7 @@ def _serve(options: Namespace) -> None:
     from wardround.client.console.serve import serve_pages  # FastAPI: only where pages are served
 
     settings = load_console_settings(options.home)
-    complain(f"Pages at {settings.url}; Ctrl-C stops them.")
+    report(f"Pages at {settings.url}; Ctrl-C stops them.")
     serve_pages(settings, DeskLine(settings.desk))
 
 
@@ -40,7 +42,7 @@ def _desk(options: Namespace) -> None:
     settings = load_console_settings(options.home)
     desk = hospital_desk(options.home, settings)
     if not HospitalAccounts(options.home).all():
-        complain("Nobody can log in yet: wardround-hospital console account add")
+        report("Nobody can log in yet: wardround-hospital console account add")
     asyncio.run(serve_desk(settings.desk, desk))
 
 
@@ -50,11 +52,12 @@ def _up(options: Namespace) -> None:
 
     load_home(options.home)
     settings = load_console_settings(options.home)
-    complain(
+    report(
         "WARNING: pages and desk run as one user, so that whoever takes over the pages could read tables and keys; "
         "for patients' data use the two systemd units (deploy/)",
-        f"Pages at {settings.url}; Ctrl-C stops them.",
+        logging.WARNING,
     )
+    report(f"Pages at {settings.url}; Ctrl-C stops them.")
     serve_pages(settings, hospital_desk(options.home, settings))
 
 

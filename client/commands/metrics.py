@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from wardround.client.alerts.metrics import HospitalMetrics
 from wardround.client.home.home import load_home
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.text.say import complain
+from wardround.protocol.text.log import report
 from wardround.protocol.until_stopped import until_stopped
 
 _LOOK_SECONDS = 3600.0  # nothing happens between two scrapes
@@ -25,7 +25,7 @@ def run(options: Namespace) -> None:
         raise ConfigurationError(
             f"--bind={options.bind} --port={options.port}: {error.strerror}; choose another"
         ) from error
-    complain(f"metrics at http://{options.bind}:{server.server_port}/metrics")
+    report(f"metrics at http://{options.bind}:{server.server_port}/metrics")
     with until_stopped() as wait:
         while not wait(_LOOK_SECONDS):
             pass

@@ -1,5 +1,6 @@
 """``supernode``: run Flower's SuperNode, which carries messages between the server and the agent's socket."""
 
+import logging
 from argparse import Namespace
 
 from wardround.client.checks.server import clock_or_key
@@ -8,7 +9,7 @@ from wardround.client.network.server_look import look_at_server
 from wardround.client.network.supernode import FOLDER, NodeSettings, become_supernode, load_node_settings
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.retry import Backoff, LastLine
-from wardround.protocol.text.say import complain
+from wardround.protocol.text.log import report
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 
@@ -19,7 +20,7 @@ def run(options: Namespace) -> None:
     settings = load_node_settings(folder)
     proxy = load_proxy(folder)
     through = "" if proxy is None else f" through the proxy {proxy.address}"
-    complain(f"{settings.hospital}: connecting to {settings.address}{through}")
+    report(f"{settings.hospital}: connecting to {settings.address}{through}", hospital=settings.hospital)
     await_enrolment(settings)
     become_supernode(folder)
 
@@ -39,5 +40,5 @@ def await_enrolment(settings: NodeSettings) -> None:
         if not line:
             return
         if told.differs(line):
-            complain(f"{line}; asking again")
+            report(f"{line}; asking again", logging.WARNING)
         pauses.sleep()

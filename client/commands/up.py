@@ -12,7 +12,7 @@ from pathlib import Path
 from wardround.client.network.supernode import FOLDER, load_node_settings
 from wardround.protocol.exit_with_parent import exit_with_parent
 from wardround.protocol.retry import Backoff
-from wardround.protocol.text.say import complain
+from wardround.protocol.text.log import FACTS, report
 
 logger = logging.getLogger("wardround.hospital")
 
@@ -47,7 +47,8 @@ class Kept:
             self.backoff.reset()
         pause = self.backoff.next_pause()
         self.due = now + pause
-        logger.warning("%s ended with code %d; restarting in %.0f s", self.word, code, pause)
+        facts = {FACTS: {"part": self.word, "code": code}}
+        logger.warning("%s ended with code %d; restarting in %.0f s", self.word, code, pause, extra=facts)
 
     def stop(self) -> None:
         """End the process, kindly first."""
@@ -71,11 +72,12 @@ def run(options: Namespace) -> None:
     """Keep both running until SIGTERM or SIGINT."""
     home = options.home.absolute()
     settings = load_node_settings(home / FOLDER)
-    complain(
+    report(
         "WARNING: agent and SuperNode run as one user, so that code which the server ships could read tables; "
         "for patients' data use the two systemd units (deploy/)",
-        f"{settings.hospital}: waiting for plans from {settings.address}",
+        logging.WARNING,
     )
+    report(f"{settings.hospital}: waiting for plans from {settings.address}", hospital=settings.hospital)
     both = [Kept("agent", home), Kept("supernode", home)]
     # SIGTERM as Ctrl-C: it raises, and both children are stopped on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -24,6 +24,7 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded, write_new
 from wardround.protocol.quiet import QUIET
 from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.log import LOG_STYLE
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import checked_name
 from wardround.protocol.wire.kit import Kit, checked_address
@@ -132,7 +133,11 @@ def command(settings: NodeSettings) -> list[str]:
 def environment(settings: NodeSettings, inherited: Mapping[str, str]) -> dict[str, str]:
     """Give the process only what it needs: no address of a database, no one's password."""
     # A list of what is let through, not of what is kept out: nobody knows all names of secrets.
-    kept = {key: inherited[key] for key in ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME") if key in inherited}
+    kept = {
+        key: inherited[key]
+        for key in ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", LOG_STYLE)
+        if key in inherited
+    }
     own = str(Path(sys.executable).parent)
     return (
         kept

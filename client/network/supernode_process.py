@@ -11,6 +11,7 @@ is given up, and up to 20 s between two calls of a server that is away. They are
 fails where Flower no longer has them).
 """
 
+import logging
 import os
 import select
 import signal
@@ -49,7 +50,7 @@ from wardround.client.network.proxy import server_transport
 from wardround.client.network.repeated_parts import RepeatedParts
 from wardround.client.network.server_look import cause_of
 from wardround.protocol.exit_with_parent import exit_when_parent_exits
-from wardround.protocol.text.say import complain
+from wardround.protocol.text.log import log_as, log_style, report, take_over
 from wardround.protocol.text.text import visible
 
 FLOWERS_PAUSE_SECONDS = 3.0
@@ -102,6 +103,7 @@ class Pauses:
 def main() -> None:
     """Start the runner, then be the SuperNode until a signal comes."""
     options = _parse_args_run_supernode().parse_args()
+    take_over("flwr", os.environ)
     secret = Path(options.superexec_auth_secret_file).read_bytes()
     run_the_shim_alone(run_clientapp)
     set_heartbeats()
@@ -128,7 +130,8 @@ def _end_with(act: Callable[[], None]) -> NoReturn:
         act()
     except Exception as error:
         why = f"{type(error).__name__}: {visible(error, 200)}"
-    complain(f"the SuperNode gave up: {why}")
+    with log_as(log_style(os.environ, sys.stderr.isatty())):
+        report(f"the SuperNode gave up: {why}", logging.ERROR)
     os._exit(1)
 
 

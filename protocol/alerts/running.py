@@ -1,5 +1,6 @@
 """What the commands ``alerts …`` of both sides do: begin, check, list, test, watch."""
 
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,8 @@ from wardround.protocol.alerts.watch import LOOK_SECONDS, Watch
 from wardround.protocol.errors import ConfigurationError, WardroundError
 from wardround.protocol.files import write_new
 from wardround.protocol.retry import LastLine
-from wardround.protocol.text.say import complain, say, say_json
+from wardround.protocol.text.log import report
+from wardround.protocol.text.say import say, say_json
 from wardround.protocol.until_stopped import until_stopped
 
 STATE = "alerts.state"
@@ -119,7 +121,7 @@ def watch(folder: Path, events: Collection[str], source: str, look: Callable[[],
                 last.clear()
             except ConfigurationError as error:
                 if last.differs(str(error)):
-                    complain(f"{error}; until then everybody is told as before")
+                    report(f"{error}; until then everybody is told as before", logging.WARNING)
             there.step(look(), recipients)
             if wait(LOOK_SECONDS):
                 return

@@ -13,7 +13,7 @@ from wardround.protocol.alerts.settings import AlertRecipient
 from wardround.protocol.alerts.told import ToldFile, due, look, tell
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.retry import Backoff, LastLine
-from wardround.protocol.text.say import complain
+from wardround.protocol.text.log import report
 
 FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0  # seconds between two messages to a recipient that was not reached
 LOOK_SECONDS = 30.0
@@ -31,7 +31,7 @@ class Watch:
         *,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
-        tell_person: Callable[[str], object] = complain,
+        tell_person: Callable[[str], object] = report,
     ) -> None:
         """told: its file. source: who writes. send: carries one message. tell_person: takes what fails, once."""
         self._file, self._source, self._send = told, source, send

@@ -30,6 +30,12 @@ def complain(*lines: str) -> None:
     sys.stderr.flush()
 
 
+def write_log_line(line: str) -> None:
+    """Write to standard error one line that ``protocol.text.log`` made, which is visible, and whole, already."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def prompt(*lines: str) -> None:
     """Write lines to standard error, and leave the cursor behind the last."""
     sys.stderr.write(_joined(lines).removesuffix("\n") + " ")

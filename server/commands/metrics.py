@@ -5,7 +5,7 @@ from argparse import Namespace
 from prometheus_client import CollectorRegistry, start_http_server
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.text.say import complain
+from wardround.protocol.text.log import report
 from wardround.protocol.until_stopped import until_stopped
 from wardround.server.store.operator_home import load_operator_home
 from wardround.server.watch.metrics import StandingMetrics
@@ -26,7 +26,7 @@ def run(options: Namespace) -> None:
         raise ConfigurationError(
             f"--bind={options.bind} --port={options.port}: {error.strerror}; choose another"
         ) from error
-    complain(f"metrics at http://{options.bind}:{server.server_port}/metrics")
+    report(f"metrics at http://{options.bind}:{server.server_port}/metrics")
     with until_stopped() as wait:
         while not wait(_LOOK_SECONDS):
             pass

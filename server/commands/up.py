@@ -1,5 +1,6 @@
 """``up``: Flower's SuperLink with TLS and the nodes of the enrolled hospitals alone, until stopped."""
 
+import logging
 import os
 import signal
 import ssl
@@ -16,7 +17,7 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.exit_with_parent import exit_with_parent
 from wardround.protocol.quiet import QUIET
 from wardround.protocol.retry import Backoff, LastLine
-from wardround.protocol.text.say import complain
+from wardround.protocol.text.log import report
 from wardround.server.network.listening import OWN, check_binds
 from wardround.server.network.superlink import is_listening, reconcile_nodes
 from wardround.server.store.certificates import WARN_DAYS, days_left
@@ -51,7 +52,8 @@ def run(options: Namespace) -> None:
         if time.monotonic() - begun > LONGEST_PAUSE_SECONDS:
             backoff.reset()
         pause = backoff.next_pause()
-        complain(f"the server ended with code {process.returncode}; restarting in {pause:.0f} s")
+        line = f"the server ended with code {process.returncode}; restarting in {pause:.0f} s"
+        report(line, logging.WARNING, code=process.returncode)
         time.sleep(pause)
 
 
@@ -77,7 +79,8 @@ def _check(home: OperatorHome) -> None:
 def _warn_of_expiry(left: int) -> None:
     if left < WARN_DAYS:
         ends = f"expires in {left} days" if left >= 0 else "has expired: nobody can connect"
-        complain(f"WARNING: the server's certificate {ends}; run wardround-serve renew, and restart up")
+        line = f"WARNING: the server's certificate {ends}; run wardround-serve renew, and restart up"
+        report(line, logging.WARNING, days_left=left)
 
 
 def _start(home: OperatorHome, binds: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -114,7 +117,9 @@ def _keep(home: OperatorHome, process: subprocess.Popen[bytes]) -> None:
     while not is_listening(home) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     enrolled = sorted(path.stem for path in (home.folder / "hospitals").glob("*.json"))
-    complain(f"serving {home.address}; hospitals enrolled: {', '.join(enrolled) or 'none yet'}")
+    report(
+        f"serving {home.address}; hospitals enrolled: {', '.join(enrolled) or 'none yet'}", hospitals=enrolled
+    )
     held, warned = _Held(Enrolled(home)), time.monotonic()
     while process.poll() is None:
         held.look(home)
@@ -144,14 +149,18 @@ class _Held:
         except (ConfigurationError, OSError, httpx.HTTPError) as error:
             trouble = type(error).__name__ if isinstance(error, httpx.HTTPError) else str(error)
             if self.trouble.differs(trouble):
-                complain(f"the list of nodes could not be synced with hospitals/ ({trouble}); trying again")
+                line = f"the list of nodes could not be synced with hospitals/ ({trouble}); trying again"
+                report(line, logging.WARNING)
 
 
 def _reconcile(home: OperatorHome, roll: Roll) -> None:
     done = reconcile_nodes(home, roll)
-    complain(*(f"{name} may connect" for name in done.came))
-    complain(*(f"node {node} can no longer connect" for node in done.went))
-    complain(*(f"{name} cannot connect: {_SPENT}" for name in done.spent))
+    for name in done.came:
+        report(f"{name} may connect", hospital=name)
+    for node in done.went:
+        report(f"node {node} can no longer connect", node=node)
+    for name in done.spent:
+        report(f"{name} cannot connect: {_SPENT}", logging.WARNING, hospital=name)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

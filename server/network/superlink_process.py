@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 
+from wardround.protocol.text.log import take_over
 from wardround.server.network.clocks import CLOCKS, Clocks
 from wardround.server.network.doorkeeper import Doorkeeper
 from wardround.server.network.laid import Laid, hold
@@ -41,6 +42,8 @@ def main() -> None:
     from flwr.superlink.main import create_app
     from flwr.superlink.servicer.fleet import fleet_handlers
 
+    for library in ("flwr", "uvicorn"):
+        take_over(library, os.environ)
     config = _parse_superlink_lifespan_config()
     secret = Path(os.environ["WARDROUND_CONTROL"]).read_bytes()
     # Before the app is made, which opens the database.
@@ -52,6 +55,7 @@ def main() -> None:
     settings = uvicorn.Config(
         Doorkeeper(app, secret, NodeKeys(enrolled_keys(app), clocks=Clocks(beside.with_name(CLOCKS)))),
         log_level="warning",
+        log_config=None,
         http=Line,
         loop="wardround.server.network.impatient_loop:ImpatientLoop",
         ws="none",

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from wardround.protocol.characters import escape
+from wardround.protocol.text.log import report
 from wardround.protocol.text.plain import read_json
-from wardround.protocol.text.say import complain
 from wardround.server.algorithm.rounds import RoundSummary
 
 LARGEST_EVENT = 2**20  # bytes of a line
@@ -47,7 +47,7 @@ class EventLog:
             # A round that is in the weights is in the log, whatever happens to the machine.
             os.fsync(file.fileno())
         if line and not self._quiet:
-            complain(line)
+            report(line, event=event, **facts)
 
     def _end_cut_line(self) -> None:
         """A line that a full disk cut short must not swallow the next one."""
