@@ -39,18 +39,19 @@ class Looks:
         folder: Path,
         ages: Callable[[Home], Sequence[tuple[str, bool]]],
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """ages: of a home, each table whose age the policy bounds, and whether it is too old."""
-        self._folder = folder
-        self._server = Seldom(lambda home: at_server(home, datetime.now(UTC)), SERVER_SECONDS, clock)
-        self._tables = Seldom(
-            lambda home: of_tables(home, lambda: ages(home), datetime.now(UTC)), TABLES_SECONDS, clock
-        )
+        """ages: of a home, each table whose age the policy bounds, and whether it is too old. now: in UTC."""
+        self._folder, self._now = folder, now
+        self._server = Seldom(lambda home: at_server(home, now()), SERVER_SECONDS, clock)
+        self._tables = Seldom(lambda home: of_tables(home, lambda: ages(home), now()), TABLES_SECONDS, clock)
 
     def __call__(self) -> list[Alert]:
         """Give all alerts that stand."""
         try:
             home = load_home(self._folder)
         except WardroundError as error:
-            return [Alert(event=events.HOME, subject="home", text=f"the home cannot be read: {error}")]
-        return [*local(home, datetime.now(UTC)), *self._server(home), *self._tables(home)]
+            every = frozenset(events.EVENTS) - {events.HOME}
+            text = f"the home cannot be read: {error}"
+            return [Alert(event=events.HOME, subject="home", text=text, hides=every)]
+        return [*local(home, self._now()), *self._server(home), *self._tables(home)]

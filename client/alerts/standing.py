@@ -6,6 +6,7 @@ at the tables and messages, which takes longer. No alert holds a figure that dep
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 
 from wardround.client.agent.door_state import is_listening
@@ -38,6 +39,8 @@ STOPPED_SECONDS, AWAY_SECONDS = 120.0, 600.0
 SHARES = (1.0, 0.8)
 """Of a cap: each is told once, the larger one alone where both are reached."""
 OLD_NOISE = timedelta(days=30)
+_OF_LEDGER = frozenset({events.STUDY, events.BUDGET, events.CLOCK, events.SERVER_LIED})
+"""Events that are read off the ledger."""
 _STATUS, _DOCTOR = "wardround-hospital status", "wardround-hospital doctor says why"
 
 
@@ -46,24 +49,36 @@ def local(home: Home, now: datetime) -> list[Alert]:
     found = [
         *_guarded(events.DISK, "disk", lambda: _disk(home)),
         *_guarded(events.AGENT, "agent", lambda: _agent(home)),
-        *_guarded(events.NOISE_ALONE, "rounds", lambda: _noise(home, now)),
-        *_guarded(events.CERTIFICATE, "certificates", lambda: _certificates(home, now)),
     ]
     try:
         policy = home.in_force(home.policy.current())
     except WardroundError as error:
-        return [
-            *found,
-            Alert(event=events.HOME, subject="policy", text=f"the policy cannot be read: {error}"),
-        ]
+        text = f"the policy cannot be read: {error}"
+        broken = Alert(event=events.HOME, subject="policy", text=text, hides=_OF_LEDGER | {events.LEDGER})
+        return [*found, *_dated(home, now), broken]
     try:
         ledger = home.open_ledger()
     except WardroundError as error:
-        return [*found, Alert(event=events.LEDGER, subject="open", text=f"the ledger does not open: {error}")]
-    try:
-        return [*found, *_guarded(events.LEDGER, "read", lambda: _with_ledger(home, ledger, policy, now))]
-    finally:
-        ledger.close()
+        text = f"the ledger does not open: {error}"
+        broken = Alert(event=events.LEDGER, subject="open", text=text, hides=_OF_LEDGER)
+        return [*found, *_dated(home, now), broken]
+    with closing(ledger):
+        likely = _likely_time(ledger, now)
+        read = _guarded(events.LEDGER, "read", lambda: _with_ledger(home, ledger, policy, now, likely))
+        return [*found, *_dated(home, likely), *read]
+
+
+def _likely_time(ledger: SqliteLedger, now: datetime) -> datetime:
+    """Give the time to judge dates by: a clock that is certainly wrong ends no certificate and no study."""
+    wrong = now < FIRST or (not ledger.simulated and clock_fault(now, ledger.time))
+    return ledger.time if wrong else now
+
+
+def _dated(home: Home, now: datetime) -> list[Alert]:
+    return [
+        *_guarded(events.NOISE_ALONE, "rounds", lambda: _noise(home, now)),
+        *_guarded(events.CERTIFICATE, "certificates", lambda: _certificates(home, now)),
+    ]
 
 
 def at_server(home: Home, now: datetime) -> list[Alert]:
@@ -74,7 +89,14 @@ def at_server(home: Home, now: datetime) -> list[Alert]:
     try:
         return list(_seen_of(home, now))
     except WardroundError as error:
-        away = Alert(event=events.SERVER_AWAY, subject="server", text=str(error), after_seconds=AWAY_SECONDS)
+        unseen = frozenset({events.CERTIFICATE, events.CLOCK, events.REVOKED})
+        away = Alert(
+            event=events.SERVER_AWAY,
+            subject="server",
+            text=str(error),
+            after_seconds=AWAY_SECONDS,
+            hides=unseen,
+        )
         return [away]
 
 
@@ -92,11 +114,21 @@ def _guarded(event: str, subject: str, look: Callable[[], Iterable[Alert]]) -> l
         with panics_are_faults():
             return list(look())
     except WardroundError as error:
-        return [Alert(event=event, subject=f"{subject}, not looked at", text=str(error))]
+        return [
+            Alert(event=event, subject=f"{subject}, not looked at", text=str(error), hides=frozenset({event}))
+        ]
     except Exception as error:
         # The text of an error of others may quote a cell.
         text = f"{subject}: could not be looked at ({type(error).__name__})"
-        return [Alert(event=event, subject=f"{subject}, not looked at", text=text, remedy="report this line")]
+        return [
+            Alert(
+                event=event,
+                subject=f"{subject}, not looked at",
+                text=text,
+                remedy="report this line",
+                hides=frozenset({event}),
+            )
+        ]
 
 
 def _disk(home: Home) -> Iterator[Alert]:
@@ -141,10 +173,12 @@ def _certificates(home: Home, now: datetime) -> Iterator[Alert]:
             yield found
 
 
-def _with_ledger(home: Home, ledger: SqliteLedger, policy: Policy, now: datetime) -> Iterator[Alert]:
+def _with_ledger(
+    home: Home, ledger: SqliteLedger, policy: Policy, now: datetime, likely: datetime
+) -> Iterator[Alert]:
     entries = ledger.entries()
     names = {public: name for name, public in policy.operators.items()}
-    yield from _to_approve(home, ledger, now)
+    yield from _to_approve(home, ledger, likely)
     yield from _spent(ledger, policy, entries, lambda key: names.get(ledger.identify(key) or key, key[:16]))
     yield from _strange(entries, policy)
     wrong = "" if ledger.simulated else clock_fault(now, ledger.time)

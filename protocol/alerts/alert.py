@@ -12,6 +12,7 @@ class Alert:
     alert's key: as long as both stay the same it is one alert, and told once. text, remedy: a line each.
     happened: when, of what does not pass by itself, such as a study's end; None for what stands until it is mended.
     after_seconds: how long it must have stood before anybody is told; a line that breaks for a minute wakes nobody.
+    hides: events that nobody can see while this stands: those that were told of are not over for that.
     """
 
     event: str
@@ -20,6 +21,7 @@ class Alert:
     remedy: str = ""
     happened: datetime | None = None
     after_seconds: float = 0.0
+    hides: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:

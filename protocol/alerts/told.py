@@ -1,8 +1,8 @@
 """Which alerts stand, since when, and who was told: as a value, and in a file that survives the process.
 
-``look`` takes what stands now into the state; ``due`` says who is still to be told of what; ``tell`` notes it. An
-alert is forgotten once it was away for ``QUIET_SECONDS``, and is news again when it comes back: what comes and goes by
-the minute is told once.
+``look`` takes what stands now into the state; ``due`` says who is still to be told of what; ``tell`` notes it;
+``begin_again`` and ``meet`` take in that a watch, or a recipient, is new. An alert is forgotten once it was away for
+``QUIET_SECONDS``, and is news again when it comes back: what comes and goes by the minute is told once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,10 +35,34 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What is known. began: when alerts were first looked for; nobody is told of what happened before."""
+    """What is known. began: when alerts were first looked for; nobody is told of what happened before.
+
+    met: since when each recipient is told; who is new hears of what stands, and not of what happened before.
+    """
 
     began: datetime
     standing: Mapping[str, Seen] = field(default_factory=dict)
+    met: Mapping[str, datetime] = field(default_factory=dict)
+
+
+def begin_again(state: Told, now: datetime) -> Told:
+    """Take in that a watch begins: how long an alert stood counts from now on where nobody was told of it yet.
+
+    A machine that restarts stops the agent first and the watch a moment later; half an hour later the watch is back
+    a moment before the agent. Nothing was down for long that anybody looked at.
+    """
+    fresh = {key: one if one.told else replace(one, since=now) for key, one in state.standing.items()}
+    return replace(state, standing=fresh)
+
+
+def meet(state: Told, recipients: Iterable[str], now: datetime) -> Told:
+    """Take in who is told; times that lie ahead, of a clock that was set back since, count as now."""
+    names = frozenset(recipients)
+    # A file of before 0.2.0 does not say since when: whoever was told of anything was there.
+    known = dict.fromkeys(frozenset[str]().union(*(one.told for one in state.standing.values())), state.began)
+    since = {name: min(at, now) for name, at in {**known, **state.met}.items() if name in names}
+    first = state.began if not known and not state.met else now
+    return replace(state, met={**dict.fromkeys(names, first), **since})
 
 
 def look(state: Told, alerts: Iterable[Alert], now: datetime) -> Told:
@@ -47,13 +71,20 @@ def look(state: Told, alerts: Iterable[Alert], now: datetime) -> Told:
     So what stood before a process was down, and stands after, is no news. Times that lie ahead, of a clock that was
     set back since, count as now.
     """
+    alerts = list(alerts)
     there = {alert.key for alert in alerts}
+    hidden = frozenset[str]().union(*(alert.hides for alert in alerts))
     found = {key: Seen(since=now) for key in there - state.standing.keys()}
     for key, one in state.standing.items():
+        # What was told and cannot be seen is no news when it is seen again; what was not told begins anew then.
+        if key not in there and key.partition(" ")[0] in hidden:
+            found |= {key: one} if one.told else {}
+            continue
         gone = None if key in there else min(one.gone or now, now)
         if gone is None or (now - gone).total_seconds() < QUIET_SECONDS:
             found[key] = replace(one, since=min(one.since, now), gone=gone)
-    return replace(state, standing=found)
+    # Else a clock that was ahead on the first day would keep what happens from being told until then.
+    return replace(state, began=min(state.began, now), standing=found)
 
 
 def due(state: Told, alerts: Iterable[Alert], recipient: str, now: datetime) -> tuple[Alert, ...]:
@@ -61,7 +92,7 @@ def due(state: Told, alerts: Iterable[Alert], recipient: str, now: datetime) -> 
     found: dict[str, Alert] = {}
     for alert in alerts:
         one = state.standing.get(alert.key)
-        old = alert.happened is not None and alert.happened < state.began
+        old = alert.happened is not None and alert.happened < state.met.get(recipient, state.began)
         if one is None or old or recipient in one.told:
             continue
         if now - one.since >= timedelta(seconds=alert.after_seconds):
@@ -118,7 +149,8 @@ def _written(state: Told) -> bytes:
         }
         for key, one in state.standing.items()
     }
-    return canonical_json({"began": _time(state.began), "standing": standing})
+    met = {name: _time(at) for name, at in state.met.items()}
+    return canonical_json({"began": _time(state.began), "standing": standing, "met": met})
 
 
 def _read(content: bytes) -> Told:
@@ -131,7 +163,8 @@ def _read(content: bytes) -> Told:
         )
         for key, one in plain["standing"].items()
     }
-    return Told(began=_timestamp(plain["began"]), standing=standing)
+    met = {str(name): _timestamp(at) for name, at in plain.get("met", {}).items()}
+    return Told(began=_timestamp(plain["began"]), standing=standing, met=met)
 
 
 def _time(value: datetime) -> str:

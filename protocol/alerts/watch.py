@@ -10,7 +10,7 @@ from datetime import datetime
 
 from wardround.protocol.alerts.alert import Alert
 from wardround.protocol.alerts.settings import AlertRecipient
-from wardround.protocol.alerts.told import ToldFile, due, look, tell
+from wardround.protocol.alerts.told import ToldFile, begin_again, due, look, meet, tell
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.retry import Backoff, LastLine
 from wardround.protocol.text.log import report
@@ -36,7 +36,7 @@ class Watch:
         """told: its file. source: who writes. send: carries one message. tell_person: takes what fails, once."""
         self._file, self._source, self._send = told, source, send
         self._now, self._monotonic, self._tell_person = now, monotonic, tell_person
-        self._state = told.read(now())
+        self._state = begin_again(told.read(now()), now())
         self._pauses: dict[str, Backoff] = {}
         self._not_before: dict[str, float] = {}
         self._last: dict[str, LastLine] = {}
@@ -45,7 +45,8 @@ class Watch:
     def step(self, alerts: Iterable[Alert], recipients: Sequence[AlertRecipient]) -> int:
         """Take in what stands now and tell whoever is due; how many messages were taken."""
         found = sorted(alerts, key=lambda alert: alert.key)
-        before, self._state = self._state, look(self._state, found, self._now())
+        before, now = self._state, self._now()
+        self._state = meet(look(before, found, now), (recipient.name for recipient in recipients), now)
         if self._state != before or not self._written:
             self._keep()
         return sum(self._tell(recipient, found) for recipient in recipients)

@@ -1,7 +1,7 @@
 """Which alerts stand at the operator's: read off how everything stands (``standing``), and off the event logs."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,15 @@ FEW_FREE_BYTES = 2 * 2**30
 _OVER = ("finished", "no event yet")
 
 
-def stand(folder: Path) -> list[Alert]:
-    """Give all alerts that stand; what cannot be looked at is one."""
+def stand(folder: Path, now: datetime | None = None) -> list[Alert]:
+    """Give all alerts that stand; what cannot be looked at is one. now: by default of the clock, in UTC."""
     try:
         home = load_operator_home(folder)
-        plain = standing(home)
+        plain = standing(home, now)
         return [*of_standing(plain), *_disk(home), *_missed(home)]
     except WardroundError as error:
-        return [Alert(event=events.HOME, subject="home", text=str(error))]
+        every = frozenset(events.EVENTS)
+        return [Alert(event=events.HOME, subject="home", text=str(error), hides=every - {events.HOME})]
 
 
 def of_standing(plain: Mapping[str, Any]) -> Iterator[Alert]:
@@ -50,6 +51,7 @@ def _server(plain: Mapping[str, Any]) -> Iterator[Alert]:
             text=f"the server at {plain['address']} does not run: no hospital can connect",
             remedy="wardround-serve up; look at its log",
             after_seconds=DOWN_SECONDS,
+            hides=frozenset({events.HOSPITAL_AWAY}),
         )
     remedies = {
         "server": "wardround-serve renew, then restart up",
@@ -112,9 +114,12 @@ def _disk(home: OperatorHome) -> Iterator[Alert]:
 
 
 def _missed(home: OperatorHome) -> Iterator[Alert]:
+    """Give the first of each row of missed rounds: a hospital that is away for a night is told once, not 50 times."""
     for study in home.studies():
-        for number, event in closed_rounds(read_events(study.events)).items():
-            for hospital in event["missing"]:
+        before: Collection[str] = ()
+        for number, event in sorted(closed_rounds(read_events(study.events)).items()):
+            new, before = [name for name in event["missing"] if name not in before], event["missing"]
+            for hospital in new:
                 yield Alert(
                     event=events.ROUND_MISSED,
                     subject=f"{study.folder.name} {number} {hospital}",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from wardround.protocol.errors import ConfigurationError
@@ -36,8 +37,8 @@ from wardround.server.watch.attendance import answers
 from wardround.server.watch.next_step import next_step
 
 
-def standing(home: OperatorHome) -> dict[str, Any]:
-    """Give all of it as plain data; asks nobody but this machine's files and port."""
+def standing(home: OperatorHome, now: datetime | None = None) -> dict[str, Any]:
+    """Give all of it as plain data; asks nobody but this machine's files and port. now: by default of the clock."""
     from wardround.server.network.superlink import is_listening  # Flower: a second
 
     up, studies = is_listening(home), [study_standing(study) for study in home.studies()]
@@ -45,7 +46,9 @@ def standing(home: OperatorHome) -> dict[str, Any]:
         "up": up,
         "address": home.address,
         "release": str(this_speaker()),
-        "certificate_days_left": {name: days_left(home.tls(f"{name}.crt")) for name in ("root", "server")},
+        "certificate_days_left": {
+            name: days_left(home.tls(f"{name}.crt"), now) for name in ("root", "server")
+        },
         "hospitals": _hospitals(home, up, studies),
         "ledger_heads": {name: home.heads.newest(name) for name in home.hospitals()},
         "studies": studies,

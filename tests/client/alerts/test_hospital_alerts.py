@@ -120,6 +120,16 @@ def test_a_clock_that_is_wrong_beside_the_ledger_is_told(sound) -> None:
     assert set(stands(sound, NOW - timedelta(days=90))) == {"clock"}
 
 
+@pytest.mark.parametrize("days", [500, -90])
+def test_a_wrong_clock_ends_no_certificate_and_no_study(sound, days: int) -> None:
+    root = new_root("op", NOW)
+    (sound.folder / "server.crt").write_bytes(new_server(root, "127.0.0.1", NOW).certificate)
+    terms = small_terms(expires_at=(NOW + timedelta(days=9)).isoformat(timespec="seconds"))
+    assert sound.clause(terms=terms) == "approval"
+    assert set(stands(sound)) == {"study_to_approve"}
+    assert set(stands(sound, NOW + timedelta(days=days))) == {"study_to_approve", "clock"}
+
+
 def test_a_ledger_that_does_not_open_is_told(sound) -> None:
     (sound.folder / "ledger.sqlite").write_bytes(b"nothing")
     assert "the ledger does not open" in stands(sound)["ledger"]
@@ -137,8 +147,9 @@ def test_a_certificate_is_told_at_thirty_days_seven_one_and_when_it_ended(
     sound, days: float, said: str | None
 ) -> None:
     root = new_root("op", NOW)
-    (sound.folder / "server.crt").write_bytes(new_server(root, "127.0.0.1", NOW).certificate)
-    text = stands(sound, NOW + timedelta(days=397 - days)).get("certificate")
+    made = NOW - timedelta(days=397 - days)
+    (sound.folder / "server.crt").write_bytes(new_server(root, "127.0.0.1", made).certificate)
+    text = stands(sound).get("certificate")
     assert text is None if said is None else said in str(text)
 
 

@@ -1,7 +1,9 @@
 """A watch that fails, waits, is killed and begins again: nobody is told nothing, and seldom twice."""
 
 import errno
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -120,3 +122,56 @@ def test_a_watch_that_stood_still_for_a_night_still_knows_what_it_told(world: Wo
     again = world.watch()
     again.step([DISK], [IT])
     assert world.sent == [("it", ("disk",))]
+
+
+def test_a_restart_of_the_machine_counts_as_no_time_that_an_agent_was_down(world: World) -> None:
+    late = replace(AGENT, after_seconds=120.0)
+    world.watch().step([late], [IT])  # the machine stops the agent first, then this watch
+    world.seconds += 1200
+    watch = world.watch()
+    watch.step([late], [IT])  # and starts the watch first, then the agent
+    world.seconds += 90
+    watch.step([], [IT])
+    assert world.sent == []
+    watch.step([late], [IT])
+    world.seconds += 120
+    watch.step([late], [IT])
+    assert world.sent == [("it", ("agent",))]
+
+
+def test_a_new_recipient_hears_of_what_stands_and_not_of_what_happened_before(world: World) -> None:
+    ended = Alert(event="agent", subject="a round", text="was missed", happened=BEGIN)
+    watch = world.watch()
+    watch.step([ended, DISK], [IT])
+    world.seconds += 3600
+    new = recipient("new", "disk", "agent")
+    watch.step([ended, DISK], [IT, new])
+    world.watch().step([ended, DISK], [IT, new])
+    assert world.sent == [("it", ("agent", "disk")), ("new", ("disk",))]
+    later = replace(ended, subject="another", happened=BEGIN + timedelta(seconds=3600))
+    world.watch().step([ended, later, DISK], [IT, new])
+    assert world.sent[2:] == [("it", ("agent",)), ("new", ("agent",))]
+
+
+def test_a_clock_that_was_ahead_on_the_first_day_hides_nothing_afterwards(world: World) -> None:
+    world.seconds = 500 * 86_400.0
+    world.watch().step([], [IT])
+    world.seconds = 60.0
+    watch = world.watch()
+    watch.step([], [IT])
+    ended = Alert(event="agent", subject="a round", text="was missed", happened=BEGIN + timedelta(seconds=90))
+    world.seconds = 90.0
+    watch.step([ended], [IT])
+    assert world.sent == [("it", ("agent",))]
+
+
+def test_what_the_last_release_kept_is_read_and_nothing_is_told_twice(world: World) -> None:
+    ended = Alert(event="agent", subject="a round", text="was missed", happened=BEGIN)
+    world.watch().step([ended, DISK], [IT])
+    plain = json.loads(world.file.path.read_bytes())
+    del plain["met"]
+    world.file.path.write_text(json.dumps(plain))
+    other = replace(ended, subject="another")  # between the two releases
+    world.seconds += 60
+    world.watch().step([ended, other, DISK], [IT])
+    assert world.sent == [("it", ("agent", "disk")), ("it", ("agent",))]

@@ -138,6 +138,14 @@ def test_a_hospital_that_is_away_is_told_while_a_study_of_its_own_goes_on(served
     assert told(served.home) == {"study_finished": ["tea"]}
 
 
+def test_a_hospital_that_misses_round_after_round_is_told_once_until_it_was_back(served) -> None:
+    log = begin_study(served.home)
+    for number in range(1, 9):
+        missing = () if number == 5 else ("south",)
+        close_round(log, number, ("north", *({"south"} - {*missing})), {}, missing)
+    assert told(served.home)["round_missed"] == ["tea 1 south", "tea 6 south"]
+
+
 def test_each_missed_round_is_told_once_with_its_time(served) -> None:
     log = begin_study(served.home)
     close_round(log, 1, ("north",), {"west": "refused: max_rounds"}, ("south",))
