@@ -20,7 +20,7 @@ STATIC = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 _FOLDER = Path(__file__).parent / "static"
 _YEAR_SECONDS = 31_536_000
 _LONGEST_FIELD = 1000
-_PATH = re.compile(r"(/[A-Za-z0-9_-]+)+|/")
+_PATH = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+|/")
 
 SentForm = Annotated[dict[str, str], Depends(sent_form)]
 

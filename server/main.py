@@ -18,7 +18,7 @@ from wardround.protocol.text.say import show_fault
 from wardround.protocol.text.spelling import spell_what_cannot_be_encoded
 from wardround.server.commands.arguments import parser
 
-_LOGS = ("up", "train", "resume", "metrics", "alerts")
+_LOGS = ("up", "train", "resume", "metrics", "alerts", "dashboard")
 """They run for long: what they say on standard error is a log, in the style that ``WARDROUND_LOG`` names."""
 
 

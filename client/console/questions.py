@@ -4,7 +4,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -29,9 +29,7 @@ def hospital_desk(
     home: Path, settings: ConsoleSettings, clock: Clock = lambda: datetime.now(UTC)
 ) -> FrontDesk:
     """Make the desk of one home; nobody is logged in."""
-    sessions = Sessions(
-        clock, timedelta(minutes=settings.idle_minutes), timedelta(hours=settings.longest_hours)
-    )
+    sessions = Sessions(clock, settings.idle, settings.longest)
     return FrontDesk(HospitalAccounts(home), sessions, Attempts(clock), questions(home))
 
 

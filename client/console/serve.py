@@ -1,18 +1,11 @@
-"""Serve the pages: uvicorn, over TLS or on this machine alone."""
-
-import asyncio
-import signal
-
-import uvicorn
+"""Serve the hospital's pages."""
 
 from wardround.client.console.pages import hospital_routes, hospital_site
 from wardround.client.console.settings import ConsoleSettings
 from wardround.pages.app import page_app
 from wardround.pages.desk import Desk
 from wardround.pages.guard import Guard
-from wardround.protocol.errors import ConfigurationError
-
-_CONNECTIONS, _KEEP_ALIVE_SECONDS, _STOP_SECONDS = 100, 15, 10
+from wardround.pages.serving import serve_guarded
 
 
 def hospital_app(settings: ConsoleSettings, desk: Desk) -> Guard:
@@ -23,42 +16,4 @@ def hospital_app(settings: ConsoleSettings, desk: Desk) -> Guard:
 
 def serve_pages(settings: ConsoleSettings, desk: Desk) -> None:
     """Serve until SIGTERM or SIGINT; ConfigurationError where the address or the certificate cannot be used."""
-    config = uvicorn.Config(
-        hospital_app(settings, desk),
-        host=settings.address,
-        port=settings.port,
-        # No log of requests: a query, or a form, would be in it. The desk logs who decided.
-        access_log=False,
-        log_config=None,
-        log_level="critical",
-        server_header=False,
-        # What a proxy says of its caller counts for nothing: there is none by default.
-        proxy_headers=False,
-        ws="none",
-        http="h11",
-        loop="asyncio",
-        lifespan="off",
-        limit_concurrency=_CONNECTIONS,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_STOP_SECONDS,
-        ssl_certfile=settings.certificate,
-        ssl_keyfile=str(settings.key) if settings.key else None,
-    )
-    try:
-        config.load()
-    except OSError as error:  # ssl.SSLError is one too
-        raise ConfigurationError(
-            f"certificate={settings.certificate}, key={settings.key}: cannot be used ({error.strerror})"
-        ) from error
-    # uvicorn stops at SIGTERM, and then raises it again: this process has ended well by then.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    asyncio.run(_serve(config, settings))
-
-
-async def _serve(config: uvicorn.Config, settings: ConsoleSettings) -> None:
-    try:
-        await uvicorn.Server(config).serve()
-    except SystemExit as error:  # uvicorn's way to say that the address is taken
-        raise ConfigurationError(
-            f"listen={settings.address}:{settings.port}: cannot be used; is another program listening there?"
-        ) from error
+    serve_guarded(hospital_app(settings, desk), settings)

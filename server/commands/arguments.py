@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from wardround.conf.help import help_text
+from wardround.pages.account_words import account_words
 from wardround.protocol.alerts.words import alerts
 from wardround.protocol.command_line.metrics_flags import metrics_at
 from wardround.protocol.command_line.parser import SETTINGS, Command, OneLineParser, begin, number
@@ -171,6 +172,14 @@ _UPLIFT = {
 }
 
 
+def _dashboard(parser: OneLineParser) -> None:
+    parser.begin_words("action", "serve|account")
+    _inner(parser, "serve", "serve the pages until it is stopped", machine=False)
+    account = _inner(parser, "account", "say who may log in")
+    add = account_words(account, _inner, "let a person log in, by a password", "the name to log in by")
+    add.add_argument("--person", required=True, metavar="NAME", help="whose account it is")
+
+
 def _approve(parser: OneLineParser) -> None:
     _study(parser)
     parser.add_argument("--person", required=True, metavar="NAME", help="who signs")
@@ -205,13 +214,14 @@ def _key(parser: OneLineParser) -> None:
     )
 
 
-def _inner(parser: OneLineParser, name: str, summary: str) -> OneLineParser:
+def _inner(parser: OneLineParser, name: str, summary: str, machine: bool = True) -> OneLineParser:
     """Add a word behind a command, with the flags of every command that has a home."""
     one = parser.add_word(name, summary)
     one.add_argument(
         "--home", type=Path, default=Path(), metavar="DIR", help="the operator's folder (default: .)"
     )
-    one.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    if machine:
+        one.add_argument("--json", action="store_true", help="print JSON, for scripts")
     return one
 
 
@@ -242,6 +252,13 @@ COMMANDS = (
         lambda parser: metrics_at(parser, 9464),
         machine=False,
     ),
+    Command(
+        "dashboard",
+        "dashboard",
+        "serve the operator's pages: hospitals, studies, alerts; say who may log in",
+        _dashboard,
+        machine=False,
+    ),
     Command("status", "status", "show server, certificates, hospitals and studies"),
     Command(
         "approve", "approve", "sign, as a named person, for limits that were not shown to hold", _approve
@@ -266,7 +283,7 @@ COMMANDS = (
     ),
     Command("contract", "contract", "advise which features of a contract drown in noise", _contract),
 )
-HOMELESS = ("key", "terms", "contract", "feasibility", "uplift", "alerts")
+HOMELESS = ("key", "terms", "contract", "feasibility", "uplift", "alerts", "dashboard")
 """Commands that name their files or need none, and no operator's home."""
 
 

@@ -135,3 +135,18 @@ def test_the_pages_unit_shows_them_the_desks_socket_and_their_own_folder() -> No
     assert values(desk, "ExecStart")[-2:] == ["console", "desk"]
     assert int(*values(desk, "CPUWeight")) < int(*values(agent, "CPUWeight"))
     assert values(desk, "MemorySwapMax") == ["0"]
+
+
+def test_the_operators_pages_unit_shows_them_the_home_to_be_read_and_no_key_that_signs() -> None:
+    (pages,) = (unit for unit in UNITS if unit.stem == "wardround-dashboard")
+    home = "/var/lib/wardround-operator"
+    assert values(pages, "TemporaryFileSystem") == ["/run:ro", "/var/lib:ro"]
+    assert values(pages, "BindReadOnlyPaths") == [home]
+    hidden = ("operator.key", "tls/root.key", "tls/server.key", "secrets/executor")
+    assert values(pages, "InaccessiblePaths") == [f"{home}/{path}" for path in hidden]
+    assert not [key for key in ("ReadWritePaths", "BindPaths", "StateDirectory") if values(pages, key)]
+    assert values(pages, "IPAddressDeny") == ["any"]
+    assert values(pages, "IPAddressAllow") == ["localhost"]
+    assert values(pages, "ExecStart")[-4:] == ["dashboard", "serve", "--home", home]
+    # It counts all processes of a user: the server's and a study's too.
+    assert values(pages, "LimitNPROC") == []

@@ -7,6 +7,7 @@ import pytest
 
 from tests.client.small_hospital import Hospital
 from tests.pages.browser import Browser
+from tests.pages.in_chromium import chromium  # noqa: F401 (a fixture)
 from wardround.client.console.accounts import HospitalAccounts
 from wardround.client.console.questions import hospital_desk
 from wardround.client.console.roles import ROLES

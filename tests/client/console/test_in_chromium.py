@@ -4,92 +4,38 @@
 """
 
 import os
-import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from tests.client.console.conftest import PASSWORD, Console
+from tests.pages.in_chromium import (
+    LOOKS,
+    at_loopback,
+    barriers,
+    free_port,
+    logged_in,
+    opened,
+    small_targets,
+    tab_to,
+)
 from wardround.client.console.questions import hospital_desk
 from wardround.client.console.serve import hospital_app
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = shutil.which("chromium")
-LOOKS = [(320, "dark"), (1280, "light")]
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-MOST_KEYS = 60
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed (Debian: apt install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    # In a container, as root, its own sandbox cannot start; it opens our pages alone.
-    bare = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=bare)
-        yield browser
-        browser.close()
-
 
 @pytest.fixture
 def served(console: Console) -> Iterator[str]:
     """The console at a port of loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = replace(console.settings, port=port, name="North Hospital")
-    app = hospital_app(settings, hospital_desk(console.hospital.folder, settings))
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=port, log_config=None, access_log=False, ws="none", lifespan="off")
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(20)
-
-
-def opened(chromium: Any, width: int, scheme: str) -> Any:
-    """A page without JavaScript: everything must work without."""
-    context = chromium.new_context(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, locale="en", java_script_enabled=False
-    )
-    return context.new_page()
-
-
-def tab_to(page: Any, selector: str) -> None:
-    """Reach an element by the Tab key alone; on the way each focused element is seen."""
-    for _ in range(MOST_KEYS):
-        page.keyboard.press("Tab")
-        focused = page.locator(":focus")
-        assert focused.count() == 1
-        require_seen(page, focused)
-        if page.locator(f"{selector}:focus").count():
-            return
-    raise AssertionError(f"{selector} cannot be reached by keyboard")
-
-
-def require_seen(page: Any, focused: Any) -> None:
-    """WCAG 2.4.7 and 2.4.11: what has the focus shows it, and nothing hides it."""
-    box = focused.bounding_box()
-    assert box is not None
-    assert box["width"] >= 1
-    view = page.viewport_size
-    assert box["y"] < view["height"]
-    assert box["y"] + box["height"] > 0
+    settings = replace(console.settings, port=free_port(), name="North Hospital")
+    with at_loopback(
+        hospital_app(settings, hospital_desk(console.hospital.folder, settings)), settings.port
+    ) as url:
+        yield url
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
@@ -186,39 +132,6 @@ def test_messages_have_no_barrier_and_pictures_of_them_are_made(
             page.set_viewport_size({"width": 1000, "height": 800})
             page.screenshot(path=folder / "console-messages.png", full_page=True)
         context.close()
-
-
-def logged_in(chromium: Any, served: str, role: str, width: int, scheme: str) -> Any:
-    # axe is a script: it is put in by the debugger, past the pages' own policy.
-    context = chromium.new_context(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, locale="en", bypass_csp=True
-    )
-    if role:
-        page = context.new_page()
-        page.goto(f"{served}/log-in")
-        page.fill("#account", role)
-        page.fill("#password", PASSWORD)
-        page.click("main button")
-        page.close()
-    return context
-
-
-def barriers(page: Any) -> list[str]:
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}}).response
-    assert len(found["passes"]) > 5  # it did look
-    return [f"{one['id']}: {node['html'][:200]}" for one in found["violations"] for node in one["nodes"]]
-
-
-def small_targets(page: Any) -> list[str]:
-    """2.5.8: what is pressed measures 24 × 24 pixels, but for links within a sentence."""
-    return page.evaluate(
-        """() => [...document.querySelectorAll(
-            'button, input:not([type=hidden]), select, textarea, summary, a.button, nav a')]
-        .filter(one => { const box = one.getBoundingClientRect(); return box.width < 24 || box.height < 24; })
-        .map(one => one.outerHTML.slice(0, 200))"""
-    )
 
 
 def test_axe_and_the_measure_of_targets_find_what_is_planted(

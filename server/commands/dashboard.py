@@ -1,0 +1,38 @@
+"""``dashboard``: the operator's pages, and who may log in to them."""
+
+import os
+from argparse import Namespace
+
+from wardround.pages.account_command import run_account
+from wardround.pages.accounts import Account
+from wardround.protocol.text.log import report, take_over
+from wardround.server.dashboard.accounts import ROLES, operator_accounts
+from wardround.server.dashboard.settings import load_dashboard_settings
+from wardround.server.store.operator_home import load_operator_home
+
+
+def run(options: Namespace) -> None:
+    """Serve until it is stopped, or change accounts."""
+    home = load_operator_home(options.home)
+    if options.action == "account":
+        _account(options)
+        return
+    from wardround.pages.serving import serve_guarded  # FastAPI: only where pages are served
+    from wardround.server.dashboard.pages import operator_app
+    from wardround.server.dashboard.questions import operator_desk
+
+    settings = load_dashboard_settings(home.folder)
+    take_over("wardround", os.environ)  # who logged in, and what failed
+    if not operator_accounts(home.folder).all():
+        report("Nobody can log in yet: wardround-serve dashboard account add")
+    report(f"Pages at {settings.url}; Ctrl-C stops them.")
+    serve_guarded(operator_app(settings, operator_desk(home.folder, settings)), settings)
+
+
+def _account(options: Namespace) -> None:
+    accounts = operator_accounts(options.home)
+
+    def admit(password: str) -> Account:
+        return accounts.add(options.account, options.person, ROLES, password)
+
+    run_account(options, accounts, admit, "dashboard")

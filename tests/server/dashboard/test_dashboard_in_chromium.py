@@ -1,0 +1,127 @@
+"""The operator's pages in Debian's Chromium: at both ends of width, light and dark, with axe and by keyboard."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pages.in_chromium import (
+    LOOKS,
+    at_loopback,
+    barriers,
+    free_port,
+    logged_in,
+    opened,
+    small_targets,
+    tab_to,
+)
+from tests.server.dashboard.conftest import PASSWORD, Dashboard
+from tests.server.watch.watched_home import HOSPITALS, begin_study, close_round
+from wardround.protocol.wire.speaker import speaker_to_mapping, this_speaker
+from wardround.server.dashboard.pages import operator_app
+from wardround.server.report.card_text import CardSection, CardTable, Items, to_markdown
+from wardround.server.store.event_log import EVALUATED
+
+pytestmark = pytest.mark.slow
+
+PAGES = (
+    "/hospitals",
+    "/studies",
+    "/studies/autumn-reminders",
+    "/comparison",
+    "/alerts",
+    "/certificates",
+    "/nothing",
+)
+
+
+@pytest.fixture
+def served(dashboard: Dashboard) -> Iterator[str]:
+    """The pages of two studies at a port of loopback."""
+    for name, value in (("autumn-reminders", 0.712), ("spring-reminders", 0.695)):
+        log = begin_study(dashboard.home, name)
+        log.write("agent", hospital="north", **speaker_to_mapping(this_speaker()))
+        for number in range(1, 5):
+            refused, missing = ({"west": "refused: max_rounds"}, ()) if number > 2 else ({}, ("west",))
+            close_round(log, number, HOSPITALS[:2], refused, missing)
+        facts = {"value": value, "low": value - 0.03, "high": value + 0.03, "noise": 0.01, "sampling": 0.01}
+        log.write(
+            EVALUATED,
+            round=4,
+            mitigated=False,
+            auc=facts,
+            log_loss={**facts, "value": 0.52, "low": 0.5, "high": 0.54},
+        )
+        folder = dashboard.home.study(name).folder
+        (folder / "report.html").write_text("<h1>A report</h1>")
+        table = CardTable(("table", "columns"), (("events", "topic, channel, opened"),))
+        sections = [
+            CardSection(
+                "Data contract", ("Hospitals read these columns:", table, Items(("at most 8 events",)))
+            )
+        ]
+        (folder / "model_card.md").write_text(to_markdown(f"Model card: {name}", "Releasable.", sections))
+    settings = replace(dashboard.settings, port=free_port(), name="Reminders federation")
+    with at_loopback(operator_app(settings, dashboard.desk), settings.port) as url:
+        yield url
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_no_page_of_the_operators_has_a_barrier_that_axe_finds(
+    served: str, chromium: Any, width: int, scheme: str
+) -> None:
+    context = logged_in(chromium, served, "mary", width, scheme)
+    page = context.new_page()
+    for path in PAGES:
+        page.goto(f"{served}{path}")
+        assert barriers(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert small_targets(page) == [], path
+    context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_a_studys_report_is_reached_by_keyboard_alone(
+    served: str, chromium: Any, width: int, scheme: str
+) -> None:
+    page = opened(chromium, width, scheme)
+    page.goto(served)
+    tab_to(page, "#account")
+    page.keyboard.type("mary")
+    tab_to(page, "#password")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/hospitals")
+    tab_to(page, "nav a[href='/studies']")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/studies")
+    tab_to(page, "a[href='/studies/autumn-reminders']")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/studies/autumn-reminders")
+    tab_to(page, "a[href$='/report.html']")
+    with page.expect_download() as kept:
+        page.keyboard.press("Enter")
+    assert kept.value.suggested_filename == "autumn-reminders-report.html"
+    assert Path(kept.value.path()).read_text() == "<h1>A report</h1>"
+    page.context.close()
+
+
+def test_pictures_of_the_operators_pages_are_made(served: str, chromium: Any, tmp_path: Path) -> None:
+    """The docs' pictures: ``make pictures`` has them written to docs/figures."""
+    folder = Path(os.environ.get("WARDROUND_PICTURES", tmp_path))
+    for name, path, width, scheme in (
+        ("hospitals", "/hospitals", 1000, "light"),
+        ("study", "/studies/autumn-reminders", 1000, "light"),
+        ("comparison", "/comparison", 1000, "dark"),
+    ):
+        context = logged_in(chromium, served, "mary", width, scheme)
+        page = context.new_page()
+        page.goto(f"{served}{path}")
+        target = folder / f"dashboard-{name}.png"
+        page.screenshot(path=target, full_page=True)
+        assert target.read_bytes().startswith(b"\x89PNG")
+        assert target.stat().st_size > 10_000
+        context.close()
