@@ -127,7 +127,8 @@ def test_no_page_holds_a_secret_or_what_only_the_home_knows(dashboard, browse, w
     (home / "policies" / "north.policy").write_text(mark)
     whole.write("agent", hospital="north", patient=mark, **speaker_to_mapping(this_speaker()))
     whole.write("round_note", round=1, cell=mark)
-    close_round(whole, 2, HOSPITALS, {}, ())
+    closed = {"seconds": 1.0, "accepted": ["north"], "rejected": {}, "missing": [], "discarded": ""}
+    whole.write("round", round=2, cell=mark, **closed)
     browser = browse()
     for path in [*map(filled, PAGES), "/nothing", "/studies/other"]:
         text = browser.get(path).text
