@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ from wardround.protocol.wire.opening import SIGNATURE_AT, STATEMENT_AT
 from wardround.protocol.wire.peer_file import PEERS, load_peers, sign_peers
 from wardround.protocol.wire.published_policy import FORM as POLICY
 from wardround.protocol.wire.published_policy import load_policy, publish_policy
+from wardround.protocol.wire.recall import RECALL_FORM, read_recall, sign_recall
 from wardround.protocol.wire.signed_file import FileForm, sign_body
 from wardround.protocol.wire.signed_model import (
     EXCEPTION_FORM,
@@ -202,6 +203,9 @@ def _signed_files(contract: Contract, terms: Terms, folder: Path) -> list[Decode
     model = model_bytes(contract, terms.model, weights, {"study": "tea", "simulation": "false"})
     signature = sign_files(KEY, "tea", DIGEST, {"model.safetensors": model, "card.html": b"x"}, exception)
     request = sign_join_request("north", NODE_KEY, KEY).content
+    recall = sign_recall(
+        KEY, study="tea", terms="ab" * 32, model="cd" * 32, day=date(2026, 5, 3), person="Dr. W", reason="why"
+    )
     peers = sign_peers("north", {"south": new_key().public}, NOW, KEY)
     policy = publish_policy("north", Limits(delta=1e-5, models=("additive",)), NOW, KEY)
     return [
@@ -214,6 +218,7 @@ def _signed_files(contract: Contract, terms: Terms, folder: Path) -> list[Decode
         Decoder("model", model, lambda content: read_model(content, contract, "m")),
         _signed("model signature", SIGNATURE_FORM, signature, lambda content: read_signature(content, "m")),
         _signed("exception", EXCEPTION_FORM, exception.content, lambda content: read_exception(content, "e")),
+        _signed("recall", RECALL_FORM, recall.content, lambda content: read_recall(content, "r")),
         Decoder("public key", f"{KEY.public}\n".encode(), _by_file(folder, load_public_key)),
     ]
 

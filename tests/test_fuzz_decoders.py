@@ -65,9 +65,9 @@ def try_all(decoder: Decoder, count: int, seed: int) -> int:
 NAMES = (
     "terms", "plan", "release", "sum request", "sum answer", *(f"sum body {name}" for name in BODIES),
     "request", "opening", "answer", "refusal", "kit", "join request", "published policy", "peer file",
-    "model", "model signature", "exception", "public key", "hospital.yaml", "policy.yaml", "contract", "ledger entry",
-    "ledger export", "ledger head", "servers.json", "rounds.jsonl", "SuperNode's settings", "private key",
-    "content module", "guidelines.yaml", "content.log",
+    "model", "model signature", "exception", "recall", "public key", "hospital.yaml", "policy.yaml", "contract",
+    "ledger entry", "ledger export", "ledger head", "servers.json", "rounds.jsonl", "SuperNode's settings",
+    "private key", "content module", "guidelines.yaml", "content.log",
     "checkpoint", "kept sum", "event log", "release decision", "held heads", "operator's settings",
 )  # fmt: skip
 FORGIVING = {"servers.json", "rounds.jsonl", "event log", "kept sum"}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 STUDY, NOISE_ALONE, EXPORT_STALE, BUDGET = "study_to_approve", "noise_alone", "export_stale", "budget"
-OPT_OUTS, CONTENT = "opt_outs", "content"
+OPT_OUTS, CONTENT, RECALLED = "opt_outs", "content", "recalled"
 AGENT, LEDGER, HOME, DISK, CLOCK = "agent", "ledger", "home", "disk", "clock"
 CERTIFICATE, REVOKED, SERVER_AWAY, SERVER_LIED = "certificate", "revoked", "server_away", "server_lied"
 
@@ -16,6 +16,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         BUDGET: "80 % of a privacy budget is spent, or all of it",
         OPT_OUTS: "more complaints or opt-outs than usual for the messages sent",
         CONTENT: "approvals of messages end soon, or hold no longer",
+        RECALLED: "an operator recalled a model",
         AGENT: "the agent does not run",
         LEDGER: "the ledger does not open, or an operator holds entries that it lacks",
         HOME: "settings or policy cannot be read",

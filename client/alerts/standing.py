@@ -27,6 +27,7 @@ from wardround.client.ledger.entries import Entry
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.network.server_look import look_at_server
 from wardround.client.network.supernode import FOLDER, load_node_settings
+from wardround.client.outreach.recalls import kept_recalls
 from wardround.client.policy.policy import Policy
 from wardround.protocol.alerts.alert import Alert
 from wardround.protocol.alerts.ending import ending
@@ -49,6 +50,7 @@ def local(home: Home, now: datetime) -> list[Alert]:
     found = [
         *_guarded(events.DISK, "disk", lambda: _disk(home)),
         *_guarded(events.AGENT, "agent", lambda: _agent(home)),
+        *_guarded(events.RECALLED, "recalls", lambda: _recalled(home)),
     ]
     try:
         policy = home.in_force(home.policy.current())
@@ -171,6 +173,16 @@ def _certificates(home: Home, now: datetime) -> Iterator[Alert]:
         found = ending(events.CERTIFICATE, name, (until - now).days, "ask the operator for a new one")
         if found is not None:
             yield found
+
+
+def _recalled(home: Home) -> Iterator[Alert]:
+    for one in kept_recalls(home.recalls):
+        yield Alert(
+            event=events.RECALLED,
+            subject=f"{one.study} {one.terms[:12]}",
+            text=str(one),
+            remedy="use another model; model, score and outreach refuse this one",
+        )
 
 
 def _with_ledger(

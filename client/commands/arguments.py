@@ -181,6 +181,11 @@ def _model(parser: OneLineParser) -> None:
     optional_terms(parser)
 
 
+def _recall(parser: OneLineParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="the operator's model.recall")
+    parser.add_argument("--person", metavar="NAME", help="who records it (default: this session's user)")
+
+
 def _policy(parser: OneLineParser) -> None:
     parser.add_argument("--publish", type=Path, metavar="FILE", help="write a signed extract for operators")
 
@@ -333,6 +338,9 @@ COMMANDS = (
     ),
     Command(
         "model", "model", "show who signed a model and its card, and whether it may be used here", _model
+    ),
+    Command(
+        "recall", "recall", "record that an operator recalled a model; nothing here uses it then", _recall
     ),
     Command("score", "score", "write one probability per message, with reasons", _score),
     Command("people", "people", "say who decides about messages to patients, and in which role", _people),

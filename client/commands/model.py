@@ -7,6 +7,7 @@ from pathlib import Path
 from wardround.client.commands.contract_file import read_contract_file
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.commands.terminal import say
+from wardround.client.outreach.recalls import refuse_recalled
 from wardround.client.outreach.score import is_simulated, refuse_not_releasable
 from wardround.client.outreach.signed_model import ModelAtHand, check_marks, take_model
 from wardround.client.policy.policy import allows_operator
@@ -27,7 +28,7 @@ def run(options: Namespace) -> None:
         stored = read_model(at_hand.content, model_contract(opened, at_hand, options.terms), options.model)
         check_marks(at_hand, stored)
         operator = opened.operator_name(at_hand.signature.operator) if at_hand.signature else ""
-        refused = _refused(stored, opened)
+        refused = _refused(at_hand, stored, opened)
     if options.json:
         marks = {key: text for key, text in stored.facts.items() if key != "model"}
         say_json({**vouched(at_hand, stored), "marks": marks, "refused": refused or None})
@@ -105,8 +106,9 @@ def who_answers(at_hand: ModelAtHand, stored: StoredModel, operator: str) -> lis
     return lines
 
 
-def _refused(stored: StoredModel, opened: OpenHome) -> str:
+def _refused(at_hand: ModelAtHand, stored: StoredModel, opened: OpenHome) -> str:
     try:
+        refuse_recalled(opened.home.recalls, at_hand, stored)
         refuse_not_releasable(stored, opened.now.date(), opened.home.simulation is None)
     except ConfigurationError as error:
         return f"score refuses it: {error}"

@@ -11,6 +11,7 @@ from wardround.client.commands.model import model_at_hand, model_contract, vouch
 from wardround.client.commands.open_home import OpenHome, open_home, person
 from wardround.client.commands.terminal import say, table
 from wardround.client.connectors.source import Tables, read_tables
+from wardround.client.outreach.recalls import refuse_recalled
 from wardround.client.outreach.score import is_simulated, refuse_not_releasable, score, with_identity
 from wardround.client.outreach.signed_model import ModelAtHand, check_marks
 from wardround.protocol.contract.contract import Contract
@@ -76,6 +77,8 @@ def reviewed_or_accepted(
     opened: OpenHome, at_hand: ModelAtHand, stored: StoredModel, options: Namespace
 ) -> bool:
     """Refuse an unreviewed model; or record, before it is used, who accepted it and why."""
+    # Before anything that a person can accept: a recalled model is used by nobody.
+    refuse_recalled(opened.home.recalls, at_hand, stored)
     real, unsigned = opened.home.simulation is None, at_hand.signature is None
     if unsigned and real:
         _record(opened, "unsigned_model", at_hand, options.accept_unsigned, options)

@@ -13,6 +13,7 @@
     HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
     HOME/sums/             keys of secure sums, one file for each study until it expires; no backup should hold them
     HOME/withdrawals.jsonl what patients took back by a reply or a call (client.connectors.withdrawals)
+    HOME/recalls/          models that operators recalled, one signed file each (client.outreach.recalls)
     HOME/evidence/         what operators signed of sums' survivors, to prove a lie (client.secure_sum.evidence)
 
 hospital.yaml:
@@ -62,7 +63,7 @@ from wardround.protocol.wire.signing import SigningKey, load_key
 
 SETTINGS, POLICY, LEDGER, ROUNDS = "hospital.yaml", "policy.yaml", "ledger.sqlite", "rounds.jsonl"
 SERVERS, SUMS, PEERS, EVIDENCE = "servers.json", "sums", "peers", "evidence"
-CONTENT, APPROVALS = "content", "approvals"
+CONTENT, APPROVALS, RECALLS = "content", "approvals", "recalls"
 KEYS, HOSPITAL_KEY, PATIENTS_KEY, TERMS = "keys", "keys/hospital.key", "keys/patients.key", "terms"
 LONGEST_SOCKET = 100  # bytes of a Unix socket's path, of the 107 that Linux takes
 LARGEST_SEED = 2**63 - 1
@@ -135,6 +136,11 @@ class Home:
     def sum_evidence(self) -> SumEvidence:
         """What operators signed of sums' survivors."""
         return SumEvidence(self.folder / EVIDENCE)
+
+    @property
+    def recalls(self) -> Path:
+        """Where recalls of models are kept."""
+        return self.folder / RECALLS
 
     @property
     def terms_folder(self) -> Path:

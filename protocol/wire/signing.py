@@ -42,6 +42,7 @@ class Purpose(Enum):
     KIT = b"wardround kit\n"
     MODEL = b"wardround model files\n"
     EXCEPTION = b"wardround exception\n"
+    RECALL = b"wardround recall\n"
     CONTENT = b"wardround content decision\n"
     OUTREACH = b"wardround outreach decision\n"
     PROTOCOL = b"wardround outreach protocol\n"

@@ -186,6 +186,12 @@ def _approve(parser: OneLineParser) -> None:
     parser.add_argument("--reason", required=True, help="why; one line, shown on the model's card")
 
 
+def _recall(parser: OneLineParser) -> None:
+    _study(parser)
+    parser.add_argument("--person", required=True, metavar="NAME", help="who answers for the recall")
+    parser.add_argument("--reason", required=True, help="why; one line, shown to every hospital")
+
+
 def _backup(parser: OneLineParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the copy; an older one of yours is replaced")
 
@@ -263,6 +269,7 @@ COMMANDS = (
     Command(
         "approve", "approve", "sign, as a named person, for limits that were not shown to hold", _approve
     ),
+    Command("recall", "recall", "sign that a model must not be used any more, and why", _recall),
     Command(
         "backup", "backup", "copy the home, keys too, into one file; server and studies may run", _backup
     ),

@@ -8,7 +8,7 @@
     HOME/heads/NAME.heads      the newest ledger heads of a hospital, over all studies (server.store.held_heads)
     HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``forecast``
     HOME/studies/NAME/         terms, checkpoints/, evaluations/, secure_sum/, events.jsonl, release_decision.json,
-                               exception.signed, model with its signature, card, reports
+                               exception.signed, model with its signature, card, reports, model.recall
                                (of a query instead: query/, feasibility.json or uplift.json, and .txt)
     HOME/plugins.yaml          models and rules of the operator's own, if any (protocol.plugin_file)
     HOME/superlink/            Flower's own state, and the empty folder that its process runs in
@@ -24,6 +24,7 @@ from wardround.protocol.files import read_bounded
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import checked_name, is_name
 from wardround.protocol.wire.kit import JoinRequest, checked_address, load_join_request
+from wardround.protocol.wire.recall import RECALL
 from wardround.protocol.wire.signed_model import MODEL
 from wardround.protocol.wire.signing import SigningKey, load_key
 from wardround.server.store.held_heads import HeldHeads
@@ -103,6 +104,7 @@ class StudyFolder:
     sums: Path = field(init=False)
     release_decision: Path = field(init=False)
     exception: Path = field(init=False)
+    recall: Path = field(init=False)
     lock: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -119,6 +121,7 @@ class StudyFolder:
             "sums": "secure_sum",
             "release_decision": "release_decision.json",
             "exception": "exception.signed",
+            "recall": RECALL,
             "lock": "lock",
         }
         for part, name in names.items():

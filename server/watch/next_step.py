@@ -9,6 +9,8 @@ def next_step(study: Mapping[str, Any]) -> str:
     name, state = study["study"], study["state"]
     waits = [hospital for hospital, one in study["answers"].items() if one["waits"]]
     if state == "finished":
+        if study["recalled"]:
+            return "recalled: send model.recall to every hospital, and hand the model out no more"
         if study["releasable"] is False:
             return "not releasable: read its card; approve makes an exception, signed by a person"
         return "read the report" if study["releasable"] is None else "hand out the model with its signature"

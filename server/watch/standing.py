@@ -114,8 +114,8 @@ def study_standing(study: StudyFolder) -> dict[str, object]:
     events, terms = read_events(study.events), _terms(study)
     heard = agents_heard(events)
     closed = [event["round"] for event in events if event.get("event") == "round"]
-    # None of these tells how the study stands: an exception is signed after its end, the others come within a round.
-    aside = ("exception", AGENT, NOT_ENROLLED, NOT_READ)
+    # None tells how the study stands: exception and recall are signed after its end, the others come within a round.
+    aside = ("exception", "recalled", AGENT, NOT_ENROLLED, NOT_READ)
     run = [event for event in events if event.get("event") not in aside]
     last = run[-1] if run else {"event": "no event yet", "time": "never"}
     words = dict.fromkeys(
@@ -153,6 +153,7 @@ def study_standing(study: StudyFolder) -> dict[str, object]:
         "at": last["time"],
         "evaluated": newest,
         "releasable": releasable,
+        "recalled": study.recall.exists(),
         "ledger_heads": {} if terms is None else _heads(study, terms),
         "valid_until": None if terms is None else terms.expires_at,
         "other_releases": release_lines(heard),

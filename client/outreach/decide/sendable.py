@@ -1,5 +1,6 @@
 """Whether an approved message may still leave, looked at anew at the moment of export. Pure, over what tables say now.
 
+recalled    the operator recalled the model that chose it
 content     its module is there, with the very bytes that were approved, and may be sent today
 signed      people signed for exactly this
 journal     its export was signed already, and the journal does not know of it: the journal was put back
@@ -49,7 +50,10 @@ class Ground(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sendable:
-    """What the verdict stands on. words: the signed log's last on whether each leaf left; export keeps them up."""
+    """What the verdict stands on. words: the signed log's last on whether each leaf left; export keeps them up.
+
+    recalled: digests of models that operators recalled.
+    """
 
     content: ContentFolder
     standings: Mapping[str, Standing]
@@ -59,6 +63,7 @@ class Sendable:
     words: Mapping[str, str]
     now: datetime
     today: date
+    recalled: frozenset[str] = frozenset()
 
     def message(
         self, proposal: OutreachProposal, others: int = 0, begun: bool = False
@@ -67,6 +72,8 @@ class Sendable:
 
         others: see ``Ground.verdict``. begun: its export is signed already, and is about to be ended.
         """
+        if proposal.model in self.recalled:
+            return Held("recalled", "the operator recalled the model that chose it")
         module = next((one for one in self.content.modules if one.name == proposal.module), None)
         if module is None or module.digest != proposal.module_digest:
             return Held("content", f"{proposal.module} is no longer the text that was approved")

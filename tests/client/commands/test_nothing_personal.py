@@ -4,7 +4,7 @@ import gzip
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from wardround.client.main import main
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.model.model_file import model_bytes
 from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.wire.recall import sign_recall
 from wardround.protocol.wire.signed_model import MODEL, sign_files
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 
@@ -177,6 +178,7 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
         ["approve", terms, "--reason", "x", "--yes", "--last-entry", "{last}"], ["studies"], ["status"],
         ["model", model, "--terms", terms], ["score", model, "{out}.csv", "--terms", terms, "--personal"],
         ["score", model, "{out}.parquet", "--terms", terms, "--accept-not-releasable", "x"],
+        ["recall", str(folder / "other.recall")],
         ["ledger", "show"], ["ledger", "verify"], ["ledger", "export", "{out}.jsonl"],
         ["ledger", "backup", "{out}.backup"], ["ledger", "clock", "--reason", "x"], ["notice", "{out}.html"],
         ["content", "check", str(folder / "content")],
@@ -210,6 +212,7 @@ def test_no_command_says_or_writes_anything_personal(
     (tmp_path / "written").mkdir()
     save_terms(sign_terms(hospital.terms, hospital.operator), tmp_path / "tea.terms")
     _save_model(hospital, tmp_path / "model.safetensors")
+    (tmp_path / "other.recall").write_bytes(_recall(hospital))
     write_folder(tmp_path / "content", module_text())
     (tmp_path / "password").write_text("three green horses run")
     people = "mary0: {name: Mary Ward, roles: [it]}, mary1: {name: Grace Hopper, roles: [it]}"
@@ -344,6 +347,11 @@ def _save_model(hospital: Any, path: Path) -> None:
     files = {MODEL: path.read_bytes()}
     signature = sign_files(hospital.operator, "tea", hospital.terms.fingerprint, files, None)
     path.with_suffix(".signature").write_bytes(signature)
+
+
+def _recall(hospital: Any) -> bytes:
+    said = {"study": "other", "terms": "ab" * 32, "model": "cd" * 32, "day": date(2026, 5, 3)}
+    return sign_recall(hospital.operator, **said, person="Dr. Weiss", reason="inverted").content
 
 
 def _answers(hospital: Any, said: list[str]) -> None:

@@ -4,7 +4,7 @@ import csv
 import json
 import sqlite3
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from tests.client.outreach.decide.outreach_home import (
 from tests.client.small_hospital import Hospital
 from wardround.client.outreach.decide.outbox import Outbox
 from wardround.client.outreach.journal.journal import open_journal
+from wardround.client.outreach.recalls import keep_recall
+from wardround.protocol.wire.recall import sign_recall
+from wardround.protocol.wire.signing import new_key
 
 TEXTS = ("export", "texts", "--person", "Grace Hopper")
 
@@ -348,6 +351,21 @@ def test_who_no_longer_wants_to_be_personalised_gets_nothing_that_a_model_chose(
     code, said, error = run_outreach(*TEXTS)
     assert (code, said["sent"], said["void"]) == (0, 11, {"personalise": 1}), error
     assert not any(row["patient"] == "P-1" for row in sent(outreach))
+
+
+def test_what_a_recalled_model_chose_does_not_leave(outreach: Hospital, run_outreach: Run) -> None:
+    with sqlite3.connect(outreach.folder / "outreach.sqlite") as db:
+        db.execute("UPDATE proposals SET model = ? WHERE id < 3", ("cd" * 32,))
+        db.execute("UPDATE proposals SET model = ? WHERE id = 3", ("ef" * 32,))
+    db.close()
+    for person in (GRACE, IDA):
+        assert run_outreach("approve", "--trigger", "unconfirmed-visit", "--yes", *person)[0] == 0
+    said = {"study": "tea", "terms": "ab" * 32, "model": "cd" * 32, "day": date(2026, 5, 3)}
+    keep_recall(
+        outreach.folder / "recalls", sign_recall(new_key(), **said, person="Dr. W", reason="inverted")
+    )
+    code, done, error = run_outreach(*TEXTS)
+    assert (code, done["sent"], done["void"]) == (0, 10, {"recalled": 2}), error
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,60 @@
+"""Recalled models, as this hospital recorded them: HOME/recalls/*.recall, or RECALL beside a model.
+
+Guarantee: no command uses a model of a recorded recall, whatever a person accepts otherwise. A recall counts for
+good: also where its operator's key has gone out of use since, and where the file does not read any more, since then
+nobody can tell which model it names.
+"""
+
+from pathlib import Path
+
+from wardround.client.outreach.signed_model import ModelAtHand
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import write_durably
+from wardround.protocol.model.model_file import StoredModel
+from wardround.protocol.wire.recall import RECALL, RECALL_FORM, SignedRecall, read_recall
+from wardround.protocol.wire.signed_file import load_content
+
+
+def load_recall(path: Path) -> SignedRecall:
+    """Read and verify a recall."""
+    return read_recall(load_content(RECALL_FORM, path), path)
+
+
+def kept_recalls(folder: Path) -> tuple[SignedRecall, ...]:
+    """Read what was recorded; ConfigurationError where a file does not read, since it may name any model."""
+    try:
+        return tuple(load_recall(path) for path in sorted(folder.glob("*.recall")))
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{error}; until this file is there again no model is used here (wardround-hospital recall FILE)"
+        ) from error
+
+
+def keep_recall(folder: Path, recall: SignedRecall) -> bool:
+    """Record a recall durably; False where it was recorded already."""
+    path = folder / recall.name
+    known = path.is_file() and path.read_bytes() == recall.content
+    if not known:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_durably(path, recall.content, 0o600)
+    return not known
+
+
+def refuse_recalled(folder: Path, at_hand: ModelAtHand, stored: StoredModel) -> None:
+    """Raise ConfigurationError for a model of a recalled study; nobody may accept it.
+
+    folder: of recorded recalls. One that lies beside the model counts too, whoever signed it.
+    """
+    beside = at_hand.path.parent / RECALL
+    recalls = [*kept_recalls(folder), *([load_recall(beside)] if beside.is_file() else [])]
+    for one in recalls:
+        if _is_of(one, at_hand, stored):
+            raise ConfigurationError(
+                f"model={at_hand.path}: {one}; it must not be used any more: ask the operator for another one"
+            )
+
+
+def _is_of(recall: SignedRecall, at_hand: ModelAtHand, stored: StoredModel) -> bool:
+    facts = stored.facts
+    named = (facts.get("study"), facts.get("terms_fingerprint")) == (recall.study, recall.terms)
+    return named or at_hand.digest == recall.model
