@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wardround.client.alerts import events
-from wardround.client.alerts.standing import at_server, local, of_tables
+from wardround.client.alerts.server import at_server
+from wardround.client.alerts.standing import local, of_tables
 from wardround.client.home.home import Home, load_home
 from wardround.protocol.alerts.alert import Alert
 from wardround.protocol.errors import WardroundError
@@ -43,7 +44,7 @@ class Looks:
     ) -> None:
         """ages: of a home, each table whose age the policy bounds, and whether it is too old. now: in UTC."""
         self._folder, self._now = folder, now
-        self._server = Seldom(lambda home: at_server(home, now()), SERVER_SECONDS, clock)
+        self._server = Seldom(at_server, SERVER_SECONDS, clock)
         self._tables = Seldom(lambda home: of_tables(home, lambda: ages(home), now()), TABLES_SECONDS, clock)
 
     def __call__(self) -> list[Alert]:

@@ -1,7 +1,8 @@
 """Which alerts stand at this hospital. Each part is looked at by itself: one that fails is an alert, not an end.
 
-``local`` looks at files of the home and at this machine, ``at_server`` at the server over the network, ``of_tables``
-at the tables and messages, which takes longer. No alert holds a figure that depends on a patient, or quotes a table.
+``local`` looks at files of the home and at this machine, ``of_tables`` at the tables and messages, which takes longer;
+``client.alerts.server`` looks at the server over the network. No alert holds a figure that depends on a patient, or
+quotes a table.
 """
 
 import shutil
@@ -16,7 +17,6 @@ from wardround.client.checks.budget import budget
 from wardround.client.checks.files import certificate_dates, strange_heads
 from wardround.client.checks.finding import WARN
 from wardround.client.checks.machine import FEW_FREE_BYTES, LEAST_FREE_BYTES
-from wardround.client.checks.server import AHEAD, BEHIND, GRAIN
 from wardround.client.checks.sums import contradictions
 from wardround.client.connectors.panic import panics_are_faults
 from wardround.client.home.home import Home
@@ -25,8 +25,6 @@ from wardround.client.home.terms_folder import kept_terms
 from wardround.client.ledger.clock import FIRST, clock_fault
 from wardround.client.ledger.entries import Entry
 from wardround.client.ledger.sqlite import SqliteLedger
-from wardround.client.network.server_look import look_at_server
-from wardround.client.network.supernode import FOLDER, load_node_settings
 from wardround.client.outreach.recalls import kept_recalls
 from wardround.client.policy.policy import Policy
 from wardround.protocol.alerts.alert import Alert
@@ -35,13 +33,15 @@ from wardround.protocol.errors import WardroundError
 from wardround.protocol.terms.limits import expiry_of
 from wardround.protocol.wire.signed_terms import SignedTerms
 
-STOPPED_SECONDS, AWAY_SECONDS = 120.0, 600.0
-"""How long the agent must have been down, or the server away: both are restarted, and come back by themselves."""
+STOPPED_SECONDS = 120.0
+"""How long the agent must have been down: it is restarted, and comes back by itself."""
 SHARES = (1.0, 0.8)
 """Of a cap: each is told once, the larger one alone where both are reached."""
 OLD_NOISE = timedelta(days=30)
 _OF_LEDGER = frozenset({events.STUDY, events.BUDGET, events.CLOCK, events.SERVER_LIED})
 """Events that are read off the ledger."""
+_DATED = (events.NOISE_ALONE, events.CERTIFICATE, events.STUDY)
+"""Events that end, or begin, by the clock."""
 _STATUS, _DOCTOR = "wardround-hospital status", "wardround-hospital doctor says why"
 
 
@@ -65,15 +65,23 @@ def local(home: Home, now: datetime) -> list[Alert]:
         broken = Alert(event=events.LEDGER, subject="open", text=text, hides=_OF_LEDGER)
         return [*found, *_dated(home, now), broken]
     with closing(ledger):
-        likely = _likely_time(ledger, now)
-        read = _guarded(events.LEDGER, "read", lambda: _with_ledger(home, ledger, policy, now, likely))
-        return [*found, *_dated(home, likely), *read]
+        wrong = _wrong_clock(ledger, now)
+        dated = [wrong] if wrong else [*_dated(home, now), *_to_decide(home, ledger, now)]
+        return [*found, *dated, *_guarded(events.LEDGER, "read", lambda: _with_ledger(ledger, policy))]
 
 
-def _likely_time(ledger: SqliteLedger, now: datetime) -> datetime:
-    """Give the time to judge dates by: a clock that is certainly wrong ends no certificate and no study."""
-    wrong = now < FIRST or (not ledger.simulated and clock_fault(now, ledger.time))
-    return ledger.time if wrong else now
+def _wrong_clock(ledger: SqliteLedger, now: datetime) -> Alert | None:
+    """Give the alert of a clock that is certainly wrong: until it is set, nobody can tell what has ended."""
+    fault = "" if ledger.simulated else clock_fault(now, ledger.time)
+    if now >= FIRST and not fault:
+        return None
+    text = fault or f"the clock says {now:%Y-%m-%d %H:%M} UTC, which is certainly wrong"
+    remedy, hides = "set the clock, and keep it by NTP", frozenset(_DATED)
+    return Alert(event=events.CLOCK, subject="ledger", text=text, remedy=remedy, hides=hides)
+
+
+def _to_decide(home: Home, ledger: SqliteLedger, now: datetime) -> list[Alert]:
+    return _guarded(events.STUDY, "studies", lambda: _to_approve(home, ledger, now))
 
 
 def _dated(home: Home, now: datetime) -> list[Alert]:
@@ -81,25 +89,6 @@ def _dated(home: Home, now: datetime) -> list[Alert]:
         *_guarded(events.NOISE_ALONE, "rounds", lambda: _noise(home, now)),
         *_guarded(events.CERTIFICATE, "certificates", lambda: _certificates(home, now)),
     ]
-
-
-def at_server(home: Home, now: datetime) -> list[Alert]:
-    """Look at the server, as the SuperNode does; nothing where this user holds no SuperNode's settings."""
-    folder = home.folder / FOLDER
-    if not (folder / "settings.json").exists():
-        return []
-    try:
-        return list(_seen_of(home, now))
-    except WardroundError as error:
-        unseen = frozenset({events.CERTIFICATE, events.CLOCK, events.REVOKED})
-        away = Alert(
-            event=events.SERVER_AWAY,
-            subject="server",
-            text=str(error),
-            after_seconds=AWAY_SECONDS,
-            hides=unseen,
-        )
-        return [away]
 
 
 def of_tables(home: Home, ages: Callable[[], Iterable[tuple[str, bool]]], now: datetime) -> list[Alert]:
@@ -185,20 +174,11 @@ def _recalled(home: Home) -> Iterator[Alert]:
         )
 
 
-def _with_ledger(
-    home: Home, ledger: SqliteLedger, policy: Policy, now: datetime, likely: datetime
-) -> Iterator[Alert]:
+def _with_ledger(ledger: SqliteLedger, policy: Policy) -> Iterator[Alert]:
     entries = ledger.entries()
     names = {public: name for name, public in policy.operators.items()}
-    yield from _to_approve(home, ledger, likely)
     yield from _spent(ledger, policy, entries, lambda key: names.get(ledger.identify(key) or key, key[:16]))
     yield from _strange(entries, policy)
-    wrong = "" if ledger.simulated else clock_fault(now, ledger.time)
-    if now < FIRST or wrong:
-        text = wrong or f"the clock says {now:%Y-%m-%d %H:%M} UTC, which is certainly wrong"
-        yield Alert(
-            event=events.CLOCK, subject="ledger", text=text, remedy="set the clock, and keep it by NTP"
-        )
     by_first_key = {ledger.first_key(public): name for name, public in policy.operators.items()}
     for line in contradictions(ledger, by_first_key):
         yield Alert(
@@ -249,29 +229,6 @@ def _strange(entries: Iterable[Entry], policy: Policy) -> Iterator[Alert]:
             subject=f"head {name}",
             text=f"{name} names an entry that this ledger does not have: an older copy may have been put back",
             remedy=_DOCTOR,
-        )
-
-
-def _seen_of(home: Home, now: datetime) -> Iterator[Alert]:
-    settings = load_node_settings(home.folder / FOLDER)
-    look = look_at_server(settings)
-    where = f"the server's certificate ({settings.address})"
-    soon = ending(events.CERTIFICATE, where, look.days_left, "remind the operator: wardround-serve renew")
-    if soon is not None:
-        yield soon
-    apart = look.clock_ahead
-    if apart is not None and not -BEHIND <= apart <= AHEAD + GRAIN:
-        way = "ahead of" if apart > timedelta() else "behind"
-        text = f"the clock is {abs(apart)} {way} the server's, which ignores this hospital"
-        yield Alert(
-            event=events.CLOCK, subject="server", text=text, remedy="set the clock, and keep it by NTP"
-        )
-    elif look.enrolled is False:
-        yield Alert(
-            event=events.REVOKED,
-            subject=settings.address,
-            text="the server does not let this hospital in: it is not enrolled yet, or was revoked",
-            remedy="ask the operator",
         )
 
 

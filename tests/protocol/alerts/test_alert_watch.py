@@ -175,3 +175,22 @@ def test_what_the_last_release_kept_is_read_and_nothing_is_told_twice(world: Wor
     world.seconds += 60
     world.watch().step([ended, other, DISK], [IT])
     assert world.sent == [("it", ("agent", "disk")), ("it", ("agent",))]
+
+
+def test_what_cannot_be_seen_for_an_hour_is_no_news_when_it_is_seen_again(world: World) -> None:
+    certificate = replace(AGENT, subject="a certificate")
+    late = replace(DISK, subject="of the server", after_seconds=600.0)
+    away = Alert(event="server", subject="server", text="away", hides=frozenset({"agent", "disk"}))
+    watch, everybody = world.watch(), [recipient("it", "agent", "disk", "server")]
+    watch.step([certificate, late], everybody)
+    for _ in range(60):
+        world.seconds += 60
+        watch.step([away], everybody)
+    world.seconds += 60
+    watch.step([certificate, late], everybody)  # what was not told yet begins anew
+    assert world.sent == [("it", ("agent",)), ("it", ("server",))]
+    for _ in range(20):
+        world.seconds += 60
+        watch.step([], everybody)
+    watch.step([certificate], everybody)
+    assert world.sent[2:] == [("it", ("agent",))]

@@ -22,6 +22,7 @@ from wardround.protocol.alerts.senders import send
 from wardround.protocol.alerts.settings import ALERTS, load_recipients
 from wardround.protocol.alerts.told import ToldFile
 from wardround.protocol.alerts.watch import Watch
+from wardround.server.store.certificates import new_root, new_server
 from wardround.server.store.lock import alone
 from wardround.server.watch.alerts import stand
 from wardround.server.watch.attendance import NOT_APPROVED
@@ -167,9 +168,19 @@ class Month:
             )
             where = f"the server's certificate ({self.server.home.address}), 30 days"
             self.must_hear(f"wardround {site.name}", "certificate", where)
+        self._begin_certificate(self.sites[1], 0.8 * self.days)
         self.must_hear(self.operator_source, "certificate", "server.crt, 30 days")
         self.must_hear(self.operator_source, "certificate", "server.crt, 7 days")
         self.must_hear(self.operator_source, "study_finished", "tea")
+
+    def _begin_certificate(self, site: Site, days: float) -> None:
+        """Give a hospital a certificate that ends within the month, and that nobody renews."""
+        self.kinds["certificate ended"] += 1
+        made = self.began - timedelta(days=397 - days)
+        pair = new_server(new_root("pages", made), "127.0.0.1", made)
+        (site.hospital.folder / "pages.crt").write_bytes(pair.certificate)
+        for word in ("30 days", "7 days", "1 day", "ended") if days > 8 else ("7 days", "1 day", "ended"):
+            self.must_hear(f"wardround {site.name}", "certificate", f"pages.crt, {word}")
 
     def _draw(self) -> None:
         """Draw the month: in each slot of eight hours something at the server, or something at some hospitals."""
