@@ -59,7 +59,13 @@ def test_most_fields_take_any_line() -> None:
     assert "name" not in accepted(HOSTILE[0])
 
 
-@pytest.mark.parametrize("field", sorted(fields("x")))
+AT_ONCE = ("feature", "group", "source")  # the rest in the slow run: each draws some twenty pages
+
+
+@pytest.mark.parametrize(
+    "field",
+    [one if one in AT_ONCE else pytest.param(one, marks=pytest.mark.slow) for one in sorted(fields("x"))],
+)
 def test_every_field_of_a_contract_is_shown_as_text(console, browse, terms_with, field: str) -> None:
     browser = browse("privacy")
     benign = tags(console, browser, terms_with, fields("word")[field])

@@ -166,7 +166,7 @@ def test_a_kit_and_a_request_to_join_tell_the_two_apart_before_anything_is_begun
     loopback.pythons["server"] = sys.executable
     with pytest.raises(ConfigurationError, match="upgrade this server"):
         loopback.enrol("north")
-    assert json.loads(loopback.serve("status", "--json"))["hospitals"] == []
+    assert json.loads(loopback.serve("status", "--json"))["hospitals"] == {}
     loopback.pythons["server"] = newer
     loopback.enrol("north")
-    assert json.loads(loopback.serve("status", "--json"))["hospitals"] == ["north"]
+    assert list(json.loads(loopback.serve("status", "--json"))["hospitals"]) == ["north"]

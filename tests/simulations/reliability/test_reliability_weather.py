@@ -137,7 +137,7 @@ def test_a_full_disk_at_the_server(stage):
             stage.let_go("study", held)
             assert stage.loopback.wait_study(120) == 2
             said = stage.loopback.log("study")
-            assert said.rstrip().splitlines()[-1].startswith(f"{folder}: cannot be written")
+            assert f"ERROR {folder}: cannot be written" in said.rstrip().splitlines()[-1]
             assert "Traceback" not in said
             if filler is not None:
                 filler.unlink()

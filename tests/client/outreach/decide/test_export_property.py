@@ -244,7 +244,10 @@ def left(folder: Path) -> Counter[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(max(1, CASES // PER_RUN)))
+@pytest.mark.parametrize(
+    "seed",
+    [pytest.param(one, marks=pytest.mark.slow) if one else one for one in range(max(1, CASES // PER_RUN))],
+)
 def test_whatever_changes_nobody_is_exported_to_who_may_not_be_and_who_may_is_once(
     tmp_path: Path, seed: int
 ) -> None:
