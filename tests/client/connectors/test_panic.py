@@ -59,7 +59,8 @@ def test_every_command_says_a_panic_in_one_line(word, monkeypatch, capsys, tmp_p
     assert main([word]) == 2
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
-    assert printed.err.startswith("tables: a library gave up on them (PanicException")
+    # The agent's standard error is a log: its line has a time and a level before.
+    assert "tables: a library gave up on them (PanicException" in printed.err
 
 
 def test_rehearse_and_doctor_name_the_fault_and_go_on(hospital, monkeypatch, capsys, tmp_path):
