@@ -37,6 +37,7 @@ from flwr.supercore.constant import NodeStatus
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.heartbeat import HeartbeatSender
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufClientInterceptor, ProtobufRequestContext
@@ -167,7 +168,7 @@ def open_run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
     try:
         with _run(home, run_file) as grid:
             yield grid
-    except (httpx.HTTPError, RunNotRunningException) as error:
+    except (httpx.HTTPError, RunNotRunningException, ObjectPushError) as error:
         raise ServerAway(_in_words(error)) from error
 
 
@@ -176,6 +177,9 @@ def _in_words(error: BaseException) -> str:
         return f"it answers {error.response.status_code}"
     if isinstance(error, RunNotRunningException):
         return "it has ended the study's run"
+    if isinstance(error, ObjectPushError):
+        # A server that was killed while a message was laid down, part by part, has forgotten that it expects more.
+        return "it takes no more parts of a message"
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from flwr.supercore.constant import NodeStatus
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.protobuf import client as flowers
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.superlink.grid import HttpGrid
@@ -121,3 +122,16 @@ def test_who_was_shut_out_stays_out_and_the_server_goes_on(monkeypatch):
     assert reconciled() == Reconciled([], [], ["south"])
     enrolled["south"] = "another"
     assert reconciled() == Reconciled(["south"], [], [])
+
+
+def test_a_message_that_a_killed_server_forgot_half_of_makes_the_study_wait_and_not_end(monkeypatch):
+    @contextmanager
+    def run(_home, _file):
+        yield
+
+    monkeypatch.setattr(superlink, "_run", run)
+    with (
+        pytest.raises(superlink.ServerAway, match="takes no more parts of a message"),
+        superlink.open_run(None, None),
+    ):
+        raise ObjectPushError("0" * 64, 1, "session")
