@@ -13,17 +13,8 @@ from wardround.protocol.alerts import running
 def run(options: Namespace) -> None:
     """Do what the second word says."""
     home = load_home(options.home)
-    source = f"wardround {home.hospital}"
-    if options.action == "begin":
-        running.begin(home.folder, EVENTS)
-    elif options.action == "check":
-        running.check(home.folder, EVENTS, options.json)
-    elif options.action == "test":
-        running.test(home.folder, EVENTS, source, options.recipient)
-    elif options.action == "watch":
-        running.watch(home.folder, EVENTS, source, Looks(home.folder, _ages))
-    else:
-        running.show(Looks(home.folder, _ages)(), options.json)
+    looks = Looks(home.folder, _ages)
+    running.run(options, home.folder, EVENTS, f"wardround {home.hospital}", looks)
 
 
 def _ages(home: Home) -> list[tuple[str, bool]]:

@@ -2,33 +2,12 @@
 
 from argparse import Namespace
 
-from prometheus_client import CollectorRegistry, start_http_server
-
 from wardround.client.alerts.metrics import HospitalMetrics
 from wardround.client.home.home import load_home
-from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.text.log import report
-from wardround.protocol.until_stopped import until_stopped
-
-_LOOK_SECONDS = 3600.0  # nothing happens between two scrapes
+from wardround.pages.metrics import serve_metrics
 
 
 def run(options: Namespace) -> None:
     """Serve; ConfigurationError where the address cannot be listened at."""
     home = load_home(options.home)
-    # A registry of its own: the library's default one tells of this process's memory, files and Python.
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(HospitalMetrics(home.folder))
-    try:
-        server, thread = start_http_server(options.port, options.bind, registry)
-    except OSError as error:
-        raise ConfigurationError(
-            f"--bind={options.bind} --port={options.port}: {error.strerror}; choose another"
-        ) from error
-    report(f"metrics at http://{options.bind}:{server.server_port}/metrics")
-    with until_stopped() as wait:
-        while not wait(_LOOK_SECONDS):
-            pass
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    serve_metrics(HospitalMetrics(home.folder), options.bind, options.port)

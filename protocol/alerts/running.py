@@ -2,6 +2,7 @@
 
 import logging
 import time
+from argparse import Namespace
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,26 @@ _BEGIN = """\
 #
 # Events:
 """
+
+
+def run(
+    options: Namespace,
+    folder: Path,
+    events: Mapping[str, str],
+    source: str,
+    look: Callable[[], Sequence[Alert]],
+) -> None:
+    """Do what the word after ``alerts`` says. events: this side's. source: who writes. look: gives what stands."""
+    if options.action == "begin":
+        begin(folder, events)
+    elif options.action == "check":
+        check(folder, events, options.json)
+    elif options.action == "test":
+        test(folder, events, source, options.recipient)
+    elif options.action == "watch":
+        watch(folder, events, source, look)
+    else:
+        show(look(), options.json)
 
 
 def begin(folder: Path, events: Mapping[str, str]) -> None:

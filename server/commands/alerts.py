@@ -12,13 +12,4 @@ def run(options: Namespace) -> None:
     """Do what the second word says."""
     home = load_operator_home(options.home)
     source = f"wardround server {home.address}"
-    if options.action == "begin":
-        running.begin(home.folder, EVENTS)
-    elif options.action == "check":
-        running.check(home.folder, EVENTS, options.json)
-    elif options.action == "test":
-        running.test(home.folder, EVENTS, source, options.recipient)
-    elif options.action == "watch":
-        running.watch(home.folder, EVENTS, source, lambda: stand(home.folder))
-    else:
-        running.show(stand(home.folder), options.json)
+    running.run(options, home.folder, EVENTS, source, lambda: stand(home.folder))
