@@ -1,9 +1,11 @@
-"""The agent's socket file: who may open it, and how its callers are let in."""
+"""A socket file: who may open it, how its callers are let in, and how they are sent away at the end."""
 
+import asyncio
 import os
 import select
 import socket
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
@@ -11,6 +13,7 @@ from wardround.protocol.errors import ConfigurationError
 SOCKET_MODE, FOLDER_MODE = 0o660, 0o750
 BACKLOG = 512
 """Callers who wait to be let in; further ones wait in their own ``connect``."""
+_CLOSING_TURNS = 20  # of the loop; a connection takes several to be accepted and closed
 
 
 def listening_socket(path: Path) -> socket.socket:
@@ -81,3 +84,16 @@ def hung_up(caller: socket.socket) -> bool:
     looking = select.poll()
     looking.register(caller, select.POLLRDHUP)
     return bool(looking.poll(0))
+
+
+async def end_connections(connections: Collection[asyncio.Task[None]]) -> None:
+    """End every connection, also those that come meanwhile, and let the loop close what they abort.
+
+    connections: the door's own; each leaves it when it has ended.
+    """
+    for _ in range(_CLOSING_TURNS):
+        here = list(connections)
+        for connection in here:
+            connection.cancel()
+        await asyncio.gather(*here, return_exceptions=True)
+        await asyncio.sleep(0)

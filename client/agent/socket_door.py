@@ -22,7 +22,7 @@ from itertools import count
 from pathlib import Path
 
 from wardround.client.agent.connection import LENGTH, PART, readable, streams, while_here, write
-from wardround.client.agent.listening import hung_up, let_in, listening_socket
+from wardround.client.agent.listening import end_connections, hung_up, let_in, listening_socket
 from wardround.client.agent.pace import Pace
 from wardround.client.agent.room import Caller, Room, Stage
 from wardround.client.agent.worker import PendingRequest, Worker
@@ -32,7 +32,6 @@ from wardround.protocol.wire.opening import OPENING_BYTES
 
 logger = logging.getLogger("wardround.hospital")
 
-_CLOSING_TURNS = 20  # of the loop; a connection takes several to be accepted and closed
 _AT_ONCE = 32  # callers let in between two turns of the loop, and looked at in line; in small rooms fewer
 _GLANCE = 0.05  # of a caller: what one costs that is gone when it is let in
 
@@ -150,12 +149,7 @@ class SocketDoor:
 
     async def _hang_up(self) -> None:
         """End every connection, and let the loop close what they abort."""
-        for _ in range(_CLOSING_TURNS):
-            connections = list(self._open)
-            for connection in connections:
-                connection.cancel()
-            await asyncio.gather(*connections, return_exceptions=True)
-            await asyncio.sleep(0)
+        await end_connections(self._open)
 
     async def _serve_one(self, connected: socket.socket) -> None:
         task = asyncio.current_task()

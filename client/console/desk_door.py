@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from wardround.client.agent.connection import LENGTH, readable, streams, write
-from wardround.client.agent.listening import let_in, listening_socket
+from wardround.client.agent.listening import end_connections, let_in, listening_socket
 from wardround.client.console.wire import LARGEST_QUESTION, answer_to_bytes, question_from_bytes
 from wardround.pages.desk import FAULT, Answer, Desk
 from wardround.protocol.errors import WardroundError
@@ -22,7 +22,6 @@ logger = logging.getLogger("wardround.desk")
 
 AT_ONCE, CALLERS = 8, 64
 _SENDING_SECONDS, _PAUSE_SECONDS = 10.0, 1.0
-_CLOSING_TURNS = 20  # of the loop; a connection takes several to be accepted and closed
 
 
 async def serve_desk(path: Path, desk: Desk, stop: asyncio.Event | None = None) -> None:
@@ -95,10 +94,5 @@ class _DeskDoor:
 
     async def hang_up(self) -> None:
         """End every connection; what is being answered is finished, and recorded."""
-        for _ in range(_CLOSING_TURNS):
-            connections = list(self._open)
-            for connection in connections:
-                connection.cancel()
-            await asyncio.gather(*connections, return_exceptions=True)
-            await asyncio.sleep(0)
+        await end_connections(self._open)
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)

@@ -21,11 +21,11 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import Section
+from wardround.protocol.trusted_roots import read_trusted_roots
 from wardround.protocol.wire.kit import checked_address
 
 PROXY = "proxy.yaml"
 _LARGEST_CREDENTIALS = 1000
-_LARGEST_ROOT = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +100,8 @@ def _credentials(path: Path) -> tuple[str, str]:
 
 
 def _root(path: Path) -> str:
-    where = f"{PROXY}.root_certificate={path}"
     try:
-        text = read_bounded(path, _LARGEST_ROOT).decode("ascii")
-        # Not create_default_context: of an empty file it would make trust in all of the system's roots.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+        return read_trusted_roots(path)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        where = f"{PROXY}.root_certificate={path}"
         raise ConfigurationError(f"{where}: cannot be read as certificates in PEM") from error
-    return text

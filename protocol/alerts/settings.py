@@ -16,7 +16,6 @@ Secrets stand in files of their own, which their owner alone can read.
 """
 
 import re
-import ssl
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,13 +28,14 @@ from wardround.protocol.text.faults import Faults
 from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import Section, shown
+from wardround.protocol.trusted_roots import read_trusted_roots
 from wardround.protocol.wire.kit import checked_address
 
 ALERTS = "alerts.yaml"
 ALL = "all"
 STARTTLS, TLS, NONE = "starttls", "tls", "none"
 MOST_RECIPIENTS, MOST_URLS = 50, 20
-_LARGEST_SECRET, _LARGEST_ROOT = 10_000, 1_000_000
+_LARGEST_SECRET = 10_000
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
 _ON_THIS_MACHINE = ("127.0.0.1", "localhost", "::1", "[::1]")
 
@@ -228,11 +228,9 @@ def _private(section: Section, key: str, folder: Path) -> str:
 
 def _root(part: Section, folder: Path) -> str:
     try:
-        text = read_bounded(folder / part.text("root_certificate"), _LARGEST_ROOT).decode("ascii")
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+        return read_trusted_roots(folder / part.text("root_certificate"))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise part.fail("root_certificate", "cannot be read as certificates in PEM") from error
-    return text
 
 
 def ways(recipients: Collection[AlertRecipient]) -> Mapping[str, str]:
