@@ -73,6 +73,15 @@ def tab_to(page: Any, selector: str) -> None:
     raise AssertionError(f"{selector} cannot be reached by keyboard")
 
 
+def log_in_by_keyboard(page: Any, account: str, password: str) -> None:
+    """Log in at the page that is shown, by the Tab key and what is typed alone."""
+    tab_to(page, "#account")
+    page.keyboard.type(account)
+    tab_to(page, "#password")
+    page.keyboard.type(password)
+    page.keyboard.press("Enter")
+
+
 def require_seen(page: Any, focused: Any) -> None:
     """WCAG 2.4.7 and 2.4.11: what has the focus shows it, and nothing hides it."""
     box = focused.bounding_box()

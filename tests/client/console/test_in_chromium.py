@@ -17,6 +17,7 @@ from tests.pages.in_chromium import (
     at_loopback,
     barriers,
     free_port,
+    log_in_by_keyboard,
     logged_in,
     opened,
     small_targets,
@@ -44,11 +45,7 @@ def test_a_study_is_approved_by_keyboard_alone(
 ) -> None:
     page = opened(chromium, width, scheme)
     page.goto(served)
-    tab_to(page, "#account")
-    page.keyboard.type("privacy")
-    tab_to(page, "#password")
-    page.keyboard.type(PASSWORD)
-    page.keyboard.press("Enter")
+    log_in_by_keyboard(page, "privacy", PASSWORD)
     page.wait_for_url("**/overview")
     tab_to(page, ".plain-list a[href^='/studies/']")
     page.keyboard.press("Enter")

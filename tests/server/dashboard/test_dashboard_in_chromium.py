@@ -13,6 +13,7 @@ from tests.pages.in_chromium import (
     at_loopback,
     barriers,
     free_port,
+    log_in_by_keyboard,
     logged_in,
     opened,
     small_targets,
@@ -89,11 +90,7 @@ def test_a_studys_report_is_reached_by_keyboard_alone(
 ) -> None:
     page = opened(chromium, width, scheme)
     page.goto(served)
-    tab_to(page, "#account")
-    page.keyboard.type("mary")
-    tab_to(page, "#password")
-    page.keyboard.type(PASSWORD)
-    page.keyboard.press("Enter")
+    log_in_by_keyboard(page, "mary", PASSWORD)
     page.wait_for_url("**/hospitals")
     tab_to(page, "nav a[href='/studies']")
     page.keyboard.press("Enter")

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from tests.builders import PUBLIC, ROOT, SEX, release_to, small_contract
-from tests.server.study.asking import served, summing
-from tests.server.study.test_secure_sums import NAMES, Hospitals
+from tests.server.study.asking import members_of, served, summing
+from tests.server.study.test_secure_sums import NAMES
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.query import QuerySettings, query_shape, query_size
 from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.protocol.wire.signed_terms import load_terms
-from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.sum_wire import SumStep
 from wardround.server.algorithm.propose_query import propose_query
 from wardround.server.algorithm.screen import NoRelease
@@ -107,14 +106,7 @@ def test_a_killed_server_asks_a_query_again_and_too_few_answers_are_none(make_st
 
 @pytest.fixture
 def members():
-    keys = {name: new_key() for name in NAMES}
-    terms = replace(
-        terms_of("secure", {name: key.public for name, key in keys.items()}), reply_delay_seconds=0.0
-    )
-    found = Hospitals(terms, keys)
-    grid = terms.update_noise(1).grid
-    found.integers = dict.fromkeys(NAMES, np.round(table(1000) / grid.step).astype(np.int64))
-    return found
+    return members_of(terms_of, table(1000))
 
 
 def test_in_a_secure_sum_only_the_total_is_told(make_study, monkeypatch, members):

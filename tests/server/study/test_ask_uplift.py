@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.builders import ROOT, release_to
-from tests.server.study.asking import served, summing
-from tests.server.study.test_secure_sums import NAMES, Hospitals
+from tests.server.study.asking import members_of, served, summing
+from tests.server.study.test_secure_sums import NAMES
 from tests.trials import COMPARED, trial_contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.query import query_shape, query_size
@@ -16,7 +16,6 @@ from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.protocol.terms.uplift import uplift_scale
 from wardround.protocol.wire.signed_terms import load_terms
-from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.sum_wire import SumStep
 from wardround.server.algorithm.propose_query import propose_query
 from wardround.server.algorithm.screen import NoRelease
@@ -132,14 +131,7 @@ def test_too_few_answers_of_either_account_are_none(make_study, monkeypatch):
 
 @pytest.fixture
 def members():
-    keys = {name: new_key() for name in NAMES}
-    terms = replace(
-        terms_of("secure", {name: key.public for name, key in keys.items()}), reply_delay_seconds=0.0
-    )
-    found = Hospitals(terms, keys)
-    grid = terms.update_noise(1).grid
-    found.integers = dict.fromkeys(NAMES, np.round(table(900) / grid.step).astype(np.int64))
-    return found
+    return members_of(terms_of, table(900))
 
 
 def test_in_secure_sums_each_account_has_its_own(make_study, monkeypatch, members):

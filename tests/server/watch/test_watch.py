@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server.watch.watched_home import HOSPITALS, begin_study, close_round, watched_home
-from wardround.server.commands import metrics as metrics_command
 from wardround.server.main import main
 from wardround.server.network import superlink
 from wardround.server.store.certificates import WARN_DAYS
@@ -250,7 +249,7 @@ def test_metrics_are_served_without_anything_of_the_process(served, monkeypatch,
         def __exit__(self, *error: object) -> None:
             """Nothing was changed."""
 
-    monkeypatch.setattr(metrics_command, "until_stopped", Stopped)
+    monkeypatch.setattr("wardround.pages.metrics.until_stopped", Stopped)
     assert main(["metrics", "--home", str(served.home.folder), "--port", "0"]) == 0
     assert "wardround_server_up 1.0" in read[0]
     assert not any(word in read[0] for word in ("python_", "process_"))
