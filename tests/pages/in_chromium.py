@@ -46,11 +46,14 @@ def at_loopback(app: Any, port: int) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(20)
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
 
 
 def opened(chromium: Any, width: int, scheme: str) -> Any:
@@ -103,6 +106,8 @@ def logged_in(chromium: Any, served: str, role: str, width: int, scheme: str) ->
         page.fill("#account", role)
         page.fill("#password", PASSWORD)
         page.click("main button")
+        # Chromium never answers for a page that is closed while it goes to the next one.
+        page.wait_for_url(lambda url: not url.endswith("/log-in"))
         page.close()
     return context
 
