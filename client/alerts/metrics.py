@@ -51,8 +51,7 @@ def _of(home: Home) -> Iterator[Metric]:
     policy = home.in_force(home.policy.current())
     with closing(home.open_ledger()) as ledger:
         entries = ledger.entries()
-        names = {public: name for name, public in policy.operators.items()}
-        rows = budget(ledger, policy, entries, lambda key: names.get(key, key[:16]))
+        rows = budget(ledger, policy, entries)
         yield GaugeMetricFamily("wardround_ledger_entries", "entries of the ledger", float(len(entries)))
         waiting = float(_undecided(home, ledger))
         yield GaugeMetricFamily("wardround_studies_undecided", "studies that nobody has decided on", waiting)

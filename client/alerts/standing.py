@@ -176,11 +176,9 @@ def _recalled(home: Home) -> Iterator[Alert]:
 
 def _with_ledger(ledger: SqliteLedger, policy: Policy) -> Iterator[Alert]:
     entries = ledger.entries()
-    names = {public: name for name, public in policy.operators.items()}
-    yield from _spent(ledger, policy, entries, lambda key: names.get(ledger.identify(key) or key, key[:16]))
-    yield from _strange(entries, policy)
-    by_first_key = {ledger.first_key(public): name for name, public in policy.operators.items()}
-    for line in contradictions(ledger, by_first_key):
+    yield from _spent(ledger, policy, entries)
+    yield from _strange(ledger, policy, entries)
+    for line in contradictions(ledger, policy):
         yield Alert(
             event=events.SERVER_LIED,
             subject=line,
@@ -206,10 +204,8 @@ def _lives(signed: SignedTerms, now: datetime) -> bool:
     return expiry is not None and now < expiry
 
 
-def _spent(
-    ledger: SqliteLedger, policy: Policy, entries: Iterable[Entry], name_of: Callable[[str], str]
-) -> Iterator[Alert]:
-    for row in budget(ledger, policy, entries, name_of):
+def _spent(ledger: SqliteLedger, policy: Policy, entries: Iterable[Entry]) -> Iterator[Alert]:
+    for row in budget(ledger, policy, entries):
         share = next((share for share in SHARES if row.spent > 0 and row.share >= share), None)
         if share is not None:
             account = row.account.replace("_", "-")
@@ -222,8 +218,8 @@ def _spent(
             )
 
 
-def _strange(entries: Iterable[Entry], policy: Policy) -> Iterator[Alert]:
-    for name in strange_heads(entries, policy.operators):
+def _strange(ledger: SqliteLedger, policy: Policy, entries: Iterable[Entry]) -> Iterator[Alert]:
+    for name in strange_heads(ledger, policy, entries):
         yield Alert(
             event=events.LEDGER,
             subject=f"head {name}",

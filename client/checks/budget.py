@@ -1,10 +1,12 @@
 """What is spent of each cap: by account, for life, for each operator and each study that was ever charged."""
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from wardround.client.ledger.entries import Entry
 from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.policy.operator_names import operator_name
 from wardround.client.policy.policy import Policy
 from wardround.protocol.terms.limits import CAP_CLAUSES
 from wardround.protocol.terms.terms import ACCOUNTS
@@ -28,14 +30,9 @@ class SpentOfCap:
         return self.spent / self.cap if self.cap > 0 else 1.0
 
 
-def budget(
-    ledger: SqliteLedger, policy: Policy, entries: Iterable[Entry], name_of: Callable[[str], str]
-) -> list[SpentOfCap]:
-    """Give what was spent of each cap, and *for life* always. name_of: an operator's name by its key."""
-    charged = {(str(e.fields["operator"]), str(e.fields["study"])) for e in entries if e.kind == "charged"}
-    scopes: list[tuple[str, str | None, str | None]] = [(FOR_LIFE, None, None)]
-    scopes += [(f"operator {name_of(key)}", None, key) for key in sorted({key for key, _ in charged})]
-    scopes += [(f"study {study}", study, key) for key, study in sorted(charged)]
+def budget(ledger: SqliteLedger, policy: Policy, entries: Iterable[Entry]) -> list[SpentOfCap]:
+    """Give what was spent of each cap, and *for life* always; no two rows of an account have one scope."""
+    scopes = [(FOR_LIFE, None, None), *_charged_scopes(ledger, policy, entries)]
     caps = dict(zip(CAP_CLAUSES, policy.caps.limits, strict=True))
     rows = []
     for account in ACCOUNTS:
@@ -46,3 +43,20 @@ def budget(
             if spent > 0 or (account, name) == (ACCOUNTS[0], FOR_LIFE):
                 rows.append(SpentOfCap(account=account, scope=name, spent=spent, cap=cap, unmasked=unmasked))
     return rows
+
+
+def _charged_scopes(
+    ledger: SqliteLedger, policy: Policy, entries: Iterable[Entry]
+) -> Iterator[tuple[str, str | None, str | None]]:
+    """Give operators, then studies, as (scope, study, key): an operator whose key changed is one operator."""
+    charged = {
+        (ledger.first_key(str(entry.fields["operator"])), str(entry.fields["study"]))
+        for entry in entries
+        if entry.kind == "charged"
+    }
+    for key in sorted({key for key, _ in charged}):
+        yield f"operator {operator_name(policy, ledger, key)}", None, key
+    named = Counter(study for _, study in charged)
+    for key, study in sorted(charged):
+        whose = f" of {operator_name(policy, ledger, key)}" if named[study] > 1 else ""
+        yield f"study {study}{whose}", study, key

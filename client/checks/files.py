@@ -3,7 +3,7 @@
 import grp
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from wardround.client.home.home import (
 from wardround.client.ledger.entries import Entry
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.ledger.verify import export, verify
+from wardround.client.policy.operator_names import operator_names
 from wardround.client.policy.policy import Policy
 from wardround.protocol.files import read_bounded
 from wardround.protocol.wire.signing import key_fingerprint, load_public_key
@@ -152,7 +153,7 @@ def ledger(opened: SqliteLedger, home: Home, current: Policy) -> Iterator[Findin
 
 def heads(opened: SqliteLedger, current: Policy) -> Iterator[Finding]:
     """Look whether an operator holds an entry that this ledger lacks: an old copy was put back, head and all."""
-    for name, entry in strange_heads(opened.entries(), current.operators).items():
+    for name, entry in strange_heads(opened, current, opened.entries()).items():
         yield fault(
             "ledger",
             f"{name} names a head that this ledger does not have, since {entry.time:%Y-%m-%d %H:%M} UTC",
@@ -160,12 +161,12 @@ def heads(opened: SqliteLedger, current: Policy) -> Iterator[Finding]:
         )
 
 
-def strange_heads(entries: Iterable[Entry], operators: Mapping[str, str]) -> dict[str, Entry]:
+def strange_heads(ledger: SqliteLedger, policy: Policy, entries: Iterable[Entry]) -> dict[str, Entry]:
     """Give, by operator's name, the first plan refused by its head since the last one that was charged."""
-    names = {key: name for name, key in operators.items()}
+    names = operator_names(policy, ledger)
     found: dict[str, Entry] = {}
     for entry in entries:
-        name = names.get(str(entry.fields.get("operator", "")), "")
+        name = names.get(ledger.first_key(str(entry.fields.get("operator", ""))), "")
         if entry.kind == "recovered":
             found.clear()
         elif name and entry.kind == "charged":

@@ -1,11 +1,13 @@
 """How this hospital stands in the secure sums of its approved studies: set up, not yet, or never again."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from wardround.client.checks.finding import Finding, ok, warn
 from wardround.client.home.home import Home
 from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.policy.operator_names import operator_name
+from wardround.client.policy.policy import Policy
 from wardround.protocol.errors import Refusal
 from wardround.protocol.terms.limits import expiry_of
 from wardround.protocol.wire.signed_terms import SignedTerms
@@ -48,8 +50,8 @@ def _extension(until: datetime | None, expiry: datetime | None) -> str:
     )
 
 
-def contradictions(ledger: SqliteLedger, names: Mapping[str, str]) -> Iterator[str]:
-    """Say in a line each of whose lies the proof is kept here. names: an operator's first key to its name."""
+def contradictions(ledger: SqliteLedger, policy: Policy) -> Iterator[str]:
+    """Say in a line each of whose lies the proof is kept here."""
     found: dict[tuple[str, str], list[str]] = {}
     for (operator, _, account, number), study in ledger.contradicted().items():
         found.setdefault((operator, study), []).append(f"round {number}, {account} patients")
@@ -57,13 +59,13 @@ def contradictions(ledger: SqliteLedger, names: Mapping[str, str]) -> Iterator[s
     for (operator, study), sums in found.items():
         count = "one sum" if len(sums) == 1 else f"{len(sums)} sums, the first"
         yield (
-            f"{names.get(operator, f'{operator[:16]}…')} signed two requests for other survivors of {count} (study "
+            f"{operator_name(policy, ledger, operator)} signed two requests for other survivors of {count} (study "
             f"{study}, {sums[0]}): their server is broken, or lies; the second got nothing"
         )
 
 
-def lies(ledger: SqliteLedger, names: Mapping[str, str]) -> Iterator[Finding]:
+def lies(ledger: SqliteLedger, policy: Policy) -> Iterator[Finding]:
     """Warn of them: each slot was answered once all the same, and a person decides what follows."""
-    for line in contradictions(ledger, names):
+    for line in contradictions(ledger, policy):
         remedy = "ledger evidence --out FILE, show it to the other hospitals, and decline the study"
         yield warn("secure sum", line, remedy)

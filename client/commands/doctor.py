@@ -130,7 +130,7 @@ def _with_studies(home: Home, policy: Policy, ledger: SqliteLedger, options: Nam
         yield fault("terms", "no study is known, so tables and limits cannot be checked", remedy)
     approved = [signed for signed in studies if opened.decision(signed) == "approved"]
     yield from guarded("secure sum", lambda: sums.secure_sums(home, ledger, approved))
-    yield from guarded("secure sum", lambda: sums.lies(ledger, opened.operator_names()))
+    yield from guarded("secure sum", lambda: sums.lies(ledger, policy))
     if studies:
         yield from guarded("tables", lambda: _names(home, [*studies, *opened.known()]))
     for signed in studies:

@@ -11,6 +11,7 @@ from wardround.client.home.home import Home, load_home
 from wardround.client.home.patients_known import patient_clauses, patients_known
 from wardround.client.home.terms_folder import kept_terms
 from wardround.client.ledger.sqlite import SqliteLedger
+from wardround.client.policy.operator_names import operator_name
 from wardround.client.policy.policy import Forecast, Policy, forecast
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
@@ -83,14 +84,9 @@ class OpenHome:
         names = ", ".join(sorted({signed.terms.study for signed in standing}))
         raise ConfigurationError(f"terms: several contracts are known; choose a study with --terms: {names}")
 
-    def operator_names(self) -> dict[str, str]:
-        """The policy's names of operators, by the first key of each."""
-        return {self.ledger.first_key(key): name for name, key in self.policy.operators.items()}
-
     def operator_name(self, key: str) -> str:
         """The policy's name for an operator's key, or the key's beginning."""
-        names = {public: name for name, public in self.policy.operators.items()}
-        return names.get(key) or names.get(self.ledger.identify(key) or "") or f"{key[:16]}…"
+        return operator_name(self.policy, self.ledger, key)
 
 
 def _is_file(name: str) -> bool:

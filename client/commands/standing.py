@@ -17,7 +17,7 @@ from wardround.protocol.wire.signed_terms import SignedTerms
 
 def faults_now(opened: OpenHome, entries: Iterable[Entry]) -> list[str]:
     """Say what a person must look at: a clock that leapt, and operators who hold entries that are not here."""
-    strange = strange_heads(entries, opened.policy.operators)
+    strange = strange_heads(opened.ledger, opened.policy, entries)
     faults = [f"{name} names a head that this ledger does not have (doctor says more)" for name in strange]
     clock = "" if opened.ledger.simulated else clock_fault(datetime.now(UTC), opened.ledger.time)
     if opened.ledger.joined:

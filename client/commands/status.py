@@ -35,14 +35,14 @@ def run(options: Namespace) -> None:
             "delta": opened.policy.delta,
             "head": opened.ledger.head,
             "faults": [line for line, understood in others if not understood] + faults_now(opened, entries),
-            "alerts": list(contradictions(opened.ledger, opened.operator_names())),
+            "alerts": list(contradictions(opened.ledger, opened.policy)),
             "release": str(this_speaker()),
             "other_releases": [line for line, understood in others if understood],
             "content": content_lines(opened),
         }
         ages = bounded_ages(opened)
         noise = noise_alone(opened.home.round_log.read())
-        spent = budget(opened.ledger, opened.policy, entries, opened.operator_name)
+        spent = budget(opened.ledger, opened.policy, entries)
         next_rounds = [
             next_round(opened, signed) for signed in opened.known() if opened.decision(signed) == "approved"
         ]

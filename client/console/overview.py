@@ -23,7 +23,7 @@ def overview(opened: OpenHome) -> dict[str, Any]:
     """Say where the hospital stands; everything is read off policy, ledger and socket, and no table."""
     entries = opened.ledger.entries()
     known = opened.known()
-    spent = budget(opened.ledger, opened.policy, entries, opened.operator_name)
+    spent = budget(opened.ledger, opened.policy, entries)
     return {
         "hospital": opened.home.hospital,
         "simulated": opened.home.simulation is not None,
@@ -59,7 +59,7 @@ def _wrong(opened: OpenHome, entries: list[Entry]) -> list[str]:
     """Say all that a person should look at, what is worst first."""
     others = list(other_releases(opened.home, opened.policy, opened.ledger))
     return [
-        *contradictions(opened.ledger, opened.operator_names()),
+        *contradictions(opened.ledger, opened.policy),
         *(line for line, understood in others if not understood),
         *faults_now(opened, entries),
         *(describe_noise(one) for one in noise_alone(opened.home.round_log.read())),

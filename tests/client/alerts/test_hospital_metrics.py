@@ -7,6 +7,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tests.client.small_hospital import small_tables
 from wardround.client.alerts import metrics
 from wardround.client.alerts.metrics import HospitalMetrics
+from wardround.client.checks.files import strange_heads
+from wardround.client.home.home import load_home
+from wardround.protocol.wire.signing import new_key
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +57,45 @@ def test_nothing_in_the_tables_changes_a_metric(make_hospital, monkeypatch) -> N
     first, *others = (_without_operator(text) for text in texts)
     assert others == [first, first]
     assert "QSECRETQ" not in first
+
+
+def test_an_operator_whose_key_changed_is_one_operator(approved) -> None:
+    """Prometheus refuses a page that names one figure twice."""
+    approved.released()
+    successor, ledger = new_key(), approved.agent._ledger
+    who = {"operator": approved.operator.public, "reason": "lost", "person": "officer"}
+    ledger.decide("rotated", approved.agent._now(), successor=successor.public, **who)
+    approved.operator = successor
+    approved.approve()
+    approved.released(2)
+    assert approved.clause(3, ledger_head="0" * 64) == "ledger_head"
+    home = load_home(approved.folder)
+    assert [*strange_heads(ledger, home.policy.current(), ledger.entries())] == ["consortium"]
+    approved.stop()
+    scopes = [
+        line.split('"')[3] for line in scraped(approved.folder).splitlines() if "epsilon_spent{" in line
+    ]
+    assert scopes == ["for life", "operator consortium", f"study {approved.terms.study}"]
+
+
+def test_two_operators_studies_of_one_name_stay_apart(hospital) -> None:
+    first, second = hospital.operator, new_key()
+    hospital.write_policy(operators={"north": first.public, "south": second.public})
+    for operator in (first, second):
+        hospital.operator = operator
+        hospital.approve()
+        hospital.released()
+    hospital.stop()
+    scopes = [
+        line.split('"')[3] for line in scraped(hospital.folder).splitlines() if "epsilon_spent{" in line
+    ]
+    study = f"study {hospital.terms.study}"
+    assert sorted(scopes[1:]) == [
+        "operator north",
+        "operator south",
+        f"{study} of north",
+        f"{study} of south",
+    ]
 
 
 def _without_operator(text: str) -> str:
