@@ -14,6 +14,16 @@ from wardround.protocol.errors import WardroundError
 
 AWAY_SECONDS = 600.0
 """How long the server must have been away: it is restarted, and comes back by itself."""
+_CERTIFICATE = "the server's certificate"
+
+
+def is_of_server(key: str) -> bool:
+    """Whether an alert's key is one that ``at_server`` gives: who may not call the server cannot see it."""
+    event, _, subject = key.partition(" ")
+    of_subject = {events.CLOCK: "server", events.CERTIFICATE: _CERTIFICATE}
+    return event in (events.SERVER_AWAY, events.REVOKED) or (
+        event in of_subject and subject.startswith(of_subject[event])
+    )
 
 
 def at_server(home: Home) -> list[Alert]:
@@ -38,7 +48,7 @@ def at_server(home: Home) -> list[Alert]:
 def _seen_of(home: Home) -> Iterator[Alert]:
     settings = load_node_settings(home.folder / FOLDER)
     look = look_at_server(settings)
-    where = f"the server's certificate ({settings.address})"
+    where = f"{_CERTIFICATE} ({settings.address})"
     soon = ending(events.CERTIFICATE, where, look.days_left, "remind the operator: wardround-serve renew")
     if soon is not None:
         yield soon

@@ -13,10 +13,11 @@ from wardround.protocol.alerts import running
 def run(options: Namespace) -> None:
     """Do what the second word says."""
     home = load_home(options.home)
-    looks = Looks(home.folder, _ages)
+    looks = Looks(home.folder, export_ages)
     running.run(options, home.folder, EVENTS, f"wardround {home.hospital}", looks)
 
 
-def _ages(home: Home) -> list[tuple[str, bool]]:
+def export_ages(home: Home) -> list[tuple[str, bool]]:
+    """Give each table whose age the policy bounds, and whether it is too old."""
     with open_home(home.folder) as opened:
         return [(str(row["table"]), bool(row["too_old"])) for row in bounded_ages(opened)]

@@ -21,11 +21,7 @@ from wardround.protocol.text.say import say_json
 def measure_arms(options: Namespace) -> None:
     """Measure, and say what was found; nothing is written and nothing leaves."""
     with open_home(options.home) as opened:
-        signed = signed_protocols(opened).find(options.name)
-        with open_journal(opened.home.folder) as journal:
-            entries = journal.frame(ENTRIES)
-        gone_before = _gone_before(opened, signed)
-        found = measure(signed, entries, opened.home.source.snapshot(), opened.home.patients_key, opened.now)
+        found, gone_before = measured(opened, signed_protocols(opened).find(options.name))
     if options.json:
         say_json(_plain(found) | {"gone_before": gone_before}, default=str)
         return
@@ -35,6 +31,14 @@ def measure_arms(options: Namespace) -> None:
             f"FAULT: outreach.yaml keeps the journal for fewer days than the protocol needs: who was counted in before "
             f"{gone_before} is gone, and the figures above are of those who came later"
         )
+
+
+def measured(opened: OpenHome, signed: SignedProtocol) -> tuple[Measurement, date | None]:
+    """Measure a signed protocol, and give the day before which the journal keeps nobody more (None: it keeps all)."""
+    with open_journal(opened.home.folder) as journal:
+        entries = journal.frame(ENTRIES)
+    source, key = opened.home.source.snapshot(), opened.home.patients_key
+    return measure(signed, entries, source, key, opened.now), _gone_before(opened, signed)
 
 
 def _gone_before(opened: OpenHome, signed: SignedProtocol) -> date | None:

@@ -19,7 +19,9 @@ MENU = (
     MenuEntry("/ledger", "menu.ledger", only(PRIVACY)),
     MenuEntry("/messages", "menu.messages", only(COMMUNICATIONS, CLINICIAN)),
     MenuEntry("/texts", "menu.texts", only(COMMUNICATIONS, CLINICIAN)),
+    MenuEntry("/results", "menu.results", only(COMMUNICATIONS, PRIVACY)),
     MenuEntry("/machine", "menu.machine", only(IT)),
+    MenuEntry("/alerts", "menu.alerts", only(PRIVACY, IT)),
     MenuEntry("/peers", "menu.peers", only(PRIVACY, IT)),
 )
 _SENT = ("reason", "answers", "expires_at", "last_entry", "words")
@@ -44,7 +46,9 @@ def hospital_routes(site: PageSite) -> APIRouter:
         ("/peers", pages.peers),
         ("/messages", pages.messages),
         ("/texts", pages.texts),
+        ("/results", pages.results),
         ("/machine", pages.machine),
+        ("/alerts", pages.alerts),
         ("/machine/doctor", pages.doctor),
     ):
         routes.add_api_route(path, page, methods=["GET"])
@@ -116,6 +120,14 @@ class HospitalPages:
     def texts(self, request: Request) -> Response:
         """Show what messages may say."""
         return self._site.show(request, "texts.html", "texts")
+
+    def results(self, request: Request, protocol: str = "") -> Response:
+        """Show what a trial protocol found so far."""
+        return self._site.show(request, "results.html", "results", protocol=protocol)
+
+    def alerts(self, request: Request) -> Response:
+        """Show which alerts stand, and since when."""
+        return self._site.show(request, "alerts.html", "alerts")
 
     def peers(self, request: Request) -> Response:
         """Show which hospitals are known."""

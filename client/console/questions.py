@@ -11,7 +11,7 @@ from typing import Any
 
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.connectors.panic import panics_are_faults
-from wardround.client.console import machine, overview, peers, studies
+from wardround.client.console import alerts, machine, overview, peers, results, studies
 from wardround.client.console.accounts import HospitalAccounts
 from wardround.client.console.messages import MessageDesk, texts_of
 from wardround.client.console.roles import only
@@ -30,10 +30,10 @@ def hospital_desk(
 ) -> FrontDesk:
     """Make the desk of one home; nobody is logged in."""
     sessions = Sessions(clock, settings.idle, settings.longest)
-    return FrontDesk(HospitalAccounts(home), sessions, Attempts(clock), questions(home))
+    return FrontDesk(HospitalAccounts(home), sessions, Attempts(clock), questions(home, clock))
 
 
-def questions(home: Path) -> Mapping[str, DeskTask]:
+def questions(home: Path, clock: Clock = lambda: datetime.now(UTC)) -> Mapping[str, DeskTask]:
     """Name every question, with its roles."""
     within = _OneAtATime(home)
     waiting = MessageDesk(home, secrets.token_bytes(32))
@@ -69,6 +69,11 @@ def questions(home: Path) -> Mapping[str, DeskTask]:
             outreach, lambda who, given: within.alone(lambda: waiting.decide(who.person, given)), changes=True
         ),
         "texts": DeskTask(outreach, lambda who, given: within.alone(lambda: texts_of(home))),
+        "results": DeskTask(
+            only(COMMUNICATIONS, PRIVACY),
+            within(lambda opened, who, given: results.results(opened, given.get("protocol", ""))),
+        ),
+        "alerts": DeskTask(both, lambda who, given: within.alone(lambda: alerts.alerts(home, clock()))),
         "doctor": DeskTask(only(IT), lambda who, given: within.alone(lambda: machine.doctor(home))),
     }
 

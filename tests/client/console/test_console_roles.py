@@ -31,7 +31,9 @@ WHO = {
     ("GET", "/messages"): {COMMUNICATIONS, CLINICIAN},
     ("POST", "/messages"): {COMMUNICATIONS, CLINICIAN},
     ("GET", "/texts"): {COMMUNICATIONS, CLINICIAN},
+    ("GET", "/results"): {COMMUNICATIONS, PRIVACY},
     ("GET", "/machine"): {IT},
+    ("GET", "/alerts"): {PRIVACY, IT},
     ("GET", "/machine/doctor"): {IT},
 }
 

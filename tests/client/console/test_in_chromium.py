@@ -84,6 +84,8 @@ def paths(console: Console) -> dict[str, list[str]]:
             "/ledger",
             "/ledger/check",
             "/peers",
+            "/results",
+            "/alerts",
             "/nothing",
         ],
         "it": ["/machine", "/machine/doctor", "/overview"],

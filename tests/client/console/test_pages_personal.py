@@ -18,9 +18,18 @@ def test_no_page_shows_anything_personal(console, browse, break_it: Callable[[Pa
     break_it(console.hospital.folder)
     study = f"/studies/{console.hospital.terms.fingerprint}"
     pages = {
-        "privacy": ("/overview", "/ledger", "/ledger/check", "/studies", study, f"{study}/decide", "/peers"),
-        "it": ("/machine", "/machine/doctor"),
-        "communications": ("/messages", "/texts"),
+        "privacy": (
+            "/overview",
+            "/ledger",
+            "/ledger/check",
+            "/studies",
+            study,
+            f"{study}/decide",
+            "/peers",
+            "/alerts",
+        ),
+        "it": ("/machine", "/machine/doctor", "/alerts"),
+        "communications": ("/messages", "/texts", "/results"),
     }
     for role, paths in pages.items():
         browser = browse(role)
