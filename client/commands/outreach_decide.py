@@ -55,6 +55,7 @@ def change_module(options: Namespace) -> None:
         decider, proposals = _decided(outreach, options, (*WAITING, APPROVED))
         if len(proposals) != 1:
             raise ConfigurationError("change: name one proposal by its id, as outreach queue shows it")
+        _refuse_recalled(outreach, proposals)
         content = outreach.content()
         module = content.find(options.to)
         standing = outreach.standings(content)[module.name]
@@ -91,7 +92,11 @@ def _decided(
 
 
 def sendable_modules(outreach: OpenOutreach, proposals: Sequence[OutreachProposal]) -> list[Module]:
-    """Give the modules of these proposals; ConfigurationError where one may not be sent as it is proposed."""
+    """Give the modules of these proposals; ConfigurationError where one may not be sent as it is proposed.
+
+    No proposal is named: communications decide about groups, and see no patient.
+    """
+    _refuse_recalled(outreach, proposals)
     content = outreach.content()
     standings = outreach.standings(content)
     by_name = {module.name: module for module in content.modules}
@@ -106,6 +111,16 @@ def sendable_modules(outreach: OpenOutreach, proposals: Sequence[OutreachProposa
             raise ConfigurationError(f"{one.module}: {standings[module.name].state}; nothing was approved")
         found[module.name] = module
     return list(found.values())
+
+
+def _refuse_recalled(outreach: OpenOutreach, proposals: Sequence[OutreachProposal]) -> None:
+    recalled = outreach.recalled
+    modules = sorted({one.module for one in proposals if recalled.chose(one)})
+    if modules:
+        raise ConfigurationError(
+            f"{', '.join(modules)}: some of these were chosen by a model that its operator recalled; nothing was "
+            "decided: outreach propose makes them void, and proposes anew what is due"
+        )
 
 
 def _ask(count: int) -> float:

@@ -16,7 +16,6 @@ from wardround.client.outreach.decide.senders.messenger import secret_of
 from wardround.client.outreach.decide.signed import signed_about
 from wardround.client.outreach.journal.records import as_time
 from wardround.client.outreach.journal.states import EXPORTED
-from wardround.client.outreach.recalls import kept_recalls
 from wardround.client.outreach.triggers.settings_file import settings_of
 from wardround.client.policy.outreach import Recipient
 from wardround.client.policy.people import DECIDING
@@ -75,7 +74,7 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
         words=words,
         now=now,
         today=home.date(now),
-        recalled=frozenset(one.model for one in kept_recalls(home.recalls)),
+        recalled=outreach.recalled,
     )
     return Outbox(
         home=home.folder,

@@ -13,6 +13,7 @@ from wardround.client.outreach.decide.acts import OutreachLog
 from wardround.client.outreach.decide.decisions import Decider
 from wardround.client.outreach.decide.patients import patients_by_token
 from wardround.client.outreach.journal.journal import Journal, open_journal
+from wardround.client.outreach.recalls import RecalledModels, recalled_models
 from wardround.client.policy.people import People, Person
 from wardround.client.policy.people_file import people_of
 
@@ -57,6 +58,11 @@ class OpenOutreach:
         home = self.opened.home
         approvals = ContentApprovals(home.approvals_folder, home.key.public)
         return approvals.standings(content, home.date(self.opened.now))
+
+    @property
+    def recalled(self) -> RecalledModels:
+        """The models that operators recalled."""
+        return recalled_models(self.opened.home.recalls)
 
     def patients(self) -> dict[str, str]:
         """Give identifiers by token."""

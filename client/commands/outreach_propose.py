@@ -22,6 +22,7 @@ from wardround.client.outreach.proposals.library import Library
 from wardround.client.outreach.proposals.model_choice import ModelChoice
 from wardround.client.outreach.proposals.own_part import own_part
 from wardround.client.outreach.propose import Grounds, Proposing, propose
+from wardround.client.outreach.recalls import recalled_models
 from wardround.client.outreach.score import refuse_simulated
 from wardround.client.outreach.signed_model import check_marks, signed_beside
 from wardround.client.outreach.triggers.declared import declared_faults
@@ -130,6 +131,7 @@ def grounds_of(opened: OpenHome, now: datetime) -> Grounds:
         key=home.patients_key,
         now=now,
         arms=_arms(opened, today),
+        recalled=recalled_models(home.recalls),
         digests={"settings": own, "guidelines": content.guidelines_digest},
     )
 

@@ -9,7 +9,13 @@ from wardround.client.commands.outreach_opened import OpenOutreach, open_outreac
 from wardround.client.commands.outreach_texts import show_texts
 from wardround.client.commands.terminal import say, table
 from wardround.client.outreach.decide.decisions import chosen
-from wardround.client.outreach.decide.queue import HeldBack, for_clinicians, for_communications, held_back
+from wardround.client.outreach.decide.queue import (
+    HeldBack,
+    as_they_stand,
+    for_clinicians,
+    for_communications,
+    held_back,
+)
 from wardround.client.outreach.decide.rules import role_of
 from wardround.client.outreach.decide.signed import signed_about
 from wardround.client.outreach.journal.records import OutreachProposal
@@ -24,12 +30,9 @@ def queue(options: Namespace) -> None:
     """Show it; nothing is changed."""
     with open_outreach(options) as outreach:
         role = role_of(person(options.person), outreach.people)
-        waiting = chosen(
-            outreach.journal,
-            (PROPOSED, HELD, APPROVED),
-            trigger=options.trigger,
-            module=options.content_module,
-        )
+        states = (PROPOSED, HELD, APPROVED)
+        found = chosen(outreach.journal, states, trigger=options.trigger, module=options.content_module)
+        waiting = as_they_stand(found, outreach.recalled)
         if role == CLINICIAN:
             _for_clinicians(outreach, waiting, options)
         else:

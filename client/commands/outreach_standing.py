@@ -13,6 +13,7 @@ from wardround.client.outreach.decide.decisions import Decider, apply_standing
 from wardround.client.outreach.decide.rules import check_reason, role_of
 from wardround.client.outreach.decide.signed import SignedStanding, signed_about
 from wardround.client.outreach.decide.standing import StandingApproval, standing_to_plain
+from wardround.client.outreach.journal.states import PROPOSED
 from wardround.client.outreach.triggers.settings_file import settings_of
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.answer import types
@@ -99,7 +100,8 @@ def applied_by_program(outreach: OpenOutreach, program: str) -> dict[int, tuple[
 
 def _applied(outreach: OpenOutreach, decider: Decider) -> dict[int, tuple[int, ...]]:
     sendable = [name for name, one in outreach.standings(outreach.content()).items() if one.may_be_sent]
-    return apply_standing(decider, sendable)
+    waiting = [one for one in outreach.journal.proposals((PROPOSED,)) if one.module in sendable]
+    return apply_standing(decider, [one for one in waiting if not outreach.recalled.chose(one)])
 
 
 def _list(outreach: OpenOutreach, options: Namespace) -> None:

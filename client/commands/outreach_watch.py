@@ -60,6 +60,7 @@ def _others(home: Home) -> Iterator[Path]:
     yield home.withdrawals.path
     yield from sorted(home.content_folder.glob("*"))
     yield from sorted(home.approvals_folder.glob("*"))
+    yield from sorted(home.recalls.glob("*"))
 
 
 def _line(done: Proposing, approved: dict[int, tuple[int, ...]]) -> str:

@@ -39,5 +39,5 @@ def run(options: Namespace) -> None:
         return
     say(
         f"{recall} (signed by {operator})" if new else f"recorded already: {recall}",
-        "model, score and outreach propose refuse it from now on; what it chose and nobody sent yet is void at export.",
+        "model, score and outreach propose refuse it from now on; what it chose is neither approved nor exported.",
     )

@@ -24,7 +24,7 @@ from wardround.client.outreach.content.module import Module
 from wardround.client.outreach.decide.acts import HOLD, REFUSE
 from wardround.client.outreach.decide.decisions import WAITING, Decider, chosen, set_aside
 from wardround.client.outreach.decide.decisions import approve as sign_approval
-from wardround.client.outreach.decide.queue import for_clinicians, for_communications
+from wardround.client.outreach.decide.queue import as_they_stand, for_clinicians, for_communications
 from wardround.client.outreach.decide.rules import FEWEST_SHOWN, reading_seconds, role_of, too_fast
 from wardround.client.outreach.decide.signed import signed_about
 from wardround.client.outreach.journal.journal import JOURNAL_FILE
@@ -110,7 +110,9 @@ class MessageDesk:
         self, outreach: OpenOutreach, proposals: Sequence[OutreachProposal], person: str
     ) -> dict[str, Any]:
         first = proposals[:MOST_LINES]
-        lines = for_clinicians(first, outreach.patients(), signed_about(outreach.log.read()))
+        lines = for_clinicians(
+            as_they_stand(first, outreach.recalled), outreach.patients(), signed_about(outreach.log.read())
+        )
         return {
             "role": CLINICIAN,
             "all": len(proposals),
@@ -123,10 +125,11 @@ class MessageDesk:
     def _for_communications(
         self, outreach: OpenOutreach, proposals: Sequence[OutreachProposal], person: str
     ) -> dict[str, Any]:
-        groups = []
+        groups, recalled = [], outreach.recalled
         for trigger, module in sorted({(one.trigger, one.module) for one in proposals}):
             inside = [one for one in proposals if (one.trigger, one.module) == (trigger, module)]
-            rows = [asdict(row) | {"shown": row.shown} for row in for_communications(inside)]
+            seen = for_communications(as_they_stand(inside, recalled))
+            rows = [asdict(row) | {"shown": row.shown} for row in seen]
             groups.append(
                 {"trigger": trigger, "module": module, "rows": rows, "seal": self._seal(person, inside),
                  "texts": _texts(outreach, inside)}

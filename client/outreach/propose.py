@@ -42,6 +42,7 @@ from wardround.client.outreach.proposals.rows import Chosen, held_rows, proposal
 from wardround.client.outreach.proposals.standard import Standards, standards_of
 from wardround.client.outreach.proposals.teams import team_rows
 from wardround.client.outreach.proposals.timing import Timing, timing_of
+from wardround.client.outreach.recalls import NONE_RECALLED, RecalledModels
 from wardround.client.outreach.tables import read_outreach
 from wardround.client.outreach.triggers.looking import care_teams, look, patients_of
 from wardround.client.outreach.triggers.settings import OutreachSettings
@@ -56,7 +57,7 @@ class Grounds:
     """What one run stands on. withdrawals: what still stands of the hospital's own list. key: the patients key.
 
     digests: SHA-256 of the settings and the guidelines, by name, kept with each proposal. arms: of the protocol that
-    holds patients in arms at this time.
+    holds patients in arms at this time. recalled: models whose choices are void.
     """
 
     source: TableSource
@@ -67,6 +68,7 @@ class Grounds:
     now: datetime
     digests: dict[str, str] = field(default_factory=dict)
     arms: Arms | None = None
+    recalled: RecalledModels = NONE_RECALLED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +154,7 @@ def _void(
         grounds.library,
         sensitive,
         grounds.now,
+        grounds.recalled,
     )
     moved = {}
     for why, ids in lost.items():

@@ -2,17 +2,48 @@
 
 Guarantee: no command uses a model of a recorded recall, whatever a person accepts otherwise. A recall counts for
 good: also where its operator's key has gone out of use since, and where the file does not read any more, since then
-nobody can tell which model it names.
+nobody can tell which model it names. What such a model chose is neither approved nor exported (``RecalledModels``).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.outreach.signed_model import ModelAtHand
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_durably
 from wardround.protocol.model.model_file import StoredModel
 from wardround.protocol.wire.recall import RECALL, RECALL_FORM, SignedRecall, read_recall
 from wardround.protocol.wire.signed_file import load_content
+
+
+@dataclass(frozen=True)
+class RecalledModels:
+    """What the recorded recalls name: digests of models, and fingerprints of the terms of their studies.
+
+    unreadable: a file of them does not read, so any model may be recalled.
+    """
+
+    digests: frozenset[str] = frozenset()
+    unreadable: bool = False
+
+    def chose(self, proposal: OutreachProposal) -> bool:
+        """Whether a recalled model, in whichever of its files, chose this; never where no model did."""
+        if not proposal.model:
+            return False
+        return self.unreadable or bool(self.digests & {proposal.model, str(proposal.stands_on.get("terms"))})
+
+
+NONE_RECALLED = RecalledModels()
+
+
+def recalled_models(folder: Path) -> RecalledModels:
+    """Read what was recorded. A file that does not read keeps no standard message back: no model chose it."""
+    try:
+        recalls = kept_recalls(folder)
+    except ConfigurationError:
+        return RecalledModels(unreadable=True)
+    return RecalledModels(frozenset({digest for one in recalls for digest in (one.model, one.terms)}))
 
 
 def load_recall(path: Path) -> SignedRecall:

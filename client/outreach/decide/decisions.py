@@ -193,10 +193,9 @@ def _row(proposal: OutreachProposal) -> pl.DataFrame:
     return pl.DataFrame([plain])
 
 
-def apply_standing(decider: Decider, may_be_sent: Sequence[str]) -> dict[int, tuple[int, ...]]:
-    """Approve what standing approvals cover; give ids by number. may_be_sent: names of modules that may be today."""
+def apply_standing(decider: Decider, waiting: Sequence[OutreachProposal]) -> dict[int, tuple[int, ...]]:
+    """Approve what standing approvals cover of this, which waits and may be sent today; give ids by number."""
     moved: dict[int, tuple[int, ...]] = {}
-    waiting = [one for one in decider.journal.proposals((PROPOSED,)) if one.module in may_be_sent]
     for number, signed in signed_about(decider.log.read()).standing.items():
         if not signed.holds(decider.people):
             continue

@@ -6,7 +6,7 @@ A clinician sees each message with its patient and its reasons. Communications s
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -15,6 +15,9 @@ from wardround.client.outreach.decide.rules import FEWEST_SHOWN
 from wardround.client.outreach.decide.signed import SignedAbout
 from wardround.client.outreach.decide.why import why_this_one
 from wardround.client.outreach.journal.records import OutreachProposal, as_text
+from wardround.client.outreach.recalls import RecalledModels
+
+RECALLED = "recalled"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,11 @@ def held_back(held: pl.DataFrame, proposed: pl.DataFrame, all_counts: bool) -> l
 def shown_count(count: int | None) -> str:
     """Spell a count, or that it is too small to be shown."""
     return f"fewer than {FEWEST_SHOWN}" if count is None else f"{count:,}"
+
+
+def as_they_stand(proposals: Sequence[OutreachProposal], recalled: RecalledModels) -> list[OutreachProposal]:
+    """Give them to be looked at: what a recalled model chose is *recalled*, whatever the journal says so far."""
+    return [replace(one, state=RECALLED) if recalled.chose(one) else one for one in proposals]
 
 
 def for_communications(proposals: Sequence[OutreachProposal]) -> list[QueueGroup]:

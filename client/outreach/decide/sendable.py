@@ -22,6 +22,7 @@ from wardround.client.outreach.decide.message import OutgoingMessage, written_ou
 from wardround.client.outreach.decide.signed import SignedAbout
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.outreach.permission.rules import Allowed
+from wardround.client.outreach.recalls import NONE_RECALLED, RecalledModels
 from wardround.client.policy.people import People
 
 WAITS = ("hours", "caps", "signed", "journal")
@@ -50,10 +51,7 @@ class Ground(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sendable:
-    """What the verdict stands on. words: the signed log's last on whether each leaf left; export keeps them up.
-
-    recalled: digests of models that operators recalled.
-    """
+    """What the verdict stands on. words: the signed log's last on whether each leaf left; export keeps them up."""
 
     content: ContentFolder
     standings: Mapping[str, Standing]
@@ -63,7 +61,7 @@ class Sendable:
     words: Mapping[str, str]
     now: datetime
     today: date
-    recalled: frozenset[str] = frozenset()
+    recalled: RecalledModels = NONE_RECALLED
 
     def message(
         self, proposal: OutreachProposal, others: int = 0, begun: bool = False
@@ -72,7 +70,7 @@ class Sendable:
 
         others: see ``Ground.verdict``. begun: its export is signed already, and is about to be ended.
         """
-        if proposal.model in self.recalled:
+        if self.recalled.chose(proposal):
             return Held("recalled", "the operator recalled the model that chose it")
         module = next((one for one in self.content.modules if one.name == proposal.module), None)
         if module is None or module.digest != proposal.module_digest:

@@ -11,14 +11,15 @@ from wardround.client.outreach.journal.records import as_text
 from wardround.client.outreach.permission.permission import Permission
 from wardround.client.outreach.permission.rules import RULES, channel_rules, patient_rules
 from wardround.client.outreach.proposals.library import Library
+from wardround.client.outreach.recalls import RecalledModels
 from wardround.protocol.arrays import Booleans
 
 OPEN_COLUMNS = (
     "id", "token", "recipient", "trigger", "occasion", "topic", "module", "module_digest", "channel", "send_before",
-    "standard", "stands_on",
+    "standard", "model", "stands_on",
 )  # fmt: skip
 PASSED, ENDED, CHANGED = "its time passed", "the trigger ended", "its module may not be sent any more"
-PERSONAL = "personalise"
+PERSONAL, RECALLED = "personalise", "its model was recalled"
 
 
 def lost_ground(
@@ -28,6 +29,7 @@ def lost_ground(
     library: Library,
     sensitive: tuple[str, ...],
     now: datetime,
+    recalled: RecalledModels,
 ) -> Mapping[str, list[int]]:
     """Give ids by why they are void. open_: ``OPEN_COLUMNS``; due: token, trigger, occasion and index of all due now.
 
@@ -41,7 +43,9 @@ def lost_ground(
     over = patient & known["index"].is_null().to_numpy()
     changed = ~(sendable == known["module_digest"]).fill_null(False).to_numpy()
     # The first reason counts, and each proposal has one.
-    why = np.select([late, over, changed], [PASSED, ENDED, CHANGED], default="").astype(object)
+    why = np.select(
+        [late, over, changed, _recalled(known, recalled)], [PASSED, ENDED, CHANGED, RECALLED], default=""
+    ).astype(object)
     _note_rules(why, known, patient, permission, sensitive)
     _note_authorisations(why, known, patient, permission, library)
     personal = patient & (why == "") & _was_personal(known)
@@ -49,6 +53,14 @@ def lost_ground(
     why[np.flatnonzero(personal)[~permission.personalise[index]]] = PERSONAL
     lost = known.select("id").with_columns(why=pl.Series(why, dtype=pl.String)).filter(pl.col("why") != "")
     return {str(key[0]): part["id"].to_list() for key, part in lost.group_by("why")}
+
+
+def _recalled(known: pl.DataFrame, recalled: RecalledModels) -> Booleans:
+    terms = pl.col("stands_on").str.json_path_match("$.terms")
+    named = pl.col("model").is_in(list(recalled.digests)) | terms.is_in(list(recalled.digests)).fill_null(
+        False
+    )
+    return known.select((pl.col("model") != "") & (named | recalled.unreadable)).to_series().to_numpy()
 
 
 def _note_authorisations(

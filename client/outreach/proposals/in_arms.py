@@ -189,7 +189,7 @@ def _by_model(
         if chooser is None or not len(mine):
             continue
         one = chooser(standards.take(mine), permission, timing, {} if arm == EXPLORED else room(arm))
-        found = replace(found, model=one.model, contract=one.contract)
+        found = replace(found, model=one.model, contract=one.contract, terms=one.terms)
         _spread(one.options, mine, options)
         if arm == EXPLORED:
             continue

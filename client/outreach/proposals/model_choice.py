@@ -163,6 +163,7 @@ class ModelChoice:
             options=_as_json(len(choice), row, worth, picked, standards.trigger.modules, self.settings.slots),
             model=self.digest,
             contract=self.contract.fingerprint,
+            terms=str(self.stored.facts.get("terms_fingerprint") or ""),
             own_part=np.full(len(choice), self.own is not None),
         )
 

@@ -28,8 +28,8 @@ class Chosen:
     """What is proposed for each row of ``Standards``: place in the trigger's modules, and slot; int64 [rows] each.
 
     known: bool [rows], whether the model knows a history. options, reasons: JSON of each row; null where no model
-    chose. model, contract: what chose. own_part: bool [rows], whether the hospital's own part chose with it; None:
-    nowhere. arm, propensity: of a protocol that runs.
+    chose. model, contract: what chose; terms: of its study. own_part: bool [rows], whether the hospital's own part
+    chose with it; None: nowhere. arm, propensity: of a protocol that runs.
     """
 
     choice: Integers
@@ -39,6 +39,7 @@ class Chosen:
     reasons: pl.Series | None = field(default=None, repr=False)
     model: str = ""
     contract: str = ""
+    terms: str = ""
     own_part: Booleans | None = None
     arm: pl.Series | None = field(default=None, repr=False)
     propensity: pl.Series | None = field(default=None, repr=False)
@@ -73,10 +74,11 @@ def proposal_rows(
     digests = pl.Series([one.digest for one in library.modules], dtype=pl.String)
     channels = pl.Series([one.channel for one in library.modules], dtype=pl.String)
     own = np.zeros(len(every), np.bool_) if chosen.own_part is None else chosen.own_part
+    study = {"terms": chosen.terms} if chosen.terms else {}
     words = product((False, True), (False, True))
     grounds = pl.Series(
         [
-            _json({**stands_on, "personalise": may, **({"own_part": True} if used else {})})
+            _json({**stands_on, **study, "personalise": may, **({"own_part": True} if used else {})})
             for may, used in words
         ]
     )

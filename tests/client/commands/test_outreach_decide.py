@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
+from tests.client.outreach.content.modules import write_folder
 from tests.client.outreach.decide.outreach_home import (
     ADA,
     GRACE,
     IDA,
+    PLACEHOLDERS,
     Run,
     approve_content,
     propose,
+    record_recall,
+    say_chosen_by,
     states,
     text_of,
 )
@@ -171,6 +175,34 @@ def test_a_standing_approval_waits_for_its_second_person_and_stop_ends_it(
     propose(outreach, *range(1, 13))
     assert run_outreach("standing", "apply", *GRACE)[1] == {}
     assert run_outreach("standing", "list", *GRACE)[1][0]["state"] == "ended"
+
+
+def test_what_a_recalled_model_chose_is_not_approved_and_is_seen_as_recalled(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    """By nobody, one by one or as a group, nor by a standing approval; a person may hold or refuse it."""
+    write_folder(
+        outreach.folder / "content", text_of(), text_of(id="short", length="short"), placeholders=PLACEHOLDERS
+    )
+    for name in ("visit.en", "short.en"):
+        approve_content(outreach, name)
+    say_chosen_by(outreach, "cd" * 32, "ef" * 32, 1, 2)
+    for person, act in ((GRACE, STANDING), (IDA, ("standing", "sign", 1, "--yes"))):
+        assert run_outreach(*act, *person)[0] == 0
+    record_recall(outreach, "ab" * 32, "ef" * 32)
+    for act in (BOTH, ("approve", 1, "--yes"), ("change", 2, "--to", "short.en")):
+        code, _, error = run_outreach(*act, *GRACE)
+        assert (code, "its operator recalled; nothing was decided" in error) == (2, True), error
+    assert {1, 2}.isdisjoint(run_outreach("standing", "apply", *GRACE)[1]["1"])
+    seen = {one["id"]: one["state"] for one in run_outreach("queue", "--person", "grace")[1]["waiting"]}
+    assert (seen[1], seen[2], "recalled" in {seen[number] for number in range(3, 13)}) == (
+        *["recalled"] * 2,
+        False,
+    )
+    groups = run_outreach("queue", "--person", "ada")[1]["waiting"]
+    assert {one["state"]: one["count"] for one in groups}["recalled"] is None
+    assert run_outreach("hold", 1, *GRACE)[1]["held"] == [1]
+    assert run_outreach("refuse", 2, *GRACE)[1]["refused"] == [2]
 
 
 def test_watch_approves_what_a_standing_approval_covers(

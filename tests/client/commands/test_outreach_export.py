@@ -4,7 +4,7 @@ import csv
 import json
 import sqlite3
 import threading
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from tests.client.outreach.decide.outreach_home import (
     approve_content,
     patient,
     propose,
+    record_recall,
+    say_chosen_by,
     states,
     text_of,
     visit,
@@ -27,10 +29,8 @@ from tests.client.outreach.decide.outreach_home import (
 from tests.client.small_hospital import Hospital
 from wardround.client.outreach.decide.outbox import Outbox
 from wardround.client.outreach.journal.journal import open_journal
-from wardround.client.outreach.recalls import keep_recall
-from wardround.protocol.wire.recall import sign_recall
-from wardround.protocol.wire.signing import new_key
 
+AB, CD, EF = "ab" * 32, "cd" * 32, "ef" * 32
 TEXTS = ("export", "texts", "--person", "Grace Hopper")
 
 
@@ -353,19 +353,31 @@ def test_who_no_longer_wants_to_be_personalised_gets_nothing_that_a_model_chose(
     assert not any(row["patient"] == "P-1" for row in sent(outreach))
 
 
-def test_what_a_recalled_model_chose_does_not_leave(outreach: Hospital, run_outreach: Run) -> None:
-    with sqlite3.connect(outreach.folder / "outreach.sqlite") as db:
-        db.execute("UPDATE proposals SET model = ? WHERE id < 3", ("cd" * 32,))
-        db.execute("UPDATE proposals SET model = ? WHERE id = 3", ("ef" * 32,))
-    db.close()
+@pytest.mark.parametrize(("model", "terms"), [(CD, AB), (AB, EF)])
+def test_what_a_recalled_model_chose_does_not_leave(
+    outreach: Hospital, run_outreach: Run, model: str, terms: str
+) -> None:
+    """By the digest of its file, or as another file of the same study: signed anew with an exception, say."""
+    say_chosen_by(outreach, CD, EF, 1, 2)
+    say_chosen_by(outreach, "12" * 32, "34" * 32, 3)
     for person in (GRACE, IDA):
         assert run_outreach("approve", "--trigger", "unconfirmed-visit", "--yes", *person)[0] == 0
-    said = {"study": "tea", "terms": "ab" * 32, "model": "cd" * 32, "day": date(2026, 5, 3)}
-    keep_recall(
-        outreach.folder / "recalls", sign_recall(new_key(), **said, person="Dr. W", reason="inverted")
-    )
+    record_recall(outreach, model, terms)
     code, done, error = run_outreach(*TEXTS)
     assert (code, done["sent"], done["void"]) == (0, 10, {"recalled": 2}), error
+
+
+def test_a_recall_that_does_not_read_holds_back_what_any_model_chose_and_no_standard_message(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    say_chosen_by(outreach, CD, EF, 1)
+    for person in (GRACE, IDA):
+        assert run_outreach("approve", "--trigger", "unconfirmed-visit", "--yes", *person)[0] == 0
+    record_recall(outreach, AB, AB)
+    [kept] = (outreach.folder / "recalls").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-10])
+    assert run_outreach(*TEXTS)[1]["void"] == {"recalled": 1}
+    assert states(outreach) == {"exported": 11, "void": 1}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.client.console.conftest import PASSWORD, Console
-from tests.client.outreach.decide.outreach_home import propose, states, text_of
+from tests.client.outreach.decide.outreach_home import (
+    propose,
+    record_recall,
+    say_chosen_by,
+    states,
+    text_of,
+)
 from tests.pages.browser import Browser, Tags
 from wardround.client.home.home import load_home
 from wardround.client.outreach.decide.acts import OutreachLog
@@ -163,6 +169,21 @@ def test_a_text_that_changed_is_not_approved(decided: Console, enter) -> None:
     page = decide(browser, "approve", 1)
     assert page.status_code == 409
     assert "changed since it was proposed" in page.text
+
+
+def test_what_a_recalled_model_chose_is_shown_as_that_and_approved_by_nobody(decided: Console, enter) -> None:
+    say_chosen_by(decided.hospital, "cd" * 32, "ef" * 32, 1)
+    record_recall(decided.hospital, "cd" * 32, "ab" * 32)
+    assert all(
+        "its model was recalled" in enter(account).get("/messages").text for account in ("grace", "ada")
+    )
+    for account, ids in (("grace", (1,)), ("ada", ())):
+        page = decide(enter(account), "approve", *ids)
+        assert page.status_code == 409
+        assert "its operator recalled; nothing was decided" in page.text
+    assert decide(enter("grace"), "approve", 2).status_code == 200
+    assert decide(enter("grace"), "refuse", 1).status_code == 200
+    assert states(decided.hospital) == {"proposed": 11, "refused": 1}
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,9 @@ VISIT = "{when: booked, topic: visits, days: [0, 7], standard: [visit-sms], opti
 SETTINGS = f"triggers:\n  visit: {VISIT}\n"
 
 
+FACTS = {"terms_fingerprint": "f" * 64}
+
+
 def effects_of(contract, **by_label):
     """Effects by ``field: label``, in log-odds; crosses' labels as in ``letter × under 50``."""
     layout, effects = contract.layout, np.zeros(contract.layout.width)
@@ -69,7 +72,7 @@ def run(tmp_path):
         by_label = effects_of(read, **effects)
         library = library_of(visit_sms={}, visit_letter={"channel": "letter"})
         ground = grounds(tmp_path / "tables", settings, library, **{**TABLES, **tables})
-        stored = StoredModel(ModelSettings(), by_label / column_scale(ModelSettings(), read.layout), {})
+        stored = StoredModel(ModelSettings(), by_label / column_scale(ModelSettings(), read.layout), FACTS)
         choose = ModelChoice(
             contract=read, stored=stored, error_factor=error * np.eye(read.layout.width), digest="d" * 64,
             tables=read_tables(ground.source, read), key=KEY, now=NOW, library=library, settings=ground.settings,
@@ -101,6 +104,7 @@ def test_a_message_is_proposed_where_it_gains_and_the_standard_one_elsewhere(run
     (option,) = young.options
     assert option["module"] == "visit-letter"
     assert option["gain"] == pytest.approx(expit(1.0) - 0.5, abs=1e-4)
+    assert young.stands_on["terms"] == "f" * 64
     assert (young.standard, young.model, young.population) == ("visit-sms.en", "d" * 64, "unknown")
 
 

@@ -1,6 +1,7 @@
 """``propose``: the standard message for everybody due, once; or a rule that holds it; void when its ground is gone."""
 
 import sqlite3
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from wardround.client.connectors.withdrawals import Withdrawal
 from wardround.client.outreach.journal.journal import Journal
 from wardround.client.outreach.journal.tokens import token_of
 from wardround.client.outreach.propose import propose
+from wardround.client.outreach.recalls import NONE_RECALLED, RecalledModels
 
 CONSENTS = "\n".join(
     f"P{n},purpose,reach,2026-01-01,,\nP{n},purpose,choose,2026-01-01,," for n in range(1, 5)
@@ -33,7 +35,9 @@ def journal(tmp_path):
 def run(journal, tmp_path):
     def once(choose=None, **changes):
         settings = changes.pop("settings", TRIGGERS)
-        return propose(journal, grounds(tmp_path / "tables", settings, **{**TABLES, **changes}), choose)
+        recalled = changes.pop("recalled", NONE_RECALLED)
+        stands_on = grounds(tmp_path / "tables", settings, **{**TABLES, **changes})
+        return propose(journal, replace(stands_on, recalled=recalled), choose)
 
     return once
 
@@ -98,6 +102,31 @@ def test_a_proposal_that_lost_its_ground_is_void_with_the_reason(journal, run, c
     assert run(**{**only, **change}).void == {why: 1}
     assert [one.reason for one in journal.decisions(1)] == ["r", why]
     assert next(journal.proposals(ids=[1])).state == "void"
+
+
+@pytest.mark.parametrize(
+    ("recalled", "void"),
+    [
+        (RecalledModels(frozenset({"cd" * 32})), {"its model was recalled": 1}),
+        (RecalledModels(frozenset({"ef" * 32})), {"its model was recalled": 1}),
+        (RecalledModels(unreadable=True), {"its model was recalled": 1}),
+        (RecalledModels(frozenset({"ab" * 32, ""})), {}),
+    ],
+)
+def test_what_a_recalled_model_chose_is_void_and_the_standard_message_in_its_place(
+    journal, run, tmp_path, recalled, void
+):
+    """By the file's digest, by the study's terms, or since nobody can tell; what no model chose stays."""
+    run()
+    with sqlite3.connect(tmp_path / "outreach.sqlite") as db:
+        by = ("cd" * 32, f'{{"terms":"{"ef" * 32}"}}')
+        db.execute("UPDATE proposals SET standard = 'another.en', model = ?, stands_on = ? WHERE id = 1", by)
+    db.close()
+    done = run(recalled=recalled)
+    assert done.void == void
+    assert done.by_trigger["visit"]["proposed"] == len(void)
+    waiting = [one for one in journal.proposals(("proposed",)) if one.model == ""]
+    assert len(waiting) == 1 + len(void)
 
 
 def test_who_no_longer_wants_to_be_personalised_is_proposed_the_standard_message_instead(

@@ -1,8 +1,9 @@
 """A small hospital's home with modules, people, recipients and proposals: what the acts of deciding work on."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from wardround.client.outreach.journal.journal import open_journal
 from wardround.client.outreach.journal.records import as_text
 from wardround.client.outreach.journal.schema import HELD_COLUMNS, PROPOSAL_COLUMNS
 from wardround.client.outreach.journal.tokens import token_of
+from wardround.client.outreach.recalls import keep_recall
+from wardround.protocol.wire.recall import sign_recall
+from wardround.protocol.wire.signing import new_key
 
 GRACE = ("--person", "Grace Hopper", "--reason", "plain and kind")
 IDA = ("--person", "Ida Rhodes", "--reason", "plain too")
@@ -115,6 +119,22 @@ def propose(hospital: Hospital, *numbers: int, **changes: object) -> None:
             pl.DataFrame(rows).select(PROPOSAL_COLUMNS),
             pl.DataFrame(schema=dict.fromkeys(HELD_COLUMNS, pl.String)),
         )
+
+
+def say_chosen_by(hospital: Hospital, model: str, terms: str, *ids: int) -> None:
+    """Write into the journal that a model of these terms chose these proposals."""
+    with sqlite3.connect(hospital.folder / "outreach.sqlite") as db:
+        for one in ids:
+            given = (model, json.dumps({"contact": "consents", "terms": terms}), one)
+            db.execute("UPDATE proposals SET model = ?, stands_on = ? WHERE id = ?", given)
+    db.close()
+
+
+def record_recall(hospital: Hospital, model: str, terms: str) -> None:
+    """Record that an operator recalled a model."""
+    said = {"study": "tea", "terms": terms, "model": model, "day": date(2026, 5, 3)}
+    recall = sign_recall(new_key(), **said, person="Dr. W", reason="inverted")
+    keep_recall(hospital.folder / "recalls", recall)
 
 
 def states(hospital: Hospital) -> dict[str, int]:
