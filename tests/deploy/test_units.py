@@ -139,11 +139,13 @@ def test_the_pages_unit_shows_them_the_desks_socket_and_their_own_folder() -> No
 
 def test_the_operators_pages_unit_shows_them_the_home_to_be_read_and_no_key_that_signs() -> None:
     (pages,) = (unit for unit in UNITS if unit.stem == "wardround-dashboard")
+    (alerts,) = (unit for unit in UNITS if unit.stem == "wardround-server-alerts")
     home = "/var/lib/wardround-operator"
     assert values(pages, "TemporaryFileSystem") == ["/run:ro", "/var/lib:ro"]
     assert values(pages, "BindReadOnlyPaths") == [home]
-    hidden = ("operator.key", "tls/root.key", "tls/server.key", "secrets/executor")
-    assert values(pages, "InaccessiblePaths") == [f"{home}/{path}" for path in hidden]
+    hidden = ("operator.key", "tls/root.key", "tls/server.key", "secrets/executor", "secrets/control")
+    for unit in (pages, alerts):
+        assert values(unit, "InaccessiblePaths") == [f"{home}/{path}" for path in hidden]
     assert not [key for key in ("ReadWritePaths", "BindPaths", "StateDirectory") if values(pages, key)]
     assert values(pages, "IPAddressDeny") == ["any"]
     assert values(pages, "IPAddressAllow") == ["localhost"]
