@@ -12,6 +12,7 @@ from tests.builders import ROOT
 from wardround.client.network.supernode import FOLDER, OWN_ADDRESS
 
 UNITS = sorted((ROOT / "deploy").glob("*.service"))
+TIMERS = sorted((ROOT / "deploy").glob("*.timer"))
 NEWER = ("RestartSteps", "RestartMaxDelaySec")  # from systemd 254; ignored before
 
 
@@ -22,11 +23,15 @@ def values(unit: Path, key: str) -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", [*UNITS, *TIMERS], ids=lambda unit: unit.name)
 def test_systemd_understands_every_line(unit: Path, tmp_path: Path) -> None:
     copy = tmp_path / unit.name
-    program = values(unit, "ExecStart")[0]
-    copy.write_text(unit.read_text().replace(program, "/bin/true"))  # nothing is installed in /opt here
+    service = unit.with_suffix(".service")  # which a timer starts
+    program = values(service, "ExecStart")[0]
+    # Nothing is installed in /opt here.
+    (tmp_path / service.name).write_text(service.read_text().replace(program, "/bin/true"))
+    if copy.suffix == ".timer":
+        shutil.copy(unit, copy)
     said = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", copy],
         capture_output=True,
