@@ -75,8 +75,14 @@ def read_entry(body: bytes, signature: str) -> Entry:
         canonical = isinstance(plain, dict) and canonical_json(plain) == body
     except ValueError:
         canonical = False
-    if not canonical or fault_of(plain):
-        raise LedgerError("an entry does not have the form that this ledger writes: it was altered")
+    if not canonical or (fault := fault_of(plain)):
+        newer = canonical and (fault == "kind" or str(fault).startswith("unknown field"))
+        raise LedgerError(
+            "an entry has a kind or a field that this release does not know: a newer release wrote it, or it was "
+            "altered; install the newest release that was ever used with this ledger"
+            if newer
+            else "an entry does not have the form that this ledger writes: it was altered"
+        )
     fields = {name: value for name, value in plain.items() if name not in CHAIN and name != "kind"}
     time = datetime.fromisoformat(plain["time"])
     digest = hashlib.sha256(body).hexdigest()

@@ -67,7 +67,7 @@ class StudyKeyFiles:
         try:
             return _read(content)
         except (ValueError, KeyError, TypeError) as error:
-            raise _refused(path, "is damaged") from error
+            raise _refused(path, "is damaged, or a newer release wrote it") from error
 
     def save(self, operator: str, terms: str, keys: StudyKeys) -> None:
         """Write a study's keys durably, and overwrite what was there (``secret_file``).
@@ -146,6 +146,8 @@ def _read(content: bytes) -> StudyKeys:
         raise ValueError("damaged")
     line, _, body = rest.partition(b"\n")
     head = read_json(line, _LARGEST_HEAD)
+    if set(head) != {"expires_at", "roster_bytes", "dealers"}:
+        raise ValueError("of another form")  # what follows may be cut otherwise
     roster_end = SECRET_BYTES + head["roster_bytes"]
     return StudyKeys(
         secret=StudySecret(body[:SECRET_BYTES]),

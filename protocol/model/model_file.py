@@ -20,6 +20,7 @@ from wardround.protocol.model.model import named_parameters, parameter_shapes
 from wardround.protocol.model.own_module import module_digest
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.text.file_header import metadata_of
+from wardround.protocol.text.form import newer_form
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.section import shown
 from wardround.protocol.text.text import is_visible_throughout
@@ -76,6 +77,8 @@ def read_model(content: bytes, contract: Contract, name: object) -> StoredModel:
     """
     # The header first, within its bound; `load` would parse one of any size, and every array of a wrong model.
     metadata = _metadata(content, name)
+    if newer := newer_form(metadata.get("format"), FORMAT):
+        raise ContractError(f"{name}: {newer}")
     if metadata.get("format") != FORMAT:
         raise ContractError(
             f"{name}: not a model of Wardround (format {FORMAT}); give a study's model.safetensors"

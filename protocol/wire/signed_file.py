@@ -21,12 +21,17 @@ from typing import Any, Protocol
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded, write_new
 from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.form import newer_form
 from wardround.protocol.text.plain import PlainError, read_json
 from wardround.protocol.wire.signing import Purpose, SigningKey, checked_public_key, verifies
 
 # Lower case alone: bytes.fromhex also takes upper case and spaces, and a file must have one spelling.
 _SIGNER = re.compile(rb" (ed25519:[A-Za-z0-9_-]{43}) ([0-9a-f]{128})\n")
 _SIGNER_BYTES = len(" ed25519:") + 43 + len(" ") + 128 + len("\n")
+
+
+class EarlierForm(ConfigurationError):
+    """A file is of a form that an earlier release wrote, and this one does not read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +91,9 @@ def read_line(form: FileForm, first: bytes, where: str) -> tuple[str, bytes]:
     found = _SIGNER.fullmatch(first[start : form.line_bytes])
     if first[:start] != form.format.encode() or found is None:
         if first[:1] == b"{":  # 0.1.0 wrote JSON objects, which had to be decoded to be verified
-            raise ConfigurationError(f"{where}: is of an earlier version; {_remedy(form)}")
+            raise EarlierForm(f"{where}: is of an earlier version; {_remedy(form)}")
+        if newer := newer_form(first.partition(b" ")[0].decode("ascii", "replace"), form.format):
+            raise ConfigurationError(f"{where}: {newer}")
         raise ConfigurationError(f"{where}: is not a file of the format {form.format}; {_remedy(form)}")
     return found[1].decode(), bytes.fromhex(found[2].decode())
 

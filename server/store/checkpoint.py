@@ -19,6 +19,7 @@ from wardround.protocol.files import write_durably
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.file_header import LARGEST_METADATA, metadata_of
+from wardround.protocol.text.form import newer_form
 from wardround.protocol.text.plain import read_json
 from wardround.server.algorithm.optimize import OptimizerState, TailAverage
 from wardround.server.algorithm.rounds import RoundState, skip_to
@@ -60,7 +61,7 @@ def resume(folder: Path, terms: Terms) -> Resumed | None:
 
     Where newer files are damaged, the study goes on at the first round that cannot have been announced, since
     a hospital refuses other weights for a round that it has answered. ConfigurationError where every
-    checkpoint is damaged, or where they belong to other terms.
+    checkpoint is damaged, where they belong to other terms, or where a newer release wrote one.
     """
     files = state_files(folder) if folder.is_dir() else []
     given_up = max((number for number, path in files if _is_given_up(path)), default=0)
@@ -158,6 +159,11 @@ def _decode(content: bytes) -> RoundState:
 def _read(path: Path) -> RoundState | None:
     try:
         content = read_state(path)
-        return None if content is None else _decode(content)
+        if content is None:
+            return None
+        # Not damaged: to fall back to the one before would give up rounds that the newer release can go on from.
+        for newer in filter(None, (newer_form(name, _FORMAT) for name in metadata_of(content))):
+            raise ConfigurationError(f"checkpoint={path}: {newer}")
+        return _decode(content)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None

@@ -9,8 +9,10 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.file_header import LARGEST_METADATA, metadata_of
+from wardround.protocol.text.form import newer_form
 from wardround.protocol.text.plain import read_json
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.evaluation.evaluation import TableSum
@@ -37,7 +39,10 @@ def save_sum(folder: Path, terms_fingerprint: str, found: TableSum) -> Path:
 
 
 def load_sum(folder: Path, terms_fingerprint: str, round_number: int) -> TableSum | None:
-    """Read the evaluation after a round; None where none is kept whole under these terms."""
+    """Read the evaluation after a round; None where none is kept whole under these terms.
+
+    ConfigurationError where a newer release wrote it: to ask again would not bring those bytes into this form.
+    """
     for path in sorted(folder.glob(f"round-{round_number:06d}-*.safetensors")):
         found = _read(path, terms_fingerprint)
         if found is not None and found.round == round_number:
@@ -51,6 +56,8 @@ def _read(path: Path, terms_fingerprint: str) -> TableSum | None:
         if content is None:
             return None
         metadata = metadata_of(content)
+        if newer := newer_form(metadata["format"], _FORMAT):
+            raise ConfigurationError(f"sum={path}: {newer}")
         plain = read_json(metadata["sum"].encode(), LARGEST_METADATA)
         if metadata["format"] != _FORMAT or plain["terms_fingerprint"] != terms_fingerprint:
             return None

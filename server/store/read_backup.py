@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.form import newer_form
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import is_digest, is_line
 
@@ -62,6 +63,8 @@ def _is_inside(name: str) -> bool:
 def _manifest(content: bytes, file: Path) -> Backup:
     try:
         plain: Any = read_json(content, _LARGEST_MANIFEST)
+        if newer := newer_form(plain["format"], FORMAT):
+            raise ConfigurationError(f"backup={file}: {newer}")
         files = plain["files"]
         fits = (
             plain["format"] == FORMAT

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from wardround.protocol.errors import MessageError
+from wardround.protocol.errors import ConfigurationError, MessageError
 from wardround.protocol.files import write_durably
 from wardround.protocol.secure_sum.exchange import (
     DEALT_BYTES,
@@ -33,6 +33,7 @@ from wardround.protocol.secure_sum.masks import Ring
 from wardround.protocol.secure_sum.roster import Roster
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.file_header import LARGEST_METADATA, metadata_of
+from wardround.protocol.text.form import newer_form
 from wardround.protocol.text.plain import read_json
 from wardround.server.algorithm.sum_setup import dealt_digests
 from wardround.server.algorithm.sum_trips import FixedSum, SentSeed, SumAsked
@@ -97,7 +98,10 @@ class SumFolder:
                 path.unlink(missing_ok=True)
 
     def fixed(self, asked: SumAsked) -> FixedSum | None:
-        """Give the slot's survivors; None where none were fixed. SurvivorsLost where some were, and are not whole."""
+        """Give the slot's survivors; None where none were fixed. SurvivorsLost where some were, and are not whole.
+
+        ConfigurationError where a newer release wrote them: they are not lost.
+        """
         folder = self.folder / asked.slot.account
         files = state_files(folder) if folder.is_dir() else []
         paths = [path for number, path in files if number == asked.slot.number]
@@ -145,6 +149,8 @@ def _decoded(path: Path, asked: SumAsked) -> FixedSum | None:
         if content is None:
             return None
         metadata = metadata_of(content)
+        if newer := newer_form(metadata["format"], _FORMAT):
+            raise ConfigurationError(f"survivors={path}: {newer}")
         plain = read_json(metadata["sum"].encode(), LARGEST_METADATA)
         tensors = load(content)
         # Another label: after a damaged checkpoint the weights are others, and nobody answers for these survivors.

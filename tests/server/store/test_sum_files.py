@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from tests.server.algorithm.sums import DIMENSION, MemoryStudy
+from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.secure_sum.exchange import Dealing, DealtShare
 from wardround.protocol.secure_sum.thresholds import Thresholds
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.algorithm.sum_trips import begin, fix, survivors_for, take_masked
+from wardround.server.store import sum_files
 from wardround.server.store.sum_files import SumFolder, SurvivorsLost
 
 INTEGERS = np.arange(4 * DIMENSION).reshape(4, DIMENSION) * 10**9
@@ -52,6 +54,14 @@ def test_survivors_that_are_damaged_or_of_another_sum_are_lost_and_never_named_a
     (path,) = (folder.folder / "training").iterdir()
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(SurvivorsLost, match="is damaged"):
+        folder.fixed(four.asked)
+
+
+def test_survivors_that_a_newer_release_fixed_are_not_lost(folder, four, fixed, monkeypatch):
+    with monkeypatch.context() as newer:
+        newer.setattr(sum_files, "_FORMAT", "wardround-survivors-2")
+        folder.save_fixed(fixed)
+    with pytest.raises(ConfigurationError, match=r"is of a newer form \(wardround-survivors-2\)"):
         folder.fixed(four.asked)
 
 
