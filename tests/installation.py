@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.builders import ROOT
 from wardround.protocol.wire.speaker import PROTOCOL
 
-FOLDERS = ("api", "client", "conf", "deploy", "pages", "protocol", "server", "simulations")
+FOLDERS = ("api", "client", "conf", "pages", "protocol", "server", "simulations")
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 
 
@@ -29,23 +29,18 @@ def install(folder: Path, version: str, protocol: int = PROTOCOL) -> str:
     _change(tree / "protocol/wire/speaker.py", r"(?m)^PROTOCOL = \d+$", f"PROTOCOL = {protocol}")
     _run(sys.executable, "-P", "-c", BUILD, folder, at=tree)
     (wheel,) = folder.glob("*.whl")
+    return environment_with(wheel, folder)
+
+
+def environment_with(wheel: Path, folder: Path) -> str:
+    """Install a wheel in a new environment, which finds all other packages where this one has them; its Python."""
     venv.create(folder / "env", with_pip=False)
     python = folder / "env/bin/python"
     (packages,) = (folder / "env").glob("lib/python*/site-packages")
     # A folder that a .pth names is looked into last, and its own .pth files are left alone: not the editable one there.
     (packages / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
-    _run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--no-deps",
-        "--no-index",
-        wheel,
-        at=folder,
-    )
+    pip = (sys.executable, "-m", "pip", "--python", python)
+    _run(*pip, "install", "--no-deps", "--no-index", wheel, at=folder)
     return str(python)
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from wardround.client.commands import ledger_evidence, ledger_keep
-from wardround.client.commands.open_home import open_home, public_key
+from wardround.client.commands.open_home import open_record, public_key
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import load_home
 from wardround.client.ledger.entries import Entry, stated_of_entry
@@ -33,8 +33,8 @@ def run(options: Namespace) -> None:
 
 
 def _show(options: Namespace) -> None:
-    with open_home(options.home) as opened:
-        entries = opened.ledger.entries()
+    with open_record(options.home) as (_, ledger):
+        entries = ledger.entries()
     last = entries[-max(options.last, 1) :]
     if options.json:
         say_json([{"kind": e.kind, "sequence": e.sequence, "time": e.time.isoformat(), "hash": e.hash,
@@ -96,8 +96,8 @@ def _for_life(entry: Entry) -> str:
 
 def _verify(options: Namespace) -> None:
     if options.file is None:
-        with open_home(options.home) as opened:
-            content, key = export(opened.ledger.entries()), opened.home.key.public
+        with open_record(options.home) as (home, ledger):
+            content, key = export(ledger.entries()), home.key.public
     else:
         content, key = _read(options.file), None
     if options.key:
@@ -133,8 +133,8 @@ def _read(path: Path) -> bytes:
 
 
 def _export(options: Namespace) -> None:
-    with open_home(options.home) as opened:
-        entries = opened.ledger.entries()
+    with open_record(options.home) as (_, ledger):
+        entries = ledger.entries()
         write_new(options.file, export(entries), 0o600)
         head = entries[-1].hash
     if options.json:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wardround.client.agent.alone import only_agent
 from wardround.client.agent.door_state import is_listening
-from wardround.client.commands.open_home import open_home, person
+from wardround.client.commands.open_home import open_record, person
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import KEYS, LEDGER, Home, load_home, program_version
 from wardround.client.home.terms_folder import kept_terms
@@ -32,8 +32,8 @@ from wardround.protocol.wire.signed_terms import SignedTerms, load_terms
 
 def backup(options: Namespace) -> None:
     """Write the whole ledger into one file."""
-    with open_home(options.home) as opened:
-        chain = copies.back_up(opened.ledger, opened.home.key, options.file)
+    with open_record(options.home) as (home, ledger):
+        chain = copies.back_up(ledger, home.key, options.file)
     if options.json:
         say_json({"file": str(options.file), "entries": chain.sequence, "head": chain.head})
     else:
@@ -98,11 +98,11 @@ def clock(options: Namespace) -> None:
     now = datetime.now(UTC)
     if not FIRST <= now < LAST:
         raise ConfigurationError(f"clock={now:%Y-%m-%d}: is certainly wrong; set the machine's clock first")
-    with open_home(options.home) as opened:
-        if opened.home.simulation is not None:
+    with open_record(options.home) as (home, ledger):
+        if home.simulation is not None:
             raise ConfigurationError("clock: a simulated home has no clock; its settings' as_of is its time")
-        before = opened.ledger.time
-        head = opened.ledger.decide("clock", now, reason=options.reason, person=person(options.person))
+        before = ledger.time
+        head = ledger.decide("clock", now, reason=options.reason, person=person(options.person))
     if options.json:
         say_json({"before": before.isoformat(), "now": now.isoformat(timespec="seconds"), "head": head})
     else:

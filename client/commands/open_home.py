@@ -99,12 +99,19 @@ def _is_file(name: str) -> bool:
 @contextmanager
 def open_home(folder: Path) -> Iterator[OpenHome]:
     """Open a hospital's home; one line of WardroundError where something is missing or wrong."""
-    home = load_home(folder)
-    ledger = home.open_ledger()
-    try:
+    with open_record(folder) as (home, ledger):
         yield OpenHome(
             home, ledger, home.in_force(home.policy.current()), home.gate_now(ledger, home.clock())
         )
+
+
+@contextmanager
+def open_record(folder: Path) -> Iterator[tuple[Home, SqliteLedger]]:
+    """Open a home and its ledger alone: what it cost can be read and copied whatever policy.yaml says."""
+    home = load_home(folder)
+    ledger = home.open_ledger()
+    try:
+        yield home, ledger
     finally:
         ledger.close()
 

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from wardround.client.commands.open_home import OpenHome, open_home, person, public_key
+from wardround.client.commands.open_home import OpenHome, open_home, open_record, person, public_key
 from wardround.client.commands.terminal import say, table
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.signing import key_fingerprint
@@ -10,10 +10,12 @@ from wardround.protocol.wire.signing import key_fingerprint
 
 def run(options: Namespace) -> None:
     """List operators, or record that a key was exchanged or is out of use."""
-    with open_home(options.home) as opened:
-        if options.action == "list":
+    if options.action == "list":
+        with open_home(options.home) as opened:
             _list(opened, options.json)
-            return
+        return
+    # Without the policy: a key that was stolen is revoked though policy.yaml cannot be read just now.
+    with open_record(options.home) as (home, ledger):
         fields = {
             "operator": public_key(options.key),
             "reason": options.reason,
@@ -22,7 +24,7 @@ def run(options: Namespace) -> None:
         kind = "revoked"
         if options.action == "rotate":
             kind, fields["successor"] = "rotated", public_key(options.successor)
-        head = opened.ledger.decide(kind, opened.now, **fields)
+        head = ledger.decide(kind, home.gate_now(ledger, home.clock()), **fields)
     if options.json:
         say_json({"kind": kind, "head": head, **fields})
     else:

@@ -165,7 +165,7 @@ def _contracts(section: Section) -> tuple[str, ...]:
         if not is_digest(contract):
             raise ConfigurationError(
                 f"policy.contracts={shown(contract)}: must be a fingerprint of 64 hexadecimal digits; "
-                "`wardround-hospital forecast TERMS` shows a contract's"
+                "write [] there, and `wardround-hospital forecast TERMS` shows a contract's"
             )
     return contracts
 

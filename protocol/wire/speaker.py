@@ -36,6 +36,7 @@ ASK, ANSWER = b"ward-ask", b"ward-ans"
 """What a message is."""
 
 _SPEAKER = struct.Struct("<8sH30s")
+_OF_0_1_0 = (b"wardask1", b"wardans1")  # how its requests and answers began: it had no number for a protocol
 SPEAKER_BYTES = _SPEAKER.size
 LONGEST_PROGRAM, LARGEST_PROTOCOL = 30, 2**16 - 1
 _PROGRAM = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+!_-]{0,29}")
@@ -53,6 +54,10 @@ class Speaker:
         return f"protocol {self.protocol} (wardround {self.program})"
 
 
+class FirstRelease(MessageError):
+    """A message is of release 0.1.0, or of somebody who says so: nothing of it can be verified."""
+
+
 def this_speaker() -> Speaker:
     """Say what is installed here."""
     return Speaker(PROTOCOL, installed_version()[:LONGEST_PROGRAM])
@@ -64,7 +69,12 @@ def speaker_to_bytes(kind: bytes, speaker: Speaker) -> bytes:
 
 
 def speaker_from_bytes(kind: bytes, payload: bytes) -> Speaker:
-    """Read who wrote a message, of whatever protocol, in constant time; MessageError where it is none of this kind."""
+    """Read who wrote a message, of whatever protocol, in constant time; MessageError where it is none of this kind.
+
+    FirstRelease where it begins as those of 0.1.0 did.
+    """
+    if payload[:8] in _OF_0_1_0:
+        raise FirstRelease(f"a message of release 0.1.0, too old for {this_speaker()}: upgrade who sent it")
     if len(payload) < SPEAKER_BYTES:
         raise MessageError(f"message: {len(payload)} bytes, must be at least {SPEAKER_BYTES}")
     found, protocol, program = _SPEAKER.unpack_from(payload)

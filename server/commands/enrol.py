@@ -1,6 +1,7 @@
 """``enrol``: let a hospital in by its request to join, which a person compared."""
 
 from argparse import Namespace
+from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
@@ -11,7 +12,7 @@ from wardround.protocol.text.say import say, say_json
 from wardround.protocol.wire.kit import JoinRequest, load_join_request
 from wardround.protocol.wire.speaker import disagreement, understands
 from wardround.server.store.agent_releases import HERE
-from wardround.server.store.operator_home import OperatorHome, load_operator_home
+from wardround.server.store.operator_home import OperatorHome, load_operator_home, read_enrolled
 
 
 def run(options: Namespace) -> None:
@@ -24,7 +25,7 @@ def run(options: Namespace) -> None:
     _check_keys_are_its_own(home, asked)
     path = home.folder / "hospitals" / f"{asked.hospital}.json"
     if path.exists():
-        known = load_join_request(path)
+        known = _known(path, asked.hospital)
         # Its releases and ledger heads were verified by the old key: a new one is another party until a person says so.
         if known.signing_key != asked.signing_key:
             raise ConfigurationError(
@@ -45,6 +46,16 @@ def run(options: Namespace) -> None:
         say_json({"hospital": asked.hospital, "fingerprint": asked.fingerprint})
     else:
         say(f"{asked.hospital} is enrolled, by the request {asked.fingerprint}")
+
+
+def _known(path: Path, hospital: str) -> JoinRequest:
+    try:
+        return read_enrolled(path)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{error}; with it the key is unknown by which {hospital} was enrolled: if the hospital says by telephone "
+            f"that this request is its own: wardround-serve revoke --hospital {hospital}, then enrol"
+        ) from error
 
 
 def _check_keys_are_its_own(home: OperatorHome, asked: JoinRequest) -> None:

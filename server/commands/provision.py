@@ -8,7 +8,7 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.text.text import checked_name
 from wardround.protocol.wire.kit import Kit, load_kit, sign_kit
-from wardround.protocol.wire.signed_file import save_signed
+from wardround.protocol.wire.signed_file import EarlierForm, save_signed
 from wardround.protocol.wire.speaker import understands
 from wardround.server.commands.arguments import DEFAULT_ADDRESS
 from wardround.server.store.begin_home import begin_operator_home
@@ -63,7 +63,12 @@ def _kept_kit(kit: Kit, path: Path) -> Kit:
     if not path.exists():
         save_signed(kit, path)
         return kit
-    there = load_kit(path)
+    try:
+        there = load_kit(path)
+    except EarlierForm as error:
+        raise ConfigurationError(
+            f"kit={path}: exists already, of an earlier release; remove it, or choose another --out"
+        ) from error
     if replace(there, speaker=kit.speaker, content=kit.content) != kit:
         raise ConfigurationError(
             f"kit={path}: exists, and is not {kit.hospital}'s kit from this home; find out who changed it, or "

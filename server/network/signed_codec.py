@@ -22,7 +22,7 @@ from wardround.protocol.wire.envelope import (
 )
 from wardround.protocol.wire.signed_terms import SignedTerms, signed_terms_to_bytes
 from wardround.protocol.wire.signing import SigningKey
-from wardround.protocol.wire.speaker import Speaker, disagreement, understands
+from wardround.protocol.wire.speaker import FirstRelease, Speaker, disagreement, understands
 from wardround.protocol.wire.sum_wire import SumAnswer, SumRequest
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.network.messages import messages_of, sum_message
@@ -97,6 +97,8 @@ class SignedCodec:
             if not understands(speaker):
                 return NoRelease(hospital, disagreement(THEIRS, speaker, HERE))
             answer = decode_answer(payload)
+        except FirstRelease as error:
+            return NoRelease(hospital, f"its agent answered with {error}")
         except MessageError:
             return NoRelease(hospital, "malformed")
         if isinstance(answer, Refusal):

@@ -3,8 +3,7 @@
     HOME/operator.json         the address at which hospitals reach the server
     HOME/operator.key          signs terms and plans (its public half, .pub, goes into every kit)
     HOME/tls/                  root.{crt,key}: the certificate authority; server.{crt,key}: the SuperLink's
-    HOME/secrets/              control: who may submit a run; executor: who may carry one out;
-                               look: who may ask which hospitals are connected, and nothing else
+    HOME/secrets/              control: who may submit a run; executor: who may carry one out
     HOME/hospitals/NAME.json   a hospital's accepted request to join; removing it revokes the hospital
     HOME/heads/NAME.heads      the newest ledger heads of a hospital, over all studies (server.store.held_heads)
     HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``forecast``
@@ -26,13 +25,13 @@ from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import checked_name, is_name
 from wardround.protocol.wire.kit import JoinRequest, checked_address, load_join_request
 from wardround.protocol.wire.recall import RECALL
+from wardround.protocol.wire.signed_file import EarlierForm
 from wardround.protocol.wire.signed_model import MODEL
+from wardround.protocol.wire.signed_terms import SignedTerms, load_terms
 from wardround.protocol.wire.signing import SigningKey, load_key
 from wardround.server.store.held_heads import HeldHeads
 
 SETTINGS = "operator.json"
-CONTROL, LOOK = "control", "look"
-"""Secrets: of commands that submit and stop runs, and of processes that only watch."""
 _LARGEST = 10_000
 
 
@@ -69,13 +68,24 @@ class OperatorHome:
                 raise ConfigurationError(f"secret={path}: others may read it; chmod 600 {path}")
             return read_bounded(path, _LARGEST)
         except OSError as error:
-            remedy = "restart up, which makes it" if name == LOOK else "run provision"
-            raise ConfigurationError(f"secret={path}: cannot be read; {remedy}") from error
+            raise ConfigurationError(f"secret={path}: cannot be read; run provision") from error
 
     def hospitals(self) -> dict[str, JoinRequest]:
-        """Read every hospital that was let in and not revoked, by name."""
-        found = (read_enrolled(path) for path in sorted((self.folder / "hospitals").glob("*.json")))
-        return {one.hospital: one for one in found}
+        """Read every hospital that was let in and not revoked, by name; who is in ``unread_hospitals`` is not in it."""
+        return self._enrolled()[0]
+
+    def unread_hospitals(self) -> dict[str, str]:
+        """Say by name why a hospital's file cannot be read: it is not enrolled, and keeps no other one out."""
+        return self._enrolled()[1]
+
+    def _enrolled(self) -> tuple[dict[str, JoinRequest], dict[str, str]]:
+        found, unread = dict[str, JoinRequest](), dict[str, str]()
+        for path in sorted((self.folder / "hospitals").glob("*.json")):
+            try:
+                found[path.stem] = read_enrolled(path)
+            except ConfigurationError as error:
+                unread[path.stem] = str(error)
+        return found, unread
 
     @property
     def heads(self) -> HeldHeads:
@@ -130,6 +140,17 @@ class StudyFolder:
         }
         for part, name in names.items():
             object.__setattr__(self, part, self.folder / name)
+
+    def signed_terms(self) -> SignedTerms:
+        """Read the study's terms; ConfigurationError where this release cannot go on with them, and which one can."""
+        try:
+            return load_terms(self.terms)
+        except EarlierForm as error:
+            raise ConfigurationError(
+                f"study={self.folder.name}: its terms are of an earlier release, in a form that this one does not "
+                "read: that release can end the study; what hospitals charged stays charged; for a new study choose "
+                "another name"
+            ) from error
 
 
 def read_enrolled(path: Path) -> JoinRequest:

@@ -15,6 +15,7 @@ from pathlib import Path
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import sync_folder
 from wardround.protocol.text.text import is_digest, is_name
+from wardround.protocol.wire.signed_file import EarlierForm
 from wardround.protocol.wire.signed_terms import load_terms
 from wardround.protocol.wire.signing import load_key
 from wardround.server.store.backup import ASIDE, STAGING, is_of_restore
@@ -111,7 +112,7 @@ def _give_up_rounds(staged: Path, asked: Mapping[str, int]) -> tuple[str, ...]:
                 f"--asked {name}: was not under way in this backup (studies: {under_way})"
             )
     for name, study in unfinished.items():
-        terms, at = load_terms(study.terms).terms, _round_in_copy(study)
+        terms, at = study.signed_terms().terms, _round_in_copy(study)
         least = min(at, terms.last_round)
         if not least <= asked.get(name, -1) <= terms.last_round:
             raise ConfigurationError(
@@ -128,8 +129,11 @@ def _give_up_rounds(staged: Path, asked: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _can_go_on(study: StudyFolder) -> bool:
-    if not study.terms.exists() or load_terms(study.terms).terms.query is not None:
-        return False
+    try:
+        if not study.terms.exists() or load_terms(study.terms).terms.query is not None:
+            return False
+    except EarlierForm:
+        return False  # no release that reads this backup can ask anything under these terms
     return not any(event.get("event") == "finished" for event in read_events(study.events))
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_durably
 from wardround.protocol.text.nearest import did_you_mean
-from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, save_terms, signed_terms_to_bytes
+from wardround.protocol.wire.signed_terms import SignedTerms, save_terms, signed_terms_to_bytes
 from wardround.server.store.operator_home import StudyFolder
 from wardround.server.study.own_parts import check_own_parts
 from wardround.server.study.served import ServedStudy, check_times
@@ -21,7 +21,7 @@ def terms_of(folder: StudyFolder, composed: SignedTerms | None) -> SignedTerms:
         if composed is None:
             raise ConfigurationError(f"study={folder.folder.name}: has no terms here; start it with train")
         return composed
-    signed = load_terms(folder.terms)
+    signed = folder.signed_terms()
     if composed is not None and composed.terms.fingerprint != signed.terms.fingerprint:
         raise ConfigurationError(
             f"study={folder.folder.name}: exists with other terms ({signed.terms.fingerprint[:12]}); "
@@ -36,7 +36,7 @@ def keep_terms(folder: StudyFolder, signed: SignedTerms) -> None:
     if not folder.terms.exists():
         folder.folder.mkdir(parents=True, exist_ok=True)
         save_terms(signed, folder.terms)
-    elif _valid_until(load_terms(folder.terms)) < _valid_until(signed):
+    elif _valid_until(folder.signed_terms()) < _valid_until(signed):
         write_durably(folder.terms, signed_terms_to_bytes(signed))
 
 

@@ -15,7 +15,7 @@ from wardround.protocol.terms.request import requests_of
 from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.wire.published_policy import PublishedPolicy, load_policy
-from wardround.protocol.wire.signed_terms import SignedTerms, load_terms, signed_terms_to_bytes
+from wardround.protocol.wire.signed_terms import SignedTerms, signed_terms_to_bytes
 from wardround.server.algorithm.noise_choice import noise_costs
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 from wardround.server.study.served import check_times
@@ -108,7 +108,7 @@ def _signed(home: OperatorHome, serving: Serving) -> SignedTerms:
         # Signed because a plan's size includes it; never written, so that the study can still be changed.
         return forecast_terms(serving.proposal, datetime.now(UTC))
     if home.study(serving.study).terms.exists():
-        return load_terms(home.study(serving.study).terms)
+        return home.study(serving.study).signed_terms()
     raise ConfigurationError("training.public_patients: is missing; name every hospital, as in {north: 1200}")
 
 

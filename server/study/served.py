@@ -10,7 +10,7 @@ from wardround.conf.proposal import Serving
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.limits import expiry_of
 from wardround.protocol.terms.terms import Terms
-from wardround.protocol.wire.signed_terms import SignedTerms, load_terms
+from wardround.protocol.wire.signed_terms import SignedTerms
 from wardround.server.algorithm.screen import NoRelease
 from wardround.server.store.event_log import EventLog
 from wardround.server.store.operator_home import OperatorHome, StudyFolder
@@ -47,7 +47,7 @@ def look_at(home: OperatorHome, name: str) -> ServedStudy:
     nobody = Serving(
         study=name, home=home.folder, round_seconds=1.0, quorum=1.0, wait_seconds=1.0, now=datetime.now(UTC)
     )
-    return ServedStudy(home, folder, load_terms(folder.terms), nobody, EventLog(folder.events))
+    return ServedStudy(home, folder, folder.signed_terms(), nobody, EventLog(folder.events))
 
 
 def check_times(terms: Terms, serving: Serving, later: timedelta = timedelta(0)) -> None:

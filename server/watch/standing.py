@@ -50,6 +50,7 @@ def standing(home: OperatorHome, now: datetime | None = None) -> dict[str, Any]:
             name: days_left(home.tls(f"{name}.crt"), now) for name in ("root", "server")
         },
         "hospitals": _hospitals(home, up, studies),
+        "hospitals_unread": home.unread_hospitals(),
         "ledger_heads": {name: home.heads.newest(name) for name in home.hospitals()},
         "studies": studies,
     }

@@ -37,7 +37,7 @@ def main(home: str, terms: str, socket: str) -> None:
     found = codec.read(Message(answer, 1, MessageType.TRAIN), plan.hospital)
     released = isinstance(found, Release)
     result = hashlib.sha256(found.vector.tobytes()).hexdigest() if released else found.reason
-    print(json.dumps({"released": released, "result": result, "by": str(heard[plan.hospital])}))
+    print(json.dumps({"released": released, "result": result, "by": str(heard.get(plan.hospital))}))
 
 
 if __name__ == "__main__":
