@@ -15,6 +15,7 @@ from wardround.client.outreach.decide.decisions import (
     Decider,
     change,
     chosen,
+    may_replace,
     set_aside,
 )
 from wardround.client.outreach.decide.decisions import approve as sign_approval
@@ -55,17 +56,34 @@ def change_module(options: Namespace) -> None:
         decider, proposals = _decided(outreach, options, (*WAITING, APPROVED))
         if len(proposals) != 1:
             raise ConfigurationError("change: name one proposal by its id, as outreach queue shows it")
-        _refuse_recalled(outreach, proposals)
-        content = outreach.content()
-        module = content.find(options.to)
-        standing = outreach.standings(content)[module.name]
-        if not standing.may_be_sent:
-            raise ConfigurationError(f"module={module.name}: {standing.state}; nothing was changed")
-        new = change(decider, proposals[0], module)
+        module = outreach.content().find(options.to)
+        new = put_in_place(outreach, decider, proposals[0], module.name)
     if options.json:
         say_json({"void": proposals[0].id, "proposed": new, "module": module.name})
         return
     say(f"{proposals[0].id} is void. {new} says {module.name} in its place, and waits for approval.")
+
+
+def replacements(outreach: OpenOutreach, proposal: OutreachProposal) -> list[Module]:
+    """Give the modules that may stand in a message's place today: approved, of its topic and channel."""
+    content = outreach.content()
+    standings = outreach.standings(content)
+    return [
+        one
+        for one in content.modules
+        if one.name != proposal.module and standings[one.name].may_be_sent and may_replace(one, proposal)
+    ]
+
+
+def put_in_place(outreach: OpenOutreach, decider: Decider, proposal: OutreachProposal, name: str) -> int:
+    """Put another module in a message's place; give the new one's id. ConfigurationError where it may not be."""
+    _refuse_recalled(outreach, [proposal])
+    content = outreach.content()
+    module = content.find(name)
+    standing = outreach.standings(content)[module.name]
+    if not standing.may_be_sent:
+        raise ConfigurationError(f"module={module.name}: {standing.state}; nothing was changed")
+    return change(decider, proposal, module)
 
 
 def _decided(

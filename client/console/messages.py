@@ -1,26 +1,19 @@
 """Messages that wait, as clinicians and as communications see and decide them: by the functions of ``outreach``.
 
 A decision holds for what the person saw: the page carries a seal over the messages that it showed, and when. What
-changed since is looked at again. The seal is keyed, so that no count can be read off it that the page does not show.
+changed since is looked at again.
 """
 
-import hashlib
-import hmac
-import time
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from wardround.client.commands.open_home import open_home
 from wardround.client.commands.outreach_decide import sendable_modules
 from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
-from wardround.client.home.home import CONTENT
-from wardround.client.outreach.content.approvals import standings
-from wardround.client.outreach.content.approvals_file import ContentApprovals
-from wardround.client.outreach.content.folder import read_folder
-from wardround.client.outreach.content.module import Module
+from wardround.client.console.seals import PageSeals
+from wardround.client.console.texts import text_of_module
 from wardround.client.outreach.decide.acts import HOLD, REFUSE
 from wardround.client.outreach.decide.decisions import WAITING, Decider, chosen, set_aside
 from wardround.client.outreach.decide.decisions import approve as sign_approval
@@ -38,15 +31,14 @@ MOST_LINES = 25
 APPROVE_ACT = "approve"
 _STATES = (*WAITING, APPROVED)
 _ASIDE = {"hold": HOLD, "refuse": REFUSE}
-_LOOK_AGAIN = "messages: they changed since you saw them; look at the page again"
 
 
 class MessageDesk:
-    """What waits in one home. clock: seconds that never go back."""
+    """What waits in one home."""
 
-    def __init__(self, home: Path, key: bytes, clock: Callable[[], float] = time.monotonic) -> None:
-        """key: of the seals, fresh for each desk."""
-        self._home, self._key, self._clock = home, key, clock
+    def __init__(self, home: Path, seals: PageSeals) -> None:
+        """seals: of the desk."""
+        self._home, self._seals = home, seals
 
     def waiting(self, person: str) -> dict[str, Any]:
         """Give what waits as this person's role may see it, with the texts."""
@@ -69,7 +61,7 @@ class MessageDesk:
             decider = outreach.decider(Namespace(person=person, reason=reason))
             by_id = role_of(person, outreach.people) == CLINICIAN
             shown = self._shown(outreach, given, by_id)
-            seconds = self._seconds(person, shown, given.get("seal", ""))
+            seconds = self._seals.seconds(person, _sealed(shown), given.get("seal", ""))
             ids = {one.id for one in shown if given.get(f"id_{one.id}") == "yes"}
             proposals = [one for one in shown if one.id in ids] if by_id else shown
             if not proposals:
@@ -118,7 +110,7 @@ class MessageDesk:
             "all": len(proposals),
             "lines": [asdict(line) for line in lines],
             "shown": ",".join(str(one.id) for one in first),
-            "seal": self._seal(person, first),
+            "seal": self._seals.seal(person, _sealed(first)),
             "texts": _texts(outreach, first),
         }
 
@@ -131,42 +123,14 @@ class MessageDesk:
             seen = for_communications(as_they_stand(inside, recalled))
             rows = [asdict(row) | {"shown": row.shown} for row in seen]
             groups.append(
-                {"trigger": trigger, "module": module, "rows": rows, "seal": self._seal(person, inside),
+                {"trigger": trigger, "module": module, "rows": rows, "seal": self._seals.seal(person, _sealed(inside)),
                  "texts": _texts(outreach, inside)}
             )  # fmt: skip
         return {"role": COMMUNICATIONS, "groups": groups}
 
-    def _seal(self, person: str, proposals: Iterable[OutreachProposal], at: int | None = None) -> str:
-        """Seal what was shown to whom, and when."""
-        at = int(self._clock()) if at is None else at
-        said = "\n".join([person, str(at), *sorted(f"{one.id} {one.module_digest}" for one in proposals)])
-        return f"{at}:{hmac.digest(self._key, said.encode(), hashlib.sha256).hex()}"
 
-    def _seconds(self, person: str, shown: Sequence[OutreachProposal], seal: str) -> float:
-        """Say how long this was before the person; ConfigurationError where it is not what they saw."""
-        text = seal.partition(":")[0]
-        at = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
-        if at < 0 or not hmac.compare_digest(
-            self._seal(person, shown, at).encode(), seal.encode("utf-8", "replace")
-        ):
-            raise ConfigurationError(_LOOK_AGAIN)
-        return max(self._clock() - at, 0.0)
-
-
-def texts_of(home: Path) -> list[dict[str, Any]]:
-    """List every module with its text, and whether it may be sent today."""
-    if not (home / CONTENT).is_dir():
-        return []
-    with open_home(home) as opened:
-        content = read_folder(opened.home.content_folder)
-        decisions = ContentApprovals(opened.home.approvals_folder, opened.home.key.public).read()
-        today = opened.home.date(opened.now)
-    standing = standings(content.modules, content.guidelines, decisions, today)
-    return [
-        {**_text(module), "topic": module.topic, "channel": module.channel, "language": module.language,
-         "author": module.author, "state": standing[module.name].state}
-        for module in content.modules
-    ]  # fmt: skip
+def _sealed(proposals: Iterable[OutreachProposal]) -> list[str]:
+    return [f"{one.id} {one.module_digest}" for one in proposals]
 
 
 def _count(count: int, by_id: bool) -> int | None:
@@ -174,11 +138,7 @@ def _count(count: int, by_id: bool) -> int | None:
     return count if by_id or count == 0 or count >= FEWEST_SHOWN else None
 
 
-def _texts(outreach: OpenOutreach, proposals: Iterable[OutreachProposal]) -> list[dict[str, str]]:
+def _texts(outreach: OpenOutreach, proposals: Iterable[OutreachProposal]) -> list[dict[str, Any]]:
     modules = {module.name: module for module in outreach.content().modules}
     names = sorted({one.module for one in proposals} & modules.keys())
-    return [_text(modules[name]) for name in names]
-
-
-def _text(module: Module) -> dict[str, Any]:
-    return {"name": module.name, "subject": module.subject, "lines": module.text.split("\n")}
+    return [text_of_module(modules[name]) for name in names]

@@ -45,6 +45,7 @@ def hospital_routes(site: PageSite) -> APIRouter:
         ("/studies/{terms}/decide", pages.decide),
         ("/peers", pages.peers),
         ("/messages", pages.messages),
+        ("/messages/{number}/change", pages.replacements),
         ("/texts", pages.texts),
         ("/results", pages.results),
         ("/machine", pages.machine),
@@ -55,6 +56,7 @@ def hospital_routes(site: PageSite) -> APIRouter:
     routes.add_api_route("/studies/{terms}/approve", pages.approve, methods=["POST"])
     routes.add_api_route("/studies/{terms}/decline", pages.decline, methods=["POST"])
     routes.add_api_route("/messages", pages.decide_messages, methods=["POST"])
+    routes.add_api_route("/messages/{number}/change", pages.change_message, methods=["POST"])
     return routes
 
 
@@ -116,6 +118,14 @@ class HospitalPages:
     def decide_messages(self, request: Request, form: SentForm) -> Response:
         """Approve, hold or refuse, and say what came of it."""
         return self._site.tell(request, form, "messages_done.html", "decide_messages")
+
+    def replacements(self, request: Request, number: str) -> Response:
+        """Show what may stand in a message's place."""
+        return self._site.show(request, "change.html", "replacements", id=number)
+
+    def change_message(self, request: Request, number: str, form: SentForm) -> Response:
+        """Put another text in a message's place."""
+        return self._site.tell(request, {**form, "id": number}, "changed.html", "change_message")
 
     def texts(self, request: Request) -> Response:
         """Show what messages may say."""

@@ -13,9 +13,12 @@ from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.connectors.panic import panics_are_faults
 from wardround.client.console import alerts, machine, overview, peers, results, studies
 from wardround.client.console.accounts import HospitalAccounts
-from wardround.client.console.messages import MessageDesk, texts_of
+from wardround.client.console.change_message import ChangeDesk
+from wardround.client.console.messages import MessageDesk
 from wardround.client.console.roles import only
+from wardround.client.console.seals import PageSeals
 from wardround.client.console.settings import ConsoleSettings
+from wardround.client.console.texts import texts_of
 from wardround.client.ledger.verify import export, verify
 from wardround.client.policy.people import CLINICIAN, COMMUNICATIONS, IT, PRIVACY
 from wardround.pages.attempts import Attempts
@@ -36,7 +39,8 @@ def hospital_desk(
 def questions(home: Path, clock: Clock = lambda: datetime.now(UTC)) -> Mapping[str, DeskTask]:
     """Name every question, with its roles."""
     within = _OneAtATime(home)
-    waiting = MessageDesk(home, secrets.token_bytes(32))
+    seals = PageSeals(secrets.token_bytes(32))
+    waiting, changing = MessageDesk(home, seals), ChangeDesk(home, seals)
     privacy, both, outreach = only(PRIVACY), only(PRIVACY, IT), only(COMMUNICATIONS, CLINICIAN)
     return {
         "overview": DeskTask(privacy, within(lambda opened, who, given: overview.overview(opened))),
@@ -67,6 +71,15 @@ def questions(home: Path, clock: Clock = lambda: datetime.now(UTC)) -> Mapping[s
         "messages": DeskTask(outreach, lambda who, given: within.alone(lambda: waiting.waiting(who.person))),
         "decide_messages": DeskTask(
             outreach, lambda who, given: within.alone(lambda: waiting.decide(who.person, given)), changes=True
+        ),
+        "replacements": DeskTask(
+            only(CLINICIAN),
+            lambda who, given: within.alone(lambda: changing.choices(who.person, given.get("id", ""))),
+        ),
+        "change_message": DeskTask(
+            only(CLINICIAN),
+            lambda who, given: within.alone(lambda: changing.change(who.person, given)),
+            changes=True,
         ),
         "texts": DeskTask(outreach, lambda who, given: within.alone(lambda: texts_of(home))),
         "results": DeskTask(

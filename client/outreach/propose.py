@@ -141,7 +141,8 @@ def _void(
     permission: Permission,
     names: pl.Series,
 ) -> dict[str, int]:
-    open_ = journal.frame(OPEN_COLUMNS, (PROPOSED, APPROVED, HELD))
+    states = (PROPOSED, APPROVED, HELD)
+    open_ = journal.frame(OPEN_COLUMNS, states)
     none = pl.DataFrame(schema={"trigger": pl.String, "occasion": pl.String, "index": pl.UInt32})
     each = [frame.select(pl.lit(name).alias("trigger"), "occasion", "index") for name, frame in found.items()]
     due = pl.concat([none, *each])
@@ -158,7 +159,9 @@ def _void(
     )
     moved = {}
     for why, ids in lost.items():
-        moved[why] = len(journal.move(ids, VOID, person=PROGRAM, reason=why, at=grounds.now))
+        # Not what an export has taken since they were read: its occasion would be proposed once more.
+        void = journal.move(ids, VOID, person=PROGRAM, reason=why, at=grounds.now, among=states)
+        moved[why] = len(void)
     return moved
 
 

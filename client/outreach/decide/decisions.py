@@ -161,19 +161,34 @@ def set_aside(decider: Decider, proposals: Sequence[OutreachProposal], kind: str
     )
 
 
+def may_replace(module: Module, proposal: OutreachProposal) -> bool:
+    """Whether a module is of a message's topic and channel: for others consent and address were not asked."""
+    return (module.topic.lower(), module.channel) == (proposal.topic, proposal.channel)
+
+
 def change(decider: Decider, proposal: OutreachProposal, module: Module) -> int:
     """Propose another module for the same occasion, in the place of this one; give the new proposal's id.
 
     A crash in between leaves the occasion free: the next ``propose`` proposes it anew. ConfigurationError for a module
-    of another topic or channel: for these the rules about consent and address were not asked.
+    that may not replace it, and where it is leaving, or was decided about by another person, since it was read.
     """
-    if (module.topic.lower(), module.channel) != (proposal.topic, proposal.channel):
+    if not may_replace(module, proposal):
         raise ConfigurationError(
             f"module={module.name}: is about {module.topic} by {module.channel}; must be about {proposal.topic} by "
             f"{proposal.channel}"
         )
     decider.log.add(decider.act(REFUSE, [proposal]), decider.key)
-    decider.journal.move([proposal.id], VOID, person=decider.person, reason=decider.reason, at=decider.now)
+    # Not what an export has taken since: the other message would leave beside it.
+    moved = decider.journal.move(
+        [proposal.id],
+        VOID,
+        person=decider.person,
+        reason=decider.reason,
+        at=decider.now,
+        among=(*WAITING, APPROVED),
+    )
+    if not moved:
+        raise ConfigurationError(f"id={proposal.id}: does not wait any more; nothing was put in its place")
     other = replace(proposal, module=module.name, module_digest=module.digest, made_at=decider.now)
     decider.journal.propose(_row(other), pl.DataFrame(schema=dict.fromkeys(HELD_COLUMNS, pl.String)))
     mine = decider.journal.proposals(WAITING, token=proposal.token)

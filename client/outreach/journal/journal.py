@@ -74,14 +74,22 @@ class Journal:
             return self._count() - before
 
     def move(
-        self, ids: Sequence[int], state: str, *, person: str, reason: str, at: datetime
+        self,
+        ids: Sequence[int],
+        state: str,
+        *,
+        person: str,
+        reason: str,
+        at: datetime,
+        among: Sequence[str] = STATES,
     ) -> tuple[int, ...]:
         """Move proposals to a state, and write down who did it, and why; give the ids that were moved.
 
-        What may not become this is left as it is: another person, or the clock, was first.
+        What may not become this, or is not in one of the states ``among``, is left as it is: another person, an
+        export, or the clock, was first.
         """
         moved: list[int] = []
-        allowed = sources(state)
+        allowed = [one for one in sources(state) if one in among]
         marks = ",".join("?" * len(allowed))
         with self._writing():
             for one in dict.fromkeys(ids):

@@ -30,6 +30,8 @@ WHO = {
     ("GET", "/peers"): {PRIVACY, IT},
     ("GET", "/messages"): {COMMUNICATIONS, CLINICIAN},
     ("POST", "/messages"): {COMMUNICATIONS, CLINICIAN},
+    ("GET", "/messages/{number}/change"): {CLINICIAN},
+    ("POST", "/messages/{number}/change"): {CLINICIAN},
     ("GET", "/texts"): {COMMUNICATIONS, CLINICIAN},
     ("GET", "/results"): {COMMUNICATIONS, PRIVACY},
     ("GET", "/machine"): {IT},
@@ -51,7 +53,7 @@ def test_each_role_opens_its_own_pages_alone(outreach, console, browse, role: st
     for (method, path), roles in WHO.items():
         if method == "POST" or roles is ANYBODY:
             continue
-        page = browser.get(path.replace("{terms}", console.hospital.terms.fingerprint), follow=False)
+        page = browser.get(_named(console, path), follow=False)
         if role is None:
             assert (page.status_code, page.headers["location"]) == (303, "/log-in"), path
         elif path == "/":
@@ -60,6 +62,11 @@ def test_each_role_opens_its_own_pages_alone(outreach, console, browse, role: st
         else:
             assert page.status_code == (200 if role in roles else 403), path
             assert ("Mary Ward" in page.text) == (role == PRIVACY), path
+
+
+def _named(console, path: str) -> str:
+    """Give a path of one thing that is there."""
+    return path.replace("{terms}", console.hospital.terms.fingerprint).replace("{number}", "1")
 
 
 @pytest.mark.parametrize("role", [one for one in ROLES if one != PRIVACY])
@@ -86,7 +93,7 @@ def test_the_menu_shows_what_a_role_may_open(console, browse) -> None:
 
 def test_every_question_that_records_something_needs_a_form(console) -> None:
     changing = {name for name, one in questions(console.hospital.folder).items() if one.changes}
-    assert changing == {"approve", "decline", "decide_messages"}
+    assert changing == {"approve", "decline", "decide_messages", "change_message"}
 
 
 def test_roles_are_those_that_stand_now(console, browse) -> None:

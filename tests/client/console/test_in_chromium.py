@@ -117,6 +117,7 @@ def test_messages_have_no_barrier_and_pictures_of_them_are_made(
     folder = Path(os.environ.get("WARDROUND_PICTURES", tmp_path))
     for role, path in (
         ("clinician", "/messages"),
+        ("clinician", "/messages/1/change"),
         ("communications", "/messages"),
         ("communications", "/texts"),
     ):

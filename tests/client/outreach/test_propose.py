@@ -10,6 +10,7 @@ from tests.client.outreach.proposing import BOOKED, NOW, TRIGGERS, grounds, libr
 from wardround.client.connectors.withdrawals import Withdrawal
 from wardround.client.outreach.journal.journal import Journal
 from wardround.client.outreach.journal.tokens import token_of
+from wardround.client.outreach.proposals.ending import lost_ground
 from wardround.client.outreach.propose import propose
 from wardround.client.outreach.recalls import NONE_RECALLED, RecalledModels
 
@@ -102,6 +103,22 @@ def test_a_proposal_that_lost_its_ground_is_void_with_the_reason(journal, run, c
     assert run(**{**only, **change}).void == {why: 1}
     assert [one.reason for one in journal.decisions(1)] == ["r", why]
     assert next(journal.proposals(ids=[1])).state == "void"
+
+
+def test_what_an_export_took_meanwhile_is_not_void(journal, run, monkeypatch):
+    """Void, its occasion would be free, and proposed once more beside the message that leaves."""
+    only = {"appointments": "P1,2026-12-12 10:00,booked"}
+    run(**only)
+    journal.move([1], "approved", person="Ida", reason="r", at=NOW)
+
+    def taken(*given):
+        found = lost_ground(*given)
+        journal.move([1], "exporting", person="Ida", reason="r", at=NOW)
+        return found
+
+    monkeypatch.setattr("wardround.client.outreach.propose.lost_ground", taken)
+    assert not any(run(**only, settings="triggers: {}\n").void.values())
+    assert [one.state for one in journal.proposals()] == ["exporting"]
 
 
 @pytest.mark.parametrize(
