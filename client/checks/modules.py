@@ -5,9 +5,10 @@ from datetime import date, timedelta
 
 from wardround.client.checks.finding import Finding, ok, warn
 from wardround.client.home.home import Home
-from wardround.client.outreach.content.approvals import APPROVED, Standing
+from wardround.client.outreach.content.approvals import APPROVED, Standing, standings
 from wardround.client.outreach.content.approvals_file import ContentApprovals
 from wardround.client.outreach.content.folder import read_folder
+from wardround.client.policy.people_file import people_of
 from wardround.protocol.errors import ConfigurationError
 
 SOON = timedelta(days=30)
@@ -34,9 +35,10 @@ def modules(home: Home, today: date) -> Iterator[Finding]:
 
 def _standings(home: Home, today: date) -> tuple[dict[str, Standing], int]:
     content = read_folder(home.content_folder)
-    approvals = ContentApprovals(home.approvals_folder, home.key.public)
-    found = approvals.standings(content, today)
-    last = {decision.name: decision for decision in approvals.read()}
+    decisions = ContentApprovals(home.approvals_folder, home.key.public).read()
+    people = people_of(home.folder, home.timezone)
+    found = standings(content.modules, content.guidelines, decisions, people, today)
+    last = {decision.name: decision for decision in decisions}
     gone = {name: Standing("its file is gone", one) for name, one in last.items() if name not in found}
     return found | gone, len(content.faults)
 

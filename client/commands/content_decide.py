@@ -14,6 +14,7 @@ from wardround.client.outreach.content.check import CheckedModule, check_one, sm
 from wardround.client.outreach.content.deciding import approval, retirement
 from wardround.client.outreach.content.folder import ContentFolder, read_folder
 from wardround.client.outreach.content.module import PARTS, VOICE, Module
+from wardround.client.outreach.content.standing_today import standings_today
 from wardround.client.policy.people_file import people_of
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.answer import types
@@ -85,7 +86,9 @@ def list_modules(options: Namespace) -> None:
 
 
 def _standings(opened: OpenHome, content: ContentFolder) -> Mapping[str, Standing]:
-    return _approvals(opened).standings(content, opened.home.date(opened.now))
+    return standings_today(
+        opened.home, content, people_of(opened.home.folder, opened.home.timezone), opened.now
+    )
 
 
 def _approvals(opened: OpenHome) -> ContentApprovals:

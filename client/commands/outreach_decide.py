@@ -30,7 +30,7 @@ from wardround.protocol.text.say import say_json
 def approve(options: Namespace) -> None:
     """Show the texts, have the person say yes, sign it, and say what still waits for another person."""
     with open_outreach(options) as outreach:
-        decider, proposals = _decided(outreach, options, WAITING)
+        decider, proposals = _decided(outreach, options, approving=True)
         modules = sendable_modules(outreach, proposals)
         if not options.json:
             show_texts(modules)
@@ -53,7 +53,7 @@ def refuse(options: Namespace) -> None:
 def change_module(options: Namespace) -> None:
     """Propose another module in the place of one; it waits for approval."""
     with open_outreach(options) as outreach:
-        decider, proposals = _decided(outreach, options, (*WAITING, APPROVED))
+        decider, proposals = _decided(outreach, options)
         if len(proposals) != 1:
             raise ConfigurationError("change: name one proposal by its id, as outreach queue shows it")
         module = outreach.content().find(options.to)
@@ -87,13 +87,14 @@ def put_in_place(outreach: OpenOutreach, decider: Decider, proposal: OutreachPro
 
 
 def _decided(
-    outreach: OpenOutreach, options: Namespace, states: Sequence[str]
+    outreach: OpenOutreach, options: Namespace, approving: bool = False
 ) -> tuple[Decider, list[OutreachProposal]]:
     """Give the person and what they decide about; ConfigurationError where they may not."""
     trigger, module = getattr(options, "trigger", None), getattr(options, "content_module", None)
     if bool(options.ids) == bool(trigger or module):
         raise ConfigurationError("name proposals by their ids, or choose them by --trigger or --module")
-    proposals = chosen(outreach.journal, states, options.ids, trigger, module)
+    proposals = chosen(outreach.journal, (*WAITING, APPROVED), options.ids, trigger, module)
+    proposals = outreach.unapproved(proposals) if approving else proposals
     missing = sorted(set(options.ids) - {one.id for one in proposals})
     if missing:
         raise ConfigurationError(
@@ -158,7 +159,7 @@ def _ask(count: int) -> float:
 
 def _aside(options: Namespace, kind: str, word: str) -> None:
     with open_outreach(options) as outreach:
-        decider, proposals = _decided(outreach, options, (*WAITING, APPROVED))
+        decider, proposals = _decided(outreach, options)
         moved = set_aside(decider, proposals, kind)
         # An export, or another person, may have been first since they were read.
         missed = sorted({one.id for one in proposals} - set(moved))

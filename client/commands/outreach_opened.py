@@ -1,18 +1,22 @@
 """What the acts of deciding stand on: the open home, the journal, the signed log, and the person."""
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from wardround.client.commands.open_home import OpenHome, open_home, person
 from wardround.client.outreach.content.approvals import Standing
-from wardround.client.outreach.content.approvals_file import ContentApprovals
 from wardround.client.outreach.content.folder import ContentFolder, read_folder
+from wardround.client.outreach.content.standing_today import standings_today
 from wardround.client.outreach.decide.acts import OutreachLog
 from wardround.client.outreach.decide.decisions import Decider
 from wardround.client.outreach.decide.patients import patients_by_token
+from wardround.client.outreach.decide.queue import as_it_stands
+from wardround.client.outreach.decide.signed import signed_about
 from wardround.client.outreach.journal.journal import Journal, open_journal
+from wardround.client.outreach.journal.records import OutreachProposal
+from wardround.client.outreach.journal.states import APPROVED
 from wardround.client.outreach.recalls import RecalledModels, recalled_models
 from wardround.client.policy.people import People, Person
 from wardround.client.policy.people_file import people_of
@@ -49,15 +53,25 @@ class OpenOutreach:
             timezone=home.timezone,
         )
 
+    def unapproved(self, proposals: Sequence[OutreachProposal]) -> list[OutreachProposal]:
+        """Give those that wait for an approval; also those whose approval was signed by somebody who counts no more."""
+        about, today = signed_about(self.log.read()), self.opened.home.date(self.opened.now)
+        return [
+            one for one in proposals if one.state != APPROVED or not about.approved(one, self.people, today)
+        ]
+
+    def seen(self, proposals: Sequence[OutreachProposal]) -> list[OutreachProposal]:
+        """Give them as people are to see them, whatever the journal says: recalled, or waiting again."""
+        waiting, recalled = {one.id for one in self.unapproved(proposals)}, self.recalled
+        return [as_it_stands(one, one.id in waiting, recalled.chose(one)) for one in proposals]
+
     def content(self) -> ContentFolder:
         """Read the modules."""
         return read_folder(self.opened.home.content_folder)
 
     def standings(self, content: ContentFolder) -> Mapping[str, Standing]:
         """Say how each module stands today."""
-        home = self.opened.home
-        approvals = ContentApprovals(home.approvals_folder, home.key.public)
-        return approvals.standings(content, home.date(self.opened.now))
+        return standings_today(self.opened.home, content, self.people, self.opened.now)
 
     @property
     def recalled(self) -> RecalledModels:
@@ -75,4 +89,4 @@ def open_outreach(options: Namespace) -> Iterator[OpenOutreach]:
     with open_home(options.home) as opened, open_journal(opened.home.folder) as journal:
         home = opened.home
         log = OutreachLog(home.approvals_folder, home.key.public)
-        yield OpenOutreach(opened, journal, log, people_of(home.folder))
+        yield OpenOutreach(opened, journal, log, people_of(home.folder, home.timezone))

@@ -13,8 +13,8 @@ from wardround.client.commands.score import reviewed_or_accepted
 from wardround.client.commands.terminal import say, table
 from wardround.client.connectors.source import read_tables
 from wardround.client.home.home import utc_datetime
-from wardround.client.outreach.content.approvals_file import ContentApprovals
 from wardround.client.outreach.content.folder import read_folder
+from wardround.client.outreach.content.standing_today import standings_today
 from wardround.client.outreach.journal.journal import open_journal
 from wardround.client.outreach.proposals.by_group import Groups, shown_groups
 from wardround.client.outreach.proposals.in_arms import Arms
@@ -28,6 +28,7 @@ from wardround.client.outreach.signed_model import check_marks, signed_beside
 from wardround.client.outreach.triggers.declared import declared_faults
 from wardround.client.outreach.triggers.settings import OUTREACH
 from wardround.client.outreach.triggers.settings_file import settings_of
+from wardround.client.policy.people_file import people_of
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.model_file import read_model
 from wardround.protocol.model.weight_error_file import WEIGHT_ERROR, read_weight_error
@@ -112,9 +113,10 @@ def grounds_of(opened: OpenHome, now: datetime) -> Grounds:
     """Read what one run stands on: settings, modules and their approvals, and what was withdrawn."""
     home = opened.home
     content, today = read_folder(home.content_folder), home.date(now)
+    people = people_of(home.folder, home.timezone)
     library = Library(
         modules=content.modules,
-        standings=ContentApprovals(home.approvals_folder, home.key.public).standings(content, today),
+        standings=standings_today(home, content, people, now),
         guidelines=content.guidelines,
         guidelines_digest=content.guidelines_digest,
         today=today,

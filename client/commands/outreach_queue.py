@@ -11,7 +11,6 @@ from wardround.client.commands.terminal import say, table
 from wardround.client.outreach.decide.decisions import chosen
 from wardround.client.outreach.decide.queue import (
     HeldBack,
-    as_they_stand,
     for_clinicians,
     for_communications,
     held_back,
@@ -32,7 +31,7 @@ def queue(options: Namespace) -> None:
         role = role_of(person(options.person), outreach.people)
         states = (PROPOSED, HELD, APPROVED)
         found = chosen(outreach.journal, states, trigger=options.trigger, module=options.content_module)
-        waiting = as_they_stand(found, outreach.recalled)
+        waiting = outreach.seen(found)
         if role == CLINICIAN:
             _for_clinicians(outreach, waiting, options)
         else:

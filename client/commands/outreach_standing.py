@@ -11,7 +11,7 @@ from wardround.client.outreach.content.module import Module
 from wardround.client.outreach.decide.acts import END, STANDING
 from wardround.client.outreach.decide.decisions import Decider, apply_standing
 from wardround.client.outreach.decide.rules import check_reason, role_of
-from wardround.client.outreach.decide.signed import SignedStanding, signed_about
+from wardround.client.outreach.decide.signed import Signature, SignedStanding, signed_about
 from wardround.client.outreach.decide.standing import StandingApproval, standing_to_plain
 from wardround.client.outreach.journal.states import PROPOSED
 from wardround.client.outreach.triggers.settings_file import settings_of
@@ -64,7 +64,8 @@ def _sign(outreach: OpenOutreach, options: Namespace) -> None:
     if module.digest != one.standing.digest:
         raise ConfigurationError(f"{module.name}: changed since {one.people[0]} signed; begin a new one")
     one.standing.check(decider.today)
-    if not replace(one, people=(*one.people, decider.person)).holds(decider.people):
+    mine = Signature(decider.person, decider.now)
+    if not replace(one, signatures=(*one.signatures, mine)).holds(decider.people):
         raise ConfigurationError(
             f"person={decider.person}: signed it already, or none of {', '.join(one.people)} and you is a clinician"
         )

@@ -33,15 +33,17 @@ class HospitalAccounts(AccountsFile):
         for name, account in kept.items():
             person = people.get(name)
             roles = tuple(role for role in ROLES if person and role in person.roles)
-            if person and roles:
+            if person and person.left is None and roles:
                 found[name] = replace(account, person=person.name, roles=roles)
         return found
 
     def admit(self, name: str, password: str) -> Account:
         """Give a person of people.yaml a password; ConfigurationError where they are not enrolled for any page."""
         person = self._enrolled().by_account.get(name)
-        if person is None:
-            raise ConfigurationError(f"account={name}: is not in {PEOPLE}; enrol the person there first")
+        if person is None or person.left is not None:
+            raise ConfigurationError(
+                f"account={name}: is not in {PEOPLE}, or left; enrol the person there first"
+            )
         roles = tuple(role for role in ROLES if role in person.roles)
         if not roles:
             raise ConfigurationError(

@@ -17,7 +17,7 @@ from wardround.client.console.texts import text_of_module
 from wardround.client.outreach.decide.acts import HOLD, REFUSE
 from wardround.client.outreach.decide.decisions import WAITING, Decider, chosen, set_aside
 from wardround.client.outreach.decide.decisions import approve as sign_approval
-from wardround.client.outreach.decide.queue import as_they_stand, for_clinicians, for_communications
+from wardround.client.outreach.decide.queue import for_clinicians, for_communications
 from wardround.client.outreach.decide.rules import FEWEST_SHOWN, reading_seconds, role_of, too_fast
 from wardround.client.outreach.decide.signed import signed_about
 from wardround.client.outreach.journal.journal import JOURNAL_FILE
@@ -80,7 +80,7 @@ class MessageDesk:
         seconds: float,
         by_id: bool,
     ) -> dict[str, Any]:
-        waiting = [one for one in proposals if one.state in WAITING]
+        waiting = outreach.unapproved(proposals)
         modules = sendable_modules(outreach, waiting)
         done = sign_approval(decider, waiting, seconds)
         return {
@@ -102,9 +102,7 @@ class MessageDesk:
         self, outreach: OpenOutreach, proposals: Sequence[OutreachProposal], person: str
     ) -> dict[str, Any]:
         first = proposals[:MOST_LINES]
-        lines = for_clinicians(
-            as_they_stand(first, outreach.recalled), outreach.patients(), signed_about(outreach.log.read())
-        )
+        lines = for_clinicians(outreach.seen(first), outreach.patients(), signed_about(outreach.log.read()))
         return {
             "role": CLINICIAN,
             "all": len(proposals),
@@ -117,10 +115,10 @@ class MessageDesk:
     def _for_communications(
         self, outreach: OpenOutreach, proposals: Sequence[OutreachProposal], person: str
     ) -> dict[str, Any]:
-        groups, recalled = [], outreach.recalled
+        groups = []
         for trigger, module in sorted({(one.trigger, one.module) for one in proposals}):
             inside = [one for one in proposals if (one.trigger, one.module) == (trigger, module)]
-            seen = for_communications(as_they_stand(inside, recalled))
+            seen = for_communications(outreach.seen(inside))
             rows = [asdict(row) | {"shown": row.shown} for row in seen]
             groups.append(
                 {"trigger": trigger, "module": module, "rows": rows, "seal": self._seals.seal(person, _sealed(inside)),

@@ -5,10 +5,10 @@ from typing import Any
 
 from wardround.client.commands.open_home import open_home
 from wardround.client.home.home import CONTENT
-from wardround.client.outreach.content.approvals import standings
-from wardround.client.outreach.content.approvals_file import ContentApprovals
 from wardround.client.outreach.content.folder import read_folder
 from wardround.client.outreach.content.module import Module
+from wardround.client.outreach.content.standing_today import standings_today
+from wardround.client.policy.people_file import people_of
 
 
 def texts_of(home: Path) -> list[dict[str, Any]]:
@@ -17,9 +17,8 @@ def texts_of(home: Path) -> list[dict[str, Any]]:
         return []
     with open_home(home) as opened:
         content = read_folder(opened.home.content_folder)
-        decisions = ContentApprovals(opened.home.approvals_folder, opened.home.key.public).read()
-        today = opened.home.date(opened.now)
-    standing = standings(content.modules, content.guidelines, decisions, today)
+        people = people_of(home, opened.home.timezone)
+        standing = standings_today(opened.home, content, people, opened.now)
     return [
         {**text_of_module(module), "topic": module.topic, "channel": module.channel, "author": module.author,
          "state": standing[module.name].state}

@@ -8,16 +8,21 @@
         name: Ada Byron
         also: [Ada King]               # how older decisions and modules name the same person
         roles: [communications]
+        left: 2026-11-30               # from this day on she decides nothing, and nothing that she signed then counts
 
 Guarantee (test_people.py): whoever decides is one account, however they spell themselves, so that one person never
 counts as two. Two accounts whose names could be one person's are refused until somebody says that they are two
-(``distinct_from``).
+(``distinct_from``). What somebody signed counts while they are enrolled, and if it was signed before they left: who is
+deleted here has signed nothing.
 """
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
 from itertools import combinations
+from zoneinfo import ZoneInfo
 
 from wardround.client.policy.likeness import could_be_one, has_letters
 from wardround.protocol.characters import has_word_of_two_alphabets
@@ -39,13 +44,17 @@ _MOST_LISTED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """One person. account: of ASCII; also: other spellings. roles: of ``ROLES``; without any they only write texts."""
+    """One person. account: of ASCII; also: other spellings. roles: of ``ROLES``; without any they only write texts.
+
+    left: in the hospital's calendar, the first day that is not theirs any more.
+    """
 
     account: str
     name: str
     also: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     distinct_from: tuple[str, ...] = ()
+    left: date | None = None
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -55,18 +64,26 @@ class Person:
 
 @dataclass(frozen=True)
 class People:
-    """Everybody who is enrolled, by account. None is enrolled where there is no file."""
+    """Everybody who is enrolled, by account, those who left too. None is enrolled where there is no file.
+
+    timezone: the hospital's, for the day of a signature.
+    """
 
     by_account: Mapping[str, Person] = field(default_factory=dict)
+    timezone: str = "UTC"
+
+    def signer(self, text: str, at: datetime) -> Person | None:
+        """Give who signed by this name at a time; None where it counts for nothing."""
+        found = self.find(text)
+        day = at.astimezone(ZoneInfo(self.timezone)).date()
+        return found if found is not None and (found.left is None or day < found.left) else None
 
     def find(self, text: str) -> Person | None:
         """Give the person of this account, name or other spelling; None for anybody else."""
-        wanted = _plain(text)
-        people = self.by_account.values()
-        return next((one for one in people if wanted in map(_plain, one.spellings)), None)
+        return self._by_spelling.get(_plain(text))
 
     def known(self, text: str) -> Person:
-        """Give the person; ConfigurationError lists who is enrolled."""
+        """Give the person, who has not left; ConfigurationError lists who is enrolled."""
         found = self.find(text)
         if not self.by_account:
             raise ConfigurationError(
@@ -75,13 +92,17 @@ class People:
         if found is None:
             raise ConfigurationError(
                 f"person={shown(text)}: is not in {PEOPLE}; {self._nearest(text)}give --person with an account or a "
-                f"name that stands there: {self._listed(self.by_account.values())}"
+                f"name that stands there: {self._listed(self._there())}"
+            )
+        if found.left is not None:
+            raise ConfigurationError(
+                f"person={found.name}: left on {found.left}, by {PEOPLE}; there are: {self._listed(self._there())}"
             )
         return found
 
     def with_role(self, *roles: str) -> tuple[Person, ...]:
-        """Give everybody who has one of these roles."""
-        return tuple(one for one in self.by_account.values() if set(one.roles) & set(roles))
+        """Give everybody who has one of these roles, and has not left."""
+        return tuple(one for one in self._there() if set(one.roles) & set(roles))
 
     def acting(self, text: str, *roles: str) -> Person:
         """Give the person who acts in one of these roles; ConfigurationError where they have none of them."""
@@ -93,16 +114,23 @@ class People:
             )
         return found
 
+    @cached_property
+    def _by_spelling(self) -> Mapping[str, Person]:
+        return {_plain(name): one for one in self.by_account.values() for name in one.spellings}
+
+    def _there(self) -> tuple[Person, ...]:
+        return tuple(one for one in self.by_account.values() if one.left is None)
+
     def _listed(self, people: Iterable[Person]) -> str:
         names = sorted(f"{one.account} ({one.name})" for one in people)
         more = f", and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
         return ", ".join(names[:_MOST_LISTED]) + more if names else "nobody"
 
     def _nearest(self, text: str) -> str:
-        return did_you_mean(text, [name for one in self.by_account.values() for name in one.spellings])
+        return did_you_mean(text, [name for one in self._there() for name in one.spellings])
 
 
-def read_people(content: bytes) -> People:
+def read_people(content: bytes, timezone: str = "UTC") -> People:
     """Read the file's bytes; ConfigurationError names what is wrong, or who could be one person."""
     top = Section(read_yaml(content, PEOPLE, LARGEST_YAML), PEOPLE)
     section = top.section("people", {})
@@ -114,7 +142,7 @@ def read_people(content: bytes) -> People:
     faults = list(_doubles(people))
     if faults:
         raise ConfigurationError("; ".join(faults))
-    return People(people)
+    return People(people, timezone)
 
 
 def _person(account: str, section: Section) -> Person:
@@ -127,6 +155,7 @@ def _person(account: str, section: Section) -> Person:
         also=part.texts("also", ()),
         roles=part.texts("roles", ()),
         distinct_from=part.texts("distinct_from", ()),
+        left=_day(part),
     )
     part.finish()
     if not set(found.roles) <= set(ROLES):
@@ -137,6 +166,14 @@ def _person(account: str, section: Section) -> Person:
                 "name", "must be a person's name, each word of it in one alphabet (also: the same)"
             )
     return found
+
+
+def _day(part: Section) -> date | None:
+    text = part.text("left", "")
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise part.fail("left", "must be a date, as in 2026-11-30") from error
 
 
 def _doubles(people: Mapping[str, Person]) -> Iterator[str]:

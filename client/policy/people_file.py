@@ -10,15 +10,18 @@ from wardround.protocol.text.plain import LARGEST_YAML
 _TEMPLATE = Path(__file__).parent / "templates" / PEOPLE
 
 
-def people_of(home: Path) -> People:
-    """Read a home's file, nobody where there is none; ConfigurationError names what is wrong with it."""
+def people_of(home: Path, timezone: str = "UTC") -> People:
+    """Read a home's file, nobody where there is none; ConfigurationError names what is wrong with it.
+
+    timezone: the hospital's; needed where it is asked whether a signature counts.
+    """
     try:
         content = read_bounded(home / PEOPLE, LARGEST_YAML)
     except FileNotFoundError:
         return People()
     except OSError as error:
         raise ConfigurationError(f"{PEOPLE}={home / PEOPLE}: cannot be read ({error.strerror})") from error
-    return read_people(content)
+    return read_people(content, timezone)
 
 
 def begin_people(home: Path) -> Path:

@@ -11,9 +11,11 @@
     deciding       who may approve or retire a module
     approvals      what of all decisions holds today
     approvals_file the decisions, signed and kept for good
+    standing_today what holds of them in a home today
     choice         the module that a patient may get, or why none
     draft          variants that a program writes, as files that nothing is sent from
     generator      that program, started and ended
 
-Everything here but ``folder``, ``approvals_file`` and ``generator`` is pure, and knows no command and no page.
+Everything here but ``folder``, ``approvals_file``, ``standing_today`` and ``generator`` is pure, and knows no command
+and no page.
 """

@@ -10,11 +10,8 @@ from wardround.client.outreach.content.approvals import (
     APPROVED,
     RETIRED,
     ContentDecision,
-    Standing,
-    standings,
 )
 from wardround.client.outreach.content.deciding import LONGEST_REASON
-from wardround.client.outreach.content.folder import ContentFolder
 from wardround.client.outreach.content.language import is_language
 from wardround.client.outreach.content.module import is_id
 from wardround.client.outreach.signed_log import LogForm, SignedLog
@@ -30,10 +27,6 @@ class ContentApprovals(SignedLog[ContentDecision]):
     def __init__(self, folder: Path, public: str) -> None:
         """Name the folder; it is made with the first decision."""
         super().__init__(folder, public, _FORM)
-
-    def standings(self, content: ContentFolder, today: date) -> dict[str, Standing]:
-        """Say how each module of the folder stands, by name; ConfigurationError as ``read``."""
-        return standings(content.modules, content.guidelines, self.read(), today)
 
 
 def _to_plain(decision: ContentDecision) -> dict[str, Any]:

@@ -122,7 +122,9 @@ def chosen(
 
 
 def approve(decider: Decider, proposals: Sequence[OutreachProposal], read_seconds: float | None) -> Approval:
-    """Sign a yes; what needs another person's waits for it. read_seconds: how long the texts were shown, if they were.
+    """Sign a yes; what needs another person's waits for it. proposals: also approved ones, by who counts no more.
+
+    read_seconds: how long the texts were shown, if they were.
 
     ConfigurationError where this person signed all of them before, and another one is needed.
     """
@@ -146,7 +148,8 @@ def approve(decider: Decider, proposals: Sequence[OutreachProposal], read_second
         reason=decider.reason,
         at=decider.now,
     )
-    return Approval(moved, tuple(one.id for one in proposals if one not in ready), needed)
+    again = tuple(one.id for one in ready if one.state == APPROVED)
+    return Approval((*again, *moved), tuple(one.id for one in proposals if one not in ready), needed)
 
 
 def set_aside(decider: Decider, proposals: Sequence[OutreachProposal], kind: str) -> tuple[int, ...]:

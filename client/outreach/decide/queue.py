@@ -15,7 +15,7 @@ from wardround.client.outreach.decide.rules import FEWEST_SHOWN
 from wardround.client.outreach.decide.signed import SignedAbout
 from wardround.client.outreach.decide.why import why_this_one
 from wardround.client.outreach.journal.records import OutreachProposal, as_text
-from wardround.client.outreach.recalls import RecalledModels
+from wardround.client.outreach.journal.states import APPROVED, PROPOSED
 
 RECALLED = "recalled"
 
@@ -93,9 +93,11 @@ def shown_count(count: int | None) -> str:
     return f"fewer than {FEWEST_SHOWN}" if count is None else f"{count:,}"
 
 
-def as_they_stand(proposals: Sequence[OutreachProposal], recalled: RecalledModels) -> list[OutreachProposal]:
-    """Give them to be looked at: what a recalled model chose is *recalled*, whatever the journal says so far."""
-    return [replace(one, state=RECALLED) if recalled.chose(one) else one for one in proposals]
+def as_it_stands(proposal: OutreachProposal, waits: bool, recalled: bool) -> OutreachProposal:
+    """Give it to be looked at: what a recalled model chose is *recalled*, what is approved no more waits again."""
+    if recalled:
+        return replace(proposal, state=RECALLED)
+    return replace(proposal, state=PROPOSED) if waits and proposal.state == APPROVED else proposal
 
 
 def for_communications(proposals: Sequence[OutreachProposal]) -> list[QueueGroup]:

@@ -177,6 +177,27 @@ def test_a_standing_approval_waits_for_its_second_person_and_stop_ends_it(
     assert run_outreach("standing", "list", *GRACE)[1][0]["state"] == "ended"
 
 
+def test_what_is_approved_by_somebody_who_counts_no_more_waits_for_another_person(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    """It does not leave, is seen as waiting, and leaves when somebody else approved it: no patient goes without."""
+    people = outreach.folder / "people.yaml"
+    as_before = people.read_text()
+    for person in (GRACE, IDA):
+        assert run_outreach(*BOTH, *person)[0] == 0
+    people.write_text(as_before.replace("name: Ida Rhodes", "left: 2026-01-01, name: Ida Rhodes"))
+    assert people.read_text() != as_before
+    _, said, _ = run_outreach("export", "texts", "--person", "grace")
+    assert (said["sent"], said["kept"]) == (0, {"signed": 12})
+    code, _, error = run_outreach(*BOTH, *IDA)
+    assert (code, "left on 2026-01-01" in error) == (2, True)
+    assert {one["state"] for one in run_outreach("queue", "--person", "grace")[1]["waiting"]} == {"proposed"}
+    assert run_outreach(*BOTH, *GRACE)[0] == 2
+    code, said, error = run_outreach(*BOTH, *ADA)
+    assert (code, len(said["approved"])) == (0, 12), error
+    assert run_outreach("export", "texts", "--person", "grace")[1]["sent"] == 12
+
+
 def test_what_a_recalled_model_chose_is_not_approved_and_is_seen_as_recalled(
     outreach: Hospital, run_outreach: Run
 ) -> None:

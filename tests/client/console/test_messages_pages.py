@@ -16,6 +16,7 @@ from tests.client.outreach.decide.outreach_home import (
 from tests.pages.browser import Browser, Tags
 from wardround.client.home.home import load_home
 from wardround.client.outreach.decide.acts import OutreachLog
+from wardround.protocol.errors import ConfigurationError
 
 PEOPLE = """people:
   grace: {name: Grace Hopper, roles: [clinician, approver]}
@@ -184,6 +185,27 @@ def test_what_a_recalled_model_chose_is_shown_as_that_and_approved_by_nobody(dec
     assert decide(enter("grace"), "approve", 2).status_code == 200
     assert decide(enter("grace"), "refuse", 1).status_code == 200
     assert states(decided.hospital) == {"proposed": 11, "refused": 1}
+
+
+def test_who_left_is_out_of_the_pages_and_another_person_approves_what_they_did(
+    decided: Console, enter
+) -> None:
+    grace, ida = enter("grace"), enter("ida")
+    for one in (grace, ida):
+        assert decide(one, "approve", 1).status_code == 200
+    people = decided.hospital.folder / "people.yaml"
+    people.write_text(
+        PEOPLE.replace("ida: {", "ida: {left: 2026-01-01, ").replace(
+            "ada: {name: Ada Byron, roles: [communications]}",
+            "ada: {name: Ada Byron, roles: [communications]}\n  mary: {name: Mary Shaw, roles: [clinician]}",
+        )
+    )
+    decided.accounts.admit("mary", PASSWORD)
+    assert "P-1<" not in ida.get("/messages").text
+    with pytest.raises(ConfigurationError, match="or left"):
+        decided.accounts.admit("ida", PASSWORD)
+    assert decide(enter("mary"), "approve", 1).status_code == 200
+    assert [one.person for one in log(decided)] == ["Grace Hopper", "Ida Rhodes", "Mary Shaw"]
 
 
 @pytest.mark.parametrize(

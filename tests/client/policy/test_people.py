@@ -1,5 +1,6 @@
 """One person is one account: nobody acts as two under another spelling, and the list itself holds nobody twice."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,27 @@ def test_other_peoples_names_are_taken(other: str) -> None:
     assert len(people(grace=GRACE, other={"name": other}).by_account) == 2
 
 
+def test_who_left_decides_nothing_more_and_what_they_signed_before_counts() -> None:
+    """By the hospital's own days; and nobody else takes the name."""
+    left = {**GRACE, "left": "2026-11-30"}
+    text = yaml.safe_dump({"people": {"grace": left, "ida": {"name": "Ida Rhodes", "roles": ["clinician"]}}})
+    found = read_people(text.encode(), "America/New_York")
+    with pytest.raises(ConfigurationError, match=r"left on 2026-11-30, .* ida \(Ida Rhodes\)$"):
+        found.acting("grace", "clinician")
+    with pytest.raises(ConfigurationError, match=r"stands there: ida \(Ida Rhodes\)$"):
+        found.acting("Grace Hoper", "clinician")
+    assert [one.account for one in found.with_role("clinician")] == ["ida"]
+    last, next_ = datetime(2026, 11, 30, 4, 59, tzinfo=UTC), datetime(2026, 11, 30, 5, 1, tzinfo=UTC)
+    assert (found.signer("Grace Hopper", last), found.signer("Grace Hopper", next_)) == (
+        found.find("grace"),
+        None,
+    )
+    assert found.signer("ida", next_) == found.find("ida")
+    assert found.signer("Mary Shaw", last) is None
+    with pytest.raises(ConfigurationError, match="a name in common"):
+        people(grace=left, other={"name": "Grace Hopper"})
+
+
 def test_two_people_whose_names_are_alike_are_said_to_be_two() -> None:
     jan, jane = {"name": "Jan Smith"}, {"name": "Jane Smith"}
     with pytest.raises(ConfigurationError, match=r"distinct_from: \[jane\]"):
@@ -90,7 +112,8 @@ def test_two_accounts_never_share_a_name_whatever_is_said(other: dict[str, objec
     "wrong",
     [
         {"name": "..."}, {"name": ""}, {}, {"name": "A\u202eda"}, {"name": "Ida", "roles": ["chief"]},
-        {"name": "Ida", "password": "x"}, {"name": "Ida", "roles": "clinician"}, {"name": "Id\u0430 Rhodes"},
+        {"name": "Ida", "left": "soon"}, {"name": "Ida", "password": "x"},
+        {"name": "Ida", "roles": "clinician"}, {"name": "Id\u0430 Rhodes"},
     ],
 )  # fmt: skip
 def test_what_is_no_person_is_refused(wrong: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -55,8 +56,8 @@ def retired(module: Module) -> ContentDecision:
     return ContentDecision(**{**vars(approved(module)), "kind": "retired", "until": None})
 
 
-def state(module: Module, *decisions: ContentDecision, today: date = TODAY) -> str:
-    return standings([module], guidelines_of(), decisions, today)[module.name].state
+def state(module: Module, *decisions: ContentDecision, today: date = TODAY, people: People = ENROLLED) -> str:
+    return standings([module], guidelines_of(), decisions, people, today)[module.name].state
 
 
 def test_only_the_approved_bytes_may_be_sent() -> None:
@@ -82,7 +83,7 @@ def test_any_change_of_bytes_lapses_the_approval(data: st.DataObject) -> None:
     except ConfigurationError:
         return
     assert hashlib.sha256(changed).hexdigest() == module.digest
-    assert not standings([module], guidelines_of(), [decision], TODAY)[module.name].may_be_sent
+    assert not standings([module], guidelines_of(), [decision], ENROLLED, TODAY)[module.name].may_be_sent
 
 
 def test_an_approval_ends_and_begins_with_its_days() -> None:
@@ -102,10 +103,30 @@ def test_the_last_decision_holds() -> None:
     assert state(module, approved(module), approved(other)) == "changed since it was approved"
 
 
+def test_an_approval_counts_by_who_is_enrolled_and_had_not_left() -> None:
+    """Who left goes on being heard for what they signed before; who was deleted never signed; a no is anybody's."""
+    module, day = module_of(), NOW.date()
+    by_ida = replace(approved(module), person="Ida Rhodes")
+
+    def with_grace(**changes: object) -> People:
+        grace = replace(ENROLLED.by_account["grace"], **changes)  # type: ignore[arg-type]
+        return replace(ENROLLED, by_account={**ENROLLED.by_account, "grace": grace})
+
+    gone = replace(ENROLLED, by_account={"ida": ENROLLED.by_account["ida"]})
+    late, never = with_grace(left=day), "who approved it is not in people.yaml, or had left"
+    assert state(module, approved(module), people=with_grace(left=day + timedelta(days=1))) == "approved"
+    assert state(module, approved(module), people=with_grace(roles=())) == "approved"
+    for people in (late, gone, People()):
+        assert state(module, approved(module), people=people) == never
+        assert state(module, by_ida, retired(module), approved(module), people=people) == never
+    assert state(module, by_ida, approved(module), people=gone) == "approved"
+    assert state(module, by_ida, retired(module), people=late) == "retired"
+
+
 def test_guidelines_of_today_hold_for_what_was_approved_before() -> None:
     module = module_of()
     stricter = guidelines_of(phrases={"en": {"guilt": ["see you then"]}})
-    found = standings([module], stricter, [approved(module)], TODAY)[module.name]
+    found = standings([module], stricter, [approved(module)], ENROLLED, TODAY)[module.name]
     assert found.state == "has faults under today's guidelines"
 
 
@@ -113,7 +134,7 @@ def test_a_translation_stands_on_its_originals_approval() -> None:
     english, spanish = module_of(), module_of(**SPANISH)
 
     def of_spanish(*decisions: ContentDecision, original: Module = english) -> str:
-        return standings([spanish, original], guidelines_of(), decisions, TODAY)[spanish.name].state
+        return standings([spanish, original], guidelines_of(), decisions, ENROLLED, TODAY)[spanish.name].state
 
     both = (approved(english), approved(spanish, english))
     assert of_spanish(*both) == "approved"
@@ -233,7 +254,7 @@ def test_nobody_gets_a_module_in_another_language(folder: ContentFolder) -> None
     decisions = [decide(folder), decide(folder, "visit.es")]
 
     def sent(language: str | None, decided: list[ContentDecision] = decisions) -> object:
-        stand = standings(folder.modules, folder.guidelines, decided, TODAY)
+        stand = standings(folder.modules, folder.guidelines, decided, ENROLLED, TODAY)
         found = module_for("visit", language, modules, stand, folder.guidelines)
         return found.rule if isinstance(found, Held) else found.language
 
@@ -272,5 +293,5 @@ def test_what_may_be_sent_was_approved_last_as_it_is(history: list[tuple[str, in
     """Over random histories of three versions of a module."""
     make: dict[str, Callable[[Module], ContentDecision]] = {"approve": approved, "retire": retired}
     decisions = [make[act](VERSIONS[number]) for act, number in history]
-    found: Standing = standings([VERSIONS[now]], guidelines_of(), decisions, TODAY)["visit.en"]
+    found: Standing = standings([VERSIONS[now]], guidelines_of(), decisions, ENROLLED, TODAY)["visit.en"]
     assert found.may_be_sent == (bool(history) and history[-1] == ("approve", now))

@@ -1,5 +1,6 @@
 """A proposal leaves only by the word of enough people about exactly this content; time passing approves nothing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ from wardround.client.outreach.decide.rules import (
 from wardround.client.outreach.decide.signed import signed_about
 from wardround.client.outreach.decide.standing import is_sampled, within
 from wardround.client.outreach.journal.records import OutreachProposal
+from wardround.client.policy.people import People
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.wire.signing import new_key
 
@@ -66,6 +68,31 @@ def test_a_later_no_counts_and_a_later_yes_too(against: str) -> None:
     yes, no = act("approve", [ONE]), act(against, [ONE])
     assert not approved(yes, no)
     assert approved(yes, no, yes)
+
+
+def with_people(**changes: dict[str, object]) -> People:
+    """The people, of whom some changed."""
+    each = PEOPLE.by_account
+    return People(each | {one: replace(each[one], **more) for one, more in changes.items()})  # type: ignore[arg-type]
+
+
+def test_what_somebody_signed_before_they_left_counts_and_nothing_later() -> None:
+    """A single approval; a standing one decides every day, and needs both there. Who was deleted never signed."""
+    both = [act("approve", [ONE], person=name, needed=2) for name in (GRACE, IDA)]
+    standing_ = act("standing", standing=standing())
+    always = (standing_, replace(standing_, person=IDA, number=1), act("apply", [ONE], number=1))
+    tomorrow, today = ({"left": TODAY + timedelta(days=days)} for days in (1, 0))
+
+    def counts(acts: Sequence[OutreachAct], people: People) -> bool:
+        return signed_about(acts).approved(ONE, people, TODAY)
+
+    assert counts(both, with_people(ida=tomorrow))
+    assert counts(both, with_people(ida=tomorrow, grace=tomorrow))
+    assert not counts(both, with_people(ida=today))
+    assert not counts(both, with_people(ida={"roles": ()}))
+    assert not counts(both, People({one: who for one, who in PEOPLE.by_account.items() if one != "ida"}))
+    assert counts(always, PEOPLE)
+    assert not counts(always, with_people(ida=tomorrow))
 
 
 CHANGES = (
