@@ -36,9 +36,27 @@ def could_be_one(one: str, other: str) -> bool:
     )
 
 
+def comparable(one: str, other: str) -> bool:
+    """Whether two names are of one and the same script, so that ``could_be_one`` can tell them apart.
+
+    >>> comparable("Мария Иванова", "Maria Ivanova"), comparable("Maria Иванова", "Maria Ivanova")
+    (False, False)
+    >>> comparable("Maria Ivanova", "Grace Hopper")
+    True
+    """
+    scripts = _scripts(one)
+    return len(scripts) == 1 and scripts == _scripts(other)
+
+
 def has_letters(name: str) -> bool:
     """Whether there is anything to compare."""
     return bool(_words(name))
+
+
+@lru_cache(4096)
+def _scripts(name: str) -> frozenset[str]:
+    letters = filter(str.isalpha, unicodedata.normalize("NFKC", name))
+    return frozenset(unicodedata.name(letter, "?").partition(" ")[0] for letter in letters)
 
 
 @lru_cache(4096)

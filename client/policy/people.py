@@ -12,8 +12,9 @@
 
 Guarantee (test_people.py): whoever decides is one account, however they spell themselves, so that one person never
 counts as two. Two accounts whose names could be one person's are refused until somebody says that they are two
-(``distinct_from``). What somebody signed counts while they are enrolled, and if it was signed before they left: who is
-deleted here has signed nothing.
+(``distinct_from``); so are two whose names nobody can compare, as Мария Иванова and Maria Ivanova, until one of them is
+spelt in the other's alphabet too (``also``). What somebody signed counts while they are enrolled, and if it was signed
+before they left: who is deleted here has signed nothing.
 """
 
 import unicodedata
@@ -21,10 +22,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, product
 from zoneinfo import ZoneInfo
 
-from wardround.client.policy.likeness import could_be_one, has_letters
+from wardround.client.policy.likeness import comparable, could_be_one, has_letters
 from wardround.protocol.characters import has_word_of_two_alphabets
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.nearest import did_you_mean
@@ -185,9 +186,9 @@ def _doubles(people: Mapping[str, Person]) -> Iterator[str]:
         pair = f"{PEOPLE}: {one.account} ({one.name}) and {other.account} ({other.name})"
         if set(map(_plain, one.spellings)) & set(map(_plain, other.spellings)):
             yield f"{pair} have a name in common; write more of each name, as in 'John Smith (ward 3)'"
-        elif not _said_distinct(one, other) and _alike(one, other):
+        elif not _said_distinct(one, other) and (why := _alike(one, other)):
             yield (
-                f"{pair} could be one person: keep one of them, or, where they are two, write "
+                f"{pair} {why}: keep one of them, or, where they are two, write "
                 f"distinct_from: [{other.account}] under {one.account}"
             )
 
@@ -196,9 +197,15 @@ def _said_distinct(one: Person, other: Person) -> bool:
     return other.account in one.distinct_from or one.account in other.distinct_from
 
 
-def _alike(one: Person, other: Person) -> bool:
+def _alike(one: Person, other: Person) -> str:
+    """Say why two accounts could be one person's; empty where their names tell them apart."""
     # Accounts are short, and the hospital's own scheme: only names are compared by how they look.
-    return any(could_be_one(a, b) for a in (one.name, *one.also) for b in (other.name, *other.also))
+    pairs = list(product((one.name, *one.also), (other.name, *other.also)))
+    if any(could_be_one(a, b) for a, b in pairs):
+        return "could be one person"
+    if not any(comparable(a, b) for a, b in pairs):
+        return "could be one person, in two alphabets: write one of the names in the other's too, under also"
+    return ""
 
 
 def _plain(text: str) -> str:
