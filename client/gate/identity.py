@@ -1,21 +1,19 @@
 """Identifiers become keyed hashes at the door; everything per patient is drawn from that hash alone.
 
-BLAKE2b with the hospital's key (RFC 7693) gives each patient 32 bytes: 16 are the token, 8 decide between
+A hash with the hospital's key (``keyed_hash``) gives each patient 32 bytes: 16 are the token, 8 decide between
 training and held-out, 8 seed the draw of events. Nothing else has a part in either.
 """
-
-import hashlib
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wardround.client.gate.keyed_hash import HOSPITAL, PATIENT_TOKEN, KeyedHash
 from wardround.protocol.arrays import Booleans, Integers
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 
 HELDOUT_SHARE = 0.25
 PATIENT = "patient"
-_DIGEST_BYTES = 32
 
 
 def hospital_key(key: bytes, hospital: str) -> bytes:
@@ -23,7 +21,7 @@ def hospital_key(key: bytes, hospital: str) -> bytes:
 
     A single hospital given this key and a federation given ``key`` draw the same for the same patient.
     """
-    return hashlib.blake2b(hospital.encode(), key=_fitted(key), digest_size=_DIGEST_BYTES).digest()
+    return KeyedHash(key, HOSPITAL)(hospital.encode())
 
 
 def identify(pairs: pl.DataFrame, key: bytes) -> pl.DataFrame:
@@ -36,11 +34,11 @@ def identify(pairs: pl.DataFrame, key: bytes) -> pl.DataFrame:
     if "hospital" in pairs.columns:
         hospitals = pairs["hospital"].to_list()
         keys = {hospital: hospital_key(key, hospital) for hospital in set(hospitals)}
-        hashes = {hospital: _keyed_hash(one) for hospital, one in keys.items()}
-        digests = [_digest(hashes[h], name) for h, name in zip(hospitals, names, strict=True)]
+        hashes = {hospital: KeyedHash(one, PATIENT_TOKEN) for hospital, one in keys.items()}
+        digests = [hashes[h](name.encode()) for h, name in zip(hospitals, names, strict=True)]
     else:
-        keyed = _keyed_hash(key)
-        digests = [_digest(keyed, name) for name in names]
+        keyed = KeyedHash(key, PATIENT_TOKEN)
+        digests = [keyed(name.encode()) for name in names]
     # Big-endian: halves then sort as the token's bytes do, on every machine.
     words = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 4).astype(np.uint64)
     people = pairs.with_columns(
@@ -83,20 +81,3 @@ def drawn_events(seeds: NDArray[np.uint64], starts: Integers, most: int) -> Bool
     # lexsort keeps patients in place, so that ordinals are ranks among the sorted events.
     drawn[events[order][ordinals >= most]] = False
     return drawn
-
-
-def _fitted(key: bytes) -> bytes:
-    # BLAKE2b takes keys of at most 64 bytes: any length is hashed to 32 first.
-    return hashlib.blake2b(key, digest_size=_DIGEST_BYTES, person=b"wardround key").digest()
-
-
-def _keyed_hash(key: bytes) -> "hashlib.blake2b":
-    # `person` keeps the uses of one key apart: no token is the digest of something else.
-    return hashlib.blake2b(key=_fitted(key), digest_size=_DIGEST_BYTES, person=b"wardround token")
-
-
-def _digest(keyed: "hashlib.blake2b", name: str) -> bytes:
-    # A copy: the key's block is hashed once, not once per patient.
-    copy = keyed.copy()
-    copy.update(name.encode())
-    return copy.digest()

@@ -1,8 +1,7 @@
 """Who is one patient, as a study would have it and as hospital.yaml says: the clause, and what the ledger records."""
 
-import hashlib
-
 from wardround.client.connectors.source import TableSource
+from wardround.client.gate.keyed_hash import WHO, KeyedHash
 from wardround.client.home.home import SETTINGS, Home
 from wardround.client.ledger.known_by import KnownBy
 from wardround.protocol.contract.contract import TABLES, Contract
@@ -50,10 +49,7 @@ def patients_known(home: Home, contract: Contract) -> KnownBy:
         "case": form.case,
         "leading_zeros": form.leading_zeros,
     }
-    keyed = hashlib.blake2b(
-        canonical_json(plain), key=home.patients_key, digest_size=32, person=b"wardround who"
-    )
-    return KnownBy(keyed.hexdigest(), form.form)
+    return KnownBy(KeyedHash(home.patients_key, WHO)(canonical_json(plain)).hex(), form.form)
 
 
 def _column(source: TableSource, table: str, contract: Contract) -> str:

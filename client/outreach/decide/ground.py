@@ -14,10 +14,11 @@ import polars as pl
 from wardround.client.connectors.source import TableSource
 from wardround.client.connectors.timestamps import wall_clock
 from wardround.client.connectors.withdrawals import Withdrawal
+from wardround.client.gate.keyed_hash import STAFF
 from wardround.client.outreach.content.choice import Authorisations, Held
 from wardround.client.outreach.decide.patients import patients_by_token
 from wardround.client.outreach.journal.records import OutreachProposal
-from wardround.client.outreach.journal.tokens import PROFESSIONALS, token_of
+from wardround.client.outreach.journal.tokens import token_of
 from wardround.client.outreach.permission.authorisations import authorisations_of
 from wardround.client.outreach.permission.caps import WEEK_DAYS, at_cap
 from wardround.client.outreach.permission.permission import Permission, permission_of
@@ -204,7 +205,7 @@ def _staff(
             for name, channel in mine.select("professional", "channel").unique().iter_rows():
                 found.setdefault(name, set()).add((trigger.name, channel))
     return {
-        token_of(str(name), key, PROFESSIONALS): Professional(
+        token_of(str(name), key, STAFF): Professional(
             name=str(name),
             addresses=dict(part.select("channel", "address").iter_rows()),
             due=frozenset(found.get(str(name), ())),

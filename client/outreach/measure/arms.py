@@ -1,20 +1,18 @@
 """Which arm a patient is in, what part of a capacity an arm has, and draws among modules that are equal. Pure.
 
-An arm is a keyed hash of the patient's identifier (BLAKE2b, RFC 7693) under the hospital's patients key, with a label
-of its own: neither the gate's split of patients nor the journal's tokens tell anything of it
+An arm is a keyed hash of the patient's identifier under the hospital's patients key, with a label of its own
+(``gate.keyed_hash``): neither the gate's split of patients nor the journal's tokens tell anything of it
 (``test_arms_are_independent_of_the_gates_split``). It is fixed for as long as a protocol runs, whatever is due,
 allowed or left of a capacity; another protocol draws anew.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from wardround.client.gate.keyed_hash import ARM, EXPLORED, KeyedHash, Use
 from wardround.protocol.arrays import Floats
-
-_ARMS, _EXPLORED = b"outreach arms", b"outreach explore"  # BLAKE2b's ``person``: at most 16 bytes
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,11 @@ def drawn_arms(
     return tuple(names[place] for place in places.tolist())
 
 
-def uniform(patients: Sequence[str], key: bytes, protocol: str, person: bytes = _ARMS) -> Floats:
+def uniform(patients: Sequence[str], key: bytes, protocol: str, use: Use = ARM) -> Floats:
     """Give each patient's number in [0, 1), of 53 bits: float64 [patients]. protocol: its name, a line."""
-    keyed = hashlib.blake2b(key=key, digest_size=8, person=person)
-    keyed.update(protocol.encode() + b"\0")  # no name holds a zero: no two pairs run into each other
-    words = np.frombuffer(b"".join(_digest(keyed, patient) for patient in patients), ">u8")
+    # No name holds a zero: no two pairs run into each other.
+    keyed = KeyedHash(key, use, protocol.encode() + b"\0")
+    words = np.frombuffer(b"".join(keyed(patient.encode()) for patient in patients), ">u8")
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
@@ -77,11 +75,5 @@ def draw_module(
     candidates = sorted(set(allowed) & set(equal))
     if len(candidates) < 2:
         return None
-    place = uniform([f"{patient}\0{occasion}"], key, protocol, _EXPLORED)[0] * len(candidates)
+    place = uniform([f"{patient}\0{occasion}"], key, protocol, EXPLORED)[0] * len(candidates)
     return Draw(candidates[int(place)], 1 / len(candidates))
-
-
-def _digest(keyed: "hashlib.blake2b", patient: str) -> bytes:
-    copy = keyed.copy()  # the key's block and the name are hashed once, not once per patient
-    copy.update(patient.encode())
-    return copy.digest()

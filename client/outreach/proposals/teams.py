@@ -6,10 +6,11 @@ from datetime import datetime
 
 import polars as pl
 
+from wardround.client.gate.keyed_hash import STAFF
 from wardround.client.outreach.content.choice import Held
 from wardround.client.outreach.journal.records import as_text
 from wardround.client.outreach.journal.schema import PROPOSAL_COLUMNS
-from wardround.client.outreach.journal.tokens import PROFESSIONALS, tokens
+from wardround.client.outreach.journal.tokens import tokens
 from wardround.client.outreach.permission.slots import next_slots
 from wardround.client.outreach.proposals.library import Library
 from wardround.client.outreach.triggers.settings import OutreachSettings
@@ -52,7 +53,7 @@ def team_rows(
         text = pl.format('["{} of your patients"]', pl.col("patients"))
         rows.append(
             mine.with_columns(
-                token=tokens(mine["professional"], key, PROFESSIONALS),
+                token=tokens(mine["professional"], key, STAFF),
                 reasons=text,
                 **{name: pl.lit(value) for name, value in same.items()},
             ).select(PROPOSAL_COLUMNS)

@@ -13,11 +13,12 @@ import polars as pl
 import pytest
 
 from tests.builders import ROOT
+from wardround.client.gate.keyed_hash import JOURNAL, STAFF
 from wardround.client.outreach.journal.journal import Journal
 from wardround.client.outreach.journal.records import as_text, as_time
 from wardround.client.outreach.journal.schema import HELD_COLUMNS, PROPOSAL_COLUMNS
 from wardround.client.outreach.journal.states import MOVES, STATES
-from wardround.client.outreach.journal.tokens import JOURNAL, PROFESSIONALS, token_of, tokens
+from wardround.client.outreach.journal.tokens import token_of, tokens
 from wardround.protocol.errors import ConfigurationError
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
@@ -156,7 +157,7 @@ def test_an_export_is_written_once_for_each_proposal(journal):
 def test_tokens_of_two_uses_have_nothing_in_common():
     key = bytes(range(32))
     names = pl.Series(["P1", "P2", None])
-    found = [tokens(names, key, use).to_list() for use in (JOURNAL, PROFESSIONALS)]
+    found = [tokens(names, key, use).to_list() for use in (JOURNAL, STAFF)]
     assert [one[2] for one in found] == [None] * 2
     assert len({text for one in found for text in one[:2]}) == 4
     assert token_of("P1", key) == found[0][0]
