@@ -118,6 +118,7 @@ def test_messages_have_no_barrier_and_pictures_of_them_are_made(
     for role, path in (
         ("clinician", "/messages"),
         ("clinician", "/messages/1/change"),
+        ("clinician", "/standing/new?trigger=unconfirmed-visit&module=visit.en"),
         ("communications", "/messages"),
         ("communications", "/texts"),
     ):
