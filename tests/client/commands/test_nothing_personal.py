@@ -185,6 +185,8 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
         ["console", "account", "add", "{name}", "--password-file", "{password}"],
         ["console", "account", "list"],
         ["decline", terms, "--reason", "y"],
+        ["service", "install", "--root", "{out}", "--server=192.0.2.7", "--environment=/opt/env", "--yes"],
+        ["service", "status", "--root", "{out}"], ["service", "remove", "--root", "{out}", "--yes"],
     ]  # fmt: skip
     ran = []
     for number, command in enumerate(each):
@@ -193,7 +195,8 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
             words = {"{out}": out, "{last}": str(1 + earlier), "{name}": f"mary{earlier}"}
             words["{password}"] = str(folder / "password")
             filled = [reduce(lambda word, pair: word.replace(*pair), words.items(), word) for word in command]
-            ran.append([*filled, "--verbose", "--home", str(hospital.folder), *form])
+            home = [] if command[0] == "service" else ["--home", str(hospital.folder)]
+            ran.append([*filled, "--verbose", *home, *form])
     return ran
 
 
