@@ -43,6 +43,7 @@ HOSPITAL = (
     ),
     _services("pages", *_users("console"), units=("desk", "console")),
     _services("alerts", units=("alerts",)),
+    _services("preferences", *_users("preferences"), units=("preferences",)),
     _timer("score"),
     _timer("propose"),
 )

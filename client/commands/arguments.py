@@ -8,6 +8,7 @@ from wardround.client.commands.console_flags import console
 from wardround.client.commands.content_flags import content
 from wardround.client.commands.flags import common, inner, of_contract, of_model, optional_terms
 from wardround.client.commands.outreach_flags import outreach
+from wardround.client.commands.preferences_flags import preferences
 from wardround.client.commands.service_flags import service
 from wardround.protocol.alerts.words import alerts
 from wardround.protocol.command_line.metrics_flags import metrics_at
@@ -349,6 +350,12 @@ COMMANDS = (
     Command("people", "people", "say who decides about messages to patients, and in which role", _people),
     Command("content", "content", "check, approve, retire and draft what messages to patients say", content),
     Command("outreach", "outreach", "say who is due a message, and propose what they are sent", outreach),
+    Command(
+        "preferences",
+        "preferences",
+        "the page on which patients choose their messages: set it up, and serve it",
+        preferences,
+    ),
     Command(
         "console",
         "console",

@@ -23,8 +23,8 @@ from wardround.server.main import main as operator
 AT = ("--environment", "/opt/wardround")
 ALL = (
     "--server=192.0.2.7", "--server=192.0.2.53", "--database=10.0.0.8", "--mail=10.0.0.25", "--browsers=10.2.0.0/16",
-    "--with=pages", "--with=alerts", "--score=models/spring.safetensors scores --personal", "--propose=",
-    "--propose-at=06:15",
+    "--with=pages", "--with=alerts", "--with=preferences",
+    "--score=models/spring.safetensors scores --personal", "--propose=", "--propose-at=06:15",
 )  # fmt: skip
 UNITS = "etc/systemd/system"
 
@@ -58,6 +58,9 @@ def test_all_parts_are_written_with_this_machines_values_and_the_same_again_chan
     assert "IPAddressAllow=10.0.0.25\n" in text["wardround-alerts.service"]
     console = re.findall(r"(?m)^IPAddressAllow=(.*)", text["wardround-console.service"])
     assert console == ["localhost", "10.2.0.0/16"]
+    # Who may reach the patients' page is not said by where the hospital's people sit.
+    page = re.findall(r"(?m)^IPAddressAllow=(.*)", text["wardround-preferences.service"])
+    assert page == ["127.0.0.1 ::1"]
     assert "main score models/spring.safetensors scores --personal\n" in text["wardround-score.service"]
     assert "OnCalendar=*-*-* 06:15:00\n" in text["wardround-propose.timer"]
     assert "systemctl enable --now wardround-agent.service" in capsys.readouterr().out
@@ -260,7 +263,7 @@ def test_units_start_the_environment_that_is_named(tmp_path: Path) -> None:
         for line in text.splitlines()
         if line.startswith("ExecStart=")
     ]
-    assert len(starts) == 8
+    assert len(starts) == 9
     assert all(line.startswith("ExecStart=/srv/env/bin/") for line in starts)
 
 

@@ -117,6 +117,22 @@ def test_the_supernodes_user_writes_to_memory_alone_and_starves_nobody() -> None
     assert values(journal, "SystemMaxUse") == ["64M"]
 
 
+def test_the_patients_page_sees_its_own_folder_alone_and_writes_into_the_spool_alone() -> None:
+    """What docs/preferences.md says of its user."""
+    (page,) = (unit for unit in UNITS if unit.stem == "wardround-preferences")
+    assert values(page, "User") == values(page, "Group") == ["wardround-preferences"]
+    assert values(page, "TemporaryFileSystem")[:2] == ["/run:ro", "/var/lib:ro"]
+    assert values(page, "BindReadOnlyPaths") == ["/var/lib/wardround-preferences"]
+    assert values(page, "BindPaths") == ["/var/lib/wardround-preferences/spool"]
+    assert not [key for key in ("ReadWritePaths", "StateDirectory") if values(page, key)]
+    assert values(page, "IPAddressDeny") == ["any"]
+    assert values(page, "IPAddressAllow") == ["127.0.0.1", "::1"]
+    assert values(page, "ExecStart")[-2:] == ["preferences", "serve"]
+    assert values(page, "MemorySwapMax") == ["0"]
+    (propose,) = (unit for unit in UNITS if unit.stem == "wardround-propose")
+    assert "-/var/lib/wardround-preferences/spool" in values(propose, "ReadWritePaths")
+
+
 def test_tables_are_in_no_dump_and_no_swap() -> None:
     (agent,) = (unit for unit in UNITS if unit.stem == "wardround-agent")
     assert values(agent, "MemorySwapMax") == ["0"]
