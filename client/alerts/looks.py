@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Looks:
         """ages: of a home, each table whose age the policy bounds, and whether it is too old. now: in UTC."""
         self._folder, self._now = folder, now
         self._server = Seldom(at_server, SERVER_SECONDS, clock)
+        self._old = Seldom(lambda home: _forget_old(home, now()), TABLES_SECONDS, clock)
         self._tables = Seldom(lambda home: of_tables(home, lambda: ages(home), now()), TABLES_SECONDS, clock)
 
     def __call__(self) -> list[Alert]:
@@ -55,4 +57,21 @@ class Looks:
             every = frozenset(events.EVENTS) - {events.HOME}
             text = f"the home cannot be read: {error}"
             return [Alert(event=events.HOME, subject="home", text=text, hides=every)]
-        return [*local(home, self._now()), *self._server(home), *self._tables(home)]
+        return [*local(home, self._now()), *self._server(home), *self._tables(home), *self._old(home)]
+
+
+def _forget_old(home: Home, now: datetime) -> list[Alert]:
+    """Delete what the journal has kept for its days: this program runs also where nobody proposes any more."""
+    from wardround.client.outreach.forgetting import forget_old  # polars: half a second
+    from wardround.client.outreach.journal.journal import JOURNAL_FILE, open_journal
+
+    if not (home.folder / JOURNAL_FILE).is_file():
+        return []
+    # Whoever cannot open one of the two hears it by the alerts themselves.
+    with (
+        suppress(WardroundError),
+        closing(home.open_ledger()) as ledger,
+        open_journal(home.folder) as journal,
+    ):
+        forget_old(home.folder, journal, now, ledger.time)
+    return []

@@ -14,6 +14,7 @@ from wardround.client.outreach.decide.decisions import Decider
 from wardround.client.outreach.decide.patients import patients_by_token
 from wardround.client.outreach.decide.queue import as_it_stands
 from wardround.client.outreach.decide.signed import signed_about
+from wardround.client.outreach.forgetting import forget_old
 from wardround.client.outreach.journal.journal import Journal, open_journal
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.outreach.journal.states import APPROVED
@@ -89,4 +90,5 @@ def open_outreach(options: Namespace) -> Iterator[OpenOutreach]:
     with open_home(options.home) as opened, open_journal(opened.home.folder) as journal:
         home = opened.home
         log = OutreachLog(home.approvals_folder, home.key.public)
+        forget_old(home.folder, journal, opened.now, opened.ledger.time)
         yield OpenOutreach(opened, journal, log, people_of(home.folder, home.timezone))

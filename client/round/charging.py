@@ -105,7 +105,7 @@ def _check_head(named: str | None, ward: Ward, operator: str) -> None:
     if not ward.ledger.knows(named):
         raise Refusal(
             "ledger_head",
-            "the plan's head is not in this ledger: an old copy was restored; restore the newest backup back, or "
+            "the plan's head is not in this ledger: an old copy was restored; restore the newest backup, or "
             "see ledger recover --help",
         )
     if named is None and ward.ledger.expects_head(operator):

@@ -162,12 +162,17 @@ class Journal:
         return pl.DataFrame(rows, {name: _TYPES.get(name, pl.String) for name in columns}, orient="row")
 
     def purge(self, before: datetime) -> int:
-        """Delete for good what is over and was made before a time; give how many proposals."""
+        """Delete for good what is over and was made before a time; give how many proposals.
+
+        What nobody decided is over once its own time to be sent lies before that time; what is being exported stays,
+        since it may have left.
+        """
         with self._writing():
             self._db.execute("DELETE FROM held WHERE made_at < ?", (as_text(before),))
             marks = ",".join("?" * len(OVER))
-            query = f"DELETE FROM proposals WHERE made_at < ? AND state IN ({marks})"  # noqa: S608 (marks alone)
-            return self._db.execute(query, (as_text(before), *OVER)).rowcount
+            missed = "(send_before < ? AND state <> 'exporting')"
+            query = f"DELETE FROM proposals WHERE made_at < ? AND (state IN ({marks}) OR {missed})"  # noqa: S608 (marks)
+            return self._db.execute(query, (as_text(before), *OVER, as_text(before))).rowcount
 
     def forget(self, tokens: Sequence[str]) -> int:
         """Delete for good all that is known of patients who opted out; give how many proposals.

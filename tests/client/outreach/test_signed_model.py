@@ -239,6 +239,21 @@ def test_a_key_out_of_use_signs_no_model_and_its_successor_does(
     assert score()[0] == 0
 
 
+def test_models_outlive_their_consortium_under_an_empty_policy_and_not_under_a_revoked_key(
+    hospital: Any, operator: Operator, score: Score, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.release()
+    hospital.approve()
+    hospital.write_policy(contracts=[], features=[], queries=[])
+    assert hospital.clause() == "contracts"  # nothing is answered any more
+    hospital.stop()
+    assert score()[0] == 0
+    words = ["operators", "revoke", operator.key.public, "--reason", "over", "--person", "R. Diaz"]
+    assert main([*words, "--home", str(hospital.folder)]) == 0
+    capsys.readouterr()
+    assert score(out="another.csv")[0] == 2
+
+
 def test_an_exception_is_shown_to_whoever_uses_the_model(operator: Operator, score: Score) -> None:
     operator.release(exception=operator.exception(), **BY_EXCEPTION)
     code, said, _ = score()

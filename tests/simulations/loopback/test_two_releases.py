@@ -151,6 +151,48 @@ def test_a_running_study_waits_for_an_upgrade_and_goes_on_where_it_was(loopback,
     assert logs[1].count("refused: protocol: ") == 1
 
 
+ROUNDS = 12  # so that none is over before a side has changed its release
+
+
+def heard(program):
+    """Whether an event says that north's agent is this release."""
+    return lambda event: event["event"] == "agent" and event["program"] == program
+
+
+def test_both_sides_change_their_release_between_rounds_and_no_round_is_lost(loopback, patched):
+    """A later release of the same protocol: first the hospital, then the server, in the middle of a study."""
+    mine, line = this_speaker().program, f"both speak protocol {PROTOCOL}"
+    loopback.provision()
+    settings = loopback.settings("tea", ROUNDS)
+    loopback.approve("tea", *settings)
+    loopback.start_server()
+    loopback.start_hospital("north")
+    loopback.start_study(*settings, *WAITS)
+    loopback.await_event("tea", lambda event: event["event"] == "round", 300)
+    loopback.kill("north")
+    loopback.pythons["client"] = patched
+    loopback.start_hospital("north")  # the study waits for it
+    loopback.await_event("tea", heard("8.0.0"), 300)
+    loopback.kill("study")
+    assert f"north: its agent runs wardround 8.0.0, this server {mine}; {line}" in loopback.serve("status")
+    loopback.kill("server")
+    loopback.pythons["server"] = patched
+    loopback.start_server()
+    loopback.start_study("--study=tea", *WAITS, word="resume")
+    assert loopback.wait_study(400) == 0, loopback.log("study")[-3000:]
+    assert "its agent" not in loopback.serve("status")  # both are of the later release now
+    loopback.pythons["client"] = sys.executable
+    said = f"the operator's server runs wardround 8.0.0, this agent {mine}; {line}"
+    assert said in status_of(loopback)
+    assert charges(loopback) == Counter(range(1, ROUNDS + 1))
+    ledger = load_home(loopback.home("north")).open_ledger()
+    codes = [entry.fields["code"] for entry in ledger.entries() if entry.kind == "charged"]
+    ledger.close()
+    # Each charge names the program that made it.
+    assert codes == sorted(codes)
+    assert set(codes) == {f"wardround {mine}", "wardround 8.0.0"}
+
+
 def test_a_kit_and_a_request_to_join_tell_the_two_apart_before_anything_is_begun(loopback, newer):
     kits = loopback.folder / "kits"
     loopback.pythons["server"] = newer

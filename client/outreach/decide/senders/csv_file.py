@@ -19,17 +19,14 @@ COLUMNS = (
     "send_after",
     "send_before",
 )
-LINK = "preferences"
-"""One column more, where messages have links to the patients' page."""
 
 
 def csv_bytes(messages: Sequence[OutgoingMessage]) -> bytes:
-    """Write one line for each message, under ``COLUMNS``, and ``LINK`` where any has one."""
-    links = any(one.preferences for one in messages)
+    """Write one line for each message, under ``COLUMNS``."""
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    writer.writerow((*COLUMNS, LINK) if links else COLUMNS)
-    writer.writerows((*_row(one), one.preferences) if links else _row(one) for one in messages)
+    writer.writerow(COLUMNS)
+    writer.writerows(map(_row, messages))
     return out.getvalue().encode()
 
 
