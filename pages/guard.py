@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from wardround.pages.one_click import is_one_click
 from wardround.pages.settings import PageSettings
 
 logger = logging.getLogger("wardround.pages")
@@ -33,6 +34,7 @@ HEADERS = {
 }
 TLS_HEADERS = {"strict-transport-security": "max-age=31536000"}
 _SAFE = ("GET", "HEAD")
+_ELSEWHERE = "The form does not come from these pages. Open the page again, and send it from there."
 
 
 class Guard:
@@ -58,6 +60,9 @@ class Guard:
         if body is None:
             await _refuse(guarded, 413, "The request is too large.")
             return
+        if not self._may_come(scope, body):
+            await _refuse(guarded, 403, _ELSEWHERE)
+            return
         await self._faultless(scope, _replay(body, receive), send)
 
     async def _faultless(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -77,22 +82,28 @@ class Guard:
                 await _refuse(self._with_headers(send), 500, "This page failed. Its log names the fault.")
 
     def _fault(self, scope: Message) -> tuple[int, str] | None:
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        hosts = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
-        if len(hosts) != 1 or hosts[0] not in self._settings.hosts:
+        hosts = _values(scope, b"host")
+        if len(hosts) != 1 or hosts[0].lower() not in self._settings.hosts:
             # A foreign name that was pointed at this machine (DNS rebinding), or a proxy that nobody set up.
             return 421, "This server does not answer to that name. Its settings say by which (hosts)."
-        if scope["method"] in _SAFE:
-            return None
-        if scope["method"] != "POST":
+        if scope["method"] not in (*_SAFE, "POST"):
             return 405, "These pages take GET and POST."
-        origins = [value.decode("latin-1").lower() for name, value in headers if name == b"origin"]
-        if len(origins) != 1 or origins[0] not in self._settings.origins:
-            return (
-                403,
-                "The form does not come from these pages. Open the page again, and send it from there.",
-            )
+        if not self._settings.by_link and not self._may_come(scope, b""):
+            return 403, _ELSEWHERE
         return None
+
+    def _may_come(self, scope: Message, body: bytes) -> bool:
+        """Whether a POST stands in a form of these pages, or may come from elsewhere."""
+        if scope["method"] in _SAFE:
+            return True
+        origins = _values(scope, b"origin")
+        if len(origins) == 1 and origins[0].lower() in self._settings.origins:
+            return True
+        by_link = self._settings.by_link
+        if not by_link or not scope["path"].startswith(by_link):
+            return False
+        # Who knows the address may post by any program: an Origin that is missing tells of no other site.
+        return set(origins) <= {"null"} or is_one_click("".join(_values(scope, b"content-type")), body)
 
     def _with_headers(self, send: Send) -> Send:
         async def guarded(message: Message) -> None:
@@ -103,6 +114,12 @@ class Guard:
             await send(message)
 
         return guarded
+
+
+def _values(scope: Message, name: bytes) -> list[str]:
+    """Give each value of a header."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    return [value.decode("latin-1") for key, value in headers if key == name]
 
 
 async def _read(receive: Receive, most: int) -> bytes | None:

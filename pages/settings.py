@@ -12,12 +12,15 @@ class PageSettings:
 
     name: whose pages they are, shown on each. hosts: what a browser may call this server, with the port; any other
     Host is refused, so that no foreign name can be pointed here. secure: whether they are served over TLS.
+    by_link: how a path begins whose address alone gives the right to post there; empty where sessions do. No cookie
+    counts there, so that a browser without Origin may post, and anybody RFC 8058's one click.
     """
 
     name: str
     hosts: tuple[str, ...]
     secure: bool
     largest_form: int = LARGEST_FORM
+    by_link: str = ""
 
     @property
     def origins(self) -> tuple[str, ...]:

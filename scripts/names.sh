@@ -9,6 +9,6 @@ mkdir -p "$names"
 for file in "$root"/api/*; do
     case $file in *__pycache__) ;; *) ln -s "$file" "$names/" ;; esac
 done
-for folder in client conf pages protocol server simulations; do
+for folder in client conf deploy pages protocol server simulations; do
     ln -s "$root/$folder" "$names/$folder"
 done

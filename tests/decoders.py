@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.builders import AGE, CHANNEL, small_contract
@@ -28,16 +29,20 @@ from wardround.client.ledger.head_file import read_head
 from wardround.client.ledger.port import NO_ENTRY, MemoryLedger
 from wardround.client.ledger.verify import export, verify
 from wardround.client.network.supernode import load_node_settings
+from wardround.client.outreach.by_page.keys import PageKey
 from wardround.client.outreach.content.approvals_file import HEAD, LOG, ContentApprovals
 from wardround.client.outreach.content.guidelines import read_guidelines
 from wardround.client.outreach.content.module import read_module
 from wardround.client.policy.policy import Policy
 from wardround.client.policy.policy_file import policy_from_yaml
+from wardround.client.preferences.choice import INFO, SUITE, Choice, Wish, open_choice, seal_choice
+from wardround.client.preferences.link_token import head_of, read_token, spell_token
+from wardround.client.preferences.published import Published, load_published, spelled
 from wardround.conf.compose import read_contract
 from wardround.conf.settings import ReleaseDecisionSettings
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
-from wardround.protocol.errors import Refusal
+from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.model.model import initial_weights
 from wardround.protocol.model.model_file import model_bytes, read_model
 from wardround.protocol.terms.limits import Limits
@@ -270,8 +275,41 @@ def _hospital(folder: Path) -> list[Decoder]:
         Decoder(
             "content module", module_text().encode(), lambda content: read_module(content, "visit.en.txt")
         ),
+        *_page(folder),
         Decoder("guidelines.yaml", _yaml(GUIDELINES), read_guidelines),
         _content_log(folder / "approvals"),
+    ]
+
+
+def _page(folder: Path) -> list[Decoder]:
+    """What the patients' page is given, and what it gives."""
+    key = PageKey(1, bytes(range(32)))
+    token = spell_token(head_of(1, date(2027, 1, 30)), bytes(40), key.mark)
+    choice = Choice(id="0" * 32, token=token, at=datetime(2026, 12, 1, tzinfo=UTC), wish=Wish(stop=True))
+    page = Published(
+        name="North", url="https://choose.north.example", telephone="555", timezone="UTC",
+        topics={"visits": {"en": "Visits"}}, channels=("sms",), public_key=key.public, marks={1: key.mark},
+    )  # fmt: skip
+    public = X25519PublicKey.from_public_bytes(key.public)
+
+    def opened(text: bytes) -> object:
+        return found_or_refused(open_choice(SUITE.encrypt(text, public, info=INFO), key.private))
+
+    def found_or_refused(found: object) -> object:
+        if found is None:
+            raise ConfigurationError("none")
+        return found
+
+    def link(content: bytes) -> object:
+        return found_or_refused(read_token(content.decode("latin-1"), {1: key.mark}))
+
+    text = SUITE.decrypt(
+        seal_choice(choice, key.public), X25519PrivateKey.from_private_bytes(key.private), info=INFO
+    )
+    return [
+        Decoder("link", token.encode(), link),
+        Decoder("choice", text, opened),
+        Decoder("preferences.json", spelled(page), _by_file(folder, load_published)),
     ]
 
 

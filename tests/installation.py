@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.builders import ROOT
 from wardround.protocol.wire.speaker import PROTOCOL
 
-FOLDERS = ("api", "client", "conf", "pages", "protocol", "server", "simulations")
+FOLDERS = ("api", "client", "conf", "deploy", "pages", "protocol", "server", "simulations")
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 
 

@@ -35,7 +35,7 @@ def mentions() -> Iterator[tuple[str, str, str, str]]:
         files += [
             path
             for path in sorted((ROOT / folder).rglob("*"))
-            if path.suffix in (".py", ".md", ".txt", ".yaml", ".toml", ".service", ".html", ".j2")
+            if path.suffix in (".py", ".md", ".txt", ".yaml", ".toml", ".service", ".timer", ".html", ".j2")
         ]
     for path in files:
         for program, word, rest in CALLED.findall(path.read_text(encoding="utf-8")):

@@ -12,7 +12,7 @@ import wardround.simulations.report.terminal
 from tests.builders import ROOT
 from wardround.protocol.text.text import visible
 
-ROOMS = ("api", "protocol", "client", "server", "conf", "pages", "simulations")
+ROOMS = ("api", "protocol", "client", "server", "conf", "deploy", "pages", "simulations")
 
 
 def lines_with(pattern: str) -> dict[str, list[str]]:

@@ -67,7 +67,7 @@ NAMES = (
     "request", "opening", "answer", "refusal", "kit", "join request", "published policy", "peer file",
     "model", "model signature", "exception", "recall", "public key", "hospital.yaml", "policy.yaml", "contract",
     "ledger entry", "ledger export", "ledger head", "servers.json", "rounds.jsonl", "SuperNode's settings",
-    "private key", "content module", "guidelines.yaml", "content.log",
+    "private key", "content module", "link", "choice", "preferences.json", "guidelines.yaml", "content.log",
     "checkpoint", "kept sum", "event log", "release decision", "held heads", "operator's settings",
 )  # fmt: skip
 FORGIVING = {"servers.json", "rounds.jsonl", "event log", "kept sum"}

@@ -12,7 +12,7 @@ import pytest
 
 from tests.builders import ROOT
 
-FOLDERS = ("api", "client", "conf", "pages", "protocol", "server", "simulations")
+FOLDERS = ("api", "client", "conf", "deploy", "pages", "protocol", "server", "simulations")
 
 
 @cache

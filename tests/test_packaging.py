@@ -13,7 +13,8 @@ import pytest
 from tests.builders import ROOT
 
 FOLDERS = {"api": "wardround"} | {
-    side: f"wardround/{side}" for side in ("protocol", "client", "server", "pages", "simulations", "conf")
+    side: f"wardround/{side}"
+    for side in ("protocol", "client", "server", "deploy", "pages", "simulations", "conf")
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # A path of the machine that built or tests it must not help: only PYTHONPATH below decides.
@@ -67,6 +68,7 @@ def test_the_wheel_holds_every_module_and_configuration_file(wheel: Path) -> Non
         f"{package}/{file.relative_to(ROOT / folder)}"
         for folder, package in FOLDERS.items()
         for file in (ROOT / folder).rglob("*.*")
+        if file.is_file()
     }
     assert {name for name in files if "__pycache__" not in name} <= packed
     assert "wardround/conf/simulate.yaml" in packed

@@ -19,6 +19,7 @@ from wardround.client.checks.finding import WARN
 from wardround.client.checks.machine import FEW_FREE_BYTES, LEAST_FREE_BYTES
 from wardround.client.checks.sums import contradictions
 from wardround.client.connectors.panic import panics_are_faults
+from wardround.client.connectors.withdrawals import PAGE_STOP
 from wardround.client.home.home import Home
 from wardround.client.home.round_log import noise_alone
 from wardround.client.home.terms_folder import kept_terms
@@ -254,7 +255,7 @@ def _opt_outs(home: Home, now: datetime) -> Iterator[Alert]:
     if not sent:
         return
     rows = [row for row in home.withdrawals.read() if row.at > now - LAST - BEFORE]
-    for name, whys in (("complaints", ("complaint",)), ("opt-outs", ("stop", "refusal"))):
+    for name, whys in (("complaints", ("complaint",)), ("opt-outs", ("stop", "refusal", PAGE_STOP))):
         times = [row.at for row in rows if row.why in whys]
         if above_usual(times, sent, now):
             yield Alert(

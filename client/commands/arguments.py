@@ -8,6 +8,8 @@ from wardround.client.commands.console_flags import console
 from wardround.client.commands.content_flags import content
 from wardround.client.commands.flags import common, inner, of_contract, of_model, optional_terms
 from wardround.client.commands.outreach_flags import outreach
+from wardround.client.commands.preferences_flags import preferences
+from wardround.client.commands.service_flags import service
 from wardround.protocol.alerts.words import alerts
 from wardround.protocol.command_line.metrics_flags import metrics_at
 from wardround.protocol.command_line.parser import Command, OneLineParser, begin, whole_number
@@ -165,7 +167,9 @@ def _reason(parser: OneLineParser, who: str) -> None:
 
 def _score(parser: OneLineParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a study's model.safetensors")
-    parser.add_argument("out", type=Path, metavar="OUT", help="a new .csv or .parquet file")
+    parser.add_argument(
+        "out", type=Path, metavar="OUT", help="a new .csv or .parquet file, or a folder for new ones"
+    )
     of_model(parser)
     parser.add_argument("--personal", action="store_true", help="adjust to this hospital's own patients")
     parser.add_argument(
@@ -347,13 +351,27 @@ COMMANDS = (
     Command("content", "content", "check, approve, retire and draft what messages to patients say", content),
     Command("outreach", "outreach", "say who is due a message, and propose what they are sent", outreach),
     Command(
+        "preferences",
+        "preferences",
+        "the page on which patients choose their messages: set it up, and serve it",
+        preferences,
+    ),
+    Command(
         "console",
         "console",
         "serve the pages for people who use no terminal, and say who may log in",
         console,
     ),
+    Command(
+        "service",
+        "service",
+        "write, show or remove the systemd units of agent, SuperNode, pages, alerts and timers",
+        service,
+    ),
     Command("notice", "notice", "write the page for patients, from contract, policy and ledger", _notice),
 )
+HOMELESS = ("service",)
+"""Commands that have nothing to do with one home folder."""
 
 
 def parser() -> OneLineParser:
@@ -371,7 +389,7 @@ def _built(home: Path) -> OneLineParser:
     )
     for command in COMMANDS:
         one = top.add_word(command.name, command.summary)
-        common(one, home, machine=command.machine)
+        common(one, home, machine=command.machine, homeless=command.name in HOMELESS)
         command.add(one)
         one.set_defaults(module=command.module)
     return top

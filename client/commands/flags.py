@@ -13,11 +13,12 @@ def inner(parser: OneLineParser, name: str, summary: str, machine: bool = True) 
     return word
 
 
-def common(parser: OneLineParser, home: Path | str, machine: bool = True) -> None:
+def common(parser: OneLineParser, home: Path | str, machine: bool = True, homeless: bool = False) -> None:
     """Add the flags of every command. home: the default, SUPPRESS for an inner word. machine: with ``--json``."""
     # An inner word's defaults come last in argparse: they would undo a flag that was typed before it.
     off = SUPPRESS if home == SUPPRESS else False
-    parser.add_argument("--home", type=Path, default=home, metavar="DIR", help="the home folder")
+    if not homeless:
+        parser.add_argument("--home", type=Path, default=home, metavar="DIR", help="the home folder")
     if machine:
         parser.add_argument("--json", action="store_true", default=off, help="print JSON, for scripts")
     parser.add_argument(

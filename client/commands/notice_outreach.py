@@ -9,6 +9,7 @@ from wardround.client.commands.outreach_protocol import signed_protocols
 from wardround.client.commands.terminal import say
 from wardround.client.notice.hospital_words import hospital_words
 from wardround.client.notice.words import plain
+from wardround.client.outreach.by_page.settings import page_settings
 from wardround.client.outreach.content.folder import read_folder
 from wardround.client.outreach.notice.facts import OutreachFacts
 from wardround.client.outreach.notice.page import outreach_notice_html
@@ -56,6 +57,7 @@ def _facts(opened: OpenHome, options: Namespace) -> OutreachFacts:
         modules=content.modules,
         purposes=_purposes(opened),
         preferences=home.source.has("preferences"),
+        page=page_settings(home.folder) is not None,
         protocol=signed_protocols(opened).running(today),
         topics=words.topics,
         digest=hashlib.sha256(read_bounded(home.folder / OUTREACH, LARGEST_YAML)).hexdigest(),

@@ -1,6 +1,7 @@
 """``outreach about``: what a patient may ask (GDPR 15)."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import polars as pl
@@ -8,6 +9,7 @@ import polars as pl
 from wardround.client.commands.open_home import person
 from wardround.client.commands.outreach_opened import open_outreach
 from wardround.client.commands.terminal import say, table
+from wardround.client.connectors.withdrawals import PAGE, PAGE_STOP
 from wardround.client.gate.consent_match import whom_texts_mean
 from wardround.client.outreach.decide.about import AboutPatient, about_patient
 from wardround.client.outreach.decide.patients import canonical_identifier
@@ -17,6 +19,9 @@ from wardround.client.policy.people import CLINICIAN
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.say import say_json
 from wardround.protocol.text.text import is_digest
+
+WAYS = {PAGE_STOP: "on the patients' page", PAGE: "on the patients' page"}
+"""What is said of a withdrawal's reason where its word is not said as it is."""
 
 
 def about(options: Namespace) -> None:
@@ -57,11 +62,16 @@ def _show(found: AboutPatient) -> None:
         table(f"{one['message']} by {one['channel']}, {when}", ("", ""), rows)
     held = [(h["made_at"][:10], h["trigger"], h["rule"], h["why"]) for h in found.held]
     table("Held back", ("on", "trigger", "rule", "why"), held)
-    say(
-        *(f"Withdrew {w['consent']} {w['channel']} on {w['at'][:10]} ({w['why']})" for w in found.withdrawals)
-    )
+    say(*map(_said, found.withdrawals))
     if not found.messages:
         say("No message is kept: none was proposed, it is older than keep_days, or the patient opted out.")
+
+
+def _said(one: Mapping[str, str]) -> str:
+    """Say one withdrawal: what of it, how long, when, and by which way."""
+    parts = [one["consent"], one["channel"], one["topic"], f"until {one['until']}" if one["until"] else ""]
+    what = " ".join(part for part in parts if part)
+    return f"Withdrew {what} on {one['at'][:10]} ({WAYS.get(one['why'], one['why'])})"
 
 
 def _short(value: object) -> str:

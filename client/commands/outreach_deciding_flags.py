@@ -78,6 +78,9 @@ def _standing(parser: OneLineParser) -> None:
 def _inbound(parser: OneLineParser) -> None:
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a .csv or .jsonl file")
     parser.add_argument(
+        "--page", action="store_true", help="without FILE: read what patients chose on their page"
+    )
+    parser.add_argument(
         "--patient", metavar="PATIENT", help="without FILE: who refused, at the telephone or desk"
     )
     parser.add_argument(

@@ -5,8 +5,10 @@ from datetime import date
 
 from wardround.client.commands.open_home import person
 from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
+from wardround.client.commands.outreach_page import hear_page_first
 from wardround.client.commands.outreach_propose import proposed_at
 from wardround.client.commands.terminal import say
+from wardround.client.outreach.by_page.settings import page_links
 from wardround.client.outreach.decide.export import export, settle
 from wardround.client.outreach.decide.ground import tables_now
 from wardround.client.outreach.decide.outbox import ExportReport, Outbox
@@ -28,6 +30,7 @@ def export_approved(options: Namespace) -> None:
     """Send, or settle what is in doubt; consent, veto, trigger, caps, address and approval are looked at again."""
     with open_outreach(options) as outreach:
         recipient = _recipient(outreach, options.recipient)
+        hear_page_first(outreach)
         outbox = _outbox(outreach, recipient, options)
         if options.settle:
             check_reason(options.reason or "")
@@ -72,6 +75,7 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
         people=outreach.people,
         ground=ground,
         words=words,
+        links=page_links(home.folder),
         now=now,
         today=home.date(now),
         recalled=outreach.recalled,

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from wardround.client.commands.open_home import person
 from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
+from wardround.client.commands.outreach_page import forget_withdrawn, inbound_page
 from wardround.client.commands.terminal import say
-from wardround.client.connectors.withdrawals import AGAIN, ALL, CONSENTS, Withdrawal
+from wardround.client.connectors.withdrawals import AGAIN, CONSENTS, Withdrawal
 from wardround.client.outreach.decide.acts import leaf
 from wardround.client.outreach.decide.inbound import Heard, hear
 from wardround.client.outreach.decide.inbound_file import LARGEST_INBOUND, InboundRow, read_inbound
@@ -21,8 +22,13 @@ from wardround.protocol.text.text import is_line
 
 def inbound(options: Namespace) -> None:
     """Read a file, or what a person took down; nothing of the text is kept."""
-    if bool(options.file) == bool(options.patient):
-        raise ConfigurationError("inbound: give FILE, or --patient for one that you took down yourself")
+    if bool(options.file) + bool(options.patient) + options.page != 1:
+        raise ConfigurationError(
+            "inbound: give FILE, --page for the patients' page, or --patient for one that you took down yourself"
+        )
+    if options.page:
+        inbound_page(options)
+        return
     with open_outreach(options) as outreach:
         if options.file:
             _from_file(outreach, options)
@@ -64,16 +70,7 @@ def _heard(outreach: OpenOutreach, rows: tuple[InboundRow, ...]) -> tuple[Heard,
     messages = {leaf(one): one for one in outreach.journal.proposals()}
     heard = hear(rows, addressees(home.source, messages, patients, {row.patient for row in rows} - {""}))
     new = home.withdrawals.add(heard.withdrawals, heard.latest)
-    # Also for rows that were read before: a crash may have come between the two.
-    standing = {one.record for one in home.withdrawals.standing()}
-    gone = [
-        one.patient
-        for one in heard.withdrawals
-        if one.record in standing and one.consent in ("contact", ALL) and not one.channel
-    ]
-    if gone:
-        form = home.source.place("messages").patient.form
-        outreach.journal.forget(tokens_meant(gone, patients, form))
+    forget_withdrawn(outreach, heard.withdrawals, patients)
     return heard, new
 
 
@@ -93,7 +90,7 @@ def _taken_down(outreach: OpenOutreach, options: Namespace) -> None:
     home, patients = outreach.opened.home, outreach.patients()
     home.withdrawals.add([row])
     meant = tokens_meant([row.patient], patients, home.source.place("messages").patient.form)
-    if not options.again and row.consent in ("contact", ALL):
+    if not options.again and row.is_all_contact:
         outreach.journal.forget(meant)
     if options.json:
         say_json({"patients": len(meant), "consent": row.consent, "again": options.again})

@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from wardround.client.commands.model import model_at_hand, model_contract
-from wardround.client.commands.open_home import OpenHome, open_home
+from wardround.client.commands.open_home import OpenHome
+from wardround.client.commands.outreach_opened import open_outreach
+from wardround.client.commands.outreach_page import hear_page_first
 from wardround.client.commands.outreach_protocol import signed_protocols
 from wardround.client.commands.score import reviewed_or_accepted
 from wardround.client.commands.terminal import say, table
@@ -15,7 +17,6 @@ from wardround.client.connectors.source import read_tables
 from wardround.client.home.home import utc_datetime
 from wardround.client.outreach.content.folder import read_folder
 from wardround.client.outreach.content.standing_today import standings_today
-from wardround.client.outreach.journal.journal import open_journal
 from wardround.client.outreach.proposals.by_group import Groups, shown_groups
 from wardround.client.outreach.proposals.in_arms import Arms
 from wardround.client.outreach.proposals.library import Library
@@ -37,12 +38,13 @@ from wardround.protocol.text.say import say_json
 
 def run_propose(options: Namespace) -> None:
     """Propose, and show counts; what was proposed lies in the journal."""
-    with open_home(options.home) as opened:
+    with open_outreach(options) as outreach:
+        opened = outreach.opened
+        hear_page_first(outreach)
         grounds = grounds_of(opened, proposed_at(opened, options.as_of))
         choose = model_choice(opened, grounds, options)
         personal = personal_choice(choose, options.personal)
-        with open_journal(opened.home.folder) as journal:
-            done = propose(journal, grounds, choose, personal)
+        done = propose(outreach.journal, grounds, choose, personal)
     show_proposing(done, options.json, groups_of(choose, personal))
     if personal is not None and not options.json:
         say("With this hospital's own part, which stays here." if personal.own is not None

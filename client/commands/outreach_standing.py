@@ -1,8 +1,10 @@
 """``outreach standing``: two people's yes to trigger × module × population, until a date."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
 from wardround.client.commands.outreach_texts import show_texts
@@ -18,8 +20,11 @@ from wardround.client.outreach.triggers.settings_file import settings_of
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.answer import types
 from wardround.protocol.text.say import say_json
+from wardround.protocol.text.section import shown
 
 _APPLIED = "standing approvals"
+HOLDS, WAITS = "holds", "waits for a second person"
+"""How one stands that nobody ended and that has not lapsed."""
 
 
 def standing(options: Namespace) -> None:
@@ -33,33 +38,53 @@ def standing(options: Namespace) -> None:
 def _begin(outreach: OpenOutreach, options: Namespace) -> None:
     """Sign a new one; it holds when a second person signs it too."""
     decider = outreach.decider(options)
-    check_reason(decider.reason)
-    module = _module(outreach, options.content_module or "")
-    triggers = {one.name: one for one in settings_of(outreach.opened.home.folder).triggers}
-    if options.trigger not in triggers or module.id not in triggers[options.trigger].modules:
-        raise ConfigurationError(
-            f"trigger={options.trigger}: outreach.yaml declares no such trigger for {module.id}; see outreach check"
-        )
-    made = StandingApproval(
-        trigger=options.trigger,
-        module=module.name,
-        digest=module.digest,
-        population=options.population,
-        until=_day(options.until),
-        per_day=options.per_day,
-        in_all=options.in_all,
-        sample=options.sample,
-    )
-    made.check(decider.today)
+    terms = {name: getattr(options, name) for name in ("population", "until", "per_day", "in_all", "sample")}
+    module, made = new_standing(outreach, decider, options.trigger, options.content_module or "", terms)
     _confirm(options, module, made)
-    decider.log.add(decider.act(STANDING, standing=made), decider.key)
+    sign_standing(decider, made)
     _list(outreach, options)
 
 
 def _sign(outreach: OpenOutreach, options: Namespace) -> None:
     """Sign what somebody else began."""
-    decider, one = outreach.decider(options), _named(outreach, options)
+    decider = outreach.decider(options)
+    module, one = second_signature(outreach, decider, options.number or 0)
+    _confirm(options, module, one.standing)
+    sign_standing(decider, one.standing, one.number)
+    _list(outreach, options)
+
+
+def _end(outreach: OpenOutreach, options: Namespace) -> None:
+    end_standing(outreach, outreach.decider(options), options.number or 0)
+    _list(outreach, options)
+
+
+def new_standing(
+    outreach: OpenOutreach, decider: Decider, trigger: str, module_name: str, terms: Mapping[str, Any]
+) -> tuple[Module, StandingApproval]:
+    """Give the module, and what is to be signed; ConfigurationError where this person may not sign it today.
+
+    terms: population, until (a date as text), per_day, in_all and sample.
+    """
     check_reason(decider.reason)
+    module = _module(outreach, module_name)
+    triggers = {one.name: one for one in settings_of(outreach.opened.home.folder).triggers}
+    if trigger not in triggers or module.id not in triggers[trigger].modules:
+        raise ConfigurationError(
+            f"trigger={shown(trigger)}: outreach.yaml declares no such trigger for {module.id}; see outreach check"
+        )
+    until = _day(terms["until"])
+    made = StandingApproval(
+        **{**terms, "trigger": trigger, "module": module.name, "digest": module.digest, "until": until}
+    )
+    made.check(decider.today)
+    return module, made
+
+
+def second_signature(outreach: OpenOutreach, decider: Decider, number: int) -> tuple[Module, SignedStanding]:
+    """Give what somebody else began, for this person to sign; ConfigurationError where they may not."""
+    check_reason(decider.reason)
+    one = _named(outreach, number)
     module = _module(outreach, one.standing.module)
     if module.digest != one.standing.digest:
         raise ConfigurationError(f"{module.name}: changed since {one.people[0]} signed; begin a new one")
@@ -69,17 +94,19 @@ def _sign(outreach: OpenOutreach, options: Namespace) -> None:
         raise ConfigurationError(
             f"person={decider.person}: signed it already, or none of {', '.join(one.people)} and you is a clinician"
         )
-    _confirm(options, module, one.standing)
-    act = decider.act(STANDING, standing=one.standing, number=one.number)
-    decider.log.add(act, decider.key)
-    _list(outreach, options)
+    return module, one
 
 
-def _end(outreach: OpenOutreach, options: Namespace) -> None:
-    decider, one = outreach.decider(options), _named(outreach, options)
+def sign_standing(decider: Decider, made: StandingApproval, number: int = 0) -> None:
+    """Sign it, durably. number: of one that somebody began; 0 for a new one."""
+    decider.log.add(decider.act(STANDING, standing=made, number=number), decider.key)
+
+
+def end_standing(outreach: OpenOutreach, decider: Decider, number: int) -> None:
+    """End one, for good; whoever decides about messages may."""
     check_reason(decider.reason)
+    one = _named(outreach, number)
     decider.log.add(decider.act(END, number=one.number), decider.key)
-    _list(outreach, options)
 
 
 def _apply(outreach: OpenOutreach, options: Namespace) -> None:
@@ -105,20 +132,25 @@ def _applied(outreach: OpenOutreach, decider: Decider) -> dict[int, tuple[int, .
     return apply_standing(decider, [one for one in waiting if not outreach.recalled.chose(one)])
 
 
-def _list(outreach: OpenOutreach, options: Namespace) -> None:
+def standing_states(outreach: OpenOutreach) -> list[tuple[SignedStanding, str]]:
+    """Give all that were ever signed, with how each stands today."""
     today = outreach.opened.home.date(outreach.opened.now)
     found = signed_about(outreach.log.read()).standing.values()
-    states = {one.number: _state(one, one.holds(outreach.people), today) for one in found}
+    return [(one, _state(one, one.holds(outreach.people), today)) for one in found]
+
+
+def _list(outreach: OpenOutreach, options: Namespace) -> None:
+    states = standing_states(outreach)
     if options.json:
         say_json(
             [
                 {
                     "number": one.number,
-                    "state": states[one.number],
+                    "state": state,
                     "people": one.people,
                     **standing_to_plain(one.standing),
                 }
-                for one in found
+                for one, state in states
             ]
         )
         return
@@ -130,9 +162,9 @@ def _list(outreach: OpenOutreach, options: Namespace) -> None:
             one.standing.population,
             f"{one.standing.per_day} a day, {one.standing.in_all} in all, {one.standing.sample} % read first",
             str(one.standing.until),
-            f"{states[one.number]} ({', '.join(one.people)})",
+            f"{state} ({', '.join(one.people)})",
         )
-        for one in found
+        for one, state in states
     ]
     columns = ("no.", "trigger", "module", "population", "caps", "until", "state")
     table("Standing approvals", columns, rows, right=("no.",))
@@ -143,14 +175,14 @@ def _state(one: SignedStanding, holds: bool, today: date) -> str:
         return "ended"
     if today > one.standing.until:
         return "lapsed"
-    return "holds" if holds else "waits for a second person"
+    return HOLDS if holds else WAITS
 
 
-def _named(outreach: OpenOutreach, options: Namespace) -> SignedStanding:
-    found = signed_about(outreach.log.read()).standing.get(options.number or 0)
+def _named(outreach: OpenOutreach, number: int) -> SignedStanding:
+    found = signed_about(outreach.log.read()).standing.get(number)
     if found is None or found.ended:
         raise ConfigurationError(
-            f"standing approval {options.number}: there is none that holds; see outreach standing list"
+            f"standing approval {number}: there is none that holds; see outreach standing list"
         )
     return found
 
@@ -184,7 +216,7 @@ def _day(text: str | None) -> date:
     try:
         return date.fromisoformat(text or "")
     except ValueError as error:
-        raise ConfigurationError(f"until={text}: must be a date, as in 2027-11-30") from error
+        raise ConfigurationError(f"until={shown(text or '')}: must be a date, as in 2027-11-30") from error
 
 
 _ACTS = {"begin": _begin, "sign": _sign, "end": _end, "apply": _apply, "list": _list}

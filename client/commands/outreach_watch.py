@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wardround.client.commands.outreach_opened import open_outreach
+from wardround.client.commands.outreach_page import hear_page_first
 from wardround.client.commands.outreach_propose import grounds_of, model_choice, personal_choice, proposed_at
 from wardround.client.commands.outreach_standing import applied_by_program
 from wardround.client.commands.terminal import say
 from wardround.client.home.home import Home, load_home
+from wardround.client.outreach.by_page.settings import PREFERENCES, page_settings
 from wardround.client.outreach.propose import Proposing, propose
 from wardround.client.outreach.triggers.settings import OUTREACH
 from wardround.client.outreach.watching import stamps_of, watch
@@ -47,6 +49,7 @@ def _once(options: Namespace) -> tuple[Proposing, dict[int, tuple[int, ...]]]:
     """Propose, and then approve what standing approvals cover, as ``standing apply`` does after each ``propose``."""
     with open_outreach(options) as outreach:
         opened = outreach.opened
+        hear_page_first(outreach)
         grounds = grounds_of(opened, proposed_at(opened, None))
         choose = model_choice(opened, grounds, options)
         done = propose(outreach.journal, grounds, choose, personal_choice(choose, options.personal))
@@ -58,6 +61,9 @@ def _others(home: Home) -> Iterator[Path]:
     yield home.folder / OUTREACH
     yield home.folder / PEOPLE
     yield home.withdrawals.path
+    yield home.folder / PREFERENCES
+    if (page := page_settings(home.folder)) is not None:
+        yield page.spool
     yield from sorted(home.content_folder.glob("*"))
     yield from sorted(home.approvals_folder.glob("*"))
     yield from sorted(home.recalls.glob("*"))

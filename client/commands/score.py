@@ -1,5 +1,6 @@
 """``score``: one probability per message, for the patients who pass today's gate."""
 
+import time
 from argparse import Namespace
 from dataclasses import replace
 from io import BytesIO
@@ -25,7 +26,7 @@ FORMATS = (".csv", ".parquet")
 
 def run(options: Namespace) -> None:
     """Check the model's signature, contract and release decision, then score; OUT is readable by its owner alone."""
-    out: Path = options.out
+    out = _new_file(options.out)
     if out.suffix not in FORMATS or out.exists():
         raise ConfigurationError(f"out={out}: must be a new file that ends in {' or '.join(FORMATS)}")
     with open_home(options.home) as opened:
@@ -60,6 +61,11 @@ def run(options: Namespace) -> None:
     if accepted:
         say("The model is NOT RELEASED; the ledger says who accepted it, and why.")
     say("Patients who did not opt in have no score. Their care must not depend on it.")
+
+
+def _new_file(out: Path) -> Path:
+    """Give the file to write: in a folder that is there, one named by the time, as a timer needs it."""
+    return out / f"scores-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.csv" if out.is_dir() else out
 
 
 def _say_counts(contract: Contract, frame: pl.DataFrame, known: int) -> None:

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -33,13 +33,21 @@ ALL = "all"
 CONSENTS = ("contact", "learn", "personalise", ALL)
 AGAIN = "again"
 """What a line is that a person adds where a patient says yes again: it lifts that patient's lines before it."""
-WHYS = ("stop", "bounce", "complaint", "refusal", AGAIN)
+PAGE_STOP, PAGE, PAGE_AGAIN = "page_stop", "page", "page_again"
+"""What came by the patients' page: no contact any more; no more of one thing, or a pause; that again.
+
+``PAGE_AGAIN`` lifts ``PAGE`` alone, of the same thing: the page can undo what the page did, and grants nothing.
+"""
+WHYS = ("stop", "bounce", "complaint", "refusal", AGAIN, PAGE_STOP, PAGE, PAGE_AGAIN)
+_LATER_KEYS = ("topic", "until")
+"""Keys of a line that are left out where they are empty: lists of before have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Withdrawal:
     """One patient's word. consent: of ``CONSENTS``. channel: what of *contact* is taken back, empty for all of it.
 
+    topic: the same, of what messages are about. until: of a pause, the day on which messages may come again, ISO.
     record: SHA-256 of what it was read from, so that a file that is read twice counts once. person, reason: who took
     it down, and why, where a person did.
     """
@@ -47,11 +55,18 @@ class Withdrawal:
     patient: str = field(repr=False)
     consent: str
     channel: str = ""
+    topic: str = ""
+    until: str = ""
     why: str
     at: datetime
     record: str = ""
     person: str = ""
     reason: str = field(default="", repr=False)
+
+    @property
+    def is_all_contact(self) -> bool:
+        """Whether nothing may be sent any more: neither one channel alone, nor one topic, nor for a time."""
+        return self.consent in ("contact", ALL) and not (self.channel or self.topic or self.until)
 
 
 def in_force(rows: Sequence[Withdrawal]) -> tuple[Withdrawal, ...]:
@@ -149,19 +164,29 @@ def _parted(rows: Sequence[Withdrawal]) -> tuple[list[Withdrawal], dict[str, dat
     standing: list[Withdrawal] = []
     lifted: dict[str, datetime] = {}
     for row in rows:
-        if row.why != AGAIN:
+        if row.why not in (AGAIN, PAGE_AGAIN):
             standing.append(row)
             lifted.pop(row.record, None)
             continue
-        consents = CONSENTS if row.consent == ALL else (row.consent,)
-        gone = [one for one in standing if one.patient == row.patient and one.consent in consents]
+        gone = [one for one in standing if _lifts(row, one)]
         lifted |= {one.record: row.at for one in gone if one.record}
-        standing = [one for one in standing if one.patient != row.patient or one.consent not in consents]
+        standing = [one for one in standing if not _lifts(row, one)]
     return standing, lifted
 
 
+def _lifts(row: Withdrawal, one: Withdrawal) -> bool:
+    """Whether a line that says yes again takes back another one."""
+    if row.patient != one.patient:
+        return False
+    if row.why == AGAIN:
+        return row.consent in (ALL, one.consent)
+    same = (row.channel, row.topic) == (one.channel, one.topic)
+    return one.why == PAGE and one.consent == row.consent and same
+
+
 def _line(row: Withdrawal) -> bytes:
-    return canonical_json({**asdict(row), "at": row.at.astimezone(UTC).isoformat(timespec="seconds")})
+    plain = {key: value for key, value in asdict(row).items() if value or key not in _LATER_KEYS}
+    return canonical_json({**plain, "at": row.at.astimezone(UTC).isoformat(timespec="seconds")})
 
 
 def _read_line(line: bytes) -> Withdrawal | None:
@@ -171,14 +196,15 @@ def _read_line(line: bytes) -> Withdrawal | None:
         if canonical_json(plain) != line:
             return None
         row = Withdrawal(**{**plain, "at": datetime.fromisoformat(plain["at"])})
+        day = row.until == "" or date.fromisoformat(row.until).isoformat() == row.until
     except (ValueError, TypeError, KeyError):
         return None
     texts = is_line(row.patient) and all(
         text == "" or is_line(text, LONGEST_REASON)
-        for text in (row.channel, row.record, row.person, row.reason)
+        for text in (row.channel, row.topic, row.record, row.person, row.reason)
     )
     known = row.consent in CONSENTS and row.why in WHYS and row.at.tzinfo is not None
-    return row if texts and known else None
+    return row if texts and known and day else None
 
 
 @dataclass(frozen=True, eq=False)

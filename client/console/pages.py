@@ -18,6 +18,7 @@ MENU = (
     MenuEntry("/studies", "menu.studies", only(PRIVACY)),
     MenuEntry("/ledger", "menu.ledger", only(PRIVACY)),
     MenuEntry("/messages", "menu.messages", only(COMMUNICATIONS, CLINICIAN)),
+    MenuEntry("/standing", "menu.standing", only(COMMUNICATIONS, CLINICIAN)),
     MenuEntry("/texts", "menu.texts", only(COMMUNICATIONS, CLINICIAN)),
     MenuEntry("/results", "menu.results", only(COMMUNICATIONS, PRIVACY)),
     MenuEntry("/machine", "menu.machine", only(IT)),
@@ -46,6 +47,8 @@ def hospital_routes(site: PageSite) -> APIRouter:
         ("/peers", pages.peers),
         ("/messages", pages.messages),
         ("/messages/{number}/change", pages.replacements),
+        ("/standing", pages.standing),
+        ("/standing/new", pages.new_standing),
         ("/texts", pages.texts),
         ("/results", pages.results),
         ("/machine", pages.machine),
@@ -57,6 +60,7 @@ def hospital_routes(site: PageSite) -> APIRouter:
     routes.add_api_route("/studies/{terms}/decline", pages.decline, methods=["POST"])
     routes.add_api_route("/messages", pages.decide_messages, methods=["POST"])
     routes.add_api_route("/messages/{number}/change", pages.change_message, methods=["POST"])
+    routes.add_api_route("/standing", pages.decide_standing, methods=["POST"])
     return routes
 
 
@@ -126,6 +130,19 @@ class HospitalPages:
     def change_message(self, request: Request, number: str, form: SentForm) -> Response:
         """Put another text in a message's place."""
         return self._site.tell(request, {**form, "id": number}, "changed.html", "change_message")
+
+    def standing(self, request: Request) -> Response:
+        """List standing approvals."""
+        return self._site.show(request, "standing.html", "standing")
+
+    def new_standing(self, request: Request, trigger: str = "", module: str = "") -> Response:
+        """Show the text of a new standing approval, with the form that begins it."""
+        return self._site.show(request, "standing_new.html", "standing_offer", trigger=trigger, module=module)
+
+    def decide_standing(self, request: Request, form: SentForm) -> Response:
+        """Begin one, sign it as the second person, or end it."""
+        fields = {key: value for key, value in form.items() if key != "form_token"}
+        return self._site.act(request, form, "decide_standing", "/standing", **fields)
 
     def texts(self, request: Request) -> Response:
         """Show what messages may say."""

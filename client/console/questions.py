@@ -18,6 +18,7 @@ from wardround.client.console.messages import MessageDesk
 from wardround.client.console.roles import only
 from wardround.client.console.seals import PageSeals
 from wardround.client.console.settings import ConsoleSettings
+from wardround.client.console.standing import StandingDesk
 from wardround.client.console.texts import texts_of
 from wardround.client.ledger.verify import export, verify
 from wardround.client.policy.people import CLINICIAN, COMMUNICATIONS, IT, PRIVACY
@@ -40,7 +41,7 @@ def questions(home: Path, clock: Clock = lambda: datetime.now(UTC)) -> Mapping[s
     """Name every question, with its roles."""
     within = _OneAtATime(home)
     seals = PageSeals(secrets.token_bytes(32))
-    waiting, changing = MessageDesk(home, seals), ChangeDesk(home, seals)
+    waiting, changing, standing = MessageDesk(home, seals), ChangeDesk(home, seals), StandingDesk(home)
     privacy, both, outreach = only(PRIVACY), only(PRIVACY, IT), only(COMMUNICATIONS, CLINICIAN)
     return {
         "overview": DeskTask(privacy, within(lambda opened, who, given: overview.overview(opened))),
@@ -79,6 +80,15 @@ def questions(home: Path, clock: Clock = lambda: datetime.now(UTC)) -> Mapping[s
         "change_message": DeskTask(
             only(CLINICIAN),
             lambda who, given: within.alone(lambda: changing.change(who.person, given)),
+            changes=True,
+        ),
+        "standing": DeskTask(outreach, lambda who, given: within.alone(lambda: standing.all(who.person))),
+        "standing_offer": DeskTask(
+            outreach, lambda who, given: within.alone(lambda: standing.offer(who.person, given))
+        ),
+        "decide_standing": DeskTask(
+            outreach,
+            lambda who, given: within.alone(lambda: standing.decide(who.person, given)),
             changes=True,
         ),
         "texts": DeskTask(outreach, lambda who, given: within.alone(lambda: texts_of(home))),

@@ -12,6 +12,7 @@
     HOME/peers/            peer files of other hospitals, one for each signer (client.home.peers_folder)
     HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
     HOME/sums/             keys of secure sums, one file for each study until it expires; no backup should hold them
+    HOME/preferences.yaml  the patients' page, if there is one (client.outreach.by_page), and keys/preferences.key
     HOME/withdrawals.jsonl what patients took back by a reply or a call (client.connectors.withdrawals)
     HOME/recalls/          models that operators recalled, one signed file each (client.outreach.recalls)
     HOME/evidence/         what operators signed of sums' survivors, to prove a lie (client.secure_sum.evidence)

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from wardround.conf.help import help_text
+from wardround.deploy.words import service_words
 from wardround.pages.account_words import account_words
 from wardround.protocol.alerts.words import alerts
 from wardround.protocol.command_line.metrics_flags import metrics_at
@@ -180,6 +181,18 @@ def _dashboard(parser: OneLineParser) -> None:
     add.add_argument("--person", required=True, metavar="NAME", help="whose account it is")
 
 
+def _service(parser: OneLineParser) -> None:
+    install = service_words(parser, _homeless, ("pages", "alerts"))
+    install.add_argument(
+        "--bind", action="append", metavar="ADDRESS", help="as of up; may be repeated (default: 0.0.0.0)"
+    )
+    for flag, what in (
+        ("--mail", "with --with alerts: the mail server or webhook may be reached there"),
+        ("--browsers", "with --with pages: browsers call from there (default: this machine alone)"),
+    ):
+        install.add_argument(flag, action="append", default=[], metavar="ADDRESS", help=f"{what}; repeat it")
+
+
 def _approve(parser: OneLineParser) -> None:
     _study(parser)
     parser.add_argument("--person", required=True, metavar="NAME", help="who signs")
@@ -218,6 +231,13 @@ def _key(parser: OneLineParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="a new file; the public half is FILE.pub"
     )
+
+
+def _homeless(parser: OneLineParser, name: str, summary: str) -> OneLineParser:
+    """Add a word with ``--json`` alone: the units have a home of their own."""
+    one = parser.add_word(name, summary)
+    one.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    return one
 
 
 def _inner(parser: OneLineParser, name: str, summary: str, machine: bool = True) -> OneLineParser:
@@ -265,6 +285,13 @@ COMMANDS = (
         _dashboard,
         machine=False,
     ),
+    Command(
+        "service",
+        "service",
+        "write, show or remove the systemd units of server, pages and alerts",
+        _service,
+        machine=False,
+    ),
     Command("status", "status", "show server, certificates, hospitals and studies"),
     Command(
         "approve", "approve", "sign, as a named person, for limits that were not shown to hold", _approve
@@ -290,7 +317,7 @@ COMMANDS = (
     ),
     Command("contract", "contract", "advise which features of a contract drown in noise", _contract),
 )
-HOMELESS = ("key", "terms", "contract", "feasibility", "uplift", "alerts", "dashboard")
+HOMELESS = ("key", "terms", "contract", "feasibility", "uplift", "alerts", "dashboard", "service")
 """Commands that name their files or need none, and no operator's home."""
 
 

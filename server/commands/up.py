@@ -20,9 +20,10 @@ from wardround.protocol.retry import Backoff, LastLine
 from wardround.protocol.text.log import report
 from wardround.server.network.listening import OWN, check_binds
 from wardround.server.network.superlink import is_listening, reconcile_nodes
+from wardround.server.store.begin_home import ensure_look
 from wardround.server.store.certificates import WARN_DAYS, days_left
 from wardround.server.store.enrolled import Enrolled, Roll
-from wardround.server.store.operator_home import OperatorHome, load_operator_home
+from wardround.server.store.operator_home import CONTROL, LOOK, OperatorHome, load_operator_home
 
 LOOK_SECONDS, DAY_SECONDS = 1.0, 86_400.0
 START_SECONDS = 60.0
@@ -38,6 +39,7 @@ def run(options: Namespace) -> None:
     home, binds = load_operator_home(options.home), options.bind or [OWN]
     _check(home)
     check_binds(binds, home.port)
+    ensure_look(home)
     # As an exception, so that `finally` below takes the SuperLink down with this process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
@@ -106,7 +108,7 @@ def _start(home: OperatorHome, binds: Sequence[str]) -> subprocess.Popen[bytes]:
         "MALLOC_MMAP_THRESHOLD_": "131072",
         "MALLOC_ARENA_MAX": "2",
         "WARDROUND_BIND": ",".join(binds),
-        "WARDROUND_CONTROL": str(home.folder / "secrets/control"),
+        **{f"WARDROUND_{name.upper()}": str(home.folder / "secrets" / name) for name in (CONTROL, LOOK)},
     }
     return subprocess.Popen(exit_with_parent(line), cwd=home.folder / "superlink/empty", env=environment)
 

@@ -1,7 +1,8 @@
 """The doorkeeper of the server's port: an ASGI app that lets through what Flower's app may see.
 
 Header and key first: Fleet answers enrolled nodes alone, Control and Runtime the operator's own processes, which call
-from this machine. Only then is a body read, of a declared size, in a place (``places``), within a time.
+from this machine. A process that only watches has a secret of its own, by which it may make one call that changes
+nothing (``LOOKS``). Only then is a body read, of a declared size, in a place (``places``), within a time.
 """
 
 import asyncio
@@ -29,6 +30,9 @@ FLEET = frozenset(
         "get-fab", "push-object", "pull-object", "confirm-message-received",
     )
 )  # fmt: skip
+LOOKS = frozenset({"/v1/control/list-nodes"})
+"""What the secret ``look`` opens: which nodes are there, and since when."""
+LOOKER = b"look"  # as a line's caller; enrolled keys are longer
 _CLOSE = (b"connection", b"close")  # else the rest of a body that nobody wants would still be read
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -44,9 +48,12 @@ def seconds_for(size: int) -> float:
 class Doorkeeper:
     """Answers one request, or hands it on."""
 
-    def __init__(self, app: _App, secret: bytes, keys: NodeKeys, largest_body: int = LARGEST_BODY) -> None:
-        """Wrap Flower's app. secret: what the operator's own processes send."""
-        self._app, self._secret, self._keys, self._largest = app, secret, keys, largest_body
+    def __init__(
+        self, app: _App, secret: bytes, look: bytes, keys: NodeKeys, largest_body: int = LARGEST_BODY
+    ) -> None:
+        """Wrap Flower's app. secret: what the operator's own processes send; look: what those send that only watch."""
+        self._app, self._secret, self._look, self._keys = app, secret, look, keys
+        self._largest = largest_body
         self._places = Places(BODIES_AT_ONCE * largest_body)
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
@@ -58,9 +65,8 @@ class Doorkeeper:
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
         path, line = scope["path"], scope.get("line")
-        known = hmac.compare_digest(headers.get(SECRET_HEADER, b""), self._secret)
-        operator = known and _is_of_this_machine(scope.get("client"))
-        caller = None if operator or path not in FLEET else self._keys.caller(headers)
+        operator = _shows(headers, self._secret) and _is_of_this_machine(scope.get("client"))
+        caller = None if operator else self._caller(scope, headers)
         if not operator and caller is None:
             await _refuse(send, 401 if path in FLEET else 403)
             return
@@ -74,6 +80,13 @@ class Doorkeeper:
             await self._app(scope, receive, send)
         else:
             await self._in_place(caller, size, scope, receive, send)
+
+    def _caller(self, scope: _Message, headers: Mapping[bytes, bytes]) -> bytes | None:
+        """Give who calls, where what they call is open to them; the operator apart."""
+        if scope["path"] in FLEET:
+            return self._keys.caller(headers)
+        looks = scope["path"] in LOOKS and _shows(headers, self._look)
+        return LOOKER if looks and _is_of_this_machine(scope.get("client")) else None
 
     async def _in_place(
         self, caller: bytes, size: int, scope: _Message, receive: _Receive, send: _Send
@@ -92,6 +105,11 @@ class Doorkeeper:
                 # Flower's layers leave cycles around a request that they refuse, and its body in them: 65 MiB
                 # each, and too few objects for Python to look for them by itself.
                 give_back()
+
+
+def _shows(headers: Mapping[bytes, bytes], secret: bytes) -> bool:
+    """Whether a caller sends this secret; an empty file's is nobody's."""
+    return bool(secret) and hmac.compare_digest(headers.get(SECRET_HEADER, b""), secret)
 
 
 def _is_of_this_machine(client: tuple[str, int] | None) -> bool:

@@ -53,7 +53,7 @@ from wardround.server.network.strategy import Presence
 from wardround.server.network.streamed_grid import StreamedGrid
 from wardround.server.store.enrolled import Enrolled, Roll
 from wardround.server.store.lock import in_turn
-from wardround.server.store.operator_home import OperatorHome
+from wardround.server.store.operator_home import CONTROL, LOOK, OperatorHome
 
 CLAIM_SECONDS = 60.0
 RETRY_SECONDS = 20.0  # how long one call is repeated before the server counts as away
@@ -64,7 +64,7 @@ _ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 
 @dataclass(frozen=True)
 class _OperatorSecret:
-    """Send the operator's secret with every call to Control and Runtime."""
+    """Send one of the operator's secrets with every call to Control and Runtime."""
 
     secret: bytes
 
@@ -142,7 +142,8 @@ def connected_since(home: OperatorHome) -> dict[str, str | None]:
     """
     keys = {node_key_bytes(one.node_key): name for name, one in home.hospitals().items()}
     try:
-        with _control(home) as control:
+        # Whoever only watches holds no secret by which runs are started or stopped.
+        with _control(home, LOOK) as control:
             nodes = control.ListNodes(ListNodesRequest()).nodes_info
     except httpx.HTTPError as error:
         raise ServerAway(_in_words(error)) from error
@@ -198,7 +199,7 @@ def _run(home: OperatorHome, run_file: Path) -> Iterator[HttpGrid]:
     grid = StreamedGrid(home.local_address, root_certificates=root, token=token)
     grid._retry_invoker.max_time = RETRY_SECONDS
     client = grid._runtime_client
-    client._interceptors = (*client._interceptors, _OperatorSecret(home.secret("control")))
+    client._interceptors = (*client._interceptors, _OperatorSecret(home.secret(CONTROL)))
     grid._retry_invoker.should_giveup = live_on(grid._retry_invoker.should_giveup)
     heartbeat = HeartbeatSender(heartbeats(client))
     heartbeat.start()
@@ -259,7 +260,7 @@ def _submit(home: OperatorHome) -> int:
 def _claim(home: OperatorHome, run_id: int, root: bytes) -> str:
     """Take the run's task. Tasks of other runs that nobody carries out any more are taken too, and let lapse."""
     interceptors: list[ProtobufClientInterceptor] = [
-        _OperatorSecret(home.secret("control")),
+        _OperatorSecret(home.secret(CONTROL)),
         RuntimeVersionHttpInterceptor(component_name="SuperExec"),
         SuperExecAuthHttpInterceptor(master_secret=home.secret("executor"), protected_methods=_ACQUIRE),
     ]
@@ -277,13 +278,13 @@ def _claim(home: OperatorHome, run_id: int, root: bytes) -> str:
 
 
 @contextmanager
-def _control(home: OperatorHome) -> Iterator[ControlHttpClient]:
+def _control(home: OperatorHome, secret: str = CONTROL) -> Iterator[ControlHttpClient]:
     call_directly()
     client = ControlHttpClient.from_server_address(
         home.local_address,
         False,
         home.tls("root.crt").read_bytes(),
-        [_OperatorSecret(home.secret("control"))],
+        [_OperatorSecret(home.secret(secret))],
     )
     try:
         yield client

@@ -36,7 +36,10 @@ def enrolled_keys(app: Any) -> Callable[[], list[bytes]]:
 
 
 def main() -> None:
-    """Serve as ``flower-superlink`` does; WARDROUND_CONTROL: the secret's file, WARDROUND_BIND: where to listen."""
+    """Serve as ``flower-superlink`` does.
+
+    WARDROUND_CONTROL, WARDROUND_LOOK: files of the operator's secrets. WARDROUND_BIND: where to listen.
+    """
     from flwr.supercore import sql_mixin
     from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
     from flwr.superlink.main import create_app
@@ -45,7 +48,7 @@ def main() -> None:
     for library in ("flwr", "uvicorn"):
         take_over(library, os.environ)
     config = _parse_superlink_lifespan_config()
-    secret = Path(os.environ["WARDROUND_CONTROL"]).read_bytes()
+    secret, look = (Path(os.environ[f"WARDROUND_{name}"]).read_bytes() for name in ("CONTROL", "LOOK"))
     # Before the app is made, which opens the database.
     keep_lean(sql_mixin)
     app = create_app(config, SuperLinkLifespan)
@@ -53,7 +56,7 @@ def main() -> None:
     hold(fleet_handlers, Laid(LaidRecord(beside.with_name("laid.sqlite"))))
     gc.freeze()  # what stays for good; so the doorkeeper's collections after large bodies take milliseconds
     settings = uvicorn.Config(
-        Doorkeeper(app, secret, NodeKeys(enrolled_keys(app), clocks=Clocks(beside.with_name(CLOCKS)))),
+        Doorkeeper(app, secret, look, NodeKeys(enrolled_keys(app), clocks=Clocks(beside.with_name(CLOCKS)))),
         log_level="warning",
         log_config=None,
         http=Line,

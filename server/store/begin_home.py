@@ -9,7 +9,7 @@ from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire.kit import checked_address
 from wardround.protocol.wire.signing import new_key, save_key
 from wardround.server.store.certificates import Signed, new_root, new_server
-from wardround.server.store.operator_home import SETTINGS, OperatorHome, load_operator_home
+from wardround.server.store.operator_home import CONTROL, LOOK, SETTINGS, OperatorHome, load_operator_home
 
 HOME_FOLDERS = (".", "tls", "secrets", "hospitals", "policies", "studies", "superlink", "superlink/empty")
 """What every home has, if empty."""
@@ -25,12 +25,22 @@ def begin_operator_home(folder: Path, address: str) -> OperatorHome:
     save_key(new_key(), folder / "operator.key")
     save_pair(root, folder / "tls", "root")
     save_pair(new_server(root, address.rpartition(":")[0], now), folder / "tls", "server")
-    for name in ("control", "executor"):
-        # Hexadecimal, since control travels in an HTTP header.
-        write_new(folder / "secrets" / name, secrets.token_hex(32).encode(), 0o600)
+    for name in (CONTROL, "executor", LOOK):
+        _begin_secret(folder, name)
     # Last: whoever finds it finds all the rest.
     write_new(folder / SETTINGS, canonical_json({"address": address}) + b"\n", 0o644)
     return load_operator_home(folder)
+
+
+def ensure_look(home: OperatorHome) -> None:
+    """Make the secret of those who only watch, in a home that an earlier release began without it."""
+    if not (home.folder / "secrets" / LOOK).exists():
+        _begin_secret(home.folder, LOOK)
+
+
+def _begin_secret(folder: Path, name: str) -> None:
+    # Hexadecimal, since it travels in an HTTP header.
+    write_new(folder / "secrets" / name, secrets.token_hex(32).encode(), 0o600)
 
 
 def save_pair(pair: Signed, folder: Path, name: str) -> None:

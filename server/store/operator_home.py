@@ -3,7 +3,8 @@
     HOME/operator.json         the address at which hospitals reach the server
     HOME/operator.key          signs terms and plans (its public half, .pub, goes into every kit)
     HOME/tls/                  root.{crt,key}: the certificate authority; server.{crt,key}: the SuperLink's
-    HOME/secrets/              control: who may submit a run; executor: who may carry one out
+    HOME/secrets/              control: who may submit a run; executor: who may carry one out;
+                               look: who may ask which hospitals are connected, and nothing else
     HOME/hospitals/NAME.json   a hospital's accepted request to join; removing it revokes the hospital
     HOME/heads/NAME.heads      the newest ledger heads of a hospital, over all studies (server.store.held_heads)
     HOME/policies/NAME.policy  what a hospital chose to publish of its policy, for ``forecast``
@@ -32,6 +33,8 @@ from wardround.protocol.wire.signing import SigningKey, load_key
 from wardround.server.store.held_heads import HeldHeads
 
 SETTINGS = "operator.json"
+CONTROL, LOOK = "control", "look"
+"""Secrets: of commands that submit and stop runs, and of processes that only watch."""
 _LARGEST = 10_000
 
 
@@ -68,7 +71,8 @@ class OperatorHome:
                 raise ConfigurationError(f"secret={path}: others may read it; chmod 600 {path}")
             return read_bounded(path, _LARGEST)
         except OSError as error:
-            raise ConfigurationError(f"secret={path}: cannot be read; run provision") from error
+            remedy = "restart up, which makes it" if name == LOOK else "run provision"
+            raise ConfigurationError(f"secret={path}: cannot be read; {remedy}") from error
 
     def hospitals(self) -> dict[str, JoinRequest]:
         """Read every hospital that was let in and not revoked, by name; who is in ``unread_hospitals`` is not in it."""

@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
-ROOMS = ("client", "conf", "pages", "protocol", "server", "simulations")
-CODE = {"api": "wardround", "deploy": "deploy"} | {room: f"wardround/{room}" for room in ROOMS}
+ROOMS = ("client", "conf", "deploy", "pages", "protocol", "server", "simulations")
+CODE = {"api": "wardround"} | {room: f"wardround/{room}" for room in ROOMS}
 SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 SERVER = "192.0.2.1"  # the example in the SuperNode's unit
 BOOT_SECONDS = 60.0

@@ -12,6 +12,7 @@ from tests.builders import ROOT
 from wardround.client.network.supernode import FOLDER, OWN_ADDRESS
 
 UNITS = sorted((ROOT / "deploy").glob("*.service"))
+TIMERS = sorted((ROOT / "deploy").glob("*.timer"))
 NEWER = ("RestartSteps", "RestartMaxDelaySec")  # from systemd 254; ignored before
 
 
@@ -22,11 +23,15 @@ def values(unit: Path, key: str) -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", [*UNITS, *TIMERS], ids=lambda unit: unit.name)
 def test_systemd_understands_every_line(unit: Path, tmp_path: Path) -> None:
     copy = tmp_path / unit.name
-    program = values(unit, "ExecStart")[0]
-    copy.write_text(unit.read_text().replace(program, "/bin/true"))  # nothing is installed in /opt here
+    service = unit.with_suffix(".service")  # which a timer starts
+    program = values(service, "ExecStart")[0]
+    # Nothing is installed in /opt here.
+    (tmp_path / service.name).write_text(service.read_text().replace(program, "/bin/true"))
+    if copy.suffix == ".timer":
+        shutil.copy(unit, copy)
     said = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", copy],
         capture_output=True,
@@ -112,6 +117,22 @@ def test_the_supernodes_user_writes_to_memory_alone_and_starves_nobody() -> None
     assert values(journal, "SystemMaxUse") == ["64M"]
 
 
+def test_the_patients_page_sees_its_own_folder_alone_and_writes_into_the_spool_alone() -> None:
+    """What docs/preferences.md says of its user."""
+    (page,) = (unit for unit in UNITS if unit.stem == "wardround-preferences")
+    assert values(page, "User") == values(page, "Group") == ["wardround-preferences"]
+    assert values(page, "TemporaryFileSystem")[:2] == ["/run:ro", "/var/lib:ro"]
+    assert values(page, "BindReadOnlyPaths") == ["/var/lib/wardround-preferences"]
+    assert values(page, "BindPaths") == ["/var/lib/wardround-preferences/spool"]
+    assert not [key for key in ("ReadWritePaths", "StateDirectory") if values(page, key)]
+    assert values(page, "IPAddressDeny") == ["any"]
+    assert values(page, "IPAddressAllow") == ["127.0.0.1", "::1"]
+    assert values(page, "ExecStart")[-2:] == ["preferences", "serve"]
+    assert values(page, "MemorySwapMax") == ["0"]
+    (propose,) = (unit for unit in UNITS if unit.stem == "wardround-propose")
+    assert "-/var/lib/wardround-preferences/spool" in values(propose, "ReadWritePaths")
+
+
 def test_tables_are_in_no_dump_and_no_swap() -> None:
     (agent,) = (unit for unit in UNITS if unit.stem == "wardround-agent")
     assert values(agent, "MemorySwapMax") == ["0"]
@@ -139,11 +160,13 @@ def test_the_pages_unit_shows_them_the_desks_socket_and_their_own_folder() -> No
 
 def test_the_operators_pages_unit_shows_them_the_home_to_be_read_and_no_key_that_signs() -> None:
     (pages,) = (unit for unit in UNITS if unit.stem == "wardround-dashboard")
+    (alerts,) = (unit for unit in UNITS if unit.stem == "wardround-server-alerts")
     home = "/var/lib/wardround-operator"
     assert values(pages, "TemporaryFileSystem") == ["/run:ro", "/var/lib:ro"]
     assert values(pages, "BindReadOnlyPaths") == [home]
-    hidden = ("operator.key", "tls/root.key", "tls/server.key", "secrets/executor")
-    assert values(pages, "InaccessiblePaths") == [f"{home}/{path}" for path in hidden]
+    hidden = ("operator.key", "tls/root.key", "tls/server.key", "secrets/executor", "secrets/control")
+    for unit in (pages, alerts):
+        assert values(unit, "InaccessiblePaths") == [f"{home}/{path}" for path in hidden]
     assert not [key for key in ("ReadWritePaths", "BindPaths", "StateDirectory") if values(pages, key)]
     assert values(pages, "IPAddressDeny") == ["any"]
     assert values(pages, "IPAddressAllow") == ["localhost"]

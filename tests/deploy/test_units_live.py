@@ -101,12 +101,13 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Both guides, followed to where a study could begin."""
     with booted(tmp_path_factory.mktemp("machine")) as made:
         guide = (CHECKOUT / "docs/operator.md").read_text(encoding="utf-8")
-        lines = block(guide, "useradd --system wardround-operator").replace("study.example", SERVER)
-        made.shell(lines.replace("CHECKOUT", "/opt/wardround/code"))
+        lines = block(guide, "wardround-serve service install").replace("study.example", SERVER)
+        made.shell(lines.replace("service install", "service install --yes"))
         made.shell(f"install -m 644 {OPERATOR}/kits/north.kit /tmp/north.kit")
         guide = (CHECKOUT / "docs/hospital-join.md").read_text(encoding="utf-8")
         told = made.shell("sha256sum /tmp/north.kit").split()[0][:32]
-        join, _, enable = block(guide, "useradd --system wardround-agent").partition("systemctl enable")
+        join, _, enable = block(guide, "wardround-hospital service install").partition("systemctl enable")
+        join = join.replace("service install", "service install --yes")
         made.shell(join.replace("north.kit", f"north.kit --fingerprint {told}"), folder="/opt/wardround/code")
         made.shell(f"{AS_HOSPITAL} python -P -m wardround.simulations.population.invented {HOSPITAL}/tables")
         contract = read_contract(CHECKOUT / "conf/contract/synthetic.yaml", "contract").fingerprint

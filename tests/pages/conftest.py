@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from tests.pages.browser import Browser
+from tests.pages.in_chromium import chromium  # noqa: F401 (a fixture)
 from wardround.pages.accounts import AccountsFile
 from wardround.pages.app import SentForm, page_app
 from wardround.pages.attempts import Attempts

@@ -9,6 +9,7 @@ from wardround.client.outreach.content.links import link_fault
 from wardround.client.outreach.content.module import PARTS, Module
 from wardround.client.outreach.content.placeholders import (
     LINK,
+    LINKS,
     looks_like_link,
     placeholder_names,
     without_placeholders,
@@ -210,9 +211,9 @@ def _payment_faults(module: Module, guidelines: Guidelines) -> Iterator[str]:
 
 
 def _variant_faults(module: Module) -> Iterator[str]:
-    if LINK in placeholder_names(module.spoken):
+    for link in sorted({*LINKS} & {*placeholder_names(module.spoken)}):
         where = "[voice]: a link cannot be heard" if module.voice else "[voice]: is missing"
-        yield f"{where}; say there what the text says, and a telephone number in the place of {{link}}"
+        yield f"{where}; say there what the text says, and a telephone number in the place of {{{link}}}"
     if module.channel == "email" and not module.subject:
         yield "subject: is missing; an e-mail has one"
     if module.channel in ("sms", "phone") and module.subject:

@@ -14,6 +14,9 @@ from wardround.protocol.text.text import is_line
 
 LINK = "link"
 """The placeholder that every module has: its own link, the same for all patients."""
+PREFERENCES = "preferences"
+"""The placeholder of the message's own link to the patients' page, which the program fills in, and no table."""
+LINKS = (LINK, PREFERENCES)
 
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z_]{0,29})\}")
 _LINK_LIKE = re.compile(r"://|//|\bwww\.|@|\w[.](?:xn--|[^\W\d_]{2,})", re.IGNORECASE)
@@ -68,6 +71,6 @@ def value_fault(name: str, value: object, allowed: Mapping[str, int]) -> str | N
         return f"placeholder {{{name}}} is not one that the guidelines allow"
     if not is_line(value, allowed[name]):
         return f"placeholder {{{name}}} must be one line of 1 to {allowed[name]} visible characters"
-    if looks_like_link(str(value)):
+    if name != PREFERENCES and looks_like_link(str(value)):
         return f"placeholder {{{name}}} holds what looks like a link"
     return None

@@ -7,11 +7,14 @@ out of a module or put together from two: a module is written whole.
 import html
 import unicodedata
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from wardround.client.outreach.content.guidelines import Guidelines
 from wardround.client.outreach.content.module import Module
 from wardround.client.outreach.content.placeholders import (
     LINK,
+    LINKS,
+    PREFERENCES,
     looks_like_link,
     pieces,
     placeholder_names,
@@ -46,7 +49,7 @@ def written(module: Module, values: Mapping[str, str], guidelines: Guidelines, f
         if fault:
             raise ConfigurationError(f"{module.name}: {fault}")
     # Two values side by side, or one beside the text, may spell what neither does alone.
-    if looks_like_link(_filled(text, {**values, LINK: " "}, str)):
+    if looks_like_link(_filled(text, {**values, **dict.fromkeys(LINKS, " ")}, str)):
         raise ConfigurationError(
             f"{module.name}: with its placeholders filled, it holds what looks like a link"
         )
@@ -55,7 +58,8 @@ def written(module: Module, values: Mapping[str, str], guidelines: Guidelines, f
         if module.channel == "sms" and form == "plain":
             _check_parts(module, filled, guidelines)
         return filled
-    return _page(module, _filled(text, values, html.escape, _anchor(module)), form)
+    anchors = {LINK: _anchor(module.link), PREFERENCES: _anchor(values.get(PREFERENCES, ""))}
+    return _page(module, _filled(text, values, html.escape, anchors), form)
 
 
 def _check_parts(module: Module, text: str, guidelines: Guidelines) -> None:
@@ -88,22 +92,28 @@ def csv_cell(text: str) -> str:
 
 
 def _filled(
-    text: str, values: Mapping[str, str], escape: Callable[[str], str], link: str | None = None
+    text: str,
+    values: Mapping[str, str],
+    escape: Callable[[str], str],
+    anchors: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Put values in the place of placeholders in one pass, so that a value is never read for placeholders."""
+    """Put values in the place of placeholders in one pass, so that a value is never read for placeholders.
+
+    anchors: what stands in the place of links, which is not escaped again.
+    """
     done = []
     for piece in pieces(text):
         if isinstance(piece, str):
             done.append(escape(piece))
-        elif piece.name == LINK and link is not None:
-            done.append(link)
+        elif piece.name in anchors:
+            done.append(anchors[piece.name])
         else:
             done.append(escape(values.get(piece.name, "")))
     return "".join(done)
 
 
-def _anchor(module: Module) -> str:
-    address = html.escape(module.link)
+def _anchor(link: str) -> str:
+    address = html.escape(link)
     return f'<a href="{address}" rel="noopener noreferrer" referrerpolicy="no-referrer">{address}</a>'
 
 

@@ -9,6 +9,8 @@ from wardround.client.outreach.decide.why import why_this_one
 from wardround.client.outreach.journal.journal import Journal
 from wardround.client.outreach.journal.records import OutreachProposal, as_text
 
+_SAID = ("at", "consent", "channel", "topic", "until", "why")
+
 
 @dataclass(frozen=True)
 class AboutPatient:
@@ -28,7 +30,7 @@ def about_patient(journal: Journal, token: str, withdrawals: Sequence[Withdrawal
         for row in journal.held().filter(token=token).iter_rows(named=True)
     ]
     said = [
-        {"at": as_text(one.at), "consent": one.consent, "channel": one.channel, "why": one.why}
+        {name: as_text(one.at) if name == "at" else getattr(one, name) for name in _SAID}
         for one in withdrawals
     ]
     return AboutPatient(messages, held, said)

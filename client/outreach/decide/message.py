@@ -8,6 +8,7 @@ from datetime import datetime
 from wardround.client.outreach.content.choice import Held
 from wardround.client.outreach.content.guidelines import Guidelines
 from wardround.client.outreach.content.module import Module
+from wardround.client.outreach.content.placeholders import PREFERENCES
 from wardround.client.outreach.content.written import written
 from wardround.client.outreach.decide.acts import leaf
 from wardround.client.outreach.journal.records import OutreachProposal
@@ -26,6 +27,7 @@ class OutgoingMessage:
     """One message. id: its name for the sender and for replies; the same proposal always has the same one.
 
     patient: the identifier. subject: empty where there is none. page: the text as HTML, of an e-mail or a portal.
+    preferences: this message's link to the patients' page; empty where there is none.
     """
 
     id: str
@@ -39,6 +41,7 @@ class OutgoingMessage:
     subject: str
     text: str = field(repr=False)
     page: str = field(default="", repr=False)
+    preferences: str = field(default="", repr=False)
     send_after: datetime
     send_before: datetime
 
@@ -50,11 +53,16 @@ def written_out(
     patient: str,
     address: str,
     values: Mapping[str, str],
+    preferences: str = "",
 ) -> OutgoingMessage | Held:
-    """Fill a module in for a patient, or say why it cannot be sent: an address, or a value, that is none."""
+    """Fill a module in for a patient, or say why it cannot be sent: an address, or a value, that is none.
+
+    values: of the hospital's tables, which cannot name the link to the patients' page.
+    """
     where = usable_address(proposal.channel, address)
     if where is None or not is_line(patient):
         return Held("address", f"this is no address of the channel {proposal.channel}")
+    values = {**values, PREFERENCES: preferences}
     try:
         text = written(module, values, guidelines, _FORMS.get(proposal.channel, "plain"))
         page = written(module, values, guidelines, "html") if proposal.channel in ("email", "portal") else ""
@@ -72,6 +80,7 @@ def written_out(
         subject=module.subject,
         text=text,
         page=page,
+        preferences=preferences,
         send_after=proposal.send_after,
         send_before=proposal.send_before,
     )

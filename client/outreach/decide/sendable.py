@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
+from wardround.client.outreach.by_page.links import PageLinks
 from wardround.client.outreach.content.approvals import Standing
 from wardround.client.outreach.content.choice import Authorisations, Held, held_for_authorisation
 from wardround.client.outreach.content.folder import ContentFolder
@@ -51,7 +52,10 @@ class Ground(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sendable:
-    """What the verdict stands on. words: the signed log's last on whether each leaf left; export keeps them up."""
+    """What the verdict stands on. words: the signed log's last on whether each leaf left; export keeps them up.
+
+    links: of the patients' page, None where there is none.
+    """
 
     content: ContentFolder
     standings: Mapping[str, Standing]
@@ -61,6 +65,7 @@ class Sendable:
     words: Mapping[str, str]
     now: datetime
     today: date
+    links: PageLinks | None = None
     recalled: RecalledModels = NONE_RECALLED
 
     def message(
@@ -94,7 +99,13 @@ class Sendable:
         if unauthorised is not None:
             return unauthorised
         return written_out(
-            proposal, module, self.content.guidelines, patient, verdict.address, self.ground.values(proposal)
+            proposal,
+            module,
+            self.content.guidelines,
+            patient,
+            verdict.address,
+            self.ground.values(proposal),
+            self.links.link(proposal) if self.links else "",
         )
 
 

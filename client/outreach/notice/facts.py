@@ -18,7 +18,8 @@ class OutreachFacts:
     """What holds today.
 
     modules: all of the folder. purposes: of the contracts that may learn today. preferences: whether the hospital's
-    mapping names such a table. protocol: the one that holds patients in arms today. topics: topic → language → words.
+    mapping names such a table. page: whether messages have a link to the patients' page. protocol: the one that holds
+    patients in arms today. topics: topic → language → words.
     """
 
     hospital: str
@@ -31,6 +32,7 @@ class OutreachFacts:
     modules: Sequence[Module]
     purposes: tuple[str, ...] = ()
     preferences: bool = False
+    page: bool = False
     protocol: SignedProtocol | None = None
     topics: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     digest: str = ""

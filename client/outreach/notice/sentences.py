@@ -134,6 +134,8 @@ def _refuse(facts: OutreachFacts, words: MessageFile) -> _Part:
         yield "no_learning", {}
     if facts.preferences:
         yield "preferences", {}
+    if facts.page:
+        yield "page", {"hospital": facts.hospital}
     yield "ask", {"contact": facts.contact}
     if any(one.channel.lower() == "sms" for one in facts.sent):
         yield "reply_stop", {"stop": stopping_words()[words.language].stop[0].upper()}

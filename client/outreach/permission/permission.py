@@ -15,6 +15,7 @@ from wardround.client.outreach.permission.reach import reach
 from wardround.client.outreach.permission.statements import (
     CHANNEL,
     CONTACT,
+    PAUSE,
     PERSONALISE,
     SOURCE,
     TOPIC,
@@ -35,7 +36,8 @@ HORIZON = timedelta(days=2)
 class Permission:
     """Of people (index, patient), at one time; arrays are bool [people], or [people, channels] in ``CHANNELS``' order.
 
-    doubted: whom a damaged row may name. refused: whose last word on contact is a no. sources: index, source that was
+    doubted: whom a damaged row may name. refused: whose last word on contact is a no. paused: who wants no message for
+    a time. sources: index, source that was
     opted in to. wanted: channels that the patient's choice leaves. reached: channels with an
     address; shared: whose address several patients have. topics: index, topic, chosen (or refused). choosers: who gets
     chosen topics alone. addresses: index, channel, address. language, timezone: as preferred, null without.
@@ -46,6 +48,7 @@ class Permission:
     doubted: Booleans = field(repr=False)
     contact: Booleans = field(repr=False)
     refused: Booleans = field(repr=False)
+    paused: Booleans = field(repr=False)
     personalise: Booleans = field(repr=False)
     wanted: Booleans = field(repr=False)
     reached: Booleans = field(repr=False)
@@ -101,6 +104,7 @@ def permission_of(
         doubted=_flags(said.doubted, people) | _flags(damaged, people),
         contact=_stands(said, CONTACT, settings.contact, people),
         refused=_flags(said.index_of(CONTACT, False), people),
+        paused=_flags(said.index_of(PAUSE, False), people),
         personalise=_stands(said, PERSONALISE, settings.personalise, people),
         wanted=_wanted(said, people),
         reached=_by_channel(addresses, people),

@@ -3,6 +3,7 @@
 veto       a veto holds, whatever else does
 damaged    a damaged row may name the patient
 contact    there is no consent to be contacted
+pause      the patient asked for a pause, which is not over
 topic      the patient did not choose it; a sensitive topic must have been chosen
 channel    the patient chose others, or took this one back
 address    none is known to be right
@@ -28,6 +29,7 @@ WHY = {
     "veto": "a veto holds",
     "damaged": "a damaged row of the consents, preferences, vetoes or addresses may name this patient",
     "contact": "there is no consent to be contacted",
+    "pause": "the patient asked for a pause",
     "topic": "the patient did not choose this topic",
     "channel": "the patient wants other channels",
     "address": "no address of this channel is known to be right",
@@ -62,6 +64,7 @@ def patient_rules(
         "veto": permission.vetoed[index],
         "damaged": permission.doubted[index],
         "contact": ~permission.contact[index],
+        "pause": permission.paused[index],
         "topic": ~(chosen | silent)[index],
     }
     return _first(forbids, len(index))

@@ -7,9 +7,10 @@ counts for the patient whom it names, all else for everybody whom it could mean.
     contact, personalise   value is empty
     source                 what may be looked at: a portal's visits, a wearable
     topic, channel         who chose one gets what was chosen and nothing else; a preference against one refuses it
+    pause                  for a time no message, as the patients' page was told
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -31,6 +32,7 @@ from wardround.client.outreach.triggers.settings import OutreachSettings
 from wardround.protocol.contract.contract import CONSENT_COLUMNS
 
 CONTACT, PERSONALISE, TOPIC, CHANNEL, SOURCE = "contact", "personalise", "topic", "channel", "source"
+PAUSE = "pause"
 _COLUMNS: dict[str, type[pl.DataType] | pl.DataType] = {
     "patient": pl.String, "written": pl.String, "kind": pl.String, "value": pl.String, "chooses": pl.Boolean,
     "granted_at": pl.Datetime("us"), "withdrawn_at": pl.Datetime("us"), "expires_at": pl.Datetime("us"),
@@ -74,7 +76,7 @@ def what_people_said(
         doubted.append(whom_damaged_rows_mean(frame, people, form))
     if preferences is not None:
         parts.append(_of_preferences(preferences.rows.filter(~pl.col("damaged"))))
-    parts.append(_of_replies(withdrawals))
+    parts.append(_of_replies(withdrawals, now))
     rows = pl.concat([part.select(list(_COLUMNS)).cast(pl.Schema(_COLUMNS)) for part in parts])
     known = whom_rows_mean(rows, people, form, in_force(now))
     last = last_words(known.lazy(), now).collect()
@@ -128,16 +130,9 @@ def _of_preferences(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _of_replies(withdrawals: Sequence[Withdrawal]) -> pl.DataFrame:
+def _of_replies(withdrawals: Sequence[Withdrawal], now: datetime) -> pl.DataFrame:
     """Turn what still stands of the hospital's own list into statements that no grant of a table outweighs."""
-    rows = []
-    for one in withdrawals:
-        kinds = (CONTACT, PERSONALISE) if one.consent == ALL else (one.consent,)
-        for kind in kinds:
-            if kind == CONTACT and one.channel:
-                rows.append((one.patient, CHANNEL, one.channel.lower()))
-            elif kind in (CONTACT, PERSONALISE):
-                rows.append((one.patient, kind, ""))
+    rows = [(one.patient, *taken) for one in withdrawals for taken in _taken_back(one, now)]
     frame = pl.DataFrame(rows, {"written": pl.String, "kind": pl.String, "value": pl.String}, orient="row")
     nothing = pl.lit(None, pl.Datetime("us"))
     return frame.with_columns(
@@ -149,6 +144,20 @@ def _of_replies(withdrawals: Sequence[Withdrawal]) -> pl.DataFrame:
         withdrawn_at_unreadable=pl.lit(True),
         expires_at_unreadable=pl.lit(False),
     )
+
+
+def _taken_back(one: Withdrawal, now: datetime) -> Iterator[tuple[str, str]]:
+    """Give kind and value of what one line takes back."""
+    for kind in (CONTACT, PERSONALISE) if one.consent == ALL else (one.consent,):
+        if kind == PERSONALISE:
+            yield PERSONALISE, ""
+        elif kind == CONTACT and one.until:
+            if now.date().isoformat() < one.until:
+                yield PAUSE, ""
+        elif kind == CONTACT and one.topic:
+            yield TOPIC, one.topic.lower()
+        elif kind == CONTACT:
+            yield (CHANNEL, one.channel.lower()) if one.channel else (CONTACT, "")
 
 
 def whom_damaged_tables_mean(

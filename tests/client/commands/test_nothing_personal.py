@@ -13,9 +13,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.client.outreach.by_page.hospital_page import HospitalPage
+from tests.client.outreach.by_page.test_heard import proposal
 from tests.client.outreach.content.modules import module_text, write_folder
 from tests.client.outreach.decide.outreach_home import write_outreach
+from wardround.client.home.home import load_home
 from wardround.client.main import main
+from wardround.client.outreach.by_page.settings import page_links
+from wardround.client.outreach.journal.tokens import token_of
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.model.model_file import model_bytes
 from wardround.protocol.terms.settings import ModelSettings
@@ -185,6 +190,8 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
         ["console", "account", "add", "{name}", "--password-file", "{password}"],
         ["console", "account", "list"],
         ["decline", terms, "--reason", "y"],
+        ["service", "install", "--root", "{out}", "--server=192.0.2.7", "--environment=/opt/env", "--yes"],
+        ["service", "status", "--root", "{out}"], ["service", "remove", "--root", "{out}", "--yes"],
     ]  # fmt: skip
     ran = []
     for number, command in enumerate(each):
@@ -193,7 +200,8 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
             words = {"{out}": out, "{last}": str(1 + earlier), "{name}": f"mary{earlier}"}
             words["{password}"] = str(folder / "password")
             filled = [reduce(lambda word, pair: word.replace(*pair), words.items(), word) for word in command]
-            ran.append([*filled, "--verbose", "--home", str(hospital.folder), *form])
+            home = [] if command[0] == "service" else ["--home", str(hospital.folder)]
+            ran.append([*filled, "--verbose", *home, *form])
     return ran
 
 
@@ -250,7 +258,9 @@ def outreach_commands(hospital: Any, folder: Path) -> list[list[str]]:
         ["outreach", "approve", *trigger, "--yes", *ida, *why],
         ["outreach", "export", "texts", *grace], ["outreach", "hold", "5", *grace, *why],
         ["outreach", "export", "records", *grace], ["outreach", "export", "nowhere", *grace],
-        ["outreach", "inbound", str(folder / "in.csv")],
+        ["outreach", "inbound", str(folder / "in.csv")], ["outreach", "inbound", "--page"],
+        ["preferences", "new-key"], ["preferences", "publish", str(folder / "written" / "preferences.json")],
+        ["preferences", "begin"],
         ["outreach", "inbound", "--patient", f"{MARK}-9", *grace, *why],
         ["outreach", "about", f"{MARK}-10", *grace], ["outreach", "about", f"{MARK}-10", *ada],
         ["outreach", "protocol", "begin"], ["outreach", "protocol", "check"],
@@ -315,6 +325,7 @@ def test_no_act_of_outreach_says_or_writes_anything_personal(
     monkeypatch.setattr("wardround.client.commands.outreach_watch.watch", lambda run, *others: run())
     write_outreach(hospital)
     mark_outreach(hospital.folder)
+    page = _page_with_a_choice(hospital)
     break_it(hospital.folder)
     (tmp_path / "written").mkdir()
     reply = (
@@ -330,12 +341,27 @@ def test_no_act_of_outreach_says_or_writes_anything_personal(
     if break_it is as_they_are:
         # They did speak: something was proposed, something left, and somebody was heard.
         failed = {words for words, code in codes.items() if code}
-        refused = {f"{one} begin" for one in ("people", "content", "outreach")}  # nothing is overwritten
+        refused = {
+            f"{one} begin" for one in ("people", "content", "outreach", "preferences")
+        }  # nothing is overwritten
         assert failed <= refused | {"content draft", "outreach measure", "doctor --verbose"}
-        assert (hospital.folder / "withdrawals.jsonl").read_text().count(MARK) == 3
+        assert (hospital.folder / "withdrawals.jsonl").read_text().count(MARK) == 4
         assert list((hospital.folder / "texts").iterdir())
+        assert list(page.spool.iterdir()) == []
     meant = [hospital.folder / name for name in ("texts", "records", "withdrawals.jsonl")]
-    _search(everything_said, [tmp_path / "written", hospital.folder], tmp_path, (*OUTREACH_FILES, *meant))
+    searched = [tmp_path / "written", hospital.folder, page.folder]
+    _search(everything_said, searched, tmp_path, (*OUTREACH_FILES, *meant))
+
+
+def _page_with_a_choice(hospital: Any) -> HospitalPage:
+    """The patients' page, on which a marked patient stopped all messages; its spool holds no mark before it is read."""
+    page, links = HospitalPage(hospital), page_links(hospital.folder)
+    assert links is not None
+    token = token_of(f"{MARK}-6", load_home(hospital.folder).patients_key)
+    page.choose(links.link(proposal(1, token, send_before=datetime.now(UTC))), stop="all")
+    (file,) = page.spool.iterdir()
+    assert MARK.encode() not in file.read_bytes()
+    return page
 
 
 def _save_model(hospital: Any, path: Path) -> None:

@@ -1,13 +1,22 @@
 """A small hospital with its pages in one process, and an account for each role."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.client.outreach.decide.outreach_home import approve_content, text_of
+from tests.client.outreach.measure.test_protocol import SIGN
+from tests.client.outreach.measure.trials import begin_trial, write_protocol
 from tests.client.small_hospital import Hospital
 from tests.pages.browser import Browser
-from tests.pages.in_chromium import chromium  # noqa: F401 (a fixture)
+from tests.pages.in_chromium import (
+    at_loopback,
+    chromium,  # noqa: F401 (a fixture)
+    free_port,
+)
 from wardround.client.console.accounts import HospitalAccounts
 from wardround.client.console.questions import hospital_desk
 from wardround.client.console.roles import ROLES
@@ -16,6 +25,7 @@ from wardround.client.console.settings import load_console_settings
 from wardround.client.home.home import load_home
 from wardround.client.home.terms_folder import keep_pending
 from wardround.client.ledger.entries import Entry
+from wardround.client.main import main
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.wire.signed_terms import sign_terms
 
@@ -65,6 +75,38 @@ def console(hospital: Any, monkeypatch: pytest.MonkeyPatch) -> Console:
     monkeypatch.setattr("wardround.pages.passwords.MEMORY_KIB", 8)
     monkeypatch.setattr("wardround.pages.passwords.PASSES", 1)
     return Console(hospital)
+
+
+def add_text(hospital: Hospital) -> None:
+    """Have another text approved, which may stand in the place of the one that waits."""
+    text = text_of(id="short", parts={"core": "A visit is near. Reply STOP to stop."})
+    (hospital.folder / "content/short.en.txt").write_text(text)
+    approve_content(hospital, "short.en")
+
+
+@contextmanager
+def console_at_loopback(console: Console) -> Iterator[str]:
+    """Serve the console at a port of loopback, with a desk of its own; gives the address."""
+    settings = replace(console.settings, port=free_port(), name="North Hospital")
+    desk = hospital_desk(console.hospital.folder, settings)
+    with at_loopback(hospital_app(settings, desk), settings.port) as url:
+        yield url
+
+
+@pytest.fixture
+def trial(hospital: Any) -> Any:
+    """A home with a trial protocol that nobody signed yet; ``sign`` signs it, with changes."""
+
+    def run(*arguments: str) -> None:
+        assert main(["outreach", *arguments, "--home", str(hospital.folder)]) == 0
+
+    def sign(**changes: Any) -> None:
+        write_protocol(hospital, **changes)
+        run(*SIGN)
+
+    hospital.run, hospital.sign = run, sign
+    begin_trial(hospital)
+    return hospital
 
 
 @pytest.fixture

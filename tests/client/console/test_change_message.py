@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from markupsafe import escape
 
-from tests.client.console.conftest import Console
+from tests.client.console.conftest import Console, add_text
 from tests.client.outreach.decide.outreach_home import approve_content, states, text_of
 from tests.pages.browser import Browser
 from wardround.client.outreach.journal.journal import Journal, open_journal
@@ -19,8 +19,8 @@ PATH = "/messages/1/change"
 @pytest.fixture
 def texts(outreach, console: Console) -> Console:
     """Twelve messages that wait; beside their text one like it, one by letter, and one that nobody approved."""
+    add_text(console.hospital)
     for name, changes in (
-        ("short", {"parts": {"core": "A visit is near. Reply STOP to stop."}}),
         ("letter", {"channel": "letter", "subject": "A visit"}),
         ("raw", {}),
     ):

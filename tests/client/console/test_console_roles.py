@@ -32,6 +32,9 @@ WHO = {
     ("POST", "/messages"): {COMMUNICATIONS, CLINICIAN},
     ("GET", "/messages/{number}/change"): {CLINICIAN},
     ("POST", "/messages/{number}/change"): {CLINICIAN},
+    ("GET", "/standing"): {COMMUNICATIONS, CLINICIAN},
+    ("GET", "/standing/new"): {COMMUNICATIONS, CLINICIAN},
+    ("POST", "/standing"): {COMMUNICATIONS, CLINICIAN},
     ("GET", "/texts"): {COMMUNICATIONS, CLINICIAN},
     ("GET", "/results"): {COMMUNICATIONS, PRIVACY},
     ("GET", "/machine"): {IT},
@@ -66,7 +69,8 @@ def test_each_role_opens_its_own_pages_alone(outreach, console, browse, role: st
 
 def _named(console, path: str) -> str:
     """Give a path of one thing that is there."""
-    return path.replace("{terms}", console.hospital.terms.fingerprint).replace("{number}", "1")
+    found = path.replace("{terms}", console.hospital.terms.fingerprint).replace("{number}", "1")
+    return f"{found}?trigger=unconfirmed-visit&module=visit.en" if path == "/standing/new" else found
 
 
 @pytest.mark.parametrize("role", [one for one in ROLES if one != PRIVACY])
@@ -80,7 +84,8 @@ def test_a_form_that_is_not_the_roles_own_decides_nothing(console, browse, role:
         path = f"/studies/{console.hospital.terms.fingerprint}/{act}"
         assert browser.post(path, form, follow=False).status_code == 403
     if role == IT:
-        assert browser.post("/messages", {"form_token": token, "act": "approve"}).status_code == 403
+        for path in ("/messages", "/standing"):
+            assert browser.post(path, {"form_token": token, "act": "approve"}).status_code == 403
     assert len(console.entries()) == before
 
 
@@ -93,7 +98,7 @@ def test_the_menu_shows_what_a_role_may_open(console, browse) -> None:
 
 def test_every_question_that_records_something_needs_a_form(console) -> None:
     changing = {name for name, one in questions(console.hospital.folder).items() if one.changes}
-    assert changing == {"approve", "decline", "decide_messages", "change_message"}
+    assert changing == {"approve", "decline", "decide_messages", "change_message", "decide_standing"}
 
 
 def test_roles_are_those_that_stand_now(console, browse) -> None:

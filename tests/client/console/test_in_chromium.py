@@ -11,20 +11,16 @@ from typing import Any
 
 import pytest
 
-from tests.client.console.conftest import PASSWORD, Console
+from tests.client.console.conftest import PASSWORD, Console, add_text, console_at_loopback
 from tests.pages.in_chromium import (
     LOOKS,
-    at_loopback,
     barriers,
-    free_port,
     log_in_by_keyboard,
     logged_in,
     opened,
     small_targets,
     tab_to,
 )
-from wardround.client.console.questions import hospital_desk
-from wardround.client.console.serve import hospital_app
 
 pytestmark = pytest.mark.slow
 
@@ -32,10 +28,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def served(console: Console) -> Iterator[str]:
     """The console at a port of loopback."""
-    settings = replace(console.settings, port=free_port(), name="North Hospital")
-    with at_loopback(
-        hospital_app(settings, hospital_desk(console.hospital.folder, settings)), settings.port
-    ) as url:
+    with console_at_loopback(console) as url:
         yield url
 
 
@@ -115,9 +108,11 @@ def test_messages_have_no_barrier_and_pictures_of_them_are_made(
     outreach: Any, console: Console, served: str, chromium: Any, tmp_path: Path, width: int, scheme: str
 ) -> None:
     folder = Path(os.environ.get("WARDROUND_PICTURES", tmp_path))
+    add_text(outreach)
     for role, path in (
         ("clinician", "/messages"),
         ("clinician", "/messages/1/change"),
+        ("clinician", "/standing/new?trigger=unconfirmed-visit&module=visit.en"),
         ("communications", "/messages"),
         ("communications", "/texts"),
     ):

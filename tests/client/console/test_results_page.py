@@ -7,36 +7,16 @@ import polars as pl
 import pytest
 
 from tests.client.console.conftest import Console
-from tests.client.outreach.measure.test_protocol import SIGN
 from tests.client.outreach.measure.trials import (
     PATIENTS,
-    begin_trial,
     set_date,
     write_outcomes,
-    write_protocol,
 )
 from wardround.client.commands.open_home import open_home
 from wardround.client.commands.outreach_measure import measured
 from wardround.client.commands.outreach_protocol import signed_protocols
 from wardround.client.console.results import rounded
-from wardround.client.main import main
 from wardround.client.outreach.journal.journal import JOURNAL_FILE, open_journal
-
-
-@pytest.fixture
-def trial(hospital: Any) -> Any:
-    """A home with a protocol that nobody signed yet; ``sign`` signs it, with changes."""
-
-    def run(*arguments: str) -> None:
-        assert main(["outreach", *arguments, "--home", str(hospital.folder)]) == 0
-
-    def sign(**changes: Any) -> None:
-        write_protocol(hospital, **changes)
-        run(*SIGN)
-
-    hospital.run, hospital.sign = run, sign
-    begin_trial(hospital)
-    return hospital
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import math
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -118,6 +119,19 @@ def test_each_probability_is_the_models_and_the_reasons_are_its_largest_effects(
         assert list(reasons) == sorted(effects, key=lambda text: -effects[text])[:3]
         checked += 1
     assert checked >= 20
+
+
+def test_a_folder_gets_a_new_file_for_each_run(
+    model: Path, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scores").mkdir()
+    real = time.gmtime
+    for moment in (0, 86_400):
+        monkeypatch.setattr(time, "gmtime", lambda seconds=moment: real(seconds))
+        assert score(model, out="scores")[0] == 0
+    assert score(model, out="scores")[0] == 2  # within the same second: nothing is overwritten
+    names = sorted(path.name for path in (tmp_path / "scores").iterdir())
+    assert names == ["scores-19700101T000000Z.csv", "scores-19700102T000000Z.csv"]
 
 
 def _age(age: int) -> str:

@@ -1,8 +1,6 @@
 """The operator's pages in Debian's Chromium: at both ends of width, light and dark, with axe and by keyboard."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +8,14 @@ import pytest
 
 from tests.pages.in_chromium import (
     LOOKS,
-    at_loopback,
     barriers,
-    free_port,
     log_in_by_keyboard,
     logged_in,
     opened,
     small_targets,
     tab_to,
 )
-from tests.server.dashboard.conftest import PASSWORD, Dashboard
-from tests.server.watch.watched_home import HOSPITALS, begin_study, close_round
-from wardround.protocol.wire.speaker import speaker_to_mapping, this_speaker
-from wardround.server.dashboard.pages import operator_app
-from wardround.server.report.card_text import CardSection, CardTable, Items, to_markdown
-from wardround.server.store.event_log import EVALUATED
+from tests.server.dashboard.conftest import PASSWORD
 
 pytestmark = pytest.mark.slow
 
@@ -37,37 +28,6 @@ PAGES = (
     "/certificates",
     "/nothing",
 )
-
-
-@pytest.fixture
-def served(dashboard: Dashboard) -> Iterator[str]:
-    """The pages of two studies at a port of loopback."""
-    for name, value in (("autumn-reminders", 0.712), ("spring-reminders", 0.695)):
-        log = begin_study(dashboard.home, name)
-        log.write("agent", hospital="north", **speaker_to_mapping(this_speaker()))
-        for number in range(1, 5):
-            refused, missing = ({"west": "refused: max_rounds"}, ()) if number > 2 else ({}, ("west",))
-            close_round(log, number, HOSPITALS[:2], refused, missing)
-        facts = {"value": value, "low": value - 0.03, "high": value + 0.03, "noise": 0.01, "sampling": 0.01}
-        log.write(
-            EVALUATED,
-            round=4,
-            mitigated=False,
-            auc=facts,
-            log_loss={**facts, "value": 0.52, "low": 0.5, "high": 0.54},
-        )
-        folder = dashboard.home.study(name).folder
-        (folder / "report.html").write_text("<h1>A report</h1>")
-        table = CardTable(("table", "columns"), (("events", "topic, channel, opened"),))
-        sections = [
-            CardSection(
-                "Data contract", ("Hospitals read these columns:", table, Items(("at most 8 events",)))
-            )
-        ]
-        (folder / "model_card.md").write_text(to_markdown(f"Model card: {name}", "Releasable.", sections))
-    settings = replace(dashboard.settings, port=free_port(), name="Reminders federation")
-    with at_loopback(operator_app(settings, dashboard.desk), settings.port) as url:
-        yield url
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)

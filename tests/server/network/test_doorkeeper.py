@@ -7,16 +7,21 @@ from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from fastapi.routing import iter_route_contexts
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
+from flwr.supercore.routers import health
+from flwr.supercore.routers.runtime import create_runtime_router, responses_router
+from flwr.superlink.routers.control import router as control_router
+from flwr.superlink.routers.fleet.router import router as fleet_router
 
 from wardround.server.network import doorkeeper, places
-from wardround.server.network.doorkeeper import PUSH, Doorkeeper
+from wardround.server.network.doorkeeper import FLEET, PUSH, Doorkeeper
 from wardround.server.network.node_keys import NodeKeys
 from wardround.server.network.places import SMALL_BODY, Busy, Places
 
 KEY = ec.generate_private_key(ec.SECP384R1())
 NORTH = public_key_to_bytes(KEY.public_key())
-SECRET = [(b"x-wardround-control", b"secret")]
+SECRET, LOOK = ([(b"x-wardround-control", secret)] for secret in (b"secret", b"watching"))
 
 
 def signed(key=KEY, at=None, stated=None):
@@ -47,7 +52,9 @@ def ask(path, headers, app, parts=(), client=("127.0.0.1", 40000), **options):
         sent.append(message)
 
     scope = {"type": "http", "path": path, "headers": headers, "client": client}
-    asyncio.run(Doorkeeper(app, b"secret", NodeKeys(lambda: [NORTH]), **options)(scope, receive, send))
+    asyncio.run(
+        Doorkeeper(app, b"secret", b"watching", NodeKeys(lambda: [NORTH]), **options)(scope, receive, send)
+    )
     return sent
 
 
@@ -71,6 +78,13 @@ async def unread(scope, receive, send):
         ("/v1/control/start-run", [], 403),
         ("/v1/control/start-run", [(b"x-wardround-control", b"guess")], 403),
         ("/v1/control/start-run", SECRET, 200),
+        ("/v1/control/list-nodes", LOOK, 200),
+        ("/v1/control/list-nodes", [], 403),
+        ("/v1/control/list-nodes", [(b"x-wardround-control", b"")], 403),
+        ("/v1/control/list-nodes", lambda: signed(), 403),
+        ("/v1/control/list-nodes/", LOOK, 403),
+        ("/v1/control/start-run", LOOK, 403),
+        ("/v1/control/list-nodes", [*LOOK, (b"content-length", b"9999999")], 413),
         ("/docs", [], 403),
         ("/v1/fleet/../control/start-run", lambda: signed(), 403),
         (PUSH, lambda: [*signed(), (b"content-length", b"2147483648")], 413),
@@ -103,6 +117,45 @@ def test_the_operator_s_secret_opens_nothing_from_another_machine(address, statu
     # To Fleet it is a stranger: north's key is what counts there.
     fleet = ask("/v1/fleet/pull-messages", SECRET, unread, client=(address, 40000))[0]["status"]
     assert fleet == (200 if status == 200 else 401)
+
+
+def test_the_secret_of_those_who_watch_opens_one_call_that_changes_nothing():
+    """Every path of Flower's app as it is pinned, so that what a later release adds is looked at too."""
+    routers = (
+        health.router,
+        control_router,
+        fleet_router,
+        create_runtime_router("SuperLink"),
+        responses_router,
+    )
+    paths = {one.path for router in routers for one in iter_route_contexts(router.routes)}
+    assert {"/v1/control/start-run", "/v1/control/stop-run", "/v1/control/register-node",
+            "/v1/control/unregister-node", "/v1/runtime/acquire-task", *FLEET} <= paths  # fmt: skip
+    answers = {path: ask(path, LOOK, unread)[0]["status"] for path in paths}
+    assert [path for path, status in answers.items() if status == 200] == ["/v1/control/list-nodes"]
+    assert {path for path, status in answers.items() if status == 401} == FLEET  # of a node's key alone
+    assert set(answers.values()) == {200, 401, 403}
+
+
+def test_the_secret_of_those_who_watch_opens_nothing_from_another_machine():
+    asked = ask("/v1/control/list-nodes", LOOK, unread, client=("192.0.2.7", 40000))
+    assert asked[0]["status"] == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/control/start-run", "/v1/control/list-nodes", "/v1/runtime/acquire-task"]
+)
+def test_an_empty_secret_is_nobodys(path):
+    for headers in ([], [(b"x-wardround-control", b"")]):
+        sent = []
+
+        async def send(message, sent=sent):
+            sent.append(message)
+
+        scope = {"type": "http", "path": path, "headers": headers, "client": ("127.0.0.1", 40000)}
+        door = Doorkeeper(unread, b"", b"", NodeKeys(list))
+        asyncio.run(door(scope, None, send))
+        assert sent[0]["status"] == 403
 
 
 def test_a_caller_without_an_address_is_of_no_machine():
@@ -150,7 +203,7 @@ def test_an_answer_that_its_caller_does_not_take_ends_the_line(monkeypatch):
     async def run():
         scope = {"type": "http", "path": PUSH, "headers": signed(), "line": line}
         keys = NodeKeys(lambda: [NORTH])
-        await Doorkeeper(unread, b"secret", keys)(
+        await Doorkeeper(unread, b"secret", b"watching", keys)(
             scope, lambda: asyncio.sleep(3600), lambda m: asyncio.sleep(0)
         )
 

@@ -49,7 +49,9 @@ def served(folder):
     ):
         (folder / name).write_bytes(content)
     tls = {"ssl_certfile": str(folder / "server.crt"), "ssl_keyfile": str(folder / "server.key")}
-    door = Doorkeeper(app, b"secret", SimpleNamespace(caller=lambda headers: None), largest_body=LARGEST)
+    door = Doorkeeper(
+        app, b"secret", b"look", SimpleNamespace(caller=lambda headers: None), largest_body=LARGEST
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             door,

@@ -98,7 +98,7 @@ def test_what_is_restored_on_another_machine_is_what_was_backed_up(kept, tmp_pat
     assert load_operator_home(tmp_path / "new").key().public == home.key().public
     assert (tmp_path / "new/superlink/empty").is_dir()
     modes = [path.stat().st_mode & 0o077 for path in (tmp_path / "new/secrets").iterdir()]
-    assert modes == [0, 0]
+    assert modes == [0, 0, 0]
     assert file.stat().st_mode & 0o077 == 0
     assert resume(tmp_path / "new/studies/tea/checkpoints", terms).state.round == state.round
 

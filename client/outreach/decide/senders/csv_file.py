@@ -19,14 +19,17 @@ COLUMNS = (
     "send_after",
     "send_before",
 )
+LINK = "preferences"
+"""One column more, where messages have links to the patients' page."""
 
 
 def csv_bytes(messages: Sequence[OutgoingMessage]) -> bytes:
-    """Write one line for each message, under ``COLUMNS``."""
+    """Write one line for each message, under ``COLUMNS``, and ``LINK`` where any has one."""
+    links = any(one.preferences for one in messages)
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(map(_row, messages))
+    writer.writerow((*COLUMNS, LINK) if links else COLUMNS)
+    writer.writerows((*_row(one), one.preferences) if links else _row(one) for one in messages)
     return out.getvalue().encode()
 
 

@@ -23,6 +23,8 @@ MODES = {
 _MODE_SYSTEM = "http://terminology.hl7.org/CodeSystem/v3-ParticipationMode"
 _CATEGORY_SYSTEM = "http://terminology.hl7.org/CodeSystem/communication-category"
 _POINTS = {"sms": "sms", "email": "email", "phone": "phone"}
+PREFERENCES = "urn:wardround:preferences"
+"""The extension that holds a message's link to the patients' page."""
 IDENTIFIERS = "urn:wardround:outreach-message"
 
 
@@ -39,7 +41,9 @@ def communication_request(message: OutgoingMessage, now: datetime) -> dict[str, 
     """Spell one message. ``status`` is the one element that R4 requires; a payload's content is required within it."""
     contact = {"system": _POINTS.get(message.channel, "other"), "value": message.address}
     patient = {"type": "Patient", "identifier": {"value": message.patient}}
+    link = [{"url": PREFERENCES, "valueUrl": message.preferences}] if message.preferences else []
     return {
+        **({"extension": link} if link else {}),
         "resourceType": "CommunicationRequest",
         "id": message.id,
         "identifier": [{"system": IDENTIFIERS, "value": message.id}],

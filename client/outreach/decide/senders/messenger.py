@@ -18,6 +18,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Re
 from wardround.client.outreach.decide.message import TELEPHONES, OutgoingMessage
 from wardround.client.outreach.journal.records import as_text
 from wardround.client.policy.outreach import Recipient
+from wardround.pages.one_click import FIELD, VALUE
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.text.text import is_line
@@ -51,18 +52,31 @@ def payload(message: OutgoingMessage) -> bytes:
         "language": message.language,
         "send_after": as_text(message.send_after),
         "send_before": as_text(message.send_before),
+        **({"preferences": message.preferences} if message.preferences else {}),
     }
     person = {"uuid": _uuid(message), "email": email, "name": "", "attribs": attributes, "status": "enabled"}
+    campaign: dict[str, Any] = {"uuid": _uuid(message), "name": message.module, "tags": [message.topic]}
     html = message.channel == "email" and bool(message.page)
+    campaign["headers"] = _headers(message)
     plain = {
         "subject": message.subject,
         "body": message.page if html else message.text,
         "content_type": "html" if html else "plain",
         "recipients": [person],
-        "campaign": {"uuid": _uuid(message), "name": message.module, "tags": [message.topic], "headers": []},
+        "campaign": campaign,
         "attachments": [],
     }
     return json.dumps(plain, sort_keys=True, ensure_ascii=True).encode()
+
+
+def _headers(message: OutgoingMessage) -> list[dict[str, str]]:
+    """Give the headers by which mail programs unsubscribe in one click (RFC 2369, RFC 8058)."""
+    if message.channel != "email" or not message.preferences:
+        return []
+    return [
+        {"List-Unsubscribe": f"<{message.preferences}>"},
+        {"List-Unsubscribe-Post": f"{FIELD}={VALUE}"},
+    ]
 
 
 def secret_of(recipient: Recipient, home: Path) -> str:

@@ -63,7 +63,7 @@ def killed_at(step: int, folder: Path, *arguments: object) -> None:
         return wrapped
 
     os.fsync, Path.replace, Path.unlink = map(counted, (os.fsync, Path.replace, Path.unlink))
-    for name in ("move", "write_exports", "propose"):
+    for name in ("move", "write_exports", "propose", "forget"):
         setattr(Journal, name, counted(getattr(Journal, name)))
     outreach(folder, *arguments)
 

@@ -1,0 +1,89 @@
+"""``service``: agent, SuperNode, pages, alerts and timers as units of systemd."""
+
+import re
+import shlex
+from argparse import Namespace
+from collections.abc import Sequence
+
+from wardround.deploy.fill import (
+    BROWSERS,
+    DATABASE,
+    MAIL,
+    PROPOSE,
+    PROPOSE_AT,
+    SCORE,
+    SCORE_AT,
+    SERVER,
+    MachineValues,
+    addresses,
+    checked_environment,
+)
+from wardround.deploy.service import install, remove, status
+from wardround.deploy.shipped import HOSPITAL, UnitSet
+from wardround.protocol.errors import ConfigurationError
+
+
+def run(options: Namespace) -> None:
+    """Install, remove, or say how it stands."""
+    if options.action == "install":
+        install(options, _wanted(options), _values(options))
+    else:
+        {"remove": remove, "status": status}[options.action](options, HOSPITAL)
+
+
+def _wanted(options: Namespace) -> Sequence[UnitSet]:
+    names = {HOSPITAL[0].name, *options.extras}
+    names |= {word for word in ("score", "propose") if getattr(options, word) is not None}
+    return [part for part in HOSPITAL if part.name in names]
+
+
+def _values(options: Namespace) -> MachineValues:
+    if not options.server:
+        raise ConfigurationError(
+            "--server: is missing; give the address of the operator's server, and the resolver's where it has a name"
+        )
+    given = {SERVER: ("--server", options.server), DATABASE: ("--database", options.database)}
+    given |= {MAIL: ("--mail", options.mail), BROWSERS: ("--browsers", options.browsers)}
+    lines = {
+        example: [*[BROWSERS] * (example == BROWSERS), *addresses(flag, texts)]
+        for example, (flag, texts) in given.items()
+        if texts
+    }
+    return MachineValues(
+        environment=checked_environment(options.environment, options.root),
+        lines=lines | _times(options),
+        words=_timed_words(options),
+    )
+
+
+def _times(options: Namespace) -> dict[str, list[str]]:
+    found = {}
+    for word, example in (("score", SCORE_AT), ("propose", PROPOSE_AT)):
+        at = getattr(options, f"{word}_at")
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", at):
+            raise ConfigurationError(f"--{word}-at={at}: must be a time of day, as in 02:30")
+        if getattr(options, word) is not None:
+            found[example] = [f"OnCalendar=*-*-* {at}:00"]
+    return found
+
+
+def _timed_words(options: Namespace) -> dict[str, list[str]]:
+    """Give each timer's command line, which the command itself has taken: a slip shows now, and not at night."""
+    from wardround.client.commands.arguments import parser
+
+    found = {}
+    for flag, example, command in (
+        ("score", SCORE, ["score"]),
+        ("propose", PROPOSE, ["outreach", "propose"]),
+    ):
+        if (text := getattr(options, flag)) is None:
+            continue
+        try:
+            words = [*command, *shlex.split(text)]
+            parser().parse_args(words)
+        except ValueError as error:
+            raise ConfigurationError(f"--{flag}={text}: cannot be read as words ({error})") from error
+        except ConfigurationError as error:
+            raise ConfigurationError(f"--{flag}={text}: {error}") from error
+        found[example] = words
+    return found

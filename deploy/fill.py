@@ -1,0 +1,106 @@
+"""A shipped file with this machine's paths, addresses and words in the place of the examples. Pure."""
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wardround.protocol.errors import ConfigurationError
+
+ENVIRONMENT = Path("/opt/wardround")
+HIDDEN = ("/home", "/root", "/run", "/tmp", "/var/tmp", "/var/lib")  # noqa: S108 - what units do not see
+SERVER, MAIL = "IPAddressAllow=192.0.2.1", "IPAddressAllow=192.0.2.25"
+DATABASE, BROWSERS = "# IPAddressAllow=10.0.0.5     the database's address", "IPAddressAllow=localhost"
+BIND, SCORE, PROPOSE = "--bind 0.0.0.0", "score models/model.safetensors scores", "outreach propose"
+SCORE_AT, PROPOSE_AT = "OnCalendar=*-*-* 02:30:00", "OnCalendar=*-*-* 05:00:00"
+"""The examples, each as it stands in a shipped file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineValues:
+    """What differs between machines.
+
+    environment: the virtual environment whose Python the units start. lines: what stands in the place of an example
+    that is a whole line. words: the same for the end of an ``ExecStart``.
+    """
+
+    environment: Path = ENVIRONMENT
+    lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def filled(text: str, values: MachineValues) -> str:
+    """Fill in one shipped file. An example that the values do not name stays: no host has those addresses."""
+    return "".join(f"{line}\n" for one in text.splitlines() for line in _filled_line(one, values))
+
+
+def unused(texts: Sequence[str], values: MachineValues) -> list[str]:
+    """Give the examples of these values that stand in none of these shipped files."""
+    whole = {line for text in texts for line in text.splitlines()}
+    missing = [example for example in values.lines if example not in whole]
+    return missing + [
+        example
+        for example in values.words
+        if not any(line.startswith("ExecStart=") and line.endswith(f" {example}") for line in whole)
+    ]
+
+
+def addresses(flag: str, texts: Sequence[str]) -> list[str]:
+    """Spell addresses or networks as ``IPAddressAllow`` lines; ConfigurationError for what is neither."""
+    return [f"IPAddressAllow={_network(flag, text)}" for text in texts]
+
+
+def checked_environment(folder: Path, root: Path) -> Path:
+    """Give an environment's folder; ConfigurationError where units cannot see it, or its name needs quotes.
+
+    In an image, another ``root`` than this machine's, it need not be there yet.
+    """
+    python = folder / "bin/python"
+    if root == Path("/") and not python.exists():
+        raise ConfigurationError(f"--environment={folder}: has no bin/python; name a virtual environment")
+    for seen in (folder, Path(*python.resolve().parts)):
+        if any(seen.is_relative_to(hidden) for hidden in HIDDEN):
+            raise ConfigurationError(
+                f"--environment={folder}: its Python is in {seen}, which the units do not see; make an environment "
+                f"by the system's Python elsewhere, as in {ENVIRONMENT}"
+            )
+    if not re.fullmatch(r"(/[A-Za-z0-9_.+-]+)+", str(folder)):
+        raise ConfigurationError(
+            f"--environment={folder}: must be an absolute path of letters, digits and _ . + -"
+        )
+    return folder
+
+
+def quoted(word: str) -> str:
+    """Spell one word of an ``ExecStart``: systemd would read ``%``, ``$``, quotes and backslashes otherwise."""
+    if not word.isprintable():
+        raise ConfigurationError(f"{word!r}: holds a character that cannot be printed")
+    word = word.replace("%", "%%").replace("$", "$$").replace("\\", "\\\\").replace('"', '\\"')
+    return word if re.fullmatch(r"[\w./:=%$@+,-]+", word) else f'"{word}"'
+
+
+def _network(flag: str, text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{flag}={text}: must be an address or a network, as in 192.0.2.7 or 10.2.0.0/16; units know no names"
+        ) from error
+    if network.prefixlen == 0:
+        raise ConfigurationError(
+            f"{flag}={text}: would let every address through; name those that are needed"
+        )
+    return text
+
+
+def _filled_line(line: str, values: MachineValues) -> Sequence[str]:
+    if line in values.lines:
+        return values.lines[line]
+    if not line.startswith("ExecStart="):
+        return (line,)
+    line = line.replace(f"{ENVIRONMENT}/", f"{values.environment}/")
+    for example, words in values.words.items():
+        if line.endswith(f" {example}"):
+            return (" ".join([line.removesuffix(f" {example}"), *map(quoted, words)]),)
+    return (line,)
