@@ -24,6 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from wardround.conf.composed_once import composed_once
 from wardround.conf.explain import explain
 from wardround.conf.signs import as_written
 from wardround.conf.sweep_table import by_key, next_number, varied, write_jobs
@@ -88,7 +89,10 @@ def run(
     jobs = _Jobs(job, freeze or _study_settings, begin_sweep)
     try:
         _read_flags()
-        hydra.main(version_base="1.3", config_path="pkg://wardround.conf", config_name=config_name)(jobs)()
+        with composed_once():
+            hydra.main(version_base="1.3", config_path="pkg://wardround.conf", config_name=config_name)(
+                jobs
+            )()
         jobs.run_postponed()
     except KeyboardInterrupt:
         jobs.code = STOPPED

@@ -3,9 +3,12 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+
+version = cache(metadata.version)  # each look-up parses the library's whole description
 
 Places = Sequence[tuple[str, str]]
 """Pairs of a package and a file or folder within it; an empty one is the whole package."""

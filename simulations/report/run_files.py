@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from io import BytesIO
 from itertools import count
@@ -274,6 +275,7 @@ def _manifest(results: Results, contents: Mapping[str, bytes]) -> dict[str, obje
     }
 
 
+@cache  # a sweep asks once per run
 def _versions() -> dict[str, str]:
     found = {}
     for package in ("wardround", *PACKAGES):

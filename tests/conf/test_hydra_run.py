@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from omegaconf import DictConfig, OmegaConf
 
 from tests.builders import ROOT
 from wardround.conf import hydra_run
@@ -252,3 +253,23 @@ def test_asking_for_help_waits_for_nothing_heavy() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert ran.stdout.strip() == "set()"
+
+
+def test_a_sweeps_jobs_are_composed_once_and_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra composed each twice; one that stands there twice must not get the folder of the other."""
+    whole, composed = ConfigLoaderImpl.load_sweep_config, []
+
+    def counted(loader: ConfigLoaderImpl, master: DictConfig, overrides: list[str]) -> DictConfig:
+        composed.append(overrides)
+        return whole(loader, master, overrides)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", counted)
+    jobs = Jobs()
+    assert jobs.run_command(monkeypatch, "seed=0,1,1", "output_dir=sweep", "-m") == 0
+    assert [(s.seed, str(s.output_dir)) for s in jobs.settings] == [
+        (0, "sweep/0"),
+        (1, "sweep/1"),
+        (1, "sweep/2"),
+    ]
+    assert [next(o for o in one if o.startswith("seed")) for one in composed].count("seed=0") == 1
+    assert ConfigLoaderImpl.load_sweep_config is counted
