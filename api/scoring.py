@@ -43,7 +43,7 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """Which model it is: additive, mlp, wide_deep."""
+        """Which model it is: additive, interactions, mlp, wide_deep."""
         return self.stored.model.kind
 
     @property

@@ -235,4 +235,5 @@ _MODELS = {
     "additive": "additive: it adds up one number for each answer, and a person can read them all",
     "wide_deep": "part additive, part a small neural network, which a person cannot read",
     "mlp": "a small neural network, which a person cannot read",
+    "interactions": "additive, and one number for each pair of answers; a person can read them all",
 }

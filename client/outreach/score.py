@@ -15,10 +15,10 @@ from wardround.client.cohort import Cohort
 from wardround.client.connectors.source import Tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
-from wardround.client.outreach.reasons import MOST, Reasons, shared_effects
+from wardround.client.outreach.reasons import MOST, Reasons, shared_effects, shared_interactions
 from wardround.client.outreach.selection import Selection, selection_of
 from wardround.client.personal.boosted import BoostedPart, boosted_logits, fit_boosted, tree_reasons
-from wardround.client.personal.personal_mixture import mixture_effects
+from wardround.client.personal.personal_mixture import mixture_effects, mixture_slope
 from wardround.client.personal.personal_scores import USED_KIND, personal_design
 from wardround.client.personal.personalize import PersonalDesign
 from wardround.protocol.contract.contract import Contract
@@ -74,7 +74,7 @@ class Scores:
     """Scores of messages, known patients first.
 
     frame: row (position in the messages), patient_known, probability, selected (where the model's groups have
-    thresholds), reason_1 … (additive model only). personal: whether the hospital's own part is in them.
+    thresholds), reason_1 … (models of effects only). personal: whether the hospital's own part is in them.
     """
 
     frame: pl.DataFrame
@@ -121,9 +121,13 @@ def _scorer(contract: Contract, stored: StoredModel, training: Cohort | None) ->
     if training is not None and training.patient_count:
         own = fit_boosted(layout, training, _design(contract, stored, training))
     reasons = None
-    if model.structure.additive:
+    if model.structure.convex:
         effects = shared_effects(model, layout, stored.weights)
-        reasons = Reasons(contract, effects if own is None else mixture_effects(own.mixture, 0, effects))
+        cells = shared_interactions(model, layout, stored.weights)
+        if own is not None:
+            cells = cells * mixture_slope(own.mixture, 0)
+            effects = mixture_effects(own.mixture, 0, effects)
+        reasons = Reasons(contract, effects, cells)
     return _Scorer(contract, stored, own, selection_of(stored, contract), reasons)
 
 

@@ -95,12 +95,17 @@ def mixture_effects(mixture: PersonalMixture, hospital: int, shared: Floats) -> 
     shared: those of the additive shared model, whose own part is an offset and a slope. Every candidate is
     additive in the same columns, and so is their mixture; offsets are left out.
     """
-    same, own, *finer, alone = mixture.weights[hospital]
-    slope = float(mixture.personal[hospital, 1])
-    effects = (same + slope * (own + sum(finer))) * shared + alone * mixture.alone[hospital]
-    for weight, each in zip(finer, mixture.effects, strict=True):
+    *_, alone = mixture.weights[hospital]
+    effects = mixture_slope(mixture, hospital) * shared + alone * mixture.alone[hospital]
+    for weight, each in zip(mixture.weights[hospital][2:-1], mixture.effects, strict=True):
         effects = effects + weight * each[hospital]
     return np.asarray(effects)
+
+
+def mixture_slope(mixture: PersonalMixture, hospital: int) -> float:
+    """Factor of the shared model's logit in one hospital's mixture, of an own part that is an offset and a slope."""
+    same, own, *finer, _ = mixture.weights[hospital]
+    return float(same + mixture.personal[hospital, 1] * (own + sum(finer)))
 
 
 _Parts = tuple[Floats, tuple[Floats, ...], Floats]

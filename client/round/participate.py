@@ -24,7 +24,7 @@ from wardround.client.train.update import Step, private_update
 from wardround.protocol.arrays import Floats, Numbers
 from wardround.protocol.errors import Refusal, TableAway, TableError
 from wardround.protocol.privacy.randomness import Keystream
-from wardround.protocol.terms.request import MEAN_ROWS, UPDATE, RequestKind, request_in
+from wardround.protocol.terms.request import INTERACTIONS, MEAN_ROWS, UPDATE, RequestKind, request_in
 from wardround.protocol.terms.terms import RoundPlan, Terms
 
 logger = logging.getLogger("wardround.hospital")
@@ -94,6 +94,7 @@ def _update(
             hospitals=hospitals,
             memory_bytes=memory_bytes,
             moments=request is MEAN_ROWS,
+            interactions=request is INTERACTIONS,
         ),
         weights,
         streams,

@@ -30,7 +30,7 @@ def check_closed_form(
     Two invented hospitals of ``patients`` patients, 1 to ``events_per_patient`` events each, random
     weights, in float64, with a clip norm that half of the patients exceed. No patient data is touched.
     Raises WardroundError above ``tolerance``: nothing may be charged then. A user's own module has no closed form:
-    it is compared with autograd instead (``client.train.check_module``).
+    it is compared with autograd instead (``client.train.check_module``), as interactions are.
     """
     if model.structure.own_module:
         # Here and not above: check_module takes its invented patients from this file.
@@ -47,13 +47,24 @@ def check_closed_form(
     for engine in ENGINES:
         theirs = clipped_sums(model, layout, weights, cohort, clip_norm, engine)
         difference = float(np.linalg.norm(ours - theirs)) / max(float(np.linalg.norm(theirs)), 1e-300)
-        worst = max(worst, difference)
-        if not difference <= tolerance:
-            raise WardroundError(
-                f"closed form and Opacus {engine} differ by {difference:.1e}: at most {tolerance:.0e} is "
-                f"allowed (nothing was charged; reinstall by scripts/install.sh, or report this)"
-            )
+        worst = max(worst, _small(difference, f"closed form and Opacus {engine}", tolerance))
+    if model.structure.interactions:
+        # Here and not above: this file must not import torch.
+        from wardround.client.train.check_interactions import interactions_difference
+
+        difference = interactions_difference(model, layout, weights, cohort, clip_norm)
+        worst = max(worst, _small(difference, "interactions and autograd", tolerance))
     return worst
+
+
+def _small(difference: float, what: str, tolerance: float) -> float:
+    """Give the difference back; WardroundError where it is above the tolerance, or no number."""
+    if not difference <= tolerance:
+        raise WardroundError(
+            f"{what} differ by {difference:.1e}: at most {tolerance:.0e} is "
+            f"allowed (nothing was charged; reinstall by scripts/install.sh, or report this)"
+        )
+    return difference
 
 
 def random_cohort(

@@ -21,16 +21,22 @@ def clipped_sum_additive(part: Prepared, weights: Floats, clip_norm: float) -> F
     weights: float64 [1 or hospitals of the part, width]. Guarantee: one patient moves their hospital's
     row by at most clip_norm and no other row at all; a patient whose gradient is not finite adds zero.
     """
-    gradients = (expit(_rows(part).dot(weights)) - part.labels) * part.shares
-    return clipped_row_sums(part, gradients, clip_norm)
+    return clipped_row_sums(part, output_gradients(part, weights), clip_norm)
 
 
-def clipped_row_sums(part: Prepared, coefficients: Floats, clip_norm: float) -> Floats:
+def output_gradients(part: Prepared, weights: Floats) -> Floats:
+    """Give each event's (σ(z) − y) over its patient's number of events: float64 [events]. weights: as above."""
+    return np.asarray((expit(prepared_rows(part.linear).dot(weights)) - part.labels) * part.shares)
+
+
+def clipped_row_sums(
+    part: Prepared, coefficients: Floats, clip_norm: float, rows: Rows | None = None
+) -> Floats:
     """Sum each hospital's patients' ``sum_i c_i x_i``, each clipped: float64 [hospitals of the part, width].
 
-    coefficients: float64 [events], c. Guarantee: as ``clipped_sum_additive``'s.
+    coefficients: float64 [events], c. rows: x, by default the design's. Guarantee: as ``clipped_sum_additive``'s.
     """
-    rows = _rows(part)
+    rows = prepared_rows(part.linear) if rows is None else rows
     with np.errstate(over="ignore", invalid="ignore"):
         squared = part.per_patient(coefficients * (rows.gram @ coefficients))
         bound = part.per_patient(np.abs(coefficients) * np.sqrt(rows.squares))
@@ -62,7 +68,8 @@ def _some_rows(block: sparse.csr_matrix, first: int, last: int) -> sparse.csr_ma
     return sparse.csr_matrix(parts, shape=(last - first, block.shape[1]), copy=False)
 
 
-def _rows(part: Prepared) -> Rows:
-    if part.linear is None:
+def prepared_rows(rows: Rows | None) -> Rows:
+    """Give rows that were prepared; ValueError where the part was prepared for a model without them."""
+    if rows is None:
         raise ValueError("the part was prepared for another model")
-    return part.linear
+    return rows

@@ -21,6 +21,7 @@ from wardround.client.train.segments import Segments
 from wardround.protocol.arrays import Booleans, Floats, Floats32, Integers, Integers32
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.design import active_columns, active_entries, active_main_columns, sparse_rows
+from wardround.protocol.model.interactions import active_cells, cell_count, cell_scale
 from wardround.protocol.model.model import column_scale, main_scale
 from wardround.protocol.terms.settings import ModelSettings
 
@@ -86,6 +87,7 @@ class Prepared:
     pairs: Pairs
     linear: Rows | None
     main: Rows | None
+    cells: Rows | None = None
 
     @property
     def patient_count(self) -> int:
@@ -119,6 +121,7 @@ class Prepared:
             pairs=pairs,
             linear=_keep_rows(self.linear, kept, in_pair, pairs),
             main=_keep_rows(self.main, kept, in_pair, pairs),
+            cells=_keep_rows(self.cells, kept, in_pair, pairs),
         )
 
 
@@ -164,6 +167,7 @@ def _bytes_per_event(model: ModelSettings, layout: Layout) -> tuple[int, int]:
     """Bytes that one event's design takes, and what a step needs besides."""
     linear = 1 + len(layout.fields) + len(layout.values) if model.structure.linear else 0
     main = len(layout.features) + len(layout.values) if model.hidden else 0
+    linear += len(layout.interactions) if model.structure.interactions else 0
     return 12 * linear + 16 * main + 128, 12 * (linear + main) + 24 * sum(model.hidden) + 64
 
 
@@ -188,7 +192,7 @@ def _prepare(
     segments = Segments(part.events_from[part.patients_from[hospitals[0] : hospitals[1] + 1]])
     pairs = _pairs(part)
     values, shares = _finite(part)
-    linear = main = None
+    linear = main = cells = None
     if model.structure.linear:
         columns = active_columns(layout, part)
         entries = active_entries(columns, values, column_scale(model, layout))
@@ -197,6 +201,10 @@ def _prepare(
         columns = active_main_columns(layout, part)
         entries = active_entries(columns, values, main_scale(model, layout))
         main = _rows(columns, entries, layout.main_width, segments, pairs, dtype)
+    if model.structure.interactions:
+        columns = active_cells(layout, part)
+        entries = np.full(columns.shape, cell_scale(layout))
+        cells = _rows(columns, entries, cell_count(layout), segments, pairs, np.float64, keep_shared=False)
     return Prepared(
         hospitals=hospitals,
         patients_from=(first, last),
@@ -207,6 +215,7 @@ def _prepare(
         pairs=pairs,
         linear=linear,
         main=main,
+        cells=cells,
     )
 
 

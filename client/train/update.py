@@ -14,13 +14,14 @@ from numpy.typing import DTypeLike
 from wardround.client.cohort import Cohort
 from wardround.client.train.clipped_sum_additive import clipped_sum_additive
 from wardround.client.train.clipped_sum_dense import clipped_sum_dense
+from wardround.client.train.interactions import in_main_place, interaction_sums
 from wardround.client.train.moments import moment_sums
 from wardround.client.train.prepared import MEMORY_BYTES, cached_parts
 from wardround.client.train.rounding import Totals
 from wardround.protocol.arrays import Booleans, Floats, Integers, Numbers
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.errors import require
-from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.model import main_count, parameter_count
 from wardround.protocol.privacy.mechanism import add_noise, ordered_clip_norm
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.secure_sum.integer_release import noised_integers
@@ -38,7 +39,8 @@ class Step:
     their public numbers of patients are looked up, and only for ``local_steps > 1``. memory_bytes bounds what a
     step holds besides the patients. round: its number, on which the noise may depend. moments: whether the round asks
     for mean design rows (``client.train.moments``): ``weights`` is then ignored, and the noised sum is that of rows in
-    the place of gradients. All else is the same: sample, bound, noise, path.
+    the place of gradients. interactions: whether it asks for residuals by pairs of bins
+    (``client.train.interactions``). All else is the same: sample, bound, noise, path.
     """
 
     terms: Terms
@@ -48,6 +50,7 @@ class Step:
     hospitals: Sequence[str] | None = None
     memory_bytes: int = MEMORY_BYTES
     moments: bool = False
+    interactions: bool = False
 
     @property
     def public_patients(self) -> Floats:
@@ -112,11 +115,25 @@ def clipped_sums(
     """Sum each hospital's clipped per-patient gradients: float64 [hospitals, parameters], no noise yet.
 
     weights: float64 [1 or hospitals, parameters]. sampled: bool [patients], who takes part (all, if None).
-    dtype: of hidden layers' forward and backward pass; sums over patients are float64 whatever it is.
+    dtype: of hidden layers' forward and backward pass; sums over patients are float64 whatever it is. Of a model with
+    interactions it is the main effects' sum, and zero in the place of interactions, which have a round of their own.
     Guarantee: adding or removing one patient, however many events, moves that hospital's row by at most
     clip_norm (in L2), but for the order of additions (``protocol.privacy.mechanism.ordered_clip_norm``), and no other
     row; a patient whose gradient is not finite adds zero.
     """
+    if model.structure.interactions:
+        found = clipped_sums(
+            model.main,
+            layout,
+            weights[:, : main_count(model, layout)],
+            cohort,
+            clip_norm,
+            engine,
+            sampled=sampled,
+            dtype=dtype,
+            memory_bytes=memory_bytes,
+        )
+        return in_main_place(model, layout, found)
     engine = engine_of(model, engine)
     if engine != "closed_form":
         # Here and not above: the closed form must not wait seconds for torch and Opacus.
@@ -177,13 +194,17 @@ def _noised_step(step: Step, weights: Floats, streams: Sequence[Keystream], numb
 
 
 def _bounded_sums(step: Step, weights: Floats, children: Sequence[Keystream]) -> Floats:
-    """Draw the step's patients, then sum their clipped gradients or their mean rows."""
+    """Draw the step's patients, then sum their clipped gradients, mean rows, or residuals by pairs of bins."""
     terms, layout, cohort, memory = step.terms, step.layout, step.cohort, step.memory_bytes
     sampled = draw_sample(cohort, terms.training.sampling_rate, children)
     # A little below clip_norm: the order of float64 additions may move the sum by the rest.
     model, clip_norm = terms.model, ordered_clip_norm(terms.privacy.clip_norm)
     if step.moments:
         return moment_sums(model, layout, cohort, clip_norm, sampled=sampled, memory_bytes=memory)
+    if step.interactions:
+        return interaction_sums(
+            model, layout, weights, cohort, clip_norm, sampled=sampled, memory_bytes=memory
+        )
     return clipped_sums(model, layout, weights, cohort, clip_norm, sampled=sampled, memory_bytes=memory)
 
 

@@ -3,6 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
+
+MOST_INTERACTING_BINS = 14
+"""Features of more bins have no interactions: a pair with one of many words is too rare for any noise."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,18 @@ class Layout:
             offsets.append(column)
             column += field.size
         return tuple(offsets)
+
+    @cached_property
+    def interacting(self) -> tuple[Field, ...]:
+        """Features of few bins: any two of them may interact. Ranged values have no bins."""
+        return tuple(field for field in self.features if field.size <= MOST_INTERACTING_BINS)
+
+    @cached_property
+    def interactions(self) -> tuple[Cross, ...]:
+        """Pairs of ``interacting`` that the contract does not cross, in a fixed order; ``width`` is without them."""
+        crossed = {frozenset(cross.parents) for cross in self.crosses}
+        pairs = (Cross(first, second) for first, second in combinations(self.interacting, 2))
+        return tuple(pair for pair in pairs if frozenset(pair.parents) not in crossed)
 
     @cached_property
     def width(self) -> int:

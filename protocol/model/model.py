@@ -1,8 +1,9 @@
-"""Models as one flat vector of parameters; the three that ship need no torch.
+"""Models as one flat vector of parameters; the four that ship need no torch.
 
     additive    logit = x·w                            x: the design row times a public column scale
     wide_deep   logit = x·w + a·v                      a: last of the hidden layers' activations
     mlp         logit = a·v + b
+    interactions    logit = x·w + c·u                  c: the row of pairs of bins (``protocol.model.interactions``)
 
 Hidden layers read the main columns (features' bins and ranged values, no crosses and no groups), are
 ``tanh(input·W + b) / sqrt(width)``, and so hand on inputs of norm at most 1: with every input bounded, one
@@ -27,6 +28,7 @@ from wardround.protocol.model.design import (
     active_main_columns,
     sparse_rows,
 )
+from wardround.protocol.model.interactions import cell_count, interaction_logits
 from wardround.protocol.model.own_module import own_initial_weights, own_logits, own_shapes
 from wardround.protocol.privacy.rowwise import rows_dot, rows_times
 from wardround.protocol.terms.settings import ModelSettings
@@ -38,7 +40,8 @@ def parameter_shapes(model: ModelSettings, layout: Layout) -> dict[str, tuple[in
     """Names and shapes in their fixed order; a weight matrix is [inputs, outputs].
 
     ``linear``: one weight per design column. ``hidden<i>.weight``, ``hidden<i>.bias``. ``output.weight``
-    (and ``output.bias`` of mlp): the last layer, which is the personal part of wide_deep and mlp.
+    (and ``output.bias`` of mlp): the last layer, which is the personal part of wide_deep and mlp. ``interactions``: one
+    weight per pair of bins, at the end.
     """
     if model.structure.own_module:
         return own_shapes(model, layout)
@@ -54,12 +57,24 @@ def parameter_shapes(model: ModelSettings, layout: Layout) -> dict[str, tuple[in
         shapes["output.weight"] = (inputs,)
     if model.structure.output_bias:
         shapes["output.bias"] = (1,)
+    if model.structure.interactions:
+        shapes["interactions"] = (cell_count(layout),)
     return shapes
 
 
 def parameter_count(model: ModelSettings, layout: Layout) -> int:
     """Length of the flat parameter vector."""
     return sum(prod(shape) for shape in parameter_shapes(model, layout).values())
+
+
+def main_count(model: ModelSettings, layout: Layout) -> int:
+    """Length of the part of the vector that most rounds train: all but the interactions."""
+    return parameter_count(model.main, layout)
+
+
+def interaction_count(model: ModelSettings, layout: Layout) -> int:
+    """Length of the rest, at the vector's end: the interactions; 0 for a model without."""
+    return cell_count(layout) if model.structure.interactions else 0
 
 
 def named_parameters(model: ModelSettings, layout: Layout, weights: Floats) -> Named:
@@ -126,6 +141,8 @@ def predict_logits(model: ModelSettings, layout: Layout, weights: Floats, events
         logits += active.sum(axis=1)
     if model.hidden:
         logits += _hidden_logits(model, layout, named, events)
+    if "interactions" in named:
+        logits += interaction_logits(layout, named["interactions"], events)
     return logits
 
 

@@ -14,6 +14,7 @@ from torch.nn.utils import skip_init
 
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
+from wardround.protocol.model.interactions import cell_count, cell_scale
 from wardround.protocol.model.model import column_scale, main_scale
 from wardround.protocol.model.own_module import build_own_module
 from wardround.protocol.terms.settings import ModelSettings
@@ -42,6 +43,10 @@ class EngagementModule(nn.Module):
         self.hidden = nn.ModuleList(_linear(before, after, True, dtype) for before, after in sizes)
         if model.hidden:
             self.output = _linear(model.hidden[-1], 1, model.structure.output_bias, dtype)
+        self.pairs = _places_of_pairs(layout) if model.structure.interactions else []
+        self.cell_scale = cell_scale(layout)
+        if model.structure.interactions:
+            self.interactions = _linear(cell_count(layout), 1, False, dtype)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Logits of each event; see ``protocol.model.model``."""
@@ -53,7 +58,19 @@ class EngagementModule(nn.Module):
             for layer, width in zip(self.hidden, self.widths, strict=True):
                 activation = torch.tanh(layer(activation)) / sqrt(width)
             logits = logits + self.output(activation)[..., 0]
+        if self.pairs:
+            cells = [(rows[..., a, None] * rows[..., None, b]).flatten(-2) for a, b in self.pairs]
+            logits = logits + self.interactions(torch.cat(cells, -1) * self.cell_scale)[..., 0]
         return logits
+
+
+def _places_of_pairs(layout: Layout) -> list[tuple[slice, slice]]:
+    """Columns of the design with the bins of both fields, of each interaction."""
+    starts = {field.name: start for start, field in zip(layout.offsets, layout.features, strict=False)}
+    places = {
+        field.name: slice(starts[field.name], starts[field.name] + field.size) for field in layout.features
+    }
+    return [(places[pair.first.name], places[pair.second.name]) for pair in layout.interactions]
 
 
 def build_module(model: ModelSettings, layout: Layout, dtype: torch.dtype = torch.float64) -> nn.Module:

@@ -75,6 +75,12 @@ class MeanRowsRequest(UpdateRequest):
     word = "mean_rows"
 
 
+class InteractionsRequest(UpdateRequest):
+    """A noised sum of training patients' residuals by pairs of bins: bounded, noised and paid as an update."""
+
+    word = "interactions"
+
+
 class QueryRequest(UpdateRequest):
     """A query's noised table of training patients, in an update's place: bounded, noised and paid alike."""
 
@@ -122,14 +128,14 @@ class TablesRequest(RequestKind):
 
 
 UPDATE, MEAN_ROWS, QUERY, TABLES = UpdateRequest(), MeanRowsRequest(), QueryRequest(), TablesRequest()
-HELD_OUT_QUERY = HeldOutQueryRequest()
-_KINDS = (UPDATE, MEAN_ROWS, QUERY, HELD_OUT_QUERY, TABLES)
+INTERACTIONS, HELD_OUT_QUERY = InteractionsRequest(), HeldOutQueryRequest()
+_KINDS = (UPDATE, MEAN_ROWS, INTERACTIONS, QUERY, HELD_OUT_QUERY, TABLES)
 
 
 def requests_of(terms: Terms) -> tuple[RequestKind, ...]:
     """Give one kind of each account.
 
-    UPDATE counts every training round, moment rounds and a query too, which cost the same.
+    UPDATE counts every training round: those for mean rows and interactions, and a query, cost the same.
     """
     return UPDATE, _of_held_out(terms)
 
@@ -149,6 +155,8 @@ def request_of(terms: Terms, round_number: int, account: str = UPDATE.account) -
         return _of_held_out(terms)
     if terms.query is not None:
         return QUERY
+    if terms.asks_interactions(round_number):
+        return INTERACTIONS
     return MEAN_ROWS if terms.training.asks_moments(round_number) else UPDATE
 
 
@@ -162,11 +170,13 @@ def misasked(plan: RoundPlan, terms: Terms) -> str:
     """Say what is wrong with ``plan.asks``; empty where nothing is.
 
     In secure sums a round's number is its slot's, and void ones shift what the later ones are for: so the plan says
-    it, and mean rows only where the terms have such rounds. Elsewhere the number says it, and nothing else may.
+    it, and mean rows and interactions only where the terms have such rounds. Elsewhere the number says it, and nothing
+    else may.
     """
     if terms.secure_sum is None:
         return "must be empty: without secure sums the round's number says it" if plan.asks else ""
     moments = (MEAN_ROWS,) if terms.training.moment_rounds else ()
-    learned = (QUERY,) if terms.query is not None else (UPDATE, *moments)
+    pairs = (INTERACTIONS,) if terms.model.structure.interactions else ()
+    learned = (QUERY,) if terms.query is not None else (UPDATE, *moments, *pairs)
     allowed = [k.word for k in (*learned, _of_held_out(terms)) if k.account == plan.account]
     return "" if plan.asks in allowed else f"must be {' or '.join(allowed)} for {plan.account} patients"

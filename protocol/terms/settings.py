@@ -207,3 +207,8 @@ class ModelSettings:
     def structure(self) -> Structure:
         """What the model is made of."""
         return STRUCTURES.get(self.kind, OWN_MODULE)
+
+    @property
+    def main(self) -> "ModelSettings":
+        """The model without interactions, which all rounds but the last train; any other model as it is."""
+        return ModelSettings(kind="additive") if self.structure.interactions else self

@@ -32,6 +32,7 @@ from wardround.protocol.text.bounds import (
     DELTAS,
     LARGEST_SUMMED,
     LARGEST_VECTOR,
+    MOST_INTERACTING,
     NOISE_MULTIPLIERS,
     SAMPLING_RATES,
 )
@@ -159,9 +160,34 @@ class Terms:
         require(training.optimizer != "auto", "training.optimizer", "auto", "must be resolved in terms")
         if training.optimizer == "newton":
             kind, rounds = self.model.kind, training.moment_rounds
-            additive = self.model.structure.additive
-            require(additive, "model.kind", kind, "must be additive with training.optimizer=newton")
+            convex = self.model.structure.convex
+            require(convex, "model.kind", kind, "must be additive with training.optimizer=newton")
             require(rounds >= 1, "training.moment_rounds", rounds, "must be at least 1 in terms with newton")
+        if self.model.structure.interactions:
+            self._check_interactions()
+
+    def _check_interactions(self) -> None:
+        """Interactions are read from the last round by the shares of bins that newton's first round told."""
+        training = self.training
+        line = "must be newton with model.kind=interactions"
+        require(training.optimizer == "newton", "training.optimizer", training.optimizer, line)
+        rate, line = training.sampling_rate, "must be 1 with model.kind=interactions"
+        require(rate == 1, "training.sampling_rate", rate, line)
+        least = training.moment_rounds + 2
+        line = f"must be at least {least} with model.kind=interactions: mean rows, gradients, interactions"
+        require(training.rounds >= least, "training.rounds", training.rounds, line)
+        layout = self.contract.layout
+        fields, line = (
+            len(layout.interacting),
+            f"must be at most {MOST_INTERACTING} with model.kind=interactions",
+        )
+        require(fields <= MOST_INTERACTING, "features with few bins", fields, line)
+        # Only now: pairs are as many as the square of the fields.
+        pairs, line = (
+            len(layout.interactions),
+            "must be at least 1 with model.kind=interactions; use additive",
+        )
+        require(pairs >= 1, "pairs of features with few bins", pairs, line)
 
     def _check_robust(self) -> None:
         """Check that there are releases enough: the robust rules need an odd one out."""
@@ -216,6 +242,16 @@ class Terms:
     def last_round(self) -> int:
         """The largest number of a training round: spare ones are beyond ``training.rounds``."""
         return self.training.rounds + (self.secure_sum.spare_slots if self.secure_sum else 0)
+
+    def asks_interactions(self, round_number: int) -> bool:
+        """Whether hospitals release residuals by pairs of bins in this round, and not gradients: in the last one."""
+        return self.model.structure.interactions and round_number == self.training.rounds
+
+    @property
+    def gradient_rounds(self) -> int:
+        """How many rounds ask for gradients: all but those for mean rows, and the one for interactions."""
+        training = self.training
+        return training.rounds - training.moment_rounds - self.model.structure.interactions
 
     @cached_property
     def thresholds(self) -> Thresholds:

@@ -22,6 +22,9 @@ MOST_FEATURES = 1000
 MOST_CROSSES = 1000
 """Every event has one active column per feature and cross: with 10⁶ events, 2000 columns are 8 GB."""
 
+MOST_INTERACTING = 64
+"""Features of few bins in a study of interactions: 2,016 pairs, each with an active cell in every event."""
+
 MOST_BINS = 10_000
 """Bins of one feature, which fit two bytes."""
 

@@ -19,7 +19,7 @@ number, on which no clip norm has a bearing. ρ = 0.02, where c is halfway, was 
 import math
 from dataclasses import replace
 
-from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.model import main_count
 from wardround.protocol.terms.settings import BY_RULE
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.noise_choice import mean_noise_stddev
@@ -48,11 +48,11 @@ def share_of(ratio: float) -> float:
 
 def noise_to_signal(terms: Terms) -> float:
     """ρ of a study with one local step, as if all rounds had equal noise."""
-    parameters = parameter_count(terms.model, terms.contract.layout)
+    parameters = main_count(terms.model, terms.contract.layout)
     return math.sqrt(parameters) * mean_noise_stddev(with_equal_noise(terms)) / terms.privacy.clip_norm
 
 
 def _applies(terms: Terms) -> bool:
     """Whether the argument holds: rows of norm at most 1 (hidden layers add to that), and sums of gradients."""
     training = terms.training
-    return terms.model.structure.additive and training.local_steps == 1 and training.aggregate == "sum"
+    return terms.model.structure.convex and training.local_steps == 1 and training.aggregate == "sum"

@@ -141,7 +141,7 @@ def cached_fisher(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Fl
     """
     key = (terms.fingerprint, mean_row.tobytes(), row_noise_stddev)
     if key not in _latest_fisher:
-        fisher = design_fisher(terms, _shares(terms, mean_row, row_noise_stddev))
+        fisher = design_fisher(terms, released_shares(terms, mean_row, row_noise_stddev))
         fisher.flags.writeable = False
         # One at a time: it has up to 32 MB, and a study needs one.
         _latest_fisher.clear()
@@ -165,7 +165,8 @@ def cached_gain(
     return _latest_gain[key]
 
 
-def _shares(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Floats:
+def released_shares(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Floats:
+    """Give the shares of bins that a released mean row tells, float64 [width]; arguments as of ``cached_fisher``."""
     layout = terms.contract.layout
     unit = terms.privacy.clip_norm * column_scale(terms.model, layout)
     # The smallest unit gives the largest noise: no bin's floor is below its own noise's.
@@ -185,8 +186,8 @@ def averaged_noise_stddev(terms: Terms, gain: float, count: int | None = None) -
     (``server.algorithm.noise_schedule``) count as the terms number them: where one is void, all later ones have a
     little less.
     """
-    moments, rounds = terms.training.moment_rounds, terms.training.rounds
-    count = rounds - moments if count is None else count
+    moments = terms.training.moment_rounds
+    count = terms.gradient_rounds if count is None else count
     if not terms.round_noise_multipliers:
         gradient = terms.hospital_noise_stddev(1) * gain
         return gradient * math.sqrt((4 * count + 2) / (3 * count * (count + 1)))

@@ -31,8 +31,16 @@ MOMENT_WEIGHT = 1.0
 """Weight of a moment round, in that of a mean gradient: its noise moves the curvature and not the gradients' mean."""
 
 
-def round_weights(training: TrainingSettings, spare_rounds: int = 0) -> tuple[float, ...]:
+INTERACTIONS_SHARE = 0.3
+"""Of the budget Σ 1/σ², for the round that asks for interactions; chosen on the zoo (docs/lab/methods.md)."""
+
+
+def round_weights(
+    training: TrainingSettings, spare_rounds: int = 0, interactions: bool = False
+) -> tuple[float, ...]:
     """Give the weight of each round in the final model, spare ones last; all 1 but for newton.
+
+    interactions: whether the last round asks for them; it weighs as much as gives it ``INTERACTIONS_SHARE``.
 
     Which round a spare one stands in for: where a round is void all later ones move on by one number, so that the last
     gradient falls on the spare round, whatever was void. It weighs as the mean gradient all the same. Mostly no round
@@ -42,9 +50,12 @@ def round_weights(training: TrainingSettings, spare_rounds: int = 0) -> tuple[fl
     rounds, moments = training.rounds, training.moment_rounds
     if training.optimizer != "newton":
         return (1.0,) * (rounds + spare_rounds)
-    gradients = range(1, rounds - moments + 1)
+    gradients = range(1, rounds - moments - interactions + 1)
     mean = sum(gradients) / len(gradients)
-    return (*(MOMENT_WEIGHT * mean,) * moments, *map(float, gradients), *(mean,) * spare_rounds)
+    main, spare = (*(MOMENT_WEIGHT * mean,) * moments, *map(float, gradients)), (mean,) * spare_rounds
+    others = math.fsum(weight**EXPONENT for weight in (*main, *spare))
+    last = (others * INTERACTIONS_SHARE / (1 - INTERACTIONS_SHARE)) ** (1 / EXPONENT)
+    return (*main, *(last,) * interactions, *spare)
 
 
 def weighted_multipliers(weights: Sequence[float], epsilon: float, delta: float) -> tuple[float, ...]:

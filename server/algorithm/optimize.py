@@ -90,8 +90,7 @@ def apply(
     if not state.row_count:
         return first_order(state, without_moments(terms), weights, gradient)
     noise = noise_gain(terms)
-    # All moment rounds have the first one's noise.
-    row_noise = terms.hospital_noise_stddev(1) * noise / math.sqrt(state.row_count)
+    row_noise = row_noise_stddev(state, terms)
     # Newton's prior has mean zero: weights are told from what was expected.
     expected = prior_mean(terms)
     if terms.round_noise_multipliers:
@@ -103,6 +102,12 @@ def apply(
     # Counted in gradients: moment rounds made no step, and must not shrink the first one.
     after = gain.step(weights - expected, gradient, averaged, newton.rate(state.steps + 1) * rate)
     return replace(state, steps=state.steps + 1), after + expected
+
+
+def row_noise_stddev(state: OptimizerState, terms: Terms) -> float:
+    """Give the standard deviation of the noise in one entry of the state's mean row."""
+    # All moment rounds have the first one's noise.
+    return terms.hospital_noise_stddev(1) * noise_gain(terms) / math.sqrt(state.row_count)
 
 
 def _by_running_average(

@@ -34,12 +34,15 @@ MESSAGES_OF_A_RATE = 2.0
 
 
 def prior_mean(terms: Terms) -> Floats:
-    """Give the weights to start from, float64 [parameters], scaled as all weights are; 0 but in a linear part."""
-    layout = terms.contract.layout
-    weights = np.zeros(parameter_count(terms.model, layout))
-    if terms.model.structure.linear:
-        linear = named_parameters(terms.model, layout, weights)["linear"]
-        linear[...] = prior_effects(terms.contract) / column_scale(terms.model, layout)
+    """Give the weights to start from, float64 [main parameters], scaled as all weights are; 0 but in a linear part.
+
+    Nothing is expected of interactions, which are not among them (``protocol.model.model.main_count``).
+    """
+    layout, model = terms.contract.layout, terms.model.main
+    weights = np.zeros(parameter_count(model, layout))
+    if model.structure.linear:
+        linear = named_parameters(model, layout, weights)["linear"]
+        linear[...] = prior_effects(terms.contract) / column_scale(model, layout)
     return weights
 
 

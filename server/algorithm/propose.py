@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import require
-from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.model import main_count, parameter_count
 from wardround.protocol.model.own_module import module_digest
 from wardround.protocol.privacy.accounting import noise_multiplier_for
 from wardround.protocol.privacy.noise import AUTO, LOCAL
@@ -31,6 +31,7 @@ from wardround.protocol.terms.settings import (
 )
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.clip_norm import noise_to_signal, with_clip_norm
+from wardround.server.algorithm.interactions import LEAST_EVIDENCE, evidence
 from wardround.server.algorithm.noise_choice import chosen_noise, mean_noise_stddev, raised_by_cap, with_cap
 from wardround.server.algorithm.noise_schedule import round_weights, weighted_multipliers
 from wardround.server.algorithm.table_weights import expected_auc_variance, release_weights
@@ -88,6 +89,12 @@ def propose(
     choice = secure_sum or SecureSumChoice()
 
     def composed(noise: str) -> Terms:
+        main = composed_of(model.main, noise)
+        # Asked of the terms without: what interactions could tell follows from the noise that they share out.
+        worth = model.structure.interactions and evidence(main) >= LEAST_EVIDENCE
+        return composed_of(model, noise) if worth else main
+
+    def composed_of(model: ModelSettings, noise: str) -> Terms:
         return _composed(
             study=study,
             contract=contract,
@@ -128,7 +135,7 @@ def _composed(
 ) -> Terms:
     """Compose terms of one noise mode: see ``propose``."""
     parameters = parameter_count(model, contract.layout)
-    training = choose_method(model, parameters, training)
+    training = choose_method(model, main_count(model, contract.layout), training)
     privacy = replace(privacy, schedule=_schedule(privacy, training))
     sums = None
     if not privacy.mode.alone:
@@ -136,7 +143,7 @@ def _composed(
     # Spare sums are releases as all others: ε counts them, used or not.
     spare = sums.spare_slots if sums else 0
     steps = (training.rounds + spare) * training.local_steps
-    each = _scheduled(privacy, training, spare)
+    each = _scheduled(privacy, training, spare, model.structure.interactions)
     equal = noise_multiplier_for(privacy.epsilon, privacy.delta, training.sampling_rate, steps)
     terms = Terms(
         study=study,
@@ -170,10 +177,12 @@ def _schedule(privacy: PrivacySettings, training: TrainingSettings) -> str:
     return WEIGHTED if training.optimizer == "newton" and training.sampling_rate == 1 else EQUAL
 
 
-def _scheduled(privacy: PrivacySettings, training: TrainingSettings, spare: int) -> tuple[float, ...]:
+def _scheduled(
+    privacy: PrivacySettings, training: TrainingSettings, spare: int, interactions: bool
+) -> tuple[float, ...]:
     """Give each round's noise multiplier where rounds differ; empty where all are alike."""
     privacy.check_steps(training)  # no schedule with sampling: say so before noise is looked for
-    weights = round_weights(training, spare)
+    weights = round_weights(training, spare, interactions)
     if privacy.schedule == EQUAL or len(set(weights)) == 1:
         return ()
     return weighted_multipliers(weights, privacy.epsilon, privacy.delta)
@@ -233,7 +242,7 @@ def choose_method(model: ModelSettings, parameters: int, training: TrainingSetti
     chosen = training.optimizer
     if chosen == "auto":
         applies = (
-            model.structure.additive
+            model.structure.convex
             and training.local_steps == 1
             and training.sampling_rate == 1
             and not 0 < training.rounds < NEWTON_LEAST_ROUNDS
@@ -242,6 +251,7 @@ def choose_method(model: ModelSettings, parameters: int, training: TrainingSetti
         )
         chosen = "newton" if applies else "sgd"
     rounds = training.rounds or (NEWTON_ROUNDS if chosen == "newton" else ROUNDS)
+    rounds += model.structure.interactions and not training.rounds
     training = replace(training, rounds=rounds)
     if chosen not in OPTIMIZERS:
         # Its momentum, if any, is its own affair; the step's rule is then that of plain descent.

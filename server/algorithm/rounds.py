@@ -12,10 +12,10 @@ import numpy as np
 
 from wardround.protocol.arrays import Floats, Floats32, Integers
 from wardround.protocol.errors import ConfigurationError, ReleaseRejected
-from wardround.protocol.model.model import initial_weights
-from wardround.protocol.terms.request import MEAN_ROWS, RequestKind, request_of
+from wardround.protocol.model.model import initial_weights, interaction_count, main_count
+from wardround.protocol.terms.request import INTERACTIONS, MEAN_ROWS, RequestKind, request_of
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
-from wardround.server.algorithm import optimize
+from wardround.server.algorithm import interactions, optimize
 from wardround.server.algorithm.aggregate import (
     Aggregate,
     IntegerSum,
@@ -23,6 +23,7 @@ from wardround.server.algorithm.aggregate import (
     begin_integers,
     reason_to_discard,
 )
+from wardround.server.algorithm.noise_choice import gradient_noise_stddev
 from wardround.server.algorithm.optimize import OptimizerState, TailAverage
 from wardround.server.algorithm.prior_mean import prior_mean
 from wardround.server.algorithm.screen import Expected, NoRelease, expect, screen, summed_norm_bound
@@ -78,13 +79,15 @@ OnRound = Callable[["RoundSummary", "RoundState"], None]
 
 def init(terms: Terms) -> RoundState:
     """Give the state before round 1: weights as they are publicly expected to be (``prior_mean``)."""
-    weights = np.asarray(initial_weights(terms.model, terms.contract.layout) + prior_mean(terms), np.float64)
+    weights = np.asarray(initial_weights(terms.model, terms.contract.layout), np.float64)
+    main = main_count(terms.model, terms.contract.layout)
+    weights[:main] += prior_mean(terms)
     return RoundState(
         study=terms.study,
         terms_fingerprint=terms.fingerprint,
         round=1,
         weights=weights,
-        optimizer=optimize.init(terms.training, len(weights)),
+        optimizer=optimize.init(terms.training, main),
         tail=optimize.init_tail(len(weights)),
         ledger_heads={},
     )
@@ -253,9 +256,14 @@ def _plan(state: RoundState, terms: Terms, hospital: str, weights: Floats32) -> 
 
 def _step(state: RoundState, terms: Terms, gradient: Floats) -> RoundState:
     # Not `asked_in`: the state has moved on, so that `made` counts this round already.
-    if request_of(terms, state.made) is MEAN_ROWS:
-        return replace(state, optimizer=optimize.take_moments(state.optimizer, gradient))
-    optimizer, weights = optimize.apply(state.optimizer, terms, state.weights, gradient)
+    asked = request_of(terms, state.made)
+    main = len(gradient) - interaction_count(terms.model, terms.contract.layout)
+    if asked is MEAN_ROWS:
+        return replace(state, optimizer=optimize.take_moments(state.optimizer, gradient[:main]))
+    if asked is INTERACTIONS:
+        return _with_interactions(state, terms, gradient[main:])
+    optimizer, trained = optimize.apply(state.optimizer, terms, state.weights[:main], gradient[:main])
+    weights = np.concatenate([trained, state.weights[main:]])
     # Weights travel as float32: beyond its range every hospital would be sent infinities.
     # "not … <" and not "≥": a comparison with NaN is false.
     if not np.abs(weights).max(initial=0.0) < np.finfo(np.float32).max:
@@ -264,6 +272,23 @@ def _step(state: RoundState, terms: Terms, gradient: Floats) -> RoundState:
         )
     tail = optimize.extend_tail(state.tail, terms.training, state.made, weights)
     return replace(state, weights=weights, optimizer=optimizer, tail=tail)
+
+
+def _with_interactions(state: RoundState, terms: Terms, gradient: Floats) -> RoundState:
+    """Add what the round for interactions tells to the model to report; none without the shares of newton's first."""
+    optimizer = state.optimizer
+    if not optimizer.row_count:
+        return state
+    # The state has moved on: the round that closes has the number before.
+    release = interactions.Released(
+        mean_row=optimizer.mean_row,
+        row_noise_stddev=optimize.row_noise_stddev(optimizer, terms),
+        gradient=gradient,
+        noise_stddev=gradient_noise_stddev(terms, state.round - 1),
+    )
+    main = len(state.weights) - len(gradient)
+    found = np.concatenate([reported_weights(state)[:main], interactions.weights_of(terms, release)])
+    return replace(state, weights=found, tail=optimize.init_tail(len(found)))
 
 
 def _summary(

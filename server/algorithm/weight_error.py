@@ -18,8 +18,6 @@ round, and that in what is read of each field's spread, moves F itself, which is
 refuses two thirds of the error as well as three halves.
 """
 
-import math
-
 import numpy as np
 
 from wardround.protocol.arrays import Floats
@@ -32,14 +30,14 @@ from wardround.server.algorithm.newton import (
     cached_gain,
     scaled_prior,
 )
-from wardround.server.algorithm.optimize import OptimizerState
+from wardround.server.algorithm.optimize import OptimizerState, row_noise_stddev
 
 
 def noise_factor(terms: Terms, state: OptimizerState) -> Floats | None:
     """Give A of the covariance A Aᵀ that noise alone gives the effects: float64 [width, width].
 
     Effects are log-odds per unscaled column. state: after the last round. None where the study was not newton's, or
-    its moment round was lost: the noise then went through other steps, and nothing is stated.
+    has interactions, or its moment round was lost: the noise then went through other steps, and nothing is stated.
     """
     if (gain := _gain(terms, state)) is None:
         return None
@@ -61,10 +59,11 @@ def posterior_factor(terms: Terms, state: OptimizerState) -> Floats | None:
 
 
 def _gain(terms: Terms, state: OptimizerState) -> Gain | None:
-    if terms.training.optimizer != "newton" or not state.row_count or not state.steps:
+    # Of interactions no error is known, and that of main effects alone would not be the model's.
+    known = terms.training.optimizer == "newton" and terms.model.structure.additive
+    if not known or not state.row_count or not state.steps:
         return None
-    row_noise = terms.hospital_noise_stddev(1) * noise_gain(terms) / math.sqrt(state.row_count)
-    return cached_gain(terms, state.mean_row, row_noise, state.factors)
+    return cached_gain(terms, state.mean_row, row_noise_stddev(state, terms), state.factors)
 
 
 def _scale(terms: Terms) -> Floats:

@@ -137,6 +137,12 @@ def _consent(facts: CardFacts) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
+_PAIRS_ROUND = (
+    " In the last round they sent sums of what the model left unexplained, by pairs of bins of two features, clipped "
+    "and noised in the same way. The server reads interactions of features from them."
+)
+
+
 def _privacy(facts: CardFacts) -> tuple[Block, ...]:
     terms, assessment = facts.terms, facts.assessment
     measured = assessment.epsilon_by_adversary
@@ -161,7 +167,8 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
         f"{two_hospitals_epsilon(terms, terms.privacy.delta):.3f}.",
         f"Each patient's gradient was clipped to {terms.privacy.clip_norm:g}. The noise was "
         + ("shared between hospitals, in secure sums: no release is seen by itself." if shared else
-           "added in full at each hospital.") + (in_place if moments else ""),
+           "added in full at each hospital.") + (in_place if moments else "")
+        + (_PAIRS_ROUND if terms.model.structure.interactions else ""),
     )  # fmt: skip
 
 

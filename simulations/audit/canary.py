@@ -7,6 +7,7 @@ import numpy as np
 
 from wardround.client.cohort import Cohort
 from wardround.client.round.evaluate import scaled_tables
+from wardround.client.train.interactions import interaction_sums
 from wardround.client.train.moments import moment_sums
 from wardround.client.train.update import clipped_sums
 from wardround.protocol.arrays import Floats, Floats32
@@ -14,7 +15,7 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.design import active_columns, active_entries, sparse_rows
 from wardround.protocol.model.model import column_scale, initial_weights, named_parameters, predict_logits
 from wardround.protocol.privacy.mechanism import ordered_clip_norm
-from wardround.protocol.terms.request import MEAN_ROWS, TABLES, RequestKind
+from wardround.protocol.terms.request import INTERACTIONS, MEAN_ROWS, TABLES, RequestKind
 from wardround.protocol.terms.terms import Terms
 
 CERTAIN = 20.0
@@ -84,6 +85,8 @@ class Canary:
         if request is MEAN_ROWS:
             return np.asarray(moment_sums(model, layout, self.patient, clip_norm)[0])
         weights = self.weights.astype(np.float64)[np.newaxis]
+        if request is INTERACTIONS:
+            return np.asarray(interaction_sums(model, layout, weights, self.patient, clip_norm)[0])
         added = np.asarray(clipped_sums(model, layout, weights, self.patient, clip_norm)[0])
         # Several steps release the difference of weights, which goes down the gradient.
         return added if terms.training.local_steps == 1 else -added

@@ -48,12 +48,17 @@ OURS = (
 MANY_ROUNDS = ComparedMethod(
     name="rounds_40", title="the default in 40 rounds, as 0.1.0 had them", overrides=("training.rounds=40",)
 )
+INTERACTIONS = ComparedMethod(
+    name="interactions",
+    title="with interactions, where the public rule expects enough of them",
+    overrides=("model=interactions",),
+)
 CHOSEN = ("fedavg_tuned", "mean_regularised", "boosting", "newton_gram")
 """Challengers that the page shows; ``--methods`` takes any of the registry's."""
 
 
 def registry() -> Mapping[str, ComparedMethod]:
-    """All methods by name: ours, the default first, then in more rounds, then every challenger."""
+    """All methods by name: ours, the default first, more rounds, interactions, then every challenger."""
     theirs = (
         ComparedMethod(
             name=name,
@@ -63,7 +68,7 @@ def registry() -> Mapping[str, ComparedMethod]:
         )
         for name in CHALLENGERS
     )
-    return {method.name: method for method in (*OURS, MANY_ROUNDS, *theirs)}
+    return {method.name: method for method in (*OURS, MANY_ROUNDS, INTERACTIONS, *theirs)}
 
 
 def chosen() -> tuple[str, ...]:

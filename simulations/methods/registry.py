@@ -10,7 +10,6 @@ from wardround.simulations.methods.channel import Attempt
 from wardround.simulations.methods.local_steps import fedavg, fedprox, mean_regularised
 from wardround.simulations.methods.newton import newton, variant
 from wardround.simulations.methods.opacus_fedavg import opacus_fedavg
-from wardround.simulations.methods.pairs import newton_pairs
 from wardround.simulations.methods.personal import ADAM, WIDE_DEEP, personal
 
 Challenger = Callable[[Federation, PrivacySettings, int], Attempt]
@@ -25,7 +24,6 @@ CHALLENGERS: Mapping[str, Challenger] = {
     "newton_gram_identity": newton(variant(prior="identity"), "newton_gram_identity"),
     "newton_gram_hierarchical": newton(variant(prior="hierarchical"), "newton_gram_hierarchical"),
     "newton_gram_weighted": newton(variant(weight_exponent=0.25, clip_norm=0.35), "newton_gram_weighted"),
-    "newton_pairs": newton_pairs,
     "fedavg_tuned": fedavg,
     "opacus_fedavg": opacus_fedavg,
     "fedprox": fedprox,

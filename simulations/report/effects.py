@@ -10,6 +10,7 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.feature import MISSING, Feature
 from wardround.protocol.contract.layout import Coarse, Cross, Field
+from wardround.protocol.model.interactions import cell_scale
 from wardround.protocol.model.model import column_scale, named_parameters
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.simulations.report.plots import CHARACTER_PX, Drawing, Scale, compact, number, padded, shorten
@@ -39,7 +40,10 @@ class Effect:
 
 
 def additive_effects(contract: Contract, model: ModelSettings, weights: Floats) -> tuple[Effect, ...]:
-    """Effects of the linear part, largest reach first; none for a model without one."""
+    """Effects of the linear part and interactions, largest reach first; none for a model without a linear part.
+
+    An interaction that adds nothing anywhere is left out.
+    """
     layout = contract.layout
     named = named_parameters(model, layout, weights)
     if "linear" not in named:
@@ -56,6 +60,12 @@ def additive_effects(contract: Contract, model: ModelSettings, weights: Floats) 
         low, high = features[name].range or (-1.0, 1.0)
         # A ranged value is scaled to [−1, 1] before it meets its weight.
         effects.append(Effect(name, "line", (compact(low), compact(high)), np.array([-slope, slope])))
+    if "interactions" in named:
+        cells, start = named["interactions"] * cell_scale(layout), 0
+        for pair in layout.interactions:
+            part, start = cells[start : start + pair.size], start + pair.size
+            if part.any():
+                effects.append(_field_effect(pair, features, part))
     return tuple(sorted(effects, key=lambda effect: -effect.reach))
 
 

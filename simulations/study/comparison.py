@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -69,7 +69,8 @@ def shared_model_alone(contest: Contest) -> dict[str, Floats]:
 
 def _methods(contest: Contest) -> dict[str, Callable[[], Floats]]:
     """Give the function that scores each method, the slowest first."""
-    federation, terms = contest.federation, contest.terms
+    # Baselines are of the main effects: interactions are read from a release, and these make none.
+    federation, terms = contest.federation, replace(contest.terms, model=contest.terms.model.main)
     layout, training, heldout = terms.contract.layout, federation.training, federation.heldout
     unordered = [feature.kind in UNORDERED for feature in terms.contract.features if feature.binned]
 
@@ -94,7 +95,7 @@ def _methods(contest: Contest) -> dict[str, Callable[[], Floats]]:
         "local_private": lambda: _predict_each(
             terms, alone_private_models(terms, layout, training, own_noise, memory), heldout
         ),
-        "federated_private": lambda: _predict(terms, contest.weights, heldout),
+        "federated_private": lambda: _predict(contest.terms, contest.weights, heldout),
     }
     if terms.training.local_steps > 1:
         methods["federated"] = lambda: kept(

@@ -100,7 +100,8 @@ def _conducted(settings: StudySettings) -> Results:
         study=settings.study,
         settings=settings_to_mapping(settings),
         contract=settings.contract,
-        model=settings.model,
+        # Not the settings': a study of interactions is additive where its public rule expects too little of them.
+        model=terms.model,
         weights=weights,
         hospitals=federation.hospitals,
         training_patients=federation.training_patients,

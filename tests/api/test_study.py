@@ -143,7 +143,7 @@ def test_predictions_of_a_real_table_are_kept_only_where_asked_for(tmp_path: Pat
         ((), {"epsilonn": 1.0}, "epsilonn: unknown setting; did you mean epsilon? allowed: "),
         ((), {"hidden": [8]}, "hidden: unknown setting; did you mean model.hidden? allowed: "),
         ((), {"privacy": {"epsilonn": 1.0}}, "privacy.epsilonn=1.0: unknown key; did you mean privacy.epsilon?"),
-        ((), {"model": "mpl"}, "model=mpl: must be one of additive, mlp, wide_deep"),
+        ((), {"model": "mpl"}, "model=mpl: must be one of additive, interactions, mlp, wide_deep"),
         ((), {"epsilon": "one"}, "privacy.epsilon=one: must be a number"),
         ((), {"epsilon": 0}, "privacy.epsilon=0.0: must be greater than 0 and finite"),
         ((), {"data": "no-show"}, "data=no-show: must be the name of one of its options"),

@@ -20,11 +20,11 @@ from wardround.client.features import encode
 from wardround.client.gate.admit import admit
 from wardround.client.home.home import load_home
 from wardround.client.main import main
-from wardround.client.outreach.reasons import Reasons, shared_effects
+from wardround.client.outreach.reasons import Reasons, shared_effects, shared_interactions
 from wardround.client.outreach.score import refuse_not_releasable
 from wardround.client.personal import boosted
 from wardround.client.personal.boosted import boosted_logits, fit_boosted, tree_reasons
-from wardround.client.personal.personal_mixture import mixture_effects
+from wardround.client.personal.personal_mixture import mixture_effects, mixture_slope
 from wardround.client.personal.personal_scores import USED_KIND, personal_design, personal_scores
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
@@ -363,6 +363,27 @@ def test_contributions_differ_as_the_scores_do(hospital, model: Path, trees: Non
     assert np.abs(added).max() > 0.01
     rest = logits - Reasons(contract, effects).contributions(asked, added).sum(axis=1)
     np.testing.assert_allclose(rest, rest[0], atol=1e-9)  # an offset, the same for all
+
+
+def test_interactions_are_reasons_and_contributions_still_differ_as_the_scores_do(
+    hospital, model: Path, trees: None
+) -> None:
+    contract, settings = hospital.terms.contract, ModelSettings(kind="interactions")
+    layout = contract.layout
+    weights = np.random.default_rng(4).normal(0, 0.5, parameter_count(settings, layout))
+    training, asked = cohorts(hospital, contract)
+    shared = shared_effects(settings, layout, weights)
+    cells = shared_interactions(settings, layout, weights)
+    plain = Reasons(contract, shared, cells)
+    rest = predict_logits(settings, layout, weights, asked) - plain.contributions(asked).sum(axis=1)
+    np.testing.assert_allclose(rest, rest[0], atol=1e-9)
+    assert any(f"{layout.interactions[0].name}: " in text for text in plain.of(asked).ravel())
+    own = fit_boosted(layout, training, personal_design("boosted", settings, layout, weights, training))
+    logits = boosted_logits(layout, own, asked, personal_design("boosted", settings, layout, weights, asked))
+    mixed = cells * mixture_slope(own.mixture, 0)
+    reasons = Reasons(contract, mixture_effects(own.mixture, 0, shared), mixed)
+    rest = logits - reasons.contributions(asked, tree_reasons(layout, own, asked)).sum(axis=1)
+    np.testing.assert_allclose(rest, rest[0], atol=1e-9)
 
 
 def test_a_reason_counts_what_the_hospitals_own_trees_add(hospital, model: Path) -> None:

@@ -91,7 +91,7 @@ def test_what_zsh_offers(line: str, offered: list[str], folder: Path) -> None:
 
 
 def test_bash_replaces_what_stands_behind_the_last_equals_sign(folder: Path) -> None:
-    assert in_bash("wardround-serve train model=", folder) == ["additive", "mlp", "wide_deep"]
+    assert in_bash("wardround-serve train model=", folder) == ["additive", "interactions", "mlp", "wide_deep"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
