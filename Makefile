@@ -46,7 +46,7 @@ figure: demo ## Draw the README's picture anew, from the demo's run
 	$(BIN)/python -m wardround.simulations.report.figure outputs/demo/summary.json docs/figures/demo.svg
 
 pictures: $(STAMP) parts ## Draw the docs' pictures of both sides' pages anew, in Chromium
-	WARDROUND_PICTURES=docs/figures $(BIN)/python -m pytest -q -k pictures tests/client/console tests/server/dashboard
+	WARDROUND_PICTURES=docs/figures $(BIN)/python -m pytest -q -k pictures tests/client/console tests/client/preferences tests/server/dashboard
 
 federation: $(STAMP) ## Run a server and hospitals as processes over TLS, one of them killed on the way; then in secure sums
 	$(BIN)/python -m wardround.simulations.loopback

@@ -9,7 +9,7 @@ import pytest
 from tests.builders import ROOT
 from wardround.pages.language import LANGUAGES, Words, chosen, texts
 
-ROOMS = ("pages", "client/console", "server/dashboard")
+ROOMS = ("pages", "client/console", "client/preferences", "server/dashboard")
 
 
 def placeholders(text: str) -> set[str]:

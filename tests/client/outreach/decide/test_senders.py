@@ -205,3 +205,19 @@ def test_a_sender_that_answers_byte_by_byte_keeps_nobody_waiting(sender: Recipie
         outcome = post(message(), replace(sender, timeout_seconds=1), "")
         ended.set()
     assert outcome is Sent.DOUBT
+
+
+def test_an_e_mail_has_the_headers_of_one_click() -> None:
+    """RFC 8058, 3.1: one https address, and the other header as it stands there; no header where there is no page."""
+    link = "https://choose.north.example/p/abc"
+    by_mail = {"channel": "email", "address": "mia@north.example", "page": "<p>Hello</p>"}
+    headers = json.loads(payload(message(**by_mail, preferences=link)))["campaign"]["headers"]
+    assert headers == [
+        {"List-Unsubscribe": f"<{link}>"},
+        {"List-Unsubscribe-Post": "List-Unsubscribe=One-Click"},
+    ]
+    assert json.loads(payload(message(preferences=link)))["campaign"]["headers"] == []
+    for one in (message(), message(**by_mail)):
+        plain = json.loads(payload(one))
+        assert plain["campaign"]["headers"] == []
+        assert "preferences" not in plain["recipients"][0]["attribs"]
