@@ -168,8 +168,6 @@ class Terms:
 
     def _check_interactions(self) -> None:
         """Interactions are read from the last round by the shares of bins that newton's first round told."""
-        line = "is for simulations as yet: no real study was run with it; use additive"
-        require(self.simulation, "model.kind", self.model.kind, line)
         training = self.training
         line = "must be newton with model.kind=interactions"
         require(training.optimizer == "newton", "training.optimizer", training.optimizer, line)

@@ -254,13 +254,6 @@ def test_terms_without_what_interactions_rest_on_are_refused(changes: dict[str, 
         )
 
 
-def test_a_real_study_is_refused_by_server_and_hospital_alike() -> None:
-    with pytest.raises(ConfigurationError, match=r"model\.kind=interactions: is for simulations as yet"):
-        replace(study(), simulation=False)
-    with pytest.raises(ConfigurationError, match="is for simulations as yet"):
-        study(simulation=False)
-
-
 def test_terms_of_too_many_fields_or_no_pair_are_refused_before_pairs_are_built() -> None:
     one = {"p": FEATURES["p"]}
     many = {f"f{number}": {**FEATURES["p"], "column": f"f{number}"} for number in range(65)}
