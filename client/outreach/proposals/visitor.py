@@ -2,6 +2,9 @@
 
 No identifier is asked for, no table of patients is read, and nothing is kept. A module that fills in a patient's own
 details, is marketing, or is about a sensitive topic is shown to nobody whom we do not know.
+
+Guarantee (test_visitor.py): an answer stands on the shared model alone, never on the hospital's own part. Whoever asks
+a portal may be anybody and may ask for ever: what they are told leaves the hospital, and the own part has no noise.
 """
 
 from collections.abc import Sequence

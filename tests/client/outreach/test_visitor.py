@@ -8,9 +8,11 @@ from scipy.special import expit
 from tests.client.outreach.proposing import KEY, NOW, grounds, library_of
 from tests.client.outreach.test_model_choice import CONTRACT, effects_of
 from wardround.client.connectors.source import Tables
+from wardround.client.main import main
 from wardround.client.outreach.content.choice import Held
 from wardround.client.outreach.proposals.model_choice import ModelChoice
 from wardround.client.outreach.proposals.visitor import nobody_known, shown_to_visitor
+from wardround.client.personal.own_effects import OwnEffects
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.model.model import column_scale
 from wardround.protocol.model.model_file import StoredModel
@@ -23,6 +25,9 @@ SETTINGS = (
 )
 MODULES = {"one": {"channel": "portal", **PLAIN}, "other": {"channel": "portal", "tone": "warm", **PLAIN},
            "named": {"channel": "portal"}}  # fmt: skip
+
+TONED = {**CONTRACT, "features": {**CONTRACT["features"], "tone": {
+    "kind": "categorical", "column": "tone", "vocabulary": ["warm"]}}}  # fmt: skip
 
 
 def shown(tmp_path, topic="visits", channel="portal", language=None, model=None, **modules):
@@ -57,9 +62,7 @@ def test_what_is_for_known_patients_is_shown_to_no_visitor(tmp_path, change, rul
 
 
 def test_a_model_chooses_for_a_visitor_by_context_alone(tmp_path):
-    plain = {**CONTRACT, "features": {**CONTRACT["features"], "tone": {
-        "kind": "categorical", "column": "tone", "vocabulary": ["warm"]}}}  # fmt: skip
-    contract = contract_from_mapping(plain)
+    contract = contract_from_mapping(TONED)
     effects = effects_of(
         contract, **{"tone: warm": 1.0, "age: missing": 0.5, "habit: 0": 0.25, "channel: other": 0.1}
     )
@@ -81,6 +84,31 @@ def test_a_model_chooses_for_a_visitor_by_context_alone(tmp_path):
     assert found.module.name == "other.en"
     assert found.gain == pytest.approx(expit(1.85) - expit(0.85))
     assert shown(tmp_path, model=model(1.0)).module.name == "one.en"
+
+
+def test_no_answer_to_a_visitor_depends_on_the_hospitals_own_part(tmp_path, capsys):
+    """Anybody may ask, again and again: an own part without noise would leave by its answers, uncharged."""
+    contract = contract_from_mapping(TONED)
+    effects = effects_of(contract, **{"tone: warm": 1.0})
+    width = contract.layout.width
+
+    def model(own):
+        def make(ground, library):
+            weights = effects / column_scale(ModelSettings(), contract.layout)
+            return ModelChoice(
+                contract=contract, stored=StoredModel(ModelSettings(), weights, {}), own=own,
+                error_factor=0.1 * np.eye(width), digest="", tables=Tables(pl.DataFrame()), key=KEY,
+                now=NOW, library=library, settings=ground.settings,
+            )  # fmt: skip
+
+        return make
+
+    without = shown(tmp_path, model=model(None))
+    assert without.module.name == "other.en"
+    assert shown(tmp_path, model=model(OwnEffects(-3.0 * effects, np.zeros((width, width))))) == without
+    asked = ["outreach", "context", "model.safetensors", "--topic", "visits", "--personal"]
+    assert main([*asked, "--home", str(tmp_path)]) == 2
+    assert "--personal" in capsys.readouterr().err
 
 
 def test_nothing_is_known_of_nobody():
