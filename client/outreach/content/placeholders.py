@@ -19,7 +19,9 @@ PREFERENCES = "preferences"
 LINKS = (LINK, PREFERENCES)
 
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z_]{0,29})\}")
-_LINK_LIKE = re.compile(r"://|//|\bwww\.|@|\w[.](?:xn--|[^\W\d_]{2,})", re.IGNORECASE)
+# Telephones turn four numbers with dots between them into a link too; a date has three.
+_ADDRESS = r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)"
+_LINK_LIKE = re.compile(rf"://|//|\bwww\.|@|\w[.](?:xn--|[^\W\d_]{{2,}})|{_ADDRESS}", re.IGNORECASE)
 # Browsers read these as dots in a host's name; NFKC turns the full-width one into a usual dot.
 _DOTS = str.maketrans(dict.fromkeys((0x3002, 0x2024, 0x2027, 0x30FB), "."))
 

@@ -5,6 +5,7 @@ out of a module or put together from two: a module is written whole.
 """
 
 import html
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -31,6 +32,9 @@ _PAGE = (
 _LARGE = ' style="font-family: sans-serif; font-size: 18pt; line-height: 1.5; color: #000; background: #fff"'
 """At least 18 points: the least that counts as large print (American Printing House)."""
 _FORMULA = "=+-@\t\r\n"
+_CUTS = re.compile(r"([;\t\r\n])")
+_CALLS = re.compile(r"[|!=]|[^\W\d_]\(")
+"""What a formula that begins with a sign does harm by: a function, another program, another sheet."""
 
 
 def written(module: Module, values: Mapping[str, str], guidelines: Guidelines, form: str = "plain") -> str:
@@ -83,12 +87,23 @@ def longest_text(module: Module, guidelines: Guidelines, filler: str) -> str:
 def csv_cell(text: str) -> str:
     """Give a text as a cell that no spreadsheet takes for a formula (OWASP, CSV injection).
 
-    >>> csv_cell("=1+1"), csv_cell("Ada")
-    ("'=1+1", 'Ada')
+    Nor for several cells with one among them: where the list separator is a semicolon, as in most of Europe, a
+    spreadsheet that opens the file cuts there, and at line ends, whatever is quoted.
+
+    >>> csv_cell("=1+1"), csv_cell("Ada"), csv_cell("Ada;=1+1")
+    ("'=1+1", 'Ada', "Ada;'=1+1")
     """
     # Spreadsheets skip spaces, and take full-width signs for the usual ones.
     first = unicodedata.normalize("NFKC", text).lstrip(" ")[:1]
+    start, *others = _CUTS.split(text)
+    text = start + "".join(f"'{one}" if _is_formula(one) else one for one in others)
     return f"'{text}" if first and first in _FORMULA else text
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a spreadsheet computes something of this; a number behind a sign, or a list's dash, does no harm."""
+    seen = unicodedata.normalize("NFKC", text).lstrip(' "')
+    return seen.startswith(("=", "@")) or (seen.startswith(("+", "-")) and bool(_CALLS.search(seen)))
 
 
 def _filled(

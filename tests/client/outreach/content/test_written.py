@@ -196,3 +196,19 @@ def test_no_text_of_a_module_is_syntax(bits: list[str]) -> None:
 def test_cutting_loses_nothing(text: str) -> None:
     spelt = (piece if isinstance(piece, str) else f"{{{piece.name}}}" for piece in pieces(text))
     assert "".join(spelt) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "link"),
+    [
+        ("Go 93.184.216.34/x", True),
+        ("\uff19\uff13.184.216.34", True),
+        ("1.12.2026", False),
+        ("10.1.2026, 9.30", False),
+        ("Floor 1.2.3.4.5", False),
+    ],
+)
+def test_a_number_that_telephones_make_a_link_of_is_no_value_and_a_date_is_one(
+    value: str, link: bool
+) -> None:
+    assert (value_fault("first_name", value, {"first_name": 30}) is not None) == link

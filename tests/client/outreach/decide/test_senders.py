@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import re
 import threading
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -64,6 +66,33 @@ def test_any_text_is_one_cell_and_one_resource(one: str, other: str) -> None:
     assert len(lines) == 3
     assert json.loads(lines[0])["payload"][-1]["contentString"] == (one or "x")
     assert json.loads(payload(nasty[0]))["recipients"][0]["attribs"]["patient"] == (other or "x")
+
+
+INNER = (
+    "Mia;=cmd|' /C calc'!A0", "Mia; =1+1", 'Mia;"=1+1', "Mia\n@SUM(A1)", "Mia;\uff1d1+1", "Mia;+1+cmd|' /C calc'!A0",
+    "Mia;-HYPERLINK(1)", "Mia\t=1+1", "Mia;;=1+1", ";=1+1",
+)  # fmt: skip
+HARMLESS = ("Call +49 (30) 1234;\n+49 30 1234", "Bring:\n- your card\n- your list", "a; b, -1. OG (ward 3)")
+
+
+def cut_anywhere(content: bytes) -> list[str]:
+    """Every piece that some spreadsheet may take for a cell, whatever its separator is and however it reads quotes."""
+    cells = re.split(r"[;\t\r\n]|\",\"", content.decode())
+    return [unicodedata.normalize("NFKC", one).lstrip(' "') for one in cells]
+
+
+@pytest.mark.parametrize("text", INNER)
+def test_no_text_becomes_a_formula_where_a_semicolon_ends_a_cell(text: str) -> None:
+    """As a spreadsheet in most of Europe opens the file; the cell is one still for whoever reads it by commas."""
+    assert any(one.startswith(("=", "@", "+", "-")) for one in cut_anywhere(f'"{text}"'.encode()))
+    content = csv_bytes([message(patient=text, subject=text, text=text, channel="letter", address=text)])
+    assert not [one for one in cut_anywhere(content) if one.startswith(("=", "@", "+", "-"))]
+    assert rows(content)[0]["text"].replace("'", "") == text.replace("'", "")
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_a_list_and_a_telephones_number_leave_as_they_were_approved(text: str) -> None:
+    assert rows(csv_bytes([message(text=text)]))[0]["text"] == text
 
 
 STATUS = {"draft", "active", "on-hold", "revoked", "completed", "entered-in-error", "unknown"}
