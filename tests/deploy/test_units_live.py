@@ -135,6 +135,16 @@ def test_a_study_runs_between_the_units_and_outlives_a_kill_of_each(machine: Mac
     assert "each signed and in its place" in verified
 
 
+def test_a_nights_scores_are_written_by_their_unit(machine: Machine) -> None:
+    machine.shell(f"cp -r {OPERATOR}/studies/spring {HOSPITAL}/models; install -d -m 700 {HOSPITAL}/scores")
+    machine.shell(f"chown -R wardround-agent: {HOSPITAL}/models {HOSPITAL}/scores")
+    words = "models/model.safetensors scores --accept-not-releasable reviewed --person Ida"
+    machine.shell(f"wardround-hospital service install --yes --server {SERVER} --score '{words}'")
+    machine.shell("systemctl start wardround-score.service; systemctl enable --now wardround-score.timer")
+    assert machine.shell(f"cat {HOSPITAL}/scores/*.csv").startswith("row,")
+    assert "wardround-score.timer" in machine.shell("systemctl list-timers --no-pager")
+
+
 def as_the_supernode(machine: Machine, name: str, program: str) -> list[str]:
     """Run a program with the SuperNode's own unit around it; what it wrote."""
     unit = (CHECKOUT / "deploy/wardround-supernode.service").read_text(encoding="utf-8")

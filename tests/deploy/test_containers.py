@@ -1,0 +1,150 @@
+"""The containers' files: confined as the units are, and what each sees is what its unit shows it. Builds nothing."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.builders import ROOT
+from tests.deploy.test_units import values
+from wardround.client.commands.arguments import parser as hospital_parser
+from wardround.client.network.supernode import FOLDER as NODE
+from wardround.server.commands.arguments import parser as operator_parser
+
+FOLDER = ROOT / "deploy/containers"
+CONTAINERS = {
+    (side, name): service
+    for side in ("hospital", "operator")
+    for name, service in yaml.safe_load((FOLDER / f"{side}.yaml").read_text())["services"].items()
+}
+HOME, OPERATOR = "/var/lib/wardround", "/var/lib/wardround-operator"
+ALWAYS = {
+    ("hospital", "agent"), ("hospital", "supernode"), ("hospital", "desk"), ("hospital", "console"),
+    ("operator", "server"), ("operator", "dashboard"),
+}  # fmt: skip
+UNIT = {
+    ("hospital", "agent"): "agent", ("hospital", "supernode"): "supernode", ("hospital", "desk"): "desk",
+    ("hospital", "console"): "console", ("hospital", "alerts"): "alerts", ("operator", "server"): "server",
+    ("operator", "dashboard"): "dashboard",
+}  # fmt: skip
+
+
+def unit(which: tuple[str, str]) -> Path:
+    return ROOT / f"deploy/wardround-{UNIT[which]}.service"
+
+
+def mounts(which: tuple[str, str]) -> dict[str, tuple[str, bool]]:
+    """By place in the container: what is mounted there, and whether it may be written."""
+    found = {}
+    for volume in CONTAINERS[which]["volumes"]:
+        source, target, *options = volume.split(":")
+        assert options in ([], ["ro"])
+        found[target] = (source, not options)
+    return found
+
+
+@pytest.mark.parametrize("which", CONTAINERS, ids="-".join)
+def test_what_every_container_is_held_to(which: tuple[str, str]) -> None:
+    service = CONTAINERS[which]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert re.fullmatch(r"1000[1-4]:1000[1-4]", service["user"])
+    assert service["ulimits"]["core"] == 0
+    assert 0 < service["pids_limit"] <= 256
+    assert not {"privileged", "cap_add", "devices", "pid", "ipc", "uts", "userns_mode", "env_file"} & set(
+        service
+    )
+    assert service.get("network_mode") != "host"
+    sources = [source for source, _ in mounts(which).values()]
+    assert all(source == "/dev/null" or source.startswith("/srv/wardround") for source in sources)
+    assert all("size=" in place and "noexec" in place for place in service["tmpfs"])
+    # podman lays a tmpfs without bounds over these in a read-only container that names none.
+    assert {"/tmp", "/var/tmp"} <= {place.split(":")[0] for place in service["tmpfs"]}
+
+
+@pytest.mark.parametrize("which", sorted(ALWAYS), ids="-".join)
+def test_what_runs_until_it_is_stopped_is_started_again_and_has_a_health_check(
+    which: tuple[str, str],
+) -> None:
+    service = CONTAINERS[which]
+    assert service["restart"] == "unless-stopped"
+    command, place = service["healthcheck"]["test"][:5], service["healthcheck"]["test"][5]
+    assert command == ["CMD", "python", "-P", "-m", "wardround.deploy.health"]
+    assert place.startswith((f"{HOME}/", "127.0.0.1:"))
+
+
+@pytest.mark.parametrize("which", sorted(UNIT), ids="-".join)
+def test_a_container_starts_what_its_unit_starts(which: tuple[str, str]) -> None:
+    words = [word.removeprefix("/opt/wardround/bin/") for word in values(unit(which), "ExecStart")]
+    assert CONTAINERS[which]["command"] == words
+
+
+def test_users_are_the_units_under_the_images_numbers() -> None:
+    numbers = dict(re.findall(r"\b(\w+):(1000\d)\b", (FOLDER / "Containerfile").read_text()))
+    for which in UNIT:
+        user = values(unit(which), "User")[0].removeprefix("wardround-")
+        assert CONTAINERS[which]["user"] == f"{numbers[user]}:{numbers[user]}"
+    assert CONTAINERS["hospital", "supernode"]["group_add"] == [numbers["agent"]]
+    assert [which for which, service in CONTAINERS.items() if "group_add" in service] == [
+        ("hospital", "supernode")
+    ]
+
+
+def test_who_holds_tables_has_no_network_and_who_has_one_sees_a_socket_alone() -> None:
+    for name in ("agent", "desk", "commands"):
+        assert CONTAINERS["hospital", name]["network_mode"] == "none"
+        assert "networks" not in CONTAINERS["hospital", name]
+    for name, folder, own in (("supernode", "run", "node"), ("console", "desk", "console")):
+        assert mounts(("hospital", name)) == {
+            f"{HOME}/{folder}": (f"/srv/wardround/home/{folder}", False),
+            f"{HOME}-{own}": (f"/srv/wardround/{own}", False),
+        }
+    networks = {tuple(one["networks"]) for one in CONTAINERS.values() if "networks" in one}
+    assert networks == {("outside",), ("browsers",)}  # one container each
+
+
+def test_the_supernode_writes_to_bounded_memory_alone() -> None:
+    service = CONTAINERS["hospital", "supernode"]
+    places = dict(place.split(":", 1) for place in service["tmpfs"])
+    assert set(places) == {"/tmp", "/var/tmp", f"{HOME}-node/{NODE}/flwr"}
+    assert (service["mem_limit"], service["shm_size"], service["pids_limit"]) == ("2g", "16m", 64)
+    assert not any(written for _, written in mounts(("hospital", "supernode")).values())
+
+
+@pytest.mark.parametrize("name", ["server", "dashboard"])
+def test_the_operators_containers_cannot_read_the_keys_that_their_units_hide(name: str) -> None:
+    found = mounts(("operator", name))
+    hidden = {
+        place for place, (source, written) in found.items() if (source, written) == ("/dev/null", False)
+    }
+    assert hidden == set(values(unit(("operator", name)), "InaccessiblePaths"))
+    assert found[OPERATOR] == ("/srv/wardround-operator", False)
+    written = {place for place, (_, may) in found.items() if may}
+    assert written == set(values(unit(("operator", name)), "ReadWritePaths"))
+
+
+def test_pages_are_published_to_this_machine_alone() -> None:
+    ports = [port for service in CONTAINERS.values() for port in service.get("ports", ())]
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == ["8443:8443"]
+
+
+def test_the_commands_that_containers_start_are_commands() -> None:
+    seen = 0
+    for service in CONTAINERS.values():
+        words = service["command"]
+        module = {"wardround.client.main": hospital_parser, "wardround-hospital": hospital_parser}
+        module["wardround-serve"] = operator_parser
+        start = 4 if words[0] == "python" else 1
+        module[words[start - 1]]().parse_args(words[start:])
+        seen += 1
+    assert seen == len(CONTAINERS) == 10
+
+
+def test_the_image_has_every_folder_of_the_program() -> None:
+    copied = set(re.findall(r"(?m)^COPY (\w+) /src/", (FOLDER / "Containerfile").read_text()))
+    settings = (ROOT / "pyproject.toml").read_text()
+    folders = set(re.findall(r'(?m)^"?wardround(?:\.\w+)?"? = "(\w+)"$', settings))
+    assert folders == {"api", "client", "conf", "deploy", "pages", "protocol", "server", "simulations"}
+    assert folders | {"locks", "scripts"} == copied
