@@ -1,6 +1,9 @@
 """``outreach export``: what was approved leaves once, to a recipient that the policy names."""
 
 from argparse import Namespace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 
 from wardround.client.commands.open_home import person
@@ -13,7 +16,7 @@ from wardround.client.outreach.decide.export import export, settle
 from wardround.client.outreach.decide.ground import tables_now
 from wardround.client.outreach.decide.outbox import ExportReport, Outbox
 from wardround.client.outreach.decide.rules import check_reason
-from wardround.client.outreach.decide.sendable import Sendable
+from wardround.client.outreach.decide.sendable import WAITS, Sendable, parted
 from wardround.client.outreach.decide.senders.messenger import secret_of
 from wardround.client.outreach.decide.signed import signed_about
 from wardround.client.outreach.journal.records import as_time
@@ -39,6 +42,30 @@ def export_approved(options: Namespace) -> None:
             return
         report = export(outbox, secret_of(recipient, outreach.opened.home.folder))
     _show(report, options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WouldLeave:
+    """What an export to one recipient would come to now. waits, void: counts by the rule that keeps them."""
+
+    recipient: Recipient
+    messages: int
+    waits: Mapping[str, int]
+    void: Mapping[str, int]
+
+
+def would_leave(outreach: OpenOutreach, name: str, who: str) -> WouldLeave:
+    """Look at all that an export looks at; nothing leaves, and nothing is written. who: of those who decide."""
+    recipient = _recipient(outreach, name)
+    outbox = _outbox(outreach, recipient, Namespace(person=who, as_of=None))
+    messages, held = parted(outbox.approved(), outbox.sendable)
+    rules = Counter(one.rule for one in held.values())
+    return WouldLeave(
+        recipient=recipient,
+        messages=len(messages),
+        waits={rule: count for rule, count in sorted(rules.items()) if rule in WAITS},
+        void={rule: count for rule, count in sorted(rules.items()) if rule not in WAITS},
+    )
 
 
 def _recipient(outreach: OpenOutreach, name: str) -> Recipient:

@@ -20,6 +20,7 @@ MENU = (
     MenuEntry("/messages", "menu.messages", only(COMMUNICATIONS, CLINICIAN)),
     MenuEntry("/standing", "menu.standing", only(COMMUNICATIONS, CLINICIAN)),
     MenuEntry("/texts", "menu.texts", only(COMMUNICATIONS, CLINICIAN)),
+    MenuEntry("/sending", "menu.sending", only(COMMUNICATIONS, CLINICIAN)),
     MenuEntry("/results", "menu.results", only(COMMUNICATIONS, PRIVACY)),
     MenuEntry("/machine", "menu.machine", only(IT)),
     MenuEntry("/alerts", "menu.alerts", only(PRIVACY, IT)),
@@ -50,6 +51,7 @@ def hospital_routes(site: PageSite) -> APIRouter:
         ("/standing", pages.standing),
         ("/standing/new", pages.new_standing),
         ("/texts", pages.texts),
+        ("/sending", pages.sending),
         ("/results", pages.results),
         ("/machine", pages.machine),
         ("/alerts", pages.alerts),
@@ -147,6 +149,10 @@ class HospitalPages:
     def texts(self, request: Request) -> Response:
         """Show what messages may say."""
         return self._site.show(request, "texts.html", "texts")
+
+    def sending(self, request: Request) -> Response:
+        """Show what would leave now, and by which command."""
+        return self._site.show(request, "sending.html", "sending")
 
     def results(self, request: Request, protocol: str = "") -> Response:
         """Show what a trial protocol found so far."""

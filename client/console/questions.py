@@ -11,7 +11,7 @@ from typing import Any
 
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.connectors.panic import panics_are_faults
-from wardround.client.console import alerts, machine, overview, peers, results, studies
+from wardround.client.console import alerts, machine, overview, peers, results, sending, studies
 from wardround.client.console.accounts import HospitalAccounts
 from wardround.client.console.change_message import ChangeDesk
 from wardround.client.console.messages import MessageDesk
@@ -92,6 +92,9 @@ def questions(home: Path, clock: Clock = lambda: datetime.now(UTC)) -> Mapping[s
             changes=True,
         ),
         "texts": DeskTask(outreach, lambda who, given: within.alone(lambda: texts_of(home))),
+        "sending": DeskTask(
+            outreach, lambda who, given: within.alone(lambda: sending.sending(home, who.person))
+        ),
         "results": DeskTask(
             only(COMMUNICATIONS, PRIVACY),
             within(lambda opened, who, given: results.results(opened, given.get("protocol", ""))),

@@ -10,14 +10,12 @@ from typing import Any
 from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.outreach_measure import measured
 from wardround.client.commands.outreach_protocol import signed_protocols
-from wardround.client.outreach.decide.rules import FEWEST_SHOWN
+from wardround.client.console.counts import rounded
 from wardround.client.outreach.journal.journal import JOURNAL_FILE
 from wardround.client.outreach.measure.measured import Comparison, GuardrailSeen
 from wardround.client.outreach.measure.protocol_file import SignedProtocol
 from wardround.client.outreach.measure.sample_ratio import ALARM
 from wardround.client.outreach.measure.story import Measurement
-
-_STEP = 10
 
 
 def results(opened: OpenHome, name: str) -> dict[str, Any]:
@@ -34,11 +32,6 @@ def results(opened: OpenHome, name: str) -> dict[str, Any]:
         "protocol": _protocol(chosen),
         "found": _found(opened, chosen) if journal else None,
     }
-
-
-def rounded(count: int) -> int | None:
-    """Give a count as it may be shown: down to tens; None where it is too small."""
-    return count // _STEP * _STEP if count >= FEWEST_SHOWN else None
 
 
 def _protocol(signed: SignedProtocol) -> dict[str, Any]:

@@ -36,6 +36,7 @@ WHO = {
     ("GET", "/standing/new"): {COMMUNICATIONS, CLINICIAN},
     ("POST", "/standing"): {COMMUNICATIONS, CLINICIAN},
     ("GET", "/texts"): {COMMUNICATIONS, CLINICIAN},
+    ("GET", "/sending"): {COMMUNICATIONS, CLINICIAN},
     ("GET", "/results"): {COMMUNICATIONS, PRIVACY},
     ("GET", "/machine"): {IT},
     ("GET", "/alerts"): {PRIVACY, IT},

@@ -23,10 +23,10 @@ PAGES = {
         ],
         "it": ["/machine", "/machine/doctor", "/peers"],
     },
-    "no messages": {"clinician": ["/messages", "/texts", "/standing"], "communications": ["/results"]},
+    "no messages": {"clinician": ["/messages", "/texts", "/standing", "/sending"], "communications": ["/results"]},
     "messages": {
         "clinician": [
-            "/messages", "/messages/1/change", "/standing",
+            "/messages", "/messages/1/change", "/standing", "/sending",
             "/standing/new?trigger=unconfirmed-visit&module=visit.en",
         ],
         "communications": ["/messages", "/texts"],

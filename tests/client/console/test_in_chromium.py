@@ -115,11 +115,12 @@ def test_messages_have_no_barrier_and_pictures_of_them_are_made(
         ("clinician", "/standing/new?trigger=unconfirmed-visit&module=visit.en"),
         ("communications", "/messages"),
         ("communications", "/texts"),
+        ("communications", "/sending"),
     ):
         context = logged_in(chromium, served, role, width, scheme)
         page = context.new_page()
         page.goto(f"{served}{path}")
-        assert page.locator("blockquote").count() > 0
+        assert page.locator("blockquote, section.card").count() > 0
         assert barriers(page) == [], (role, path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert small_targets(page) == [], (role, path)

@@ -29,7 +29,7 @@ def test_no_page_shows_anything_personal(console, browse, break_it: Callable[[Pa
             "/alerts",
         ),
         "it": ("/machine", "/machine/doctor", "/alerts"),
-        "communications": ("/messages", "/texts", "/standing", "/results"),
+        "communications": ("/messages", "/texts", "/standing", "/sending", "/results"),
     }
     for role, paths in pages.items():
         browser = browse(role)

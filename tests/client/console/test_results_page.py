@@ -15,7 +15,7 @@ from tests.client.outreach.measure.trials import (
 from wardround.client.commands.open_home import open_home
 from wardround.client.commands.outreach_measure import measured
 from wardround.client.commands.outreach_protocol import signed_protocols
-from wardround.client.console.results import rounded
+from wardround.client.console.counts import rounded
 from wardround.client.outreach.journal.journal import JOURNAL_FILE, open_journal
 
 

@@ -1,0 +1,62 @@
+"""What would leave, on a page: what an export then does; nothing is sent or written by looking."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.client.console.conftest import Console
+from tests.client.outreach.decide.outreach_home import states
+from wardround.client.main import main
+
+
+def run(console: Console, *words: str) -> None:
+    assert main(["outreach", *words, f"--home={console.hospital.folder}"]) == 0
+
+
+@pytest.fixture
+def approved(outreach, console: Console) -> Console:
+    """Twelve messages that two people approved; one of the patients has taken their consent back since."""
+    for name in ("Grace Hopper", "Ada Byron"):
+        run(console, "approve", "--module", "visit.en", "--yes", "--reason", "kind", f"--person={name}")
+    path = console.hospital.folder / "consents.csv"
+    path.write_text(
+        path.read_text().replace("P-1,purpose,reach,2024-01-01,,", "P-1,purpose,reach,2024-01-01,2025-01-01,")
+    )
+    assert states(console.hospital) == {"approved": 12}
+    return console
+
+
+def shown(browser, recipient: str) -> str:
+    page = browser.get("/sending")
+    assert page.status_code == 200
+    section = page.text.partition(f">{recipient}</h2>")[2].partition("</section>")[0]
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", section))
+
+
+def test_a_clinician_sees_what_an_export_then_does(approved: Console, browse: Callable, capsys) -> None:
+    said = shown(browse("clinician"), "texts")
+    assert "Messages that would leave now 11" in said
+    assert re.search(r"Would be void: \w+ 1 ", said)
+    assert "wardround-hospital outreach export texts --person 'Grace Hopper'" in said.replace("&#39;", "'")
+    assert states(approved.hospital) == {"approved": 12}
+    assert list((approved.hospital.folder / "texts").iterdir()) == []
+    capsys.readouterr()
+    run(approved, "export", "texts", "--person", "Grace Hopper")
+    assert "11 sent" in capsys.readouterr().out
+    assert states(approved.hospital) == {"exported": 11, "void": 1}
+    assert "Messages that would leave now 0" in shown(browse("clinician"), "texts")
+
+
+def test_communications_see_no_small_count_and_no_difference_of_two(
+    approved: Console, browse: Callable
+) -> None:
+    said = shown(browse("communications"), "texts")
+    assert "Messages that would leave now 10 or more" in said
+    assert re.search(r"Would be void: \w+ fewer than 11 ", said)
+    assert not re.search(r"\b(1|11|12)\b", said.replace("fewer than 11", ""))
+
+
+def test_before_anything_was_proposed_the_page_begins_nothing(console: Console, browse: Callable) -> None:
+    assert "Nothing was proposed yet" in browse("clinician").get("/sending").text
+    assert not (console.hospital.folder / "outreach.sqlite").exists()
