@@ -4,6 +4,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from wardround.client.commands.outreach_opened import open_outreach
@@ -62,8 +63,9 @@ def _others(home: Home) -> Iterator[Path]:
     yield home.folder / PEOPLE
     yield home.withdrawals.path
     yield home.folder / PREFERENCES
-    if (page := page_settings(home.folder)) is not None:
-        yield page.spool
+    with suppress(WardroundError):  # half written: the run says what is wrong, and the watch goes on
+        page = page_settings(home.folder)
+        yield from () if page is None else (page.spool,)
     yield from sorted(home.content_folder.glob("*"))
     yield from sorted(home.approvals_folder.glob("*"))
     yield from sorted(home.recalls.glob("*"))

@@ -343,5 +343,19 @@ def test_settings_that_are_wrong_are_named(
     assert "preferences.yaml" in error
 
 
+def test_settings_that_are_half_written_do_not_end_the_watch(
+    outreach: Hospital,
+    page: HospitalPage,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "wardround.client.commands.outreach_watch.watch", lambda run, stamps, *others: (stamps(), run())
+    )
+    (outreach.folder / "preferences.yaml").write_text("url: http://half\n")
+    assert main(["outreach", "watch", "--home", str(outreach.folder)]) == 0
+    assert "Not proposed" in capsys.readouterr().out
+
+
 def _in(weeks: int) -> str:
     return (datetime.now(UTC).date() + timedelta(weeks=weeks)).isoformat()
