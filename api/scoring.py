@@ -162,4 +162,9 @@ def _tables(
         messages = split_by_hospital(messages, contract.hospital)
     if contract.label.column not in messages.columns:  # messages to come have no outcome
         messages = messages.with_columns(pl.lit(None, pl.String).alias(contract.label.column))
+    drawn = contract.propensity
+    if (
+        drawn is not None and drawn.column not in messages.columns
+    ):  # it says how to learn, and nothing is learned here
+        messages = messages.with_columns(pl.lit(None, pl.Float64).alias(drawn.column))
     return Tables(messages, patients, consents)

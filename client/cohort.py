@@ -20,7 +20,9 @@ class Cohort:
     writing scores back. known: bool [events], the patient had history at the event.
     tokens: uint8 [patients, 16], keyed hashes of identifiers. events_from: int64 [patients + 1], patient
     i owns events events_from[i]:events_from[i + 1]. patients_from: int64 [hospitals + 1], likewise. arms: int32
-    [events], place of the patient's arm among the contract's words; None where the contract names no arms.
+    [events], place of the patient's arm among the contract's words; None where the contract names no arms. importance:
+    float64 [events], what an event counts in training beside others, in (0, 1], by its propensity
+    (``protocol.contract.propensity``); None where the contract names none: all count 1.
     """
 
     bins: Integers32
@@ -32,6 +34,7 @@ class Cohort:
     events_from: Integers
     patients_from: Integers
     arms: Integers32 | None = None
+    importance: Floats | None = None
 
     def __repr__(self) -> str:
         """Show sizes, never contents."""
@@ -58,6 +61,16 @@ class Cohort:
         return np.diff(self.events_from)
 
     @property
+    def event_shares(self) -> Floats:
+        """float64 [events], what an event counts in its patient's training loss; a patient's add up to at most 1.
+
+        One over the patient's number of events, times the event's importance.
+        """
+        counts = self.events_per_patient
+        shares = np.repeat(1.0 / np.maximum(counts, 1), counts)
+        return shares if self.importance is None else shares * self.importance
+
+    @property
     def patient_of_event(self) -> Integers:
         """int64 [events], index of the patient who owns each event."""
         return np.repeat(np.arange(self.patient_count), self.events_per_patient)
@@ -82,6 +95,7 @@ class Cohort:
             events_from=events_from,
             patients_from=np.searchsorted(patients, self.patients_from),
             arms=None if self.arms is None else self.arms[events],
+            importance=None if self.importance is None else self.importance[events],
         )
 
     def hospital(self, index: int) -> "Cohort":
@@ -98,6 +112,7 @@ class Cohort:
             events_from=self.events_from[first : last + 1] - start,
             patients_from=np.array([0, last - first]),
             arms=None if self.arms is None else self.arms[start:stop],
+            importance=None if self.importance is None else self.importance[start:stop],
         )
 
     def pooled(self) -> "Cohort":
@@ -115,6 +130,7 @@ def concatenate(cohorts: Sequence[Cohort]) -> Cohort:
         return np.concatenate([[0], *(part[1:] + end for part, end in zip(starts, ends[:-1], strict=True))])
 
     arms = [c.arms for c in cohorts if c.arms is not None]
+    importance = [c.importance for c in cohorts if c.importance is not None]
     return Cohort(
         bins=np.concatenate([c.bins for c in cohorts]),
         values=np.concatenate([c.values for c in cohorts]),
@@ -125,11 +141,12 @@ def concatenate(cohorts: Sequence[Cohort]) -> Cohort:
         events_from=chain([c.events_from for c in cohorts]),
         patients_from=chain([c.patients_from for c in cohorts]),
         arms=np.concatenate(arms) if len(arms) == len(cohorts) else None,
+        importance=np.concatenate(importance) if len(importance) == len(cohorts) else None,
     )
 
 
 def no_patients(layout: Layout, hospitals: int) -> Cohort:
-    """Give the cohort of hospitals that have nobody to learn from, in whatever arms."""
+    """Give the cohort of hospitals that have nobody to learn from, in whatever arms, drawn by whatever chance."""
     return Cohort(
         bins=np.empty((0, len(layout.features)), np.int32),
         values=np.empty((0, len(layout.values)), np.float32),
@@ -140,4 +157,5 @@ def no_patients(layout: Layout, hospitals: int) -> Cohort:
         events_from=np.zeros(1, np.int64),
         patients_from=np.zeros(hospitals + 1, np.int64),
         arms=np.empty(0, np.int32),
+        importance=np.empty(0),
     )

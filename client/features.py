@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from wardround.client.cohort import Cohort
 from wardround.client.gate.arms import ARM
 from wardround.client.gate.bins import feature_column
+from wardround.client.gate.events import PROPENSITY
 from wardround.client.gate.identity import tokens_of
-from wardround.protocol.arrays import Integers
+from wardround.protocol.arrays import Floats, Integers
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
 Number = TypeVar("Number", np.int32, np.float32)
@@ -46,7 +47,15 @@ def encode(frame: pl.DataFrame, contract: Contract, hospitals: Sequence[str] | N
         events_from=np.append(first, len(frame)).astype(np.int64),
         patients_from=np.searchsorted(places[first], np.arange(segments + 1)).astype(np.int64),
         arms=frame[ARM].fill_null(-1).to_numpy().astype(np.int32) if ARM in frame.columns else None,
+        importance=_importance(frame, contract),
     )
+
+
+def _importance(frame: pl.DataFrame, contract: Contract) -> Floats | None:
+    if contract.propensity is None:
+        return None
+    # NaN where there is none, as in what is only scored: whoever learned from such an event would get no number.
+    return contract.propensity.weights(frame[PROPENSITY].fill_null(np.nan).to_numpy())
 
 
 def _places(frame: pl.DataFrame, hospitals: Sequence[str] | None) -> tuple[Integers, int]:

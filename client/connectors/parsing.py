@@ -92,6 +92,12 @@ def number(name: str, dtype: pl.DataType, form: TableFormat = PLAIN) -> pl.Expr:
     return pl.when(value.is_finite()).then(value).alias(name)
 
 
+def probability(name: str, dtype: pl.DataType, form: TableFormat = PLAIN) -> pl.Expr:
+    """Float64, a number above 0 and at most 1; others count as missing, a percentage too."""
+    value = number(name, dtype, form)
+    return pl.when((value > 0) & (value <= 1)).then(value).alias(name)
+
+
 def truth(name: str, dtype: pl.DataType, form: TableFormat = PLAIN) -> pl.Expr:
     """Boolean of 0 and 1, yes and no, true and false in several languages; the format's own words come first."""
     if dtype == pl.Boolean:

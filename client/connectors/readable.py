@@ -16,6 +16,7 @@ from wardround.protocol.errors import TableError
 MOST_UNREADABLE = 0.10
 _WANTED = {
     "numeric": "a number",
+    "probability": "a probability above 0 and at most 1",
     "boolean": "yes or no (1 or 0)",
     "timestamp": "a date (ISO 8601)",
     "label": "one of the label's values",
@@ -28,6 +29,7 @@ _TRIALS: Mapping[str, tuple[Mapping[str, str], ...]] = {
         {"thousands": " "},
         {"thousands": "'"},
     ),
+    "probability": ({"decimal": ","},),
     "timestamp": tuple({"dates": dates} for dates in DATES),
 }
 """Formats that are tried on cells, to be proposed to a person: nothing is read by one that nobody has set."""
@@ -187,6 +189,8 @@ def _wanted(table: str, contract: Contract) -> list[tuple[str, str]]:
     if table == "messages":
         pairs.append((contract.label.column, "label"))
         pairs += [(c, "timestamp") for c in (contract.decided_at, contract.outcome_at) if c is not None]
+    if table == "messages" and contract.propensity is not None:
+        pairs.append((contract.propensity.column, "probability"))
     if table == "assessments" and contract.assessed_at is not None:
         pairs.append((contract.assessed_at, "timestamp"))
     if table == "arms" and contract.arms is not None:
@@ -204,6 +208,8 @@ def _feature(feature: Feature) -> list[tuple[str, str]]:
 def _parsed(kind: str, column: str, dtype: pl.DataType, contract: Contract, form: TableFormat) -> pl.Expr:
     if kind == "numeric":
         return parsing.number(column, dtype, form)
+    if kind == "probability":
+        return parsing.probability(column, dtype, form)
     if kind == "boolean":
         return parsing.truth(column, dtype, form)
     if kind == "timestamp":

@@ -86,6 +86,9 @@ def _expected(contract: Contract) -> Iterator[_Expected]:
     if contract.arms is not None:
         found.append(_Expected(table="arms", column=contract.arms.column, words=contract.arms.words))
         timestamps += [("arms", contract.arms.since), ("arms", contract.arms.until)]
+    if contract.propensity is not None:
+        drawn = contract.propensity.column
+        found.append(_Expected(table="messages", column=drawn, number=True, valid=(0.0, 1.0)))
     for feature in contract.features:
         if feature.worded:
             words, column = feature.vocabulary, feature.columns[0]

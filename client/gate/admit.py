@@ -1,7 +1,7 @@
 """The gate: what stands between a hospital's tables and a tensor, in the order in which it is asked.
 
-readable row → retention → purpose and consent → topics → sources → minimum necessary → history → arm → at
-most K events, training or held-out. Every step decides per patient: rows of others never matter. The counts by
+readable row → retention → purpose and consent → topics → sources → minimum necessary → history → arm, propensity →
+at most K events, training or held-out. Every step decides per patient: rows of others never matter. The counts by
 reason stay in the hospital.
 """
 
@@ -19,7 +19,7 @@ from wardround.client.gate.arms import ARM, with_arms
 from wardround.client.gate.assessments import assessed_features
 from wardround.client.gate.bins import bin_numbers, feature_column, missing_value
 from wardround.client.gate.consent import standing_consents
-from wardround.client.gate.events import SET_ASIDE_LABEL, UNREADABLE_LABEL, read_events
+from wardround.client.gate.events import PROPENSITY, SET_ASIDE_LABEL, UNREADABLE_LABEL, read_events
 from wardround.client.gate.history import DAY_MICROSECONDS, History, behavioural_history, days_of, history_by
 from wardround.client.gate.identity import PATIENT, drawn_events, identify
 from wardround.client.gate.patients import read_patients
@@ -37,10 +37,11 @@ class Admitted:
     Rows sorted by hospital, patient's token, time, then their own values, so that the order of the tables' rows never
     matters (test_row_order.py); columns row (position in the messages), hospital (in a
     federation), token_high, token_low, label (1, 0; -1 in undecided), known, one per feature, and the arm
-    where the contract names arms.
+    and the propensity where the contract names them.
     undecided: outcome not known yet, or not readable. Events whose label's word the contract sets aside are in none of
     them, and in their patient's history as messages without a known outcome; of a contract with arms, events in no arm
-    are history too, with their outcome. counts: events set aside per reason, then what passed.
+    are history too, with their outcome, and so are events without a propensity where the contract names one.
+    counts: events set aside per reason, then what passed.
     """
 
     training: pl.DataFrame = field(repr=False)
@@ -259,15 +260,12 @@ def _parted(
     labels = events["label"].to_numpy()
     aside, readable = labels == SET_ASIDE_LABEL, labels >= 0
     heldout = people["heldout"].gather(events["index"]).to_numpy()
-    # Who is held out is fixed by the key; K are drawn of what can be learned from, so that no place is wasted.
-    in_arm = events[ARM].is_not_null().to_numpy() if contract.arms else np.ones(len(events), np.bool_)
-    measured = due & readable & in_arm
-    training = measured & ~heldout
-    drawn = _drawn(events["index"].to_numpy()[training], people, contract.events_per_patient)
     counts["outcome not yet known"] = int((~due & ~aside).sum())
     counts["unreadable label"] = int((due & (labels == UNREADABLE_LABEL)).sum())
-    if contract.arms is not None:
-        counts["in no arm"] = int((due & readable & ~in_arm).sum())
+    # Who is held out is fixed by the key; K are drawn of what can be learned from, so that no place is wasted.
+    measured = _measured(events, contract, due & readable, counts)
+    training = measured & ~heldout
+    drawn = _drawn(events["index"].to_numpy()[training], people, contract.events_per_patient)
     if contract.label.set_aside:
         counts["label set aside"] = int(aside.sum())
     counts["beyond K events of a training patient"] = int((~drawn).sum())
@@ -287,6 +285,20 @@ def _parted(
     return Admitted(**frames, counts=counts)
 
 
+def _measured(events: pl.DataFrame, contract: Contract, known: Booleans, counts: dict[str, int]) -> Booleans:
+    """Which events of a known outcome may be learned from or measured on; the others are history alone."""
+    needed = {}
+    if contract.arms is not None:
+        needed["in no arm"] = ARM
+    if contract.propensity is not None:
+        needed["without a propensity"] = PROPENSITY
+    for reason, column in needed.items():
+        given = events[column].is_not_null().to_numpy()
+        counts[reason] = int((known & ~given).sum())
+        known = known & given
+    return known
+
+
 def _drawn(patients: NDArray[np.integer], people: pl.DataFrame, most: int) -> Booleans:
     starts = np.concatenate([[0], np.cumsum(np.bincount(patients, minlength=len(people)))])
     return drawn_events(people["seed"].to_numpy(), starts, most)
@@ -300,4 +312,5 @@ def _with_tokens(events: pl.DataFrame, people: pl.DataFrame, contract: Contract)
     tokens = [people[name].gather(events["index"]).alias(name) for name in columns]
     features = [feature_column(feature.name) for feature in contract.features]
     arm = [ARM] if contract.arms is not None else []
-    return events.select("row", "label", "known", *features, *arm).with_columns(tokens)
+    drawn = [PROPENSITY] if contract.propensity is not None else []
+    return events.select("row", "label", "known", *features, *arm, *drawn).with_columns(tokens)

@@ -17,6 +17,7 @@ from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
 # Both below 0: `label >= 0` asks for a known outcome.
 UNREADABLE_LABEL, SET_ASIDE_LABEL = -1, -2
+PROPENSITY = "propensity:"  # no column of a contract is called so
 _POSITION = "row:"  # no contract column of the name "row" may collide with it
 
 
@@ -24,9 +25,9 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
     """One row per message: row, patient (text), hospital (in a federation), label, features, damaged, empty.
 
     With times in the contract also decided and outcome (the hospital's wall clock, microseconds since 1970, Int64),
-    with topics also topic (lower case). label is 1, 0, -1 where it is unreadable, or -2 where the contract sets its
-    word aside; everything else unreadable is null. damaged: the source could not read the row; empty: no cell holds
-    anything.
+    with topics also topic (lower case), with propensities also ``PROPENSITY`` (above 0, at most 1). label is 1, 0,
+    -1 where it is unreadable, or -2 where the contract sets its word aside; everything else unreadable is null.
+    damaged: the source could not read the row; empty: no cell holds anything.
     """
     frame = tables.part("messages", contract)
     if frame is None:
@@ -48,6 +49,9 @@ def read_events(tables: Tables, contract: Contract) -> pl.DataFrame:
     if contract.topic is not None:
         topic = parsing.lower_text(contract.topic.column, schema[contract.topic.column])
         keep.append(pl.when(topic != "").then(topic).alias("topic"))
+    if contract.propensity is not None:
+        drawn = contract.propensity.column
+        keep.append(parsing.probability(drawn, schema[drawn], tables.format("messages")).alias(PROPENSITY))
     rows = read_features(
         frame.with_row_index(_POSITION), tables, contract, "messages", keep, list(timestamps.values())
     )

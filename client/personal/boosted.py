@@ -120,7 +120,7 @@ def _shares(cohort: Cohort, events: TreeEvents, fixed: Floats, large: Booleans) 
 def _grow(cohort: Cohort, events: TreeEvents, fixed: Floats, kept: Booleans, large: Booleans) -> Trees:
     """Grow the large hospitals' trees on the events that are kept: the others' say nothing."""
     trees = no_trees(cohort.hospital_count, GROWTH, MOST_BINS)
-    weights = (1.0 / cohort.events_per_patient)[cohort.patient_of_event]
+    weights = cohort.event_shares
     for group in _groups(cohort, large):
         own = np.isin(events.hospital, group) & kept
         part = events.of(own)

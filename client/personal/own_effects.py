@@ -105,7 +105,7 @@ def _curvatures(cohort: Cohort, logits: Floats) -> Floats:
     """Give each event's part of the Fisher information: p (1 − p), of a patient's mean. float64 [events]."""
     # ±50: within 2e-22 of 0 or 1 already; exp overflows beyond 709.
     probability = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
-    return np.asarray(probability * (1 - probability) / cohort.events_per_patient[cohort.patient_of_event])
+    return np.asarray(probability * (1 - probability) * cohort.event_shares)
 
 
 def _slope_variance(design: PersonalDesign, curvature: Floats) -> float:

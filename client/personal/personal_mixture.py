@@ -152,7 +152,7 @@ def losses_by_hospital(cohort: Cohort, logits: Floats) -> Floats:
     """Sum over a hospital's patients of the mean log-loss of logits [events]: float64 [hospitals]."""
     each = np.logaddexp(0.0, logits) - cohort.labels * logits
     # Per patient, as in training: who has many messages has no more say.
-    each /= cohort.events_per_patient[cohort.patient_of_event]
+    each *= cohort.event_shares
     return np.bincount(hospital_of_event(cohort), each, minlength=cohort.hospital_count).astype(np.float64)
 
 

@@ -89,7 +89,7 @@ def fit_personal(design: PersonalDesign, cohort: Cohort, *, tolerance: float = 1
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """The ridge problems of all hospitals, with weights 1/events per patient, 0 where not finite."""
+    """The ridge problems of all hospitals, each event by its share of its patient, 0 where not finite."""
 
     design: PersonalDesign
     cohort: Cohort
@@ -101,7 +101,7 @@ class _Fit:
         # Set to 0 below and weighed 0: a weight alone would leave 0 × inf = NaN in the hospital's sums.
         finite = np.isfinite(design.inputs).all(axis=1) & np.isfinite(design.fixed)
         inputs, fixed = np.where(finite[:, None], design.inputs, 0.0), np.where(finite, design.fixed, 0.0)
-        event_weights = finite / cohort.events_per_patient[cohort.patient_of_event]
+        event_weights = finite * cohort.event_shares
         design = PersonalDesign(fixed, inputs, design.shared, design.precision)
         return cls(design, cohort, hospital_of_event(cohort), event_weights)
 
@@ -169,7 +169,7 @@ def choose_personal(design: PersonalDesign, cohort: Cohort, folds: int = 4) -> B
         logits[out] = design.fixed[out] + (design.inputs[out] * own).sum(axis=1)
     shared_logits = design.fixed + design.inputs @ design.shared
     gain = _event_losses(cohort.labels, shared_logits) - _event_losses(cohort.labels, logits)
-    gain /= cohort.events_per_patient[cohort.patient_of_event]
+    gain *= cohort.event_shares
     return _sum_by(hospital_of_event(cohort), gain, cohort.hospital_count) > 0
 
 

@@ -124,7 +124,7 @@ class _Events:
 def _design(layout: Layout, cohort: Cohort, first: int, stop: int) -> _Design:
     start, end = (int(place) for place in cohort.events_from[cohort.patients_from[[first, stop]]])
     rows = design_matrix(layout, cohort, first, stop)
-    event_weights = (1.0 / cohort.events_per_patient)[cohort.patient_of_event[start:end]]
+    event_weights = cohort.event_shares[start:end]
     # |x_j||x_k| summed over k bounds the Hessian's row j (Gershgorin), and p(1 − p) ≤ ¼.
     sizes = np.abs(rows)
     bound = 0.25 * (sizes.T @ (event_weights * (sizes @ np.ones(rows.shape[1]))))

@@ -28,7 +28,7 @@ def check_closed_form(
     """Compare closed form and Opacus on a random batch of a study's shapes: the largest relative difference.
 
     Two invented hospitals of ``patients`` patients, 1 to ``events_per_patient`` events each, random
-    weights, in float64, with a clip norm that half of the patients exceed. No patient data is touched.
+    weights and importance, in float64, with a clip norm that half of the patients exceed. No patient data is touched.
     Raises WardroundError above ``tolerance``: nothing may be charged then. A user's own module has no closed form:
     it is compared with autograd instead (``client.train.check_module``), as interactions are.
     """
@@ -40,6 +40,7 @@ def check_closed_form(
     # A public key: nobody's data is hidden by it, and a difference that was found must be found again.
     stream = Keystream(derive_key("agree", model.kind, layout.width, *model.hidden))
     cohort = of_one_label(random_cohort(layout, (patients, patients), events_per_patient, stream))
+    cohort = of_unlike_importance(cohort, stream.child("importance"))
     weights = stream.gaussian(parameter_count(model, layout))[np.newaxis]
     clip_norm = _middle_norm(model, layout, weights, cohort)
     ours = clipped_sums(model, layout, weights, cohort, clip_norm, "closed_form", dtype=np.float64)
@@ -96,6 +97,11 @@ def of_one_label(cohort: Cohort) -> Cohort:
     """
     first = cohort.events_from[:-1][cohort.patient_of_event]
     return replace(cohort, labels=cohort.labels[first])
+
+
+def of_unlike_importance(cohort: Cohort, stream: Keystream) -> Cohort:
+    """Give the events unlike importance, in (0, 1], as propensities would."""
+    return replace(cohort, importance=1 - stream.uniform(cohort.event_count))
 
 
 def _columns(columns: Sequence[Floats], events: int) -> Floats:

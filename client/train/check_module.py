@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from wardround.client.cohort import Cohort
-from wardround.client.train.check_closed_form import random_cohort
+from wardround.client.train.check_closed_form import of_unlike_importance, random_cohort
 from wardround.client.train.clipped_sum_opacus import patient_gradients
 from wardround.client.train.patient_batch import pad_patients
 from wardround.client.train.quiet_opacus import GradSampleModule
@@ -42,6 +42,7 @@ def check_module(
     stream = Keystream(derive_key("check module", layout.width, events_per_patient))
     # At least two events: with one nothing is padded, and no two events can meet.
     cohort = random_cohort(layout, (patients,), max(events_per_patient, 2), stream)
+    cohort = of_unlike_importance(cohort, stream.child("importance"))
     initial = to_vector(module.parameters())
     worst = 0.0
     # Both: behind a layer that starts at zeros there is no gradient to compare.

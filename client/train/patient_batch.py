@@ -14,7 +14,8 @@ from wardround.protocol.model.design import dense_rows
 class PatientBatch:
     """Patients, padded: rows [patients, K, width], labels and shares [patients, K].
 
-    shares is one over the patient's number of events, and 0 where there is no event: mask and mean in one.
+    shares is what an event counts in its patient's loss (``Cohort.event_shares``), and 0 where there is no event: mask
+    and weighted mean in one.
     """
 
     def __init__(self, rows: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor) -> None:
@@ -34,7 +35,7 @@ class PatientBatch:
         return PatientBatch(self.rows[chosen], self.labels[chosen], self.shares[chosen])
 
     def losses(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logistic loss [patients]: the mean over each patient's events; logits: [patients, K]."""
+        """Logistic loss [patients]: each patient's events by their shares; logits: [patients, K]."""
         if logits.shape != self.labels.shape:
             raise flattened(len(logits), len(self))
         each = nn.functional.binary_cross_entropy_with_logits(logits, self.labels, reduction="none")
@@ -52,7 +53,8 @@ def pad_patients(layout: Layout, cohort: Cohort, dtype: torch.dtype = torch.floa
     rows, labels = np.zeros((*slots.shape, layout.width)), np.zeros(slots.shape)
     rows[slots], labels[slots] = dense_rows(layout, cohort), cohort.labels
     np.copyto(rows, rows[:, :1], where=~slots[:, :, np.newaxis])
-    shares = slots / np.maximum(counts, 1)[:, np.newaxis]
+    shares = np.zeros(slots.shape)
+    shares[slots] = cohort.event_shares
     return PatientBatch(*(torch.tensor(array, dtype=dtype) for array in (rows, labels, shares)))
 
 

@@ -75,7 +75,7 @@ class Prepared:
     """Patients of consecutive hospitals (``hospitals``: first and one past the last), ready for every round.
 
     patients_from: the cohort's indices of this part's first patient and one past its last. shares:
-    float64 [events], one over the patient's number of events, which makes the loss a per-patient mean.
+    float64 [events], ``Cohort.event_shares``: they make the loss a per-patient mean, weighted where events weigh.
     """
 
     hospitals: tuple[int, int]
@@ -225,10 +225,10 @@ def _finite(cohort: Cohort) -> tuple[Floats32, Floats]:
     The gate lets no such value through. If one came, it would spread to others by ``0 * inf``; so that patient's
     gradient is what is not finite, and adds zero.
     """
-    finite = np.isfinite(cohort.values)
-    broken = np.bincount(cohort.patient_of_event, ~finite.all(axis=1), cohort.patient_count) > 0
-    share = np.where(broken, np.nan, 1 / np.maximum(cohort.events_per_patient, 1))
-    return np.where(finite, cohort.values, np.float32(0)), np.repeat(share, cohort.events_per_patient)
+    finite, shares, owners = np.isfinite(cohort.values), cohort.event_shares, cohort.patient_of_event
+    faulty = ~(finite.all(axis=1) & np.isfinite(shares))
+    broken = np.bincount(owners, faulty, cohort.patient_count) > 0
+    return np.where(finite, cohort.values, np.float32(0)), np.where(broken[owners], np.nan, shares)
 
 
 def _pairs(cohort: Cohort) -> Pairs:

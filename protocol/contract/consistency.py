@@ -86,6 +86,13 @@ def _check_columns(contract: Contract) -> None:
     uses.append(("assessed_at", contract.assessed_at or ""))
     if contract.topic is not None:
         uses.append(("topic", contract.topic.column))
+    if contract.propensity is not None:
+        column = contract.propensity.column
+        if column in roles:
+            raise ContractError(
+                f"contract.propensity: column={column} is {roles[column]}; choose another column"
+            )
+        roles[column] = "the propensity"
     if contract.arms is not None:
         uses += [("arms", column) for column in contract.arms.columns]
     for key, column in uses:

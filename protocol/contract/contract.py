@@ -11,6 +11,7 @@ from functools import cached_property
 from wardround.protocol.contract.arm import TrialArms
 from wardround.protocol.contract.feature import Feature, with_other
 from wardround.protocol.contract.layout import Coarse, Cross, Field, Layout
+from wardround.protocol.contract.propensity import Propensity
 from wardround.protocol.errors import ContractError
 from wardround.protocol.text.canonical import canonical_number, fingerprint
 
@@ -86,7 +87,8 @@ class Contract:
     known (both None: events without time). assessed_at dates the rows of the table assessments: an event sees the
     latest of an earlier day. features stand in the order of their names, so that the order
     of keys in a file changes nothing. events_per_patient is K. retention_days None keeps all events. arms: of a trial;
-    all other events are then history alone.
+    all other events are then history alone. propensity: how events weigh in training; those without one are history
+    alone.
 
     >>> import wardround
     >>> plain = {
@@ -117,6 +119,7 @@ class Contract:
     crosses: tuple[tuple[str, str], ...] = ()
     groups: tuple[str, ...] = ()
     arms: TrialArms | None = None
+    propensity: Propensity | None = None
 
     @cached_property
     def layout(self) -> Layout:
@@ -158,7 +161,8 @@ class Contract:
         used = [c for f in self.features if f.table == table for c in f.columns]
         if table == "messages":
             extra = (self.decided_at, self.outcome_at, self.label.column, self.topic and self.topic.column)
-            used = [c for c in extra if c] + used
+            drawn = [self.propensity.column] if self.propensity is not None else []
+            used = [c for c in extra if c] + used + drawn
         elif table == "assessments":
             used = [c for c in (self.assessed_at,) if c] + used
         elif table == "consents":
@@ -227,6 +231,8 @@ class Contract:
             plain["topic"] = {"column": self.topic.column, "sensitive": list(self.topic.sensitive)}
         if self.arms is not None:
             plain["arms"] = self.arms.to_mapping()
+        if self.propensity is not None:
+            plain["propensity"] = self.propensity.to_mapping()
         return plain
 
 

@@ -7,6 +7,7 @@ from wardround.protocol.contract.arm import TrialArms, read_arms
 from wardround.protocol.contract.consistency import check_consistency
 from wardround.protocol.contract.contract import Consent, Contract, Label, Topic
 from wardround.protocol.contract.feature import Feature, feature_from_section
+from wardround.protocol.contract.propensity import read_propensity
 from wardround.protocol.errors import ConfigurationError, ContractError
 from wardround.protocol.text.bounds import EXPECTED_RATES, MOST_CROSSES, MOST_FEATURES
 from wardround.protocol.text.canonical import comparable
@@ -42,6 +43,7 @@ def contract_from_mapping(plain: Mapping[str, object]) -> Contract:
         crosses=_crosses(section),
         groups=section.texts("groups", ()),
         arms=_arms(section),
+        propensity=read_propensity(section.section("propensity")) if section.has("propensity") else None,
     )
     section.finish()
     check_consistency(contract)

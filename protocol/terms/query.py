@@ -47,6 +47,9 @@ class QuerySettings:
         """ConfigurationError where the contract lacks what this kind reads."""
         line = "needs a contract that names arms (its section arms), with each arm's share"
         require(self.kind != UPLIFT or contract.arms is not None, "query.kind", self.kind, line)
+        # Each patient counts in the arm that was drawn, whatever was sent: messages without propensity as well.
+        line = "needs a contract without propensity: an uplift counts every outcome of an arm"
+        require(self.kind != UPLIFT or contract.propensity is None, "query.kind", self.kind, line)
 
 
 def query_shape(contract: Contract, query: QuerySettings) -> TableShape:

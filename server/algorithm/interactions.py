@@ -25,7 +25,12 @@ from wardround.protocol.model.interactions import cell_scale
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import noise_gain
 from wardround.server.algorithm.fisher import BERNOULLI_VARIANCE
-from wardround.server.algorithm.newton import bins_covariance, chance_variance, released_shares
+from wardround.server.algorithm.newton import (
+    bins_covariance,
+    chance_variance,
+    mean_importance,
+    released_shares,
+)
 from wardround.server.algorithm.noise_schedule import INTERACTIONS_SHARE
 
 VARIANCES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -146,19 +151,25 @@ def _spectra(terms: Terms, released: Released) -> Iterator[Spectrum]:
     """Give each interaction's residuals, in the order of the layout."""
     fields, start = _fields(terms, released), 0
     scale, chance = cell_scale(terms.contract.layout), chance_variance(terms)
+    curvature = BERNOULLI_VARIANCE * mean_importance(terms, released.mean_row)
     for pair in terms.contract.layout.interactions:
         # The gradient is of scaled cells, and goes up the loss.
         residuals = -released.gradient[start : start + pair.size] / scale
-        yield _spectrum(pair, fields, residuals, (released.noise_stddev / scale) ** 2, chance)
+        yield _spectrum(pair, fields, residuals, (released.noise_stddev / scale) ** 2, chance, curvature)
         start += pair.size
 
 
 def _spectrum(
-    pair: Cross, fields: dict[str, _Field], residuals: Floats, variance: float, chance: float
+    pair: Cross,
+    fields: dict[str, _Field],
+    residuals: Floats,
+    variance: float,
+    chance: float,
+    curvature: float,
 ) -> Spectrum:
-    """Whiten a pair's residuals [cells], whose noise has this variance. chance: 1 ÷ patients."""
+    """Whiten a pair's residuals [cells], whose noise has this variance. chance: 1 ÷ patients; curvature: h."""
     first, second = (fields[parent] for parent in pair.parents)
-    information = BERNOULLI_VARIANCE * np.kron(first.shares, second.shares)
+    information = curvature * np.kron(first.shares, second.shares)
     nuisance = np.kron(first.covariance, np.ones_like(second.covariance)) + 1
     nuisance = nuisance + np.kron(np.ones_like(first.covariance), second.covariance)
     noise = MAIN_VARIANCE * information[:, None] * nuisance * information

@@ -141,7 +141,9 @@ def cached_fisher(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Fl
     """
     key = (terms.fingerprint, mean_row.tobytes(), row_noise_stddev)
     if key not in _latest_fisher:
-        fisher = design_fisher(terms, released_shares(terms, mean_row, row_noise_stddev))
+        shares = released_shares(terms, mean_row, row_noise_stddev)
+        # Events that weigh less tell less: gradients and their derivatives are smaller by the same factor.
+        fisher = mean_importance(terms, mean_row) * design_fisher(terms, shares)
         fisher.flags.writeable = False
         # One at a time: it has up to 32 MB, and a study needs one.
         _latest_fisher.clear()
@@ -165,10 +167,24 @@ def cached_gain(
     return _latest_gain[key]
 
 
+def mean_importance(terms: Terms, mean_row: Floats) -> float:
+    """Give what an event counts on average, by the released mean row's first entry: 1 in a contract without propensity.
+
+    The intercept's column is 1 in every row, so its mean is that of the events' weights; none is below ``least``.
+    """
+    propensity = terms.contract.propensity
+    if propensity is None:
+        return 1.0
+    unit = terms.privacy.clip_norm * column_scale(terms.model, terms.contract.layout)
+    return float(np.clip(mean_row[0] / unit[0], propensity.least, 1.0))
+
+
 def released_shares(terms: Terms, mean_row: Floats, row_noise_stddev: float) -> Floats:
     """Give the shares of bins that a released mean row tells, float64 [width]; arguments as of ``cached_fisher``."""
     layout = terms.contract.layout
     unit = terms.privacy.clip_norm * column_scale(terms.model, layout)
+    # Shares are of the events' weights: the whole is what they weigh.
+    unit = unit * mean_importance(terms, mean_row)
     # The smallest unit gives the largest noise: no bin's floor is below its own noise's.
     return bin_shares(layout, mean_row / unit, row_noise_stddev / float(unit.min()))
 

@@ -109,6 +109,8 @@ def _contract(facts: CardFacts) -> tuple[Block, ...]:
     )
     retention = f"{contract.retention_days} days" if contract.retention_days else "no limit"
     declared = sum(facts.terms.training.public_patients.values())
+    drawn = contract.propensity
+    weighed = () if drawn is None else (f"what an event counts: {drawn.least:g} ÷ its propensity, at most 1",)
     return (
         "Hospitals read these columns and no others:",
         CardTable(("table", "columns"), columns),
@@ -118,6 +120,7 @@ def _contract(facts: CardFacts) -> tuple[Block, ...]:
                 f"age of events that are used: {retention}",
                 f"training patients, as the hospitals declared them: {declared:,}",
                 f"groups compared for fairness: {', '.join(contract.groups) or 'none'}",
+                *weighed,
             )
         ),
     )

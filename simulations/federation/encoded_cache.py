@@ -105,5 +105,5 @@ def _assembled(entry: StoredArrays, contract: Contract, seed: int) -> Federation
 
 
 def _array(arrays: Mapping[str, Any], name: str) -> Any:
-    """Give an array of a cohort; of a contract without arms there are none."""
-    return arrays.get(name) if name.endswith(".arms") else arrays[name]
+    """Give an array of a cohort; of a contract without arms or propensities there are none."""
+    return arrays.get(name) if name.endswith((".arms", ".importance")) else arrays[name]

@@ -39,7 +39,7 @@ class PopulationSettings:
 
     Hospital sizes fall as rank ** -size_exponent between smallest and largest; 0 makes them equal.
     hospital_shift scales all differences between hospitals (0: none). trait_stddev is that of the
-    patient's persistent propensity, in logits. missing_share and faulty_share are shares of entries and
+    patient's lasting tendency, in logits. missing_share and faulty_share are shares of entries and
     of rows. unfairness is a planted fault: logits by which the engagement of patients whose language is
     not English is recorded too low. habit and tastes scale what patients answer by habit and like in a message
     (``habits``, ``tastes``). assignment: messages chosen at random, or by staff (``assignment``).

@@ -56,7 +56,7 @@ class Patients:
 
     age, sex, employment … : int64; -1 (reals: NaN) where the export has a gap. age is the true one and
     recorded_age may have a gap. conditions: [patients, 3], 0 or 1: diabetes, hypertension, asthma. trait:
-    0..4, the persistent propensity that no table holds. activity: messages are sent in proportion to it.
+    0..4, the lasting tendency that no table holds. activity: messages are sent in proportion to it.
     """
 
     hospital: Integers

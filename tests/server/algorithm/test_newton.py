@@ -351,3 +351,36 @@ def test_newton_is_for_the_additive_model_within_bounds(make_terms) -> None:
         choose_method(ModelSettings(), NEWTON_WIDEST + 1, asked)
     with pytest.raises(ConfigurationError, match=r"learning_rate=1.5: must be at most 1"):
         choose_method(ModelSettings(), 30, replace(asked, learning_rate=1.5))
+
+
+@pytest.mark.parametrize("weight", [0.15, 0.6, 1.0])
+def test_events_that_weigh_less_have_gradients_and_curvature_smaller_by_the_same_factor(
+    terms, weight
+) -> None:
+    """Read without that factor, a model learned from events of weight 0.15 stays at 0.15 of its effects."""
+    drawn = {**terms.contract.to_mapping(), "propensity": {"column": "chance", "least": 0.1}}
+    weighed, layout = replace(terms, contract=contract_from_mapping(drawn)), terms.contract.layout
+    unit = terms.privacy.clip_norm * column_scale(terms.model, layout)
+    row, generator = unit * even_shares(layout), np.random.default_rng(5)
+    plain = newton.cached_fisher(terms, row, 1e-9)
+    fisher = newton.cached_fisher(weighed, weight * row, weight * 1e-9)
+    np.testing.assert_allclose(fisher, weight * plain, rtol=1e-9, atol=1e-15)
+    wanted = generator.normal(0, 0.3, layout.width)
+    many = replace(weighed.training, public_patients=dict.fromkeys(weighed.hospitals, 10**9))
+    gain = newton.gain_of(replace(weighed, training=many), fisher)
+    # With next to no noise and no chance, one whole step from 0 finds what the gradient was taken from, as far as the
+    # curvature tells it: gradients do not tell apart weights that no row does.
+    found = gain.step(np.zeros(layout.width), -weight * plain @ wanted, 1e-6, 1.0)
+    np.testing.assert_allclose(plain @ found, plain @ wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize(("entry", "importance"), [(-3.0, 0.1), (0.02, 0.1), (0.4, 0.4), (7.0, 1.0)])
+def test_what_events_weigh_on_average_is_never_read_as_what_no_event_can_weigh(
+    terms, entry, importance
+) -> None:
+    drawn = {**terms.contract.to_mapping(), "propensity": {"column": "chance", "least": 0.1}}
+    weighed, layout = replace(terms, contract=contract_from_mapping(drawn)), terms.contract.layout
+    row = np.zeros(layout.width)
+    row[0] = entry * terms.privacy.clip_norm * column_scale(terms.model, layout)[0]
+    assert newton.mean_importance(weighed, row) == pytest.approx(importance)
+    assert newton.mean_importance(terms, row) == 1.0
