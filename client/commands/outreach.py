@@ -10,6 +10,7 @@ from wardround.client.commands.outreach_decide import approve, change_module, ho
 from wardround.client.commands.outreach_export import export_approved
 from wardround.client.commands.outreach_inbound import inbound
 from wardround.client.commands.outreach_measure import measure_arms
+from wardround.client.commands.outreach_propensities import write_propensities
 from wardround.client.commands.outreach_propose import run_propose
 from wardround.client.commands.outreach_protocol import protocol
 from wardround.client.commands.outreach_queue import queue
@@ -42,4 +43,5 @@ _ACTIONS = {
     "protocol": protocol,
     "measure": measure_arms,
     "arms": write_arms,
+    "propensities": write_propensities,
 }

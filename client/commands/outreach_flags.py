@@ -12,7 +12,7 @@ def outreach(parser: OneLineParser) -> None:
     parser.begin_words(
         "action",
         "begin|check|propose|context|watch|queue|approve|change|hold|refuse|standing|export|stop|inbound|about|protocol|"
-        "measure|arms",
+        "measure|arms|propensities",
     )
     inner(parser, "begin", "write outreach.yaml to edit, which proposes nothing yet; overwrites nothing")
     inner(parser, "check", "check outreach.yaml, and the tables and modules that it names; changes nothing")
@@ -42,6 +42,14 @@ def outreach(parser: OneLineParser) -> None:
     )
     arms.add_argument("name", nargs="?", metavar="PROTOCOL", help="its name (default: the newest)")
     arms.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the table, CSV; an older one is replaced"
+    )
+    drawn = inner(
+        parser,
+        "propensities",
+        "write which exported messages chance drew, and its chances, to learn from them",
+    )
+    drawn.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the table, CSV; an older one is replaced"
     )
 

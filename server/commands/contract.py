@@ -55,6 +55,12 @@ def lines(terms: Terms, advice: ContractAdvice) -> Iterator[str]:
         f"ε = {privacy.epsilon:g} at δ = {privacy.delta:g}, noise={privacy.noise}, {terms.training.rounds} rounds"
     )
     yield "noise and effects in log-odds, one standard deviation each; bins of equal shares are assumed"
+    drawn = terms.contract.propensity
+    if drawn is not None:
+        yield (
+            f"events are taken to count 1, as if all were drawn with the chance {drawn.least:g} (propensity.least); "
+            "where they count half of that on average, noise is twice as large"
+        )
     yield from map(field_line, advice.fields)
     yield from map(tree_line, advice.trees)
     yield word_line(advice)

@@ -1,7 +1,9 @@
 """Messages as staff choose them: by telephone, urgent and long for whom they think unreliable; off by default.
 
 What staff think rests on what the tables hold (who engages less by age, insurance, distance …), on the patient's
-lasting tendency, which no table holds, and on chance. So the data are confounded, and in part for good.
+lasting tendency, which no table holds, and on chance. So the data are confounded, and in part for good: unless the
+contract names the column ``propensity``, the chance with which each message's channel, tone, length and link were drawn
+together. (Real staff could not say theirs; a program that draws can.)
 """
 
 from dataclasses import replace
@@ -30,16 +32,33 @@ LENGTH_TILT = (-0.3, 0.0, 0.3)
 LINK_TILT = (0.2, -0.2)
 
 
-def choose_by_belief(rng: Generator, patients: Patients, messages: Messages) -> Messages:
-    """Draw channel, tone, length and link anew, each by the doubt that staff have in the patient."""
+_DRAWN = {
+    "channel": (CHANNEL_SHARES, CHANNEL_TILT),
+    "tone": (TONE_SHARES, TONE_TILT),
+    "length": (LENGTH_SHARES, LENGTH_TILT),
+    "link": (LINK_SHARES, LINK_TILT),
+}
+
+
+def choose_by_belief(rng: Generator, patients: Patients, messages: Messages) -> tuple[Messages, Floats]:
+    """Draw channel, tone, length and link anew, each by the doubt that staff have in the patient.
+
+    Gives the messages, and the chance of what was drawn of each, float64 [messages].
+    """
     doubt = _doubt(rng, patients)[messages.patient]
-    return replace(
-        messages,
-        channel=_tilted(rng, CHANNEL_SHARES, CHANNEL_TILT, doubt),
-        tone=_tilted(rng, TONE_SHARES, TONE_TILT, doubt),
-        length=_tilted(rng, LENGTH_SHARES, LENGTH_TILT, doubt),
-        link=_tilted(rng, LINK_SHARES, LINK_TILT, doubt),
-    )
+    codes, chance = {}, np.ones(len(doubt))
+    for name, (shares, tilt) in _DRAWN.items():
+        codes[name], own = _tilted(rng, shares, tilt, doubt)
+        chance *= own
+    return replace(messages, **codes), chance
+
+
+def chance_at_random(messages: Messages) -> Floats:
+    """Give the same of messages that were drawn by their shares, whoever they were for: float64 [messages]."""
+    chance = np.ones(len(messages.patient))
+    for name, (shares, _) in _DRAWN.items():
+        chance *= np.asarray(shares)[getattr(messages, name)]
+    return chance
 
 
 def _doubt(rng: Generator, patients: Patients) -> Floats:
@@ -51,8 +70,13 @@ def _doubt(rng: Generator, patients: Patients) -> Floats:
     return np.asarray(doubt / np.sqrt(1 + RECORDED**2 + HIDDEN**2))
 
 
-def _tilted(rng: Generator, shares: tuple[float, ...], tilt: tuple[float, ...], doubt: Floats) -> Integers:
+def _tilted(
+    rng: Generator, shares: tuple[float, ...], tilt: tuple[float, ...], doubt: Floats
+) -> tuple[Integers, Floats]:
+    """Give codes and their chances."""
     weight = np.asarray(shares) * np.exp(np.outer(doubt, tilt))
-    reached = np.cumsum(weight / weight.sum(axis=1, keepdims=True), axis=1)
+    chances = weight / weight.sum(axis=1, keepdims=True)
+    reached = np.cumsum(chances, axis=1)
     # The last one takes what rounding leaves over.
-    return np.asarray((reached[:, :-1] <= rng.random(len(doubt))[:, None]).sum(axis=1))
+    codes = np.asarray((reached[:, :-1] <= rng.random(len(doubt))[:, None]).sum(axis=1))
+    return codes, np.take_along_axis(chances, codes[:, None], axis=1)[:, 0]

@@ -13,7 +13,12 @@ import polars as pl
 from wardround.client.connectors.source import Tables
 from wardround.protocol.arrays import Floats
 from wardround.protocol.errors import require
-from wardround.simulations.population.assignment import OBSERVATIONAL, RANDOM, choose_by_belief
+from wardround.simulations.population.assignment import (
+    OBSERVATIONAL,
+    RANDOM,
+    chance_at_random,
+    choose_by_belief,
+)
 from wardround.simulations.population.consents import draw_consents
 from wardround.simulations.population.export import (
     FIRST_DAY,
@@ -139,8 +144,9 @@ def draw_population(settings: PopulationSettings, seed: int) -> Population:
     # Rows entered twice are some of the faulty ones; the table has settings.messages rows with them.
     twice = int(settings.messages * settings.faulty_share / 2)
     messages = draw_messages(stream(seed, 2), patients, settings.messages - twice, settings.span_days)
+    propensity = chance_at_random(messages)
     if settings.assignment == OBSERVATIONAL:
-        messages = choose_by_belief(stream(seed, 8), patients, messages)
+        messages, propensity = choose_by_belief(stream(seed, 8), patients, messages)
     logit = message_logit(hospitals, patients, messages)
     # Before outcomes are drawn: a fault of what is recorded, so the true probability has it, too.
     shift: Floats = np.asarray(-settings.unfairness * (patients.language > 0)[messages.patient], np.float64)
@@ -154,7 +160,9 @@ def draw_population(settings: PopulationSettings, seed: int) -> Population:
     faulty = settings.faulty_share
     return Population(
         hospitals=names,
-        messages=export_messages(stream(seed, 5), names, patients, messages, outcomes.engaged, rows, faulty),
+        messages=export_messages(
+            stream(seed, 5), names, patients, messages, outcomes.engaged, propensity, rows, faulty
+        ),
         patients=export_patients(stream(seed, 6), names, patients, faulty),
         consents=draw_consents(stream(seed, 7), names, patients, settings.last_day),
         true_probability=outcomes.probability[rows],

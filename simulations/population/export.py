@@ -101,10 +101,11 @@ def export_messages(
     patients: Patients,
     messages: Messages,
     engaged: Integers,
+    propensity: Floats,
     rows: Integers,
     faulty: float,
 ) -> pl.DataFrame:
-    """One row for each of rows, which are positions in messages and in engaged."""
+    """One row for each of rows, which are positions in messages, engaged and propensity."""
     day, patient = messages.day[rows], messages.patient[rows]
     clock = [time(minute // 60, minute % 60).strftime("T%H:%M:00") for minute in range(1440)]
     decided = dated(day) + named(clock, messages.minute[rows])
@@ -122,6 +123,8 @@ def export_messages(
             "tone": named(TONES, messages.tone[rows]),
             "length": named(LENGTHS, messages.length[rows]),
             "has_link": named(("0", "1"), messages.link[rows]),
+            # Rounded: the last digits of exp are each machine's own.
+            "propensity": pl.Series(propensity[rows]).round_sig_figs(9).cast(pl.String),
             "engaged": spoilt(rng, named(("0", "1"), engaged[rows]), ("", "?"), faulty / 4),
         }
     )

@@ -10,5 +10,6 @@ sendable    whether a message may still leave, looked at anew
 senders/    a CSV file, a FHIR file, a POST for each message
 export      approved → exporting → exported, once each
 inbound     replies, bounces, complaints and calls, turned into withdrawals
+drawn_messages  what chance drew and what left, each with its propensity, as a table of the hospital's own
 about       what a patient may ask: what was sent, why, on which consent
 """

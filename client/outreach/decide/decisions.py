@@ -192,7 +192,10 @@ def change(decider: Decider, proposal: OutreachProposal, module: Module) -> int:
     )
     if not moved:
         raise ConfigurationError(f"id={proposal.id}: does not wait any more; nothing was put in its place")
-    other = replace(proposal, module=module.name, module_digest=module.digest, made_at=decider.now)
+    # A person's choice: the chance that drew the first module says nothing of this one.
+    other = replace(
+        proposal, module=module.name, module_digest=module.digest, made_at=decider.now, propensity=1.0
+    )
     decider.journal.propose(_row(other), pl.DataFrame(schema=dict.fromkeys(HELD_COLUMNS, pl.String)))
     mine = decider.journal.proposals(WAITING, token=proposal.token)
     return next(

@@ -26,6 +26,8 @@ def _chosen(proposal: OutreachProposal) -> str:
         return f"chance picked it among equal modules (arm {EXPLORED}); otherwise {proposal.standard}"
     if proposal.module == proposal.standard:
         return f"{STANDARD_WORDS}{_left_aside(proposal)}"
+    if proposal.arm == EXPLORED:  # neither drawn nor the standard one
+        return f"a person chose it in the place of another; otherwise {proposal.standard}"
     if proposal.arm == BEST_SINGLE:
         return f"the one message for all of arm {BEST_SINGLE}; otherwise {proposal.standard}"
     taken = next((one for one in proposal.options if _is(one, proposal.module)), None)

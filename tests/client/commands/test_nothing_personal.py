@@ -265,7 +265,8 @@ def outreach_commands(hospital: Any, folder: Path) -> list[list[str]]:
         ["outreach", "about", f"{MARK}-10", *grace], ["outreach", "about", f"{MARK}-10", *ada],
         ["outreach", "protocol", "begin"], ["outreach", "protocol", "check"],
         ["outreach", "protocol", "sign", "--yes", *grace, *why], ["outreach", "protocol", "list"],
-        ["outreach", "measure"], [*standing, "end", "1", *grace, *why], ["outreach", "stop", *grace, *why],
+        ["outreach", "measure"], ["outreach", "propensities", "--out", str(folder / "drawn.csv")],
+        [*standing, "end", "1", *grace, *why], ["outreach", "stop", *grace, *why],
         ["content", "retire", "visit.en", *why], ["doctor"], ["status"],
         ["notice", str(folder / "written" / "messages.html"), "--outreach", "--contact", "us"],
     ]  # fmt: skip

@@ -14,6 +14,7 @@ from tests.client.outreach.decide.outreach_home import (
     PLACEHOLDERS,
     Run,
     approve_content,
+    explored,
     propose,
     record_recall,
     say_chosen_by,
@@ -22,6 +23,7 @@ from tests.client.outreach.decide.outreach_home import (
 )
 from tests.client.small_hospital import Hospital
 from wardround.client.outreach.decide.decisions import Decider
+from wardround.client.outreach.journal.journal import open_journal
 
 BOTH = ("approve", "--trigger", "unconfirmed-visit", "--yes")
 UNTIL = ("--until", str(datetime.now(UTC).date() + timedelta(days=90)))
@@ -153,10 +155,14 @@ def test_change_proposes_another_text_that_waits_again(outreach: Hospital, run_o
     for name, changes in (("short", {}), ("letter", {"channel": "letter", "subject": "A visit"})):
         (outreach.folder / f"content/{name}.en.txt").write_text(text_of(id=name, **changes))
         approve_content(outreach, f"{name}.en")
+    explored(outreach, 1)
     assert run_outreach("change", 1, "--to", "letter.en", *GRACE)[0] == 2
     code, said, _ = run_outreach("change", 1, "--to", "short.en", *GRACE)
     assert (code, said["void"], said["module"]) == (0, 1, "short.en")
     assert states(outreach) == {"proposed": 12, "void": 1}
+    with open_journal(outreach.folder) as journal:
+        (other,) = journal.proposals(ids=[said["proposed"]])
+    assert (other.arm, other.propensity) == ("explored", 1.0)  # a person's choice, which no chance made
     assert run_outreach("approve", said["proposed"], "--yes", *GRACE)[1]["people_needed"] == 2
 
 

@@ -95,3 +95,13 @@ def test_a_tree_is_listed_as_deep_as_it_is_learned(capsys):
     assert "diagnosis: all 2 levels are learned" in capsys.readouterr().out.splitlines()
     assert main(["contract", "--json", "advise", REFERRALS, PATIENTS]) == 0
     assert json.loads(capsys.readouterr().out)["trees"][0]["nodes"] == kept.split(": ")[2].split(", ")
+
+
+def test_events_that_weigh_unlike_are_said_to_be_taken_for_whole_ones(capsys, tmp_path):
+    assert main(["contract", "advise", REFILLS, PATIENTS]) == 0
+    assert "are taken to count 1" not in capsys.readouterr().out
+    path = tmp_path / "drawn.yaml"
+    named = "propensity: {column: chance, least: 0.25}\n"
+    path.write_text((ROOT / "docs" / "contracts" / "refills.yaml").read_text() + named)
+    assert main(["contract", "advise", f"contract_file={path}", PATIENTS]) == 0
+    assert "as if all were drawn with the chance 0.25 (propensity.least)" in capsys.readouterr().out

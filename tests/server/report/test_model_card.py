@@ -124,6 +124,17 @@ def test_it_says_what_the_facts_say() -> None:
         assert f"{auc.value:.3f}" in card
 
 
+def test_it_says_that_events_counted_by_their_propensities() -> None:
+    terms = terms_of()
+    plain = {**terms.contract.to_mapping(), "propensity": {"column": "chance", "least": 0.25}}
+    weighed = replace(terms, contract=contract_from_mapping(plain))
+    for study, said in ((weighed, True), (terms, False)):
+        state = rounds.skip_to(rounds.init(study), 3)
+        nobody = unmeasured(study, state, ReleaseDecisionSettings(), TODAY)
+        card = card_markdown(facts_of(study, nobody))
+        assert ("what an event counts: 0.25 ÷ its propensity, at most 1" in card) == said
+
+
 def test_it_says_what_delta_is_not_and_what_two_hospitals_cost() -> None:
     terms = terms_of()
     card = card_markdown(facts_of(terms, assessed(terms)))

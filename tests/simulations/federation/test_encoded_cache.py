@@ -71,8 +71,9 @@ def assert_same(one: Federation, other: Federation) -> None:
     for part in ("training", "heldout"):
         for field in fields(Cohort):
             a, b = (getattr(getattr(federation, part), field.name) for federation in (one, other))
-            if a is None:  # arms, which no contract here names
-                assert (b, field.name) == (None, "arms")
+            if a is None:  # what no contract here names
+                assert b is None
+                assert field.name in ("arms", "importance")
                 continue
             assert a.dtype == b.dtype, (part, field.name)
             assert a.tobytes() == b.tobytes(), (part, field.name)
@@ -301,11 +302,15 @@ def test_arrays_are_no_pickles(tmp_path):
     assert np.frombuffer(entry.read_bytes()[:8], "<u8")[0] < entry.stat().st_size
 
 
-def test_arms_of_a_trial_are_kept_with_the_rest(tmp_path):
+def test_arms_and_importance_are_kept_with_the_rest(tmp_path):
     study = settings(tmp_path)
     federation = load_cached(replace(study, federation=replace(study.federation, cache=False)))
     parts = {
-        part: replace(cohort, arms=np.arange(cohort.event_count, dtype=np.int32) % 2)
+        part: replace(
+            cohort,
+            arms=np.arange(cohort.event_count, dtype=np.int32) % 2,
+            importance=1 / np.arange(1.0, cohort.event_count + 1),
+        )
         for part, cohort in (("training", federation.training), ("heldout", federation.heldout))
     }
     with_arms, store = replace(federation, **parts), EntryStore(tmp_path, 10**9)
@@ -313,3 +318,4 @@ def test_arms_of_a_trial_are_kept_with_the_rest(tmp_path):
     found = find_federation(store, key_of(study), study.contract)
     assert_same(found, with_arms)
     assert found.training.arms is not None
+    assert found.training.importance is not None

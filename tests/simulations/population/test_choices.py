@@ -79,3 +79,23 @@ def test_an_unknown_assignment_is_refused():
         ConfigurationError, match=r"data\.assignment=chosen: must be among random, observational"
     ):
         replace(SMALL, assignment="chosen")
+
+
+@pytest.mark.parametrize("assignment", ["random", "observational"])
+def test_each_message_has_the_chance_with_which_it_was_drawn(assignment):
+    """Weighed by their inverse chances, each of the 72 kinds of messages is as frequent as any other."""
+    settings = replace(SMALL, patients=6000, messages=120_000, largest=4500, assignment=assignment)
+    messages = draw_population(settings, 8).messages
+    chance = messages["propensity"].cast(pl.Float64)
+    assert 0 < chance.min() < chance.max() < 1
+    kinds = messages.select("channel", "tone", "length", "has_link", weight=1 / chance)
+    found = kinds.group_by("channel", "tone", "length", "has_link").agg(
+        pl.col("weight").sum(), spread=pl.col("weight").pow(2).sum().sqrt()
+    )
+    assert len(found) == 4 * 3 * 3 * 2
+    errors = (found["weight"] - len(messages)) / found["spread"]
+    assert errors.abs().max() < 4.5
+    # The same by chances that are a tenth off for one channel.
+    wrong = kinds.filter(channel="sms")["weight"] * 1.1
+    expected = len(messages) * 3 * 3 * 2
+    assert abs(wrong.sum() - expected) > 4.5 * (wrong**2).sum() ** 0.5

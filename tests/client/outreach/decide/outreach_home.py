@@ -137,6 +137,15 @@ def record_recall(hospital: Hospital, model: str, terms: str) -> None:
     keep_recall(hospital.folder / "recalls", recall)
 
 
+def explored(hospital: Hospital, *ids: int, propensity: float = 0.5) -> None:
+    """Let chance have drawn the modules of these proposals."""
+    with sqlite3.connect(hospital.folder / "outreach.sqlite") as journal:
+        for one in ids:
+            values = (propensity, one)
+            journal.execute("UPDATE proposals SET arm = 'explored', propensity = ? WHERE id = ?", values)
+    journal.close()
+
+
 def states(hospital: Hospital) -> dict[str, int]:
     """Count proposals by state, where there are any."""
     with open_journal(hospital.folder) as journal:

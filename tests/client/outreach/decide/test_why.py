@@ -29,6 +29,7 @@ OTHER = {**USUAL, "module": "call.en", "standard": "visit.en", "channel": "phone
         ),
         ({**OTHER, "arm": "best_single"}, "the one message for all of arm best_single; otherwise visit.en"),
         ({**OTHER, "arm": "explored", "propensity": 0.5}, "chance picked it among equal modules"),
+        ({**OTHER, "arm": "explored"}, "a person chose it in the place of another; otherwise visit.en"),
         ({"reasons": ["3 of yours are overdue"], "recipient": "professional"}, "the standard message"),
     ],
 )
