@@ -15,13 +15,13 @@ from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon,
 from wardround.protocol.terms.settings import PrivacySettings
 from wardround.simulations.federation.federation import Federation
 from wardround.simulations.measures import metrics
-from wardround.simulations.methods import additive, boosting, local_steps, newton, pairs, registry
+from wardround.simulations.methods import additive, boosting, local_steps, newton, registry
 from wardround.simulations.methods.challengers import BEGIN, END, PAGE, filled
 from wardround.simulations.methods.channel import Attempt, Channel
 from wardround.simulations.methods.prior import PRIORS
 
 Make = Callable[..., Any]
-SUMS = ("gradients", "weighted gradients", "gram", "weighted gram", "residuals", "counts", "pairs")
+SUMS = ("gradients", "weighted gradients", "gram", "weighted gram", "residuals", "counts")
 CLIP = 0.3
 PRODUCTS = {"wide_deep", "offset_and_slope", "mixture", "boosted"}
 """Run by the product's rounds and personal parts alone, which have tests of their own."""
@@ -42,8 +42,6 @@ def sums_of(kind: str, contract: Contract, cohort: Cohort, weights: np.ndarray) 
     if kind.endswith("gram"):
         return additive.gram_sums(layout, cohort, chosen)
     fields = boosting.histograms(contract, cohort)
-    if kind == "pairs":
-        return pairs.pair_sums(fields[1:], cohort.labels - 0.4, cohort, CLIP) / CLIP
     if kind == "counts":
         ones = np.ones(cohort.event_count)
         tables = [boosting.residual_sums(field, ones, cohort, 1.0) for field in fields]
