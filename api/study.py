@@ -16,11 +16,13 @@ from wardround.protocol.errors import ConfigurationError, TableError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.model.model_file import StoredModel, load_model
 from wardround.protocol.text.plain import read_json, read_yaml
+from wardround.protocol.text.say import say
 from wardround.scoring import Model
 from wardround.simulations.report.predictions import SPLITS, predictions_table
 from wardround.simulations.report.run_files import metrics_table, model_facts, write_run
 from wardround.simulations.report.scores import METHODS, SHARED
 from wardround.simulations.report.summary import Results, summarise
+from wardround.simulations.report.trackers import record, trackers_of
 from wardround.simulations.study.study import conduct
 
 if TYPE_CHECKING:
@@ -166,10 +168,13 @@ def simulate(*overrides: str | Mapping[str, object], **settings: object) -> Stud
     """
     texts, given = _parted(overrides, settings)
     chosen = compose_study("report.progress=false", *texts, given=given)
+    folder, trackers = chosen_folder(texts, given), trackers_of(chosen)
+    if trackers and folder is None:
+        raise ConfigurationError("report.trackers: a tracker takes a run's files; give output_dir")
     results = conduct(chosen)
-    folder = chosen_folder(texts, given)
     if folder is not None:
         write_run(results, folder, chosen.report)
+        say(*record(trackers, folder))
     return _study_of(results)
 
 

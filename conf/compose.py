@@ -140,7 +140,11 @@ def settings_to_mapping(settings: StudySettings) -> dict[str, object]:
             **asdict(settings.federation),
             "cache_dir": str(settings.federation.cache_dir) if settings.federation.cache_dir else None,
         },
-        "report": {**asdict(settings.report), "figures": list(settings.report.figures)},
+        "report": {
+            **asdict(settings.report),
+            "figures": list(settings.report.figures),
+            "trackers": list(settings.report.trackers),
+        },
         "outreach": asdict(settings.outreach),
     }
 

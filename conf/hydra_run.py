@@ -29,7 +29,7 @@ from wardround.conf.explain import explain
 from wardround.conf.signs import as_written
 from wardround.conf.sweep_table import by_key, next_number, varied, write_jobs
 from wardround.protocol.command_line.exit_codes import FAULT, OK, STOPPED, USER_ERROR
-from wardround.protocol.errors import WardroundError
+from wardround.protocol.errors import ConfigurationError, WardroundError
 from wardround.protocol.files import read_bounded
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.say import complain, say, show_fault
@@ -66,6 +66,7 @@ _AS_COMPOSED = (
     "hydra/hydra_logging=wardround",
 )
 
+_LAUNCHER = "hydra/launcher: leave it out; a sweep runs its jobs side by side by itself (federation.workers processes)"
 _OVERRIDE = re.compile(r"~|[+]{0,2}[A-Za-z_][\w./@:-]*=")
 
 
@@ -104,6 +105,11 @@ def run(
             raise
         # Before the first job these are Hydra's own: a folder that cannot be made, a range without a step.
         jobs.failed(explain(error, sys.argv[1:], config_name))
+    except Exception:
+        # The launcher's own, of whatever kind, around what __reduce__ raised.
+        if not jobs.sent_elsewhere:
+            raise
+        jobs.failed(_LAUNCHER)
     finally:
         jobs.end_sweep()
     if jobs.sweep_dir is not None and after_sweep is not None:
@@ -127,8 +133,13 @@ class _Jobs:
         self._run_jobs: RunJobs | None = None
         self._begun = ExitStack()
         self.code = OK
-        self.started = False
+        self.started = self.sent_elsewhere = False
         self.sweep_dir: Path | None = None
+
+    def __reduce__(self) -> NoReturn:
+        """Go to no other process, where a job would run unseen, or never: a launcher of others sends it there."""
+        self.sent_elsewhere = True
+        raise ConfigurationError(_LAUNCHER)
 
     def __call__(self, config: DictConfig) -> None:
         """Run one job. An error raised from here would make Hydra print more, and end a sweep."""

@@ -17,6 +17,7 @@ from wardround.protocol.text.text import checked_name, is_line
 DATA_NAMES = ("synthetic", "noshow", "heart", "table", "own")
 PERSONALIZATION_KINDS = ("none", "mixture", "intercept_slope", "last_layer", "boosted")
 FIGURE_FORMATS = ("svg", "png")
+TRACKERS = ("mlflow",)
 FEDERATION_KINDS = ("in_process", "messages", "flower")
 OUTREACH_KINDS = ("none", "personalised")
 
@@ -116,6 +117,7 @@ class ReportSettings:
     progress: a live bar on the terminal. html: write ``report.html``.
     predictions: write ``predictions.parquet``, a row for each event of each patient; None: only where every
     patient is invented. figures: write each figure of the run to ``figures/``, in these formats (svg, png).
+    trackers: experiment trackers that take the run's files once they are written (mlflow).
     """
 
     compare: bool = True
@@ -123,9 +125,12 @@ class ReportSettings:
     html: bool = True
     predictions: bool | None = None
     figures: tuple[str, ...] = ()
+    trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the formats."""
+        """Check formats and trackers."""
+        for name in self.trackers:
+            require(name in TRACKERS, "report.trackers", name, f"must be among {', '.join(TRACKERS)}")
         for kind in self.figures:
             allowed = f"must be among {', '.join(FIGURE_FORMATS)}"
             require(kind in FIGURE_FORMATS, "report.figures", kind, allowed)

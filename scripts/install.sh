@@ -3,7 +3,7 @@
 #
 #   scripts/install.sh ENVIRONMENT ROLE... [--editable]
 #
-# ROLE: hospital, postgresql, odbc, alerts, server, simulation, or everything (what developers need).
+# ROLE: hospital, postgresql, odbc, alerts, server, simulation, trackers, or everything (what developers need).
 # PyTorch is its build for the CPU where pip finds that one (locks/cpu.txt), else the package index's.
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -14,9 +14,9 @@ editable=() locks=() cuda=()
 for word in "$@"; do
     case $word in
         --editable) editable=(--editable) ;;
-        hospital | postgresql | odbc | alerts | server | simulation) locks+=(-r "locks/$word.txt") ;;
+        hospital | postgresql | odbc | alerts | server | simulation | trackers) locks+=(-r "locks/$word.txt") ;;
         everything) locks+=(-r constraints.txt) ;;
-        *) echo "$word: no role; one of hospital, postgresql, odbc, alerts, server, simulation, everything" >&2; exit 2 ;;
+        *) echo "$word: no role; one of hospital, postgresql, odbc, alerts, server, simulation, trackers, everything" >&2; exit 2 ;;
     esac
 done
 python=$(cd "$environment" && pwd)/bin/python

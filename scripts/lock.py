@@ -30,9 +30,10 @@ ROLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "locks/alerts.txt": (("alerts",), ("locks/hospital.txt",)),
     "locks/server.txt": (("server",), ("locks/hospital.txt",)),
     "locks/simulation.txt": (("server", "simulation"), ("locks/server.txt",)),
+    "locks/trackers.txt": (("server", "simulation", "trackers"), ("locks/simulation.txt",)),
     EVERYTHING: (
-        ("postgresql", "odbc", "alerts", "server", "simulation", "dev"),
-        ("locks/postgresql.txt", "locks/odbc.txt", "locks/alerts.txt", "locks/simulation.txt"),
+        ("postgresql", "odbc", "alerts", "server", "simulation", "trackers", "dev"),
+        ("locks/postgresql.txt", "locks/odbc.txt", "locks/alerts.txt", "locks/trackers.txt"),
     ),
 }
 # What PyTorch needs where the index's build for Linux is taken, which is one for CUDA: gigabytes that no CPU uses.

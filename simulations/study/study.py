@@ -17,6 +17,7 @@ from wardround.protocol.privacy.accounting import compose_epsilon
 from wardround.protocol.terms.cost import training_events
 from wardround.protocol.terms.request import TABLES, UPDATE
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
+from wardround.protocol.text.say import say
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.rounds import OnRound, RoundState, RoundSummary, finished, reported_weights
 from wardround.server.algorithm.screen import NoRelease
@@ -44,6 +45,7 @@ from wardround.simulations.report.progress import Watcher, watch
 from wardround.simulations.report.run_files import RunFiles, write_run
 from wardround.simulations.report.summary import Results, RoundRow
 from wardround.simulations.report.table import print_run
+from wardround.simulations.report.trackers import record, trackers_of
 from wardround.simulations.study.comparison import Contest, compare, shared_model_alone
 from wardround.simulations.study.privacy_facts import privacy_facts
 
@@ -53,9 +55,11 @@ def run(settings: StudySettings) -> RunFiles:
 
     Errors: those of ``protocol.errors``; nothing is written then.
     """
+    trackers = trackers_of(settings)
     results = conduct(settings)
     files = write_run(results, settings.output_dir, settings.report)
     print_run(results, files)
+    say(*record(trackers, settings.output_dir))
     return files
 
 

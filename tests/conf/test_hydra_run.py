@@ -185,6 +185,20 @@ def test_a_sweeps_jobs_are_numbered_whatever_their_settings_hold(monkeypatch: py
     }
 
 
+def test_a_launcher_of_others_is_refused_and_runs_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its processes would run jobs that nobody here hears of: 0.1.0 ended with exit code 0 and no run."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    jobs = Jobs()
+    code = jobs.run_command(
+        monkeypatch, "-m", "hydra/launcher=joblib", "seed=1,2", f"output_dir={tmp_path / 'sweep'}"
+    )
+    assert (code, jobs.settings) == (2, [])
+    assert "a sweep runs its jobs side by side by itself" in capsys.readouterr().err
+    assert not list(tmp_path.glob("sweep/*/*"))
+
+
 def test_a_sweep_into_an_earlier_ones_folder_goes_on_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Jobs()
     for seeds in ("0,1", "2,3,4"):
