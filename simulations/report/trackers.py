@@ -3,6 +3,7 @@
 A tracker reads what the run's folder holds, so whatever happens to it, nothing of the run is lost.
 """
 
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -37,8 +38,8 @@ def _open(name: str, settings: StudySettings) -> Tracker:
         if (error.name or "").partition(".")[0] not in ("mlflow", "sqlalchemy", "alembic"):
             raise
         raise ConfigurationError(
-            f"report.trackers={name}: {error.name} is not installed; pip install 'wardround[trackers]', or in the "
-            "checkout scripts/install.sh ENVIRONMENT trackers"
+            f"report.trackers={name}: {error.name} is not installed; in the checkout scripts/install.sh "
+            f"{sys.prefix} trackers"
         ) from error
     tracker = MlflowTracker(settings.study)
     if settings.data.name != "synthetic" and not tracker.is_here:

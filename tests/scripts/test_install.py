@@ -76,9 +76,11 @@ def test_no_page_and_no_message_installs_by_another_way() -> None:
         for line in path.read_text(encoding="utf-8").splitlines()
         if re.search(r"(?<!-)\b(pip3?|uv|pipx|conda|npm)[\"', -]+(m +)?(install|download|add)\b", line)
     ]
-    # The third: the benchmark's other system, in an environment of its own, by hand (SECURITY.md names it).
-    # The second installs nothing: it asks for hashed wheels under other Pythons.
+    # The first installs podman-compose alone, by hashes too.
+    # The last: the benchmark's other system, in an environment of its own, by hand (SECURITY.md names it).
+    # uv installs nothing: it asks for hashed wheels under other Pythons.
     assert found == [
+        "install.md: /opt/compose/bin/pip install -q --require-hashes -r deploy/containers/compose.txt",
         'install.sh:     "$python" -m pip install -qq --disable-pip-version-check "$@"',
         'lock.py:                 sys.executable, "-m", "uv", "pip", "install", "-q", "--dry-run", '
         '"--no-config", "--no-deps",',

@@ -108,7 +108,10 @@ def test_the_operator_goes_on_with_the_version_that_was_signed_and_no_other(home
         ("model.kind=risk_nte", "did you mean risk_net?"),
         ("training.aggregate=equal_sya", "did you mean equal_say?"),
         ("training.optimizer=singns", "did you mean signs?"),
-        ("model.kind=operator_parts:RiskNet", "must be one of additive, wide_deep, mlp, risk_net"),
+        (
+            "model.kind=operator_parts:RiskNet",
+            "must be one of additive, wide_deep, mlp, interactions, risk_net",
+        ),
     ],
 )
 def test_a_name_that_the_file_does_not_map_is_one_line_and_no_terms(home, capsys, setting, line):
