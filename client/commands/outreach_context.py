@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from wardround.client.commands.open_home import open_home
-from wardround.client.commands.outreach_propose import grounds_of, model_choice, proposed_at
+from wardround.client.commands.outreach_propose import grounds_of, model_choice, proposed_at, usable_model
 from wardround.client.commands.terminal import say
 from wardround.client.connectors.timestamps import wall_clock
 from wardround.client.outreach.content.choice import Held
@@ -16,7 +16,7 @@ def run_context(options: Namespace) -> None:
     """Print the module and its text, or why none is shown."""
     with open_home(options.home) as opened:
         grounds = grounds_of(opened, proposed_at(opened, None))
-        model = model_choice(opened, grounds, options)
+        model = model_choice(usable_model(opened, options), grounds)
         wall = wall_clock(grounds.now, grounds.source.timezone)
         shown = shown_to_visitor(
             grounds.library,

@@ -3,7 +3,7 @@
 import hashlib
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from wardround.client.commands.model import model_at_hand, model_contract
@@ -30,8 +30,10 @@ from wardround.client.outreach.triggers.declared import declared_faults
 from wardround.client.outreach.triggers.settings import OUTREACH
 from wardround.client.outreach.triggers.settings_file import settings_of
 from wardround.client.policy.people_file import people_of
+from wardround.protocol.arrays import Floats
+from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.model.model_file import read_model
+from wardround.protocol.model.model_file import StoredModel, read_model
 from wardround.protocol.model.weight_error_file import WEIGHT_ERROR, read_weight_error
 from wardround.protocol.text.say import say_json
 
@@ -42,7 +44,7 @@ def run_propose(options: Namespace) -> None:
         opened = outreach.opened
         hear_page_first(outreach)
         grounds = grounds_of(opened, proposed_at(opened, options.as_of))
-        choose = model_choice(opened, grounds, options)
+        choose = model_choice(usable_model(opened, options), grounds)
         personal = personal_choice(choose, options.personal)
         done = propose(outreach.journal, grounds, choose, personal)
     show_proposing(done, options.json, groups_of(choose, personal))
@@ -51,8 +53,18 @@ def run_propose(options: Namespace) -> None:
             else "Without an own part: no training patient of this hospital passes the gate.")  # fmt: skip
 
 
-def model_choice(opened: OpenHome, grounds: Grounds, options: Namespace) -> ModelChoice | None:
-    """Prepare what a model chooses; None where none is named. As for ``score``: signed, and releasable."""
+@dataclass(frozen=True, eq=False)
+class UsableModel:
+    """A model that this hospital may choose messages by. error_factor: as ``read_weight_error`` gives it."""
+
+    contract: Contract
+    stored: StoredModel
+    error_factor: Floats
+    digest: str
+
+
+def usable_model(opened: OpenHome, options: Namespace) -> UsableModel | None:
+    """Read the model that is named, if one is; ConfigurationError unless it is signed, releasable and not recalled."""
     if options.model is None:
         return None
     at_hand = model_at_hand(opened, options.model, options.signature, options.accept_unsigned)
@@ -67,12 +79,19 @@ def model_choice(opened: OpenHome, grounds: Grounds, options: Namespace) -> Mode
             f"model={options.model}: its study says nothing of its weights' error ({WEIGHT_ERROR} beside it, signed); "
             "leave MODEL out: then the standard messages are proposed"
         )
+    return UsableModel(contract, stored, read_weight_error(error, contract, WEIGHT_ERROR), at_hand.digest)
+
+
+def model_choice(model: UsableModel | None, grounds: Grounds) -> ModelChoice | None:
+    """Prepare what a model chooses on these grounds; None without a model."""
+    if model is None:
+        return None
     return ModelChoice(
-        contract=contract,
-        stored=stored,
-        error_factor=read_weight_error(error, contract, WEIGHT_ERROR),
-        digest=at_hand.digest,
-        tables=read_tables(grounds.source, contract),
+        contract=model.contract,
+        stored=model.stored,
+        error_factor=model.error_factor,
+        digest=model.digest,
+        tables=read_tables(grounds.source, model.contract),
         key=grounds.key,
         now=grounds.now,
         library=grounds.library,

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from wardround.client.commands.open_home import OpenHome
 from wardround.client.commands.outreach_opened import open_outreach
 from wardround.client.commands.outreach_page import hear_page_first
-from wardround.client.commands.outreach_propose import grounds_of, model_choice, personal_choice, proposed_at
+from wardround.client.commands.outreach_propose import (
+    UsableModel,
+    grounds_of,
+    model_choice,
+    personal_choice,
+    proposed_at,
+    usable_model,
+)
 from wardround.client.commands.outreach_standing import applied_by_program
 from wardround.client.commands.terminal import say
 from wardround.client.home.home import Home, load_home
@@ -34,7 +42,7 @@ def run_watch(options: Namespace) -> None:
     def run() -> None:
         nonlocal said
         try:
-            line = _line(*_once(options))
+            line = _once(options)
         except WardroundError as error:
             line = f"Not proposed: {error}"
         if line and line != said:
@@ -46,15 +54,27 @@ def run_watch(options: Namespace) -> None:
         watch(run, lambda: stamps_of(home.source, _others(home)), wait, time.monotonic)
 
 
-def _once(options: Namespace) -> tuple[Proposing, dict[int, tuple[int, ...]]]:
-    """Propose, and then approve what standing approvals cover, as ``standing apply`` does after each ``propose``."""
+def _once(options: Namespace) -> str:
+    """Propose, and then approve what standing approvals cover, as ``standing apply`` does after each ``propose``.
+
+    A model that was recalled, or whose last day is past, ends no watch: who is due gets the standard message.
+    """
     with open_outreach(options) as outreach:
         opened = outreach.opened
         hear_page_first(outreach)
         grounds = grounds_of(opened, proposed_at(opened, None))
-        choose = model_choice(opened, grounds, options)
-        done = propose(outreach.journal, grounds, choose, personal_choice(choose, options.personal))
-        return done, applied_by_program(outreach, WATCH)
+        model, refused = _model(opened, options)
+        choose = model_choice(model, grounds)
+        personal = personal_choice(choose, options.personal and not refused)
+        done = propose(outreach.journal, grounds, choose, personal)
+        return "; ".join([*refused, *_lines(done, applied_by_program(outreach, WATCH))])
+
+
+def _model(opened: OpenHome, options: Namespace) -> tuple[UsableModel | None, list[str]]:
+    try:
+        return usable_model(opened, options), []
+    except WardroundError as error:
+        return None, [f"Standard messages alone, without a model: {error}"]
 
 
 def _others(home: Home) -> Iterator[Path]:
@@ -71,10 +91,10 @@ def _others(home: Home) -> Iterator[Path]:
     yield from sorted(home.recalls.glob("*"))
 
 
-def _line(done: Proposing, approved: dict[int, tuple[int, ...]]) -> str:
+def _lines(done: Proposing, approved: dict[int, tuple[int, ...]]) -> list[str]:
     new = {name: counts["proposed"] for name, counts in done.by_trigger.items() if counts["proposed"]}
     parts = [f"{name}: {count:,} proposed" for name, count in new.items()]
     parts += [f"{len(ids):,} approved by standing approval {number}" for number, ids in approved.items()]
     parts += [f"{count:,} void ({why})" for why, count in done.void.items()]
     parts += [f"{done.forgotten:,} forgotten"] if done.forgotten else []
-    return "; ".join(parts)
+    return parts

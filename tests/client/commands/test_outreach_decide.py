@@ -255,6 +255,18 @@ def test_watch_approves_what_a_standing_approval_covers(
     assert run_outreach("export", "texts", "--person", "Grace Hopper")[1]["sent"] == found["approved"]
 
 
+def test_a_watch_whose_model_is_refused_proposes_standard_messages_and_says_so(
+    outreach: Hospital, run_outreach: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recall, or a model's last day, must not leave patients without the message that is due."""
+    model = outreach.folder / "model.safetensors"
+    model.write_bytes(b"no model any more")
+    monkeypatch.setattr("wardround.client.commands.outreach_watch.watch", lambda run, *others: run())
+    _, said, _ = run_outreach("watch", str(model), "--personal", plain=True)
+    assert "Standard messages alone, without a model: " in said
+    assert states(outreach) == {"proposed": 12}
+
+
 def test_a_standing_approval_is_for_a_declared_trigger_and_a_bounded_time(run_outreach: Run) -> None:
     late = ("--until", str(datetime.now(UTC).date() + timedelta(days=900)))
     assert run_outreach(*STANDING, *late, *GRACE)[0] == 2

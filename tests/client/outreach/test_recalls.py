@@ -13,7 +13,7 @@ import pytest
 from tests.client.outreach.test_signed_model import TERMS, Operator, notes
 from wardround.client.alerts.standing import local
 from wardround.client.commands.open_home import open_home
-from wardround.client.commands.outreach_propose import model_choice
+from wardround.client.commands.outreach_propose import usable_model
 from wardround.client.home.home import load_home
 from wardround.client.main import main
 from wardround.protocol.errors import ConfigurationError
@@ -94,7 +94,7 @@ def test_propose_refuses_a_recalled_model(stage: Recalled) -> None:
         person="ada",
     )
     with open_home(stage.hospital.folder) as opened, pytest.raises(ConfigurationError, match="was recalled"):
-        model_choice(opened, None, options)  # type: ignore[arg-type]  # the grounds are looked at later
+        usable_model(opened, options)
 
 
 @pytest.mark.parametrize("other", [{"study": "coffee"}, {"terms": "ef" * 32}])

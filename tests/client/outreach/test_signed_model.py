@@ -4,7 +4,6 @@ import json
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from safetensors.numpy import load, save
 
 import wardround.client.outreach.signed_model
 from wardround.client.commands.open_home import open_home
-from wardround.client.commands.outreach_propose import model_choice
+from wardround.client.commands.outreach_propose import usable_model
 from wardround.client.home.home import load_home
 from wardround.client.main import main
 from wardround.client.outreach.signed_model import signed_beside, take_model
@@ -369,7 +368,7 @@ def test_a_simulations_model_chooses_no_message_to_a_real_patient_whoever_accept
             operator.signature.unlink()
         options = Namespace(model=operator.model, signature=None, terms=None, contract=None, **accepted)
         with open_home(hospital.folder) as opened, pytest.raises(ConfigurationError, match="simulation's"):
-            model_choice(opened, SimpleNamespace(), options)  # type: ignore[arg-type]
+            usable_model(opened, options)
     assert "unsigned_model" not in notes(hospital)
 
 
