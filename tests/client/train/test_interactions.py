@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.builders import cohort_of, step_terms, stream
 from wardround.client.cohort import Cohort, concatenate
 from wardround.client.train import check_interactions
-from wardround.client.train.check_closed_form import check_closed_form
+from wardround.client.train.check_closed_form import check_closed_form, of_unlike_importance
 from wardround.client.train.interactions import interaction_sums
 from wardround.client.train.moments import moment_sums
 from wardround.client.train.patient_batch import pad_patients
@@ -85,9 +85,15 @@ def test_torch_and_numpy_give_the_same_logits() -> None:
     assert np.abs(theirs - main).max() > 0.1
 
 
+@pytest.mark.parametrize("unlike", [False, True])
 @pytest.mark.parametrize("clip_norm", [0.05, 0.3, 10.0])
-def test_the_sum_is_that_of_clipped_gradients_of_the_cells_by_autograd(clip_norm: float) -> None:
+def test_the_sum_is_that_of_clipped_gradients_of_the_cells_by_autograd(
+    clip_norm: float, unlike: bool
+) -> None:
+    """unlike: with events that weigh by the propensity of their messages."""
     cohort, weights = cohort_of(LAYOUT, (11,), events=6), weights_of()
+    if unlike:
+        cohort = of_unlike_importance(cohort, stream("importance"))
     ours = interaction_sums(MODEL, LAYOUT, weights, cohort, clip_norm)[0]
     np.testing.assert_allclose(ours[MAIN:], by_autograd(weights, cohort, clip_norm), rtol=1e-7, atol=1e-12)
     assert not ours[:MAIN].any()

@@ -88,6 +88,22 @@ def test_a_planted_interaction_is_found_where_it_is_and_nowhere_else() -> None:
     assert np.abs(np.delete(effects, 2, axis=0)).max() < 0.01
 
 
+def test_events_that_weigh_little_tell_the_same_effects() -> None:
+    """Weights by a propensity shrink gradient and information alike; forgotten, they differ fourfold."""
+    propensity = {"propensity": {"column": "chance", "least": 0.1}}
+    contract = contract_from_mapping(
+        {**small_contract(**PUBLIC), "features": FEATURES, "groups": [], **propensity}
+    )
+    plain, weighed = study(), study(contract=contract)
+    found = []
+    for terms, share in ((plain, 1.0), (weighed, 0.25)):
+        told = released(terms, share * planted(terms, 2, CHECKER), share * 1e-4)
+        told = replace(told, mean_row=share * told.mean_row)
+        found.append(interactions.weights_of(terms, told) * cell_scale(LAYOUT))
+    np.testing.assert_allclose(found[1], found[0], atol=0.02)
+    assert np.abs(found[0]).max() > 0.4
+
+
 def test_an_interaction_has_no_main_effect_and_a_main_effect_is_none() -> None:
     terms = study()
     both = CHECKER + np.array([0.4, 0.1, -0.2, -0.3])[:, None]
