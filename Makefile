@@ -5,6 +5,8 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+# Kept between processes, whatever the machine says: tests start thousands, and pytest else rewrites each file anew.
+export PYTHONDONTWRITEBYTECODE :=
 LOCK := constraints.txt $(wildcard locks/*.txt)
 
 # Nothing here talks to anyone.

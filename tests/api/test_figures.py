@@ -31,6 +31,7 @@ def test_another_format_is_refused() -> None:
         wardround.simulate("experiment=tiny", "report.figures=[gif]")
 
 
+@pytest.mark.slow
 def test_a_figure_shows_every_method_at_its_auc() -> None:
     study = wardround.simulate("experiment=tiny")
     figure = study.plot.methods()

@@ -37,6 +37,7 @@ def effects_and(federation, terms, factor_of, noise_seed):
     return state.weights * scale, factor_of(terms, state.optimizer)
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 @pytest.mark.parametrize("noise", ["local", "secure"])
 def test_the_noise_moves_weights_as_far_as_is_stated(noise):

@@ -91,6 +91,7 @@ def write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_no_bytes_of_one_patient_change_anothers_rows_in_a_text_file(tmp_path, name):
     ending, written = KINDS[name]

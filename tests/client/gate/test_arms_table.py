@@ -117,6 +117,7 @@ def test_events_in_no_arm_stay_history_and_take_no_place_among_k():
     assert cohort.take(np.array([0])).arms.tolist() == cohort.hospital(0).arms.tolist() == [STANDARD]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_other_patients_rows_and_the_order_of_rows_never_matter(seed):

@@ -81,6 +81,7 @@ def test_a_contract_that_names_none_never_reads_the_column():
     assert "without a propensity" not in admitted.counts
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_other_patients_cells_and_the_order_of_rows_never_matter(seed):

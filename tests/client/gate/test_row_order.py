@@ -102,6 +102,7 @@ def encoded(tables, contract):
     return [getattr(cohort, name).tobytes() for cohort in cohorts for name in fields], admitted.counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 @settings(deadline=None, max_examples=6)
 @given(seed=st.integers(0, 2**32))
@@ -155,6 +156,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WRITERS)
 def test_no_permutation_matters_in_any_kind_of_file(kind, tmp_path):
     chance = random.Random(f"order of {kind}")

@@ -213,9 +213,13 @@ def test_the_runner_dials_the_supernode_from_the_one_address_that_the_unit_lets_
         address = f"{OWN_ADDRESS}:{supernode.getsockname()[1]}"
         runner = _fork("wardround-runner", lambda: _serve(address, b"secret", waiting, wake))
         try:
-            line, caller = supernode.accept()
-            line.close()
-            assert caller[0] == OWN_ADDRESS
+            callers = set()
+            # Somebody else's runner may still dial a port that was its SuperNode's before.
+            while OWN_ADDRESS not in callers and len(callers) < 3:
+                line, (host, port) = supernode.accept()
+                line.close()
+                callers.add(host if host == OWN_ADDRESS else (host, port))
+            assert OWN_ADDRESS in callers, callers
         finally:
             os.close(waiting)
             os.close(wake)

@@ -55,6 +55,7 @@ def test_trees_find_what_acts_together_and_no_additive_part_can() -> None:
     assert part.shares[0] > 0.8
 
 
+@pytest.mark.slow
 def test_trees_that_learned_chance_hardly_count() -> None:
     shares, losses = [], []
     for seed in range(5):

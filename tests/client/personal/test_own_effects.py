@@ -53,6 +53,7 @@ def errors_over_stated(patients: int, spread: float, hospitals: int = 40) -> np.
     return np.array(found)
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 @pytest.mark.parametrize("patients", [60, 300, 1000])
 def test_own_effects_are_off_as_far_as_is_stated(patients: int) -> None:

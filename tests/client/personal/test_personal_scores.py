@@ -45,6 +45,7 @@ def release_after(
     return clipped_sums(model, LAYOUT, weights[None], cohort, clip, dtype=np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), METHODS)
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**6), clip=st.sampled_from([0.05, 1.0]), scale=st.sampled_from([0.0, 1.0, 30.0]))
@@ -66,6 +67,7 @@ def test_one_patient_moves_a_release_by_at_most_the_clip_norm_with_each_method_o
     assert plain.tobytes() == with_patient.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), METHODS)
 def test_one_held_out_patient_moves_the_tables_by_at_most_one_with_each_method_on(
     kind: str, name: str

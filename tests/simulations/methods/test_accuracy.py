@@ -92,6 +92,7 @@ def strip(record: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in record.items() if key != "cpu_seconds"}
 
 
+@pytest.mark.slow
 def test_nothing_is_reused_under_other_code_settings_seed_or_table(finished: list[Task]) -> None:
     task = finished[0]
     for other in (

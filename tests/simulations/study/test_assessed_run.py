@@ -43,6 +43,7 @@ def settings_of() -> Callable[..., StudySettings]:
     return make
 
 
+@pytest.mark.slow
 def test_summary_files_and_model_say_the_same(settings_of, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, "evaluation.epsilon=4", "evaluation.rounds=[2,4]")
     files = study.run(settings)

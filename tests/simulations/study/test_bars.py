@@ -118,6 +118,7 @@ def test_a_words_rate_never_tells_a_patients_own_label() -> None:
     assert roc_auc_score(labels, rates_out_of_fold(frequent, labels, folds, 3)) > 0.8
 
 
+@pytest.mark.slow
 def test_the_search_prefers_small_trees_for_sums_and_larger_ones_for_interactions(small: Callable) -> None:
     made = small([4000], seed=5).cohort
     rng = np.random.default_rng(1)

@@ -19,6 +19,7 @@ def test_a_hospital_of_one_class_stays_finite(small: Callable) -> None:
     assert np.abs(baselines.alone_ridge(made.layout, np.ones(made.layout.width), made.cohort)).max() < 10
 
 
+@pytest.mark.slow
 def test_boosting_finds_what_is_there_and_never_sees_heldout_labels(small: Callable) -> None:
     training, heldout = small([3000], seed=1), small([1500], seed=2)
     scores = boosting.pooled_boosting(training.cohort, heldout.cohort, [False, True], seed=0)

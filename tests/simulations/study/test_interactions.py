@@ -186,6 +186,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("epsilon", "kind"), [(1.0, "additive"), (30.0, "interactions")])
 def test_the_public_rule_says_which_model_a_run_has_and_reports(epsilon: float, kind: str) -> None:
     settings = compose_study(*SMALL, f"privacy.epsilon={epsilon}")

@@ -80,6 +80,7 @@ def no_fitting(monkeypatch):
     return forbid
 
 
+@pytest.mark.slow
 def test_a_second_epsilon_fits_no_baseline_and_finds_the_same(tmp_path, no_fitting):
     once, other = study(tmp_path), study(tmp_path, "privacy.epsilon=3", "privacy.noise=local")
     plain, plainly_other = bits(conduct(without(once))), bits(conduct(without(other)))
@@ -91,6 +92,7 @@ def test_a_second_epsilon_fits_no_baseline_and_finds_the_same(tmp_path, no_fitti
     assert plain["federated_private"] != plainly_other["federated_private"]
 
 
+@pytest.mark.slow
 def test_what_no_shared_model_touches_of_a_personal_part_is_fitted_once(tmp_path, monkeypatch):
     """Each hospital alone, in four folds and on all: other ε fit the rest, whatever kind has that mixture in it."""
     started = []

@@ -87,6 +87,7 @@ def test_weights_by_propensity_remove_the_bias_of_staffs_choice(seed):
     assert effect_learned(frame, contract_of("chance")) == pytest.approx(TRUTH, abs=0.07)
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(

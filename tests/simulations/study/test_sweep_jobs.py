@@ -72,6 +72,7 @@ def test_side_by_side_jobs_write_what_they_write_one_after_the_other(tmp_path, c
     assert [line for line in shown_again.splitlines() if "Together, private" in line] == lines
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_says_so_in_one_line_and_leaves_the_others(tmp_path, monkeypatch, capsys):
     """A person's error, and a process that ends, as where memory runs out; the plugin is found as it is here."""
     (tmp_path / "ends_the_process.py").write_text("import os; os._exit(7)")

@@ -150,6 +150,7 @@ def allowed(folder: Path, rows: Sequence[Withdrawal], consents: list[str], prefe
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     history=st.lists(st.one_of(wishes, others), min_size=1, max_size=6),

@@ -15,6 +15,7 @@ def kill(folder: Path, every: int) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_a_kill_at_some_steps_of_reading_the_spool_loses_no_choice(tmp_path: Path) -> None:
     kill(tmp_path, 4)
 

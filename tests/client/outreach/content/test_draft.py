@@ -79,6 +79,7 @@ def ends(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     ["wait", "exit 0", "exec 1>&-; wait"],

@@ -15,6 +15,7 @@ def kill(what: str, folder: Path, every: int) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_a_kill_at_some_steps_of_export_sends_none_twice_and_loses_none(tmp_path: Path) -> None:
     kill("export", tmp_path, 8)
 

@@ -61,6 +61,7 @@ def test_every_pair_is_compared_and_the_primary_one_first() -> None:
     assert pairs(("a", "b", "c"), ("a", "c")) == (("a", "c"), ("b", "a"), ("c", "b"))
 
 
+@pytest.mark.slow
 def test_holm_is_that_of_statsmodels() -> None:
     rng = np.random.default_rng(3)
     for size in range(1, 9):
