@@ -24,10 +24,14 @@ asked_by = 0
 def come_by(place: str) -> None:
     """Wait here as long as a test wants it."""
     armed, reached = (FOLDER / f"{PART}.{place}.{state}" for state in ("armed", "reached"))
-    if not armed.exists():
+    part = armed.with_suffix(f".{os.getpid()}")
+    try:
+        # Taken away in one step: written into, it would be there again after a test that disarmed it in between.
+        armed.rename(part)
+    except FileNotFoundError:
         return
-    armed.write_text(json.dumps({"pid": os.getpid(), "asked_by": asked_by}), encoding="ascii")
-    armed.rename(reached)
+    part.write_text(json.dumps({"pid": os.getpid(), "asked_by": asked_by}), encoding="ascii")
+    part.rename(reached)
     while reached.exists():
         time.sleep(0.02)
 
