@@ -99,6 +99,7 @@ def test_defaults_in_the_files_are_those_of_the_settings(default: dict[str, obje
     assert (study.study, study.seed, study.output_dir) == ("synthetic", 0, Path("outputs/synthetic"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_option_of_every_group_composes_and_reads_back(choice: str) -> None:
     study = settings(choice, *NEEDED.get(choice, []))

@@ -107,6 +107,7 @@ def test_a_cell_of_sqlite_is_its_own_rows_business_in_500_tables(lite):
     check_random_tables(random.Random(2), lite.execute, lambda table: by_sqlite(lite, table), kinds, 500)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MARIADB)
 def test_no_value_of_a_type_stops_the_reading(mariadb, kind):
     rows = ", ".join(f"({number}, {cell})" for number, cell in enumerate(MARIADB[kind]))

@@ -70,6 +70,7 @@ def read(series, form=PLAIN, zone="UTC"):
     return found.to_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: str(form.dates))
 @pytest.mark.parametrize("kind", COLUMNS)
 def test_every_type_gives_a_value_or_nothing(kind, form):

@@ -95,6 +95,7 @@ def test_exponents_are_read_loosely_too():
     assert "1001" in readings(pl.DataFrame({"patient": ["1.001E3"]}), TEXT)["loose"].to_list()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(st.lists(SPELLINGS | st.none(), max_size=8))
 def test_forms_are_idempotent_row_by_row_and_never_raise(texts):
@@ -107,6 +108,7 @@ def test_forms_are_idempotent_row_by_row_and_never_raise(texts):
         readings(pl.DataFrame({"patient": series(texts)}), form)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(SPELLINGS, SPELLINGS)
 def test_what_is_one_patient_strictly_is_one_loosely(first, second):

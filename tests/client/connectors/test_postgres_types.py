@@ -73,6 +73,7 @@ def test_a_cell_is_its_own_rows_business_in_500_tables(server):
     check_postgresql(server, 2, 500)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CELLS)
 def test_no_value_of_a_type_stops_the_reading(server, kind):
     table = "every_" + "".join(filter(str.isalnum, kind))

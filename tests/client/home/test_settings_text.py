@@ -156,6 +156,7 @@ def _spoilt(inner: Any, text: str) -> list[Any]:
 SLOW = [pytest.param(text, marks=pytest.mark.slow) for text in HOSTILE[3:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [*HOSTILE[:3], *SLOW], ids=ascii)
 def test_the_writer_does_not_trust_the_decoder(text: str) -> None:
     """Every text of terms and contract, unchecked: what is written reads back as meant, or is refused."""
