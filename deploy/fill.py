@@ -46,9 +46,20 @@ def unused(texts: Sequence[str], values: MachineValues) -> list[str]:
     ]
 
 
-def addresses(flag: str, texts: Sequence[str]) -> list[str]:
-    """Spell addresses or networks as ``IPAddressAllow`` lines; ConfigurationError for what is neither."""
-    return [f"IPAddressAllow={_network(flag, text)}" for text in texts]
+def address_lines(given: Mapping[str, tuple[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """Give lines of ``IPAddressAllow`` for each example that somebody named addresses or networks for.
+
+    given: by example the flag and what was typed. ConfigurationError for what is neither. Browsers on this machine may
+    call also where others are named.
+    """
+    return {
+        example: [
+            *[BROWSERS] * (example == BROWSERS),
+            *(f"IPAddressAllow={_network(flag, one)}" for one in texts),
+        ]
+        for example, (flag, texts) in given.items()
+        if texts
+    }
 
 
 def checked_environment(folder: Path, root: Path) -> Path:

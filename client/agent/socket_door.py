@@ -122,7 +122,7 @@ class SocketDoor:
                 letting_in.cancel()
                 with contextlib.suppress(OSError):
                     self._path.unlink()
-                await self._hang_up()
+                await end_connections(self._open)
                 self._screener.shutdown(wait=True)
                 self._worker.close()
 
@@ -146,10 +146,6 @@ class SocketDoor:
             # who has come least far, because everybody else is being looked at.
             while self._room.shown() >= self._at_once:
                 await asyncio.sleep(0.005)
-
-    async def _hang_up(self) -> None:
-        """End every connection, and let the loop close what they abort."""
-        await end_connections(self._open)
 
     async def _serve_one(self, connected: socket.socket) -> None:
         task = asyncio.current_task()

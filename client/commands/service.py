@@ -15,7 +15,7 @@ from wardround.deploy.fill import (
     SCORE_AT,
     SERVER,
     MachineValues,
-    addresses,
+    address_lines,
     checked_environment,
 )
 from wardround.deploy.service import install, remove, status
@@ -44,14 +44,9 @@ def _values(options: Namespace) -> MachineValues:
         )
     given = {SERVER: ("--server", options.server), DATABASE: ("--database", options.database)}
     given |= {MAIL: ("--mail", options.mail), BROWSERS: ("--browsers", options.browsers)}
-    lines = {
-        example: [*[BROWSERS] * (example == BROWSERS), *addresses(flag, texts)]
-        for example, (flag, texts) in given.items()
-        if texts
-    }
     return MachineValues(
         environment=checked_environment(options.environment, options.root),
-        lines=lines | _times(options),
+        lines=address_lines(given) | _times(options),
         words=_timed_words(options),
     )
 

@@ -6,6 +6,7 @@ Hooker 2013, "Accurate intelligible models with pairwise interactions"). The row
 each pair, scaled by a public factor so that its norm is 1.
 """
 
+from collections.abc import Iterator
 from math import sqrt
 
 import numpy as np
@@ -27,24 +28,25 @@ def cell_scale(layout: Layout) -> float:
 
 def active_cells(layout: Layout, events: Events) -> Integers32:
     """int32 [events, interactions]: each row's active cells, ascending."""
-    pairs = layout.interactions
-    cells, start = np.empty((len(events.bins), len(pairs)), np.int32), 0
-    position = {field.name: index for index, field in enumerate(layout.features)}
-    for index, pair in enumerate(pairs):
-        first, second = (events.bins[:, position[parent]] for parent in pair.parents)
-        cells[:, index] = start + first * np.int32(pair.second.size) + second
-        start += pair.size
+    cells = np.empty((len(events.bins), len(layout.interactions)), np.int32)
+    for index, active in enumerate(_by_pair(layout, events)):
+        cells[:, index] = active
     return cells
 
 
 def interaction_logits(layout: Layout, weights: Floats, events: Events) -> Floats:
     """What interactions add to each event's log-odds: float64 [events]. weights: float64 [cells], scaled."""
-    logits, start = np.zeros(len(events.bins)), 0
-    position = {field.name: index for index, field in enumerate(layout.features)}
-    effects = weights * cell_scale(layout)
+    logits, effects = np.zeros(len(events.bins)), weights * cell_scale(layout)
     # Pair by pair: all active cells at once would be as many columns as there are pairs.
+    for active in _by_pair(layout, events):
+        logits += effects[active]
+    return logits
+
+
+def _by_pair(layout: Layout, events: Events) -> Iterator[Integers32]:
+    """Give each pair's active cell, int32 [events], in the order of the layout."""
+    position, start = {field.name: index for index, field in enumerate(layout.features)}, 0
     for pair in layout.interactions:
         first, second = (events.bins[:, position[parent]] for parent in pair.parents)
-        logits += effects[start + first * np.int32(pair.second.size) + second]
+        yield start + first * np.int32(pair.second.size) + second
         start += pair.size
-    return logits

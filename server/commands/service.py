@@ -3,7 +3,7 @@
 from argparse import Namespace
 from collections.abc import Sequence
 
-from wardround.deploy.fill import BIND, BROWSERS, MAIL, MachineValues, addresses, checked_environment
+from wardround.deploy.fill import BIND, BROWSERS, MAIL, MachineValues, address_lines, checked_environment
 from wardround.deploy.service import install, remove, status
 from wardround.deploy.shipped import OPERATOR, UnitSet
 
@@ -22,14 +22,9 @@ def _wanted(options: Namespace) -> Sequence[UnitSet]:
 
 def _values(options: Namespace) -> MachineValues:
     given = {MAIL: ("--mail", options.mail), BROWSERS: ("--browsers", options.browsers)}
-    lines = {
-        example: [*[BROWSERS] * (example == BROWSERS), *addresses(flag, texts)]
-        for example, (flag, texts) in given.items()
-        if texts
-    }
     binds = [word for bind in options.bind or () for word in ("--bind", bind)]
     return MachineValues(
         environment=checked_environment(options.environment, options.root),
-        lines=lines,
+        lines=address_lines(given),
         words={BIND: binds} if binds else {},
     )

@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -31,22 +32,22 @@ class PageKey:
     number: int
     secret: bytes = field(repr=False)
 
-    @property
+    @cached_property
     def seal(self) -> bytes:
         """The key under which the hospital seals links for itself, 64 bytes."""
         return self._derived(b"link", _SIV_BYTES)
 
-    @property
+    @cached_property
     def mark(self) -> bytes:
         """The key by which the page tells the hospital's links, 32 bytes."""
         return self._derived(b"mark", MARK_KEY_BYTES)
 
-    @property
+    @cached_property
     def private(self) -> bytes:
         """The X25519 key that opens choices, 32 bytes."""
         return self._derived(b"choices", _SECRET_BYTES)
 
-    @property
+    @cached_property
     def public(self) -> bytes:
         """The key under which the page seals choices."""
         return X25519PrivateKey.from_private_bytes(self.private).public_key().public_bytes_raw()
