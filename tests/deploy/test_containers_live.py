@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.machine import CHECKOUT, block
+from tests.deploy.probes import FILLED, REACHED
 from wardround.conf.compose import read_contract
 
 IMAGES = ("localhost/wardround-hospital", "localhost/wardround-server")
@@ -35,19 +36,9 @@ def lacks() -> str:
 
 pytestmark = [pytest.mark.soak, pytest.mark.flower, pytest.mark.skipif(bool(lacks()), reason=lacks())]
 
-PROBE = """
-import os, socket
-def reached(name, act):
-    try:
-        act()
-    except OSError:
-        print("closed", name)
-    else:
-        print("open", name)
-def line(host, port):
-    socket.create_connection((host, port), timeout=3).close()
-def unix(path):
-    socket.socket(socket.AF_UNIX).connect(path)
+PROBE = (
+    REACHED
+    + """\
 reached("table", lambda: open("/var/lib/wardround/tables/messages.csv"))
 reached("key", lambda: open("/var/lib/wardround/keys/hospital.key"))
 reached("ledger", lambda: os.listdir("/var/lib/wardround/ledger"))
@@ -63,16 +54,9 @@ reached("server", lambda: line("HOST", 8443))
 print("sees", sorted(os.listdir("/var/lib/wardround")))
 commands = [open(f"/proc/{one}/cmdline").read() for one in os.listdir("/proc") if one.isdigit()]
 print("agents", len([one for one in commands if "\\0agent\\0" in one or one.endswith("\\0agent")]))
-def filled(folder):
-    written = 0
-    try:
-        for number in range(64):
-            with open(f"{folder}/fill{number}", "wb", buffering=0) as file:
-                for _ in range(16):
-                    written += file.write(bytes(2**20))
-    except OSError:
-        pass
-    return written // 2**20
+"""
+    + FILLED
+    + """\
 own = "/var/lib/wardround-node/supernode/"
 for folder in ("/", "/run", "/var/tmp", "/opt", "/tmp", "/dev/shm", own, own + "empty", own + "flwr"):
     print("filled", folder, filled(folder))
@@ -90,6 +74,7 @@ for child in children:
     os.kill(child, 9)
     os.waitpid(child, 0)
 """
+)
 
 
 class Host:

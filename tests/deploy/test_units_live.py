@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.deploy.machine import CHECKOUT, SERVER, Machine, block, booted, lacks
+from tests.deploy.probes import FILLED, REACHED
 from wardround.conf.compose import read_contract
 
 pytestmark = [
@@ -18,19 +19,9 @@ STUDY = "--study spring training.rounds=12 evaluation=none 'training.public_pati
 OPERATOR, HOSPITAL = "/var/lib/wardround-operator", "/var/lib/wardround"
 AS_OPERATOR, AS_HOSPITAL = "runuser -u wardround-operator --", "runuser -u wardround-agent --"
 
-PROBE = """
-import os, socket
-def reached(name, act):
-    try:
-        act()
-    except OSError:
-        print("closed", name)
-    else:
-        print("open", name)
-def line(host, port):
-    socket.create_connection((host, port), timeout=3).close()
-def unix(path):
-    socket.socket(socket.AF_UNIX).connect(path)
+PROBE = (
+    REACHED
+    + """\
 reached("table", lambda: open("/var/lib/wardround/tables/messages.csv"))
 reached("hospital.key", lambda: open("/var/lib/wardround/keys/hospital.key"))
 reached("operator.key", lambda: open("/var/lib/wardround-operator/operator.key"))
@@ -43,21 +34,16 @@ reached("service", lambda: line("127.0.0.1", 9999))
 for folder in ("/var/lib/wardround", "/var/lib", "/run"):
     print("sees", folder, sorted(os.listdir(folder)), flush=True)
 """.replace("SERVER", SERVER)
+)
 
 # What the same user does to a machine: fill each folder, make files, processes and memory, shout, and call the kernel.
-GREEDY = """
+GREEDY = (
+    """
 import ctypes, os, resource
 libc = ctypes.CDLL(None, use_errno=True)
-def filled(folder):
-    written = 0
-    try:
-        for number in range(64):
-            with open(f"{folder}/fill{number}", "wb", buffering=0) as file:
-                for _ in range(16):
-                    written += file.write(bytes(2**20))
-    except OSError:
-        pass
-    return written // 2**20
+"""
+    + FILLED
+    + """\
 own = "/var/lib/wardround-node/supernode"
 folders = "/tmp /var/tmp /dev/shm /dev / /run /opt /var/lib/wardround/run".split()
 for folder in (*folders, own, own + "/flwr", own + "/empty"):
@@ -94,6 +80,7 @@ print("memory", "taken" if os.waitpid(child, 0)[1] == 0 else "refused", flush=Tr
 for _ in range(100_000):
     print("x" * 1000)
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Secure sums in a simulation: integers, exact sums, the same bits by every carrier, void rounds and spare ones."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,8 @@ import pytest
 from scipy import stats
 
 from tests.builders import PUBLIC, small_contract
+from tests.simulations.federation.answering import Answers
+from tests.simulations.federation.answering import answering as answers_of
 from wardround.client.round.answer_request import answer_request
 from wardround.client.train.check_closed_form import random_cohort
 from wardround.protocol.contract.reading import contract_from_mapping
@@ -25,7 +27,7 @@ from wardround.protocol.wire.wire import decode_release, encode_release
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.rounds import RoundSummary
-from wardround.server.algorithm.screen import NoRelease, expect, screen
+from wardround.server.algorithm.screen import expect, screen
 from wardround.server.evaluation.evaluation import due, plans, sum_tables
 from wardround.simulations.federation import in_process
 from wardround.simulations.federation.federation import OPERATOR, UNDATED, Federation
@@ -55,21 +57,8 @@ def terms(**changes: Any) -> Terms:
     return propose(**given | changes)
 
 
-Answers = Callable[[Sequence[RoundPlan]], list[Any]]
-
-
 def answering(of: Terms, absent: Callable[[RoundPlan], bool] = lambda plan: False) -> Answers:
-    """Answer plans by the hospitals' own wards; who is absent gives a word in a release's place."""
-    place = federation()
-    wards = {ward.hospital: ward for ward in place.wards(of)}
-    admit = {UPDATE.account: place.admit, TABLES.account: place.admit_heldout}
-
-    def answer(asked: Sequence[RoundPlan]) -> list[Any]:
-        found = answer_request(asked, [wards[one.hospital] for one in asked], of, OPERATOR, admit)
-        pairs = zip(asked, found, strict=True)
-        return [NoRelease(p.hospital, "late") if absent(p) else one for p, one in pairs]
-
-    return answer
+    return answers_of(of, federation(), absent)
 
 
 def run(of: Terms, answer: Answers) -> tuple[rounds.RoundState, list[RoundSummary]]:

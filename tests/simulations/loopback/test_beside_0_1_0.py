@@ -6,9 +6,7 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -16,9 +14,8 @@ import pytest
 from tests.release_0_1_0 import home
 from tests.release_0_1_0.installed import install_0_1_0
 from tests.simulations.loopback import ask_once
-from wardround.client.agent.door_state import is_listening
+from tests.simulations.loopback.one_agent import agent_running, charged_rounds
 from wardround.client.home.home import load_home
-from wardround.protocol.exit_with_parent import exit_with_parent
 from wardround.protocol.wire.speaker import this_speaker
 
 pytestmark = pytest.mark.slow
@@ -47,30 +44,13 @@ def run(python: str, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
 
 
-@contextmanager
-def agent(python: str, module: str, left: Path) -> Iterator[None]:
+def agent(python: str, module: str, left: Path) -> AbstractContextManager[None]:
     """Run north's agent; what it logged stands in agent.log."""
-    log, socket = left / "agent.log", left / "north/run/agent.sock"
-    line = [python, "-P", "-m", module, "agent", "--home", str(left / "north")]
-    with log.open("ab") as out, subprocess.Popen(exit_with_parent(line), stdout=out, stderr=out) as process:
-        try:
-            deadline = time.monotonic() + 240
-            while not is_listening(socket):
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.1)
-            yield
-        finally:
-            process.terminate()
-            process.wait(120)
+    return agent_running(python, module, load_home(left / "north"), left / "agent.log")
 
 
 def charges(left: Path) -> list[object]:
-    ledger = load_home(left / "north").open_ledger()
-    try:
-        return [entry.fields["round"] for entry in ledger.entries() if entry.kind == "charged"]
-    finally:
-        ledger.close()
+    return list(charged_rounds(load_home(left / "north")).elements())
 
 
 def test_an_agent_of_0_1_0_answers_a_new_server_nothing_that_counts(old: str, left: Path) -> None:

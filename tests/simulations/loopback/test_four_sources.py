@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from tests.client.connectors import mariadb_server, postgres_server
+from tests.simulations.loopback.one_agent import charged_rounds
 from tests.simulations.loopback.sources_in_databases import in_mariadb, in_postgresql
 from tests.simulations.loopback.sources_in_files import PURPOSE, ZONE, in_excel, in_fhir
 from wardround.client.connectors.source import Tables
@@ -88,14 +89,6 @@ def computed(plan, terms, cohort, as_of):
     ward = Ward(plan.hospital, policy, MemoryLedger(), lambda: as_of, simulated_stream(SEED, plan.hospital))
     headless = replace(plan, ledger_head=None)
     return participate([headless], [ward], terms, NOBODY, lambda wards, terms: cohort)[0].vector
-
-
-def charged_rounds(home):
-    ledger = home.open_ledger()
-    try:
-        return Counter(entry.fields["round"] for entry in ledger.entries() if entry.kind == "charged")
-    finally:
-        ledger.close()
 
 
 def configure(loopback, name, own):

@@ -6,7 +6,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.installation import install
-from wardround.client.agent.door_state import is_listening
+from tests.simulations.loopback.one_agent import agent_running, charged_rounds
 from wardround.client.home.home import load_home
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.exit_with_parent import exit_with_parent
 from wardround.protocol.wire.speaker import PROTOCOL, this_speaker
 from wardround.simulations.loopback.federation import OPERATOR, Loopback
 
@@ -48,30 +46,15 @@ def loopback(tmp_path):
 
 
 def charges(loopback):
-    """How often each round was charged."""
-    ledger = load_home(loopback.home("north")).open_ledger()
-    try:
-        return Counter(entry.fields["round"] for entry in ledger.entries() if entry.kind == "charged")
-    finally:
-        ledger.close()
+    return charged_rounds(load_home(loopback.home("north")))
 
 
 @contextmanager
 def agent_of(python, loopback):
     """Run north's agent by an installation; what it logged stands in agent.log."""
-    home, log = load_home(loopback.home("north")), loopback.folder / "agent.log"
-    line = [python, "-P", "-m", "wardround.client.main", "agent", "--home", str(home.folder)]
-    with log.open("ab") as out, subprocess.Popen(exit_with_parent(line), stdout=out, stderr=out) as process:
-        try:
-            deadline = time.monotonic() + 240
-            while not is_listening(home.socket):
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.1)
-            yield
-        finally:
-            process.terminate()
-            process.wait(120)
+    log = loopback.folder / "agent.log"
+    with agent_running(python, "wardround.client.main", load_home(loopback.home("north")), log):
+        yield
     assert "Traceback" not in log.read_text()
 
 

@@ -1,6 +1,5 @@
 """A study of interactions from end to end: it learns them, by every carrier alike, and survives what others survive."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 from scipy.special import expit
 
 from tests.builders import PUBLIC, small_contract
+from tests.simulations.federation.answering import Answers, answering
 from wardround.client.round.answer_request import answer_request
 from wardround.client.train.check_closed_form import random_cohort
 from wardround.conf.composed import compose_study
@@ -23,7 +23,6 @@ from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, Tr
 from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.server.algorithm import rounds
 from wardround.server.algorithm.propose import propose
-from wardround.server.algorithm.screen import NoRelease
 from wardround.server.algorithm.weight_error import posterior_factor
 from wardround.server.store import checkpoint
 from wardround.simulations.federation.federation import OPERATOR, UNDATED, Federation
@@ -40,7 +39,6 @@ FEATURES = {
 CONTRACT = contract_from_mapping({**small_contract(**PUBLIC), "features": FEATURES, "groups": []})
 MODEL = ModelSettings(kind="interactions")
 MAIN = main_count(MODEL, CONTRACT.layout)
-Answers = Callable[[Sequence[RoundPlan]], list[Any]]
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +62,6 @@ def study(kind: str = "interactions", noise: str = "secure", epsilon: float = 4.
         public_patients=dict.fromkeys(NAMES, PATIENTS),
         simulation=True,
     )
-
-
-def answering(
-    of: Terms, place: Federation, absent: Callable[[RoundPlan], bool] = lambda plan: False
-) -> Answers:
-    wards = {ward.hospital: ward for ward in place.wards(of)}
-    admit = {UPDATE.account: place.admit, TABLES.account: place.admit_heldout}
-
-    def answer(asked: Sequence[RoundPlan]) -> list[Any]:
-        found = answer_request(asked, [wards[one.hospital] for one in asked], of, OPERATOR, admit)
-        pairs = zip(asked, found, strict=True)
-        return [NoRelease(p.hospital, "late") if absent(p) else one for p, one in pairs]
-
-    return answer
 
 
 def played(of: Terms, answer: Answers, close: Any = None) -> list[rounds.RoundState]:
