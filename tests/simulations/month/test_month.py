@@ -99,7 +99,7 @@ def check_server_log(server: Server) -> None:
     ("hospitals", "days", "seed"),
     [
         (4, 4, 1),
-        pytest.param(30, 30, 2, marks=pytest.mark.soak),
+        (30, 30, 2),
         pytest.param(30, 30, 3, marks=pytest.mark.soak),
     ],
 )
