@@ -1,7 +1,7 @@
 """``python -m wardround.simulations.methods zoo``: methods × the zoo's federations × seeds, resumable.
 
-Cells are kept one by one, as those of the accuracy benchmark are. Without ``--look`` only the half that is for
-choosing runs; with it, the other half does, and docs/lab/zoo-looks.md says so from before it began.
+Cells are kept one by one, as those of the accuracy benchmark are. Without ``--look`` only the twelve federations for
+choosing run; with it, those of another part do, and docs/lab/zoo-looks.md says so from before it began.
 """
 
 import argparse
@@ -52,19 +52,19 @@ def main(arguments: Sequence[str]) -> int:
         complain(str(error))
         failed.append(str(error))
     say(f"{time.perf_counter() - started:.0f} s")
-    half = "untouched" if given.look else "choosing"
+    part = federations[0].part
     missing = sum(len(task.cells) - len(task.records()) for task in tasks)
-    page = given.out / f"zoo-{half}.md"
-    write_page(tasks, federations, half, page)
+    page = given.out / f"zoo-{part}.md"
+    write_page(tasks, federations, part, page)
     say(*failed, f"{missing} cells missing", str(page))
     return 1 if failed else 0
 
 
 def _asked(given: argparse.Namespace) -> "tuple[list[ZooFederation], list[str]]":
-    """Give the federations of the half that may be looked at, and the methods. ValueError with value and remedy."""
+    """Give the federations of one part that may be looked at, and the methods. ValueError with value and remedy."""
     from wardround.simulations.methods.cases import EPSILONS, NOISES
     from wardround.simulations.methods.compared import DEFAULT, registry
-    from wardround.simulations.population.zoo_design import BY_NAME, CHOOSING, UNTOUCHED, ZOO
+    from wardround.simulations.population.zoo_design import BY_NAME, CHOOSING, PARTS, UNTOUCHED, ZOO
 
     names = (
         [*BESIDE, *(name for name in given.methods if name != "all")]
@@ -75,17 +75,19 @@ def _asked(given: argparse.Namespace) -> "tuple[list[ZooFederation], list[str]]"
     _check("--noises", given.noises, NOISES)
     _check("--epsilons", [f"{one:g}" for one in given.epsilons], [f"{one:g}" for one in EPSILONS])
     _check("--only", given.only, list(BY_NAME))
-    half = UNTOUCHED if given.look else CHOOSING
-    for name in given.only:
-        if BY_NAME[name].half == UNTOUCHED and not given.look:
-            raise ValueError(
-                f"--only {name}: is of the half that is looked at once; to look, say why: --look WHY, which is "
-                f"written into {given.looks}"
-            )
-    chosen = [one for one in ZOO if one.half == half and (not given.only or one.name in given.only)]
-    if not chosen:
-        raise ValueError(f"--only {','.join(given.only)}: none is of the {half} half")
-    return chosen, list(dict.fromkeys([DEFAULT, *names]))
+    part = given.part or (UNTOUCHED if given.look else CHOOSING)
+    _check("--part", [part], PARTS)
+    asked = [one for one in ZOO if one.part == part and (not given.only or one.name in given.only)]
+    hidden = [name for name in given.only if BY_NAME[name].part != CHOOSING]
+    hidden += [one.name for one in asked if one.part != CHOOSING]
+    if hidden and not given.look:
+        raise ValueError(
+            f"{hidden[0]}: is of a part that is looked at once; to look, say why: --look WHY, which is written into "
+            f"{given.looks}"
+        )
+    if not asked:
+        raise ValueError(f"--only {','.join(given.only)}: none is of the part {part}; name another: --part")
+    return asked, list(dict.fromkeys([DEFAULT, *names]))
 
 
 def plan(
@@ -126,6 +128,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--noises", type=_names, default=("local",), help="local, secure")
     parser.add_argument(
         "--look", type=str.strip, default="", metavar="WHY", help="run the untouched half instead"
+    )
+    parser.add_argument(
+        "--part", default="", help="choosing, or with --look untouched (then by itself) or fresh"
     )
     parser.add_argument(
         "--release-0-1-0", type=Path, metavar="CHECKOUT", help="run release 0.1.0 as well, from its checkout"

@@ -1,15 +1,15 @@
-"""Who looked at the untouched half of the zoo, when, and why: a line in docs/lab before anything runs."""
+"""Who looked at a part of the zoo that is not for choosing, when, and why: a line in docs/lab before anything runs."""
 
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-HEAD = """# Looks at the untouched half of the zoo
+HEAD = """# Looks at what is not for choosing in the zoo
 
-The twelve federations that are not for choosing are looked at once, when a method is finished. Each
-look stands here from before it began (`simulations/methods/zoo_looks.py`). Nothing may be chosen by
-what was seen.
+The federations that are not for choosing (`zoo_13` to `24`, then `zoo_25` to `36`) are looked at
+once, when a method is finished. Each look stands here from before it began
+(`simulations/methods/zoo_looks.py`). Nothing may be chosen by what was seen.
 
 | when (UTC) | code | federations | methods | why |
 | --- | --- | --- | --- | --- |

@@ -16,9 +16,9 @@ from wardround.simulations.methods.release_0_1_0 import NAME, read_release
 from wardround.simulations.methods.runner import Task
 from wardround.simulations.methods.summary import Record
 from wardround.simulations.methods.tables import epsilon_text, markdown
-from wardround.simulations.population.zoo_design import UNTOUCHED, ZooFederation
+from wardround.simulations.population.zoo_design import CHOOSING, FRESH, UNTOUCHED, ZooFederation
 
-INTRO = """# The zoo: the {half} half
+INTRO = """# The zoo: {title}
 
 Synthetic federations that differ in fifteen ways at once (`simulations/population/zoo_design.py`).
 Each has its own contract, written without looking at the tables, and a known truth: *best* is the
@@ -36,6 +36,7 @@ has less noise at the same ε.
 Code {code}, {seconds} processor minutes.
 """
 
+TITLES = {CHOOSING: "the choosing half", UNTOUCHED: "the untouched half", FRESH: "twelve fresh federations"}
 BAR = "pooled_boosting"
 AGAINST = (NAME, "opacus_fedavg")
 """What the default is held against, federation by federation."""
@@ -45,14 +46,18 @@ Aucs = Mapping[tuple[str, str, int], float]
 """(method, federation, seed) → AUC, of one noise mode and ε; references under their own names."""
 
 
-def write_page(tasks: Sequence[Task], federations: Sequence[ZooFederation], half: str, page: Path) -> None:
+def write_page(tasks: Sequence[Task], federations: Sequence[ZooFederation], part: str, page: Path) -> None:
     """Write what is known so far, whole or not at all."""
     records = [record for task in tasks for record in task.records()]
     older = [record for task in tasks for record in read_release(task)]
     minutes = sum(float(str(record["cpu_seconds"])) for record in records) / 60
     code = tasks[0].code[:12]
-    look = '--look "WHY" ' if half == UNTOUCHED else ""
-    parts = [INTRO.format(half=half, look=look, code=code, seconds=f"{minutes:.0f}"), _facts(federations)]
+    look = "" if part == CHOOSING else '--look "WHY" '
+    look += f"--part {part} " if part == FRESH else ""
+    parts = [
+        INTRO.format(title=TITLES[part], look=look, code=code, seconds=f"{minutes:.0f}"),
+        _facts(federations),
+    ]
     for noise, epsilon in sorted({_place(r) for r in records if r["method"] != REFERENCES}):
         parts.append(_section(noise, epsilon, aucs_of([*records, *older], noise, epsilon), federations))
         parts.append(_no_worse([record for record in records if _is_at(record, noise, epsilon)]))
@@ -152,16 +157,30 @@ def _section(noise: str, epsilon: float, aucs: Aucs, federations: Sequence[ZooFe
 
 
 def _reduced(aucs: Aucs, federations: Sequence[str]) -> str:
-    """Say by how much the default's mean gap to pooled boosting is smaller than that of release 0.1.0."""
+    """Say by how much the default's mean gap to pooled boosting is smaller than that of release 0.1.0, and where least.
+
+    The standard error is over federations, which have their seeds' in them.
+    """
     both = [name for name in federations if all(_means(aucs, m, BAR, [name]) for m in (DEFAULT, NAME))]
     if not both:
         return ""
-    ours, older = (-fmean(_means(aucs, method, BAR, both)) for method in (DEFAULT, NAME))
+    ours, older = ([-fmean(_means(aucs, m, BAR, [name])) for name in both] for m in (DEFAULT, NAME))
+    share = 1 - fmean(ours) / fmean(older)
+    error = f" (standard error {100 * ratio_error(ours, older):.0f})" if len(both) > 1 else ""
+    ahead, worst = min((old - own, name) for own, old, name in zip(ours, older, both, strict=True))
     text = (
-        f"Mean gap to pooled boosting over {len(both)} federations: {ours:.4f}, of release 0.1.0 {older:.4f}; "
-        f"{'reduced' if ours < older else 'larger'} by {100 * abs(1 - ours / older):.0f} %."
+        f"Mean gap to pooled boosting over {len(both)} federations: {fmean(ours):.4f}, of release 0.1.0 "
+        f"{fmean(older):.4f}; {'reduced' if share > 0 else 'larger'} by {100 * abs(share):.0f} %{error}. The default "
+        f"minus 0.1.0 is least on {worst}: {_signed(ahead)}."
     )
     return fill(text, LINE) + "\n\n"
+
+
+def ratio_error(over: Sequence[float], under: Sequence[float]) -> float:
+    """Standard error of mean(over) ÷ mean(under), over pairs (at least two), by leaving out each pair in turn."""
+    count, whole = len(over), (math.fsum(over), math.fsum(under))
+    without = [(whole[0] - a) / (whole[1] - b) for a, b in zip(over, under, strict=True)]
+    return math.sqrt((count - 1) / count * math.fsum((one - fmean(without)) ** 2 for one in without))
 
 
 def _ahead(aucs: Aucs, methods: Sequence[str], federations: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The design of the zoo: 24 synthetic federations that differ in fifteen ways, none confounded with another.
+"""The design of the zoo: 36 synthetic federations that differ in fifteen ways, none confounded with another.
 
 A sliced Latin hypercube (Qian 2012): each factor has 24 levels, each level once; of two neighbouring levels one is in
 either half, so that each half covers every factor's whole range by itself. The table was found by annealing from seed
@@ -6,14 +6,16 @@ either half, so that each half covers every factor's whole range by itself. The 
 eight patients a hospital in the mean, fewer than 60 messages of the rarer outcome, more than 1.5 million messages or
 30 million cells. ``tests/simulations/population/test_zoo.py`` holds all of this.
 
-The first half is for choosing. The second is looked at once, at the end, and ``methods zoo`` writes down who looked.
+The first half of these 24 is for choosing. The second was looked at when a method was finished, so twelve more were
+drawn for a fresh look: a third slice of the same levels, one of each two neighbours, annealed from seed 16 within the
+same bounds. ``methods zoo`` writes down who looked at either.
 """
 
 import math
 from dataclasses import dataclass
 
-CHOOSING, UNTOUCHED = "choosing", "untouched"
-HALVES = (CHOOSING, UNTOUCHED)
+CHOOSING, UNTOUCHED, FRESH = "choosing", "untouched", "fresh"
+PARTS = (CHOOSING, UNTOUCHED, FRESH)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Factor:
 
 
 LEVELS = 24
+TWELVE = LEVELS // 2
+"""Federations of each part."""
 FACTORS = (
     Factor("base_rate", 0.03, 0.95, "logit"),  # share of messages that are engaged with
     Factor("hospitals", 3, 300, "log"),
@@ -85,14 +89,29 @@ TABLE = """
     22 17 22 20 17 13 12  7 14 18  5 22  0 13  9
 """
 """Levels: a line for each federation, a column for each factor in their order; the first twelve are for choosing."""
+FRESH_TABLE = """
+    21 19 18  5 13  5  8 14  0 16  5  5 19 12  3
+    16 12 16 12 15 16 23 11 10  5  3  0  5 23 20
+    23 16  4 14 18 12  3 13 22 19 20  7  0 16  7
+    19  7 13 20  2 22 15 21  3  6 22 15 13  9 11
+     7 10 11  8 23  3 19  8  5  2 19 17  6  3  4
+    12 15  0 23  6  1 10  1 12 11  7  8 17  6 17
+     0  9  7  3 16 19  6 16  7 20 12  2 11  4 22
+    11 22 14  6 10  7 20 23 20 13 17 21 22 15 19
+    14  1 21 11  0  9 16  6 16 23  8 19  3  1 15
+     8  2  3  1  5 15 13  3 15  9 15 10 20 20  0
+     5  4  9 19 20 11  5 18  9 14  0 22 15 18  8
+     3 21 22 16  9 20  0  5 18  1 11 13  9 10 12
+"""
+"""Of zoo_25 to zoo_36, in the same way."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZooFederation:
-    """One federation of the zoo: its number from 1, its half, and each factor's value."""
+    """One federation of the zoo: its number from 1, its part, and each factor's value."""
 
     number: int
-    half: str
+    part: str
     base_rate: float
     hospitals: int
     size_exponent: float
@@ -111,7 +130,7 @@ class ZooFederation:
 
     @property
     def name(self) -> str:
-        """zoo_01 to zoo_24."""
+        """zoo_01 to zoo_36."""
         return f"zoo_{self.number:02d}"
 
     @property
@@ -124,15 +143,14 @@ WHOLE = ("hospitals", "patients", "fields", "words")
 
 
 def levels() -> list[list[int]]:
-    """Read ``TABLE``: a list of levels for each federation."""
-    return [[int(level) for level in line.split()] for line in TABLE.strip().splitlines()]
+    """Read both tables: a list of levels for each federation."""
+    return [[int(level) for level in line.split()] for line in (TABLE + FRESH_TABLE).splitlines() if line]
 
 
 def _federation(number: int, own: list[int]) -> ZooFederation:
     exact = {factor.name: factor.at(level) for factor, level in zip(FACTORS, own, strict=True)}
     values = {name: round(value) if name in WHOLE else value for name, value in exact.items()}
-    half = CHOOSING if number <= LEVELS // 2 else UNTOUCHED
-    return ZooFederation(number=number, half=half, **values)  # type: ignore[arg-type]
+    return ZooFederation(number=number, part=PARTS[(number - 1) // TWELVE], **values)  # type: ignore[arg-type]
 
 
 ZOO = tuple(_federation(number, own) for number, own in enumerate(levels(), 1))

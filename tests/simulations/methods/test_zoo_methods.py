@@ -21,7 +21,7 @@ from wardround.simulations.methods.column import REFERENCES, Cell, Column, setti
 from wardround.simulations.methods.opacus_fedavg import OpacusSettings, Site, train_with
 from wardround.simulations.methods.runner import Task
 from wardround.simulations.methods.store import append_record, cell_key
-from wardround.simulations.methods.zoo_page import differences, interval, write_page
+from wardround.simulations.methods.zoo_page import differences, interval, ratio_error, write_page
 from wardround.simulations.population import zoo_design
 from wardround.simulations.population.zoo_design import BY_NAME, ZOO
 
@@ -49,11 +49,14 @@ def folders(tmp_path: Path) -> list[str]:
     ]
 
 
-def test_the_untouched_half_is_refused_without_a_reason_and_nothing_is_written(
+def test_what_is_not_for_choosing_is_refused_without_a_reason_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in (one.name for one in ZOO if one.half == "untouched"):
-        assert command.main(["zoo", "--only", name, *folders(tmp_path)]) == 2
+    hidden = [one for one in ZOO if one.part != "choosing"]
+    assert len(hidden) == 24
+    asked = [["--only", one.name, *part] for one in hidden for part in ([], ["--part", one.part])]
+    for arguments in (*asked, ["--part", "untouched"], ["--part", "fresh"]):
+        assert command.main(["zoo", *arguments, *folders(tmp_path)]) == 2
         assert "--look WHY" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -64,7 +67,7 @@ def test_without_a_reason_only_the_half_for_choosing_runs(
     seen: list[str] = []
     monkeypatch.setattr(runner, "run_tasks", lambda tasks, *_: seen.extend(t.case.zoo for t in tasks) or [])
     assert command.main(["zoo", "--seeds", "1", *folders(tmp_path)]) == 0
-    assert sorted(seen) == [one.name for one in ZOO if one.half == "choosing"]
+    assert sorted(seen) == [one.name for one in ZOO if one.part == "choosing"]
     assert not (tmp_path / "looks.md").exists()
 
 
@@ -88,14 +91,28 @@ def test_a_look_stands_in_the_book_before_anything_runs_and_the_next_is_added(
     assert lines[-1].endswith("| second |")
 
 
-def test_a_page_of_the_untouched_half_is_a_look_as_well(tmp_path: Path) -> None:
-    arguments = ["zoo", "--page-only", "--look", "only reading", "--only", "zoo_13", *folders(tmp_path)]
+@pytest.mark.parametrize(
+    ("name", "part"), [("zoo_13", []), ("zoo_13", ["--part", "untouched"]), ("zoo_25", ["--part", "fresh"])]
+)
+def test_a_page_of_what_is_not_for_choosing_is_a_look_as_well(
+    name: str, part: list[str], tmp_path: Path
+) -> None:
+    arguments = ["zoo", "--page-only", "--look", "only reading", "--only", name, *part, *folders(tmp_path)]
     assert command.main(arguments) == 0
-    assert "only reading" in (tmp_path / "looks.md").read_text(encoding="utf-8")
+    assert f"| {name} | default | only reading |" in (tmp_path / "looks.md").read_text(encoding="utf-8")
+    page = tmp_path / f"zoo-{BY_NAME[name].part}.md"
+    assert f"| {name} |" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--only", "zoo_99"], ["--methods", "magic"], ["--noises", "loud"], ["--epsilons", "2"]]
+    "wrong",
+    [
+        ["--only", "zoo_99"],
+        ["--part", "best"],
+        ["--methods", "magic"],
+        ["--noises", "loud"],
+        ["--epsilons", "2"],
+    ],
 )
 def test_what_does_not_exist_is_named(
     wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -194,6 +211,35 @@ def test_differences_are_of_one_split_and_intervals_are_students() -> None:
     assert interval([0.1, 0.2, 0.3]) == pytest.approx((0.2, 4.3027 * 0.1 / math.sqrt(3)), rel=1e-4)
     assert interval([0.1]) == (0.1, math.inf)
     assert math.isnan(interval([])[0])
+
+
+def test_the_error_of_a_ratio_of_means_is_that_of_repeated_draws() -> None:
+    drawn = np.random.default_rng(3).normal((2.0, 3.0), (0.4, 0.3), size=(400, 30, 2))
+    ratios = drawn[..., 0].mean(axis=1) / drawn[..., 1].mean(axis=1)
+    stated = [ratio_error(*map(list, pairs.T)) for pairs in drawn]
+    assert np.mean(stated) == pytest.approx(np.std(ratios), rel=0.1)
+    assert ratio_error([1.0, 2.0], [2.0, 4.0]) == 0
+
+
+def test_the_page_gives_the_reduced_gap_its_error_and_the_worst_federation(tmp_path: Path) -> None:
+    gaps = {"zoo_25": (0.02, 0.04), "zoo_26": (0.05, 0.04), "zoo_27": (0.01, 0.04)}
+    cells, tasks = (Cell(REFERENCES), Cell("default", "local", 1.0)), []
+    for name, (own, older) in gaps.items():
+        task = Task(case_of(name), 1, cells, "code", "", tmp_path)
+        about = {"case": name, "seed": 1, "noise": "local", "epsilon": 1.0, "cpu_seconds": 1.0}
+        bar = {"pooled_boosting": {"auc": 0.8}}
+        append_record(task.path, {**about, "key": task.key(cells[0]), "method": REFERENCES, **bar})
+        append_record(task.path, {**about, "key": task.key(cells[1]), "method": "default", "auc": 0.8 - own})
+        older_path = tmp_path / f"{name}-1-0.1.0.jsonl"
+        append_record(older_path, {**about, "key": "0.1.0", "method": "release_0_1_0", "auc": 0.8 - older})
+        tasks.append(task)
+    write_page(tasks, [BY_NAME[name] for name in gaps], "fresh", tmp_path / "page.md")
+    text = " ".join((tmp_path / "page.md").read_text(encoding="utf-8").split())
+    error = 100 * math.sqrt(2 / 3 * sum((x - 8 / 12) ** 2 for x in (6 / 8, 3 / 8, 7 / 8)))
+    assert f"0.0267, of release 0.1.0 0.0400; reduced by 33 % (standard error {error:.0f})" in text
+    assert "minus 0.1.0 is least on zoo_26: −0.0100." in text
+    assert "twelve fresh federations" in text
+    assert '--look "WHY" --part fresh' in text
 
 
 def test_the_page_says_who_is_ahead_and_by_more_than_its_interval(tmp_path: Path) -> None:

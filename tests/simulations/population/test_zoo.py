@@ -12,11 +12,9 @@ from wardround.simulations.population.patients import stream
 from wardround.simulations.population.zoo import draw_zoo, intercept_for
 from wardround.simulations.population.zoo_design import (
     BY_NAME,
-    CHOOSING,
     FACTORS,
-    HALVES,
     LEVELS,
-    UNTOUCHED,
+    PARTS,
     ZOO,
     levels,
 )
@@ -36,24 +34,33 @@ SMALL = replace(
 )
 
 
-def test_each_factor_has_each_level_once_and_each_half_covers_its_range() -> None:
+def test_each_factor_has_each_level_once_and_each_part_covers_its_range() -> None:
     table = np.array(levels())
-    assert table.shape == (24, len(FACTORS)) == (LEVELS, 15)
+    assert table.shape == (36, len(FACTORS)) == (36, 15)
     for column in table.T:
-        assert sorted(column) == list(range(LEVELS))
-        # Of two neighbouring levels one is in either half.
-        assert sorted(column[:12] // 2) == sorted(column[12:] // 2) == list(range(12))
-    assert [one.half for one in ZOO] == [CHOOSING] * 12 + [UNTOUCHED] * 12
-    assert set(HALVES) == {CHOOSING, UNTOUCHED}
+        assert sorted(column[:24]) == list(range(LEVELS))
+        # Of two neighbouring levels one is in each part.
+        for part in (column[:12], column[12:24], column[24:]):
+            assert sorted(part // 2) == list(range(12))
+    assert [one.part for one in ZOO] == [part for part in PARTS for _ in range(12)]
 
 
 def test_no_factor_is_confounded_with_another() -> None:
     table = np.array(levels())
     above = np.triu_indices(len(FACTORS), 1)
-    assert np.abs(np.corrcoef(table.T)[above]).max() < 0.03
+    assert np.abs(np.corrcoef(table[:24].T)[above]).max() < 0.03
+    assert np.abs(np.corrcoef(table.T)[above]).max() < 0.1
     # Twelve runs cannot hold fifteen factors apart: half as much as would confound two is what there is.
-    for half in (table[:12], table[12:]):
-        assert np.abs(np.corrcoef(half.T)[above]).max() < 0.5
+    for part in (table[:12], table[12:24], table[24:]):
+        assert np.abs(np.corrcoef(part.T)[above]).max() < 0.5
+
+
+def test_no_fresh_federation_is_one_that_was_seen() -> None:
+    rows = [tuple(row) for row in levels()]
+    assert len(set(rows)) == 36
+    same = replace(BY_NAME["zoo_13"], number=25)
+    # Equal in every factor, and yet other tables and other interactions: the number seeds them.
+    assert not draw_zoo(same, 1).patients.equals(draw_zoo(BY_NAME["zoo_13"], 1).patients)
 
 
 def test_the_zoo_spans_what_was_asked_for_and_holds_nothing_that_nobody_would_study() -> None:
