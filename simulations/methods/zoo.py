@@ -44,13 +44,14 @@ def main(arguments: Sequence[str]) -> int:
     if given.look:
         write_look(given.looks, given.look, code, [one.name for one in federations], methods)
     started = time.perf_counter()
-    failed = [] if given.page_only else run_tasks(tasks, given.workers, say)
+    failed = []
     try:
         for task in tasks if given.release_0_1_0 and not given.page_only else ():
             run_release(given.release_0_1_0, task)
     except ConfigurationError as error:
         complain(str(error))
         failed.append(str(error))
+    failed += [] if given.page_only else run_tasks(tasks, given.workers, say)
     say(f"{time.perf_counter() - started:.0f} s")
     part = federations[0].part
     missing = sum(len(task.cells) - len(task.records()) for task in tasks)
@@ -93,17 +94,17 @@ def _asked(given: argparse.Namespace) -> "tuple[list[ZooFederation], list[str]]"
 def plan(
     federations: "Sequence[ZooFederation]", methods: Sequence[str], given: argparse.Namespace, code: str
 ) -> "list[Task]":
-    """Give one task for each federation and seed, the largest first."""
+    """Give one task for each federation and seed, the smallest first: a run that is stopped has whole federations."""
     from wardround.simulations.methods.cases import Case
     from wardround.simulations.methods.column import cells_of
     from wardround.simulations.methods.compared import registry
     from wardround.simulations.methods.runner import Task
 
     seeds = tuple(range(FIRST_SEED, FIRST_SEED + given.seeds))
-    tasks = []
-    for one in sorted(federations, key=lambda one: -one.patients * one.events * one.fields):
+    tasks, personal = [], () if given.no_personal else (1.0,)
+    for one in sorted(federations, key=lambda one: one.patients * one.events * one.fields):
         case = Case(
-            name=one.name, title=one.name, seeds=seeds, delta=one.delta, zoo=one.name, personal=(1.0,)
+            name=one.name, title=one.name, seeds=seeds, delta=one.delta, zoo=one.name, personal=personal
         )
         own = [registry()[name] for name in methods]
         cells = tuple(cells_of(own, given.noises, given.epsilons))
@@ -134,6 +135,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--release-0-1-0", type=Path, metavar="CHECKOUT", help="run release 0.1.0 as well, from its checkout"
+    )
+    parser.add_argument(
+        "--no-personal", action="store_true", help="without the hospitals' own parts, a third of the time"
     )
     parser.add_argument("--page-only", action="store_true", help="run nothing; write what is there")
     parser.add_argument("--store", type=Path, default=Path("outputs/zoo"), help="folder of finished cells")

@@ -64,10 +64,18 @@ def test_what_is_not_for_choosing_is_refused_without_a_reason_and_nothing_is_wri
 def test_without_a_reason_only_the_half_for_choosing_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
-    monkeypatch.setattr(runner, "run_tasks", lambda tasks, *_: seen.extend(t.case.zoo for t in tasks) or [])
-    assert command.main(["zoo", "--seeds", "1", *folders(tmp_path)]) == 0
-    assert sorted(seen) == [one.name for one in ZOO if one.part == "choosing"]
+    seen: list[Case] = []
+    monkeypatch.setattr(runner, "run_tasks", lambda tasks, *_: seen.extend(t.case for t in tasks) or [])
+    for more, personal in (([], (1.0,)), (["--no-personal"], ())):
+        assert command.main(["zoo", "--seeds", "1", *more, *folders(tmp_path)]) == 0
+        assert sorted(one.zoo for one in seen) == [one.name for one in ZOO if one.part == "choosing"]
+        # The smallest first: a run that is stopped has whole federations.
+        sizes = [
+            BY_NAME[one.zoo].patients * BY_NAME[one.zoo].events * BY_NAME[one.zoo].fields for one in seen
+        ]
+        assert sizes == sorted(sizes)
+        assert {one.personal for one in seen} == {personal}
+        seen.clear()
     assert not (tmp_path / "looks.md").exists()
 
 
