@@ -20,6 +20,19 @@ def read_bounded(path: Path, most: int) -> bytes:
         return file.read(most + 1)
 
 
+def read_private(path: Path, key: str, most: int) -> bytes:
+    """Read a file of secrets, as ``read_bounded`` does; OSError where it cannot be read.
+
+    ConfigurationError, which begins with ``key`` and quotes nothing of the file, where its mode lets others than
+    its owner read or change it. The mode is that of the very file that is read, whatever is put in its place.
+    """
+    with path.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode & 0o777
+        if mode & 0o077:
+            raise ConfigurationError(f"{key}={path}: others may read it (mode {mode:o}); chmod 600 {path}")
+        return file.read(most + 1)
+
+
 def write_new(path: Path, payload: bytes, mode: int) -> None:
     """Write a file durably that was not there before; ConfigurationError where it was.
 

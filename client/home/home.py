@@ -53,7 +53,7 @@ from wardround.client.secure_sum.evidence import SumEvidence
 from wardround.client.secure_sum.studies import SumStudies
 from wardround.client.secure_sum.study_keys import StudyKeyFiles
 from wardround.protocol.errors import ConfigurationError, LedgerError
-from wardround.protocol.files import read_bounded
+from wardround.protocol.files import read_bounded, read_private
 from wardround.protocol.installed import installed_version
 from wardround.protocol.plugin_file import HOSPITAL_GROUPS, declare_plugins, read_plugins
 from wardround.protocol.terms.settings import SHIPPED
@@ -254,12 +254,9 @@ def load_patients_key(path: Path) -> bytes:
     """Read the secret behind patients' tokens: 32 bytes in hexadecimal; refuses a file that others may read."""
     try:
         # Whoever reads this key can find a patient by trying identifiers: tokens hide nobody from them.
-        mode = path.stat().st_mode & 0o777
-        content = read_bounded(path, 1000).decode("ascii", "replace").strip()
+        content = read_private(path, "key", 1000).decode("ascii", "replace").strip()
     except OSError as error:
         raise ConfigurationError(f"key={path}: cannot be read ({error.strerror})") from error
-    if mode & 0o077:
-        raise ConfigurationError(f"key={path}: other users may read it (mode {mode:o}); chmod 600 {path}")
     if not is_digest(content):
         raise ConfigurationError(
             f"key={path}: must be 64 hexadecimal digits; restore it from the newest copy"

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded
+from wardround.protocol.files import read_bounded, read_private
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
 from wardround.protocol.text.section import Section
 from wardround.protocol.trusted_roots import read_trusted_roots
@@ -87,9 +87,7 @@ def server_transport(folder: Path) -> httpx.HTTPTransport:
 def _credentials(path: Path) -> tuple[str, str]:
     where = f"{PROXY}.credentials={path}"
     try:
-        if path.stat().st_mode & 0o077:
-            raise ConfigurationError(f"{where}: others may read it; chmod 600 {path}")
-        line = read_bounded(path, _LARGEST_CREDENTIALS).decode("utf-8").strip()
+        line = read_private(path, f"{PROXY}.credentials", _LARGEST_CREDENTIALS).decode("utf-8").strip()
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{where}: cannot be read as one line USER:PASSWORD") from error
     user, colon, password = line.partition(":")

@@ -23,7 +23,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded
+from wardround.protocol.files import read_bounded, read_private
 from wardround.protocol.text.faults import Faults
 from wardround.protocol.text.nearest import did_you_mean
 from wardround.protocol.text.plain import LARGEST_YAML, read_yaml
@@ -216,9 +216,7 @@ def _private(section: Section, key: str, folder: Path) -> str:
     """Read a file of secrets, named from the folder; refuses one that others may read, and never quotes it."""
     path = folder / section.text(key)
     try:
-        if path.stat().st_mode & 0o077:
-            raise ConfigurationError(f"{section.path}.{key}={path}: others may read it; chmod 600 {path}")
-        content = read_bounded(path, _LARGEST_SECRET)
+        content = read_private(path, f"{section.path}.{key}", _LARGEST_SECRET)
         if len(content) > _LARGEST_SECRET:
             raise section.fail(key, f"must hold at most {_LARGEST_SECRET} bytes")
         return content.decode("utf-8")

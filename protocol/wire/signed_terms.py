@@ -7,8 +7,9 @@ from typing import get_type_hints
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import write_new
+from wardround.protocol.terms.reading import require_countable, terms_from_mapping
 from wardround.protocol.terms.settings import ModelSettings, TrainingSettings
-from wardround.protocol.terms.terms import Terms, require_countable, terms_from_mapping, terms_to_mapping
+from wardround.protocol.terms.terms import Terms, terms_to_mapping
 from wardround.protocol.text.bounds import LARGEST_TERMS
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.section import shown

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded, write_new
+from wardround.protocol.files import read_bounded, read_private, write_new
 
 SIGNATURE_BYTES = 64
 _PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9_-]{43}")
@@ -85,10 +85,7 @@ def save_key(key: SigningKey, path: Path) -> None:
 def load_key(path: Path) -> SigningKey:
     """Read a private key; refuses a file that others may read."""
     try:
-        mode = path.stat().st_mode & 0o777
-        if mode & 0o077:
-            raise ConfigurationError(f"key={path}: others may read it (mode {mode:o}); chmod 600 {path}")
-        private = serialization.load_pem_private_key(read_bounded(path, 10_000), password=None)
+        private = serialization.load_pem_private_key(read_private(path, "key", 10_000), password=None)
     # TypeError is what cryptography raises for a key that has a password.
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"key={path}: is not an unencrypted PEM private key") from error

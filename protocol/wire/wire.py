@@ -165,7 +165,7 @@ def _check_finite(vector: Floats32, finite: bool) -> None:
 INTEGER_RELEASE = "integer_release"
 _LABELS: dict[str, Any] = {
     "study": (is_name, ALLOWED_IN_NAMES),
-    # A simulation's hospitals may come from a table's column; real terms name theirs (``protocol.terms.terms``).
+    # A simulation's hospitals may come from a table's column; real terms name theirs (``protocol.terms.checks``).
     "hospital": (is_line, f"must be one line of at most {LONGEST_LINE} visible characters"),
     "round": (is_whole(0, MOST_ROUNDS), f"must be from 0 to {MOST_ROUNDS}"),
     "terms_fingerprint": (is_digest, "must be 64 hexadecimal digits"),

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded
+from wardround.protocol.files import read_bounded, read_private
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import checked_name, is_name
 from wardround.protocol.wire.kit import JoinRequest, checked_address, load_join_request
@@ -67,9 +67,7 @@ class OperatorHome:
         """Read a shared secret; refuses a file that others may read."""
         path = self.folder / "secrets" / name
         try:
-            if path.stat().st_mode & 0o077:
-                raise ConfigurationError(f"secret={path}: others may read it; chmod 600 {path}")
-            return read_bounded(path, _LARGEST)
+            return read_private(path, "secret", _LARGEST)
         except OSError as error:
             remedy = "restart up, which makes it" if name == LOOK else "run provision"
             raise ConfigurationError(f"secret={path}: cannot be read; {remedy}") from error

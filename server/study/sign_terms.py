@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from wardround.conf.proposal import Proposal
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.terms.terms import Terms, require_countable
+from wardround.protocol.terms.reading import require_countable
+from wardround.protocol.terms.terms import Terms
 from wardround.protocol.wire.signed_terms import SignedTerms, sign_terms
 from wardround.protocol.wire.signing import load_key, new_key
 from wardround.server.algorithm.propose import propose

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from wardround.client.cohort import Cohort, no_patients
-from wardround.protocol.terms.terms import Terms, terms_from_mapping, terms_to_mapping
+from wardround.protocol.terms.reading import terms_from_mapping
+from wardround.protocol.terms.terms import Terms, terms_to_mapping
 from wardround.protocol.text.plain import read_json
 from wardround.simulations.federation.federation import Federation
 

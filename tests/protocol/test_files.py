@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from wardround.protocol import files
-from wardround.protocol.files import part_in, settle, write_durably
+from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import part_in, read_private, settle, write_durably
 
 
 def full_disk(descriptor: int) -> None:
@@ -54,3 +55,24 @@ def test_a_part_that_cannot_be_made_durable_gets_no_name(
         settle(part, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
+def test_secrets_that_others_may_read_are_refused_and_not_quoted(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("hush")
+    path.chmod(mode)
+    with pytest.raises(ConfigurationError) as told:
+        read_private(path, "mail.password_file", 10)
+    line = f"mail.password_file={path}: others may read it (mode {mode:o}); chmod 600 {path}"
+    assert str(told.value) == line
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_secrets_of_their_owner_alone_are_read_within_the_bound(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("hush")
+    path.chmod(mode)
+    assert (read_private(path, "key", 4), read_private(path, "key", 2)) == (b"hush", b"hus")
+    with pytest.raises(FileNotFoundError):
+        read_private(tmp_path / "none", "key", 4)

@@ -11,8 +11,9 @@ from wardround.conf.compose import training_settings
 from wardround.protocol import plugins
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.terms.reading import terms_from_mapping
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
-from wardround.protocol.terms.terms import Terms, terms_from_mapping, terms_to_mapping
+from wardround.protocol.terms.terms import Terms, terms_to_mapping
 
 MINE = """
 class Rule:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from wardround.client.preferences.link_token import MARK_KEY_BYTES, MOST_KEYS
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded, write_durably, write_new
+from wardround.protocol.files import read_private, write_durably, write_new
 
 PREFERENCES_KEY = "keys/preferences.key"
 _SECRET_BYTES, _SIV_BYTES, _MODE = 32, 64, 0o600
@@ -61,13 +61,11 @@ def load_page_keys(home: Path) -> Mapping[int, PageKey]:
     """Read the keys, by number, the newest last; ConfigurationError where they are missing, or others may read them."""
     path = home / PREFERENCES_KEY
     try:
-        mode, content = path.stat().st_mode & 0o777, read_bounded(path, _LARGEST).decode("ascii", "replace")
+        content = read_private(path, "key", _LARGEST).decode("ascii", "replace")
     except OSError as error:
         raise ConfigurationError(
             f"key={path}: cannot be read ({error.strerror}); begin with: wardround-hospital preferences begin"
         ) from error
-    if mode & 0o077:
-        raise ConfigurationError(f"key={path}: other users may read it (mode {mode:o}); chmod 600 {path}")
     found = [_LINE.fullmatch(line) for line in content.splitlines()]
     keys = {int(one[1]): PageKey(int(one[1]), bytes.fromhex(one[2])) for one in found if one}
     if not keys or len(keys) != len(found) or list(keys) != list(range(1, len(keys) + 1)):

@@ -247,4 +247,4 @@ def _made(path: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"journal={path}: cannot be opened ({error.strerror})") from error
     if mode & 0o077:
-        raise ConfigurationError(f"journal={path}: other users may read it (mode {mode:o}); chmod 600 {path}")
+        raise ConfigurationError(f"journal={path}: others may read it (mode {mode:o}); chmod 600 {path}")

@@ -77,7 +77,7 @@ def test_a_proxy_is_read_and_its_password_never_shown(settings):
         ("address: a:1\nroot_certificate: secret", "cannot be read as certificates in PEM"),
         ("address: a:1\ntls: true\nroot_certificate: empty", "cannot be read as certificates in PEM"),
         ("address: a:1\ncredentials: nowhere", "cannot be read as one line USER:PASSWORD"),
-        ("address: a:1\ncredentials: open", "others may read it; chmod 600"),
+        ("address: a:1\ncredentials: open", "others may read it (mode 644); chmod 600"),
         ("address: a:1\ncredentials: two", "must hold one line USER:PASSWORD"),
         ("address: a:1\ncredentials: nobody", "must hold one line USER:PASSWORD"),
     ],

@@ -23,8 +23,9 @@ from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.contrasts import contrasts
 from wardround.protocol.terms.evaluation import EvaluationSettings, table_factors, table_rows, table_size
+from wardround.protocol.terms.reading import terms_from_mapping
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
-from wardround.protocol.terms.terms import Release, RoundPlan, Terms, terms_from_mapping, terms_to_mapping
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms, terms_to_mapping
 
 HOSPITALS = ("north", "south")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -22,9 +22,10 @@ from wardround.protocol.errors import ConfigurationError, Refusal
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.query import NO_TRAINING, QuerySettings, query_shape, query_size
+from wardround.protocol.terms.reading import terms_from_mapping
 from wardround.protocol.terms.secure_sum import SecureSumSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings
-from wardround.protocol.terms.terms import Release, RoundPlan, Terms, terms_from_mapping, terms_to_mapping
+from wardround.protocol.terms.terms import Release, RoundPlan, Terms, terms_to_mapping
 
 HOSPITALS = ("north", "south")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

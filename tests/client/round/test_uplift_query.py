@@ -21,9 +21,10 @@ from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.cost import study_epsilon
 from wardround.protocol.terms.query import query_shape, query_size
+from wardround.protocol.terms.reading import terms_from_mapping
 from wardround.protocol.terms.request import HELD_OUT_QUERY, QUERY, TABLES
 from wardround.protocol.terms.sum_noise import slots_of
-from wardround.protocol.terms.terms import Release, Terms, terms_from_mapping, terms_to_mapping
+from wardround.protocol.terms.terms import Release, Terms, terms_to_mapping
 from wardround.protocol.terms.uplift import uplift_scale
 from wardround.server.study.ask_query import query_plans
 

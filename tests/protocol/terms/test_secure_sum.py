@@ -15,11 +15,12 @@ from wardround.protocol.secure_sum.label import Slot
 from wardround.protocol.secure_sum.thresholds import Thresholds, default_thresholds
 from wardround.protocol.terms.cost import study_epsilon, training_events
 from wardround.protocol.terms.evaluation import EvaluationSettings
+from wardround.protocol.terms.reading import terms_from_mapping
 from wardround.protocol.terms.request import MEAN_ROWS, TABLES, UPDATE, misasked, request_in
 from wardround.protocol.terms.secure_sum import SecureSumChoice, SecureSumSettings
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.sum_noise import slots_of
-from wardround.protocol.terms.terms import RoundPlan, Terms, terms_from_mapping, terms_to_mapping
+from wardround.protocol.terms.terms import RoundPlan, Terms, terms_to_mapping
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire.signed_file import sign_body
 from wardround.protocol.wire.signed_terms import (

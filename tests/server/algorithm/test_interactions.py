@@ -20,9 +20,10 @@ from wardround.protocol.model.model import main_count, predict_logits
 from wardround.protocol.privacy.accounting import independent_epsilon
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.cost import study_epsilon, training_events
+from wardround.protocol.terms.reading import terms_from_mapping
 from wardround.protocol.terms.request import INTERACTIONS, MEAN_ROWS, UPDATE, misasked, request_in, request_of
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
-from wardround.protocol.terms.terms import RoundPlan, Terms, terms_from_mapping, terms_to_mapping
+from wardround.protocol.terms.terms import RoundPlan, Terms, terms_to_mapping
 from wardround.server.algorithm import interactions, rounds
 from wardround.server.algorithm.interactions import LEAST_EVIDENCE, VARIANCES, Released, evidence, fit_chances
 from wardround.server.algorithm.newton import chance_variance, released_shares

@@ -11,9 +11,10 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.terms.cost import study_epsilon, unmasked_epsilon
 from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.limits import Limits, limit_clauses
+from wardround.protocol.terms.reading import terms_from_mapping
 from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
-from wardround.protocol.terms.terms import Terms, terms_from_mapping, terms_to_mapping
+from wardround.protocol.terms.terms import Terms, terms_to_mapping
 from wardround.protocol.wire.signing import new_key
 from wardround.server.algorithm.noise_choice import chosen_noise, noise_costs, raised_by_cap
 from wardround.server.algorithm.propose import propose

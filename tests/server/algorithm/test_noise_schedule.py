@@ -26,6 +26,7 @@ from wardround.protocol.terms.cost import (
     unmasked_epsilon,
 )
 from wardround.protocol.terms.limits import Limits, limit_clauses
+from wardround.protocol.terms.reading import require_countable, terms_from_mapping
 from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
@@ -33,8 +34,6 @@ from wardround.protocol.terms.sum_noise import sum_label, sum_noise
 from wardround.protocol.terms.terms import (
     RoundPlan,
     Terms,
-    require_countable,
-    terms_from_mapping,
     terms_to_mapping,
 )
 from wardround.server.algorithm import newton, noise_schedule, rounds

@@ -20,7 +20,7 @@ from wardround.client.outreach.journal.records import as_text
 from wardround.client.policy.outreach import Recipient
 from wardround.pages.one_click import FIELD, VALUE
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded
+from wardround.protocol.files import read_private
 from wardround.protocol.text.text import is_line
 
 _LARGEST_SECRET = 4096
@@ -85,11 +85,11 @@ def secret_of(recipient: Recipient, home: Path) -> str:
         return ""
     path = home / recipient.secret
     try:
-        mode, content = path.stat().st_mode, read_bounded(path, _LARGEST_SECRET).decode().strip()
+        content = read_private(path, "secret", _LARGEST_SECRET).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"secret={path}: cannot be read") from error
-    if mode & 0o077 or not is_line(content, _LARGEST_SECRET) or not content.isascii():
-        raise ConfigurationError(f"secret={path}: must be one line of ASCII that its owner alone may read")
+    if not is_line(content, _LARGEST_SECRET) or not content.isascii():
+        raise ConfigurationError(f"secret={path}: must be one line of ASCII")
     return content
 
 
