@@ -9,6 +9,7 @@ from wardround.client.commands.content_flags import content
 from wardround.client.commands.flags import common, inner, of_contract, of_model, optional_terms
 from wardround.client.commands.outreach_flags import outreach
 from wardround.client.commands.preferences_flags import preferences
+from wardround.client.commands.record_flags import ledger, operators, peers
 from wardround.client.commands.service_flags import service
 from wardround.protocol.alerts.words import alerts
 from wardround.protocol.command_line.metrics_flags import metrics_at
@@ -93,78 +94,6 @@ def _decision(parser: OneLineParser) -> None:
     )
 
 
-def _ledger(parser: OneLineParser) -> None:
-    parser.begin_words("action", "show|verify|export|evidence|backup|restore|recover|clock")
-    show = inner(parser, "show", "the last entries")
-    show.add_argument("--last", type=whole_number, default=20, metavar="N", help="how many (default: 20)")
-    verify = inner(parser, "verify", "check every entry; needs no home when given an export")
-    verify.add_argument(
-        "file", nargs="?", type=Path, metavar="EXPORT", help="an export (default: this ledger)"
-    )
-    verify.add_argument(
-        "--key", metavar="KEY", help="the hospital's public key, or its file (default: this hospital's)"
-    )
-    verify.add_argument(
-        "--head", metavar="HASH", help="a head that somebody else kept, which must be in the ledger"
-    )
-    export = inner(parser, "export", "write all entries, without stored bytes")
-    export.add_argument("file", type=Path, metavar="OUT", help="a new file")
-    evidence = inner(parser, "evidence", "two signed requests for one sum, which prove that a server lied")
-    evidence.add_argument(
-        "file",
-        nargs="?",
-        type=Path,
-        metavar="FILE",
-        help="verify this file; needs no home (default: what is kept)",
-    )
-    evidence.add_argument("--out", type=Path, metavar="OUT", help="write what is kept here into a new file")
-    backup = inner(parser, "backup", "write the whole ledger into one file; the agent may run")
-    backup.add_argument("file", type=Path, metavar="FILE", help="a new file, or an older backup")
-    restore = inner(parser, "restore", "restore a backup, if it is the newest")
-    restore.add_argument("file", type=Path, metavar="FILE", help="the newest backup")
-    _recover(inner(parser, "recover", _RECOVER))
-    clock = inner(parser, "clock", "confirm that the clock is right")
-    _reason(clock, "who confirms it")
-
-
-_RECOVER = "continue after a loss: enter the heads that operators hold, and charge what may have been spent"
-
-
-def _recover(parser: OneLineParser) -> None:
-    parser.add_argument(
-        "file",
-        nargs="?",
-        type=Path,
-        metavar="FILE",
-        help="the newest backup (default: the ledger file that is there)",
-    )
-    parser.add_argument(
-        "--head",
-        action="append",
-        metavar="HASH",
-        help="an operator's newest head of this hospital; may be repeated",
-    )
-    parser.add_argument(
-        "--terms",
-        action="append",
-        type=Path,
-        metavar="FILE",
-        help="signed terms that are not kept here; may be repeated",
-    )
-    parser.add_argument(
-        "--no-other-studies",
-        action="store_true",
-        help="confirm that no other study was approved after that copy; without it, all ε for life is charged",
-    )
-    _reason(parser, "who confirms it")
-    parser.add_argument("--yes", action="store_true", help="say yes to what is shown, without being asked")
-
-
-def _reason(parser: OneLineParser, who: str) -> None:
-    parser.add_argument("--reason", required=True, help="why; kept in the ledger, one line")
-    parser.add_argument("--person", metavar="NAME", help=f"{who} (default: the user's name)")
-
-
 def _score(parser: OneLineParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a study's model.safetensors")
     parser.add_argument(
@@ -212,37 +141,6 @@ def _notice(parser: OneLineParser) -> None:
         help="the page about messages: what is sent, who decides, how to say no",
     )
     parser.add_argument("--language", metavar="WORD", help="with --outreach: en or es (default: en)")
-
-
-def _operators(parser: OneLineParser) -> None:
-    parser.begin_words("action", "list|rotate|revoke")
-    inner(parser, "list", "list operators, and whether their keys are in use")
-    rotate = inner(parser, "rotate", "replace a key by a new one, which inherits its account")
-    revoke = inner(parser, "revoke", "stop using a key, for good")
-    for action in (rotate, revoke):
-        action.add_argument("key", metavar="KEY", help="the operator's public key, or its file")
-    rotate.add_argument("successor", metavar="NEW", help="the new public key, or its file")
-    for action in (rotate, revoke):
-        _reason(action, "who decides")
-
-
-def _peers(parser: OneLineParser) -> None:
-    parser.begin_words("action", "list|add|remove|sign|import")
-    inner(parser, "list", "list peers, whom they vouch for, and where two of them disagree")
-    add = inner(parser, "add", "add a hospital whose key you compare by telephone")
-    add.add_argument("peer", metavar="PEER", help="its peer file, or its name if you give its key")
-    add.add_argument("key", nargs="?", metavar="KEY", help="its public key, or the key's file")
-    add.add_argument(
-        "--fingerprint", metavar="DIGITS", help="the key's, as that hospital read it out (default: ask)"
-    )
-    remove = inner(parser, "remove", "remove a peer; what it vouched for no longer counts")
-    remove.add_argument("peer", metavar="NAME", help="the peer's name")
-    sign = inner(parser, "sign", "write this hospital's peer file: whom it knows itself, signed")
-    sign.add_argument(
-        "file", nargs="?", type=Path, metavar="OUT", help="a new file (default: HOSPITAL.peers here)"
-    )
-    given = inner(parser, "import", "take in a peer's own peer file")
-    given.add_argument("file", type=Path, metavar="FILE", help="the peer's newest file")
 
 
 def _people(parser: OneLineParser) -> None:
@@ -299,8 +197,8 @@ COMMANDS = (
     Command("studies", "studies", "list the studies that were proposed, and what was decided"),
     Command("approve", "decide", "say yes to a study; recorded with a person and a reason", _approval),
     Command("decline", "decide", "say no to a study; recorded with a person and a reason", _decision),
-    Command("operators", "operators", "list, rotate or revoke operators' keys", _operators),
-    Command("peers", "peers", "list, add or remove hospitals that you know, and whom they vouch for", _peers),
+    Command("operators", "operators", "list, rotate or revoke operators' keys", operators),
+    Command("peers", "peers", "list, add or remove hospitals that you know, and whom they vouch for", peers),
     Command("agent", "agent", "answer signed plans at the socket, until it is stopped", machine=False),
     Command(
         "supernode",
@@ -323,7 +221,7 @@ COMMANDS = (
         lambda parser: metrics_at(parser, 9465),
         machine=False,
     ),
-    Command("ledger", "ledger", "show, verify, export, back up or recover the record of releases", _ledger),
+    Command("ledger", "ledger", "show, verify, export, back up or recover the record of releases", ledger),
     Command(
         "policy",
         "policy",

@@ -41,47 +41,66 @@ def questions(home: Path, clock: Clock = lambda: datetime.now(UTC)) -> Mapping[s
     """Name every question, with its roles."""
     within = _OneAtATime(home)
     seals = PageSeals(secrets.token_bytes(32))
-    waiting, changing, standing = MessageDesk(home, seals), ChangeDesk(home, seals), StandingDesk(home)
-    privacy, both, outreach = only(PRIVACY), only(PRIVACY, IT), only(COMMUNICATIONS, CLINICIAN)
     return {
-        "overview": DeskTask(privacy, within(lambda opened, who, given: overview.overview(opened))),
-        "left": DeskTask(
-            privacy, within(lambda opened, who, given: overview.left(opened, _number(given, "before")))
+        **_about_studies(within),
+        **_about_machine(home, within, clock),
+        **_about_messages(within, MessageDesk(home, seals), ChangeDesk(home, seals)),
+        **_about_approvals(home, within, StandingDesk(home)),
+    }
+
+
+def _about_studies(within: "_OneAtATime") -> Mapping[str, DeskTask]:
+    def task(answer: Callable[[OpenHome, Who, Arguments], Any], changes: bool = False) -> DeskTask:
+        return DeskTask(only(PRIVACY), within(answer), changes=changes)
+
+    return {
+        "overview": task(lambda opened, who, given: overview.overview(opened)),
+        "left": task(lambda opened, who, given: overview.left(opened, _number(given, "before"))),
+        "verify": task(lambda opened, who, given: _verified(opened)),
+        "studies": task(lambda opened, who, given: studies.studies(opened)),
+        "study": task(lambda opened, who, given: studies.study(opened, given.get("terms", ""))),
+        "before_approval": task(
+            lambda opened, who, given: studies.before_approval(opened, given.get("terms", ""))
         ),
-        "verify": DeskTask(privacy, within(lambda opened, who, given: _verified(opened))),
-        "studies": DeskTask(privacy, within(lambda opened, who, given: studies.studies(opened))),
-        "study": DeskTask(
-            privacy, within(lambda opened, who, given: studies.study(opened, given.get("terms", "")))
-        ),
-        "before_approval": DeskTask(
-            privacy,
-            within(lambda opened, who, given: studies.before_approval(opened, given.get("terms", ""))),
-        ),
-        "approve": DeskTask(
-            privacy,
-            within(lambda opened, who, given: studies.approve(opened, who.person, given)),
-            changes=True,
-        ),
-        "decline": DeskTask(
-            privacy,
-            within(lambda opened, who, given: studies.decline(opened, who.person, given)),
-            changes=True,
-        ),
+        "approve": task(lambda opened, who, given: studies.approve(opened, who.person, given), changes=True),
+        "decline": task(lambda opened, who, given: studies.decline(opened, who.person, given), changes=True),
+    }
+
+
+def _about_machine(home: Path, within: "_OneAtATime", clock: Clock) -> Mapping[str, DeskTask]:
+    both = only(PRIVACY, IT)
+    return {
         "peers": DeskTask(both, within(lambda opened, who, given: peers.known_hospitals(opened))),
         "machine": DeskTask(only(IT), within(lambda opened, who, given: machine.machine(opened))),
+        "alerts": DeskTask(both, lambda who, given: within.alone(lambda: alerts.alerts(home, clock()))),
+        "doctor": DeskTask(only(IT), lambda who, given: within.alone(lambda: machine.doctor(home))),
+    }
+
+
+def _about_messages(
+    within: "_OneAtATime", waiting: MessageDesk, changing: ChangeDesk
+) -> Mapping[str, DeskTask]:
+    outreach, clinician = only(COMMUNICATIONS, CLINICIAN), only(CLINICIAN)
+    return {
         "messages": DeskTask(outreach, lambda who, given: within.alone(lambda: waiting.waiting(who.person))),
         "decide_messages": DeskTask(
             outreach, lambda who, given: within.alone(lambda: waiting.decide(who.person, given)), changes=True
         ),
         "replacements": DeskTask(
-            only(CLINICIAN),
+            clinician,
             lambda who, given: within.alone(lambda: changing.choices(who.person, given.get("id", ""))),
         ),
         "change_message": DeskTask(
-            only(CLINICIAN),
+            clinician,
             lambda who, given: within.alone(lambda: changing.change(who.person, given)),
             changes=True,
         ),
+    }
+
+
+def _about_approvals(home: Path, within: "_OneAtATime", standing: StandingDesk) -> Mapping[str, DeskTask]:
+    outreach = only(COMMUNICATIONS, CLINICIAN)
+    return {
         "standing": DeskTask(outreach, lambda who, given: within.alone(lambda: standing.all(who.person))),
         "standing_offer": DeskTask(
             outreach, lambda who, given: within.alone(lambda: standing.offer(who.person, given))
@@ -99,8 +118,6 @@ def questions(home: Path, clock: Clock = lambda: datetime.now(UTC)) -> Mapping[s
             only(COMMUNICATIONS, PRIVACY),
             within(lambda opened, who, given: results.results(opened, given.get("protocol", ""))),
         ),
-        "alerts": DeskTask(both, lambda who, given: within.alone(lambda: alerts.alerts(home, clock()))),
-        "doctor": DeskTask(only(IT), lambda who, given: within.alone(lambda: machine.doctor(home))),
     }
 
 

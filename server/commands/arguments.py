@@ -1,16 +1,24 @@
 """What may be typed after ``wardround-serve``: every command with its flags. Imports nothing heavy."""
 
-from argparse import SUPPRESS
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from wardround.conf.help import help_text
 from wardround.deploy.words import service_words
 from wardround.pages.account_words import account_words
 from wardround.protocol.alerts.words import alerts
 from wardround.protocol.command_line.metrics_flags import metrics_at
-from wardround.protocol.command_line.parser import SETTINGS, Command, OneLineParser, begin, number
+from wardround.protocol.command_line.parser import Command, OneLineParser, begin
+from wardround.server.commands.study_flags import (
+    contract,
+    feasibility,
+    kept_study,
+    of_study,
+    run,
+    terms,
+    uplift,
+    waits,
+)
 
 DEFAULT_ADDRESS = "127.0.0.1:8443"
 
@@ -56,123 +64,6 @@ def _up(parser: OneLineParser) -> None:
     )
 
 
-def _study(parser: OneLineParser) -> None:
-    parser.add_argument("--study", required=True, metavar="NAME", help="the study's name")
-
-
-def _kept_study(parser: OneLineParser) -> None:
-    parser.begin_words("action", "delete")
-    delete = parser.add_word(
-        "delete", "remove a study of which no hospital was asked anything; frees its name"
-    )
-    _study(delete)
-    # The outer word's defaults would be undone by an inner one's.
-    delete.add_argument("--home", type=Path, default=SUPPRESS, metavar="DIR", help="the operator's folder")
-    delete.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON, for scripts")
-
-
-def _waits(parser: OneLineParser) -> None:
-    _study(parser)
-    parser.add_argument(
-        "--round-seconds",
-        type=number,
-        default=600.0,
-        metavar="S",
-        help="a round's deadline; later answers are left out of the round (default: 600)",
-    )
-    parser.add_argument(
-        "--quorum",
-        type=number,
-        default=0.5,
-        metavar="SHARE",
-        help="share of hospitals that must answer by then; else the round is asked again (default: 0.5)",
-    )
-    parser.add_argument(
-        "--wait-seconds",
-        type=number,
-        default=86_400.0,
-        metavar="S",
-        help="how long to keep asking, or to wait for a server that is down (default: 86400, a day)",
-    )
-
-
-def _composed(parser: OneLineParser, config: str = "serve") -> None:
-    parser.add_argument(
-        "--show-settings", action="store_true", help="print every setting with its value, and do nothing else"
-    )
-    parser.add_argument(
-        SETTINGS, nargs="*", metavar="SETTING", help="group=option or key=value, as below; after the flags"
-    )
-    parser.epilog = help_text(config)
-
-
-def _run(parser: OneLineParser) -> None:
-    _waits(parser)
-    _composed(parser)
-
-
-def _terms(parser: OneLineParser) -> None:
-    _study(parser)
-    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the operator's signing key")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a new file of signed terms")
-    _composed(parser)
-
-
-def _contract(parser: OneLineParser) -> None:
-    parser.begin_words("action", "advise")
-    advise = parser.add_word("advise", "say from public numbers what the study's noise would hide")
-    # The outer word's default would be undone by an inner one's.
-    advise.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON, for scripts")
-    _composed(advise)
-
-
-def _feasibility(parser: OneLineParser) -> None:
-    _query(parser, "feasibility", _FEASIBILITY)
-
-
-def _uplift(parser: OneLineParser) -> None:
-    _query(parser, "uplift", _UPLIFT)
-
-
-def _query(parser: OneLineParser, kind: str, summaries: Mapping[str, str]) -> None:
-    parser.set_defaults(query=kind)
-    parser.begin_words("action", "forecast|terms|run|show")
-    for name, summary in summaries.items():
-        one = parser.add_word(name, summary)
-        # The outer word's defaults would be undone by an inner one's.
-        if name != "run":
-            one.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON, for scripts")
-        if name == "terms":
-            _study(one)
-            one.add_argument(
-                "--key", type=Path, required=True, metavar="FILE", help="the operator's signing key"
-            )
-            one.add_argument(
-                "--out", type=Path, required=True, metavar="FILE", help="a new file of signed terms"
-            )
-        else:
-            one.add_argument(
-                "--home", type=Path, default=Path(), metavar="DIR", help="the operator's folder (default: .)"
-            )
-            _study(one) if name == "show" else _waits(one)
-        if name != "show":
-            _composed(one, kind)
-
-
-_FEASIBILITY = {
-    "forecast": "show what the counts would cost, and who would refuse them; signs nothing",
-    "terms": "find the noise that ε needs, and sign the terms",
-    "run": "sign the terms and ask the hospitals, or go on asking",
-    "show": "show what was counted, what to declare, and at which ε a study can work",
-}
-_UPLIFT = {
-    "forecast": "show what the comparison would cost and how exact it would be; signs nothing",
-    "terms": "find the noise that ε needs, and sign the terms",
-    "run": "sign the terms and ask the hospitals, or go on asking",
-    "show": "show each arm's mean outcome, and the differences over all and by group",
-}
-
-
 def _dashboard(parser: OneLineParser) -> None:
     parser.begin_words("action", "serve|account")
     _inner(parser, "serve", "serve the pages until it is stopped", machine=False)
@@ -194,13 +85,13 @@ def _service(parser: OneLineParser) -> None:
 
 
 def _approve(parser: OneLineParser) -> None:
-    _study(parser)
+    of_study(parser)
     parser.add_argument("--person", required=True, metavar="NAME", help="who signs")
     parser.add_argument("--reason", required=True, help="why; one line, shown on the model's card")
 
 
 def _recall(parser: OneLineParser) -> None:
-    _study(parser)
+    of_study(parser)
     parser.add_argument("--person", required=True, metavar="NAME", help="who answers for the recall")
     parser.add_argument("--reason", required=True, help="why; one line, shown to every hospital")
 
@@ -258,12 +149,12 @@ COMMANDS = (
     Command("renew", "renew", "make a new certificate for the server, under the same root"),
     Command("up", "up", "serve enrolled hospitals over TLS, until it is stopped", _up, machine=False),
     Command(
-        "forecast", "forecast", "show what a study would cost, and who would refuse it; signs nothing", _run
+        "forecast", "forecast", "show what a study would cost, and who would refuse it; signs nothing", run
     ),
-    Command("train", "train", "sign the terms and run the study, or continue it", _run, machine=False),
-    Command("resume", "resume", "continue a study that was stopped or killed", _waits, machine=False),
-    Command("stop", "stop", "stop a running study after its current round", _study),
-    Command("study", "study", "delete a study that never ran", _kept_study),
+    Command("train", "train", "sign the terms and run the study, or continue it", run, machine=False),
+    Command("resume", "resume", "continue a study that was stopped or killed", waits, machine=False),
+    Command("stop", "stop", "stop a running study after its current round", of_study),
+    Command("study", "study", "delete a study that never ran", kept_study),
     Command(
         "alerts",
         "alerts",
@@ -302,20 +193,20 @@ COMMANDS = (
     ),
     Command("restore", "restore", "put a backup in a home's place; what stood there is kept aside", _restore),
     Command("key", "key", "make the operator's signing key", _key),
-    Command("terms", "terms", "compose a study, find the noise that its ε needs, and sign the terms", _terms),
+    Command("terms", "terms", "compose a study, find the noise that its ε needs, and sign the terms", terms),
     Command(
         "feasibility",
         "query",
         "count eligible patients before a study: charged, approved, noised",
-        _feasibility,
+        feasibility,
     ),
     Command(
         "uplift",
         "query",
         "compare the arms of a trial over all hospitals: charged, approved, noised",
-        _uplift,
+        uplift,
     ),
-    Command("contract", "contract", "advise which features of a contract drown in noise", _contract),
+    Command("contract", "contract", "advise which features of a contract drown in noise", contract),
 )
 HOMELESS = ("key", "terms", "contract", "feasibility", "uplift", "alerts", "dashboard", "service")
 """Commands that name their files or need none, and no operator's home."""

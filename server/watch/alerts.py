@@ -9,10 +9,10 @@ from typing import Any
 from wardround.protocol.alerts.alert import Alert
 from wardround.protocol.alerts.ending import ending
 from wardround.protocol.errors import WardroundError
-from wardround.server.store.event_log import closed_rounds, read_events
+from wardround.server.store.event_log import closed_rounds
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 from wardround.server.watch import events
-from wardround.server.watch.standing import standing
+from wardround.server.watch.standing import Logs, read_logs, standing
 
 DOWN_SECONDS, AWAY_SECONDS = 120.0, 600.0
 """How long the server, or a hospital, must have been away: both are restarted, and come back by themselves."""
@@ -26,8 +26,8 @@ def stand(folder: Path, now: datetime | None = None) -> list[Alert]:
     """Give all alerts that stand; what cannot be looked at is one. now: by default of the clock, in UTC."""
     try:
         home = load_operator_home(folder)
-        plain = standing(home, now)
-        return [*of_standing(plain), *_disk(home), *_missed(home)]
+        logs = read_logs(home)
+        return [*of_standing(standing(home, now, logs)), *_disk(home), *_missed(logs)]
     except WardroundError as error:
         every = frozenset(events.EVENTS)
         return [Alert(event=events.HOME, subject="home", text=str(error), hides=every - {events.HOME})]
@@ -113,17 +113,17 @@ def _disk(home: OperatorHome) -> Iterator[Alert]:
         )
 
 
-def _missed(home: OperatorHome) -> Iterator[Alert]:
+def _missed(logs: Logs) -> Iterator[Alert]:
     """Give the first of each row of missed rounds: a hospital that is away for a night is told once, not 50 times."""
-    for study in home.studies():
+    for study, log in logs.items():
         before: Collection[str] = ()
-        for number, event in sorted(closed_rounds(read_events(study.events)).items()):
+        for number, event in sorted(closed_rounds(log).items()):
             new, before = [name for name in event["missing"] if name not in before], event["missing"]
             for hospital in new:
                 yield Alert(
                     event=events.ROUND_MISSED,
-                    subject=f"{study.folder.name} {number} {hospital}",
-                    text=f"study {study.folder.name}: round {number} was closed without an answer from {hospital}",
+                    subject=f"{study} {number} {hospital}",
+                    text=f"study {study}: round {number} was closed without an answer from {hospital}",
                     remedy="nothing, if it comes back; it is asked in the next round",
                     happened=datetime.fromisoformat(str(event["time"])),
                 )

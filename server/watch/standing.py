@@ -36,12 +36,31 @@ from wardround.server.store.operator_home import OperatorHome, StudyFolder
 from wardround.server.watch.attendance import answers
 from wardround.server.watch.next_step import next_step
 
+_ASIDE = ("exception", "recalled", AGENT, NOT_ENROLLED, NOT_READ)
+"""None tells how a study stands: exception and recall are signed after its end, the others come within a round."""
+_RUNNING = frozenset(
+    {"round", "announced", EVALUATED, ASKED, QUERY_ASKED, QUERY_ANSWERED}
+    | {READY, SURVIVORS, UNMASKED, VOID, SET_UP_BEGUN}
+)
 
-def standing(home: OperatorHome, now: datetime | None = None) -> dict[str, Any]:
-    """Give all of it as plain data; asks nobody but this machine's files and port. now: by default of the clock."""
+Logs = Mapping[str, Sequence[Mapping[str, Any]]]
+"""By study, the events of its log."""
+
+
+def read_logs(home: OperatorHome) -> Logs:
+    """Read the event log of every study."""
+    return {study.folder.name: read_events(study.events) for study in home.studies()}
+
+
+def standing(home: OperatorHome, now: datetime | None = None, logs: Logs | None = None) -> dict[str, Any]:
+    """Give all of it as plain data; asks nobody but this machine's files and port.
+
+    now: by default of the clock. logs: for a caller who has read them; by default they are read here.
+    """
     from wardround.server.network.superlink import is_listening  # Flower: a second
 
-    up, studies = is_listening(home), [study_standing(study) for study in home.studies()]
+    up, logs = is_listening(home), read_logs(home) if logs is None else logs
+    studies = [study_standing(study, logs.get(study.folder.name)) for study in home.studies()]
     return {
         "up": up,
         "address": home.address,
@@ -110,50 +129,29 @@ def _heads(study: StudyFolder, terms: Terms) -> dict[str, str]:
     return {} if found is None else dict(found.state.ledger_heads)
 
 
-def study_standing(study: StudyFolder) -> dict[str, object]:
-    """Give how one study stands, from its terms, its event log and its lock."""
-    events, terms = read_events(study.events), _terms(study)
+def study_standing(
+    study: StudyFolder, events: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, object]:
+    """Give how one study stands, from its terms, its event log (read here by default) and its lock."""
+    events, terms = read_events(study.events) if events is None else events, _terms(study)
     heard = agents_heard(events)
     closed = [event["round"] for event in events if event.get("event") == "round"]
-    # None tells how the study stands: exception and recall are signed after its end, the others come within a round.
-    aside = ("exception", "recalled", AGENT, NOT_ENROLLED, NOT_READ)
-    run = [event for event in events if event.get("event") not in aside]
+    run = [event for event in events if event.get("event") not in _ASIDE]
     last = run[-1] if run else {"event": "no event yet", "time": "never"}
-    words = dict.fromkeys(
-        (
-            "round",
-            "announced",
-            EVALUATED,
-            ASKED,
-            QUERY_ASKED,
-            QUERY_ANSWERED,
-            READY,
-            SURVIVORS,
-            UNMASKED,
-            VOID,
-            SET_UP_BEGUN,
-        ),
-        "running",
-    )
-    state = words.get(str(last["event"]), str(last["event"]))
     measured = [event for event in events if event.get("event") == EVALUATED]
     newest = (
         {key: measured[-1][key] for key in ("round", "mitigated", "auc", "log_loss")} if measured else None
     )
-    verdicts = [event["releasable"] for event in events if event.get("event") == "finished"]
-    releasable = verdicts[-1] if verdicts else None
-    if any(event.get("event") == "exception" for event in events):
-        releasable = True
     found = {
         "study": study.folder.name,
-        "state": state,
+        "state": "running" if last["event"] in _RUNNING else str(last["event"]),
         "round": closed[-1] if closed else 0,
         "rounds": None if terms is None else terms.training.rounds,
         "epsilon": None if terms is None else study_epsilon(terms, terms.privacy.delta),
         "is_run": is_held(study.lock),
         "at": last["time"],
         "evaluated": newest,
-        "releasable": releasable,
+        "releasable": _releasable(events),
         "recalled": study.recall.exists(),
         "ledger_heads": {} if terms is None else _heads(study, terms),
         "valid_until": None if terms is None else terms.expires_at,
@@ -167,6 +165,16 @@ def study_standing(study: StudyFolder) -> dict[str, object]:
         "void_sums": [[one.get("account"), one.get("round")] for one in events if one.get("event") == VOID],
     }
     return {**found, "next_step": next_step(found)}
+
+
+def _releasable(events: Sequence[Mapping[str, Any]]) -> bool | None:
+    """Give what the study's end said, or a person's exception; None before the end, and where nothing was measured."""
+    if any(event.get("event") == "exception" for event in events):
+        return True
+    verdicts: list[bool | None] = [
+        event["releasable"] for event in events if event.get("event") == "finished"
+    ]
+    return verdicts[-1] if verdicts else None
 
 
 def _speaker(one: Speaker) -> dict[str, Any]:

@@ -70,29 +70,11 @@ def proposal_rows(
     module = standards.fits.module[every, chosen.choice]
     standard = standards.fits.module[every, standards.choice]
     zone = timing.zone[standards.index]
-    names = pl.Series([one.name for one in library.modules], dtype=pl.String)
-    digests = pl.Series([one.digest for one in library.modules], dtype=pl.String)
-    channels = pl.Series([one.channel for one in library.modules], dtype=pl.String)
-    own = np.zeros(len(every), np.bool_) if chosen.own_part is None else chosen.own_part
-    study = {"terms": chosen.terms} if chosen.terms else {}
-    words = product((False, True), (False, True))
-    grounds = pl.Series(
-        [
-            _json({**stands_on, **study, "personalise": may, **({"own_part": True} if used else {})})
-            for may, used in words
-        ]
+    names, digests, channels = (
+        pl.Series([getattr(one, field) for one in library.modules], dtype=pl.String)
+        for field in ("name", "digest", "channel")
     )
-    due = f"{standards.trigger.name}: "
-    texts = standards.occasion.unique()
-    reasons = standards.occasion.replace_strict(
-        texts,
-        pl.Series([_json([due + text]) for text in texts.to_list()], dtype=pl.String),
-        return_dtype=pl.String,
-    )
-    same = {
-        "recipient": "patient", "trigger": standards.trigger.name, "topic": standards.trigger.topic,
-        "made_at": as_text(now), "model": chosen.model, "contract": chosen.contract,
-    }  # fmt: skip
+    grounds = _grounds(stands_on, chosen, personalise)
     frame = pl.DataFrame(
         {
             "token": tokens,
@@ -104,17 +86,41 @@ def proposal_rows(
             "send_after": _texts(timing.after[zone, chosen.slot]),
             "send_before": _texts(timing.before[zone, chosen.slot]),
             "population": pl.Series(["unknown", "known"]).gather(chosen.known.astype(np.int64)),
-            "stands_on": _authorised(
-                grounds.gather(2 * personalise.astype(np.int64) + own), module, patients, library
-            ),
-            "reasons": _known(chosen.reasons, reasons),
+            "stands_on": _authorised(grounds, module, patients, library),
+            "reasons": _known(chosen.reasons, _why_due(standards)),
             "options": _known(chosen.options, pl.repeat("[]", len(every), eager=True)),
             "arm": _known(chosen.arm, pl.repeat("", len(every), eager=True)),
             "propensity": _known(chosen.propensity, pl.repeat(1.0, len(every), eager=True)),
         }
     )
+    same = {
+        "recipient": "patient", "trigger": standards.trigger.name, "topic": standards.trigger.topic,
+        "made_at": as_text(now), "model": chosen.model, "contract": chosen.contract,
+    }  # fmt: skip
     return frame.with_columns(**{name: pl.lit(value) for name, value in same.items()}).select(
         PROPOSAL_COLUMNS
+    )
+
+
+def _grounds(stands_on: Mapping[str, object], chosen: Chosen, personalise: Booleans) -> pl.Series:
+    """Write on what each proposal stands, as JSON; there are four texts, each written once."""
+    own = np.zeros(len(personalise), np.bool_) if chosen.own_part is None else chosen.own_part
+    study = {"terms": chosen.terms} if chosen.terms else {}
+    texts = pl.Series(
+        [
+            _json({**stands_on, **study, "personalise": may, **({"own_part": True} if used else {})})
+            for may, used in product((False, True), (False, True))
+        ]
+    )
+    return texts.gather(2 * personalise.astype(np.int64) + own)
+
+
+def _why_due(standards: Standards) -> pl.Series:
+    """Write as JSON why each message is due; the reasons where no model chose."""
+    texts = standards.occasion.unique()
+    written = [_json([f"{standards.trigger.name}: {text}"]) for text in texts.to_list()]
+    return standards.occasion.replace_strict(
+        texts, pl.Series(written, dtype=pl.String), return_dtype=pl.String
     )
 
 

@@ -21,6 +21,7 @@ from wardround.server.store.certificates import WARN_DAYS
 from wardround.server.store.event_log import read_events
 from wardround.server.store.lock import alone, is_held
 from wardround.server.watch import alerts
+from wardround.server.watch import standing as watch_standing
 from wardround.server.watch.attendance import NOT_APPROVED, answers
 from wardround.server.watch.events import EVENTS
 from wardround.server.watch.metrics import StandingMetrics
@@ -163,6 +164,14 @@ def test_a_study_that_ended_is_told_with_what_comes_next(served, releasable, eve
     [alert] = alerts.stand(served.home.folder)
     assert (alert.event, alert.subject) == (event, "tea")
     assert ("approve makes an exception" in alert.remedy) == (releasable is False)
+
+
+def test_a_look_reads_each_event_log_once(served, monkeypatch) -> None:
+    log, read = begin_study(served.home), []
+    close_round(log, 1, ("north",), {}, ("south", "west"))
+    monkeypatch.setattr(watch_standing, "read_events", lambda path: read.append(path) or read_events(path))
+    assert told(served.home)["round_missed"] == ["tea 1 south", "tea 1 west"]
+    assert read == [served.home.study("tea").events]
 
 
 def test_a_study_that_nobody_runs_is_told_with_how_to_go_on(served) -> None:
