@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 STUDY, NOISE_ALONE, EXPORT_STALE, BUDGET = "study_to_approve", "noise_alone", "export_stale", "budget"
-OPT_OUTS, CONTENT, RECALLED = "opt_outs", "content", "recalled"
+OPT_OUTS, PREFERENCES, CONTENT, RECALLED = "opt_outs", "preferences", "content", "recalled"
 AGENT, LEDGER, HOME, DISK, CLOCK = "agent", "ledger", "home", "disk", "clock"
 CERTIFICATE, REVOKED, SERVER_AWAY, SERVER_LIED = "certificate", "revoked", "server_away", "server_lied"
 
@@ -15,6 +15,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         EXPORT_STALE: "an export is older than the policy allows",
         BUDGET: "80 % of a privacy budget is spent, or all of it",
         OPT_OUTS: "more complaints or opt-outs than usual for the messages sent",
+        PREFERENCES: "choices of the patients' page lie unread, or its spool has no room or cannot be read",
         CONTENT: "approvals of messages end soon, or hold no longer",
         RECALLED: "an operator recalled a model",
         AGENT: "the agent does not run",

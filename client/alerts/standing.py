@@ -41,7 +41,7 @@ SHARES = (1.0, 0.8)
 OLD_NOISE = timedelta(days=30)
 _OF_LEDGER = frozenset({events.STUDY, events.BUDGET, events.CLOCK, events.SERVER_LIED})
 """Events that are read off the ledger."""
-_DATED = (events.NOISE_ALONE, events.CERTIFICATE, events.STUDY)
+_DATED = (events.NOISE_ALONE, events.CERTIFICATE, events.STUDY, events.PREFERENCES)
 """Events that end, or begin, by the clock."""
 _STATUS, _DOCTOR = "wardround-hospital status", "wardround-hospital doctor says why"
 
@@ -89,6 +89,7 @@ def _dated(home: Home, now: datetime) -> list[Alert]:
     return [
         *_guarded(events.NOISE_ALONE, "rounds", lambda: _noise(home, now)),
         *_guarded(events.CERTIFICATE, "certificates", lambda: _certificates(home, now)),
+        *_guarded(events.PREFERENCES, "spool", lambda: _preferences(home, now)),
     ]
 
 
@@ -163,6 +164,26 @@ def _certificates(home: Home, now: datetime) -> Iterator[Alert]:
         found = ending(events.CERTIFICATE, name, (until - now).days, "ask the operator for a new one")
         if found is not None:
             yield found
+
+
+def _preferences(home: Home, now: datetime) -> Iterator[Alert]:
+    from wardround.client.checks.preferences import spool_state  # polars: half a second
+
+    there = spool_state(home.folder)
+    if there is None:
+        return
+    for subject, stands, text in (
+        ("unread", there.is_unread(now), "choices of the patients' page lie unread: nobody has heard them"),
+        (
+            "full",
+            there.is_nearly_full,
+            "the spool of the patients' page is full, or nearly: patients are turned away",
+        ),
+        ("unopened", there.unopened > 0, "files of the spool of the patients' page could not be opened"),
+    ):
+        if stands:
+            remedy = "wardround-hospital outreach inbound --page, each day"
+            yield Alert(event=events.PREFERENCES, subject=subject, text=text, remedy=f"{remedy}; {_DOCTOR}")
 
 
 def _recalled(home: Home) -> Iterator[Alert]:

@@ -75,6 +75,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
     yield from guarded("plugins", lambda: own_models.own_models(home, policy))
     yield from guarded("peers", lambda: peers.peers(home, policy))
     yield from guarded("people", lambda: people.people(home))
+    yield from guarded("preferences", lambda: _preferences(home))
     yield from guarded("outreach", lambda: _outreach(home))
     yield from guarded("triggers", lambda: _triggers(home))
     try:
@@ -93,6 +94,12 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
         yield from _with_studies(home, policy, ledger, options)
     finally:
         ledger.close()
+
+
+def _preferences(home: Home) -> Iterator[Finding]:
+    from wardround.client.checks.preferences import preferences  # polars: half a second
+
+    yield from preferences(home, home.clock())
 
 
 def _outreach(home: Home) -> Iterator[Finding]:

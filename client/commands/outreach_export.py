@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,12 +11,16 @@ from wardround.client.commands.outreach_opened import OpenOutreach, open_outreac
 from wardround.client.commands.outreach_page import hear_page_first
 from wardround.client.commands.outreach_propose import proposed_at
 from wardround.client.commands.terminal import say
-from wardround.client.outreach.by_page.settings import page_links
+from wardround.client.connectors.withdrawals import Withdrawal
+from wardround.client.outreach.by_page.keys import load_page_keys
+from wardround.client.outreach.by_page.settings import page_links, page_settings
+from wardround.client.outreach.by_page.unheard import Unheard
 from wardround.client.outreach.decide.export import export, settle
 from wardround.client.outreach.decide.ground import tables_now
+from wardround.client.outreach.decide.lately import SaidLately
 from wardround.client.outreach.decide.outbox import ExportReport, Outbox
 from wardround.client.outreach.decide.rules import check_reason
-from wardround.client.outreach.decide.sendable import WAITS, Sendable, parted
+from wardround.client.outreach.decide.sendable import LATELY, WAITS, Sendable, parted
 from wardround.client.outreach.decide.senders.messenger import secret_of
 from wardround.client.outreach.decide.signed import signed_about
 from wardround.client.outreach.journal.records import as_time
@@ -82,13 +86,13 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
     home, policy = outreach.opened.home, outreach.opened.policy.outreach
     who = outreach.people.acting(person(options.person), *DECIDING)
     now = proposed_at(outreach.opened, options.as_of)
-    content, settings = outreach.content(), settings_of(home.folder)
+    content, settings, withdrawn = outreach.content(), settings_of(home.folder), home.withdrawals.standing()
     ground = tables_now(
         home.source,
         settings,
         policy,
         settings.all_sensitive(content.guidelines),
-        home.withdrawals.standing(),
+        withdrawn,
         _sent(outreach),
         home.patients_key,
         now,
@@ -106,6 +110,7 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
         now=now,
         today=home.date(now),
         recalled=outreach.recalled,
+        lately=_lately(outreach, withdrawn, ground.patients).tokens,
     )
     return Outbox(
         home=home.folder,
@@ -118,6 +123,15 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
         person=who.name,
         now=now,
     )
+
+
+def _lately(outreach: OpenOutreach, known: Sequence[Withdrawal], patients: Mapping[str, str]) -> SaidLately:
+    """Give who says something from now on; whatever lies in the spool already is of those, until it is heard."""
+    home = outreach.opened.home
+    page = page_settings(home.folder)
+    unheard = None if page is None else Unheard(page.spool, load_page_keys(home.folder))
+    form = home.source.place("messages").patient.form
+    return SaidLately(home.withdrawals, known, patients, form, unheard)
 
 
 def _sent(outreach: OpenOutreach) -> dict[str, list[date]]:
@@ -153,6 +167,8 @@ def _show(report: ExportReport, options: Namespace) -> None:
         say(f"{report.sent:,} sent. {' '.join(report.files)}".strip())
         say(*(f"Void: {count:,} ({rule})" for rule, count in sorted(report.void.items())))
         say(*(f"Waits: {count:,} ({rule})" for rule, count in sorted(report.kept.items())))
+        if report.kept[LATELY]:
+            say("Patients said something while this ran: export again, so that it counts for the others too.")
         if report.kept["again"]:
             say("The sender took long: export again, so that consents, vetoes and hours are looked at anew.")
     if report.doubt:

@@ -28,12 +28,14 @@ class Arrived:
     strange: tuple[str, ...]
 
 
-def read_spool(folder: Path, keys: Mapping[int, PageKey]) -> Arrived:
-    """Open every file; ConfigurationError where the folder cannot be read."""
+def read_spool(folder: Path, keys: Mapping[int, PageKey], but: Collection[str] = ()) -> Arrived:
+    """Open every file, but those of these names; ConfigurationError where the folder cannot be read."""
     choices: dict[str, Choice] = {}
     strange: list[str] = []
     private = [key.private for key in reversed(list(keys.values()))]
     for name in _names(folder):
+        if name in but:
+            continue
         sealed = _content(folder / name)
         opened = (open_choice(sealed, key) for key in private) if sealed is not None else iter(())
         choice = next((one for one in opened if one is not None), None)

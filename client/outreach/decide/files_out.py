@@ -29,6 +29,7 @@ def export_files(outbox: Outbox, report: ExportReport, most: int) -> None:
         proposals, messages = outbox.choose(report, most)
         if not messages or _export_file(outbox, proposals, messages, report):
             return
+    report.kept["again"] = len(messages)
 
 
 def _export_file(
@@ -53,6 +54,9 @@ def _export_file(
         _take_back(outbox, [one for one in proposals if one.id in moved], digest)
         return False
     outbox.sign(EXPORT, proposals)
+    if outbox.said_lately(proposals):
+        _take_back(outbox, proposals, digest)
+        return False
     _publish(outbox, proposals, digest, report)
     return True
 
@@ -100,7 +104,8 @@ def _publish_or_take_back(
     still = [one for one in messages if not isinstance(one, Held)]
     begun_at = outbox.begun_at(proposals[0].id)
     same = len(still) == len(messages) and digest_of(_content(outbox, still, begun_at)) == digest
-    if same and digest_of(read_bounded(_staged(outbox, digest), LARGEST_FILE)) == digest:
+    same = same and digest_of(read_bounded(_staged(outbox, digest), LARGEST_FILE)) == digest
+    if same and not outbox.said_lately(proposals):
         _publish(outbox, proposals, digest, report)
         return
     # Nothing left. What still may is written anew below, to where patients are reached now; the rest is void there.

@@ -21,7 +21,7 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -131,6 +131,11 @@ class Outbox:
     def approved(self) -> list[OutreachProposal]:
         """Give what is approved for a channel of this recipient."""
         return [one for one in self.journal.proposals((APPROVED,)) if one.channel in self.recipient.channels]
+
+    def said_lately(self, proposals: Iterable[OutreachProposal]) -> bool:
+        """Whether one of these patients said something since the tables were read: nothing goes to them then."""
+        lately = self.sendable.lately()
+        return any(one.token in lately for one in proposals)
 
     def reserve(self, digests: Mapping[int, str]) -> None:
         """Write down, before anything leaves, which bytes leave with each proposal."""

@@ -10,6 +10,7 @@ from wardround.client.outreach.content.choice import Held
 from wardround.client.outreach.decide.acts import EXPORT, SENT
 from wardround.client.outreach.decide.message import OutgoingMessage
 from wardround.client.outreach.decide.outbox import ExportReport, Outbox, digest_of
+from wardround.client.outreach.decide.sendable import LATELY
 from wardround.client.outreach.decide.senders.messenger import Sent, payload, post
 from wardround.client.outreach.journal.records import OutreachProposal
 from wardround.client.outreach.journal.states import APPROVED, EXPORTED, EXPORTING
@@ -49,7 +50,7 @@ def _post_batch(
         outbox.reserve(digests)
         outbox.sign(EXPORT, [one for one, _ in each])
     try:
-        for place, (_, message) in enumerate(each):
+        for place, (proposal, message) in enumerate(each):
             if not outbox.fresh:
                 report.kept["again"] += len(each) - place
                 break
@@ -58,6 +59,9 @@ def _post_batch(
                 continue
             # The turn is given back between messages, so that a stop need not wait for all of them.
             with outbox.turn():
+                if outbox.said_lately([proposal]):
+                    report.kept[LATELY] += 1
+                    continue
                 if not outbox.move((message.proposal,), EXPORTING, f"to {outbox.recipient.name}"):
                     continue
                 outcome = _post_one(outbox, message, secret, report)
@@ -120,7 +124,12 @@ def _end_post(
         return
     message = outbox.sendable.message(proposal, begun=True)
     same = not isinstance(message, Held) and digest_of(payload(message)) == digest
-    if isinstance(message, Held) or not same or not outbox.recipient.keeps_keys:
+    if (
+        outbox.said_lately([proposal])
+        or isinstance(message, Held)
+        or not same
+        or not outbox.recipient.keeps_keys
+    ):
         report.doubt += 1
     else:
         _post_one(outbox, message, secret, report)

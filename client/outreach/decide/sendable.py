@@ -6,10 +6,11 @@ signed      people signed for exactly this
 journal     its export was signed already, and the journal does not know of it: the journal was put back
 hours       its time has not come, or it is past
 permission  consents, vetoes, choices, address, caps, and the trigger (``Ground``)
+lately      the patient said nothing since the tables were read
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -26,7 +27,8 @@ from wardround.client.outreach.permission.rules import Allowed
 from wardround.client.outreach.recalls import NONE_RECALLED, RecalledModels
 from wardround.client.policy.people import People
 
-WAITS = ("hours", "caps", "signed", "journal")
+LATELY = "lately"
+WAITS = ("hours", "caps", "signed", "journal", LATELY)
 """Rules by which a message stays where it is; by any other it is void, and what is still due is proposed anew."""
 
 
@@ -54,7 +56,8 @@ class Ground(Protocol):
 class Sendable:
     """What the verdict stands on. words: the signed log's last on whether each leaf left; export keeps them up.
 
-    links: of the patients' page, None where there is none.
+    links: of the patients' page, None where there is none. lately: tokens of patients who said something since the
+    tables were read; asked right before a message leaves, too.
     """
 
     content: ContentFolder
@@ -67,6 +70,7 @@ class Sendable:
     today: date
     links: PageLinks | None = None
     recalled: RecalledModels = NONE_RECALLED
+    lately: Callable[[], frozenset[str]] = frozenset
 
     def message(
         self, proposal: OutreachProposal, others: int = 0, begun: bool = False
@@ -116,8 +120,11 @@ def parted(
     messages: list[OutgoingMessage] = []
     held: dict[int, Held] = {}
     leaving: Counter[str] = Counter()
+    lately = sendable.lately()
     for proposal in proposals:
         found = sendable.message(proposal, leaving[proposal.token])
+        if proposal.token in lately and not isinstance(found, Held):
+            found = Held(LATELY, "the patient said something since the tables were read")
         if isinstance(found, Held):
             held[proposal.id] = found
         else:

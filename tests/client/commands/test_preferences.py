@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.client.outreach.by_page.hospital_page import URL, HospitalPage, exported_links, sent_rows
+from tests.client.outreach.by_page.hospital_page import URL, HospitalPage, exported_links, links_of, sent_rows
 from tests.client.outreach.content.modules import write_folder
 from tests.client.outreach.decide.outreach_home import (
     GRACE,
@@ -16,7 +16,6 @@ from tests.client.outreach.decide.outreach_home import (
     PLACEHOLDERS,
     Run,
     approve_content,
-    patient,
     propose,
     states,
     text_of,
@@ -26,21 +25,10 @@ from wardround.client.home.home import load_home
 from wardround.client.main import main
 from wardround.client.outreach.by_page.keys import PREFERENCES_KEY, load_page_keys
 from wardround.client.outreach.by_page.links import patient_meant
-from wardround.client.outreach.by_page.settings import page_links
 from wardround.client.outreach.content.check import check
 from wardround.client.outreach.content.folder import read_folder
 from wardround.client.outreach.content.sms import sms_size
-from wardround.client.outreach.journal.journal import open_journal
 from wardround.client.outreach.journal.tokens import token_of
-
-
-def links_of(hospital: Hospital) -> dict[str, str]:
-    """Give the link of each proposal before anything leaves."""
-    home, links = load_home(hospital.folder), page_links(hospital.folder)
-    assert links is not None
-    tokens = {token_of(patient(number), home.patients_key): patient(number) for number in range(1, 13)}
-    with open_journal(hospital.folder) as journal:
-        return {tokens[one.token]: links.link(one) for one in journal.proposals()}
 
 
 @pytest.fixture

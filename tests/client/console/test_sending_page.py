@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.client.console.conftest import Console
+from tests.client.outreach.by_page.hospital_page import HospitalPage, links_of
 from tests.client.outreach.decide.outreach_home import states
 from wardround.client.main import main
 
@@ -46,6 +47,21 @@ def test_a_clinician_sees_what_an_export_then_does(approved: Console, browse: Ca
     assert "11 sent" in capsys.readouterr().out
     assert states(approved.hospital) == {"exported": 11, "void": 1}
     assert "Messages that would leave now 0" in shown(browse("clinician"), "texts")
+
+
+def test_who_chose_a_moment_ago_is_not_of_those_who_would_get_a_message(
+    approved: Console, browse: Callable
+) -> None:
+    """Nobody ran a command since: the page itself looks into the spool, and leaves it as it is."""
+    page, links = HospitalPage(approved.hospital), links_of(approved.hospital)
+    page.choose(links["P-2"], stop="all")
+    page.choose(links["P-3"], channel__sms="off")
+    said = shown(browse("clinician"), "texts")
+    assert "Messages that would leave now 9" in said
+    assert "Wait: lately 2" in said
+    assert len(list(page.spool.iterdir())) == 2
+    page.spool.rename(page.spool.parent / "away")
+    assert "cannot be read" in browse("clinician").get("/sending").text
 
 
 def test_communications_see_no_small_count_and_no_difference_of_two(

@@ -7,10 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.client.outreach.decide.outreach_home import GRACE, IDA, Run
+from tests.client.outreach.decide.outreach_home import GRACE, IDA, Run, patient
 from tests.client.small_hospital import Hospital
 from tests.pages.browser import Browser
+from wardround.client.home.home import load_home
 from wardround.client.main import main
+from wardround.client.outreach.by_page.settings import page_links
+from wardround.client.outreach.journal.journal import open_journal
+from wardround.client.outreach.journal.tokens import token_of
 from wardround.client.preferences.serve import PreferencePage, load_page, preference_app
 
 URL = "https://choose.north.example"
@@ -54,6 +58,15 @@ class HospitalPage:
         fields = {name.replace("__", "."): value for name, value in form.items()}
         assert browser.post(urlsplit(link).path, fields).status_code == 200
         browser.close()
+
+
+def links_of(hospital: Hospital) -> dict[str, str]:
+    """Give the link of each proposal before anything leaves."""
+    home, links = load_home(hospital.folder), page_links(hospital.folder)
+    assert links is not None
+    tokens = {token_of(patient(number), home.patients_key): patient(number) for number in range(1, 13)}
+    with open_journal(hospital.folder) as journal:
+        return {tokens[one.token]: links.link(one) for one in journal.proposals()}
 
 
 def exported_links(hospital: Hospital, run_outreach: Run) -> dict[str, str]:
