@@ -15,15 +15,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import ROOT, small_contract
+from wardround.client.connectors.withdrawals import Withdrawal, WithdrawalList
 from wardround.client.ledger import fields
 from wardround.client.ledger.sqlite import create_ledger, open_ledger
+from wardround.client.outreach import signed_log
+from wardround.client.outreach.decide import acts
+from wardround.client.outreach.decide.acts import OutreachAct, OutreachLog
 from wardround.client.outreach.measure import protocol_file
 from wardround.protocol.contract.reading import contract_from_mapping
-from wardround.protocol.errors import ConfigurationError, LedgerError, WardroundError
+from wardround.protocol.errors import ConfigurationError, LedgerError, TableError, WardroundError
+from wardround.protocol.installed import installed_version
 from wardround.protocol.model import model_file
 from wardround.protocol.model.model import parameter_count
 from wardround.protocol.terms.settings import ModelSettings
+from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.form import newer_form
+from wardround.protocol.text.plain import read_json
 from wardround.protocol.wire import kit, peer_file, published_policy, recall, signed_model, signed_terms
 from wardround.protocol.wire.signed_file import FileForm, read_line
 from wardround.protocol.wire.signing import new_key
@@ -154,6 +161,52 @@ def test_a_ledger(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(LedgerError, match="a newer release wrote it, or it was altered; install the newest"):
         open_ledger(path, key, "test")
     assert {one: content for one, content in files_in(tmp_path).items() if one in before} == before
+
+
+def test_a_log_of_decisions_names_the_release_that_wrote_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken for altered, a person would put back an older copy, and forget what was decided since."""
+    key, folder = new_key(), tmp_path / "approvals"
+    said = {"person": "Ada Lovelace", "reason": "x", "time": NOW}
+    log = OutreachLog(folder, key.public)
+    log.add(OutreachAct(kind="stop", **said), key)
+    with monkeypatch.context() as newer:
+        newer.setattr(acts, "KINDS", (*acts.KINDS, "pause"))
+        newer.setattr(signed_log, "installed_version", lambda: "9.1.0")
+        log.add(OutreachAct(kind="pause", **said), key)
+    before = files_in(tmp_path)
+    ours = installed_version()
+    with pytest.raises(ConfigurationError) as told:
+        log.read()
+    assert f"decision 2 was signed here by Wardround 9.1.0, and this release ({ours})" in str(told.value)
+    assert "altered" not in str(told.value)
+    with pytest.raises(ConfigurationError, match=r"9\.1\.0"):
+        log.add(OutreachAct(kind="stop", **said), key)
+    assert files_in(tmp_path) == before
+    # The same words under another key's signature are no newer release's.
+    with pytest.raises(ConfigurationError, match="was altered or put back"):
+        OutreachLog(folder, new_key().public).read()
+
+
+@pytest.mark.parametrize("change", [{"why": "portal"}, {"consent": "research"}, {"language": "es"}])
+def test_a_withdrawal_of_a_newer_kind_is_never_put_back(tmp_path: Path, change: dict[str, str]) -> None:
+    kept = WithdrawalList(tmp_path / "withdrawals.jsonl")
+    kept.add([Withdrawal(patient="P-1", consent="contact", why="stop", at=NOW)])
+    line = kept.path.read_bytes().strip()
+    newer = canonical_json({**read_json(line, 4096), "record": "", "patient": "P-2", **change})
+    kept.path.write_bytes(line + b"\n" + newer + b"\n")
+    before = files_in(tmp_path)
+    for act in (kept.read, lambda: kept.add([Withdrawal(patient="P-3", consent="all", why="stop", at=NOW)])):
+        with pytest.raises(
+            TableError, match=r"line 2 says what this release .* a newer release wrote it"
+        ) as told:
+            act()
+        assert "restore the newest copy only where that says the same" in str(told.value)
+    assert files_in(tmp_path) == before
+    kept.path.write_bytes(line + b"\n" + newer.replace(b'"why"', b'"whz"') + b"\n")
+    with pytest.raises(TableError, match="is not what inbound writes"):
+        kept.read()
 
 
 @given(st.text(max_size=40) | st.none() | st.integers())

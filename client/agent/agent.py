@@ -17,6 +17,7 @@ from pathlib import Path
 
 from wardround.client.agent.alone import only_agent
 from wardround.client.agent.noted import Noted
+from wardround.client.agent.rehearse import remove_killed
 from wardround.client.agent.socket_door import Reply, SocketDoor
 from wardround.client.agent.turn import Turns
 from wardround.client.agent.verified_plan import (
@@ -263,6 +264,7 @@ def run_agent(folder: Path) -> None:
         if home.simulation is not None:
             logger.warning("SIMULATION: noise from a seed protects nobody; this home refuses real studies")
         home.study_keys.forget_parts()
+        remove_killed(home.folder)
         _import_slow_parts()
         agent = Agent(home, ledger)
         asyncio.run(_serve(SocketDoor(home.socket, agent.answer, screen=agent.screen), agent))

@@ -1,13 +1,14 @@
 """One round of a study against a throwaway ledger: the agent's own story, and nothing leaves.
 
-The charge falls on a ledger in a temporary folder of the home, which is removed with the release itself.
+Charge and release stand in this process's memory alone: a rehearsal that is killed leaves no noised release behind
+that was never charged (``tests/client/commands/test_killed_command.py``).
 """
 
+import shutil
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from wardround.client.agent.socket_door import due_at
 from wardround.client.cohort import Cohort
@@ -15,8 +16,8 @@ from wardround.client.connectors.readable import check_types
 from wardround.client.connectors.source import read_tables
 from wardround.client.features import encode
 from wardround.client.gate.admit import admit
-from wardround.client.home.home import Home, program_version
-from wardround.client.ledger.sqlite import create_ledger
+from wardround.client.home.home import Home
+from wardround.client.ledger.port import MemoryLedger
 from wardround.client.policy.policy import Policy
 from wardround.client.round.answer_request import answer_request
 from wardround.client.round.ward import Ward
@@ -29,7 +30,6 @@ from wardround.protocol.privacy.randomness import fresh_keystream
 from wardround.protocol.terms.request import QUERY, UPDATE
 from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.protocol.wire.signed_terms import SignedTerms
-from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.sum_wire import SumAnswer, encode_sum_answer
 from wardround.protocol.wire.wire import encode_release
 
@@ -57,6 +57,7 @@ def rehearse(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> 
     Refusal where a clause refuses.
     """
     terms = signed.terms
+    remove_killed(home.folder)
     started = time.perf_counter()
     check_training(terms)
     agreed = time.perf_counter()
@@ -81,6 +82,12 @@ def rehearse(home: Home, policy: Policy, signed: SignedTerms, now: datetime) -> 
     )
 
 
+def remove_killed(folder: Path) -> None:
+    """Delete what rehearsals of 0.1.0 left in a home when they were killed: a noised release that nobody charged."""
+    for left in folder.glob("rehearsal-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def _cohort(home: Home, terms: Terms, now: datetime) -> Cohort:
     tables = read_tables(home.source, terms.contract)
     check_types(tables, terms.contract)
@@ -94,24 +101,20 @@ def _release(
     terms, faults = signed.terms, list[str]()
     masked = terms.secure_sum is not None and home.simulation is None
     sums = RehearsedSums(home.hospital, terms) if masked else None
-    with TemporaryDirectory(prefix="rehearsal-", dir=home.folder) as folder:
-        ledger = create_ledger(Path(folder) / "ledger.sqlite", new_key(), program_version(), now)
-        try:
-            ward = Ward(
-                home.hospital,
-                replace(policy, require_approval=False),  # rehearsed before a person says yes
-                ledger,
-                lambda: now,
-                lambda plan: fresh_keystream(),
-                note=lambda plan, fault: faults.append(fault),
-                sums=sums,
-            )
-            plan = _plan(home, terms, sums.roster if sums else "")
-            admitted = {UPDATE.account: lambda wards, terms: cohort}
-            (answer,) = answer_request([plan], [ward], terms, signed.operator, admitted)
-            epsilon = ledger.spent("training", policy.delta)
-        finally:
-            ledger.close()
+    ledger = MemoryLedger()
+    ward = Ward(
+        home.hospital,
+        replace(policy, require_approval=False),  # rehearsed before a person says yes
+        ledger,
+        lambda: now,
+        lambda plan: fresh_keystream(),
+        note=lambda plan, fault: faults.append(fault),
+        sums=sums,
+    )
+    plan = _plan(home, terms, sums.roster if sums else "")
+    admitted = {UPDATE.account: lambda wards, terms: cohort}
+    (answer,) = answer_request([plan], [ward], terms, signed.operator, admitted)
+    epsilon = ledger.spent("training", policy.delta)
     if isinstance(answer, Refusal):
         raise answer
     if any(faults):

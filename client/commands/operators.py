@@ -32,14 +32,35 @@ def run(options: Namespace) -> None:
 
 
 def _list(opened: OpenHome, as_json: bool) -> None:
-    rows = []
-    for name, key in opened.policy.operators.items():
-        rows.append({"name": name, "key": key, "fingerprint": key_fingerprint(key),
-                     "in_use": opened.ledger.identify(key) is not None})  # fmt: skip
+    rows = [_row(name, key, opened.ledger.key_in_use(key)) for name, key in opened.policy.operators.items()]
     if as_json:
         say_json(rows)
     elif not rows:
         say("policy.yaml allows no operator")
     else:
-        cells = [(str(r["name"]), str(r["fingerprint"]), "yes" if r["in_use"] else "no") for r in rows]
+        cells = [(str(r["name"]), str(r["fingerprint"]), _use(r)) for r in rows]
         table("Operators", ("name", "fingerprint of the key", "in use"), cells)
+        for one in rows:
+            if one["successor"]:
+                # On a line of its own: it is compared by telephone, and a cell would be folded.
+                say(f"{one['name']}: its key in use is {one['successor_fingerprint']}")
+
+
+def _row(name: str, key: str, now: str | None) -> dict[str, str | bool | None]:
+    """now: the operator's newest key, of this one or its successors; None where it was revoked."""
+    successor = now if now != key else None
+    return {
+        "name": name,
+        "key": key,
+        "fingerprint": key_fingerprint(key),
+        "in_use": now == key,
+        "revoked": now is None,
+        "successor": successor,
+        "successor_fingerprint": key_fingerprint(successor) if successor else None,
+    }
+
+
+def _use(row: dict[str, str | bool | None]) -> str:
+    if row["in_use"]:
+        return "yes"
+    return "no: revoked" if row["revoked"] else "no: see below"

@@ -23,6 +23,7 @@ from wardround.client.connectors.source import TablePlace, TableSource
 from wardround.client.connectors.table_format import TableFormat
 from wardround.protocol.errors import ConfigurationError, TableError
 from wardround.protocol.files import read_bounded, write_durably
+from wardround.protocol.installed import installed_version
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import is_line
@@ -125,6 +126,13 @@ class WithdrawalList:
 
     def _row(self, line: bytes, number: int) -> Withdrawal:
         row = _read_line(line)
+        if row is None and _of_another_release(line):
+            # Not "restore" at once: whoever withdrew since that copy would be forgotten.
+            raise TableError(
+                f"withdrawals={self.path}: line {number} says what this release ({installed_version()}) does not "
+                "know: a newer release wrote it, or it was altered; install the newest release that was ever used in "
+                "this home, and restore the newest copy only where that says the same"
+            )
         if row is None:
             raise TableError(
                 f"withdrawals={self.path}: line {number} is not what inbound writes; restore the newest copy"
@@ -205,6 +213,19 @@ def _read_line(line: bytes) -> Withdrawal | None:
     )
     known = row.consent in CONSENTS and row.why in WHYS and row.at.tzinfo is not None
     return row if texts and known and day else None
+
+
+def _of_another_release(line: bytes) -> bool:
+    """Whether a line has all that every line has, in its one spelling, and a key or a word that is not of these."""
+    try:
+        plain = read_json(line, LARGEST_LINE)
+        spelt = canonical_json(plain) == line
+    except ValueError:
+        return False
+    keys = set(Withdrawal.__dataclass_fields__)
+    if not (spelt and isinstance(plain, dict) and plain.keys() >= keys - {*_LATER_KEYS}):
+        return False
+    return not plain.keys() <= keys or plain["why"] not in WHYS or plain["consent"] not in CONSENTS
 
 
 @dataclass(frozen=True, eq=False)

@@ -126,8 +126,12 @@ class Chain:
 
     def identify(self, key: str) -> str | None:
         """Return the first key of the operator that uses this key now; None for a key out of use."""
+        return self.first_key(key) if self.key_in_use(key) == key else None
+
+    def key_in_use(self, key: str) -> str | None:
+        """Return the newest key of an operator's rotations; None once it was revoked."""
         first = self.first_key(key)
-        return first if self._key_in_use.get(first, first) == key else None
+        return self._key_in_use.get(first, first)
 
     def can_rotate(self, operator: str, successor: str) -> bool:
         """Whether a key is in use and its successor is new: two operators' accounts never become one."""

@@ -83,6 +83,11 @@ class LedgerReader:
         with self._reading() as chain:
             return chain.identify(key)
 
+    def key_in_use(self, key: str) -> str | None:
+        """Return the newest key of an operator's rotations; None once it was revoked."""
+        with self._reading() as chain:
+            return chain.key_in_use(key)
+
     def has_charged(self, operator: str) -> bool:
         """Whether any release to this operator was ever charged."""
         with self._reading() as chain:

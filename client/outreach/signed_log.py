@@ -1,7 +1,8 @@
 """Decisions of people, kept for good: a log in HOME/approvals, and its head beside it.
 
-Each line is a signature by the hospital's key and one decision in canonical JSON, which names its number and the
-hash of the line before. The head names the last line, written after it. So a line that was changed, moved or left out
+Each line is a signature by the hospital's key and one decision in canonical JSON, which names its number, the hash of
+the line before, and the release that wrote it: a line that this hospital did sign there, and that this release cannot
+read, is a newer one's. The head names the last line, written after it. So a line that was changed, moved or left out
 is found, and so is a log that was cut or put back: a retirement must not be forgotten. Whoever can put back both
 files, and holds the hospital's key, can also sign what they like.
 
@@ -20,9 +21,10 @@ from typing import Any, Generic, TypeVar
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded, write_durably
+from wardround.protocol.installed import installed_version
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.plain import read_json
-from wardround.protocol.text.text import is_digest
+from wardround.protocol.text.text import is_digest, is_line
 from wardround.protocol.wire.signing import Purpose, SigningKey, verifies
 
 _LARGEST_HEAD = 4096  # bytes
@@ -137,16 +139,30 @@ class SignedLog(Generic[T]):
             self._public, self._form.purpose, found[2], bytes.fromhex(found[1].decode())
         )
         plain = _plain(found[2], self._form.longest) if found is not None and signed else {}
-        placed = plain.pop("sequence", None) == number and plain.pop("previous", None) == previous
-        decision = self._form.from_plain(plain) if placed else None
-        if decision is None:
+        if plain.pop("sequence", None) != number or plain.pop("previous", None) != previous:
             raise self._altered(f"decision {number} is not what this hospital signed there")
+        release = plain.pop("release", None)
+        decision = self._form.from_plain(plain)
+        if decision is None:
+            raise self._of_another_release(number, release)
         return decision
 
     def _signed(self, decision: T, sequence: int, previous: str, key: SigningKey) -> bytes:
-        plain = self._form.to_plain(decision) | {"sequence": sequence, "previous": previous}
+        plain = self._form.to_plain(decision) | {
+            "sequence": sequence,
+            "previous": previous,
+            "release": installed_version(),
+        }
         body = canonical_json(plain)
         return key.sign(self._form.purpose, body).hex().encode() + b" " + body
+
+    def _of_another_release(self, number: int, release: object) -> ConfigurationError:
+        wrote = release if is_line(release) else "another release"
+        return ConfigurationError(
+            f"approvals={self._folder / self._log}: decision {number} was signed here by Wardround {wrote}, and this "
+            f"release ({installed_version()}) does not know what it says; nothing counts as approved until the newest "
+            "release that was ever used in this home is installed again"
+        )
 
     def _altered(self, how: str) -> ConfigurationError:
         return ConfigurationError(

@@ -13,7 +13,7 @@ from wardround.client.main import main
 from wardround.protocol.privacy.accounting import PrivacyEvent, compose_epsilon
 from wardround.protocol.wire.published_policy import load_policy
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
-from wardround.protocol.wire.signing import new_key
+from wardround.protocol.wire.signing import key_fingerprint, new_key
 
 Run = Callable[..., Any]
 
@@ -264,8 +264,17 @@ def test_operators_are_rotated_and_revoked_by_the_ledger(hospital, run: Run) -> 
     assert run("operators", "list")[1][0]["in_use"] is True
     code, said, _ = run("operators", "rotate", hospital.operator.public, new, "--reason", "lost laptop")
     assert (code, said["kind"]) == (0, "rotated")
-    assert run("operators", "list")[1][0]["in_use"] is False
-    assert run("operators", "revoke", new, "--reason", "left the consortium")[0] == 0
+    (row,) = run("operators", "list")[1]
+    assert (row["in_use"], row["revoked"], row["successor"]) == (False, False, new)
+    newest = new_key().public
+    assert run("operators", "rotate", new, newest, "--reason", "and again")[0] == 0
+    (row,) = run("operators", "list")[1]
+    assert row["successor"] == newest
+    shown = run("operators", "list", plain=True)[1].splitlines()
+    assert f"consortium: its key in use is {key_fingerprint(newest)}" in shown
+    assert run("operators", "revoke", newest, "--reason", "left the consortium")[0] == 0
+    (row,) = run("operators", "list")[1]
+    assert (row["in_use"], row["revoked"], row["successor"]) == (False, True, None)
     assert hospital.clause() == "operators"
 
 
