@@ -15,7 +15,8 @@ from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.contract.feature import Feature
 from wardround.protocol.contract.tree import Tree
 
-CONSENT_KINDS = ("purpose", "topic", "source")
+CONSENT_KINDS = ("purpose", "topic", "source", "other")
+"""Kinds of consents; ``other`` is what a hospital says is about nothing that is asked here."""
 _MOST_WORDS = 1000  # distinct words of a column that are looked at
 
 

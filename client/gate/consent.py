@@ -15,6 +15,7 @@ from wardround.client.connectors.source import Tables
 from wardround.client.connectors.table_format import TableFormat
 from wardround.client.connectors.timestamps import instant_of, wall_clock
 from wardround.client.gate.consent_match import whom_damaged_rows_mean, whom_rows_mean, whom_texts_mean
+from wardround.client.gate.consent_words import heard, loose_words, names_nothing
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
 
@@ -37,8 +38,8 @@ def standing_consents(
         return _withdrawn_whole(pl.DataFrame(schema=columns), withdrawn, contract)
     form = tables.patient_form
     read = read_statements(rows, contract.patient, form, tables.format("consents"), tables.timezone)
-    read = read.filter(_asked(contract))
     timestamp = wall_clock(now, tables.timezone)
+    read = heard(read, _asked_about(contract), timestamp).filter(_asked(contract))
     asked = read.collect(engine="streaming")
     known = whom_rows_mean(asked, people, form, in_force(timestamp))
     last = last_words(known.lazy(), timestamp).collect()
@@ -72,6 +73,13 @@ def read_statements(
         *dates.values(),
         *faults,
     )
+
+
+def _asked_about(contract: Contract) -> dict[str, tuple[str, ...]]:
+    """Give by kind what this contract asks about, in small letters; of topics those that it names."""
+    topics = () if contract.topic is None else contract.topic.sensitive
+    values = {"purpose": (contract.purpose,), "source": contract.sources, "topic": topics}
+    return {kind: tuple(value.lower() for value in each) for kind, each in values.items()}
 
 
 def _asked(contract: Contract) -> pl.Expr:
@@ -116,12 +124,21 @@ def last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
         pl.col("withdrawn_at").max().dt.timestamp("us"),
         pl.col("withdrawn_at_unreadable").any(),
     )
+    taken = last.with_columns(_whatever_their_words("withdrawn_at"), _whatever_their_words("withdrawn_at_unreadable"))
     # `>=`: of a grant and a withdrawal of the same time the withdrawal counts.
     withdrawn = pl.col("withdrawn_at_unreadable") | (
         pl.col("withdrawn_at") >= pl.col("grant") // 2
     ).fill_null(False)
     standing = pl.col("grant").is_not_null() & (pl.col("grant") % 2 == 0) & ~withdrawn
-    return last.select(*KEYS, active=standing.fill_null(False))
+    return taken.select(*KEYS, active=standing.fill_null(False))
+
+
+def _whatever_their_words(column: str) -> pl.Expr:
+    """Give the latest withdrawal of a patient's kind and value, spelt alike in any way, or of the whole kind."""
+    every = names_nothing(loose_words("value"))
+    alike = pl.col(column).max().over("index", "kind", loose_words("value"))
+    of_kind = pl.col(column).filter(every).max().over("index", "kind")
+    return pl.max_horizontal(alike, of_kind).alias(column)
 
 
 def _date(name: str, schema: pl.Schema, tables: Tables) -> pl.Expr:

@@ -10,6 +10,7 @@ import polars as pl
 from wardround.client.connectors.source import TableSource
 from wardround.client.connectors.timestamps import wall_clock
 from wardround.client.connectors.withdrawals import Withdrawal
+from wardround.client.gate.consent_words import loose_words
 from wardround.client.outreach.permission.authorisations import AUTHORISATIONS
 from wardround.client.outreach.permission.reach import reach
 from wardround.client.outreach.permission.statements import (
@@ -39,8 +40,8 @@ class Permission:
     doubted: whom a damaged row may name. refused: whose last word on contact is a no. paused: who wants no message for
     a time. sources: index, source that was
     opted in to. wanted: channels that the patient's choice leaves. reached: channels with an
-    address; shared: whose address several patients have. topics: index, topic, chosen (or refused). choosers: who gets
-    chosen topics alone. addresses: index, channel, address. language, timezone: as preferred, null without.
+    address; shared: whose address several patients have. topics: index, topic, its loose form, chosen (or refused).
+    choosers: who gets chosen topics alone. addresses: index, channel, address. language, timezone: as preferred, null without.
     """
 
     people: pl.DataFrame = field(repr=False)
@@ -94,7 +95,8 @@ def permission_of(
     if "vetoes" in tables:
         vetoed = whom_vetoes_mean(tables["vetoes"], people, form, wall, wall + HORIZON)
     addresses = reach(tables.get("addresses"), people, wall)
-    topics = said.last.filter(pl.col("kind") == TOPIC).select("index", topic="value", chosen="active")
+    of_topics = said.last.filter(pl.col("kind") == TOPIC)
+    topics = of_topics.select("index", topic="value", loose=loose_words("value"), chosen="active")
     language, timezone = (
         _preferred(tables.get("preferences"), kind, people, wall) for kind in ("language", "timezone")
     )

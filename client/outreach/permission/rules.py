@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wardround.client.connectors.patient_form import loose_texts
 from wardround.client.outreach.content.choice import Held
 from wardround.client.outreach.permission.permission import Permission
 from wardround.client.outreach.tables import CHANNELS
@@ -55,10 +56,11 @@ def patient_rules(
     permission: Permission, index: Integers, topic: str, sensitive: Collection[str]
 ) -> NDArray[np.uint8]:
     """Give, for each of these patients, the first rule that forbids writing about a topic at all: uint8 [index]."""
-    said = permission.topics.filter(pl.col("topic") == topic)
+    said, alike = permission.topics, loose_texts(pl.Series([topic])).item()
     chosen, refused = (np.zeros(len(permission.people), np.bool_) for _ in range(2))
-    chosen[said.filter("chosen")["index"].to_numpy()] = True
-    refused[said.filter(~pl.col("chosen"))["index"].to_numpy()] = True
+    chosen[said.filter((pl.col("topic") == topic) & pl.col("chosen"))["index"].to_numpy()] = True
+    # A choice that stands is later than every refusal, however that is spelt (``gate.consent.last_words``).
+    refused[said.filter((pl.col("loose") == alike) & ~pl.col("chosen"))["index"].to_numpy()] = True
     silent = ~permission.choosers & ~refused & (topic not in sensitive)
     forbids = {
         "veto": permission.vetoed[index],

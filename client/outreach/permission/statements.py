@@ -2,7 +2,7 @@
 
 All statements follow the rule of the gate's consents (``client.gate.consent``): of one patient, kind and value the last
 word counts; a no beats a yes of the same time; a date that cannot be read is no grant, and is a withdrawal; a grant
-counts for the patient whom it names, all else for everybody whom it could mean.
+counts for the patient whom it names and by its very words, all else for everybody and everything that it could mean.
 
     contact, personalise   value is empty
     source                 what may be looked at: a portal's visits, a wearable
@@ -26,8 +26,9 @@ from wardround.client.gate.consent_match import (
     whom_rows_mean,
     whom_texts_mean,
 )
+from wardround.client.gate.consent_words import heard, loose_words, meant, names_nothing
 from wardround.client.outreach.source_names import PATIENT, identifier_name
-from wardround.client.outreach.tables import KINDS, OutreachTable
+from wardround.client.outreach.tables import CHANNELS, KINDS, OutreachTable
 from wardround.client.outreach.triggers.settings import OutreachSettings
 from wardround.protocol.contract.contract import CONSENT_COLUMNS
 
@@ -72,6 +73,7 @@ def what_people_said(
         place = source.place("consents")
         frame = with_words(source.read("consents", (name, *CONSENT_COLUMNS)), place)
         read = read_statements(frame, name, form, place.format, source.timezone)
+        read = heard(read, _asked_about(settings), now)
         parts.append(_of_consents(read, settings).collect(engine="streaming"))
         doubted.append(whom_damaged_rows_mean(frame, people, form))
     if preferences is not None:
@@ -83,6 +85,13 @@ def what_people_said(
     choosers = known.filter("chooses").select("index", "kind").unique()
     none = pl.Series("index", [], pl.UInt32)
     return Said(last, choosers, pl.concat([none, *doubted]).unique())
+
+
+def _asked_about(settings: OutreachSettings) -> dict[str, tuple[str, ...]]:
+    """Give by kind what outreach asks of the consents, in small letters."""
+    purposes = {one.purpose for one in (settings.contact, settings.personalise)} - {""}
+    sources = {one.source.lower() for one in settings.triggers} - {""}
+    return {"purpose": tuple(sorted(purposes)), "source": tuple(sorted(sources))}
 
 
 def _of_consents(rows: pl.LazyFrame, settings: OutreachSettings) -> pl.LazyFrame:
@@ -107,26 +116,34 @@ def _of_consents(rows: pl.LazyFrame, settings: OutreachSettings) -> pl.LazyFrame
 
 
 def _of_preferences(rows: pl.DataFrame) -> pl.DataFrame:
-    """Turn rows with ``wanted`` and one date into statements; what is not wanted of no known kind is all contact."""
+    """Turn rows with ``wanted`` and one date into statements; a no whose words mean nothing known is all contact."""
     wanted, kind = pl.col("wanted"), pl.col("kind")
-    strange = ~kind.is_in(KINDS).fill_null(False) & ~wanted
     nothing = pl.lit(None, pl.Datetime("us"))
-    return (
-        rows.with_columns(kind=pl.when(strange).then(pl.lit(CONTACT)).otherwise(kind))
-        .filter(pl.col("kind").is_in((CONTACT, PERSONALISE, *NARROWING)))
-        .select(
-            "patient",
-            "written",
-            "kind",
-            value=pl.when(kind.is_in(NARROWING)).then(pl.col("value")).otherwise(pl.lit("")).fill_null(""),
-            chooses=kind.is_in(NARROWING) & wanted,
-            granted_at=pl.when(wanted).then(pl.col("said_at")).otherwise(nothing),
-            withdrawn_at=pl.when(wanted).then(nothing).otherwise(pl.col("said_at")),
-            expires_at=nothing,
-            # A no without a date is the last word.
-            withdrawn_at_unreadable=~wanted & pl.col("said_at").is_null(),
-            expires_at_unreadable=pl.lit(False),
-        )
+    each = pl.concat([rows.filter(wanted), _refusals(rows.filter(~wanted))])
+    return each.filter(kind.is_in((CONTACT, PERSONALISE, *NARROWING))).select(
+        "patient",
+        "written",
+        "kind",
+        value=pl.when(kind.is_in(NARROWING)).then(pl.col("value")).otherwise(pl.lit("")).fill_null(""),
+        chooses=kind.is_in(NARROWING) & wanted,
+        granted_at=pl.when(wanted).then(pl.col("said_at")).otherwise(nothing),
+        withdrawn_at=pl.when(wanted).then(nothing).otherwise(pl.col("said_at")),
+        expires_at=nothing,
+        # A no without a date is the last word.
+        withdrawn_at_unreadable=~wanted & pl.col("said_at").is_null(),
+        expires_at_unreadable=pl.lit(False),
+    )
+
+
+def _refusals(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give what is not wanted under the words that it may mean: "e-mail" is email, and what is no channel is all."""
+    said, loose = meant(loose_words("kind"), KINDS), loose_words("value")
+    channel = meant(loose, CHANNELS)
+    no_channel = (said == CHANNEL) & channel.is_null()
+    every = said.is_null() | no_channel | ((said == TOPIC) & names_nothing(loose))
+    return rows.with_columns(
+        kind=pl.when(every).then(pl.lit(CONTACT)).otherwise(said),
+        value=pl.when(said == CHANNEL).then(channel).otherwise("value"),
     )
 
 

@@ -151,6 +151,56 @@ def test_topics_are_the_patients_choice_and_sensitive_ones_must_be_chosen(verdic
     assert verdict(topic=topic, preferences=said)[0] == (rule or "555 0100 001")
 
 
+@pytest.mark.parametrize(
+    ("said", "rule"),
+    [
+        ("channel,S.M.S.,no,2026-02-01", "channel"),
+        ("channel,sms\u200b,no,2026-02-01", "channel"),
+        ("channel,e-mail,no,2026-02-01", ""),
+        ("channel,text messages,no,2026-02-01", "contact"),
+        ("channel,,no,2026-02-01", "contact"),
+        ("ch\u00adannel,sms,no,2026-02-01", "channel"),
+        ("topic,Visits.,no,2026-02-01", "topic"),
+        ("topic,vis\u200bits,no,2026-02-01", "topic"),
+        ("topic,visits,no,2026-02-01\nP1,topic,visits,yes,2026-03-01", ""),
+        ("topic,visits,yes,2026-02-01\nP1,topic,visits.,no,2026-03-01", "topic"),
+        ("topic,visits.,no,2026-02-01\nP1,topic,visits,yes,2026-03-01", ""),
+        ("topic,,no,2026-02-01", "contact"),
+        ("topic,all,no,2026-02-01", "contact"),
+        ("topic,flu shots,no,2026-02-01", ""),
+        ("personalise\u200b,,no,2026-02-01", ""),
+    ],
+)
+def test_a_refusal_is_heard_whatever_its_words_may_mean(verdict, said, rule):
+    assert verdict(preferences=f"P1,{said}")[0] == (rule or "555 0100 001")
+
+
+def test_an_e_mail_that_is_not_wanted_does_not_go(verdict):
+    mail = "P1,email,p1@north.example,2026-01-01"
+    assert verdict(addresses=mail, channel="email")[0] == "p1@north.example"
+    for word in ("e-mail", "E-Mail", "e mail", "email\u200b"):
+        refused = f"P1,channel,{word},no,2026-02-01"
+        assert verdict(addresses=mail, channel="email", preferences=refused)[0] == "channel"
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("purpose,REACH.", ("contact", True)),
+        ("purpose,choo\u200bse", ("555 0100 001", False)),
+        ("purpose,", ("contact", False)),
+        ("purpose,all", ("contact", False)),
+        (",", ("contact", False)),
+        ("opt-out,reach", ("contact", False)),
+        ("other,photographs", ("555 0100 001", True)),
+        ("purpose,research", ("555 0100 001", True)),
+    ],
+)
+def test_a_withdrawal_in_the_consents_is_heard_as_at_the_gate(verdict, said, found):
+    assert verdict(consents=CONSENTS + f"P1,{said},,2026-02-01,") == found
+    assert verdict(consents=CONSENTS + f"P1,{said},2026-02-02,2026-02-01,") == ("555 0100 001", True)
+
+
 def test_a_topic_of_the_consents_is_a_choice_as_at_the_gate(verdict):
     assert verdict(consents=CONSENTS + "P1,topic,flu,2026-02-01,,")[0] == "topic"
     assert verdict(consents=CONSENTS + "P1,topic,flu,2026-02-01,2026-03-01,")[0] == "topic"
