@@ -17,6 +17,8 @@ from wardround.protocol.text.section import Section
 
 _FOLDER = Path(__file__).parent / "stopping_words"
 _LONGEST_REPLY = 2000  # characters that are looked at
+_SIGNS, _SIGNS_ALONE = frozenset("🛑⛔🚫🔕"), frozenset("✋🤚🖐❌✖❎👎")
+"""Signs that stop messages wherever they stand in a reply; and those that do where a reply has no word."""
 _SHORTEST_SLIP = 4  # letters of a word in which one slip of the finger is forgiven
 
 
@@ -47,10 +49,14 @@ def says_stop(reply: str) -> bool:
 
     >>> [says_stop(text) for text in ("STOP!", "s t o p", "Please don't text me", "Sotp", "cancel", "ALTO")]
     [True, True, True, True, True, True]
+    >>> [says_stop(text) for text in ("🛑", "No 🚫 thanks", "✋🏽", "İPTAL", "стоп")]
+    [True, True, True, True, True]
     >>> [says_stop(text) for text in ("I need to cancel my visit", "Thank you", "See you at the end of May")]
     [False, False, False]
     """
     read = as_read(reply[:_LONGEST_REPLY])
+    if _SIGNS.intersection(reply) or (not read and _SIGNS_ALONE.intersection(reply)):
+        return True
     words = stopping_words().values()
     if any(True for one in words for _ in phrases_found(read, {"stop": one.stop})):
         return True

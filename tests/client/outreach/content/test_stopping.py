@@ -17,7 +17,8 @@ def test_the_words_that_the_law_names_stop_however_they_are_typed(word: str) -> 
 
 def test_every_word_of_every_language_stops_by_itself() -> None:
     words = stopping_words()
-    assert {"en", "es", "de", "fr", "it", "pt", "sv", "da", "nl"} <= words.keys()
+    spoken = {"en", "es", "de", "fr", "it", "pt", "sv", "da", "nl", "tr", "pl", "ru", "uk", "ro", "ar"}
+    assert spoken <= words.keys()
     for language, one in words.items():
         for phrase in (*one.stop, *one.alone):
             assert says_stop(phrase), (language, phrase)
@@ -34,6 +35,18 @@ def test_every_word_of_every_language_stops_by_itself() -> None:
         "stop\u200b",
         "Please stop. Thanks, Ada",
         "STOP " * 10_000,
+        "\U0001f6d1",
+        "Danke \U0001f6ab",
+        "\u270b\U0001f3fd",
+        "\u274c\ufe0f",
+        "Dur",
+        "\u0130PTAL",
+        "CIK",
+        "L\xfctfen yazmay\u0131n",
+        "YAZMAYIN!",
+        "H\xf6ren Sie bitte auf. H\xf6ren Sie auf!",
+        "\u0421\u0442\u043e\u043f",
+        "nie wysylac",
     ],
 )
 def test_a_reply_that_may_mean_stop_stops(reply: str) -> None:
@@ -50,6 +63,9 @@ def test_a_reply_that_may_mean_stop_stops(reply: str) -> None:
         "Can you send me the end date?",
         "Sí, gracias",
         "👍",
+        "Ja \u274c am Montag, \u2705 am Dienstag",
+        "Tamam",
+        "Gel\u0131yorum, te\u015fekk\xfcrler",
     ],
 )
 def test_a_reply_about_something_else_does_not(reply: str) -> None:
