@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from wardround.client.checks.finding import Finding, fault, ok
+from wardround.client.checks.full_sheets import FULL, FULL_REMEDY, full
 from wardround.client.home.home import Home
 from wardround.client.outreach.tables import WORDS, OutreachTable, read_outreach
 
@@ -36,3 +37,5 @@ def _faults(table: OutreachTable) -> Iterator[Finding]:
         if count:
             share = count / len(table.rows)
             yield fault("outreach", f"{table.name}: {count:,} rows ({share:.0%}) {what}", remedy)
+    if full(len(table.rows)):
+        yield fault("outreach", f"{table.name}: {len(table.rows):,} rows, {FULL}", FULL_REMEDY)

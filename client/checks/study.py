@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from wardround.client.checks.finding import Finding, failed, fault, guarded, ok, warn
+from wardround.client.checks.full_sheets import FULL, FULL_REMEDY, full
 from wardround.client.connectors.readable import count_unreadable, remedy, worst_first
 from wardround.client.connectors.source import Tables, TableSource, read_tables
 from wardround.client.connectors.table_format import describe_format
@@ -66,6 +67,9 @@ def _readable(read: Tables, contract: Contract) -> Iterator[Finding]:
     faults = worst_first(found)
     for one in faults:
         yield fault("types", f"{one.table}.{one.column}: {one.fault}", remedy(read, contract, one))
+    for table, rows in {one.table: one.rows for one in found}.items():
+        if full(rows):
+            yield fault("rows", f"{table}: {rows:,} rows, {FULL}", FULL_REMEDY)
     given, bad = sum(one.given for one in found), sum(one.unreadable for one in found)
     if not any(one.rows for one in found if one.table == "messages"):
         yield fault(

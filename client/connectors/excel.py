@@ -1,6 +1,6 @@
 """Spreadsheets, cell by cell: a reader that gives a column one type would let one patient's cell change all others'."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from io import BytesIO
@@ -62,6 +62,32 @@ def read_sheet(path: Path, form: TableFormat) -> Sheet:
     header = rows[first] if form.header else []
     names = tuple(_name(cell) for cell in header or [])
     return Sheet(names, rows[first + 1 :], _unread(path, name, rows, first + 1))
+
+
+def check_alone(path: Path, form: TableFormat, columns: Collection[str]) -> None:
+    """Refuse a file of which nobody said which sheet counts, and whose others have these columns too; TableError.
+
+    An export too long for one sheet goes on in the next, and an old copy may stand in front, where nobody sees it.
+    """
+    book = _workbook(path, path)
+    if form.sheet is not None or not form.header or len(book.sheet_names) < 2:
+        return
+    first, *others = book.sheet_names
+    found = [name for name in others if set(columns) <= set(_names_of(path, book, name))]
+    if found:
+        raise TableError(
+            f"{path.name}: sheet {first} would be read, but {', '.join(found[:8])} has the same columns; put all rows "
+            "on one sheet, and name it: format.sheet"
+        )
+
+
+def _names_of(path: Path, book: python_calamine.CalamineWorkbook, name: str) -> tuple[str, ...]:
+    """Give the names in the first row that is not blank; none where there is no row, or nothing to be read."""
+    try:
+        rows = _rows_of_file(path, book, name)
+    except TableError:  # a chart by itself is such a sheet
+        return ()
+    return tuple(map(_name, next((row for row in rows if row and not _is_blank(row)), ())))
 
 
 def frame_of(sheet: Sheet, places: Mapping[str, int]) -> pl.DataFrame:

@@ -95,6 +95,8 @@ def scan_file(
         return scan_lines(path, written, positions(path, columns, written.names, form))
     if name.endswith(excel.ENDINGS):
         sheet = excel.read_sheet(path, form)
+        if cautious:
+            excel.check_alone(path, form, columns.values())
         return excel.frame_of(sheet, positions(path, columns, sheet.names, form)).lazy()
     return typed.scan(path, columns)
 

@@ -16,6 +16,8 @@ from wardround.protocol.arrays import Booleans, Integers
 PLAIN, QUOTED, BLANK, DAMAGED_LINE = range(4)
 _NEWLINE = 10
 _NOTHING = b" \t\r\0\x1a"
+_MOST_NULS = 16
+"""That a blank line of a table of withdrawals may have: more stand where a file was not written to its end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +137,8 @@ def _find_blank(lines: Lines, written: LineFormat) -> None:
     """Mark lines that hold spaces and empty quotes alone, and those that repeat the names."""
     nothing = _NOTHING + written.separator.encode() + written.quote.encode()
     for index in np.flatnonzero(lines.kinds == DAMAGED_LINE):
-        if not lines.of(index).strip(nothing):
+        line = lines.of(index)
+        if not line.strip(nothing) and not (written.cautious and line.count(b"\0") > _MOST_NULS):
             lines.kinds[index] = BLANK
     if written.header is None:
         return

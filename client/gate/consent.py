@@ -124,7 +124,9 @@ def last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
         pl.col("withdrawn_at").max().dt.timestamp("us"),
         pl.col("withdrawn_at_unreadable").any(),
     )
-    taken = last.with_columns(_whatever_their_words("withdrawn_at"), _whatever_their_words("withdrawn_at_unreadable"))
+    taken = last.with_columns(
+        _whatever_their_words("withdrawn_at"), _whatever_their_words("withdrawn_at_unreadable")
+    )
     # `>=`: of a grant and a withdrawal of the same time the withdrawal counts.
     withdrawn = pl.col("withdrawn_at_unreadable") | (
         pl.col("withdrawn_at") >= pl.col("grant") // 2

@@ -1,4 +1,4 @@
-"""What a row of consents speaks of, doubt counting as no: a grant by its very words, a withdrawal by what they may mean.
+"""What a row of consents speaks of, doubt counting as no: a grant by its words, a withdrawal by what they may mean.
 
     a withdrawal whose words say     takes back
     other capitals, signs or spaces  what they come to: "e-mail" is email, "flu shot" is flu_shot

@@ -38,10 +38,10 @@ class Permission:
     """Of people (index, patient), at one time; arrays are bool [people], or [people, channels] in ``CHANNELS``' order.
 
     doubted: whom a damaged row may name. refused: whose last word on contact is a no. paused: who wants no message for
-    a time. sources: index, source that was
-    opted in to. wanted: channels that the patient's choice leaves. reached: channels with an
-    address; shared: whose address several patients have. topics: index, topic, its loose form, chosen (or refused).
-    choosers: who gets chosen topics alone. addresses: index, channel, address. language, timezone: as preferred, null without.
+    a time. sources: index, source that was opted in to. wanted: channels that the patient's choice leaves. reached:
+    channels with an address; shared: whose address several patients have. topics: index, topic, its loose form, chosen
+    (or refused). choosers: who gets chosen topics alone. addresses: index, channel, address. language, timezone: as
+    preferred, null without.
     """
 
     people: pl.DataFrame = field(repr=False)

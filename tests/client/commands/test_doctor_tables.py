@@ -359,6 +359,15 @@ def test_rehearse_and_approve_show_what_the_tables_look_like(place, doctor, caps
     assert "events per patient: median" in said
 
 
+def test_a_table_that_fills_a_sheet_is_a_fault(doctor, tables_of, monkeypatch):
+    lengths = {name: len(table) for name, table in tables_with_words(tables_of).items()}
+    for rows, found in ((lengths["consents"] + 1, 1), (lengths["consents"], 1), (lengths["consents"] + 2, 0)):
+        monkeypatch.setattr("wardround.client.checks.full_sheets._SHEETS", (rows,))
+        lines = [one["text"] for one in doctor(lambda place, tables: None) if "spreadsheet" in one["text"]]
+        assert len(lines) == found
+        assert all(line.startswith(f"consents: {lengths['consents']} rows, as many as") for line in lines)
+
+
 def test_all_that_is_said_of_a_study_is_said_of_one_reading(doctor, monkeypatch):
     """A database gives another state to each reading; a spreadsheet is loaded whole for each."""
     readings = []

@@ -23,6 +23,7 @@ from wardround.simulations.federation.own_table import read_own_tables
 CASES = ROOT.parent / "shared" / "cases" / "tables"
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not there")
 NOW = datetime(2024, 12, 1, tzinfo=UTC)
+ANY_SHEET = TableFormat()
 VISITS = contract_from_mapping(
     clinics_contract(
         hospital="clinic",
@@ -206,6 +207,46 @@ def test_consents_are_not_read_from_files_whose_damaged_rows_name_nobody(tmp_pat
         TableError, match=r"^consents: t\..*whose withdrawal it is; save it as \.xlsx or \.csv$"
     ):
         source.read("consents", ("id",))
+
+
+def test_withdrawals_on_another_sheet_are_not_passed_over(tmp_path):
+    rows = [("P1", "2024-03-01"), ("P2", "2024-03-02")]
+
+    def read(table, *sheets, form=ANY_SHEET, hide=False):
+        with xlsxwriter.Workbook(tmp_path / "t.xlsx") as book:
+            for name, head, row in sheets:
+                sheet = book.add_worksheet(name)
+                sheet.write_row(1, 0, head)
+                sheet.write_row(2, 0, row)
+            if hide:
+                book.worksheets()[1].activate()
+                book.worksheets()[0].hide()
+            book.add_chartsheet("drawn")
+            book.add_worksheet("empty")
+        source = FileSource({table: TablePlace("t.xlsx", format=form)}, tmp_path)
+        return source.read(table, ("id", "withdrawn_at")).collect()["id"].to_list()
+
+    head = ("id", "withdrawn_at")
+    both = [("one", head, rows[0]), ("two", ("withdrawn_at", "note", "id\u00a0"), ("2024-03-02", "", "P2"))]
+    for hide in (False, True):
+        for table in ("consents", "preferences", "vetoes", "authorisations"):
+            with pytest.raises(TableError, match="sheet one would be read, but two has the same"):
+                read(table, *both, hide=hide)
+    assert read("consents", *both, form=TableFormat(sheet="two")) == ["P2"]
+    assert read("messages", *both) == ["P1"]
+    assert read("consents", both[0], ("two", ("id", "note"), rows[1])) == ["P1"]
+
+
+def test_a_file_that_was_not_written_to_its_end_does_not_pass_for_whole(tmp_path):
+    def damaged(table, end):
+        (tmp_path / "t.csv").write_bytes(b"id,withdrawn_at\nP1,2024-03-01\n" + end)
+        source = FileSource({table: TablePlace("t.csv")}, tmp_path)
+        return source.read(table, ("id", "withdrawn_at")).collect()[DAMAGED].to_list()
+
+    for end in (b"\0" * 4096, b"\0" * 4096 + b"\n", b"\0" * 2**21):
+        assert [one is not None for one in damaged("consents", end)] == [False, True]
+    assert damaged("consents", b"\0\x1a") == [None, None], "an old program's end of a file"
+    assert damaged("messages", b"\0" * 4096) == [None, None]
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])

@@ -97,6 +97,14 @@ def test_what_outreach_cannot_act_on_is_a_fault_with_its_remedy_and_no_cell(sour
         assert cell not in found[0].text + found[0].remedy
 
 
+def test_preferences_that_fill_a_sheet_are_a_fault(source_of, monkeypatch):
+    monkeypatch.setattr("wardround.client.checks.full_sheets._SHEETS", (3,))
+    for rows, state in ((1, "ok"), (2, "FAULT"), (3, "FAULT"), (4, "ok")):
+        text = "pat_no,kind,value,wanted,said_at\n" + "7,topic,flu,no,2024-01-02\n" * rows
+        found = outreach(Hospital(source_of(preferences=text)))
+        assert [one.state for one in found if one.text.startswith("preferences")] == [state]
+
+
 def test_what_cannot_be_read_as_wanted_is_not_wanted(source_of):
     text = "pat_no,kind,value,wanted,said_at\n7,topic,flu,perhaps,2024-01-02\n7,topic,flu,,2024-01-02\n"
     read = {table.name: table for table in read_outreach(source_of(preferences=text))}
