@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wardround.client.commands.arguments import parser
 from wardround.client.connectors.panic import libraries_are_mute, panics_are_faults
+from wardround.protocol.alerts.timed import run_noted
 from wardround.protocol.command_line.exit_codes import FAULT, OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.text.log import PLAIN, LogHandler, is_log, log_as, log_style, report
@@ -27,6 +28,8 @@ _SERVES = ("agent", "console", "up")
 """They run until they are stopped, and say what they do meanwhile."""
 _LOGS = (*_SERVES, "supernode", "metrics", "alerts")
 """What they say on standard error is a log, in the style that ``WARDROUND_LOG`` names."""
+_SETTINGS = "hospital.yaml"
+"""Every home has it; ``client.home.home`` takes long to import."""
 _ROOT = Path(__file__).parents[1]
 
 
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WardroundError as error:
         return _end(str(error), USER_ERROR)
     with log_as(style):
-        return _run(options, style)
+        return run_noted(options, _SETTINGS, lambda: _run(options, style))
 
 
 def _run(options: Namespace, style: str) -> int:

@@ -12,7 +12,9 @@ ENVIRONMENT = Path("/opt/wardround")
 HIDDEN = ("/home", "/root", "/run", "/tmp", "/var/tmp", "/var/lib")  # noqa: S108 - what units do not see
 SERVER, MAIL = "IPAddressAllow=192.0.2.1", "IPAddressAllow=192.0.2.25"
 DATABASE, BROWSERS = "# IPAddressAllow=10.0.0.5     the database's address", "IPAddressAllow=localhost"
-BIND, SCORE, PROPOSE = "--bind 0.0.0.0", "score models/model.safetensors scores", "outreach propose"
+BIND = "--bind 0.0.0.0"
+SCORE = "score --by-timer 24 models/model.safetensors scores"
+PROPOSE = "outreach propose --by-timer 24"
 SCORE_AT, PROPOSE_AT = "OnCalendar=*-*-* 02:30:00", "OnCalendar=*-*-* 05:00:00"
 """The examples, each as it stands in a shipped file."""
 

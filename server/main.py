@@ -10,6 +10,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
 
+from wardround.protocol.alerts.timed import run_noted
 from wardround.protocol.command_line.exit_codes import OK, STOPPED, USER_ERROR
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.quiet import QUIET
@@ -20,6 +21,8 @@ from wardround.server.commands.arguments import parser
 
 _LOGS = ("up", "train", "resume", "metrics", "alerts", "dashboard")
 """They run for long: what they say on standard error is a log, in the style that ``WARDROUND_LOG`` names."""
+_SETTINGS = "operator.json"
+"""Every home has it; ``server.store.operator_home`` takes long to import."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WardroundError as error:
         return _refused(str(error))
     with log_as(style):
-        return _run(options)
+        return run_noted(options, _SETTINGS, lambda: _run(options))
 
 
 def _run(options: Namespace) -> int:

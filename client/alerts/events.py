@@ -7,6 +7,7 @@ STUDY, NOISE_ALONE, EXPORT_STALE, BUDGET = "study_to_approve", "noise_alone", "e
 OPT_OUTS, PREFERENCES, CONTENT, RECALLED = "opt_outs", "preferences", "content", "recalled"
 AGENT, LEDGER, HOME, DISK, CLOCK = "agent", "ledger", "home", "disk", "clock"
 CERTIFICATE, REVOKED, SERVER_AWAY, SERVER_LIED = "certificate", "revoked", "server_away", "server_lied"
+TIMER = "timer"
 
 EVENTS: Mapping[str, str] = MappingProxyType(
     {
@@ -27,5 +28,6 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         REVOKED: "the server does not let this hospital in",
         SERVER_AWAY: "the server cannot be reached",
         SERVER_LIED: "a server signed two requests that contradict each other",
+        TIMER: "a run that a timer starts failed, or never began",
     }
 )

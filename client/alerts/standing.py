@@ -30,6 +30,7 @@ from wardround.client.outreach.recalls import kept_recalls
 from wardround.client.policy.policy import Policy
 from wardround.protocol.alerts.alert import Alert
 from wardround.protocol.alerts.ending import ending
+from wardround.protocol.alerts.timed import timed_alerts
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.terms.limits import expiry_of
 from wardround.protocol.wire.signed_terms import SignedTerms
@@ -41,7 +42,7 @@ SHARES = (1.0, 0.8)
 OLD_NOISE = timedelta(days=30)
 _OF_LEDGER = frozenset({events.STUDY, events.BUDGET, events.CLOCK, events.SERVER_LIED})
 """Events that are read off the ledger."""
-_DATED = (events.NOISE_ALONE, events.CERTIFICATE, events.STUDY, events.PREFERENCES)
+_DATED = (events.NOISE_ALONE, events.CERTIFICATE, events.STUDY, events.PREFERENCES, events.TIMER)
 """Events that end, or begin, by the clock."""
 _STATUS, _DOCTOR = "wardround-hospital status", "wardround-hospital doctor says why"
 
@@ -90,6 +91,7 @@ def _dated(home: Home, now: datetime) -> list[Alert]:
         *_guarded(events.NOISE_ALONE, "rounds", lambda: _noise(home, now)),
         *_guarded(events.CERTIFICATE, "certificates", lambda: _certificates(home, now)),
         *_guarded(events.PREFERENCES, "spool", lambda: _preferences(home, now)),
+        *_guarded(events.TIMER, "timers", lambda: timed_alerts(home.folder, events.TIMER, now)),
     ]
 
 

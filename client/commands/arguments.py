@@ -14,6 +14,7 @@ from wardround.client.commands.service_flags import service
 from wardround.protocol.alerts.words import alerts
 from wardround.protocol.command_line.metrics_flags import metrics_at
 from wardround.protocol.command_line.parser import Command, OneLineParser, begin, whole_number
+from wardround.protocol.command_line.timer_flags import by_timer
 
 
 def _init(parser: OneLineParser) -> None:
@@ -95,6 +96,7 @@ def _decision(parser: OneLineParser) -> None:
 
 
 def _score(parser: OneLineParser) -> None:
+    by_timer(parser, "score")
     parser.add_argument("model", type=Path, metavar="MODEL", help="a study's model.safetensors")
     parser.add_argument(
         "out", type=Path, metavar="OUT", help="a new .csv or .parquet file, or a folder for new ones"

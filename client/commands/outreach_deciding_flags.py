@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wardround.client.commands.flags import inner
 from wardround.protocol.command_line.parser import OneLineParser, whole_number
+from wardround.protocol.command_line.timer_flags import by_timer
 
 
 def add_deciding(parser: OneLineParser) -> None:
@@ -29,6 +30,7 @@ def add_deciding(parser: OneLineParser) -> None:
     export = inner(
         parser, "export", "send what was approved to a recipient of policy.yaml; each message once"
     )
+    by_timer(export, "export")
     export.add_argument("recipient", metavar="RECIPIENT", help="its name in policy.yaml")
     export.add_argument("--as-of", metavar="TIME", help="in a simulated home: the time that counts")
     export.add_argument(
@@ -76,6 +78,7 @@ def _standing(parser: OneLineParser) -> None:
 
 
 def _inbound(parser: OneLineParser) -> None:
+    by_timer(parser, "inbound")
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a .csv or .jsonl file")
     parser.add_argument(
         "--page", action="store_true", help="without FILE: read what patients chose on their page"

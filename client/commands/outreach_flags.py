@@ -5,6 +5,7 @@ from pathlib import Path
 from wardround.client.commands.flags import inner, of_model
 from wardround.client.commands.outreach_deciding_flags import add_deciding
 from wardround.protocol.command_line.parser import OneLineParser
+from wardround.protocol.command_line.timer_flags import by_timer
 
 
 def outreach(parser: OneLineParser) -> None:
@@ -19,6 +20,7 @@ def outreach(parser: OneLineParser) -> None:
     propose = inner(
         parser, "propose", "propose what is due now, and void what no longer may be sent; sends nothing"
     )
+    by_timer(propose, "propose")
     propose.add_argument("--as-of", metavar="TIME", help="in a simulated home: the time that counts")
     watch = inner(parser, "watch", "propose as soon as a table or a module changed, until it is stopped")
     context = inner(parser, "context", "say what a portal may show a visitor without a record; keeps nothing")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wardround.client.commands.flags import inner
 from wardround.protocol.command_line.parser import OneLineParser, whole_number
+from wardround.protocol.command_line.timer_flags import by_timer
 
 
 def ledger(parser: OneLineParser) -> None:
@@ -34,6 +35,7 @@ def ledger(parser: OneLineParser) -> None:
     evidence.add_argument("--out", type=Path, metavar="OUT", help="write what is kept here into a new file")
     backup = inner(parser, "backup", "write the whole ledger into one file; the agent may run")
     backup.add_argument("file", type=Path, metavar="FILE", help="a new file, or an older backup")
+    by_timer(backup, "backup")
     restore = inner(parser, "restore", "restore a backup, if it is the newest")
     restore.add_argument("file", type=Path, metavar="FILE", help="the newest backup")
     _recover(inner(parser, "recover", _RECOVER))

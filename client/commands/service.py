@@ -68,8 +68,8 @@ def _timed_words(options: Namespace) -> dict[str, list[str]]:
 
     found = {}
     for flag, example, command in (
-        ("score", SCORE, ["score"]),
-        ("propose", PROPOSE, ["outreach", "propose"]),
+        ("score", SCORE, ["score", "--by-timer", "24"]),
+        ("propose", PROPOSE, ["outreach", "propose", "--by-timer", "24"]),
     ):
         if (text := getattr(options, flag)) is None:
             continue

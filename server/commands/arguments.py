@@ -9,6 +9,7 @@ from wardround.pages.account_words import account_words
 from wardround.protocol.alerts.words import alerts
 from wardround.protocol.command_line.metrics_flags import metrics_at
 from wardround.protocol.command_line.parser import Command, OneLineParser, begin
+from wardround.protocol.command_line.timer_flags import by_timer
 from wardround.server.commands.study_flags import (
     contract,
     feasibility,
@@ -98,6 +99,7 @@ def _recall(parser: OneLineParser) -> None:
 
 def _backup(parser: OneLineParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the copy; an older one of yours is replaced")
+    by_timer(parser, "backup")
 
 
 def _restore(parser: OneLineParser) -> None:

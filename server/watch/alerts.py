@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from wardround.protocol.alerts.alert import Alert
 from wardround.protocol.alerts.ending import ending
+from wardround.protocol.alerts.timed import timed_alerts
 from wardround.protocol.errors import WardroundError
 from wardround.server.store.event_log import closed_rounds
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
@@ -26,8 +27,9 @@ def stand(folder: Path, now: datetime | None = None) -> list[Alert]:
     """Give all alerts that stand; what cannot be looked at is one. now: by default of the clock, in UTC."""
     try:
         home = load_operator_home(folder)
-        logs = read_logs(home)
-        return [*of_standing(standing(home, now, logs)), *_disk(home), *_missed(logs)]
+        logs, told_at = read_logs(home), now or datetime.now(UTC)
+        plain = standing(home, now, logs)
+        return [*of_standing(plain), *_disk(home), *_missed(logs), *_timers(home, told_at)]
     except WardroundError as error:
         every = frozenset(events.EVENTS)
         return [Alert(event=events.HOME, subject="home", text=str(error), hides=every - {events.HOME})]
@@ -111,6 +113,14 @@ def _disk(home: OperatorHome) -> Iterator[Alert]:
             text=text,
             remedy="free some space: a round that is closed must be kept",
         )
+
+
+def _timers(home: OperatorHome, now: datetime) -> list[Alert]:
+    try:
+        return list(timed_alerts(home.folder, events.TIMER, now))
+    except WardroundError as error:
+        hides = frozenset({events.TIMER})
+        return [Alert(event=events.TIMER, subject="timers, not looked at", text=str(error), hides=hides)]
 
 
 def _missed(logs: Logs) -> Iterator[Alert]:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 SERVER_DOWN, HOSPITAL_AWAY, CLOCK = "server_down", "hospital_away", "clock"
 ROUND_MISSED, APPROVAL = "round_missed", "approval_pending"
 FINISHED, STOPPED, NOT_RELEASABLE = "study_finished", "study_stopped", "not_releasable"
-CERTIFICATE, DISK, HOME = "certificate", "disk", "home"
+CERTIFICATE, DISK, HOME, TIMER = "certificate", "disk", "home", "timer"
 
 EVENTS: Mapping[str, str] = MappingProxyType(
     {
@@ -21,5 +21,6 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         CERTIFICATE: "a certificate ends within 30, 7 or 1 days",
         DISK: "little room is left",
         HOME: "the operator's home cannot be read",
+        TIMER: "a run that a timer starts failed, or never began",
     }
 )

@@ -61,7 +61,10 @@ def test_all_parts_are_written_with_this_machines_values_and_the_same_again_chan
     # Who may reach the patients' page is not said by where the hospital's people sit.
     page = re.findall(r"(?m)^IPAddressAllow=(.*)", text["wardround-preferences.service"])
     assert page == ["127.0.0.1 ::1"]
-    assert "main score models/spring.safetensors scores --personal\n" in text["wardround-score.service"]
+    assert (
+        "main score --by-timer 24 models/spring.safetensors scores --personal\n"
+        in text["wardround-score.service"]
+    )
     assert "OnCalendar=*-*-* 06:15:00\n" in text["wardround-propose.timer"]
     assert "systemctl enable --now wardround-agent.service" in capsys.readouterr().out
     assert install(tmp_path, *ALL) == 0

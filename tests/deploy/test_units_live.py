@@ -83,6 +83,19 @@ for _ in range(100_000):
 )
 
 
+NOW_AND_HERE = """
+mkdir -p /run/systemd/system/UNIT.d
+printf '[Timer]\\nOnActiveSec=2s\\nAccuracySec=1s\\n' > /run/systemd/system/UNIT.d/now.conf
+systemctl daemon-reload; systemctl restart UNIT
+"""
+"""Has a timer come two seconds from now, and as it does every day."""
+
+
+def awaited(machine: Machine, command: str) -> str:
+    """Try a command for a minute until it does not fail."""
+    return machine.shell(f"for _ in $(seq 60); do {command} && exit 0; sleep 1; done; exit 1")
+
+
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Both guides, followed to where a study could begin."""
@@ -130,6 +143,24 @@ def test_a_nights_scores_are_written_by_their_unit(machine: Machine) -> None:
     machine.shell("systemctl start wardround-score.service; systemctl enable --now wardround-score.timer")
     assert machine.shell(f"cat {HOSPITAL}/scores/*.csv").startswith("row,")
     assert "wardround-score.timer" in machine.shell("systemctl list-timers --no-pager")
+
+
+def test_a_nights_proposals_are_written_by_their_timer_and_a_run_that_fails_is_told(machine: Machine) -> None:
+    install = f"wardround-hospital service install --yes --server {SERVER} --propose"
+    for begin in ("outreach begin", "content begin"):
+        machine.shell(f"{AS_HOSPITAL} wardround-hospital {begin} --home {HOSPITAL}")
+    machine.shell(f"{install} '' && systemctl enable --now wardround-propose.timer")
+    machine.shell(NOW_AND_HERE.replace("UNIT", "wardround-propose.timer"))
+    awaited(
+        machine, "systemctl show -p ExecMainExitTimestampMonotonic --value wardround-propose | grep -v ^0"
+    )
+    machine.shell("! systemctl --quiet is-failed wardround-propose", seconds=60)
+    listed = f"{AS_HOSPITAL} wardround-hospital alerts list --home {HOSPITAL}"
+    assert "timer: propose" not in machine.shell(listed)
+    machine.shell(f"{install} 'models/none.safetensors'; systemctl start wardround-propose || true")
+    assert "timer: propose: the run of" in machine.shell(listed)
+    machine.shell(f"{install} '' && systemctl start wardround-propose")
+    assert "timer: propose" not in machine.shell(listed)
 
 
 def as_the_supernode(machine: Machine, name: str, program: str) -> list[str]:

@@ -66,6 +66,46 @@ def test_a_study_that_nobody_decided_on_is_told_until_it_is_decided_or_over(soun
     assert stands(sound) == {}
 
 
+def test_a_run_of_a_timer_that_failed_is_told_without_its_reason(sound, capsys) -> None:
+    line = ["score", "--home", str(sound.folder), "--by-timer", "24", "spring.safetensors", "QSECRETQ"]
+    assert main(line) == 2
+    assert "QSECRETQ" in capsys.readouterr().err
+    text = stands(sound, datetime.now(UTC))["timer"]
+    assert "score: the run of" in text
+    assert "journalctl -u wardround-score" in text
+    assert "QSECRETQ" not in text
+    note = (sound.folder / "timers/score/run.json").read_bytes()
+    assert main([word for word in line if word not in ("--by-timer", "24")]) == 2  # by hand
+    assert (sound.folder / "timers/score/run.json").read_bytes() == note
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("outreach", "propose"),
+        ("outreach", "export", "it"),
+        ("outreach", "inbound", "--page"),
+        ("ledger", "backup", ""),
+    ],
+)
+def test_each_command_that_a_timer_may_start_is_noted(sound, words: tuple[str, ...], capsys) -> None:
+    assert main([*words, "--home", str(sound.folder), "--by-timer", "24"]) == 2
+    capsys.readouterr()
+    assert f"{words[1]}: the run of" in stands(sound, datetime.now(UTC))["timer"]
+
+
+def test_a_wrong_clock_tells_of_no_run_that_did_not_begin(sound, monkeypatch) -> None:
+    main(["outreach", "propose", "--home", str(sound.folder), "--by-timer", "24"])
+    assert set(stands(sound, datetime(2001, 1, 1, tzinfo=UTC))) == {"clock"}
+
+
+def test_a_note_of_a_timer_that_nobody_can_read_is_an_alert(sound) -> None:
+    note = sound.folder / "timers/score/run.json"
+    note.parent.mkdir(parents=True)
+    note.write_text("{}")
+    assert "is not what a run wrote; remove it" in stands(sound)["timer"]
+
+
 def test_a_study_that_is_over_waits_for_nobody(sound) -> None:
     terms = small_terms(expires_at=(NOW + timedelta(hours=1)).isoformat(timespec="seconds"))
     assert sound.clause(terms=terms) == "approval"
@@ -129,7 +169,7 @@ def test_a_wrong_clock_ends_no_certificate_and_no_study(sound, days: int) -> Non
     assert set(stands(sound)) == {"study_to_approve"}
     [clock] = standing.local(load_home(sound.folder), NOW + timedelta(days=days))
     assert clock.event == "clock"
-    assert clock.hides == {"certificate", "study_to_approve", "noise_alone", "preferences"}
+    assert clock.hides == {"certificate", "study_to_approve", "noise_alone", "preferences", "timer"}
 
 
 def test_a_ledger_that_does_not_open_is_told(sound) -> None:

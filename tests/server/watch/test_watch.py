@@ -221,6 +221,20 @@ def test_every_event_that_is_told_stands_in_the_list() -> None:
     assert names == set(EVENTS)
 
 
+def test_a_backup_that_failed_at_night_is_told_until_one_went_well(served, tmp_path, capsys) -> None:
+    folder = served.home.folder
+    line = ["backup", "--home", str(folder), "--by-timer", "24"]
+    assert main([*line, str(tmp_path / "none" / "op.backup")]) == 2
+    assert told(served.home) == {"timer": ["backup"]}
+    assert main([*line, str(tmp_path / "op.backup")]) == 0
+    assert told(served.home) == {}
+    late = {alert.key for alert in alerts.stand(folder, datetime.now(UTC) + timedelta(days=2))}
+    assert "timer backup, overdue" in late
+    capsys.readouterr()
+    (folder / "timers/backup/run.json").write_text("[]")
+    assert told(served.home) == {"timer": ["timers, not looked at"]}
+
+
 def test_whether_a_lock_is_held_is_seen_without_taking_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     assert is_held(path) is False
