@@ -2,11 +2,16 @@
 
 import fcntl
 import os
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from wardround.protocol.errors import ConfigurationError
+
+_LAYOUT = "hhqqi4x"
+"""Linux's struct flock: kind, whence, start, length, process."""
 
 
 @contextmanager
@@ -23,6 +28,7 @@ def alone(path: Path, busy: str) -> Iterator[None]:
         try:
             # Not a file that is removed at the end: the kernel lets go of this lock however its process dies.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _let_be_seen(file)
             there = path.stat()
         except (BlockingIOError, FileNotFoundError) as error:
             raise ConfigurationError(busy) from error
@@ -33,19 +39,19 @@ def alone(path: Path, busy: str) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool | None:
-    """Whether a process holds the lock now; None where this machine does not tell (Linux does, in /proc/locks).
+    """Whether a process holds the lock now; None where this system does not tell (Linux does).
 
-    Nothing is locked for it: whoever takes the lock at the same moment must not find it taken.
+    Nothing is locked for it: whoever takes the lock at the same moment must not find it taken. A process of another
+    container counts too, whose locks /proc/locks does not show.
     """
     try:
-        found = path.stat()
-        rows = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
-    except FileNotFoundError as error:
-        return None if error.filename == "/proc/locks" else False
-    except OSError:
+        with path.open("rb") as file:
+            answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _record(fcntl.F_WRLCK))
+    except FileNotFoundError:
+        return False
+    except (OSError, AttributeError):
         return None
-    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
-    return any(row[1] == "FLOCK" and row[5] == place for row in rows if len(row) > 5)
+    return bool(struct.unpack(_LAYOUT, answer)[0] != fcntl.F_UNLCK)
 
 
 @contextmanager
@@ -54,3 +60,14 @@ def in_turn(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _let_be_seen(file: TextIO) -> None:
+    """Lay a second lock over the same file, which unlike the first can be asked for; it ends with the file too."""
+    # A system without such locks, or a file system: then nobody can ask, and the first lock holds all the same.
+    with suppress(OSError, AttributeError):
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _record(fcntl.F_WRLCK))
+
+
+def _record(kind: int) -> bytes:
+    return struct.pack(_LAYOUT, kind, os.SEEK_SET, 0, 0, 0)

@@ -1,11 +1,15 @@
 """Status, metrics and alerts say what the event logs say, to the number."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
+from subprocess import PIPE
 from threading import Thread
 from types import SimpleNamespace
 
@@ -233,6 +237,20 @@ def test_a_backup_that_failed_at_night_is_told_until_one_went_well(served, tmp_p
     capsys.readouterr()
     (folder / "timers/backup/run.json").write_text("[]")
     assert told(served.home) == {"timer": ["timers, not looked at"]}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_lock_that_is_held_in_another_container_is_seen(tmp_path: Path) -> None:
+    path, hold = tmp_path / "lock", "import sys, wardround.server.store.lock as lock, pathlib\n"
+    hold += "with lock.alone(pathlib.Path(sys.argv[1]), ''):\n print('held', flush=True)\n sys.stdin.read()"
+    line = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c"]
+    look = "import sys, wardround.server.store.lock as lock, pathlib; print(lock.is_held(pathlib.Path(sys.argv[1])))"
+    with subprocess.Popen([*line, hold, path], stdin=PIPE, stdout=PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert subprocess.check_output([*line, look, path], text=True) == "True\n"
+        holder.communicate("", timeout=30)
+    assert subprocess.check_output([*line, look, path], text=True) == "False\n"
 
 
 def test_whether_a_lock_is_held_is_seen_without_taking_it(tmp_path: Path) -> None:
