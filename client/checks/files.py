@@ -144,7 +144,8 @@ def ledger(opened: SqliteLedger, home: Home, current: Policy) -> Iterator[Findin
     checked = verify(export(opened.entries()), home.key.public)
     spent = opened.spent("training", current.delta)
     life = current.max_epsilon_for_life
-    text = f"{checked.entries} entries, all signed and in place; ε spent {spent:.3g} of {life:g}"
+    count = f"{checked.entries} {'entry' if checked.entries == 1 else 'entries'}"
+    text = f"{count}, all signed and in place; ε spent {spent:.3g} of {life:g}"
     if spent >= life:
         yield fault("ledger", text, "the budget for life is used up, so no study can learn here")
     else:

@@ -32,10 +32,19 @@ def identity(home: Home, tables: Tables, contract: Contract) -> Iterator[Finding
             yield from _named(table, count_named(tables, contract, table))
 
 
+_FORM_WORDS = {
+    "as_written": "as it is written",
+    "text": "as text",
+    "number": "as a number",
+    "uuid": "as a UUID",
+}
+
+
 def describe(seen: Spellings, column: str, form: str) -> str:
     """Say in a line how many patients there are and how often each occurs."""
+    how = _FORM_WORDS.get(form, form)
     return (
-        f"column {shown(column)}, as {form.replace('_', ' ')}: {seen.patients:,} patients; events per patient: median "
+        f"column {shown(column)}, {how}: {seen.patients:,} patients; events per patient: median "
         f"{seen.median_events:g}, largest {seen.most_events:,}; {seen.collapsed:,} of them are spelt in several ways"
     )
 
@@ -121,7 +130,9 @@ def _repeated(seen: Repeated) -> Iterator[Finding]:
 def _named(table: str, named: list[Named]) -> Iterator[Finding]:
     rows, nobody = sum(one.rows for one in named), sum(one.nobody for one in named)
     nearly = sum(one.nearly for one in named)
-    kinds = ", ".join(f"{one.nobody:,} of {one.rows:,} {one.kind or 'rows'}" for one in named[:6])
+    kinds = ", ".join(
+        f"{one.nobody:,} of {one.rows:,}{f' {one.kind}' if one.kind else ''}" for one in named[:6]
+    )
     if rows and nobody == rows:
         yield fault("identity", f"{table}: none of {rows:,} rows names a patient who has a message", _SETTLE)
     elif nearly:
@@ -131,4 +142,4 @@ def _named(table: str, named: list[Named]) -> Iterator[Finding]:
             _SETTLE,
         )
     elif nobody:
-        yield ok("identity", f"{table}: name nobody who has a message: {kinds}")
+        yield ok("identity", f"{table}: rows that name nobody with a message: {kinds}")

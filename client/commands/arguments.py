@@ -219,7 +219,7 @@ COMMANDS = (
     Command(
         "metrics",
         "metrics",
-        "serve Prometheus what settings and ledger tell; nothing of it depends on tables",
+        "serve metrics for Prometheus; nothing in them depends on tables",
         lambda parser: metrics_at(parser, 9465),
         machine=False,
     ),
@@ -244,7 +244,10 @@ COMMANDS = (
         "model", "model", "show who signed a model and its card, and whether it may be used here", _model
     ),
     Command(
-        "recall", "recall", "record that an operator recalled a model; nothing here uses it then", _recall
+        "recall",
+        "recall",
+        "record that an operator recalled a model; nothing here uses it from then on",
+        _recall,
     ),
     Command("score", "score", "write one probability per message, with reasons", _score),
     Command("people", "people", "say who decides about messages to patients, and in which role", _people),
@@ -253,7 +256,7 @@ COMMANDS = (
     Command(
         "preferences",
         "preferences",
-        "the page on which patients choose their messages: set it up, and serve it",
+        "set up and serve the page on which patients choose their messages",
         preferences,
     ),
     Command(

@@ -54,13 +54,16 @@ class TableFormat:
 PLAIN = TableFormat()
 
 
+_SEPARATOR_WORDS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+
+
 def describe_format(form: TableFormat) -> str:
     """Return one line that says how a table is read: what was set, what was sniffed, and how dates are read."""
     names = "first line names the columns" if form.header else "no line of names"
     lasting = form.newlines == IN_CELLS
     words = {"yes": form.true, "no": form.false, "missing": form.missing}
     parts = [
-        f"separator {'tab' if form.separator == chr(9) else form.separator}" if form.separator else "",
+        f"separator {_SEPARATOR_WORDS.get(form.separator, form.separator)}" if form.separator else "",
         f"quote {form.quote or 'none'}" if form.quote != '"' else "",
         form.encoding.upper() if form.encoding else "",
         f"sheet {form.sheet}" if form.sheet else "",

@@ -167,7 +167,7 @@ COMMANDS = (
     Command(
         "metrics",
         "metrics",
-        "serve Prometheus how server, hospitals and studies stand",
+        "serve metrics for Prometheus, about server, hospitals and studies",
         lambda parser: metrics_at(parser, 9464),
         machine=False,
     ),

@@ -34,7 +34,7 @@ def lines(forecast: StudyForecast) -> Iterator[str]:
     yield from cost_lines(forecast)
     yield from noise_lines(forecast)
     yield (
-        f"time: about {forecast.seconds / 60:.0f} minutes plus the hospitals' computing, at most "
+        f"time: about {forecast.seconds / 60:.0f} min plus the hospitals' computing, at most "
         f"{forecast.longest_seconds / 3600:.1f} h"
     )
     yield (
