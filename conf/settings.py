@@ -251,8 +251,8 @@ class StudySettings:
         self.privacy.check_steps(self.training)
         check_mitigation(self.fairness, self.evaluation, self.model)
         self.outreach.check_data(self.data.name)
-        fits = not self.outreach.wanted or self.model.structure.additive
-        line = f"needs model=additive, whose gains have known errors (here model={self.model.kind})"
+        fits = not self.outreach.wanted or self.model.structure.convex
+        line = f"needs model={kinds_with('convex')}, whose gains have known errors (here model={self.model.kind})"
         require(fits, "outreach.kind", self.outreach.kind, line)
         self._check_carrier()
 

@@ -17,7 +17,7 @@ NO_CELLS: Floats = np.zeros(0)
 
 
 def shared_effects(model: ModelSettings, layout: Layout, weights: Floats) -> Floats:
-    """Give an additive model's effects, float64 [layout.width], in log-odds per unscaled column."""
+    """Give a model's main effects, float64 [layout.width], in log-odds per unscaled column."""
     effects: Floats = named_parameters(model, layout, weights)["linear"] * column_scale(model, layout)
     return effects
 

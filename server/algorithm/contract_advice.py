@@ -25,6 +25,7 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import require
 from wardround.protocol.model.model import column_scale
+from wardround.protocol.terms.structure import kinds_with
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import noise_gain
 from wardround.server.algorithm.fisher import BERNOULLI_VARIANCE, RANGED_SPREAD
@@ -84,12 +85,16 @@ class ContractAdvice:
 
 
 def advise(terms: Terms) -> ContractAdvice:
-    """Say what is learned of each field. ConfigurationError for a model that is not additive, or for several steps."""
+    """Say what is learned of each field, of a model of interactions in the rounds before theirs.
+
+    ConfigurationError for a model with hidden layers, or of a user's own, or for several steps.
+    """
     model, steps = terms.model, terms.training.local_steps
     remedy = (
-        "must be additive: what noise does to another model is not known in closed form; set model=additive"
+        f"must be {kinds_with('convex')}: what noise does to another model is not known in closed form; set "
+        "model=additive"
     )
-    require(model.structure.additive, "model.kind", model.kind, remedy)
+    require(model.structure.convex, "model.kind", model.kind, remedy)
     require(steps == 1, "training.local_steps", steps, "must be 1: advice reads the noise of one gradient")
     scale = float(column_scale(terms.model, terms.contract.layout)[0])
     noise = _noise_stddev(terms)

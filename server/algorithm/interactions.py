@@ -20,8 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from wardround.protocol.arrays import Floats
-from wardround.protocol.contract.layout import Cross
+from wardround.protocol.contract.layout import MOST_INTERACTING_BINS, Cross
 from wardround.protocol.model.interactions import cell_scale
+from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import noise_gain
 from wardround.server.algorithm.fisher import BERNOULLI_VARIANCE
@@ -110,6 +111,34 @@ def evidence(terms: Terms) -> float:
         for pair, energy in zip(pairs, energies, strict=True)
     ]
     return math.fsum(stand_out) / len(pairs)
+
+
+def why_additive(asked: ModelSettings, terms: Terms) -> str:
+    """Say in one line why a study that asked for interactions has none; empty where it has them, or did not ask.
+
+    terms: as composed. From public quantities, as the rule itself.
+    """
+    if not asked.structure.interactions or terms.model.structure.interactions:
+        return ""
+    training = terms.training
+    if training.optimizer != "newton":
+        why = f"they need training.optimizer=newton (here {training.optimizer})"
+    elif training.sampling_rate < 1:
+        why = f"they need training.sampling_rate=1 (here {training.sampling_rate:g})"
+    elif not terms.contract.layout.interactions:
+        why = (
+            f"the contract has no two features of at most {MOST_INTERACTING_BINS} bins that it does not cross"
+        )
+    else:
+        why = evidence_words(evidence(terms))
+    return f"model={asked.kind} is additive here, without interactions: {why}"
+
+
+def evidence_words(found: float) -> str:
+    """Say what ``evidence`` means for a study that has so much of it."""
+    stands_out = f"a typical one would stand out by {found:.1f} standard deviations of its noise"
+    enough = found >= LEAST_EVIDENCE
+    return f"{stands_out}, and {LEAST_EVIDENCE:g} are {'enough' if enough else 'needed'}"
 
 
 def weights_of(terms: Terms, released: Released) -> Floats:

@@ -14,6 +14,10 @@ Exact where the mean loss is quadratic with the curvature H, every planned hospi
 approximation otherwise: H is read from a noised row with one h in the place of p(1 − p), so that later gradients do not
 cancel the noise of earlier weights whole; clipping bends the gradients of few patients; and the noise of the moment
 round, and that in what is read of each field's spread, moves F itself, which is not counted.
+
+A model of interactions has main effects that all rounds but the last learned as an additive model's, and that the last
+leaves as they are: theirs is the same error, by the noise of those rounds. Of interactions none is stated.
+
 ``test_the_noise_moves_weights_as_far_as_is_stated`` runs a study again and again with other noise, and
 refuses two thirds of the error as well as three halves.
 """
@@ -36,8 +40,9 @@ from wardround.server.algorithm.optimize import OptimizerState, row_noise_stddev
 def noise_factor(terms: Terms, state: OptimizerState) -> Floats | None:
     """Give A of the covariance A Aᵀ that noise alone gives the effects: float64 [width, width].
 
-    Effects are log-odds per unscaled column. state: after the last round. None where the study was not newton's, or
-    has interactions, or its moment round was lost: the noise then went through other steps, and nothing is stated.
+    Effects are log-odds per unscaled column, the main ones of a model of interactions. state: after the last round.
+    None where the study was not newton's, or its moment round was lost: the noise then went through other steps, and
+    nothing is stated.
     """
     if (gain := _gain(terms, state)) is None:
         return None
@@ -59,8 +64,7 @@ def posterior_factor(terms: Terms, state: OptimizerState) -> Floats | None:
 
 
 def _gain(terms: Terms, state: OptimizerState) -> Gain | None:
-    # Of interactions no error is known, and that of main effects alone would not be the model's.
-    known = terms.training.optimizer == "newton" and terms.model.structure.additive
+    known = terms.training.optimizer == "newton" and terms.model.structure.convex
     if not known or not state.row_count or not state.steps:
         return None
     return cached_gain(terms, state.mean_row, row_noise_stddev(state, terms), state.factors)

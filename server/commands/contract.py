@@ -2,12 +2,13 @@
 
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.say import say, say_json
 from wardround.server.algorithm.contract_advice import ContractAdvice, FieldAdvice, TreeAdvice, advise
+from wardround.server.algorithm.interactions import LEAST_EVIDENCE, evidence, evidence_words
 from wardround.server.commands.settings import composed_proposal, show_settings
 from wardround.server.study.sign_terms import unsigned_terms
 
@@ -22,15 +23,21 @@ def run(options: Namespace) -> None:
         return
     proposed = composed_proposal(options.settings, study=STUDY, key=Path(), out=Path())
     terms = unsigned_terms(proposed)
-    advice = advise(terms)
+    # Asked of the additive study: interactions take their budget from its rounds.
+    main = (
+        terms
+        if terms.model == proposed.model.main
+        else unsigned_terms(replace(proposed, model=proposed.model.main))
+    )
+    advice, interactions = advise(terms), evidence(main)
     if options.json:
-        say_json(plain(terms, advice))
+        say_json(plain(terms, advice, interactions))
     else:
-        say(*lines(terms, advice))
+        say(*lines(terms, advice, interactions))
 
 
-def plain(terms: Terms, advice: ContractAdvice) -> dict[str, object]:
-    """Give all of it as plain data."""
+def plain(terms: Terms, advice: ContractAdvice, interactions: float) -> dict[str, object]:
+    """Give all of it as plain data. interactions: their ``evidence``."""
     return {
         "contract": terms.contract.name,
         "fingerprint": terms.contract.fingerprint,
@@ -40,6 +47,8 @@ def plain(terms: Terms, advice: ContractAdvice) -> dict[str, object]:
         "delta": terms.privacy.delta,
         "noise": terms.privacy.noise,
         "rounds": terms.training.rounds,
+        "model": terms.model.kind,
+        "interactions_evidence": interactions,
         "affordable_bins": advice.affordable_bins,
         "least_share": advice.least_share,
         "fields": [{**asdict(one), "drowns": one.drowns} for one in advice.fields],
@@ -47,8 +56,8 @@ def plain(terms: Terms, advice: ContractAdvice) -> dict[str, object]:
     }
 
 
-def lines(terms: Terms, advice: ContractAdvice) -> Iterator[str]:
-    """Say all of it to a person."""
+def lines(terms: Terms, advice: ContractAdvice, interactions: float) -> Iterator[str]:
+    """Say all of it to a person. interactions: their ``evidence``."""
     privacy, patients = terms.privacy, sum(terms.training.public_patients.values())
     yield (
         f"contract {terms.contract.name}: {len(terms.hospitals)} hospitals, {patients} patients; "
@@ -64,6 +73,7 @@ def lines(terms: Terms, advice: ContractAdvice) -> Iterator[str]:
     yield from map(field_line, advice.fields)
     yield from map(tree_line, advice.trees)
     yield word_line(advice)
+    yield interactions_line(terms, interactions)
     drowned = sum(field.drowns for field in advice.fields)
     yield f"{drowned} of {len(advice.fields)} drown"
     if drowned:
@@ -95,6 +105,14 @@ def tree_line(one: TreeAdvice) -> str:
     return (
         f"{one.name}: list {one.kept} of {one.levels} levels, {len(one.nodes)} nodes: {', '.join(one.nodes)}"
     )
+
+
+def interactions_line(terms: Terms, found: float) -> str:
+    """Say whether the study has, or could have, effects of two features together that the contract does not cross."""
+    if terms.model.structure.interactions:
+        return f"interactions are learned, in the last round: {evidence_words(found)}"
+    could = "; model=interactions learns them" if found >= LEAST_EVIDENCE else ""
+    return f"interactions that the contract does not cross: {evidence_words(found)}{could}"
 
 
 def word_line(advice: ContractAdvice) -> str:

@@ -33,6 +33,8 @@ def lines(forecast: StudyForecast) -> Iterator[str]:
     )
     yield from cost_lines(forecast)
     yield from noise_lines(forecast)
+    if forecast.why_additive:
+        yield forecast.why_additive
     yield (
         f"time: about {forecast.seconds / 60:.0f} min plus the hospitals' computing, at most "
         f"{forecast.longest_seconds / 3600:.1f} h"
@@ -127,6 +129,8 @@ def plain(forecast: StudyForecast) -> dict[str, object]:
         "study": terms.study,
         "fingerprint": terms.fingerprint,
         "rounds": terms.training.rounds,
+        "model": terms.model.kind,
+        "why_additive": forecast.why_additive,
         "evaluations": len(terms.evaluation.rounds) if terms.evaluation else 0,
         "cost": asdict(forecast.cost),
         "noise": terms.privacy.noise,

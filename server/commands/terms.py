@@ -8,6 +8,7 @@ from wardround.conf.proposal import Proposal, proposal
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.wire.signed_terms import save_terms
+from wardround.server.algorithm.interactions import why_additive
 from wardround.server.commands.settings import show_settings
 from wardround.server.study.own_parts import declare_own_parts
 from wardround.server.study.sign_terms import evaluation_words, noise_words, signed_terms
@@ -28,6 +29,7 @@ def write_terms(proposed: Proposal, as_json: bool) -> None:
     signed = signed_terms(proposed, datetime.now(UTC))
     save_terms(signed, proposed.out)
     terms = signed.terms
+    additive = why_additive(proposed.model, terms)
     if as_json:
         say_json(
             {
@@ -36,6 +38,8 @@ def write_terms(proposed: Proposal, as_json: bool) -> None:
                 "fingerprint": terms.fingerprint,
                 "hospitals": list(terms.hospitals),
                 "rounds": terms.training.rounds,
+                "model": terms.model.kind,
+                "why_additive": additive,
                 "epsilon": terms.privacy.epsilon,
                 "delta": terms.privacy.delta,
                 "noise": terms.privacy.noise,
@@ -49,6 +53,7 @@ def write_terms(proposed: Proposal, as_json: bool) -> None:
         f"{_asked(terms)} at ε = {terms.privacy.epsilon:g}, δ = {terms.privacy.delta:g}, "
         f"noise multiplier {_multipliers(terms)}, until {terms.expires_at[:10]}",
         noise_words(terms),
+        *((additive,) if additive else ()),
         *((evaluation_words(terms),) if terms.query is None else ()),
         f"fingerprint {terms.fingerprint}",
     )

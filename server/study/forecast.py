@@ -16,6 +16,7 @@ from wardround.protocol.terms.secure_sum import SecureSumChoice
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.wire.published_policy import PublishedPolicy, load_policy
 from wardround.protocol.wire.signed_terms import SignedTerms, signed_terms_to_bytes
+from wardround.server.algorithm.interactions import why_additive
 from wardround.server.algorithm.noise_choice import noise_costs
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 from wardround.server.study.served import check_times
@@ -57,7 +58,8 @@ class StudyForecast:
     """A study before it is run. sums: None where it has no secure ones.
 
     requests: plans that each hospital answers at most. It, longest_seconds and bytes_in_all count spare rounds, as ε
-    does; seconds none, nor the hospitals' own computing. unread: names of files beside the policies. noise_costs: by
+    does; seconds none, nor the hospitals' own computing. why_additive: of a study that asked for interactions
+    (``server.algorithm.interactions``), else empty. unread: names of files beside the policies. noise_costs: by
     noise mode (``server.algorithm.noise_choice``); empty for several local steps, and for a query.
     """
 
@@ -69,6 +71,7 @@ class StudyForecast:
     bytes_per_round: int
     bytes_in_all: int
     sums: SumForecast | None
+    why_additive: str
     noise_costs: Mapping[str, float]
     outlooks: tuple[Outlook, ...]
     unread: tuple[str, ...]
@@ -97,6 +100,7 @@ def study_forecast(serving: Serving) -> StudyForecast:
         bytes_per_round=per_round,
         bytes_in_all=(per_hospital + (sums.set_up if sums else 0)) * len(terms.hospitals),
         sums=sums,
+        why_additive=why_additive(serving.proposal.model, terms) if serving.proposal else "",
         noise_costs=noise_costs(terms, _choice(serving)) if _of_gradients(terms) else {},
         outlooks=outlooks(home, terms, serving.now),
         unread=unread(home),

@@ -8,13 +8,13 @@ import numpy as np
 from wardround.client.cohort import Cohort
 from wardround.client.outreach.choose.changes import GUARD
 from wardround.client.outreach.choose.gain import field_shares
+from wardround.client.outreach.reasons import shared_effects
 from wardround.client.personal.ridge import fit_effects
 from wardround.conf.compose import build
 from wardround.conf.settings import StudySettings
 from wardround.protocol.arrays import Booleans, Floats, Integers
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import require
-from wardround.protocol.model.model import column_scale
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.rounds import RoundState
 from wardround.server.algorithm.weight_error import posterior_factor
@@ -100,7 +100,7 @@ def engagement(
     """Measure every policy. state: after the last round; weights: the model's, mitigated or not."""
     moments, truth = field.moments, field.truth
     single = best_single(moments, truth)
-    scale = column_scale(terms.model, terms.contract.layout)
+    shared = shared_effects(terms.model, terms.contract.layout, weights)
     factor = posterior_factor(terms, state.optimizer)
     chosen: dict[str, Integers] = {
         "standard": np.full(len(moments), option_index(np.array(USUAL))),
@@ -112,7 +112,7 @@ def engagement(
     }
     contract, shares = terms.contract, field.shares(terms.contract)
     if factor is not None:
-        chosen["private"] = by_model(contract, moments, weights * scale, factor, single, shares, guard)
+        chosen["private"] = by_model(contract, moments, shared, factor, single, shares, guard)
         chosen["own"] = by_own_parts(
             field.population, moments, terms, weights, factor, field.training, single, shares
         )

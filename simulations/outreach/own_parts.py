@@ -6,12 +6,12 @@ import numpy as np
 
 from wardround.client.cohort import Cohort
 from wardround.client.outreach.proposals.own_part import KIND
+from wardround.client.outreach.reasons import shared_effects
 from wardround.client.personal.own_effects import own_effects
 from wardround.client.personal.personal_mixture import fit_mixture
 from wardround.client.personal.personal_scores import personal_design
 from wardround.client.personal.personalize import PersonalDesign
 from wardround.protocol.arrays import Floats, Integers
-from wardround.protocol.model.model import column_scale
 from wardround.protocol.terms.terms import Terms
 from wardround.simulations.outreach.options import Moments
 from wardround.simulations.outreach.policies import by_model
@@ -34,7 +34,7 @@ def by_own_parts(
     the shared model. Other arguments as of ``by_model``.
     """
     contract, layout = terms.contract, terms.contract.layout
-    shared = weights * column_scale(terms.model, layout)
+    shared = shared_effects(terms.model, layout, weights)
     design = personal_design(KIND, terms.model, layout, weights, training)
     mixture = fit_mixture(layout, training, design)
     names = population.messages["hospital"].gather(moments.rows).to_numpy()

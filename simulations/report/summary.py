@@ -90,6 +90,7 @@ class Results:
     invented. how_read: per table of one's own, how its cells were read, in words. terms, assessment: what the model
     card is written from. outreach: how many engage by who chooses messages; None where nobody asked.
     weight_error: float64 [width, width], A of the effects' covariance A Aᵀ; None where the study's steps do not tell.
+    why_additive: in a line, of a study that asked for interactions and has none; else empty.
     """
 
     study: str
@@ -119,6 +120,7 @@ class Results:
     training: Cohort | None = None
     outreach: Engagement | None = None
     weight_error: Floats | None = None
+    why_additive: str = ""
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together, so that no number is put beside the wrong name."""
@@ -223,7 +225,11 @@ def summarise(results: Results) -> dict[str, object]:
         },
         **_assessed(results),
         "outreach": None if results.outreach is None else _engaged(results.outreach),
-        "model": {"kind": results.model.kind, "parameters": len(results.weights)},
+        "model": {
+            "kind": results.model.kind,
+            "parameters": len(results.weights),
+            "why_additive": results.why_additive,
+        },
         "contract": {
             "name": results.contract.name,
             "version": results.contract.version,

@@ -73,6 +73,8 @@ def closing_lines(results: Results) -> list[str]:
     if not privacy.mode.alone:
         failed = privacy.epsilon_by_adversary[MASKS_FAILED]
         lines.append(f"If every mask failed: ε = {failed:.1f}.")
+    if results.why_additive:
+        lines.append(f"{results.why_additive}.")
     if results.real_table:
         lines.insert(0, f"WARNING: {PROTECTS_NOBODY_WARNING}")
     if "local_private" in results.scores:

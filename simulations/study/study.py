@@ -18,6 +18,7 @@ from wardround.protocol.terms.cost import training_events
 from wardround.protocol.terms.request import TABLES, UPDATE
 from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.text.say import say
+from wardround.server.algorithm.interactions import why_additive
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.rounds import OnRound, RoundState, RoundSummary, finished, reported_weights
 from wardround.server.algorithm.screen import NoRelease
@@ -129,6 +130,7 @@ def _conducted(settings: StudySettings) -> Results:
         how_read=federation.how_read,
         outreach=outreach,
         weight_error=posterior_factor(terms, state.optimizer),
+        why_additive=why_additive(settings.model, terms),
     )
 
 

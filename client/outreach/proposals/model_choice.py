@@ -2,7 +2,8 @@
 
 An option is proposed only where its gain exceeds its own standard error, and where its channel has room: prices share
 capacities out (``choose.prices``). Whoever refused to be personalised or learned from, or does not pass the gate now,
-keeps the standard message; and so does everybody where the model is not additive.
+keeps the standard message; and so does everybody where the model has hidden layers. Of a model of interactions the main
+effects choose, what a message does on average over patients: of these alone an error is stated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +63,7 @@ class ModelChoice:
     def __call__(self, standards: Standards, permission: Permission, timing: Timing, room: Room) -> Chosen:
         """Choose for every row; where nothing gains enough, the standard message stays."""
         rows = np.flatnonzero(permission.personalise[standards.index])
-        if not len(rows) or not self.stored.model.structure.additive:
+        if not len(rows) or not self.stored.model.structure.convex:
             return without_model(standards)
         bins = self.bins(self.settings.slots)
         variant, modules = self._variants(bins)

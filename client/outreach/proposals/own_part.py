@@ -28,7 +28,7 @@ def own_part(
     error_factor: of the shared model's effects, as published beside it.
     """
     model, layout = stored.model, contract.layout
-    if not model.structure.additive:
+    if not model.structure.convex:
         return None
     training = encode(admit(tables, contract, key, now).training, contract)
     if not training.patient_count:

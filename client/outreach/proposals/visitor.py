@@ -85,7 +85,7 @@ def _by_model(
     wall: datetime,
 ) -> Shown:
     """Let a model choose for somebody of whom it knows nothing, at this hour."""
-    if not model.stored.model.structure.additive:
+    if not model.stored.model.structure.convex:
         return shown
     at = np.array([[-1 if one is None else library.modules.index(one) for one in modules]])
     rule = (at < 0).astype(np.uint8)

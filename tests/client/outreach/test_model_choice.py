@@ -15,6 +15,7 @@ from wardround.client.outreach.proposals.model_choice import ModelChoice
 from wardround.client.outreach.proposals.own_part import own_part
 from wardround.client.outreach.propose import propose
 from wardround.protocol.contract.reading import contract_from_mapping
+from wardround.protocol.model.interactions import cell_count
 from wardround.protocol.model.model import column_scale
 from wardround.protocol.model.model_file import StoredModel
 from wardround.protocol.terms.settings import ModelSettings
@@ -67,12 +68,15 @@ def effects_of(contract, **by_label):
 def run(tmp_path):
     """Propose with a model of these effects; give each patient's module, and the proposals."""
 
-    def once(effects, error=0.0, settings=SETTINGS, contract=None, personal=False, **tables):
+    def once(effects, error=0.0, settings=SETTINGS, contract=None, personal=False, cells=None, **tables):
         read = contract_from_mapping({**CONTRACT, **(contract or {})})
         by_label = effects_of(read, **effects)
         library = library_of(visit_sms={}, visit_letter={"channel": "letter"})
         ground = grounds(tmp_path / "tables", settings, library, **{**TABLES, **tables})
-        stored = StoredModel(ModelSettings(), by_label / column_scale(ModelSettings(), read.layout), FACTS)
+        weights, kind = by_label / column_scale(ModelSettings(), read.layout), "additive"
+        if cells is not None:
+            weights, kind = np.concatenate([weights, cells(read.layout)]), "interactions"
+        stored = StoredModel(ModelSettings(kind=kind), weights, FACTS)
         choose = ModelChoice(
             contract=read, stored=stored, error_factor=error * np.eye(read.layout.width), digest="d" * 64,
             tables=read_tables(ground.source, read), key=KEY, now=NOW, library=library, settings=ground.settings,
@@ -106,6 +110,22 @@ def test_a_message_is_proposed_where_it_gains_and_the_standard_one_elsewhere(run
     assert option["gain"] == pytest.approx(expit(1.0) - 0.5, abs=1e-4)
     assert young.stands_on["terms"] == "f" * 64
     assert (young.standard, young.model, young.population) == ("visit-sms.en", "d" * 64, "unknown")
+
+
+@pytest.mark.parametrize("personal", [False, True])
+def test_of_a_model_of_interactions_the_main_effects_choose(run, personal):
+    """By their own error: whatever the interactions are, of which no error is known, they change no choice."""
+
+    def large(layout):
+        return np.random.default_rng(1).normal(0, 50, cell_count(layout))
+
+    plain, _ = run(YOUNG, error=0.1, personal=personal)
+    found, proposals = run(YOUNG, error=0.1, personal=personal, cells=large)
+    assert found == plain == {n: "letter" if n <= 4 else "sms" for n in NAMES}
+    (option,) = next(one for one in proposals if one.module == "visit-letter.en").options
+    assert option["gain"] == pytest.approx(expit(1.0) - 0.5, abs=1e-4)
+    # An error too large keeps the standard message, as with an additive model.
+    assert set(run(YOUNG, error=5.0, cells=large)[0].values()) == {"sms"}
 
 
 def test_a_gain_that_does_not_exceed_its_error_is_not_proposed(run):

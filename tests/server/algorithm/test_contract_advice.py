@@ -146,7 +146,10 @@ def test_neighbours_that_are_alike_lend_each_other_what_words_cannot() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model": ModelSettings(kind="mlp", hidden=(4,))}, "model.kind=mlp: must be additive"),
+        (
+            {"model": ModelSettings(kind="mlp", hidden=(4,))},
+            "model.kind=mlp: must be additive or interactions",
+        ),
         ({"training": TrainingSettings(local_steps=2)}, "training.local_steps=2: must be 1"),
     ],
 )

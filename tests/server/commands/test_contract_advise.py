@@ -12,12 +12,16 @@ REFILLS = f"contract_file={ROOT / 'docs' / 'contracts' / 'refills.yaml'}"
 def test_it_says_what_drowns_and_what_does_not(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["contract", "advise", REFILLS, PATIENTS]) == 0
-    head, _, *fields, rule, count, remedy = capsys.readouterr().out.splitlines()
+    head, _, *fields, rule, interactions, count, remedy = capsys.readouterr().out.splitlines()
     assert head.startswith("contract refills: 2 hospitals, 2000 patients; ε = 1 at δ = 1e-05, noise=local")
     said = {line.partition(" (")[0]: line for line in fields}
     assert "it drowns, unless noise is " in said["channel × age"]
     assert "drowns" not in said["language"]
     assert "a categorical feature can afford 5 words and other" in rule
+    assert interactions.startswith(
+        "interactions that the contract does not cross: a typical one would stand out by "
+    )
+    assert interactions.endswith(" standard deviations of its noise, and 2 are needed")
     drowned = sum("drowns" in line for line in fields)
     assert count == f"{drowned} of {len(fields)} drown"
     assert remedy.startswith("fewer bins help")
@@ -48,6 +52,27 @@ def test_scripts_get_the_same_numbers(capsys):
         assert told["affordable_bins"] == int(1 / told["least_share"]) == 6
 
 
+def test_it_says_whether_interactions_could_be_learned_or_are(capsys):
+    many = "training.public_patients={a: 90000, b: 90000, c: 90000, d: 90000, e: 90000}"
+    settings = (REFILLS, many, "privacy.delta=1e-7")
+    kept = {}
+    for model in ("additive", "interactions"):
+        assert main(["contract", "advise", *settings, f"model={model}"]) == 0
+        said = capsys.readouterr().out
+        assert "standard deviations of its noise, and 2 are enough" in said
+        assert ("; model=interactions learns them" in said) == (model == "additive")
+        assert ("interactions are learned, in the last round: " in said) == (model == "interactions")
+        assert main(["contract", "advise", "--json", *settings, f"model={model}"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["model"] == model
+        kept[model] = {one["name"]: one["kept"] for one in told["fields"]}, told["interactions_evidence"]
+    # The rule reads the study without; what is left for main effects is less where they share the budget.
+    assert kept["additive"][1] == kept["interactions"][1] >= 2
+    assert all(kept["interactions"][0][name] < share for name, share in kept["additive"][0].items())
+    assert main(["contract", "advise", "--json", REFILLS, PATIENTS, "model=interactions"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "additive"
+
+
 def test_a_study_of_secure_sums_needs_nobody_enrolled(capsys):
     five = "training.public_patients={a: 900, b: 900, c: 900, d: 900, e: 900}"
     assert main(["contract", "advise", REFILLS, five]) == 0
@@ -57,7 +82,7 @@ def test_a_study_of_secure_sums_needs_nobody_enrolled(capsys):
 def test_what_is_wrong_is_one_line(capsys):
     for settings, said in (
         ((REFILLS,), "training.public_patients: is missing; name every hospital, as in {north: 1200}"),
-        ((REFILLS, PATIENTS, "model=mlp"), "model.kind=mlp: must be additive"),
+        ((REFILLS, PATIENTS, "model=mlp"), "model.kind=mlp: must be additive or interactions"),
         (("contract_file=/nope.yaml", PATIENTS), "contract_file=/nope.yaml: cannot be read"),
         ((REFILLS, PATIENTS, "privacy.delta=1e-3"), "privacy.delta=0.001: times the 1200 patients"),
     ):

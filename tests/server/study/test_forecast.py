@@ -248,3 +248,27 @@ def test_the_worst_time_and_bytes_count_spare_rounds_as_epsilon_does(home):
     set_up = found.sums.set_up - without.sums.set_up
     more = 4 * (3 * found.bytes_per_round + set_up)
     assert found.bytes_in_all - without.bytes_in_all == pytest.approx(more, abs=4 * 12 * 16)
+
+
+def test_a_study_that_asked_for_interactions_is_told_why_it_has_none(home, tmp_path, capsys):
+    study = ["--study", "tea", "training.public_patients={north: 1200, south: 800}"]
+    signing = ["--key", str(home.folder / "operator.key"), "--out"]
+    for model, count in (("interactions", 1), ("additive", 0)):
+        asked = [*study, f"model={model}"]
+        for command in (
+            ["forecast", "--home", str(home.folder), *asked],
+            ["terms", *signing, str(tmp_path / f"{model}.terms"), *asked],
+        ):
+            assert main(command) == 0
+            said = capsys.readouterr().out.splitlines()
+            why = [line for line in said if line.startswith("model=interactions is additive here")]
+            assert len(why) == count
+        assert main(["forecast", "--json", "--home", str(home.folder), *asked]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert main(["terms", "--json", *signing, str(tmp_path / f"{model}.json"), *asked]) == 0
+        also = json.loads(capsys.readouterr().out)
+        for one in (told, also):
+            assert one["model"] == "additive"
+            assert ("standard deviations of its noise, and 2 are needed" in one["why_additive"]) == bool(
+                count
+            )

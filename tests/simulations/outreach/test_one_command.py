@@ -50,7 +50,7 @@ def test_one_word_chooses_contract_habits_and_tastes_and_each_can_be_changed():
     ("given", "line"),
     [
         (("data=noshow", "data.path=x"), r"^outreach.kind=personalised: belongs to data=synthetic alone"),
-        (("model=mlp",), r"^outreach.kind=personalised: needs model=additive"),
+        (("model=mlp",), r"^outreach.kind=personalised: needs model=additive or interactions, whose gains"),
         (("outreach.patients=99",), r"^outreach.patients=99: must be from 100 to 1000000"),
         (("outreach.kind=best",), r"^outreach.kind=best: must be one of none, personalised"),
     ],
@@ -64,6 +64,18 @@ def test_a_model_that_states_no_error_is_refused_before_it_is_trained():
     settings = compose_study(*SMALL, "training.optimizer=adam", "training.learning_rate=0.1")
     with pytest.raises(ConfigurationError, match=r"needs training.optimizer=newton \(here adam\)"):
         conduct(settings)
+
+
+@pytest.mark.slow
+def test_a_model_of_interactions_chooses_by_its_main_effects(monkeypatch):
+    # Of so few patients the public rule would ask for no interactions.
+    monkeypatch.setattr("wardround.server.algorithm.propose.LEAST_EVIDENCE", 0.0)
+    found = conduct(compose_study(*SMALL, "model=interactions", "seed=3"))
+    assert found.model.kind == "interactions"
+    assert found.weight_error is not None
+    assert found.outreach is not None
+    # The private policy is there where an error is stated alone.
+    assert set(found.outreach.by[ALL]) == set(POLICIES)
 
 
 def test_the_summary_holds_every_policy_by_group_and_is_read_back(results):

@@ -1,5 +1,6 @@
 """A study of interactions from end to end: it learns them, by every carrier alike, and survives what others survive."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.simulations.federation.answering import Answers, answering
 from wardround.client.round.answer_request import answer_request
 from wardround.client.train.check_closed_form import random_cohort
 from wardround.conf.composed import compose_study
+from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.model.model import main_count, predict_logits
 from wardround.protocol.privacy.accounting import compose_epsilon
@@ -22,6 +24,9 @@ from wardround.protocol.terms.request import INTERACTIONS, TABLES, UPDATE
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import RoundPlan, Terms
 from wardround.server.algorithm import rounds
+from wardround.server.algorithm.aggregate import noise_gain
+from wardround.server.algorithm.interactions import why_additive
+from wardround.server.algorithm.newton import averaged_noise_stddev
 from wardround.server.algorithm.propose import propose
 from wardround.server.algorithm.weight_error import posterior_factor
 from wardround.server.store import checkpoint
@@ -29,6 +34,7 @@ from wardround.simulations.federation.federation import OPERATOR, UNDATED, Feder
 from wardround.simulations.federation.masked import MaskedSums
 from wardround.simulations.federation.messages import run_over_messages
 from wardround.simulations.measures.metrics import auc
+from wardround.simulations.report.table import closing_lines
 from wardround.simulations.study.study import conduct
 
 NAMES = ("east", "north", "south", "west", "york")
@@ -37,6 +43,9 @@ FEATURES = {
     name: {"kind": "categorical", "column": name, "vocabulary": ["a", "b", "c"]} for name in ("p", "q", "r")
 }
 CONTRACT = contract_from_mapping({**small_contract(**PUBLIC), "features": FEATURES, "groups": []})
+ONE_FEATURE = contract_from_mapping(
+    {**small_contract(**PUBLIC), "features": {"p": FEATURES["p"]}, "crosses": [], "groups": []}
+)
 MODEL = ModelSettings(kind="interactions")
 MAIN = main_count(MODEL, CONTRACT.layout)
 
@@ -153,11 +162,54 @@ def test_a_tampered_release_of_interactions_is_left_out(federation: Federation, 
     assert not np.array_equal(after.weights, whole.weights)
 
 
-def test_no_error_of_its_effects_is_stated(federation: Federation) -> None:
+def test_the_error_of_its_main_effects_is_that_of_the_rounds_that_learned_them(
+    federation: Federation,
+) -> None:
     of, plain = study(), study("additive")
-    last = played(of, answering(of, federation))[-1]
-    assert posterior_factor(of, last.optimizer) is None
-    assert posterior_factor(plain, played(plain, answering(plain, federation))[-1].optimizer) is not None
+    *_, before, last = played(of, answering(of, federation))
+    stated = posterior_factor(of, last.optimizer)
+    assert stated is not None
+    # The round for interactions leaves main effects and their error as they are.
+    np.testing.assert_array_equal(stated, posterior_factor(of, before.optimizer))
+    np.testing.assert_array_equal(last.weights[:MAIN], rounds.reported_weights(before)[:MAIN])
+    # They have 70 % of the budget, and so more noise than the additive model's at the same ε.
+    more = [averaged_noise_stddev(one, noise_gain(one)) ** 2 for one in (of, plain)]
+    assert more[0] / more[1] == pytest.approx(1 / 0.7, rel=0.05)
+    # Without the shares of the first round nothing is known, as ever.
+    assert posterior_factor(of, replace(last.optimizer, row_count=0)) is None
+
+
+@pytest.mark.parametrize(
+    ("training", "contract", "epsilon", "why"),
+    [
+        (
+            {},
+            CONTRACT,
+            0.1,
+            r"a typical one would stand out by \d\.\d standard deviations of its noise, and 2 are needed",
+        ),
+        ({"optimizer": "sgd"}, CONTRACT, 4.0, r"they need training\.optimizer=newton \(here sgd\)"),
+        ({"sampling_rate": 0.5}, CONTRACT, 4.0, r"they need training\.optimizer=newton \(here sgd\)"),
+        ({}, ONE_FEATURE, 4.0, r"the contract has no two features of at most 14 bins that it does not cross"),
+    ],
+)
+def test_a_study_without_says_why_and_one_with_says_nothing(
+    training: dict[str, Any], contract: Contract, epsilon: float, why: str
+) -> None:
+    of = propose(
+        study="tea",
+        contract=contract,
+        model=MODEL,
+        privacy=PrivacySettings(epsilon=epsilon, noise="secure", schedule="auto", clip_norm=0.0),
+        training=TrainingSettings(**{"rounds": 0, "optimizer": "auto", **training}),
+        public_patients=dict.fromkeys(NAMES, PATIENTS),
+        simulation=True,
+    )
+    assert of.model.kind == "additive"
+    said = why_additive(MODEL, of)
+    assert re.fullmatch(f"model=interactions is additive here, without interactions: {why}", said)
+    assert why_additive(ModelSettings(), of) == ""
+    assert why_additive(MODEL, study()) == ""
 
 
 SMALL = (
@@ -176,5 +228,9 @@ def test_the_public_rule_says_which_model_a_run_has_and_reports(epsilon: float, 
     settings = compose_study(*SMALL, f"privacy.epsilon={epsilon}")
     results = conduct(settings)
     assert results.model.kind == kind == results.terms.model.kind
-    assert (results.weight_error is None) == (kind == "interactions")
+    assert results.weight_error is not None
+    assert (results.why_additive == "") == (kind == "interactions")
+    assert [line for line in closing_lines(results) if "is additive here" in line] == (
+        [f"{results.why_additive}."] if results.why_additive else []
+    )
     assert {"federated_private", "personalised", "pooled"} <= results.probabilities.keys()
