@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 STUDY, NOISE_ALONE, EXPORT_STALE, BUDGET = "study_to_approve", "noise_alone", "export_stale", "budget"
-OPT_OUTS, PREFERENCES, CONTENT, RECALLED = "opt_outs", "preferences", "content", "recalled"
+OPT_OUTS, OPT_OUTS_GONE, PREFERENCES = "opt_outs", "opt_outs_gone", "preferences"
+CONTENT, RECALLED = "content", "recalled"
 AGENT, LEDGER, HOME, DISK, CLOCK = "agent", "ledger", "home", "disk", "clock"
 CERTIFICATE, REVOKED, SERVER_AWAY, SERVER_LIED = "certificate", "revoked", "server_away", "server_lied"
 TIMER = "timer"
@@ -16,6 +17,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         EXPORT_STALE: "an export is older than the policy allows",
         BUDGET: "80 % of a privacy budget is spent, or all of it",
         OPT_OUTS: "more complaints or opt-outs than usual for the messages sent",
+        OPT_OUTS_GONE: "many opt-outs are no longer in the tables",
         PREFERENCES: "choices of the patients' page lie unread, or its spool has no room or cannot be read",
         CONTENT: "approvals of messages end soon, or hold no longer",
         RECALLED: "an operator recalled a model",

@@ -101,6 +101,7 @@ def of_tables(home: Home, ages: Callable[[], Iterable[tuple[str, bool]]], now: d
         *_guarded(events.EXPORT_STALE, "exports", lambda: _exports(ages)),
         *_guarded(events.CONTENT, "content", lambda: _content(home, now)),
         *_guarded(events.OPT_OUTS, "opt-outs", lambda: _opt_outs(home, now)),
+        *_guarded(events.OPT_OUTS_GONE, "tables of opt-outs", lambda: _opt_outs_gone(home)),
     ]
 
 
@@ -271,6 +272,18 @@ def _content(home: Home, now: datetime) -> Iterator[Alert]:
     for finding in modules(home, home.date(now)):
         if finding.state == WARN:
             yield Alert(event=events.CONTENT, subject=finding.text, text=finding.text, remedy=finding.remedy)
+
+
+def _opt_outs_gone(home: Home) -> Iterator[Alert]:
+    from wardround.client.checks.opt_outs import opt_outs_gone  # polars: half a second
+
+    for one in opt_outs_gone(home, keep=True):
+        yield Alert(
+            event=events.OPT_OUTS_GONE,
+            subject=one.table,
+            text=f"many opt-outs that {one.table} held are there no longer; studies go on as the tables stand",
+            remedy=one.remedy,
+        )
 
 
 def _opt_outs(home: Home, now: datetime) -> Iterator[Alert]:

@@ -78,6 +78,7 @@ def _with_policy(home: Home, options: Namespace) -> Iterator[Finding]:
     yield from guarded("preferences", lambda: _preferences(home))
     yield from guarded("outreach", lambda: _outreach(home))
     yield from guarded("triggers", lambda: _triggers(home))
+    yield from guarded("opt-outs", lambda: _opt_outs(home))
     try:
         ledger = home.open_ledger()
     except WardroundError as error:
@@ -114,6 +115,13 @@ def _triggers(home: Home) -> Iterator[Finding]:
         from wardround.client.checks.triggers import triggers  # polars: half a second
 
         yield from triggers(home)
+
+
+def _opt_outs(home: Home) -> Iterator[Finding]:
+    from wardround.client.checks.opt_outs import OPT_OUTS, opt_outs  # polars: half a second
+
+    if (home.folder / OPT_OUTS).exists():
+        yield from opt_outs(home)
 
 
 def _modules(home: Home, ledger: SqliteLedger) -> Iterator[Finding]:

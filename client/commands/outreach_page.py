@@ -4,6 +4,7 @@ import logging
 from argparse import Namespace
 from dataclasses import dataclass
 
+from wardround.client.checks.opt_outs import refuse_if_gone
 from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
 from wardround.client.commands.terminal import say
 from wardround.client.connectors.withdrawals import Withdrawal
@@ -56,7 +57,11 @@ def hear_page(outreach: OpenOutreach) -> PageHeard | None:
 
 
 def hear_page_first(outreach: OpenOutreach) -> None:
-    """Read the spool before anything is proposed or leaves; where it cannot be read, nothing is, and nothing does."""
+    """Read the spool before anything is proposed or leaves; where it cannot be read, nothing is, and nothing does.
+
+    Nor where many opt-outs are gone from the tables (``client.checks.opt_outs``).
+    """
+    refuse_if_gone(outreach.opened.home)
     heard = hear_page(outreach)
     if heard is not None and heard.unopened:
         report(

@@ -2,7 +2,7 @@
 
 The list stands beside the hospital's own consents until those say the same, and can only withdraw: it is one more
 source, heard at the very next computation. Identifiers stand in it as they were written, so that they can be matched
-loosely; the file is for its owner alone.
+loosely; the file is for its owner alone. ``withdrawals.head`` beside it says how far it had grown.
 
     {"at":"2026-12-01T09:00:00+00:00","channel":"","consent":"contact","patient":"P-17","person":"","reason":"",
      "record":"…","why":"stop"}
@@ -21,6 +21,7 @@ import polars as pl
 from wardround.client.connectors.kinds import Kind
 from wardround.client.connectors.source import TablePlace, TableSource
 from wardround.client.connectors.table_format import TableFormat
+from wardround.client.connectors.withdrawals_head import keep_list_head, read_list_head, require_grown
 from wardround.protocol.errors import ConfigurationError, TableError
 from wardround.protocol.files import read_bounded, write_durably
 from wardround.protocol.installed import installed_version
@@ -85,14 +86,18 @@ class WithdrawalList:
     def read(self) -> tuple[Withdrawal, ...]:
         """Give all lines, oldest first; TableError where the file is not what this class wrote.
 
-        Nothing falls back to an empty list: whoever withdrew must not be forgotten because a byte was lost.
+        Nothing falls back to an empty or an older list: whoever withdrew must not be forgotten because a byte was lost,
+        or a file was put back.
         """
+        # The head first: a line that is added in between only makes the list longer.
+        head = read_list_head(self.path)
         try:
             content = read_bounded(self.path, LARGEST_LIST)
         except FileNotFoundError:
-            return ()
+            content = b""
         except OSError as error:
             raise TableError(f"withdrawals={self.path}: cannot be read ({error.strerror})") from error
+        require_grown(self.path, content, head)
         if len(content) > LARGEST_LIST or content[-1:] not in (b"", b"\n"):
             raise TableError(f"withdrawals={self.path}: is cut or too large; restore it from the newest copy")
         return tuple(self._row(line, n) for n, line in enumerate(content.split(b"\n")[:-1], 1))
@@ -118,6 +123,7 @@ class WithdrawalList:
                 self._row(_line(row), number)
             try:
                 write_durably(self.path, content, 0o600)
+                keep_list_head(self.path, content)
             except OSError as error:
                 raise ConfigurationError(
                     f"withdrawals={self.path}: cannot be written ({error.strerror}); nothing was read in: run it again"

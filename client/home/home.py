@@ -13,7 +13,8 @@
     HOME/terms/            signed terms that arrived, one file each; whether they are approved the ledger says
     HOME/sums/             keys of secure sums, one file for each study until it expires; no backup should hold them
     HOME/preferences.yaml  the patients' page, if there is one (client.outreach.by_page), and keys/preferences.key
-    HOME/withdrawals.jsonl what patients took back by a reply or a call (client.connectors.withdrawals)
+    HOME/withdrawals.jsonl what patients took back by a reply or a call (client.connectors.withdrawals), and its .head
+    HOME/opt-outs.json     how many rows of the tables took something back (client.checks.opt_outs)
     HOME/recalls/          models that operators recalled, one signed file each (client.outreach.recalls)
     HOME/evidence/         what operators signed of sums' survivors, to prove a lie (client.secure_sum.evidence)
 

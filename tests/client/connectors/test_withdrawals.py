@@ -43,6 +43,48 @@ def test_a_patient_who_says_yes_again_is_heard_until_they_withdraw_again(kept: W
     assert [one.patient for one in kept.standing()] == ["P-2"]
 
 
+@pytest.mark.parametrize(
+    "how", ["older", "lost", "emptied", "another line", "a strange head", "a head that is none"]
+)
+def test_a_list_that_was_put_back_or_lost_is_no_list(kept: WithdrawalList, how: str) -> None:
+    kept.add([word()])
+    older = kept.path.read_bytes()
+    kept.add([word("P-2")])
+    newest, head = kept.path.read_bytes(), kept.path.with_suffix(".head")
+    other = newest.replace(b"P-2", b"P-3")
+    if how == "lost":
+        kept.path.unlink()
+    elif "head" in how:
+        head.write_bytes(head.read_bytes().replace(b"size", b"sise") if "strange" in how else b"")
+    else:
+        kept.path.write_bytes({"older": older, "emptied": b"", "another line": other}[how])
+    for act in (kept.read, kept.standing, lambda: kept.add([word("P-4")])):
+        with pytest.raises(TableError, match=r"withdrawals\.head"):
+            act()
+    kept.path.write_bytes(newest)
+    if "head" in how:
+        head.unlink()
+    assert [one.patient for one in kept.read()] == ["P-1", "P-2"]
+    assert kept.add([word("P-4")]) == 1
+    assert head.stat().st_mode & 0o077 == 0
+
+
+def test_a_list_of_before_has_no_head_and_one_that_a_crash_left_behind_is_no_fault(
+    kept: WithdrawalList,
+) -> None:
+    kept.add([word()])
+    head = kept.path.with_suffix(".head")
+    before = head.read_bytes()
+    kept.add([word("P-2")])
+    for left in (before, None):
+        head.unlink()
+        if left is not None:
+            head.write_bytes(left)
+        assert [one.patient for one in kept.read()] == ["P-1", "P-2"]
+    kept.add([word("P-3")])
+    assert head.read_bytes() not in (before, b"")
+
+
 @pytest.mark.parametrize("how", ["cut", "a word", "a spelling", "a key"])
 def test_a_list_that_was_altered_is_no_empty_list(kept: WithdrawalList, how: str) -> None:
     kept.add([word(), word("P-2")])
@@ -95,6 +137,7 @@ for step in range(1, 20):
     if os.WIFEXITED(status):
         break
     kept.path.unlink()
+    kept.path.with_suffix(".head").unlink(missing_ok=True)
 assert step >= 4, step
 '''
 
