@@ -4,6 +4,7 @@ What one room alone needs stands in that room's ``conftest.py``.
 """
 
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from wardround.protocol.terms.terms import Release, RoundPlan, Terms
 from wardround.protocol.wire.signing import new_key
 
 ROOT = Path(__file__).resolve().parents[1]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 OPERATOR, OTHER = new_key().public, new_key().public
 """Two operators' keys; nobody in the tests signs by them."""
 

@@ -58,7 +58,7 @@ def begin_again(state: Told, now: datetime) -> Told:
 def meet(state: Told, recipients: Iterable[str], now: datetime) -> Told:
     """Take in who is told; times that lie ahead, of a clock that was set back since, count as now."""
     names = frozenset(recipients)
-    # A file of before 0.2.0 does not say since when: whoever was told of anything was there.
+    # A file of before 0.3.0 does not say since when: whoever was told of anything was there.
     known = dict.fromkeys(frozenset[str]().union(*(one.told for one in state.standing.values())), state.began)
     since = {name: min(at, now) for name, at in {**known, **state.met}.items() if name in names}
     first = state.began if not known and not state.met else now

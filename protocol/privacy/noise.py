@@ -35,7 +35,7 @@ SECURE = NoiseMode(name="secure", alone=False, words="noise shared in secure sum
 NOISE_MODES = {mode.name: mode for mode in (LOCAL, SECURE)}
 """By name."""
 SUPPOSED = "distributed"
-"""In results up to 0.2.0 alone: each of H hospitals added a whole H-th of the noise, and secure sums were supposed."""
+"""In results before 0.3.0: each of H hospitals added a whole H-th of the noise, and secure sums were supposed."""
 AUTO = "auto"
 """In settings: a public rule chooses (``server.algorithm.noise_choice``). Terms carry what it chose."""
 

@@ -12,10 +12,11 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from scripts.lock import ROOT, locked
+from tests.builders import VERSION
 
 
 def bill(folder: Path, name: str, zone: str = "UTC") -> str:
-    wheel = folder / "wardround-0.2.0-py3-none-any.whl"
+    wheel = folder / f"wardround-{VERSION}-py3-none-any.whl"
     wheel.write_bytes(b"wheel")
     subprocess.run(
         [sys.executable, "-m", "scripts.sbom", folder / name, "--wheel", wheel],
@@ -39,7 +40,7 @@ def test_the_bill_is_valid_and_lists_every_locked_package(tmp_path: Path) -> Non
         for package in packages
     }
     project = plain["metadata"]["component"]
-    assert (project["name"], project["version"]) == ("wardround", "0.2.0")
+    assert (project["name"], project["version"]) == ("wardround", VERSION)
     assert [one["content"] for one in project["hashes"]] == [hashlib.sha256(b"wheel").hexdigest()]
 
 

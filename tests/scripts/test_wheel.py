@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import ROOT
+from tests.builders import ROOT, VERSION
 
 MUST_HOLD = (
     "server/network/shim/shim.py",
@@ -39,6 +39,6 @@ def test_two_builds_give_the_same_bytes(tmp_path: Path) -> None:
     assert hashlib.sha256(one.read_bytes()).digest() == hashlib.sha256(other.read_bytes()).digest()
     packed = zipfile.ZipFile(one).namelist()
     assert {f"wardround/{name}" for name in MUST_HOLD} <= set(packed)
-    assert {name.split("/")[0] for name in packed} - {"wardround-0.2.0.dist-info"} == {"wardround"}
+    assert {name.split("/")[0] for name in packed} - {f"wardround-{VERSION}.dist-info"} == {"wardround"}
     assert "wardround/client/left_behind.py" not in packed
     assert not [name for name in packed if "test" in name.split("/")[-1] and name.endswith(".py")]
