@@ -13,6 +13,7 @@ from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signing import new_key
 from wardround.protocol.wire.speaker import PROTOCOL, Speaker, this_speaker
 from wardround.server.main import main
+from wardround.server.network import superlink
 from wardround.server.store.agent_releases import AgentReleases, agents_heard
 from wardround.server.store.event_log import AGENT, EventLog, read_events
 from wardround.server.store.operator_home import load_operator_home
@@ -95,7 +96,9 @@ def test_who_was_let_in_stays_in_when_the_server_is_upgraded(serve, tmp_path, mo
     assert (code, list(json.loads(out)["hospitals"])) == (0, ["north"])
 
 
-def test_status_says_which_hospitals_run_another_release(serve, capsys):
+def test_status_says_which_hospitals_run_another_release(serve, capsys, monkeypatch):
+    # Whatever else listens at the default port of this machine.
+    monkeypatch.setattr(superlink, "is_listening", lambda _home: False)
     serve(*PROVISION)
     study = load_operator_home(Path("op")).study("tea")
     log = EventLog(study.events)
