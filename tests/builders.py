@@ -211,6 +211,7 @@ def step_terms(model: ModelSettings | None = None, hospitals: int = 3, **trainin
         training=TrainingSettings(public_patients=names, **training),
         hospital_noise_stddev=lambda round_number: 0.5,
         secure_sum=None,
+        precondition=0.0,
         hospitals=tuple(names),
         simulation=True,
     )

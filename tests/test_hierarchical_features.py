@@ -35,9 +35,9 @@ from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, ContractError
 from wardround.protocol.model.design import active_columns, active_entries, dense_rows
 from wardround.protocol.model.model import column_scale
+from wardround.protocol.model.prior import prior_covariance
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.server.algorithm.fisher import bin_shares, second_moments
-from wardround.server.algorithm.newton import prior_covariance
 from wardround.simulations.report.effects import additive_effects, effect_chart
 from wardround.simulations.study.comparison import UNORDERED
 

@@ -22,8 +22,8 @@ from wardround.client.outreach.content.words import word_faults
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError, ContractError
+from wardround.protocol.model.prior import ordered_covariance, prior_covariance
 from wardround.protocol.terms.settings import ModelSettings
-from wardround.server.algorithm.newton import ordered_covariance, prior_covariance
 from wardround.simulations.report.effects import additive_effects, effect_chart, short_labels
 from wardround.simulations.study.comparison import UNORDERED
 

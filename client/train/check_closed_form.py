@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.errors import WardroundError
 from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.precondition import Preconditioner
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.settings import ModelSettings
 
@@ -22,6 +24,7 @@ def check_closed_form(
     model: ModelSettings,
     layout: Layout,
     events_per_patient: int,
+    precondition: Preconditioner | None = None,
     patients: int = 12,
     tolerance: float = TOLERANCE,
 ) -> float:
@@ -42,11 +45,12 @@ def check_closed_form(
     cohort = of_one_label(random_cohort(layout, (patients, patients), events_per_patient, stream))
     cohort = of_unlike_importance(cohort, stream.child("importance"))
     weights = stream.gaussian(parameter_count(model, layout))[np.newaxis]
-    clip_norm = _middle_norm(model, layout, weights, cohort)
-    ours = clipped_sums(model, layout, weights, cohort, clip_norm, "closed_form", dtype=np.float64)
+    clip_norm = _middle_norm(model, layout, weights, cohort, precondition)
+    sums = partial(clipped_sums, model, layout, weights, cohort, clip_norm, precondition=precondition)
+    ours = sums("closed_form", dtype=np.float64)
     worst = 0.0
     for engine in ENGINES:
-        theirs = clipped_sums(model, layout, weights, cohort, clip_norm, engine)
+        theirs = sums(engine)
         difference = float(np.linalg.norm(ours - theirs)) / max(float(np.linalg.norm(theirs)), 1e-300)
         worst = max(worst, _small(difference, f"closed form and Opacus {engine}", tolerance))
     if model.structure.interactions:
@@ -108,8 +112,15 @@ def _columns(columns: Sequence[Floats], events: int) -> Floats:
     return np.stack(columns, axis=1) if columns else np.zeros((events, 0))
 
 
-def _middle_norm(model: ModelSettings, layout: Layout, weights: Floats, cohort: Cohort) -> float:
+def _middle_norm(
+    model: ModelSettings,
+    layout: Layout,
+    weights: Floats,
+    cohort: Cohort,
+    precondition: Preconditioner | None,
+) -> float:
     """Median norm of the patients' gradients, each a clipped sum of one patient, at a clip norm that none reaches."""
     alone = [cohort.take(np.array([patient])).pooled() for patient in range(cohort.patient_count)]
-    norms = [np.linalg.norm(clipped_sums(model, layout, weights, one, 1e12)) for one in alone]
+    sums = partial(clipped_sums, model, layout, weights, clip_norm=1e12, precondition=precondition)
+    norms = [np.linalg.norm(sums(one)) for one in alone]
     return float(np.median(norms))

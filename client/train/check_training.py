@@ -7,6 +7,7 @@ same parameters and compute different things.
 from wardround.client.train.check_closed_form import check_closed_form
 from wardround.protocol.errors import Refusal, WardroundError
 from wardround.protocol.model.own_module import module_digest
+from wardround.protocol.model.precondition import preconditioner_of
 from wardround.protocol.terms.terms import Terms
 
 
@@ -23,7 +24,8 @@ def check_training(terms: Terms) -> float:
     if terms.module_digest:
         _check_digest(terms)
     try:
-        return check_closed_form(terms.model, contract.layout, contract.events_per_patient)
+        known = preconditioner_of(terms)
+        return check_closed_form(terms.model, contract.layout, contract.events_per_patient, known)
     except WardroundError as error:
         raise Refusal("agreement", str(error)) from error
 

@@ -18,6 +18,8 @@ from wardround.protocol.privacy.mechanism import TERMS_AT_ONCE, clip_factors
 def clipped_sum_additive(part: Prepared, weights: Floats, clip_norm: float) -> Floats:
     """Sum each hospital's clipped per-patient gradients: float64 [hospitals of the part, width].
 
+    A part that was prepared with a preconditioner clips by the norm of M g, and gives sums of g before M.
+
     weights: float64 [1 or hospitals of the part, width]. Guarantee: one patient moves their hospital's
     row by at most clip_norm and no other row at all; a patient whose gradient is not finite adds zero.
     """
@@ -39,7 +41,7 @@ def clipped_row_sums(
     rows = prepared_rows(part.linear) if rows is None else rows
     with np.errstate(over="ignore", invalid="ignore"):
         squared = part.per_patient(coefficients * (rows.gram @ coefficients))
-        bound = part.per_patient(np.abs(coefficients) * np.sqrt(rows.squares))
+        bound = part.per_patient(np.abs(coefficients) * np.sqrt(rows.bounds))
         # Products over the active columns, then over a patient's events, twice: in rows of the matrix, and of those.
         terms = rows.active + 2 * part.event_counts.astype(np.float64) + 4
         norms = safe_norms(squared, bound, norm_allowance(terms, np.float64))

@@ -23,6 +23,7 @@ from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.design import active_columns, active_entries, active_main_columns, sparse_rows
 from wardround.protocol.model.interactions import active_cells, cell_count, cell_scale
 from wardround.protocol.model.model import column_scale, main_scale
+from wardround.protocol.model.precondition import Preconditioner
 from wardround.protocol.terms.settings import ModelSettings
 
 MEMORY_BYTES = 1 << 31
@@ -54,7 +55,11 @@ class Rows:
     same with columns in common (the same object where there is one hospital; None where a copy of the
     weights per hospital is cheap, as for a vector). squares: float64 [events], x_i·x_i. products: float64
     [pairs], x_i·x_j. gram: [events, events], squares on the diagonal and twice the products above it.
-    active: entries of a row.
+    bounds: float64 [events], at least squares: squared norms in which rounding errors of a patient's norm, and of the
+    sum, are measured. active: so many products make an inner product.
+
+    Where gradients are preconditioned (``protocol.model.precondition``), inner products are those of M x; the blocks
+    hold x, and M is applied to a hospital's sum.
     """
 
     block: sparse.csr_matrix
@@ -62,6 +67,7 @@ class Rows:
     squares: Floats
     products: Floats
     gram: sparse.csr_matrix
+    bounds: Floats
     active: int
 
     def dot(self, vectors: Floats) -> Floats:
@@ -135,6 +141,7 @@ def cached_parts(
     cohort: Cohort,
     dtype: DTypeLike = np.float64,
     memory_bytes: int = MEMORY_BYTES,
+    precondition: Preconditioner | None = None,
 ) -> Iterator[Prepared]:
     """Walk a cohort in parts whose work fits in ``memory_bytes``; parts that fit are kept for the next round.
 
@@ -142,7 +149,7 @@ def cached_parts(
     them fit, they are kept for as long as the cohort itself and found again next round (a cohort's arrays are
     never changed); otherwise each is built, used and dropped.
     """
-    key = (model, layout, np.dtype(dtype).str if model.hidden else "", memory_bytes)
+    key = (model, layout, np.dtype(dtype).str if model.hidden else "", memory_bytes, precondition)
     known = _parts_of_cohort.setdefault(cohort, {})
     kept = known.get(key)
     if kept is not None:
@@ -152,7 +159,7 @@ def cached_parts(
     fitting = max(memory_bytes // 2 // (held + working), 1)
     at_once = min(fitting, _DENSE_EVENTS_AT_ONCE if model.hidden else _EVENTS_AT_ONCE)
     bounds = _part_bounds(cohort, at_once)
-    parts = (_prepare(model, layout, cohort, dtype, first, last) for first, last in bounds)
+    parts = (_prepare(model, layout, cohort, dtype, first, last, precondition) for first, last in bounds)
     if held * cohort.event_count + (held + working) * at_once <= memory_bytes:
         kept = list(parts)
         # One set for each cohort: those of another model or type were not counted in memory_bytes.
@@ -183,7 +190,13 @@ def _part_bounds(cohort: Cohort, events: int) -> list[tuple[int, int]]:
 
 
 def _prepare(
-    model: ModelSettings, layout: Layout, cohort: Cohort, dtype: DTypeLike, first: int, last: int
+    model: ModelSettings,
+    layout: Layout,
+    cohort: Cohort,
+    dtype: DTypeLike,
+    first: int,
+    last: int,
+    precondition: Preconditioner | None,
 ) -> Prepared:
     """Prepare patients first:last."""
     part = cohort.take(np.arange(first, last)) if last - first < cohort.patient_count else cohort
@@ -197,6 +210,7 @@ def _prepare(
         columns = active_columns(layout, part)
         entries = active_entries(columns, values, column_scale(model, layout))
         linear = _rows(columns, entries, layout.width, segments, pairs, np.float64, keep_shared=False)
+        linear = linear if precondition is None else _measured(linear, precondition, columns, entries, pairs)
     if model.hidden:
         columns = active_main_columns(layout, part)
         entries = active_entries(columns, values, main_scale(model, layout))
@@ -269,7 +283,25 @@ def _rows(
         parts = (shared.data, shared.indices + shifts, shared.indptr)
         block = sparse.csr_matrix(parts, shape=(len(columns), segments.count * width), copy=False)
     gram = _gram(squares, products, pairs)
-    return Rows(block, shared if keep_shared else None, squares, products, gram, columns.shape[1])
+    return Rows(block, shared if keep_shared else None, squares, products, gram, squares, columns.shape[1])
+
+
+def _measured(
+    rows: Rows, precondition: Preconditioner, columns: Integers32, entries: Floats, pairs: Pairs
+) -> Rows:
+    """The same rows with inner products as their gradients are clipped by: of M x."""
+    events = np.arange(len(columns))
+    squares = precondition.products(columns, entries, events, events)
+    products = precondition.products(columns, entries, pairs.first, pairs.second)
+    return replace(
+        rows,
+        squares=squares,
+        products=products,
+        gram=_gram(squares, products, pairs),
+        bounds=precondition.bounds(columns, entries),
+        # Sums over the field's columns make what is added up over fields, twice.
+        active=rows.active + 2 * precondition.widest,
+    )
 
 
 def _gram(squares: Floats, products: Floats, pairs: Pairs) -> sparse.csr_matrix:
@@ -288,4 +320,5 @@ def _keep_rows(rows: Rows | None, kept: Booleans, in_pair: Booleans, pairs: Pair
     if shared is not None:
         shared = block if shared is rows.block else shared[kept]
     squares, products = rows.squares[kept], rows.products[in_pair]
-    return Rows(block, shared, squares, products, _gram(squares, products, pairs), rows.active)
+    gram, bounds = _gram(squares, products, pairs), rows.bounds[kept]
+    return Rows(block, shared, squares, products, gram, bounds, rows.active)

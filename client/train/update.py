@@ -22,6 +22,7 @@ from wardround.protocol.arrays import Booleans, Floats, Integers, Numbers
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.errors import require
 from wardround.protocol.model.model import main_count, parameter_count
+from wardround.protocol.model.precondition import Preconditioner, preconditioner_of
 from wardround.protocol.privacy.mechanism import add_noise, ordered_clip_norm
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.secure_sum.integer_release import noised_integers
@@ -111,12 +112,14 @@ def clipped_sums(
     sampled: Booleans | None = None,
     dtype: DTypeLike = np.float32,
     memory_bytes: int = MEMORY_BYTES,
+    precondition: Preconditioner | None = None,
 ) -> Floats:
     """Sum each hospital's clipped per-patient gradients: float64 [hospitals, parameters], no noise yet.
 
     weights: float64 [1 or hospitals, parameters]. sampled: bool [patients], who takes part (all, if None).
     dtype: of hidden layers' forward and backward pass; sums over patients are float64 whatever it is. Of a model with
     interactions it is the main effects' sum, and zero in the place of interactions, which have a round of their own.
+    precondition: M g is clipped and summed in the place of each gradient g (an additive model's alone).
     Guarantee: adding or removing one patient, however many events, moves that hospital's row by at most
     clip_norm (in L2), but for the order of additions (``protocol.privacy.mechanism.ordered_clip_norm``), and no other
     row; a patient whose gradient is not finite adds zero.
@@ -132,6 +135,7 @@ def clipped_sums(
             sampled=sampled,
             dtype=dtype,
             memory_bytes=memory_bytes,
+            precondition=precondition,
         )
         return in_main_place(model, layout, found)
     engine = engine_of(model, engine)
@@ -140,9 +144,11 @@ def clipped_sums(
         from wardround.client.train.with_opacus import opacus_sums
 
         chosen_patients = cohort if sampled is None else cohort.take(np.flatnonzero(sampled))
-        return opacus_sums(model, layout, weights, chosen_patients, clip_norm, engine, memory_bytes)
+        return opacus_sums(
+            model, layout, weights, chosen_patients, clip_norm, engine, memory_bytes, precondition
+        )
     totals = Totals(cohort.hospital_count, parameter_count(model, layout))
-    for part in cached_parts(model, layout, cohort, dtype, memory_bytes):
+    for part in cached_parts(model, layout, cohort, dtype, memory_bytes, precondition):
         first, last = part.hospitals
         part_weights = weights if len(weights) == 1 else weights[first:last]
         chosen = part if sampled is None else part.keep(sampled[slice(*part.patients_from)])
@@ -151,7 +157,7 @@ def clipped_sums(
         else:
             found = clipped_sum_dense(model, layout, chosen, part_weights, clip_norm, dtype)
         totals.add(first, found)
-    return totals.sums()
+    return totals.sums() if precondition is None else precondition.apply(totals.sums())
 
 
 def engine_of(model: ModelSettings, engine: str = "auto") -> str:
@@ -205,7 +211,16 @@ def _bounded_sums(step: Step, weights: Floats, children: Sequence[Keystream]) ->
         return interaction_sums(
             model, layout, weights, cohort, clip_norm, sampled=sampled, memory_bytes=memory
         )
-    return clipped_sums(model, layout, weights, cohort, clip_norm, sampled=sampled, memory_bytes=memory)
+    return clipped_sums(
+        model,
+        layout,
+        weights,
+        cohort,
+        clip_norm,
+        sampled=sampled,
+        memory_bytes=memory,
+        precondition=preconditioner_of(terms),
+    )
 
 
 def _update_with_opacus(step: Step, weights: Floats, stream: Keystream) -> Floats:

@@ -10,12 +10,13 @@ import torch
 
 from wardround.client.cohort import Cohort
 from wardround.client.train.clipped_sum_opacus import clipped_sum_opacus
-from wardround.client.train.patient_batch import pad_patients
+from wardround.client.train.patient_batch import PatientBatch, pad_patients
 from wardround.client.train.patient_optimizer import PatientOptimizer
 from wardround.client.train.rounding import add_part
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.modules import build_module, load_vector, to_vector
+from wardround.protocol.model.precondition import Preconditioner
 from wardround.protocol.privacy.mechanism import TERMS_AT_ONCE
 from wardround.protocol.privacy.randomness import Keystream
 from wardround.protocol.terms.settings import ModelSettings
@@ -66,10 +67,17 @@ def opacus_sums(
     clip_norm: float,
     engine: str,
     memory_bytes: int,
+    precondition: Preconditioner | None = None,
 ) -> Floats:
-    """Clipped sums by Opacus, hospital by hospital: float64 [hospitals, parameters]. See ``clipped_sums``."""
+    """Clipped sums by Opacus, hospital by hospital: float64 [hospitals, parameters]. See ``clipped_sums``.
+
+    Preconditioned gradients are those of the same model of rows M x: Opacus knows nothing of M.
+    """
     module = build_module(model, layout)
     rows, lost = np.zeros((2, cohort.hospital_count, weights.shape[1]))
+    if precondition is not None:
+        # The logit w·x is θ·M x with θ = M⁻ᵀ w.
+        weights = np.asarray(np.linalg.solve(precondition.matrix.T, weights.T).T, np.float64)
     for index in range(cohort.hospital_count):
         load_vector(module, weights[index if len(weights) > 1 else 0])
         ward = cohort.hospital(index)
@@ -82,6 +90,13 @@ def opacus_sums(
             add_part(
                 rows[index],
                 lost[index],
-                clipped_sum_opacus(module, pad_patients(layout, part), clip_norm, engine),
+                clipped_sum_opacus(module, _padded(layout, part, precondition), clip_norm, engine),
             )
     return rows + lost
+
+
+def _padded(layout: Layout, part: Cohort, precondition: Preconditioner | None) -> PatientBatch:
+    batch = pad_patients(layout, part)
+    if precondition is None:
+        return batch
+    return PatientBatch(torch.tensor(precondition.apply(batch.rows.numpy())), batch.labels, batch.shares)

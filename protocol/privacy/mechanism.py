@@ -57,8 +57,11 @@ def ordered_clip_norm(clip_norm: float) -> float:
     A P c. A sum of n products is off by at most γ(n) ‖Σ|terms|‖, in any order, so sums of at most n = ``TERMS_AT_ONCE``
     (or one patient's 10,000) events together by γ(n) A P c; adding those sums up with compensation
     (``client.train.rounding.add_part``) by 2u A P c. Two tables: twice that, in all at most 4 n u A P c =
-    ``ORDER_ALLOWANCE`` c for P ≤ ``MOST_PATIENTS``. So c (1 + ``ORDER_ALLOWANCE``) ≤ clip_norm. It is clipping
-    that pays, 0.05 % of it, and not the noise: ε, noise and what the server knows of it stay as stated.
+    ``ORDER_ALLOWANCE`` c for P ≤ ``MOST_PATIENTS``. A map that is applied to the sum (``protocol.model.precondition``)
+    adds the products of one of its rows, at most 2,000, to the n additions of a part, of which twice as many are
+    counted; the norms of a patient's events are then those of a row times M's absolute values (``Rows.bounds``). So
+    c (1 + ``ORDER_ALLOWANCE``) ≤ clip_norm. It is clipping that pays, 0.05 % of it, and not the noise: ε, noise and
+    what the server knows of it stay as stated.
     """
     return clip_norm / (1.0 + ORDER_ALLOWANCE)
 

@@ -16,7 +16,13 @@ from wardround.protocol.terms.settings import (
     PrivacySettings,
     TrainingSettings,
 )
-from wardround.protocol.text.bounds import LARGEST_SUMMED, LARGEST_VECTOR, MOST_INTERACTING
+from wardround.protocol.text.bounds import (
+    LARGEST_SUMMED,
+    LARGEST_VECTOR,
+    MOST_INTERACTING,
+    MOST_PRECONDITIONED,
+    PRECONDITIONS,
+)
 from wardround.protocol.text.section import shown
 from wardround.protocol.text.text import ALLOWED_IN_NAMES, checked_name, is_digest, is_line, is_name
 
@@ -86,6 +92,17 @@ def check_optimizer(model: ModelSettings, training: TrainingSettings) -> None:
         require(model.structure.convex, "model.kind", model.kind, line)
         rounds, line = training.moment_rounds, "must be at least 1 in terms with newton"
         require(rounds >= 1, "training.moment_rounds", rounds, line)
+
+
+def check_precondition(level: float, optimizer: str, width: int) -> None:
+    """Newton alone knows what noise becomes by it, and a hospital factors no larger matrices than those."""
+    if level == 0:
+        return
+    key, (least, most) = "precondition", PRECONDITIONS
+    require(least <= level <= most, key, level, f"must be 0, or from {least:g} to {most:g}")
+    require(optimizer == "newton", key, level, "must be left out, except with training.optimizer=newton")
+    line = f"must be at most {MOST_PRECONDITIONED} with precondition={level:g}; use fewer bins or crosses"
+    require(width <= MOST_PRECONDITIONED, "columns of the contract", width, line)
 
 
 def check_interactions(training: TrainingSettings, layout: Layout) -> None:

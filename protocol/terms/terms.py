@@ -42,6 +42,8 @@ class Terms:
     (``protocol.model.own_module``); else empty.
     secure_sum: with ``privacy.noise=secure``, and None without. query: what is asked where no model is trained
     (``protocol.terms.query``); the settings of model and training then stand still, and None in all other studies.
+    precondition: the noise that hospitals precondition their gradients for, the standard deviation of a coordinate of
+    the mean gradient over all rounds (``protocol.model.precondition``); 0 where they do not.
     """
 
     study: str
@@ -59,6 +61,7 @@ class Terms:
     secure_sum: SecureSumSettings | None = None
     round_noise_multipliers: tuple[float, ...] = ()
     query: QuerySettings | None = None
+    precondition: float = 0.0
 
     def __post_init__(self) -> None:
         """Check what no single group of settings can check (``protocol.terms.checks``)."""
@@ -81,6 +84,7 @@ class Terms:
         checks.check_optimizer(self.model, training)
         if self.model.structure.interactions:
             checks.check_interactions(training, layout)
+        checks.check_precondition(self.precondition, training.optimizer, layout.width)
         if self.evaluation is not None:
             last = training.rounds + (self.fairness.mitigation != "none")
             checks.check_evaluation(self.evaluation, training.rounds, last)
@@ -227,6 +231,8 @@ def terms_to_mapping(terms: Terms) -> dict[str, object]:
         plain["round_noise_multipliers"] = list(terms.round_noise_multipliers)
     if terms.module_digest:
         plain["module_digest"] = terms.module_digest
+    if terms.precondition:
+        plain["precondition"] = terms.precondition
     if terms.query is not None:
         plain["query"] = asdict(terms.query)
     if terms.secure_sum is not None:

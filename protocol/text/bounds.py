@@ -62,7 +62,11 @@ EXPECTED_RATES = 1e-6, 1 - 1e-6
 NOISE_MULTIPLIERS = 0.05, 1e9
 """Of signed terms. 10⁵ steps at 0.05 cost ε = 2·10⁷; accounting at 10⁻⁹ ended in an OverflowError, not in a refusal."""
 
+MOST_PRECONDITIONED = 2_000
+"""Columns of a design that is preconditioned: a hospital finds eigenvalues of matrices of up to that size."""
+
 SAMPLING_RATES = 1e-6, 1.0
 CLIP_NORMS = 1e-9, 1e9
+PRECONDITIONS = 1e-6, 1e6
 DELTAS = 1e-12, 1.0
 """Of signed terms: between them noise has a grid, and every charge is one that a ledger can hold."""

@@ -1,7 +1,7 @@
 """What of a contract the noise of a study would hide, before anybody is asked: from public numbers alone.
 
 For one field with n bins of equal shares p = 1/n, Fisher information of its centred effects is c = h b² p, where h is
-``fisher.BERNOULLI_VARIANCE`` and b the column scale: a bin's effect b·w is known with the standard error b s ÷ c,
+``prior.BERNOULLI_VARIANCE`` and b the column scale: a bin's effect b·w is known with the standard error b s ÷ c,
 s being the noise in the gradients that the weights are read from. Under the prior w ~ N(0, τ²K) of
 ``server.algorithm.newton``, with λ the eigenvalues of τ²K between centred effects, the posterior mean keeps
 
@@ -11,8 +11,9 @@ A field drowns where less than half is kept. In a field without order all λ are
 error exceeds the prior's spread, b τ. What is counted for a cross lies beyond its two features: its λ are the products
 of theirs; what it adds to their own effects is left out. Of a hierarchical feature each level is a field, judged by
 what it adds to the level above: there all λ are τ², one for each node more. Left out are shares that are not equal,
-what a level's own bins say of the groups that they lie in, and the chance in who the patients are, which comes on top
-of noise.
+what a level's own bins say of the groups that they lie in, the chance in who the patients are, which comes on top of
+noise, and that hospitals measure best what is known least (``protocol.model.precondition``): more is learned in all,
+and less of what drowns.
 """
 
 import math
@@ -25,11 +26,16 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.errors import require
 from wardround.protocol.model.model import column_scale
+from wardround.protocol.model.prior import (
+    BERNOULLI_VARIANCE,
+    EFFECT_STDDEV,
+    RANGED_SPREAD,
+    bins_covariance,
+)
 from wardround.protocol.terms.structure import kinds_with
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import noise_gain
-from wardround.server.algorithm.fisher import BERNOULLI_VARIANCE, RANGED_SPREAD
-from wardround.server.algorithm.newton import EFFECT_STDDEV, averaged_noise_stddev, bins_covariance
+from wardround.server.algorithm.newton import averaged_noise_stddev
 from wardround.server.algorithm.noise_choice import mean_noise_stddev
 
 LEAST_KEPT = 0.5

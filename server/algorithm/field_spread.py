@@ -25,20 +25,12 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Layout
+from wardround.protocol.model.prior import columns_of_fields
 
 FIELD_FREEDOM = 8.0
 """ν: what a field's own effects are worth against all fields together; chosen on the choosing half of the zoo."""
 COMMON_FREEDOM = 10.0
 """The same of v₀ against 1."""
-
-
-def columns_of_fields(layout: Layout) -> tuple[slice, ...]:
-    """Give the design columns of the intercept, every field and cross, and every ranged value, in their order."""
-    places = [
-        slice(start, start + field.size) for field, start in zip(layout.fields, layout.offsets, strict=True)
-    ]
-    ranged = range(layout.width - len(layout.values), layout.width)
-    return (slice(0, 1), *places, *(slice(column, column + 1) for column in ranged))
 
 
 def by_column(layout: Layout, factors: Floats) -> Floats:

@@ -18,13 +18,10 @@ from numpy.typing import NDArray
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import Coarse, Cross, Field, Layout
 from wardround.protocol.model.design import group_sums
+from wardround.protocol.model.prior import BERNOULLI_VARIANCE, RANGED_SPREAD
 
-BERNOULLI_VARIANCE = 0.2
-"""h, a typical p(1 − p): its bound is 1/4, and 0.2 is that of p = 0.28 (or 0.72)."""
 SHARE_FLOOR = 0.25
 """Least share of a bin, in standard deviations of the noise: a bin that noise hides is rare, not absent."""
-RANGED_SPREAD = 1 / 3
-"""Variance of a ranged value as a share of 1 − mean², its largest in [−1, 1]; a uniform value has 1/3."""
 FITTING_ROUNDS = 50
 
 

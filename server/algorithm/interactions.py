@@ -22,12 +22,11 @@ import numpy as np
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.layout import MOST_INTERACTING_BINS, Cross
 from wardround.protocol.model.interactions import cell_scale
+from wardround.protocol.model.prior import BERNOULLI_VARIANCE, bins_covariance
 from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import noise_gain
-from wardround.server.algorithm.fisher import BERNOULLI_VARIANCE
 from wardround.server.algorithm.newton import (
-    bins_covariance,
     chance_variance,
     mean_importance,
     released_shares,

@@ -20,36 +20,30 @@ second-order methods". All of it reads releases only.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import block_diag
 
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
 from wardround.protocol.model.model import column_scale
+from wardround.protocol.model.precondition import preconditioner_of
+from wardround.protocol.model.prior import EFFECT_STDDEV, prior_covariance
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm.aggregate import release_weights
 from wardround.server.algorithm.field_spread import by_column
 from wardround.server.algorithm.fisher import bin_shares, fisher_information, second_moments
 
-EFFECT_STDDEV = 0.7
-"""τ, prior standard deviation of a scaled weight; chosen on synthetic federations."""
-INTERCEPT_VARIANCE = 4.0
-"""Of the intercept, in τ²: the base rate is further from one half than an effect is from nothing."""
-RANGE_DECAY = 2.7
-"""The two ends of an ordered feature correlate by exp(−this), bins between them by their share of the way."""
 AS_EXPECTED: Floats = np.zeros(0)
 """No factors: every field's effects spread as the prior has it."""
-ORDERED_KINDS = ("numeric", "ordered", "hour", "gap_days", "history")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gain:
-    """F and H in factors that serve any noise level: F = outward (Λ + s²I)⁻¹ inward, H τ²K H + H/n = V Λ Vᵀ.
+    """F and H in factors that serve any noise level: F = outward (Λ + s²I)⁻¹ inward.
 
-    inward: Vᵀ, float64 [D, D]; outward: τ²K H V, [D, D]; strength: the diagonal of Λ, [D], ≥ 0; fisher: H.
+    M (H τ²K H + H/n) Mᵀ = V Λ Vᵀ, M what gradients were preconditioned by (``protocol.model.precondition``; else 1).
+    inward: Vᵀ M, float64 [D, D]; outward: τ²K H Mᵀ V, [D, D]; strength: the diagonal of Λ, [D], ≥ 0; fisher: H.
     """
 
     inward: Floats
@@ -69,41 +63,6 @@ class Gain:
         return np.asarray(weights - rate * (weights + self.posterior(innovations, noise_stddev)))
 
 
-def ordered_covariance(bins: int) -> Floats:
-    """Covariance of an ordered feature's bins, float64 [bins, bins]: falls with their distance."""
-    place = np.arange(bins) / max(bins - 1, 1)
-    return np.asarray(np.exp(-RANGE_DECAY * np.abs(place[:, None] - place)))
-
-
-def prior_covariance(contract: Contract, of_bins: Callable[[int], Floats] = ordered_covariance) -> Floats:
-    """K, prior covariance of the additive model's scaled weights in units of τ²: float64 [width, width].
-
-    Neighbouring bins of an ordered feature are alike, its missing or other bin and words without order stand alone, and
-    the bins of a cross are as alike as its parents' are (Kronecker product). Groups of a hierarchical feature are
-    columns of their own, so what lies in one group is alike by what it shares.
-    """
-    kinds = {feature.name: feature.kind for feature in contract.features}
-    layout = contract.layout
-    blocks: dict[str, Floats] = {
-        f.name: bins_covariance(kinds[f.name], f.size, of_bins) for f in layout.features
-    }
-    for cross in layout.crosses:
-        first, second = cross.parents
-        blocks[cross.name] = np.asarray(np.kron(blocks[first], blocks[second]), np.float64)
-    blocks |= {coarse.name: np.eye(coarse.size) for coarse in layout.coarse}
-    ordered = [blocks[field.name] for field in layout.fields]
-    covariance = block_diag([[INTERCEPT_VARIANCE]], *ordered, np.eye(len(layout.values)))
-    return np.asarray(covariance[: layout.width, : layout.width])
-
-
-def bins_covariance(kind: str, size: int, of_bins: Callable[[int], Floats] = ordered_covariance) -> Floats:
-    """Prior covariance of one feature's bins in units of τ²: float64 [size, size]."""
-    covariance = np.eye(size)
-    if kind in ORDERED_KINDS:
-        covariance[:-1, :-1] = of_bins(size - 1)  # the last bin is "missing" or "other"
-    return covariance
-
-
 def scaled_prior(contract: Contract, factors: Floats = AS_EXPECTED) -> Floats:
     """τ²K with each field's variance times its factor (``server.algorithm.field_spread``): float64 [width, width]."""
     spread = np.sqrt(by_column(contract.layout, factors))
@@ -118,10 +77,24 @@ def design_fisher(terms: Terms, shares: Floats) -> Floats:
 
 def gain_of(terms: Terms, fisher: Floats, factors: Floats = AS_EXPECTED) -> Gain:
     """Factor the gain for any noise level; of the order of width³ operations, of many more than one solution needs."""
-    pulled = scaled_prior(terms.contract, factors) @ fisher
+    known, pulled = preconditioner_of(terms), scaled_prior(terms.contract, factors) @ fisher
+    seen = np.eye(len(fisher)) if known is None else known.matrix
     # Positive semidefinite: an eigenvalue below 0 is rounding, and could cancel s² in the denominator.
-    strength, vectors = np.linalg.eigh(fisher @ pulled + chance_variance(terms) * fisher)
-    return Gain(inward=vectors.T, outward=pulled @ vectors, strength=np.maximum(strength, 0), fisher=fisher)
+    strength, vectors = np.linalg.eigh(seen @ (fisher @ pulled + chance_variance(terms) * fisher) @ seen.T)
+    turned = seen.T @ vectors
+    return Gain(inward=turned.T, outward=pulled @ turned, strength=np.maximum(strength, 0), fisher=fisher)
+
+
+def noise_covariance(terms: Terms, fisher: Floats, noise_stddev: float) -> Floats:
+    """Give H/n + s²W⁻¹, what a mean gradient differs by from all patients' like these, float64 [width, width].
+
+    W⁻¹: what became of noise that is alike in every coordinate (``protocol.model.precondition``); else 1.
+    """
+    known, covariance = preconditioner_of(terms), chance_variance(terms) * fisher
+    if known is not None:
+        return np.asarray(covariance + noise_stddev**2 * known.noise_covariance)
+    covariance[np.diag_indices_from(covariance)] += noise_stddev**2
+    return np.asarray(covariance)
 
 
 def chance_variance(terms: Terms) -> float:

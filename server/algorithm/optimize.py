@@ -14,11 +14,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from wardround.protocol.arrays import Floats
+from wardround.protocol.model.precondition import preconditioner_of
+from wardround.protocol.model.prior import columns_of_fields
 from wardround.protocol.terms.settings import OPTIMIZERS, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import newton, own_rule
 from wardround.server.algorithm.aggregate import noise_gain
-from wardround.server.algorithm.field_spread import columns_of_fields, read_fields
+from wardround.server.algorithm.field_spread import read_fields
 from wardround.server.algorithm.prior_mean import prior_mean
 from wardround.server.algorithm.propose import tail_share, without_moments
 
@@ -78,10 +80,14 @@ def apply(
 ) -> tuple[OptimizerState, Floats]:
     """Make one update, nothing in place: gives the new state and weights, float64 [parameters].
 
+    gradient: as hospitals measured it (``protocol.model.precondition``).
+
     newton whose moment rounds were all discarded goes on as sgd with momentum would: the curvature of a design
     that is only supposed could make its steps diverge.
     """
     chosen, rate = terms.training.optimizer, terms.training.learning_rate
+    if (known := preconditioner_of(terms)) is not None:
+        gradient = known.undo(gradient)
     if chosen not in OPTIMIZERS:
         own, after = own_rule.apply_own(chosen, state.own, weights, gradient, rate)
         return replace(state, steps=state.steps + 1, own=own), after
@@ -123,8 +129,7 @@ def _by_running_average(
     innovation = gradient - weights @ fisher
     seen = state.first_moment + newton.rate(count) * (innovation - state.first_moment)
     stddev = newton.averaged_noise_stddev(terms, noise_gain(terms), count)
-    noise = newton.chance_variance(terms) * fisher
-    noise[np.diag_indices_from(noise)] += stddev**2
+    noise = newton.noise_covariance(terms, fisher, stddev)
     # Empty before the first gradient, and in the checkpoint of a study that an earlier version began.
     factors = state.factors if len(state.factors) else np.ones(len(places))
     target, told = read_fields(places, newton.scaled_prior(terms.contract), fisher, seen, noise, factors)

@@ -30,8 +30,11 @@ from wardround.protocol.terms.settings import (
     TrainingSettings,
 )
 from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.bounds import PRECONDITIONS
+from wardround.server.algorithm.aggregate import noise_gain
 from wardround.server.algorithm.clip_norm import noise_to_signal, with_clip_norm
 from wardround.server.algorithm.interactions import LEAST_EVIDENCE, evidence
+from wardround.server.algorithm.newton import averaged_noise_stddev
 from wardround.server.algorithm.noise_choice import chosen_noise, mean_noise_stddev, raised_by_cap, with_cap
 from wardround.server.algorithm.noise_schedule import round_weights, weighted_multipliers
 from wardround.server.algorithm.table_weights import expected_auc_variance, release_weights
@@ -165,9 +168,19 @@ def _composed(
     terms = replace(terms, evaluation=_planned_evaluation(terms, evaluation))
     if sums is not None and not simulation:
         terms = with_cap(terms, secure_sum.max_epsilon_unmasked)
+    terms = with_precondition(terms)
     if training.learning_rate:
         return terms
     return replace(terms, training=replace(terms.training, learning_rate=step_size(terms)))
+
+
+def with_precondition(terms: Terms) -> Terms:
+    """Give newton's terms the noise that hospitals precondition their gradients for, in three digits; others as is."""
+    if terms.training.optimizer != "newton":
+        return terms
+    level = float(f"{averaged_noise_stddev(terms, noise_gain(terms)):.3g}")
+    least, most = PRECONDITIONS
+    return replace(terms, precondition=min(max(level, least), most))
 
 
 def _schedule(privacy: PrivacySettings, training: TrainingSettings) -> str:
@@ -307,7 +320,7 @@ def _overall_share(terms: Terms, planned: EvaluationSettings) -> float:
 def without_moments(terms: Terms) -> TrainingSettings:
     """Give the settings of the same study by sgd with momentum, at the step of its rule: no moments are needed."""
     plain = replace(terms.training, optimizer="sgd", moment_rounds=0, momentum=MOMENTUM, tail_average=None)
-    return replace(plain, learning_rate=step_size(replace(terms, training=plain)))
+    return replace(plain, learning_rate=step_size(replace(terms, training=plain, precondition=0.0)))
 
 
 def largest_step(terms: Terms) -> float:

@@ -168,11 +168,15 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
         "At one hospital a patient is either a training or a held-out patient, so the two do not add up there"
         + _if_joined(terms) + " A person who is a patient at two hospitals may be one kind at each: ε is then at most "
         f"{two_hospitals_epsilon(terms, terms.privacy.delta):.3f}.",
-        f"Each patient's gradient was clipped to {terms.privacy.clip_norm:g}. The noise was "
+        f"Each patient's gradient was {_MAPPED if terms.precondition else ''}clipped to "
+        f"{terms.privacy.clip_norm:g}. The noise was "
         + ("shared between hospitals, in secure sums: no release is seen by itself." if shared else
            "added in full at each hospital.") + (in_place if moments else "")
         + (_PAIRS_ROUND if terms.model.structure.interactions else ""),
     )  # fmt: skip
+
+
+_MAPPED = "multiplied by a public matrix, which the server undoes, then "
 
 
 def _if_joined(terms: Terms) -> str:

@@ -14,6 +14,7 @@ from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.design import active_columns, active_entries, sparse_rows
 from wardround.protocol.model.model import column_scale, initial_weights, named_parameters, predict_logits
+from wardround.protocol.model.precondition import preconditioner_of
 from wardround.protocol.privacy.mechanism import ordered_clip_norm
 from wardround.protocol.terms.request import INTERACTIONS, MEAN_ROWS, TABLES, RequestKind
 from wardround.protocol.terms.terms import Terms
@@ -87,6 +88,7 @@ class Canary:
         weights = self.weights.astype(np.float64)[np.newaxis]
         if request is INTERACTIONS:
             return np.asarray(interaction_sums(model, layout, weights, self.patient, clip_norm)[0])
-        added = np.asarray(clipped_sums(model, layout, weights, self.patient, clip_norm)[0])
+        known = preconditioner_of(terms)
+        added = clipped_sums(model, layout, weights, self.patient, clip_norm, precondition=known)[0]
         # Several steps release the difference of weights, which goes down the gradient.
-        return added if terms.training.local_steps == 1 else -added
+        return np.asarray(added if terms.training.local_steps == 1 else -added)

@@ -12,6 +12,7 @@ from wardround.client.train.moments import moment_sums
 from wardround.client.train.update import clipped_sums
 from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.model.model import initial_weights, named_parameters
+from wardround.protocol.model.precondition import preconditioner_of
 from wardround.protocol.privacy.mechanism import ordered_clip_norm
 from wardround.protocol.terms.request import INTERACTIONS, MEAN_ROWS, RequestKind
 from wardround.protocol.terms.terms import Terms
@@ -77,5 +78,8 @@ def sums_of(terms: Terms, asked: RequestKind, weights: Floats32, patients: Cohor
     model, layout, clip_norm = terms.model, terms.contract.layout, ordered_clip_norm(terms.privacy.clip_norm)
     if asked is MEAN_ROWS:
         return moment_sums(model, layout, patients, clip_norm)
-    sums = interaction_sums if asked is INTERACTIONS else clipped_sums
-    return sums(model, layout, weights.astype(np.float64)[np.newaxis], patients, clip_norm)
+    rows = weights.astype(np.float64)[np.newaxis]
+    if asked is INTERACTIONS:
+        return interaction_sums(model, layout, rows, patients, clip_norm)
+    known = preconditioner_of(terms)
+    return clipped_sums(model, layout, rows, patients, clip_norm, precondition=known)

@@ -1,6 +1,6 @@
 """Prior covariances of the additive model's weights, from the contract alone: what coarse and fine mean.
 
-Each is what ships (``server.algorithm.newton.prior_covariance``) with another idea of an ordered feature's bins. A
+Each is what ships (``protocol.model.prior.prior_covariance``) with another idea of an ordered feature's bins. A
 bin's effect is ``identity``: independent of its neighbours'; ``kernel``: like its neighbours', by exp(−distance ÷ 1.5);
 ``hierarchical``: a sum of a coarse effect per 8, 4 and 2 neighbouring bins and one of its own, which is the
 same as coarse bins with finer ones shrunk towards them (Gelman and Hill 2007, chapter 12).
@@ -12,7 +12,7 @@ import numpy as np
 
 from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
-from wardround.server.algorithm.newton import prior_covariance
+from wardround.protocol.model.prior import prior_covariance
 
 REACH = 1.5
 

@@ -123,7 +123,7 @@ def _by_sgd(terms: Terms) -> Terms:
     rounds = max(terms.training.rounds, ROUNDS)
     multiplier = terms.noise_multiplier * math.sqrt(rounds / terms.training.rounds)
     longer = replace(terms, training=replace(terms.training, rounds=rounds), noise_multiplier=multiplier)
-    return replace(longer, training=without_moments(longer))
+    return replace(longer, training=without_moments(longer), precondition=0.0)
 
 
 def _only(terms: Terms, hospital: str) -> Terms:

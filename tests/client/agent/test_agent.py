@@ -220,7 +220,7 @@ def test_the_engines_are_compared_once_before_each_study_and_never_for_strangers
     approved.approve(other)
     approved.released(1, other)
     assert len(compared) == 2
-    assert compared[0] == (other.model, other.contract.layout, 4)
+    assert compared[0] == (other.model, other.contract.layout, 4, None)
 
 
 def test_the_engines_agree_on_this_study(make_hospital):

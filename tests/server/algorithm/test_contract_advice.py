@@ -12,17 +12,16 @@ from wardround.protocol.contract.contract import Contract
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model.prior import EFFECT_STDDEV, prior_covariance
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
 from wardround.server.algorithm import newton
 from wardround.server.algorithm.aggregate import noise_gain
 from wardround.server.algorithm.contract_advice import FieldAdvice, advise
 from wardround.server.algorithm.newton import (
-    EFFECT_STDDEV,
     averaged_noise_stddev,
     design_fisher,
     gain_of,
-    prior_covariance,
 )
 from wardround.server.algorithm.propose import propose
 
@@ -86,7 +85,8 @@ def test_the_rule_for_words_is_where_the_verdict_turns() -> None:
 def test_newtons_own_matrices_keep_as_much(patients: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # The advice is on noise alone; that patients are few comes on top of it.
     monkeypatch.setattr(newton, "chance_variance", lambda _: 0.0)
-    found = terms(patients)
+    # And on gradients that are measured alike in all directions.
+    found = replace(terms(patients), precondition=0.0)
     layout, prior = found.contract.layout, EFFECT_STDDEV**2 * prior_covariance(found.contract)
     shares = np.concatenate([[1.0], *(np.full(one.size, 1 / one.size) for one in layout.fields), [0.0]])
     gain = gain_of(found, design_fisher(found, shares))
@@ -204,7 +204,7 @@ def test_newtons_own_matrices_keep_at_least_as_much_of_each_level(
     name: str, patients: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(newton, "chance_variance", lambda _: 0.0)
-    found = tree_terms(5, 6, patients)
+    found = replace(tree_terms(5, 6, patients), precondition=0.0)
     layout, prior = found.contract.layout, EFFECT_STDDEV**2 * prior_covariance(found.contract)
     places = {
         one.name: slice(at, at + one.size) for one, at in zip(layout.fields, layout.offsets, strict=True)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from wardround.protocol.contract.reading import contract_from_mapping
+from wardround.protocol.model.prior import columns_of_fields
 from wardround.server.algorithm import newton
 from wardround.server.algorithm.field_spread import (
     COMMON_FREEDOM,
     FIELD_FREEDOM,
     by_column,
-    columns_of_fields,
     read_fields,
 )
 from wardround.server.algorithm.fisher import bin_shares

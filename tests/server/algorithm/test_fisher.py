@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from wardround.protocol.contract.layout import Cross, Field, Layout
 from wardround.protocol.model.design import dense_rows
+from wardround.protocol.model.prior import BERNOULLI_VARIANCE, RANGED_SPREAD
 from wardround.server.algorithm.fisher import (
-    BERNOULLI_VARIANCE,
-    RANGED_SPREAD,
     bin_shares,
     fisher_information,
     fit_margins,

@@ -17,6 +17,7 @@ from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.interactions import cell_count, cell_scale
 from wardround.protocol.model.model import main_count, predict_logits
+from wardround.protocol.model.prior import BERNOULLI_VARIANCE
 from wardround.protocol.privacy.accounting import independent_epsilon
 from wardround.protocol.privacy.randomness import Keystream, derive_key
 from wardround.protocol.terms.cost import study_epsilon, training_events
@@ -72,7 +73,7 @@ def planted(terms: Terms, pair: int, effects):
     """Mean gradient of the scaled cells where one pair has these effects: −h · shares · effects."""
     gradient = np.zeros(cell_count(LAYOUT))
     size = LAYOUT.interactions[pair].size
-    found = -interactions.BERNOULLI_VARIANCE / size * np.ravel(effects) * cell_scale(LAYOUT)
+    found = -BERNOULLI_VARIANCE / size * np.ravel(effects) * cell_scale(LAYOUT)
     gradient[pair * size : (pair + 1) * size] = found
     return gradient
 
@@ -138,7 +139,7 @@ def test_the_posterior_mean_is_that_of_the_gaussian_model_by_brute_force() -> No
     spectrum = next(interactions._spectra(terms, found))
     shares = released_shares(terms, found.mean_row, found.row_noise_stddev)[1:5]
     eye, ones, centre = np.eye(4), np.ones((4, 4)), np.eye(4) - shares
-    design = interactions.BERNOULLI_VARIANCE * np.diag(np.kron(shares, shares))
+    design = BERNOULLI_VARIANCE * np.diag(np.kron(shares, shares))
     prior = np.kron(centre @ centre.T, centre @ centre.T)
     nuisance = interactions.MAIN_VARIANCE * (np.kron(eye, ones) + np.kron(ones, eye) + 1)
     spread = design @ nuisance @ design + chance_variance(terms) * design

@@ -6,15 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.builders import HOSPITALS
+from tests.builders import HOSPITALS, small_contract
 from wardround.protocol.contract.reading import contract_from_mapping
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.model import prior
 from wardround.protocol.model.model import column_scale
+from wardround.protocol.model.precondition import preconditioner_of
 from wardround.protocol.terms.settings import ModelSettings, PrivacySettings, TrainingSettings
 from wardround.server.algorithm import newton, optimize, rounds
 from wardround.server.algorithm.aggregate import noise_gain
 from wardround.server.algorithm.fisher import bin_shares
 from wardround.server.algorithm.noise_choice import gradient_noise_stddev
+from wardround.server.algorithm.prior_mean import prior_mean
 from wardround.server.algorithm.propose import (
     NEWTON_LEAST_ROUNDS,
     NEWTON_STEP,
@@ -52,24 +55,24 @@ def gain(terms):
 
 
 def plain_gain(terms, fisher, noise_stddev):
-    covariance = newton.EFFECT_STDDEV**2 * newton.prior_covariance(terms.contract)
+    covariance = prior.EFFECT_STDDEV**2 * prior.prior_covariance(terms.contract)
     chance = newton.chance_variance(terms) * fisher
     inner = fisher @ covariance @ fisher + chance + noise_stddev**2 * np.eye(len(fisher))
     return covariance @ fisher @ np.linalg.inv(inner)
 
 
 def test_the_prior_links_neighbouring_bins_and_crosses_of_them(terms) -> None:
-    layout, covariance = terms.contract.layout, newton.prior_covariance(terms.contract)
+    layout, covariance = terms.contract.layout, prior.prior_covariance(terms.contract)
     assert covariance.shape == (layout.width, layout.width)
     assert np.linalg.eigvalsh(covariance).min() > 0
     by_name = {field.name: start for field, start in zip(layout.fields, layout.offsets, strict=True)}
     age, sms, cross = by_name["age"], by_name["sms"], by_name["age × sms"]
-    near = np.exp(-newton.RANGE_DECAY / 3)  # four bins, three steps from end to end
+    near = np.exp(-prior.RANGE_DECAY / 3)  # four bins, three steps from end to end
     np.testing.assert_allclose(covariance[age, age : age + 5], [1, near, near**2, near**3, 0])
     np.testing.assert_allclose(covariance[sms : sms + 3, sms : sms + 3], np.eye(3))
     assert covariance[cross, cross + 3] == pytest.approx(near)  # one age bin on, same sms
     assert covariance[cross, cross + 1] == 0  # same age bin, other sms
-    assert covariance[0, 0] == newton.INTERCEPT_VARIANCE
+    assert covariance[0, 0] == prior.INTERCEPT_VARIANCE
     assert covariance[-1, -1] == 1
 
 
@@ -99,7 +102,7 @@ def test_without_privacy_noise_the_gain_is_that_of_a_ridge_on_so_many_patients(t
     gain = gain_with(replace(terms, training=training), even_shares(terms.contract.layout))
     weights = np.random.default_rng(1).normal(size=len(gain.fisher))
     whole = len(HOSPITALS) * patients * gain.fisher
-    ridge = np.linalg.inv(newton.EFFECT_STDDEV**2 * newton.prior_covariance(terms.contract))
+    ridge = np.linalg.inv(prior.EFFECT_STDDEV**2 * prior.prior_covariance(terms.contract))
     expected = np.linalg.solve(ridge + whole, whole @ weights)
     np.testing.assert_allclose(gain.posterior(gain.fisher @ weights, 1e-8), expected, atol=1e-6)
 
@@ -384,3 +387,76 @@ def test_what_events_weigh_on_average_is_never_read_as_what_no_event_can_weigh(
     row[0] = entry * terms.privacy.clip_norm * column_scale(terms.model, layout)[0]
     assert newton.mean_importance(weighed, row) == pytest.approx(importance)
     assert newton.mean_importance(terms, row) == 1.0
+
+
+def test_preconditioned_gradients_are_read_by_what_their_noise_has_become(terms) -> None:
+    asked = replace(terms, precondition=0.01)
+    known, plain = preconditioner_of(asked), gain_with(terms, even_shares(terms.contract.layout))
+    assert known is not None
+    fisher, noise = plain.fisher, 0.02
+    gain, map_ = newton.gain_of(asked, fisher), known.matrix
+    covariance = prior.EFFECT_STDDEV**2 * prior.prior_covariance(terms.contract)
+    inner = fisher @ covariance @ fisher + newton.chance_variance(terms) * fisher
+    # The server sees M g with noise that is alike in every coordinate.
+    expected = (
+        covariance @ fisher @ map_.T @ np.linalg.inv(map_ @ inner @ map_.T + noise**2 * np.eye(len(fisher)))
+    )
+    seen = np.random.default_rng(5).normal(size=(3, len(fisher)))
+    np.testing.assert_allclose(gain.posterior(known.undo(seen), noise), seen @ expected.T, rtol=1e-6)
+    total = newton.noise_covariance(asked, fisher, noise)
+    np.testing.assert_allclose(
+        map_ @ (total - newton.chance_variance(terms) * fisher) @ map_.T,
+        noise**2 * np.eye(len(fisher)),
+        atol=1e-12,
+    )
+    np.testing.assert_allclose(
+        newton.noise_covariance(terms, fisher, noise) - newton.chance_variance(terms) * fisher,
+        noise**2 * np.eye(len(fisher)),
+        atol=1e-15,
+    )
+
+
+@pytest.mark.parametrize("noise", ["local", "secure"])
+def test_less_of_the_log_odds_is_left_unknown_at_the_same_noise(noise) -> None:
+    features = {
+        "age": {"kind": "numeric", "column": "age", "edges": [10, 20, 30, 40, 50, 60, 70]},
+        "word": {"kind": "categorical", "column": "word", "vocabulary": [f"w{one}" for one in range(30)]},
+        "sex": {"kind": "categorical", "column": "sex", "vocabulary": ["F", "M"]},
+    }
+    terms = propose(
+        study="tea",
+        contract=contract_from_mapping(small_contract(features=features)),
+        model=ModelSettings(),
+        privacy=PrivacySettings(epsilon=1.0, noise=noise, clip_norm=0.5),
+        training=TrainingSettings(optimizer="auto", rounds=0),
+        public_patients={f"h{number}": 300 for number in range(8)},
+        simulation=True,
+    )
+    assert terms.precondition == pytest.approx(
+        newton.averaged_noise_stddev(terms, noise_gain(terms)), rel=5e-3
+    )
+
+    def unknown(one):
+        gain = gain_with(one, even_shares(one.contract.layout))
+        covariance = newton.scaled_prior(one.contract)
+        stddev = newton.averaged_noise_stddev(one, noise_gain(one))
+        left = covariance - gain.outward / (gain.strength + stddev**2) @ gain.outward.T
+        return float(np.trace(gain.fisher @ left))
+
+    assert unknown(terms) < 0.97 * unknown(replace(terms, precondition=0.0))
+
+
+def test_a_round_s_gradient_is_undone_before_it_is_read(terms) -> None:
+    asked = replace(terms, precondition=0.01)
+    known, layout = preconditioner_of(asked), terms.contract.layout
+    assert known is not None
+    row = terms.privacy.clip_norm * column_scale(terms.model, layout) * even_shares(layout)
+    state = optimize.take_moments(optimize.init(terms.training, layout.width), row)
+    gradient, start = np.random.default_rng(6).normal(0, 0.01, (2, layout.width))
+    _, found = optimize.apply(state, asked, start, known.apply(gradient))
+    gain = newton.cached_gain(asked, row, optimize.row_noise_stddev(state, asked))
+    expected = prior_mean(terms)
+    stddev = newton.averaged_noise_stddev(terms, noise_gain(terms))
+    rate = terms.training.learning_rate
+    after = expected + gain.step(start - expected, gradient, stddev, rate)
+    np.testing.assert_allclose(found, after, rtol=1e-9)
