@@ -16,3 +16,4 @@ def test_twelve_hospitals_finish_five_rounds_in_a_server_that_does_not_grow(tmp_
     for memory in (measured.server_mib, measured.study_mib):
         assert memory[1] > 10
         assert memory[ROUNDS] < GROWTH * memory[1]
+    assert 0.01 < measured.cpu_per_hospital_and_round < 0.7  # docs/reliability.md
