@@ -14,7 +14,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help venv lock wheel sbom parts demo figure pictures federation test test-slow soak bench bench-accuracy bench-audit bench-outreach check docs format clean
+.PHONY: help venv lock wheel sbom parts soak-parts demo figure pictures federation test test-slow soak bench bench-accuracy bench-audit bench-outreach check docs format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ sbom: wheel ## Write the bill of materials (CycloneDX) of that wheel and of the 
 parts: ## Install what some tests need from Debian's packages (asks for root)
 	scripts/install-parts.sh
 
+soak-parts: ## Install also what the soak tests boot machines and build containers with (asks for root)
+	scripts/install-parts.sh soak
+
 demo: $(STAMP) ## Train one private model across twenty synthetic hospitals, and show what it cost and bought
 	$(BIN)/wardround-simulate experiment=demo output_dir=outputs/demo
 
@@ -60,7 +63,7 @@ test: $(STAMP) ## Run the default tests, on every core
 test-slow: $(STAMP) ## Run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m 'slow and not soak'
 
-soak: $(STAMP) ## Repeat kills and long runs, for minutes; by hand
+soak: $(STAMP) ## Repeat kills and long runs, boot machines, build and attack containers; by hand, after soak-parts
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m soak
 
 bench: $(STAMP) ## Measure speed, beside PyTorch, Opacus, Flower and pfl; BENCH="--only a,d --quick" for less

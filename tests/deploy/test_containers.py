@@ -21,12 +21,13 @@ CONTAINERS = {
 HOME, OPERATOR = "/var/lib/wardround", "/var/lib/wardround-operator"
 ALWAYS = {
     ("hospital", "agent"), ("hospital", "supernode"), ("hospital", "desk"), ("hospital", "console"),
-    ("operator", "server"), ("operator", "dashboard"),
+    ("hospital", "preferences"), ("operator", "server"), ("operator", "dashboard"),
 }  # fmt: skip
 UNIT = {
     ("hospital", "agent"): "agent", ("hospital", "supernode"): "supernode", ("hospital", "desk"): "desk",
     ("hospital", "console"): "console", ("hospital", "alerts"): "alerts", ("operator", "server"): "server",
-    ("operator", "dashboard"): "dashboard",
+    ("operator", "dashboard"): "dashboard", ("operator", "alerts"): "server-alerts",
+    ("hospital", "preferences"): "preferences",
 }  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def unit(which: tuple[str, str]) -> Path:
 def mounts(which: tuple[str, str]) -> dict[str, tuple[str, bool]]:
     """By place in the container: what is mounted there, and whether it may be written."""
     found = {}
-    for volume in CONTAINERS[which]["volumes"]:
+    for volume in CONTAINERS[which].get("volumes", ()):
         source, target, *options = volume.split(":")
         assert options in ([], ["ro"])
         found[target] = (source, not options)
@@ -50,7 +51,7 @@ def test_what_every_container_is_held_to(which: tuple[str, str]) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert re.fullmatch(r"1000[1-4]:1000[1-4]", service["user"])
+    assert re.fullmatch(r"1000[1-5]:1000[1-5]", service["user"])
     assert service["ulimits"]["core"] == 0
     assert 0 < service["pids_limit"] <= 256
     assert not {"privileged", "cap_add", "devices", "pid", "ipc", "uts", "userns_mode", "env_file"} & set(
@@ -102,7 +103,38 @@ def test_who_holds_tables_has_no_network_and_who_has_one_sees_a_socket_alone() -
             f"{HOME}-{own}": (f"/srv/wardround/{own}", False),
         }
     networks = {tuple(one["networks"]) for one in CONTAINERS.values() if "networks" in one}
-    assert networks == {("outside",), ("browsers",)}  # one container each
+    assert networks == {("outside",), ("browsers",), ("patients",)}  # one container each
+
+
+def test_the_patients_page_sees_its_own_folder_alone_and_writes_into_the_spool_alone() -> None:
+    own, spool = f"{HOME}-preferences", f"{HOME}-preferences/spool"
+    assert mounts(("hospital", "preferences")) == {
+        own: ("/srv/wardround/preferences", False),
+        spool: ("/srv/wardround/preferences/spool", True),
+    }
+    shown = {
+        name for side, name in CONTAINERS if any("preferences" in place for place in mounts((side, name)))
+    }
+    assert shown == {
+        "preferences",
+        "agent",
+        "desk",
+        "alerts",
+        "commands",
+    }  # the agent's user, who opens what lies there
+
+
+def test_what_calls_the_server_keeps_its_network_when_the_server_is_started_again() -> None:
+    """A container in another's network is cut off for good once that one is started again."""
+    shared = {
+        which: mode.removeprefix("service:")
+        for which, service in CONTAINERS.items()
+        if (mode := service.get("network_mode", "")).startswith("service:")
+    }
+    assert {name for _, name in shared} == {"server", "dashboard", "alerts", "train"}
+    assert set(shared.values()) == {"line"}
+    assert CONTAINERS["operator", "line"]["command"] == ["sleep", "infinity"]
+    assert mounts(("operator", "line")) == {}
 
 
 def test_the_supernode_writes_to_bounded_memory_alone() -> None:
@@ -113,15 +145,15 @@ def test_the_supernode_writes_to_bounded_memory_alone() -> None:
     assert not any(written for _, written in mounts(("hospital", "supernode")).values())
 
 
-@pytest.mark.parametrize("name", ["server", "dashboard"])
+@pytest.mark.parametrize("name", ["server", "dashboard", "alerts"])
 def test_the_operators_containers_cannot_read_the_keys_that_their_units_hide(name: str) -> None:
     found = mounts(("operator", name))
     hidden = {
         place for place, (source, written) in found.items() if (source, written) == ("/dev/null", False)
     }
     assert hidden == set(values(unit(("operator", name)), "InaccessiblePaths"))
-    assert found[OPERATOR] == ("/srv/wardround-operator", False)
     written = {place for place, (_, may) in found.items() if may}
+    assert found[OPERATOR] == ("/srv/wardround-operator", OPERATOR in written)
     assert written == set(values(unit(("operator", name)), "ReadWritePaths"))
 
 
@@ -134,12 +166,14 @@ def test_the_commands_that_containers_start_are_commands() -> None:
     seen = 0
     for service in CONTAINERS.values():
         words = service["command"]
+        if words == ["sleep", "infinity"]:
+            continue
         module = {"wardround.client.main": hospital_parser, "wardround-hospital": hospital_parser}
         module["wardround-serve"] = operator_parser
         start = 4 if words[0] == "python" else 1
         module[words[start - 1]]().parse_args(words[start:])
         seen += 1
-    assert seen == len(CONTAINERS) == 10
+    assert seen == len(CONTAINERS) - 1 == 12
 
 
 def test_the_image_has_every_folder_of_the_program() -> None:

@@ -1,38 +1,27 @@
-"""Both sides' containers as shipped, by the guide: a study, a kill of each, and what a SuperNode's container reaches.
+"""Both sides' containers as shipped, by the guide word by word: a study, kills, pages, and what each of them reaches.
 
-The images are the guide's own, built beforehand (docs/install.md); they take minutes and the package index.
+Base and images are built by the page's own commands, which takes minutes and the package index.
 """
 
-import os
 import re
-import shutil
 import socket
-import subprocess
-import sys
+import ssl
 import threading
+import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
+import httpx
 import pytest
 
-from tests.deploy.machine import CHECKOUT, block
+from tests.deploy.container_host import Host, lacks, own_address
+from tests.deploy.machine import CHECKOUT
 from tests.deploy.probes import FILLED, REACHED
 from wardround.conf.compose import read_contract
 
-IMAGES = ("localhost/wardround-hospital", "localhost/wardround-server")
 STUDY = "--study spring training.rounds=12 evaluation=none 'training.public_patients={north: 1200}'"
 INVENT = "python -P -m wardround.simulations.population.invented tables"
-
-
-def lacks() -> str:
-    """Say what is missing for containers to run; empty where nothing is."""
-    if os.geteuid() != 0:
-        return "needs root"
-    if shutil.which("podman") is None or shutil.which("podman-compose") is None:
-        return "needs podman, and podman-compose 1.6 (docs/install.md)"
-    built = [subprocess.run(["podman", "image", "exists", image], check=False).returncode for image in IMAGES]
-    return f"needs {' and '.join(IMAGES)}, built as docs/install.md says" if any(built) else ""
-
+PASSWORD = "a long enough password"
 
 pytestmark = [pytest.mark.soak, pytest.mark.flower, pytest.mark.skipif(bool(lacks()), reason=lacks())]
 
@@ -77,74 +66,55 @@ for child in children:
 )
 
 
-class Host:
-    """This machine as the guide's: its folders below another one, its compose files changed to that alone."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.srv = folder, folder / "srv/wardround"
-        for side in ("hospital", "operator"):
-            text = (CHECKOUT / f"deploy/containers/{side}.yaml").read_text(encoding="utf-8")
-            (folder / f"{side}.yaml").write_text(self.here(text), encoding="utf-8")
-
-    def here(self, lines: str) -> str:
-        return lines.replace("/srv/wardround", str(self.srv)).replace("/tmp/north", f"{self.folder}/north")
-
-    def shell(self, lines: str, seconds: float = 300.0) -> str:
-        """Run lines of a guide where the compose files are, stopping at the first that fails."""
-        done = subprocess.run(
-            ["bash", "-euc", self.here(lines)], cwd=self.folder, capture_output=True, text=True,
-            timeout=seconds, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{lines}: {done.stdout}{done.stderr}"
-        return done.stdout + done.stderr
-
-    def hospital(self, command: str) -> str:
-        return self.shell(f"podman-compose -f hospital.yaml run --rm -T commands {command}")
-
-    def operator(self, command: str, service: str = "commands", seconds: float = 300.0) -> str:
-        return self.shell(f"podman-compose -f operator.yaml run --rm -T {service} {command}", seconds)
-
-    def digits(self, file: str) -> str:
-        return self.shell(f"sha256sum {file}").split()[0][:32]
-
-
-def own_address() -> str:
-    """The address of this machine at which its containers reach it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
-        line.connect(("192.0.2.1", 9))  # sends nothing
-        return str(line.getsockname()[0])
+PAGE_PROBE = (
+    REACHED
+    + """\
+reached("table", lambda: open("/var/lib/wardround/tables/messages.csv"))
+reached("key", lambda: open("/var/lib/wardround/keys/hospital.key"))
+reached("accounts", lambda: open("/var/lib/wardround/accounts.json"))
+reached("agent", lambda: unix("/var/lib/wardround/run/agent.sock"))
+reached("desk", lambda: unix("/var/lib/wardround/desk/desk.sock"))
+reached("desk's folder", lambda: open("/var/lib/wardround/desk/note", "w"))
+reached("own settings", lambda: open(os.environ["WARDROUND_HOME"] + "/note", "w"))
+reached("spool", lambda: open("/var/lib/wardround-preferences/spool/note.part", "w"))
+reached("elsewhere", lambda: open("/var/lib/note", "w"))
+reached("program", lambda: open("/opt/wardround/bin/python", "r+b"))
+reached("service", lambda: line("127.0.0.1", PORT))
+reached("root", lambda: os.setuid(0))
+reached("another's group", lambda: os.setgroups([10001]))
+"""
+    + FILLED
+    + """\
+for folder in ("/", "/run", "/var/tmp", "/opt", "/tmp", "/dev/shm"):
+    print("filled", folder, filled(folder))
+"""
+)
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """Both guides, followed to where a study could begin."""
     made = Host(tmp_path_factory.mktemp("host"))
-    guide = (CHECKOUT / "docs/install.md").read_text(encoding="utf-8")
+    made.build()
     try:
-        begin_operator(made, guide)
-        begin_hospital(made, guide)
+        begin_operator(made)
+        begin_hospital(made)
         yield made
     finally:
-        for side in ("hospital", "operator"):
-            line = ["podman-compose", "-f", f"{side}.yaml", "down", "-t", "5"]
-            subprocess.run(line, cwd=made.folder, check=False, timeout=120, capture_output=True)
+        made.end()
 
 
-def begin_operator(host: Host, guide: str) -> None:
-    lines = block(guide, "wardround-serve provision").replace("study.example", own_address())
-    host.shell(lines.replace("cd deploy/containers\n", "").replace(" run --rm", " run --rm -T"))
+def begin_operator(host: Host) -> None:
+    host.follow("wardround-serve provision", **{"study.example": own_address()})
     host.shell("cp /srv/wardround-operator/kits/north.kit /tmp/north.kit")
 
 
-def begin_hospital(host: Host, guide: str) -> None:
-    lines = block(guide, "hospital.yaml up -d agent supernode").replace("cd deploy/containers\n", "")
+def begin_hospital(host: Host) -> None:
     told = f"join north.kit --fingerprint {host.digits('/tmp/north.kit')}"
-    join, up, _ = lines.replace(" run --rm", " run --rm -T").partition("podman-compose -f hospital.yaml up")
-    host.shell(join.replace("join north.kit", told))
+    host.follow("hospital.yaml up -d agent supernode", **{"join north.kit": told})
     host.hospital(INVENT)
     contract = read_contract(CHECKOUT / "conf/contract/synthetic.yaml", "contract").fingerprint
     host.shell(f"sed -i 's/^contracts: .*/contracts: [{contract}]/' /srv/wardround/home/policy.yaml")
-    host.shell(f"{up} -d agent supernode")
     file = "/srv/wardround/home/north.request"
     host.shell(f"install -m 600 -o 10004 -g 10004 {file} /srv/wardround-operator/north.request")
     host.operator(f"wardround-serve enrol --request north.request --fingerprint {host.digits(file)} --home .")
@@ -156,34 +126,37 @@ def begin_hospital(host: Host, guide: str) -> None:
     host.hospital(f"wardround-hospital {approve}")
 
 
-def name_of(host: Host, service: str) -> str:
-    line = f"podman ps --filter label=com.docker.compose.service={service} --format '{{{{.Names}}}}'"
-    return host.shell(line).split()[0]
+def kill_and_start(host: Host, side: str, service: str) -> None:
+    name = host.name_of(side, service)
+    host.shell(f"podman kill -s KILL {name}; podman start {name}")
+
+
+def await_healthy(host: Host, side: str, service: str) -> None:
+    """Run a container's own health check until it passes, for three minutes at most."""
+    name = host.name_of(side, service)
+    host.shell(f"for _ in $(seq 90); do podman healthcheck run {name} && exit 0; sleep 2; done; exit 1")
 
 
 def test_a_study_runs_between_the_containers_and_outlives_a_kill_of_each(host: Host) -> None:
-    names = {service: name_of(host, service) for service in ("agent", "supernode")}
-    kills = [f"sleep 12; podman kill -s KILL {name}; podman start {name}" for name in names.values()]
-    killing = threading.Thread(target=lambda: [host.shell(line) for line in kills])
+    await_healthy(host, "operator", "server")
+
+    def kills() -> None:
+        for which in (("hospital", "agent"), ("hospital", "supernode"), ("operator", "server")):
+            time.sleep(12)
+            kill_and_start(host, *which)
+
+    killing = threading.Thread(target=kills)
     killing.start()
-    said = host.operator(f"wardround-serve train {STUDY} --home . --round-seconds 60", "train", 600.0)
-    killing.join(120)
+    said = host.operator(f"wardround-serve train {STUDY} --home . --round-seconds 60", "train", 900.0)
+    killing.join(300)
     assert re.search(r"round 12 of 12: 1 of 1 hospitals", said)
     assert "each signed and in its place" in host.hospital("wardround-hospital ledger verify")
-    for name in names.values():
-        host.shell(f"podman healthcheck run {name}")
+    for which in (("hospital", "agent"), ("hospital", "supernode"), ("operator", "server")):
+        await_healthy(host, *which)
 
 
 def test_what_the_supernodes_container_reaches(host: Host) -> None:
-    name = name_of(host, "supernode")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        probe = PROBE.replace("HOST", own_address()).replace("PORT", str(listener.getsockname()[1]))
-        done = subprocess.run(
-            ["podman", "exec", "-i", name, "python", "-P", "-"],
-            input=probe, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-    said = done.stdout.splitlines()
-    sys.stdout.write(done.stdout + done.stderr)
+    said = probed(host, "hospital", "supernode", PROBE)
     assert {line.removeprefix("open ") for line in said if line.startswith("open ")} == {"agent", "server"}
     assert len([line for line in said if line.startswith("closed ")]) == 10
     assert "sees ['run']" in said
@@ -196,8 +169,146 @@ def test_what_the_supernodes_container_reaches(host: Host) -> None:
     assert 10 < count < 64
 
 
+def probed(host: Host, side: str, service: str, probe: str) -> list[str]:
+    """Run an attacker's program in a container, with a service of this machine's that it may try to reach."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        return host.program(
+            host.name_of(side, service), probe.replace("HOST", own_address()).replace("PORT", port)
+        )
+
+
+def opened(said: list[str]) -> set[str]:
+    return {line.removeprefix("open ") for line in said if line.startswith("open ")}
+
+
+@contextmanager
+def page(host: Host, certificate: str, port: int) -> Iterator[httpx.Client]:
+    """A browser at pages that were just started, once they answer."""
+    context = ssl.create_default_context(cafile=host.here(certificate))
+    origin = f"https://localhost:{port}"
+    with httpx.Client(
+        verify=context, base_url=origin, headers={"origin": origin}, trust_env=False, timeout=120
+    ) as browser:
+        for _ in range(90):
+            with suppress(httpx.TransportError):
+                browser.get("/log-in")
+                break
+            time.sleep(2)
+        yield browser
+
+
+def log_in(browser: httpx.Client) -> httpx.Response:
+    """Log in as Mary, and give the first page."""
+    wrong = browser.post("/log-in", data={"account": "mary", "password": "another one"})
+    assert "Mary" not in wrong.text
+    return browser.post("/log-in", data={"account": "mary", "password": PASSWORD}, follow_redirects=True)
+
+
+def test_the_hospitals_pages_open_by_the_desk_alone_and_outlive_a_kill_of_each(host: Host) -> None:
+    host.hospital("wardround-hospital people begin")
+    people = "people:\n  mary: {name: Mary Ward, roles: [privacy, it]}\n"
+    home = "/srv/wardround/home"
+    host.shell(f"printf '{people}' > {home}/people.yaml; printf '{PASSWORD}\n' > {home}/password")
+    host.shell(f"chown 10001:10001 {home}/password; chmod 600 {home}/password")
+    host.follow(
+        "up -d desk console",
+        **{"account add mary": "account add mary --password-file password", "curl ": "true "},
+    )
+    for service in ("desk", "console"):
+        await_healthy(host, "hospital", service)
+    with page(host, "/srv/wardround/console/pages.pem", 8765) as browser:
+        assert "Mary Ward" in log_in(browser).text
+    host.shell("curl -sf --cacert /srv/wardround/console/pages.pem https://localhost:8765/log-in")
+    for service in ("desk", "console"):
+        kill_and_start(host, "hospital", service)
+        await_healthy(host, "hospital", service)
+    with page(host, "/srv/wardround/console/pages.pem", 8765) as browser:
+        assert "spring" in log_in(browser).text + browser.get("/studies").text
+    said = probed(host, "hospital", "console", PAGE_PROBE)
+    assert opened(said) == {"desk"}
+    assert len([line for line in said if line.startswith("closed ")]) == 12
+    check_bounded(said)
+
+
+def check_bounded(said: list[str]) -> None:
+    filled = {line.split()[1]: int(line.split()[2]) for line in said if line.startswith("filled")}
+    assert {folder for folder, size in filled.items() if size} == {"/tmp", "/var/tmp", "/dev/shm"}
+    assert all(size <= 16 for size in filled.values())
+
+
+def test_the_patients_page_opens_and_reaches_its_spool_alone(host: Host) -> None:
+    for begin in ("outreach begin", "content begin", "preferences begin"):
+        host.hospital(f"wardround-hospital {begin}")
+    file = "/srv/wardround/home/preferences.yaml"
+    host.shell(f"sed -i 's#^url: .*#url: https://localhost:8767#' {file}")
+    host.follow("up -d preferences")
+    await_healthy(host, "hospital", "preferences")
+    with page(host, "/srv/wardround/preferences/page.pem", 8767) as browser:
+        assert browser.get("/p/" + "x" * 68).status_code == 404
+        assert browser.get("/", headers={"host": "elsewhere.example"}).status_code == 421
+    said = probed(host, "hospital", "preferences", PAGE_PROBE)
+    assert opened(said) == {"spool"}
+    assert len([line for line in said if line.startswith("closed ")]) == 12
+    check_bounded(said)
+    # What the page wrote, the agent's user sees and may take away.
+    spool = "/var/lib/wardround-preferences/spool"
+    assert "note.part" in host.hospital(f"ls {spool}")
+    host.hospital(f"rm {spool}/note.part")
+    assert "note.part" not in host.hospital(f"ls {spool}")
+
+
+def test_who_holds_tables_reaches_no_network(host: Host) -> None:
+    for service in ("agent", "desk"):
+        said = probed(
+            host,
+            "hospital",
+            service,
+            REACHED
+            + """
+reached("table", lambda: open("/var/lib/wardround/tables/messages.csv"))
+reached("server", lambda: line("HOST", 8443))
+reached("service", lambda: line("127.0.0.1", PORT))
+reached("node", lambda: os.listdir("/var/lib/wardround-node"))
+reached("root", lambda: os.setuid(0))
+print("lines", sorted(os.listdir("/sys/class/net")))
+""",
+        )
+        assert opened(said) == {"table"}
+        assert "lines ['lo']" in said
+
+
+def test_a_nights_run_that_failed_is_told_by_the_alerts_container(host: Host) -> None:
+    failing = "wardround-hospital score --by-timer 24 models/none.safetensors scores.csv"
+    host.shell(f"podman-compose -f hospital.yaml run --rm -T commands {failing} || true")
+    assert "timer: score: the run of" in host.hospital("wardround-hospital alerts list")
+    host.hospital("wardround-hospital alerts begin")
+    host.shell("podman-compose -f hospital.yaml up -d alerts")
+    state = "/srv/wardround/home/alerts.state"
+    host.shell(f"for _ in $(seq 60); do grep -q '\"timer score\"' {state} && exit 0; sleep 2; done; exit 1")
+
+
+def test_the_operators_pages_see_the_server_also_after_it_was_started_again(host: Host) -> None:
+    lines = {"account add mary": "account add mary --password-file password", "curl ": "true "}
+    operator = "/srv/wardround-operator"
+    host.shell(f"printf '{PASSWORD}\n' > {operator}/password; chown 10004:10004 {operator}/password")
+    host.shell(f"chmod 600 {operator}/password")
+    host.follow("up -d dashboard", **lines)
+    await_healthy(host, "operator", "dashboard")
+    kill_and_start(host, "operator", "server")
+    await_healthy(host, "operator", "server")
+    with page(host, "/srv/wardround-operator/pages.pem", 8766) as browser:
+        assert "north" in log_in(browser).text + browser.get("/hospitals").text
+    assert "does not run" not in host.operator("wardround-serve alerts list --home .", "train")
+    name = host.name_of("operator", "dashboard")
+    host.shell(f"podman exec {name} python -P -m wardround.deploy.health 127.0.0.1:8443")
+    for key in ("operator.key", "tls/root.key", "tls/server.key", "secrets/executor", "secrets/control"):
+        assert host.shell(f"podman exec {name} sh -c 'cat {key} 2>/dev/null || true'") == ""
+        assert host.operator(f"cat {key}")
+
+
 def test_the_servers_container_cannot_read_what_signs(host: Host) -> None:
-    name = name_of(host, "server")
+    name = host.name_of("operator", "server")
     for key in ("operator.key", "tls/root.key"):
         assert host.shell(f"podman exec {name} sh -c 'cat {key} 2>/dev/null || true'") == ""
         assert "PRIVATE" in host.operator(f"cat {key}")  # which the same user may, in another container
