@@ -6,11 +6,9 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from wardround.pages.accounts import Account, AccountsFile
+from wardround.pages.password_line import password_line
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import read_bounded
 from wardround.protocol.text.say import say, say_json
-
-LARGEST_PASSWORD_FILE = 4096
 
 
 def run_account(
@@ -59,19 +57,10 @@ def _told(options: Namespace, line: str) -> None:
 def _password(options: Namespace) -> str:
     """Read it from a file, or ask twice without showing it; a command line would show it to every process."""
     if options.password_file is not None:
-        return _first_line(options)
+        return password_line(options.password_file)
     if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigurationError("password: nobody is at the terminal to type it; give --password-file FILE")
     given = getpass.getpass("Password: ")
     if given != getpass.getpass("The same again: "):
         raise ConfigurationError("password: the two differ; nothing was written")
     return given
-
-
-def _first_line(options: Namespace) -> str:
-    path = options.password_file
-    try:
-        text = read_bounded(path, LARGEST_PASSWORD_FILE).decode()
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"--password-file={path}: cannot be read as text") from error
-    return text.split("\n")[0].rstrip("\r")

@@ -49,10 +49,10 @@ class AccountsFile:
 
     def all(self) -> Mapping[str, Account]:
         """Give the accounts by name; none where there is no file. ConfigurationError for a file that is not right."""
-        return self._kept()
+        return self.kept()
 
-    def _kept(self) -> Mapping[str, Account]:
-        """Read the file, where it changed."""
+    def kept(self) -> Mapping[str, Account]:
+        """Give whatever stands in the file, which is read where it changed; for a side, of people who left too."""
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -135,7 +135,7 @@ class AccountsFile:
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
-            accounts = dict(self._kept())
+            accounts = dict(self.kept())
             yield accounts
             write_durably(self._path, _spelled(accounts), MODE)
             self._read = None

@@ -18,6 +18,11 @@ class _Count:
     at: datetime
 
 
+def still_wrong(wrong: float, at: datetime, now: datetime) -> float:
+    """Give how many wrong passwords still count; a clock that was set back forgives nothing, and adds nothing."""
+    return max(wrong - max(now - at, timedelta()) / ONE_MORE_AFTER, 0.0)
+
+
 class Attempts:
     """Wrong passwords, counted; one is forgiven a minute. Safe for threads.
 
@@ -50,7 +55,7 @@ class Attempts:
     def _now(self, key: tuple[str, str]) -> _Count:
         now = self._clock()
         count = self._counts.setdefault(key, _Count(0.0, now))
-        count.wrong = max(count.wrong - (now - count.at) / ONE_MORE_AFTER, 0.0)
+        count.wrong = still_wrong(count.wrong, count.at, now)
         count.at = now
         self._counts.move_to_end(key)
         while len(self._counts) > MOST_KEPT:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wardround.client.commands.console_flags import console
 from wardround.client.commands.content_flags import content
-from wardround.client.commands.flags import common, inner, of_contract, of_model, optional_terms
+from wardround.client.commands.flags import common, inner, of_contract, of_model, of_person, optional_terms
 from wardround.client.commands.outreach_flags import outreach
 from wardround.client.commands.preferences_flags import preferences
 from wardround.client.commands.record_flags import ledger, operators, peers
@@ -85,7 +85,7 @@ def _approval(parser: OneLineParser) -> None:
 def _decision(parser: OneLineParser) -> None:
     _terms(parser)
     parser.add_argument("--reason", help="why; kept in the ledger, one line")
-    parser.add_argument("--person", metavar="NAME", help="who decides (default: the user's name)")
+    of_person(parser, "who decides")
     parser.add_argument("--yes", action="store_true", help="say yes to what is shown, without being asked")
     parser.add_argument(
         "--last-entry",
@@ -118,7 +118,7 @@ def _model(parser: OneLineParser) -> None:
 
 def _recall(parser: OneLineParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the operator's model.recall")
-    parser.add_argument("--person", metavar="NAME", help="who records it (default: this session's user)")
+    of_person(parser, "who records it", signs=False)
 
 
 def _policy(parser: OneLineParser) -> None:

@@ -6,7 +6,8 @@ from contextlib import suppress
 from datetime import date
 
 from wardround.client.commands.content_contract import contract_of_home
-from wardround.client.commands.open_home import OpenHome, open_home, person
+from wardround.client.commands.open_home import OpenHome, open_home
+from wardround.client.commands.signing import person, signer
 from wardround.client.commands.terminal import say, table
 from wardround.client.outreach.content.approvals import ContentDecision, Standing
 from wardround.client.outreach.content.approvals_file import ContentApprovals
@@ -31,7 +32,7 @@ def approve(options: Namespace) -> None:
             content,
             checked,
             people=people_of(opened.home.folder),
-            person=person(options.person),
+            person=signer(options),
             reason=options.reason,
             until=_day(options.until),
             now=opened.now,

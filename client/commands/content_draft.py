@@ -2,7 +2,8 @@
 
 from argparse import Namespace
 
-from wardround.client.commands.open_home import open_home, person
+from wardround.client.commands.open_home import open_home
+from wardround.client.commands.signing import person
 from wardround.client.commands.terminal import say
 from wardround.client.outreach.content.check import check
 from wardround.client.outreach.content.draft import draft_files, draft_request, read_variants

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wardround.client.commands.flags import inner, of_contract
+from wardround.client.commands.flags import inner, of_contract, of_person
 from wardround.protocol.command_line.parser import OneLineParser, whole_number
 
 
@@ -26,10 +26,11 @@ def content(parser: OneLineParser) -> None:
     approve.add_argument("--yes", action="store_true", help="say yes to what is shown, without being asked")
     of_contract(approve)
     retire = inner(parser, "retire", "stop sending a module, from now on")
-    for action, who in ((approve, "who approves, as in guidelines.yaml"), (retire, "who retires it")):
+    of_person(approve, "who approves, as in people.yaml")
+    of_person(retire, "who retires it", signs=False)
+    for action in (approve, retire):
         action.add_argument("name", metavar="MODULE", help="its name, as in visit-reminder.en")
         action.add_argument("--reason", required=True, help="why; kept with the decision, one line")
-        action.add_argument("--person", metavar="NAME", help=f"{who} (default: the user's name)")
     draft = inner(
         parser, "draft", "have a program write variants of a module, for people to edit and approve"
     )
@@ -51,7 +52,5 @@ def content(parser: OneLineParser) -> None:
         metavar="N",
         help="how long it may take (default: 60, at most 600)",
     )
-    draft.add_argument(
-        "--person", metavar="NAME", help="who asks, and cannot approve it (default: the user's name)"
-    )
+    of_person(draft, "who asks, and cannot approve it", signs=False)
     inner(parser, "list", "show how each module stands today: approved, changed, lapsed, retired")

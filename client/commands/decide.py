@@ -7,7 +7,8 @@ from pathlib import Path
 
 from wardround.client.commands.forecast import refuse_unless_permitted, show
 from wardround.client.commands.last_entry import require_seen
-from wardround.client.commands.open_home import OpenHome, open_home, person
+from wardround.client.commands.open_home import OpenHome, open_home
+from wardround.client.commands.signing import signer
 from wardround.client.commands.study_decision import (
     APPROVED,
     DECLINED,
@@ -48,7 +49,7 @@ def run(options: Namespace) -> None:
         if options.command == "approve":
             checks, sums = _checked(opened, signed, options)
         kind = APPROVED if options.command == "approve" else DECLINED
-        who = person(options.person)
+        who = signer(options)
         head = record(opened, signed, kind, who, options.reason)
     if options.json:
         facts = {"study": signed.terms.study, "terms": signed.terms.fingerprint, "decision": kind}

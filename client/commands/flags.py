@@ -61,4 +61,16 @@ def of_model(parser: OneLineParser) -> None:
         metavar="FILE",
         help="in a simulated home: the contract.yaml beside a simulation's model",
     )
-    parser.add_argument("--person", metavar="NAME", help="who accepts (default: the user's name)")
+    of_person(parser, "who accepts")
+
+
+def of_person(parser: OneLineParser, who: str, signs: bool = True) -> None:
+    """Add who acts. signs: whether their password is asked for, where they have one."""
+    parser.add_argument("--person", metavar="NAME", help=f"{who} (default: the user's name)")
+    if signs:
+        parser.add_argument(
+            "--password-file",
+            type=Path,
+            metavar="FILE",
+            help="where they have a password: its one line, or /dev/fd/N (default: asked at the terminal)",
+        )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from wardround.client.agent.alone import only_agent
 from wardround.client.agent.door_state import is_listening
-from wardround.client.commands.open_home import open_record, person
+from wardround.client.commands.open_home import open_record
+from wardround.client.commands.signing import signer
 from wardround.client.commands.terminal import say, table
 from wardround.client.home.home import KEYS, LEDGER, Home, load_home, program_version
 from wardround.client.home.terms_folder import kept_terms
@@ -73,7 +74,7 @@ def _recover(home: Home, options: Namespace) -> None:
         heads=tuple(_heads(options.head or ())),
         assumed=tuple(assumed),
         delta=policy.delta,
-        person=person(options.person),
+        person=signer(options),
         reason=options.reason + (" (no other studies)" if options.no_other_studies else ""),
     )
     if not options.json:
@@ -102,7 +103,7 @@ def clock(options: Namespace) -> None:
         if home.simulation is not None:
             raise ConfigurationError("clock: a simulated home has no clock; its settings' as_of is its time")
         before = ledger.time
-        head = ledger.decide("clock", now, reason=options.reason, person=person(options.person))
+        head = ledger.decide("clock", now, reason=options.reason, person=signer(options))
     if options.json:
         say_json({"before": before.isoformat(), "now": now.isoformat(timespec="seconds"), "head": head})
     else:

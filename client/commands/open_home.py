@@ -1,6 +1,5 @@
 """What most commands stand on: a home, its open ledger, the policy in force, the time, and the studies known."""
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,11 +118,3 @@ def open_record(folder: Path) -> Iterator[tuple[Home, SqliteLedger]]:
 def public_key(text: str) -> str:
     """Read a public key: its line, or the file that holds it."""
     return checked_public_key(text) if text.startswith("ed25519:") else load_public_key(Path(text))
-
-
-def person(name: str | None) -> str:
-    """Name who decides: as given, or the user of this session."""
-    try:
-        return name or getpass.getuser()
-    except (OSError, KeyError):
-        raise ConfigurationError("person: this session has no user name; give --person NAME") from None

@@ -2,7 +2,8 @@
 
 from argparse import Namespace
 
-from wardround.client.commands.open_home import OpenHome, open_home, open_record, person, public_key
+from wardround.client.commands.open_home import OpenHome, open_home, open_record, public_key
+from wardround.client.commands.signing import signer
 from wardround.client.commands.terminal import say, table
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.signing import key_fingerprint
@@ -19,7 +20,7 @@ def run(options: Namespace) -> None:
         fields = {
             "operator": public_key(options.key),
             "reason": options.reason,
-            "person": person(options.person),
+            "person": signer(options),
         }
         kind = "revoked"
         if options.action == "rotate":

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import polars as pl
 
-from wardround.client.commands.open_home import person
 from wardround.client.commands.outreach_opened import open_outreach
+from wardround.client.commands.signing import signer
 from wardround.client.commands.terminal import say, table
 from wardround.client.connectors.withdrawals import PAGE, PAGE_STOP
 from wardround.client.gate.consent_match import whom_texts_mean
@@ -27,7 +27,7 @@ WAYS = {PAGE_STOP: "on the patients' page", PAGE: "on the patients' page"}
 def about(options: Namespace) -> None:
     """Show what is kept of one patient; a clinician asks for them."""
     with open_outreach(options) as outreach:
-        if role_of(person(options.person), outreach.people) != CLINICIAN:
+        if role_of(signer(options), outreach.people) != CLINICIAN:
             raise ConfigurationError("about: shows one patient; a clinician asks for them")
         home = outreach.opened.home
         form = home.source.place("messages").patient.form

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
 from wardround.client.commands.outreach_texts import show_texts
+from wardround.client.commands.signing import person, signer
 from wardround.client.commands.terminal import say
 from wardround.client.outreach.content.module import Module
 from wardround.client.outreach.decide.acts import HOLD, REFUSE
@@ -30,7 +31,7 @@ from wardround.protocol.text.say import say_json
 def approve(options: Namespace) -> None:
     """Show the texts, have the person say yes, sign it, and say what still waits for another person."""
     with open_outreach(options) as outreach:
-        decider, proposals = _decided(outreach, options, approving=True)
+        decider, proposals = _decided(outreach, options, signer(options), approving=True)
         modules = sendable_modules(outreach, proposals)
         if not options.json:
             show_texts(modules)
@@ -53,7 +54,7 @@ def refuse(options: Namespace) -> None:
 def change_module(options: Namespace) -> None:
     """Propose another module in the place of one; it waits for approval."""
     with open_outreach(options) as outreach:
-        decider, proposals = _decided(outreach, options)
+        decider, proposals = _decided(outreach, options, signer(options))
         if len(proposals) != 1:
             raise ConfigurationError("change: name one proposal by its id, as outreach queue shows it")
         module = outreach.content().find(options.to)
@@ -87,7 +88,7 @@ def put_in_place(outreach: OpenOutreach, decider: Decider, proposal: OutreachPro
 
 
 def _decided(
-    outreach: OpenOutreach, options: Namespace, approving: bool = False
+    outreach: OpenOutreach, options: Namespace, who: str, approving: bool = False
 ) -> tuple[Decider, list[OutreachProposal]]:
     """Give the person and what they decide about; ConfigurationError where they may not."""
     trigger, module = getattr(options, "trigger", None), getattr(options, "content_module", None)
@@ -105,7 +106,7 @@ def _decided(
         raise ConfigurationError(
             f"nothing of this waits, and {exported:,} were exported already: they cannot be called back"
         )
-    decider = outreach.decider(options)
+    decider = outreach.decider(who, options.reason)
     decider.check(proposals, single=bool(options.ids))
     return decider, proposals
 
@@ -159,7 +160,7 @@ def _ask(count: int) -> float:
 
 def _aside(options: Namespace, kind: str, word: str) -> None:
     with open_outreach(options) as outreach:
-        decider, proposals = _decided(outreach, options)
+        decider, proposals = _decided(outreach, options, person(options.person))
         moved = set_aside(decider, proposals, kind)
         # An export, or another person, may have been first since they were read.
         missed = sorted({one.id for one in proposals} - set(moved))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wardround.client.commands.flags import inner
+from wardround.client.commands.flags import inner, of_person
 from wardround.protocol.command_line.parser import OneLineParser, whole_number
 from wardround.protocol.command_line.timer_flags import by_timer
 
@@ -11,7 +11,7 @@ def add_deciding(parser: OneLineParser) -> None:
     """Add these acts, each with its flags."""
     queue = inner(parser, "queue", "show what waits for a decision, as your role may see it; changes nothing")
     _choice(queue)
-    _person(queue, "who looks")
+    of_person(queue, "who looks")
     approve = inner(parser, "approve", "say yes to messages; signed with the hospital's key")
     hold = inner(parser, "hold", "keep messages from leaving until somebody decides again")
     refuse = inner(parser, "refuse", "say no to messages, for good")
@@ -19,13 +19,13 @@ def add_deciding(parser: OneLineParser) -> None:
         act.add_argument("ids", nargs="*", type=whole_number, metavar="ID", help="ids, as in outreach queue")
         _choice(act)
         _reason(act)
-        _person(act, "who decides")
+        of_person(act, "who decides", signs=act is approve)
     approve.add_argument("--yes", action="store_true", help="say yes to what is shown, without being asked")
     change = inner(parser, "change", "propose another module in the place of one message's")
     change.add_argument("ids", nargs=1, type=whole_number, metavar="ID", help="an id, as in outreach queue")
     change.add_argument("--to", required=True, metavar="MODULE", help="the module, as in visit-reminder.en")
     _reason(change)
-    _person(change, "who decides")
+    of_person(change, "who decides")
     _standing(inner(parser, "standing", "two people's yes to trigger x module x population, until a date"))
     export = inner(
         parser, "export", "send what was approved to a recipient of policy.yaml; each message once"
@@ -39,14 +39,14 @@ def add_deciding(parser: OneLineParser) -> None:
         help="say of messages in doubt what the recipient told you; sends nothing",
     )
     export.add_argument("--reason", help="of --settle: why, one line")
-    _person(export, "who sends")
+    of_person(export, "who sends")
     stop = inner(parser, "stop", "void all that has not left, and end every standing approval")
     _reason(stop)
-    _person(stop, "who stops it")
+    of_person(stop, "who stops it", signs=False)
     _inbound(inner(parser, "inbound", "turn replies, bounces, complaints and calls into withdrawals at once"))
     about = inner(parser, "about", "show what a patient may ask: what was sent, why, on which consent")
     about.add_argument("patient", metavar="PATIENT", help="the identifier, as in your tables")
-    _person(about, "who asks for the patient")
+    of_person(about, "who asks for the patient")
 
 
 def _standing(parser: OneLineParser) -> None:
@@ -73,7 +73,7 @@ def _standing(parser: OneLineParser) -> None:
             flag, type=whole_number, default=default, metavar="N", help=f"{what} (default: {default})"
         )
     parser.add_argument("--reason", help="why; kept with the signature, one line")
-    _person(parser, "who signs")
+    of_person(parser, "who signs")
     parser.add_argument("--yes", action="store_true", help="sign what is shown, without being asked")
 
 
@@ -96,7 +96,7 @@ def _inbound(parser: OneLineParser) -> None:
         "--again", action="store_true", help="the patient says yes again: lift what was kept here"
     )
     parser.add_argument("--reason", help="why; kept with it, one line")
-    _person(parser, "who took it down")
+    of_person(parser, "who took it down")
 
 
 def _choice(parser: OneLineParser) -> None:
@@ -111,9 +111,3 @@ def _choice(parser: OneLineParser) -> None:
 
 def _reason(parser: OneLineParser) -> None:
     parser.add_argument("--reason", required=True, help="why; kept with the decision, one line")
-
-
-def _person(parser: OneLineParser, who: str) -> None:
-    parser.add_argument(
-        "--person", metavar="NAME", help=f"{who}, as in policy.yaml (default: the user's name)"
-    )

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from wardround.client.commands.open_home import person
 from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
 from wardround.client.commands.outreach_page import hear_page_first
 from wardround.client.commands.outreach_propose import proposed_at
+from wardround.client.commands.signing import signer
 from wardround.client.commands.terminal import say
 from wardround.client.connectors.withdrawals import Withdrawal
 from wardround.client.outreach.by_page.keys import load_page_keys
@@ -38,7 +38,7 @@ def export_approved(options: Namespace) -> None:
     with open_outreach(options) as outreach:
         recipient = _recipient(outreach, options.recipient)
         hear_page_first(outreach)
-        outbox = _outbox(outreach, recipient, options)
+        outbox = _outbox(outreach, recipient, signer(options), options.as_of)
         if options.settle:
             check_reason(options.reason or "")
             settled = settle(outbox, options.settle == "sent", options.reason)
@@ -61,7 +61,7 @@ class WouldLeave:
 def would_leave(outreach: OpenOutreach, name: str, who: str) -> WouldLeave:
     """Look at all that an export looks at; nothing leaves, and nothing is written. who: of those who decide."""
     recipient = _recipient(outreach, name)
-    outbox = _outbox(outreach, recipient, Namespace(person=who, as_of=None))
+    outbox = _outbox(outreach, recipient, who)
     messages, held = parted(outbox.approved(), outbox.sendable)
     rules = Counter(one.rule for one in held.values())
     return WouldLeave(
@@ -82,10 +82,10 @@ def _recipient(outreach: OpenOutreach, name: str) -> Recipient:
     return recipients[name]
 
 
-def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) -> Outbox:
+def _outbox(outreach: OpenOutreach, recipient: Recipient, who: str, as_of: str | None = None) -> Outbox:
     home, policy = outreach.opened.home, outreach.opened.policy.outreach
-    who = outreach.people.acting(person(options.person), *DECIDING)
-    now = proposed_at(outreach.opened, options.as_of)
+    sender = outreach.people.acting(who, *DECIDING)
+    now = proposed_at(outreach.opened, as_of)
     content, settings, withdrawn = outreach.content(), settings_of(home.folder), home.withdrawals.standing()
     ground = tables_now(
         home.source,
@@ -120,7 +120,7 @@ def _outbox(outreach: OpenOutreach, recipient: Recipient, options: Namespace) ->
         recipient=recipient,
         sendable=sendable,
         words=words,
-        person=who.name,
+        person=sender.name,
         now=now,
     )
 

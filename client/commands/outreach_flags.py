@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wardround.client.commands.flags import inner, of_model
+from wardround.client.commands.flags import inner, of_model, of_person
 from wardround.client.commands.outreach_deciding_flags import add_deciding
 from wardround.protocol.command_line.parser import OneLineParser
 from wardround.protocol.command_line.timer_flags import by_timer
@@ -77,5 +77,5 @@ def _protocol(parser: OneLineParser) -> None:
     parser.add_argument(
         "--reason", help="of sign and end: why, and who decided that it is improvement or research"
     )
-    parser.add_argument("--person", metavar="NAME", help="who signs (default: the user's name)")
+    of_person(parser, "who signs")
     parser.add_argument("--yes", action="store_true", help="say yes to what is shown, without being asked")

@@ -3,9 +3,9 @@
 from argparse import Namespace
 from pathlib import Path
 
-from wardround.client.commands.open_home import person
 from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
 from wardround.client.commands.outreach_page import forget_withdrawn, inbound_page
+from wardround.client.commands.signing import person, signer
 from wardround.client.commands.terminal import say
 from wardround.client.connectors.withdrawals import AGAIN, CONSENTS, Withdrawal
 from wardround.client.outreach.decide.acts import leaf
@@ -84,7 +84,7 @@ def _taken_down(outreach: OpenOutreach, options: Namespace) -> None:
         consent=options.consent,
         why=AGAIN if options.again else "refusal",
         at=outreach.opened.now,
-        person=person(options.person),
+        person=signer(options) if options.again else person(options.person),
         reason=options.reason,
     )
     home, patients = outreach.opened.home, outreach.patients()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from wardround.client.commands.open_home import OpenHome, open_home, person
+from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.outreach.content.approvals import Standing
 from wardround.client.outreach.content.folder import ContentFolder, read_folder
 from wardround.client.outreach.content.standing_today import standings_today
@@ -32,9 +32,9 @@ class OpenOutreach:
     log: OutreachLog
     people: People
 
-    def decider(self, options: Namespace) -> Decider:
-        """Give the person who decides, and for which reason."""
-        return self._decider(self.people.known(person(options.person)), options.reason or "")
+    def decider(self, who: str, reason: str | None) -> Decider:
+        """Give the person who decides, and for which reason. who: as ``signing`` or a session of the pages says."""
+        return self._decider(self.people.known(who), reason or "")
 
     def program(self, name: str, reason: str) -> Decider:
         """Give a program of ours in the place of a person: it may apply what people signed, and decides nothing."""

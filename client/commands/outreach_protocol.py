@@ -3,7 +3,8 @@
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 
-from wardround.client.commands.open_home import OpenHome, open_home, person
+from wardround.client.commands.open_home import OpenHome, open_home
+from wardround.client.commands.signing import signer
 from wardround.client.commands.terminal import say, table
 from wardround.client.outreach.content.folder import read_folder
 from wardround.client.outreach.measure.protocol import OutreachProtocol
@@ -69,7 +70,7 @@ def _sign(opened: OpenHome, options: Namespace) -> None:
     ):
         raise ConfigurationError(f"outreach protocol sign: {read.name} was not signed; nothing was recorded")
     today = opened.home.date(opened.now)
-    who = person(options.person)
+    who = signer(options)
     signed_protocols(opened).sign(text, who, options.reason, opened.now, today, opened.home.key)
     if options.json:
         say_json({**_plain(read), "signed_by": who})
@@ -82,7 +83,7 @@ def _end(opened: OpenHome, options: Namespace) -> None:
         raise ConfigurationError("outreach protocol end: give the protocol's name and --reason TEXT")
     signed_protocols(opened).end(
         options.name,
-        person(options.person),
+        signer(options),
         options.reason,
         opened.now,
         opened.home.date(opened.now),

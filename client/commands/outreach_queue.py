@@ -4,9 +4,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from wardround.client.commands.open_home import person
 from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
 from wardround.client.commands.outreach_texts import show_texts
+from wardround.client.commands.signing import signer
 from wardround.client.commands.terminal import say, table
 from wardround.client.outreach.decide.decisions import chosen
 from wardround.client.outreach.decide.queue import (
@@ -28,7 +28,7 @@ _MOST_LINES = 100
 def queue(options: Namespace) -> None:
     """Show it; nothing is changed."""
     with open_outreach(options) as outreach:
-        role = role_of(person(options.person), outreach.people)
+        role = role_of(signer(options), outreach.people)
         states = (PROPOSED, HELD, APPROVED)
         found = chosen(outreach.journal, states, trigger=options.trigger, module=options.content_module)
         waiting = outreach.seen(found)

@@ -8,6 +8,7 @@ from typing import Any
 
 from wardround.client.commands.outreach_opened import OpenOutreach, open_outreach
 from wardround.client.commands.outreach_texts import show_texts
+from wardround.client.commands.signing import person, signer
 from wardround.client.commands.terminal import say, table
 from wardround.client.outreach.content.module import Module
 from wardround.client.outreach.decide.acts import END, STANDING
@@ -30,14 +31,18 @@ HOLDS, WAITS = "holds", "waits for a second person"
 def standing(options: Namespace) -> None:
     """Sign one, co-sign one, end one, apply those that hold, or list them."""
     with open_outreach(options) as outreach:
-        if options.act != "list":
-            role_of(outreach.decider(options).person, outreach.people)
-        _ACTS[options.act](outreach, options)
+        if options.act == "list":
+            _list(outreach, options)
+            return
+        # To end one, and to apply what two signed already, nobody needs a password.
+        who = signer(options) if options.act in ("begin", "sign") else person(options.person)
+        decider = outreach.decider(who, options.reason)
+        role_of(decider.person, outreach.people)
+        _ACTS[options.act](outreach, options, decider)
 
 
-def _begin(outreach: OpenOutreach, options: Namespace) -> None:
+def _begin(outreach: OpenOutreach, options: Namespace, decider: Decider) -> None:
     """Sign a new one; it holds when a second person signs it too."""
-    decider = outreach.decider(options)
     terms = {name: getattr(options, name) for name in ("population", "until", "per_day", "in_all", "sample")}
     module, made = new_standing(outreach, decider, options.trigger, options.content_module or "", terms)
     _confirm(options, module, made)
@@ -45,17 +50,16 @@ def _begin(outreach: OpenOutreach, options: Namespace) -> None:
     _list(outreach, options)
 
 
-def _sign(outreach: OpenOutreach, options: Namespace) -> None:
+def _sign(outreach: OpenOutreach, options: Namespace, decider: Decider) -> None:
     """Sign what somebody else began."""
-    decider = outreach.decider(options)
     module, one = second_signature(outreach, decider, options.number or 0)
     _confirm(options, module, one.standing)
     sign_standing(decider, one.standing, one.number)
     _list(outreach, options)
 
 
-def _end(outreach: OpenOutreach, options: Namespace) -> None:
-    end_standing(outreach, outreach.decider(options), options.number or 0)
+def _end(outreach: OpenOutreach, options: Namespace, decider: Decider) -> None:
+    end_standing(outreach, decider, options.number or 0)
     _list(outreach, options)
 
 
@@ -109,10 +113,9 @@ def end_standing(outreach: OpenOutreach, decider: Decider, number: int) -> None:
     decider.log.add(decider.act(END, number=one.number), decider.key)
 
 
-def _apply(outreach: OpenOutreach, options: Namespace) -> None:
+def _apply(outreach: OpenOutreach, options: Namespace, decider: Decider) -> None:
     """Approve what the standing approvals cover now; for a timer, after each ``propose``."""
-    decider = replace(outreach.decider(options), reason=options.reason or _APPLIED)
-    moved = _applied(outreach, decider)
+    moved = _applied(outreach, replace(decider, reason=options.reason or _APPLIED))
     if options.json:
         say_json({str(number): list(ids) for number, ids in moved.items()})
         return
@@ -219,4 +222,4 @@ def _day(text: str | None) -> date:
         raise ConfigurationError(f"until={shown(text or '')}: must be a date, as in 2027-11-30") from error
 
 
-_ACTS = {"begin": _begin, "sign": _sign, "end": _end, "apply": _apply, "list": _list}
+_ACTS = {"begin": _begin, "sign": _sign, "end": _end, "apply": _apply}

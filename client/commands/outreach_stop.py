@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from wardround.client.commands.outreach_opened import open_outreach
+from wardround.client.commands.signing import person
 from wardround.client.commands.terminal import say
 from wardround.client.outreach.decide.stop import stop
 from wardround.protocol.text.say import say_json
@@ -11,7 +12,9 @@ from wardround.protocol.text.say import say_json
 def stop_all(options: Namespace) -> None:
     """Void what is not exported, and end every standing approval."""
     with open_outreach(options) as outreach:
-        void, gone = stop(outreach.decider(options), outreach.opened.home.folder)
+        void, gone = stop(
+            outreach.decider(person(options.person), options.reason), outreach.opened.home.folder
+        )
     if options.json:
         say_json({"void": void, "may_have_left": gone})
         return

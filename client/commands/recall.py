@@ -2,7 +2,8 @@
 
 from argparse import Namespace
 
-from wardround.client.commands.open_home import open_home, person
+from wardround.client.commands.open_home import open_home
+from wardround.client.commands.signing import person
 from wardround.client.commands.terminal import say
 from wardround.client.outreach.recalls import keep_recall, load_recall
 from wardround.client.policy.policy import allows_operator

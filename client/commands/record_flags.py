@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wardround.client.commands.flags import inner
+from wardround.client.commands.flags import inner, of_person
 from wardround.protocol.command_line.parser import OneLineParser, whole_number
 from wardround.protocol.command_line.timer_flags import by_timer
 
@@ -111,4 +111,4 @@ def peers(parser: OneLineParser) -> None:
 
 def _reason(parser: OneLineParser, who: str) -> None:
     parser.add_argument("--reason", required=True, help="why; kept in the ledger, one line")
-    parser.add_argument("--person", metavar="NAME", help=f"{who} (default: the user's name)")
+    of_person(parser, who)

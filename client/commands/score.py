@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from wardround.client.commands.model import model_at_hand, model_contract, vouched, who_answers
-from wardround.client.commands.open_home import OpenHome, open_home, person
+from wardround.client.commands.open_home import OpenHome, open_home
+from wardround.client.commands.signing import signer
 from wardround.client.commands.terminal import say, table
 from wardround.client.connectors.source import Tables, read_tables
 from wardround.client.outreach.recalls import refuse_recalled
@@ -106,7 +107,7 @@ def reviewed_or_accepted(
 
 def _record(opened: OpenHome, topic: str, at_hand: ModelAtHand, reason: str, options: Namespace) -> None:
     text = f"model {at_hand.digest[:32]}: {reason}"
-    opened.ledger.decide("note", opened.now, topic=topic, reason=text, person=person(options.person))
+    opened.ledger.decide("note", opened.now, topic=topic, reason=text, person=signer(options))
 
 
 def _identified(frame: pl.DataFrame, tables: Tables, contract: Contract) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from wardround.client.policy.people_file import people_of
 from wardround.pages.accounts import Account, AccountsFile
 from wardround.protocol.errors import ConfigurationError
 
-ACCOUNTS = "accounts.json"
+ACCOUNTS, ATTEMPTS = "accounts.json", "attempts.json"
 
 
 class HospitalAccounts(AccountsFile):
@@ -46,9 +46,7 @@ class HospitalAccounts(AccountsFile):
             )
         roles = tuple(role for role in ROLES if role in person.roles)
         if not roles:
-            raise ConfigurationError(
-                f"account={name}: has no role of the pages in {PEOPLE}: {', '.join(ROLES)}"
-            )
+            raise ConfigurationError(f"account={name}: has no role in {PEOPLE}: {', '.join(ROLES)}")
         return self.add(name, person.name, roles, password)
 
     def _enrolled(self) -> People:

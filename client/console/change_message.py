@@ -50,7 +50,7 @@ class ChangeDesk:
         self._require_journal(number)
         with open_outreach(Namespace(home=self._home)) as outreach:
             reason = " ".join(given.get("reason", "").split())
-            decider = outreach.decider(Namespace(person=person, reason=reason))
+            decider = outreach.decider(person, reason)
             proposal = _proposal(outreach, number)
             decider.check([proposal], single=True)
             others = replacements(outreach, proposal)

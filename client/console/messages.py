@@ -58,7 +58,7 @@ class MessageDesk:
             raise ConfigurationError("act: must be approve, hold or refuse")
         with open_outreach(Namespace(home=self._home)) as outreach:
             reason = " ".join(given.get("reason", "").split())
-            decider = outreach.decider(Namespace(person=person, reason=reason))
+            decider = outreach.decider(person, reason)
             by_id = role_of(person, outreach.people) == CLINICIAN
             shown = self._shown(outreach, given, by_id)
             seconds = self._seals.seconds(person, _sealed(shown), given.get("seal", ""))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from wardround.client.console.roles import only
-from wardround.client.policy.people import CLINICIAN, COMMUNICATIONS, IT, PRIVACY
+from wardround.client.policy.people import APPROVER, CLINICIAN, COMMUNICATIONS, IT, PRIVACY
 from wardround.pages import desk as at_desk
 from wardround.pages.app import SentForm
 from wardround.pages.desk import Desk
@@ -19,7 +19,7 @@ MENU = (
     MenuEntry("/ledger", "menu.ledger", only(PRIVACY)),
     MenuEntry("/messages", "menu.messages", only(COMMUNICATIONS, CLINICIAN)),
     MenuEntry("/standing", "menu.standing", only(COMMUNICATIONS, CLINICIAN)),
-    MenuEntry("/texts", "menu.texts", only(COMMUNICATIONS, CLINICIAN)),
+    MenuEntry("/texts", "menu.texts", only(COMMUNICATIONS, CLINICIAN, APPROVER)),
     MenuEntry("/sending", "menu.sending", only(COMMUNICATIONS, CLINICIAN)),
     MenuEntry("/results", "menu.results", only(COMMUNICATIONS, PRIVACY)),
     MenuEntry("/machine", "menu.machine", only(IT)),

@@ -12,7 +12,7 @@ from typing import Any
 from wardround.client.commands.open_home import OpenHome, open_home
 from wardround.client.connectors.panic import panics_are_faults
 from wardround.client.console import alerts, machine, overview, peers, results, sending, studies
-from wardround.client.console.accounts import HospitalAccounts
+from wardround.client.console.accounts import ATTEMPTS, HospitalAccounts
 from wardround.client.console.change_message import ChangeDesk
 from wardround.client.console.messages import MessageDesk
 from wardround.client.console.roles import only
@@ -21,8 +21,8 @@ from wardround.client.console.settings import ConsoleSettings
 from wardround.client.console.standing import StandingDesk
 from wardround.client.console.texts import texts_of
 from wardround.client.ledger.verify import export, verify
-from wardround.client.policy.people import CLINICIAN, COMMUNICATIONS, IT, PRIVACY
-from wardround.pages.attempts import Attempts
+from wardround.client.policy.people import APPROVER, CLINICIAN, COMMUNICATIONS, IT, PRIVACY
+from wardround.pages.attempts_file import AttemptsFile, KeptAttempts
 from wardround.pages.desk import Arguments, DeskTask, FrontDesk, Who
 from wardround.pages.sessions import Sessions
 
@@ -34,7 +34,9 @@ def hospital_desk(
 ) -> FrontDesk:
     """Make the desk of one home; nobody is logged in."""
     sessions = Sessions(clock, settings.idle, settings.longest)
-    return FrontDesk(HospitalAccounts(home), sessions, Attempts(clock), questions(home, clock))
+    accounts = HospitalAccounts(home)
+    attempts = KeptAttempts(clock, AttemptsFile(home / ATTEMPTS, clock), lambda name: name in accounts.kept())
+    return FrontDesk(accounts, sessions, attempts, questions(home, clock))
 
 
 def questions(home: Path, clock: Clock = lambda: datetime.now(UTC)) -> Mapping[str, DeskTask]:
@@ -110,7 +112,7 @@ def _about_approvals(home: Path, within: "_OneAtATime", standing: StandingDesk) 
             lambda who, given: within.alone(lambda: standing.decide(who.person, given)),
             changes=True,
         ),
-        "texts": DeskTask(outreach, lambda who, given: within.alone(lambda: texts_of(home))),
+        "texts": DeskTask(outreach | only(APPROVER), lambda who, given: within.alone(lambda: texts_of(home))),
         "sending": DeskTask(
             outreach, lambda who, given: within.alone(lambda: sending.sending(home, who.person))
         ),

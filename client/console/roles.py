@@ -1,8 +1,8 @@
 """Who uses the hospital's pages: roles of ``people.yaml``."""
 
-from wardround.client.policy.people import CLINICIAN, COMMUNICATIONS, IT, PRIVACY
+from wardround.client.policy.people import APPROVER, CLINICIAN, COMMUNICATIONS, IT, PRIVACY
 
-ROLES = (PRIVACY, COMMUNICATIONS, CLINICIAN, IT)
+ROLES = (PRIVACY, COMMUNICATIONS, CLINICIAN, IT, APPROVER)
 
 
 def only(*roles: str) -> frozenset[str]:

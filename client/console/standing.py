@@ -84,7 +84,7 @@ class StandingDesk:
             raise ConfigurationError("act: must be begin, sign or end")
         with open_outreach(Namespace(home=self._home)) as outreach:
             reason = " ".join(given.get("reason", "").split())
-            decider = outreach.decider(Namespace(person=person, reason=reason))
+            decider = outreach.decider(person, reason)
             role_of(decider.person, outreach.people)
             act(outreach, decider, given)
         return {}

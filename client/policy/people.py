@@ -67,11 +67,13 @@ class Person:
 class People:
     """Everybody who is enrolled, by account, those who left too. None is enrolled where there is no file.
 
-    timezone: the hospital's, for the day of a signature.
+    timezone: the hospital's, for the day of a signature. by_name: whether who has no password signs by name alone;
+    None where the file does not say.
     """
 
     by_account: Mapping[str, Person] = field(default_factory=dict)
     timezone: str = "UTC"
+    by_name: bool | None = None
 
     def signer(self, text: str, at: datetime) -> Person | None:
         """Give who signed by this name at a time; None where it counts for nothing."""
@@ -135,6 +137,7 @@ def read_people(content: bytes, timezone: str = "UTC") -> People:
     """Read the file's bytes; ConfigurationError names what is wrong, or who could be one person."""
     top = Section(read_yaml(content, PEOPLE, LARGEST_YAML), PEOPLE)
     section = top.section("people", {})
+    by_name = top.boolean("by_name", False) if top.has("by_name") else None
     top.finish()
     accounts = section.keys()
     if len(accounts) > MOST_PEOPLE:
@@ -143,7 +146,7 @@ def read_people(content: bytes, timezone: str = "UTC") -> People:
     faults = list(_doubles(people))
     if faults:
         raise ConfigurationError("; ".join(faults))
-    return People(people, timezone)
+    return People(people, timezone, by_name)
 
 
 def _person(account: str, section: Section) -> Person:

@@ -21,6 +21,7 @@ from wardround.client.main import main
 def secret(tmp_path: Path) -> Path:
     path = tmp_path / "password"
     path.write_text(f"{PASSWORD}\n")
+    path.chmod(0o600)
     return path
 
 
@@ -58,6 +59,10 @@ def test_a_password_comes_from_a_file_or_a_person_and_never_from_the_command_lin
     assert main(given) == 2
     assert "nobody is at the terminal" in capsys.readouterr().err
     assert main([*given, "--password", PASSWORD]) == 2
+    secret.chmod(0o644)
+    assert add(hospital, secret) == 2
+    assert "chmod 600" in capsys.readouterr().err
+    secret.chmod(0o600)
     secret.write_text("short\n")
     assert add(hospital, secret) == 2
     error = capsys.readouterr().err
@@ -74,8 +79,8 @@ def test_a_folder_that_is_no_home_gets_no_accounts(tmp_path: Path, secret: Path,
 def test_who_is_not_enrolled_for_a_page_gets_no_account(hospital, secret: Path, capsys) -> None:
     assert add(hospital, secret, name="grace") == 2
     assert "is not in people.yaml" in capsys.readouterr().err
-    assert add(hospital, secret, "approver") == 2
-    assert "has no role of the pages" in capsys.readouterr().err
+    assert add(hospital, secret, "") == 2
+    assert "has no role in people.yaml" in capsys.readouterr().err
     assert not (hospital.folder / "accounts.json").exists()
 
 

@@ -187,9 +187,9 @@ def commands(hospital: Any, folder: Path, forms: Iterable[list[str]]) -> list[li
         ["ledger", "show"], ["ledger", "verify"], ["ledger", "export", "{out}.jsonl"],
         ["ledger", "backup", "{out}.backup"], ["ledger", "clock", "--reason", "x"], ["notice", "{out}.html"],
         ["content", "check", str(folder / "content")],
+        ["decline", terms, "--reason", "y"],
         ["console", "account", "add", "{name}", "--password-file", "{password}"],
         ["console", "account", "list"],
-        ["decline", terms, "--reason", "y"],
         ["service", "install", "--root", "{out}", "--server=192.0.2.7", "--environment=/opt/env", "--yes"],
         ["service", "status", "--root", "{out}"], ["service", "remove", "--root", "{out}", "--yes"],
     ]  # fmt: skip
@@ -223,6 +223,7 @@ def test_no_command_says_or_writes_anything_personal(
     (tmp_path / "other.recall").write_bytes(_recall(hospital))
     write_folder(tmp_path / "content", module_text())
     (tmp_path / "password").write_text("three green horses run")
+    (tmp_path / "password").chmod(0o600)
     people = "mary0: {name: Mary Ward, roles: [it]}, mary1: {name: Grace Hopper, roles: [it]}"
     (hospital.folder / "people.yaml").write_text(f"people: {{{people}}}")
     forms = [[], ["--json"]] if break_it is as_they_are else [[]]

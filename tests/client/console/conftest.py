@@ -35,6 +35,7 @@ PEOPLE = {
     "communications": "Ada Byron",
     "clinician": "Grace Hopper",
     "it": "Alan Turing",
+    "approver": "Hedy Lamarr",
 }
 
 
@@ -48,6 +49,9 @@ class Console:
         self.accounts = HospitalAccounts(hospital.folder)
         for role in ROLES:
             self.accounts.admit(role, PASSWORD)
+        self.typed = hospital.folder / "typed"  # what commands are given as a password
+        self.typed.write_text(PASSWORD)
+        self.typed.chmod(0o600)
         self.settings = load_console_settings(hospital.folder)
         self.desk = hospital_desk(hospital.folder, self.settings)
         self.app = hospital_app(self.settings, self.desk)
@@ -55,7 +59,7 @@ class Console:
     def enrol(self, people: dict[str, str]) -> None:
         """Write people.yaml: accounts, each of the role of its name."""
         lines = [f"  {role}: {{name: {name}, roles: [{role}]}}\n" for role, name in people.items()]
-        (self.hospital.folder / "people.yaml").write_text("people:\n" + "".join(lines))
+        (self.hospital.folder / "people.yaml").write_text("by_name: true\npeople:\n" + "".join(lines))
 
     def propose(self, terms: Terms) -> str:
         """Have terms arrive, as with a first plan; gives the path of their page."""

@@ -7,7 +7,7 @@ from tests.pages.browser import form_token
 from wardround.client.console.pages import MENU, hospital_routes, hospital_site
 from wardround.client.console.questions import questions
 from wardround.client.console.roles import ROLES
-from wardround.client.policy.people import CLINICIAN, COMMUNICATIONS, IT, PRIVACY
+from wardround.client.policy.people import APPROVER, CLINICIAN, COMMUNICATIONS, IT, PRIVACY
 from wardround.pages.app import common_routes
 
 ANYBODY, EVERYBODY = "anybody", frozenset(ROLES)
@@ -35,7 +35,7 @@ WHO = {
     ("GET", "/standing"): {COMMUNICATIONS, CLINICIAN},
     ("GET", "/standing/new"): {COMMUNICATIONS, CLINICIAN},
     ("POST", "/standing"): {COMMUNICATIONS, CLINICIAN},
-    ("GET", "/texts"): {COMMUNICATIONS, CLINICIAN},
+    ("GET", "/texts"): {COMMUNICATIONS, CLINICIAN, APPROVER},
     ("GET", "/sending"): {COMMUNICATIONS, CLINICIAN},
     ("GET", "/results"): {COMMUNICATIONS, PRIVACY},
     ("GET", "/machine"): {IT},
@@ -84,7 +84,7 @@ def test_a_form_that_is_not_the_roles_own_decides_nothing(console, browse, role:
                 "expires_at": console.hospital.terms.expires_at}  # fmt: skip
         path = f"/studies/{console.hospital.terms.fingerprint}/{act}"
         assert browser.post(path, form, follow=False).status_code == 403
-    if role == IT:
+    if role in (IT, APPROVER):
         for path in ("/messages", "/standing"):
             assert browser.post(path, {"form_token": token, "act": "approve"}).status_code == 403
     assert len(console.entries()) == before

@@ -63,9 +63,8 @@ def test_every_page_reads_well_and_pictures_of_all_are_made(
         add_text(hospital)
         begin = "outreach standing begin --trigger unconfirmed-visit --module visit.en --yes --reason usual"
         until = (datetime.now(UTC) + timedelta(days=90)).date().isoformat()
-        assert (
-            main([*begin.split(), f"--home={hospital.folder}", f"--until={until}", "--person=Ada Byron"]) == 0
-        )
+        given = [f"--home={hospital.folder}", f"--until={until}", f"--password-file={console.typed}"]
+        assert main([*begin.split(), *given, "--person=Ada Byron"]) == 0
     terms = console.hospital.terms.fingerprint
     pages = {
         role: [(file_name("console", role, path), path.replace("{terms}", terms)) for path in paths]

@@ -12,7 +12,8 @@ from wardround.client.main import main
 
 
 def run(console: Console, *words: str) -> None:
-    assert main(["outreach", *words, f"--home={console.hospital.folder}"]) == 0
+    given = [f"--home={console.hospital.folder}", f"--password-file={console.typed}"]
+    assert main(["outreach", *words, *given]) == 0
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ PASSWORD = "three green horses run"
 def secret(tmp_path: Path) -> Path:
     path = tmp_path / "password"
     path.write_text(f"{PASSWORD}\n")
+    path.chmod(0o600)
     return path
 
 
