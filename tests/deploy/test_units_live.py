@@ -165,13 +165,95 @@ def test_a_nights_proposals_are_written_by_their_timer_and_a_run_that_fails_is_t
 
 def as_the_supernode(machine: Machine, name: str, program: str) -> list[str]:
     """Run a program with the SuperNode's own unit around it; what it wrote."""
-    unit = (CHECKOUT / "deploy/wardround-supernode.service").read_text(encoding="utf-8")
+    return within(machine, "supernode", name, program, "--namespace=wardround-node")
+
+
+def within(machine: Machine, role: str, name: str, program: str, journal: str = "") -> list[str]:
+    """Run a program with a unit of ours around it; what it wrote into that unit's journal."""
+    unit = (CHECKOUT / f"deploy/wardround-{role}.service").read_text(encoding="utf-8")
     unit = re.sub(r"(?m)^ExecStart=.*", f"ExecStart=/opt/wardround/bin/python /opt/{name}.py", unit)
     unit = re.sub(r"(?m)^Restart=.*", "Restart=no\nType=oneshot\nOOMPolicy=continue", unit)
     (machine.root / f"opt/{name}.py").write_text(program, encoding="utf-8")
     (machine.root / f"etc/systemd/system/{name}.service").write_text(unit, encoding="utf-8")
     machine.shell(f"systemctl daemon-reload; systemctl start {name}")
-    return machine.shell(f"journalctl --namespace=wardround-node -u {name} -o cat --no-pager").splitlines()
+    return machine.shell(f"journalctl {journal} -u {name} -o cat --no-pager").splitlines()
+
+
+PAGE = "/var/lib/wardround-preferences"
+AS_PAGE = "runuser -u wardround-preferences --"
+SETTINGS = f"""url: https://choose.north.example
+telephone: 555 0100
+channels: [sms, email]
+spool: {PAGE}/spool
+"""
+LINK = f"""
+from datetime import date, timedelta
+from pathlib import Path
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from wardround.client.outreach.by_page.keys import load_page_keys
+from wardround.client.preferences.link_token import BY_LINK, head_of, spell_token
+(key,) = load_page_keys(Path("{HOSPITAL}")).values()
+head = head_of(key.number, date.today() + timedelta(days=60))
+print(BY_LINK + spell_token(head, AESSIV(key.seal).encrypt(bytes(24), [head]), key.mark))
+"""
+"""A link that the hospital sealed, of a patient whom no table names: what it chooses waits in the spool."""
+PAGE_PROBE = (
+    REACHED
+    + """\
+reached("table", lambda: open("/var/lib/wardround/tables/messages.csv"))
+reached("home", lambda: os.listdir("/var/lib/wardround"))
+reached("agent", lambda: unix("/var/lib/wardround/run/agent.sock"))
+reached("bus", lambda: unix("/run/dbus/system_bus_socket"))
+reached("beside", lambda: open("/var/lib/wardround-preferences/note", "w"))
+reached("elsewhere", lambda: open("/var/lib/note", "w"))
+reached("server", lambda: line("SERVER", 8443))
+reached("published", lambda: open("/var/lib/wardround-preferences/preferences.json"))
+reached("spool", lambda: open("/var/lib/wardround-preferences/spool/strange.choice", "w"))
+print("sees /var/lib", sorted(os.listdir("/var/lib")), flush=True)
+""".replace("SERVER", SERVER)
+)
+
+
+def test_the_patients_page_as_a_unit_spools_for_the_agents_user_alone(machine: Machine) -> None:
+    """From the guide's lines to a choice that the agent's user reads; what the unit's user reaches; and a kill."""
+    outreach = f"{AS_HOSPITAL} wardround-hospital outreach"
+    guide = (CHECKOUT / "docs/preferences.md").read_text(encoding="utf-8")
+    for word in ("outreach", "content"):
+        begun = f"test -e {HOSPITAL}/{word}.yaml -o -e {HOSPITAL}/{word}"
+        machine.shell(f"{begun} || {AS_HOSPITAL} wardround-hospital {word} begin --home {HOSPITAL}")
+    begin, publish = block(guide, "preferences begin").replace("north", HOSPITAL).strip().splitlines()
+    machine.shell(f"cd /tmp; {AS_HOSPITAL} {begin.partition('#')[0]}")
+    (machine.root / f"{HOSPITAL[1:]}/preferences.yaml").write_text(SETTINGS, encoding="utf-8")
+    machine.shell(f"cd {HOSPITAL}; {AS_HOSPITAL} {publish}")
+    install = block(guide, "--with preferences").replace(
+        "service install", "service install --yes --propose ''"
+    )
+    machine.shell(install, folder=HOSPITAL)
+
+    link = machine.run(*AS_HOSPITAL.split(), "python", "-P", "-c", LINK).strip()
+    chosen = f"curl -sS -f -H 'Host: choose.north.example' http://127.0.0.1:8767{link}"
+    assert "Stop all messages" in awaited(machine, chosen)
+    assert machine.shell(f"ls {PAGE}/spool") == ""
+    machine.shell("systemctl kill -s KILL wardround-preferences")
+    awaited(machine, f"{chosen} -d List-Unsubscribe=One-Click")
+    assert "640 wardround-preferences wardround-agent" in machine.shell(f"stat -c '%a %U %G' {PAGE}/spool/*")
+    assert "no address names their patient today: 1" in machine.shell(
+        f"{outreach} inbound --page --home {HOSPITAL}"
+    )
+
+    said = within(machine, "preferences", "page", PAGE_PROBE)
+    assert [line.removeprefix("open ") for line in said if line.startswith("open ")] == ["published", "spool"]
+    assert len([line for line in said if line.startswith("closed ")]) == 7
+    assert "sees /var/lib ['wardround-preferences']" in said
+    # Its unit too empties the spool: what it cannot open it puts aside.
+    machine.shell("systemctl start wardround-propose")
+    assert "strange.choice.unopened" in machine.shell(f"ls {PAGE}/spool")
+    pid = machine.shell("systemctl show -p MainPID --value wardround-agent").strip()
+    listed = f"{AS_HOSPITAL} wardround-hospital alerts list --home {HOSPITAL}"
+    told = machine.shell(f"nsenter -t {pid} -m {listed}")
+    assert "could not be opened" in told
+    # Where a unit sees the spool without being able to write, that is no fault of the spool's.
+    assert "cannot be emptied" not in told
 
 
 def test_what_the_supernodes_user_reaches(machine: Machine) -> None:

@@ -128,6 +128,8 @@ def _publish(
     outbox: Outbox, proposals: Sequence[OutreachProposal], digest: str, report: ExportReport
 ) -> None:
     try:
+        # Not by the mode at creation: a unit's umask leaves the sender's group nothing.
+        _staged(outbox, digest).chmod(_MODE)
         _staged(outbox, digest).replace(_folder(outbox) / _name(outbox, digest))
         sync_folder(_folder(outbox))
     except OSError as error:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +16,11 @@ from tests.client.outreach.by_page.hospital_page import HospitalPage, links_of, 
 from tests.client.outreach.decide.outreach_home import GRACE, IDA, POLICY, Run, states
 from tests.client.small_hospital import Hospital
 from wardround.client.alerts import standing
+from wardround.client.alerts.metrics import HospitalMetrics
 from wardround.client.checks import preferences as checks
 from wardround.client.home.home import load_home
 from wardround.client.main import main
+from wardround.client.outreach.by_page.arrived import ASIDE
 from wardround.client.outreach.by_page.keys import load_page_keys
 from wardround.client.outreach.by_page.unheard import Unheard
 from wardround.client.outreach.decide.outbox import Outbox
@@ -199,29 +200,67 @@ def test_what_could_not_be_opened_is_told(page: HospitalPage, capsys: Any) -> No
     assert alerts(page.hospital) == ["unopened"]
 
 
-@pytest.mark.parametrize("mode", [None, 0o500, 0o300])
+@pytest.mark.parametrize("away", [True, False])
 def test_a_spool_that_cannot_be_read_or_emptied_is_told(
-    page: HospitalPage, capsys: Any, monkeypatch: pytest.MonkeyPatch, mode: int | None
+    page: HospitalPage, capsys: Any, monkeypatch: pytest.MonkeyPatch, away: bool
 ) -> None:
-    if mode is None:
+    if away:
         page.spool.rmdir()
     else:
-        # As another user than root would find it.
-        monkeypatch.setattr(checks.os, "access", lambda path, wanted: _may(Path(path), mode, wanted))
+        page.spool.chmod(0o2750)
+        monkeypatch.setattr(checks.os, "geteuid", lambda: 4711)
+        monkeypatch.setattr(checks.os, "getegid", lambda: page.spool.stat().st_gid)
     ((state, text),) = told(page.hospital, capsys)
     assert state == "FAULT"
     assert str(page.spool) in text
     assert len(alerts(page.hospital)) == 1
 
 
+@pytest.mark.parametrize(
+    ("mode", "user", "group", "may"),
+    [(0o2770, 1, 8, True), (0o2770, 9, 2, True), (0o2770, 9, 8, False), (0o2750, 9, 2, False), (0o2550, 1, 2, False),
+     (0o0777, 9, 8, True), (0o0707, 9, 2, False), (0o0000, 0, 0, True)],
+)  # fmt: skip
+def test_who_may_empty_a_spool_is_told_by_its_mode(mode: int, user: int, group: int, may: bool) -> None:
+    """Of user 1 and group 2: also where a unit sees it without being able to write."""
+    folder = os.stat_result((0o040000 | mode, 0, 0, 1, 1, 2, 0, 0, 0, 0))
+    assert checks.may_empty(folder, user, {group}) == may
+
+
+def test_nothing_of_who_chose_is_in_an_alert_the_doctors_word_or_a_metric(
+    page: HospitalPage, capsys: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Planted: a patient's choice that lies unread, and a file of the page's that holds their name."""
+    caplog.set_level("DEBUG")
+    link = links_of(page.hospital)["P-1"]
+    before = metrics(page.hospital)
+    page.choose(link, stop="all")
+    (file,) = page.spool.iterdir()
+    os.utime(file, (0, (NOW - timedelta(days=2)).timestamp()))
+    (page.spool / f"P-1{SUFFIX}{ASIDE}").write_text("P-1")
+    words = " ".join(text for _, text in told(page.hospital, capsys))
+    found = standing.local(load_home(page.hospital.folder), NOW)
+    # The browser of this test logs its own addresses.
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("wardround")]
+    said = f"{words} {[str(alert) for alert in found]} {ours}"
+    assert "lies unread" in said
+    assert [alert.subject for alert in found if alert.event == "preferences"] == ["unread", "unopened"]
+    for secret in ("P-1", link.rpartition("/")[2], file.stem, "1555010"):
+        assert secret not in said
+    assert metrics(page.hospital) == before
+
+
+def metrics(hospital: Hospital) -> list[tuple[str, dict[str, str], float]]:
+    """Give what Prometheus reads, but for the disk, which other programs fill."""
+    families = HospitalMetrics(hospital.folder).collect()
+    rows = [(row.name, row.labels, row.value) for family in families for row in family.samples]
+    return [row for row in rows if "disk" not in row[0]]
+
+
 def quietly(hospital: Hospital, *words: str) -> int:
     """Run a command of outreach as another program would, whose words nobody reads here."""
     with redirect_stdout(io.StringIO()):
         return main(["outreach", *words, "--home", str(hospital.folder)])
-
-
-def _may(_path: Path, mode: int, wanted: int) -> bool:
-    return (mode >> 6) & wanted == wanted
 
 
 def _crash(*_: object, **__: object) -> None:
