@@ -6,6 +6,7 @@ column of its own, and settings found by cross-validation over patients. Held-ou
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import ge
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ FOLDS = 3
 SEARCH_EVENTS = 30_000
 """Events that the cross-validation reads, of so many whole patients; what it chooses is then fitted to all."""
 MOST_ITERATIONS = 400
+NEARLY_MOST = 300
+"""Where the search's part of the records bears so many trees, all of them get the most without a fit to count them."""
 PRIOR_EVENTS = 20.0
 """Events at the overall rate that a word's own rate begins with, where words are too many for categories."""
 
@@ -40,6 +43,7 @@ CANDIDATES = (
     Candidate(15, 40, 1.0),
     Candidate(31, 80, 10.0),
 )
+"""From the smallest trees to the largest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +84,9 @@ def pooled_boosting(
     stops = rng.random(training.patient_count)[training.patient_of_event] < 0.1
     # On all records more trees earn their place than on the search's part of them. Where the search saw them all, its
     # folds know better than one tenth.
-    if training.event_count > SEARCH_EVENTS and _both_classes(training.labels, stops):
+    if training.event_count > SEARCH_EVENTS and iterations >= NEARLY_MOST:
+        iterations = MOST_ITERATIONS
+    elif training.event_count > SEARCH_EVENTS and _both_classes(training.labels, stops):
         iterations = _fitted(chosen, MOST_ITERATIONS, mask, seed, table, training.labels, stops).n_iter_
     model = _fitted(chosen, max(1, iterations), mask, seed, table, training.labels, None)
     with one_thread("openmp"):
@@ -138,24 +144,52 @@ def _rates(codes: Integers, labels: Floats, size: int) -> Floats32:
 def _search(
     table: Floats32, training: Cohort, folds: Integers, mask: Booleans, rng: np.random.Generator, seed: int
 ) -> tuple[Candidate, int]:
-    """Find the candidate of least log-loss over the folds, and its iterations; a small one if none can be told."""
+    """Find the candidate of least log-loss over the folds, and its iterations; a small one if none can be told.
+
+    Where it reads a part of the records, a candidate is dropped once two folds are no better than the best one's so
+    far, and after one that was dropped already at the first such fold.
+    """
     share = min(1.0, SEARCH_EVENTS / training.event_count)
     some = (rng.random(training.patient_count) < share)[training.patient_of_event]
     rows, labels, parts = table[some], training.labels[some], folds[some]
     if not all(_both_classes(labels, parts == fold) for fold in range(FOLDS)):
         return CANDIDATES[1], 60
-    found = []
     # A part of the records favours smaller trees than all of them do: stumps are for tables that are small.
+    chosen, least, iterations = CANDIDATES[1], [np.inf] * FOLDS, 60
+    spare = FOLDS
     for candidate in CANDIDATES if share == 1 else CANDIDATES[1:]:
-        models = [
-            _fitted(candidate, MOST_ITERATIONS, mask, seed, rows, labels, parts == fold)
-            for fold in range(FOLDS)
-        ]
-        # Scores are minus the log-loss of the fold left out, one for each iteration.
-        loss = -np.mean([model.validation_score_.max() for model in models])
-        found.append((float(loss), candidate, int(np.mean([model.n_iter_ for model in models]))))
-    _, chosen, iterations = min(found, key=lambda one: one[0])
+        losses, needed = _validated(candidate, mask, seed, rows, labels, parts, least, spare)
+        if better := bool(np.mean(losses) < np.mean(least)):
+            chosen, least, iterations = candidate, losses, needed
+        # On small tables, whose fits are quick, folds differ too much to drop anyone early.
+        spare = FOLDS if share == 1 else int(better)
     return chosen, iterations
+
+
+def _validated(
+    candidate: Candidate,
+    mask: Booleans,
+    seed: int,
+    table: Floats32,
+    labels: Floats,
+    folds: Integers,
+    least: Sequence[float],
+    spare: int,
+) -> tuple[list[float], int]:
+    """Log-loss of each fold by a fit to the others, and the mean number of trees of these fits.
+
+    Infinite once more than ``spare`` folds are no better than ``least``: the others are not asked.
+    """
+    losses: list[float] = []
+    trees: list[int] = []
+    for fold in range(FOLDS):
+        model = _fitted(candidate, MOST_ITERATIONS, mask, seed, table, labels, folds == fold)
+        # Scores are minus the log-loss of the fold left out, one for each iteration.
+        losses.append(float(-model.validation_score_.max()))
+        trees.append(model.n_iter_)
+        if sum(map(ge, losses, least)) > spare:
+            return [np.inf] * FOLDS, 0
+    return losses, int(np.mean(trees))
 
 
 def _both_classes(labels: Floats, apart: Booleans) -> bool:
