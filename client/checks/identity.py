@@ -93,6 +93,12 @@ def _doubts(seen: Spellings, column: str) -> Iterator[Finding]:
         yield say(
             "identity", f"messages.{column}: {text}", f"correct the column, or patient.form in {SETTINGS}"
         )
+    if seen.rounded:
+        yield fault(
+            "identity",
+            f"messages.{column}: {seen.rounded:,} rows have an identifier that a spreadsheet rounded (4.91E+11)",
+            "export the column as text; several patients count as one, and a withdrawal of one for all of them",
+        )
     if seen.near:
         yield warn(
             "identity",
@@ -138,7 +144,8 @@ def _named(table: str, named: list[Named]) -> Iterator[Finding]:
     elif nearly:
         yield fault(
             "identity",
-            f"{table}: {nearly:,} of {rows:,} rows match no patient who has a message, but would in a looser spelling",
+            f"{table}: {nearly:,} of {rows:,} rows match no patient who has a message, but would in a looser spelling, "
+            "or were rounded by a spreadsheet (4.91E+11): a withdrawal then counts for all whom it may mean",
             _SETTLE,
         )
     elif nobody:

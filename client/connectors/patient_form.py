@@ -87,7 +87,7 @@ def canonical_texts(texts: pl.Series, form: PatientForm) -> pl.Series:
     unusual = ~texts.str.contains(_usual(form)).fill_null(True)
     if not unusual.any():
         return texts
-    return _FINISH[form.form](_tidied(texts), form).zip_with(unusual, texts).alias(texts.name)
+    return _FINISH[form.form](tidied(texts), form).zip_with(unusual, texts).alias(texts.name)
 
 
 def loose_texts(texts: pl.Series) -> pl.Series:
@@ -109,7 +109,7 @@ def readings(rows: pl.DataFrame, form: PatientForm) -> pl.DataFrame:
     rows: with ``patient``, texts as they were written or canonical ones. A row has one reading, or two where its text
     may also be a decimal or an exponent's spelling of a whole number.
     """
-    written = _tidied(rows["patient"])
+    written = tidied(rows["patient"])
     strict = canonical_texts(rows["patient"], AS_TEXT if form == AS_WRITTEN else form)
     text = strict.zip_with(strict.is_not_null(), written)
     whole = written.str.extract("^([0-9]+)[.,]0+$").zip_with(
@@ -131,7 +131,7 @@ def _usual(form: PatientForm) -> str:
     return f"^(0|[1-9][0-9]*|[{letters}][{letters}0-9_-]*)$"
 
 
-def _tidied(texts: pl.Series) -> pl.Series:
+def tidied(texts: pl.Series) -> pl.Series:
     """Make one what looks alike: NFKC, ASCII digits and dashes, nothing invisible, single spaces inside."""
     seen = texts.str.replace_all(_IGNORED, "").str.normalize("NFKC").str.replace_all(_IGNORED, "")
     if seen.str.contains(_FOREIGN_DIGIT).any():  # hundreds of patterns, that few tables need

@@ -14,7 +14,12 @@ from wardround.client.connectors.patient_form import PatientForm, canonical
 from wardround.client.connectors.source import Tables
 from wardround.client.connectors.table_format import TableFormat
 from wardround.client.connectors.timestamps import instant_of, wall_clock
-from wardround.client.gate.consent_match import whom_damaged_rows_mean, whom_rows_mean, whom_texts_mean
+from wardround.client.gate.consent_match import (
+    whom_damaged_rows_mean,
+    whom_rounded_rows_mean,
+    whom_rows_mean,
+    whom_texts_mean,
+)
 from wardround.client.gate.consent_words import heard, loose_words, names_nothing
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN, Contract
@@ -44,7 +49,8 @@ def standing_consents(
     known = whom_rows_mean(asked, people, form, in_force(timestamp))
     last = last_words(known.lazy(), timestamp).collect()
     damaged = whom_damaged_rows_mean(rows, people, form)
-    return _withdrawn_whole(last, pl.concat([damaged, withdrawn]).unique(), contract)
+    rounded = whom_rounded_rows_mean(asked, people, in_force(timestamp))
+    return _withdrawn_whole(last, pl.concat([damaged, rounded, withdrawn]).unique(), contract)
 
 
 def read_statements(

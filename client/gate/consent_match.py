@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from wardround.client.connectors.patient_form import PatientForm, readings
+from wardround.client.connectors.rounded import whom_rounded_mean
 from wardround.client.connectors.source import DAMAGED
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN
@@ -47,6 +48,14 @@ def whom_damaged_rows_mean(rows: pl.LazyFrame, people: pl.DataFrame, form: Patie
     return _meant(each, people, form)
 
 
+def whom_rounded_rows_mean(rows: pl.DataFrame, people: pl.DataFrame, standing: pl.Expr) -> pl.Series:
+    """Patients (``index``, UInt32) whom a row may mean that stands against something, where digits were lost.
+
+    As a damaged row does, it counts for everything: nobody can tell whose it is. standing: as in ``whom_rows_mean``.
+    """
+    return whom_rounded_mean(rows.filter(~standing)["written"], people)
+
+
 def whom_texts_mean(texts: Sequence[str], people: pl.DataFrame, form: PatientForm) -> pl.Series:
     """Patients (``index``, UInt32) whom any of these identifiers, as written, could mean."""
     return _meant(pl.DataFrame({PATIENT: texts}, {PATIENT: pl.String}), people, form)
@@ -56,7 +65,8 @@ def _meant(named: pl.DataFrame, people: pl.DataFrame, form: PatientForm) -> pl.S
     if named.is_empty():
         return pl.Series("index", [], pl.UInt32)
     known = readings(people.select("index", PATIENT), form)
-    return readings(named, form).join(known, on="loose", how="inner")["index"].unique()
+    alike = readings(named, form).join(known, on="loose", how="inner")["index"]
+    return pl.concat([alike, whom_rounded_mean(named[PATIENT], people)]).unique()
 
 
 def _loosely(rows: pl.DataFrame, people: pl.DataFrame, form: PatientForm) -> pl.DataFrame:

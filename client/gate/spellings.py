@@ -14,6 +14,7 @@ from wardround.client.connectors.patient_form import (
     loose_texts,
     readings,
 )
+from wardround.client.connectors.rounded import are_rounded
 from wardround.client.connectors.source import DAMAGED, Tables
 from wardround.client.gate.events import identifier
 from wardround.client.gate.identity import PATIENT
@@ -26,7 +27,8 @@ _FEWEST_DIGITS = 3  # that are taken for an identifier where letters stand aroun
 class Spellings:
     """Of the messages: rows with an identifier, those of them of another form, patients, events per patient.
 
-    collapsed: patients with several spellings. near: patients whom another has a loose form in common with.
+    rounded: rows whose identifier a spreadsheet rounded. collapsed: patients with several spellings. near: patients
+    whom another has a loose form in common with.
     """
 
     given: int
@@ -34,6 +36,7 @@ class Spellings:
     patients: int
     median_events: float
     most_events: int
+    rounded: int
     collapsed: int
     near: int
 
@@ -62,6 +65,7 @@ def count_spellings(tables: Tables, contract: Contract) -> Spellings:
         patients=len(people),
         median_events=float(np.median(events)) if len(events) else 0.0,
         most_events=int(events.max(initial=0)),
+        rounded=int(each.filter(are_rounded(each["written"]))["rows"].sum()),
         collapsed=int((people["spellings"] > 1).sum()),
         near=int((~loose.is_unique() & loose.is_not_null()).sum()),
     )
@@ -80,6 +84,8 @@ def count_named(tables: Tables, contract: Contract, table: str) -> list[Named]:
     # As the gate hears them (`consent_match`): a grant strictly, a withdrawal loosely as well.
     heard = strictly | (loosely & rows["against"])
     nearly = ~heard & (loosely | rows["row"].is_in(_by_digits(rows, known, tables).implode()))
+    # Also where it is heard: it is heard for others too.
+    nearly |= are_rounded(rows["written"])
     counted = (
         rows.with_columns(nobody=~heard, nearly=nearly)
         .group_by("kind")

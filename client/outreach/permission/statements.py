@@ -23,6 +23,7 @@ from wardround.client.gate.consent import in_force, last_words, read_statements
 from wardround.client.gate.consent_match import (
     NARROWING,
     whom_damaged_rows_mean,
+    whom_rounded_rows_mean,
     whom_rows_mean,
     whom_texts_mean,
 )
@@ -80,6 +81,7 @@ def what_people_said(
         parts.append(_of_preferences(preferences.rows.filter(~pl.col("damaged"))))
     parts.append(_of_replies(withdrawals, now))
     rows = pl.concat([part.select(list(_COLUMNS)).cast(pl.Schema(_COLUMNS)) for part in parts])
+    doubted.append(whom_rounded_rows_mean(rows, people, in_force(now)))
     known = whom_rows_mean(rows, people, form, in_force(now))
     last = last_words(known.lazy(), now).collect()
     choosers = known.filter("chooses").select("index", "kind").unique()
