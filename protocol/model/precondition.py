@@ -28,7 +28,7 @@ a fourth more noise beside as much signal, and less gain on the zoo. What is lon
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -145,21 +145,13 @@ class Preconditioner:
         return found
 
 
-_latest: dict[str, Preconditioner] = {}
-
-
 def preconditioner_of(terms: Terms) -> Preconditioner | None:
     """Give a study's M, None where its gradients are clipped as they are; kept from the last call with these terms."""
-    if not terms.precondition:
-        return None
-    if terms.fingerprint not in _latest:
-        made = precondition(terms.contract, terms.precondition)
-        # One at a time: it has up to 200 MB, and a study needs one.
-        _latest.clear()
-        _latest[terms.fingerprint] = made
-    return _latest[terms.fingerprint]
+    return precondition(terms.contract, terms.precondition) if terms.precondition else None
 
 
+# One at a time: it has up to 96 MB, and a study needs one.
+@lru_cache(maxsize=1)
 def precondition(contract: Contract, noise_stddev: float) -> Preconditioner:
     """Give M for a contract and s > 0, the noise in a coordinate of the mean gradient over all rounds (scaled rows).
 
