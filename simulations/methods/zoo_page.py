@@ -26,17 +26,20 @@ AUC of the true probabilities. Every other figure is a difference in AUC from po
 same split; a mean over seeds.
 
 ```
-python -m wardround.simulations.methods zoo {look}--methods all
+python -m wardround.simulations.methods zoo {look}
 ```
 
-*personalised* is the default's model with each hospital's own part, which is never released. Release
-0.1.0 is that release's own code (`--release-0-1-0`); beside secure sums it had to suppose them, and
-has less noise at the same ε.
+{notes}
 
 Code {code}, {seconds} processor minutes.
 """
 
 TITLES = {CHOOSING: "the choosing half", UNTOUCHED: "the untouched half", FRESH: "twelve fresh federations"}
+PERSONAL = "*personalised* is the default's model with each hospital's own part, which is never released. "
+OLDER = (
+    "Release 0.1.0 is that release's own code (`--release-0-1-0`); beside secure sums it had to suppose them, and has "
+    "less noise at the same ε."
+)
 BAR = "pooled_boosting"
 AGAINST = (NAME, "opacus_fedavg")
 """What the default is held against, federation by federation."""
@@ -54,8 +57,13 @@ def write_page(tasks: Sequence[Task], federations: Sequence[ZooFederation], part
     code = tasks[0].code[:12]
     look = "" if part == CHOOSING else '--look "WHY" '
     look += f"--part {part} " if part == FRESH else ""
+    beside = dict.fromkeys(cell.method for cell in tasks[0].cells if cell.method not in (REFERENCES, DEFAULT))
+    about = {
+        "look": look + (f"--methods {','.join(beside)}" if beside else ""),
+        "notes": fill((PERSONAL if any("personal" in one for one in records) else "") + OLDER, LINE),
+    }
     parts = [
-        INTRO.format(title=TITLES[part], look=look, code=code, seconds=f"{minutes:.0f}"),
+        INTRO.format(title=TITLES[part], code=code, seconds=f"{minutes:.0f}", **about),
         _facts(federations),
     ]
     for noise, epsilon in sorted({_place(r) for r in records if r["method"] != REFERENCES}):

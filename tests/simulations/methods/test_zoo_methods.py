@@ -247,7 +247,8 @@ def test_the_page_gives_the_reduced_gap_its_error_and_the_worst_federation(tmp_p
     assert f"0.0267, of release 0.1.0 0.0400; reduced by 33 % (standard error {error:.0f})" in text
     assert "minus 0.1.0 is least on zoo_26: −0.0100." in text
     assert "twelve fresh federations" in text
-    assert '--look "WHY" --part fresh' in text
+    assert 'methods zoo --look "WHY" --part fresh ```' in text
+    assert "personalised" not in text
 
 
 def test_the_page_says_who_is_ahead_and_by_more_than_its_interval(tmp_path: Path) -> None:
@@ -268,3 +269,4 @@ def test_the_page_says_who_is_ahead_and_by_more_than_its_interval(tmp_path: Path
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "| zoo_01 | – | 0.8000 | −0.0200 ±0.0000 | −0.0990 ±0.0025 |" in text
     assert "| boosting | +0.0790 | 1 | 1 | 1 | 0 |" in text
+    assert "methods zoo --methods boosting\n" in text
