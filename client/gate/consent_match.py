@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from wardround.client.connectors.patient_form import PatientForm, readings
-from wardround.client.connectors.rounded import whom_rounded_mean
+from wardround.client.connectors.rounded import are_rounded, whom_rounded_mean
 from wardround.client.connectors.source import DAMAGED
 from wardround.client.gate.identity import PATIENT
 from wardround.protocol.contract.contract import HOSPITAL_COLUMN
@@ -25,16 +25,18 @@ def whom_rows_mean(
     """Join rows of consents to ``people`` (``index``); a row stands once for each patient that it means.
 
     rows: ``patient`` canonical, ``written`` as it was, kind, ``granted_at`` and whatever else. standing: of a row,
-    whether it is a grant in force. Where a row is matched loosely, ``granted_at`` is null: it grants nothing.
+    whether it is a grant in force. Where a row is matched loosely, ``granted_at`` is null: it grants nothing. So it is
+    where a spreadsheet rounded the identifier: several patients may then have the same.
     """
     identity = [name for name in (HOSPITAL_COLUMN, PATIENT) if name in people.columns]
-    strictly = rows.join(people.select("index", *identity), on=identity, how="inner")
+    nothing = pl.lit(None, rows.schema["granted_at"]).alias("granted_at")
+    exact = rows.with_columns(pl.when(~are_rounded(rows["written"])).then("granted_at").alias("granted_at"))
+    strictly = exact.join(people.select("index", *identity), on=identity, how="inner")
     # A choice narrows what its patient gets: like a withdrawal, it counts for everybody whom it could mean.
     narrows = pl.col("kind").is_in(NARROWING)
     against = rows.filter(~standing | narrows).with_row_index("row")
     who = _loosely(against, people, form)
     loosely = who.join(against, on="row", how="inner")
-    nothing = pl.lit(None, rows.schema["granted_at"]).alias("granted_at")
     return pl.concat([strictly, loosely.drop("row").with_columns(nothing).select(strictly.columns)])
 
 

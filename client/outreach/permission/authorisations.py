@@ -80,7 +80,7 @@ def _by_person(
     known = whom_rows_mean(rows.with_columns(late=late), people, form, pl.col("grants"))
     for one in known.filter(pl.col("grants") | pl.col("revokes")).iter_rows(named=True):
         subject = (_plain(one["paid_by"] or ""), _plain(one["topic"] or ""))
-        row = _Row(subject, one["signed_at"], None) if one["grants"] else _Row(subject, None, one["late"])
+        row = _Row(subject, one["granted_at"], None) if one["grants"] else _Row(subject, None, one["late"])
         found.setdefault(one["index"], []).append(row)
     return found
 

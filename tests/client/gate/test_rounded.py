@@ -47,6 +47,10 @@ def test_who_withdraws_is_out_where_patients_are_known_by_rounded_numbers():
 
 def test_a_grant_under_a_rounded_number_grants_nothing_and_nothing_else_changes():
     assert patients(Tables(messages(PHONES), None, granted(PHONES, spelt)), ASKING) == 0
+    # Nor where patients are known by rounded numbers: several of them may be known by one.
+    for form in (PatientForm(), PatientForm(form="number"), AS_WRITTEN):
+        known = Tables(messages(PHONES, spelt), None, granted(PHONES, spelt), patient_form=form)
+        assert patients(known, ASKING) == 0
     # Letters and digits that look like an exponent and are an identifier: nothing was lost.
     names = ["12E45", "1E5", "E+11", "100000", "491761200000"]
     assert patients(Tables(messages(names), None, opted_out(["12E45"]))) == len(names) - 1
