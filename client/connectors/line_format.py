@@ -5,6 +5,7 @@ first line is a patient's, and would decide how all others are read.
 """
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ _UTF16_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _BLANK = " \t\r\n\x00\x1a"
 _EXCELS_OWN = tuple(f"sep={separator}" for separator in SEPARATORS)
 _MOST_LINES_OF_HEADER = 20
+_ENDS_OF_NOBODY = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,11 @@ def line_format_of(path: Path, form: TableFormat) -> LineFormat:
         raise TableError(f"{path.name} cannot be read: its first line is longer than {LONGEST_LINE:,} bytes")
     if unit == 1:
         line = decoded(line.encode("latin-1"), encoding)
+    if _ENDS_OF_NOBODY.search(_outside(line, form.quote)):
+        # Its first line would hold all of its cells, and be shown as names.
+        raise TableError(
+            f"{path.name} cannot be read: its lines end as no table's do (U+2028, say); export it with line feeds"
+        )
     separator = separator or _separator(line, form.quote)
     return LineFormat(
         separator=separator,
@@ -164,8 +171,12 @@ def _size(text: str, unit: int) -> int:
 
 def _separator(line: str, quote: str) -> str:
     """Give the separator that stands most often between the names; a comma where none does."""
-    outside = "".join(line.split(quote)[::2]) if quote else line
-    return max(SEPARATORS, key=outside.count)
+    return max(SEPARATORS, key=_outside(line, quote).count)
+
+
+def _outside(line: str, quote: str) -> str:
+    """Give what stands outside of quotes."""
+    return "".join(line.split(quote)[::2]) if quote else line
 
 
 def _fields(line: str, separator: str, quote: str) -> Sequence[str]:

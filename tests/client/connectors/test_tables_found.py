@@ -148,6 +148,20 @@ def test_all_missing_columns_are_named_at_once_and_no_cell_ever(tmp_path):
     assert "PATIENT" not in str(caught.value)
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1e"])
+def test_lines_that_end_as_nobody_reads_them_show_no_cell(tmp_path, end):
+    lines = ["id,note,cane", "PATIENT-7,MARK,yes", "PATIENT-8,MARK,no", ""]
+    (tmp_path / "t.csv").write_text(end.join(lines), encoding="utf-8")
+    with pytest.raises(TableError, match="export it with line feeds") as caught:
+        rows_of(tmp_path / "t.csv")
+    assert "MARK" not in str(caught.value)
+    assert "PATIENT" not in str(caught.value)
+    with pytest.raises(TableError, match="export it with line feeds"):
+        columns_of(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text(f'id,"no{end}te",came\n1,left,yes\n', encoding="utf-8")
+    assert len(columns_of(tmp_path / "t.csv")) == 3, "within quotes it ends nothing"
+
+
 @pytest.mark.parametrize("ending", [".xlsx", ".xlsm"])
 def test_a_sheet_is_read_cell_by_cell(tmp_path, ending):
     path = tmp_path / f"t{ending}"
@@ -291,7 +305,7 @@ def test_what_was_sniffed_completes_the_format(tmp_path):
     [
         (
             TableFormat(separator=";", encoding="utf-8"),
-            "separator ;, UTF-8, first line names the columns, dates ISO 8601",
+            "separator semicolon, UTF-8, first line names the columns, dates ISO 8601",
         ),
         (
             TableFormat(separator="\t", encoding="utf-16", header=False),
