@@ -10,7 +10,7 @@ class Alert:
 
     event: of the side's list. subject: what it is about (a study, a hospital, a file). With the event it is the
     alert's key: as long as both stay the same it is one alert, and told once. text, remedy: a line each.
-    happened: when, of what does not pass by itself, such as a study's end; None for what stands until it is mended.
+    happened: when, of what does not pass by itself, such as a study's end; None for what stands until it is fixed.
     after_seconds: how long it must have stood before anybody is told; a line that breaks for a minute wakes nobody.
     hides: events that nobody can see while this stands: those that were told of are not over for that.
     """
