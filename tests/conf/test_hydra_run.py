@@ -191,9 +191,9 @@ def test_a_launcher_of_others_is_refused_and_runs_nothing(
     """Its processes would run jobs that nobody here hears of: 0.1.0 ended with exit code 0 and no run."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     jobs = Jobs()
-    code = jobs.run_command(
-        monkeypatch, "-m", "hydra/launcher=joblib", "seed=1,2", f"output_dir={tmp_path / 'sweep'}"
-    )
+    # By itself it would start no process where there is one core alone.
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    code = jobs.run_command(monkeypatch, "-m", *launcher, "seed=1,2", f"output_dir={tmp_path / 'sweep'}")
     assert (code, jobs.settings) == (2, [])
     assert "a sweep runs its jobs side by side by itself" in capsys.readouterr().err
     assert not list(tmp_path.glob("sweep/*/*"))
