@@ -70,7 +70,7 @@ def federation_of(name: str) -> tuple[StudySettings, Federation]:
         settings = settings_of(MANY_SMALL if name == "many small" else ())
         return settings, load_federation(settings.data, settings.contract, 0)
     one = BY_NAME[name]
-    assert one.half == CHOOSING
+    assert one.part == CHOOSING
     contract, drawn = zoo_contract(one), draw_zoo(one, 3000)
     settings = settings_of()
     privacy = replace(settings.privacy, delta=one.delta, clip_norm=contract.label.expected_residual)

@@ -139,4 +139,4 @@ def test_a_private_study_learns_what_a_call_does(effect_of_study, monkeypatch):
     assert effect_of_study() < -0.1
     # A server that took these events, which weigh 0.2 on average, for whole ones would find less of it.
     monkeypatch.setattr(newton, "mean_importance", lambda terms, mean_row: 1.0)
-    assert effect_of_study(propensity=drawn) < 0.8 * weighed
+    assert effect_of_study(propensity=drawn) < 0.9 * weighed
