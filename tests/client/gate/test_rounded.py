@@ -1,5 +1,7 @@
 """Identifiers that Excel rounded: a withdrawal counts for everybody whom it may mean, and doctor says so."""
 
+from itertools import product
+
 import polars as pl
 import pytest
 
@@ -20,8 +22,13 @@ def spelt(name, how="excel", decimal="."):
 @pytest.mark.parametrize(
     "form", [PatientForm(), PatientForm(form="number"), AS_WRITTEN], ids=lambda f: f.form
 )
-@pytest.mark.parametrize("how", SPELT)
-@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize(
+    ("how", "decimal"),
+    [
+        pytest.param(how, decimal, marks=() if (how, decimal) == ("excel", ".") else pytest.mark.slow)
+        for how, decimal in product(SPELT, ".,")
+    ],
+)
 def test_who_withdraws_under_a_rounded_number_is_out(how, decimal, form):
     out = PHONES[::7]
     withdrawn = opted_out(out, lambda name: spelt(name, how, decimal))
