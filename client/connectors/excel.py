@@ -69,15 +69,14 @@ def check_alone(path: Path, form: TableFormat, columns: Collection[str]) -> None
 
     An export too long for one sheet goes on in the next, and an old copy may stand in front, where nobody sees it.
     """
-    book = _workbook(path, path)
-    if form.sheet is not None or not form.header or len(book.sheet_names) < 2:
+    if form.sheet is not None or not form.header:
         return
-    first, *others = book.sheet_names
-    found = [name for name in others if set(columns) <= set(_names_of(path, book, name))]
+    book = _workbook(path, path)
+    found = [name for name in book.sheet_names[1:] if set(columns) <= set(_names_of(path, book, name))]
     if found:
         raise TableError(
-            f"{path.name}: sheet {first} would be read, but {', '.join(found[:8])} has the same columns; put all rows "
-            "on one sheet, and name it: format.sheet"
+            f"{path.name}: sheet {book.sheet_names[0]} would be read, but {', '.join(found[:8])} has the same columns; "
+            "put all rows on one sheet, and name it: format.sheet"
         )
 
 

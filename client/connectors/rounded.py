@@ -23,8 +23,8 @@ def are_rounded(texts: pl.Series) -> pl.Series:
     >>> are_rounded(pl.Series(["4.91761E+11", "4,9E+11", "4.91761E+05", "12E45", None])).to_list()
     [True, True, False, False, False]
     """
-    rounded = dict(_ranges(texts))
-    return pl.Series([place in rounded for place in range(len(texts))], dtype=pl.Boolean)
+    rounded = [place for place, _ in _ranges(texts)]
+    return pl.repeat(False, len(texts), dtype=pl.Boolean, eager=True).scatter(rounded, True)
 
 
 def whom_rounded_mean(texts: pl.Series, people: pl.DataFrame) -> pl.Series:
@@ -32,13 +32,16 @@ def whom_rounded_mean(texts: pl.Series, people: pl.DataFrame) -> pl.Series:
 
     texts: identifiers as written. people: index and patient.
     """
-    index, known = people["index"].to_list(), people["patient"]
+    known = people["patient"]
     theirs, ours = _ranges(texts), _ranges(known)
     found: set[int] = set()
     if theirs:
         numbers = sorted(_numbers(known))
         for low, high in _merged([span for _, span in theirs]):
-            found |= {place for _, place in numbers[_start(numbers, low) : _end(numbers, high)]}
+            found |= {
+                place
+                for _, place in numbers[bisect_left(numbers, (low, 0)) : bisect_left(numbers, (high + 1, 0))]
+            }
     if ours:
         named = _merged([*(span for _, span in theirs), *((one, one) for one, _ in _numbers(texts))])
         lows = [low for low, _ in named]
@@ -46,7 +49,7 @@ def whom_rounded_mean(texts: pl.Series, people: pl.DataFrame) -> pl.Series:
             last = bisect_right(lows, high) - 1
             if last >= 0 and named[last][1] >= low:
                 found.add(place)
-    return pl.Series("index", sorted(index[place] for place in found), pl.UInt32)
+    return people["index"].gather(sorted(found)).sort()
 
 
 def _merged(ranges: list[_Range]) -> list[_Range]:
@@ -85,11 +88,3 @@ def _numbers(texts: pl.Series) -> list[_Range]:
     loose = loose_texts(texts)
     places = loose.str.contains(_NUMBER).fill_null(False).arg_true()
     return [(int(text), place) for text, place in zip(loose.gather(places), places, strict=True)]
-
-
-def _start(numbers: list[_Range], low: int) -> int:
-    return bisect_left(numbers, (low, 0))
-
-
-def _end(numbers: list[_Range], high: int) -> int:
-    return bisect_left(numbers, (high + 1, 0))

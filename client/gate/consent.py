@@ -130,7 +130,7 @@ def last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
         pl.col("withdrawn_at").max().dt.timestamp("us"),
         pl.col("withdrawn_at_unreadable").any(),
     )
-    taken = last.with_columns(
+    taken = last.with_columns(loose=loose_words("value")).with_columns(
         _whatever_their_words("withdrawn_at"), _whatever_their_words("withdrawn_at_unreadable")
     )
     # `>=`: of a grant and a withdrawal of the same time the withdrawal counts.
@@ -142,10 +142,9 @@ def last_words(rows: pl.LazyFrame, now: datetime) -> pl.LazyFrame:
 
 
 def _whatever_their_words(column: str) -> pl.Expr:
-    """Give the latest withdrawal of a patient's kind and value, spelt alike in any way, or of the whole kind."""
-    every = names_nothing(loose_words("value"))
-    alike = pl.col(column).max().over("index", "kind", loose_words("value"))
-    of_kind = pl.col(column).filter(every).max().over("index", "kind")
+    """Give the latest withdrawal of a patient's kind and value, alike in ``loose``, or of the whole kind."""
+    alike = pl.col(column).max().over("index", "kind", "loose")
+    of_kind = pl.col(column).filter(names_nothing(pl.col("loose"))).max().over("index", "kind")
     return pl.max_horizontal(alike, of_kind).alias(column)
 
 
