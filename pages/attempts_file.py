@@ -15,6 +15,7 @@ from wardround.pages.attempts import BY_ACCOUNT, Attempts, still_wrong
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded, write_durably
 from wardround.protocol.text.plain import read_json
+from wardround.protocol.text.text import zoned_time
 
 LARGEST_FILE = 2**20
 _MODE = 0o600
@@ -68,7 +69,7 @@ class AttemptsFile:
             return {}
         try:
             plain = read_json(content, LARGEST_FILE)
-            return {name: (float(wrong), _time(at)) for name, (wrong, at) in plain.items()}
+            return {name: (float(wrong), zoned_time(at)) for name, (wrong, at) in plain.items()}
         except (ValueError, TypeError, AttributeError) as error:
             raise ConfigurationError(
                 f"attempts={self._path}: is not what counts wrong passwords; remove it, and they count anew"
@@ -97,10 +98,3 @@ class KeptAttempts(Attempts):
         """Take a try back that was right."""
         super().forgive(account, address)
         self._file.forgive(account)
-
-
-def _time(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError("has no zone")
-    return found

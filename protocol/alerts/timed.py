@@ -24,7 +24,7 @@ from wardround.protocol.files import read_bounded, write_durably
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.log import report
 from wardround.protocol.text.plain import read_json
-from wardround.protocol.text.text import is_name
+from wardround.protocol.text.text import is_name, zoned_time
 
 TIMERS, NOTE, LOCK = "timers", "run.json", "lock"
 GRACE = timedelta(hours=2)
@@ -149,7 +149,5 @@ def _run(plain: Mapping[str, object]) -> TimedRun:
     began, every, ended, code = (plain[key] for key in ("began", "every_hours", "ended", "code"))
     if not isinstance(every, int) or not isinstance(code, int | None):
         raise ValueError("hours and exit code are whole numbers")
-    times = [None if at is None else datetime.fromisoformat(str(at)) for at in (began, ended)]
-    if times[0] is None or any(at is not None and at.tzinfo is None for at in times):
-        raise ValueError("a time without a zone")
-    return TimedRun(began=times[0], every_hours=every, ended=times[1], code=code)
+    end = None if ended is None else zoned_time(str(ended))
+    return TimedRun(began=zoned_time(str(began)), every_hours=every, ended=end, code=code)

@@ -15,6 +15,7 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import read_bounded, write_durably
 from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.plain import read_json
+from wardround.protocol.text.text import zoned_time
 
 QUIET_SECONDS = 900.0
 """How long an alert must have been away before it counts as over."""
@@ -157,22 +158,15 @@ def _read(content: bytes) -> Told:
     plain = read_json(content, LARGEST_STATE)
     standing = {
         key: Seen(
-            since=_timestamp(one["since"]),
-            gone=None if one["gone"] is None else _timestamp(one["gone"]),
+            since=zoned_time(one["since"]),
+            gone=None if one["gone"] is None else zoned_time(one["gone"]),
             told=frozenset(map(str, one["told"])),
         )
         for key, one in plain["standing"].items()
     }
-    met = {str(name): _timestamp(at) for name, at in plain.get("met", {}).items()}
-    return Told(began=_timestamp(plain["began"]), standing=standing, met=met)
+    met = {str(name): zoned_time(at) for name, at in plain.get("met", {}).items()}
+    return Told(began=zoned_time(plain["began"]), standing=standing, met=met)
 
 
 def _time(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _timestamp(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError("a time without a zone")
-    return found

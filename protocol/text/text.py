@@ -7,6 +7,7 @@ Whatever else is to be shown goes through ``visible``.
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
 from wardround.protocol.characters import escape, is_visible
 from wardround.protocol.errors import require
@@ -30,6 +31,14 @@ def is_name(value: object) -> bool:
 def is_digest(value: object) -> bool:
     """Whether this spells a SHA-256 (a fingerprint, a ledger's head) in its one way: 64 digits, lower case."""
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def zoned_time(text: str) -> datetime:
+    """Read a date and time that says its zone, ISO 8601. ValueError for another text, TypeError for what is none."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return found
 
 
 def is_clause(value: object) -> bool:

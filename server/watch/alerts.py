@@ -25,11 +25,12 @@ _OVER = ("finished", "no event yet")
 
 def stand(folder: Path, now: datetime | None = None) -> list[Alert]:
     """Give all alerts that stand; what cannot be looked at is one. now: by default of the clock, in UTC."""
+    now = now or datetime.now(UTC)
     try:
         home = load_operator_home(folder)
-        logs, told_at = read_logs(home), now or datetime.now(UTC)
+        logs = read_logs(home)
         plain = standing(home, now, logs)
-        return [*of_standing(plain), *_disk(home), *_missed(logs), *_timers(home, told_at)]
+        return [*of_standing(plain), *_disk(home), *_missed(logs), *_timers(home, now)]
     except WardroundError as error:
         every = frozenset(events.EVENTS)
         return [Alert(event=events.HOME, subject="home", text=str(error), hides=every - {events.HOME})]
