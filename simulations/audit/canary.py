@@ -76,19 +76,26 @@ class Canary:
 
         Of several local steps it is minus what one adds: each moves the weights so, times a public factor.
         """
-        terms, model, layout = self.terms, self.terms.model, self.terms.contract.layout
-        clip_norm = ordered_clip_norm(terms.privacy.clip_norm)
+        terms = self.terms
         if request is TABLES:
             if terms.evaluation is None:
                 raise ConfigurationError("evaluation: these terms evaluate nothing")
-            logits = predict_logits(model, layout, self.weights.astype(np.float64), self.patient)
+            weights = self.weights.astype(np.float64)
+            logits = predict_logits(terms.model, terms.contract.layout, weights, self.patient)
             return np.asarray(scaled_tables(terms.contract, terms.evaluation, logits, self.patient)[0])
-        if request is MEAN_ROWS:
-            return np.asarray(moment_sums(model, layout, self.patient, clip_norm)[0])
-        weights = self.weights.astype(np.float64)[np.newaxis]
-        if request is INTERACTIONS:
-            return np.asarray(interaction_sums(model, layout, weights, self.patient, clip_norm)[0])
-        known = preconditioner_of(terms)
-        added = clipped_sums(model, layout, weights, self.patient, clip_norm, precondition=known)[0]
+        added = sums_of(terms, request, self.weights, self.patient)[0]
         # Several steps release the difference of weights, which goes down the gradient.
-        return np.asarray(added if terms.training.local_steps == 1 else -added)
+        down = terms.training.local_steps > 1 and request not in (MEAN_ROWS, INTERACTIONS)
+        return np.asarray(-added if down else added)
+
+
+def sums_of(terms: Terms, asked: RequestKind, weights: Floats32, patients: Cohort) -> Floats:
+    """What each hospital of these patients adds to a release before noise, float64 [hospitals, length]."""
+    model, layout, clip_norm = terms.model, terms.contract.layout, ordered_clip_norm(terms.privacy.clip_norm)
+    if asked is MEAN_ROWS:
+        return moment_sums(model, layout, patients, clip_norm)
+    rows = weights.astype(np.float64)[np.newaxis]
+    if asked is INTERACTIONS:
+        return interaction_sums(model, layout, rows, patients, clip_norm)
+    known = preconditioner_of(terms)
+    return clipped_sums(model, layout, rows, patients, clip_norm, precondition=known)

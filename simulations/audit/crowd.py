@@ -7,16 +7,11 @@ from functools import cached_property
 import numpy as np
 
 from wardround.client.cohort import Cohort
-from wardround.client.train.interactions import interaction_sums
-from wardround.client.train.moments import moment_sums
-from wardround.client.train.update import clipped_sums
 from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.model.model import initial_weights, named_parameters
-from wardround.protocol.model.precondition import preconditioner_of
-from wardround.protocol.privacy.mechanism import ordered_clip_norm
-from wardround.protocol.terms.request import INTERACTIONS, MEAN_ROWS, RequestKind
+from wardround.protocol.terms.request import RequestKind
 from wardround.protocol.terms.terms import Terms
-from wardround.simulations.audit.canary import CERTAIN
+from wardround.simulations.audit.canary import CERTAIN, sums_of
 
 _PATIENTS_AT_ONCE = 1000
 
@@ -71,15 +66,3 @@ class Crowd:
             some = self.patients.take(np.arange(start, min(start + _PATIENTS_AT_ONCE, self.count)))
             # A patient as a hospital: then a hospital's sum is a patient's, by the product's own code.
             yield replace(some, patients_from=np.arange(some.patient_count + 1))
-
-
-def sums_of(terms: Terms, asked: RequestKind, weights: Floats32, patients: Cohort) -> Floats:
-    """What each hospital of these patients adds to a release before noise, float64 [hospitals, length]."""
-    model, layout, clip_norm = terms.model, terms.contract.layout, ordered_clip_norm(terms.privacy.clip_norm)
-    if asked is MEAN_ROWS:
-        return moment_sums(model, layout, patients, clip_norm)
-    rows = weights.astype(np.float64)[np.newaxis]
-    if asked is INTERACTIONS:
-        return interaction_sums(model, layout, rows, patients, clip_norm)
-    known = preconditioner_of(terms)
-    return clipped_sums(model, layout, rows, patients, clip_norm, precondition=known)

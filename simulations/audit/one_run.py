@@ -15,7 +15,8 @@ from wardround.protocol.arrays import Floats
 from wardround.protocol.terms.request import RequestKind
 from wardround.simulations.audit.attack import Attack
 from wardround.simulations.audit.bounds import epsilon_of
-from wardround.simulations.audit.crowd import Crowd, sums_of
+from wardround.simulations.audit.canary import sums_of
+from wardround.simulations.audit.crowd import Crowd
 from wardround.simulations.audit.one_run_bounds import Coins, one_run_epsilon_at_least, shift_at_least
 
 GUESSED = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)

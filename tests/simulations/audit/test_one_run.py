@@ -9,7 +9,8 @@ from tests.simulations.audit.test_audit import settings
 from wardround.conf.audited import AttackSettings
 from wardround.protocol.privacy.mechanism import ordered_clip_norm
 from wardround.protocol.terms.request import MEAN_ROWS, UPDATE
-from wardround.simulations.audit.crowd import Crowd, sums_of
+from wardround.simulations.audit.canary import sums_of
+from wardround.simulations.audit.crowd import Crowd
 from wardround.simulations.audit.mutations import MUTATIONS
 from wardround.simulations.audit.one_run import guessed, one_run_audit, run_once
 from wardround.simulations.audit.stages import AuditStage, one_runs, stages
