@@ -3,9 +3,7 @@
 import csv
 import json
 import sqlite3
-import threading
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from tests.client.outreach.decide.outreach_home import (
     write_table,
 )
 from tests.client.small_hospital import Hospital
+from tests.http_server import Quiet, serving
 from wardround.client.outreach.decide.outbox import Outbox
 from wardround.client.outreach.journal.journal import open_journal
 
@@ -571,30 +570,20 @@ def mailer(approved: Hospital) -> Any:
     got: list[str] = []
     answers: list[int] = []
 
-    class Mailer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+    class Mailer(Quiet):
+        def take(self) -> None:
+            self.body()
             got.append(self.headers["Idempotency-Key"])
-            self.send_response(answers.pop(0) if answers else 200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer(answers.pop(0) if answers else 200)
 
-        def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
+    with serving(Mailer) as url:
 
-    server = HTTPServer(("127.0.0.1", 0), Mailer)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
+        def name_in_policy(keeps_keys: bool) -> None:
+            keeps = str(keeps_keys).lower()
+            one = f"mailer: {{form: messenger, url: '{url}/', channels: [sms], keeps_keys: {keeps}}}"
+            approved.write_policy(outreach=POLICY.replace("recipients: {", f"recipients: {{{one}, "))
 
-    def name_in_policy(keeps_keys: bool) -> None:
-        url = f"http://127.0.0.1:{server.server_port}/"
-        one = f"mailer: {{form: messenger, url: '{url}', channels: [sms], keeps_keys: {str(keeps_keys).lower()}}}"
-        approved.write_policy(outreach=POLICY.replace("recipients: {", f"recipients: {{{one}, "))
-
-    yield got, answers, name_in_policy
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+        yield got, answers, name_in_policy
 
 
 MAILER = ("export", "mailer", "--person", "Grace Hopper")

@@ -3,11 +3,9 @@
 import io
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from tests.client.outreach.by_page.hospital_page import HospitalPage, links_of, sent_rows
 from tests.client.outreach.decide.outreach_home import GRACE, IDA, POLICY, Run, states
 from tests.client.small_hospital import Hospital
+from tests.http_server import Quiet, serving
 from wardround.client.alerts import standing
 from wardround.client.alerts.metrics import HospitalMetrics
 from wardround.client.checks import preferences as checks
@@ -45,26 +44,16 @@ def mailer(page: HospitalPage) -> Iterator[tuple[list[str], dict[int, Callable[[
     got: list[str] = []
     at: dict[int, Callable[[], object]] = {}
 
-    class Mailer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+    class Mailer(Quiet):
+        def take(self) -> None:
+            got.append(self.body().decode())
             at.get(len(got), bool)()
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer(200)
 
-        def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Mailer)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    one = f"mailer: {{form: messenger, url: 'http://127.0.0.1:{server.server_port}/', channels: [sms]}}"
-    page.hospital.write_policy(outreach=POLICY.replace("recipients: {", f"recipients: {{{one}, "))
-    yield got, at
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+    with serving(Mailer) as url:
+        one = f"mailer: {{form: messenger, url: '{url}/', channels: [sms]}}"
+        page.hospital.write_policy(outreach=POLICY.replace("recipients: {", f"recipients: {{{one}, "))
+        yield got, at
 
 
 def test_a_stop_while_a_sender_is_at_work_holds_for_the_messages_not_yet_sent(

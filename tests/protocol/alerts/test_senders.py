@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
+from tests.http_server import Quiet, serving
 from wardround.protocol.alerts.alert import Alert
 from wardround.protocol.alerts.senders import SIGNATURE_HEADER, NotTold, send
 from wardround.protocol.alerts.settings import AlertRecipient, ByApprise, ByMail, ByWebhook, MailServer
@@ -179,24 +179,13 @@ def test_a_mail_server_that_is_not_there_is_an_error_in_one_line() -> None:
 def hook(status: int = 204) -> Iterator[SimpleNamespace]:
     calls: list[tuple[Any, bytes]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            calls.append((self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(status)
-            self.send_header("Location", "http://127.0.0.1:9/elsewhere")
-            self.end_headers()
+    class Handler(Quiet):
+        def take(self) -> None:
+            calls.append((self.headers, self.body()))
+            self.answer(status, Location="http://127.0.0.1:9/elsewhere")
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/hook", calls=calls)
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield SimpleNamespace(url=f"{url}/hook", calls=calls)
 
 
 def by_webhook(url: str, secret: bytes = b"") -> AlertRecipient:

@@ -10,10 +10,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from tests.client.small_hospital import Hospital, small_terms
+from tests.http_server import Quiet, serving
 from tests.protocol.alerts.test_senders import mail_server
 from wardround.client.home.home import load_home
 from wardround.client.network.server_look import look_at_server
@@ -224,28 +224,17 @@ def people():
     """A mail server and a webhook, real both; gives what arrives, and the text of alerts.yaml that names them."""
     arrived = Arrived()
 
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            plain = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+    class Hook(Quiet):
+        def take(self) -> None:
+            plain = json.loads(self.body())
             for alert in plain["alerts"]:
                 subject = alert["subject"].partition(" since ")[0]  # noise alone: the agent's own time
                 arrived.hooked[plain["source"], alert["event"], subject] += 1
-            self.send_response(204)
-            self.end_headers()
+            self.answer(204)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ExitStack() as ends:
-        hook = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-        thread = threading.Thread(target=hook.serve_forever)
-        thread.start()
-        ends.callback(hook.server_close)
-        ends.callback(thread.join)
-        ends.callback(hook.shutdown)
-        mail = ends.enter_context(mail_server())
+    with serving(Hook) as url, mail_server() as mail:
         arrived.mails = mail.mails
-        yield arrived, ALERTS.format(mail=mail.address, hook=f"http://127.0.0.1:{hook.server_port}/x")
+        yield arrived, ALERTS.format(mail=mail.address, hook=f"{url}/x")
 
 
 def await_real(holds, log: Path) -> None:

@@ -8,7 +8,6 @@ import threading
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.client.outreach.content.modules import guidelines_of, module_of
 from tests.client.outreach.decide.decided import NOW, proposal
+from tests.http_server import Quiet, serving
 from wardround.client.outreach.content.choice import Held
 from wardround.client.outreach.decide.message import OutgoingMessage, usable_address, written_out
 from wardround.client.outreach.decide.senders.csv_file import COLUMNS, csv_bytes
@@ -148,25 +148,17 @@ def test_a_page_escapes_what_a_text_holds() -> None:
     assert "&lt;b&gt;&amp;" in found.page
 
 
-class Sender(BaseHTTPRequestHandler):
+class Sender(Quiet):
     """A sender that keeps what it got, and answers as it is told."""
 
     got: list[tuple[str, dict[str, str], bytes]] = []  # noqa: RUF012 (one test, one server)
     status = 200
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.got.append((self.path, dict(self.headers), body))
-        self.send_response(self.status)
-        if 300 <= self.status < 400:
-            self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+    def take(self) -> None:
+        self.got.append((self.path, dict(self.headers), self.body()))
+        self.answer(self.status, **({"Location": "/elsewhere"} if 300 <= self.status < 400 else {}))
 
-    do_GET = do_POST  # noqa: N815
-
-    def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+    do_GET = Quiet.do_POST  # noqa: N815
 
 
 @pytest.fixture
@@ -174,15 +166,11 @@ def sender(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recipient]:
     # A proxy that must not be asked for an address of this machine.
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
-    server = HTTPServer(("127.0.0.1", 0), Sender)
     Sender.got, Sender.status = [], 200
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}/send"
-    yield Recipient(name="mailer", form="messenger", channels=("email",), url=url, timeout_seconds=5)
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+    with serving(Sender) as url:
+        yield Recipient(
+            name="mailer", form="messenger", channels=("email",), url=f"{url}/send", timeout_seconds=5
+        )
 
 
 def test_a_post_has_the_form_of_a_messenger_and_a_key(sender: Recipient) -> None:
