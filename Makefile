@@ -58,7 +58,7 @@ federation: $(STAMP) ## Run a server and hospitals as processes over TLS, one of
 	$(BIN)/python -m wardround.simulations.loopback --secure --folder outputs/federation-secure
 
 test: $(STAMP) ## Run the default tests, on every core
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m 'not slow and not soak'
+	OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m 'not slow and not soak'
 
 test-slow: $(STAMP) ## Run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m 'slow and not soak'

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from wardround.pages.passwords import check_password, hash_password, is_password
+from wardround.pages.passwords import check_password, hash_of_nothing, hash_password, is_password
 from wardround.protocol.errors import ConfigurationError, require
 from wardround.protocol.files import read_bounded, write_durably
 from wardround.protocol.text.plain import read_json
@@ -45,7 +45,7 @@ class AccountsFile:
         self._path, self._roles = path, roles
         self._read: tuple[tuple[int, int, int], dict[str, Account]] | None = None
         # What an unknown name is compared with: an answer must take as long as a known one's.
-        self._nobody = hash_password(os.urandom(16).hex())
+        self._nobody = hash_of_nothing()
 
     def all(self) -> Mapping[str, Account]:
         """Give the accounts by name; none where there is no file. ConfigurationError for a file that is not right."""

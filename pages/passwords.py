@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from base64 import b64encode
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -32,6 +33,12 @@ def check_password(password: str, *names: str) -> None:
 def hash_password(password: str) -> str:
     """Give the text to keep, with a fresh salt."""
     return _function(os.urandom(SALT_BYTES)).derive_phc_encoded(_spelled(password).encode())
+
+
+def hash_of_nothing() -> str:
+    """Give a text of a kept password's form that no password is known to have; to compare costs what others cost."""
+    salt, key = (b64encode(os.urandom(size)).decode().rstrip("=") for size in (SALT_BYTES, KEY_BYTES))
+    return f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${key}"
 
 
 def is_password(password: str, kept: str) -> bool:

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from wardround.pages.accounts import AccountsFile
-from wardround.pages.passwords import check_password, hash_password, is_password
+from wardround.pages.passwords import check_password, hash_of_nothing, hash_password, is_password
 from wardround.protocol.errors import ConfigurationError
 
 PASSWORD = "three green horses run"
@@ -104,6 +106,16 @@ def test_a_password_may_hold_whatever_can_be_typed() -> None:
         assert is_password(password, hash_password(password))
     composed, apart = "caf\u00e9 with three horses", "cafe\u0301 with three horses"
     assert is_password(apart, hash_password(composed))
+
+
+def test_whom_nobody_knows_is_compared_at_the_cost_of_a_kept_password_and_never_admitted() -> None:
+    kept, nothing = hash_password(PASSWORD), hash_of_nothing()
+    assert nothing != hash_of_nothing()
+    assert nothing.split("$")[:4] == kept.split("$")[:4]  # kind, version and cost
+    assert list(map(len, nothing.split("$"))) == list(map(len, kept.split("$")))
+    with pytest.raises(InvalidKey):  # computed to the end, and not refused for its form
+        Argon2id.verify_phc_encoded(PASSWORD.encode(), nothing)
+    assert not is_password(PASSWORD, nothing)
 
 
 def test_two_accounts_with_one_password_keep_different_texts() -> None:
