@@ -96,7 +96,7 @@ def plan(
 ) -> "list[Task]":
     """Give one task for each federation and seed, the smallest first: a run that is stopped has whole federations."""
     from wardround.simulations.methods.cases import Case
-    from wardround.simulations.methods.column import cells_of
+    from wardround.simulations.methods.column import REFERENCES, cells_of
     from wardround.simulations.methods.compared import registry
     from wardround.simulations.methods.runner import Task
 
@@ -107,7 +107,11 @@ def plan(
             name=one.name, title=one.name, seeds=seeds, delta=one.delta, zoo=one.name, personal=personal
         )
         own = [registry()[name] for name in methods]
-        cells = tuple(cells_of(own, given.noises, given.epsilons))
+        cells = tuple(
+            cell
+            for cell in cells_of(own, given.noises, given.epsilons)
+            if cell.method != REFERENCES or not given.no_references
+        )
         tasks += [Task(case, seed, cells, code, "", given.store) for seed in seeds]
     return tasks
 
@@ -138,6 +142,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--no-personal", action="store_true", help="without the hospitals' own parts, a third of the time"
+    )
+    parser.add_argument(
+        "--no-references",
+        action="store_true",
+        help="without pooled boosting and the others that see all records",
     )
     parser.add_argument("--page-only", action="store_true", help="run nothing; write what is there")
     parser.add_argument("--store", type=Path, default=Path("outputs/zoo"), help="folder of finished cells")

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 from wardround.protocol.files import write_durably
 from wardround.simulations.measures.paired import LEAST_PATIENTS
 from wardround.simulations.methods.column import REFERENCES
-from wardround.simulations.methods.compared import DEFAULT
+from wardround.simulations.methods.compared import DEFAULT, MANY_ROUNDS
 from wardround.simulations.methods.release_0_1_0 import NAME, read_release
 from wardround.simulations.methods.runner import Task
 from wardround.simulations.methods.summary import Record
@@ -41,7 +41,7 @@ OLDER = (
     "less noise at the same ε."
 )
 BAR = "pooled_boosting"
-AGAINST = (NAME, "opacus_fedavg")
+AGAINST = (NAME, "opacus_fedavg", MANY_ROUNDS.name)
 """What the default is held against, federation by federation."""
 LINE = 98  # characters
 
@@ -57,10 +57,12 @@ def write_page(tasks: Sequence[Task], federations: Sequence[ZooFederation], part
     code = tasks[0].code[:12]
     look = "" if part == CHOOSING else '--look "WHY" '
     look += f"--part {part} " if part == FRESH else ""
+    look += "" if any(cell.method == REFERENCES for cell in tasks[0].cells) else "--no-references "
     beside = dict.fromkeys(cell.method for cell in tasks[0].cells if cell.method not in (REFERENCES, DEFAULT))
+    personal = PERSONAL if any("personal" in one for one in records) else ""
     about = {
         "look": look + (f"--methods {','.join(beside)}" if beside else ""),
-        "notes": fill((PERSONAL if any("personal" in one for one in records) else "") + OLDER, LINE),
+        "notes": fill(personal + (OLDER if older else ""), LINE),
     }
     parts = [
         INTRO.format(title=TITLES[part], code=code, seconds=f"{minutes:.0f}", **about),

@@ -79,6 +79,15 @@ def test_without_a_reason_only_the_half_for_choosing_runs(
     assert not (tmp_path / "looks.md").exists()
 
 
+def test_without_references_only_private_methods_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Task] = []
+    monkeypatch.setattr(runner, "run_tasks", lambda tasks, *_: seen.extend(tasks) or [])
+    asked = ["zoo", "--only", "zoo_02", "--methods", "rounds_40", "--seeds", "1", *folders(tmp_path)]
+    for more, references in (([], [REFERENCES]), (["--no-references"], [])):
+        assert command.main([*asked, *more]) == 0
+        assert [cell.method for cell in seen.pop().cells] == [*references, "default", "rounds_40"]
+
+
 def test_a_look_stands_in_the_book_before_anything_runs_and_the_next_is_added(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,3 +279,27 @@ def test_the_page_says_who_is_ahead_and_by_more_than_its_interval(tmp_path: Path
     assert "| zoo_01 | – | 0.8000 | −0.0200 ±0.0000 | −0.0990 ±0.0025 |" in text
     assert "| boosting | +0.0790 | 1 | 1 | 1 | 0 |" in text
     assert "methods zoo --methods boosting\n" in text
+
+
+def test_the_page_holds_the_default_against_forty_rounds_without_a_bar(tmp_path: Path) -> None:
+    cells = (Cell("default", "local", 1.0), Cell("rounds_40", "local", 1.0))
+    tasks = [Task(case_of("zoo_16"), seed, cells, "code", "", tmp_path) for seed in (1, 2)]
+    for index, task in enumerate(tasks):
+        for cell, auc in zip(cells, (0.75, 0.76 - 0.02 * index), strict=True):
+            about = {
+                "key": task.key(cell),
+                "case": "zoo_16",
+                "seed": task.seed,
+                "cpu_seconds": 1.0,
+                "auc": auc,
+            }
+            append_record(
+                task.path, {**about, "method": cell.method, "noise": cell.noise, "epsilon": cell.epsilon}
+            )
+    write_page(tasks, [BY_NAME["zoo_16"]], "untouched", tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    # 12.7062: Student's t of one degree of freedom, times half the distance of the two differences.
+    assert f"| zoo_16 | – | – | – | – | +0.0000 ±{12.7062 * 0.01:.4f} |" in text
+    assert "pooled boosting over" not in text
+    assert 'methods zoo --look "WHY" --no-references --methods rounds_40\n' in text
+    assert "0.1.0" not in text
