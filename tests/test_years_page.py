@@ -1,5 +1,7 @@
 """docs/years.md, replayed: what both sides do once in a while works as written, and stops who it shall stop."""
 
+import hashlib
+import json
 import re
 import shlex
 import shutil
@@ -10,20 +12,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.builders import ROOT
+from tests.client.outreach.decide.outreach_home import GRACE, IDA, propose, say_chosen_by, write_outreach
 from tests.client.small_hospital import Hospital
 from wardround.client.connectors.withdrawals import WITHDRAWALS, Withdrawal, WithdrawalList
 from wardround.client.home.home import load_home
 from wardround.client.home.policy_peers import write_peers
 from wardround.client.main import main as hospital_main
 from wardround.client.outreach.by_page.keys import load_page_keys
+from wardround.client.outreach.journal.journal import open_journal
 from wardround.client.policy.peers import Peer
+from wardround.protocol.model.model import parameter_count
+from wardround.protocol.model.model_file import model_bytes
+from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.wire.kit import load_join_request, load_kit
+from wardround.protocol.wire.signed_model import MODEL, sign_files
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
 from wardround.protocol.wire.signing import key_fingerprint
 from wardround.server.main import main as server_main
+from wardround.server.store.event_log import EventLog
 from wardround.server.store.held_heads import HeldHeads
 from wardround.server.store.operator_home import load_operator_home
 
@@ -166,6 +176,65 @@ def test_the_commands_for_a_breach_do_what_the_page_says(north: Any, replay: Rep
     assert ledger.decision(north.terms.fingerprint, north.operator.public) is None
     ledger.close()
     assert replay.ran == len(steps) + 3  # revoked twice; the thief; the page's first keys
+
+
+@pytest.fixture
+def model(north: Any) -> Path:
+    """The study's model at both sides: it chose two of the messages that wait at north, one of them approved."""
+    key, contract = north.operator, north.terms.contract
+    weights = np.linspace(-2, 2, parameter_count(ModelSettings(), contract.layout))
+    marks = {"study": "tea", "terms_fingerprint": north.terms.fingerprint, "simulation": "false"}
+    marks |= {"releasable": "yes", "usable_until": "2990-01-01"}
+    content = model_bytes(contract, ModelSettings(), weights, marks)
+    study = load_operator_home(Path("op")).study("tea")
+    study.folder.mkdir(parents=True)
+    save_terms(sign_terms(north.terms, key), study.terms)
+    study.model.write_bytes(content)
+    EventLog(study.events, quiet=True).write("finished", releasable=True)
+    model = Path(MODEL)
+    model.write_bytes(content)
+    Path("model.signature").write_bytes(
+        sign_files(key, "tea", north.terms.fingerprint, {MODEL: content}, None)
+    )
+    north.stop()
+    write_outreach(north)
+    propose(north, 1, 2, 3)
+    say_chosen_by(north, hashlib.sha256(content).hexdigest(), north.terms.fingerprint, 1, 2)
+    for person in (GRACE, IDA):
+        assert hospital_main(["outreach", "approve", "1", "--yes", "--home", "north", *person]) == 0
+    return model
+
+
+@pytest.mark.slow
+def test_the_commands_for_a_recall_do_what_the_page_says(north: Any, model: Path, replay: Replay) -> None:
+    recall, record, again = part("A model is recalled")
+    score = f"wardround-hospital score {model} scores.csv --home north"
+    replay(*recall)
+    assert "recalled: send model.recall" in replay("wardround-serve status --home op --json")
+    replay(score)  # who does not record it goes on
+    Path("scores.csv").unlink()
+
+    shutil.copy("op/studies/tea/model.recall", ".")
+    replay(*record)
+    Path("model.recall").unlink()  # beside the model it would count unrecorded
+    refused = (
+        f"wardround-hospital score {model} scores.csv --home north --accept-not-releasable x --person ada"
+    )
+    assert "scores of one group are inverted" in replay(refused, code=2)
+    assert "must not be used" in replay(f"wardround-hospital outreach propose {model} --home north", code=2)
+    assert not Path("scores.csv").exists()
+    with open_journal(north.folder) as journal:
+        assert journal.counts()["approved"] == 1
+    queue = json.loads(replay("wardround-hospital outreach queue --home north --person grace --json"))
+    assert {one["id"]: one["state"] for one in queue["waiting"]}[2] == "recalled"
+    approve = "wardround-hospital outreach approve 2 --yes --home north --person grace --reason x"
+    assert "its operator recalled" in replay(approve, code=2)
+
+    assert "Void: 2 (its model was recalled)" in replay(*again)
+    with open_journal(north.folder) as journal:
+        waiting = journal.proposals(("proposed", "approved"))
+        assert [one.model for one in waiting] == [""] * 12  # everybody who is due, by the standard message
+    assert replay.ran == 9
 
 
 @pytest.mark.slow
