@@ -51,11 +51,13 @@ def write_new(path: Path, payload: bytes, mode: int) -> None:
 def write_durably(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Put a file there whole and durably, in the place of what was there; OSError leaves that as it was.
 
-    For one writer at a time: the next write overwrites the part that a crash left.
+    For one writer at a time: the next write removes the part that a crash left. Guarantee: nothing else is written
+    to, whatever stands in the part's place, a link or a pipe.
     """
     part = path.with_name(path.name + ".part")
     try:
-        _fill(part, content, mode)
+        part.unlink(missing_ok=True)
+        _fill(part, content, mode, os.O_EXCL)
         part.replace(path)
     finally:
         with suppress(OSError):  # on a failing disk the first error is the one to tell
@@ -103,8 +105,8 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _fill(part: Path, content: bytes, mode: int) -> None:
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+def _fill(part: Path, content: bytes, mode: int, flags: int = os.O_TRUNC) -> None:
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | flags, mode), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -29,6 +29,15 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
     assert names(tmp_path) == ["file"]
 
 
+def test_what_stands_in_the_place_of_a_part_is_not_written_to(tmp_path: Path) -> None:
+    other, path = tmp_path / "other", tmp_path / "list"
+    other.write_bytes(b"another's")
+    for put in (lambda part: part.symlink_to(other), lambda part: part.hardlink_to(other), os.mkfifo):
+        put(tmp_path / "list.part")
+        write_durably(path, b"new", 0o600)
+        assert (other.read_bytes(), path.read_bytes(), path.is_symlink()) == (b"another's", b"new", False)
+
+
 def test_a_part_is_its_owners_alone_and_is_removed_with_what_sqlite_laid_beside_it(tmp_path: Path) -> None:
     with suppress(ZeroDivisionError), part_in(tmp_path) as part:
         assert part.stat().st_mode & 0o777 == 0o600

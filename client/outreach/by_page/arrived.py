@@ -4,9 +4,11 @@ A file that cannot be opened is put aside under another name, and never deleted:
 ``keys/preferences.key`` it would be a patient's word.
 """
 
+import errno
 import os
+import secrets
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,8 @@ from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import sync_folder
 
 ASIDE = ".unopened"
+_NOT_THAT_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST)
+"""Why a file cannot get one name, and may get another: it would be too long, or a folder stands there."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,11 @@ def take_out(folder: Path, names: Collection[str], strange: Collection[str]) -> 
     """Remove what was heard, and put aside what could not be opened; what is gone already is gone."""
     try:
         for name in names:
-            (folder / name).unlink(missing_ok=True)
+            with suppress(IsADirectoryError):  # exchanged since it was read: the next reading puts it aside
+                (folder / name).unlink(missing_ok=True)
         for name in strange:
             with suppress(FileNotFoundError):
-                (folder / name).rename(folder / f"{name}{ASIDE}")
+                _put_aside(folder, name)
         sync_folder(folder)
     except OSError as error:
         raise ConfigurationError(
@@ -61,13 +66,23 @@ def take_out(folder: Path, names: Collection[str], strange: Collection[str]) -> 
         ) from error
 
 
-def _names(folder: Path) -> Iterator[str]:
+def _put_aside(folder: Path, name: str) -> None:
+    """Whoever chose the name must not stop those that follow: where it leaves no room, another one is given."""
+    try:
+        (folder / name).rename(folder / f"{name}{ASIDE}")
+    except OSError as error:
+        if error.errno not in _NOT_THAT_NAME:
+            raise
+        (folder / name).rename(folder / f"{secrets.token_hex(16)}{ASIDE}")
+
+
+def _names(folder: Path) -> list[str]:
     try:
         found = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(SUFFIX))
     except OSError as error:
         raise ConfigurationError(f"spool={folder}: cannot be read ({error.strerror})") from error
-    # Hidden names are files that the page is still writing.
-    yield from (name for name in found[:MOST_FILES] if not name.startswith("."))
+    # Hidden names are files that the page is still writing. Left out first: they must take nobody's place.
+    return [name for name in found if not name.startswith(".")][:MOST_FILES]
 
 
 def _content(path: Path) -> bytes | None:

@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def end_begun_files(outbox: Outbox, report: ExportReport) -> None:
     # Its own alone: another recipient may have the same folder.
     name = glob.escape(outbox.recipient.name)
     for path in _folder(outbox).glob(f".outreach-{'?' * 16}.{_suffix(outbox)}.{name}.staged*"):
-        path.unlink(missing_ok=True)
+        # The sender writes here too: what cannot be removed, a folder of that name, must keep nothing from leaving.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _end_file(

@@ -483,6 +483,16 @@ def test_what_the_mailer_took_is_never_posted_again(
     assert all(got.count(key) == 1 for key in got[:7])
 
 
+def test_a_folder_in_the_place_of_a_staged_file_keeps_nothing_from_leaving(
+    approved: Hospital, run_outreach: Run
+) -> None:
+    """The sender writes in the recipient's folder too."""
+    (approved.folder / "texts" / ".outreach-0123456789abcdef.csv.texts.staged").mkdir()
+    code, said, error = run_outreach(*TEXTS)
+    assert code == 0, error
+    assert said["sent"] == len(sent(approved)) == 12
+
+
 def test_a_file_whose_folder_changed_is_in_doubt_and_not_lost(staged: Hospital, run_outreach: Run) -> None:
     """The recipient's folder is another one when the export that a crash cut short is ended."""
     (staged.folder / "moved").mkdir()

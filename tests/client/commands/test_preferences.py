@@ -199,6 +199,30 @@ def test_whatever_lies_in_the_spool_is_no_choice_and_stops_no_other(
     assert run_outreach("inbound", "--page")[0] == 0
 
 
+def test_no_name_of_a_file_in_the_spool_stops_the_choices_beside_it(
+    outreach: Hospital, run_outreach: Run, page: HospitalPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name without room for a longer one, one whose other name is a folder's, bytes of no text, hidden ones."""
+    monkeypatch.setattr("wardround.client.outreach.by_page.arrived.MOST_FILES", 6)
+    page.choose(exported_links(outreach, run_outreach)["P-1"], stop="all")
+    for number in range(9):
+        (page.spool / f".{number}.choice").write_bytes(b"")
+    (page.spool / f"{'0' * 248}.choice").write_bytes(b"")
+    (page.spool / "1.choice").write_bytes(b"")
+    (page.spool / "1.choice.unopened" / "full").mkdir(parents=True)
+    Path(os.fsdecode(os.fsencode(page.spool) + b"/\xff.choice")).write_bytes(b"")
+    code, said, error = run_outreach("inbound", "--page")
+    assert said, error
+    assert (code, said["choices"], said["unopened"]) == (2, 1, 3)
+    assert standing(outreach) == [("P-1", "", "", "", "page_stop")]
+    # All three are out of the way, and kept.
+    assert run_outreach("inbound", "--page")[:2] == (
+        0,
+        {**said, "choices": 0, "unopened": 0, "withdrawals": 0},
+    )
+    assert sum(path.name.endswith(".unopened") for path in page.spool.iterdir()) == 4
+
+
 def test_a_choice_of_somebody_whom_no_table_names_today_waits(
     outreach: Hospital, run_outreach: Run, page: HospitalPage
 ) -> None:
