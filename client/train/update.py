@@ -101,6 +101,33 @@ def update_together(step: Step, weights: Floats, streams: Sequence[Keystream]) -
     return current - weights
 
 
+def bounded_sums(step: Step, weights: Floats, sampled: Booleans | None = None) -> Floats:
+    """Sum each hospital's clipped gradients, mean rows, or residuals by pairs of bins: no noise yet.
+
+    weights: float64 [1 or hospitals, parameters]. sampled: bool [patients], who takes part (all, if None). Returns
+    float64 [hospitals, parameters]. Guarantee: that of ``clipped_sums``, for each of the three.
+    """
+    terms, layout, cohort, memory = step.terms, step.layout, step.cohort, step.memory_bytes
+    # A little below clip_norm: the order of float64 additions may move the sum by the rest.
+    model, clip_norm = terms.model, ordered_clip_norm(terms.privacy.clip_norm)
+    if step.moments:
+        return moment_sums(model, layout, cohort, clip_norm, sampled=sampled, memory_bytes=memory)
+    if step.interactions:
+        return interaction_sums(
+            model, layout, weights, cohort, clip_norm, sampled=sampled, memory_bytes=memory
+        )
+    return clipped_sums(
+        model,
+        layout,
+        weights,
+        cohort,
+        clip_norm,
+        sampled=sampled,
+        memory_bytes=memory,
+        precondition=preconditioner_of(terms),
+    )
+
+
 def clipped_sums(
     model: ModelSettings,
     layout: Layout,
@@ -188,7 +215,7 @@ def draw_sample(cohort: Cohort, rate: float, streams: Sequence[Keystream]) -> Bo
 def _summed_step(step: Step, weights: Floats, streams: Sequence[Keystream]) -> Integers:
     """Draw, bound and sum, put on the grid, add the share of noise: terms of secure sums have one local step."""
     children, noise = [stream.child("step", 0) for stream in streams], step.terms.update_noise(step.round)
-    sums = _bounded_sums(step, weights, children)
+    sums = _drawn_sums(step, weights, children)
     return noised_integers(sums, noise.grid, noise.shares.variance, children)
 
 
@@ -196,31 +223,12 @@ def _noised_step(step: Step, weights: Floats, streams: Sequence[Keystream], numb
     """Draw, bound and sum, add noise: the round's step ``number``, counted from 0."""
     children = [stream.child("step", number) for stream in streams]
     stddev = step.terms.hospital_noise_stddev(step.round)
-    return add_noise(_bounded_sums(step, weights, children), stddev, children)
+    return add_noise(_drawn_sums(step, weights, children), stddev, children)
 
 
-def _bounded_sums(step: Step, weights: Floats, children: Sequence[Keystream]) -> Floats:
-    """Draw the step's patients, then sum their clipped gradients, mean rows, or residuals by pairs of bins."""
-    terms, layout, cohort, memory = step.terms, step.layout, step.cohort, step.memory_bytes
-    sampled = draw_sample(cohort, terms.training.sampling_rate, children)
-    # A little below clip_norm: the order of float64 additions may move the sum by the rest.
-    model, clip_norm = terms.model, ordered_clip_norm(terms.privacy.clip_norm)
-    if step.moments:
-        return moment_sums(model, layout, cohort, clip_norm, sampled=sampled, memory_bytes=memory)
-    if step.interactions:
-        return interaction_sums(
-            model, layout, weights, cohort, clip_norm, sampled=sampled, memory_bytes=memory
-        )
-    return clipped_sums(
-        model,
-        layout,
-        weights,
-        cohort,
-        clip_norm,
-        sampled=sampled,
-        memory_bytes=memory,
-        precondition=preconditioner_of(terms),
-    )
+def _drawn_sums(step: Step, weights: Floats, children: Sequence[Keystream]) -> Floats:
+    """Draw the step's patients, then sum what they give."""
+    return bounded_sums(step, weights, draw_sample(step.cohort, step.terms.training.sampling_rate, children))
 
 
 def _update_with_opacus(step: Step, weights: Floats, stream: Keystream) -> Floats:
@@ -228,7 +236,7 @@ def _update_with_opacus(step: Step, weights: Floats, stream: Keystream) -> Float
     from wardround.client.train.with_opacus import update_with_opacus
 
     def clipped_sum(current: Floats, child: Keystream) -> Floats:
-        return np.asarray(_bounded_sums(step, current[np.newaxis], [child])[0])
+        return np.asarray(_drawn_sums(step, current[np.newaxis], [child])[0])
 
     terms = step.terms
     # The denominator matters to several local steps only; one step releases the sum itself.

@@ -7,15 +7,11 @@ import numpy as np
 
 from wardround.client.cohort import Cohort
 from wardround.client.round.evaluate import scaled_tables
-from wardround.client.train.interactions import interaction_sums
-from wardround.client.train.moments import moment_sums
-from wardround.client.train.update import clipped_sums
+from wardround.client.train.update import Step, bounded_sums
 from wardround.protocol.arrays import Floats, Floats32
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.model.design import active_columns, active_entries, sparse_rows
 from wardround.protocol.model.model import column_scale, initial_weights, named_parameters, predict_logits
-from wardround.protocol.model.precondition import preconditioner_of
-from wardround.protocol.privacy.mechanism import ordered_clip_norm
 from wardround.protocol.terms.request import INTERACTIONS, MEAN_ROWS, TABLES, RequestKind
 from wardround.protocol.terms.terms import Terms
 
@@ -91,11 +87,13 @@ class Canary:
 
 def sums_of(terms: Terms, asked: RequestKind, weights: Floats32, patients: Cohort) -> Floats:
     """What each hospital of these patients adds to a release before noise, float64 [hospitals, length]."""
-    model, layout, clip_norm = terms.model, terms.contract.layout, ordered_clip_norm(terms.privacy.clip_norm)
-    if asked is MEAN_ROWS:
-        return moment_sums(model, layout, patients, clip_norm)
-    rows = weights.astype(np.float64)[np.newaxis]
-    if asked is INTERACTIONS:
-        return interaction_sums(model, layout, rows, patients, clip_norm)
-    known = preconditioner_of(terms)
-    return clipped_sums(model, layout, rows, patients, clip_norm, precondition=known)
+    # Of any round: its noise alone depends on which it is.
+    step = Step(
+        terms=terms,
+        layout=terms.contract.layout,
+        cohort=patients,
+        round=1,
+        moments=asked is MEAN_ROWS,
+        interactions=asked is INTERACTIONS,
+    )
+    return bounded_sums(step, weights.astype(np.float64)[np.newaxis])
