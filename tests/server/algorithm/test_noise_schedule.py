@@ -279,8 +279,11 @@ def test_a_release_has_its_round_s_noise_and_no_other_s(noise: str) -> None:
 
 
 def _wide() -> Any:
-    words = {"kind": "categorical", "column": "word", "vocabulary": [f"w{index}" for index in range(1990)]}
-    return contract_from_mapping(small_contract(**PUBLIC, features={"word": words}))
+    vocabulary = [f"w{index}" for index in range(330)]
+    fields = {
+        f"word{n}": {"kind": "categorical", "column": f"word{n}", "vocabulary": vocabulary} for n in range(6)
+    }
+    return contract_from_mapping(small_contract(**PUBLIC, features=fields))
 
 
 def test_members_of_a_sum_agree_on_the_grid_of_its_round() -> None:
