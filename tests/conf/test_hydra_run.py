@@ -199,6 +199,7 @@ def test_a_launcher_of_others_is_refused_and_runs_nothing(
     assert not list(tmp_path.glob("sweep/*/*"))
 
 
+@pytest.mark.slow
 def test_a_sweep_into_an_earlier_ones_folder_goes_on_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Jobs()
     for seeds in ("0,1", "2,3,4"):

@@ -359,6 +359,7 @@ def test_rehearse_and_approve_show_what_the_tables_look_like(place, doctor, caps
     assert "events per patient: median" in said
 
 
+@pytest.mark.slow
 def test_a_table_that_fills_a_sheet_is_a_fault(doctor, tables_of, monkeypatch):
     lengths = {name: len(table) for name, table in tables_with_words(tables_of).items()}
     for rows, found in ((lengths["consents"] + 1, 1), (lengths["consents"], 1), (lengths["consents"] + 2, 0)):

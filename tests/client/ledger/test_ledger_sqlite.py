@@ -102,6 +102,7 @@ def test_the_stated_epsilon_is_not_trusted_from_other_code_or_for_another_delta(
         ledger.close()
 
 
+@pytest.mark.slow
 def test_a_thousand_entries_open_at_little_work_each(
     ledger: SqliteLedger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

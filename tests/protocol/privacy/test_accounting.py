@@ -343,6 +343,7 @@ def test_delta_is_not_the_chance_that_the_factor_is_exceeded() -> None:
 # Bounds ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("epsilon", "delta", "rate", "steps"),
     [

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.builders import ROOT
 from wardround.server.main import main
 
@@ -99,6 +101,7 @@ def test_what_is_wrong_is_one_line(capsys):
 REFERRALS = REFILLS.replace("refills", "referrals")
 
 
+@pytest.mark.slow
 def test_a_tree_is_listed_as_deep_as_it_is_learned(capsys):
     assert main(["contract", "advise", REFERRALS, PATIENTS]) == 0
     said = capsys.readouterr().out.splitlines()

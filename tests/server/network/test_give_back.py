@@ -4,6 +4,8 @@ import asyncio
 import gc
 import weakref
 
+import pytest
+
 from wardround.server.network import give_back as module
 from wardround.server.network.give_back import give_back_soon
 
@@ -15,6 +17,7 @@ class Cycle:
         self.me = self
 
 
+@pytest.mark.slow
 def test_cycles_go_soon_after_a_line_was_lost_and_one_collection_stands_for_many(monkeypatch):
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
     runs = []

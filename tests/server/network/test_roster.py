@@ -147,6 +147,7 @@ def test_whose_message_was_lost_is_asked_again_though_its_node_was_there_all_the
     assert sorted(name for name, _ in grid.asked) == ["north", "south", "south", "west"]
 
 
+@pytest.mark.slow
 def test_who_goes_on_losing_messages_is_asked_less_and_less_often(play, honest, monkeypatch):
     """Each message holds all weights: 40 looks make six messages (after 0, 1, 3, 7, 15 and 31 looks), not 40."""
     monkeypatch.setattr(strategy, "LOOK_AGAIN_SECONDS", 0.05)

@@ -60,6 +60,7 @@ def test_the_canary_moves_each_kind_of_release_as_far_as_it_may(shared: Path) ->
     assert with_canary.hospital_count == 1
 
 
+@pytest.mark.slow
 def test_noise_is_fresh_in_every_run_round_and_arm_and_the_canary_shifts_each_round_alike(
     shared: Path,
 ) -> None:

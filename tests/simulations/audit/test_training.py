@@ -53,6 +53,7 @@ def test_of_a_secure_sum_helpers_tell_all_and_the_reader_is_left_with_q_minus_t_
     assert len(np.unique(weights.attack.scores(False, 0, 5))) == 10
 
 
+@pytest.mark.slow
 def test_under_newton_weights_are_not_attacked(shared: Path) -> None:
     assert staged(shared, "training.rounds=8") == []
 

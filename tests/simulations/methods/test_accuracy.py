@@ -120,6 +120,7 @@ def test_code_digest_sees_sources_and_configuration_but_not_the_page(tmp_path: P
     assert code_digest(tmp_path) != before
 
 
+@pytest.mark.slow
 def test_rows_have_the_agreed_keys_and_one_default_for_each_noise_and_epsilon(finished: list[Task]) -> None:
     records = [record for task in finished for record in task.records()]
     rows = rows_of(summarise(records))

@@ -78,6 +78,7 @@ def test_a_model_of_interactions_chooses_by_its_main_effects(monkeypatch):
     assert set(found.outreach.by[ALL]) == set(POLICIES)
 
 
+@pytest.mark.slow
 def test_the_summary_holds_every_policy_by_group_and_is_read_back(results):
     plain = json.loads(json.dumps(summarise(results)["outreach"], allow_nan=False))
     assert set(plain["engagement"][ALL]) == set(POLICIES)

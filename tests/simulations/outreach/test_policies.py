@@ -47,6 +47,7 @@ def measured_on():
     )
 
 
+@pytest.mark.slow
 def test_a_moment_with_the_message_that_was_sent_is_the_event_that_the_gate_gave(measured_on):
     federation, _, field = measured_on
     moments, sent = field.moments, field.population.truth.messages

@@ -92,6 +92,7 @@ def test_boosting_reads_the_hospital(small: Callable) -> None:
     assert roc_auc_score(heldout.cohort.labels, merged) < 0.6
 
 
+@pytest.mark.slow
 def test_boosting_reads_finer_columns_where_it_gets_them(small: Callable) -> None:
     training, heldout = small([2000], seed=1).cohort, small([1000], seed=2).cohort
     rng = np.random.default_rng(3)

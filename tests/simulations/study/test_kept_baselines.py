@@ -112,6 +112,7 @@ def test_what_no_shared_model_touches_of_a_personal_part_is_fitted_once(tmp_path
     assert started == [2] * 10
 
 
+@pytest.mark.slow
 def test_fits_that_would_push_out_all_else_are_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(kept_baselines, "MOST_FITS_BYTES", 100)
     whole = bits(conduct(study(tmp_path)))

@@ -120,6 +120,7 @@ def trial() -> Trial:
     return Trial(1)
 
 
+@pytest.mark.slow
 def test_flipped_signs_of_a_fifth_cost_every_rule_little(trial: Trial) -> None:
     """Under full noise a flipped release looks like an honest one: the mean gradient shrinks, and its sign stays."""
     for rule in RULES:

@@ -102,6 +102,7 @@ def test_without_them_or_with_wrong_ones_the_bias_is_there(seed, wrong):
     assert found < TRUTH
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 @pytest.mark.parametrize("seed", SEEDS)
 def test_messages_drawn_by_a_coin_give_the_same_model_with_and_without(seed):

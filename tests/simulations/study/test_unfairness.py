@@ -59,6 +59,7 @@ def selection_gap(federation: Federation, terms, weights: np.ndarray, first_sele
     return float(rates[0] - rates[1])
 
 
+@pytest.mark.slow
 def test_the_audit_finds_it_with_its_sign_and_size(planted) -> None:
     federation, terms, shared, found = planted
     assert found.before is not None

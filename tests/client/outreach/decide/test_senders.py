@@ -205,6 +205,7 @@ def test_a_sender_that_is_not_there_got_nothing(sender: Recipient) -> None:
     assert post(message(), replace(sender, url="http://127.0.0.1:9/send"), "") is Sent.NOT
 
 
+@pytest.mark.slow
 def test_a_sender_that_answers_byte_by_byte_keeps_nobody_waiting(sender: Recipient) -> None:
     """The socket's own timeout is for each read alone."""
     ended = threading.Event()
