@@ -72,6 +72,13 @@ def _doctor(parser: OneLineParser) -> None:
 
 def _approval(parser: OneLineParser) -> None:
     _decision(parser)
+    parser.add_argument("--yes", action="store_true", help="say yes to what is shown, without being asked")
+    parser.add_argument(
+        "--last-entry",
+        type=whole_number,
+        metavar="N",
+        help="with --yes, at an operator's first study: the number of the ledger's last entry",
+    )
     parser.add_argument(
         "--page", type=Path, metavar="FILE", help="write a page for a privacy board; decides nothing"
     )
@@ -86,13 +93,6 @@ def _decision(parser: OneLineParser) -> None:
     _terms(parser)
     parser.add_argument("--reason", help="why; kept in the ledger, one line")
     of_person(parser, "who decides")
-    parser.add_argument("--yes", action="store_true", help="say yes to what is shown, without being asked")
-    parser.add_argument(
-        "--last-entry",
-        type=whole_number,
-        metavar="N",
-        help="with --yes, at an operator's first study: the number of the ledger's last entry",
-    )
 
 
 def _score(parser: OneLineParser) -> None:
