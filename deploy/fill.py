@@ -1,6 +1,7 @@
 """A shipped file with this machine's paths, addresses and words in the place of the examples. Pure."""
 
 import ipaddress
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +11,21 @@ from wardround.protocol.errors import ConfigurationError
 
 ENVIRONMENT = Path("/opt/wardround")
 HIDDEN = ("/home", "/root", "/run", "/tmp", "/var/tmp", "/var/lib")  # noqa: S108 - what units do not see
+NOT_WRITTEN = ("/home", "/root", "/run", "/tmp", "/var/tmp")  # noqa: S108 - what units do not write
 SERVER, MAIL = "IPAddressAllow=192.0.2.1", "IPAddressAllow=192.0.2.25"
 DATABASE, BROWSERS = "# IPAddressAllow=10.0.0.5     the database's address", "IPAddressAllow=localhost"
 BIND = "--bind 0.0.0.0"
 SCORE = "score --by-timer 24 models/model.safetensors scores"
 PROPOSE = "outreach propose --by-timer 24"
+BACKUP = "ledger backup --by-timer 24 /var/backups/wardround/ledger.backup"
+SERVER_BACKUP = (
+    "backup --by-timer 24 --home /var/lib/wardround-operator /var/backups/wardround-operator/op.backup"
+)
 SCORE_AT, PROPOSE_AT = "OnCalendar=*-*-* 02:30:00", "OnCalendar=*-*-* 05:00:00"
+BACKUP_AT = "OnCalendar=*-*-* 01:30:00"
 """The examples, each as it stands in a shipped file."""
+
+_PATH = re.compile(r"(/[A-Za-z0-9_.+-]+)+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +73,34 @@ def address_lines(given: Mapping[str, tuple[str, Sequence[str]]]) -> dict[str, l
     }
 
 
+def daily_line(flag: str, at: str) -> list[str]:
+    """Give a timer's line for a time of day; ConfigurationError for what is none."""
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", at):
+        raise ConfigurationError(f"{flag}={at}: must be a time of day, as in 02:30")
+    return [f"OnCalendar=*-*-* {at}:00"]
+
+
+def backup_values(example: str, file: Path | None, at: str) -> MachineValues:
+    """Give what a backup's unit and timer say about the file and the time of day; nothing without a file.
+
+    example: ``BACKUP`` or ``SERVER_BACKUP``. ConfigurationError for a file that the unit could not write, or by which
+    it could write more than one folder.
+    """
+    line = daily_line("--backup-at", at)
+    if file is None:
+        return MachineValues()
+    *command, usual = example.split()
+    before, folder = Path(usual).parent, file.parent
+    if not _PATH.fullmatch(str(file)) or os.path.normpath(file) != str(file) or folder == Path("/"):
+        raise ConfigurationError(
+            f"--backup={file}: must be a file in an absolute folder, of letters, digits and _ . + -, as in {usual}"
+        )
+    if any(folder.is_relative_to(hidden) for hidden in NOT_WRITTEN):
+        raise ConfigurationError(f"--backup={file}: units do not write there; name a folder as {before}")
+    lines = {f"{key}{before}": [f"{key}{folder}"] for key in ("RequiresMountsFor=", "ReadWritePaths=-")}
+    return MachineValues(lines={**lines, BACKUP_AT: line}, words={example: [*command, str(file)]})
+
+
 def checked_environment(folder: Path, root: Path) -> Path:
     """Give an environment's folder; ConfigurationError where units cannot see it, or its name needs quotes.
 
@@ -78,7 +115,7 @@ def checked_environment(folder: Path, root: Path) -> Path:
                 f"--environment={folder}: its Python is in {seen}, which the units do not see; make an environment "
                 f"by the system's Python elsewhere, as in {ENVIRONMENT}"
             )
-    if not re.fullmatch(r"(/[A-Za-z0-9_.+-]+)+", str(folder)):
+    if not _PATH.fullmatch(str(folder)):
         raise ConfigurationError(
             f"--environment={folder}: must be an absolute path of letters, digits and _ . + -"
         )

@@ -46,11 +46,13 @@ HOSPITAL = (
     _services("preferences", *_users("preferences"), units=("preferences",)),
     _timer("score"),
     _timer("propose"),
+    _timer("backup"),
 )
 OPERATOR = (
     _services("server", *_users("operator"), units=("server",)),
     _services("pages", units=("dashboard",)),
     _services("alerts", units=("server-alerts",)),
+    _timer("server-backup"),
 )
 """The first part of a side is always installed."""
 

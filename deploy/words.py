@@ -10,8 +10,11 @@ Inner = Callable[[OneLineParser, str, str], OneLineParser]
 """Adds a word with its side's common flags: parser, name, summary."""
 
 
-def service_words(parser: OneLineParser, inner: Inner, extras: tuple[str, ...]) -> OneLineParser:
-    """Add the words behind ``service``; gives ``install``'s, for a side's own flags. extras: parts that may be left."""
+def service_words(parser: OneLineParser, inner: Inner, extras: tuple[str, ...], copied: str) -> OneLineParser:
+    """Add the words behind ``service``; gives ``install``'s, for a side's own flags.
+
+    extras: parts that may be left. copied: what this side backs up.
+    """
     parser.begin_words("action", "install|status|remove")
     install = inner(
         parser, "install", "show the systemd units, users and folders that would be written; ask; write them"
@@ -48,4 +51,11 @@ def service_words(parser: OneLineParser, inner: Inner, extras: tuple[str, ...]) 
         choices=extras,
         help="also these units; may be repeated",
     )
+    install.add_argument(
+        "--backup",
+        type=Path,
+        metavar="FILE",
+        help=f"every day, {copied} into this file; its folder is there, and its user's own",
+    )
+    install.add_argument("--backup-at", default="01:30", metavar="HH:MM", help="when (default: 01:30)")
     return install

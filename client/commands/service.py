@@ -1,11 +1,11 @@
 """``service``: agent, SuperNode, pages, alerts and timers as units of systemd."""
 
-import re
 import shlex
 from argparse import Namespace
 from collections.abc import Sequence
 
 from wardround.deploy.fill import (
+    BACKUP,
     BROWSERS,
     DATABASE,
     MAIL,
@@ -16,7 +16,9 @@ from wardround.deploy.fill import (
     SERVER,
     MachineValues,
     address_lines,
+    backup_values,
     checked_environment,
+    daily_line,
 )
 from wardround.deploy.service import install, remove, status
 from wardround.deploy.shipped import HOSPITAL, UnitSet
@@ -33,7 +35,7 @@ def run(options: Namespace) -> None:
 
 def _wanted(options: Namespace) -> Sequence[UnitSet]:
     names = {HOSPITAL[0].name, *options.extras}
-    names |= {word for word in ("score", "propose") if getattr(options, word) is not None}
+    names |= {word for word in ("score", "propose", "backup") if getattr(options, word) is not None}
     return [part for part in HOSPITAL if part.name in names]
 
 
@@ -44,21 +46,20 @@ def _values(options: Namespace) -> MachineValues:
         )
     given = {SERVER: ("--server", options.server), DATABASE: ("--database", options.database)}
     given |= {MAIL: ("--mail", options.mail), BROWSERS: ("--browsers", options.browsers)}
+    backup = backup_values(BACKUP, options.backup, options.backup_at)
     return MachineValues(
         environment=checked_environment(options.environment, options.root),
-        lines=address_lines(given) | _times(options),
-        words=_timed_words(options),
+        lines={**address_lines(given), **_times(options), **backup.lines},
+        words={**_timed_words(options), **backup.words},
     )
 
 
 def _times(options: Namespace) -> dict[str, list[str]]:
     found = {}
     for word, example in (("score", SCORE_AT), ("propose", PROPOSE_AT)):
-        at = getattr(options, f"{word}_at")
-        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", at):
-            raise ConfigurationError(f"--{word}-at={at}: must be a time of day, as in 02:30")
+        line = daily_line(f"--{word}-at", getattr(options, f"{word}_at"))
         if getattr(options, word) is not None:
-            found[example] = [f"OnCalendar=*-*-* {at}:00"]
+            found[example] = line
     return found
 
 

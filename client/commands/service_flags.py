@@ -9,7 +9,7 @@ from wardround.protocol.command_line.parser import OneLineParser
 
 def service(parser: OneLineParser) -> None:
     """Add the words behind ``service``."""
-    install = service_words(parser, _inner, ("pages", "alerts", "preferences"))
+    install = service_words(parser, _inner, ("pages", "alerts", "preferences"), "the ledger")
     for flag, what in (
         ("--server", "the operator's server may be reached there; the resolver's or proxy's address too"),
         ("--database", "the hospital's database may be reached there"),

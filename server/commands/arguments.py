@@ -74,7 +74,7 @@ def _dashboard(parser: OneLineParser) -> None:
 
 
 def _service(parser: OneLineParser) -> None:
-    install = service_words(parser, _homeless, ("pages", "alerts"))
+    install = service_words(parser, _homeless, ("pages", "alerts"), "the home")
     install.add_argument(
         "--bind", action="append", metavar="ADDRESS", help="as of up; may be repeated (default: 0.0.0.0)"
     )
@@ -99,7 +99,7 @@ def _recall(parser: OneLineParser) -> None:
 
 def _backup(parser: OneLineParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the copy; an older one of yours is replaced")
-    by_timer(parser, "backup")
+    by_timer(parser, "server-backup")
 
 
 def _restore(parser: OneLineParser) -> None:

@@ -27,7 +27,8 @@ UNIT = {
     ("hospital", "agent"): "agent", ("hospital", "supernode"): "supernode", ("hospital", "desk"): "desk",
     ("hospital", "console"): "console", ("hospital", "alerts"): "alerts", ("operator", "server"): "server",
     ("operator", "dashboard"): "dashboard", ("operator", "alerts"): "server-alerts",
-    ("hospital", "preferences"): "preferences",
+    ("hospital", "preferences"): "preferences", ("hospital", "backup"): "backup",
+    ("operator", "backup"): "server-backup",
 }  # fmt: skip
 
 
@@ -54,6 +55,7 @@ def test_what_every_container_is_held_to(which: tuple[str, str]) -> None:
     assert re.fullmatch(r"1000[1-5]:1000[1-5]", service["user"])
     assert service["ulimits"]["core"] == 0
     assert 0 < service["pids_limit"] <= 256
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "64m"}}
     assert not {"privileged", "cap_add", "devices", "pid", "ipc", "uts", "userns_mode", "env_file"} & set(
         service
     )
@@ -70,7 +72,7 @@ def test_what_runs_until_it_is_stopped_is_started_again_and_has_a_health_check(
     which: tuple[str, str],
 ) -> None:
     service = CONTAINERS[which]
-    assert service["restart"] == "unless-stopped"
+    assert service["restart"] == "always"  # podman-restart.service of Debian 12 starts these alone at boot
     command, place = service["healthcheck"]["test"][:5], service["healthcheck"]["test"][5]
     assert command == ["CMD", "python", "-P", "-m", "wardround.deploy.health"]
     assert place.startswith((f"{HOME}/", "127.0.0.1:"))
@@ -94,7 +96,7 @@ def test_users_are_the_units_under_the_images_numbers() -> None:
 
 
 def test_who_holds_tables_has_no_network_and_who_has_one_sees_a_socket_alone() -> None:
-    for name in ("agent", "desk", "commands"):
+    for name in ("agent", "desk", "commands", "backup"):
         assert CONTAINERS["hospital", name]["network_mode"] == "none"
         assert "networks" not in CONTAINERS["hospital", name]
     for name, folder, own in (("supernode", "run", "node"), ("console", "desk", "console")):
@@ -157,6 +159,13 @@ def test_the_operators_containers_cannot_read_the_keys_that_their_units_hide(nam
     assert written == set(values(unit(("operator", name)), "ReadWritePaths"))
 
 
+@pytest.mark.parametrize("side", ["hospital", "operator"])
+def test_a_backup_writes_where_its_unit_writes(side: str) -> None:
+    folders = [path.removeprefix("-") for path in values(unit((side, "backup")), "ReadWritePaths")]
+    assert [place for place, (_, written) in mounts((side, "backup")).items() if written] == folders
+    assert CONTAINERS[side, "backup"]["network_mode"] == "none"
+
+
 def test_pages_are_published_to_this_machine_alone() -> None:
     ports = [port for service in CONTAINERS.values() for port in service.get("ports", ())]
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == ["8443:8443"]
@@ -173,7 +182,7 @@ def test_the_commands_that_containers_start_are_commands() -> None:
         start = 4 if words[0] == "python" else 1
         module[words[start - 1]]().parse_args(words[start:])
         seen += 1
-    assert seen == len(CONTAINERS) - 1 == 12
+    assert seen == len(CONTAINERS) - 1 == 14
 
 
 def test_the_image_has_every_folder_of_the_program() -> None:
@@ -181,4 +190,4 @@ def test_the_image_has_every_folder_of_the_program() -> None:
     settings = (ROOT / "pyproject.toml").read_text()
     folders = set(re.findall(r'(?m)^"?wardround(?:\.\w+)?"? = "(\w+)"$', settings))
     assert folders == {"api", "client", "conf", "deploy", "pages", "protocol", "server", "simulations"}
-    assert folders | {"locks", "scripts"} == copied
+    assert folders | {"locks"} == copied

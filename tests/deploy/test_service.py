@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from wardround.client.commands.arguments import parser as hospital_parser
 from wardround.client.main import main as hospital
 from wardround.deploy import fill
 from wardround.deploy import plan as planning
@@ -16,8 +17,10 @@ from wardround.deploy.fill import checked_environment, quoted
 from wardround.deploy.health import answers
 from wardround.deploy.plan import CHANGED, MISSING, NEW, OLDER, SAME
 from wardround.deploy.sealed import sealed, written_by
-from wardround.deploy.shipped import FOLDER, HOSPITAL, OPERATOR, shipped
+from wardround.deploy.shipped import FOLDER, HOSPITAL, OPERATOR, UnitSet, shipped
+from wardround.protocol.command_line.parser import OneLineParser
 from wardround.protocol.errors import ConfigurationError
+from wardround.server.commands.arguments import parser as operator_parser
 from wardround.server.main import main as operator
 
 AT = ("--environment", "/opt/wardround")
@@ -25,6 +28,7 @@ ALL = (
     "--server=192.0.2.7", "--server=192.0.2.53", "--database=10.0.0.8", "--mail=10.0.0.25", "--browsers=10.2.0.0/16",
     "--with=pages", "--with=alerts", "--with=preferences",
     "--score=models/spring.safetensors scores --personal", "--propose=", "--propose-at=06:15",
+    "--backup=/mnt/safe/north.backup", "--backup-at=00:45",
 )  # fmt: skip
 UNITS = "etc/systemd/system"
 
@@ -66,10 +70,21 @@ def test_all_parts_are_written_with_this_machines_values_and_the_same_again_chan
         in text["wardround-score.service"]
     )
     assert "OnCalendar=*-*-* 06:15:00\n" in text["wardround-propose.timer"]
+    check_backup(text, "backup", "/mnt/safe")
+    assert "ledger backup --by-timer 24 /mnt/safe/north.backup\n" in text["wardround-backup.service"]
     assert "systemctl enable --now wardround-agent.service" in capsys.readouterr().out
     assert install(tmp_path, *ALL) == 0
     assert files(tmp_path) == written
     assert states(tmp_path, capsys, *ALL) == {SAME}
+
+
+def check_backup(text: dict[str, str], name: str, folder: str) -> None:
+    """Its unit writes into the folder that was named, its home, and nothing else, and comes when it was told to."""
+    unit = text[f"wardround-{name}.service"]
+    home = re.findall(r"(?m)^WorkingDirectory=(.*)", unit)
+    assert re.findall(r"(?m)^ReadWritePaths=(.*)", unit) == [*home, f"-{folder}"]
+    assert re.findall(r"(?m)^RequiresMountsFor=(.*)", unit) == [folder]
+    assert "OnCalendar=*-*-* 00:45:00\n" in text[f"wardround-{name}.timer"]
 
 
 def test_only_the_agent_and_supernode_are_written_unless_more_is_asked_for(tmp_path: Path) -> None:
@@ -163,6 +178,21 @@ def test_a_full_disk_in_the_middle_leaves_whole_files_and_the_same_command_compl
         (("--server=192.0.2.7", "--score=m.safetensors 'out.csv"), "words"),
         (("--server=192.0.2.7", "--score=m.safetensors 'a\nUser=root'"), "printed"),
         (("--server=192.0.2.7", "--propose=", "--propose-at=24:00"), "24:00"),
+        (("--server=192.0.2.7", "--backup=/mnt/a.backup", "--backup-at=1:30"), "1:30"),
+        *(
+            (("--server=192.0.2.7", f"--backup={path}"), "--backup=")
+            for path in (
+                "a.backup",
+                "/a.backup",
+                "/mnt/../a.backup",
+                "/mnt/a b",
+                "/mnt/%h",
+                "/home/mary/a.backup",
+                "/tmp/a.backup",
+                "/mnt/a\nUser=root",
+                "",
+            )
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_written(
@@ -245,13 +275,35 @@ def test_status_and_remove_know_what_was_written_here(
 
 
 def test_the_operators_units_listen_where_they_are_told_to(tmp_path: Path) -> None:
-    flags = ("--bind=::", "--bind=10.0.0.4", "--with=pages", "--with=alerts", "--mail=10.0.0.25")
+    flags = ("--bind=::", "--bind=10.0.0.4", "--with=pages", "--with=alerts", "--mail=10.0.0.25",
+             "--backup=/mnt/safe/op.backup", "--backup-at=00:45")  # fmt: skip
     assert install(tmp_path, *flags, run=operator) == 0
     assert {n.removeprefix("etc/") for n in files(tmp_path)} == {f for part in OPERATOR for f in part.files}
     (line,) = re.findall(r"(?m)^ExecStart=(.*)", (tmp_path / UNITS / "wardround-server.service").read_text())
     assert line.endswith("up --home /var/lib/wardround-operator --bind :: --bind 10.0.0.4")
+    check_backup(
+        {Path(name).name: content for name, (_, content) in files(tmp_path).items()},
+        "server-backup",
+        "/mnt/safe",
+    )
     assert operator(["service", "remove", "--root", str(tmp_path), "--yes"]) == 0
     assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("parser", "command", "parts"),
+    [
+        (hospital_parser, "ledger backup file", HOSPITAL),
+        (hospital_parser, "score model out", HOSPITAL),
+        (hospital_parser, "outreach propose", HOSPITAL),
+        (operator_parser, "backup file", OPERATOR),
+    ],
+)
+def test_a_timers_unit_bears_the_name_that_its_alert_tells(
+    parser: Callable[[], OneLineParser], command: str, parts: tuple[UnitSet, ...]
+) -> None:
+    timer = parser().parse_args([*command.split(), "--by-timer", "24"]).timer
+    assert f"systemd/system/wardround-{timer}.service" in {file for part in parts for file in part.files}
 
 
 def test_units_start_the_environment_that_is_named(tmp_path: Path) -> None:
@@ -266,7 +318,7 @@ def test_units_start_the_environment_that_is_named(tmp_path: Path) -> None:
         for line in text.splitlines()
         if line.startswith("ExecStart=")
     ]
-    assert len(starts) == 9
+    assert len(starts) == 10
     assert all(line.startswith("ExecStart=/srv/env/bin/") for line in starts)
 
 

@@ -163,6 +163,27 @@ def test_a_nights_proposals_are_written_by_their_timer_and_a_run_that_fails_is_t
     assert "timer: propose" not in machine.shell(listed)
 
 
+def test_a_nights_backups_are_written_by_their_timers_and_one_without_its_folder_is_told(
+    machine: Machine,
+) -> None:
+    kept = "/srv/kept"
+    machine.shell(f"install -d -m 755 {kept}; install -d -m 700 -o wardround-agent {kept}/hospital")
+    machine.shell(f"install -d -m 700 -o wardround-operator {kept}/operator")
+    hospital = f"wardround-hospital service install --yes --server {SERVER} --backup"
+    machine.shell(f"{hospital} {kept}/hospital/ledger.backup")
+    machine.shell(f"wardround-serve service install --yes --backup {kept}/operator/op.backup")
+    for unit, file in (("backup", "hospital/ledger"), ("server-backup", "operator/op")):
+        machine.shell(f"systemctl enable --now wardround-{unit}.timer")
+        machine.shell(NOW_AND_HERE.replace("UNIT", f"wardround-{unit}.timer"))
+        awaited(machine, f"test -s {kept}/{file}.backup")
+        awaited(machine, f"! systemctl is-active --quiet wardround-{unit}")
+        machine.shell(f"! systemctl --quiet is-failed wardround-{unit}")
+    listed = f"{AS_HOSPITAL} wardround-hospital alerts list --home {HOSPITAL}"
+    assert "timer: backup" not in machine.shell(listed)
+    machine.shell(f"{hospital} /srv/none/ledger.backup; systemctl start wardround-backup || true")
+    assert "timer: backup: the run of" in machine.shell(listed)
+
+
 def as_the_supernode(machine: Machine, name: str, program: str) -> list[str]:
     """Run a program with the SuperNode's own unit around it; what it wrote."""
     return within(machine, "supernode", name, program, "--namespace=wardround-node")

@@ -229,13 +229,13 @@ def test_a_backup_that_failed_at_night_is_told_until_one_went_well(served, tmp_p
     folder = served.home.folder
     line = ["backup", "--home", str(folder), "--by-timer", "24"]
     assert main([*line, str(tmp_path / "none" / "op.backup")]) == 2
-    assert told(served.home) == {"timer": ["backup"]}
+    assert told(served.home) == {"timer": ["server-backup"]}
     assert main([*line, str(tmp_path / "op.backup")]) == 0
     assert told(served.home) == {}
     late = {alert.key for alert in alerts.stand(folder, datetime.now(UTC) + timedelta(days=2))}
-    assert "timer backup, overdue" in late
+    assert "timer server-backup, overdue" in late
     capsys.readouterr()
-    (folder / "timers/backup/run.json").write_text("[]")
+    (folder / "timers/server-backup/run.json").write_text("[]")
     assert told(served.home) == {"timer": ["timers, not looked at"]}
 
 
