@@ -50,6 +50,19 @@ def test_nothing_is_installed_without_its_hash(fake: Path, words: list[str]) -> 
     assert own.endswith("--editable ." if "--editable" in words else "--no-build-isolation .")
 
 
+def test_packages_alone_are_those_that_come_before_wardround_itself(fake: Path) -> None:
+    calls = fake / "bin/python.calls"
+    assert install(ROOT, str(fake), "server").returncode == 0
+    whole = calls.read_text().splitlines()
+    calls.unlink()
+    assert install(ROOT, str(fake), "server", "--packages").returncode == 0
+    packages = calls.read_text().splitlines()
+    assert whole[: len(packages)] == packages
+    assert [line for line in whole[len(packages) :] if "pip install" in line] == [
+        "-m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation ."
+    ]
+
+
 def test_a_failure_ends_it(fake: Path) -> None:
     assert install(ROOT, str(fake), "server", FAIL="1").returncode != 0
     calls = (fake / "bin/python.calls").read_text()
