@@ -10,17 +10,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.deploy.container_host import Host, lacks, own_address
-from tests.deploy.machine import CHECKOUT
+from tests.deploy.container_host import GUIDE, Host, lacks, own_address
+from tests.deploy.machine import CHECKOUT, block
 from tests.deploy.probes import FILLED, REACHED
 from wardround.conf.compose import read_contract
 
 STUDY = "--study spring training.rounds=12 evaluation=none 'training.public_patients={north: 1200}'"
 INVENT = "python -P -m wardround.simulations.population.invented tables"
+RESTART = Path("/lib/systemd/system/podman-restart.service")
 PASSWORD = "a long enough password"
 
 pytestmark = [pytest.mark.soak, pytest.mark.flower, pytest.mark.skipif(bool(lacks()), reason=lacks())]
@@ -30,7 +32,7 @@ PROBE = (
     + """\
 reached("table", lambda: open("/var/lib/wardround/tables/messages.csv"))
 reached("key", lambda: open("/var/lib/wardround/keys/hospital.key"))
-reached("ledger", lambda: os.listdir("/var/lib/wardround/ledger"))
+reached("ledger", lambda: open("/var/lib/wardround/ledger.sqlite"))
 reached("elsewhere", lambda: open("/var/lib/note", "w"))
 reached("program", lambda: open("/opt/wardround/bin/python", "r+b"))
 reached("socket's folder", lambda: open("/var/lib/wardround/run/note", "w"))
@@ -144,6 +146,8 @@ def test_a_study_runs_between_the_containers_and_outlives_a_kill_of_each(host: H
         for which in (("hospital", "agent"), ("hospital", "supernode"), ("operator", "server")):
             time.sleep(12)
             kill_and_start(host, *which)
+        time.sleep(12)
+        host.follow("--force-recreate --no-deps agent", **{"podman image prune -f": "true"})
 
     killing = threading.Thread(target=kills)
     killing.start()
@@ -156,6 +160,7 @@ def test_a_study_runs_between_the_containers_and_outlives_a_kill_of_each(host: H
 
 
 def test_what_the_supernodes_container_reaches(host: Host) -> None:
+    host.shell("ls /srv/wardround/home/{tables/messages.csv,keys/hospital.key,ledger.sqlite}")
     said = probed(host, "hospital", "supernode", PROBE)
     assert {line.removeprefix("open ") for line in said if line.startswith("open ")} == {"agent", "server"}
     assert len([line for line in said if line.startswith("closed ")]) == 10
@@ -225,6 +230,7 @@ def test_the_hospitals_pages_open_by_the_desk_alone_and_outlive_a_kill_of_each(h
         await_healthy(host, "hospital", service)
     with page(host, "/srv/wardround/console/pages.pem", 8765) as browser:
         assert "spring" in log_in(browser).text + browser.get("/studies").text
+    host.shell("ls /srv/wardround/home/accounts.json")
     said = probed(host, "hospital", "console", PAGE_PROBE)
     assert opened(said) == {"desk"}
     assert len([line for line in said if line.startswith("closed ")]) == 12
@@ -286,6 +292,53 @@ def test_a_nights_run_that_failed_is_told_by_the_alerts_container(host: Host) ->
     host.shell("podman-compose -f hospital.yaml up -d alerts")
     state = "/srv/wardround/home/alerts.state"
     host.shell(f"for _ in $(seq 60); do grep -q '\"timer score\"' {state} && exit 0; sleep 2; done; exit 1")
+
+
+def cron_lines(holds: str) -> list[str]:
+    """What cron would run as root, of the lines that the page gives for it."""
+    settings, lines = [], []
+    for line in block(GUIDE, holds).splitlines():
+        if re.match(r"[A-Z]+=", line):
+            settings.append(line)
+        else:
+            lines.append(line.split(None, 6)[6])
+    at = "/root/wardround/deploy/containers/"
+    told = [one.replace(at, "") for one in settings if not one.startswith("PATH=")]
+    return ["; ".join([*(re.sub(r"=(.*)", r"='\1'", one) for one in told), line]) for line in lines]
+
+
+def test_what_both_sides_keep_is_backed_up_by_crons_lines_and_a_lost_ledger_is_put_back(host: Host) -> None:
+    host.follow("install -d -m 700 -o 10001 -g 10001 /srv/wardround/backup")
+    (nightly,) = [line for line in cron_lines("RUN=") if line.endswith("$RUN backup")]
+    host.shell(nightly)
+    host.follow("install -d -m 700 -o 10004 -g 10004 /srv/wardround-operator-backup")
+    for file, owner in (("wardround/backup/ledger", 10001), ("wardround-operator-backup/op", 10004)):
+        assert host.shell(f"stat -c '%u %a' /srv/{file}.backup").split() == [str(owner), "600"]
+    assert "timer: backup" not in host.hospital("wardround-hospital alerts list")
+    ledger = "/srv/wardround/home/ledger.sqlite"
+    host.shell(f"ls {ledger}; rm {ledger}*")
+    assert "restored" in host.follow("ledger restore")
+    await_healthy(host, "hospital", "agent")
+    assert "each signed and in its place" in host.hospital("wardround-hospital ledger verify")
+
+
+def test_what_ran_comes_back_after_a_reboot(host: Host) -> None:
+    """By the unit that the page has started at boot, and which podman brings."""
+    names = [host.name_of("hospital", "agent"), host.name_of("operator", "server")]
+    host.shell(f"podman stop -t 5 {' '.join(names)}")
+    unit = RESTART.read_text(encoding="utf-8")
+    (start,) = re.findall(r"(?m)^ExecStart=(.*)", unit)
+    host.shell(start.replace("$LOGGING ", ""))
+    for side, service in (("hospital", "agent"), ("hospital", "supernode"), ("operator", "server")):
+        await_healthy(host, side, service)
+
+
+def test_a_containers_log_is_bounded(host: Host) -> None:
+    """SuperNode's user is the one that is not trusted."""
+    name = host.name_of("hospital", "supernode")
+    host.shell(f"podman exec {name} sh -c 'yes words | head -c 200M > /proc/1/fd/1'")
+    log = host.shell(f"podman inspect --format '{{{{.HostConfig.LogConfig.Path}}}}' {name}").strip()
+    assert Path(log).stat().st_size < 64 * 2**20
 
 
 def test_the_operators_pages_see_the_server_also_after_it_was_started_again(host: Host) -> None:
