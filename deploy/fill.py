@@ -10,8 +10,8 @@ from pathlib import Path
 from wardround.protocol.errors import ConfigurationError
 
 ENVIRONMENT = Path("/opt/wardround")
-HIDDEN = ("/home", "/root", "/run", "/tmp", "/var/tmp", "/var/lib")  # noqa: S108 - what units do not see
 NOT_WRITTEN = ("/home", "/root", "/run", "/tmp", "/var/tmp")  # noqa: S108 - what units do not write
+HIDDEN = (*NOT_WRITTEN, "/var/lib")  # what units do not see
 SERVER, MAIL = "IPAddressAllow=192.0.2.1", "IPAddressAllow=192.0.2.25"
 DATABASE, BROWSERS = "# IPAddressAllow=10.0.0.5     the database's address", "IPAddressAllow=localhost"
 BIND = "--bind 0.0.0.0"

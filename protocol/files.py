@@ -40,7 +40,7 @@ def write_new(path: Path, payload: bytes, mode: int) -> None:
     """
     try:
         with part_in(path.parent, mode) as part:
-            _fill(part, payload, mode)
+            _fill(os.open(part, os.O_WRONLY), payload)
             _name(part, path, mode)
     except FileExistsError as error:
         raise ConfigurationError(f"path={path}: exists already and is never overwritten") from error
@@ -57,7 +57,7 @@ def write_durably(path: Path, content: bytes, mode: int = 0o666) -> None:
     part = path.with_name(path.name + ".part")
     try:
         part.unlink(missing_ok=True)
-        _fill(part, content, mode, os.O_EXCL)
+        _fill(_begun(part, mode), content)
         part.replace(path)
     finally:
         with suppress(OSError):  # on a failing disk the first error is the one to tell
@@ -72,8 +72,7 @@ def part_in(folder: Path, mode: int = 0o600) -> Iterator[Path]:
     For what a library writes by a file's name. What SQLite lays down beside its file is removed too.
     """
     part = folder / f".{secrets.token_hex(8)}.part"
-    # The mode at creation: a private key must not be readable for the moment until a chmod.
-    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+    os.close(_begun(part, mode))
     try:
         yield part
     finally:
@@ -105,8 +104,14 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _fill(part: Path, content: bytes, mode: int, flags: int = os.O_TRUNC) -> None:
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | flags, mode), "wb") as file:
+def _begun(part: Path, mode: int) -> int:
+    """Make a file that was not there, for writing: what stands there, a link or a pipe, is never followed."""
+    # The mode at creation: a private key must not be readable for the moment until a chmod.
+    return os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+
+
+def _fill(handle: int, content: bytes) -> None:
+    with os.fdopen(handle, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
