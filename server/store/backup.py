@@ -1,7 +1,8 @@
 """A copy of an operator's home in one file, made while server and studies run.
 
 The file is a tar of every file of the home but locks and half-written parts, and at its end MANIFEST: the operator's
-public key and each file's SHA-256. It holds the operator's private key and the server's secrets.
+public key, the time, each file's SHA-256 and that of all this. It holds the operator's private key and the server's
+secrets.
 
 Guarantee: each study's folder is copied as it stood at one moment, so the copy is one of those that a power cut
 could have left. All files of a folder are opened between two looks at it that agree; from then on they cannot change
@@ -24,9 +25,8 @@ from typing import BinaryIO
 
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.files import SQLITE_BESIDE, part_in, settle
-from wardround.protocol.text.canonical import canonical_json
 from wardround.server.store.operator_home import OperatorHome
-from wardround.server.store.read_backup import FORMAT, MANIFEST, Backup, read_backup
+from wardround.server.store.read_backup import MANIFEST, Backup, manifest_bytes, read_backup
 
 ASIDE, STAGING = "aside", ".restored"
 """What ``restore`` leaves in a home, and no backup takes: ``aside1``, …, and what it had not put in place yet."""
@@ -90,13 +90,8 @@ def _fill(archive: "_Archive", home: OperatorHome, operator: str, now: datetime)
     _copy_superlink(archive, home.folder)
     for unit in units(home.folder):
         _copy_unit(archive, home.folder, unit)
-    plain = {
-        "format": FORMAT,
-        "operator": operator,
-        "made": now.isoformat(timespec="seconds"),
-        "files": archive.digests,
-    }
-    content = canonical_json(plain)
+    made = now.isoformat(timespec="seconds")
+    content = manifest_bytes(Backup(operator=operator, made=made, files=archive.digests))
     archive.add(MANIFEST, io.BytesIO(content), len(content), 0o600)
 
 

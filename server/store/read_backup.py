@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.text.form import newer_form
 from wardround.protocol.text.plain import read_json
 from wardround.protocol.text.text import is_digest, is_line
 
 FORMAT, MANIFEST = "wardround-operator-backup-1", "manifest.json"
+_DIGEST = "digest"
 _LARGEST_MANIFEST = 2**26
 _BLOCK = 2**20
 _PART = re.compile(r"[^/\x00-\x1f]{1,255}")
@@ -27,6 +29,12 @@ class Backup:
     operator: str
     made: str
     files: Mapping[str, str]
+
+
+def manifest_bytes(backup: Backup) -> bytes:
+    """Write what a backup says of itself, with the digest of all of it."""
+    plain = {"format": FORMAT, "operator": backup.operator, "made": backup.made, "files": dict(backup.files)}
+    return canonical_json({**plain, _DIGEST: _digest_of(plain)})
 
 
 def read_backup(file: Path, into: Path | None = None) -> Backup:
@@ -65,9 +73,12 @@ def _manifest(content: bytes, file: Path) -> Backup:
         plain: Any = read_json(content, _LARGEST_MANIFEST)
         if newer := newer_form(plain["format"], FORMAT):
             raise ConfigurationError(f"backup={file}: {newer}")
-        files = plain["files"]
+        # The first backups of this format have no digest of their own.
+        digest, files = plain.pop(_DIGEST, None), plain["files"]
         fits = (
             plain["format"] == FORMAT
+            and plain.keys() == {"format", "operator", "made", "files"}
+            and digest in (None, _digest_of(plain))
             and isinstance(files, dict)
             and all(map(is_digest, files.values()))
             and is_line(plain["operator"], 100)
@@ -78,6 +89,10 @@ def _manifest(content: bytes, file: Path) -> Backup:
     except (ValueError, KeyError, TypeError):
         pass
     raise ConfigurationError(f"backup={file}: its {MANIFEST} cannot be read; use another copy")
+
+
+def _digest_of(plain: Mapping[str, object]) -> str:
+    return hashlib.sha256(canonical_json(plain)).hexdigest()
 
 
 def _take(content: IO[bytes], to: Path | None, mode: int) -> str:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.builders import ROOT, release_to, simulated_terms
 from wardround.client.network.supernode import node_public_key
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.canonical import canonical_json
 from wardround.protocol.wire.kit import sign_join_request
 from wardround.protocol.wire.signed_file import save_signed
 from wardround.protocol.wire.signed_terms import save_terms, sign_terms
@@ -201,6 +202,28 @@ def _small_backup(factory):
         copies.back_up(begin_operator_home(folder / "op", "127.0.0.1:8443"), folder / "backup", NOW)
         _SMALL["file"] = folder / "backup"
     return _SMALL["file"]
+
+
+def test_no_letter_of_what_a_backup_says_of_itself_may_change(tmp_path_factory):
+    """Its time and its operator too; one that an earlier program wrote has no digest of these, and is read."""
+    file = _small_backup(tmp_path_factory)
+    content, whole = file.read_bytes(), read_backup(file)
+    begun = content.index(b'{"digest"')
+    ended = content.rindex(b"}") + 1
+    bad = file.with_name("letters")
+    for place in range(begun, ended):
+        bad.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(ConfigurationError, match=r"backup="):
+            read_backup(bad)
+    plain = json.loads(content[begun:ended])
+    del plain["digest"]
+    older = canonical_json(plain)
+    with tarfile.open(file) as archive, tarfile.open(bad, "w") as out:
+        for entry in archive:
+            kept = archive.extractfile(entry).read() if entry.name != "manifest.json" else older
+            entry.size = len(kept)
+            out.addfile(entry, io.BytesIO(kept))
+    assert read_backup(bad) == whole
 
 
 @pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside", "a//b", "."])
