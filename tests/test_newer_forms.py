@@ -124,8 +124,7 @@ def test_an_evaluations_sum_is_not_asked_for_again(tmp_path: Path, monkeypatch: 
 def test_a_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = begin_operator_home(tmp_path / "op", "127.0.0.1:8443")
     with monkeypatch.context() as newer:
-        for module in (backup, read_backup):
-            newer.setattr(module, "FORMAT", "wardround-operator-backup-2")
+        newer.setattr(read_backup, "FORMAT", "wardround-operator-backup-2")
         backup.back_up(home, tmp_path / "op.backup", NOW)
     with pytest.raises(ConfigurationError, match=r"is of a newer form \(wardround-operator-backup-2\)"):
         read_backup.read_backup(tmp_path / "op.backup")
