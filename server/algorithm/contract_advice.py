@@ -1,56 +1,45 @@
 """What of a contract the noise of a study would hide, before anybody is asked: from public numbers alone.
 
-For one field with n bins of equal shares p = 1/n, Fisher information of its centred effects is c = h b² p, where h is
-``prior.BERNOULLI_VARIANCE`` and b the column scale: a bin's effect b·w is known with the standard error b s ÷ c,
-s being the noise in the gradients that the weights are read from. Under the prior w ~ N(0, τ²K) of
-``server.algorithm.newton``, with λ the eigenvalues of τ²K between centred effects, the posterior mean keeps
-
-    Σ c²λ² ÷ (c²λ + s²)  of the variance  Σ λ    (Rasmussen and Williams 2006, §2.7).
-
-A field drowns where less than half is kept. In a field without order all λ are τ², and that is where its standard
-error exceeds the prior's spread, b τ. What is counted for a cross lies beyond its two features: its λ are the products
-of theirs; what it adds to their own effects is left out. Of a hierarchical feature each level is a field, judged by
-what it adds to the level above: there all λ are τ², one for each node more. Left out are shares that are not equal,
-what a level's own bins say of the groups that they lie in, the chance in who the patients are, which comes on top of
-noise, and that hospitals measure best what is known least (``protocol.model.precondition``): more is learned in all,
-and less of what drowns.
+A field drowns where the server's posterior mean keeps less than half of its variance (``server.algorithm.
+field_signals``), of gradients as hospitals will send them: mapped before clipping where the study's terms say so. What
+less noise would do is asked of the map that a study with less noise has.
 """
 
-import math
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
-import numpy as np
+from scipy.optimize import brentq
 
-from wardround.protocol.arrays import Floats
 from wardround.protocol.contract.contract import Contract
+from wardround.protocol.contract.feature import Feature
 from wardround.protocol.errors import require
-from wardround.protocol.model.model import column_scale
-from wardround.protocol.model.prior import (
-    BERNOULLI_VARIANCE,
-    EFFECT_STDDEV,
-    RANGED_SPREAD,
-    bins_covariance,
-)
+from wardround.protocol.terms.settings import ModelSettings
 from wardround.protocol.terms.structure import kinds_with
 from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.bounds import MOST_PRECONDITIONED, PRECONDITIONS
 from wardround.server.algorithm.aggregate import noise_gain
+from wardround.server.algorithm.field_signals import FieldSignals, field_signals
 from wardround.server.algorithm.newton import averaged_noise_stddev
 from wardround.server.algorithm.noise_choice import mean_noise_stddev
 
 LEAST_KEPT = 0.5
 """Share of a field's variance that must be kept: below, more of its effect is hidden than is learned."""
-MOST_BINS_IN_ORDER = 500
-"""Bins whose eigenvalues are computed; a field with more of them is taken to have no order."""
+MOST_WORDS = 100
+"""Words that are asked about; with so many, noise is not what limits a vocabulary."""
+_MOST_OCTAVES = 200
+"""Half of what is known of any field is between noise of 2⁻²⁰⁰ and of 2²⁰⁰ times a study's."""
+_MORE = "one more feature"
+"""Name of a feature that a contract cannot have: names are without blanks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FieldAdvice:
-    """One field: a feature, a cross, or a ranged value (bins = 1).
+    """One field: a feature, a cross, a level of a tree, or a ranged value (bins = 1).
 
-    stddev: of the noise in one bin's effect; prior_stddev: of the differences expected between bins (both in log-odds;
-    of a ranged value, from its middle to its end). kept: share of their variance that is learned. needed: by what the
-    noise must be divided for LEAST_KEPT; 1 or less where that much is kept already.
+    stddev, prior_stddev, kept: as of ``FieldSignals``. needed: by what the noise must be divided for LEAST_KEPT; 1 or
+    less where that much is kept already. affordable_words: of a categorical feature that drowns, how many it could have
+    in this contract; None of others.
     """
 
     name: str
@@ -59,6 +48,7 @@ class FieldAdvice:
     prior_stddev: float
     kept: float
     needed: float
+    affordable_words: int | None
 
     @property
     def drowns(self) -> bool:
@@ -78,16 +68,15 @@ class TreeAdvice:
 
 @dataclass(frozen=True, kw_only=True)
 class ContractAdvice:
-    """All fields, the most hidden first; trees by how much of them is learned; the rule for bins without an order.
+    """All fields, the most hidden first; trees by how much of them is learned; what one more feature could have.
 
-    affordable_bins: bins of equal shares that a categorical feature can have, *other* among them. least_share: of the
-    patients' messages that such a bin must hold; above 1, none can.
+    affordable_words: with *other*, and all of them in equally many messages, one more categorical feature of so many
+    does not drown; 0 where none can, and MOST_WORDS where as many or more.
     """
 
     fields: tuple[FieldAdvice, ...]
     trees: tuple[TreeAdvice, ...]
-    affordable_bins: int
-    least_share: float
+    affordable_words: int
 
 
 def advise(terms: Terms) -> ContractAdvice:
@@ -95,6 +84,51 @@ def advise(terms: Terms) -> ContractAdvice:
 
     ConfigurationError for a model with hidden layers, or of a user's own, or for several steps.
     """
+    study = _study(terms)
+    needed = _needed(study)
+    fields = [_advice(study, one, needed[one.name]) for one in study.signals()]
+    drowned = {field.name for field in fields if field.drowns}
+    return ContractAdvice(
+        fields=tuple(sorted(fields, key=lambda field: (field.kept, field.name))),
+        trees=tuple(_trees(terms.contract, drowned)),
+        affordable_words=_affordable_words(study, _MORE),
+    )
+
+
+def drowned_fields(terms: Terms) -> dict[str, bool]:
+    """Say of each field whether it drowns, and no more; errors as of ``advise``."""
+    return {one.name: one.kept < LEAST_KEPT for one in _study(terms).signals()}
+
+
+@dataclass(frozen=True)
+class _Study:
+    """What of the terms advice reads. noise: in one coordinate of what the final weights are read from."""
+
+    contract: Contract
+    model: ModelSettings
+    noise: float
+    mapped_for: float
+
+    def signals(self, less: float = 1.0) -> Iterator[FieldSignals]:
+        """Give what is known of each field with noise divided by ``less``, and the map for that."""
+        least, most = PRECONDITIONS
+        level = min(max(self.mapped_for / less, least), most) if self.mapped_for else 0.0
+        return field_signals(self.contract, self.model, self.noise / less, level)
+
+    def kept(self, name: str) -> float:
+        """Give what is kept of one field."""
+        return next(one.kept for one in self.signals() if one.name == name)
+
+    def with_words(self, name: str, words: int) -> "_Study":
+        """Give a categorical feature so many words, or add it."""
+        one = Feature(
+            name=name, kind="categorical", columns=(name,), vocabulary=tuple(map(str, range(words)))
+        )
+        features = {feature.name: feature for feature in self.contract.features} | {name: one}
+        return replace(self, contract=replace(self.contract, features=tuple(features.values())))
+
+
+def _study(terms: Terms) -> _Study:
     model, steps = terms.model, terms.training.local_steps
     remedy = (
         f"must be {kinds_with('convex')}: what noise does to another model is not known in closed form; set "
@@ -102,87 +136,61 @@ def advise(terms: Terms) -> ContractAdvice:
     )
     require(model.structure.convex, "model.kind", model.kind, remedy)
     require(steps == 1, "training.local_steps", steps, "must be 1: advice reads the noise of one gradient")
-    scale = float(column_scale(terms.model, terms.contract.layout)[0])
-    noise = _noise_stddev(terms)
-    least_share = noise / (BERNOULLI_VARIANCE * scale**2 * EFFECT_STDDEV)
-    fields = [_advice(name, one, scale, noise) for name, one in _spectra(terms.contract)]
-    drowned = {field.name for field in fields if field.drowns}
-    return ContractAdvice(
-        fields=tuple(sorted(fields, key=lambda field: (field.kept, field.name))),
-        trees=tuple(_trees(terms.contract, drowned)),
-        # At the bound itself half is kept: a hair of rounding must not cost a bin.
-        affordable_bins=math.floor(1 / least_share * (1 + 1e-9)),
-        least_share=least_share,
-    )
+    newton = terms.training.optimizer == "newton"
+    noise = averaged_noise_stddev(terms, noise_gain(terms)) if newton else mean_noise_stddev(terms)
+    return _Study(terms.contract, model, noise, terms.precondition)
 
 
-@dataclass(frozen=True)
-class _Spectrum:
-    """Eigenvalues of the prior between centred effects, in τ²; share: mean square of one of its design columns."""
+def _affordable_words(study: _Study, name: str) -> int:
+    """Give how many words a categorical feature can have in the place of its own, or beside all features."""
 
-    bins: int
-    eigenvalues: Floats
-    share: float
+    def learned(words: int) -> bool:
+        other = study.with_words(name, words)
+        fits = not study.mapped_for or other.contract.layout.width <= MOST_PRECONDITIONED
+        return fits and other.kept(name) >= LEAST_KEPT
+
+    # Upwards by doubling: maps of few columns are quick to make.
+    low, high = 0, 1
+    while high <= MOST_WORDS and learned(high):
+        low, high = high, 2 * high
+    high = min(high, MOST_WORDS + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if learned(middle) else (low, middle)
+    return low
 
 
-def _noise_stddev(terms: Terms) -> float:
-    """Standard deviation of the noise in one coordinate of what the final weights are read from."""
-    if terms.training.optimizer == "newton":
-        return averaged_noise_stddev(terms, noise_gain(terms))
-    return mean_noise_stddev(terms)
+def _needed(study: _Study) -> dict[str, float]:
+    """Give for each field by what to divide the noise so that LEAST_KEPT is kept: what is kept falls with the noise."""
+
+    @cache
+    def kept(octaves: float) -> dict[str, float]:
+        return {one.name: one.kept for one in study.signals(2.0**octaves)}
+
+    def missing(octaves: float, name: str) -> float:
+        return LEAST_KEPT - kept(octaves)[name]
+
+    found = {}
+    for name in kept(0):
+        # Outwards from the study's own noise, by octaves that all fields share.
+        step = 1 if missing(0, name) > 0 else -1
+        end = next(one for one in range(step, step * _MOST_OCTAVES, step) if missing(one, name) * step <= 0)
+        found[name] = 2.0 ** brentq(missing, end - step, end, args=(name,), xtol=1e-4)
+    return found
 
 
-def _advice(name: str, one: _Spectrum, scale: float, noise: float) -> FieldAdvice:
-    information = BERNOULLI_VARIANCE * scale**2 * one.share
-    variances = EFFECT_STDDEV**2 * one.eigenvalues
+def _advice(study: _Study, one: FieldSignals, needed: float) -> FieldAdvice:
+    words = {feature.name for feature in study.contract.features if feature.kind == "categorical"}
+    affordable = one.name in words and one.kept < LEAST_KEPT
     return FieldAdvice(
-        name=name,
+        name=one.name,
         bins=one.bins,
-        stddev=scale * noise / information,
-        prior_stddev=scale * math.sqrt(variances.mean()),
-        kept=_kept(variances, noise / information),
-        needed=_needed(variances, noise / information),
+        stddev=one.stddev,
+        prior_stddev=one.prior_stddev,
+        kept=one.kept,
+        needed=needed,
+        affordable_words=_affordable_words(study, one.name) if affordable else None,
     )
-
-
-def _kept(variances: Floats, error: float) -> float:
-    """Share of the variance that is known with this standard error of each weight."""
-    return float((variances**2 / (variances + error**2)).sum() / variances.sum())
-
-
-def _needed(variances: Floats, error: float) -> float:
-    """By what to divide the error so that LEAST_KEPT is kept: by bisection, for it falls with the error."""
-    # Between the smallest and the largest, each eigenvalue alone would keep more, or less, than half.
-    low, high = 0.0, math.sqrt(variances.max())
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _kept(variances, middle) >= LEAST_KEPT else (low, middle)
-    return error / low
-
-
-def _spectra(contract: Contract) -> Iterator[tuple[str, _Spectrum]]:
-    layout = contract.layout
-    kinds = {feature.name: feature.kind for feature in contract.features}
-    alone = {field.name: _centred(kinds[field.name], field.size) for field in layout.features}
-    above: dict[str, int] = {}
-    for coarse in layout.coarse:
-        yield coarse.name, _level(coarse.size, above.get(coarse.of.name, 1))
-        above[coarse.of.name] = coarse.size
-    for field in layout.features:
-        if field.name in above:
-            yield field.name, _level(field.size, above[field.name])
-        else:
-            yield field.name, _Spectrum(field.size, alone[field.name], 1 / field.size)
-    for cross in layout.crosses:
-        first, second = (alone[name] for name in cross.parents)
-        yield cross.name, _Spectrum(cross.size, np.outer(first, second).ravel(), 1 / cross.size)
-    for name in layout.values:
-        yield name, _Spectrum(1, np.ones(1), RANGED_SPREAD)
-
-
-def _level(bins: int, above: int) -> _Spectrum:
-    """Give the spectrum of one level of a tree, whose effects are centred within the ``above`` bins over it."""
-    return _Spectrum(bins, np.ones(bins - above), 1 / bins)
 
 
 def _trees(contract: Contract, drowned: Set[str]) -> Iterator[TreeAdvice]:
@@ -194,12 +202,3 @@ def _trees(contract: Contract, drowned: Set[str]) -> Iterator[TreeAdvice]:
         # What lies below a level that drowns is not counted: it could not tell of which group it is a part.
         kept = next((level for level, name in enumerate(names) if name in drowned), levels)
         yield TreeAdvice(name=feature.name, levels=levels, kept=kept, nodes=feature.tree.upto(kept).nodes)
-
-
-def _centred(kind: str, size: int) -> Floats:
-    """Eigenvalues of a feature's prior covariance between effects whose mean is taken out: float64 [size − 1]."""
-    if size > MOST_BINS_IN_ORDER:
-        return np.ones(size - 1)
-    centre = np.eye(size) - 1 / size
-    # Ascending: the first is that of the mean, 0.
-    return np.asarray(np.linalg.eigvalsh(centre @ bins_covariance(kind, size) @ centre)[1:])

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.text.say import say, say_json
-from wardround.server.algorithm.contract_advice import ContractAdvice, FieldAdvice, TreeAdvice, advise
+from wardround.server.algorithm.contract_advice import (
+    MOST_WORDS,
+    ContractAdvice,
+    FieldAdvice,
+    TreeAdvice,
+    advise,
+)
 from wardround.server.algorithm.interactions import LEAST_EVIDENCE, evidence, evidence_words
 from wardround.server.commands.settings import composed_proposal, show_settings
 from wardround.server.study.sign_terms import unsigned_terms
@@ -49,8 +55,7 @@ def plain(terms: Terms, advice: ContractAdvice, interactions: float) -> dict[str
         "rounds": terms.training.rounds,
         "model": terms.model.kind,
         "interactions_evidence": interactions,
-        "affordable_bins": advice.affordable_bins,
-        "least_share": advice.least_share,
+        "affordable_words": advice.affordable_words,
         "fields": [{**asdict(one), "drowns": one.drowns} for one in advice.fields],
         "trees": [asdict(one) for one in advice.trees],
     }
@@ -89,7 +94,10 @@ def field_line(one: FieldAdvice) -> str:
     what = f"{one.bins} bins" if one.bins > 1 else "one value"
     known = f"{one.name} ({what}): noise ±{one.stddev:.2g}, effects ±{one.prior_stddev:.2g}; "
     known += f"{one.kept:.0%} is learned"
-    return f"{known}: it drowns, unless noise is {one.needed:.3g} times less" if one.drowns else known
+    if not one.drowns:
+        return known
+    known += f": it drowns, unless noise is {one.needed:.3g} times less"
+    return f"{known}, or it has {_words(one.affordable_words)}" if one.affordable_words else known
 
 
 def tree_line(one: TreeAdvice) -> str:
@@ -116,11 +124,17 @@ def interactions_line(terms: Terms, found: float) -> str:
 
 
 def word_line(advice: ContractAdvice) -> str:
-    """Say how many words a categorical feature can afford; *other* is a bin as well."""
-    words = advice.affordable_bins - 1
+    """Say how many words one more categorical feature can afford; *other* is a bin as well."""
+    words = advice.affordable_words
     if words < 1:
-        return "a categorical feature can afford no word: even two bins of equal shares drown"
+        return "one more categorical feature can afford no word: even two bins of equal shares drown"
+    if words >= MOST_WORDS:
+        return f"one more categorical feature can afford {MOST_WORDS} words or more"
     return (
-        f"a categorical feature can afford {words} {'word' if words == 1 else 'words'} and other; "
-        f"a word in less than {advice.least_share:.1%} of messages drowns"
+        f"one more categorical feature can afford {_words(words)} and other, each in at least "
+        f"{1 / (words + 1):.1%} of messages"
     )
+
+
+def _words(count: int) -> str:
+    return "1 word" if count == 1 else f"{count} words"

@@ -12,7 +12,7 @@ from wardround.protocol.privacy.noise import AUTO
 from wardround.protocol.terms.evaluation import EvaluationSettings
 from wardround.protocol.terms.settings import BY_RULE, ModelSettings, PrivacySettings, TrainingSettings
 from wardround.protocol.terms.terms import Terms
-from wardround.server.algorithm.contract_advice import advise
+from wardround.server.algorithm.contract_advice import drowned_fields
 from wardround.server.algorithm.propose import check_delta, propose
 from wardround.server.algorithm.table_weights import expected_auc_variance, release_weights
 from wardround.server.evaluation.estimates import Estimate
@@ -58,12 +58,12 @@ def _with_rate(contract: Contract, rate: float) -> Contract:
 def _outlook(terms: Terms, contract: Contract, patients: Mapping[str, int], epsilon: float) -> StudyOutlook:
     try:
         planned = _planned(terms, contract, patients, epsilon)
-        fields = advise(planned).fields
+        fields = drowned_fields(planned)
     except ConfigurationError as error:
         return StudyOutlook(epsilon, math.nan, 0, 0, str(error))
     stddev = math.sqrt(expected_auc_variance(planned, release_weights(planned)))
     halfwidth = NormalDist().inv_cdf((1 + _LEVEL) / 2) * stddev
-    drowned = sum(field.drowns for field in fields)
+    drowned = sum(fields.values())
     return StudyOutlook(epsilon, halfwidth, len(fields), drowned, _why_not(halfwidth, len(fields), drowned))
 
 
