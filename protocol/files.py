@@ -1,11 +1,14 @@
 """Files as every part of the program reads and writes them: bounded, whole, durable."""
 
 import errno
+import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from wardround.protocol.errors import ConfigurationError
 
@@ -15,8 +18,12 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # what a file system 
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """Read at most one byte more than ``most``, so that the reader can tell a file that is too large."""
-    with path.open("rb") as file:
+    """Read at most one byte more than ``most``, so that the reader can tell a file that is too large.
+
+    OSError where it cannot be read, and at once where a named pipe stands there, whose reader would wait for ever.
+    ``/dev/stdin`` and ``/dev/fd/N`` are read to their end, whatever is behind them.
+    """
+    with _opened(path) as file:
         return file.read(most + 1)
 
 
@@ -26,7 +33,7 @@ def read_private(path: Path, key: str, most: int) -> bytes:
     ConfigurationError, which begins with ``key`` and quotes nothing of the file, where its mode lets others than
     its owner read or change it. The mode is that of the very file that is read, whatever is put in its place.
     """
-    with path.open("rb") as file:
+    with _opened(path) as file:
         mode = os.fstat(file.fileno()).st_mode & 0o777
         if mode & 0o077:
             raise ConfigurationError(f"{key}={path}: others may read it (mode {mode:o}); chmod 600 {path}")
@@ -89,6 +96,25 @@ def settle(part: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Hold a file's lock within the block, after whoever holds it now; a crash lets go of it.
+
+    The file is for its lock alone, and is made where it is missing. ConfigurationError where it cannot be.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"lock={path}: cannot be taken ({error.strerror}); nothing was done"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def sync_file(path: Path) -> None:
     """Make a file's content durable."""
     with path.open("rb") as file:
@@ -102,6 +128,21 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file to read it; OSError for a named pipe."""
+    # Without O_NONBLOCK, opening a pipe that nobody writes to waits already.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        # What a shell opened for this program is a pipe without a name.
+        if stat.S_ISFIFO(os.fstat(handle).st_mode) and Path(os.path.realpath(path)).is_fifo():
+            raise OSError(errno.EINVAL, "a named pipe, not a file", str(path))
+        os.set_blocking(handle, True)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
 
 
 def _begun(part: Path, mode: int) -> int:

@@ -21,7 +21,12 @@ import polars as pl
 from wardround.client.connectors.kinds import Kind
 from wardround.client.connectors.source import TablePlace, TableSource
 from wardround.client.connectors.table_format import TableFormat
-from wardround.client.connectors.withdrawals_head import keep_list_head, read_list_head, require_grown
+from wardround.client.connectors.withdrawals_head import (
+    head_of,
+    keep_list_head,
+    read_list_head,
+    require_grown,
+)
 from wardround.protocol.errors import ConfigurationError, TableError
 from wardround.protocol.files import read_bounded, write_durably
 from wardround.protocol.installed import installed_version
@@ -115,18 +120,21 @@ class WithdrawalList:
         with self._turn():
             known = self.read()
             new = _new_lines(known, rows, latest)
-            if not new:
-                return 0
             content = b"".join(_line(row) + b"\n" for row in (*known, *new))
+            # Behind it is the head that a full disk did not take: the list alone could be put back unseen.
+            if not new and (not known or read_list_head(self.path) == head_of(content)):
+                return 0
             # By the reader's own checks: nothing is written that could not be read again.
             for number, row in enumerate(new, len(known) + 1):
                 self._row(_line(row), number)
             try:
-                write_durably(self.path, content, 0o600)
+                if new:
+                    write_durably(self.path, content, 0o600)
                 keep_list_head(self.path, content)
             except OSError as error:
                 raise ConfigurationError(
-                    f"withdrawals={self.path}: cannot be written ({error.strerror}); nothing was read in: run it again"
+                    f"withdrawals={self.path}: cannot be written ({error.strerror}); free the disk or make it "
+                    "writable, then run it again: what was kept counts once"
                 ) from error
         return len(new)
 

@@ -47,12 +47,12 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid.http_grid import HttpGrid as HttpGrid  # what a study's rounds are carried by
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import in_turn
 from wardround.server.network.direct import call_directly
 from wardround.server.network.doorkeeper import SECRET_HEADER
 from wardround.server.network.strategy import Presence
 from wardround.server.network.streamed_grid import StreamedGrid
 from wardround.server.store.enrolled import Enrolled, Roll
-from wardround.server.store.lock import in_turn
 from wardround.server.store.operator_home import CONTROL, LOOK, OperatorHome
 
 CLAIM_SECONDS = 60.0

@@ -24,6 +24,10 @@ def alone(path: Path, busy: str) -> Iterator[None]:
         opened = path.open("a")
     except FileNotFoundError as error:
         raise ConfigurationError(busy) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"lock={path}: cannot be taken ({error.strerror}); nothing was done"
+        ) from error
     with opened as file:
         try:
             # Not a file that is removed at the end: the kernel lets go of this lock however its process dies.
@@ -52,14 +56,6 @@ def is_held(path: Path) -> bool | None:
     except (OSError, AttributeError):
         return None
     return bool(struct.unpack(_LAYOUT, answer)[0] != fcntl.F_UNLCK)
-
-
-@contextmanager
-def in_turn(path: Path) -> Iterator[None]:
-    """Hold the lock at ``path`` within the block, after whoever holds it now."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _let_be_seen(file: TextIO) -> None:

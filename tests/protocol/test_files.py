@@ -1,6 +1,9 @@
 """Files are whole or what they were, whatever the disk does; parts that got no name are removed."""
 
 import os
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 
 from wardround.protocol import files
 from wardround.protocol.errors import ConfigurationError
-from wardround.protocol.files import part_in, read_private, settle, write_durably
+from wardround.protocol.files import in_turn, part_in, read_bounded, read_private, settle, write_durably
 
 
 def full_disk(descriptor: int) -> None:
@@ -85,3 +88,63 @@ def test_secrets_of_their_owner_alone_are_read_within_the_bound(mode: int, tmp_p
     assert (read_private(path, "key", 4), read_private(path, "key", 2)) == (b"hush", b"hus")
     with pytest.raises(FileNotFoundError):
         read_private(tmp_path / "none", "key", 4)
+
+
+def test_in_turn_one_waits_for_the_other(tmp_path: Path) -> None:
+    seen: list[str] = []
+    path, inside = tmp_path / "claim.lock", threading.Event()
+
+    def first() -> None:
+        with in_turn(path):
+            inside.set()
+            time.sleep(0.2)
+            seen.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait(10)
+    with in_turn(path):
+        seen.append("second")
+    thread.join()
+    assert seen == ["first", "second"]
+
+
+@pytest.mark.parametrize("read", [read_bounded, lambda path, most: read_private(path, "key", most)])
+def test_a_named_pipe_is_no_file_and_holds_nobody_up(tmp_path: Path, read: Callable[..., bytes]) -> None:
+    """A pipe in the place of a home's file held each command until somebody wrote to it."""
+    path, failed = tmp_path / "policy.yaml", list[str]()
+    os.mkfifo(path, 0o600)
+
+    def try_it() -> None:
+        with suppress(OSError):
+            read(path, 10)
+        failed.append("ended")
+
+    thread = threading.Thread(target=try_it, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert failed == ["ended"]
+    with pytest.raises(OSError, match="a named pipe, not a file"):
+        read(path, 10)
+
+
+def test_what_a_shell_opened_for_the_program_is_read_to_its_end(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+
+    def write_slowly() -> None:
+        for part in (b"three ", b"green ", b"horses"):
+            time.sleep(0.02)  # the reader must wait, not take an empty pipe for its end
+            os.write(writing, part)
+        os.close(writing)
+
+    thread = threading.Thread(target=write_slowly)
+    thread.start()
+    assert read_bounded(Path(f"/dev/fd/{reading}"), 100) == b"three green horses"
+    thread.join()
+    os.close(reading)
+
+
+def test_a_lock_that_cannot_be_taken_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "outreach.lock").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be taken"), in_turn(tmp_path / "outreach.lock"):
+        raise AssertionError("a folder was locked")

@@ -172,8 +172,8 @@ def may_replace(module: Module, proposal: OutreachProposal) -> bool:
 def change(decider: Decider, proposal: OutreachProposal, module: Module) -> int:
     """Propose another module for the same occasion, in the place of this one; give the new proposal's id.
 
-    A crash in between leaves the occasion free: the next ``propose`` proposes it anew. ConfigurationError for a module
-    that may not replace it, and where it is leaving, or was decided about by another person, since it was read.
+    A crash, or a full disk, leaves the journal as it was. ConfigurationError for a module that may not replace it, and
+    where it is leaving, or was decided about by another person, since it was read.
     """
     if not may_replace(module, proposal):
         raise ConfigurationError(
@@ -181,6 +181,22 @@ def change(decider: Decider, proposal: OutreachProposal, module: Module) -> int:
             f"{proposal.channel}"
         )
     decider.log.add(decider.act(REFUSE, [proposal]), decider.key)
+    # A person's choice: the chance that drew the first module says nothing of this one.
+    other = replace(
+        proposal, module=module.name, module_digest=module.digest, made_at=decider.now, propensity=1.0
+    )
+    # Both or none: on a disk that is full in between, the patient would get neither message.
+    with decider.journal.together():
+        _make_void(decider, proposal)
+        decider.journal.propose(_row(other), pl.DataFrame(schema=dict.fromkeys(HELD_COLUMNS, pl.String)))
+    mine = decider.journal.proposals(WAITING, token=proposal.token)
+    return next(
+        one.id for one in mine if (one.trigger, one.occasion) == (proposal.trigger, proposal.occasion)
+    )
+
+
+def _make_void(decider: Decider, proposal: OutreachProposal) -> None:
+    """Void what another message replaces; ConfigurationError where it does not wait any more."""
     # Not what an export has taken since: the other message would leave beside it.
     moved = decider.journal.move(
         [proposal.id],
@@ -192,15 +208,6 @@ def change(decider: Decider, proposal: OutreachProposal, module: Module) -> int:
     )
     if not moved:
         raise ConfigurationError(f"id={proposal.id}: does not wait any more; nothing was put in its place")
-    # A person's choice: the chance that drew the first module says nothing of this one.
-    other = replace(
-        proposal, module=module.name, module_digest=module.digest, made_at=decider.now, propensity=1.0
-    )
-    decider.journal.propose(_row(other), pl.DataFrame(schema=dict.fromkeys(HELD_COLUMNS, pl.String)))
-    mine = decider.journal.proposals(WAITING, token=proposal.token)
-    return next(
-        one.id for one in mine if (one.trigger, one.occasion) == (proposal.trigger, proposal.occasion)
-    )
 
 
 def _row(proposal: OutreachProposal) -> pl.DataFrame:

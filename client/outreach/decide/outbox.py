@@ -16,9 +16,7 @@ byte for byte, or written anew where one of its messages would not leave as it s
 Where there is neither, a person says what became of it.
 """
 
-import fcntl
 import hashlib
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +42,7 @@ from wardround.client.outreach.journal.records import OutreachProposal, as_time
 from wardround.client.outreach.journal.states import APPROVED, EXPORTING, VOID
 from wardround.client.policy.outreach import Recipient
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import in_turn
 from wardround.protocol.wire.signing import SigningKey
 
 LOCK = "outreach.lock"
@@ -193,10 +192,9 @@ def digest_of(content: bytes) -> str:
 
 @contextmanager
 def turn_of(home: Path) -> Iterator[None]:
-    """Keep other exports, and a stop, out. The lock is a file of its own: SQLite has its locks on the journal."""
-    handle = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    """Keep other exports, and a stop, out. The lock is a file of its own: SQLite has its locks on the journal.
+
+    ConfigurationError where it cannot be made.
+    """
+    with in_turn(home / LOCK):
         yield
-    finally:
-        os.close(handle)

@@ -5,11 +5,10 @@ moves only as ``states.MOVES`` allows, and each move is written down with who ma
 patient is proposed once; the file is its owner's alone.
 """
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from wardround.client.outreach.journal.records import OutreachDecision, Outreach
 from wardround.client.outreach.journal.schema import HELD_COLUMNS, PROPOSAL_COLUMNS, SCHEMA, VERSION
 from wardround.client.outreach.journal.states import OVER, STATES, sources
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.files import in_turn
 
 JOURNAL_FILE = "outreach.sqlite"
 _WAIT_SECONDS = 30.0
@@ -54,12 +54,8 @@ class Journal:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep other runs of ``propose`` out: two would each count caps without the other. A crash lets go."""
-        handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with in_turn(self.path.with_suffix(".lock")):
             yield
-        finally:
-            os.close(handle)
 
     def propose(self, proposals: pl.DataFrame, held: pl.DataFrame) -> int:
         """Write what one run proposed and held back, all of it or nothing; give how many proposals are new.
@@ -67,7 +63,7 @@ class Journal:
         proposals: columns ``PROPOSAL_COLUMNS``, as the file keeps them; held: ``HELD_COLUMNS``. An occasion that is
         proposed already stays as it is. What was held for an occasion is replaced by what holds it now.
         """
-        with self._writing():
+        with self.together():
             before = self._count()
             self._insert("INSERT OR IGNORE INTO proposals", proposals, PROPOSAL_COLUMNS)
             self._insert("INSERT OR REPLACE INTO held", held, HELD_COLUMNS)
@@ -91,7 +87,7 @@ class Journal:
         moved: list[int] = []
         allowed = [one for one in sources(state) if one in among]
         marks = ",".join("?" * len(allowed))
-        with self._writing():
+        with self.together():
             for one in dict.fromkeys(ids):
                 changed = self._db.execute(
                     f"UPDATE proposals SET state = ? WHERE id = ? AND state IN ({marks})",  # noqa: S608 (marks alone)
@@ -107,7 +103,7 @@ class Journal:
 
     def write_exports(self, digests: Mapping[int, str], recipient: str, state: str, at: datetime) -> None:
         """Write down how exports stand, all or none. digests: of the bytes, by proposal; recipient: of the policy's."""
-        with self._writing():
+        with self.together():
             self._db.executemany(
                 "INSERT OR REPLACE INTO exports VALUES (?, ?, ?, ?, ?)",
                 [(one, as_text(at), recipient, state, digest) for one, digest in digests.items()],
@@ -167,7 +163,7 @@ class Journal:
         What nobody decided is over once its own time to be sent lies before that time; what is being exported stays,
         since it may have left.
         """
-        with self._writing():
+        with self.together():
             self._db.execute("DELETE FROM held WHERE made_at < ?", (as_text(before),))
             marks = ",".join("?" * len(OVER))
             missed = "(send_before < ? AND state <> 'exporting')"
@@ -180,7 +176,7 @@ class Journal:
         What is being exported at this moment stays: it may have left, and must not leave again.
         """
         found = 0
-        with self._writing():
+        with self.together():
             for start in range(0, len(tokens), _AT_ONCE):
                 part = tuple(tokens[start : start + _AT_ONCE])
                 marks = ",".join("?" * len(part))
@@ -190,7 +186,7 @@ class Journal:
         return found
 
     def _begin_tables(self) -> None:
-        with self._writing():
+        with self.together():
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 for statement in SCHEMA.split(";\n"):
@@ -212,18 +208,22 @@ class Journal:
         return int(self._db.execute("SELECT count(*) FROM proposals").fetchone()[0])
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Do all of it or nothing, durably."""
+    def together(self) -> Iterator[None]:
+        """Do all of it or nothing, durably; ConfigurationError, which names the cause, where the disk takes nothing."""
+        if self._db.in_transaction:
+            yield
+            return
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
+            yield
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._failed(error) from error
+        finally:
+            # A full disk has SQLite roll back by itself: another ROLLBACK would fail, and hide why.
+            if self._db.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
 
     def _failed(self, error: sqlite3.Error) -> ConfigurationError:
         # SQLite's own words, which quote no cell.

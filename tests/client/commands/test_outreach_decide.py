@@ -15,6 +15,7 @@ from tests.client.outreach.decide.outreach_home import (
     Run,
     approve_content,
     explored,
+    fill_disk,
     propose,
     record_recall,
     say_chosen_by,
@@ -149,6 +150,18 @@ def test_a_person_is_told_when_they_were_faster_than_reading(
     monkeypatch.setattr("sys.stdin", answer)
     propose(outreach, 1, occasion="another")
     assert run_outreach("approve", "--module", "visit.en", *GRACE)[0] == 2
+
+
+def test_a_change_on_a_full_disk_leaves_the_message_that_was_to_be_replaced(
+    outreach: Hospital, run_outreach: Run
+) -> None:
+    """It was void already, and the patient got neither."""
+    (outreach.folder / "content/short.en.txt").write_text(text_of(id="short"))
+    approve_content(outreach, "short.en")
+    fill_disk(outreach.folder / "outreach.sqlite")
+    code, _, error = run_outreach("change", 1, "--to", "short.en", *GRACE)
+    assert (code, states(outreach)) == (2, {"proposed": 12})
+    assert "disk is full" in error
 
 
 def test_change_proposes_another_text_that_waits_again(outreach: Hospital, run_outreach: Run) -> None:

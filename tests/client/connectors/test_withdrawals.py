@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.builders import ROOT
+from wardround.client.connectors import withdrawals
 from wardround.client.connectors.withdrawals import AGAIN, WITHDRAWALS, Withdrawal, WithdrawalList
-from wardround.protocol.errors import TableError
+from wardround.protocol.errors import ConfigurationError, TableError
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
@@ -83,6 +84,25 @@ def test_a_list_of_before_has_no_head_and_one_that_a_crash_left_behind_is_no_fau
         assert [one.patient for one in kept.read()] == ["P-1", "P-2"]
     kept.add([word("P-3")])
     assert head.read_bytes() not in (before, b"")
+
+
+def test_what_is_read_in_again_brings_the_head_forward_that_a_full_disk_did_not_take(
+    kept: WithdrawalList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.add([word()])
+    older = kept.path.read_bytes()
+
+    def no_space(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(withdrawals, "keep_list_head", no_space)
+        with pytest.raises(ConfigurationError, match="run it again"):
+            kept.add([word("P-2")])
+    assert kept.add([word("P-2")]) == 0
+    kept.path.write_bytes(older)
+    with pytest.raises(TableError, match="an older copy was put back"):
+        kept.read()
 
 
 @pytest.mark.parametrize("how", ["cut", "a word", "a spelling", "a key"])

@@ -3,13 +3,11 @@
 import fcntl
 import subprocess
 import sys
-import threading
-import time
 
 import pytest
 
 from wardround.protocol.errors import ConfigurationError
-from wardround.server.store.lock import alone, in_turn
+from wardround.server.store.lock import alone
 
 HOLDS = """
 import sys, time
@@ -46,21 +44,3 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_not_held(made_anew, tmp_path
     monkeypatch.setattr(fcntl, "flock", lock)
     with pytest.raises(ConfigurationError, match="busy"), alone(path, "busy"):
         raise AssertionError("two could hold it")
-
-
-def test_in_turn_one_waits_for_the_other(tmp_path):
-    path, seen, inside = tmp_path / "claim.lock", [], threading.Event()
-
-    def first():
-        with in_turn(path):
-            inside.set()
-            time.sleep(0.2)
-            seen.append("first")
-
-    thread = threading.Thread(target=first)
-    thread.start()
-    inside.wait(10)
-    with in_turn(path):
-        seen.append("second")
-    thread.join()
-    assert seen == ["first", "second"]

@@ -146,6 +146,14 @@ def explored(hospital: Hospital, *ids: int, propensity: float = 0.5) -> None:
     journal.close()
 
 
+def fill_disk(path: Path) -> None:
+    """Let each new proposal of a journal fail as on a full disk, after which SQLite has rolled back by itself."""
+    full = "SELECT RAISE(ROLLBACK, 'database or disk is full')"
+    with sqlite3.connect(path) as other:
+        other.execute(f"CREATE TRIGGER full BEFORE INSERT ON proposals BEGIN {full}; END")
+    other.close()
+
+
 def states(hospital: Hospital) -> dict[str, int]:
     """Count proposals by state, where there are any."""
     with open_journal(hospital.folder) as journal:

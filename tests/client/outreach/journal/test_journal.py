@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from tests.builders import ROOT
+from tests.client.outreach.decide.outreach_home import fill_disk
 from wardround.client.gate.keyed_hash import JOURNAL, STAFF
 from wardround.client.outreach.journal.journal import Journal
 from wardround.client.outreach.journal.records import as_text, as_time
@@ -97,6 +98,22 @@ def test_a_change_that_fails_in_its_middle_is_no_change(journal):
     assert journal.counts()["proposed"] == 0
 
 
+def test_a_full_disk_is_named_and_what_belongs_together_is_not_half_done(journal):
+    """It said: cannot rollback - no transaction is active."""
+    journal.propose(proposed("a"), nothing_held())
+    fill_disk(journal.path)
+
+    def replace() -> None:
+        with journal.together():
+            journal.move([1], "void", person="Ida", reason="another text", at=NOW)
+            journal.propose(proposed("a"), nothing_held())
+
+    with pytest.raises(ConfigurationError, match="disk is full"):
+        replace()
+    assert (journal.counts()["proposed"], journal.decisions()) == (1, ())
+    assert journal.move([1], "held", person="Ida", reason="r", at=NOW) == (1,)  # it goes on
+
+
 def test_the_file_is_its_owners_alone(tmp_path):
     path = tmp_path / "outreach.sqlite"
     with closing(Journal(path)):
@@ -174,6 +191,8 @@ real, steps = one._db, {step}
 class Counted:
     def __getattr__(self, name):
         call = getattr(real, name)
+        if not callable(call):
+            return call
         def counted(*arguments):
             global steps
             steps -= 1
