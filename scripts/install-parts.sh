@@ -19,13 +19,13 @@ has_squid() {
 }
 
 has_soak() {
-    for program in systemd-nspawn podman buildah runc iptables debootstrap openssl curl; do
-        PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || return 1
+    for program in systemd-nspawn podman buildah runc netavark iptables debootstrap openssl curl; do
+        PATH=$PATH:/usr/sbin:/sbin:/usr/lib/podman command -v "$program" >/dev/null || return 1
     done
 }
 soak=()
 if [ "${1:-}" = soak ] && ! has_soak; then
-    soak=(systemd-container podman buildah runc iptables debootstrap openssl curl python3-venv)
+    soak=(systemd-container podman buildah runc netavark aardvark-dns iptables debootstrap openssl curl python3-venv)
 fi
 
 if [ ${#soak[@]} -eq 0 ] && has_postgresql && has_odbc && has_squid && command -v zsh >/dev/null && command -v chromium >/dev/null; then

@@ -1,6 +1,8 @@
 """The containers' files: confined as the units are, and what each sees is what its unit shows it. Builds nothing."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,12 @@ def test_who_holds_tables_has_no_network_and_who_has_one_sees_a_socket_alone() -
             f"{HOME}/{folder}": (f"/srv/wardround/home/{folder}", False),
             f"{HOME}-{own}": (f"/srv/wardround/{own}", False),
         }
+    both = {
+        name
+        for side, name in CONTAINERS
+        if HOME in mounts((side, name)) and CONTAINERS[side, name].get("network_mode") != "none"
+    }
+    assert both == {"alerts"}
     networks = {tuple(one["networks"]) for one in CONTAINERS.values() if "networks" in one}
     assert networks == {("outside",), ("browsers",), ("patients",)}  # one container each
 
@@ -145,6 +153,26 @@ def test_the_supernode_writes_to_bounded_memory_alone() -> None:
     assert set(places) == {"/tmp", "/var/tmp", f"{HOME}-node/{NODE}/flwr"}
     assert (service["mem_limit"], service["shm_size"], service["pids_limit"]) == ("2g", "16m", 64)
     assert not any(written for _, written in mounts(("hospital", "supernode")).values())
+
+
+def test_the_firewalls_unit_is_systemds_and_filters_the_supernodes_network(tmp_path: Path) -> None:
+    file = FOLDER / "wardround-firewall.service"
+    compose = yaml.safe_load((FOLDER / "hospital.yaml").read_text())
+    ((subnet,),) = [network["ipam"]["config"] for network in compose["networks"].values() if network]
+    (network,) = {line.split()[line.split().index("-s") + 1] for line in rules(file, "ExecStart")}
+    assert subnet == {"subnet": network}
+    # What is started is what is stopped, the last line first.
+    stopped = [line.removeprefix("-").replace(" -D ", " -A ") for line in rules(file, "ExecStop")]
+    assert stopped[::-1] == rules(file, "(?:# )?ExecStart")
+    (tmp_path / file.name).write_text(file.read_text().replace("/usr/sbin/iptables", "/bin/true"))
+    if shutil.which("systemd-analyze"):
+        line = ["systemd-analyze", "verify", "--man=no", tmp_path / file.name]
+        said = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        assert file.name not in said.stderr
+
+
+def rules(file: Path, key: str) -> list[str]:
+    return re.findall(rf"(?m)^{key}=(.*)", file.read_text())
 
 
 @pytest.mark.parametrize("name", ["server", "dashboard", "alerts"])
