@@ -64,7 +64,7 @@ test-slow: $(STAMP) ## Run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m 'slow and not soak'
 
 soak: $(STAMP) ## Repeat kills and long runs, boot machines, build and attack containers; by hand, after soak-parts
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m soak
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m soak -o faulthandler_timeout=7200
 
 bench: $(STAMP) ## Measure speed, beside PyTorch, Opacus, Flower and pfl; BENCH="--only a,d --quick" for less
 	$(BIN)/python -m wardround.simulations.bench $(BENCH)

@@ -12,11 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.deploy.machine import CHECKOUT, block
+from tests.deploy.machine import CHECKOUT, CODE, block
 
 GUIDE = (CHECKOUT / "docs/install.md").read_text(encoding="utf-8")
 BASE = "localhost/debian"
 BUILD_SECONDS = 2400.0
+ROLES = ("hospital", "server")
+OLDER, NEWER = "0.2.9", "newer"  # the release that is upgraded from, and a name for this one's images
 CERTIFICATES = "/etc/package-index.crt"  # those that this machine trusts, in an image that is built
 
 
@@ -37,6 +39,9 @@ class Host:
         for side in ("hospital", "operator"):
             text = (CHECKOUT / f"deploy/containers/{side}.yaml").read_text(encoding="utf-8")
             (folder / f"{side}.yaml").write_text(self.here(text), encoding="utf-8")
+        shutil.copy(CHECKOUT / "deploy/containers/wardround-firewall.service", folder)
+        # Of this machine's packages none is replaced while others use it.
+        (folder / "apt.conf").write_text('APT::Get::Upgrade "false";\n', encoding="utf-8")
         # Where there is another runtime too, podman may take that one; the page installs runc.
         (folder / "containers.conf").write_text('[engine]\nruntime = "runc"\n', encoding="utf-8")
 
@@ -68,22 +73,49 @@ class Host:
     def build(self) -> None:
         """Prepare the machine and build both images, as the page says; the base only where there is none yet.
 
-        With ``WARDROUND_IMAGES=kept`` in the environment the images that stand here are taken as they are.
+        And both of an older release, by which all begins. With ``WARDROUND_IMAGES=kept`` in the environment the images
+        that stand here are taken as they are.
         """
-        before, build = block(GUIDE, "podman build").split("\npodman build ", 1)
+        before, _ = block(GUIDE, "podman build").split("\npodman build ", 1)
         if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode == 0:
-            before = "".join(
-                line for line in before.splitlines(True) if not line.startswith(("debootstrap", "tar "))
-            )
+            before = before.partition("\ndebootstrap ")[0]
         self.shell(before, BUILD_SECONDS, CHECKOUT)
         if os.environ.get("WARDROUND_IMAGES") == "kept":
+            self.take(OLDER)
             return
-        build = f"podman build {self._index()} {build}"
-        self.shell(build, BUILD_SECONDS, CHECKOUT)
-        server = build.replace("ROLE=hospital", "ROLE=server").replace(
-            "wardround-hospital", "wardround-server"
-        )
-        self.shell(server, BUILD_SECONDS, CHECKOUT)
+        for release, checkout in ((NEWER, CHECKOUT), (OLDER, self._older_checkout())):
+            for role in ROLES:
+                self._build_image(role, checkout)
+                self.shell(f"podman tag {image(role)} {image(role)}:{release}")
+
+    def take(self, release: str) -> None:
+        """Have both sides' images be those of a release, ``OLDER`` or ``NEWER``, as its build would."""
+        for role in ROLES:
+            self.shell(f"podman tag {image(role)}:{release} {image(role)}")
+
+    def _build_image(self, role: str, checkout: Path) -> None:
+        _, line = block(GUIDE, "podman build").split("\npodman build ", 1)
+        line = line.replace("ROLE=hospital", f"ROLE={role}").replace(image("hospital"), image(role))
+        self.shell(f"podman build {self._index()} {line}", BUILD_SECONDS, checkout)
+
+    def _older_checkout(self) -> Path:
+        """Lay out what an image is made of, under the older number.
+
+        The code is this checkout's, or that of the checkout that ``WARDROUND_OLDER`` in the environment names; it must
+        speak the same protocol.
+        """
+        tree, code = self.folder / "older", Path(os.environ.get("WARDROUND_OLDER", CHECKOUT))
+        tree.mkdir()
+        how = ("constraints.txt", "locks", "scripts", "deploy")
+        what = {*CODE, "pyproject.toml", "README.md", "LICENSE"} - {"deploy"}
+        parts = [*(CHECKOUT / part for part in how), *(code / part for part in sorted(what))]
+        # With their times: what did not change is not built again.
+        subprocess.run(["cp", "-a", *parts, tree], check=True)
+        settings = tree / "pyproject.toml"
+        text, count = re.subn(r'(?m)^version = ".*"$', f'version = "{OLDER}"', settings.read_text())
+        assert count == 1
+        settings.write_text(text)
+        return tree
 
     def hospital(self, command: str, service: str = "commands") -> str:
         """Run one command in a container of the hospital's."""
@@ -121,7 +153,10 @@ class Host:
     def _environment(self) -> dict[str, str]:
         path = f"{self.folder}/compose/bin:{os.environ['PATH']}"
         conf = str(self.folder / "containers.conf")
-        return {**os.environ, "PATH": path, "CONTAINERS_CONF": conf, "BUILDAH_RUNTIME": "runc"}
+        apt = str(self.folder / "apt.conf")
+        return {
+            **os.environ, "PATH": path, "CONTAINERS_CONF": conf, "BUILDAH_RUNTIME": "runc", "APT_CONFIG": apt
+        }  # fmt: skip
 
     def _index(self) -> str:
         """Give flags by which pip in an image that is built finds what it finds on this machine."""
@@ -140,6 +175,11 @@ class Host:
         file = self.folder / "pip.conf"
         file.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()))
         return " ".join([*flags, f"-v {file}:/etc/pip.conf:ro"])
+
+
+def image(role: str) -> str:
+    """Give the name that the page gives to a side's image."""
+    return f"localhost/wardround-{role}"
 
 
 def own_address() -> str:

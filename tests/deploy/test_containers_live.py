@@ -6,91 +6,30 @@ Base and images are built by the page's own commands, which takes minutes and th
 import re
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.deploy.container_host import GUIDE, Host, lacks, own_address
+from tests.deploy.container_host import GUIDE, NEWER, OLDER, Host, lacks, own_address
 from tests.deploy.machine import CHECKOUT, block
-from tests.deploy.probes import FILLED, REACHED
+from tests.deploy.probes import CONTAINER_PROBE, PAGES_PROBE, REACHED
 from wardround.conf.compose import read_contract
+from wardround.protocol.wire.speaker import this_speaker
+from wardround.server.store.event_log import read_events
 
-STUDY = "--study spring training.rounds=12 evaluation=none 'training.public_patients={north: 1200}'"
+ROUNDS = 16
+STUDY = f"--study spring training.rounds={ROUNDS} evaluation=none 'training.public_patients={{north: 1200}}'"
+PARTS = (("hospital", "agent"), ("hospital", "supernode"), ("operator", "server"))
 INVENT = "python -P -m wardround.simulations.population.invented tables"
 RESTART = Path("/lib/systemd/system/podman-restart.service")
 PASSWORD = "a long enough password"
 
 pytestmark = [pytest.mark.soak, pytest.mark.flower, pytest.mark.skipif(bool(lacks()), reason=lacks())]
-
-PROBE = (
-    REACHED
-    + """\
-reached("table", lambda: open("/var/lib/wardround/tables/messages.csv"))
-reached("key", lambda: open("/var/lib/wardround/keys/hospital.key"))
-reached("ledger", lambda: open("/var/lib/wardround/ledger.sqlite"))
-reached("elsewhere", lambda: open("/var/lib/note", "w"))
-reached("program", lambda: open("/opt/wardround/bin/python", "r+b"))
-reached("socket's folder", lambda: open("/var/lib/wardround/run/note", "w"))
-reached("own key's folder", lambda: open("/var/lib/wardround-node/supernode/note", "w"))
-reached("service", lambda: line("127.0.0.1", PORT))
-reached("root", lambda: os.setuid(0))
-reached("another's group", lambda: os.setgroups([10003]))
-reached("agent", lambda: unix("/var/lib/wardround/run/agent.sock"))
-reached("server", lambda: line("HOST", 8443))
-print("sees", sorted(os.listdir("/var/lib/wardround")))
-commands = [open(f"/proc/{one}/cmdline").read() for one in os.listdir("/proc") if one.isdigit()]
-print("agents", len([one for one in commands if "\\0agent\\0" in one or one.endswith("\\0agent")]))
-"""
-    + FILLED
-    + """\
-own = "/var/lib/wardround-node/supernode/"
-for folder in ("/", "/run", "/var/tmp", "/opt", "/tmp", "/dev/shm", own, own + "empty", own + "flwr"):
-    print("filled", folder, filled(folder))
-children = []
-try:
-    for _ in range(300):
-        child = os.fork()
-        if not child:
-            import signal; signal.pause()
-        children.append(child)
-except OSError:
-    pass
-print("processes", len(children), flush=True)
-for child in children:
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-"""
-)
-
-
-PAGE_PROBE = (
-    REACHED
-    + """\
-reached("table", lambda: open("/var/lib/wardround/tables/messages.csv"))
-reached("key", lambda: open("/var/lib/wardround/keys/hospital.key"))
-reached("accounts", lambda: open("/var/lib/wardround/accounts.json"))
-reached("agent", lambda: unix("/var/lib/wardround/run/agent.sock"))
-reached("desk", lambda: unix("/var/lib/wardround/desk/desk.sock"))
-reached("desk's folder", lambda: open("/var/lib/wardround/desk/note", "w"))
-reached("own settings", lambda: open(os.environ["WARDROUND_HOME"] + "/note", "w"))
-reached("spool", lambda: open("/var/lib/wardround-preferences/spool/note.part", "w"))
-reached("elsewhere", lambda: open("/var/lib/note", "w"))
-reached("program", lambda: open("/opt/wardround/bin/python", "r+b"))
-reached("service", lambda: line("127.0.0.1", PORT))
-reached("root", lambda: os.setuid(0))
-reached("another's group", lambda: os.setgroups([10001]))
-"""
-    + FILLED
-    + """\
-for folder in ("/", "/run", "/var/tmp", "/opt", "/tmp", "/dev/shm"):
-    print("filled", folder, filled(folder))
-"""
-)
 
 
 @pytest.fixture(scope="module")
@@ -139,29 +78,55 @@ def await_healthy(host: Host, side: str, service: str) -> None:
     host.shell(f"for _ in $(seq 90); do podman healthcheck run {name} && exit 0; sleep 2; done; exit 1")
 
 
-def test_a_study_runs_between_the_containers_and_outlives_a_kill_of_each(host: Host) -> None:
+def await_round(host: Host, number: int) -> None:
+    """Wait until the study has closed this round, for five minutes at most."""
+    log = Path(host.here("/srv/wardround-operator/studies/spring/events.jsonl"))
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        if log.exists() and len([e for e in read_events(log) if e["event"] == "round"]) >= number:
+            return
+        time.sleep(1)
+    raise AssertionError(f"round {number} did not end within five minutes")
+
+
+def disturb(host: Host) -> None:
+    """Kill each container, then replace each by one of the newer image, while the study runs."""
+    for number, part in enumerate(PARTS, start=1):
+        await_round(host, number)
+        kill_and_start(host, *part)
+    await_round(host, len(PARTS) + 1)
+    host.take(NEWER)
+    for side, service in PARTS:
+        words = {
+            "podman image prune -f": "true",
+            "hospital.yaml": f"{side}.yaml",
+            "deps agent": f"deps {service}",
+        }
+        host.follow("--force-recreate --no-deps agent", **words)
+
+
+def test_a_study_outlives_a_kill_and_an_upgrade_of_each_container(host: Host) -> None:
     await_healthy(host, "operator", "server")
-
-    def kills() -> None:
-        for which in (("hospital", "agent"), ("hospital", "supernode"), ("operator", "server")):
-            time.sleep(12)
-            kill_and_start(host, *which)
-        time.sleep(12)
-        host.follow("--force-recreate --no-deps agent", **{"podman image prune -f": "true"})
-
-    killing = threading.Thread(target=kills)
-    killing.start()
-    said = host.operator(f"wardround-serve train {STUDY} --home . --round-seconds 60", "train", 900.0)
-    killing.join(300)
-    assert re.search(r"round 12 of 12: 1 of 1 hospitals", said)
+    with ThreadPoolExecutor(1) as pool:
+        disturbed = pool.submit(disturb, host)
+        said = host.operator(f"wardround-serve train {STUDY} --home . --round-seconds 60", "train", 900.0)
+        disturbed.result(300)
+    assert f"round {ROUNDS} of {ROUNDS}: 1 of 1 hospitals" in said
     assert "each signed and in its place" in host.hospital("wardround-hospital ledger verify")
-    for which in (("hospital", "agent"), ("hospital", "supernode"), ("operator", "server")):
-        await_healthy(host, *which)
+    # Each charge names the program that made it.
+    codes = re.findall(r'"code": *"(.+?)"', host.hospital("wardround-hospital ledger show --json --last 200"))
+    mine = f"wardround {this_speaker().program}"
+    assert (codes, set(codes)) == (sorted(codes), {f"wardround {OLDER}", mine})
+    for side, service in PARTS:
+        await_healthy(host, side, service)
+        version = "from wardround.protocol.installed import installed_version; print(installed_version())"
+        (running,) = host.program(host.name_of(side, service), version)
+        assert f"wardround {running}" == mine
 
 
 def test_what_the_supernodes_container_reaches(host: Host) -> None:
     host.shell("ls /srv/wardround/home/{tables/messages.csv,keys/hospital.key,ledger.sqlite}")
-    said = probed(host, "hospital", "supernode", PROBE)
+    said = probed(host, "hospital", "supernode", CONTAINER_PROBE)
     assert {line.removeprefix("open ") for line in said if line.startswith("open ")} == {"agent", "server"}
     assert len([line for line in said if line.startswith("closed ")]) == 10
     assert "sees ['run']" in said
@@ -172,6 +137,34 @@ def test_what_the_supernodes_container_reaches(host: Host) -> None:
     assert all(size <= most[folder] for folder, size in filled.items() if size)
     (count,) = [int(line.split()[1]) for line in said if line.startswith("processes")]
     assert 10 < count < 64
+
+
+@contextmanager
+def ruled(host: Host) -> Iterator[None]:
+    """The page's unit for this machine's firewall, started and stopped."""
+    lines = block(GUIDE, "wardround-firewall").replace("198.51.100.7", own_address())
+    # Nothing of this machine boots here: what systemd would run is run.
+    host.shell(lines.replace("/etc/systemd/system", str(host.folder)).replace("systemctl", "true systemctl"))
+    unit = (host.folder / "wardround-firewall.service").read_text(encoding="utf-8")
+    try:
+        host.shell("\n".join(re.findall(r"(?m)^ExecStart=(.*)", unit)))
+        yield
+    finally:
+        host.shell("\n".join(f"{line} || true" for line in re.findall(r"(?m)^ExecStop=-?(.*)", unit)))
+
+
+def test_the_machines_rule_lets_the_supernode_reach_the_server_alone(host: Host) -> None:
+    probe = REACHED + "".join(
+        f'reached("{name}", lambda: line("{address}", {port}))\n'
+        for name, address, port in (("server", "HOST", 8443), ("gateway", "10.89.77.1", "PORT"))
+    )
+    name = host.name_of("hospital", "supernode")
+    with socket.create_server(("0.0.0.0", 0)) as listener:  # noqa: S104  # as many services of a machine listen
+        probe = probe.replace("HOST", own_address()).replace("PORT", str(listener.getsockname()[1]))
+        assert opened(host.program(name, probe)) == {"server", "gateway"}
+        with ruled(host):
+            assert opened(host.program(name, probe)) == {"server"}
+        assert opened(host.program(name, probe)) == {"server", "gateway"}
 
 
 def probed(host: Host, side: str, service: str, probe: str) -> list[str]:
@@ -231,7 +224,7 @@ def test_the_hospitals_pages_open_by_the_desk_alone_and_outlive_a_kill_of_each(h
     with page(host, "/srv/wardround/console/pages.pem", 8765) as browser:
         assert "spring" in log_in(browser).text + browser.get("/studies").text
     host.shell("ls /srv/wardround/home/accounts.json")
-    said = probed(host, "hospital", "console", PAGE_PROBE)
+    said = probed(host, "hospital", "console", PAGES_PROBE)
     assert opened(said) == {"desk"}
     assert len([line for line in said if line.startswith("closed ")]) == 12
     check_bounded(said)
@@ -253,7 +246,7 @@ def test_the_patients_page_opens_and_reaches_its_spool_alone(host: Host) -> None
     with page(host, "/srv/wardround/preferences/page.pem", 8767) as browser:
         assert browser.get("/p/" + "x" * 68).status_code == 404
         assert browser.get("/", headers={"host": "elsewhere.example"}).status_code == 421
-    said = probed(host, "hospital", "preferences", PAGE_PROBE)
+    said = probed(host, "hospital", "preferences", PAGES_PROBE)
     assert opened(said) == {"spool"}
     assert len([line for line in said if line.startswith("closed ")]) == 12
     check_bounded(said)
@@ -307,7 +300,7 @@ def cron_lines(holds: str) -> list[str]:
     return ["; ".join([*(re.sub(r"=(.*)", r"='\1'", one) for one in told), line]) for line in lines]
 
 
-def test_what_both_sides_keep_is_backed_up_by_crons_lines_and_a_lost_ledger_is_put_back(host: Host) -> None:
+def test_what_both_sides_keep_is_backed_up_by_crons_lines_and_what_is_lost_is_put_back(host: Host) -> None:
     host.follow("install -d -m 700 -o 10001 -g 10001 /srv/wardround/backup")
     (nightly,) = [line for line in cron_lines("RUN=") if line.endswith("$RUN backup")]
     host.shell(nightly)
@@ -318,7 +311,12 @@ def test_what_both_sides_keep_is_backed_up_by_crons_lines_and_a_lost_ledger_is_p
     ledger = "/srv/wardround/home/ledger.sqlite"
     host.shell(f"ls {ledger}; rm {ledger}*")
     assert "restored" in host.follow("ledger restore")
-    await_healthy(host, "hospital", "agent")
+    key = "/srv/wardround-operator/operator.key"
+    host.shell(f"rm {key}")
+    assert "restored, as of" in host.follow("wardround-serve restore")
+    host.shell(f"ls {key} /srv/wardround-operator/aside1")
+    for part in PARTS:
+        await_healthy(host, *part)
     assert "each signed and in its place" in host.hospital("wardround-hospital ledger verify")
 
 
