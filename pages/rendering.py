@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.text import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -29,7 +30,7 @@ def page_environment(folders: Sequence[Path]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "moment": moment, "whole": whole}
+    environment.filters |= {"small": small_number, "figure": figure, "moment": moment, "whole": whole}
     return environment
 
 

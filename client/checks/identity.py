@@ -11,6 +11,7 @@ from wardround.client.home.patients_known import patients_known
 from wardround.client.ledger.known_by import describe_joined
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.protocol.contract.contract import Contract
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.section import shown
 
 FEW_EVENTS = 1.05
@@ -60,7 +61,7 @@ def changed(home: Home, ledger: SqliteLedger, contract: Contract, delta: float) 
         yield warn(
             "identity",
             "who is one patient has changed since earlier releases (column, form or key). From the next release on "
-            f"both accounts add up for good, from ε = {epsilon:.4g} at δ = {delta:g}",
+            f"both accounts add up for good, from ε = {epsilon:.4g} at δ = {small_number(delta)}",
             f"restore {SETTINGS} and keys/patients.key as they were, unless you mean this change",
         )
 

@@ -12,6 +12,7 @@ from wardround.protocol.errors import Refusal
 from wardround.protocol.model.sizes import numbers_released
 from wardround.protocol.terms.cost import two_hospitals_epsilon
 from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.say import say_json
 from wardround.protocol.text.section import shown
 from wardround.protocol.wire.signed_terms import SignedTerms
@@ -50,9 +51,8 @@ def show(opened: OpenHome, signed: SignedTerms, seen: Forecast) -> None:
         f"{terms.contract.version}, until {terms.expires_at[:10]}"
     )
     say(f"  contract {terms.contract.fingerprint}")  # whole: it is what policy.yaml lists
-    say(
-        f"  costs each training patient ε = {seen.epsilon:.4g} at δ = {opened.policy.delta:g}, {_over(terms)}"
-    )
+    delta = small_number(opened.policy.delta)
+    say(f"  costs each training patient ε = {seen.epsilon:.4g} at δ = {delta}, {_over(terms)}")
     if seen.joined:
         say(f"  {JOINED}")
     elif seen.heldout_epsilon:

@@ -15,6 +15,7 @@ from wardround.client.outreach.measure.protocol_file import SignedProtocol
 from wardround.client.outreach.measure.sample_ratio import ALARM
 from wardround.client.outreach.measure.story import ENTRIES, Measurement, measure
 from wardround.client.outreach.triggers.settings_file import settings_of
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.say import say_json
 
 
@@ -96,7 +97,7 @@ def _show_comparisons(title: str, comparisons: tuple[Comparison, ...]) -> None:
             f"too few (at least {LEAST_PATIENTS} in each)"
             if one.low is None or one.high is None
             else f"{one.low:+.3f} to {one.high:+.3f}",
-            "" if one.p_value is None else f"{one.p_value:.2g}",
+            "" if one.p_value is None else small_number(one.p_value, 2),
             " / ".join(map(str, one.found.patients)),
         )
         for one in comparisons

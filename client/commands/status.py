@@ -16,6 +16,7 @@ from wardround.client.commands.standing import content_lines, faults_now, next_r
 from wardround.client.commands.terminal import bar, say, table
 from wardround.client.home.round_log import noise_alone
 from wardround.client.ledger.entries import Entry
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.say import say_json
 from wardround.protocol.wire.speaker import this_speaker
 
@@ -116,7 +117,7 @@ def _show_budget(spent: list[SpentOfCap], delta: float) -> None:
         what = (row.scope, account, bar(row.share), amount)
         rows.append((*what, f"{row.unmasked:.3g}") if with_sums else what)
     names = ("scope", "account", "", "spent", *(("without masks",) if with_sums else ()))
-    table(f"ε spent, at δ = {delta:g}", names, rows, right=("spent", "without masks"))
+    table(f"ε spent, at δ = {small_number(delta)}", names, rows, right=("spent", "without masks"))
     if with_sums:
         say(
             "Without masks: if more hospitals help an operator than the terms assume, or the encryption is broken."

@@ -6,6 +6,8 @@ a change of column, form or key somebody who was held out may be learned from, a
 
 from typing import NamedTuple
 
+from wardround.protocol.text.numerals import small_number
+
 OLD_FORM = "as_written"
 """The form of 0.1.0, which wrote no entry about it."""
 
@@ -33,5 +35,5 @@ def describe_joined(epsilon: float, delta: float) -> str:
     """Say to the hospital's people what the change came to."""
     return (
         "who is one patient changed after the first release (column, form or key): a patient may have been both "
-        f"learned from and measured on, so both accounts add up, to ε = {epsilon:.4g} at δ = {delta:g}"
+        f"learned from and measured on, so both accounts add up, to ε = {epsilon:.4g} at δ = {small_number(delta)}"
     )

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from wardround.client.notice.facts import Facts
 from wardround.client.notice.odds import Odds, odds
 from wardround.client.notice.words import count_words, listed, plain, used_features
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.text import visible
 
 
@@ -39,6 +40,7 @@ def render(template: str, room: str = "wardround.client.notice", **values: objec
         "plain": plain,
         "listed": listed,
         "visible": visible,
+        "small": small_number,
         "day": lambda time: f"{time:%-d %B %Y}",
     }
     css = files("wardround.client.notice").joinpath("style.css").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from wardround.protocol.contract.contract import TABLES, Contract
 from wardround.protocol.privacy.noise import LOCAL, SECURE
 from wardround.protocol.terms.cost import study_epsilon, unmasked_epsilon
 from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.section import shown
 
 MAX_DELTA_TIMES_PATIENTS = 0.1
@@ -110,7 +111,7 @@ def limit_clauses(limits: Limits, terms: Terms) -> Iterator[Clause]:
 
 def delta_clause(delta: float, patients: int, most: float) -> Clause:
     """Give the clause on δ × patients; most: the policy's max_delta_times_patients."""
-    asked = f"delta × patients={delta:g} × {patients}={delta * patients:.3g}"
+    asked = f"delta × patients={small_number(delta)} × {patients}={delta * patients:.3g}"
     # Decimal fractions: 1e-5 × 10,000 is 0.1, whatever binary makes of it.
     holds = delta * patients <= most * (1 + 1e-9)
     return Clause("max_delta_times_patients", asked, f"at most {most:g}", holds)
@@ -138,7 +139,8 @@ def _what(limits: Limits, contract: Contract) -> Iterator[Clause]:
 def _how(limits: Limits, terms: Terms) -> Iterator[Clause]:
     delta, clip_norm = terms.privacy.delta, terms.privacy.clip_norm
     # Equal, not at most: the ledger composes all studies' ε at one δ (rule 6).
-    yield Clause("delta", f"delta={delta:g}", f"{limits.delta:g}", delta == limits.delta)
+    asked, allowed = (small_number(one) for one in (delta, limits.delta))
+    yield Clause("delta", f"delta={asked}", allowed, delta == limits.delta)
     # The largest of the terms, not this hospital's own: a refusal may depend on no table (rule 2).
     yield delta_clause(delta, max(terms.training.public_patients.values()), limits.max_delta_times_patients)
     # A query clips nothing: its table's bound of one patient follows from its shape, and is nobody's choice.

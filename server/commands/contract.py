@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.say import say, say_json
 from wardround.server.algorithm.contract_advice import (
     MOST_WORDS,
@@ -66,7 +67,8 @@ def lines(terms: Terms, advice: ContractAdvice, interactions: float) -> Iterator
     privacy, patients = terms.privacy, sum(terms.training.public_patients.values())
     yield (
         f"contract {terms.contract.name}: {len(terms.hospitals)} hospitals, {patients} patients; "
-        f"ε = {privacy.epsilon:g} at δ = {privacy.delta:g}, noise={privacy.noise}, {terms.training.rounds} rounds"
+        f"ε = {privacy.epsilon:g} at δ = {small_number(privacy.delta)}, noise={privacy.noise}, "
+        f"{terms.training.rounds} rounds"
     )
     yield "noise and effects in log-odds, one standard deviation each; bins of equal shares are assumed"
     drawn = terms.contract.propensity

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from wardround.protocol.terms.cost import unmasked_epsilon
 from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.say import say, say_json
 from wardround.server.algorithm.noise_choice import raised_by_cap
 from wardround.server.commands.settings import serving, show_settings, with_proposal
@@ -57,7 +58,7 @@ def _asked(terms: Terms) -> str:
 def cost_lines(forecast: StudyForecast) -> Iterator[str]:
     """Say what either account, and a person who is in two hospitals, would have spent."""
     cost, evaluation = forecast.cost, forecast.terms.evaluation
-    yield f"at each hospital: ε = {cost.training_epsilon:.4g} at δ = {cost.delta:g} over all rounds"
+    yield f"at each hospital: ε = {cost.training_epsilon:.4g} at δ = {small_number(cost.delta)} over all rounds"
     if forecast.terms.secure_sum is not None and raised_by_cap(forecast.terms):
         yield (
             f"less than privacy.epsilon={forecast.terms.privacy.epsilon:g}: secure_sum.max_epsilon_unmasked asks for "

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from wardround.conf.composed import composed
 from wardround.conf.proposal import Proposal, proposal
 from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.say import say, say_json
 from wardround.protocol.wire.signed_terms import save_terms
 from wardround.server.algorithm.interactions import why_additive
@@ -50,7 +51,7 @@ def write_terms(proposed: Proposal, as_json: bool) -> None:
         return
     say(
         f"{proposed.out}: terms of {terms.study} for {len(terms.hospitals)} hospitals, "
-        f"{_asked(terms)} at ε = {terms.privacy.epsilon:g}, δ = {terms.privacy.delta:g}, "
+        f"{_asked(terms)} at ε = {terms.privacy.epsilon:g}, δ = {small_number(terms.privacy.delta)}, "
         f"noise multiplier {_multipliers(terms)}, until {terms.expires_at[:10]}",
         noise_words(terms),
         *((additive,) if additive else ()),

@@ -17,6 +17,7 @@ from wardround.protocol.terms.cost import (
     two_hospitals_epsilon,
 )
 from wardround.protocol.terms.terms import Terms
+from wardround.protocol.text.numerals import small_number
 from wardround.server.evaluation.assess import Assessment
 from wardround.server.report.adversaries import adversary
 from wardround.server.report.card_text import Block, CardSection, CardTable, Items, to_html, to_markdown
@@ -162,7 +163,7 @@ def _privacy(facts: CardFacts) -> tuple[Block, ...]:
     return (
         "The guarantee is for one patient with all events at one hospital. It holds against each reader below: with or "
         "without this patient, the chance of any conclusion changes by a factor of at most e^ε, plus at most "
-        f"δ = {terms.privacy.delta:g}. "
+        f"δ = {small_number(terms.privacy.delta)}. "
         f"{_excess(terms, facts.epsilon_by_adversary)}",
         CardTable(("against", "ε of a training patient", "ε of a held-out patient"), tuple(rows)),
         "At one hospital a patient is either a training or a held-out patient, so the two do not add up there"

@@ -10,6 +10,7 @@ from wardround.protocol.model.weight_error_file import WEIGHT_ERROR, weight_erro
 from wardround.protocol.terms.cost import epsilon_against, study_epsilon
 from wardround.protocol.terms.request import UPDATE
 from wardround.protocol.text.canonical import canonical_json
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.wire.signed_model import MODEL, SIGNATURE, sign_files
 from wardround.server.algorithm.weight_error import posterior_factor
 from wardround.server.evaluation.assess import Assessment
@@ -105,7 +106,8 @@ def _study(study: ServedStudy, facts: CardFacts) -> tuple[Block, ...]:
     plain, terms = report(study, facts.assessment), study.terms
     counts: dict[str, int] = plain["rounds_by_hospital"]
     lines = (
-        f"at most ε = {terms.privacy.epsilon:g} at δ = {terms.privacy.delta:g} for a training patient, over all rounds",
+        f"at most ε = {terms.privacy.epsilon:g} at δ = {small_number(terms.privacy.delta)} for a training patient, "
+        "over all rounds",
         f"at most ε = {facts.assessment.epsilon:.4g} for a held-out patient, over all evaluations",
         f"terms {terms.fingerprint}",
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from wardround.protocol.terms.cost import study_epsilon
 from wardround.protocol.terms.terms import Terms
 from wardround.protocol.terms.uplift import LEVEL, stated_widths
+from wardround.protocol.text.numerals import small_number
 from wardround.server.evaluation.measured import estimate_facts
 from wardround.server.evaluation.uplift import Uplift, UpliftSeen
 
@@ -14,7 +15,7 @@ def uplift_lines(terms: Terms, found: Uplift) -> Iterator[str]:
     costs = ", ".join(f"{epsilon:.3g}" for epsilon in dict.fromkeys(_epsilons(terms).values()))
     yield (
         f"{terms.study}: {_hospitals(terms, found)} told how outcomes differ by arm, at ε = {costs} for each patient "
-        f"(δ = {terms.privacy.delta:g})"
+        f"(δ = {small_number(terms.privacy.delta)})"
     )
     for arm in found.arms:
         yield (
@@ -92,7 +93,7 @@ def _line(one: UpliftSeen) -> str:
         return f"{what}: noise, or too few patients, hide it"
     return (
         f"{what}: {100 * one.difference.value:+.1f} points, {100 * one.low:+.1f} to {100 * one.high:+.1f} "
-        f"(p = {one.p_value:.2g})"
+        f"(p = {small_number(one.p_value, 2)})"
     )
 
 

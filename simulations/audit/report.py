@@ -8,6 +8,7 @@ from markupsafe import Markup
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from wardround.protocol.text.numerals import small_number
 from wardround.simulations.audit.bounds import Interval
 from wardround.simulations.audit.membership import FALSE_POSITIVE_RATE, MembershipFinding
 from wardround.simulations.audit.one_run import OneRunFinding
@@ -15,7 +16,7 @@ from wardround.simulations.audit.picture import histograms
 from wardround.simulations.audit.results import AuditResults
 from wardround.simulations.audit.stages import AuditFinding
 from wardround.simulations.report.page import environment
-from wardround.simulations.report.plots import compact_delta, number, percent
+from wardround.simulations.report.plots import number, percent
 from wardround.simulations.report.terminal import cell
 
 VERSION = 3
@@ -131,7 +132,7 @@ def closing_lines(results: AuditResults) -> list[str]:
     for told in results.memberships:
         if not told.holds:
             lines.append(f"WARNING: {told.words}: it tells more of who took part than the stated ε allows.")
-    delta = compact_delta(terms.privacy.delta)
+    delta = small_number(terms.privacy.delta)
     for found in results.as_it_is:
         if not found.holds:
             lines.append(
@@ -236,7 +237,7 @@ def audit_page(results: AuditResults) -> str:
             membership_rows=membership_rows(results),
             lines=closing_lines(results),
             charts=[Markup(histograms(found)) for found in results.as_it_is],  # noqa: S704 (escaped in Drawing)
-            delta=compact_delta(results.terms.privacy.delta),
+            delta=small_number(results.terms.privacy.delta),
             confidence=percent(results.settings.attack.confidence),
         )
     )

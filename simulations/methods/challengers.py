@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wardround.protocol.text.numerals import small_number
 from wardround.protocol.text.say import say
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _section(case: "Case", found: "Sequence[Found]") -> str:
         if one.method in REFERENCES
     ]
     seeds = max((len(one.seeds) for one in own), default=0)
-    about = f"{seeds} seeds, δ = {case.delta:g}. Without privacy: {'; '.join(plain)}."
+    about = f"{seeds} seeds, δ = {small_number(case.delta)}. Without privacy: {'; '.join(plain)}."
     return f"### {case.title}\n\n{about}\n\n{markdown(head, rows)}"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from wardround.protocol.files import write_durably
+from wardround.protocol.text.numerals import small_number
 from wardround.simulations.methods.cases import EPSILONS, SHOWN_NOISES, Case
 from wardround.simulations.methods.column import REFERENCES
 from wardround.simulations.methods.compared import DEFAULT
@@ -152,8 +153,8 @@ def _case_section(case: Case, found: Sequence[Found], records: Sequence[Record])
     seeds = max((one.seeds for one in found), key=len)
     picture = "" if case.only else f"![AUC by ε](figures/results-{case.name}.svg)\n\n"
     about = (
-        f"Data `{case.name}` in `results.json`, δ = {case.delta:g}, {len(seeds)} seeds ({seeds[0]} to {seeds[-1]}). "
-        f"The default method here:\n{default_as_run(records)}."
+        f"Data `{case.name}` in `results.json`, δ = {small_number(case.delta)}, "
+        f"{len(seeds)} seeds ({seeds[0]} to {seeds[-1]}). The default method here:\n{default_as_run(records)}."
     )
     head = ["without privacy", "AUC", "AUC by hospital", "log-loss", "accuracy by hospital"]
     measures = ("auc", "macro_auc", "log_loss", "accuracy")

@@ -17,11 +17,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wardround.protocol.errors import ConfigurationError
+from wardround.protocol.text.numerals import small_number
 from wardround.simulations.measures.engagement import ALL, POLICIES
 from wardround.simulations.measures.metrics import calibration
 from wardround.simulations.report.engaged import CHARTED, INTERVAL
 from wardround.simulations.report.frontier_view import Frontier, frontier_lines, frontier_references
-from wardround.simulations.report.plots import compact_delta
 from wardround.simulations.report.scores import ALONE, METHODS, SHARED
 from wardround.simulations.report.summary import engagement_of
 
@@ -78,7 +78,7 @@ def methods_figure(summary: Mapping[str, Any]) -> Figure:
         )
     axes.set_yticks(range(len(shown)), [method.title for method in reversed(shown)])
     axes.margins(x=0.15, y=0.08)
-    epsilon, delta = summary["patient_epsilon"], compact_delta(summary["delta"])
+    epsilon, delta = summary["patient_epsilon"], small_number(summary["delta"])
     axes.set_xlabel(f"AUC, held-out patients. Filled: patient ε = {epsilon:.2f} at δ = {delta}")
     axes.grid(axis="x", alpha=0.3)
     return figure

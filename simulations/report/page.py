@@ -9,11 +9,12 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from wardround.protocol.text.numerals import small_number
 from wardround.server.report.adversaries import adversary
 from wardround.simulations.measures.engagement import ALL
 from wardround.simulations.report import charts, effects, engaged
 from wardround.simulations.report.card import measured
-from wardround.simulations.report.plots import compact, compact_delta, number, percent, spread_text
+from wardround.simulations.report.plots import compact, number, percent, spread_text
 from wardround.simulations.report.scores import METHODS, MethodScores
 from wardround.simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
 
@@ -59,7 +60,7 @@ def environment() -> Environment:
     made.filters["compact"] = compact
     made.filters["percent"] = percent
     made.filters["with_spread"] = spread_text
-    made.filters["delta"] = compact_delta
+    made.filters["delta"] = small_number
     return made
 
 
@@ -85,7 +86,7 @@ def _tiles(results: Results) -> list[tuple[str, str, str]]:
         (
             number(privacy.patient_epsilon, 2),
             "patient ε",
-            f"δ = {compact_delta(privacy.delta)}, noise {privacy.mode.name}",
+            f"δ = {small_number(privacy.delta)}, noise {privacy.mode.name}",
         )
     ]
     if "federated_private" in scores:

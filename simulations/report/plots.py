@@ -74,14 +74,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if math.isfinite(share) else "–"
 
 
-def compact_delta(delta: float) -> str:
-    """δ as 10⁻⁵ where it is a power of ten, else as it is."""
-    exponent = math.log10(delta)
-    if abs(exponent - round(exponent)) < 1e-9:
-        return "10" + str(round(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{delta:g}"
-
-
 def number(value: float, digits: int = 3) -> str:
     """Write a number for a reader: fixed digits, a true minus, an en dash where there is none."""
     if not math.isfinite(value):

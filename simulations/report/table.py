@@ -4,9 +4,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wardround.protocol.terms.cost import MASKS_FAILED, SMALLEST_SUM
+from wardround.protocol.text.numerals import small_number
 from wardround.server.report.adversaries import adversary
 from wardround.simulations.report.engaged import engagement_lines, engagement_table
-from wardround.simulations.report.plots import compact_delta, number, percent
+from wardround.simulations.report.plots import number, percent
 from wardround.simulations.report.run_files import RunFiles
 from wardround.simulations.report.scores import METHODS
 from wardround.simulations.report.summary import PROTECTS_NOBODY_WARNING, Results
@@ -65,7 +66,7 @@ def _set_aside_line(results: Results) -> str:
 def closing_lines(results: Results) -> list[str]:
     """Sentences under the table."""
     privacy, lines = results.privacy, []
-    delta = compact_delta(privacy.delta)
+    delta = small_number(privacy.delta)
     against = "whoever gets the model"
     if not privacy.mode.alone:
         against = adversary(SMALLEST_SUM, privacy.colluding).who

@@ -116,7 +116,7 @@ def test_who_approves_sees_what_a_query_counts_and_what_it_costs(hospital, tmp_p
     for fact in (
         f"no model: a query (feasibility) for one noised table of {size} numbers, how many training patients there "
         "are with either outcome, in all and by age",
-        f"costs each training patient ε = {cost:.4g} at δ = 1e-05, once; held-out patients are not counted, and pay",
+        f"costs each training patient ε = {cost:.4g} at δ = 10⁻⁵, once; held-out patients are not counted, and pay",
         "queries",
     ):
         assert fact in said, fact

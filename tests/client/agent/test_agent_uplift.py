@@ -114,7 +114,7 @@ def test_who_approves_sees_what_is_compared_what_it_costs_and_how_exact_it_will_
         "no model: a query (uplift) for one noised table of",
         "numbers of each account, how many patients there are in each arm of a trial (standard and personalised) and "
         "their mean outcome, in all and by age",
-        f"costs each training patient ε = {cost:.4g} at δ = 1e-05, once",
+        f"costs each training patient ε = {cost:.4g} at δ = 10⁻⁵, once",
         f"and each held-out patient, counted in a table of their own, ε = {cost:.4g}",
         "it will tell personalised against standard to within about ±",
     ):

@@ -3,20 +3,23 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import polars as pl
 import pytest
 
 from tests.client.outreach.decide.outreach_home import approve_content, text_of
 from tests.client.outreach.measure.test_protocol import SIGN
 from tests.client.outreach.measure.trials import begin_trial, write_protocol
-from tests.client.small_hospital import Hospital
+from tests.client.small_hospital import Hospital, small_tables
 from tests.pages.browser import Browser
 from tests.pages.in_chromium import (
     at_loopback,
     chromium,  # noqa: F401 (a fixture)
     free_port,
 )
+from tests.pages.story_time import StoryTime, tell
 from wardround.client.console.accounts import HospitalAccounts
 from wardround.client.console.questions import hospital_desk
 from wardround.client.console.roles import ROLES
@@ -72,6 +75,26 @@ class Console:
             return ledger.entries()
         finally:
             ledger.close()
+
+
+STORY = datetime(2026, 11, 25, 8, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def story(hospital: Any, monkeypatch: pytest.MonkeyPatch) -> StoryTime:
+    """One time for all that pictures show: tables of this autumn, and a study that ends in spring.
+
+    Ask for it before what it is to hold for.
+    """
+    clock = tell(monkeypatch, STORY)
+    hospital.begin_ledger(STORY - timedelta(days=30))
+    seen = {"2024-01-": "2026-09-", "2024-02-": "2026-10-"}
+    hospital.write_tables(
+        {t: f.with_columns(pl.all().str.replace_many(seen)) for t, f in small_tables().items()}
+    )
+    hospital.terms = replace(hospital.terms, expires_at="2027-03-01T00:00:00+00:00")
+    clock.touch(hospital.folder)
+    return clock
 
 
 @pytest.fixture

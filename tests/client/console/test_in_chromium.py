@@ -4,6 +4,7 @@
 """
 
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.pages.in_chromium import (
     small_targets,
     tab_to,
 )
+from tests.pages.story_time import StoryTime
+from wardround.client.home.home import load_home
 
 pytestmark = pytest.mark.slow
 
@@ -105,10 +108,18 @@ def test_no_page_has_a_barrier_that_axe_finds(
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_messages_have_no_barrier_and_pictures_of_them_are_made(
-    outreach: Any, console: Console, served: str, chromium: Any, tmp_path: Path, width: int, scheme: str
+    story: StoryTime,
+    outreach: Any,
+    console: Console,
+    served: str,
+    chromium: Any,
+    tmp_path: Path,
+    width: int,
+    scheme: str,
 ) -> None:
     folder = Path(os.environ.get("WARDROUND_PICTURES", tmp_path))
     add_text(outreach)
+    story.touch(outreach.folder)
     for role, path in (
         ("clinician", "/messages"),
         ("clinician", "/messages/1/change"),
@@ -171,14 +182,23 @@ def test_pages_run_no_script_of_anybody(served: str, chromium: Any, console: Con
     context.close()
 
 
-def test_pictures_of_the_pages_are_made(console: Console, served: str, chromium: Any, tmp_path: Path) -> None:
+def test_pictures_of_the_pages_are_made(
+    story: StoryTime, console: Console, served: str, chromium: Any, tmp_path: Path
+) -> None:
     """The docs' pictures: ``make pictures`` has them written to docs/figures."""
     folder = Path(os.environ.get("WARDROUND_PICTURES", tmp_path))
     hospital = console.hospital
     hospital.approve()
     for number in (1, 2, 3):
+        story.wait(days=1, minutes=7)
         assert hospital.agent.answer(hospital.request(number)).payload
+    story.wait(hours=3)
     second = console.propose(replace(hospital.terms, study="autumn-reminders"))
+    story.touch(hospital.folder)
+    door, place = socket.socket(socket.AF_UNIX), load_home(hospital.folder).socket
+    place.parent.mkdir()
+    door.bind(str(place))
+    door.listen()
     for role, name, path, width, scheme in (
         ("privacy", "overview", "/overview", 1000, "light"),
         ("privacy", "study", f"{second}/decide", 1000, "light"),
@@ -193,3 +213,4 @@ def test_pictures_of_the_pages_are_made(console: Console, served: str, chromium:
         assert target.read_bytes().startswith(b"\x89PNG")
         assert target.stat().st_size > 10_000
         context.close()
+    door.close()

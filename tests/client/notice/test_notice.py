@@ -211,7 +211,7 @@ def test_how_much_is_the_ledgers_epsilon_in_guesses_and_odds(hospital, read: Not
         f"{ever.right_of_100} of 100 right, at most, once everything has left that our present limits allow",
         f"So far, the odds grow to at most {so_far.times:.1f} times what they were",
         f"One study may multiply them by up to {study.times:.1f}, and all studies ever by up to {ever.times:.1f}.",
-        f"ε = {epsilon:.3g} so far, at most 5 over all studies, δ = 1e-05.",
+        f"ε = {epsilon:.3g} so far, at most 5 over all studies, δ = 10⁻⁵.",
         "It is not the chance that it happens, which is larger.",  # test_accounting.py
         "At that limit we stop, unless we raise it.",
         f"at most {odds(10.0, (1 + math.exp(5.0)) * 1e-5).right_of_100} of 100 guesses about you are right.",

@@ -9,14 +9,14 @@ import pytest
 
 from wardround.protocol.text.spelling import spell_what_cannot_be_encoded
 
-LINE = "ε = 1 ± 0.2 … 日本"
+LINE = "ε = 1 ± 0.2 at 2.5·10⁻¹², m² … 日本"
 
 
 @pytest.mark.parametrize(
     ("encoding", "written"),
     [
-        ("ascii", r"epsilon = 1 +- 0.2 ... \u65e5\u672c"),
-        ("latin-1", r"epsilon = 1 ± 0.2 ... \u65e5\u672c"),
+        ("ascii", r"epsilon = 1 +- 0.2 at 2.5*10^-12, m^2 ... \u65e5\u672c"),
+        ("latin-1", r"epsilon = 1 ± 0.2 at 2.5·10^-¹², m² ... \u65e5\u672c"),
         ("utf-8", LINE),
     ],
 )

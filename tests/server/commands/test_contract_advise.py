@@ -16,7 +16,7 @@ def test_it_says_what_drowns_and_what_does_not(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["contract", "advise", REFILLS, PATIENTS]) == 0
     head, _, *fields, rule, interactions, count, remedy = capsys.readouterr().out.splitlines()
-    assert head.startswith("contract refills: 2 hospitals, 2000 patients; ε = 1 at δ = 1e-05, noise=local")
+    assert head.startswith("contract refills: 2 hospitals, 2000 patients; ε = 1 at δ = 10⁻⁵, noise=local")
     said = {line.partition(" (")[0]: line for line in fields}
     assert "it drowns, unless noise is " in said["channel × age"]
     assert "drowns" not in said["language"]

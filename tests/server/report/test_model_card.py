@@ -117,7 +117,7 @@ def test_it_says_what_the_facts_say() -> None:
             "10,000",
             "Releasable",
             "simulation",
-            "1e-05",
+            "δ = 10⁻⁵",
         ):
             assert text in card, text
         auc = facts.assessment.released.evaluation.auc  # type: ignore[union-attr]

@@ -145,7 +145,7 @@ def test_the_commands_forecast_sign_and_show_a_query(tmp_path, capsys):
     assert main(["feasibility", "forecast", *asked]) == 0
     said = capsys.readouterr().out
     assert "study counts: a query (feasibility), once, 2 hospitals" in said
-    assert "at each hospital: ε = 0.2 at δ = 1e-05" in said
+    assert "at each hospital: ε = 0.2 at δ = 10⁻⁵" in said
     out, key = tmp_path / "counts.terms", home.folder / "operator.key"
     signing = ["--study", "counts", "--key", str(key), "--out", str(out), REFILLS]
     assert main(["feasibility", "terms", *signing, "hospitals={north: 1000}", "privacy.epsilon=0.3"]) == 0

@@ -187,7 +187,7 @@ def test_the_commands_forecast_and_sign_an_uplift_query(tmp_path, capsys):
     said = capsys.readouterr().out
     for fact in (
         "study spring: a query (uplift), once, 1 hospitals",
-        "at each hospital: ε = 0.5 at δ = 1e-05",
+        "at each hospital: ε = 0.5 at δ = 10⁻⁵",
         "and ε = 0.5 for held-out patients, who are asked once too",
         "expected: personalised − standard: ± ",
     ):

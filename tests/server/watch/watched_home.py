@@ -31,9 +31,17 @@ def watched_home(folder: Path, hospitals: tuple[str, ...] = HOSPITALS) -> Operat
     return load_operator_home(home.folder)
 
 
-def begin_study(home: OperatorHome, name: str = "tea", **changes: Any) -> EventLog:
+def begin_study(
+    home: OperatorHome, name: str = "tea", expires_at: str = "2100-01-01T00:00:00+00:00", **changes: Any
+) -> EventLog:
     """Sign a study's terms, and give its event log, with the first event."""
-    terms = replace(simulated_terms(**changes), study=name, simulation=False, reply_delay_seconds=0.0)
+    terms = replace(
+        simulated_terms(**changes),
+        study=name,
+        simulation=False,
+        reply_delay_seconds=0.0,
+        expires_at=expires_at,
+    )
     folder = home.study(name)
     keep_terms(folder, sign_terms(terms, home.key()))
     log = EventLog(folder.events, quiet=True)
