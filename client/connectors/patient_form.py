@@ -6,6 +6,7 @@ row by row: what one identifier becomes never depends on another.
 """
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -95,12 +96,7 @@ def loose_texts(texts: pl.Series) -> pl.Series:
 
     Guarantee: what is equal in canonical form is equal in this one. Null where nothing is left.
     """
-    # One zero or two: 12,000 may be twelve thousand.
-    whole = texts.str.replace("^([0-9]+),0{1,2}$", "$1")
-    bare = _folded(whole).str.strip_prefix("urn:uuid:").str.normalize("NFKD")
-    bare = bare.str.replace_all(r"[^\p{L}\p{N}]", "")
-    bare = _folded(bare).str.replace_all(r"[^\p{L}\p{N}]", "").str.replace_all("(^|[^0-9])0+([0-9])", "$1$2")
-    return _none_if_empty(bare)
+    return _rewritten(texts, _loose)
 
 
 def readings(rows: pl.DataFrame, form: PatientForm) -> pl.DataFrame:
@@ -133,11 +129,32 @@ def _usual(form: PatientForm) -> str:
 
 def tidied(texts: pl.Series) -> pl.Series:
     """Make one what looks alike: NFKC, ASCII digits and dashes, nothing invisible, single spaces inside."""
-    seen = texts.str.replace_all(_IGNORED, "").str.normalize("NFKC").str.replace_all(_IGNORED, "")
+    seen = _rewritten(texts, _visible)
     if seen.str.contains(_FOREIGN_DIGIT).any():  # hundreds of patterns, that few tables need
         seen = seen.str.replace_many(*_digits())
-    seen = seen.str.replace_all(_DASHES, "-")
-    return _none_if_empty(seen.str.replace_all(r"\s+", " ").str.strip_chars())
+    return _rewritten(seen, _spaced)
+
+
+def _rewritten(texts: pl.Series, written: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    """Write texts anew in one plan: of a small table, a step by itself costs more than its work."""
+    return texts.to_frame("text").select(written(pl.col("text")).alias(texts.name)).to_series()
+
+
+def _visible(text: pl.Expr) -> pl.Expr:
+    return text.str.replace_all(_IGNORED, "").str.normalize("NFKC").str.replace_all(_IGNORED, "")
+
+
+def _spaced(text: pl.Expr) -> pl.Expr:
+    return _none_if_empty(text.str.replace_all(_DASHES, "-").str.replace_all(r"\s+", " ").str.strip_chars())
+
+
+def _loose(text: pl.Expr) -> pl.Expr:
+    # One zero or two: 12,000 may be twelve thousand.
+    whole = text.str.replace("^([0-9]+),0{1,2}$", "$1")
+    bare = _folded(whole).str.strip_prefix("urn:uuid:").str.normalize("NFKD")
+    bare = bare.str.replace_all(r"[^\p{L}\p{N}]", "")
+    bare = _folded(bare).str.replace_all(r"[^\p{L}\p{N}]", "").str.replace_all("(^|[^0-9])0+([0-9])", "$1$2")
+    return _none_if_empty(bare)
 
 
 @cache
@@ -150,7 +167,7 @@ def _digits() -> tuple[list[str], list[str]]:
 
 def _text(texts: pl.Series, form: PatientForm) -> pl.Series:
     if form.case == "fold":
-        texts = _folded(texts)
+        texts = _rewritten(texts, _folded)
     # "12.000" may be twelve thousand: three zeros are dropped only where no thousands could stand so.
     texts = texts.str.replace(r"^([0-9]+)\.(?:0|00|0{4,})$", "$1").str.replace(r"^([0-9]{4,})\.000$", "$1")
     return texts.str.replace("^0+([0-9]+)$", "$1") if form.leading_zeros == "drop" else texts
@@ -181,14 +198,14 @@ def _expanded(texts: pl.Series) -> pl.Series:
     return number.set(~whole.fill_null(False), None)
 
 
-def _folded(texts: pl.Series) -> pl.Series:
+def _folded(text: pl.Expr) -> pl.Expr:
     """Remove differences of case; twice, since a capital ß has a small letter that a double s stands for."""
-    return texts.str.to_lowercase().str.to_uppercase().str.to_lowercase().str.normalize("NFKC")
+    return text.str.to_lowercase().str.to_uppercase().str.to_lowercase().str.normalize("NFKC")
 
 
 def _matching(texts: pl.Series, pattern: str) -> pl.Series:
     return texts.set(~texts.str.contains(pattern).fill_null(False), None)
 
 
-def _none_if_empty(texts: pl.Series) -> pl.Series:
-    return texts.set((texts == "").fill_null(False), None)
+def _none_if_empty(text: pl.Expr) -> pl.Expr:
+    return pl.when(text != "").then(text)

@@ -68,6 +68,8 @@ def _ranges(texts: pl.Series) -> list[tuple[int, _Range]]:
     # By the raw text first: nearly all tables have none, and a million texts take seconds to tidy.
     looks = texts.str.contains(r"[eE]\+[0-9]").fill_null(False)
     places = looks.arg_true()
+    if places.is_empty():
+        return []
     seen = tidied(texts.gather(places))
     kept = seen.str.contains(f"^{_EXPONENT.pattern}$").fill_null(False)
     each = zip(places.filter(kept).to_list(), seen.filter(kept).to_list(), strict=True)
