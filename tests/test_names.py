@@ -21,6 +21,12 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of one of our modules, by its place below the root."""
+    return tuple(ast.walk(parsed(ROOT / path)))
+
+
 def modules(*folders: str) -> Iterator[tuple[Path, ast.Module]]:
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -34,8 +40,8 @@ def room(path: Path) -> Path:
 
 def test_no_public_class_name_is_defined_twice() -> None:
     places: dict[str, list[str]] = defaultdict(list)
-    for path, tree in modules(*FOLDERS):
-        for node in ast.walk(tree):
+    for path, _ in modules(*FOLDERS):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(str(path))
     assert len(places) > 200  # the folders were found
@@ -45,8 +51,8 @@ def test_no_public_class_name_is_defined_twice() -> None:
 def test_no_private_name_is_imported_from_a_module_of_ours() -> None:
     taken = [
         f"{path}: {node.module}.{alias.name}"
-        for path, tree in modules(*FOLDERS)
-        for node in ast.walk(tree)
+        for path, _ in modules(*FOLDERS)
+        for node in nodes(path)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wardround")
         for alias in node.names
         if alias.name.startswith("_") and not alias.name.startswith("__")
@@ -54,10 +60,10 @@ def test_no_private_name_is_imported_from_a_module_of_ours() -> None:
     assert taken == []
 
 
-def own(tree: ast.Module) -> set[str]:
+def own(path: Path) -> set[str]:
     """The private names that a module defines: functions, classes, constants, and attributes of its classes."""
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -72,16 +78,16 @@ def is_private(name: str) -> bool:
 
 
 def test_no_private_attribute_is_reached_from_another_room() -> None:
-    trees = list(modules(*FOLDERS))
+    paths = [path for path, _ in modules(*FOLDERS)]
     owners: dict[str, set[Path]] = defaultdict(set)
-    for path, tree in trees:
-        for name in own(tree):
+    for path in paths:
+        for name in own(path):
             owners[name].add(room(path))
     assert len(owners) > 500
     reached = [
         f"{path}:{node.lineno}: {ast.unparse(node)}"
-        for path, tree in trees
-        for node in ast.walk(tree)
+        for path in paths
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and is_private(node.attr)
         if ast.unparse(node.value) not in ("self", "cls")
         if node.attr in owners and room(path) not in owners[node.attr]

@@ -65,6 +65,7 @@ def test_the_whole_error_is_the_prior_where_noise_says_nothing_and_no_less_than_
     assert 0.95 < np.median(share[1:]) <= 1 + 1e-9
 
 
+@pytest.mark.slow
 def test_nothing_is_stated_of_another_optimiser():
     federation, terms = study("training=adam", "training.rounds=2")
     assert effects_and(federation, terms, noise_factor, 1)[1] is None

@@ -112,6 +112,7 @@ ANSWERS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(others=ANSWERS)
 def test_other_patients_assessments_never_matter(others):

@@ -397,6 +397,7 @@ def cohorts(messages, consents, patients):
     return [encode(part, contract()) for part in (admitted.training, admitted.heldout, admitted.undecided)]
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(rows=MESSAGES, extra=CONSENTS, order=st.randoms(use_true_random=False))
 def test_a_patient_is_the_same_bit_for_bit_whoever_else_is_there(rows, extra, order):

@@ -265,6 +265,7 @@ def test_full_and_sampled_releases_are_composed_together() -> None:
     assert both <= independent_epsilon([full, sampled], DELTA)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(st.floats(0.1, 10), st.sampled_from([0.01, 0.1, 0.5, 1.0]), st.sampled_from([10, 100, 1000]))
 def test_second_accountant_agrees_within_its_slack(epsilon: float, rate: float, steps: int) -> None:

@@ -126,6 +126,7 @@ def test_any_bytes_are_refused_in_one_way(payload: bytes) -> None:
     is_refused_or_one_spelling(forged(payload))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.one_of(plans.map(encode_plan), releases.map(encode_release)), st.data())
 def test_damaged_messages_are_refused_in_one_way(payload: bytes, data: st.DataObject) -> None:

@@ -69,6 +69,7 @@ def test_one_run_catches_broken_code(shared: Path, name: str) -> None:
     assert not found.holds
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_coins_are_told_where_noise_is_small_and_those_least_sure_of_are_left_out(shared: Path) -> None:
     stage = staged(shared, "privacy.epsilon=300")[0]

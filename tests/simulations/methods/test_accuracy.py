@@ -142,6 +142,7 @@ def test_rows_have_the_agreed_keys_and_one_default_for_each_noise_and_epsilon(fi
     assert {row["method"] for row in rows} >= {"personalised", "alone", "pooled", "best_possible"}
 
 
+@pytest.mark.slow
 def test_infinity_is_the_method_without_noise_and_no_cell_spends_more_than_it_says(
     finished: list[Task],
 ) -> None:

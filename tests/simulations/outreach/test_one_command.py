@@ -90,6 +90,7 @@ def test_the_summary_holds_every_policy_by_group_and_is_read_back(results):
     assert plain["gain_errors"][ALL]["single"] == 0 < plain["gain_errors"][ALL]["oracle"]
 
 
+@pytest.mark.slow
 def test_a_gain_has_the_error_of_its_mean_over_patients(results):
     """The interval of a part of the patients is wider, as the root of their number."""
     found = results.outreach

@@ -67,6 +67,7 @@ def test_options_are_every_message_once_and_found_again():
     assert (option_index(OPTIONS) == np.arange(288)).all()
 
 
+@pytest.mark.slow
 def test_the_oracle_is_best_and_noise_that_hides_all_leaves_the_best_single_message(measured_on):
     _, terms, field = measured_on
     state = init(terms)

@@ -127,6 +127,7 @@ def test_flipped_signs_of_a_fifth_cost_every_rule_little(trial: Trial) -> None:
         assert trial.auc(rule, flipped) > 0.69
 
 
+@pytest.mark.slow
 def test_colluding_liars_turn_the_sum_round_and_only_dent_the_robust_rules(trial: Trial) -> None:
     found = {rule: trial.auc(rule, colluding) for rule in RULES}
     assert found["sum"] < 0.4

@@ -75,6 +75,7 @@ def test_the_audit_finds_it_with_its_sign_and_size(planted) -> None:
     assert gap.difference.value == pytest.approx(truth, abs=0.08)
 
 
+@pytest.mark.slow
 def test_the_limit_stops_the_release(planted) -> None:
     *_, found = planted
 
