@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 
 from wardround.client.cohort import Cohort
+from wardround.client.personal.joined_rows import JoinedRows, joined_rows
 from wardround.protocol.arrays import Floats, Floats32, Integers32
 from wardround.protocol.contract.layout import Layout
 from wardround.protocol.model.design import active_columns, active_entries, sparse_rows
@@ -87,8 +88,7 @@ class _Design:
     """What all problems of the same events have in common: a block of rows for each hospital, and labels."""
 
     events: slice
-    rows: csr_matrix  # [events, H·D]
-    transposed: csc_matrix
+    rows: JoinedRows
     labels: Floats
     event_weights: Floats
     bound: Floats  # [H, D], a diagonal that bounds each Hessian of the losses from above
@@ -123,15 +123,13 @@ class _Events:
 
 def _design(layout: Layout, cohort: Cohort, first: int, stop: int) -> _Design:
     start, end = (int(place) for place in cohort.events_from[cohort.patients_from[[first, stop]]])
-    rows = design_matrix(layout, cohort, first, stop)
+    rows = joined_rows(layout, cohort, first, stop)
     event_weights = cohort.event_shares[start:end]
     # |x_j||x_k| summed over k bounds the Hessian's row j (Gershgorin), and p(1 − p) ≤ ¼.
-    sizes = np.abs(rows)
-    bound = 0.25 * (sizes.T @ (event_weights * (sizes @ np.ones(rows.shape[1]))))
+    bound = 0.25 * rows.add_up_sizes(event_weights)
     return _Design(
         events=slice(start, end),
         rows=rows,
-        transposed=rows.T,
         labels=cohort.labels[start:end],
         event_weights=event_weights,
         bound=bound.reshape(stop - first, layout.width),
@@ -157,9 +155,9 @@ def _minimise(problem: _Problem, iterations: int, tolerance: float) -> Floats:
     age = np.ones(shape[0])
     for _ in range(iterations):
         # ±50: within 2e-22 of 0 or 1 already; exp overflows beyond 709.
-        probability = 1 / (1 + np.exp(-np.clip(problem.fixed + design.rows @ ahead.ravel(), -50, 50)))
+        probability = 1 / (1 + np.exp(-np.clip(problem.fixed + design.rows.dot(ahead.ravel()), -50, 50)))
         residual = design.event_weights * (probability - design.labels)
-        gradient = (design.transposed @ residual).reshape(shape) + problem.ridge * ahead
+        gradient = design.rows.add_up(residual).reshape(shape) + problem.ridge * ahead
         moved = ahead - gradient / problem.curvature
         # Momentum that goes uphill is dropped, hospital by hospital: they share the loop only.
         restart = (gradient * (moved - weights)).sum(axis=1) > 0

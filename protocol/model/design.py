@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import scipy.sparse as sparse
 
-from wardround.protocol.arrays import Floats, Floats32, Integers32
+from wardround.protocol.arrays import Floats, Floats32, Integers, Integers32
 from wardround.protocol.contract.layout import Coarse, Layout
 
 
@@ -70,7 +70,7 @@ def group_sums(coarse: Coarse, of_bins: Floats) -> Floats:
     return sums
 
 
-def sparse_rows(columns: Integers32, entries: Floats, width: int) -> sparse.csr_matrix:
+def sparse_rows(columns: Integers | Integers32, entries: Floats, width: int) -> sparse.csr_matrix:
     """Rows of active columns as a CSR matrix [events, width]; shares memory with its arguments."""
     rows, active = columns.shape
     starts = np.arange(rows + 1, dtype=np.int64) * active
