@@ -5,24 +5,33 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 
+from wardround.pages.account_proof import AccountsOfASide, allow
 from wardround.pages.accounts import Account, AccountsFile
 from wardround.pages.password_line import password_line
+from wardround.pages.passwords import check_password
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.say import say, say_json
 
 
-def run_account(
-    options: Namespace, accounts: AccountsFile, admit: Callable[[str], Account], command: str
-) -> None:
-    """Do what the last word says. admit: makes an account, by its password; command: what comes before ``account``."""
+def run_account(options: Namespace, side: AccountsOfASide, admit: Callable[[str], Account]) -> None:
+    """Do what the last word says, where a password allows it. admit: makes an account, by its password."""
+    if options.account_action == "list":
+        _list(side.accounts, options.json, side.command)
+        return
+    given = _password(options) if options.account_action in ("add", "passwd") else ""
+    if given:
+        check_password(given, options.account)
+    allow(options, side)
+    _change(options, side.accounts, admit, given)
+
+
+def _change(options: Namespace, accounts: AccountsFile, admit: Callable[[str], Account], given: str) -> None:
     action = options.account_action
-    if action == "list":
-        _list(accounts, options.json, command)
-    elif action == "add":
-        account = admit(_password(options))
+    if action == "add":
+        account = admit(given)
         _told(options, f"{account.person} may log in as {account.name}: {', '.join(account.roles)}.")
     elif action == "passwd":
-        accounts.set_password(options.account, _password(options))
+        accounts.set_password(options.account, given)
         line = f"{options.account} has another password; whoever was logged in by it is so no more."
         _told(options, line)
     elif action == "disable":
@@ -60,7 +69,7 @@ def _password(options: Namespace) -> str:
         return password_line(options.password_file)
     if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigurationError("password: nobody is at the terminal to type it; give --password-file FILE")
-    given = getpass.getpass("Password: ")
+    given = getpass.getpass("New password: ")
     if given != getpass.getpass("The same again: "):
         raise ConfigurationError("password: the two differ; nothing was written")
     return given

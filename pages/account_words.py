@@ -19,8 +19,22 @@ def account_words(parser: OneLineParser, inner: Inner, adds: str, known: str) ->
     enable = inner(parser, "enable", "let it log in again")
     for word in (add, passwd, disable, enable):
         word.add_argument("account", metavar="ACCOUNT", help=known)
+        word.add_argument(
+            "--by", metavar="ACCOUNT", help="whose password allows it (default: the account's own)"
+        )
+        word.add_argument(
+            "--by-password-file", type=Path, metavar="FILE", help="its first line is theirs (default: ask)"
+        )
+        word.add_argument(
+            "--forgotten",
+            metavar="REASON",
+            help="where nobody has a password that could allow it: do it without, note it, and alert people",
+        )
     for word in (add, passwd):
         word.add_argument(
-            "--password-file", type=Path, metavar="FILE", help="its first line is the password (default: ask)"
+            "--password-file",
+            type=Path,
+            metavar="FILE",
+            help="its first line is the new password (default: ask)",
         )
     return add

@@ -8,7 +8,7 @@ OPT_OUTS, OPT_OUTS_GONE, PREFERENCES = "opt_outs", "opt_outs_gone", "preferences
 CONTENT, RECALLED = "content", "recalled"
 AGENT, LEDGER, HOME, DISK, CLOCK = "agent", "ledger", "home", "disk", "clock"
 CERTIFICATE, REVOKED, SERVER_AWAY, SERVER_LIED = "certificate", "revoked", "server_away", "server_lied"
-TIMER = "timer"
+TIMER, ACCOUNT = "timer", "account"
 
 EVENTS: Mapping[str, str] = MappingProxyType(
     {
@@ -31,5 +31,6 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         SERVER_AWAY: "the server cannot be reached",
         SERVER_LIED: "a server signed two requests that contradict each other",
         TIMER: "a run that a timer starts failed, or never began",
+        ACCOUNT: "somebody's account was changed by another person's password, or by none",
     }
 )

@@ -28,6 +28,7 @@ from wardround.client.ledger.entries import Entry
 from wardround.client.ledger.sqlite import SqliteLedger
 from wardround.client.outreach.recalls import kept_recalls
 from wardround.client.policy.policy import Policy
+from wardround.pages.account_proof import account_alerts
 from wardround.protocol.alerts.alert import Alert
 from wardround.protocol.alerts.ending import ending
 from wardround.protocol.alerts.timed import timed_alerts
@@ -40,9 +41,16 @@ STOPPED_SECONDS = 120.0
 SHARES = (1.0, 0.8)
 """Of a cap: each is told once, the larger one alone where both are reached."""
 OLD_NOISE = timedelta(days=30)
-_OF_LEDGER = frozenset({events.STUDY, events.BUDGET, events.CLOCK, events.SERVER_LIED})
+_OF_LEDGER = frozenset({events.STUDY, events.BUDGET, events.CLOCK, events.SERVER_LIED, events.ACCOUNT})
 """Events that are read off the ledger."""
-_DATED = (events.NOISE_ALONE, events.CERTIFICATE, events.STUDY, events.PREFERENCES, events.TIMER)
+_DATED = (
+    events.NOISE_ALONE,
+    events.CERTIFICATE,
+    events.STUDY,
+    events.PREFERENCES,
+    events.TIMER,
+    events.ACCOUNT,
+)
 """Events that end, or begin, by the clock."""
 _STATUS, _DOCTOR = "wardround-hospital status", "wardround-hospital doctor says why"
 
@@ -83,7 +91,10 @@ def _wrong_clock(ledger: SqliteLedger, now: datetime) -> Alert | None:
 
 
 def _to_decide(home: Home, ledger: SqliteLedger, now: datetime) -> list[Alert]:
-    return _guarded(events.STUDY, "studies", lambda: _to_approve(home, ledger, now))
+    return [
+        *_guarded(events.STUDY, "studies", lambda: _to_approve(home, ledger, now)),
+        *_guarded(events.ACCOUNT, "accounts", lambda: _accounts(ledger, now)),
+    ]
 
 
 def _dated(home: Home, now: datetime) -> list[Alert]:
@@ -197,6 +208,13 @@ def _recalled(home: Home) -> Iterator[Alert]:
             text=str(one),
             remedy="use another model; model, score and outreach refuse this one",
         )
+
+
+def _accounts(ledger: SqliteLedger, now: datetime) -> Iterator[Alert]:
+    for entry in ledger.entries():
+        if entry.kind == "note":
+            topic, text = str(entry.fields["topic"]), str(entry.fields["reason"])
+            yield from account_alerts(events.ACCOUNT, topic, text, entry.time, now)
 
 
 def _with_ledger(ledger: SqliteLedger, policy: Policy) -> Iterator[Alert]:

@@ -3,14 +3,20 @@
 import asyncio
 import logging
 from argparse import Namespace
+from datetime import UTC, datetime
 
-from wardround.client.console.accounts import HospitalAccounts
+from wardround.client.commands.open_home import open_home
+from wardround.client.commands.signing import person
+from wardround.client.console.accounts import ATTEMPTS, HospitalAccounts
 from wardround.client.console.desk_door import serve_desk
 from wardround.client.console.desk_line import DeskLine
 from wardround.client.console.settings import load_console_settings
 from wardround.client.home.home import load_home
+from wardround.client.policy.people import IT, PRIVACY
 from wardround.pages.account_command import run_account
+from wardround.pages.account_proof import AccountsOfASide
 from wardround.pages.accounts import Account
+from wardround.pages.attempts_file import AttemptsFile
 from wardround.protocol.text.log import report
 
 
@@ -62,7 +68,18 @@ def _account(options: Namespace) -> None:
         load_home(options.home)  # a folder that is no home gets no accounts
         return accounts.admit(options.account, password)
 
-    run_account(options, accounts, admit, "console")
+    def note(topic: str, text: str) -> None:
+        with open_home(options.home) as opened:
+            opened.ledger.decide("note", opened.now, topic=topic, reason=text, person=person(None))
+
+    side = AccountsOfASide(
+        accounts=accounts,
+        attempts=AttemptsFile(options.home / ATTEMPTS, lambda: datetime.now(UTC)),
+        command="console",
+        keepers=frozenset({PRIVACY, IT}),
+        note=note,
+    )
+    run_account(options, side, admit)
 
 
 _ACTIONS = {"serve": _serve, "desk": _desk, "up": _up, "account": _account}

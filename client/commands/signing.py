@@ -4,21 +4,20 @@ The accounts are those of the pages (``console account``), and so is the limit o
 counts there. Who has no password signs by name alone where ``people.yaml`` says so (``by_name: true``), or where nobody
 has one. Messages are stopped by anybody, by name alone: whoever stops something must not be kept from it.
 
-Guarantee: test_signing.py. It binds who may run commands and cannot write in the home, as by a rule of sudo. Whoever
-writes there can put any password into the accounts, and holds the hospital's key.
+Guarantee: test_signing.py; and nobody gets another person's account by a command (test_account_proof.py). It binds who
+may run commands and cannot write in the home, as by a rule of sudo. Whoever writes there can put any password into the
+accounts, and holds the hospital's key.
 """
 
 import getpass
-import sys
 from argparse import Namespace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from wardround.client.console.accounts import ATTEMPTS, HospitalAccounts
-from wardround.client.policy.people import PEOPLE, Person
+from wardround.client.policy.people import PEOPLE
 from wardround.client.policy.people_file import people_of
+from wardround.pages.account_proof import require_password
 from wardround.pages.attempts_file import AttemptsFile
-from wardround.pages.password_line import password_line
 from wardround.protocol.errors import ConfigurationError
 from wardround.protocol.text.section import shown
 
@@ -40,7 +39,8 @@ def signer(options: Namespace) -> str:
     accounts, people = HospitalAccounts(options.home), people_of(options.home)
     found = people.find(name)
     if found is not None and found.account in accounts.kept():
-        _require_password(options, accounts, found)
+        attempts = AttemptsFile(options.home / ATTEMPTS, lambda: datetime.now(UTC))
+        require_password(accounts, attempts, found.account, options.password_file, "nothing was signed")
         return found.name
     by_name = not accounts.kept() if people.by_name is None else people.by_name
     if not by_name:
@@ -49,27 +49,3 @@ def signer(options: Namespace) -> str:
             f"wardround-hospital console account add ACCOUNT; or allow it: by_name: true in {PEOPLE}"
         )
     return name
-
-
-def _require_password(options: Namespace, accounts: HospitalAccounts, found: Person) -> None:
-    attempts = AttemptsFile(options.home / ATTEMPTS, lambda: datetime.now(UTC))
-    given = _given(options.password_file, found.account)
-    if not attempts.take(found.account):
-        raise ConfigurationError(
-            f"person={found.account}: too many wrong passwords; wait a minute, and nothing was signed"
-        )
-    if accounts.find(found.account, given) is None:
-        raise ConfigurationError(
-            f"person={found.account}: that is not their password, or they are disabled; nothing was signed"
-        )
-    attempts.forgive(found.account)
-
-
-def _given(path: Path | None, account: str) -> str:
-    if path is not None:
-        return password_line(path)
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise ConfigurationError(
-            f"person={account}: has a password, and nobody is at the terminal to type it; give --password-file FILE"
-        )
-    return getpass.getpass(f"Password of {account}: ")

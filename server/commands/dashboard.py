@@ -2,12 +2,16 @@
 
 import os
 from argparse import Namespace
+from datetime import UTC, datetime
 
 from wardround.pages.account_command import run_account
+from wardround.pages.account_proof import AccountsOfASide
 from wardround.pages.accounts import Account
+from wardround.pages.attempts_file import AttemptsFile
 from wardround.protocol.text.log import report, take_over
-from wardround.server.dashboard.accounts import ROLES, operator_accounts
+from wardround.server.dashboard.accounts import ATTEMPTS, ROLES, operator_accounts
 from wardround.server.dashboard.settings import load_dashboard_settings
+from wardround.server.store.account_notes import note_account
 from wardround.server.store.operator_home import load_operator_home
 
 
@@ -35,4 +39,13 @@ def _account(options: Namespace) -> None:
     def admit(password: str) -> Account:
         return accounts.add(options.account, options.person, ROLES, password)
 
-    run_account(options, accounts, admit, "dashboard")
+    # The dashboard counts wrong passwords in its own memory, and the commands in this file.
+    attempts = AttemptsFile(options.home / ATTEMPTS, lambda: datetime.now(UTC))
+    side = AccountsOfASide(
+        accounts=accounts,
+        attempts=attempts,
+        command="dashboard",
+        keepers=frozenset(ROLES),
+        note=lambda topic, text: note_account(options.home, topic, text),
+    )
+    run_account(options, side, admit)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from wardround.pages.accounts import AccountsFile
 
-ACCOUNTS, OPERATOR = "accounts.json", "operator"
+ACCOUNTS, ATTEMPTS, OPERATOR = "accounts.json", "attempts.json", "operator"
 ROLES = (OPERATOR,)
 
 

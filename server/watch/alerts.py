@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from wardround.pages.account_proof import account_alerts
 from wardround.protocol.alerts.alert import Alert
 from wardround.protocol.alerts.ending import ending
 from wardround.protocol.alerts.timed import timed_alerts
 from wardround.protocol.errors import WardroundError
+from wardround.server.store.account_notes import account_notes
 from wardround.server.store.event_log import closed_rounds
 from wardround.server.store.operator_home import OperatorHome, load_operator_home
 from wardround.server.watch import events
@@ -30,7 +32,7 @@ def stand(folder: Path, now: datetime | None = None) -> list[Alert]:
         home = load_operator_home(folder)
         logs = read_logs(home)
         plain = standing(home, now, logs)
-        return [*of_standing(plain), *_disk(home), *_missed(logs), *_timers(home, now)]
+        return [*of_standing(plain), *_disk(home), *_missed(logs), *_timers(home, now), *_accounts(home, now)]
     except WardroundError as error:
         every = frozenset(events.EVENTS)
         return [Alert(event=events.HOME, subject="home", text=str(error), hides=every - {events.HOME})]
@@ -122,6 +124,12 @@ def _timers(home: OperatorHome, now: datetime) -> list[Alert]:
     except WardroundError as error:
         hides = frozenset({events.TIMER})
         return [Alert(event=events.TIMER, subject="timers, not looked at", text=str(error), hides=hides)]
+
+
+def _accounts(home: OperatorHome, now: datetime) -> Iterator[Alert]:
+    for note in account_notes(home.folder):
+        at = datetime.fromisoformat(str(note["time"]))
+        yield from account_alerts(events.ACCOUNT, str(note["event"]), str(note["text"]), at, now)
 
 
 def _missed(logs: Logs) -> Iterator[Alert]:

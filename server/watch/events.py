@@ -7,6 +7,7 @@ SERVER_DOWN, HOSPITAL_AWAY, CLOCK = "server_down", "hospital_away", "clock"
 ROUND_MISSED, APPROVAL = "round_missed", "approval_pending"
 FINISHED, STOPPED, NOT_RELEASABLE = "study_finished", "study_stopped", "not_releasable"
 CERTIFICATE, DISK, HOME, TIMER = "certificate", "disk", "home", "timer"
+ACCOUNT = "account"
 
 EVENTS: Mapping[str, str] = MappingProxyType(
     {
@@ -22,5 +23,6 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         DISK: "little room is left",
         HOME: "the operator's home cannot be read",
         TIMER: "a run that a timer starts failed, or never began",
+        ACCOUNT: "somebody's account was changed by another person's password, or by none",
     }
 )

@@ -169,7 +169,14 @@ def test_a_wrong_clock_ends_no_certificate_and_no_study(sound, days: int) -> Non
     assert set(stands(sound)) == {"study_to_approve"}
     [clock] = standing.local(load_home(sound.folder), NOW + timedelta(days=days))
     assert clock.event == "clock"
-    assert clock.hides == {"certificate", "study_to_approve", "noise_alone", "preferences", "timer"}
+    assert clock.hides == {
+        "certificate",
+        "study_to_approve",
+        "noise_alone",
+        "preferences",
+        "timer",
+        "account",
+    }
 
 
 def test_a_ledger_that_does_not_open_is_told(sound) -> None:

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,9 @@ import pytest
 
 from tests.client.console.conftest import PASSWORD
 from wardround.client.agent.door_state import is_listening
+from wardround.client.alerts.standing import local
+from wardround.client.commands.open_home import open_home
+from wardround.client.home.home import load_home
 from wardround.client.main import main
 
 
@@ -34,13 +38,14 @@ def add(hospital, secret: Path, roles: str = "privacy", name: str = "mary") -> i
 def test_accounts_are_added_listed_and_disabled(hospital, secret: Path, capsys) -> None:
     assert add(hospital, secret, "it, privacy") == 0
     home = ["--home", str(hospital.folder)]
+    own = ["--by-password-file", str(secret)]
     for words in (
-        ["passwd", "mary", "--password-file", str(secret)],
-        ["disable", "mary"],
-        ["enable", "mary"],
-        ["disable", "mary"],
+        ["passwd", "mary", "--password-file", str(secret), *own],
+        ["disable", "mary", *own],
+        ["enable", "mary", "--forgotten", "she is the only one"],
+        ["disable", "mary", *own],
     ):
-        assert main(["console", "account", *words, *home]) == 0
+        assert main(["console", "account", *words, *home]) == 0, capsys.readouterr().err
     capsys.readouterr()
     assert main(["console", "account", "list", "--json", *home]) == 0
     said = json.loads(capsys.readouterr().out)
@@ -68,6 +73,36 @@ def test_a_password_comes_from_a_file_or_a_person_and_never_from_the_command_lin
     error = capsys.readouterr().err
     assert "15 to 200 characters" in error
     assert not (hospital.folder / "accounts.json").exists()
+
+
+def test_another_persons_account_is_noted_in_the_ledger_and_told(hospital, secret: Path, capsys) -> None:
+    (hospital.folder / "people.yaml").write_text(
+        "people: {mary: {name: Mary Ward, roles: [privacy]}, grace: {name: Grace Hopper, roles: [clinician]}}\n"
+    )
+    home, given = ["--home", str(hospital.folder)], ["--password-file", str(secret)]
+    assert main(["console", "account", "add", "mary", *given, *home]) == 0
+    add = ["console", "account", "add", "grace", *given, *home]
+    assert main(add) == 2
+    assert "needs the password of one of these: mary" in capsys.readouterr().err
+    by_mary = ["--by", "mary", "--by-password-file", str(secret)]
+    assert main([*add, *by_mary]) == 0
+    assert main(["console", "account", "disable", "grace", *by_mary, *home]) == 0
+    assert (
+        main(["console", "account", "passwd", "mary", *given, *home, "--forgotten", "on leave, no note"]) == 0
+    )
+    with open_home(hospital.folder) as opened:
+        notes = [one.fields for one in opened.ledger.entries() if one.kind == "note"][-3:]
+    assert [one["topic"] for one in notes] == ["account_others", "account_allowed", "account_forgotten"]
+    assert notes[0]["reason"] == "add of the account grace, by the password of mary (Mary Ward)"
+    assert notes[2]["reason"] == "passwd of the account mary: on leave, no note"
+    now = datetime.now(UTC)
+    told = [one for one in local(load_home(hospital.folder), now) if one.event == "account"]
+    assert [str(one).partition(": ")[0] for one in told] == [
+        "by another person's password",
+        "without anybody's password",
+    ]
+    later = local(load_home(hospital.folder), now + timedelta(days=31))
+    assert not [one for one in later if one.event == "account"]
 
 
 def test_a_folder_that_is_no_home_gets_no_accounts(tmp_path: Path, secret: Path, capsys) -> None:

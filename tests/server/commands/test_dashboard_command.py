@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -13,6 +15,8 @@ import pytest
 
 from tests.server.watch.watched_home import watched_home
 from wardround.server.main import main
+from wardround.server.store.account_notes import account_notes
+from wardround.server.watch.alerts import stand
 
 PASSWORD = "three green horses run"
 
@@ -25,21 +29,24 @@ def secret(tmp_path: Path) -> Path:
     return path
 
 
-def add(home: Path, secret: Path, person: str = "Mary Ward", account: str = "mary") -> int:
-    given = ["--person", person, "--password-file", str(secret), "--home", str(home)]
+def add(
+    home: Path, secret: Path, person: str = "Mary Ward", account: str = "mary", by: Sequence[str] = ()
+) -> int:
+    given = ["--person", person, "--password-file", str(secret), "--home", str(home), *by]
     return main(["dashboard", "account", "add", account, *given])
 
 
 def test_the_operators_accounts_are_added_listed_and_disabled(tmp_path: Path, secret: Path, capsys) -> None:
     home = watched_home(tmp_path).folder
     assert add(home, secret) == 0
+    own = ["--by-password-file", str(secret)]
     for words in (
-        ["passwd", "mary", "--password-file", str(secret)],
-        ["disable", "mary"],
-        ["enable", "mary"],
+        ["passwd", "mary", "--password-file", str(secret), *own],
+        ["disable", "mary", *own],
+        ["enable", "mary", "--forgotten", "she is the only one"],
+        ["disable", "mary", *own],
     ):
-        assert main(["dashboard", "account", *words, "--home", str(home)]) == 0
-    assert main(["dashboard", "account", "disable", "mary", "--home", str(home)]) == 0
+        assert main(["dashboard", "account", *words, "--home", str(home)]) == 0, capsys.readouterr().err
     capsys.readouterr()
     assert main(["dashboard", "account", "list", "--json", "--home", str(home)]) == 0
     said = json.loads(capsys.readouterr().out)
@@ -54,11 +61,30 @@ def test_one_person_has_one_account_and_a_folder_that_is_no_home_none(
 ) -> None:
     home = watched_home(tmp_path).folder
     assert add(home, secret) == 0
-    assert add(home, secret, "mary ward", "other") == 2
+    by_mary = ["--by", "mary", "--by-password-file", str(secret)]
+    assert add(home, secret, "mary ward", "other", by_mary) == 2
     assert "has an account already" in capsys.readouterr().err
     assert add(tmp_path, secret) == 2
     assert "holds no operator.json" in capsys.readouterr().err
     assert not (tmp_path / "accounts.json").exists()
+
+
+def test_an_operators_account_by_another_person_is_noted_and_told(
+    tmp_path: Path, secret: Path, capsys
+) -> None:
+    home = watched_home(tmp_path).folder
+    assert add(home, secret) == 0
+    assert add(home, secret, "Grace Hopper", "grace") == 2
+    assert "needs the password of one of these: mary" in capsys.readouterr().err
+    by_mary = ["--by", "mary", "--by-password-file", str(secret)]
+    assert add(home, secret, "Grace Hopper", "grace", by_mary) == 0
+    assert main(["dashboard", "account", "disable", "grace", *by_mary, "--home", str(home)]) == 0
+    now = datetime.now(UTC)
+    (told,) = [one for one in stand(home, now) if one.event == "account"]
+    said = "by another person's password: add of the account grace, by the password of mary (Mary Ward)"
+    assert told.text == said
+    assert not [one for one in stand(home, now + timedelta(days=31)) if one.event == "account"]
+    assert [one["event"] for one in account_notes(home)] == ["account_others", "account_allowed"]
 
 
 @pytest.mark.slow
