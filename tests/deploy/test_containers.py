@@ -113,7 +113,19 @@ def test_who_holds_tables_has_no_network_and_who_has_one_sees_a_socket_alone() -
     }
     assert both == {"alerts"}
     networks = {tuple(one["networks"]) for one in CONTAINERS.values() if "networks" in one}
-    assert networks == {("outside",), ("browsers",), ("patients",)}  # one container each
+    # One container each.
+    assert networks == {("outside",), ("browsers",), ("patients",), ("messages",)}
+
+
+def test_who_holds_tables_is_given_a_network_by_the_line_that_the_file_names() -> None:
+    text = (FOLDER / "hospital.yaml").read_text()
+    changed, count = re.subn(r"(?m)^  network_mode: none\n  # (networks: .*)$", r"  \1", text)
+    assert count == 1
+    for services in (yaml.safe_load(text)["services"], yaml.safe_load(changed)["services"]):
+        # Compose takes a file with both for none.
+        assert all(("network_mode" in one) != ("networks" in one) for one in services.values())
+    given = {name for name, one in services.items() if one["networks"] == ["tables"]}
+    assert given == {"agent", "desk", "commands", "backup"}
 
 
 def test_the_patients_page_sees_its_own_folder_alone_and_writes_into_the_spool_alone() -> None:
@@ -158,7 +170,7 @@ def test_the_supernode_writes_to_bounded_memory_alone() -> None:
 def test_the_firewalls_unit_is_systemds_and_filters_the_supernodes_network(tmp_path: Path) -> None:
     file = FOLDER / "wardround-firewall.service"
     compose = yaml.safe_load((FOLDER / "hospital.yaml").read_text())
-    ((subnet,),) = [network["ipam"]["config"] for network in compose["networks"].values() if network]
+    (subnet,) = compose["networks"]["outside"]["ipam"]["config"]
     (network,) = {line.split()[line.split().index("-s") + 1] for line in rules(file, "ExecStart")}
     assert subnet == {"subnet": network}
     # What is started is what is stopped, the last line first.
